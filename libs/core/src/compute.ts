@@ -1,0 +1,66 @@
+import type { SampleRange, Split } from './data.js';
+import type { BatchStats, EngineName } from './engine.js';
+import type { Job } from './job.js';
+import type { ParameterLayout } from './model.js';
+import type { StepHyper } from './optimizer.js';
+
+/** What a node is, as it says so itself on joining. */
+export interface DeviceInfo {
+  readonly engine: EngineName;
+  /** For people: `TensorFlow 2.21.0, AMD EPYC, 1 thread`. */
+  readonly description: string;
+  readonly memoryBytes: number;
+  /** Effective fp32 GFLOP/s of a matrix product, paced like everything else; 0 where nobody measured. */
+  readonly gflops: number;
+  /** Fraction of the device's speed it works at, 1 = unthrottled. */
+  readonly throttle: number;
+}
+
+/** A model built, its data at hand, and its speed measured. */
+export interface Prepared {
+  readonly layout: ParameterLayout;
+  readonly engine: EngineName;
+  readonly memoryBytes: number;
+  readonly samplesPerSecond: number;
+  /** Training samples an epoch, and validation samples. */
+  readonly trainSamples: number;
+  readonly validationSamples: number;
+  /** Parameters live here; whoever fills it calls `loadParameters` afterwards. Length = layout.length. */
+  readonly parameters: Float32Array;
+  /** `gradient` leaves the gradient sum here. */
+  readonly gradient: Float32Array;
+  /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. */
+  readonly state: readonly Float32Array[];
+}
+
+export interface ComputeResult extends BatchStats {
+  /** Time the device was at work, pauses of a throttle included. */
+  readonly computeMs: number;
+}
+
+export interface LocalStepsRequest {
+  /** One optimizer step a batch; each batch is the ranges that make it up. */
+  readonly batches: readonly { readonly ranges: readonly SampleRange[]; readonly hyper: StepHyper }[];
+}
+
+/**
+ * The device of a worker: model, data and arithmetic. It computes beside the event loop; calls run one after the other.
+ * After an abort the state is that before the call.
+ */
+export interface Compute {
+  readonly device: DeviceInfo;
+  /** Builds the job's model, loads its data, warms up and measures. `files` maps sha256 to a local path. */
+  prepare(job: Job, files: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Prepared>;
+  /** Fresh parameters from the job's seed into `Prepared.parameters`. */
+  initialParameters(): Promise<void>;
+  loadParameters(): Promise<void>;
+  loadState(steps: number): Promise<void>;
+  /** Gradient sum over the samples, left in `Prepared.gradient`. */
+  gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult>;
+  /** Optimizer steps on the device; parameters and moments are left in `Prepared`. `onStep` reports progress, not every step. */
+  localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal): Promise<ComputeResult & { steps: number }>;
+  /** Loss and accuracy over samples [start, end) of a split, in index order. */
+  evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;
+  /** Drops the model of the run. */
+  release(): Promise<void>;
+}

@@ -1,0 +1,76 @@
+import type { Batch } from './data.js';
+import type { BlockRange, LossName, ModelSpec, ParameterLayout } from './model.js';
+import type { OptimizerSpec, StepHyper } from './optimizer.js';
+import type { HostTensor } from './tensor.js';
+
+export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
+
+export interface EngineInfo {
+  readonly name: EngineName;
+  /** Backend, version and device for people: `TensorFlow 2.21.0, CPU, 2 threads`. */
+  readonly description: string;
+  readonly device: 'cpu' | 'gpu';
+}
+
+/** Sums over a batch; means are taken by whoever adds several batches up. */
+export interface BatchStats {
+  readonly samples: number;
+  /** Predicted targets: one a sample for labels, one a token for text. */
+  readonly targets: number;
+  /** Sum over targets of the loss. */
+  readonly lossSum: number;
+  /** Targets whose most likely prediction was right; 0 for regression. */
+  readonly correct: number;
+}
+
+export interface BuildOptions {
+  readonly loss: LossName;
+  readonly seed: number;
+  /** Largest batch of one graph; larger batches are split, and their gradients added. Undefined: the engine decides. */
+  readonly maxMicrobatch?: number;
+}
+
+/** A backend that turns models into stages. */
+export interface Engine {
+  readonly info: EngineInfo;
+  /** Builds blocks of a model with fresh parameters drawn from the seed: equal on every engine. */
+  build(model: ModelSpec, blocks: BlockRange | 'all', options: BuildOptions): Promise<Stage>;
+  /** Frees everything. Stages built by it are dead afterwards. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * One worker's part of the model. Parameters are one flat float32 vector in the order of `layout`.
+ * Gradients are *sums over samples* of the gradient of the sample's mean loss: whoever adds up several workers
+ * divides by the number of samples.
+ */
+export interface Stage {
+  readonly layout: ParameterLayout;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
+
+  /** Output of the stage; keeps what backward needs under `microbatch`. Targets go to the last stage, whose output is the loss of each sample, shape [samples]. */
+  forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<HostTensor>;
+  /** Adds the parameter gradient of this microbatch to the sum, frees its stash and returns the gradient of the input (undefined on the first stage). The last stage takes no `gradOutput`: it seeds each sample with 1. */
+  backward(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined>;
+
+  /** Whole model only: forward, loss and backward of a batch as one call; the gradient is added to the sum. */
+  gradient(batch: Batch): Promise<BatchStats>;
+  /** Whole model only: forward, backward and optimizer of a batch as one call (the mean gradient over `batch`). `useOptimizer` first. */
+  step(batch: Batch, hyper: StepHyper): Promise<BatchStats>;
+  /** Whole model only: loss and accuracy, no gradient. */
+  evaluate(batch: Batch): Promise<BatchStats>;
+
+  /** Copies the gradient sum out and resets it; `samples` counts what went in. */
+  takeGradient(out: Float32Array): Promise<{ samples: number }>;
+  readParameters(out: Float32Array): Promise<void>;
+  writeParameters(flat: Float32Array): Promise<void>;
+
+  /** Gives the stage an optimizer of its own with fresh state. */
+  useOptimizer(optimizer: OptimizerSpec): Promise<void>;
+  /** Flat moment vectors in the optimizer's order, and the count of steps taken. */
+  readOptimizerState(out: readonly Float32Array[]): Promise<{ steps: number }>;
+  writeOptimizerState(state: readonly Float32Array[], steps: number): Promise<void>;
+
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,124 @@
+import type { WireError } from './errors.js';
+import type { Job } from './job.js';
+
+/**
+ * What happened in a run: the only source for progress, report, metrics and replay. Append-only.
+ * JSON lines on disk and on the wire; times are milliseconds since the epoch, durations milliseconds.
+ */
+export type RunEvent =
+  | { readonly event: 'submitted'; readonly run: string; readonly job: Job; readonly protocol: number }
+  | { readonly event: 'waiting'; readonly run: string; readonly have: number; readonly need: number; readonly reason: string }
+  | {
+      readonly event: 'node_joined';
+      readonly node: string;
+      readonly name: string;
+      readonly engine: string;
+      readonly device: string;
+      readonly throttle: number;
+    }
+  | { readonly event: 'node_left'; readonly node: string; readonly name: string; readonly reason: string }
+  | {
+      readonly event: 'worker_ready';
+      readonly run: string;
+      readonly node: string;
+      readonly name: string;
+      readonly engine: string;
+      readonly samplesPerSecond: number;
+      readonly parameters: number;
+      readonly memoryBytes: number;
+    }
+  | {
+      readonly event: 'started';
+      readonly run: string;
+      readonly parameters: number;
+      readonly samplesPerEpoch: number;
+      readonly samplesTotal: number;
+      readonly workers: number;
+    }
+  /** One worker's part of a round, as it was delivered (or why not). */
+  | {
+      readonly event: 'contribution';
+      readonly run: string;
+      readonly round: number;
+      readonly node: string;
+      readonly name: string;
+      readonly samples: number;
+      readonly accepted: boolean;
+      readonly weight: number;
+      readonly staleness: number;
+      readonly reason: string;
+      readonly computeMs: number;
+      /** When its task was sent, when it was back: for the timeline. */
+      readonly sentAtMs: number;
+      readonly doneAtMs: number;
+      readonly bytesUp: number;
+      readonly bytesDown: number;
+    }
+  | {
+      readonly event: 'commit';
+      readonly run: string;
+      readonly round: number;
+      readonly version: number;
+      readonly samples: number;
+      readonly samplesApplied: number;
+      readonly epoch: number;
+      readonly loss: number;
+      readonly accuracy: number;
+      readonly learningRate: number;
+      readonly gradientNorm: number;
+      readonly roundMs: number;
+      readonly samplesPerSecond: number;
+      readonly reason: string;
+    }
+  | { readonly event: 'shares'; readonly run: string; readonly round: number; readonly shares: Readonly<Record<string, number>>; readonly reason: string }
+  | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
+  | {
+      readonly event: 'validation';
+      readonly run: string;
+      readonly version: number;
+      readonly epoch: number;
+      readonly samples: number;
+      readonly loss: number;
+      readonly accuracy: number;
+      readonly ms: number;
+    }
+  | { readonly event: 'checkpoint'; readonly run: string; readonly version: number; readonly path: string; readonly bytes: number; readonly ms: number }
+  | { readonly event: 'warning'; readonly run: string; readonly message: string; readonly hint: string }
+  | { readonly event: 'error'; readonly run: string; readonly node: string; readonly error: WireError }
+  | Verdict;
+
+/** The last event of every run. */
+export interface Verdict {
+  readonly event: 'verdict';
+  readonly status: 'succeeded' | 'failed' | 'cancelled';
+  readonly run: string;
+  readonly job: string;
+  /** Engines that computed, joined by `+`. */
+  readonly engine: string;
+  readonly metrics: { readonly validation_loss: number | null; readonly validation_accuracy: number | null; readonly train_loss: number | null };
+  readonly samples: { readonly applied: number; readonly lost: number };
+  /** From launch to verdict. */
+  readonly seconds: number;
+  readonly bytes: { readonly up: number; readonly down: number };
+  /** Path of model.safetensors; empty when there is none. */
+  readonly model: string;
+  readonly reason: string;
+  readonly error?: WireError;
+}
+
+export type RunEventName = RunEvent['event'];
+
+export interface StoredEvent {
+  /** 1, 2, 3, … within a run. */
+  readonly seq: number;
+  readonly timeMs: number;
+  readonly body: RunEvent;
+}
+
+export interface EventLog {
+  /** Durable order is the order of the calls. Throws LongtailError `storage` when it cannot be written. */
+  append(event: RunEvent): StoredEvent;
+  /** Events from `fromSeq` on, then live ones until the log is closed or the signal aborts. */
+  read(fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent>;
+  close(): Promise<void>;
+}

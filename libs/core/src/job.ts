@@ -1,0 +1,79 @@
+import type { EngineName } from './engine.js';
+import type { LossName, ModelSpec } from './model.js';
+import type { LearningRateSchedule, OptimizerSpec } from './optimizer.js';
+
+/** Where samples come from, as a job names it. */
+export type DataSpec =
+  | { readonly type: 'mnist' }
+  /** Fashion-MNIST as IDX files (gzipped or not) in a folder. */
+  | { readonly type: 'fashion-mnist'; readonly path: string }
+  | { readonly type: 'gutenberg'; readonly tokenizer: TokenizerName; readonly sequence: number; readonly validationFraction: number }
+  /** Text files by path or URL. */
+  | {
+      readonly type: 'text';
+      readonly paths: readonly string[];
+      readonly encoding: 'utf8' | 'latin1';
+      readonly tokenizer: TokenizerName;
+      readonly sequence: number;
+      readonly validationFraction: number;
+    }
+  /** Tables by path or URL: one target column, the rest (or those named) are features, standardised; text columns become one-hot. */
+  | {
+      readonly type: 'csv' | 'parquet';
+      readonly paths: readonly string[];
+      readonly target: string;
+      readonly features: readonly string[] | undefined;
+      /** `classification` makes labels of the target column, `regression` numbers. */
+      readonly task: 'classification' | 'regression';
+      readonly validationFraction: number;
+    };
+
+export type TokenizerName = 'character' | 'byte' | 'gpt2';
+
+/** A job, validated and with every default filled in. */
+export interface Job {
+  readonly name: string;
+  readonly model: ModelSpec;
+  readonly loss: LossName;
+  readonly data: DataSpec;
+  readonly train: {
+    /** Passes over the training split; with `maxSamples` the earlier end counts. */
+    readonly epochs: number;
+    readonly maxSamples: number | undefined;
+    /** Samples an optimizer step, over all workers. */
+    readonly batch: number;
+    readonly optimizer: OptimizerSpec;
+    readonly learningRate: number;
+    readonly schedule: LearningRateSchedule;
+    /** Clip the mean gradient to this global norm. */
+    readonly clipNorm: number | undefined;
+    readonly seed: number;
+  };
+  readonly validation: {
+    /** Evaluate each time this many epochs have been applied (fractions allowed), and at the end. */
+    readonly everyEpochs: number;
+    /** Samples of the validation split; undefined: all. */
+    readonly maxSamples: number | undefined;
+  };
+  readonly sync: {
+    readonly strategy: 'bsp';
+    /** A round's deadline as a multiple of its expected time, at least `minDeadlineMs`. */
+    readonly deadlineFactor: number;
+    readonly minDeadlineMs: number;
+    /** Codec of gradients up and parameters down. */
+    readonly codec: 'fp32' | 'fp16' | 'bf16';
+    /** Reject contributions whose mean gradient norm exceeds this; undefined: only non-finite ones. */
+    readonly maxNorm: number | undefined;
+  };
+  readonly cluster: {
+    /** Start when this many workers are ready. */
+    readonly minWorkers: number;
+    /** Fail when fewer than `minWorkers` came within this time. */
+    readonly waitMs: number;
+    /** Only workers on this engine; undefined: any. */
+    readonly engine: EngineName | undefined;
+  };
+  readonly checkpoint: {
+    readonly everyMs: number;
+  };
+}

@@ -1,0 +1,34 @@
+import type { ChunkInspection } from './codec.js';
+import type { StepHyper } from './optimizer.js';
+
+/** One contribution's bytes for a chunk of the shard, as they came off the wire. */
+export interface CodedChunk {
+  readonly bytes: Uint8Array;
+  readonly codecId: number;
+  /** Multiplies the decoded values before they are added; 1 under BSP. */
+  readonly weight: number;
+}
+
+/**
+ * Parameters and optimizer state of the server, with the arithmetic on them. Chunks are [offset, offset + length) in values.
+ * A commit is one pass over the chunks: reduce, step, encode for sending, while the chunk is in cache.
+ */
+export interface ParameterShard {
+  readonly length: number;
+  /** Optimizer steps taken. */
+  readonly steps: number;
+  /** Decodes without adding: is every value finite, and what is the squared norm. Throws LongtailError `protocol` for bytes that are no encoding of `length` values. */
+  inspect(chunk: CodedChunk, length: number): ChunkInspection;
+  /** Starts optimizer step `steps + 1`: each chunk is then stepped once, in any order. */
+  beginStep(hyper: StepHyper): void;
+  /** gradient = scale × Σ weight_k · decode(chunk_k), added in the order given; then the optimizer on this chunk. */
+  stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number): void;
+  /** Codes the chunk's parameters into `out`; returns the bytes written. */
+  encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number;
+  readParameters(out: Float32Array, offset?: number): void;
+  writeParameters(values: Float32Array, offset?: number): void;
+  /** State vector `index` of the optimizer (m = 0, v = 1 for Adam). */
+  readState(index: number, out: Float32Array, offset?: number): void;
+  writeState(index: number, values: Float32Array, offset?: number): void;
+  setSteps(steps: number): void;
+}

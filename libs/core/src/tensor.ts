@@ -1,0 +1,13 @@
+export type DType = 'float32' | 'int32' | 'uint8';
+
+/** A tensor in host memory, row-major; what crosses between data, engine and wire. */
+export interface HostTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Int32Array | Uint8Array;
+}
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1);
+}

@@ -1,0 +1,46 @@
+import type { TensorHeader } from './wire.js';
+
+/** One chunk of a tensor as it arrived. The payload is the receiver's to keep. */
+export interface TensorChunk {
+  readonly header: TensorHeader;
+  readonly payload: Uint8Array;
+}
+
+/** A tensor to send, chunk by chunk: `chunk` is called when the link has room, so that coding overlaps with sending. */
+export interface OutgoingTensor {
+  readonly header: Omit<TensorHeader, 'chunk' | 'chunks' | 'offset' | 'length' | 'crc'>;
+  /** Values in all and in each chunk but the last. */
+  readonly length: number;
+  readonly chunkLength: number;
+  /** The coded bytes of values [offset, offset + length). They must not change until the tensor is delivered. */
+  chunk(offset: number, length: number): Uint8Array;
+}
+
+export interface ConnectionHandlers<Receive> {
+  message(message: Receive): void;
+  /** The next chunk is read when the promise resolves: that is the credit the sender waits for. */
+  tensor(chunk: TensorChunk): void | Promise<void>;
+  /** Called once; nothing comes after it. */
+  closed(reason: string): void;
+}
+
+/** Traffic of a connection's tensors, headers included. */
+export interface ConnectionTraffic {
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+/** A link to one peer. Decisions and tensors travel on separate sockets: no heartbeat waits behind a gradient. */
+export interface Connection<Send, Receive> {
+  /** The peer's address or identity, for messages to people. */
+  readonly peer: string;
+  readonly traffic: ConnectionTraffic;
+  /** Sets the handlers; nothing is delivered before. Call once. */
+  start(handlers: ConnectionHandlers<Receive>): void;
+  /** Queues a decision; never blocks. Ignored after close. */
+  send(message: Send): void;
+  /** Resolves when the peer's application has taken every chunk; rejects with LongtailError `unreachable` when the link ends first, or the signal's reason. */
+  sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void>;
+  /** Ends the link after what was sent; `reason` reaches the peer. */
+  close(reason: string): void;
+}

@@ -1,0 +1,30 @@
+import { readdirSync } from 'node:fs';
+import { defineConfig } from 'vitest/config';
+
+// Tests import the sources; the processes they start run dist, which `npm test` builds first.
+const conditions = ['@longtail/source', 'node', 'import', 'default'];
+
+const packages = ['libs', 'apps', 'tools'].flatMap((folder) =>
+  readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => ({ name: entry.name, root: `${folder}/${entry.name}` })),
+);
+
+export default defineConfig({
+  test: {
+    // Test files share two cores with the processes they start.
+    maxWorkers: 2,
+    projects: packages.map(({ name, root }) => ({
+      resolve: { conditions },
+      ssr: { resolve: { conditions, externalConditions: conditions } },
+      test: {
+        name,
+        root,
+        include: ['src/**/*.test.ts'],
+        passWithNoTests: true,
+        testTimeout: 30_000,
+        hookTimeout: 60_000,
+      },
+    })),
+  },
+});
