@@ -1,1 +1,2 @@
-export {};
+export * from './generated/messages.js';
+export * from './version.js';
