@@ -1,0 +1,101 @@
+// Brings a checkout to the point where `npx longtail` works: packages, generated code, build, native engine.
+// Plain JavaScript without dependencies: it runs before anything is installed. Idempotent; seconds when nothing changed.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+
+const STAMP = `${root}/node_modules/.longtail-packages`;
+
+/**
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ quiet?: boolean, env?: NodeJS.ProcessEnv }} [options] quiet: show the output only when it fails
+ * @returns {Promise<number>} the exit code
+ */
+export function run(command, args, { quiet = false, env = process.env } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'] });
+    /** @type {Buffer[]} */
+    const output = [];
+    child.stdout?.on('data', (chunk) => output.push(chunk));
+    child.stderr?.on('data', (chunk) => output.push(chunk));
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      if (code !== 0) process.stderr.write(Buffer.concat(output));
+      resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
+    });
+  });
+}
+
+/** @param {string} message */
+const say = (message) => process.stderr.write(`set-up: ${message}\n`);
+
+/**
+ * @param {string} what
+ * @param {() => Promise<number>} work
+ */
+async function step(what, work) {
+  say(`${what} …`);
+  const start = Date.now();
+  const code = await work();
+  if (code !== 0) {
+    say(`${what} failed (exit code ${code}); what it printed stands above`);
+    process.exit(code);
+  }
+  say(`${what}: done in ${((Date.now() - start) / 1000).toFixed(1)} s`);
+}
+
+const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+
+async function packages() {
+  const lock = createHash('sha256').update(readFileSync(`${root}/package-lock.json`)).digest('hex');
+  if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === lock) return;
+  // A checkout where somebody ran `npm install` by hand is as good.
+  const installed = `${root}/node_modules/.package-lock.json`;
+  const fresh = !existsSync(installed);
+  await step(fresh ? 'installing npm packages (about a minute)' : 'updating npm packages', () =>
+    run(npm, [fresh ? 'ci' : 'install', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true }),
+  );
+  const now = createHash('sha256').update(readFileSync(`${root}/package-lock.json`)).digest('hex');
+  writeFileSync(STAMP, now);
+}
+
+async function build() {
+  const node = process.execPath;
+  for (const generator of ['libs/protocol/build.mjs', 'libs/kernels/build.mjs']) {
+    if ((await run(node, [generator], { quiet: true })) !== 0) process.exit(1);
+  }
+  // One compiler run over all projects: a run for each costs ten times as much when nothing changed.
+  const compile = () => run(node, ['node_modules/typescript/bin/tsc', '--build'], { quiet: true });
+  if (existsSync(`${root}/apps/cli/dist/main.js`)) {
+    if ((await compile()) !== 0) process.exit(1);
+  } else {
+    await step('compiling', compile);
+  }
+}
+
+/** Never fatal: without it the next engine is used, and the command says what is missing. */
+async function nativeEngine() {
+  const code = await run(process.execPath, ['apps/cli/bin/longtail.mjs', 'engine', 'install', '--if-possible']);
+  if (code === 130) process.exit(code);
+  if (code !== 0) say('the native engine could not be installed; going on with the next best (see `npx longtail doctor`)');
+}
+
+export async function setUp() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 11)) {
+    say(`Node ${process.versions.node} is too old; Longtail needs 20.11 or newer`);
+    process.exit(1);
+  }
+  await packages();
+  await build();
+  await nativeEngine();
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv.includes('--build-only')) await build();
+  else await setUp();
+}

@@ -1,0 +1,56 @@
+// `npm test`: set-up, the structure lint, every test. Arguments after `--` go to vitest, and then the lint is left out.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run, setUp } from './setup.mjs';
+
+await setUp();
+
+const selection = process.argv.slice(2);
+const lints = [
+  { name: 'eslint (module boundaries, cycles, floating promises)', args: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings=0'] },
+  { name: 'knip (unused files, exports and dependencies)', args: ['node_modules/knip/bin/knip.js'] },
+];
+
+let passed = 0;
+let failed = 0;
+
+/**
+ * @param {string} name
+ * @param {boolean} ok
+ */
+const count = (name, ok) => {
+  console.log(`${ok ? '✓' : '✗'} ${name}`);
+  ok ? passed++ : failed++;
+};
+
+if (selection.length === 0) {
+  // The boundary rule reads Nx's project graph from its cache, and says nothing useful without one.
+  await run(process.execPath, ['node_modules/nx/bin/nx.js', 'show', 'projects'], { quiet: true, env: { ...process.env, NX_DAEMON: 'false' } });
+  for (const { name, args } of lints) count(name, (await run(process.execPath, args, { env: { ...process.env, NX_DAEMON: 'false' } })) === 0);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'longtail-test-'));
+const report = join(folder, 'report.json');
+try {
+  const code = await run(process.execPath, [
+    'node_modules/vitest/vitest.mjs',
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...selection,
+  ]);
+  const result = JSON.parse(readFileSync(report, 'utf8'));
+  passed += result.numPassedTests;
+  failed += result.numFailedTests;
+  // A file that does not load, or an unhandled rejection, fails the run without a failed test.
+  if (code !== 0 && result.numFailedTests === 0) count('vitest ended without an error of its own', false);
+} catch (error) {
+  count(`vitest ran to its end (${error instanceof Error ? error.message : error})`, false);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);
