@@ -71,7 +71,7 @@ export class LongtailError extends Error {
   }
 
   static fromWire(wire: WireError): LongtailError {
-    const code = wire.code in EXIT_CODES ? (wire.code as ErrorCode) : 'internal';
+    const code = Object.hasOwn(EXIT_CODES, wire.code) ? (wire.code as ErrorCode) : 'internal';
     return new LongtailError(wire.message, { code, hint: wire.hint || undefined, where: wire.where || undefined });
   }
 

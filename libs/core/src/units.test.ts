@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { formatBytes, formatCount, formatSeconds } from './units.js';
+
+test.each([
+  [0, '0 B'],
+  [1023, '1023 B'],
+  [1536, '1.5 KiB'],
+  [123 * 1024 ** 2, '123 MiB'],
+  [5 * 1024 ** 4, '5.0 TiB'],
+])('%d bytes read %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
+
+test.each([
+  [0.25, '250 ms'],
+  [9.96, '10.0 s'],
+  [59.4, '59 s'],
+  [95.2, '1 min 35 s'],
+  [3599.7, '1 h 0 min'],
+  [7260, '2 h 1 min'],
+])('%d seconds read %s', (seconds, text) => expect(formatSeconds(seconds)).toBe(text));
+
+test.each([
+  [0, '0'],
+  [7, '7'],
+  [0.256, '0.26'],
+  [1234, '1.23k'],
+  [45_678, '45.7k'],
+  [1_234_567, '1.23M'],
+])('%d reads %s', (value, text) => expect(formatCount(value)).toBe(text));
