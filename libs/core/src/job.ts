@@ -1,3 +1,4 @@
+import type { DataFile } from './data.js';
 import type { EngineName } from './engine.js';
 import type { LossName, ModelSpec } from './model.js';
 import type { LearningRateSchedule, OptimizerSpec } from './optimizer.js';
@@ -76,4 +77,6 @@ export interface Job {
   readonly checkpoint: {
     readonly everyMs: number;
   };
+  /** Files of the data by role and content, as the server found them at launch (`describeData`): workers find theirs by sha256. */
+  readonly files?: readonly DataFile[];
 }
