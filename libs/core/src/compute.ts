@@ -41,6 +41,8 @@ export interface ComputeResult extends BatchStats {
 export interface LocalStepsRequest {
   /** One optimizer step a batch; each batch is the ranges that make it up. */
   readonly batches: readonly { readonly ranges: readonly SampleRange[]; readonly hyper: StepHyper }[];
+  /** Once aborted, the step under way is the last: the call resolves with the steps done so far. */
+  readonly stop: AbortSignal;
 }
 
 /**

@@ -65,6 +65,7 @@ export type RunEvent =
       readonly loss: number;
       readonly accuracy: number;
       readonly learningRate: number;
+      /** Of the mean gradient, before clipping; 0 where nobody measured it (local steps, very large models without clipNorm). */
       readonly gradientNorm: number;
       readonly roundMs: number;
       readonly samplesPerSecond: number;

@@ -19,6 +19,8 @@ export interface ParameterShard {
   readonly steps: number;
   /** Decodes without adding: is every value finite, and what is the squared norm. Throws LongtailError `protocol` for bytes that are no encoding of `length` values. */
   inspect(chunk: CodedChunk, length: number): ChunkInspection;
+  /** Of Σ weight_k · decode(chunk_k), without touching anything: the global norm for clipping is the root of the chunks' total. */
+  inspectSum(offset: number, length: number, contributions: readonly CodedChunk[]): ChunkInspection;
   /** Starts optimizer step `steps + 1`: each chunk is then stepped once, in any order. */
   beginStep(hyper: StepHyper): void;
   /** gradient = scale × Σ weight_k · decode(chunk_k), added in the order given; then the optimizer on this chunk. */
