@@ -1,1 +1,2 @@
-export {};
+export * from './epoch-order.js';
+export * from './lease-book.js';

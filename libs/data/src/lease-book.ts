@@ -1,0 +1,192 @@
+import { LongtailError, type Lease, type LeaseBook, type LeaseBookState, type LeaseTotals, type SampleRange } from '@longtail/core';
+
+export interface LeaseBookOptions {
+  /** Samples of the training split; at least 1. */
+  readonly samplesPerEpoch: number;
+  /** Passes over them; fractions allowed. */
+  readonly epochs: number;
+  /** The run ends here when this comes before `epochs` are over. */
+  readonly maxSamples?: number;
+  /** Go on from a snapshot of a book with the same `samplesPerEpoch` and `epochs`. LongtailError `invalid-file` when it is of another or does not add up. */
+  readonly state?: LeaseBookState;
+}
+
+/** Positions [start, end) counted over all epochs: `epoch × samplesPerEpoch + position`. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+interface OpenLease {
+  readonly spans: readonly Span[];
+  readonly samples: number;
+}
+
+/**
+ * A lease book whose samples are handed out in epoch order. A lease takes what came back first, then fresh samples, so
+ * it may hold several ranges; it reaches into the next epoch only when what is free of this one is fewer than asked,
+ * which keeps each batch of a run the same size.
+ */
+export function createLeaseBook(options: LeaseBookOptions): LeaseBook {
+  const { samplesPerEpoch, epochs, maxSamples = Infinity } = options;
+  if (!Number.isSafeInteger(samplesPerEpoch) || samplesPerEpoch < 1) throw new RangeError(`samplesPerEpoch: ${samplesPerEpoch}`);
+  if (!(epochs > 0) || !(maxSamples > 0)) throw new RangeError(`epochs: ${epochs}, maxSamples: ${maxSamples}`);
+  const total = Math.max(1, Math.floor(Math.min(Math.round(epochs * samplesPerEpoch), maxSamples)));
+  const book = new Book(samplesPerEpoch, epochs, total);
+  if (options.state) book.restore(options.state);
+  return book;
+}
+
+class Book implements LeaseBook {
+  private readonly open = new Map<number, OpenLease>();
+  /** Sorted and disjoint, with gaps between them. */
+  private returned: Span[] = [];
+  private returnedSamples = 0;
+  private leasedSamples = 0;
+  private cursor = 0;
+  private applied = 0;
+  private lost = 0;
+  private lastId = 0;
+
+  constructor(
+    private readonly samplesPerEpoch: number,
+    private readonly epochs: number,
+    private readonly total: number,
+  ) {}
+
+  lease(holder: string, samples: number): Lease | undefined {
+    if (!Number.isSafeInteger(samples) || samples < 1) throw new RangeError(`a lease of ${samples} samples`);
+    const spans = this.takeReturned(samples);
+    const missing = samples - countSamples(spans);
+    if (missing > 0 && this.cursor < this.total) {
+      const end = Math.min(this.cursor + missing, this.total);
+      spans.push({ start: this.cursor, end });
+      this.cursor = end;
+    }
+    if (spans.length === 0) return undefined;
+    const lease = { spans, samples: countSamples(spans) };
+    const id = ++this.lastId;
+    this.open.set(id, lease);
+    this.leasedSamples += lease.samples;
+    return { id, holder, ranges: this.toRanges(spans), samples: lease.samples };
+  }
+
+  apply(leaseId: number): void {
+    this.applied += this.close(leaseId).samples;
+  }
+
+  giveBack(leaseId: number): void {
+    const { spans, samples } = this.close(leaseId);
+    this.returned = mergeSpans([...this.returned, ...spans]);
+    this.returnedSamples += samples;
+  }
+
+  lose(leaseId: number): void {
+    this.lost += this.close(leaseId).samples;
+  }
+
+  totals(): LeaseTotals {
+    const free = this.returnedSamples + this.total - this.cursor;
+    return { total: this.total, applied: this.applied, lost: this.lost, leased: this.leasedSamples, free };
+  }
+
+  snapshot(): LeaseBookState {
+    const open = [...this.open.values()].flatMap((lease) => lease.spans);
+    return {
+      samplesPerEpoch: this.samplesPerEpoch,
+      epochs: this.epochs,
+      applied: this.applied,
+      lost: this.lost,
+      cursor: { epoch: Math.floor(this.cursor / this.samplesPerEpoch), position: this.cursor % this.samplesPerEpoch },
+      returned: this.toRanges(mergeSpans([...this.returned, ...open])),
+    };
+  }
+
+  restore(state: LeaseBookState): void {
+    const spans = state.returned.map(({ epoch, start, end }) => ({
+      start: epoch * this.samplesPerEpoch + start,
+      end: epoch * this.samplesPerEpoch + end,
+    }));
+    const cursor = state.cursor.epoch * this.samplesPerEpoch + state.cursor.position;
+    const problem = this.findProblem(state, spans, cursor);
+    if (problem !== undefined) {
+      throw new LongtailError(`The saved data cursor ${problem}.`, {
+        code: 'invalid-file',
+        hint: 'Resume with the job and the data the run was started with, or start a new run.',
+      });
+    }
+    this.cursor = cursor;
+    this.applied = state.applied;
+    this.lost = state.lost;
+    this.returned = mergeSpans(spans);
+    this.returnedSamples = countSamples(spans);
+  }
+
+  private findProblem(state: LeaseBookState, spans: readonly Span[], cursor: number): string | undefined {
+    if (state.samplesPerEpoch !== this.samplesPerEpoch) {
+      return `is of a data set of ${state.samplesPerEpoch} samples, this one has ${this.samplesPerEpoch}`;
+    }
+    if (state.epochs !== this.epochs) return `is of a run of ${state.epochs} epochs, this one has ${this.epochs}`;
+    if (cursor > this.total) return `lies at sample ${cursor}, behind the end of the run at ${this.total}`;
+    const ordered = [...spans].sort((a, b) => a.start - b.start);
+    const disjoint = ordered.every((span, i) => span.start < span.end && span.end <= cursor && (i === 0 || ordered[i - 1].end <= span.start));
+    if (!disjoint) return 'has ranges that overlap or were never leased';
+    if (state.applied + state.lost + countSamples(spans) !== cursor) return 'does not add up to the samples it has handed out';
+    return undefined;
+  }
+
+  private takeReturned(samples: number): Span[] {
+    const taken: Span[] = [];
+    let missing = samples;
+    let used = 0;
+    while (missing > 0 && used < this.returned.length) {
+      const { start, end } = this.returned[used];
+      const cut = Math.min(end, start + missing);
+      taken.push({ start, end: cut });
+      missing -= cut - start;
+      if (cut < end) this.returned[used] = { start: cut, end };
+      else used++;
+    }
+    this.returned.splice(0, used);
+    this.returnedSamples -= countSamples(taken);
+    return taken;
+  }
+
+  private close(leaseId: number): OpenLease {
+    const lease = this.open.get(leaseId);
+    if (!lease) throw new Error(`lease ${leaseId} is not open`);
+    this.open.delete(leaseId);
+    this.leasedSamples -= lease.samples;
+    return lease;
+  }
+
+  /** Cuts spans where an epoch ends. */
+  private toRanges(spans: readonly Span[]): SampleRange[] {
+    const ranges: SampleRange[] = [];
+    for (const { start, end } of mergeSpans(spans)) {
+      for (let at = start; at < end; ) {
+        const epoch = Math.floor(at / this.samplesPerEpoch);
+        const epochStart = epoch * this.samplesPerEpoch;
+        const stop = Math.min(end, epochStart + this.samplesPerEpoch);
+        ranges.push({ epoch, start: at - epochStart, end: stop - epochStart });
+        at = stop;
+      }
+    }
+    return ranges;
+  }
+}
+
+function countSamples(spans: readonly Span[]): number {
+  return spans.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
+/** Sorted, with neighbours joined. */
+function mergeSpans(spans: readonly Span[]): Span[] {
+  const merged: Span[] = [];
+  for (const span of [...spans].sort((a, b) => a.start - b.start)) {
+    const last = merged.at(-1);
+    if (last?.end === span.start) merged[merged.length - 1] = { start: last.start, end: span.end };
+    else merged.push(span);
+  }
+  return merged;
+}
