@@ -1,1 +1,7 @@
-export {};
+export { jobSchema } from './json-schema.js';
+export type { JobDraft } from './job-file.js';
+export type { ModelDraft } from './model.js';
+export type { JobDocument } from './parse.js';
+export { parseJobFile, validateJob } from './parse.js';
+export { resolveJob } from './resolve.js';
+export { parseByteSize, parseDurationMs } from './units.js';

@@ -1,0 +1,121 @@
+import { LongtailError } from '@longtail/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
+import { parseJobFile, validateJob } from './parse.js';
+
+const problemsIn = (text: string): string[] => {
+  try {
+    parseJobFile(text, 'job.yaml');
+  } catch (error) {
+    expect(error).toBeInstanceOf(LongtailError);
+    expect((error as LongtailError).code).toBe('invalid-file');
+    return (error as LongtailError).message.split('\n').slice(1).map((line) => line.trim());
+  }
+  return [];
+};
+
+describe('parseJobFile', () => {
+  it('takes two words and fills in the rest', () => {
+    const job = validateJob(parseJobFile('data: mnist\nmodel: cnn\n', 'jobs/first.yaml'));
+    expect(job).toMatchObject({
+      name: 'first',
+      data: { type: 'mnist' },
+      model: { type: 'cnn', channels: [16, 32], kernel: 3, padding: 'same', pool: 'each', hidden: [128] },
+      train: { epochs: 1, batch: 128, optimizer: { type: 'adam', decoupled: false }, learningRate: 0.001, schedule: { type: 'constant' }, seed: 0 },
+      sync: { strategy: 'bsp', codec: 'fp32', minDeadlineMs: 3000 },
+      cluster: { minWorkers: 1, waitMs: 60_000, engine: undefined },
+      checkpoint: { everyMs: 30_000 },
+    });
+  });
+
+  it('lists every problem with its place, in the order of the file', () => {
+    const text = ['data: mnist', 'model: cnn', 'train:', '  optimizer:', '    type: adma', '  learningRat: 1', '  batch: 0', '  epochs: many'].join('\n');
+    expect(problemsIn(text)).toEqual([
+      'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, sgd)',
+      expect.stringMatching(/^job\.yaml:6:3 train\.learningRat: unknown field "learningRat"; did you mean "learningRate"\? \(fields here: epochs, /),
+      'job.yaml:7:3 train.batch: must be a whole number from 1 to 1048576, found 0',
+      'job.yaml:8:3 train.epochs: must be a whole number from 1 to 100000, found "many"',
+    ]);
+  });
+
+  it.each([
+    ['data: mnits\nmodel: cnn', 'job.yaml:1:1 data.type: unknown data set "mnits"; did you mean "mnist"?'],
+    ['data: mnist\nmodel: {type: transformer}', 'job.yaml:2:9 model.type: unknown model "transformer" (one of mlp,'],
+    ['model: cnn', 'job.yaml:1:1 data: is required: a data set (one of mnist,'],
+    ['data: mnist\nmodel: {hidden: [4]}', 'job.yaml:2:1 model.type: is required: a model'],
+    ['data: mnist\nmodel: {type: mlp, hidden: [8, 0]}', 'job.yaml:2:32 model.hidden[1]: must be a whole number from 1 to 1048576, found 0'],
+    ['data: gutenberg\nmodel: {type: gpt, width: 100, heads: 3}', 'job.yaml:2:32 model.heads: a width of 100 does not split into 3 heads'],
+    ['data: mnist\nmodel: cnn\nsync: {minDeadline: soon}', 'job.yaml:3:8 sync.minDeadline: must be a time from 10ms to 24h, like 30s or 5min, found "soon"'],
+    ['data: mnist\nmodel: cnn\ntrain: fast', 'job.yaml:3:1 train: must be a section with fields of its own, found "fast"'],
+    ['data: mnist\nmodel: cnn\ncluster: {engine: cuda}', 'job.yaml:3:11 cluster.engine: unknown engine "cuda"'],
+    ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
+    ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],
+    ['data: mnist\ndata: mnist', 'job.yaml:2:1: not valid YAML: Map keys must be unique'],
+    ['', 'job.yaml:1:1: the file is empty'],
+    ['just a text', 'job.yaml:1:1: must be a section with fields of its own, found "just a text"'],
+  ])('%j', (text, expected) => {
+    expect(problemsIn(text)[0]).toContain(expected);
+  });
+
+  it('suggests the field for any misspelling of it', () => {
+    const fields = ['epochs', 'optimizer', 'learningRate', 'schedule', 'clipNorm'];
+    fc.assert(
+      fc.property(fc.constantFrom(...fields), fc.nat(), fc.constantFrom('x', ''), (field, at, letter) => {
+        const i = at % field.length;
+        const wrong = field.slice(0, i) + letter + field.slice(i + 1);
+        const [problem] = problemsIn(`data: mnist\nmodel: cnn\ntrain:\n  seed: 1\n  ${wrong}: 1\n`);
+        expect(problem).toContain(`job.yaml:5:3 train.${wrong}: unknown field "${wrong}"; did you mean "${field}"?`);
+      }),
+    );
+  });
+
+  it('keeps the meaning of any valid job over YAML and over JSON', () => {
+    const document = fc.record(
+      {
+        name: fc.stringMatching(/^[a-z][a-z0-9 _.-]{0,20}$/),
+        data: fc.constantFrom('mnist', { type: 'gutenberg', tokenizer: 'byte', sequence: 64 }, { type: 'csv', path: ['a.csv'], target: 'price' }),
+        model: fc.oneof(
+          fc.record({ type: fc.constant('mlp'), hidden: fc.array(fc.integer({ min: 1, max: 4096 })) }),
+          fc.constantFrom('cnn', 'gpt', { type: 'resnet', depths: [1, 2] }),
+        ),
+        train: fc.record(
+          {
+            epochs: fc.integer({ min: 1, max: 50 }),
+            learningRate: fc.double({ min: 1e-6, max: 1, noNaN: true }),
+            optimizer: fc.constantFrom('sgd', 'adamw', { type: 'sgd', momentum: 0.9 }),
+            schedule: fc.constantFrom('cosine', { type: 'linear', warmup: 0.1 }),
+          },
+          { requiredKeys: [] },
+        ),
+        sync: fc.record({ minDeadline: fc.constantFrom('500ms', '2s', '1.5min', 9) }),
+      },
+      { requiredKeys: ['name', 'data', 'model'] },
+    );
+    fc.assert(
+      fc.property(document, (value) => {
+        const viaYaml = parseJobFile(stringify(value), 'job.yaml');
+        expect(validateJob(JSON.parse(JSON.stringify(viaYaml)))).toEqual(validateJob(value));
+      }),
+    );
+  });
+
+  it('resolves paths of model and data, and leaves URLs alone', () => {
+    const text = 'data: {type: csv, path: [a.csv, "https://example.org/b.csv"], target: y}\nmodel: {type: keras, path: model.json}\n';
+    const job = validateJob(parseJobFile(text, 'job.yaml', (path) => `/jobs/${path}`));
+    expect(job.data).toMatchObject({ paths: ['/jobs/a.csv', 'https://example.org/b.csv'] });
+    expect(job.model).toMatchObject({ path: '/jobs/model.json', weights: 'file' });
+  });
+});
+
+describe('validateJob', () => {
+  it('names the fields of a job that came as JSON', () => {
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', train: { batch: -1 }, extra: 1 })).toThrow(/train\.batch: must be .*\n.*extra: unknown field "extra"/);
+    expect(() => validateJob(null)).toThrow(/the job has a problem\n {2}must be a section/);
+  });
+
+  it('reads units', () => {
+    const { sync, cluster, checkpoint } = validateJob({ data: 'mnist', model: 'cnn', sync: { minDeadline: '250ms' }, cluster: { wait: '2min' }, checkpoint: { every: 45 } });
+    expect([sync.minDeadlineMs, cluster.waitMs, checkpoint.everyMs]).toEqual([250, 120_000, 45_000]);
+  });
+});

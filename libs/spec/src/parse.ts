@@ -1,0 +1,59 @@
+import { LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { describeIssue } from './fields.js';
+import type { JobDraft } from './job-file.js';
+import { draftOf, jobFileSchema } from './job-file.js';
+import { positionOf } from './positions.js';
+import { fieldName, invalidJob, problemsOf } from './problems.js';
+
+/** A valid job as plain JSON, in the words of the job file: what a client sends to the server. */
+export type JobDocument = z.input<typeof jobFileSchema>;
+
+/**
+ * Reads a job file (YAML, so JSON too). `file` is its name in messages; `resolvePath` makes its paths absolute.
+ * Throws LongtailError `invalid-file` that lists every problem with file, line, column and field.
+ */
+export function parseJobFile(text: string, file: string, resolvePath: (path: string) => string = (path) => path): JobDocument {
+  const lines = new LineCounter();
+  const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}`;
+  };
+  if (yaml.errors.length > 0) throw invalidJob(file, yaml.errors.map((error) => `${place(error.pos[0])}: not valid YAML: ${error.message}`));
+  if (yaml.contents === null) throw invalidJob(file, [`${place(0)}: the file is empty`]);
+  const document: unknown = yaml.toJS();
+  const parsed = jobFileSchema.safeParse(document, { error: describeIssue });
+  if (!parsed.success) {
+    const problems = problemsOf(parsed.error).map(({ path, message }) => ({ offset: positionOf(yaml, path), field: fieldName(path), message }));
+    problems.sort((a, b) => a.offset - b.offset);
+    throw invalidJob(file, problems.map(({ offset, field, message }) => `${place(offset)}${field && ` ${field}`}: ${message}`));
+  }
+  return withPaths({ name: stem(file), ...(document as JobDocument) }, resolvePath);
+}
+
+/**
+ * A job that came as JSON, at the server's edge, with every default that does not hang on the data.
+ * Throws LongtailError `invalid-file` that lists every problem with its field.
+ */
+export function validateJob(document: unknown): JobDraft {
+  const parsed = jobFileSchema.safeParse(document, { error: describeIssue });
+  if (parsed.success) return draftOf(parsed.data);
+  throw invalidJob('the job', problemsOf(parsed.error).map(({ path, message }) => (path.length > 0 ? `${fieldName(path)}: ${message}` : message)));
+}
+
+/** `jobs/mnist.yaml` → `mnist`. */
+function stem(file: string): string {
+  return file.replace(/^.*[/\\]/, '').replace(/\.[a-z]+$/i, '') || 'job';
+}
+
+function withPaths(document: JobDocument, resolvePath: (path: string) => string): JobDocument {
+  return { ...document, model: sectionWithPaths(document.model, resolvePath), data: sectionWithPaths(document.data, resolvePath) };
+}
+
+/** Both sections name their files in a field `path`: one, or a list. */
+function sectionWithPaths<Section>(section: Section, resolvePath: (path: string) => string): Section {
+  if (typeof section !== 'object' || section === null || !('path' in section)) return section;
+  const resolved = (path: unknown) => (typeof path === 'string' && !/^https?:\/\//.test(path) ? resolvePath(path) : path);
+  return { ...section, path: Array.isArray(section.path) ? section.path.map(resolved) : resolved(section.path) };
+}
