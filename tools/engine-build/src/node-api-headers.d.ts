@@ -1,0 +1,7 @@
+declare module 'node-api-headers' {
+  const headers: {
+    /** Folder of `node_api.h`. */
+    readonly include_dir: string;
+  };
+  export default headers;
+}
