@@ -1,1 +1,2 @@
-export {};
+export { bsp, type BspOptions } from './bsp.js';
+export { proportionalShares, type ProportionalSharesOptions } from './proportional-shares.js';

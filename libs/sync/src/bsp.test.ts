@@ -1,0 +1,99 @@
+import type { MemberState, RoundState } from '@longtail/core';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { bsp } from './bsp.js';
+
+const strategy = bsp({ deadlineFactor: 3, minDeadlineMs: 100 });
+
+function member(node: string, overrides: Partial<MemberState> = {}): MemberState {
+  return { node, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, ...overrides };
+}
+
+function round(...members: MemberState[]): RoundState {
+  return { round: 7, version: 1, openedAtMs: 0, members };
+}
+
+test('commits at once when all have delivered, in the order of the members', () => {
+  const decision = strategy.decide(round(member('b', { deliveredAtMs: 60 }), member('a', { deliveredAtMs: 40 })), 60);
+  expect(decision.commit).toEqual([{ node: 'b', weight: 1 }, { node: 'a', weight: 1 }]);
+  expect(decision.release).toEqual([]);
+});
+
+test('waits for a missing member until the deadline, then commits without it and says why', () => {
+  const state = round(member('a', { deliveredAtMs: 40 }), member('b'));
+  expect(strategy.decide(state, 149)).toMatchObject({ commit: [], release: [], wakeAtMs: 150 });
+  expect(strategy.decide(state, 150)).toMatchObject({
+    commit: [{ node: 'a', weight: 1 }],
+    release: [{ node: 'b', reason: 'missed the deadline of 150 ms of round 7' }],
+  });
+});
+
+test('the minimum deadline counts for short rounds', () => {
+  const state = round(member('a', { expectedMs: 1, deliveredAtMs: 1 }), member('b', { expectedMs: 1 }));
+  expect(strategy.decide(state, 50).wakeAtMs).toBe(100);
+});
+
+test('when even the fastest took longer than expected, all are given more time', () => {
+  const state = round(member('a', { deliveredAtMs: 400 }), member('b'));
+  expect(strategy.decide(state, 400).wakeAtMs).toBe(1200);
+});
+
+test('with nothing delivered nobody is held up: the round is given up only after ten deadlines', () => {
+  const state = round(member('a'), member('b'));
+  expect(strategy.decide(state, 1499)).toMatchObject({ release: [], wakeAtMs: 1500 });
+  expect(strategy.decide(state, 1500)).toMatchObject({ commit: [], release: [{ node: 'a' }, { node: 'b' }] });
+});
+
+test('before anything was measured there is no deadline', () => {
+  const state = round(member('a', { expectedMs: undefined }), member('b', { expectedMs: undefined }));
+  expect(strategy.decide(state, 1e9)).toMatchObject({ commit: [], release: [], wakeAtMs: undefined });
+});
+
+test('one extreme estimate stretches the deadline to four times the others, not further', () => {
+  const state = round(member('a', { deliveredAtMs: 50 }), member('b', { expectedMs: 1e6 }));
+  expect(strategy.decide(state, 50).wakeAtMs).toBe(3 * 4 * 50);
+});
+
+const anyMember = fc.record({
+  samples: fc.integer({ min: 1, max: 512 }),
+  startedAtMs: fc.constant(0),
+  expectedMs: fc.option(fc.integer({ min: 1, max: 10_000 }), { nil: undefined }),
+  deliverAtMs: fc.option(fc.integer({ min: 0, max: 100_000 }), { nil: undefined }),
+});
+
+/** Asks `decide` at each delivery and at each time it wants to be woken, as the runtime does. */
+function play(members: readonly { expectedMs: number | undefined; deliverAtMs: number | undefined; samples: number }[]) {
+  const arrivals = [...new Set(members.flatMap(({ deliverAtMs }) => (deliverAtMs === undefined ? [] : [deliverAtMs])))].sort((a, b) => a - b);
+  let nowMs = 0;
+  for (;;) {
+    const state = round(
+      ...members.map((m, i) =>
+        member(`n${i}`, { ...m, deliveredAtMs: m.deliverAtMs !== undefined && m.deliverAtMs <= nowMs ? m.deliverAtMs : undefined }),
+      ),
+    );
+    const decision = strategy.decide(state, nowMs);
+    if (decision.commit.length > 0 || decision.release.length > 0) return { decision, nowMs };
+    const nextMs = Math.min(arrivals.find((at) => at > nowMs) ?? Infinity, decision.wakeAtMs ?? Infinity);
+    if (nextMs === Infinity) return undefined;
+    expect(nextMs).toBeGreaterThan(nowMs);
+    nowMs = nextMs;
+  }
+}
+
+test('under any interleaving a round with a delivery commits by the deadline, and every member is either committed or released', () => {
+  fc.assert(
+    fc.property(fc.array(anyMember, { minLength: 1, maxLength: 8 }), (members) => {
+      const outcome = play(members);
+      const arrivals = members.flatMap(({ deliverAtMs }) => (deliverAtMs === undefined ? [] : [deliverAtMs]));
+      if (outcome === undefined) {
+        expect(arrivals).toEqual([]);
+        return;
+      }
+      const { decision, nowMs } = outcome;
+      const named = [...decision.commit, ...decision.release].map(({ node }) => node);
+      expect(named.sort()).toEqual(members.map((_, i) => `n${i}`).sort());
+      const slowest = Math.max(0, ...members.map(({ expectedMs }) => expectedMs ?? 0));
+      if (decision.commit.length > 0) expect(nowMs).toBeLessThanOrEqual(Math.max(100, 3 * slowest, 3 * Math.min(...arrivals)));
+    }),
+  );
+});
