@@ -1,0 +1,4 @@
+export * from './vector';
+export * from './optimizer';
+export * from './half';
+export * from './crc32c';

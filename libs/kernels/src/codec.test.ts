@@ -1,0 +1,161 @@
+import type { CodecName } from '@longtail/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CODEC_IDS, CodecTable, createCodec } from './codec.js';
+import { createKernels } from './create-kernels.js';
+import { BLOCK_LENGTH } from './kernels.js';
+
+const wasm = createKernels({ vectors: [BLOCK_LENGTH] });
+const reference = createKernels({ implementation: 'reference' });
+const names = Object.keys(CODEC_IDS) as CodecName[];
+
+/** float32 by its bits: every exponent is as likely as any other. */
+const anyFloat = fc.integer({ min: 0, max: 0xffffffff }).map((bits) => new Float32Array(Uint32Array.of(bits).buffer)[0]!);
+
+function bitsOf(value: number): number {
+  return new Uint32Array(Float32Array.of(value).buffer)[0]!;
+}
+
+describe.each(names)('%s', (name) => {
+  const codec = createCodec(name, wasm);
+  const oracle = createCodec(name, reference);
+
+  it('codes and decodes to the same bits as the reference, at any length and alignment', () => {
+    fc.assert(
+      fc.property(fc.array(anyFloat, { maxLength: 40 }), fc.nat({ max: 3 }), (list, shift) => {
+        const values = Float32Array.from(list, (value) => (Number.isNaN(value) ? NaN : value));
+        const bytes = new Uint8Array(shift + codec.maxBytes(values.length) + 1).subarray(shift);
+        const expected = new Uint8Array(oracle.maxBytes(values.length));
+        const written = codec.encode(values, bytes);
+        expect(written).toBe(oracle.encode(values, expected));
+        expect(bytes.subarray(0, written)).toEqual(expected);
+        expect(bytes[written]).toBe(0);
+
+        const decoded = new Float32Array(values.length);
+        const decodedExpected = new Float32Array(values.length);
+        codec.decode(bytes.subarray(0, written), decoded);
+        oracle.decode(expected, decodedExpected);
+        expect(decoded).toEqual(decodedExpected);
+
+        codec.decodeAccumulate(bytes.subarray(0, written), decoded, 0.75);
+        oracle.decodeAccumulate(expected, decodedExpected, 0.75);
+        expect(decoded).toEqual(decodedExpected);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('crosses blocks', () => {
+    const values = Float32Array.from({ length: 2 * BLOCK_LENGTH + 3 }, (_, i) => Math.sin(i) * 100);
+    const bytes = new Uint8Array(codec.maxBytes(values.length));
+    const expected = new Uint8Array(bytes.length);
+    codec.encode(values, bytes);
+    oracle.encode(values, expected);
+    expect(Buffer.compare(bytes, expected)).toBe(0);
+    const decoded = new Float32Array(values.length);
+    codec.decode(bytes, decoded);
+    const again = new Uint8Array(bytes.length);
+    codec.encode(decoded, again);
+    expect(Buffer.compare(again, bytes)).toBe(0);
+  });
+
+  it('refuses bytes of another length', () => {
+    const error = expect.objectContaining({ code: 'protocol' });
+    expect(() => codec.decode(new Uint8Array(7), new Float32Array(2))).toThrow(error);
+    expect(() => codec.decodeAccumulate(new Uint8Array(12), new Float32Array(2), 1)).toThrow(error);
+  });
+});
+
+describe('rounding', () => {
+  it.each([
+    [1, 0x3c00],
+    [-2, 0xc000],
+    [65_504, 0x7bff],
+    [65_519.996, 0x7bff],
+    [65_520, 0x7c00],
+    [-1e38, 0xfc00],
+    [Infinity, 0x7c00],
+    [NaN, 0x7e00],
+    [2 ** -14, 0x0400],
+    [2 ** -24, 0x0001],
+    [2 ** -25, 0x0000], // a tie between 0 and the smallest subnormal: even is 0
+    [1.0000001 * 2 ** -25, 0x0001],
+    [3 * 2 ** -25, 0x0002], // a tie, odd below
+    [-0, 0x8000],
+    [1 + 2 ** -11, 0x3c00],
+    [1 + 3 * 2 ** -11, 0x3c02],
+  ])('codes %d as fp16 %i', (value, half) => {
+    const bytes = new Uint8Array(2);
+    createCodec('fp16', wasm).encode(Float32Array.of(value), bytes);
+    expect(bytes[0]! | (bytes[1]! << 8)).toBe(half);
+  });
+
+  it('decodes every fp16 there is as the reference does', () => {
+    const halves = new Uint8Array(Uint16Array.from({ length: 65_536 }, (_, i) => i).buffer);
+    const decoded = new Float32Array(65_536);
+    const expected = new Float32Array(65_536);
+    wasm.decode('fp16', halves, decoded);
+    reference.decode('fp16', halves, expected);
+    expect(decoded.findIndex((value, i) => !Object.is(value, expected[i]))).toBe(-1);
+  });
+
+  it.each([
+    [1, 0x3f80],
+    [3.4028234663852886e38, 0x7f80],
+    [1 + 2 ** -8, 0x3f80],
+    [1 + 3 * 2 ** -8, 0x3f82],
+    [-0, 0x8000],
+    [NaN, 0x7fc0],
+  ])('codes %d as bf16 %i', (value, half) => {
+    const bytes = new Uint8Array(2);
+    createCodec('bf16', wasm).encode(Float32Array.of(value), bytes);
+    expect(bytes[0]! | (bytes[1]! << 8)).toBe(half);
+  });
+
+  it('keeps a NaN whose payload is all in the lower half', () => {
+    const values = new Float32Array(Uint32Array.of(0x7f800001, 0xff80ffff).buffer);
+    for (const name of ['fp16', 'bf16'] as const) {
+      const bytes = new Uint8Array(4);
+      const decoded = new Float32Array(2);
+      createCodec(name, wasm).encode(values, bytes);
+      createCodec(name, wasm).decode(bytes, decoded);
+      expect([...decoded]).toEqual([NaN, NaN]);
+    }
+  });
+
+  it.each([
+    ['fp16', 2 ** -11, 2 ** -14, 65_504],
+    ['bf16', 2 ** -8, 2 ** -126, 3.3e38],
+  ] as const)('keeps the relative error of %s below %d in its normal range', (name, bound, min, max) => {
+    const codec = createCodec(name, wasm);
+    const normal = anyFloat.filter((value) => Math.abs(value) >= min && Math.abs(value) <= max);
+    fc.assert(
+      fc.property(normal, (value) => {
+        const bytes = new Uint8Array(2);
+        const decoded = new Float32Array(1);
+        codec.encode(Float32Array.of(value), bytes);
+        codec.decode(bytes, decoded);
+        expect(Math.abs(decoded[0]! - value)).toBeLessThanOrEqual(bound * Math.abs(value));
+      }),
+    );
+  });
+
+  it('copies fp32 bit by bit', () => {
+    const bytes = new Uint8Array(4);
+    createCodec('fp32', wasm).encode(Float32Array.of(-1.5), bytes);
+    expect(new DataView(bytes.buffer).getUint32(0, true)).toBe(bitsOf(-1.5));
+  });
+});
+
+describe('CodecTable', () => {
+  it('finds each codec by the id it sends', () => {
+    const table = new CodecTable(wasm);
+    for (const name of names) expect(table.get(createCodec(name, wasm).id).name).toBe(name);
+  });
+
+  it('names the codecs it has when asked for another', () => {
+    expect(() => new CodecTable(wasm).get(99)).toThrow(
+      expect.objectContaining({ code: 'protocol', hint: expect.stringContaining('1 (fp16)') }),
+    );
+  });
+});

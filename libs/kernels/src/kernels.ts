@@ -1,0 +1,107 @@
+import type { ChunkInspection } from '@longtail/core';
+
+/**
+ * Arithmetic over flat float32 vectors of any length, with two implementations that give the same bits: WASM SIMD, and
+ * plain TypeScript as its oracle. Every operation takes any `Float32Array`; those from `allocate` live in the kernels'
+ * own memory and are worked on in place, others are copied through it a block at a time. Operands have equal lengths
+ * (a plain `Error` otherwise) and may be the same array, but may not overlap in part.
+ *
+ * float32 results are rounded after every operation, in the order that the docstrings write; sums of squares are added
+ * in float64 in an order that depends on the length alone.
+ */
+export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, ChecksumKernels {
+  readonly implementation: KernelsImplementation;
+  /** A vector of zeros in the kernels' memory. It is never moved or freed while the kernels live. */
+  allocate(length: number): Float32Array;
+}
+
+export type KernelsImplementation = 'wasm' | 'reference';
+
+export interface VectorKernels {
+  /** accumulator += weight · x */
+  accumulate(accumulator: Float32Array, x: Float32Array, weight: number): void;
+  /** out = inputs[0] + inputs[1] + …, added in that order; zeros when there are none. `out` may be the first input. */
+  sumInto(out: Float32Array, inputs: readonly Float32Array[]): void;
+  /** x = factor · x */
+  scale(x: Float32Array, factor: number): void;
+  /** out = a − b */
+  subtract(out: Float32Array, a: Float32Array, b: Float32Array): void;
+  /** Σ a·b in float64. */
+  dot(a: Float32Array, b: Float32Array): number;
+  /** Finiteness and Σ x² in one pass. */
+  inspect(x: Float32Array): ChunkInspection;
+}
+
+export interface OptimizerKernels {
+  /** g = gradientScale·gradient + weightDecay·p; p −= learningRate·g */
+  sgd(parameters: Float32Array, gradient: Float32Array, coefficients: SgdCoefficients): void;
+  /** g as in `sgd`; b = momentum·b + g; p −= learningRate·(direct·g + carried·b) */
+  sgdMomentum(
+    parameters: Float32Array,
+    gradient: Float32Array,
+    buffer: Float32Array,
+    coefficients: MomentumCoefficients,
+  ): void;
+  /**
+   * g = gradientScale·gradient + l2·p; m += (1−β1)·(g−m); v = β2·v + (1−β2)·g²;
+   * p = keep·p − stepSize·m / (√v·rootScale + ε)
+   */
+  adam(
+    parameters: Float32Array,
+    gradient: Float32Array,
+    firstMoment: Float32Array,
+    secondMoment: Float32Array,
+    coefficients: AdamCoefficients,
+  ): void;
+}
+
+export interface SgdCoefficients {
+  readonly gradientScale: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+export interface MomentumCoefficients extends SgdCoefficients {
+  readonly momentum: number;
+  readonly direct: number;
+  readonly carried: number;
+}
+
+export interface AdamCoefficients {
+  readonly gradientScale: number;
+  readonly l2: number;
+  readonly keep: number;
+  readonly oneMinusBeta1: number;
+  readonly beta2: number;
+  readonly oneMinusBeta2: number;
+  readonly stepSize: number;
+  readonly rootScale: number;
+  readonly epsilon: number;
+}
+
+/** Formats that code each value on its own, little-endian: IEEE binary32 and binary16, and binary32's upper half. */
+export type FloatFormat = 'fp32' | 'fp16' | 'bf16';
+
+export const BYTES_PER_VALUE: Readonly<Record<FloatFormat, number>> = { fp32: 4, fp16: 2, bf16: 2 };
+
+export interface FormatKernels {
+  /** Rounds to nearest, ties to even; overflow gives infinity, NaN stays NaN. `bytes` has exactly the size needed. */
+  encode(format: FloatFormat, values: Float32Array, bytes: Uint8Array): void;
+  /** out = value; `bytes` may start at any address. */
+  decode(format: FloatFormat, bytes: Uint8Array, out: Float32Array): void;
+  /** accumulator += weight · value */
+  decodeAccumulate(format: FloatFormat, bytes: Uint8Array, accumulator: Float32Array, weight: number): void;
+}
+
+export interface ChecksumKernels {
+  /** CRC-32C (RFC 3720) of `bytes`, or of what `previous` is the checksum of followed by `bytes`. */
+  crc32c(bytes: Uint8Array, previous?: number): number;
+}
+
+/** Values that operations take at a time: 64 KiB of float32, so that four operands stay in a core's L2 cache. */
+export const BLOCK_LENGTH = 16_384;
+
+/** Throws a plain `Error`: operands of unequal length are a programmer's mistake, and would reach foreign memory. */
+export function assertLength(actual: number, expected: number, operand: string): void {
+  if (actual !== expected) throw new Error(`${operand} has length ${actual}, not ${expected}`);
+}

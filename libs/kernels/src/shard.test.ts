@@ -1,0 +1,223 @@
+import type { CodedChunk, OptimizerSpec, ParameterShard } from '@longtail/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CODEC_IDS, createCodec } from './codec.js';
+import { createKernels } from './create-kernels.js';
+import { BLOCK_LENGTH, type KernelsImplementation } from './kernels.js';
+import { createOptimizer } from './optimizer.js';
+import { createShard } from './shard.js';
+
+const sgd: OptimizerSpec = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 };
+const nesterov: OptimizerSpec = { type: 'sgd', momentum: 0.9, nesterov: true, weightDecay: 0.01 };
+const adamw: OptimizerSpec = {
+  type: 'adam',
+  beta1: 0.9,
+  beta2: 0.95,
+  epsilon: 1e-8,
+  weightDecay: 0.1,
+  decoupled: true,
+};
+
+const kernels = createKernels();
+
+function values(length: number, seed: number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => Math.sin(seed * 1.7 + i * 0.37));
+}
+
+function coded(vector: Float32Array, name: keyof typeof CODEC_IDS = 'fp32', weight = 1): CodedChunk {
+  const codec = createCodec(name, kernels);
+  const bytes = new Uint8Array(codec.maxBytes(vector.length));
+  codec.encode(vector, bytes);
+  return { bytes, codecId: codec.id, weight };
+}
+
+function snapshot(shard: ParameterShard, stateCount: number): Float32Array[] {
+  const parameters = new Float32Array(shard.length);
+  shard.readParameters(parameters);
+  const state = Array.from({ length: stateCount }, (_, index) => {
+    const vector = new Float32Array(shard.length);
+    shard.readState(index, vector);
+    return vector;
+  });
+  return [parameters, ...state];
+}
+
+interface Setting {
+  readonly implementation?: KernelsImplementation;
+  readonly segmentLength?: number;
+  /** Order and cut of the chunks. */
+  readonly cuts: readonly (readonly [from: number, to: number])[];
+}
+
+/** Two steps over three contributions of different codecs and weights. */
+function train(length: number, optimizer: OptimizerSpec, { cuts, ...options }: Setting): Float32Array[] {
+  const shard = createShard({ length, optimizer, ...options });
+  shard.writeParameters(values(length, 1));
+  const weights = [1, 0.5, 3];
+  for (const step of [0, 1]) {
+    shard.beginStep({ learningRate: 0.05 });
+    for (const [from, to] of cuts) {
+      const contributions = (['fp32', 'fp16', 'bf16'] as const).map((name, k) =>
+        coded(values(length, 10 * step + k).subarray(from, to), name, weights[k]),
+      );
+      shard.stepChunk(from, to - from, contributions, 1 / 7);
+    }
+  }
+  return snapshot(shard, optimizer.type === 'adam' ? 2 : optimizer.momentum > 0 ? 1 : 0);
+}
+
+describe.each([
+  ['SGD', sgd],
+  ['Nesterov', nesterov],
+  ['AdamW', adamw],
+])('a step of %s', (_name, optimizer) => {
+  it('gives the reference’s bits, however the shard is cut into chunks and memories and in whatever order they step', () => {
+    const length = BLOCK_LENGTH + 517;
+    const whole = train(length, optimizer, { implementation: 'reference', cuts: [[0, length]] });
+    expect(whole.every((vector) => vector.some((value) => value !== 0))).toBe(true);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: length - 1 }), fc.integer({ min: 600, max: length }), (cut, segmentLength) => {
+        const cuts = [
+          [cut, length],
+          [0, cut],
+        ] as const;
+        const parts = train(length, optimizer, { segmentLength, cuts });
+        expectSame(parts, whole);
+      }),
+      { numRuns: 4 },
+    );
+  });
+
+  it('on K unequal workers’ sums divided by all samples is one step on the mean', () => {
+    const length = 1003;
+    const samples = [40, 24, 16, 7];
+    const total = samples.reduce((a, b) => a + b);
+    const sums = samples.map((count, k) => values(length, k).map((value) => value * count));
+    const mean = new Float64Array(length);
+    for (const sum of sums) sum.forEach((value, i) => (mean[i] = mean[i]! + value / total));
+
+    const shard = createShard({ length, optimizer });
+    shard.writeParameters(values(length, 9));
+    shard.beginStep({ learningRate: 0.1 });
+    shard.stepChunk(0, length, sums.map((sum) => coded(sum)), 1 / total);
+
+    const alone = values(length, 9);
+    createOptimizer({ length, optimizer }).step(alone, Float32Array.from(mean), { learningRate: 0.1 });
+    const [parameters] = snapshot(shard, 0);
+    expect(relativeDistance(parameters!, alone)).toBeLessThan(1e-5);
+  });
+});
+
+/** Bit by bit. */
+function expectSame(actual: readonly Float32Array[], expected: readonly Float32Array[]): void {
+  expect(actual.length).toBe(expected.length);
+  actual.forEach((vector, i) => expect(Buffer.compare(bytesOf(vector), bytesOf(expected[i]!))).toBe(0));
+}
+
+function bytesOf(vector: Float32Array): Uint8Array {
+  return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
+}
+
+function relativeDistance(a: Float32Array, b: Float32Array): number {
+  const difference = new Float32Array(a.length);
+  kernels.subtract(difference, a, b);
+  return Math.sqrt(kernels.dot(difference, difference) / kernels.dot(b, b));
+}
+
+describe('a shard', () => {
+  const length = BLOCK_LENGTH + 100;
+
+  function trained(): ParameterShard {
+    const shard = createShard({ length, optimizer: adamw, segmentLength: 10_000 });
+    shard.writeParameters(values(length, 1));
+    shard.beginStep({ learningRate: 0.1 });
+    shard.stepChunk(0, length, [coded(values(length, 2))], 1);
+    return shard;
+  }
+
+  it('goes on from a checkpoint with the same bits', () => {
+    const original = trained();
+    const restored = createShard({ length, optimizer: adamw });
+    const [parameters, m, v] = snapshot(original, 2);
+    restored.writeParameters(parameters!);
+    restored.writeState(0, m!);
+    restored.writeState(1, v!);
+    restored.setSteps(original.steps);
+    for (const shard of [original, restored]) {
+      shard.beginStep({ learningRate: 0.1 });
+      shard.stepChunk(0, length, [coded(values(length, 3))], 0.5);
+    }
+    expect(restored.steps).toBe(2);
+    expectSame(snapshot(restored, 2), snapshot(original, 2));
+  });
+
+  it('reads and writes any range', () => {
+    const shard = createShard({ length: 100, optimizer: sgd, segmentLength: 33 });
+    shard.writeParameters(Float32Array.of(1, 2, 3, 4), 31);
+    const out = new Float32Array(6);
+    shard.readParameters(out, 30);
+    expect([...out]).toEqual([0, 1, 2, 3, 4, 0]);
+  });
+
+  it.each(['fp32', 'fp16', 'bf16'] as const)('codes a range of parameters as %s across memories', (name) => {
+    const shard = trained();
+    const [parameters] = snapshot(shard, 0);
+    const expected = coded(parameters!.subarray(9_000, 11_003), name).bytes;
+    const out = new Uint8Array(expected.length + 1);
+    expect(shard.encodeParameters(9_000, 2_003, CODEC_IDS[name], out)).toBe(expected.length);
+    expect(Buffer.compare(out.subarray(0, -1), expected)).toBe(0);
+  });
+
+  it('inspects a chunk by what it decodes to', () => {
+    const shard = trained();
+    const vector = values(length, 4);
+    const inspection = shard.inspect(coded(vector), length);
+    expect(inspection).toEqual(kernels.inspect(vector));
+    vector[BLOCK_LENGTH + 3] = 1e30;
+    expect(shard.inspect(coded(vector), length).finite).toBe(true);
+    expect(shard.inspect(coded(vector, 'fp16'), length).finite).toBe(false);
+    vector[BLOCK_LENGTH + 3] = NaN;
+    expect(shard.inspect(coded(vector), length).finite).toBe(false);
+  });
+
+  it('inspects a weighted sum without touching anything', () => {
+    const shard = trained();
+    const before = snapshot(shard, 2);
+    const sum = values(length, 5);
+    kernels.scale(sum, 2);
+    kernels.accumulate(sum, values(length, 6), 3);
+    const contributions = [coded(values(length, 5), 'fp32', 2), coded(values(length, 6), 'fp32', 3)];
+    const { finite, sumOfSquares } = shard.inspectSum(0, length, contributions);
+    expect(finite).toBe(true);
+    expect(sumOfSquares / kernels.dot(sum, sum)).toBeCloseTo(1, 12);
+    expectSame(snapshot(shard, 2), before);
+  });
+
+  it.each<[string, CodedChunk]>([
+    ['too short', { bytes: new Uint8Array(8), codecId: CODEC_IDS.fp32, weight: 1 }],
+    ['too long', { bytes: new Uint8Array(4 * length + 1), codecId: CODEC_IDS.fp32, weight: 1 }],
+    ['of an unknown codec', { bytes: new Uint8Array(4 * length), codecId: 77, weight: 1 }],
+  ])('refuses a contribution that is %s, and stays as it was', (_what, bad) => {
+    const shard = trained();
+    const before = snapshot(shard, 2);
+    const refused = expect.objectContaining({ code: 'protocol' });
+    expect(() => shard.inspect(bad, length)).toThrow(refused);
+    shard.beginStep({ learningRate: 0.1 });
+    expect(() => shard.stepChunk(0, length, [coded(values(length, 1)), bad], 1)).toThrow(refused);
+    expectSame(snapshot(shard, 2), before);
+  });
+
+  it('refuses ranges that are not its own, steps not begun and state it does not have', () => {
+    const shard = createShard({ length: 10, optimizer: sgd });
+    expect(() => shard.stepChunk(0, 10, [], 1)).toThrow('before beginStep');
+    expect(() => shard.readParameters(new Float32Array(3), 8)).toThrow('not within');
+    expect(() => shard.readState(0, new Float32Array(1))).toThrow('0 state vectors');
+  });
+
+  it('may be empty', () => {
+    const shard = createShard({ length: 0, optimizer: adamw });
+    shard.beginStep({ learningRate: 1 });
+    shard.stepChunk(0, 0, [coded(new Float32Array(0))], 1);
+    expect(shard.inspect(coded(new Float32Array(0)), 0)).toEqual({ finite: true, sumOfSquares: 0 });
+  });
+});

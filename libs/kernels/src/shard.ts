@@ -1,0 +1,191 @@
+import {
+  optimizerStateCount,
+  type ChunkInspection,
+  type CodedChunk,
+  type OptimizerSpec,
+  type ParameterShard,
+  type StepHyper,
+} from '@longtail/core';
+import type { SliceableCodec } from './codec.js';
+import { BLOCK_LENGTH, type KernelsImplementation } from './kernels.js';
+import { planStep, type StepKernel } from './optimizer.js';
+import { createSegments, type Segment } from './segment.js';
+
+export interface ShardOptions {
+  /** Parameters, one float32 each. */
+  readonly length: number;
+  readonly optimizer: OptimizerSpec;
+  /** @default 'wasm' */
+  readonly implementation?: KernelsImplementation;
+  /** Values that one kernel memory holds; a longer shard takes several. @default what fits in 4 GiB */
+  readonly segmentLength?: number;
+}
+
+/**
+ * Parameters (zeros at first) and optimizer state in kernel memory. The work on a chunk goes block by block: decode and
+ * add every contribution, then step the optimizer, while the block is in cache.
+ *
+ * Methods throw LongtailError `protocol` for a contribution of the wrong size or of an unknown codec, before anything
+ * has changed, and a plain `Error` for a range outside the shard.
+ *
+ * @throws LongtailError `internal` when the machine cannot give the memory: 4 bytes a value of each vector.
+ */
+export function createShard({ length, optimizer, implementation, segmentLength }: ShardOptions): ParameterShard {
+  const stateCount = optimizerStateCount(optimizer);
+  return new SegmentedShard(length, optimizer, createSegments({ length, stateCount, implementation, segmentLength }));
+}
+
+class SegmentedShard implements ParameterShard {
+  private taken = 0;
+  /** The step begun, for each segment. */
+  private plans: readonly StepKernel[] = [];
+
+  constructor(
+    readonly length: number,
+    private readonly spec: OptimizerSpec,
+    private readonly segments: readonly Segment[],
+  ) {}
+
+  get steps(): number {
+    return this.taken;
+  }
+
+  setSteps(steps: number): void {
+    this.taken = steps;
+    this.plans = [];
+  }
+
+  inspect(chunk: CodedChunk, length: number): ChunkInspection {
+    const segment = this.segments[0]!;
+    const codec = wholeCodec(segment, chunk, length);
+    let sumOfSquares = 0;
+    for (let from = 0; from < length; from += BLOCK_LENGTH) {
+      const values = segment.accumulator.subarray(0, Math.min(BLOCK_LENGTH, length - from));
+      codec.decode(valuesOf(chunk, codec, from, values.length), values);
+      sumOfSquares += segment.kernels.dot(values, values);
+    }
+    return { finite: Number.isFinite(sumOfSquares), sumOfSquares };
+  }
+
+  inspectSum(offset: number, length: number, contributions: readonly CodedChunk[]): ChunkInspection {
+    for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
+    let sumOfSquares = 0;
+    this.forEachBlock(offset, length, ({ segment, chunkFrom, from, to }) => {
+      const sum = reduceBlock(segment, contributions, chunkFrom, to - from);
+      sumOfSquares += segment.kernels.dot(sum, sum);
+    });
+    return { finite: Number.isFinite(sumOfSquares), sumOfSquares };
+  }
+
+  beginStep(hyper: StepHyper): void {
+    this.taken++;
+    this.plans = this.segments.map(({ kernels }) => planStep(kernels, this.spec, hyper, this.taken));
+  }
+
+  stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number): void {
+    if (this.plans.length === 0) throw new Error('stepChunk before beginStep');
+    for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
+    this.forEachBlock(offset, length, ({ segment, index, chunkFrom, from, to }) => {
+      const sum = reduceBlock(segment, contributions, chunkFrom, to - from);
+      const state = segment.state.map((vector) => vector.subarray(from, to));
+      this.plans[index]!(segment.parameters.subarray(from, to), sum, state, scale);
+    });
+  }
+
+  encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number {
+    let written = 0;
+    this.forEachBlock(offset, length, ({ segment, from, to }) => {
+      written += segment.codecs.get(codecId).encode(segment.parameters.subarray(from, to), out.subarray(written));
+    });
+    return written;
+  }
+
+  readParameters(out: Float32Array, offset = 0): void {
+    this.read(({ parameters }) => parameters, out, offset);
+  }
+
+  writeParameters(values: Float32Array, offset = 0): void {
+    this.write(({ parameters }) => parameters, values, offset);
+  }
+
+  readState(index: number, out: Float32Array, offset = 0): void {
+    this.read(({ state }) => stateVector(state, index), out, offset);
+  }
+
+  writeState(index: number, values: Float32Array, offset = 0): void {
+    this.write(({ state }) => stateVector(state, index), values, offset);
+  }
+
+  private read(vectorOf: (segment: Segment) => Float32Array, out: Float32Array, offset: number): void {
+    this.forEachBlock(offset, out.length, ({ segment, chunkFrom, from, to }) => {
+      out.set(vectorOf(segment).subarray(from, to), chunkFrom);
+    });
+  }
+
+  private write(vectorOf: (segment: Segment) => Float32Array, values: Float32Array, offset: number): void {
+    this.forEachBlock(offset, values.length, ({ segment, chunkFrom, from, to }) => {
+      vectorOf(segment).set(values.subarray(chunkFrom, chunkFrom + to - from), from);
+    });
+  }
+
+  /** Visits [offset, offset + length) in order, in blocks that start at `offset` and never cross segments. */
+  private forEachBlock(offset: number, length: number, visit: (block: Block) => void): void {
+    if (!(offset >= 0 && length >= 0 && offset + length <= this.length)) {
+      throw new Error(`values ${offset} to ${offset + length} are not within a shard of ${this.length}`);
+    }
+    this.segments.forEach((segment, index) => {
+      const first = Math.max(0, offset - segment.start);
+      const last = Math.min(segment.length, offset + length - segment.start);
+      for (let from = first; from < last; from += BLOCK_LENGTH) {
+        const to = Math.min(from + BLOCK_LENGTH, last);
+        visit({ segment, index, chunkFrom: segment.start + from - offset, from, to });
+      }
+    });
+  }
+}
+
+interface Block {
+  readonly segment: Segment;
+  readonly index: number;
+  /** Where the block starts in the chunk. */
+  readonly chunkFrom: number;
+  /** Where it starts and ends in the segment. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Σ weight_k · decode(chunk_k) of one block, in the order given; the result lies in the segment's accumulator. */
+function reduceBlock(
+  segment: Segment,
+  contributions: readonly CodedChunk[],
+  chunkFrom: number,
+  length: number,
+): Float32Array {
+  const sum = segment.accumulator.subarray(0, length);
+  if (contributions.length === 0) sum.fill(0);
+  contributions.forEach((chunk, k) => {
+    const codec = segment.codecs.get(chunk.codecId);
+    const bytes = valuesOf(chunk, codec, chunkFrom, length);
+    if (k > 0) return codec.decodeAccumulate(bytes, sum, chunk.weight);
+    codec.decode(bytes, sum);
+    if (chunk.weight !== 1) segment.kernels.scale(sum, chunk.weight);
+  });
+  return sum;
+}
+
+/** The chunk's codec, once it is known that the bytes are `length` values of it. */
+function wholeCodec(segment: Segment, chunk: CodedChunk, length: number): SliceableCodec {
+  const codec = segment.codecs.get(chunk.codecId);
+  codec.checkSize(chunk.bytes, length);
+  return codec;
+}
+
+function valuesOf({ bytes }: CodedChunk, { bytesPerValue }: SliceableCodec, from: number, length: number): Uint8Array {
+  return bytes.subarray(from * bytesPerValue, (from + length) * bytesPerValue);
+}
+
+function stateVector(state: readonly Float32Array[], index: number): Float32Array {
+  const vector = state[index];
+  if (vector === undefined) throw new Error(`the optimizer has ${state.length} state vectors, none numbered ${index}`);
+  return vector;
+}
