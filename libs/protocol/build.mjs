@@ -61,15 +61,20 @@ function messagesSource(protobuf, namespace) {
     for (const nested of type.nestedArray) if (nested instanceof protobuf.Enum) parts.push(enumSource(nested));
     parts.push(type.oneofsArray.length > 0 ? unionSource(type) : interfaceSource(protobuf, type));
   }
+  parts.push(indexSource(namespace.nestedArray.filter((type) => type instanceof protobuf.Type)));
   return parts.join('\n');
 }
 
-/** A message whose fields are one oneof: a union that `switch (m.message)` narrows. */
+function indexSource(types) {
+  return `/** Every message by its name in protos/. */\nexport interface MessageTypes {\n${types.map(({ name }) => `  ${name}: ${name};\n`).join('')}}\n`;
+}
+
+/** A oneof is a union that `switch (m.message)` narrows; fields beside it are in every member. */
 function unionSource(type) {
   const [oneof] = type.oneofsArray;
-  if (oneof.fieldsArray.length !== type.fieldsArray.length) throw new Error(`${type.name}: a message is all oneof or none`);
+  const beside = type.fieldsArray.filter((field) => field.partOf === null).map((field) => `readonly ${field.name}: ${scalarTypes[field.type] ?? 'number'}; `);
   const members = oneof.fieldsArray.map(
-    (field) => `  | { readonly ${oneof.name}: '${field.name}'; readonly ${field.name}: ${field.resolvedType.name} }`,
+    (field) => `  | { ${beside.join('')}readonly ${oneof.name}: '${field.name}'; readonly ${field.name}: ${field.resolvedType.name} }`,
   );
   return `${comment(type.comment, '')}export type ${type.name} =\n${members.join('\n')};\n`;
 }

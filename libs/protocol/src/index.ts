@@ -1,2 +1,7 @@
-export * from './generated/messages.js';
-export * from './version.js';
+export { DECODING_OPTIONS, DESCRIPTOR, PACKAGE } from './descriptor.js';
+export type * from './generated/messages.js';
+export { LIMITS } from './limits.js';
+export { decodeLinkFrame, encodeLinkFrame } from './link-frame.js';
+export { checkPayload, toTensorFrame, toTensorHeader, type Crc32c } from './tensor-header.js';
+export { validateMessage } from './validate.js';
+export { PROTOCOL_VERSION } from './version.js';
