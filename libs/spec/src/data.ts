@@ -23,7 +23,12 @@ const fashionMnist = z
   .describe('Fashion-MNIST');
 
 const gutenberg = z
-  .strictObject({ type: z.literal('gutenberg').describe('11.7 MB of English books; comes as a package'), tokenizer, sequence, validationFraction })
+  .strictObject({
+    type: z.literal('gutenberg').describe('11.7 MB of English books; comes as a package'),
+    tokenizer,
+    sequence,
+    validationFraction,
+  })
   .describe('Books from Project Gutenberg');
 
 const text = z
@@ -44,7 +49,9 @@ const tableFields = {
   task: oneOf('task', ['classification', 'regression']).default('classification').describe('Is the target a label or a number'),
   validationFraction,
 };
-const csv = z.strictObject({ type: z.literal('csv').describe('Comma-separated table with a header line'), ...tableFields }).describe('CSV by path or URL');
+const csv = z
+  .strictObject({ type: z.literal('csv').describe('Comma-separated table with a header line'), ...tableFields })
+  .describe('CSV by path or URL');
 const parquet = z.strictObject({ type: z.literal('parquet').describe('Parquet table'), ...tableFields }).describe('Parquet by path or URL');
 
 /** The data section of a job file. */

@@ -32,7 +32,8 @@ function bounded(schema: z.ZodNumber, kind: string, range: NumberRange): z.ZodNu
 }
 
 function outOfRange(kind: string, range: NumberRange): (issue: { readonly input?: unknown }) => string {
-  return ({ input }) => (input === undefined ? `is required: ${describeRange(kind, range)}` : `must be ${describeRange(kind, range)}, found ${show(input)}`);
+  return ({ input }) =>
+    input === undefined ? `is required: ${describeRange(kind, range)}` : `must be ${describeRange(kind, range)}, found ${show(input)}`;
 }
 
 function describeRange(kind: string, { min, max, above }: NumberRange): string {
@@ -44,12 +45,14 @@ function describeRange(kind: string, { min, max, above }: NumberRange): string {
 /** `30s`, `5min` or a count of seconds → milliseconds within [minMs, maxMs]. */
 export function duration(minMs: number, maxMs: number) {
   const expected = `a time from ${showDuration(minMs)} to ${showDuration(maxMs)}, like 30s or 5min`;
-  return z.union([z.string(), z.number()], { error: ({ input }) => `must be ${expected}, found ${show(input)}` }).transform((value, context) => {
-    const ms = parseDurationMs(value);
-    if (ms !== undefined && ms >= minMs && ms <= maxMs) return ms;
-    context.issues.push({ code: 'custom', message: `must be ${expected}, found ${show(value)}`, input: value });
-    return z.NEVER;
-  });
+  return z
+    .union([z.string(), z.number()], { error: ({ input }) => `must be ${expected}, found ${show(input)}` })
+    .transform((value, context) => {
+      const ms = parseDurationMs(value);
+      if (ms !== undefined && ms >= minMs && ms <= maxMs) return ms;
+      context.issues.push({ code: 'custom', message: `must be ${expected}, found ${show(value)}`, input: value });
+      return z.NEVER;
+    });
 }
 
 function showDuration(ms: number): string {
@@ -73,7 +76,9 @@ export function choice<const Options extends readonly [z.ZodObject, ...z.ZodObje
 
 /** One word of a fixed list. */
 export function oneOf<const Names extends readonly [string, ...string[]]>(noun: string, names: Names) {
-  return z.enum(names, { error: ({ input }) => (input === undefined ? `is required: one of ${names.join(', ')}` : unknownName(noun, input, names)) });
+  return z.enum(names, {
+    error: ({ input }) => (input === undefined ? `is required: one of ${names.join(', ')}` : unknownName(noun, input, names)),
+  });
 }
 
 function unknownName(noun: string, found: unknown, names: readonly string[]): string {

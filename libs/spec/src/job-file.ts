@@ -54,7 +54,9 @@ const decayFields = {
 
 const schedule = choice('schedule', [
   z.strictObject({ type: z.literal('constant').describe('The same rate throughout') }).describe('Constant'),
-  z.strictObject({ type: z.literal('cosine').describe('Half a cosine from learningRate down to the floor'), ...decayFields }).describe('Cosine'),
+  z
+    .strictObject({ type: z.literal('cosine').describe('Half a cosine from learningRate down to the floor'), ...decayFields })
+    .describe('Cosine'),
   z.strictObject({ type: z.literal('linear').describe('A line from learningRate down to the floor'), ...decayFields }).describe('Linear'),
 ]).transform((spec): LearningRateSchedule => spec);
 
@@ -70,26 +72,38 @@ const train = z.strictObject({
 });
 
 const validation = z.strictObject({
-  everyEpochs: real({ above: 0, max: 100_000 }).default(1).describe('Evaluate each time this many epochs have been applied (fractions will do), and at the end'),
+  everyEpochs: real({ above: 0, max: 100_000 })
+    .default(1)
+    .describe('Evaluate each time this many epochs have been applied (fractions will do), and at the end'),
   maxSamples: integer({ min: 1 }).optional().describe('Samples of the validation split to look at; default: all'),
 });
 
 const sync = z.strictObject({
-  strategy: oneOf('strategy', ['bsp']).default('bsp').describe('How contributions become steps; bsp: every round waits for all, up to its deadline'),
+  strategy: oneOf('strategy', ['bsp'])
+    .default('bsp')
+    .describe('How contributions become steps; bsp: every round waits for all, up to its deadline'),
   deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
   minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
   codec: oneOf('codec', ['fp32', 'fp16', 'bf16']).default('fp32').describe('How gradients and parameters travel'),
-  maxNorm: real({ above: 0 }).optional().describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),
+  maxNorm: real({ above: 0 })
+    .optional()
+    .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),
 });
 
 const cluster = z.strictObject({
   minWorkers: integer({ min: 1, max: 100_000 }).default(1).describe('Start when this many workers are ready'),
-  wait: duration(0, 7 * 86_400_000).prefault('60s').describe('Fail when fewer than minWorkers came within this time'),
-  engine: oneOf('engine', ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu']).default('auto').describe('Only workers on this engine; auto: any'),
+  wait: duration(0, 7 * 86_400_000)
+    .prefault('60s')
+    .describe('Fail when fewer than minWorkers came within this time'),
+  engine: oneOf('engine', ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'])
+    .default('auto')
+    .describe('Only workers on this engine; auto: any'),
 });
 
 const checkpoint = z.strictObject({
-  every: duration(100, 7 * 86_400_000).prefault('30s').describe('Time between checkpoints'),
+  every: duration(100, 7 * 86_400_000)
+    .prefault('30s')
+    .describe('Time between checkpoints'),
 });
 
 /** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
@@ -98,12 +112,17 @@ export const jobFileSchema = z.strictObject({
     .string()
     .min(1)
     .max(100)
-    .regex(/^[\w][\w .-]*$/, { error: ({ input }) => `must begin with a letter or digit and hold only letters, digits, blanks and . _ -, found ${JSON.stringify(input)}` })
+    .regex(/^[\w][\w .-]*$/, {
+      error: ({ input }) =>
+        `must begin with a letter or digit and hold only letters, digits, blanks and . _ -, found ${JSON.stringify(input)}`,
+    })
     .optional()
     .describe('Name of the job; default: name of the file'),
   data: dataSchema.describe('What to learn from'),
   model: modelSchema.describe('What to train'),
-  loss: oneOf('loss', ['cross-entropy', 'mean-squared-error']).optional().describe('What to minimise; default: cross-entropy for labels and tokens, else mean-squared-error'),
+  loss: oneOf('loss', ['cross-entropy', 'mean-squared-error'])
+    .optional()
+    .describe('What to minimise; default: cross-entropy for labels and tokens, else mean-squared-error'),
   train: train.prefault({}).describe('The recipe'),
   validation: validation.prefault({}).describe('When to look how good the model is'),
   sync: sync.prefault({}).describe('How workers and server exchange what they learn'),

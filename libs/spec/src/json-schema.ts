@@ -12,7 +12,9 @@ export function jobSchema(): Readonly<Record<string, unknown>> {
       delete jsonSchema[SHORTHAND_NAMES];
       const { oneOf, ...rest } = jsonSchema;
       for (const key of Object.keys(jsonSchema)) delete jsonSchema[key];
-      Object.assign(jsonSchema, rest, { anyOf: [{ type: 'string', enum: names, description: 'The name alone: every other field at its default' }, ...(oneOf ?? [])] });
+      Object.assign(jsonSchema, rest, {
+        anyOf: [{ type: 'string', enum: names, description: 'The name alone: every other field at its default' }, ...(oneOf ?? [])],
+      });
     },
   });
   // Short forms hide from zod that these two have to be there.

@@ -32,7 +32,11 @@ const cnn = z
   .strictObject({
     type: z.literal('cnn').describe('Convolutions with ReLU and max-pooling, then fully connected layers'),
     input: imageInput,
-    channels: z.array(integer({ min: 1, max: 65_536 })).min(1).default([16, 32]).describe('Output channels of each convolution'),
+    channels: z
+      .array(integer({ min: 1, max: 65_536 }))
+      .min(1)
+      .default([16, 32])
+      .describe('Output channels of each convolution'),
     kernel: integer({ min: 1, max: 31 }).default(3).describe('Height and width of the convolution kernels'),
     padding: oneOf('padding', ['same', 'valid']).default('same').describe('`same` keeps height and width, `valid` shrinks them'),
     pool: oneOf('pooling', ['each', 'last']).default('each').describe('Max-pool 2×2 after each convolution, or once after the last'),
@@ -45,8 +49,14 @@ const resnet = z
   .strictObject({
     type: z.literal('resnet').describe('Residual network with group norm'),
     input: imageInput,
-    width: integer({ min: 1, max: 65_536 }).default(16).describe('Channels of the first group of blocks; doubled in each group that follows'),
-    depths: z.array(integer({ min: 1, max: 1000 })).min(1).default([2, 2, 2]).describe('Residual blocks in each group'),
+    width: integer({ min: 1, max: 65_536 })
+      .default(16)
+      .describe('Channels of the first group of blocks; doubled in each group that follows'),
+    depths: z
+      .array(integer({ min: 1, max: 1000 }))
+      .min(1)
+      .default([2, 2, 2])
+      .describe('Residual blocks in each group'),
     outputs,
   })
   .describe('Residual network for images');
@@ -54,7 +64,9 @@ const resnet = z
 const gpt = z
   .strictObject({
     type: z.literal('gpt').describe('Decoder-only transformer: RMSNorm, rotary positions, SwiGLU, tied embeddings'),
-    vocabulary: integer({ min: 2, max: 16_777_216 }).optional().describe('Size of the vocabulary; default: as the tokenizer of the data has it'),
+    vocabulary: integer({ min: 2, max: 16_777_216 })
+      .optional()
+      .describe('Size of the vocabulary; default: as the tokenizer of the data has it'),
     context: integer({ min: 1, max: 1_048_576 }).optional().describe('Tokens a sample; default: as the data have it'),
     width: integer(SIZE).default(128).describe('Width of the residual stream; heads × an even number'),
     layers: integer({ min: 1, max: 1000 }).default(4).describe('Transformer layers'),
@@ -74,7 +86,9 @@ const keras = z
   .strictObject({
     type: z.literal('keras').describe('A tf.LayersModel, as Keras exports it'),
     path: z.string().min(1).describe('model.json of the export; relative to this file'),
-    weights: oneOf('source of weights', ['file', 'fresh']).default('file').describe('Start from the weights beside the file, or from fresh ones'),
+    weights: oneOf('source of weights', ['file', 'fresh'])
+      .default('file')
+      .describe('Start from the weights beside the file, or from fresh ones'),
   })
   .describe('Imported Keras model');
 

@@ -10,7 +10,10 @@ const problemsIn = (text: string): string[] => {
   } catch (error) {
     expect(error).toBeInstanceOf(LongtailError);
     expect((error as LongtailError).code).toBe('invalid-file');
-    return (error as LongtailError).message.split('\n').slice(1).map((line) => line.trim());
+    return (error as LongtailError).message
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim());
   }
   return [];
 };
@@ -22,7 +25,14 @@ describe('parseJobFile', () => {
       name: 'first',
       data: { type: 'mnist' },
       model: { type: 'cnn', channels: [16, 32], kernel: 3, padding: 'same', pool: 'each', hidden: [128] },
-      train: { epochs: 1, batch: 128, optimizer: { type: 'adam', decoupled: false }, learningRate: 0.001, schedule: { type: 'constant' }, seed: 0 },
+      train: {
+        epochs: 1,
+        batch: 128,
+        optimizer: { type: 'adam', decoupled: false },
+        learningRate: 0.001,
+        schedule: { type: 'constant' },
+        seed: 0,
+      },
       sync: { strategy: 'bsp', codec: 'fp32', minDeadlineMs: 3000 },
       cluster: { minWorkers: 1, waitMs: 60_000, engine: undefined },
       checkpoint: { everyMs: 30_000 },
@@ -30,10 +40,21 @@ describe('parseJobFile', () => {
   });
 
   it('lists every problem with its place, in the order of the file', () => {
-    const text = ['data: mnist', 'model: cnn', 'train:', '  optimizer:', '    type: adma', '  learningRat: 1', '  batch: 0', '  epochs: many'].join('\n');
+    const text = [
+      'data: mnist',
+      'model: cnn',
+      'train:',
+      '  optimizer:',
+      '    type: adma',
+      '  learningRat: 1',
+      '  batch: 0',
+      '  epochs: many',
+    ].join('\n');
     expect(problemsIn(text)).toEqual([
       'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, sgd)',
-      expect.stringMatching(/^job\.yaml:6:3 train\.learningRat: unknown field "learningRat"; did you mean "learningRate"\? \(fields here: epochs, /),
+      expect.stringMatching(
+        /^job\.yaml:6:3 train\.learningRat: unknown field "learningRat"; did you mean "learningRate"\? \(fields here: epochs, /,
+      ),
       'job.yaml:7:3 train.batch: must be a whole number from 1 to 1048576, found 0',
       'job.yaml:8:3 train.epochs: must be a whole number from 1 to 100000, found "many"',
     ]);
@@ -46,7 +67,10 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: {hidden: [4]}', 'job.yaml:2:1 model.type: is required: a model'],
     ['data: mnist\nmodel: {type: mlp, hidden: [8, 0]}', 'job.yaml:2:32 model.hidden[1]: must be a whole number from 1 to 1048576, found 0'],
     ['data: gutenberg\nmodel: {type: gpt, width: 100, heads: 3}', 'job.yaml:2:32 model.heads: a width of 100 does not split into 3 heads'],
-    ['data: mnist\nmodel: cnn\nsync: {minDeadline: soon}', 'job.yaml:3:8 sync.minDeadline: must be a time from 10ms to 24h, like 30s or 5min, found "soon"'],
+    [
+      'data: mnist\nmodel: cnn\nsync: {minDeadline: soon}',
+      'job.yaml:3:8 sync.minDeadline: must be a time from 10ms to 24h, like 30s or 5min, found "soon"',
+    ],
     ['data: mnist\nmodel: cnn\ntrain: fast', 'job.yaml:3:1 train: must be a section with fields of its own, found "fast"'],
     ['data: mnist\nmodel: cnn\ncluster: {engine: cuda}', 'job.yaml:3:11 cluster.engine: unknown engine "cuda"'],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
@@ -74,7 +98,11 @@ describe('parseJobFile', () => {
     const document = fc.record(
       {
         name: fc.stringMatching(/^[a-z][a-z0-9 _.-]{0,20}$/),
-        data: fc.constantFrom('mnist', { type: 'gutenberg', tokenizer: 'byte', sequence: 64 }, { type: 'csv', path: ['a.csv'], target: 'price' }),
+        data: fc.constantFrom(
+          'mnist',
+          { type: 'gutenberg', tokenizer: 'byte', sequence: 64 },
+          { type: 'csv', path: ['a.csv'], target: 'price' },
+        ),
         model: fc.oneof(
           fc.record({ type: fc.constant('mlp'), hidden: fc.array(fc.integer({ min: 1, max: 4096 })) }),
           fc.constantFrom('cnn', 'gpt', { type: 'resnet', depths: [1, 2] }),
@@ -110,12 +138,20 @@ describe('parseJobFile', () => {
 
 describe('validateJob', () => {
   it('names the fields of a job that came as JSON', () => {
-    expect(() => validateJob({ data: 'mnist', model: 'cnn', train: { batch: -1 }, extra: 1 })).toThrow(/train\.batch: must be .*\n.*extra: unknown field "extra"/);
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', train: { batch: -1 }, extra: 1 })).toThrow(
+      /train\.batch: must be .*\n.*extra: unknown field "extra"/,
+    );
     expect(() => validateJob(null)).toThrow(/the job has a problem\n {2}must be a section/);
   });
 
   it('reads units', () => {
-    const { sync, cluster, checkpoint } = validateJob({ data: 'mnist', model: 'cnn', sync: { minDeadline: '250ms' }, cluster: { wait: '2min' }, checkpoint: { every: 45 } });
+    const { sync, cluster, checkpoint } = validateJob({
+      data: 'mnist',
+      model: 'cnn',
+      sync: { minDeadline: '250ms' },
+      cluster: { wait: '2min' },
+      checkpoint: { every: 45 },
+    });
     expect([sync.minDeadlineMs, cluster.waitMs, checkpoint.everyMs]).toEqual([250, 120_000, 45_000]);
   });
 });

@@ -20,14 +20,25 @@ export function parseJobFile(text: string, file: string, resolvePath: (path: str
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
   };
-  if (yaml.errors.length > 0) throw invalidJob(file, yaml.errors.map((error) => `${place(error.pos[0])}: not valid YAML: ${error.message}`));
+  if (yaml.errors.length > 0)
+    throw invalidJob(
+      file,
+      yaml.errors.map((error) => `${place(error.pos[0])}: not valid YAML: ${error.message}`),
+    );
   if (yaml.contents === null) throw invalidJob(file, [`${place(0)}: the file is empty`]);
   const document: unknown = yaml.toJS();
   const parsed = jobFileSchema.safeParse(document, { error: describeIssue });
   if (!parsed.success) {
-    const problems = problemsOf(parsed.error).map(({ path, message }) => ({ offset: positionOf(yaml, path), field: fieldName(path), message }));
+    const problems = problemsOf(parsed.error).map(({ path, message }) => ({
+      offset: positionOf(yaml, path),
+      field: fieldName(path),
+      message,
+    }));
     problems.sort((a, b) => a.offset - b.offset);
-    throw invalidJob(file, problems.map(({ offset, field, message }) => `${place(offset)}${field && ` ${field}`}: ${message}`));
+    throw invalidJob(
+      file,
+      problems.map(({ offset, field, message }) => `${place(offset)}${field && ` ${field}`}: ${message}`),
+    );
   }
   return withPaths({ name: stem(file), ...(document as JobDocument) }, resolvePath);
 }
@@ -39,7 +50,10 @@ export function parseJobFile(text: string, file: string, resolvePath: (path: str
 export function validateJob(document: unknown): JobDraft {
   const parsed = jobFileSchema.safeParse(document, { error: describeIssue });
   if (parsed.success) return draftOf(parsed.data);
-  throw invalidJob('the job', problemsOf(parsed.error).map(({ path, message }) => (path.length > 0 ? `${fieldName(path)}: ${message}` : message)));
+  throw invalidJob(
+    'the job',
+    problemsOf(parsed.error).map(({ path, message }) => (path.length > 0 ? `${fieldName(path)}: ${message}` : message)),
+  );
 }
 
 /** `jobs/mnist.yaml` → `mnist`. */

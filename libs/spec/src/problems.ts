@@ -18,7 +18,10 @@ export function problemsOf(error: z.ZodError): readonly Problem[] {
 
 /** `['model', 'hidden', 1]` → `model.hidden[1]`. */
 export function fieldName(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((name, key) => (typeof key === 'number' ? `${name}[${key}]` : name ? `${name}.${String(key)}` : String(key)), '');
+  return path.reduce<string>(
+    (name, key) => (typeof key === 'number' ? `${name}[${key}]` : name ? `${name}.${String(key)}` : String(key)),
+    '',
+  );
 }
 
 /** The error for a job that does not hold, one line a problem. */

@@ -3,7 +3,9 @@ import { expect, it } from 'vitest';
 import { parseByteSize, parseDurationMs } from './units.js';
 
 it('reads times', () => {
-  expect(['30s', '5min', '1.5 h', '200ms', '2', 7, '1d'].map(parseDurationMs)).toEqual([30_000, 300_000, 5_400_000, 200, 2000, 7000, 86_400_000]);
+  expect(['30s', '5min', '1.5 h', '200ms', '2', 7, '1d'].map(parseDurationMs)).toEqual([
+    30_000, 300_000, 5_400_000, 200, 2000, 7000, 86_400_000,
+  ]);
   expect(['', 's', '5 minutes', '-3s', '1e3s', '3 s s', '5constructor'].map(parseDurationMs)).toEqual(Array(7).fill(undefined));
 });
 

@@ -1,0 +1,71 @@
+import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
+import type { Colors } from './colors.js';
+import { bar, percent, showLoss, sparkline } from './marks.js';
+import type { RunProgress, WorkerProgress } from './progress.js';
+import { fractionDone, secondsLeft } from './progress.js';
+
+/** The run as a block of lines that is drawn over itself. `nowMs` is wall time, on the same axis as the events. */
+export function renderLive(progress: RunProgress, nowMs: number, width: number, colors: Colors): string[] {
+  const lines = [header(progress, colors), ''];
+  if (progress.phase === 'training' || progress.phase === 'done') lines.push(...training(progress, nowMs, width, colors), '');
+  else lines.push(colors.dim(waitingLine(progress, nowMs)), '');
+  if (progress.workers.size > 0) lines.push(...workerLines([...progress.workers.values()], colors));
+  return lines;
+}
+
+function header(progress: RunProgress, { bold, dim }: Colors): string {
+  const parts = [progress.run];
+  if (progress.parameters > 0) parts.push(`${formatCount(progress.parameters)} parameters`);
+  return `${bold(progress.job?.name ?? 'run')} ${dim(parts.join(' · '))}`;
+}
+
+function waitingLine(progress: RunProgress, nowMs: number): string {
+  const waited = progress.submittedAtMs > 0 ? `, ${formatSeconds(Math.max(0, nowMs - progress.submittedAtMs) / 1000)}` : '';
+  switch (progress.phase) {
+    case 'waiting':
+      return `waiting for workers: ${progress.waitingFor}${waited}`;
+    case 'preparing':
+      return `workers build the model and load the data${waited}`;
+    default:
+      return `submitted${waited}`;
+  }
+}
+
+function training(progress: RunProgress, nowMs: number, width: number, { bold, cyan, dim, green }: Colors): string[] {
+  const fraction = fractionDone(progress);
+  const left = secondsLeft(progress);
+  const gone = formatSeconds(Math.max(0, nowMs - (progress.startedAtMs ?? nowMs)) / 1000);
+  const barWidth = Math.max(10, Math.min(40, width - 50));
+  const total = progress.job === undefined ? '' : ` of ${progress.job.train.epochs}`;
+  const figures = [
+    `loss ${bold(progress.loss === undefined ? '–' : showLoss(progress.loss))}`,
+    ...(progress.accuracy ? [`accuracy ${bold(percent(progress.accuracy, 2))}`] : []),
+    `${bold(formatCount(progress.samplesPerSecond ?? 0))} samples/s`,
+    `up ${formatBytes(progress.bytesUp)}`,
+    `down ${formatBytes(progress.bytesDown)}`,
+  ];
+  const { validation } = progress;
+  return [
+    `${cyan(bar(fraction, barWidth, '░'))} ${percent(fraction).padStart(5)}  epoch ${progress.epoch.toFixed(2)}${total}  ${dim(`${gone} gone${left === undefined ? '' : `, ${formatSeconds(left)} left`}`)}`,
+    figures.join(dim(' · ')),
+    dim(sparkline(progress.losses, Math.max(10, Math.min(60, width - 4)))),
+    validation === undefined
+      ? dim('validation: not yet')
+      : green(
+          `validation: loss ${showLoss(validation.loss)}${validation.accuracy > 0 ? `, accuracy ${percent(validation.accuracy, 2)}` : ''} after ${validation.epoch.toFixed(2)} epochs`,
+        ),
+  ];
+}
+
+function workerLines(workers: readonly WorkerProgress[], { dim, yellow, cyan }: Colors): string[] {
+  const nameWidth = Math.min(24, Math.max(6, ...workers.map((worker) => worker.name.length)));
+  const heading = `${'worker'.padEnd(nameWidth)}  ${'engine'.padEnd(10)}  ${'pace'.padStart(5)}  ${'share'.padEnd(17)}  ${'samples/s'.padStart(9)}  ${'samples'.padStart(8)}`;
+  const rows = workers.map((worker) => {
+    const name = worker.name.slice(0, nameWidth).padEnd(nameWidth);
+    if (worker.gone !== undefined) return yellow(`${name}  gone: ${worker.gone}`);
+    const share = `${cyan(bar(worker.share, 10))} ${percent(worker.share, 1).padStart(6)}`;
+    const rate = formatCount(worker.samplesPerSecond).padStart(9);
+    return `${name}  ${worker.engine.padEnd(10)}  ${String(worker.throttle).padStart(5)}  ${share}  ${rate}  ${formatCount(worker.samples).padStart(8)}`;
+  });
+  return [dim(heading), ...rows];
+}

@@ -1,0 +1,38 @@
+const LEVELS = '▁▂▃▄▅▆▇█';
+const EIGHTHS = ' ▏▎▍▌▋▊▉█';
+
+/** Values as a line of small bars, newest at the right; more values than columns are averaged. What no float32 can hold is skipped. */
+export function sparkline(values: readonly number[], width: number): string {
+  const finite = values.filter(isFloat32);
+  const columns = Math.min(width, finite.length);
+  const means = Array.from({ length: columns }, (_, column) => {
+    const from = Math.floor((column * finite.length) / columns);
+    const to = Math.floor(((column + 1) * finite.length) / columns);
+    return finite.slice(from, to).reduce((sum, value) => sum + value, 0) / (to - from);
+  });
+  const low = Math.min(...means);
+  const range = Math.max(...means) - low || 1;
+  return means.map((mean) => LEVELS[Math.round(((mean - low) / range) * (LEVELS.length - 1))]).join('');
+}
+
+function isFloat32(value: number): boolean {
+  return Number.isFinite(Math.fround(value));
+}
+
+/** A bar of `width` columns, `fraction` of it filled, in eighths of a column; padded with `rest`. */
+export function bar(fraction: number, width: number, rest = ' '): string {
+  const eighths = Math.round(Math.min(1, Math.max(0, fraction)) * width * 8);
+  const full = Math.floor(eighths / 8);
+  const partial = eighths % 8 === 0 ? '' : EIGHTHS[eighths % 8]!;
+  return '█'.repeat(full) + partial + rest.repeat(width - full - partial.length);
+}
+
+/** `0.9855` → `98.55 %` with `digits` decimals. */
+export function percent(fraction: number, digits = 0): string {
+  return `${(fraction * 100).toFixed(digits)} %`;
+}
+
+/** Losses span decades: four significant digits. */
+export function showLoss(loss: number): string {
+  return Number.isFinite(loss) ? loss.toPrecision(4) : String(loss);
+}

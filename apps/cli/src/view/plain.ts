@@ -1,0 +1,88 @@
+import type { RunEvent, StoredEvent } from '@longtail/core';
+import { formatCount, formatSeconds } from '@longtail/core';
+import type { Colors } from './colors.js';
+import { percent, showLoss } from './marks.js';
+import type { RunProgress } from './progress.js';
+import { fractionDone, secondsLeft } from './progress.js';
+
+/** A line of numbers at most this often; what matters more is said at once. */
+const LINE_EVERY_MS = 2000;
+
+/** Tells a run in lines: for pipes, logs and terminals that cannot redraw. */
+export class PlainNarrator {
+  private lastLineMs = -Infinity;
+  private readonly returned = new Map<string, number>();
+
+  constructor(private readonly colors: Colors) {}
+
+  /** Lines for `stored`; `progress` is the run's after it. */
+  tell(stored: StoredEvent, progress: RunProgress): string[] {
+    const line = this.lineFor(stored.body, stored.timeMs, progress);
+    return line === undefined ? [] : [line];
+  }
+
+  private lineFor(event: RunEvent, timeMs: number, progress: RunProgress): string | undefined {
+    const { dim, green, red, yellow } = this.colors;
+    switch (event.event) {
+      case 'submitted':
+        return `${event.job.name}: run ${event.run}`;
+      case 'waiting':
+        return dim(`waiting for workers: ${event.have} of ${event.need} (${event.reason})`);
+      case 'worker_ready':
+        return `${event.name} is ready: ${event.engine}, ${formatCount(event.samplesPerSecond)} samples/s`;
+      case 'node_left':
+        return yellow(`${event.name} left: ${event.reason}`);
+      case 'started':
+        return `training ${formatCount(event.parameters)} parameters on ${event.workers} ${event.workers === 1 ? 'worker' : 'workers'}, ${formatCount(event.samplesTotal)} samples`;
+      case 'commit':
+        return this.commitLine(timeMs, progress);
+      case 'contribution':
+        return event.accepted ? undefined : yellow(`${event.name}: contribution of round ${event.round} not accepted: ${event.reason}`);
+      case 'lease_returned':
+        return this.returnLine(event, progress);
+      case 'validation':
+        return green(`validation after ${epochs(event.epoch)}: loss ${showLoss(event.loss)}${accuracy(event.accuracy)}`);
+      case 'warning':
+        return yellow(`warning: ${event.message}${event.hint && ` (${event.hint})`}`);
+      case 'error':
+        return red(`error${event.node && ` on ${workerName(progress, event.node)}`}: ${event.error.message}`);
+      default:
+        return undefined;
+    }
+  }
+
+  private commitLine(timeMs: number, progress: RunProgress): string | undefined {
+    if (timeMs - this.lastLineMs < LINE_EVERY_MS) return undefined;
+    this.lastLineMs = timeMs;
+    const left = secondsLeft(progress);
+    return [
+      percent(fractionDone(progress)).padStart(5),
+      `epoch ${progress.epoch.toFixed(2)}`,
+      `loss ${showLoss(progress.loss!)}${accuracy(progress.accuracy ?? 0)}`,
+      `${formatCount(progress.samplesPerSecond ?? 0)} samples/s`,
+      ...(left === undefined ? [] : [`${formatSeconds(left)} left`]),
+    ].join('  ');
+  }
+
+  /** The first return of a worker is news, the ones after it are not. */
+  private returnLine(event: Extract<RunEvent, { event: 'lease_returned' }>, progress: RunProgress): string | undefined {
+    const count = (this.returned.get(event.node) ?? 0) + 1;
+    this.returned.set(event.node, count);
+    if (count > 1) return undefined;
+    return this.colors.yellow(`${workerName(progress, event.node)}: ${event.samples} samples go back (${event.reason})`);
+  }
+}
+
+function workerName(progress: RunProgress, node: string): string {
+  return progress.workers.get(node)?.name ?? node;
+}
+
+/** Regression has no accuracy: it reports 0. */
+function accuracy(value: number): string {
+  return value > 0 ? `  accuracy ${percent(value, 2)}` : '';
+}
+
+function epochs(count: number): string {
+  const text = Number.isInteger(count) ? String(count) : count.toFixed(2);
+  return `${text} ${count === 1 ? 'epoch' : 'epochs'}`;
+}

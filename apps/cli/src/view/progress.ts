@@ -1,0 +1,211 @@
+import type { Job, RunEvent, StoredEvent, Verdict } from '@longtail/core';
+
+/** One worker as its events show it. */
+export interface WorkerProgress {
+  readonly node: string;
+  readonly name: string;
+  readonly engine: string;
+  readonly throttle: number;
+  readonly samplesPerSecond: number;
+  /** Fraction of the last round's batch. */
+  readonly share: number;
+  /** Samples that reached a commit. */
+  readonly samples: number;
+  readonly contributions: number;
+  readonly rejected: number;
+  readonly computeMs: number;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly gone: string | undefined;
+}
+
+export type Phase = 'submitted' | 'waiting' | 'preparing' | 'training' | 'done';
+
+/** What is known of a run after a number of its events: all that the views show. */
+export interface RunProgress {
+  readonly run: string;
+  readonly job: Job | undefined;
+  readonly phase: Phase;
+  readonly waitingFor: string;
+  readonly submittedAtMs: number;
+  readonly startedAtMs: number | undefined;
+  /** Time of the latest event. */
+  readonly timeMs: number;
+  readonly parameters: number;
+  readonly samplesTotal: number;
+  readonly samplesApplied: number;
+  readonly epoch: number;
+  readonly version: number;
+  readonly loss: number | undefined;
+  readonly accuracy: number | undefined;
+  /** Loss of the latest commits, oldest first. */
+  readonly losses: readonly number[];
+  /** Samples a second over the last few seconds. */
+  readonly samplesPerSecond: number | undefined;
+  readonly validation: Extract<RunEvent, { event: 'validation' }> | undefined;
+  readonly workers: ReadonlyMap<string, WorkerProgress>;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly verdict: Verdict | undefined;
+  /** Commits of the last seconds, for the rate. */
+  readonly recent: readonly { readonly timeMs: number; readonly samplesApplied: number }[];
+}
+
+/** The rate is taken over this much time: long enough to be steady, short enough to follow a worker that leaves. */
+const RATE_WINDOW_MS = 10_000;
+/** As many as a wide terminal can tell apart, times a few. */
+const LOSSES_KEPT = 480;
+
+export const NOTHING_YET: RunProgress = {
+  run: '',
+  job: undefined,
+  phase: 'submitted',
+  waitingFor: '',
+  submittedAtMs: 0,
+  startedAtMs: undefined,
+  timeMs: 0,
+  parameters: 0,
+  samplesTotal: 0,
+  samplesApplied: 0,
+  epoch: 0,
+  version: 0,
+  loss: undefined,
+  accuracy: undefined,
+  losses: [],
+  samplesPerSecond: undefined,
+  validation: undefined,
+  workers: new Map(),
+  bytesUp: 0,
+  bytesDown: 0,
+  verdict: undefined,
+  recent: [],
+};
+
+/** The progress after one more event. */
+export function advance(progress: RunProgress, stored: StoredEvent): RunProgress {
+  return { ...progress, timeMs: stored.timeMs, ...changes(progress, stored.body, stored.timeMs) };
+}
+
+function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partial<RunProgress> {
+  switch (event.event) {
+    case 'submitted':
+      return { run: event.run, job: event.job, submittedAtMs: timeMs };
+    case 'waiting':
+      return { phase: 'waiting', waitingFor: event.reason };
+    case 'node_joined':
+      return {
+        workers: withWorker(progress, event.node, { name: event.name, engine: event.engine, throttle: event.throttle, gone: undefined }),
+      };
+    case 'node_left':
+      return { workers: withWorker(progress, event.node, { name: event.name, gone: event.reason, share: 0 }) };
+    case 'worker_ready': {
+      const { node, name, engine, samplesPerSecond } = event;
+      const phase = progress.phase === 'submitted' || progress.phase === 'waiting' ? 'preparing' : progress.phase;
+      return { phase, workers: withWorker(progress, node, { name, engine, samplesPerSecond, gone: undefined }) };
+    }
+    case 'started':
+      return {
+        phase: 'training',
+        startedAtMs: timeMs,
+        parameters: event.parameters,
+        samplesTotal: event.samplesTotal,
+        recent: [{ timeMs, samplesApplied: progress.samplesApplied }],
+      };
+    case 'shares':
+      return { workers: withShares(progress.workers, event.shares) };
+    case 'contribution':
+      return afterContribution(progress, event);
+    case 'commit':
+      return afterCommit(progress, event, timeMs);
+    case 'validation':
+      return { validation: event };
+    case 'verdict':
+      return { phase: 'done', verdict: event };
+    case 'lease_returned':
+    case 'checkpoint':
+    case 'warning':
+    case 'error':
+      return {};
+  }
+}
+
+const NEW_WORKER: Omit<WorkerProgress, 'node' | 'name'> = {
+  engine: '',
+  throttle: 1,
+  samplesPerSecond: 0,
+  share: 0,
+  samples: 0,
+  contributions: 0,
+  rejected: 0,
+  computeMs: 0,
+  bytesUp: 0,
+  bytesDown: 0,
+  gone: undefined,
+};
+
+function withWorker(progress: RunProgress, node: string, change: Partial<WorkerProgress>): ReadonlyMap<string, WorkerProgress> {
+  const before = progress.workers.get(node) ?? { ...NEW_WORKER, node, name: node };
+  return new Map(progress.workers).set(node, { ...before, ...change });
+}
+
+function withShares(
+  workers: ReadonlyMap<string, WorkerProgress>,
+  shares: Readonly<Record<string, number>>,
+): ReadonlyMap<string, WorkerProgress> {
+  const total = Object.values(shares).reduce((sum, share) => sum + share, 0) || 1;
+  return new Map([...workers].map(([node, worker]) => [node, { ...worker, share: (shares[node] ?? 0) / total }]));
+}
+
+function afterContribution(progress: RunProgress, event: Extract<RunEvent, { event: 'contribution' }>): Partial<RunProgress> {
+  const before = progress.workers.get(event.node);
+  const seconds = event.computeMs / 1000;
+  return {
+    bytesUp: progress.bytesUp + event.bytesUp,
+    bytesDown: progress.bytesDown + event.bytesDown,
+    workers: withWorker(progress, event.node, {
+      name: event.name,
+      samples: (before?.samples ?? 0) + (event.accepted ? event.samples : 0),
+      contributions: (before?.contributions ?? 0) + 1,
+      rejected: (before?.rejected ?? 0) + (event.accepted ? 0 : 1),
+      computeMs: (before?.computeMs ?? 0) + event.computeMs,
+      bytesUp: (before?.bytesUp ?? 0) + event.bytesUp,
+      bytesDown: (before?.bytesDown ?? 0) + event.bytesDown,
+      // A running mean: one slow round says little.
+      samplesPerSecond: smooth(before?.samplesPerSecond ?? 0, seconds > 0 ? event.samples / seconds : 0),
+    }),
+  };
+}
+
+function smooth(before: number, now: number): number {
+  if (before === 0 || now === 0) return now || before;
+  return 0.8 * before + 0.2 * now;
+}
+
+function afterCommit(progress: RunProgress, event: Extract<RunEvent, { event: 'commit' }>, timeMs: number): Partial<RunProgress> {
+  const recent = [...progress.recent, { timeMs, samplesApplied: event.samplesApplied }].filter(
+    (commit) => commit.timeMs >= timeMs - RATE_WINDOW_MS,
+  );
+  const first = recent[0]!;
+  const elapsed = (timeMs - first.timeMs) / 1000;
+  return {
+    version: event.version,
+    samplesApplied: event.samplesApplied,
+    epoch: event.epoch,
+    loss: event.loss,
+    accuracy: event.accuracy,
+    losses: [...progress.losses.slice(1 - LOSSES_KEPT), event.loss],
+    recent,
+    samplesPerSecond: elapsed > 0 ? (event.samplesApplied - first.samplesApplied) / elapsed : event.samplesPerSecond,
+  };
+}
+
+/** Fraction of the run's samples that were applied. */
+export function fractionDone(progress: RunProgress): number {
+  return progress.samplesTotal > 0 ? Math.min(1, progress.samplesApplied / progress.samplesTotal) : 0;
+}
+
+/** Seconds to the end at the present rate. */
+export function secondsLeft(progress: RunProgress): number | undefined {
+  if (!progress.samplesPerSecond || progress.samplesTotal === 0) return undefined;
+  return (progress.samplesTotal - progress.samplesApplied) / progress.samplesPerSecond;
+}

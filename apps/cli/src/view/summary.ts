@@ -1,0 +1,90 @@
+import Table from 'cli-table3';
+
+import type { Verdict } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
+import type { Colors } from './colors.js';
+import { percent, showLoss } from './marks.js';
+import type { RunProgress } from './progress.js';
+
+const HEADINGS = ['worker', 'engine', 'pace', 'samples', 'share', 'samples/s', 'compute', 'busy', 'up', 'down'];
+
+/** Who did what: a row a worker. */
+export function workerTable(progress: RunProgress, colors: Colors): string {
+  const total = [...progress.workers.values()].reduce((sum, worker) => sum + worker.samples, 0) || 1;
+  const trainingMs = progress.startedAtMs === undefined ? 0 : progress.timeMs - progress.startedAtMs;
+  return renderTable(
+    HEADINGS,
+    [...progress.workers.values()].map((worker) => [
+      worker.gone === undefined ? worker.name : `${worker.name} (left)`,
+      worker.engine,
+      String(worker.throttle),
+      formatCount(worker.samples),
+      percent(worker.samples / total, 1),
+      formatCount(worker.samplesPerSecond),
+      formatSeconds(worker.computeMs / 1000),
+      trainingMs > 0 ? percent(Math.min(1, worker.computeMs / trainingMs)) : '–',
+      formatBytes(worker.bytesUp),
+      formatBytes(worker.bytesDown),
+    ]),
+    colors,
+    2,
+  );
+}
+
+/** A table without frames; columns from `rightFrom` on are right-aligned. */
+export function renderTable(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+  colors: Colors,
+  rightFrom = headings.length,
+): string {
+  const frameless = {
+    top: '',
+    'top-mid': '',
+    'top-left': '',
+    'top-right': '',
+    bottom: '',
+    'bottom-mid': '',
+    'bottom-left': '',
+    'bottom-right': '',
+    left: '',
+    'left-mid': '',
+    mid: '',
+    'mid-mid': '',
+    right: '',
+    'right-mid': '',
+    middle: '  ',
+  };
+  const table = new Table({
+    chars: frameless,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+    head: headings.map((heading) => colors.dim(heading)),
+    colAligns: headings.map((_, i) => (i >= rightFrom ? 'right' : 'left')),
+  });
+  table.push(...rows.map((row) => [...row]));
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+const STATUS_COLOR = { succeeded: 'green', failed: 'red', cancelled: 'yellow' } as const satisfies Record<Verdict['status'], keyof Colors>;
+
+/** The verdict in words: what came of the run, and where it is. */
+export function verdictLines(verdict: Verdict, report: string | undefined, colors: Colors): string[] {
+  const { validation_accuracy: accuracy, validation_loss: loss } = verdict.metrics;
+  const figures = [
+    ...(accuracy === null || accuracy === 0 ? [] : [`validation accuracy ${colors.bold(percent(accuracy, 2))}`]),
+    ...(loss === null ? [] : [`validation loss ${colors.bold(showLoss(loss))}`]),
+    `${formatCount(verdict.samples.applied)} samples${verdict.samples.lost > 0 ? ` (${formatCount(verdict.samples.lost)} lost)` : ''}`,
+    formatSeconds(verdict.seconds),
+    `up ${formatBytes(verdict.bytes.up)}, down ${formatBytes(verdict.bytes.down)}`,
+  ];
+  return [
+    `${colors[STATUS_COLOR[verdict.status]](`${verdict.job} ${verdict.status}`)}${verdict.status === 'succeeded' || !verdict.reason ? '' : `: ${verdict.reason}`}`,
+    figures.join(colors.dim(' · ')),
+    ...(verdict.model ? [`model   ${verdict.model}`] : []),
+    ...(report ? [`report  ${report}`] : []),
+  ];
+}

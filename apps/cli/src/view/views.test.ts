@@ -1,0 +1,176 @@
+import type { Job, RunEvent, StoredEvent } from '@longtail/core';
+import { describe, expect, it } from 'vitest';
+import { NO_COLORS } from './colors.js';
+import { renderLive } from './live.js';
+import { PlainNarrator } from './plain.js';
+import { advance, NOTHING_YET, secondsLeft } from './progress.js';
+import { verdictLines, workerTable } from './summary.js';
+
+const START = 1_700_000_000_000;
+const RUN = { run: 'mnist-1' };
+
+/** A small run: a fast and a slow worker, one late contribution, two validations. */
+const EVENTS: readonly (readonly [seconds: number, event: RunEvent])[] = [
+  [0, { event: 'submitted', ...RUN, protocol: 1, job: { name: 'mnist', train: { epochs: 2 } } as Job }],
+  [0, { event: 'waiting', ...RUN, have: 0, need: 2, reason: 'no worker has joined' }],
+  [1, { event: 'node_joined', node: 'n1', name: 'fast', engine: 'tensorflow', device: 'CPU', throttle: 1 }],
+  [1, { event: 'node_joined', node: 'n2', name: 'slow', engine: 'wasm', device: 'CPU', throttle: 0.25 }],
+  [2, ready('n1', 'fast', 'tensorflow', 4000)],
+  [2.5, ready('n2', 'slow', 'wasm', 1000)],
+  [3, { event: 'started', ...RUN, parameters: 214_000, samplesPerEpoch: 60_000, samplesTotal: 120_000, workers: 2 }],
+  [3, { event: 'shares', ...RUN, round: 1, shares: { n1: 24_000, n2: 6000 }, reason: 'measured speed' }],
+  [8.9, contribution(1, 'n1', 'fast', 24_000, 5800, true)],
+  [9, contribution(1, 'n2', 'slow', 6000, 5900, true)],
+  [9, commit(1, 30_000, 0.5, 2.1, 0.4)],
+  [10, commit(1, 30_000, 0.5, 2.1, 0.4)],
+  [14, contribution(2, 'n1', 'fast', 24_000, 4900, true)],
+  [15, { event: 'lease_returned', ...RUN, node: 'n2', samples: 6000, reason: 'missed the deadline' }],
+  [15, commit(2, 54_000, 0.9, 0.31, 0.9)],
+  [16, contribution(2, 'n2', 'slow', 6000, 9000, false)],
+  [17, { event: 'validation', ...RUN, version: 2, epoch: 1, samples: 10_000, loss: 0.1234, accuracy: 0.9812, ms: 400 }],
+  [18, { event: 'node_left', node: 'n2', name: 'slow', reason: 'connection lost' }],
+  [19, { event: 'warning', ...RUN, message: 'one worker is left', hint: 'let more join' }],
+  [21, commit(3, 90_000, 1.5, 0.08, 0.97)],
+];
+
+const VERDICT: RunEvent = {
+  event: 'verdict',
+  status: 'succeeded',
+  ...RUN,
+  job: 'mnist',
+  engine: 'tensorflow+wasm',
+  metrics: { validation_loss: 0.0456, validation_accuracy: 0.9871, train_loss: 0.05 },
+  samples: { applied: 120_000, lost: 0 },
+  seconds: 27.4,
+  bytes: { up: 30_000_000, down: 31_000_000 },
+  model: '/runs/mnist-1/model.safetensors',
+  reason: 'all samples applied',
+};
+
+function ready(node: string, name: string, engine: string, samplesPerSecond: number): RunEvent {
+  return { event: 'worker_ready', ...RUN, node, name, engine, samplesPerSecond, parameters: 214_000, memoryBytes: 1e9 };
+}
+
+function contribution(round: number, node: string, name: string, samples: number, computeMs: number, accepted: boolean): RunEvent {
+  const traffic = { bytesUp: 856_000, bytesDown: 856_000, sentAtMs: START, doneAtMs: START + computeMs };
+  const reason = accepted ? 'in time' : 'the round was over';
+  return {
+    event: 'contribution',
+    ...RUN,
+    round,
+    node,
+    name,
+    samples,
+    accepted,
+    weight: accepted ? 1 : 0,
+    staleness: 0,
+    reason,
+    computeMs,
+    ...traffic,
+  };
+}
+
+function commit(round: number, samplesApplied: number, epoch: number, loss: number, accuracy: number): RunEvent {
+  const figures = { learningRate: 1e-3, gradientNorm: 1, roundMs: 5000, samplesPerSecond: 5000, reason: 'all delivered' };
+  return { event: 'commit', ...RUN, round, version: round, samples: 30_000, samplesApplied, epoch, loss, accuracy, ...figures };
+}
+
+const STORED: readonly StoredEvent[] = EVENTS.map(([seconds, body], i) => ({ seq: i + 1, timeMs: START + seconds * 1000, body }));
+const progressAfter = (events: readonly StoredEvent[]) => events.reduce(advance, NOTHING_YET);
+const ALL = [...STORED, { seq: 99, timeMs: START + 27_000, body: VERDICT }];
+
+describe('a run in lines', () => {
+  it('says what matters at once and figures every two seconds', () => {
+    const narrator = new PlainNarrator(NO_COLORS);
+    let progress = NOTHING_YET;
+    const lines = ALL.flatMap((stored) => narrator.tell(stored, (progress = advance(progress, stored))));
+    expect(lines.join('\n')).toMatchInlineSnapshot(`
+      "mnist: run mnist-1
+      waiting for workers: 0 of 2 (no worker has joined)
+      fast is ready: tensorflow, 4.00k samples/s
+      slow is ready: wasm, 1.00k samples/s
+      training 214k parameters on 2 workers, 120k samples
+       25 %  epoch 0.50  loss 2.100  accuracy 40.00 %  5.00k samples/s  18 s left
+      slow: 6000 samples go back (missed the deadline)
+       45 %  epoch 0.90  loss 0.3100  accuracy 90.00 %  4.00k samples/s  17 s left
+      slow: contribution of round 2 not accepted: the round was over
+      validation after 1 epoch: loss 0.1234  accuracy 98.12 %
+      slow left: connection lost
+      warning: one worker is left (let more join)
+       75 %  epoch 1.50  loss 0.08000  accuracy 97.00 %  6.00k samples/s  5.0 s left"
+    `);
+  });
+});
+
+describe('a run as a live block', () => {
+  it('waits', () => {
+    expect(renderLive(progressAfter(STORED.slice(0, 2)), START + 1500, 100, NO_COLORS).join('\n')).toMatchInlineSnapshot(`
+      "mnist mnist-1
+
+      waiting for workers: no worker has joined, 1.5 s
+      "
+    `);
+  });
+
+  it('trains', () => {
+    expect(renderLive(progressAfter(STORED.slice(0, 15)), START + 16_000, 100, NO_COLORS).join('\n')).toMatchInlineSnapshot(`
+      "mnist mnist-1 · 214k parameters
+
+      ██████████████████░░░░░░░░░░░░░░░░░░░░░░  45 %  epoch 0.90 of 2  13 s gone, 17 s left
+      loss 0.3100 · accuracy 90.00 % · 4.00k samples/s · up 2.4 MiB · down 2.4 MiB
+      ██▁
+      validation: not yet
+
+      worker  engine       pace  share              samples/s   samples
+      fast    tensorflow      1  ████████   80.0 %      4.20k     48.0k
+      slow    wasm         0.25  ██         20.0 %      1.00k     6.00k"
+    `);
+  });
+
+  it('shows who left', () => {
+    const lines = renderLive(progressAfter(STORED), START + 22_000, 100, NO_COLORS);
+    expect(lines.at(-1)).toBe('slow    gone: connection lost');
+    expect(lines).toContain('validation: loss 0.1234, accuracy 98.12 % after 1.00 epochs');
+  });
+
+  it('fits into the terminal', () => {
+    for (const line of renderLive(progressAfter(STORED), START, 80, NO_COLORS)) expect(line.length).toBeLessThanOrEqual(80);
+  });
+});
+
+describe('the end of a run', () => {
+  it('says who did what', () => {
+    expect(workerTable(progressAfter(ALL), NO_COLORS)).toMatchInlineSnapshot(`
+      "worker       engine      pace  samples   share  samples/s  compute  busy       up     down
+      fast         tensorflow     1    48.0k  88.9 %      4.20k     11 s  45 %  1.6 MiB  1.6 MiB
+      slow (left)  wasm        0.25    6.00k  11.1 %        936     15 s  62 %  1.6 MiB  1.6 MiB"
+    `);
+  });
+
+  it('says what came of it', () => {
+    expect(verdictLines(VERDICT, '/runs/mnist-1/report.html', NO_COLORS).join('\n')).toMatchInlineSnapshot(`
+      "mnist succeeded
+      validation accuracy 98.71 % · validation loss 0.04560 · 120k samples · 27 s · up 28.6 MiB, down 29.6 MiB
+      model   /runs/mnist-1/model.safetensors
+      report  /runs/mnist-1/report.html"
+    `);
+    const failed = {
+      ...VERDICT,
+      status: 'failed',
+      reason: 'the loss is not finite',
+      model: '',
+      metrics: { validation_loss: null, validation_accuracy: null, train_loss: null },
+    } as const;
+    expect(verdictLines(failed, undefined, NO_COLORS)[0]).toBe('mnist failed: the loss is not finite');
+  });
+});
+
+describe('progress', () => {
+  it('counts what was accepted, and forecasts the rest', () => {
+    const progress = progressAfter(STORED);
+    expect(progress.workers.get('n2')).toMatchObject({ samples: 6000, contributions: 2, rejected: 1, gone: 'connection lost', share: 0 });
+    expect(progress.workers.get('n1')).toMatchObject({ samples: 48_000, bytesUp: 2 * 856_000 });
+    // 36,000 samples in the six seconds between the commits of the window
+    expect(secondsLeft(progress)).toBeCloseTo(30_000 / 6000, 1);
+  });
+});
