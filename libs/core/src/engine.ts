@@ -1,4 +1,4 @@
-import type { Batch } from './data.js';
+import type { Batch, DataSignature } from './data.js';
 import type { BlockRange, LossName, ModelSpec, ParameterLayout } from './model.js';
 import type { OptimizerSpec, StepHyper } from './optimizer.js';
 import type { HostTensor } from './tensor.js';
@@ -25,6 +25,8 @@ export interface BatchStats {
 
 export interface BuildOptions {
   readonly loss: LossName;
+  /** What the stage will be fed: the model is checked against it, and models from modules are made for it. */
+  readonly data: DataSignature;
   readonly seed: number;
   /** Largest batch of one graph; larger batches are split, and their gradients added. Undefined: the engine decides. */
   readonly maxMicrobatch?: number;

@@ -6,9 +6,12 @@ export type Initializer =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
   | { readonly kind: 'normal'; readonly std: number }
+  /** Uniform in [-limit, limit). */
+  | { readonly kind: 'uniform'; readonly limit: number }
   | { readonly kind: 'values'; readonly values: Float32Array };
 
 export interface ParameterSpec {
+  /** Unique in its block; `<block>.<name>` in the layout. */
   readonly name: string;
   readonly shape: readonly number[];
   readonly init: Initializer;
@@ -38,7 +41,7 @@ export interface Block {
   apply(context: BlockContext, input: tf.Tensor, parameters: readonly tf.Tensor[]): tf.Tensor;
 }
 
-/** A model: blocks in order. The last block's output goes to the loss. */
+/** A model: blocks in order. The last block's output goes to the loss: logits for cross-entropy, values for squared error. */
 export interface Model {
   readonly blocks: readonly Block[];
   /** One sample's input. */
@@ -46,5 +49,8 @@ export interface Model {
   readonly inputType: 'float32' | 'int32';
 }
 
+/** What a model is made for. */
+export type ModelPurpose = DataSignature & { readonly loss: LossName };
+
 /** What a job's module exports by default: blocks from the job's options and the data's signature. */
-export type ModelFactory = (options: Readonly<Record<string, unknown>>, data: DataSignature & { readonly loss: LossName }) => Model | Promise<Model>;
+export type ModelFactory = (options: Readonly<Record<string, unknown>>, data: ModelPurpose) => Model | Promise<Model>;
