@@ -26,28 +26,40 @@ function values(length) {
 }
 
 const coefficients = {
-  gradientScale: 0.1, learningRate: 1e-6, weightDecay: 0.01, momentum: 0.9, direct: 1, carried: 0.9,
-  l2: 0, keep: 1, oneMinusBeta1: 0.1, beta2: 0.999, oneMinusBeta2: 0.001, stepSize: 1e-6, rootScale: 1, epsilon: 1e-8,
+  gradientScale: 0.1,
+  learningRate: 1e-6,
+  weightDecay: 0.01,
+  momentum: 0.9,
+  direct: 1,
+  carried: 0.9,
+  l2: 0,
+  keep: 1,
+  oneMinusBeta1: 0.1,
+  beta2: 0.999,
+  oneMinusBeta2: 0.001,
+  stepSize: 1e-6,
+  rootScale: 1,
+  epsilon: 1e-8,
 };
 
 /** name → (kernels, resident vectors, foreign vector, foreign bytes) → work */
 const cases = {
   'accumulate, resident': (k, [a, b]) => k.accumulate(a, b, 1),
   'accumulate, from outside': (k, [a], x) => k.accumulate(a, x, 1),
-  'subtract': (k, [a, b, c]) => k.subtract(a, b, c),
-  'scale': (k, [a]) => k.scale(a, 1),
-  'dot': (k, [a, b]) => k.dot(a, b),
+  subtract: (k, [a, b, c]) => k.subtract(a, b, c),
+  scale: (k, [a]) => k.scale(a, 1),
+  dot: (k, [a, b]) => k.dot(a, b),
   'inspect, resident': (k, [a]) => k.inspect(a),
   'inspect, from outside': (k, _, x) => k.inspect(x),
-  'sgd': (k, [p, g]) => k.sgd(p, g, coefficients),
+  sgd: (k, [p, g]) => k.sgd(p, g, coefficients),
   'sgd momentum': (k, [p, g, b]) => k.sgdMomentum(p, g, b, coefficients),
-  'adam': (k, [p, g, m, v]) => k.adam(p, g, m, v, coefficients),
+  adam: (k, [p, g, m, v]) => k.adam(p, g, m, v, coefficients),
   'fp32 → fp16': (k, [a], _, bytes) => k.encode('fp16', a, bytes.subarray(0, a.length * 2)),
   'fp16 → fp32': (k, [a], _, bytes) => k.decode('fp16', bytes.subarray(0, a.length * 2), a),
   'fp16 accumulate': (k, [a], _, bytes) => k.decodeAccumulate('fp16', bytes.subarray(0, a.length * 2), a, 1),
   'fp32 → bf16': (k, [a], _, bytes) => k.encode('bf16', a, bytes.subarray(0, a.length * 2)),
   'bf16 → fp32': (k, [a], _, bytes) => k.decode('bf16', bytes.subarray(0, a.length * 2), a),
-  'crc32c': (k, _, __, bytes) => k.crc32c(bytes),
+  crc32c: (k, _, __, bytes) => k.crc32c(bytes),
 };
 
 function throughputs(implementation, length) {
@@ -91,20 +103,18 @@ for (const [name, optimizer] of Object.entries({ sgd, adamw })) {
     const inspect = milliseconds(() =>
       overChunks((from, length) => chunksOf(from, length).forEach((chunk) => shard.inspect(chunk, length))),
     );
-    const checksum = milliseconds(() =>
-      overChunks((from, length) => chunksOf(from, length).forEach(({ bytes }) => kernels.crc32c(bytes))),
-    );
+    const checksum = milliseconds(() => overChunks((from, length) => chunksOf(from, length).forEach(({ bytes }) => kernels.crc32c(bytes))));
     const step = milliseconds(() => {
       shard.beginStep({ learningRate: 1e-6 });
       overChunks((from, length) => shard.stepChunk(from, length, chunksOf(from, length), 1 / workers));
     });
-    const encode = milliseconds(() =>
-      overChunks((from, length) => shard.encodeParameters(from, length, CODEC_IDS.fp32, out)),
-    );
+    const encode = milliseconds(() => overChunks((from, length) => shard.encodeParameters(from, length, CODEC_IDS.fp32, out)));
     const parts = { inspect, crc32c: checksum, 'reduce and step': step, encode };
     console.log(
       `${name}, K = ${workers}: `.padEnd(16) +
-        Object.entries(parts).map(([part, ms]) => `${part} ${ms.toFixed(0)}`).join(', '),
+        Object.entries(parts)
+          .map(([part, ms]) => `${part} ${ms.toFixed(0)}`)
+          .join(', '),
     );
   }
 }
@@ -118,5 +128,12 @@ console.log('\nfp16 codec, 1 MB chunks outside kernel memory, GB/s of float32');
 const codec = createCodec('fp16', kernels);
 const coded = new Uint8Array(codec.maxBytes(CHUNK));
 const chunk = source.subarray(0, CHUNK);
-const perPass = (run) => (CHUNK * 4 * 20) / milliseconds(() => { for (let i = 0; i < 20; i++) run(); }) / 1e6;
-console.log(`encode ${perPass(() => codec.encode(chunk, coded)).toFixed(1)}, decode ${perPass(() => codec.decode(coded, chunk)).toFixed(1)}`);
+const perPass = (run) =>
+  (CHUNK * 4 * 20) /
+  milliseconds(() => {
+    for (let i = 0; i < 20; i++) run();
+  }) /
+  1e6;
+console.log(
+  `encode ${perPass(() => codec.encode(chunk, coded)).toFixed(1)}, decode ${perPass(() => codec.decode(coded, chunk)).toFixed(1)}`,
+);

@@ -14,13 +14,13 @@ const coefficient = fc.float({ min: -2, max: 2, noNaN: true });
 
 /** `count` vectors of one length, tails of every size, and whether each lies in kernel memory. */
 function vectors(count: number, element: fc.Arbitrary<number> = anyFloat) {
-  return fc.nat({ max: 40 }).chain((length) =>
-    fc.tuple(
-      ...Array.from({ length: count }, () => fc.array(element, { minLength: length, maxLength: length })),
-    ).chain((arrays) =>
-      fc.array(fc.boolean(), { minLength: count, maxLength: count }).map((resident) => ({ arrays, resident })),
-    ),
-  );
+  return fc
+    .nat({ max: 40 })
+    .chain((length) =>
+      fc
+        .tuple(...Array.from({ length: count }, () => fc.array(element, { minLength: length, maxLength: length })))
+        .chain((arrays) => fc.array(fc.boolean(), { minLength: count, maxLength: count }).map((resident) => ({ arrays, resident }))),
+    );
 }
 
 /** Deterministic values of ordinary size, for lengths that cross blocks. */

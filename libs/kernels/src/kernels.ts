@@ -36,12 +36,7 @@ export interface OptimizerKernels {
   /** g = gradientScale·gradient + weightDecay·p; p −= learningRate·g */
   sgd(parameters: Float32Array, gradient: Float32Array, coefficients: SgdCoefficients): void;
   /** g as in `sgd`; b = momentum·b + g; p −= learningRate·(direct·g + carried·b) */
-  sgdMomentum(
-    parameters: Float32Array,
-    gradient: Float32Array,
-    buffer: Float32Array,
-    coefficients: MomentumCoefficients,
-  ): void;
+  sgdMomentum(parameters: Float32Array, gradient: Float32Array, buffer: Float32Array, coefficients: MomentumCoefficients): void;
   /**
    * g = gradientScale·gradient + l2·p; m += (1−β1)·(g−m); v = β2·v + (1−β2)·g²;
    * p = keep·p − stepSize·m / (√v·rootScale + ε)

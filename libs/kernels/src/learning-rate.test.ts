@@ -20,9 +20,7 @@ describe('learningRateAt', () => {
 
   it('falls along half a cosine', () => {
     const actual = rates({ type: 'cosine', warmup: 0, floor: 0 }, 5);
-    [1, 0.5 + Math.SQRT1_2 / 2, 0.5, 0.5 - Math.SQRT1_2 / 2, 0].forEach((rate, step) =>
-      expect(actual[step]).toBeCloseTo(rate, 12),
-    );
+    [1, 0.5 + Math.SQRT1_2 / 2, 0.5, 0.5 - Math.SQRT1_2 / 2, 0].forEach((rate, step) => expect(actual[step]).toBeCloseTo(rate, 12));
   });
 
   it('stays at the floor when a run goes on past its end', () => {

@@ -7,12 +7,7 @@ import type { LearningRateSchedule } from '@longtail/core';
  * first `warmup` of the run, whose first step already moves (1/n of the base rate for n warm-up steps), then fall to
  * `floor` × the base rate at the last step and stay there.
  */
-export function learningRateAt(
-  schedule: LearningRateSchedule,
-  baseRate: number,
-  step: number,
-  totalSteps: number,
-): number {
+export function learningRateAt(schedule: LearningRateSchedule, baseRate: number, step: number, totalSteps: number): number {
   if (schedule.type === 'constant') return baseRate;
   const warmupSteps = Math.round(schedule.warmup * totalSteps);
   if (step < warmupSteps) return (baseRate * (step + 1)) / warmupSteps;

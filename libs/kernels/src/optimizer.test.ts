@@ -56,7 +56,12 @@ describe.each(specs)('%s', (_name, optimizer) => {
     const steps = createOptimizer({ length: start.length, optimizer });
     rates.forEach((learningRate, step) => steps.step(parameters, gradientAt(step), { learningRate }));
     start.forEach((value, i) => {
-      const expected = oracle(optimizer, value, rates.map((_, step) => gradientAt(step)[i]!), rates);
+      const expected = oracle(
+        optimizer,
+        value,
+        rates.map((_, step) => gradientAt(step)[i]!),
+        rates,
+      );
       expect(Math.abs(parameters[i]! - expected)).toBeLessThan(2e-6 * Math.max(1, Math.abs(expected)));
     });
   });

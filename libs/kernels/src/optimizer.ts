@@ -3,12 +3,7 @@ import { createKernels } from './create-kernels.js';
 import { assertLength, type Kernels, type KernelsImplementation } from './kernels.js';
 
 /** One optimizer step, ready to be applied to any slice of the vectors; the gradient is multiplied by `gradientScale`. */
-export type StepKernel = (
-  parameters: Float32Array,
-  gradient: Float32Array,
-  state: readonly Float32Array[],
-  gradientScale: number,
-) => void;
+export type StepKernel = (parameters: Float32Array, gradient: Float32Array, state: readonly Float32Array[], gradientScale: number) => void;
 
 /**
  * Step number `step` (from 1), with the definitions of PyTorch's torch.optim:
@@ -24,8 +19,7 @@ export function planStep(kernels: Kernels, spec: OptimizerSpec, hyper: StepHyper
   const { momentum, nesterov, weightDecay } = spec;
   const { learningRate } = hyper;
   if (momentum === 0) {
-    return (parameters, gradient, _state, gradientScale) =>
-      kernels.sgd(parameters, gradient, { gradientScale, learningRate, weightDecay });
+    return (parameters, gradient, _state, gradientScale) => kernels.sgd(parameters, gradient, { gradientScale, learningRate, weightDecay });
   }
   const direct = nesterov ? 1 : 0;
   const carried = nesterov ? momentum : 1;
@@ -40,12 +34,7 @@ export function planStep(kernels: Kernels, spec: OptimizerSpec, hyper: StepHyper
     });
 }
 
-function planAdam(
-  kernels: Kernels,
-  spec: Extract<OptimizerSpec, { type: 'adam' }>,
-  { learningRate }: StepHyper,
-  step: number,
-): StepKernel {
+function planAdam(kernels: Kernels, spec: Extract<OptimizerSpec, { type: 'adam' }>, { learningRate }: StepHyper, step: number): StepKernel {
   const { beta1, beta2, epsilon, weightDecay, decoupled } = spec;
   const fixed = {
     l2: decoupled ? 0 : weightDecay,
@@ -57,8 +46,7 @@ function planAdam(
     rootScale: 1 / Math.sqrt(1 - beta2 ** step),
     epsilon,
   };
-  return (parameters, gradient, [m, v], gradientScale) =>
-    kernels.adam(parameters, gradient, m!, v!, { ...fixed, gradientScale });
+  return (parameters, gradient, [m, v], gradientScale) => kernels.adam(parameters, gradient, m!, v!, { ...fixed, gradientScale });
 }
 
 export interface OptimizerOptions {
@@ -83,7 +71,12 @@ export interface CountedOptimizer extends Optimizer {
 export function createOptimizer({ length, optimizer, implementation }: OptimizerOptions): CountedOptimizer {
   const vectors = new Array<number>(optimizerStateCount(optimizer)).fill(length);
   const kernels = createKernels({ vectors, implementation });
-  return new KernelOptimizer(kernels, optimizer, vectors.map(() => kernels.allocate(length)), length);
+  return new KernelOptimizer(
+    kernels,
+    optimizer,
+    vectors.map(() => kernels.allocate(length)),
+    length,
+  );
 }
 
 class KernelOptimizer implements CountedOptimizer {

@@ -99,7 +99,12 @@ describe.each([
     const shard = createShard({ length, optimizer });
     shard.writeParameters(values(length, 9));
     shard.beginStep({ learningRate: 0.1 });
-    shard.stepChunk(0, length, sums.map((sum) => coded(sum)), 1 / total);
+    shard.stepChunk(
+      0,
+      length,
+      sums.map((sum) => coded(sum)),
+      1 / total,
+    );
 
     const alone = values(length, 9);
     createOptimizer({ length, optimizer }).step(alone, Float32Array.from(mean), { learningRate: 0.1 });

@@ -155,12 +155,7 @@ interface Block {
 }
 
 /** Σ weight_k · decode(chunk_k) of one block, in the order given; the result lies in the segment's accumulator. */
-function reduceBlock(
-  segment: Segment,
-  contributions: readonly CodedChunk[],
-  chunkFrom: number,
-  length: number,
-): Float32Array {
+function reduceBlock(segment: Segment, contributions: readonly CodedChunk[], chunkFrom: number, length: number): Float32Array {
   const sum = segment.accumulator.subarray(0, length);
   if (contributions.length === 0) sum.fill(0);
   contributions.forEach((chunk, k) => {

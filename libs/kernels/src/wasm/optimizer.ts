@@ -34,10 +34,7 @@ export function wasmOptimizerKernels(workspace: Workspace): OptimizerKernels {
         operand(secondMoment, 'update'),
       ];
       workspace.forEachBlock(parameters.length, operands, ([p, g, m, v], length) => {
-        wasm.adam(
-          p!, g!, m!, v!, length,
-          gradientScale, l2, keep, oneMinusBeta1, beta2, oneMinusBeta2, stepSize, rootScale, epsilon,
-        );
+        wasm.adam(p!, g!, m!, v!, length, gradientScale, l2, keep, oneMinusBeta1, beta2, oneMinusBeta2, stepSize, rootScale, epsilon);
       });
     },
   };

@@ -89,17 +89,13 @@ export class Workspace {
 }
 
 /** `values` as an operand; of float32 unless told otherwise. */
-export function operand(
-  values: Float32Array | Uint8Array,
-  access: Operand['access'],
-  bytesPerValue: number = 4,
-): Operand {
+export function operand(values: Float32Array | Uint8Array, access: Operand['access'], bytesPerValue: number = 4): Operand {
   const bytes = values instanceof Uint8Array ? values : new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return { bytes, bytesPerValue, access };
 }
 
 /** Bytes rounded up to whole cache lines. */
-export function alignUp(bytes: number): number {
+function alignUp(bytes: number): number {
   return Math.ceil(bytes / CACHE_LINE_BYTES) * CACHE_LINE_BYTES;
 }
 
