@@ -72,11 +72,11 @@ function requireWithBinding(packageFolder: string, bindingPath: string): TfjsNod
   }
 }
 
-/** Node 23 removed two functions of `util` that tfjs-node 4.22 calls. */
+/** tfjs-node 4.22 calls two functions of `util` that Node 22 warns about and Node 23 removed. */
 function restoreRemovedUtilFunctions(): void {
   const util = require('node:util') as Record<string, unknown>;
-  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-  util.isArray ??= Array.isArray;
+  util.isNullOrUndefined = (value: unknown) => value === null || value === undefined;
+  util.isArray = Array.isArray;
 }
 
 /**
