@@ -1,1 +1,5 @@
-export {};
+export { formatAddress, parseAddress, type Address } from './address.js';
+export { connectClient, type ControlClient } from './client.js';
+export type { ControlService } from './control-methods.js';
+export { dial, type Dialled, type DialOptions } from './dial.js';
+export { listen, type Listener, type ListenOptions } from './listen.js';

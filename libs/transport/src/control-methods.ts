@@ -1,0 +1,68 @@
+import type { MethodDefinition } from '@grpc/grpc-js';
+import { fromJSON } from '@grpc/proto-loader';
+import {
+  DECODING_OPTIONS,
+  DESCRIPTOR,
+  LIMITS,
+  PACKAGE,
+  type CancelReply,
+  type CancelRequest,
+  type GetServerReply,
+  type GetServerRequest,
+  type LaunchReply,
+  type LaunchRequest,
+  type ListJobsReply,
+  type ListJobsRequest,
+  type ListNodesReply,
+  type ListNodesRequest,
+  type ServerPacket,
+  type StoredEvent,
+  type WatchRequest,
+  type WorkerPacket,
+} from '@longtail/protocol';
+
+type Methods = Readonly<Record<string, MethodDefinition<object, object>>>;
+
+const definitions = fromJSON(DESCRIPTOR as Parameters<typeof fromJSON>[0], DECODING_OPTIONS)[`${PACKAGE}.Control`] as unknown as Methods;
+
+function method<Request, Reply>(name: string): MethodDefinition<Request, Reply> {
+  return definitions[name]! as unknown as MethodDefinition<Request, Reply>;
+}
+
+/** The methods of protos/control.proto. What they decode is of the right shape, not yet validated. */
+export const CONTROL_METHODS = {
+  session: method<WorkerPacket, ServerPacket>('Session'),
+  launch: method<LaunchRequest, LaunchReply>('Launch'),
+  watch: method<WatchRequest, StoredEvent>('Watch'),
+  cancel: method<CancelRequest, CancelReply>('Cancel'),
+  listJobs: method<ListJobsRequest, ListJobsReply>('ListJobs'),
+  listNodes: method<ListNodesRequest, ListNodesReply>('ListNodes'),
+  getServer: method<GetServerRequest, GetServerReply>('GetServer'),
+};
+
+/** What the server does for clients. Errors reach them as the LongtailError that was thrown. */
+export interface ControlService {
+  launch(request: LaunchRequest): Promise<LaunchReply>;
+  /** Events of a run from a sequence number on; ends after its verdict, or when the client leaves. */
+  watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<StoredEvent>;
+  cancel(request: CancelRequest): Promise<CancelReply>;
+  listJobs(request: ListJobsRequest): Promise<ListJobsReply>;
+  listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
+  getServer(request: GetServerRequest): Promise<GetServerReply>;
+}
+
+/**
+ * For servers and clients of gRPC. A dead host is noticed within 10 s; a peer whose JavaScript is blocked answers no ping, so the
+ * timeout must exceed its longest block (6 s of native compute was seen).
+ */
+export const CHANNEL_OPTIONS = {
+  'grpc.keepalive_time_ms': 2_500,
+  'grpc.keepalive_timeout_ms': 7_500,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.initial_reconnect_backoff_ms': 250,
+  'grpc.max_reconnect_backoff_ms': 5_000,
+  'grpc.max_receive_message_length': LIMITS.messageBytes,
+  'grpc.max_send_message_length': LIMITS.messageBytes,
+  // Retries are the caller's to decide: a launch is not idempotent.
+  'grpc.enable_retries': 0,
+} as const;

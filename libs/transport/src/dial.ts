@@ -1,0 +1,147 @@
+import { Client, credentials, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import { LongtailError, type Connection } from '@longtail/core';
+import {
+  PROTOCOL_VERSION,
+  validateMessage,
+  type Crc32c,
+  type Hello,
+  type ServerMessage,
+  type ServerPacket,
+  type Welcome,
+  type WorkerMessage,
+  type WorkerPacket,
+} from '@longtail/protocol';
+import { formatAddress, parseAddress, type Address } from './address.js';
+import { CHANNEL_OPTIONS, CONTROL_METHODS } from './control-methods.js';
+import { firstPacket } from './first-packet.js';
+import { Session } from './session.js';
+import { fromStatus, unreachable, versionMismatch } from './status.js';
+import { TensorDealer } from './tensor-dealer.js';
+
+/** For each of: reaching the server, its welcome, the tensor link. */
+const STEP_MS = 10_000;
+
+export interface DialOptions {
+  readonly hello: Hello;
+  readonly crc32c: Crc32c;
+  /** Tensors go through shared memory when the server is on this host. @default true */
+  readonly sameHost?: boolean;
+  /** Aborting ends the dialling, or the session. */
+  readonly signal: AbortSignal;
+}
+
+export interface Dialled {
+  readonly connection: Connection<WorkerMessage, ServerMessage>;
+  readonly welcome: Welcome;
+}
+
+/**
+ * Opens a worker's session. Throws LongtailError `unreachable` when no server answers, `protocol` when it speaks another version,
+ * and the server's own error when it refuses; the signal's reason when aborted.
+ */
+export async function dial(address: string, options: DialOptions): Promise<Dialled> {
+  const { signal, hello } = options;
+  const parsed = parseAddress(address);
+  signal.throwIfAborted();
+  const client = new Client(formatAddress(parsed), credentials.createInsecure(), { ...CHANNEL_OPTIONS, 'grpc.use_local_subchannel_pool': 1 });
+  try {
+    await reach(client, formatAddress(parsed), signal);
+    const { session } = CONTROL_METHODS;
+    const stream = client.makeBidiStreamRequest(session.path, session.requestSerialize, session.responseDeserialize);
+    stream.on('error', () => undefined);
+    stream.write({ packet: 'message', message: { message: 'hello', hello } });
+    const welcome = await readWelcome(stream, formatAddress(parsed), signal);
+    return { connection: await openSession(client, stream, welcome, parsed, options), welcome };
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+/** Waits until the channel is up. */
+export function reach(client: Client, address: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => {
+      client.close();
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener('abort', aborted, { once: true });
+    client.waitForReady(Date.now() + STEP_MS, (error) => {
+      signal.removeEventListener('abort', aborted);
+      if (error === undefined || error === null) resolve();
+      else reject(unreachable(address, error));
+    });
+  });
+}
+
+async function readWelcome(stream: ClientDuplexStream<WorkerPacket, ServerPacket>, address: string, signal: AbortSignal): Promise<Welcome> {
+  let packet: unknown;
+  try {
+    packet = await firstPacket(stream, STEP_MS, `the server at ${address}`, signal);
+  } catch (error) {
+    stream.cancel();
+    throw isServiceError(error) ? fromStatus(error, address) : error;
+  }
+  const valid = validateMessage('ServerPacket', packet);
+  if (valid.packet === 'message' && valid.message.message === 'refused') throw LongtailError.fromWire(valid.message.refused);
+  if (valid.packet === 'message' && valid.message.message === 'welcome') {
+    const { welcome } = valid.message;
+    if (welcome.protocol !== PROTOCOL_VERSION) throw versionMismatch('the server', welcome.protocol, PROTOCOL_VERSION);
+    return welcome;
+  }
+  throw new LongtailError(`the server at ${address} answered hello with something else`, { code: 'protocol', where: address });
+}
+
+async function openSession(
+  client: Client,
+  stream: ClientDuplexStream<WorkerPacket, ServerPacket>,
+  welcome: Welcome,
+  server: Address,
+  { hello, crc32c, sameHost, signal }: DialOptions,
+): Promise<Session<WorkerMessage, ServerMessage>> {
+  const dealer = new TensorDealer({
+    address: { host: server.host, port: welcome.tensorPort },
+    key: welcome.tensorKey,
+    incarnation: hello.incarnation,
+    crc32c,
+    sameHost: sameHost ?? true,
+    failed: (error) => session.fail(error),
+  });
+  const aborted = (): void => session.close('the worker was stopped');
+  const session = new Session<WorkerMessage, ServerMessage>({
+    peer: formatAddress(server),
+    stream,
+    link: dealer.link,
+    validate: (packet) => validateMessage('ServerPacket', packet),
+    outgoing: (message) => message,
+    release: () => {
+      signal.removeEventListener('abort', aborted);
+      clearTimeout(deadline);
+      dealer.close();
+      closeAfter(client, stream);
+    },
+  });
+  signal.addEventListener('abort', aborted, { once: true });
+  const deadline = setTimeout(() => session.close(`its tensor port ${welcome.tensorPort} did not answer`), STEP_MS);
+  try {
+    await dealer.opened;
+  } catch (error) {
+    session.close('the tensor link did not open');
+    throw signal.aborted ? signal.reason : error;
+  }
+  clearTimeout(deadline);
+  return session;
+}
+
+/** Lets what was written reach the server, then closes the channel; a server that does not end the stream is not waited for. */
+function closeAfter(client: Client, stream: ClientDuplexStream<WorkerPacket, ServerPacket>): void {
+  const force = setTimeout(() => stream.cancel(), 1_000);
+  stream.on('status', () => {
+    clearTimeout(force);
+    client.close();
+  });
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'code' in error && 'metadata' in error;
+}

@@ -1,0 +1,244 @@
+import { Server, ServerCredentials, type ServerDuplexStream, type ServerUnaryCall, type ServerWritableStream, type sendUnaryData } from '@grpc/grpc-js';
+import { LongtailError, type Connection } from '@longtail/core';
+import {
+  PROTOCOL_VERSION,
+  validateMessage,
+  type Crc32c,
+  type Hello,
+  type MessageTypes,
+  type ServerMessage,
+  type ServerPacket,
+  type StoredEvent,
+  type WatchRequest,
+  type WorkerMessage,
+  type WorkerPacket,
+} from '@longtail/protocol';
+import { bindFailure, formatAddress } from './address.js';
+import { CHANNEL_OPTIONS, CONTROL_METHODS, type ControlService } from './control-methods.js';
+import { firstPacket } from './first-packet.js';
+import { Session } from './session.js';
+import { toStatus, versionMismatch } from './status.js';
+import { TensorRouter } from './tensor-router.js';
+
+/** How long a peer may take for its hello, and its tensor link for its key. */
+const HANDSHAKE_MS = 10_000;
+
+/** How long close() waits for peers to take their leave. */
+const CLOSE_GRACE_MS = 2_000;
+
+export interface ListenOptions {
+  /** Address to listen on; only this machine unless told otherwise. @default '127.0.0.1' */
+  readonly host?: string;
+  /** Port of decisions; 0: any free one. */
+  readonly port: number;
+  /** Port of tensors. @default the port after `port`, or any free one when that is 0 */
+  readonly tensorPort?: number;
+  readonly control: ControlService;
+  readonly crc32c: Crc32c;
+  /**
+   * A worker said hello, in the right protocol version. The application answers with `welcome`, whose tensor fields the transport
+   * fills in, or with `refused` and close().
+   */
+  readonly onSession: (connection: Connection<ServerMessage, WorkerMessage>, hello: Hello) => void;
+  /** Something that no session sent was dropped: a stranger's bytes on the tensor port, a stream without hello. */
+  readonly onDropped?: (reason: string) => void;
+  /** Tensors of workers on this host go through shared memory. @default true */
+  readonly sameHost?: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface Listener {
+  /** What workers and clients dial. */
+  readonly address: string;
+  readonly port: number;
+  readonly tensorPort: number;
+  /** Ends all sessions with the reason and frees both ports. */
+  close(reason: string): Promise<void>;
+}
+
+/** Serves workers and clients. Throws LongtailError `address-in-use` naming the port and the flag that changes it. */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  options.signal.throwIfAborted();
+  const host = options.host ?? '127.0.0.1';
+  const server = new Server(CHANNEL_OPTIONS);
+  const sessions = new Set<Session<ServerMessage, WorkerMessage>>();
+  const port = await bind(server, host, options.port);
+  let router: TensorRouter;
+  try {
+    router = await TensorRouter.bind({
+      host,
+      port: options.tensorPort ?? (options.port === 0 ? 0 : port + 1),
+      crc32c: options.crc32c,
+      sameHost: options.sameHost ?? true,
+      dropped: options.onDropped ?? ((): void => undefined),
+    });
+  } catch (error) {
+    server.forceShutdown();
+    throw error;
+  }
+  serve(server, options, router, sessions);
+
+  let closing: Promise<void> | undefined;
+  const close = (reason: string): Promise<void> => {
+    options.signal.removeEventListener('abort', aborted);
+    return (closing ??= closeAll(server, router, sessions, reason));
+  };
+  const aborted = (): void => void close('the server was stopped');
+  options.signal.addEventListener('abort', aborted, { once: true });
+  return { address: formatAddress({ host, port }), port, tensorPort: router.port, close };
+}
+
+function bind(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(formatAddress({ host, port }), ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(bindFailure({ host, port }, '--port', error));
+    });
+  });
+}
+
+async function closeAll(server: Server, router: TensorRouter, sessions: Set<Session<ServerMessage, WorkerMessage>>, reason: string): Promise<void> {
+  for (const session of sessions) session.close(reason);
+  await new Promise<void>((resolve) => {
+    const force = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, CLOSE_GRACE_MS);
+    server.tryShutdown(() => {
+      clearTimeout(force);
+      resolve();
+    });
+  });
+  router.close();
+}
+
+function serve(server: Server, options: ListenOptions, router: TensorRouter, sessions: Set<Session<ServerMessage, WorkerMessage>>): void {
+  const { control } = options;
+  const { session, launch, watch, cancel, listJobs, listNodes, getServer } = CONTROL_METHODS;
+  server.addService(
+    { session, launch, watch, cancel, listJobs, listNodes, getServer },
+    {
+      session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, options, router, sessions),
+      launch: unary('LaunchRequest', (request) => {
+        if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);
+        return control.launch(request);
+      }),
+      watch: (call: ServerWritableStream<WatchRequest, StoredEvent>) => void pour(call, control),
+      cancel: unary('CancelRequest', (request) => control.cancel(request)),
+      listJobs: unary('ListJobsRequest', (request) => control.listJobs(request)),
+      listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
+      getServer: unary('GetServerRequest', (request) => control.getServer(request)),
+    },
+  );
+}
+
+/** From hello to a session in the application's hands. */
+async function admit(
+  stream: ServerDuplexStream<WorkerPacket, ServerPacket>,
+  options: ListenOptions,
+  router: TensorRouter,
+  sessions: Set<Session<ServerMessage, WorkerMessage>>,
+): Promise<void> {
+  const peer = stream.getPeer();
+  let hello: Hello;
+  try {
+    hello = readHello(await firstPacket(stream, HANDSHAKE_MS, peer, options.signal));
+  } catch (error) {
+    options.onDropped?.(`${peer}: ${LongtailError.from(error).message}`);
+    refuse(stream, LongtailError.from(error));
+    return;
+  }
+  options.onSession(openSession(stream, hello, router, sessions), hello);
+}
+
+function readHello(packet: unknown): Hello {
+  const valid = validateMessage('WorkerPacket', packet);
+  if (valid.packet !== 'message' || valid.message.message !== 'hello') {
+    throw new LongtailError('a session begins with hello', { code: 'protocol' });
+  }
+  const { hello } = valid.message;
+  if (hello.protocol !== PROTOCOL_VERSION) throw versionMismatch('the worker', hello.protocol, PROTOCOL_VERSION);
+  return hello;
+}
+
+function refuse(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, error: LongtailError): void {
+  stream.on('error', () => undefined);
+  stream.write({ packet: 'message', message: { message: 'refused', refused: error.toWire() } });
+  stream.end();
+  stream.resume();
+}
+
+function openSession(
+  stream: ServerDuplexStream<WorkerPacket, ServerPacket>,
+  hello: Hello,
+  router: TensorRouter,
+  sessions: Set<Session<ServerMessage, WorkerMessage>>,
+): Session<ServerMessage, WorkerMessage> {
+  let deadline: NodeJS.Timeout | undefined;
+  const seat = router.seat(
+    hello.incarnation,
+    () => clearTimeout(deadline),
+    (error) => session.fail(error),
+  );
+  const session = new Session<ServerMessage, WorkerMessage>({
+    peer: `${hello.name} (${stream.getPeer()})`,
+    stream,
+    link: seat.link,
+    validate: (packet) => validateMessage('WorkerPacket', packet),
+    outgoing: (message) => {
+      if (message.message !== 'welcome') return message;
+      deadline = setTimeout(() => session.close('its tensor link did not open'), HANDSHAKE_MS);
+      return { message: 'welcome', welcome: { ...message.welcome, tensorPort: router.port, tensorKey: seat.key } };
+    },
+    release: () => {
+      clearTimeout(deadline);
+      seat.leave();
+      sessions.delete(session);
+    },
+  });
+  sessions.add(session);
+  return session;
+}
+
+function unary<Name extends keyof MessageTypes, Reply>(
+  name: Name,
+  handle: (request: MessageTypes[Name]) => Promise<Reply>,
+): (call: ServerUnaryCall<MessageTypes[Name], Reply>, callback: sendUnaryData<Reply>) => void {
+  return (call, callback) => {
+    Promise.resolve()
+      .then(() => handle(validateMessage(name, call.request)))
+      .then(
+        (reply) => callback(null, reply),
+        (error: unknown) => callback(toStatus(error)),
+      );
+  };
+}
+
+/** Writes a run's events as fast as the client reads them. */
+async function pour(call: ServerWritableStream<WatchRequest, StoredEvent>, control: ControlService): Promise<void> {
+  const gone = new AbortController();
+  call.on('cancelled', () => gone.abort());
+  call.on('error', () => gone.abort());
+  try {
+    for await (const event of control.watch(validateMessage('WatchRequest', call.request), gone.signal)) {
+      if (gone.signal.aborted) return;
+      if (!call.write(event)) await drained(call, gone.signal);
+    }
+    call.end();
+  } catch (error) {
+    if (!gone.signal.aborted) call.emit('error', toStatus(error));
+  }
+}
+
+function drained(call: ServerWritableStream<WatchRequest, StoredEvent>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      call.off('drain', done);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    call.on('drain', done);
+    signal.addEventListener('abort', done, { once: true });
+    if (signal.aborted) done();
+  });
+}

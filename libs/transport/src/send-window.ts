@@ -1,0 +1,84 @@
+/** What a sender noted when it sent a piece, to learn from its acknowledgement. */
+export interface SentMark {
+  readonly bytes: number;
+  readonly atMs: number;
+  readonly deliveredBytes: number;
+  readonly deliveredAtMs: number;
+  /** Nothing else was in flight: its round trip has no queue of ours in it. */
+  readonly alone: boolean;
+}
+
+export interface SendWindowOptions {
+  /** Bytes in flight to begin with, and never fewer. */
+  readonly leastBytes: number;
+  readonly mostBytes: number;
+  /** Window as a multiple of the bandwidth-delay product. */
+  readonly gain: number;
+}
+
+/** How long a round trip or a rate counts as the best one seen. */
+const MEMORY_MS = 10_000;
+
+/**
+ * Bytes that may be in flight to a peer: `gain` times the bandwidth-delay product, from the highest delivery rate and the shortest
+ * round trip seen of late. The model is that of BBR (Cardwell et al., ACM Queue 14(5), 2016): when several senders share a
+ * bottleneck each measures its share of it, so together they keep `gain` times the product in flight and no more, which is
+ * what stops incast at a server.
+ */
+export class SendWindow {
+  private inFlight = 0;
+  private delivered = 0;
+  private deliveredAtMs = 0;
+  private roundTripMs = Infinity;
+  private roundTripAtMs = 0;
+  private bestRate = 0;
+  private bestRateAtMs = 0;
+  private windowBytes: number;
+
+  constructor(private readonly options: SendWindowOptions) {
+    this.windowBytes = options.leastBytes;
+  }
+
+  get bytes(): number {
+    return this.windowBytes;
+  }
+
+  get inFlightBytes(): number {
+    return this.inFlight;
+  }
+
+  /** Whether a piece of `bytes` may be sent now; one may always be, when nothing is in flight. */
+  hasRoom(bytes: number): boolean {
+    return this.inFlight === 0 || this.inFlight + bytes <= this.windowBytes;
+  }
+
+  sent(bytes: number, nowMs: number): SentMark {
+    const alone = this.inFlight === 0;
+    if (alone) this.deliveredAtMs = nowMs;
+    this.inFlight += bytes;
+    return { bytes, atMs: nowMs, deliveredBytes: this.delivered, deliveredAtMs: this.deliveredAtMs, alone };
+  }
+
+  acknowledged(mark: SentMark, nowMs: number): void {
+    this.inFlight -= mark.bytes;
+    this.delivered += mark.bytes;
+    this.deliveredAtMs = nowMs;
+    this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
+    this.observeRate((this.delivered - mark.deliveredBytes) / Math.max(nowMs - mark.deliveredAtMs, 0.01), nowMs);
+    const product = this.bestRate * this.roundTripMs;
+    this.windowBytes = Math.min(Math.max(this.options.gain * product, this.options.leastBytes), this.options.mostBytes);
+  }
+
+  /** An old minimum gives way only to a round trip without a queue, else the queue of a long tensor would be taken for distance. */
+  private observeRoundTrip(ms: number, alone: boolean, nowMs: number): void {
+    if (ms > this.roundTripMs && !(alone && nowMs - this.roundTripAtMs > MEMORY_MS)) return;
+    this.roundTripMs = ms;
+    this.roundTripAtMs = nowMs;
+  }
+
+  private observeRate(bytesPerMs: number, nowMs: number): void {
+    if (bytesPerMs < this.bestRate && nowMs - this.bestRateAtMs < MEMORY_MS) return;
+    this.bestRate = bytesPerMs;
+    this.bestRateAtMs = nowMs;
+  }
+}

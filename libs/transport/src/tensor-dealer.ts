@@ -1,0 +1,132 @@
+import { setImmediate as afterIo } from 'node:timers/promises';
+import { LongtailError } from '@longtail/core';
+import { decodeLinkFrame, type Crc32c } from '@longtail/protocol';
+import * as zmq from 'zeromq';
+import { formatAddress, type Address } from './address.js';
+import { Payloads } from './payloads.js';
+import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
+import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
+import { TensorLink } from './tensor-link.js';
+import { MOST_PIECE_BYTES, UNTAKEN_BYTES } from './tensor-sender.js';
+import { sessionTag, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+
+/** All that a worker may have untaken, and a chunk more. */
+const SEGMENT_SLOTS = 2 * (UNTAKEN_BYTES / MOST_PIECE_BYTES);
+
+export interface TensorDealerOptions {
+  readonly address: Address;
+  readonly key: string;
+  readonly incarnation: string;
+  readonly crc32c: Crc32c;
+  readonly sameHost: boolean;
+  /** The link ended: the server is gone or broke the protocol. Called once, not after close(). */
+  readonly failed: (error: LongtailError) => void;
+}
+
+/**
+ * The worker's end of its tensor link: one DEALER socket on one TCP connection. It never reconnects: what a lost connection had
+ * in flight is unknown, so the session ends with it and a new one starts clean.
+ */
+export class TensorDealer {
+  readonly link: TensorLink;
+  /** The server has answered; rejects with `failed`'s error when it does not. */
+  readonly opened: Promise<void>;
+  private readonly socket: zmq.Dealer;
+  private readonly writer: SocketWriter;
+  private readonly payloads: Payloads;
+  private settleOpened!: { resolve(): void; reject(error: LongtailError): void };
+  private ended = false;
+
+  constructor(private readonly options: TensorDealerOptions) {
+    this.socket = new zmq.Dealer({ ...TENSOR_SOCKET_OPTIONS, context: new zmq.Context(), connectTimeout: 3_000, reconnectInterval: -1 });
+    this.writer = new SocketWriter(this.socket, (_parts, error) => this.fail(`cannot send: ${String(error)}`, error));
+    this.payloads = new Payloads(options.crc32c, options.sameHost ? SharedSegment.create(SEGMENT_SLOTS, MOST_PIECE_BYTES) : undefined);
+    this.link = new TensorLink({
+      session: sessionTag(options.key),
+      payloads: this.payloads,
+      crc32c: options.crc32c,
+      nowMs: () => performance.now(),
+      post: (parts) => this.writer.post(parts),
+      failed: (error) => this.end(error),
+    });
+    this.opened = new Promise((resolve, reject) => (this.settleOpened = { resolve, reject }));
+    this.opened.catch(() => undefined);
+    this.connect();
+  }
+
+  close(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.writer.close();
+    this.socket.close();
+    this.payloads.segment?.close();
+    this.settleOpened.reject(new LongtailError('the link was closed', { code: 'unreachable' }));
+  }
+
+  private connect(): void {
+    void this.watch();
+    void this.read();
+    this.socket.connect(`tcp://${formatAddress(this.options.address)}`);
+    const { key, incarnation } = this.options;
+    this.link.sendFrame({ frame: 'open', open: { key, incarnation, segment: this.payloads.segment?.description ?? NO_SEGMENT } });
+  }
+
+  private async watch(): Promise<void> {
+    for await (const event of this.socket.events) {
+      if (event.type === 'disconnect' || event.type.startsWith('handshake:error') || event.type === 'connect:retry') {
+        this.fail('the connection broke');
+      }
+    }
+  }
+
+  private async read(): Promise<void> {
+    for (let count = 1; !this.socket.closed; count++) {
+      let parts: Buffer[];
+      try {
+        parts = await this.socket.receive();
+      } catch {
+        return;
+      }
+      this.message(parts);
+      if (count % MESSAGES_A_TURN === 0) await afterIo();
+    }
+  }
+
+  private message([head, payload]: Buffer[]): void {
+    if (this.ended) return;
+    try {
+      const frame = decodeLinkFrame(head!);
+      if (frame.session !== this.link.session) throw new LongtailError('a frame of another session', { code: 'protocol' });
+      if (frame.frame !== 'opened') {
+        this.link.receive(frame, head!.length, payload);
+        return;
+      }
+      const segment = this.options.sameHost ? PeerSegment.open(frame.opened.segment) : undefined;
+      this.payloads.segment?.unlink();
+      this.link.sendFrame({ frame: 'ready', ready: { readsSegment: segment !== undefined } });
+      this.link.open(frame.opened.readsSegment, segment);
+      this.settleOpened.resolve();
+    } catch (error) {
+      this.end(LongtailError.from(error));
+    }
+  }
+
+  private fail(reason: string, cause?: unknown): void {
+    const where = formatAddress(this.options.address);
+    this.end(
+      new LongtailError(`the tensor link to ${where} failed: ${reason}`, {
+        code: 'unreachable',
+        where,
+        hint: 'Its port must be open beside the control port.',
+        cause,
+      }),
+    );
+  }
+
+  private end(error: LongtailError): void {
+    if (this.ended) return;
+    this.settleOpened.reject(error);
+    this.close();
+    this.options.failed(error);
+  }
+}

@@ -1,0 +1,75 @@
+import { LongtailError, type ConnectionTraffic, type OutgoingTensor, type TensorChunk } from '@longtail/core';
+import { encodeLinkFrame, type LinkFrame } from '@longtail/protocol';
+import type { Crc32c } from '@longtail/protocol';
+import type { Payloads } from './payloads.js';
+import type { PeerSegment } from './shared-segment.js';
+import { TensorReceiver } from './tensor-receiver.js';
+import { TensorSender, type SendFrame } from './tensor-sender.js';
+
+export interface TensorLinkOptions {
+  /** Tag of the session's frames. */
+  readonly session: number;
+  readonly payloads: Payloads;
+  readonly crc32c: Crc32c;
+  readonly nowMs: () => number;
+  /** Queues a ZeroMQ message; its parts must not change until the peer acknowledged them. */
+  readonly post: (parts: Uint8Array[]) => void;
+  /** The peer broke the protocol, or the application could not take a chunk. */
+  readonly failed: (error: LongtailError) => void;
+}
+
+/** The tensors of one session, both directions, over whatever carries its messages. */
+export class TensorLink {
+  private bytesSent = 0;
+  private bytesReceived = 0;
+  private readonly sender: TensorSender;
+  private readonly receiver: TensorReceiver;
+
+  constructor(private readonly options: TensorLinkOptions) {
+    const { payloads, nowMs, crc32c, failed } = options;
+    this.sender = new TensorSender(payloads, nowMs, this.sendFrame);
+    this.receiver = new TensorReceiver(crc32c, (seq) => this.sendFrame({ frame: 'taken', taken: { seq } }), failed);
+  }
+
+  get session(): number {
+    return this.options.session;
+  }
+
+  get traffic(): ConnectionTraffic {
+    return { bytesSent: this.bytesSent, bytesReceived: this.bytesReceived };
+  }
+
+  /** Tensors may flow. `shared`: the peer reads our segment; `segment`: the peer's, when we read it. */
+  open(shared: boolean, segment: PeerSegment | undefined): void {
+    this.receiver.open(segment);
+    this.sender.open(shared);
+  }
+
+  start(take: (chunk: TensorChunk) => void | Promise<void>): void {
+    this.receiver.start(take);
+  }
+
+  send(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
+    return this.sender.send(tensor, signal);
+  }
+
+  /** A frame of this session came. Throws LongtailError `protocol` when it cannot be. */
+  receive(frame: LinkFrame, frameBytes: number, payload: Uint8Array | undefined): void {
+    this.bytesReceived += frameBytes + (frame.frame === 'piece' ? frame.piece.bytes : 0);
+    if (frame.frame === 'piece') this.receiver.piece(frame.piece, payload);
+    else if (frame.frame === 'taken') this.sender.taken(frame.taken);
+    else if (frame.frame === 'withdrawn') this.receiver.withdrawn(frame.withdrawn.transfer);
+    else throw new LongtailError(`"${frame.frame}" on a link that is open`, { code: 'protocol', where: 'LinkFrame.frame' });
+  }
+
+  end(error: LongtailError): void {
+    this.sender.fail(error);
+    this.receiver.end();
+  }
+
+  readonly sendFrame: SendFrame = (frame, payload) => {
+    const head = encodeLinkFrame({ ...frame, session: this.options.session } as LinkFrame);
+    this.bytesSent += head.length + (frame.frame === 'piece' ? frame.piece.bytes : 0);
+    this.options.post(payload === undefined ? [head] : [head, payload]);
+  };
+}

@@ -1,0 +1,167 @@
+import { LongtailError, type TensorChunk, type TensorHeader } from '@longtail/core';
+import { checkPayload, toTensorHeader, type Crc32c, type Piece } from '@longtail/protocol';
+import type { PeerSegment } from './shared-segment.js';
+import { UNTAKEN_BYTES } from './tensor-sender.js';
+
+/** A sender keeps to UNTAKEN_BYTES and a chunk more; one that does not is cut off. */
+const MOST_WAITING_BYTES = 2 * UNTAKEN_BYTES + 2 * 16 * 1024 * 1024;
+
+type TakeChunk = (chunk: TensorChunk) => void | Promise<void>;
+
+interface Arrived {
+  readonly header: TensorHeader;
+  readonly transfer: number;
+  /** Of the last piece: acknowledged when the application has taken the chunk. */
+  readonly seq: number;
+  readonly bytes: number;
+  /** Absent while it lies in `slot`: it is read when its turn has come, and waits in the sender's memory until then. */
+  readonly payload: Uint8Array | undefined;
+  /** Slot of its last piece, 0 when the payload came over the network and has a checksum. */
+  readonly slot: number;
+  withdrawn: boolean;
+}
+
+interface Partial {
+  readonly transfer: number;
+  readonly chunk: number;
+  readonly payload: Uint8Array;
+  arrivedBytes: number;
+}
+
+/** The receiving half of a link: pieces into chunks, handed to the application one after the other. */
+export class TensorReceiver {
+  private segment: PeerSegment | undefined;
+  private partial: Partial | undefined;
+  private waiting: Arrived[] = [];
+  private inHand: Arrived | undefined;
+  private waitingBytes = 0;
+  private take: TakeChunk | undefined;
+  private ended = false;
+
+  constructor(
+    private readonly crc32c: Crc32c,
+    private readonly sendTaken: (seq: number) => void,
+    private readonly fail: (error: LongtailError) => void,
+  ) {}
+
+  /** The peer's segment, when it is on this host. */
+  open(segment: PeerSegment | undefined): void {
+    this.segment = segment;
+  }
+
+  start(take: TakeChunk): void {
+    this.take = take;
+    void this.deliver();
+  }
+
+  /** Nothing is delivered any more. */
+  end(): void {
+    this.ended = true;
+    this.waiting = [];
+    this.partial = undefined;
+    this.segment?.close();
+    this.segment = undefined;
+  }
+
+  /** Throws LongtailError `protocol` for a piece that cannot follow the one before. */
+  piece(piece: Piece, bytes: Uint8Array | undefined): void {
+    const header = toTensorHeader(piece.header);
+    this.checkCarriage(piece, bytes);
+    const { transfer, seq, slot, at, total } = piece;
+    const last = at + piece.bytes === total;
+    const payload = at === 0 && last ? bytes : this.assemble(piece, bytes);
+    if (last) this.arrive({ header, transfer, seq, bytes: total, payload, slot, withdrawn: false });
+    else this.sendTaken(seq);
+  }
+
+  /** Drops what the application has not taken of a tensor; its pieces are acknowledged, as their sender waits for that. */
+  withdrawn(transfer: number): void {
+    if (this.partial?.transfer === transfer) this.partial = undefined;
+    for (const chunk of this.waiting) {
+      if (chunk.transfer === transfer) this.drop(chunk);
+    }
+    this.waiting = this.waiting.filter((chunk) => !chunk.withdrawn);
+    if (this.inHand?.transfer === transfer) this.drop(this.inHand);
+  }
+
+  private drop(chunk: Arrived): void {
+    if (chunk.withdrawn) return;
+    chunk.withdrawn = true;
+    this.waitingBytes -= chunk.bytes;
+    this.sendTaken(chunk.seq);
+  }
+
+  private checkCarriage(piece: Piece, bytes: Uint8Array | undefined): void {
+    if (piece.slot === 0) {
+      if (bytes?.length === piece.bytes) return;
+      throw broken(`a piece of ${piece.bytes} bytes came with ${bytes?.length ?? 0}`, 'Piece.bytes');
+    }
+    if (this.segment?.holds(piece.slot, piece.bytes) === true) return;
+    throw broken(`a piece lies in slot ${piece.slot}, which is not in the peer's segment`, 'Piece.slot');
+  }
+
+  private assemble(piece: Piece, bytes: Uint8Array | undefined): Uint8Array {
+    if (piece.at === 0) {
+      this.partial = { transfer: piece.transfer, chunk: piece.header.chunk, payload: Buffer.allocUnsafeSlow(piece.total), arrivedBytes: 0 };
+    }
+    const { partial } = this;
+    if (
+      partial === undefined ||
+      partial.transfer !== piece.transfer ||
+      partial.chunk !== piece.header.chunk ||
+      partial.arrivedBytes !== piece.at ||
+      partial.payload.length !== piece.total
+    ) {
+      throw broken(`a piece at byte ${piece.at} of chunk ${piece.header.chunk} does not follow the one before`, 'Piece.at');
+    }
+    const target = partial.payload.subarray(piece.at, piece.at + piece.bytes);
+    if (bytes !== undefined) target.set(bytes);
+    else this.readSlot(piece.slot, target);
+    partial.arrivedBytes += piece.bytes;
+    if (partial.arrivedBytes === piece.total) this.partial = undefined;
+    return partial.payload;
+  }
+
+  private readSlot(slot: number, into: Uint8Array): void {
+    if (this.segment?.read(slot, into) !== true) throw broken("the peer's shared segment has shrunk", 'Piece.slot');
+  }
+
+  private arrive(chunk: Arrived): void {
+    this.waitingBytes += chunk.bytes;
+    if (this.waitingBytes > MOST_WAITING_BYTES) throw broken(`${this.waitingBytes} bytes wait, the limit is ${MOST_WAITING_BYTES}`, 'Piece.seq');
+    this.waiting.push(chunk);
+    void this.deliver();
+  }
+
+  /** Hands over waiting chunks until there are none; one such loop runs at a time. */
+  private async deliver(): Promise<void> {
+    if (this.take === undefined || this.inHand !== undefined) return;
+    try {
+      for (let chunk = this.waiting.shift(); chunk !== undefined && !this.ended; chunk = this.waiting.shift()) {
+        this.inHand = chunk;
+        const taken = this.take(this.unwrap(chunk));
+        if (taken !== undefined) await taken;
+        if (this.ended) return;
+        if (!chunk.withdrawn) {
+          this.waitingBytes -= chunk.bytes;
+          this.sendTaken(chunk.seq);
+        }
+      }
+      this.inHand = undefined;
+    } catch (error) {
+      this.fail(LongtailError.from(error));
+    }
+  }
+
+  private unwrap({ header, payload, slot, bytes }: Arrived): TensorChunk {
+    if (slot === 0) checkPayload(header, payload!, this.crc32c);
+    if (payload !== undefined) return { header, payload };
+    const copy = Buffer.allocUnsafeSlow(bytes);
+    this.readSlot(slot, copy);
+    return { header, payload: copy };
+  }
+}
+
+function broken(message: string, where: string): LongtailError {
+  return new LongtailError(message, { code: 'protocol', where });
+}

@@ -1,0 +1,178 @@
+import { randomBytes } from 'node:crypto';
+import { setImmediate as afterIo } from 'node:timers/promises';
+import { LongtailError } from '@longtail/core';
+import { decodeLinkFrame, type Crc32c, type LinkFrame, type LinkOpen } from '@longtail/protocol';
+import * as zmq from 'zeromq';
+import { bindFailure, formatAddress } from './address.js';
+import { Payloads } from './payloads.js';
+import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
+import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
+import { TensorLink } from './tensor-link.js';
+import { MOST_PIECE_BYTES } from './tensor-sender.js';
+import { sessionTag, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+
+/** Chunks of 1 MiB in flight to peers on this host; when more are, the rest goes over TCP. */
+const SEGMENT_SLOTS = 64;
+
+/** Messages of one peer that ZeroMQ holds for us; beyond it TCP's flow control stops the peer. */
+const RECEIVE_HIGH_WATER_MARK = 256;
+
+export interface TensorRouterOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly crc32c: Crc32c;
+  readonly sameHost: boolean;
+  /** A message that belongs to no session was dropped. */
+  readonly dropped: (reason: string) => void;
+}
+
+/** A session's claim on the tensor port: its worker proves it with the key. */
+export interface TensorSeat {
+  readonly key: string;
+  readonly link: TensorLink;
+  /** Takes the link off the port. */
+  leave(): void;
+}
+
+interface Seated {
+  readonly incarnation: string;
+  readonly link: TensorLink;
+  readonly failed: (error: LongtailError) => void;
+  readonly opened: () => void;
+  /** ZeroMQ's name of the connection, once the worker has shown the key there. */
+  routingId: Buffer | undefined;
+  segment: PeerSegment | undefined;
+}
+
+/** The server's end of all tensor links: one ROUTER socket. Nothing of a peer is read before it has shown a session's key. */
+export class TensorRouter {
+  private readonly seats = new Map<string, Seated>();
+  private readonly connected = new Map<string, Seated>();
+  private readonly writer: SocketWriter;
+
+  private constructor(
+    private readonly socket: zmq.Router,
+    private readonly options: TensorRouterOptions,
+    private readonly payloads: Payloads,
+    readonly port: number,
+  ) {
+    this.writer = new SocketWriter(socket, (parts, error) => this.undeliverable(parts[0]!, error));
+    void this.read();
+  }
+
+  /** Throws LongtailError `address-in-use` when the port is taken. */
+  static async bind(options: TensorRouterOptions): Promise<TensorRouter> {
+    const socket = new zmq.Router({
+      ...TENSOR_SOCKET_OPTIONS,
+      context: new zmq.Context(),
+      mandatory: true,
+      handover: false,
+      sendTimeout: 0,
+      receiveHighWaterMark: RECEIVE_HIGH_WATER_MARK,
+    });
+    try {
+      await socket.bind(`tcp://${formatAddress(options)}`);
+    } catch (error) {
+      socket.close();
+      throw bindFailure(options, '--tensor-port', error);
+    }
+    const segment = options.sameHost ? SharedSegment.create(SEGMENT_SLOTS, MOST_PIECE_BYTES) : undefined;
+    const port = Number(/:(\d+)$/.exec(socket.lastEndpoint!)![1]);
+    return new TensorRouter(socket, options, new Payloads(options.crc32c, segment), port);
+  }
+
+  /** `opened` is called when the worker's link is up, `failed` when it broke the protocol or went away. */
+  seat(incarnation: string, opened: () => void, failed: (error: LongtailError) => void): TensorSeat {
+    const key = randomBytes(16).toString('hex');
+    const link = new TensorLink({
+      session: sessionTag(key),
+      payloads: this.payloads,
+      crc32c: this.options.crc32c,
+      nowMs: () => performance.now(),
+      post: (parts) => {
+        if (seated.routingId !== undefined) this.writer.post([seated.routingId, ...parts]);
+      },
+      failed,
+    });
+    const seated: Seated = { incarnation, link, failed, opened, routingId: undefined, segment: undefined };
+    this.seats.set(key, seated);
+    const leave = (): void => {
+      this.seats.delete(key);
+      if (seated.routingId !== undefined) this.connected.delete(nameOf(seated.routingId));
+    };
+    return { key, link, leave };
+  }
+
+  close(): void {
+    this.writer.close();
+    this.socket.close();
+    this.payloads.segment?.close();
+  }
+
+  private async read(): Promise<void> {
+    for (let count = 1; !this.socket.closed; count++) {
+      let parts: Buffer[];
+      try {
+        parts = await this.socket.receive();
+      } catch {
+        return;
+      }
+      this.message(parts);
+      if (count % MESSAGES_A_TURN === 0) await afterIo();
+    }
+  }
+
+  private message([routingId, head, payload]: Buffer[]): void {
+    const seated = this.connected.get(nameOf(routingId!));
+    try {
+      if (head === undefined) throw new LongtailError('a message without a frame', { code: 'protocol' });
+      const frame = decodeLinkFrame(head);
+      if (seated === undefined) this.admit(routingId!, frame);
+      else this.deliver(seated, frame, head.length, payload);
+    } catch (error) {
+      const failure = LongtailError.from(error);
+      if (seated === undefined) this.options.dropped(failure.message);
+      else seated.failed(failure);
+    }
+  }
+
+  private admit(routingId: Buffer, frame: LinkFrame): void {
+    if (frame.frame !== 'open') throw new LongtailError(`"${frame.frame}" from a peer without a session`, { code: 'protocol' });
+    const seated = this.seats.get(frame.open.key);
+    if (seated === undefined || seated.incarnation !== frame.open.incarnation) {
+      throw new LongtailError('a tensor link with the key of no session', { code: 'protocol' });
+    }
+    if (seated.routingId !== undefined) throw new LongtailError('a second tensor link of one session', { code: 'protocol' });
+    seated.routingId = routingId;
+    this.connected.set(nameOf(routingId), seated);
+    this.answer(seated, frame.open);
+  }
+
+  private answer(seated: Seated, { segment }: LinkOpen): void {
+    seated.segment = this.options.sameHost ? PeerSegment.open(segment) : undefined;
+    seated.link.sendFrame({
+      frame: 'opened',
+      opened: { readsSegment: seated.segment !== undefined, segment: this.payloads.segment?.description ?? NO_SEGMENT },
+    });
+  }
+
+  private deliver(seated: Seated, frame: LinkFrame, frameBytes: number, payload: Buffer | undefined): void {
+    if (frame.session !== seated.link.session) {
+      this.options.dropped('a frame of another session');
+    } else if (frame.frame === 'ready') {
+      seated.link.open(frame.ready.readsSegment, seated.segment);
+      seated.opened();
+    } else {
+      seated.link.receive(frame, frameBytes, payload);
+    }
+  }
+
+  private undeliverable(routingId: Uint8Array, error: unknown): void {
+    const reason = `the tensor link is gone: ${error instanceof Error ? error.message : String(error)}`;
+    this.connected.get(nameOf(routingId))?.failed(new LongtailError(reason, { code: 'unreachable', cause: error }));
+  }
+}
+
+function nameOf(routingId: Uint8Array): string {
+  return Buffer.from(routingId.buffer, routingId.byteOffset, routingId.length).toString('latin1');
+}

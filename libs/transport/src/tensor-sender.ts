@@ -1,0 +1,218 @@
+import { type LongtailError, type OutgoingTensor, type TensorHeader } from '@longtail/core';
+import { toTensorFrame, type LinkFrame, type Taken, type TensorFrame } from '@longtail/protocol';
+import type { Payload, Payloads } from './payloads.js';
+import { SendWindow, type SentMark } from './send-window.js';
+
+/** Pieces of a chunk on the wire: 64 KiB while the window is small, so that many are in flight on a slow link; 1 MiB on a fast one. */
+export const LEAST_PIECE_BYTES = 64 * 1024;
+export const MOST_PIECE_BYTES = 1024 * 1024;
+
+/** Chunks that the peer's application has not taken yet, of one connection. A chunk more is started when fewer bytes wait. */
+export const UNTAKEN_BYTES = 8 * 1024 * 1024;
+
+/** Twice a home link's fair share at 50 Mbit/s and 20 ms; larger links are found by measurement. */
+const WINDOW = { leastBytes: 2 * LEAST_PIECE_BYTES, mostBytes: 16 * 1024 * 1024, gain: 2.5 };
+
+/** Queues a link frame and perhaps a piece's bytes for the peer. */
+export type SendFrame = (frame: WithoutSession<LinkFrame>, bytes?: Uint8Array) => void;
+type WithoutSession<T> = T extends unknown ? Omit<T, 'session'> : never;
+
+interface Transfer {
+  readonly id: number;
+  readonly tensor: OutgoingTensor;
+  readonly chunks: number;
+  nextChunk: number;
+  /** Chunks that the peer has not taken. */
+  chunksLeft: number;
+  piecesInFlight: number;
+  /** Why it was given up; it settles when no piece is in flight, as until then the link may read its bytes. */
+  givenUp: { readonly reason: unknown } | undefined;
+  settle(error?: unknown): void;
+}
+
+/** The chunk that is being cut into pieces. */
+interface Cut {
+  readonly transfer: Transfer;
+  readonly header: TensorFrame;
+  readonly payload: Payload;
+  readonly slots: readonly number[] | undefined;
+  at: number;
+}
+
+interface PieceInFlight {
+  readonly transfer: Transfer;
+  /** Absent when the piece does not cross the network. */
+  readonly mark: SentMark | undefined;
+  readonly payload: Payload;
+  /** The last piece of a chunk is acknowledged when the application takes the chunk. */
+  readonly last: boolean;
+}
+
+/** The sending half of a link: tensors into chunks into pieces, as the peer's acknowledgements make room. */
+export class TensorSender {
+  private readonly unsettled = new Set<Transfer>();
+  /** Those with chunks to send, in turn. */
+  private readonly transfers: Transfer[] = [];
+  private readonly inFlight = new Map<number, PieceInFlight>();
+  private readonly window = new SendWindow(WINDOW);
+  private cut: Cut | undefined;
+  private untakenBytes = 0;
+  private lastTransfer = 0;
+  private lastSeq = 0;
+  private ready = false;
+  private shared = false;
+  private failure: LongtailError | undefined;
+
+  constructor(
+    private readonly payloads: Payloads,
+    private readonly nowMs: () => number,
+    private readonly sendFrame: SendFrame,
+  ) {}
+
+  /** The link is open; `shared`: the peer reads this endpoint's segment. */
+  open(shared: boolean): void {
+    this.shared = shared;
+    this.ready = true;
+    this.pump();
+  }
+
+  send(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.reject(signal.reason as Error);
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    return new Promise((resolve, reject) => {
+      const chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
+      const onAbort = (): void => this.giveUp(transfer, signal.reason);
+      const transfer: Transfer = {
+        id: ++this.lastTransfer,
+        tensor,
+        chunks,
+        nextChunk: 0,
+        chunksLeft: chunks,
+        piecesInFlight: 0,
+        givenUp: undefined,
+        settle: (error) => {
+          this.unsettled.delete(transfer);
+          signal.removeEventListener('abort', onAbort);
+          if (error === undefined) resolve();
+          else reject(error as Error);
+        },
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.unsettled.add(transfer);
+      this.transfers.push(transfer);
+      this.pump();
+    });
+  }
+
+  taken({ seq }: Taken): void {
+    const piece = this.inFlight.get(seq);
+    if (piece === undefined) return;
+    this.inFlight.delete(seq);
+    if (piece.mark !== undefined) this.window.acknowledged(piece.mark, this.nowMs());
+    this.finishPiece(piece);
+    this.pump();
+  }
+
+  /** The link has ended: everything unfinished rejects. */
+  fail(error: LongtailError): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.dropCut();
+    this.transfers.length = 0;
+    for (const { payload } of this.inFlight.values()) this.payloads.release(payload);
+    this.inFlight.clear();
+    for (const transfer of [...this.unsettled]) transfer.settle(transfer.givenUp === undefined ? error : transfer.givenUp.reason);
+  }
+
+  private finishPiece({ transfer, payload, last }: PieceInFlight): void {
+    transfer.piecesInFlight--;
+    if (last) {
+      transfer.chunksLeft--;
+      this.untakenBytes -= payload.bytes.length;
+    }
+    this.payloads.release(payload);
+    if (transfer.givenUp !== undefined) this.settleGivenUp(transfer);
+    else if (transfer.chunksLeft === 0) transfer.settle();
+  }
+
+  private giveUp(transfer: Transfer, reason: unknown): void {
+    transfer.givenUp = { reason };
+    const index = this.transfers.indexOf(transfer);
+    if (index >= 0) this.transfers.splice(index, 1);
+    if (this.cut?.transfer === transfer) this.dropCut();
+    if (this.ready && transfer.nextChunk > 0) this.sendFrame({ frame: 'withdrawn', withdrawn: { transfer: transfer.id } });
+    this.settleGivenUp(transfer);
+    this.pump();
+  }
+
+  private settleGivenUp(transfer: Transfer): void {
+    if (transfer.piecesInFlight === 0) transfer.settle(transfer.givenUp!.reason);
+  }
+
+  private dropCut(): void {
+    if (this.cut === undefined) return;
+    this.untakenBytes -= this.cut.payload.bytes.length;
+    this.payloads.release(this.cut.payload);
+    this.cut = undefined;
+  }
+
+  private pump(): void {
+    if (!this.ready || this.failure !== undefined) return;
+    while (this.cut !== undefined || this.cutNextChunk()) {
+      if (!this.sendPiece(this.cut!)) return;
+    }
+  }
+
+  /** Takes the next chunk of the transfer whose turn it is; false when there is none or too much is untaken. */
+  private cutNextChunk(): boolean {
+    if (this.untakenBytes >= UNTAKEN_BYTES || !this.window.hasRoom(LEAST_PIECE_BYTES)) return false;
+    const transfer = this.transfers.shift();
+    if (transfer === undefined) return false;
+    try {
+      this.cut = this.cutChunk(transfer, transfer.nextChunk++);
+    } catch (error) {
+      this.giveUp(transfer, error);
+      return this.cut !== undefined;
+    }
+    this.untakenBytes += this.cut.payload.bytes.length;
+    if (transfer.nextChunk < transfer.chunks) this.transfers.push(transfer);
+    return true;
+  }
+
+  private cutChunk(transfer: Transfer, chunk: number): Cut {
+    const { tensor, chunks } = transfer;
+    const offset = chunk * tensor.chunkLength;
+    const length = Math.min(tensor.chunkLength, tensor.length - offset);
+    const payload = this.payloads.acquire(tensor.chunk(offset, length));
+    const slots = this.shared ? this.payloads.share(payload) : undefined;
+    const header: TensorHeader = { ...tensor.header, chunk, chunks, offset, length, crc: slots === undefined ? payload.crc : 0 };
+    return { transfer, header: toTensorFrame(header), payload, slots, at: 0 };
+  }
+
+  /** False when the window has no room for it now. */
+  private sendPiece(cut: Cut): boolean {
+    const { transfer, header, payload, slots, at } = cut;
+    const total = payload.bytes.length;
+    const bytes = Math.min(slots === undefined ? this.pieceBytes() : MOST_PIECE_BYTES, total - at);
+    if (slots === undefined && !this.window.hasRoom(bytes)) return false;
+    const last = at + bytes === total;
+    const seq = ++this.lastSeq;
+    const mark = slots === undefined ? this.window.sent(bytes, this.nowMs()) : undefined;
+    cut.at += bytes;
+    if (last) this.cut = undefined;
+    else payload.users++;
+    transfer.piecesInFlight++;
+    this.inFlight.set(seq, { transfer, mark, payload, last });
+    const slot = slots === undefined ? 0 : slots[at / MOST_PIECE_BYTES]!;
+    const piece = { seq, transfer: transfer.id, header, at, bytes, total, slot };
+    this.sendFrame({ frame: 'piece', piece }, slots === undefined ? payload.bytes.subarray(at, at + bytes) : undefined);
+    return true;
+  }
+
+  private pieceBytes(): number {
+    const quarter = this.window.bytes / 4;
+    let bytes = LEAST_PIECE_BYTES;
+    while (bytes < MOST_PIECE_BYTES && 2 * bytes <= quarter) bytes *= 2;
+    return bytes;
+  }
+}
