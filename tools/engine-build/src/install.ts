@@ -17,7 +17,7 @@ import { compileBinding, type Compiler } from './compiler.js';
 import { withLock } from './lock.js';
 import { cudaLibraries } from './nvidia.js';
 import { downloadWheels, type Pip } from './pip.js';
-import { probeNativeEngine } from './probe.js';
+import { probeNativeEngine, type NativeEngineProbe } from './probe.js';
 import { requirementsOfExtra } from './requirements.js';
 import type { BuildTarget } from './target.js';
 import { extractWheel, neededOfNvidia, neededOfTensorflow } from './wheel.js';
@@ -25,7 +25,7 @@ import { extractWheel, neededOfNvidia, neededOfTensorflow } from './wheel.js';
 const GROWTH_REPORT_MS = 5000;
 
 export interface InstallOptions {
-  /** `auto`: CUDA when a usable NVIDIA card is there. */
+  /** `auto`: CUDA when a usable NVIDIA card is there, and the processor's if that fails. */
   readonly variant: 'auto' | NativeVariant;
   /** Told each phase in one line. */
   readonly log: (line: string) => void;
@@ -53,31 +53,38 @@ export interface InstallResult {
 export async function installNativeEngine(options: InstallOptions): Promise<InstallResult> {
   const { log, signal, force = false } = options;
   const startedMs = performance.now();
+  const seconds = (): number => (performance.now() - startedMs) / 1000;
   const probe = await probeNativeEngine({ variant: options.variant, signal });
-  const path = nativeEngineFolder(probe.variant);
-  const result = (status: InstallResult['status']): InstallResult => ({
-    status,
-    variant: probe.variant,
-    path,
-    seconds: (performance.now() - startedMs) / 1000,
-  });
-  if (isInstalled(path) && !force) return result('present');
+  try {
+    const outcome = await installVariant(probe, { log, signal, force });
+    if (outcome.status === 'installed') log(`The TensorFlow engine (${outcome.variant}) is installed after ${formatSeconds(seconds())}.`);
+    return { ...outcome, seconds: seconds() };
+  } catch (error) {
+    if (options.variant !== 'auto' || probe.variant !== 'cuda' || signal?.aborted) throw error;
+    const { message, hint } = LongtailError.from(error);
+    log([`The engine for CUDA cannot be installed: ${message}`, hint, 'Installing the one for the processor.'].filter(Boolean).join(' '));
+    const fallback = await installNativeEngine({ ...options, variant: 'cpu' });
+    return { ...fallback, seconds: seconds() };
+  }
+}
 
+async function installVariant(
+  probe: NativeEngineProbe,
+  { log, signal, force }: { log: (line: string) => void; signal?: AbortSignal; force: boolean },
+): Promise<Omit<InstallResult, 'seconds'>> {
+  const path = nativeEngineFolder(probe.variant);
+  const present = { status: 'present', variant: probe.variant, path } as const;
+  if (isInstalled(path) && !force) return present;
   const blocking = probe.problems.find((problem) => problem.blocking);
   if (blocking) throw new LongtailError(blocking.message, { code: 'engine', hint: blocking.fix });
   await mkdir(dirname(path), { recursive: true });
   const onWait = (pid: number): void => log(`Another installation (process ${pid}) is running; waiting for it.`);
-  return withLock(
-    `${path}.lock`,
-    async () => {
-      if (isInstalled(path) && !force) return result('present');
-      await buildIntoCache({ path, target: probe.target!, compiler: probe.compiler!, pip: probe.pip!, log, signal });
-      const done = result('installed');
-      log(`The TensorFlow engine (${probe.variant}) is installed after ${formatSeconds(done.seconds)}.`);
-      return done;
-    },
-    { signal, onWait },
-  );
+  const work = async (): Promise<Omit<InstallResult, 'seconds'>> => {
+    if (isInstalled(path) && !force) return present;
+    await buildIntoCache({ path, target: probe.target!, compiler: probe.compiler!, pip: probe.pip!, log, signal });
+    return { ...present, status: 'installed' };
+  };
+  return withLock(`${path}.lock`, work, { signal, onWait });
 }
 
 function isInstalled(path: string): boolean {
@@ -186,7 +193,14 @@ function reportGrowth(folder: string, log: (line: string) => void): () => void {
 async function folderBytes(folder: string): Promise<number> {
   const names = await readdir(folder, { recursive: true }).catch(() => []);
   // A file may be gone between the listing and here.
-  const sizes = await Promise.all(names.map((name) => stat(join(folder, name)).then((stats) => (stats.isFile() ? stats.size : 0), () => 0)));
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(join(folder, name)).then(
+        (stats) => (stats.isFile() ? stats.size : 0),
+        () => 0,
+      ),
+    ),
+  );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 

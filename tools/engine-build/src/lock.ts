@@ -73,7 +73,10 @@ async function readHolder(path: string): Promise<Holder | undefined> {
 
 async function isStale(path: string, holder: Holder | undefined): Promise<boolean> {
   if (holder?.host === hostname() && !isAlive(holder.pid)) return true;
-  const touched = await stat(path).then((stats) => stats.mtimeMs, () => undefined);
+  const touched = await stat(path).then(
+    (stats) => stats.mtimeMs,
+    () => undefined,
+  );
   return touched !== undefined && Date.now() - touched > STALE_MS;
 }
 
@@ -89,5 +92,8 @@ function isAlive(pid: number): boolean {
 /** Of several that find the same stale lock, the rename lets one through. */
 async function breakLock(path: string): Promise<void> {
   const aside = `${path}.${process.pid}`;
-  await rename(path, aside).then(() => rm(aside, { force: true }), () => undefined);
+  await rename(path, aside).then(
+    () => rm(aside, { force: true }),
+    () => undefined,
+  );
 }

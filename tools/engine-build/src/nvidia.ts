@@ -2,7 +2,20 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Libraries that TensorFlow opens by name at run time (`xla/tsl/platform/default/dso_loader.cc`), less the driver's own. */
-const OPENED_BY_TENSORFLOW = ['cudart', 'cublas', 'cublasLt', 'cudnn', 'cufft', 'curand', 'cusolver', 'cusparse', 'cupti', 'nccl', 'nvrtc', 'nvJitLink'];
+const OPENED_BY_TENSORFLOW = [
+  'cudart',
+  'cublas',
+  'cublasLt',
+  'cudnn',
+  'cufft',
+  'curand',
+  'cusolver',
+  'cusparse',
+  'cupti',
+  'nccl',
+  'nvrtc',
+  'nvJitLink',
+];
 
 /** Paths, relative to the engine's folder, of the CUDA libraries to load with the binding. */
 export async function cudaLibraries(engine: string): Promise<string[]> {

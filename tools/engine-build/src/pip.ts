@@ -9,12 +9,7 @@ import { run, throwIfCancelled } from './child.js';
 /** One way to call pip, such as `['python3', '-m', 'pip']`. */
 export type PipCommand = readonly [string, ...string[]];
 
-const CANDIDATES: readonly PipCommand[] = [
-  ['python3', '-m', 'pip'],
-  ['python', '-m', 'pip'],
-  ['pip3'],
-  ['pip'],
-];
+const CANDIDATES: readonly PipCommand[] = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip']];
 
 export interface Pip {
   readonly command: PipCommand;
@@ -114,7 +109,10 @@ function pipEnvironment(): NodeJS.ProcessEnv {
 
 /** pip's last line that starts with ERROR, else its last line. */
 export function lastError(output: string): string {
-  const lines = output.split('\n').map((line) => line.trim()).filter(Boolean);
+  const lines = output
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
   const error = lines.findLast((line) => line.startsWith('ERROR:'));
   return error?.replace('ERROR:', '').trim() ?? lines.at(-1) ?? 'it gave no reason';
 }

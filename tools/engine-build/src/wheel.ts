@@ -17,10 +17,7 @@ const METADATA = /^[^/]+\.dist-info\/METADATA$/;
 export function neededOfTensorflow(target: Pick<BuildTarget, 'libraries' | 'variant'>): (member: string) => boolean {
   const libraries = new Set(target.libraries.map((name) => `tensorflow/${name}`));
   return (member) =>
-    libraries.has(member) ||
-    HEADERS.test(member) ||
-    METADATA.test(member) ||
-    (target.variant === 'cuda' && CUDA_DATA.test(member));
+    libraries.has(member) || HEADERS.test(member) || METADATA.test(member) || (target.variant === 'cuda' && CUDA_DATA.test(member));
 }
 
 /** Which members of an `nvidia-*` wheel are used at run time: libraries, `ptxas` and `libdevice`, but no headers. */

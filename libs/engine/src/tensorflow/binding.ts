@@ -2,9 +2,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { LongtailError } from '@longtail/core';
+import type * as tfjsNode from '@tensorflow/tfjs-node-gpu';
 import { installedVariants, nativeBindingPath, nativeEngineFolder, tfjsNodeFolder } from './native.js';
 
-export type TfjsNode = typeof import('@tensorflow/tfjs-node-gpu');
+export type TfjsNode = typeof tfjsNode;
 
 const require = createRequire(import.meta.url);
 

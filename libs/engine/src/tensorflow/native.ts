@@ -122,10 +122,7 @@ function transparentHugePages(): string {
  * (glibc 2.35) make it 4.9 GB/s at no more memory; keeping freed memory on the heap 5.2–5.8 GB/s, but at 1.3 × the peak
  * (tools/engine-build/README.md). So huge pages where there are any, else the heap.
  */
-export function nativeEnvironment(
-  env: NodeJS.ProcessEnv = process.env,
-  host: AllocatorHost = allocatorHost(),
-): Record<string, string> {
+export function nativeEnvironment(env: NodeJS.ProcessEnv = process.env, host: AllocatorHost = allocatorHost()): Record<string, string> {
   const wanted: Record<string, string> = { TF_CPP_MIN_LOG_LEVEL: '2', TF_FORCE_GPU_ALLOW_GROWTH: 'true' };
   if (host.glibc !== undefined) Object.assign(wanted, allocatorVariables(env, host));
   return Object.fromEntries(Object.entries(wanted).filter(([name]) => !env[name] || name === 'GLIBC_TUNABLES'));
