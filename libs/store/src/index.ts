@@ -1,1 +1,1 @@
-export {};
+export { openEventLog, readEvents, type EventLogOptions } from './event-log.js';

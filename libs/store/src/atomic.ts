@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { withStorageErrors } from './storage-error.js';
+
+/** What a write that did not finish leaves: ignored by every reader here. */
+export function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+}
+
+/**
+ * Writes a file that is whole and durable, or not there: into a temporary neighbour, which then takes its name. What was
+ * under that name stays until then. LongtailError `storage`.
+ */
+export async function writeAtomic<T>(path: string, write: (file: FileHandle) => Promise<T>): Promise<T> {
+  return withStorageErrors('write the file', path, async () => {
+    await mkdir(dirname(path), { recursive: true });
+    const temporary = temporaryName(path);
+    try {
+      const file = await open(temporary, 'wx');
+      let result: T;
+      try {
+        result = await write(file);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, path);
+      await syncFolder(dirname(path));
+      return result;
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  });
+}
+
+/** Makes names in a folder durable. Windows has no such call and needs none. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes text or bytes as `writeAtomic` does. */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  await writeAtomic(path, (file) => file.writeFile(content));
+}
+
+/** Writes all of `bytes`: a single write may be short. */
+export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    written += (await file.write(bytes, written, bytes.length - written)).bytesWritten;
+  }
+}
