@@ -144,7 +144,8 @@ function lookups(tf: typeof tfjs): Pick<Ops, 'embedding' | 'rotary' | 'crossEntr
         tf,
         { logits },
         (save) => {
-          const hot = tf.oneHot(labels, logits.shape[1], 1, 0, 'float32');
+          // Cast: asked for float32, oneHot on wasm writes the bits of an int32 1.
+          const hot = tf.cast(tf.oneHot(labels, logits.shape[1]), 'float32');
           const highest = tf.max(logits, 1, true);
           const exponentials = tf.exp(tf.sub(logits, highest));
           const total = tf.sum(exponentials, 1, true);
