@@ -4,3 +4,7 @@ export { createModel } from './models/create.js';
 export { initialParameters } from './initialize.js';
 export { blockShapes, stageModel } from './stage-model.js';
 export type { StageModel } from './stage-model.js';
+export { availableEngines, ENGINE_NAMES, loadEngine } from './load.js';
+export type { EngineAvailability, LoadOptions } from './load.js';
+export { chooseEngine, measureGflops } from './choose.js';
+export type { ChooseOptions, EngineChoice } from './choose.js';
