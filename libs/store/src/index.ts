@@ -1,1 +1,2 @@
 export { openEventLog, readEvents, type EventLogOptions } from './event-log.js';
+export * from './safetensors/index.js';
