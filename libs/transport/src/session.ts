@@ -64,7 +64,7 @@ export class Session<Send, Receive> implements Connection<Send, Receive> {
     }
     this.options.stream.on('data', (packet) => this.receive(packet));
     this.options.stream.resume();
-    this.options.link.start((chunk) => handlers.tensor(chunk));
+    this.options.link.start(handlers);
   }
 
   send(message: Send): void {

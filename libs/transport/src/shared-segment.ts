@@ -7,6 +7,14 @@ import type { Segment } from '@longtail/protocol';
 const FOLDER = '/dev/shm';
 const NAME = /^longtail-(\d+)-[0-9a-f]{32}$/;
 
+const PAGE_BYTES = 4_096;
+
+/**
+ * Where in its first page a slot's payload begins. Large arrays begin at byte 0 or 16 of a page; when the target of the kernel's copy begins
+ * 1 to 63 bytes further into its page than the source, AMD's Zen copies at a quarter of its speed (100 MB: 49 ms against 18).
+ */
+const SLOT_INDENT_BYTES = 2_048;
+
 export const NO_SEGMENT: Segment = { name: '', slots: 0, slotBytes: 0 };
 
 /**
@@ -30,7 +38,7 @@ export class SharedSegment {
       removeLeftovers();
       const name = `longtail-${process.pid}-${randomBytes(16).toString('hex')}`;
       const fd = openSync(join(FOLDER, name), constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
-      ftruncateSync(fd, slots * slotBytes);
+      ftruncateSync(fd, slots * strideOf(slotBytes));
       return new SharedSegment({ name, slots, slotBytes }, fd);
     } catch {
       return undefined;
@@ -71,7 +79,7 @@ export class SharedSegment {
   }
 
   private write(slot: number, bytes: Uint8Array): void {
-    const position = (slot - 1) * this.description.slotBytes;
+    const position = positionOf(slot, this.description);
     for (let at = 0; at < bytes.length; ) at += writeSync(this.fd, bytes, at, bytes.length - at, position + at);
   }
 }
@@ -93,7 +101,7 @@ export class PeerSegment {
       return undefined;
     }
     const stat = fstatSync(fd);
-    if (stat.isFile() && stat.uid === process.getuid?.() && stat.size === segment.slots * segment.slotBytes) return new PeerSegment(segment, fd);
+    if (stat.isFile() && stat.uid === process.getuid?.() && stat.size === segment.slots * strideOf(segment.slotBytes)) return new PeerSegment(segment, fd);
     closeSync(fd);
     return undefined;
   }
@@ -105,7 +113,7 @@ export class PeerSegment {
 
   /** Fills `into` from the start of a slot; false when the file has shrunk. */
   read(slot: number, into: Uint8Array): boolean {
-    const position = (slot - 1) * this.segment.slotBytes;
+    const position = positionOf(slot, this.segment);
     for (let at = 0; at < into.length; ) {
       const count = readSync(this.fd, into, at, into.length - at, position + at);
       if (count === 0) return false;
@@ -117,6 +125,14 @@ export class PeerSegment {
   close(): void {
     closeSync(this.fd);
   }
+}
+
+function strideOf(slotBytes: number): number {
+  return slotBytes + PAGE_BYTES;
+}
+
+function positionOf(slot: number, { slotBytes }: Segment): number {
+  return (slot - 1) * strideOf(slotBytes) + SLOT_INDENT_BYTES;
 }
 
 /** Segments of processes that were killed before they could unlink them. */

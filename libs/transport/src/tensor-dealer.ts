@@ -1,8 +1,9 @@
 import { setImmediate as afterIo } from 'node:timers/promises';
 import { LongtailError } from '@longtail/core';
-import { decodeLinkFrame, type Crc32c } from '@longtail/protocol';
+import type { Crc32c } from '@longtail/protocol';
 import * as zmq from 'zeromq';
 import { formatAddress, type Address } from './address.js';
+import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
@@ -39,14 +40,14 @@ export class TensorDealer {
 
   constructor(private readonly options: TensorDealerOptions) {
     this.socket = new zmq.Dealer({ ...TENSOR_SOCKET_OPTIONS, context: new zmq.Context(), connectTimeout: 3_000, reconnectInterval: -1 });
-    this.writer = new SocketWriter(this.socket, (_parts, error) => this.fail(`cannot send: ${String(error)}`, error));
+    this.writer = new SocketWriter(this.socket, (_peer, error) => this.fail(`cannot send: ${String(error)}`, error));
     this.payloads = new Payloads(options.crc32c, options.sameHost ? SharedSegment.create(SEGMENT_SLOTS, MOST_PIECE_BYTES) : undefined);
     this.link = new TensorLink({
       session: sessionTag(options.key),
       payloads: this.payloads,
       crc32c: options.crc32c,
       nowMs: () => performance.now(),
-      post: (parts) => this.writer.post(parts),
+      post: (parts) => this.writer.post('server', [], parts),
       failed: (error) => this.end(error),
     });
     this.opened = new Promise((resolve, reject) => (this.settleOpened = { resolve, reject }));
@@ -92,23 +93,28 @@ export class TensorDealer {
     }
   }
 
-  private message([head, payload]: Buffer[]): void {
-    if (this.ended) return;
+  private message(parts: Buffer[]): void {
     try {
-      const frame = decodeLinkFrame(head!);
-      if (frame.session !== this.link.session) throw new LongtailError('a frame of another session', { code: 'protocol' });
-      if (frame.frame !== 'opened') {
-        this.link.receive(frame, head!.length, payload);
-        return;
+      for (const received of framesOf(parts)) {
+        if (this.ended) return;
+        this.deliver(received);
       }
-      const segment = this.options.sameHost ? PeerSegment.open(frame.opened.segment) : undefined;
-      this.payloads.segment?.unlink();
-      this.link.sendFrame({ frame: 'ready', ready: { readsSegment: segment !== undefined } });
-      this.link.open(frame.opened.readsSegment, segment);
-      this.settleOpened.resolve();
     } catch (error) {
       this.end(LongtailError.from(error));
     }
+  }
+
+  private deliver({ frame, frameBytes, payload }: ReceivedFrame): void {
+    if (frame.session !== this.link.session) throw new LongtailError('a frame of another session', { code: 'protocol' });
+    if (frame.frame !== 'opened') {
+      this.link.receive(frame, frameBytes, payload);
+      return;
+    }
+    const segment = this.options.sameHost ? PeerSegment.open(frame.opened.segment) : undefined;
+    this.payloads.segment?.unlink();
+    this.link.sendFrame({ frame: 'ready', ready: { readsSegment: segment !== undefined } });
+    this.link.open(frame.opened.readsSegment, segment);
+    this.settleOpened.resolve();
   }
 
   private fail(reason: string, cause?: unknown): void {

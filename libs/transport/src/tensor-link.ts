@@ -1,9 +1,8 @@
-import { LongtailError, type ConnectionTraffic, type OutgoingTensor, type TensorChunk } from '@longtail/core';
-import { encodeLinkFrame, type LinkFrame } from '@longtail/protocol';
-import type { Crc32c } from '@longtail/protocol';
+import { LongtailError, type ConnectionTraffic, type OutgoingTensor } from '@longtail/core';
+import { encodeLinkFrame, type Crc32c, type LinkFrame } from '@longtail/protocol';
 import type { Payloads } from './payloads.js';
 import type { PeerSegment } from './shared-segment.js';
-import { TensorReceiver } from './tensor-receiver.js';
+import { TensorReceiver, type TensorHandlers } from './tensor-receiver.js';
 import { TensorSender, type SendFrame } from './tensor-sender.js';
 
 export interface TensorLinkOptions {
@@ -12,8 +11,8 @@ export interface TensorLinkOptions {
   readonly payloads: Payloads;
   readonly crc32c: Crc32c;
   readonly nowMs: () => number;
-  /** Queues a ZeroMQ message; its parts must not change until the peer acknowledged them. */
-  readonly post: (parts: Uint8Array[]) => void;
+  /** Queues a frame and perhaps a piece's bytes, which must not change until the peer acknowledged them. */
+  readonly post: (parts: readonly Uint8Array[]) => void;
   /** The peer broke the protocol, or the application could not take a chunk. */
   readonly failed: (error: LongtailError) => void;
 }
@@ -45,8 +44,8 @@ export class TensorLink {
     this.sender.open(shared);
   }
 
-  start(take: (chunk: TensorChunk) => void | Promise<void>): void {
-    this.receiver.start(take);
+  start(handlers: TensorHandlers): void {
+    this.receiver.start(handlers);
   }
 
   send(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { LongtailError, type TensorChunk, type TensorHeader } from '@longtail/core';
+import { LongtailError, type ConnectionHandlers, type TensorChunk, type TensorHeader } from '@longtail/core';
 import { checkPayload, toTensorHeader, type Crc32c, type Piece } from '@longtail/protocol';
 import type { PeerSegment } from './shared-segment.js';
 import { UNTAKEN_BYTES } from './tensor-sender.js';
@@ -6,7 +6,8 @@ import { UNTAKEN_BYTES } from './tensor-sender.js';
 /** A sender keeps to UNTAKEN_BYTES and a chunk more; one that does not is cut off. */
 const MOST_WAITING_BYTES = 2 * UNTAKEN_BYTES + 2 * 16 * 1024 * 1024;
 
-type TakeChunk = (chunk: TensorChunk) => void | Promise<void>;
+/** The part of an application's handlers that tensors concern. */
+export type TensorHandlers = Pick<ConnectionHandlers<never>, 'place' | 'tensor'>;
 
 interface Arrived {
   readonly header: TensorHeader;
@@ -35,7 +36,7 @@ export class TensorReceiver {
   private waiting: Arrived[] = [];
   private inHand: Arrived | undefined;
   private waitingBytes = 0;
-  private take: TakeChunk | undefined;
+  private handlers: TensorHandlers | undefined;
   private ended = false;
 
   constructor(
@@ -49,8 +50,8 @@ export class TensorReceiver {
     this.segment = segment;
   }
 
-  start(take: TakeChunk): void {
-    this.take = take;
+  start(handlers: TensorHandlers): void {
+    this.handlers = handlers;
     void this.deliver();
   }
 
@@ -135,11 +136,12 @@ export class TensorReceiver {
 
   /** Hands over waiting chunks until there are none; one such loop runs at a time. */
   private async deliver(): Promise<void> {
-    if (this.take === undefined || this.inHand !== undefined) return;
+    const { handlers } = this;
+    if (handlers === undefined || this.inHand !== undefined) return;
     try {
       for (let chunk = this.waiting.shift(); chunk !== undefined && !this.ended; chunk = this.waiting.shift()) {
         this.inHand = chunk;
-        const taken = this.take(this.unwrap(chunk));
+        const taken = handlers.tensor(this.unwrap(chunk, handlers));
         if (taken !== undefined) await taken;
         if (this.ended) return;
         if (!chunk.withdrawn) {
@@ -153,12 +155,17 @@ export class TensorReceiver {
     }
   }
 
-  private unwrap({ header, payload, slot, bytes }: Arrived): TensorChunk {
+  private unwrap({ header, payload, slot, bytes }: Arrived, handlers: TensorHandlers): TensorChunk {
     if (slot === 0) checkPayload(header, payload!, this.crc32c);
-    if (payload !== undefined) return { header, payload };
-    const copy = Buffer.allocUnsafeSlow(bytes);
-    this.readSlot(slot, copy);
-    return { header, payload: copy };
+    const place = handlers.place?.(header, bytes);
+    if (place !== undefined && place.length !== bytes) throw new Error(`place gave ${place.length} bytes for a payload of ${bytes}`);
+    if (payload === undefined) {
+      const target = place ?? Buffer.allocUnsafeSlow(bytes);
+      this.readSlot(slot, target);
+      return { header, payload: target };
+    }
+    place?.set(payload);
+    return { header, payload: place ?? payload };
   }
 }
 

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as afterIo } from 'node:timers/promises';
 import { LongtailError } from '@longtail/core';
-import { decodeLinkFrame, type Crc32c, type LinkFrame, type LinkOpen } from '@longtail/protocol';
+import type { Crc32c, LinkFrame, LinkOpen } from '@longtail/protocol';
 import * as zmq from 'zeromq';
 import { bindFailure, formatAddress } from './address.js';
+import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
@@ -56,7 +57,7 @@ export class TensorRouter {
     private readonly payloads: Payloads,
     readonly port: number,
   ) {
-    this.writer = new SocketWriter(socket, (parts, error) => this.undeliverable(parts[0]!, error));
+    this.writer = new SocketWriter(socket, (peer, error) => this.undeliverable(peer, error));
     void this.read();
   }
 
@@ -90,7 +91,7 @@ export class TensorRouter {
       crc32c: this.options.crc32c,
       nowMs: () => performance.now(),
       post: (parts) => {
-        if (seated.routingId !== undefined) this.writer.post([seated.routingId, ...parts]);
+        if (seated.routingId !== undefined) this.writer.post(nameOf(seated.routingId), [seated.routingId], parts);
       },
       failed,
     });
@@ -122,15 +123,17 @@ export class TensorRouter {
     }
   }
 
-  private message([routingId, head, payload]: Buffer[]): void {
-    const seated = this.connected.get(nameOf(routingId!));
+  private message([routingId, ...parts]: Buffer[]): void {
+    const name = nameOf(routingId!);
     try {
-      if (head === undefined) throw new LongtailError('a message without a frame', { code: 'protocol' });
-      const frame = decodeLinkFrame(head);
-      if (seated === undefined) this.admit(routingId!, frame);
-      else this.deliver(seated, frame, head.length, payload);
+      for (const received of framesOf(parts)) {
+        const seated = this.connected.get(name);
+        if (seated === undefined) this.admit(routingId!, received.frame);
+        else this.deliver(seated, received);
+      }
     } catch (error) {
       const failure = LongtailError.from(error);
+      const seated = this.connected.get(name);
       if (seated === undefined) this.options.dropped(failure.message);
       else seated.failed(failure);
     }
@@ -156,7 +159,7 @@ export class TensorRouter {
     });
   }
 
-  private deliver(seated: Seated, frame: LinkFrame, frameBytes: number, payload: Buffer | undefined): void {
+  private deliver(seated: Seated, { frame, frameBytes, payload }: ReceivedFrame): void {
     if (frame.session !== seated.link.session) {
       this.options.dropped('a frame of another session');
     } else if (frame.frame === 'ready') {
@@ -167,12 +170,12 @@ export class TensorRouter {
     }
   }
 
-  private undeliverable(routingId: Uint8Array, error: unknown): void {
+  private undeliverable(peer: string, error: unknown): void {
     const reason = `the tensor link is gone: ${error instanceof Error ? error.message : String(error)}`;
-    this.connected.get(nameOf(routingId))?.failed(new LongtailError(reason, { code: 'unreachable', cause: error }));
+    this.connected.get(peer)?.failed(new LongtailError(reason, { code: 'unreachable', cause: error }));
   }
 }
 
-function nameOf(routingId: Uint8Array): string {
-  return Buffer.from(routingId.buffer, routingId.byteOffset, routingId.length).toString('latin1');
+function nameOf(routingId: Buffer): string {
+  return routingId.toString('latin1');
 }

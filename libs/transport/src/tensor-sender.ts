@@ -53,6 +53,7 @@ export class TensorSender {
   private readonly unsettled = new Set<Transfer>();
   /** Those with chunks to send, in turn. */
   private readonly transfers: Transfer[] = [];
+  private readonly watched = new Map<AbortSignal, { readonly transfers: Set<Transfer>; unwatch(): void }>();
   private readonly inFlight = new Map<number, PieceInFlight>();
   private readonly window = new SendWindow(WINDOW);
   private cut: Cut | undefined;
@@ -81,7 +82,6 @@ export class TensorSender {
     if (this.failure !== undefined) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       const chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
-      const onAbort = (): void => this.giveUp(transfer, signal.reason);
       const transfer: Transfer = {
         id: ++this.lastTransfer,
         tensor,
@@ -92,12 +92,12 @@ export class TensorSender {
         givenUp: undefined,
         settle: (error) => {
           this.unsettled.delete(transfer);
-          signal.removeEventListener('abort', onAbort);
+          this.forget(signal, transfer);
           if (error === undefined) resolve();
           else reject(error as Error);
         },
       };
-      signal.addEventListener('abort', onAbort, { once: true });
+      this.watch(signal, transfer);
       this.unsettled.add(transfer);
       this.transfers.push(transfer);
       this.pump();
@@ -122,6 +122,29 @@ export class TensorSender {
     for (const { payload } of this.inFlight.values()) this.payloads.release(payload);
     this.inFlight.clear();
     for (const transfer of [...this.unsettled]) transfer.settle(transfer.givenUp === undefined ? error : transfer.givenUp.reason);
+  }
+
+  /** One listener a signal, however many tensors are sent under it. */
+  private watch(signal: AbortSignal, transfer: Transfer): void {
+    const watched = this.watched.get(signal);
+    if (watched !== undefined) {
+      watched.transfers.add(transfer);
+      return;
+    }
+    const transfers = new Set([transfer]);
+    const aborted = (): void => {
+      for (const each of [...transfers]) this.giveUp(each, signal.reason);
+    };
+    signal.addEventListener('abort', aborted, { once: true });
+    this.watched.set(signal, { transfers, unwatch: () => signal.removeEventListener('abort', aborted) });
+  }
+
+  private forget(signal: AbortSignal, transfer: Transfer): void {
+    const watched = this.watched.get(signal)!;
+    watched.transfers.delete(transfer);
+    if (watched.transfers.size > 0) return;
+    watched.unwatch();
+    this.watched.delete(signal);
   }
 
   private finishPiece({ transfer, payload, last }: PieceInFlight): void {

@@ -1,0 +1,72 @@
+// A worker of round.mjs: sends its gradient when told to, takes the parameters, and checks them after the last round.
+import { createKernels } from '@longtail/kernels';
+import { PROTOCOL_VERSION } from '@longtail/protocol';
+import { dial } from '@longtail/transport';
+import { header, readOptions, report } from './process.mjs';
+
+const { address, rank, workers, length, chunkLength, rounds, sameHost } = readOptions();
+const { crc32c } = createKernels();
+const gradient = new Float32Array(length);
+for (let index = 0; index < length; index++) gradient[index] = ((index + rank) % 251) / 256;
+const gradientBytes = new Uint8Array(gradient.buffer);
+const parameters = new Float32Array(length);
+const parameterBytes = new Uint8Array(parameters.buffer);
+const stop = new AbortController();
+let round = 0;
+let bytesMissing = length * 4;
+let sent = false;
+
+const { connection } = await dial(address, {
+  hello: {
+    protocol: PROTOCOL_VERSION,
+    name: `worker-${rank}`,
+    incarnation: String(process.pid),
+    device: { engine: 'none', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
+    allowCode: false,
+  },
+  crc32c: (bytes) => crc32c(bytes),
+  sameHost,
+  signal: stop.signal,
+});
+connection.start({
+  message: () => void push(),
+  place: ({ fragment }, bytes) => parameterBytes.subarray(fragment * chunkLength * 4, fragment * chunkLength * 4 + bytes),
+  tensor: ({ payload }) => {
+    bytesMissing -= payload.length;
+    finishRound();
+  },
+  closed: (reason) => {
+    if (round < rounds) throw new Error(`the server left: ${reason}`);
+  },
+});
+connection.send({ message: 'ready', ready: { run: 'bench', layoutJson: '', samplesPerSecond: 0, memoryBytes: 0, trainSamples: 0, validationSamples: 0 } });
+
+async function push() {
+  const chunk = (offset, values) => gradientBytes.subarray(offset * 4, (offset + values) * 4);
+  await connection.sendTensor({ header: header('gradient', 0), length, chunkLength, chunk }, stop.signal);
+  sent = true;
+  finishRound();
+}
+
+function finishRound() {
+  if (!sent || bytesMissing > 0) return;
+  sent = false;
+  bytesMissing = length * 4;
+  round++;
+  const { user, system } = process.cpuUsage();
+  if (round === rounds) report({ correct: isSumOfGradients(), cpuMs: (user + system) / 1000 });
+  connection.send({
+    message: 'taskDone',
+    taskDone: { run: 'bench', task: round, samples: 1, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 },
+  });
+}
+
+/** Each round subtracts the mean gradient once. */
+function isSumOfGradients() {
+  for (let index = 0; index < length; index += 997) {
+    let sum = 0;
+    for (let from = 0; from < workers; from++) sum += ((index + from) % 251) / 256;
+    if (Math.abs(parameters[index] + (rounds * sum) / workers) > 1e-4 * rounds) return false;
+  }
+  return true;
+}
