@@ -1,0 +1,70 @@
+import type { BlockRange, BuildOptions, Engine, EngineInfo, ModelSpec, Stage } from '@longtail/core';
+import { initialParameters } from '../initialize.js';
+import { defaultMicrobatch } from '../microbatches.js';
+import { createModel } from '../models/create.js';
+import { stageModel } from '../stage-model.js';
+import { loadTfjsNode } from './binding.js';
+import type { TensorFlowContext } from './context.js';
+import { replaceGather } from './gather.js';
+import { rawOps } from './raw-ops.js';
+import { TracedStage } from './stage.js';
+
+export interface TensorFlowOptions {
+  /** Threads that compute. TensorFlow reads this when it is loaded: the first call of a process decides. Default: one a core. */
+  readonly threads?: number;
+}
+
+/**
+ * The engine on TensorFlow's native library, with stages as graphs.
+ *
+ * @throws LongtailError `engine`: there is no binding, or it does not load on this machine.
+ */
+export async function loadTensorflow(options: TensorFlowOptions = {}): Promise<Engine> {
+  const context = await loadContext(options);
+  return new TracedEngine(context, describe(context));
+}
+
+/** TensorFlow loaded, for the engine and for its tests. */
+export async function loadContext({ threads }: TensorFlowOptions): Promise<TensorFlowContext> {
+  if (threads !== undefined) {
+    process.env.TF_NUM_INTRAOP_THREADS = String(threads);
+    process.env.TF_NUM_INTEROP_THREADS = String(threads);
+  }
+  const tf = await loadTfjsNode();
+  await tf.setBackend('tensorflow'); // another engine may be active
+  replaceGather(tf);
+  const backend = tf.backend() as TensorFlowContext['backend'];
+  return { tf, backend, binding: backend.binding, ops: rawOps(tf, backend) };
+}
+
+function describe({ binding, backend }: TensorFlowContext): EngineInfo {
+  const device = backend.isUsingGpuDevice ? 'gpu' : 'cpu';
+  const threads = process.env.TF_NUM_INTRAOP_THREADS;
+  const detail = device === 'gpu' ? 'GPU' : `CPU${threads === undefined ? '' : `, ${threads} thread${threads === '1' ? '' : 's'}`}`;
+  return { name: 'tensorflow', description: `TensorFlow ${binding.TF_Version}, ${detail}`, device };
+}
+
+class TracedEngine implements Engine {
+  private readonly stages: Stage[] = [];
+
+  constructor(
+    private readonly context: TensorFlowContext,
+    readonly info: EngineInfo,
+  ) {}
+
+  async build(model: ModelSpec, blocks: BlockRange | 'all', options: BuildOptions): Promise<Stage> {
+    const stage = stageModel(await createModel(model, { ...options.data, loss: options.loss }), blocks);
+    const built = new TracedStage(this.context, stage, {
+      loss: options.loss,
+      maxMicrobatch: options.maxMicrobatch ?? defaultMicrobatch(stage),
+      parameters: initialParameters(stage, options.seed),
+    });
+    this.stages.push(built);
+    return built;
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all(this.stages.map((stage) => stage.dispose()));
+    this.stages.length = 0;
+  }
+}

@@ -1,0 +1,192 @@
+import type { Batch, BatchStats, HostTensor, LossName, OptimizerSpec, ParameterLayout, ParameterSlot, Stage, StepHyper } from '@longtail/core';
+import { targetsPerSample } from '../loss.js';
+import { microbatches } from '../microbatches.js';
+import type { StageModel } from '../stage-model.js';
+import type { TensorFlowContext } from './context.js';
+import { DataType } from './graph-def.js';
+import { GradientSum } from './gradient-sum.js';
+import { GRAPHS_KEPT, graphSize, partSize } from './graph-size.js';
+import { checkShape, padded, upload } from './host.js';
+import { LeastRecentlyUsed } from './least-recently-used.js';
+import { NativeTensor, take, using } from './native-tensor.js';
+import { GraphOptimizer } from './optimizer.js';
+import { PipelineRunner } from './pipeline-runner.js';
+import { targetType } from './traced-model.js';
+import { VariableSpace } from './variables.js';
+import { traceWholeModel } from './whole-model.js';
+import type { WholeModelGraph } from './whole-model.js';
+
+export interface TracedStageOptions {
+  readonly loss: LossName;
+  readonly maxMicrobatch: number;
+  /** Length = layout.length; copied. */
+  readonly parameters: Float32Array;
+}
+
+type Feeds = Readonly<Record<string, NativeTensor>>;
+type Passes = 'both' | 'forward';
+type Part = { readonly graph: WholeModelGraph; readonly feeds: Feeds; readonly samples: number };
+
+/** A stage whose passes are TensorFlow graphs, traced once for each size of batch: a call runs as one native call. */
+export class TracedStage implements Stage {
+  readonly layout: ParameterLayout;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
+  private readonly trainable: readonly ParameterSlot[];
+  private readonly parameterSpace: VariableSpace;
+  private readonly gradientSpace: VariableSpace;
+  private readonly parameters: NativeTensor;
+  private readonly gradientSum: GradientSum;
+  private readonly pipeline: PipelineRunner;
+  private optimizer: GraphOptimizer | undefined;
+  private readonly graphs = new LeastRecentlyUsed<WholeModelGraph>(GRAPHS_KEPT, ({ session }) => session.dispose());
+
+  constructor(
+    private readonly context: TensorFlowContext,
+    private readonly model: StageModel,
+    private readonly options: TracedStageOptions,
+  ) {
+    this.layout = model.layout;
+    this.isFirst = model.isFirst;
+    this.isLast = model.isLast;
+    this.trainable = model.layout.slots.filter((slot) => slot.trainable);
+    this.parameterSpace = new VariableSpace(context.binding, model.layout.slots.map((slot) => slot.shape));
+    this.gradientSpace = new VariableSpace(context.binding, this.trainable.map((slot) => slot.shape));
+    this.parameters = this.parameterSpace.zeros();
+    this.parameterSpace.write(this.parameters, this.views(options.parameters, model.layout.slots));
+    this.gradientSum = new GradientSum(this.gradientSpace);
+    this.pipeline = new PipelineRunner(context, model, options.loss, this.parameters, this.gradientSum);
+  }
+
+  async forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<HostTensor> {
+    return this.pipeline.forward(microbatch, input, targets);
+  }
+
+  async backward(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined> {
+    return this.pipeline.backward(microbatch, gradOutput);
+  }
+
+  async gradient(batch: Batch): Promise<BatchStats> {
+    return this.addGradients(batch, this.gradientSum);
+  }
+
+  async step(batch: Batch, hyper: StepHyper): Promise<BatchStats> {
+    const optimizer = this.ownOptimizer();
+    if (batch.samples <= this.options.maxMicrobatch) {
+      return this.eachPart(batch, 1 / batch.samples, ({ graph, feeds }) =>
+        optimizer.step(hyper, (scalars) => graph.session.run({ ...feeds, ...scalars }, [graph.stepped!])[0]),
+      );
+    }
+    const sum = new GradientSum(this.gradientSpace);
+    const stats = this.addGradients(batch, sum);
+    sum.with((gradient) => optimizer.apply(this.parameters, gradient, batch.samples, hyper));
+    sum.reset();
+    return stats;
+  }
+
+  async evaluate(batch: Batch): Promise<BatchStats> {
+    return this.eachPart(batch, 1, ({ graph, feeds }) => graph.session.run(feeds, [graph.stats])[0], 'forward');
+  }
+
+  async takeGradient(out: Float32Array): Promise<{ samples: number }> {
+    const samples = this.gradientSum.with((gradient, count) => {
+      this.gradientSpace.read(gradient, this.trainableViews(out));
+      return count;
+    });
+    this.gradientSum.reset();
+    return { samples };
+  }
+
+  async readParameters(out: Float32Array): Promise<void> {
+    this.parameterSpace.read(this.parameters, this.views(out, this.layout.slots));
+  }
+
+  async writeParameters(flat: Float32Array): Promise<void> {
+    this.parameterSpace.write(this.parameters, this.views(flat, this.layout.slots));
+  }
+
+  async useOptimizer(optimizer: OptimizerSpec): Promise<void> {
+    this.optimizer?.dispose();
+    this.optimizer = new GraphOptimizer(this.context, this.model, optimizer);
+    this.graphs.clear(); // they hold the steps of another optimizer
+  }
+
+  async readOptimizerState(out: readonly Float32Array[]): Promise<{ steps: number }> {
+    const optimizer = this.ownOptimizer();
+    optimizer.read(out.map((moment) => this.trainableViews(moment)).flat());
+    return { steps: optimizer.steps };
+  }
+
+  async writeOptimizerState(state: readonly Float32Array[], steps: number): Promise<void> {
+    this.ownOptimizer().write(state.map((moment) => this.views(moment, this.trainable)).flat(), steps);
+  }
+
+  async dispose(): Promise<void> {
+    this.pipeline.dispose();
+    this.graphs.clear();
+    this.optimizer?.dispose();
+    this.gradientSum.reset();
+    this.parameters.dispose();
+    this.parameterSpace.dispose();
+    this.gradientSpace.dispose();
+  }
+
+  private addGradients(batch: Batch, sum: GradientSum): BatchStats {
+    return this.eachPart(batch, 1, ({ graph, feeds, samples }) => sum.add(graph.gradients!, feeds, [graph.stats], samples)[0]);
+  }
+
+  /** Runs a batch in parts of at most the largest microbatch, and adds up what `run` says about each. */
+  private eachPart(batch: Batch, sampleWeight: number, run: (part: Part) => NativeTensor, passes: Passes = 'both'): BatchStats {
+    if (!this.isFirst || !this.isLast) throw new Error('only a stage that holds the whole model has a loss of its own');
+    checkShape('inputs', batch.inputs, this.model.inputShape);
+    let [lossSum, correct] = [0, 0];
+    for (const part of microbatches(batch, partSize(batch.samples, this.options.maxMicrobatch))) {
+      const graph = this.graph(part, passes);
+      const stats = using(this.feeds(part, graph.samples, sampleWeight), (feeds) =>
+        take(run({ graph, feeds: { ...feeds, parameters: this.parameters }, samples: part.samples })),
+      );
+      lossSum += stats[0];
+      correct += stats[1];
+    }
+    const targets = batch.samples * targetsPerSample(this.options.loss, batch.targets.shape.slice(1));
+    return { samples: batch.samples, targets, lossSum, correct };
+  }
+
+  private graph({ samples, targets }: Batch, passes: Passes): WholeModelGraph {
+    const targetShape = targets.shape.slice(1);
+    const size = Math.min(graphSize(samples), this.options.maxMicrobatch);
+    const key = `${size} [${targetShape}]`;
+    // A graph of both passes evaluates too; one of forward alone is traced faster and in less memory.
+    const backward = passes === 'both' || this.graphs.has(key);
+    return this.graphs.get(backward ? key : `${key} forward`, () =>
+      traceWholeModel(this.context, this.model, { loss: this.options.loss, samples: size, targetShape, backward, optimizer: this.optimizer?.spec }),
+    );
+  }
+
+  private feeds({ inputs, targets, samples }: Batch, size: number, sampleWeight: number): Feeds {
+    const { binding } = this.context;
+    const weights = padded(new Float32Array(samples).fill(sampleWeight), samples, size, 'zeros');
+    return {
+      input: upload(binding, inputs, this.model.inputType, size),
+      targets: upload(binding, targets, targetType(this.options.loss), size),
+      sampleWeights: NativeTensor.from(binding, DataType.float, [size], weights),
+    };
+  }
+
+  private views(flat: Float32Array, slots: readonly ParameterSlot[]): Float32Array[] {
+    if (flat.length !== this.layout.length) throw new Error(`the stage has ${this.layout.length} parameters, the vector ${flat.length}`);
+    return slots.map(({ offset, length }) => flat.subarray(offset, offset + length));
+  }
+
+  /** Views of the trainable slots of a vector that is to be written; the frozen ones become 0. */
+  private trainableViews(out: Float32Array): Float32Array[] {
+    const views = this.views(out, this.trainable);
+    for (const { offset, length, trainable } of this.layout.slots) if (!trainable) out.fill(0, offset, offset + length);
+    return views;
+  }
+
+  private ownOptimizer(): GraphOptimizer {
+    if (this.optimizer === undefined) throw new Error('the stage has no optimizer: call useOptimizer first');
+    return this.optimizer;
+  }
+}
