@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { blobCache, fileCache, userCache } from './cache.js';
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'longtail-cache-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const bytes = new TextEncoder().encode('some content');
+const sha256 = createHash('sha256').update(bytes).digest('hex');
+
+test('a file that came in pieces is found by its content', async () => {
+  const cache = fileCache(root);
+  expect(await cache.find(sha256)).toBeUndefined();
+  const incoming = await cache.receive('data/x', { bytes: bytes.length, sha256 });
+  await incoming.write(bytes.subarray(0, 5));
+  expect(await cache.find(sha256)).toBeUndefined();
+  await incoming.write(bytes.subarray(5));
+  const file = await incoming.commit();
+  expect(file).toEqual({ name: 'data/x', bytes: bytes.length, sha256, path: join(root, 'data', sha256) });
+  expect(await cache.find(sha256)).toBe(file.path);
+  expect(readFileSync(file.path)).toEqual(Buffer.from(bytes));
+});
+
+test.each([
+  ['a changed', 'sOme content'],
+  ['a short', 'some'],
+])('%s file is refused and leaves nothing', async (_, content) => {
+  const incoming = await fileCache(root).receive('data/x', { bytes: bytes.length, sha256 });
+  await incoming.write(new TextEncoder().encode(content));
+  await expect(incoming.commit()).rejects.toMatchObject({ code: 'checksum', where: 'data/x' });
+  expect(readdirSync(join(root, 'data'))).toEqual([]);
+});
+
+test('a file longer than said is refused before it is all here; abort leaves nothing', async () => {
+  const incoming = await fileCache(root).receive('data/x', { bytes: 3, sha256 });
+  await expect(incoming.write(bytes)).rejects.toMatchObject({ code: 'checksum' });
+  await incoming.abort();
+  expect(readdirSync(join(root, 'data'))).toEqual([]);
+});
+
+test('a file larger than the disk is refused at once', async () => {
+  await expect(fileCache(root).receive('x', { bytes: 2 ** 60, sha256 })).rejects.toMatchObject({ code: 'storage', message: expect.stringContaining('free') });
+});
+
+test('a name from the wire is no path', async () => {
+  await expect(fileCache(root).find('../../etc/passwd')).rejects.toMatchObject({ code: 'protocol' });
+});
+
+test('blobs: a hit, a miss and a damaged one', async () => {
+  const cache = blobCache(root);
+  expect(await cache.get('key')).toBeUndefined();
+  await cache.put('key', bytes);
+  expect(Buffer.from((await cache.get('key'))!)).toEqual(Buffer.from(bytes));
+  writeFileSync(join(root, 'blobs', 'key'), 'x'.repeat(40));
+  expect(await cache.get('key')).toBeUndefined();
+  await expect(cache.get('../key')).rejects.toThrow(RangeError);
+});
+
+test.each([
+  [{ LONGTAIL_CACHE: '/c', XDG_CACHE_HOME: '/x' }, 'linux', '/c'],
+  [{ XDG_CACHE_HOME: '/x' }, 'linux', '/x/longtail'],
+  [{}, 'linux', '/home/ada/.cache/longtail'],
+  [{}, 'darwin', '/home/ada/Library/Caches/longtail'],
+  [{ LOCALAPPDATA: '/local' }, 'win32', '/local/longtail/Cache'],
+] as const)('the cache of a user with %o on %s is %s', (env, platform, expected) => {
+  expect(userCache(env, platform, '/home/ada')).toBe(expected);
+});

@@ -1,0 +1,197 @@
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, existsSync } from 'node:fs';
+import { mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { LongtailError, type EventLog, type Job, type ParameterLayout, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
+import { writeFileAtomic } from './atomic.js';
+import { checkpointFolder, type CheckpointFolder } from './checkpoints.js';
+import { openEventLog, readEvents } from './event-log.js';
+import { metricsCsv, metricsLine } from './metrics.js';
+import { renderReport } from './report/index.js';
+import { tensorsOf, writeSafetensors } from './safetensors/index.js';
+import { asStorageError, withStorageErrors } from './storage-error.js';
+
+/** Files of a run's folder. */
+export const RUN_FILES = {
+  job: 'job.json',
+  events: 'events.jsonl',
+  metrics: 'metrics.csv',
+  checkpoints: 'checkpoint',
+  model: 'model.safetensors',
+  modelSidecar: 'model.json',
+  report: 'report.html',
+} as const;
+
+const RUN_FORMAT = 1;
+const KEPT_CHECKPOINTS = 2;
+const TAIL_BYTES = 64 * 1024;
+
+export interface RunFolderOptions {
+  /** Wall clock, milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** What goes beside model.safetensors, so that the model can be used without the run. */
+export interface ModelSidecar {
+  readonly metrics: Verdict['metrics'];
+  /** `toJSON` of the tokenizer of the data, when they are text. */
+  readonly tokenizer?: unknown;
+  /** What the labels stand for, when the data names them. */
+  readonly classNames?: readonly string[];
+}
+
+/** The folder of a run that this process writes. */
+export interface RunFolder {
+  readonly id: string;
+  readonly path: string;
+  readonly job: Job;
+  /** events.jsonl; metrics.csv follows it line by line. */
+  readonly events: EventLog;
+  readonly checkpoints: CheckpointFolder;
+  /** Writes model.safetensors and model.json; returns the absolute path of the former. LongtailError `storage`. */
+  writeModel(parameters: Float32Array, layout: ParameterLayout, sidecar: ModelSidecar): Promise<string>;
+  /** Renders report.html from the events so far; returns its path. LongtailError `storage`. */
+  writeReport(): Promise<string>;
+  /** Closes the log; everything is durable. */
+  close(): Promise<void>;
+}
+
+/** A run as its folder tells it. */
+export interface RunSummary {
+  readonly id: string;
+  readonly path: string;
+  readonly name: string;
+  readonly createdAtMs: number;
+  /** Undefined while it runs, or when its server was killed. */
+  readonly verdict: Verdict | undefined;
+}
+
+/** job.json */
+interface RunFile {
+  readonly format: number;
+  readonly run: string;
+  readonly createdAtMs: number;
+  readonly job: Job;
+}
+
+/** Makes `<root>/<date-time>-<name>-<id>/`. Root is `./runs` unless given. LongtailError `storage`. */
+export async function createRun(root: string | undefined, job: Job, options: RunFolderOptions): Promise<RunFolder> {
+  const id = randomBytes(4).toString('hex');
+  const createdAtMs = options.now();
+  const path = resolve(root ?? 'runs', `${new Date(createdAtMs).toISOString().slice(0, 19).replaceAll(':', '-')}-${slug(job.name)}-${id}`);
+  await withStorageErrors('make the folder of the run', path, () => mkdir(path, { recursive: true }));
+  const file: RunFile = { format: RUN_FORMAT, run: id, createdAtMs, job };
+  await writeFileAtomic(join(path, RUN_FILES.job), `${JSON.stringify(file, undefined, 2)}\n`);
+  return openFolder(path, file, options);
+}
+
+/** Opens the folder of a run to go on with it: the log is repaired, metrics.csv made anew from it. LongtailError `missing-file`, `invalid-file`, `storage`. */
+export async function openRun(path: string, options: RunFolderOptions): Promise<RunFolder> {
+  return openFolder(resolve(path), await readRunFile(path), options);
+}
+
+/** The run in a folder, which another process may be writing. LongtailError `missing-file`, `invalid-file`. */
+export async function readRun(path: string): Promise<RunSummary & { readonly job: Job }> {
+  const { run, job, createdAtMs } = await readRunFile(path);
+  return { id: run, path: resolve(path), name: job.name, createdAtMs, verdict: await readVerdict(join(path, RUN_FILES.events)), job };
+}
+
+/** Runs under a root, newest first; folders that are no runs are passed over. LongtailError `storage`. */
+export async function listRuns(root: string | undefined): Promise<readonly RunSummary[]> {
+  const folder = resolve(root ?? 'runs');
+  if (!existsSync(folder)) return [];
+  const names = await withStorageErrors('list the runs', folder, () => readdir(folder));
+  const runs = await Promise.all(
+    names.map((name) =>
+      readRun(join(folder, name)).catch((error: unknown) => {
+        if (error instanceof LongtailError && (error.code === 'missing-file' || error.code === 'invalid-file' || error.code === 'storage')) return undefined;
+        throw error;
+      }),
+    ),
+  );
+  return runs.filter((run) => run !== undefined).sort((a, b) => b.createdAtMs - a.createdAtMs);
+}
+
+async function openFolder(path: string, { run, job }: RunFile, { now }: RunFolderOptions): Promise<RunFolder> {
+  const eventsPath = join(path, RUN_FILES.events);
+  const log = openEventLog(eventsPath, { now });
+  const past = await readEvents(eventsPath);
+  await writeFileAtomic(join(path, RUN_FILES.metrics), metricsCsv(past));
+  return {
+    id: run,
+    path,
+    job,
+    events: withMetrics(log, join(path, RUN_FILES.metrics), past[0]?.timeMs),
+    checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: KEPT_CHECKPOINTS }),
+    async writeModel(parameters, layout, sidecar) {
+      const model = join(path, RUN_FILES.model);
+      const { bytes, sha256 } = await writeSafetensors(model, tensorsOf(parameters, layout), { format: 'longtail', run });
+      const tensors = layout.slots.map(({ name, shape, trainable }) => ({ name, shape, trainable }));
+      const json = { format: RUN_FORMAT, run, file: RUN_FILES.model, bytes, sha256, ...sidecar, job, layout: tensors };
+      await writeFileAtomic(join(path, RUN_FILES.modelSidecar), `${JSON.stringify(json, undefined, 2)}\n`);
+      return model;
+    },
+    async writeReport() {
+      const report = join(path, RUN_FILES.report);
+      await writeFileAtomic(report, renderReport(await readEvents(eventsPath)));
+      return report;
+    },
+    close: () => log.close(),
+  };
+}
+
+/** A log that appends to metrics.csv as well. */
+function withMetrics(log: EventLog, path: string, startMs: number | undefined): EventLog {
+  let origin = startMs;
+  return {
+    append(event: RunEvent): StoredEvent {
+      const stored = log.append(event);
+      origin ??= stored.timeMs;
+      const line = metricsLine(stored, origin);
+      if (line !== undefined) {
+        try {
+          appendFileSync(path, line);
+        } catch (cause) {
+          throw asStorageError(cause, 'write the metrics', path);
+        }
+      }
+      return stored;
+    },
+    read: (fromSeq, signal) => log.read(fromSeq, signal),
+    close: () => log.close(),
+  };
+}
+
+async function readRunFile(path: string): Promise<RunFile> {
+  const file = join(path, RUN_FILES.job);
+  const text = await withStorageErrors('open the run', file, () => readFile(file, 'utf8'));
+  try {
+    const content = JSON.parse(text) as RunFile;
+    if (content.format === RUN_FORMAT) return content;
+  } catch {
+    // Falls through: no JSON is no run either.
+  }
+  throw new LongtailError('This is not the job of a run that this version can open.', { code: 'invalid-file', where: file, hint: 'Name a folder that `longtail jobs` lists.' });
+}
+
+/** The last event, if it is a verdict, without reading the whole log. */
+async function readVerdict(path: string): Promise<Verdict | undefined> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (!file) return undefined;
+  try {
+    const { size } = await file.stat();
+    const length = Math.min(size, TAIL_BYTES);
+    const { buffer, bytesRead } = await file.read(new Uint8Array(length), 0, length, size - length);
+    const line = new TextDecoder().decode(buffer.subarray(0, bytesRead)).trimEnd().split('\n').at(-1) ?? '';
+    const { body } = JSON.parse(line) as StoredEvent;
+    return body.event === 'verdict' ? body : undefined;
+  } catch {
+    return undefined; // a line being written
+  } finally {
+    await file.close();
+  }
+}
+
+function slug(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 40) || 'run';
+}

@@ -1,0 +1,62 @@
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { LongtailError } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { asStorageError, ensureDiskSpace, withStorageErrors } from './storage-error.js';
+import { nodeFiles } from './node-files.js';
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(`${code}: something, write`), { code });
+}
+
+test.each([
+  ['ENOSPC', 'storage', /disk is full/, /Free some space/],
+  ['EACCES', 'storage', /access is denied/, /write access/],
+  ['EROFS', 'storage', /read-only/, /another folder/],
+  ['ENOENT', 'missing-file', /no such file/, /path/],
+])('%s becomes %s with what to do', (code, expected, message, hint) => {
+  expect(asStorageError(systemError(code), 'write the file', '/x')).toMatchObject({ code: expected, where: '/x', message: expect.stringMatching(message), hint: expect.stringMatching(hint) });
+});
+
+test('what is no error of the file system stays as it is', () => {
+  const own = new LongtailError('x', { code: 'checksum' });
+  const coded = Object.assign(new TypeError('Invalid argument'), { code: 'ERR_INVALID_ARG_TYPE' });
+  for (const error of [own, coded, new Error('plain'), 'text']) expect(asStorageError(error, 'write', '/x')).toBe(error);
+});
+
+test('a device that is full', async () => {
+  const write = async (): Promise<void> => {
+    if (!existsSync('/dev/full')) throw systemError('ENOSPC'); // only Linux has the device
+    const fd = openSync('/dev/full', 'w');
+    try {
+      writeSync(fd, 'x');
+    } finally {
+      closeSync(fd);
+    }
+  };
+  await expect(withStorageErrors('write the file', '/dev/full', write)).rejects.toMatchObject({ code: 'storage', message: 'Cannot write the file: the disk is full.' });
+});
+
+test('space is asked for where the folder will be', async () => {
+  await ensureDiskSpace(join(tmpdir(), 'not', 'yet', 'there'), 1);
+  await expect(ensureDiskSpace(join(tmpdir(), 'not', 'yet'), 2 ** 60)).rejects.toMatchObject({ code: 'storage', message: expect.stringMatching(/free; 1048576 TiB are needed/) });
+});
+
+test('files that are not there are named', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longtail-files-'));
+  const signal = new AbortController().signal;
+  const files = nodeFiles({ base: folder });
+  for (const attempt of [() => files.read('none'), () => files.list('none'), () => files.digest('none', signal), () => files.locate('none', signal)]) {
+    await expect(attempt()).rejects.toMatchObject({ code: 'missing-file', where: join(folder, 'none') });
+  }
+  await expect(files.read('.')).rejects.toMatchObject({ code: 'missing-file' });
+  expect(await readdir(folder)).toEqual([]);
+  rmSync(folder, { recursive: true });
+});
+
+test('packages are found by path', async () => {
+  expect(await nodeFiles().packageFolder('vitest', import.meta.url)).toMatch(/node_modules.vitest$/);
+  expect(await nodeFiles().packageFolder('no-such-package', import.meta.url)).toBeUndefined();
+});
