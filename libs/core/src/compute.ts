@@ -59,7 +59,7 @@ export interface Compute {
   loadState(steps: number): Promise<void>;
   /** Gradient sum over the samples, left in `Prepared.gradient`. */
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult>;
-  /** Optimizer steps on the device; parameters and moments are left in `Prepared`. `onStep` reports progress, not every step. */
+  /** Optimizer steps on the device; parameters and moments are left in `Prepared`. `onStep` reports progress, not every step: sums over the steps done so far. */
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal): Promise<ComputeResult & { steps: number }>;
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;

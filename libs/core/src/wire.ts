@@ -9,7 +9,7 @@ export interface TensorHeader {
   /** Pipeline stage, and fragment of it that is synchronised on its own; state vectors count as fragments. */
   readonly stage: number;
   readonly fragment: number;
-  /** Task that it answers, or that it belongs to. */
+  /** Task that it answers; for parameters and state sent to a worker the number of the transfer to it, 1, 2, 3, …. */
   readonly task: number;
   readonly round: number;
   readonly baseVersion: number;

@@ -1,1 +1,5 @@
-export {};
+export { CHUNK_LENGTH } from './grid.js';
+export type { FileCache, FileSink, RunSnapshot, RunStore, ServedFile, ServerConnection, ServerDependencies, WorkerConnection } from './ports.js';
+export { createServer, type Server, type ServerOptions } from './server-loop.js';
+export type { WorkerEvent } from './worker-events.js';
+export { runWorker, type WorkerOptions } from './worker-loop.js';

@@ -1,0 +1,103 @@
+import type { Lease, TensorChunk } from '@longtail/core';
+import type { Task, TaskDone } from '@longtail/protocol';
+import type { ChunkVerdict, Delivery } from './delivery.js';
+import type { Member } from './member.js';
+
+/**
+ * - `out`: the worker is at it
+ * - `delivered`: whole and verified, not yet part of a commit
+ * - `refused`: what came was worthless
+ * - `failed`: the worker says that it could not
+ * - `lost`: the worker left
+ */
+export type AssignmentStatus = 'out' | 'delivered' | 'refused' | 'failed' | 'lost';
+
+/** A task in a worker's hands. Messages and chunks only move its status; the phase that gave it out settles it. */
+export class Assignment {
+  status: AssignmentStatus = 'out';
+  /** Why it is refused, failed or lost. */
+  reason = '';
+  /** Refused because of NaN or infinity: the sign of a run that diverges. */
+  nonFinite = false;
+  done: TaskDone | undefined;
+  doneAtMs: number | undefined;
+  /** When the status left `out`. */
+  endedAtMs: number | undefined;
+  /** When something of it came last. */
+  activeAtMs: number;
+
+  constructor(
+    readonly member: Member,
+    readonly task: Task,
+    readonly leases: readonly Lease[],
+    readonly delivery: Delivery,
+    readonly sentAtMs: number,
+  ) {
+    this.activeAtMs = sentAtMs;
+  }
+
+  get samples(): number {
+    return this.leases.reduce((sum, lease) => sum + lease.samples, 0);
+  }
+
+  /** Chunks and `TaskDone` come in any order: they travel on different sockets. */
+  takeChunk(chunk: TensorChunk, nowMs: number): ChunkVerdict {
+    this.activeAtMs = nowMs;
+    const verdict = this.delivery.take(chunk);
+    if (verdict.verdict === 'refused') {
+      this.nonFinite = verdict.nonFinite;
+      this.end('refused', verdict.reason, nowMs);
+    }
+    this.checkWhole(nowMs);
+    return verdict;
+  }
+
+  takeDone(done: TaskDone, nowMs: number): void {
+    this.activeAtMs = nowMs;
+    this.done = done;
+    this.doneAtMs = nowMs;
+    const problem = problemOf(done, this);
+    this.nonFinite = problem === undefined && !Number.isFinite(done.lossSum);
+    if (problem !== undefined) this.end('refused', problem, nowMs);
+    else if (this.nonFinite) this.end('refused', 'the loss is not finite', nowMs);
+    this.checkWhole(nowMs);
+  }
+
+  end(status: AssignmentStatus, reason: string, nowMs: number): void {
+    if (this.status !== 'out') return;
+    this.status = status;
+    this.reason = reason;
+    this.endedAtMs = nowMs;
+  }
+
+  private checkWhole(nowMs: number): void {
+    if (this.done === undefined) return;
+    const nothingToSend = this.task.kind === 'LOCAL_STEPS' && this.done.steps === 0;
+    if (nothingToSend || this.delivery.complete) this.end('delivered', '', nowMs);
+  }
+}
+
+/** What cannot be in a `TaskDone`, or undefined. */
+function problemOf(done: TaskDone, { task, samples }: Assignment): string | undefined {
+  const expected = expectedSamples(done, task, samples);
+  if (expected === undefined) return `${done.steps} steps of ${task.steps.length} granted`;
+  return done.samples === expected ? undefined : `${done.samples} samples instead of ${expected}`;
+}
+
+function expectedSamples(done: TaskDone, task: Task, samples: number): number | undefined {
+  switch (task.kind) {
+    case 'GRADIENT':
+      return samples;
+    case 'LOCAL_STEPS':
+      if (done.steps > task.steps.length) return undefined;
+      return task.steps.slice(0, done.steps).reduce((sum, step) => sum + countSamples(step.ranges), 0);
+    case 'EVALUATE':
+      return task.end - task.start;
+    case 'INITIALISE':
+      return done.samples;
+  }
+}
+
+function countSamples(ranges: readonly { readonly start: number; readonly end: number }[]): number {
+  return ranges.reduce((sum, range) => sum + range.end - range.start, 0);
+}

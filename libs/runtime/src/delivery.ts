@@ -1,0 +1,120 @@
+import { LongtailError, type ChunkInspection, type CodedChunk, type TensorChunk, type TensorHeader, type TensorKind } from '@longtail/core';
+import { chunkSpan, type Grid } from './grid.js';
+
+/** A tensor that a task must bring home. */
+export interface ExpectedTensor {
+  readonly kind: TensorKind;
+  /** 0, or the number of the state vector. */
+  readonly fragment: number;
+  readonly codecId: number;
+}
+
+export interface ExpectedDelivery {
+  readonly round: number;
+  readonly baseVersion: number;
+  /** Samples in the headers; undefined where the worker decides how many (local steps). */
+  readonly samples: number | undefined;
+  readonly tensors: readonly ExpectedTensor[];
+  readonly grid: Grid;
+  /** Bound of the tensor's norm; undefined: only non-finite values are refused. */
+  readonly maxNorm: number | undefined;
+}
+
+export type ChunkVerdict =
+  | { readonly verdict: 'taken' }
+  /** Changes nothing, and the delivery is as good as before. */
+  | { readonly verdict: 'ignored'; readonly reason: string }
+  /** The delivery is worthless. */
+  | { readonly verdict: 'refused'; readonly reason: string; readonly nonFinite: boolean };
+
+type Inspect = (chunk: CodedChunk, length: number) => ChunkInspection;
+
+/**
+ * What a task delivers, checked chunk by chunk on arrival and kept as bytes (DESIGN.md section 5, line 3): nothing is
+ * added to anything before the whole delivery is known to be good. Holds at most one coded copy of each expected tensor.
+ */
+export class Delivery {
+  private readonly tensors: readonly IncomingTensor[];
+
+  constructor(
+    private readonly expected: ExpectedDelivery,
+    private readonly inspect: Inspect,
+  ) {
+    this.tensors = expected.tensors.map((tensor) => new IncomingTensor(tensor, expected.grid));
+  }
+
+  get complete(): boolean {
+    return this.tensors.every((tensor) => tensor.missing === 0);
+  }
+
+  take({ header, payload }: TensorChunk): ChunkVerdict {
+    const tensor = this.tensors.find(({ expected }) => expected.kind === header.kind && expected.fragment === header.fragment);
+    const mismatch = tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : headerMismatch(header, tensor.expected, this.expected);
+    if (tensor === undefined || mismatch !== undefined) return { verdict: 'refused', reason: mismatch!, nonFinite: false };
+    if (tensor.has(header.chunk)) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
+
+    const chunk = { bytes: payload, codecId: header.codec, weight: 1 };
+    let seen: ChunkInspection;
+    try {
+      seen = this.inspect(chunk, header.length);
+    } catch (error) {
+      return { verdict: 'refused', reason: `chunk ${header.chunk}: ${LongtailError.from(error).message}`, nonFinite: false };
+    }
+    if (!seen.finite) return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
+    tensor.put(header.chunk, payload, seen.sumOfSquares);
+    const norm = Math.sqrt(tensor.sumOfSquares);
+    if (this.expected.maxNorm !== undefined && norm > this.expected.maxNorm) {
+      return { verdict: 'refused', reason: `norm ${norm.toPrecision(3)} exceeds the bound ${this.expected.maxNorm.toPrecision(3)}`, nonFinite: false };
+    }
+    return { verdict: 'taken' };
+  }
+
+  /** Coded bytes of a chunk of a complete delivery. */
+  bytes(kind: TensorKind, fragment: number, chunk: number): Uint8Array {
+    return this.tensors.find(({ expected }) => expected.kind === kind && expected.fragment === fragment)!.at(chunk);
+  }
+}
+
+class IncomingTensor {
+  private readonly chunks: (Uint8Array | undefined)[];
+  missing: number;
+  sumOfSquares = 0;
+
+  constructor(
+    readonly expected: ExpectedTensor,
+    grid: Grid,
+  ) {
+    this.chunks = new Array<Uint8Array | undefined>(grid.chunks);
+    this.missing = grid.chunks;
+  }
+
+  has(chunk: number): boolean {
+    return this.chunks[chunk] !== undefined;
+  }
+
+  put(chunk: number, bytes: Uint8Array, sumOfSquares: number): void {
+    this.chunks[chunk] = bytes;
+    this.sumOfSquares += sumOfSquares;
+    this.missing--;
+  }
+
+  at(chunk: number): Uint8Array {
+    return this.chunks[chunk]!;
+  }
+}
+
+/** What is wrong with a chunk's header, or undefined. */
+function headerMismatch(header: TensorHeader, tensor: ExpectedTensor, delivery: ExpectedDelivery): string | undefined {
+  const { grid } = delivery;
+  if (header.stage !== 0) return `stage ${header.stage} belongs to another node`;
+  if (header.round !== delivery.round) return `round ${header.round} is not the round ${delivery.round} of the task`;
+  if (header.baseVersion !== delivery.baseVersion) return `based on version ${header.baseVersion}, the task on ${delivery.baseVersion}`;
+  if (header.codec !== tensor.codecId) return `codec ${header.codec} instead of ${tensor.codecId}`;
+  if (delivery.samples !== undefined && header.samples !== delivery.samples) return `${header.samples} samples instead of ${delivery.samples}`;
+  if (header.chunks !== grid.chunks || header.chunk >= grid.chunks) return `chunk ${header.chunk} of ${header.chunks}, expected ${grid.chunks} chunks`;
+  const span = chunkSpan(grid, header.chunk);
+  if (header.offset !== span.offset || header.length !== span.length) {
+    return `chunk ${header.chunk} covers ${header.length} values from ${header.offset}, expected ${span.length} from ${span.offset}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,66 @@
+import type { Job } from '@longtail/core';
+import type { Hello } from '@longtail/protocol';
+
+/** Why a node may not work on a job; undefined when it may. */
+export function obstacle(job: Job, hello: Hello): string | undefined {
+  const { engine } = job.cluster;
+  if (engine !== undefined && hello.device.engine !== engine) return `runs on ${hello.device.engine}, the job wants ${engine}`;
+  if (job.model.type === 'module' && !hello.allowCode) return 'does not let jobs run their own code (start it with --allow-code)';
+  return undefined;
+}
+
+export interface Candidate {
+  readonly node: string;
+  readonly hello: Hello;
+  /** Run that it works for. */
+  readonly run: string | undefined;
+}
+
+export interface Claimant {
+  readonly run: string;
+  readonly job: Job;
+  /** Nodes released from the run for a reason. */
+  readonly excluded: ReadonlySet<string>;
+  /** It has begun; until then it takes nothing before it can take enough. */
+  readonly begun: boolean;
+}
+
+/** What the fleet is for a run. */
+export interface Census {
+  /** Working for it. */
+  readonly mine: number;
+  /** Eligible and free. */
+  readonly idle: readonly string[];
+  /** Eligible, but at work for another run. */
+  readonly busy: number;
+  /** Why the others are not eligible, by node. */
+  readonly obstacles: readonly { readonly node: string; readonly reason: string }[];
+}
+
+export function census(claimant: Claimant, fleet: readonly Candidate[]): Census {
+  const idle: string[] = [];
+  const obstacles: { node: string; reason: string }[] = [];
+  let mine = 0;
+  let busy = 0;
+  for (const { node, hello, run } of fleet) {
+    const reason = claimant.excluded.has(node) ? 'was released from the run' : obstacle(claimant.job, hello);
+    if (run === claimant.run) mine++;
+    else if (reason !== undefined) obstacles.push({ node, reason });
+    else if (run === undefined) idle.push(node);
+    else busy++;
+  }
+  return { mine, idle, busy, obstacles };
+}
+
+/** Nodes for runs: in the order of submission, each run takes every eligible node, once there are enough for it to begin. */
+export function allot(claimants: readonly Claimant[], fleet: readonly Candidate[]): readonly { readonly run: string; readonly node: string }[] {
+  const taken: { run: string; node: string }[] = [];
+  let free = fleet;
+  for (const claimant of claimants) {
+    const { mine, idle } = census(claimant, free);
+    if (!claimant.begun && mine + idle.length < claimant.job.cluster.minWorkers) continue;
+    taken.push(...idle.map((node) => ({ run: claimant.run, node })));
+    free = free.filter(({ node }) => !idle.includes(node));
+  }
+  return taken;
+}

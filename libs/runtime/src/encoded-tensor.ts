@@ -1,0 +1,90 @@
+import { chunkSpan, type Grid } from './grid.js';
+
+/** Codes chunk `chunk` into `out` and returns the bytes written. */
+export type FillChunk = (span: { readonly offset: number; readonly length: number }, out: Uint8Array, chunk: number) => number;
+
+/**
+ * Buffers of sent tensors, used again. A buffer comes back only after every receiver has acknowledged it: a socket may
+ * read it until then. Keeps two of the size asked for last: one on its way, one being filled.
+ */
+export class BufferPool {
+  private spare: Uint8Array[] = [];
+
+  take(bytes: number): Uint8Array {
+    this.spare = this.spare.filter((buffer) => buffer.length === bytes);
+    return this.spare.pop() ?? new Uint8Array(bytes);
+  }
+
+  give(buffer: Uint8Array): void {
+    if (this.spare.length < 2) this.spare.push(buffer);
+  }
+}
+
+/**
+ * A tensor coded once and sent to many. Chunks are coded in order, when somebody asks for them or when `advance` is
+ * called: sending overlaps with whatever makes them (the commit's pass, for parameters).
+ */
+export class EncodedTensor {
+  private readonly buffer: Uint8Array;
+  private readonly sizes: number[] = [];
+  private users = 0;
+  private retired = false;
+  private intact = true;
+
+  constructor(
+    readonly grid: Grid,
+    readonly version: number,
+    readonly codecId: number,
+    private readonly chunkBytes: number,
+    private readonly fill: FillChunk,
+    private readonly pool: BufferPool,
+  ) {
+    this.buffer = pool.take(grid.chunks * chunkBytes);
+  }
+
+  get complete(): boolean {
+    return this.sizes.length === this.grid.chunks;
+  }
+
+  /** Codes the next chunk. */
+  advance(): void {
+    const chunk = this.sizes.length;
+    this.sizes.push(this.fill(chunkSpan(this.grid, chunk), this.slot(chunk), chunk));
+  }
+
+  /** The coded chunk at `offset`; codes up to it where that has not happened. */
+  bytes(offset: number): Uint8Array {
+    const chunk = offset / this.grid.chunkLength;
+    while (this.sizes.length <= chunk) this.advance();
+    return this.slot(chunk).subarray(0, this.sizes[chunk]);
+  }
+
+  /** Somebody starts to send it. */
+  acquire(): void {
+    this.users++;
+  }
+
+  /** The send ended; `acknowledged`: by the receiver, so nobody reads the buffer any more. */
+  release(acknowledged: boolean): void {
+    this.users--;
+    this.intact &&= acknowledged;
+    this.recycle();
+  }
+
+  /** Nobody will start to send it any more. */
+  retire(): void {
+    this.retired = true;
+    this.recycle();
+  }
+
+  private recycle(): void {
+    if (this.retired && this.users === 0 && this.intact && this.complete) {
+      this.intact = false;
+      this.pool.give(this.buffer);
+    }
+  }
+
+  private slot(chunk: number): Uint8Array {
+    return this.buffer.subarray(chunk * this.chunkBytes, (chunk + 1) * this.chunkBytes);
+  }
+}

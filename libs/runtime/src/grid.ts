@@ -1,0 +1,19 @@
+/** Values a chunk: 1 MiB of float32. Both ends of a session must use the same. */
+export const CHUNK_LENGTH = 262_144;
+
+/** A flat vector cut into chunks of `chunkLength` values; the last may be shorter. */
+export interface Grid {
+  readonly length: number;
+  readonly chunkLength: number;
+  readonly chunks: number;
+}
+
+export function gridOf(length: number, chunkLength: number): Grid {
+  return { length, chunkLength, chunks: Math.ceil(length / chunkLength) };
+}
+
+/** Values [offset, offset + length) of a chunk. */
+export function chunkSpan(grid: Grid, chunk: number): { readonly offset: number; readonly length: number } {
+  const offset = chunk * grid.chunkLength;
+  return { offset, length: Math.min(grid.chunkLength, grid.length - offset) };
+}

@@ -1,0 +1,39 @@
+import type { Clock } from '@longtail/core';
+
+export interface LinkActivity {
+  readonly lastHeardMs: number;
+  readonly lastSentMs: number;
+}
+
+export interface LivenessDecision {
+  /** Nothing was heard for three heartbeats. */
+  readonly dead: boolean;
+  /** The link was idle for one heartbeat: show life. */
+  readonly send: boolean;
+  readonly wakeAtMs: number;
+}
+
+const MISSED_HEARTBEATS = 3;
+
+/** Heartbeats travel only on an idle link; any message or chunk shows life. */
+export function liveness(link: LinkActivity, nowMs: number, heartbeatMs: number): LivenessDecision {
+  const deadAtMs = link.lastHeardMs + MISSED_HEARTBEATS * heartbeatMs;
+  const idleAtMs = link.lastSentMs + heartbeatMs;
+  const send = nowMs >= idleAtMs;
+  return { dead: nowMs >= deadAtMs, send, wakeAtMs: Math.min(deadAtMs, send ? nowMs + heartbeatMs : idleAtMs) };
+}
+
+export interface Link {
+  readonly activity: LinkActivity;
+  heartbeat(): void;
+}
+
+/** Keeps a link alive. Resolves with the reason when the peer fell silent; rejects with `signal.reason` when aborted. */
+export async function watchLink(link: Link, heartbeatMs: number, clock: Clock, signal: AbortSignal): Promise<string> {
+  for (;;) {
+    const decision = liveness(link.activity, clock.nowMs(), heartbeatMs);
+    if (decision.dead) return `silent for ${MISSED_HEARTBEATS} heartbeats (${MISSED_HEARTBEATS * heartbeatMs} ms)`;
+    if (decision.send) link.heartbeat();
+    await clock.sleep(decision.wakeAtMs - clock.nowMs(), signal);
+  }
+}

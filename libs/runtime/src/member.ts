@@ -1,0 +1,281 @@
+import { LongtailError, layoutSignature, type Clock, type OutgoingTensor, type ParameterLayout, type TensorChunk, type TensorKind } from '@longtail/core';
+import type { Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
+import type { Assignment } from './assignment.js';
+import type { EncodedTensor } from './encoded-tensor.js';
+import type { Part, Session } from './membership.js';
+import type { ServedFile } from './ports.js';
+import { effectiveSamplesPerSecond, initialSpeed, type Speed } from './speed.js';
+
+/** What a member needs of its run. */
+export interface MemberHost {
+  readonly run: string;
+  readonly clock: Clock;
+  readonly files: readonly ServedFile[];
+  /** Something about a member changed: whoever waits should look again. */
+  changed(): void;
+  progress(member: Member, progress: Progress): void;
+  /** Name of the node that holds a task, for the receipt of one who does not. */
+  holderOf(task: number): string | undefined;
+  fail(error: LongtailError): void;
+}
+
+/**
+ * - `preparing`: builds its model and fetches data
+ * - `prepared`: says that it is ready; not yet looked at by the run
+ * - `ready`: takes part
+ * - `failed`: could not prepare; `failure` says why
+ * - `gone`: released or disconnected
+ */
+export type MemberState = 'preparing' | 'prepared' | 'ready' | 'failed' | 'gone';
+
+/** Bytes a chunk of a file. */
+const FILE_CHUNK_BYTES = 1 << 20;
+/** Tasks remembered as answered, so that each late chunk of one does not get a receipt of its own. */
+const ANSWERED_TASKS = 64;
+
+/** A worker's part in a run: what it said of itself, what it holds, what it is at. */
+export class Member implements Part {
+  state: MemberState = 'preparing';
+  failure: LongtailError | undefined;
+  layout: ParameterLayout | undefined;
+  ready: Ready | undefined;
+  speed: Speed = initialSpeed(0);
+  /** Samples a second of evaluation; undefined before the first. */
+  evaluationSpeed: number | undefined;
+  /** Failed or refused tasks in a row. */
+  strikes = 0;
+  /** Missed deadlines in a row. */
+  misses = 0;
+  readonly assignments = new Map<number, Assignment>();
+  /** Version of the optimizer state on the worker; undefined when it has none that counts. */
+  heldState: number | undefined;
+  private held: { readonly version: number; readonly exact: boolean } | undefined;
+  private sending: { readonly tensor: EncodedTensor; readonly exact: boolean; readonly abort: AbortController } | undefined;
+  private readonly streams = new Set<AbortController>();
+  private readonly answered: number[] = [];
+  private transfers = 0;
+  private traffic: { readonly bytesSent: number; readonly bytesReceived: number };
+  private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
+  private trafficAtEnd: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
+
+  constructor(
+    readonly session: Session,
+    private readonly host: MemberHost,
+  ) {
+    this.traffic = this.trafficAtStart = { ...session.connection.traffic };
+  }
+
+  get run(): string {
+    return this.host.run;
+  }
+  get node(): string {
+    return this.session.node;
+  }
+  get name(): string {
+    return this.session.name;
+  }
+  get samplesPerSecond(): number {
+    return this.state === 'ready' ? effectiveSamplesPerSecond(this.speed) : 0;
+  }
+  get signature(): string {
+    return this.layout === undefined ? '' : layoutSignature(this.layout);
+  }
+
+  send(message: ServerMessage): void {
+    if (this.state !== 'gone') this.session.send(message);
+  }
+
+  // ---- what arrives
+
+  message(message: WorkerMessage): void {
+    switch (message.message) {
+      case 'ready':
+        return this.onReady(message.ready);
+      case 'taskDone':
+        return this.onTask(message.taskDone.run, message.taskDone.task, (open, nowMs) => open.takeDone(message.taskDone, nowMs));
+      case 'taskFailed': {
+        const error = LongtailError.fromWire(message.taskFailed.failure);
+        if (message.taskFailed.task === 0) return this.onPrepareFailed(error);
+        return this.onTask(message.taskFailed.run, message.taskFailed.task, (open, nowMs) => open.end('failed', error.message, nowMs));
+      }
+      case 'progress':
+        return this.assignments.has(message.progress.task) ? this.host.progress(this, message.progress) : undefined;
+      case 'fileRequest':
+        return this.serveFile(message.fileRequest.sha256);
+      case 'hello':
+      case 'heartbeat':
+      case 'leave':
+        return; // the session's
+    }
+  }
+
+  tensor(chunk: TensorChunk): void {
+    const { run, task } = chunk.header;
+    this.onTask(run, task, (open, nowMs) => {
+      const verdict = open.takeChunk(chunk, nowMs);
+      if (verdict.verdict === 'ignored') this.receipt({ task, accepted: false, weight: 0, staleness: 0, reason: verdict.reason });
+    });
+  }
+
+  left(reason: string): void {
+    this.depart(reason);
+    this.host.changed();
+  }
+
+  private onReady(ready: Ready): void {
+    if (this.state !== 'preparing' || ready.run !== this.run) return;
+    this.ready = ready;
+    this.layout = JSON.parse(ready.layoutJson) as ParameterLayout;
+    this.speed = initialSpeed(ready.samplesPerSecond);
+    this.state = 'prepared';
+    this.host.changed();
+  }
+
+  private onPrepareFailed(error: LongtailError): void {
+    if (this.state !== 'preparing') return;
+    this.state = 'failed';
+    this.failure = error;
+    this.host.changed();
+  }
+
+  /** Applies `move` to an open task of this member; whatever else comes gets a receipt that says why, once a task. */
+  private onTask(run: string, task: number, move: (open: Assignment, nowMs: number) => void): void {
+    const open = run === this.run ? this.assignments.get(task) : undefined;
+    if (open?.status === 'out') {
+      move(open, this.host.clock.nowMs());
+      if (open.status !== 'out') this.host.changed();
+      return;
+    }
+    if (open !== undefined || this.answered.includes(task)) return; // its receipt is on the way, or was sent
+    this.remember(task);
+    const holder = this.host.holderOf(task);
+    const reason =
+      run !== this.run
+        ? `run ${run || '(none)'} is not the run ${this.run} that this node works for`
+        : holder !== undefined && holder !== this.node
+          ? `task ${task} belongs to ${holder}`
+          : `task ${task} is not open: it is answered already, or was never given to this node`;
+    this.receipt({ task, accepted: false, weight: 0, staleness: 0, reason });
+  }
+
+  // ---- what is sent
+
+  receipt(receipt: Omit<Receipt, 'run'>): void {
+    this.send({ message: 'receipt', receipt: { run: this.run, ...receipt } });
+  }
+
+  /** Closes a task: what still comes of it is ignored. */
+  close(assignment: Assignment): void {
+    this.assignments.delete(assignment.task.task);
+    this.remember(assignment.task.task);
+  }
+
+  holds(version: number, exact: boolean): boolean {
+    return this.held?.version === version && (this.held.exact || !exact);
+  }
+
+  /** The worker's own result became that version: parameters and optimizer state are there already. */
+  ownsVersion(version: number): void {
+    this.held = { version, exact: true };
+    this.heldState = version;
+  }
+
+  /** Nothing is known any more of what the worker has in memory. */
+  forgetHeld(): void {
+    this.held = undefined;
+    this.heldState = undefined;
+  }
+
+  /** Starts to send parameters unless the worker has them or gets them already; an older version on its way is given up. */
+  supply(parameters: EncodedTensor, exact: boolean): void {
+    if (this.holds(parameters.version, exact) || this.sending?.tensor === parameters) return;
+    this.sending?.abort.abort();
+    const abort = new AbortController();
+    const sending = { tensor: parameters, exact, abort };
+    this.sending = sending;
+    this.held = undefined;
+    void this.stream('parameters', 0, parameters, abort).then((acknowledged) => {
+      if (this.sending !== sending) return;
+      this.sending = undefined;
+      if (acknowledged) this.held = { version: parameters.version, exact };
+    });
+  }
+
+  /** Sends the optimizer's vectors; the task that needs them waits for them on the worker. */
+  supplyState(state: readonly EncodedTensor[], version: number): void {
+    if (this.heldState === version) return;
+    this.heldState = version;
+    for (const [fragment, tensor] of state.entries()) void this.stream('state', fragment, tensor, new AbortController());
+  }
+
+  /** Resolves with whether the worker has acknowledged it all. */
+  private async stream(kind: TensorKind, fragment: number, tensor: EncodedTensor, abort: AbortController): Promise<boolean> {
+    tensor.acquire();
+    this.streams.add(abort);
+    const task = ++this.transfers; // lets the worker tell a newer transfer from stale chunks of an older one
+    const outgoing: OutgoingTensor = {
+      header: { run: this.run, kind, stage: 0, fragment, task, round: 0, baseVersion: tensor.version, samples: 0, codec: tensor.codecId, name: '' },
+      length: tensor.grid.length,
+      chunkLength: tensor.grid.chunkLength,
+      chunk: (offset) => tensor.bytes(offset),
+    };
+    const acknowledged = await this.session.connection.sendTensor(outgoing, abort.signal).then(
+      () => true,
+      () => false, // given up, or the link ended: `closed` tells why
+    );
+    this.streams.delete(abort);
+    tensor.release(acknowledged);
+    return acknowledged;
+  }
+
+  private serveFile(sha256: string): void {
+    const file = this.host.files.find((candidate) => candidate.sha256 === sha256);
+    if (file === undefined) return;
+    const outgoing: OutgoingTensor = {
+      header: { run: '', kind: 'file', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: sha256 },
+      length: file.bytes,
+      chunkLength: FILE_CHUNK_BYTES,
+      chunk: (offset, length) => file.read(offset, length),
+    };
+    const abort = new AbortController();
+    this.streams.add(abort);
+    this.session.connection
+      .sendTensor(outgoing, abort.signal)
+      .catch((error: unknown) => {
+        // A link that ended shows in `closed`; a file that cannot be read ends the run, as no worker will get it.
+        if (error instanceof LongtailError && error.code !== 'unreachable') this.host.fail(error);
+      })
+      .finally(() => this.streams.delete(abort));
+  }
+
+  // ---- leaving
+
+  /** Takes the member out of the run; its open tasks are lost. Idempotent. */
+  depart(reason: string): void {
+    if (this.state === 'gone') return;
+    this.state = 'gone';
+    this.trafficAtEnd = { ...this.session.connection.traffic };
+    for (const stream of this.streams) stream.abort(new LongtailError(reason, { code: 'unreachable' }));
+    for (const open of this.assignments.values()) open.end('lost', reason, this.host.clock.nowMs());
+    if (this.session.part === this) this.session.part = undefined;
+  }
+
+  /** Traffic since the last call, for the event of a contribution. */
+  takeTraffic(): { readonly bytesUp: number; readonly bytesDown: number } {
+    const { bytesSent, bytesReceived } = this.session.connection.traffic;
+    const delta = { bytesUp: bytesReceived - this.traffic.bytesReceived, bytesDown: bytesSent - this.traffic.bytesSent };
+    this.traffic = { bytesSent, bytesReceived };
+    return delta;
+  }
+
+  /** Of the run: it stands still once the member has left it. */
+  totalTraffic(): { readonly up: number; readonly down: number } {
+    const { bytesSent, bytesReceived } = this.trafficAtEnd ?? this.session.connection.traffic;
+    return { up: bytesReceived - this.trafficAtStart.bytesReceived, down: bytesSent - this.trafficAtStart.bytesSent };
+  }
+
+  private remember(task: number): void {
+    this.answered.push(task);
+    if (this.answered.length > ANSWERED_TASKS) this.answered.shift();
+  }
+}

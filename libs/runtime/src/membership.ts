@@ -1,0 +1,149 @@
+import type { Clock, Rng, TensorChunk } from '@longtail/core';
+import { PROTOCOL_VERSION, type Hello, type NodeRow, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
+import { watchLink, type LinkActivity } from './liveness.js';
+import type { ServerConnection } from './ports.js';
+
+/** A node's part in a run, as its session sees it. */
+export interface Part {
+  readonly run: string;
+  readonly state: string;
+  readonly samplesPerSecond: number;
+  message(message: WorkerMessage): void;
+  tensor(chunk: TensorChunk): void;
+  left(reason: string): void;
+}
+
+/** A node that is here: its connection, and what it is doing. */
+export class Session {
+  part: Part | undefined;
+  /** Of all runs. */
+  samplesApplied = 0;
+  private lastHeardMs: number;
+  private lastSentMs: number;
+  private open = true;
+
+  constructor(
+    readonly node: string,
+    readonly hello: Hello,
+    readonly connection: ServerConnection,
+    readonly joinedAtMs: number,
+    private readonly clock: Clock,
+  ) {
+    this.lastHeardMs = joinedAtMs;
+    this.lastSentMs = joinedAtMs;
+  }
+
+  get name(): string {
+    return this.hello.name;
+  }
+
+  get activity(): LinkActivity {
+    return { lastHeardMs: this.lastHeardMs, lastSentMs: this.lastSentMs };
+  }
+
+  heard(): void {
+    this.lastHeardMs = this.clock.nowMs();
+  }
+
+  send(message: ServerMessage): void {
+    this.lastSentMs = this.clock.nowMs();
+    this.connection.send(message);
+  }
+
+  heartbeat(): void {
+    this.send({ message: 'heartbeat', heartbeat: {} });
+  }
+
+  /** True once: the first caller ends the session. */
+  end(): boolean {
+    const first = this.open;
+    this.open = false;
+    return first;
+  }
+
+  row(nowMs: number): NodeRow {
+    return {
+      node: this.node,
+      name: this.name,
+      device: this.hello.device,
+      state: this.part?.state ?? 'idle',
+      run: this.part?.run ?? '',
+      samplesPerSecond: this.part?.samplesPerSecond ?? 0,
+      joinedAtMs: this.joinedAtMs,
+      lastSeenMsAgo: nowMs - this.lastHeardMs,
+      samplesApplied: this.samplesApplied,
+    };
+  }
+}
+
+export interface MembershipOptions {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly heartbeatMs: number;
+  joined(session: Session): void;
+  left(session: Session, reason: string): void;
+  /** A tensor chunk or message for a run from a node that has no part in one. */
+  stray(session: Session, run: string, task: number): void;
+}
+
+/** Who is here. Sessions are kept in the order in which they joined, which is the order in which contributions are added. */
+export class Membership {
+  private readonly byNode = new Map<string, Session>();
+  private joins = 0;
+
+  constructor(private readonly options: MembershipOptions) {}
+
+  get sessions(): readonly Session[] {
+    return [...this.byNode.values()];
+  }
+
+  admit(connection: ServerConnection, hello: Hello): void {
+    for (const old of this.sessions) {
+      if (old.hello.incarnation === hello.incarnation) this.drop(old, 'the same worker connected again');
+    }
+    const { clock, rng, heartbeatMs } = this.options;
+    const node = `n${++this.joins}-${rng.uint32().toString(16).padStart(8, '0').slice(0, 4)}`;
+    const session = new Session(node, hello, connection, clock.nowMs(), clock);
+    const ended = new AbortController();
+    this.byNode.set(node, session);
+    connection.start({
+      message: (message) => this.receive(session, message),
+      tensor: (chunk) => {
+        session.heard();
+        if (session.part === undefined) this.options.stray(session, chunk.header.run, chunk.header.task);
+        else session.part.tensor(chunk);
+      },
+      closed: (reason) => {
+        ended.abort();
+        this.remove(session, reason);
+      },
+    });
+    session.send({ message: 'welcome', welcome: { node, heartbeatMs, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '' } });
+    watchLink(session, heartbeatMs, clock, ended.signal).then(
+      (reason) => this.drop(session, reason),
+      () => undefined, // the session ended before
+    );
+    this.options.joined(session);
+  }
+
+  /** Ends a session from this side. */
+  drop(session: Session, reason: string): void {
+    session.connection.close(reason);
+    this.remove(session, reason);
+  }
+
+  private receive(session: Session, message: WorkerMessage): void {
+    session.heard();
+    if (message.message === 'leave') this.drop(session, message.leave.reason);
+    else if (message.message === 'taskDone' && session.part === undefined) {
+      this.options.stray(session, message.taskDone.run, message.taskDone.task);
+    } else if (message.message !== 'heartbeat') session.part?.message(message);
+  }
+
+  private remove(session: Session, reason: string): void {
+    if (!session.end()) return;
+    this.byNode.delete(session.node);
+    session.part?.left(reason);
+    this.options.left(session, reason);
+  }
+}

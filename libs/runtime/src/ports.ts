@@ -1,0 +1,91 @@
+import type {
+  Clock,
+  Codec,
+  Connection,
+  DataFile,
+  EventLog,
+  Job,
+  LeaseBook,
+  LeaseBookState,
+  LearningRateSchedule,
+  OptimizerSpec,
+  ParameterLayout,
+  ParameterShard,
+  Rng,
+  ShareRule,
+  SyncStrategy,
+  Verdict,
+} from '@longtail/core';
+import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
+
+/** A session as the server holds it, and as the worker does. */
+export type ServerConnection = Connection<ServerMessage, WorkerMessage>;
+export type WorkerConnection = Connection<WorkerMessage, ServerMessage>;
+
+/** Everything that a run needs to go on from here. The vectors are the receiver's until its promise settles. */
+export interface RunSnapshot {
+  readonly run: string;
+  readonly job: Job;
+  readonly layout: ParameterLayout;
+  readonly version: number;
+  /** Optimizer steps behind `state`. */
+  readonly steps: number;
+  readonly parameters: Float32Array;
+  /** Flat moment vectors in the optimizer's order. */
+  readonly state: readonly Float32Array[];
+  readonly leases: LeaseBookState;
+  readonly metrics: Verdict['metrics'];
+}
+
+/** Where a run leaves what it makes. Failures are LongtailError `storage` and end the run. */
+export interface RunStore {
+  /** The run's id, unique for ever. */
+  readonly run: string;
+  /** For people: the run's folder. */
+  readonly folder: string;
+  readonly log: EventLog;
+  /** Written beside the rounds; at most one at a time. */
+  checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
+  /** The trained model; the last thing written before the verdict. */
+  saveModel(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
+  /** After the verdict was appended: close the log, write the report. */
+  finish(verdict: Verdict): Promise<void>;
+}
+
+/** A file that the server serves to workers which miss it. */
+export interface ServedFile extends DataFile {
+  /** Bytes [offset, offset + length), at once: from memory, a mapping or a synchronous read. Throws LongtailError `missing-file`. */
+  read(offset: number, length: number): Uint8Array;
+}
+
+/** A worker's files by content. */
+export interface FileCache {
+  /** Local path of the file when it is here, whole. */
+  find(file: DataFile, signal: AbortSignal): Promise<string | undefined>;
+  receive(file: DataFile): Promise<FileSink>;
+}
+
+/** A file on its way in. */
+export interface FileSink {
+  /** Bytes in order; resolves when the next may come. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Path of the whole file; rejects with LongtailError `checksum` when the content is not what was promised. */
+  finish(): Promise<string>;
+  abandon(): Promise<void>;
+}
+
+/** What the server needs from the leaf libraries and from the process around it. */
+export interface ServerDependencies {
+  /** Times in events are its times: give it an origin at the Unix epoch. `sleep(0)` must let sockets have a turn. */
+  readonly clock: Clock;
+  /** Draws node ids. */
+  readonly rng: Rng;
+  readonly codecs: readonly Codec[];
+  openRun(job: Job): Promise<RunStore>;
+  createShard(length: number, optimizer: OptimizerSpec): ParameterShard;
+  createLeases(job: Job, samplesPerEpoch: number): LeaseBook;
+  strategy(job: Job): SyncStrategy;
+  readonly shares: ShareRule;
+  /** Rate of step `step` (from 0) of `totalSteps`. */
+  learningRate(schedule: LearningRateSchedule, baseRate: number, step: number, totalSteps: number): number;
+}

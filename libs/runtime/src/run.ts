@@ -1,0 +1,186 @@
+import { LongtailError, type Verdict } from '@longtail/core';
+import { PROTOCOL_VERSION, type JobRow } from '@longtail/protocol';
+import type { Claimant } from './eligibility.js';
+import { evaluate } from './evaluation.js';
+import { admitPrepared, gather, type CountFleet } from './gather.js';
+import { initialise } from './initialise.js';
+import { Member } from './member.js';
+import type { Session } from './membership.js';
+import { runRound } from './round.js';
+import type { RunCore } from './run-core.js';
+import { Snapshots } from './snapshots.js';
+import { runSolo } from './solo.js';
+
+export type RunStatus = 'waiting' | 'running' | Verdict['status'];
+
+/** One execution of a job, from submission to verdict. */
+export class Run implements Claimant {
+  status: RunStatus = 'waiting';
+  /** It sends its workers home: it takes no more. */
+  ending = false;
+  private readonly snapshots: Snapshots;
+  private validatedVersion = -1;
+
+  constructor(
+    private readonly core: RunCore,
+    private readonly countFleet: CountFleet,
+  ) {
+    this.snapshots = new Snapshots(core);
+  }
+
+  get run(): string {
+    return this.core.run;
+  }
+  get job() {
+    return this.core.job;
+  }
+  get excluded(): ReadonlySet<string> {
+    return this.core.excluded;
+  }
+  get begun(): boolean {
+    return this.core.members.length > 0 || this.core.training !== undefined;
+  }
+  get over(): boolean {
+    return this.status !== 'waiting' && this.status !== 'running';
+  }
+  get store() {
+    return this.core.store;
+  }
+
+  /** Takes a node in: it prepares, and takes part as soon as it is ready. */
+  take(session: Session): void {
+    const { core } = this;
+    const member = new Member(session, core);
+    session.part = member;
+    core.members.push(member);
+    const files = core.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
+    member.send({ message: 'prepare', prepare: { run: core.run, jobJson: JSON.stringify(core.job), files } });
+    core.changed();
+  }
+
+  /** The fleet changed: look again. */
+  changed(): void {
+    this.core.changed();
+  }
+
+  nodeEvent(event: Parameters<RunCore['emit']>[0]): void {
+    if (!this.over) this.core.emit(event);
+  }
+
+  stop(error: LongtailError): void {
+    this.core.fail(error);
+  }
+
+  /** Never rejects: whatever happens is in the verdict. */
+  async execute(): Promise<Verdict> {
+    const { core } = this;
+    core.emit({ event: 'submitted', run: core.run, job: core.job, protocol: PROTOCOL_VERSION });
+    let error: LongtailError | undefined;
+    try {
+      await this.train();
+    } catch (thrown) {
+      error = LongtailError.from(thrown);
+    }
+    return this.conclude(error);
+  }
+
+  row(): JobRow {
+    const { core } = this;
+    return {
+      run: core.run,
+      name: core.job.name,
+      status: this.status,
+      submittedAtMs: core.submittedAtMs,
+      progress: core.progressFraction,
+      loss: core.metrics.train_loss ?? 0,
+      workers: core.ready.length,
+      folder: core.store.folder,
+    };
+  }
+
+  private async train(): Promise<void> {
+    const { core } = this;
+    do {
+      await gather(core, core.job.cluster.minWorkers, this.countFleet);
+      this.status = 'running';
+    } while (!(await initialise(core, core.ready[0]!)));
+    while (this.samplesLeft()) await this.phase();
+    if (core.training!.validationSamples > 0 && this.validatedVersion !== core.version) await this.validate();
+  }
+
+  /** The next thing to do, by who is there and what is due. */
+  private async phase(): Promise<void> {
+    const { core, snapshots } = this;
+    core.signal.throwIfAborted();
+    core.sweep();
+    admitPrepared(core);
+    const strategy = core.dependencies.strategy(core.job);
+    if (core.ready.length === 0) await this.requireWorker();
+    else if (core.training!.leases.totals().applied >= core.validationDueAt) await this.validate();
+    else if (core.ready.length === 1) await runSolo(core, core.ready[0]!, snapshots.whenDue);
+    else await runRound(core, strategy, snapshots.whenDue);
+  }
+
+  private readonly requireWorker = (): Promise<void> => gather(this.core, 1, this.countFleet);
+
+  private async validate(): Promise<void> {
+    const { core } = this;
+    await evaluate(core, core.dependencies.strategy(core.job), this.requireWorker);
+    this.validatedVersion = core.version;
+    core.planValidation();
+  }
+
+  private samplesLeft(): boolean {
+    const { applied, lost, total } = this.core.training!.leases.totals();
+    return applied + lost < total;
+  }
+
+  /** Sends everybody home, saves what was learnt and says how it went. */
+  private async conclude(failure: LongtailError | undefined): Promise<Verdict> {
+    const { core } = this;
+    this.ending = true;
+    const { model, error } = await this.wrapUp(failure);
+    const status = error === undefined ? 'succeeded' : error.code === 'cancelled' ? 'cancelled' : 'failed';
+    const totals = core.training?.leases.totals();
+    const verdict: Verdict = {
+      event: 'verdict',
+      status,
+      run: core.run,
+      job: core.job.name,
+      engine: [...core.engines].sort().join('+'),
+      metrics: { ...core.metrics },
+      samples: { applied: totals?.applied ?? 0, lost: totals?.lost ?? 0 },
+      seconds: (core.clock.nowMs() - core.submittedAtMs) / 1000,
+      bytes: core.totalTraffic(),
+      model,
+      reason: error?.message ?? 'every sample was applied',
+      ...(error === undefined ? {} : { error: error.toWire() }),
+    };
+    core.emit(verdict);
+    this.status = status;
+    await core.store.finish(verdict).catch(() => undefined); // the verdict stands; nothing is left that could be done
+    return verdict;
+  }
+
+  private async wrapUp(failure: LongtailError | undefined): Promise<{ model: string; error: LongtailError | undefined }> {
+    const { core } = this;
+    const reason = failure === undefined ? 'the run is complete' : `the run ends: ${failure.message}`;
+    for (const member of core.members) {
+      core.dismiss(member, reason);
+      for (const open of [...member.assignments.values()]) this.settleAtEnd(open, reason);
+    }
+    core.sweep();
+    const nothingLearnt = core.training === undefined || (failure !== undefined && core.version === 0);
+    if (nothingLearnt) return { model: '', error: failure };
+    try {
+      return { model: await this.snapshots.saveModel(), error: failure };
+    } catch (error) {
+      return { model: '', error: failure ?? LongtailError.from(error, 'storage') };
+    }
+  }
+
+  private settleAtEnd(open: Parameters<RunCore['settle']>[0], reason: string): void {
+    if (open.leases.length > 0) this.core.settle(open, { applied: 0, weight: 0, reason });
+    else this.core.callOff(open);
+  }
+}

@@ -1,0 +1,178 @@
+import { LongtailError, type Job, type StoredEvent, type Verdict } from '@longtail/core';
+import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow } from '@longtail/protocol';
+import { allot, census, type Candidate } from './eligibility.js';
+import { CHUNK_LENGTH } from './grid.js';
+import { Membership, type Session } from './membership.js';
+import type { ServedFile, ServerConnection, ServerDependencies } from './ports.js';
+import { Run } from './run.js';
+import { RunCore } from './run-core.js';
+
+export interface ServerOptions {
+  /** Of the package, for people. @default '' */
+  readonly version?: string;
+  /** @default 2000 */
+  readonly heartbeatMs?: number;
+  /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
+  readonly chunkLength?: number;
+}
+
+/** The control plane and its parameter shards: who is here, which runs there are, and what they do. */
+export interface Server {
+  /** A worker dialled and its hello was checked; the server answers with welcome. */
+  onSession(connection: ServerConnection, hello: Hello): void;
+  /** Resolves when the run is there (its `submitted` event is in the log); it starts as soon as it has workers. */
+  launch(job: Job, files: readonly ServedFile[]): Promise<{ readonly run: string; readonly folder: string }>;
+  /** Resolves when the run has ended and its store is finished. LongtailError `usage` for an unknown run, here and below. */
+  verdict(run: string): Promise<Verdict>;
+  /** Events from `fromSeq` on, then live ones until the verdict or the signal. */
+  watch(run: string, fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent>;
+  /** Asks a run to end; what was learnt is saved. Resolves with its status: `cancelling`, or how it had ended. */
+  cancel(run: string, reason: string): Promise<string>;
+  jobs(): readonly JobRow[];
+  nodes(): readonly NodeRow[];
+  info(): GetServerReply;
+  /** Cancels what runs, waits for the verdicts, then ends the sessions. */
+  close(reason: string): Promise<void>;
+}
+
+/** Runs that have ended are kept for `jobs` and `watch` up to this many. */
+const FINISHED_RUNS_KEPT = 100;
+const DEFAULT_HEARTBEAT_MS = 2000;
+
+export function createServer(dependencies: ServerDependencies, options: ServerOptions = {}): Server {
+  return new ServerLoop(dependencies, options);
+}
+
+class ServerLoop implements Server {
+  private readonly runs = new Map<string, { readonly run: Run; readonly verdict: Promise<Verdict> }>();
+  private readonly membership: Membership;
+  private readonly startedAtMs: number;
+  private closing: string | undefined;
+
+  constructor(
+    private readonly dependencies: ServerDependencies,
+    private readonly options: ServerOptions,
+  ) {
+    const { clock, rng } = dependencies;
+    this.startedAtMs = clock.nowMs();
+    this.membership = new Membership({
+      clock,
+      rng,
+      heartbeatMs: options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS,
+      joined: (session) => this.joined(session),
+      left: (session, reason) => this.left(session, reason),
+      stray: (session, run, task) => {
+        const reason = `this node has no part in run ${run || '(none)'}`;
+        session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason } });
+      },
+    });
+  }
+
+  onSession(connection: ServerConnection, hello: Hello): void {
+    if (this.closing === undefined) return this.membership.admit(connection, hello);
+    const refused = new LongtailError(`the server is closing: ${this.closing}`, { code: 'refused' });
+    connection.send({ message: 'refused', refused: refused.toWire() });
+    connection.close(refused.message);
+  }
+
+  async launch(job: Job, files: readonly ServedFile[]): Promise<{ readonly run: string; readonly folder: string }> {
+    if (this.closing !== undefined) throw new LongtailError(`the server is closing: ${this.closing}`, { code: 'refused' });
+    const store = await this.dependencies.openRun(job);
+    const core = new RunCore(job, store, files, this.dependencies, this.options.chunkLength ?? CHUNK_LENGTH, () => this.dispatch());
+    const run: Run = new Run(core, () => census(run, this.fleet()));
+    const verdict = run.execute().then((outcome) => {
+      this.forgetOldRuns();
+      this.dispatch();
+      return outcome;
+    });
+    this.runs.set(store.run, { run, verdict });
+    for (const session of this.membership.sessions) run.nodeEvent(joinedEvent(session));
+    this.dispatch();
+    return { run: store.run, folder: store.folder };
+  }
+
+  verdict(run: string): Promise<Verdict> {
+    return this.find(run).verdict;
+  }
+
+  watch(run: string, fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent> {
+    return this.find(run).run.store.log.read(fromSeq, signal);
+  }
+
+  async cancel(run: string, reason: string): Promise<string> {
+    const found = this.find(run).run;
+    if (found.over) return found.status;
+    found.stop(new LongtailError(`cancelled: ${reason}`, { code: 'cancelled' }));
+    return 'cancelling';
+  }
+
+  jobs(): readonly JobRow[] {
+    return [...this.runs.values()].map(({ run }) => run.row());
+  }
+
+  nodes(): readonly NodeRow[] {
+    const now = this.dependencies.clock.nowMs();
+    return this.membership.sessions.map((session) => session.row(now));
+  }
+
+  info(): GetServerReply {
+    return {
+      protocol: PROTOCOL_VERSION,
+      version: this.options.version ?? '',
+      startedAtMs: this.startedAtMs,
+      nodes: this.membership.sessions.length,
+      runningJobs: this.active().length,
+    };
+  }
+
+  async close(reason: string): Promise<void> {
+    this.closing ??= reason;
+    const ending = this.active().map((run) => run.run);
+    for (const run of ending) await this.cancel(run, reason);
+    await Promise.all(ending.map((run) => this.verdict(run)));
+    for (const session of this.membership.sessions) this.membership.drop(session, reason);
+  }
+
+  private find(run: string): { readonly run: Run; readonly verdict: Promise<Verdict> } {
+    const found = this.runs.get(run);
+    if (found !== undefined) return found;
+    throw new LongtailError(`no run ${run}`, { code: 'usage', hint: 'List the runs with `longtail jobs`.' });
+  }
+
+  private active(): readonly Run[] {
+    return [...this.runs.values()].map(({ run }) => run).filter((run) => !run.over);
+  }
+
+  private fleet(): readonly Candidate[] {
+    return this.membership.sessions.map(({ node, hello, part }) => ({ node, hello, run: part?.run }));
+  }
+
+  /** Gives idle nodes to runs that want them, and lets the runs look at the fleet. */
+  private dispatch(): void {
+    if (this.closing !== undefined) return;
+    const active = this.active();
+    const sessions = new Map(this.membership.sessions.map((session) => [session.node, session]));
+    for (const { run, node } of allot(active.filter(({ ending }) => !ending), this.fleet())) this.runs.get(run)!.run.take(sessions.get(node)!);
+    for (const run of active) run.changed();
+  }
+
+  private joined(session: Session): void {
+    for (const run of this.active()) run.nodeEvent(joinedEvent(session));
+    this.dispatch();
+  }
+
+  private left(session: Session, reason: string): void {
+    for (const run of this.active()) run.nodeEvent({ event: 'node_left', node: session.node, name: session.name, reason });
+    this.dispatch();
+  }
+
+  private forgetOldRuns(): void {
+    const over = [...this.runs.values()].filter(({ run }) => run.over);
+    for (const { run } of over.slice(0, Math.max(0, over.length - FINISHED_RUNS_KEPT))) this.runs.delete(run.run);
+  }
+}
+
+function joinedEvent({ node, name, hello }: Session) {
+  const { engine, description, throttle } = hello.device;
+  return { event: 'node_joined', node, name, engine, device: description, throttle } as const;
+}

@@ -1,0 +1,74 @@
+import { LongtailError, optimizerStateCount } from '@longtail/core';
+import { chunkSpan } from './grid.js';
+import type { RunSnapshot } from './ports.js';
+import type { RunCore } from './run-core.js';
+
+const CHUNKS_A_TURN = 4;
+
+/** Checkpoints beside the rounds, and the model at the end. Keeps one copy of parameters and moments. */
+export class Snapshots {
+  private copy: { readonly parameters: Float32Array; readonly state: readonly Float32Array[] } | undefined;
+  private writing: Promise<void> | undefined;
+  private nextAtMs: number;
+  private lastVersion = 0;
+  private lastPath = '';
+
+  constructor(private readonly core: RunCore) {
+    this.nextAtMs = core.clock.nowMs() + core.job.checkpoint.everyMs;
+  }
+
+  /** Starts to write a checkpoint when one is due. Called between commits; copies in turns, so that sockets are served. */
+  readonly whenDue = async (): Promise<void> => {
+    const { core } = this;
+    const now = core.clock.nowMs();
+    if (now < this.nextAtMs || this.writing !== undefined || core.version === this.lastVersion) return;
+    this.nextAtMs = now + core.job.checkpoint.everyMs;
+    this.lastVersion = core.version;
+    const snapshot = await this.take();
+    this.writing = this.write(snapshot, now).finally(() => (this.writing = undefined));
+  };
+
+  /**
+   * Saves the model of the last version; resolves with its path. Where parameters overflowed with the last steps, the last
+   * checkpoint is the last good version.
+   * @throws LongtailError `storage`
+   */
+  async saveModel(): Promise<string> {
+    await this.writing;
+    const snapshot = await this.take();
+    if (!snapshot.parameters.every(Number.isFinite)) return this.lastPath;
+    const { path } = await this.core.store.saveModel(snapshot).catch((error: unknown) => {
+      throw LongtailError.from(error, 'storage');
+    });
+    return path;
+  }
+
+  private async write(snapshot: RunSnapshot, startedAtMs: number): Promise<void> {
+    const { core } = this;
+    try {
+      const { path, bytes } = await core.store.checkpoint(snapshot);
+      this.lastPath = path;
+      core.emit({ event: 'checkpoint', run: core.run, version: snapshot.version, path, bytes, ms: core.clock.nowMs() - startedAtMs });
+    } catch (error) {
+      core.fail(LongtailError.from(error, 'storage'));
+    }
+  }
+
+  private async take(): Promise<RunSnapshot> {
+    const { core } = this;
+    const { shard, grid, layout, leases } = core.training!;
+    const { parameters, state } = (this.copy ??= allocate(grid.length, optimizerStateCount(core.job.train.optimizer)));
+    for (let chunk = 0; chunk < grid.chunks; chunk++) {
+      const { offset, length } = chunkSpan(grid, chunk);
+      shard.readParameters(parameters.subarray(offset, offset + length), offset);
+      for (const [index, moments] of state.entries()) shard.readState(index, moments.subarray(offset, offset + length), offset);
+      if (chunk % CHUNKS_A_TURN === CHUNKS_A_TURN - 1) await core.turn();
+    }
+    const { run, job, version, metrics } = core;
+    return { run, job, layout, version, steps: shard.steps, parameters, state, leases: leases.snapshot(), metrics: { ...metrics } };
+  }
+}
+
+function allocate(length: number, moments: number): { parameters: Float32Array; state: readonly Float32Array[] } {
+  return { parameters: new Float32Array(length), state: Array.from({ length: moments }, () => new Float32Array(length)) };
+}

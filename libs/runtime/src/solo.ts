@@ -1,0 +1,236 @@
+import { optimizerStateCount, type Lease } from '@longtail/core';
+import type { LocalStep } from '@longtail/protocol';
+import type { Assignment } from './assignment.js';
+import type { ExpectedTensor } from './delivery.js';
+import { chunkSpan } from './grid.js';
+import type { Member } from './member.js';
+import { admitPrepared } from './gather.js';
+import { divergence } from './divergence.js';
+import type { RunCore } from './run-core.js';
+import { afterLocalSteps } from './speed.js';
+
+/** Grants last this long, the first ones less: somebody waits for the first figures, and for the first checkpoint. */
+const GRANT_MS = [1000, 2500, 5000];
+/** A grant takes at least this multiple of the time that its upload takes, so that the device never waits for the link … */
+const UPLOAD_MARGIN = 2;
+/** … but not longer than this: it is what a crash may cost. */
+const MAX_GRANT_MS = 60_000;
+const MAX_STEPS = 1024;
+/** One is computed while the next one is there already. */
+const GRANTS_AHEAD = 2;
+/** Before an upload was measured, a drain may take this multiple of the deadline. */
+const UNMEASURED_FACTOR = 10;
+const CHUNKS_A_TURN = 4;
+
+interface Grant {
+  readonly assignment: Assignment;
+  /** Leases of each step. */
+  readonly steps: readonly (readonly Lease[])[];
+  readonly learningRate: number;
+}
+
+/**
+ * A group that is alone steps for itself (docs/adr/0003): the worker runs the optimizer for many steps and brings home
+ * parameters and moments, which become the next version. Ends when a second worker is ready, a validation is due, the
+ * run stops, the worker is gone or the samples are. What was granted and not done goes back to the lease book.
+ */
+export async function runSolo(core: RunCore, member: Member, meanwhile: () => Promise<void>): Promise<void> {
+  const solo = new Solo(core, member);
+  for (;;) {
+    admitPrepared(core);
+    solo.checkStop();
+    while (solo.mayGrant()) await solo.grant();
+    await meanwhile();
+    if (!(await solo.settleHead())) return;
+  }
+}
+
+class Solo {
+  private readonly grants: Grant[] = [];
+  private granted = 0;
+  private uploadMs: number | undefined;
+  /** Set once the phase is to end: no new grants, and those out are called home by then. */
+  private drainUntilMs: number | undefined;
+  private readonly moments: number;
+
+  constructor(
+    private readonly core: RunCore,
+    private readonly member: Member,
+  ) {
+    this.moments = optimizerStateCount(core.job.train.optimizer);
+  }
+
+  /** Calls the grants home when there is a reason to. */
+  checkStop(): void {
+    const { core, member } = this;
+    if (this.drainUntilMs !== undefined || (core.ready.length <= 1 && !core.signal.aborted)) return;
+    this.drainUntilMs = core.clock.nowMs() + this.drainMs();
+    for (const { assignment } of this.grants) {
+      member.send({ message: 'cancelTask', cancelTask: { run: core.run, task: assignment.task.task, deliver: true } });
+    }
+  }
+
+  mayGrant(): boolean {
+    const { core, grants, member } = this;
+    if (this.drainUntilMs !== undefined || member.state !== 'ready' || grants.length >= GRANTS_AHEAD) return false;
+    const { applied, leased, free } = core.training!.leases.totals();
+    return free > 0 && applied + leased < core.validationDueAt;
+  }
+
+  async grant(): Promise<void> {
+    const { core, member, grants } = this;
+    const { shard, grid } = core.training!;
+    if (grants.length === 0) await this.supply();
+    const { messages, steps, learningRate } = this.leaseSteps(this.stepsAGrant());
+    core.round++;
+    const codecId = core.codecNamed('fp32').id;
+    const state = Array.from({ length: this.moments }, (_, fragment): ExpectedTensor => ({ kind: 'state', fragment, codecId }));
+    const fields = { kind: 'LOCAL_STEPS', steps: messages, version: core.version + grants.length, optimizerSteps: shard.steps } as const;
+    const assignment = core.assign(member, fields, steps.flat(), [{ kind: 'parameters', fragment: 0, codecId }, ...state], grid);
+    grants.push({ assignment, steps, learningRate });
+    this.granted++;
+  }
+
+  /** Commits the oldest grant, or waits for it. False when the phase has ended. */
+  async settleHead(): Promise<boolean> {
+    const { core, grants } = this;
+    const head = grants[0];
+    if (head === undefined) return false;
+    switch (head.assignment.status) {
+      case 'delivered':
+        return this.takeHome(head);
+      case 'out':
+        if (this.drainUntilMs === undefined) await core.waitThrough();
+        else if (core.clock.nowMs() >= this.drainUntilMs) return this.giveUp();
+        else await core.waitThrough(this.drainUntilMs);
+        return true;
+      default: {
+        const { status, reason, nonFinite } = head.assignment;
+        this.abandon(reason);
+        if (nonFinite) throw divergence(core, `${this.member.name}, the only worker,`);
+        if (status !== 'lost') core.strike(this.member, reason);
+        return false;
+      }
+    }
+  }
+
+  /** The steps that were done become the next version. False when the grants behind it are left without a base. */
+  private async takeHome(grant: Grant): Promise<boolean> {
+    const { core, member } = this;
+    const { assignment } = grant;
+    const done = assignment.done!;
+    if (assignment.task.version !== core.version) return this.refuse(`based on version ${assignment.task.version}, which never was`);
+    if (done.steps === 0 && this.drainUntilMs === undefined) return this.refuse('delivered no step');
+    if (done.steps === 0) {
+      this.grants.shift();
+      core.settle(assignment, { applied: 0, weight: 0, reason: 'called home before its first step' });
+      return true;
+    }
+    await this.writeHome(assignment);
+    core.training!.shard.setSteps(core.training!.shard.steps + done.steps);
+    core.version++;
+    core.retireBefore(core.version);
+    this.grants.shift();
+    member.ownsVersion(core.version);
+    this.observe(assignment);
+    const reason = `${done.steps} local steps of ${member.name}, the only worker`;
+    const applied = grant.steps.slice(0, done.steps).flat().length;
+    core.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
+    core.succeeded(member);
+    const { samples, lossSum, correct, targets } = done;
+    core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason });
+    return true;
+  }
+
+  private refuse(reason: string): boolean {
+    this.abandon(reason);
+    this.core.strike(this.member, reason);
+    return false;
+  }
+
+  private async writeHome({ delivery }: Assignment): Promise<void> {
+    const { shard, grid } = this.core.training!;
+    const codec = this.core.codecNamed('fp32');
+    const scratch = new Float32Array(Math.min(grid.chunkLength, grid.length));
+    for (let chunk = 0; chunk < grid.chunks; chunk++) {
+      const { offset, length } = chunkSpan(grid, chunk);
+      const values = scratch.subarray(0, length);
+      codec.decode(delivery.bytes('parameters', 0, chunk), values);
+      shard.writeParameters(values, offset);
+      for (let index = 0; index < this.moments; index++) {
+        codec.decode(delivery.bytes('state', index, chunk), values);
+        shard.writeState(index, values, offset);
+      }
+      if (chunk % CHUNKS_A_TURN === CHUNKS_A_TURN - 1) await this.core.turn();
+    }
+  }
+
+  private observe({ done, doneAtMs, endedAtMs, member }: Assignment): void {
+    this.uploadMs = endedAtMs! - doneAtMs!;
+    member.speed = afterLocalSteps(member.speed, done!.samples, done!.computeMs);
+  }
+
+  /** The worker did not come home in time: what it was granted goes to others. */
+  private giveUp(): boolean {
+    const reason = 'did not deliver its local steps in time after it was called home';
+    this.abandon(reason);
+    this.core.missed(this.member, reason);
+    return false;
+  }
+
+  /** Gives all grants back. What the worker has in memory is then of no version. */
+  private abandon(reason: string): void {
+    for (const { assignment } of this.grants.splice(0)) {
+      this.core.settle(assignment, { applied: 0, weight: 0, reason: assignment.reason || reason });
+    }
+    this.member.forgetHeld();
+  }
+
+  /** Parameters in full precision and the optimizer's moments, where the worker does not have them. */
+  private async supply(): Promise<void> {
+    const { core, member } = this;
+    const { shard, grid } = core.training!;
+    const parameters = await core.parameters(true);
+    member.supply(parameters.tensor, true);
+    if (shard.steps === 0 || member.heldState === core.version) return;
+    const state = core.encodedState(core.version, grid, this.moments);
+    for (const tensor of state) await core.finish(tensor);
+    member.supplyState(state, core.version);
+    for (const tensor of state) tensor.retire();
+  }
+
+  private stepsAGrant(): number {
+    const target = GRANT_MS[Math.min(this.granted, GRANT_MS.length - 1)]!;
+    const lasting = Math.min(MAX_GRANT_MS, Math.max(target, UPLOAD_MARGIN * (this.uploadMs ?? 0)));
+    return Math.max(1, Math.min(MAX_STEPS, Math.round(lasting / this.stepMs())));
+  }
+
+  private stepMs(): number {
+    return this.core.job.train.batch / this.member.speed.samplesPerMs;
+  }
+
+  private leaseSteps(count: number): { messages: LocalStep[]; steps: (readonly Lease[])[]; learningRate: number } {
+    const { core, member } = this;
+    const { leases } = core.training!;
+    const messages: LocalStep[] = [];
+    const steps: (readonly Lease[])[] = [];
+    let learningRate = 0;
+    while (steps.length < count) {
+      const { applied, leased } = leases.totals();
+      if (applied + leased >= core.validationDueAt) break;
+      const mine = core.leaseUpTo(member, core.job.train.batch);
+      if (mine.length === 0) break;
+      learningRate = core.learningRate(applied + leased);
+      steps.push(mine);
+      messages.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
+    }
+    return { messages, steps, learningRate };
+  }
+
+  private drainMs(): number {
+    const { deadlineFactor, minDeadlineMs } = this.core.job.sync;
+    const expectedMs = this.stepMs() + GRANTS_AHEAD * (this.uploadMs ?? 0);
+    const patient = this.uploadMs === undefined && !this.core.signal.aborted;
+    return (patient ? UNMEASURED_FACTOR : 1) * Math.max(minDeadlineMs, deadlineFactor * expectedMs);
+  }
+}

@@ -1,0 +1,16 @@
+import type { WireError } from '@longtail/core';
+import type { TaskKind } from '@longtail/protocol';
+
+/** What a worker goes through, for the one who lends the machine. */
+export type WorkerEvent =
+  | { readonly event: 'joined'; readonly node: string; readonly peer: string }
+  | { readonly event: 'disconnected'; readonly reason: string }
+  | { readonly event: 'reconnecting'; readonly inMs: number; readonly reason: string }
+  | { readonly event: 'preparing'; readonly run: string; readonly job: string }
+  | { readonly event: 'ready'; readonly run: string; readonly samplesPerSecond: number; readonly parameters: number }
+  | { readonly event: 'task'; readonly run: string; readonly task: number; readonly kind: TaskKind; readonly samples: number }
+  | { readonly event: 'done'; readonly run: string; readonly task: number; readonly kind: TaskKind; readonly samples: number; readonly computeMs: number }
+  | { readonly event: 'receipt'; readonly run: string; readonly task: number; readonly accepted: boolean; readonly reason: string }
+  | { readonly event: 'released'; readonly run: string; readonly reason: string }
+  /** Task 0: preparing the run. */
+  | { readonly event: 'failed'; readonly run: string; readonly task: number; readonly error: WireError };

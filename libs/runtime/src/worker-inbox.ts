@@ -1,0 +1,139 @@
+import { LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader } from '@longtail/core';
+import { chunkSpan, type Grid } from './grid.js';
+
+/**
+ * Parameters and optimizer state of a worker: what is in memory, of which version, and what is on its way in. Says when
+ * a task's inputs are there, and hands them to the device when they are new to it.
+ */
+export class WorkerInbox {
+  private readonly parameters: Intake;
+  private readonly state: readonly Intake[];
+  /** The device's own result, which needs no loading: the version it will be if the server takes it. */
+  private own: { readonly task: number; readonly version: number } | undefined;
+  /** What the device was last given. */
+  private loaded: { parameters: number; state: number } = { parameters: 0, state: 0 };
+
+  constructor(
+    private readonly prepared: Prepared,
+    private readonly compute: Compute,
+    codecs: readonly Codec[],
+    grid: Grid,
+  ) {
+    this.parameters = new Intake(prepared.parameters, grid, codecs);
+    this.state = prepared.state.map((vector) => new Intake(vector, grid, codecs));
+  }
+
+  /** Writes a chunk where it belongs. Throws LongtailError `protocol` for one that fits nowhere. */
+  take({ header, payload }: TensorChunk): void {
+    const intake = header.kind === 'parameters' ? this.parameters : this.state[header.fragment];
+    if (intake === undefined) throw new LongtailError(`no ${header.kind} ${header.fragment} belongs to this model`, { code: 'protocol' });
+    if (intake.take(header, payload)) this.own = undefined;
+  }
+
+  /** Fresh parameters were drawn on this worker: they are version 0. */
+  drew(): void {
+    this.parameters.fill(0);
+  }
+
+  /** Local steps ended: memory holds the result. */
+  stepped(task: number, version: number): void {
+    for (const intake of [this.parameters, ...this.state]) intake.overwritten();
+    this.own = { task, version };
+  }
+
+  /** The server refused a task: a result of it is no version. */
+  refused(task: number): void {
+    if (this.own?.task === task) this.own = undefined;
+  }
+
+  hasParameters(version: number): boolean {
+    return this.own?.version === version || this.parameters.version === version;
+  }
+
+  /** For local steps: parameters in full precision, and the moments that belong to them. */
+  hasAll(version: number, optimizerSteps: number): boolean {
+    if (this.own?.version === version) return true;
+    const stateThere = optimizerSteps === 0 || this.state.every((intake) => intake.version === version);
+    return this.parameters.version === version && this.parameters.exact && stateThere;
+  }
+
+  /** Gives the device the parameters unless it has them. */
+  async loadParameters(version: number): Promise<void> {
+    if (this.own?.version === version || this.loaded.parameters === this.parameters.generation) return;
+    const { generation } = this.parameters;
+    await this.compute.loadParameters();
+    this.loaded.parameters = generation;
+  }
+
+  /** Gives the device parameters and moments unless it has them. */
+  async loadAll(version: number, optimizerSteps: number): Promise<void> {
+    if (this.own?.version === version) return;
+    await this.loadParameters(version);
+    if (optimizerSteps === 0) for (const vector of this.prepared.state) vector.fill(0);
+    await this.compute.loadState(optimizerSteps);
+  }
+}
+
+/** A vector that is written chunk by chunk. */
+class Intake {
+  /** Of a whole vector; undefined while it is on its way in. */
+  version: number | undefined;
+  /** Came in float32. */
+  exact = false;
+  /** Grows with every vector that comes in whole. */
+  generation = 0;
+  private transfer = 0;
+  private seen: Uint8Array;
+  private missing: number;
+
+  constructor(
+    private readonly values: Float32Array,
+    private readonly grid: Grid,
+    private readonly codecs: readonly Codec[],
+  ) {
+    this.seen = new Uint8Array(grid.chunks);
+    this.missing = grid.chunks;
+  }
+
+  /** True when values were written; false for a chunk that is stale or came before. */
+  take(header: TensorHeader, payload: Uint8Array): boolean {
+    const span = chunkSpan(this.grid, header.chunk);
+    const codec = this.codecs.find(({ id }) => id === header.codec);
+    if (header.chunks !== this.grid.chunks || header.offset !== span.offset || header.length !== span.length || codec === undefined) {
+      throw new LongtailError(`chunk ${header.chunk} of ${header.chunks} of ${header.kind} does not fit the model`, {
+        code: 'protocol',
+        hint: 'Run the same version of Longtail on the server and on the worker.',
+      });
+    }
+    if (header.task < this.transfer) return false;
+    if (header.task > this.transfer) this.restart(header.task);
+    if (this.seen[header.chunk] === 1) return false;
+    codec.decode(payload, this.values.subarray(span.offset, span.offset + span.length));
+    this.seen[header.chunk] = 1;
+    if (--this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32');
+    return true;
+  }
+
+  /** The vector was filled by other means, as if it had come in. */
+  fill(version: number): void {
+    this.complete(version, true);
+  }
+
+  /** The vector was filled with something else. */
+  overwritten(): void {
+    this.version = undefined;
+  }
+
+  private restart(transfer: number): void {
+    this.transfer = transfer;
+    this.version = undefined;
+    this.seen = new Uint8Array(this.grid.chunks);
+    this.missing = this.grid.chunks;
+  }
+
+  private complete(version: number, exact: boolean): void {
+    this.version = version;
+    this.exact = exact;
+    this.generation++;
+  }
+}

@@ -1,0 +1,126 @@
+import { formatSeconds, LongtailError, type Clock, type Codec, type Compute, type Rng } from '@longtail/core';
+import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
+import { CHUNK_LENGTH } from './grid.js';
+import type { FileCache, WorkerConnection } from './ports.js';
+import type { WorkerEvent } from './worker-events.js';
+import { WorkerSession } from './worker-session.js';
+
+export interface WorkerOptions {
+  /** Says hello and resolves once the server has welcomed; rejects with LongtailError `unreachable`, `refused` or `protocol`. */
+  dial(hello: Hello, signal: AbortSignal): Promise<{ readonly connection: WorkerConnection; readonly welcome: Welcome }>;
+  readonly compute: Compute;
+  readonly fileCache: FileCache;
+  readonly codecs: readonly Codec[];
+  readonly clock: Clock;
+  readonly rng: Rng;
+  /** Abort to leave: leases go back at once, nothing is finished. */
+  readonly signal: AbortSignal;
+  readonly name: string;
+  /** Jobs may run their own modules here. */
+  readonly allowCode: boolean;
+  log(event: WorkerEvent): void;
+  /** Keep dialling when no server is there at the start. @default false */
+  readonly wait?: boolean;
+  /** How long to look for a server that went away. @default 600_000 */
+  readonly reconnectForMs?: number;
+  /** Values a chunk of a tensor; must equal the server's. @default 262144 */
+  readonly chunkLength?: number;
+}
+
+const DEFAULT_RECONNECT_FOR_MS = 600_000;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5000;
+
+/**
+ * Serves a parameter server with a device until told to stop, through as many sessions as it takes. Resolves after a
+ * graceful leave.
+ * @throws LongtailError `unreachable` when no server is there at the start (unless `wait`) or it stays away too long;
+ * `refused` or `protocol` when it does not want this worker.
+ */
+export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
+  const { clock, compute, fileCache, codecs, signal, log, rng, name, allowCode } = options;
+  const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
+  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode };
+  const context = { compute, fileCache, codecs, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log };
+  const search = new Search(options);
+  while (!signal.aborted) {
+    const found = await search.dial(hello);
+    if (found === undefined) break;
+    log({ event: 'joined', node: found.welcome.node, peer: found.connection.peer });
+    const reason = await new WorkerSession(found.connection, found.welcome, context).serve(signal);
+    log({ event: 'disconnected', reason });
+    search.lost();
+  }
+  return { reason: 'left' };
+}
+
+/** Looks for the server, with growing pauses. */
+class Search {
+  private sinceMs: number;
+  private everJoined = false;
+  private pauseMs = FIRST_PAUSE_MS;
+
+  constructor(private readonly options: WorkerOptions) {
+    this.sinceMs = options.clock.nowMs();
+  }
+
+  /** A session ended: the search starts anew. */
+  lost(): void {
+    this.sinceMs = this.options.clock.nowMs();
+  }
+
+  /** Undefined when the signal aborted. */
+  async dial(hello: Hello): Promise<Awaited<ReturnType<WorkerOptions['dial']>> | undefined> {
+    const { signal, log } = this.options;
+    for (;;) {
+      try {
+        const found = await this.options.dial(hello, signal);
+        this.everJoined = true;
+        this.pauseMs = FIRST_PAUSE_MS;
+        return found;
+      } catch (thrown) {
+        if (signal.aborted) return undefined;
+        const error = LongtailError.from(thrown, 'unreachable');
+        if (!this.mayTryAgain(error)) throw this.explain(error);
+        const inMs = this.nextPauseMs();
+        log({ event: 'reconnecting', inMs, reason: error.message });
+        if (!(await this.pause(inMs))) return undefined;
+      }
+    }
+  }
+
+  private mayTryAgain(error: LongtailError): boolean {
+    if (error.code !== 'unreachable') return false;
+    if (!this.everJoined) return this.options.wait ?? false;
+    return this.options.clock.nowMs() - this.sinceMs < this.reconnectForMs;
+  }
+
+  private explain(error: LongtailError): LongtailError {
+    if (error.code !== 'unreachable' || !this.everJoined) return error;
+    return new LongtailError(`the server was away for ${formatSeconds(this.reconnectForMs / 1000)}: ${error.message}`, {
+      code: 'unreachable',
+      where: error.where,
+      hint: error.hint,
+      cause: error,
+    });
+  }
+
+  /** Doubles, with jitter of a quarter: workers that lost the same server must not come back in one instant. */
+  private nextPauseMs(): number {
+    const inMs = Math.round(this.pauseMs * (0.75 + 0.5 * this.options.rng.uniform()));
+    this.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * this.pauseMs);
+    return inMs;
+  }
+
+  /** False when the signal aborted. */
+  private pause(ms: number): Promise<boolean> {
+    return this.options.clock.sleep(ms, this.options.signal).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  private get reconnectForMs(): number {
+    return this.options.reconnectForMs ?? DEFAULT_RECONNECT_FOR_MS;
+  }
+}

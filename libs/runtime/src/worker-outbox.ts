@@ -1,0 +1,72 @@
+import { LongtailError, type Clock, type Codec, type TensorKind } from '@longtail/core';
+import type { Task } from '@longtail/protocol';
+import { BufferPool, EncodedTensor } from './encoded-tensor.js';
+import type { Grid } from './grid.js';
+import type { WorkerConnection } from './ports.js';
+
+export interface OutgoingVector {
+  readonly kind: TensorKind;
+  readonly fragment: number;
+  readonly values: Float32Array;
+}
+
+interface Outgoing extends OutgoingVector {
+  readonly tensor: EncodedTensor;
+}
+
+const CHUNKS_A_TURN = 4;
+const NEVER = new AbortController();
+
+/** Sends a worker's results, coded chunk by chunk while earlier chunks are on their way. */
+export class WorkerOutbox {
+  private readonly pool = new BufferPool();
+
+  constructor(
+    private readonly connection: WorkerConnection,
+    private readonly grid: Grid,
+    private readonly clock: Clock,
+  ) {}
+
+  encode(vector: OutgoingVector, codec: Codec): Outgoing {
+    const fill = ({ offset, length }: { offset: number; length: number }, out: Uint8Array) =>
+      codec.encode(vector.values.subarray(offset, offset + length), out);
+    return { ...vector, tensor: new EncodedTensor(this.grid, 0, codec.id, codec.maxBytes(this.grid.chunkLength), fill, this.pool) };
+  }
+
+  /** Codes all of it now: the vector may change afterwards. */
+  async finish({ tensor }: Outgoing): Promise<void> {
+    for (let chunk = 1; !tensor.complete; chunk++) {
+      tensor.advance();
+      if (chunk % CHUNKS_A_TURN === 0) await this.clock.sleep(0, NEVER.signal);
+    }
+  }
+
+  /** Resolves when the server has everything; rejects when the link ends or the signal aborts. */
+  async send(task: Task, samples: number, vectors: readonly Outgoing[], signal: AbortSignal): Promise<void> {
+    for (const vector of vectors) await this.sendOne(task, samples, vector, signal);
+  }
+
+  private async sendOne(task: Task, samples: number, { kind, fragment, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
+    const { run, task: id, round, version } = task;
+    let acknowledged = false;
+    tensor.acquire();
+    tensor.retire();
+    try {
+      signal.throwIfAborted();
+      await this.connection.sendTensor(
+        {
+          header: { run, kind, stage: 0, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '' },
+          length: tensor.grid.length,
+          chunkLength: tensor.grid.chunkLength,
+          chunk: (offset) => tensor.bytes(offset),
+        },
+        signal,
+      );
+      acknowledged = true;
+    } catch (error) {
+      throw LongtailError.from(error, 'unreachable');
+    } finally {
+      tensor.release(acknowledged);
+    }
+  }
+}

@@ -1,0 +1,268 @@
+import { LongtailError, type BatchStats, type Codec, type Compute, type ComputeResult, type Job, type Prepared, type TensorChunk } from '@longtail/core';
+import type { CancelTask, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
+import { Bell } from './bell.js';
+import { FileIntake } from './file-intake.js';
+import type { FileCache, WorkerConnection } from './ports.js';
+import { WorkerInbox } from './worker-inbox.js';
+import { WorkerOutbox, type OutgoingVector } from './worker-outbox.js';
+import type { WorkerEvent } from './worker-events.js';
+import type { Clock } from '@longtail/core';
+import { gridOf } from './grid.js';
+
+export interface WorkerRunContext {
+  readonly connection: WorkerConnection;
+  readonly compute: Compute;
+  readonly fileCache: FileCache;
+  readonly codecs: readonly Codec[];
+  readonly clock: Clock;
+  readonly chunkLength: number;
+  send(message: WorkerMessage): void;
+  log(event: WorkerEvent): void;
+}
+
+/** More tasks than the server ever gives ahead. */
+const MAX_QUEUED_TASKS = 8;
+const PROGRESS_EVERY_MS = 500;
+
+interface Work {
+  readonly task: Task;
+  /** Drop it. */
+  readonly abort: AbortController;
+  /** Local steps: end after the step under way. */
+  readonly stop: AbortController;
+}
+
+/** A worker's part in one run: prepares, then does its tasks one after the other. */
+export class WorkerRun {
+  readonly run: string;
+  /** Resolves when the run has let go of the device. Never rejects. */
+  readonly stopped: Promise<void>;
+  private readonly job: Job;
+  private readonly lifetime = new AbortController();
+  private readonly bell = new Bell();
+  private readonly files: FileIntake;
+  private readonly queue: Work[] = [];
+  private working: Work | undefined;
+  private uploading: Work | undefined;
+  private upload: Promise<void> = Promise.resolve();
+  /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
+  private deviceBusy: Promise<unknown> = Promise.resolve();
+  private prepared: Prepared | undefined;
+  private inbox: WorkerInbox | undefined;
+  private outbox: WorkerOutbox | undefined;
+
+  /** `before` resolves when the device is free. */
+  constructor(
+    private readonly prepare: Prepare,
+    private readonly context: WorkerRunContext,
+    before: Promise<void>,
+  ) {
+    this.run = prepare.run;
+    this.job = JSON.parse(prepare.jobJson) as Job;
+    this.files = new FileIntake(context.fileCache, (sha256) => context.send({ message: 'fileRequest', fileRequest: { sha256 } }));
+    this.stopped = before.then(() => this.live());
+  }
+
+  /** Ends the run: what is under way is dropped. */
+  end(reason: string): void {
+    const error = new LongtailError(reason, { code: 'cancelled' });
+    this.lifetime.abort(error);
+    this.working?.abort.abort(error);
+    this.uploading?.abort.abort(error);
+  }
+
+  // ---- what the server says
+
+  onTask(task: Task): void {
+    if (this.queue.length >= MAX_QUEUED_TASKS) throw new LongtailError(`more than ${MAX_QUEUED_TASKS} tasks queued`, { code: 'protocol' });
+    this.queue.push({ task, abort: new AbortController(), stop: new AbortController() });
+    this.bell.ring();
+  }
+
+  onCancel({ task, deliver }: CancelTask): void {
+    const queued = this.queue.findIndex((work) => work.task.task === task);
+    if (queued >= 0) {
+      this.queue.splice(queued, 1);
+      if (deliver) this.sendDone(task, { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0 }, 0);
+    } else if (this.working?.task.task === task) {
+      if (deliver) this.working.stop.abort();
+      else this.working.abort.abort(new LongtailError('called off by the server', { code: 'cancelled' }));
+    } else if (this.uploading?.task.task === task && !deliver) {
+      this.uploading.abort.abort(new LongtailError('called off by the server', { code: 'cancelled' }));
+    }
+    this.bell.ring();
+  }
+
+  onReceipt({ task, accepted }: Receipt): void {
+    if (!accepted) this.inbox?.refused(task);
+  }
+
+  /** Resolves when the chunk is put away: the next may come. */
+  async onTensor(chunk: TensorChunk): Promise<void> {
+    if (chunk.header.kind === 'file') return this.files.take(chunk);
+    await this.deviceBusy;
+    if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
+    this.inbox?.take(chunk);
+    this.bell.ring();
+  }
+
+  // ---- the run
+
+  private async live(): Promise<void> {
+    const { signal } = this.lifetime;
+    const { compute, log } = this.context;
+    try {
+      log({ event: 'preparing', run: this.run, job: this.job.name });
+      const files = await this.files.fetch(this.prepare.files, signal);
+      signal.throwIfAborted();
+      this.announce(await compute.prepare(this.job, files, signal));
+      for (;;) {
+        const work = await this.next();
+        await this.perform(work);
+      }
+    } catch (error) {
+      if (!signal.aborted) this.fail(0, error);
+    }
+    await this.upload;
+    await compute.release().catch((error: unknown) => this.fail(0, error));
+  }
+
+  private announce(prepared: Prepared): void {
+    this.lifetime.signal.throwIfAborted();
+    const { compute, codecs, connection, chunkLength, clock, send, log } = this.context;
+    const { layout, samplesPerSecond, memoryBytes, trainSamples, validationSamples } = prepared;
+    const grid = gridOf(layout.length, chunkLength);
+    this.prepared = prepared;
+    this.inbox = new WorkerInbox(prepared, compute, codecs, grid);
+    this.outbox = new WorkerOutbox(connection, grid, clock);
+    const layoutJson = JSON.stringify(layout);
+    send({ message: 'ready', ready: { run: this.run, layoutJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples } });
+    log({ event: 'ready', run: this.run, samplesPerSecond, parameters: layout.length });
+  }
+
+  /** The next task whose inputs are here; tasks are done in the order in which they came. */
+  private async next(): Promise<Work> {
+    for (;;) {
+      const first = this.queue[0];
+      if (first !== undefined && this.inputsAreHere(first.task)) return this.queue.shift()!;
+      await this.bell.wait(undefined, this.context.clock, this.lifetime.signal);
+    }
+  }
+
+  private inputsAreHere({ kind, version, optimizerSteps }: Task): boolean {
+    if (kind === 'INITIALISE') return true;
+    return kind === 'LOCAL_STEPS' ? this.inbox!.hasAll(version, optimizerSteps) : this.inbox!.hasParameters(version);
+  }
+
+  private async perform(work: Work): Promise<void> {
+    const { task } = work;
+    this.working = work;
+    this.context.log({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
+    try {
+      const done = this.dispatch(work);
+      this.deviceBusy = done.catch(() => undefined);
+      const deliver = await done;
+      await deliver();
+    } catch (error) {
+      if (!work.abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
+    } finally {
+      this.working = undefined;
+    }
+  }
+
+  /** Lets the device do a task; resolves with what remains to be done once the device is free. */
+  private async dispatch(work: Work): Promise<() => Promise<void>> {
+    const { compute } = this.context;
+    const { task, abort } = work;
+    const { kind, version, start, end, ranges } = task;
+    const inbox = this.inbox!;
+    switch (kind) {
+      case 'INITIALISE': {
+        await compute.initialParameters();
+        inbox.drew();
+        return () => this.deliverNow(work, NOTHING, { kind: 'parameters', fragment: 0, values: this.prepared!.parameters }, 'fp32');
+      }
+      case 'GRADIENT': {
+        await inbox.loadParameters(version);
+        const result = await compute.gradient(ranges, abort.signal);
+        return () => this.deliverNow(work, result, { kind: 'gradient', fragment: 0, values: this.prepared!.gradient }, this.job.sync.codec);
+      }
+      case 'EVALUATE': {
+        await inbox.loadParameters(version);
+        const result = await compute.evaluate('validation', start, end, abort.signal);
+        return async () => this.sendDone(task.task, result, 0, kind);
+      }
+      case 'LOCAL_STEPS': {
+        await inbox.loadAll(version, task.optimizerSteps);
+        const result = await this.localSteps(work);
+        if (result.steps > 0) inbox.stepped(task.task, version + 1);
+        return () => this.deliverBehind(work, result);
+      }
+    }
+  }
+
+  private localSteps({ task, abort, stop }: Work): Promise<ComputeResult & { steps: number }> {
+    const { compute, clock, send } = this.context;
+    const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
+    let saidAtMs = clock.nowMs();
+    const onStep = (_done: number, { samples, targets, lossSum, correct }: BatchStats) => {
+      if (clock.nowMs() < saidAtMs + PROGRESS_EVERY_MS) return;
+      saidAtMs = clock.nowMs();
+      send({ message: 'progress', progress: { run: this.run, task: task.task, samples, targets, lossSum, correct } });
+    };
+    return compute.localSteps({ batches, stop: stop.signal }, onStep, abort.signal);
+  }
+
+  /** Sends the result before the next task begins: the next one would overwrite it. */
+  private async deliverNow(work: Work, result: ComputeResult, vector: OutgoingVector, codec: Codec['name']): Promise<void> {
+    const { task, abort } = work;
+    this.sendDone(task.task, result, 0, task.kind);
+    const tensor = this.outbox!.encode(vector, this.codecNamed(codec));
+    await this.outbox!.send(task, result.samples, [tensor], abort.signal);
+  }
+
+  /** Copies the result and sends it while the next steps are computed; waits for the upload before, so that one copy is enough. */
+  private async deliverBehind(work: Work, result: ComputeResult & { steps: number }): Promise<void> {
+    const { task, abort } = work;
+    if (result.steps === 0) return this.sendDone(task.task, result, 0, task.kind);
+    await this.upload;
+    const { parameters, state } = this.prepared!;
+    const codec = this.codecNamed('fp32');
+    const vectors = [
+      { kind: 'parameters', fragment: 0, values: parameters } as const,
+      ...state.map((values, fragment) => ({ kind: 'state', fragment, values }) as const),
+    ];
+    const tensors = vectors.map((vector) => this.outbox!.encode(vector, codec));
+    for (const tensor of tensors) await this.outbox!.finish(tensor);
+    this.sendDone(task.task, result, result.steps, task.kind);
+    this.uploading = work;
+    this.upload = this.outbox!
+      .send(task, result.samples, tensors, abort.signal)
+      .catch(() => undefined) // called off, or the link ended: the session knows
+      .finally(() => (this.uploading = undefined));
+  }
+
+  private sendDone(task: number, { samples, targets, lossSum, correct, computeMs }: ComputeResult, steps: number, kind?: Task['kind']): void {
+    this.context.send({ message: 'taskDone', taskDone: { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps } });
+    if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
+  }
+
+  private fail(task: number, thrown: unknown): void {
+    const error = LongtailError.from(thrown, 'engine').toWire();
+    this.context.log({ event: 'failed', run: this.run, task, error });
+    this.context.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
+  }
+
+  private codecNamed(name: Codec['name']): Codec {
+    const codec = this.context.codecs.find((candidate) => candidate.name === name);
+    if (codec === undefined) throw new LongtailError(`this worker does not know the codec ${name}`, { code: 'protocol' });
+    return codec;
+  }
+}
+
+const NOTHING: ComputeResult = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0 };
+
+function samplesOf({ ranges, steps, start, end }: Task): number {
+  const all = [...ranges, ...steps.flatMap((step) => step.ranges)];
+  return all.reduce((sum, range) => sum + range.end - range.start, 0) + end - start;
+}

@@ -1,0 +1,129 @@
+import { LongtailError } from '@longtail/core';
+import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
+import { watchLink, type LinkActivity } from './liveness.js';
+import type { WorkerConnection } from './ports.js';
+import { WorkerRun, type WorkerRunContext } from './worker-run.js';
+
+export type WorkerSessionContext = Omit<WorkerRunContext, 'connection' | 'send'>;
+
+/** A worker's session with a server, from welcome to the end of the link. */
+export class WorkerSession {
+  private lastHeardMs: number;
+  private lastSentMs: number;
+  private current: WorkerRun | undefined;
+  /** Resolves when no run holds the device. */
+  private deviceFree: Promise<void> = Promise.resolve();
+  private readonly ended = new AbortController();
+
+  constructor(
+    private readonly connection: WorkerConnection,
+    private readonly welcome: Welcome,
+    private readonly context: WorkerSessionContext,
+  ) {
+    this.lastHeardMs = this.lastSentMs = context.clock.nowMs();
+  }
+
+  get activity(): LinkActivity {
+    return { lastHeardMs: this.lastHeardMs, lastSentMs: this.lastSentMs };
+  }
+
+  heartbeat(): void {
+    this.send({ message: 'heartbeat', heartbeat: {} });
+  }
+
+  /** Resolves with why the link ended, once the device is free. An abort says good-bye to the server first. */
+  async serve(signal: AbortSignal): Promise<string> {
+    const leave = () => this.leave('its owner stopped it');
+    signal.addEventListener('abort', leave);
+    const closed = new Promise<string>((resolve) => this.start(resolve));
+    if (signal.aborted) leave();
+    watchLink(this, this.welcome.heartbeatMs, this.context.clock, this.ended.signal).then(
+      (reason) => this.connection.close(`the server was ${reason}`),
+      () => undefined, // the session ended before
+    );
+    const reason = await closed;
+    signal.removeEventListener('abort', leave);
+    this.ended.abort();
+    this.drop(reason);
+    await this.deviceFree;
+    return reason;
+  }
+
+  private start(closed: (reason: string) => void): void {
+    this.connection.start({
+      message: (message) => this.guard(() => this.receive(message)),
+      tensor: async (chunk) => {
+        this.heard();
+        await this.current?.onTensor(chunk).catch((error: unknown) => this.breakOff(error));
+      },
+      closed,
+    });
+  }
+
+  private receive(message: ServerMessage): void {
+    this.heard();
+    switch (message.message) {
+      case 'prepare':
+        this.drop('another run takes its place');
+        this.current = new WorkerRun(message.prepare, { ...this.context, connection: this.connection, send: (sent) => this.send(sent) }, this.deviceFree);
+        this.deviceFree = this.current.stopped;
+        return;
+      case 'task':
+        return this.of(message.task.run)?.onTask(message.task);
+      case 'cancelTask':
+        return this.of(message.cancelTask.run)?.onCancel(message.cancelTask);
+      case 'receipt': {
+        const { run, task, accepted, reason } = message.receipt;
+        this.context.log({ event: 'receipt', run, task, accepted, reason });
+        return this.of(run)?.onReceipt(message.receipt);
+      }
+      case 'release': {
+        const { run, reason } = message.release;
+        if (this.of(run) === undefined) return;
+        this.context.log({ event: 'released', run, reason });
+        return this.drop(reason);
+      }
+      case 'welcome':
+      case 'refused':
+      case 'heartbeat':
+        return;
+    }
+  }
+
+  private of(run: string): WorkerRun | undefined {
+    return this.current?.run === run ? this.current : undefined;
+  }
+
+  private drop(reason: string): void {
+    this.current?.end(reason);
+    this.current = undefined;
+  }
+
+  private leave(reason: string): void {
+    this.drop(reason);
+    this.send({ message: 'leave', leave: { reason } });
+    this.connection.close(reason);
+  }
+
+  /** What the server should never send ends the session: it may speak another dialect. */
+  private guard(handle: () => void): void {
+    try {
+      handle();
+    } catch (error) {
+      this.breakOff(error);
+    }
+  }
+
+  private breakOff(error: unknown): void {
+    this.connection.close(LongtailError.from(error).message);
+  }
+
+  private send(message: WorkerMessage): void {
+    this.lastSentMs = this.context.clock.nowMs();
+    this.connection.send(message);
+  }
+
+  private heard(): void {
+    this.lastHeardMs = this.context.clock.nowMs();
+  }
+}
