@@ -3,9 +3,9 @@ import type { Engine } from '@longtail/core';
 import type * as tfjs from '@tensorflow/tfjs';
 import { EagerEngine } from '../eager/engine.js';
 import { activate, loadTfjs } from '../eager/tfjs.js';
-import { portableOps } from '../ops/portable.js';
 import { findAdapter, isSoftware } from './adapter.js';
 import type { Dawn } from './adapter.js';
+import { webgpuOps } from './ops.js';
 
 const require = createRequire(import.meta.url);
 
@@ -37,7 +37,7 @@ class WebgpuEngine extends EagerEngine {
     super({
       info: { name: 'webgpu', description, device },
       tf,
-      ops: portableOps(tf),
+      ops: webgpuOps(tf),
       read: async (tensor, out) => out.set((await tensor.data<'float32'>()) as Float32Array),
     });
   }
