@@ -14,6 +14,8 @@ export class WorkerSession {
   /** Resolves when no run holds the device. */
   private deviceFree: Promise<void> = Promise.resolve();
   private readonly ended = new AbortController();
+  private resolveClosed!: (reason: string) => void;
+  private readonly closed = new Promise<string>((resolve) => (this.resolveClosed = resolve));
 
   constructor(
     private readonly connection: WorkerConnection,
@@ -35,13 +37,13 @@ export class WorkerSession {
   async serve(signal: AbortSignal): Promise<string> {
     const leave = () => this.leave('its owner stopped it');
     signal.addEventListener('abort', leave);
-    const closed = new Promise<string>((resolve) => this.start(resolve));
+    this.start();
     if (signal.aborted) leave();
     watchLink(this, this.welcome.heartbeatMs, this.context.clock, this.ended.signal).then(
-      (reason) => this.connection.close(`the server was ${reason}`),
+      (reason) => this.close(`the server was ${reason}`),
       () => undefined, // the session ended before
     );
-    const reason = await closed;
+    const reason = await this.closed;
     signal.removeEventListener('abort', leave);
     this.ended.abort();
     this.drop(reason);
@@ -49,14 +51,14 @@ export class WorkerSession {
     return reason;
   }
 
-  private start(closed: (reason: string) => void): void {
+  private start(): void {
     this.connection.start({
       message: (message) => this.guard(() => this.receive(message)),
       tensor: async (chunk) => {
         this.heard();
         await this.current?.onTensor(chunk).catch((error: unknown) => this.breakOff(error));
       },
-      closed,
+      closed: (reason) => this.resolveClosed(reason),
     });
   }
 
@@ -102,7 +104,7 @@ export class WorkerSession {
   private leave(reason: string): void {
     this.drop(reason);
     this.send({ message: 'leave', leave: { reason } });
-    this.connection.close(reason);
+    this.close(reason);
   }
 
   /** What the server should never send ends the session: it may speak another dialect. */
@@ -115,7 +117,12 @@ export class WorkerSession {
   }
 
   private breakOff(error: unknown): void {
-    this.connection.close(LongtailError.from(error).message);
+    this.close(LongtailError.from(error).message);
+  }
+
+  private close(reason: string): void {
+    this.connection.close(reason);
+    this.resolveClosed(reason);
   }
 
   private send(message: WorkerMessage): void {

@@ -1,0 +1,63 @@
+import type { TensorChunk, TensorHeader } from '@longtail/core';
+import type { StorageTarget } from './memory-store.js';
+
+/** Something that goes wrong, or someone who comes and goes, at a time or at (worker, round). */
+export type Fault =
+  /** The link breaks; the worker dials again. */
+  | { readonly kind: 'cut'; readonly worker: string; readonly atMs: number }
+  /** Nothing arrives at either end for a while. */
+  | { readonly kind: 'stall'; readonly worker: string; readonly atMs: number; readonly forMs: number }
+  /** The process is gone and does not come back. */
+  | { readonly kind: 'kill'; readonly worker: string; readonly atMs: number }
+  /** The owner stops it. */
+  | { readonly kind: 'leave'; readonly worker: string; readonly atMs: number }
+  | { readonly kind: 'slow'; readonly worker: string; readonly atMs: number; readonly forMs: number; readonly factor: number }
+  /** The device fails its next task, or preparing. */
+  | { readonly kind: 'fail'; readonly worker: string; readonly atMs: number }
+  | { readonly kind: 'tamper'; readonly worker: string; readonly round: number; readonly chunk: number; readonly how: Tampering }
+  /** Every value that a worker sends is NaN from then on. */
+  | { readonly kind: 'poison'; readonly worker: string; readonly atMs: number }
+  | { readonly kind: 'cancel'; readonly atMs: number }
+  | { readonly kind: 'disk-full'; readonly atMs: number; readonly what: StorageTarget };
+
+/** What may be wrong with a chunk, DESIGN.md section 5, line 3. `corrupt` breaks the checksum, the others do not. */
+export type Tampering = 'duplicate' | 'corrupt' | 'nan' | 'huge' | 'truncated' | 'misshapen' | 'stale' | 'wrong-task' | 'wrong-run' | 'wrong-codec' | 'wrong-stage';
+
+export type Crc = (bytes: Uint8Array) => number;
+
+/** The chunks that travel instead of `chunk`. */
+export function tamper(how: Tampering, { header, payload }: TensorChunk, crc32c: Crc): readonly TensorChunk[] {
+  const original = { header, payload };
+  const headed = (changes: Partial<TensorHeader>) => [{ header: { ...header, ...changes }, payload }];
+  const filled = (value: number) => {
+    const bytes = payload.slice();
+    new DataView(bytes.buffer).setFloat32(0, value, true);
+    return [{ header: { ...header, crc: crc32c(bytes) }, payload: bytes }];
+  };
+  switch (how) {
+    case 'duplicate':
+      return [original, original];
+    case 'corrupt':
+      return [{ header, payload: payload.map((byte, i) => (i === 0 ? byte ^ 0x40 : byte)) }];
+    case 'nan':
+      return filled(Number.NaN);
+    case 'huge':
+      return filled(1e30);
+    case 'truncated': {
+      const bytes = payload.slice(0, payload.length - 3);
+      return [{ header: { ...header, crc: crc32c(bytes) }, payload: bytes }];
+    }
+    case 'misshapen':
+      return headed({ offset: header.offset + 1 });
+    case 'stale':
+      return headed({ baseVersion: header.baseVersion - 1 });
+    case 'wrong-task':
+      return headed({ task: header.task + 1 });
+    case 'wrong-run':
+      return headed({ run: 'another' });
+    case 'wrong-codec':
+      return headed({ codec: header.codec + 1 });
+    case 'wrong-stage':
+      return headed({ stage: 1 });
+  }
+}

@@ -1,0 +1,108 @@
+import { LongtailError, type Clock, type EventLog, type Job, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
+import type { RunSnapshot, RunStore } from '@longtail/runtime';
+
+/** An event log in memory. */
+class MemoryLog implements EventLog {
+  readonly events: StoredEvent[] = [];
+  private closed = false;
+  private changed: (() => void)[] = [];
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly throwIfFull: () => void,
+  ) {}
+
+  append(event: RunEvent): StoredEvent {
+    this.throwIfFull();
+    const stored = { seq: this.events.length + 1, timeMs: this.clock.nowMs(), body: event };
+    this.events.push(stored);
+    this.wake();
+    return stored;
+  }
+
+  async *read(fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent> {
+    const aborted = () => this.wake();
+    signal.addEventListener('abort', aborted);
+    try {
+      for (let next = Math.max(0, fromSeq - 1); !signal.aborted; ) {
+        const event = this.events[next];
+        if (event !== undefined) {
+          next++;
+          yield event;
+        } else if (this.closed) return;
+        else await new Promise<void>((resolve) => this.changed.push(resolve));
+      }
+    } finally {
+      signal.removeEventListener('abort', aborted);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.wake();
+  }
+
+  private wake(): void {
+    for (const resolve of this.changed.splice(0)) resolve();
+  }
+}
+
+/** What can run out of room. */
+export type StorageTarget = 'log' | 'checkpoint' | 'model';
+
+export interface MemoryStoreOptions {
+  readonly clock: Clock;
+  /** Time that a checkpoint or model takes to write. */
+  readonly writeMs: number;
+}
+
+/** A run's folder in memory. Snapshots are copied when the write ends: whoever changes one too early is found out. */
+export class MemoryStore implements RunStore {
+  readonly folder = 'memory:';
+  readonly log: MemoryLog;
+  readonly full = new Set<StorageTarget>();
+  readonly checkpoints: RunSnapshot[] = [];
+  model: RunSnapshot | undefined;
+  verdict: Verdict | undefined;
+  writing = 0;
+  peakWriting = 0;
+
+  constructor(
+    readonly run: string,
+    readonly job: Job,
+    private readonly options: MemoryStoreOptions,
+  ) {
+    this.log = new MemoryLog(options.clock, () => this.throwIfFull('log'));
+  }
+
+  get events(): readonly StoredEvent[] {
+    return this.log.events;
+  }
+
+  async checkpoint(snapshot: RunSnapshot): Promise<{ path: string; bytes: number }> {
+    this.checkpoints.push(await this.write('checkpoint', snapshot));
+    return { path: `memory:checkpoint-${snapshot.version}`, bytes: 4 * snapshot.parameters.length };
+  }
+
+  async saveModel(snapshot: RunSnapshot): Promise<{ path: string; bytes: number }> {
+    this.model = await this.write('model', snapshot);
+    return { path: 'memory:model', bytes: 4 * snapshot.parameters.length };
+  }
+
+  async finish(verdict: Verdict): Promise<void> {
+    this.verdict = verdict;
+    await this.log.close();
+  }
+
+  private async write(target: StorageTarget, snapshot: RunSnapshot): Promise<RunSnapshot> {
+    this.peakWriting = Math.max(this.peakWriting, ++this.writing);
+    await this.options.clock.sleep(this.options.writeMs, new AbortController().signal);
+    this.writing--;
+    this.throwIfFull(target);
+    return { ...snapshot, parameters: snapshot.parameters.slice(), state: snapshot.state.map((vector) => vector.slice()) };
+  }
+
+  private throwIfFull(target: StorageTarget): void {
+    if (this.full.has(target)) throw new LongtailError(`no space left for the ${target}`, { code: 'storage', hint: 'Free some space.' });
+  }
+}

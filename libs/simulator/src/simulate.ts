@@ -1,0 +1,311 @@
+import {
+  createRng,
+  LongtailError,
+  type Codec,
+  type CodecName,
+  type EngineName,
+  type Job,
+  type LeaseBook,
+  type OptimizerSpec,
+  type ParameterShard,
+  type StoredEvent,
+  type Verdict,
+} from '@longtail/core';
+import { createLeaseBook } from '@longtail/data';
+import { CODEC_IDS, createCodec, createKernels, createOptimizer, createShard, learningRateAt, type Kernels } from '@longtail/kernels';
+import { createServer, runWorker, type Server, type WorkerEvent } from '@longtail/runtime';
+import { bsp, proportionalShares } from '@longtail/sync';
+import { tamper, type Fault } from './faults.js';
+import { MemoryStore } from './memory-store.js';
+import type { VirtualModel } from './model.js';
+import { VirtualClock } from './virtual-clock.js';
+import { VirtualCompute, type VirtualOptimizer } from './virtual-compute.js';
+import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
+
+export interface SimulatedWorker {
+  readonly name: string;
+  readonly samplesPerSecond: number;
+  /** Of every task, whatever its size. @default 1 */
+  readonly overheadMs?: number;
+  /** @default 100 */
+  readonly prepareMs?: number;
+  /** When it dials for the first time. @default 0 */
+  readonly joinAtMs?: number;
+  /** @default 1 Gbit/s both ways, 1 ms */
+  readonly link?: LinkSpec;
+  /** @default 'cpu' */
+  readonly engine?: EngineName;
+  /** Its own model, to see what happens when workers disagree. @default the scenario's */
+  readonly model?: VirtualModel;
+}
+
+export interface Scenario {
+  readonly job: Job;
+  readonly model: VirtualModel;
+  readonly fleet: readonly SimulatedWorker[];
+  readonly seed: number;
+  readonly faults?: readonly Fault[];
+  /** Values a chunk. @default 16, so that small models have several */
+  readonly chunkLength?: number;
+  readonly serverBitsPerSecond?: number;
+  readonly heartbeatMs?: number;
+  /** Of virtual time. @default one day */
+  readonly limitMs?: number;
+  /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
+  readonly arithmetic?: Arithmetic;
+}
+
+export interface Arithmetic {
+  createShard(length: number, optimizer: OptimizerSpec): ParameterShard;
+  createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
+}
+
+export interface Outcome {
+  readonly verdict: Verdict;
+  readonly events: readonly StoredEvent[];
+  /** Of the server when the run ended. */
+  readonly parameters: Float32Array;
+  readonly steps: number;
+  readonly leases: ReturnType<LeaseBook['totals']>;
+  readonly store: MemoryStore;
+  /** Faults that did something. */
+  readonly fired: ReadonlySet<Fault>;
+  readonly workerEvents: ReadonlyMap<string, readonly WorkerEvent[]>;
+  /** How each worker ended: `left`, or the code of its error. */
+  readonly workerEnds: ReadonlyMap<string, string>;
+  readonly virtualMs: number;
+}
+
+const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
+const DAY_MS = 86_400_000;
+
+/** Runs one job on a fleet in virtual time: the runtime of the live system on a virtual clock, network and devices. */
+export async function simulate(scenario: Scenario): Promise<Outcome> {
+  return new Simulation(scenario).run();
+}
+
+interface Actor {
+  readonly compute: VirtualCompute;
+  readonly stop: AbortController;
+  link: VirtualLink | undefined;
+  /** No new dials after this. */
+  dead: boolean;
+  poisoned: Fault | undefined;
+}
+
+class Simulation {
+  private readonly clock = new VirtualClock();
+  private readonly kernels: Kernels = createKernels({ implementation: 'reference' });
+  private readonly codecs: readonly Codec[];
+  private readonly network: VirtualNetwork;
+  private readonly server: Server;
+  private readonly actors = new Map<string, Actor>();
+  private readonly fired = new Set<Fault>();
+  private readonly workerEvents = new Map<string, WorkerEvent[]>();
+  private readonly workerEnds = new Map<string, string>();
+  private readonly rng;
+  private shard: ParameterShard | undefined;
+  private leases: LeaseBook | undefined;
+  private store: MemoryStore | undefined;
+
+  constructor(private readonly scenario: Scenario) {
+    const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs } = scenario;
+    const { clock, kernels } = this;
+    this.rng = createRng(seed);
+    this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
+    this.network = new VirtualNetwork({
+      clock,
+      serverUpBitsPerSecond: serverBitsPerSecond,
+      serverDownBitsPerSecond: serverBitsPerSecond,
+      crc32c: (bytes) => kernels.crc32c(bytes),
+    });
+    this.server = createServer(
+      {
+        clock,
+        rng: this.rng.fork('server'),
+        codecs: this.codecs,
+        openRun: async (job) => (this.store = new MemoryStore('run-1', job, { clock, writeMs: 50 })),
+        createShard: (length, optimizer) => (this.shard = this.arithmetic.createShard(length, optimizer)),
+        createLeases: ({ train }, samplesPerEpoch) =>
+          (this.leases = createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
+        strategy: ({ sync }) => bsp(sync),
+        shares: proportionalShares(),
+        learningRate: learningRateAt,
+      },
+      { chunkLength, heartbeatMs },
+    );
+  }
+
+  async run(): Promise<Outcome> {
+    const { scenario, clock, server } = this;
+    const workers = scenario.fleet.map((spec) => this.startWorker(spec));
+    for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
+    const ended = server.launch(scenario.job, []).then(({ run }) => server.verdict(run));
+    const verdict = await clock.runUntil(ended, scenario.limitMs ?? DAY_MS);
+    const virtualMs = clock.nowMs();
+    for (const { stop } of this.actors.values()) stop.abort();
+    await clock.runUntil(Promise.all([server.close('the simulation is over'), ...workers]));
+    const parameters = new Float32Array(this.shard?.length ?? 0);
+    this.shard?.readParameters(parameters);
+    return {
+      verdict,
+      events: this.store!.events,
+      parameters,
+      steps: this.shard?.steps ?? 0,
+      leases: this.leases?.totals() ?? { total: 0, applied: 0, lost: 0, leased: 0, free: 0 },
+      store: this.store!,
+      fired: this.fired,
+      workerEvents: this.workerEvents,
+      workerEnds: this.workerEnds,
+      virtualMs,
+    };
+  }
+
+  private get arithmetic(): Arithmetic {
+    return this.scenario.arithmetic ?? referenceArithmetic;
+  }
+
+  private async startWorker(spec: SimulatedWorker): Promise<void> {
+    const { clock, scenario } = this;
+    const { name, samplesPerSecond, overheadMs = 1, prepareMs = 100, joinAtMs = 0, engine = 'cpu' } = spec;
+    const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes: 2 ** 30, gflops: 0, throttle: 1 };
+    const pace = { samplesPerSecond, overheadMs, prepareMs };
+    const { createOptimizer: makeOptimizer } = this.arithmetic;
+    const compute = new VirtualCompute({ clock, device, pace, model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
+    const actor: Actor = { compute, stop: new AbortController(), link: undefined, dead: false, poisoned: undefined };
+    const events: WorkerEvent[] = [];
+    this.actors.set(name, actor);
+    this.workerEvents.set(name, events);
+    try {
+      await clock.sleep(joinAtMs, actor.stop.signal).catch(() => undefined);
+      const { reason } = await runWorker({
+        dial: (hello) => this.dial(spec, actor, hello),
+        compute,
+        fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files here')) },
+        codecs: this.codecs,
+        clock,
+        rng: this.rng.fork(name),
+        signal: actor.stop.signal,
+        name,
+        allowCode: false,
+        log: (event) => events.push(event),
+        chunkLength: scenario.chunkLength ?? 16,
+        reconnectForMs: 60_000,
+      });
+      this.workerEnds.set(name, reason);
+    } catch (error) {
+      this.workerEnds.set(name, LongtailError.from(error).code);
+    }
+  }
+
+  private async dial(spec: SimulatedWorker, actor: Actor, hello: Parameters<Server['onSession']>[1]) {
+    if (actor.dead) throw new LongtailError('this worker is no more', { code: 'refused' });
+    const { clock } = this;
+    const link = this.network.connect(spec.name, spec.link ?? HOME, (chunk) => this.alter(spec.name, chunk));
+    await clock.sleep((spec.link ?? HOME).rttMs, actor.stop.signal);
+    actor.link = link;
+    return new Promise<{ connection: VirtualLink['worker']; welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string } }>(
+      (resolve) => {
+        // The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest.
+        const { server } = link;
+        const connection: VirtualLink['server'] = {
+          get peer() {
+            return server.peer;
+          },
+          get traffic() {
+            return server.traffic;
+          },
+          start: (handlers) => server.start(handlers),
+          send: (message) => (message.message === 'welcome' ? resolve({ connection: link.worker, welcome: message.welcome }) : server.send(message)),
+          sendTensor: (tensor, signal) => server.sendTensor(tensor, signal),
+          close: (reason) => server.close(reason),
+        };
+        this.server.onSession(connection, hello);
+      },
+    );
+  }
+
+  /** Tampering with one chunk, at most once a fault. */
+  private alter(worker: string, chunk: Parameters<typeof tamper>[1]) {
+    const crc = (bytes: Uint8Array) => this.kernels.crc32c(bytes);
+    const { poisoned } = this.actors.get(worker)!;
+    if (poisoned !== undefined) {
+      this.fired.add(poisoned);
+      return tamper('nan', chunk, crc);
+    }
+    for (const fault of this.scenario.faults ?? []) {
+      if (fault.kind !== 'tamper' || fault.worker !== worker || this.fired.has(fault)) continue;
+      if (fault.round !== chunk.header.round || fault.chunk !== chunk.header.chunk || chunk.header.round === 0) continue;
+      this.fired.add(fault);
+      return tamper(fault.how, chunk, crc);
+    }
+    return [chunk];
+  }
+
+  private fire(fault: Extract<Fault, { atMs: number }>): void {
+    if (fault.kind === 'cancel') {
+      this.fired.add(fault);
+      void this.server.cancel(this.store!.run, 'the user said so');
+      return;
+    }
+    if (fault.kind === 'disk-full') {
+      this.fired.add(fault);
+      this.store!.full.add(fault.what);
+      return;
+    }
+    const actor = this.actors.get(fault.worker);
+    if (actor === undefined) throw new Error(`no worker ${fault.worker}`);
+    if (fault.kind === 'poison') {
+      actor.poisoned = fault; // fires with the first chunk
+      return;
+    }
+    this.fired.add(fault);
+    this.strikeActor(actor, fault);
+  }
+
+  private strikeActor(actor: Actor, fault: Extract<Fault, { atMs: number; worker: string }>): void {
+    const { clock } = this;
+    switch (fault.kind) {
+      case 'cut':
+        return actor.link?.cut('the link was cut');
+      case 'stall':
+        return actor.link?.stall(fault.forMs);
+      case 'kill':
+        actor.dead = true;
+        return actor.link?.cut('the process was killed');
+      case 'leave':
+        return actor.stop.abort();
+      case 'slow':
+        actor.compute.slowdown *= fault.factor;
+        clock.at(clock.nowMs() + fault.forMs, () => {
+          actor.compute.slowdown /= fault.factor;
+        });
+        return;
+      case 'fail':
+        actor.compute.failure = new LongtailError('the device gave up', { code: 'engine' });
+        return;
+      case 'poison':
+        actor.poisoned = fault;
+    }
+  }
+}
+
+/** The plain-TypeScript twins of libs/kernels. */
+const referenceArithmetic: Arithmetic = {
+  createShard: (length, optimizer) => createShard({ length, optimizer, implementation: 'reference' }),
+  createOptimizer(length, optimizer) {
+    const inner = createOptimizer({ length, optimizer, implementation: 'reference' });
+    const mean = new Float32Array(length);
+    return {
+      stepSum(parameters, gradientSum, samples, hyper) {
+        for (let i = 0; i < length; i++) mean[i] = gradientSum[i]! * Math.fround(1 / samples);
+        inner.step(parameters, mean, hyper);
+      },
+      state: () => inner.state(),
+      get steps() {
+        return inner.steps;
+      },
+      setSteps: (steps) => inner.setSteps(steps),
+    };
+  },
+};

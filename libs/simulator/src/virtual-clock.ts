@@ -1,0 +1,123 @@
+import type { Clock } from '@longtail/core';
+
+interface TimedEvent {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+  cancelled: boolean;
+}
+
+/**
+ * Time that passes only when nothing else can happen: events run in order of time, then of scheduling, and before each
+ * one every promise settles that can. Equal programs give equal histories.
+ */
+export class VirtualClock implements Clock {
+  private now = 0;
+  private scheduled = 0;
+  private readonly heap: TimedEvent[] = [];
+  private outside = 0;
+  private outsideChanged: (() => void) | undefined;
+
+  nowMs(): number {
+    return this.now;
+  }
+
+  /** Runs `run` at `atMs` (now when that is past); returns a function that calls it off. */
+  at(atMs: number, run: () => void): () => void {
+    const event = { atMs: Math.max(atMs, this.now), order: this.scheduled++, run, cancelled: false };
+    push(this.heap, event);
+    return () => {
+      event.cancelled = true;
+    };
+  }
+
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
+      const aborted = () => {
+        cancel();
+        reject(signal.reason as Error);
+      };
+      const cancel = this.at(this.now + Math.max(0, ms), () => {
+        signal.removeEventListener('abort', aborted);
+        resolve();
+      });
+      signal.addEventListener('abort', aborted, { once: true });
+    });
+  }
+
+  /** Work that is not the clock's (a real engine): time stands still until it is done. */
+  async outsideWork<T>(work: Promise<T>): Promise<T> {
+    this.outside++;
+    try {
+      return await work;
+    } finally {
+      this.outside--;
+      this.outsideChanged?.();
+    }
+  }
+
+  /**
+   * Lets time pass until `goal` settles, and returns what it resolved with. Throws when nothing is left that could
+   * happen (a deadlock), or at `limitMs`.
+   */
+  async runUntil<T>(goal: Promise<T>, limitMs = Infinity): Promise<T> {
+    let settled = false;
+    const mark = () => {
+      settled = true;
+    };
+    goal.then(mark, mark);
+    for (;;) {
+      await quiescence();
+      if (settled) return goal;
+      if (this.outside > 0) {
+        await new Promise<void>((resolve) => (this.outsideChanged = resolve));
+        continue;
+      }
+      const event = pop(this.heap);
+      if (event === undefined) throw new Error(`deadlock at ${this.now} ms: everybody waits and nothing is scheduled`);
+      if (event.cancelled) continue;
+      if (event.atMs > limitMs) throw new Error(`not done within ${limitMs} ms of virtual time`);
+      this.now = event.atMs;
+      event.run();
+    }
+  }
+}
+
+/** A macrotask begins only after every microtask has run. */
+function quiescence(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function before(a: TimedEvent, b: TimedEvent): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}
+
+/** Binary heap, earliest first. */
+function push(heap: TimedEvent[], event: TimedEvent): void {
+  let at = heap.push(event) - 1;
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    if (!before(event, heap[parent]!)) break;
+    heap[at] = heap[parent]!;
+    at = parent;
+  }
+  heap[at] = event;
+}
+
+function pop(heap: TimedEvent[]): TimedEvent | undefined {
+  const first = heap[0];
+  const last = heap.pop();
+  if (heap.length === 0 || last === undefined) return first;
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
+    if (!before(heap[child]!, last)) break;
+    heap[at] = heap[child]!;
+    at = child;
+  }
+  heap[at] = last;
+  return first;
+}

@@ -1,0 +1,226 @@
+import { LongtailError, type Connection, type ConnectionHandlers, type ConnectionTraffic, type OutgoingTensor, type TensorChunk } from '@longtail/core';
+import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
+import type { VirtualClock } from './virtual-clock.js';
+
+export interface LinkSpec {
+  readonly upBitsPerSecond: number;
+  readonly downBitsPerSecond: number;
+  /** Between this node and the server. */
+  readonly rttMs: number;
+}
+
+/** Chunks of a tensor that may be out without an acknowledgement. */
+const CREDIT_CHUNKS = 8;
+/** A chunk's header and the frames around it. */
+const HEADER_BYTES = 100;
+
+/** Changes what a worker sends; an empty list drops it. */
+export type Tamper = (chunk: TensorChunk) => readonly TensorChunk[];
+
+export interface NetworkOptions {
+  readonly clock: VirtualClock;
+  readonly serverUpBitsPerSecond: number;
+  readonly serverDownBitsPerSecond: number;
+  crc32c(bytes: Uint8Array): number;
+}
+
+/**
+ * Links between workers and a server: each end serialises its tensors at its own rate, first come, first served; the
+ * server's rates are shared by all. Decisions take half a round trip and no bandwidth: they have sockets of their own.
+ */
+export class VirtualNetwork {
+  private readonly serverUp: Port;
+  private readonly serverDown: Port;
+
+  constructor(private readonly options: NetworkOptions) {
+    this.serverUp = new Port(options.serverUpBitsPerSecond);
+    this.serverDown = new Port(options.serverDownBitsPerSecond);
+  }
+
+  connect(name: string, link: LinkSpec, tamper: Tamper): VirtualLink {
+    const { clock, crc32c } = this.options;
+    const shared = { clock, crc32c, latencyMs: link.rttMs / 2, stalledUntilMs: 0 };
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, new Port(link.upBitsPerSecond), this.serverDown, tamper);
+    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, new Port(link.downBitsPerSecond), (chunk) => [chunk]);
+    worker.attach(server);
+    server.attach(worker);
+    return {
+      worker,
+      server,
+      cut(reason) {
+        worker.fail(reason);
+        server.fail(reason);
+      },
+      stall(forMs) {
+        shared.stalledUntilMs = Math.max(shared.stalledUntilMs, clock.nowMs() + forMs);
+      },
+    };
+  }
+}
+
+export interface VirtualLink {
+  readonly worker: Connection<WorkerMessage, ServerMessage>;
+  readonly server: Connection<ServerMessage, WorkerMessage>;
+  /** Both ends notice at once. */
+  cut(reason: string): void;
+  /** Nothing arrives at either end for a while; nothing is lost. */
+  stall(forMs: number): void;
+}
+
+/** One end's sending or receiving side: bytes pass one after the other. */
+class Port {
+  private freeAtMs = 0;
+
+  constructor(private readonly bitsPerSecond: number) {}
+
+  /** When `bytes` that come at `nowMs` have passed. */
+  pass(bytes: number, nowMs: number): number {
+    this.freeAtMs = Math.max(nowMs, this.freeAtMs) + (8000 * bytes) / this.bitsPerSecond;
+    return this.freeAtMs;
+  }
+}
+
+interface Shared {
+  readonly clock: VirtualClock;
+  readonly latencyMs: number;
+  stalledUntilMs: number;
+  crc32c(bytes: Uint8Array): number;
+}
+
+interface Sending {
+  pump(): void;
+  acknowledged(): void;
+  fail(error: unknown): void;
+}
+
+class Endpoint<Send, Receive> implements Connection<Send, Receive> {
+  private other!: Endpoint<Receive, Send>;
+  private handlers: ConnectionHandlers<Receive> | undefined;
+  private readonly early: (() => void)[] = [];
+  private readonly sending = new Set<Sending>();
+  private reading: Promise<void> = Promise.resolve();
+  private open = true;
+  private sent = 0;
+  private received = 0;
+
+  constructor(
+    readonly peer: string,
+    private readonly shared: Shared,
+    private readonly up: Port,
+    private readonly otherDown: Port,
+    private readonly tamper: Tamper,
+  ) {}
+
+  attach(other: Endpoint<Receive, Send>): void {
+    this.other = other;
+  }
+
+  get traffic(): ConnectionTraffic {
+    return { bytesSent: this.sent, bytesReceived: this.received };
+  }
+
+  start(handlers: ConnectionHandlers<Receive>): void {
+    if (this.handlers !== undefined) throw new Error('start was called twice');
+    this.handlers = handlers;
+    for (const deliver of this.early.splice(0)) deliver();
+  }
+
+  send(message: Send): void {
+    if (this.open) this.travel(() => this.other.deliver(() => this.other.handlers!.message(message)));
+  }
+
+  sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
+      if (!this.open) return reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
+      const chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
+      let next = 0;
+      let taken = 0;
+      const end = () => {
+        this.sending.delete(sending);
+        signal.removeEventListener('abort', aborted);
+      };
+      const aborted = () => sending.fail(signal.reason);
+      const sending: Sending = {
+        pump: () => {
+          while (this.sending.has(sending) && next < chunks && next - taken < CREDIT_CHUNKS) this.sendChunk(tensor, next++, chunks, sending);
+        },
+        acknowledged: () => {
+          taken++;
+          if (taken < chunks) return sending.pump();
+          end();
+          resolve();
+        },
+        fail: (error) => {
+          end();
+          reject(error as Error);
+        },
+      };
+      this.sending.add(sending);
+      signal.addEventListener('abort', aborted);
+      sending.pump();
+    });
+  }
+
+  close(reason: string): void {
+    if (!this.open) return;
+    this.travel(() => this.other.fail(reason));
+    this.fail(reason);
+  }
+
+  /** The link ends here, now. */
+  fail(reason: string): void {
+    if (!this.open) return;
+    this.open = false;
+    const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
+    for (const sending of [...this.sending]) sending.fail(error);
+    const { handlers } = this;
+    if (handlers === undefined) this.early.push(() => this.handlers!.closed(reason));
+    else this.shared.clock.at(this.shared.clock.nowMs(), () => handlers.closed(reason));
+  }
+
+  private sendChunk(tensor: OutgoingTensor, chunk: number, chunks: number, sending: Sending): void {
+    const offset = chunk * tensor.chunkLength;
+    const length = Math.min(tensor.chunkLength, tensor.length - offset);
+    const payload = tensor.chunk(offset, length);
+    const { clock, crc32c } = this.shared;
+    const original: TensorChunk = { header: { ...tensor.header, chunk, chunks, offset, length, crc: crc32c(payload) }, payload };
+    for (const [copy, altered] of this.tamper(original).entries()) {
+      const bytes = HEADER_BYTES + altered.payload.length;
+      this.sent += bytes;
+      const leftAtMs = this.up.pass(bytes, clock.nowMs());
+      clock.at(leftAtMs + this.shared.latencyMs, () =>
+        clock.at(this.otherDown.pass(bytes, clock.nowMs()), () => this.other.arrive(altered, copy === 0 ? sending : undefined)),
+      );
+    }
+  }
+
+  /** The payload is copied only now: a sender that changed it on the way is found out by the checksum. */
+  private arrive({ header, payload }: TensorChunk, sender: Sending | undefined): void {
+    const copy = payload.slice();
+    this.deliver(() => {
+      this.received += HEADER_BYTES + copy.length;
+      if (this.shared.crc32c(copy) !== header.crc) {
+        this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
+        return;
+      }
+      this.reading = this.reading.then(async () => {
+        if (!this.open) return;
+        await this.handlers!.tensor({ header, payload: copy });
+        if (sender !== undefined) this.travel(() => sender.acknowledged());
+      });
+    });
+  }
+
+  private deliver(handle: () => void): void {
+    const { clock, stalledUntilMs } = this.shared;
+    if (!this.open) return;
+    if (clock.nowMs() < stalledUntilMs) clock.at(stalledUntilMs, () => this.deliver(handle));
+    else if (this.handlers === undefined) this.early.push(() => this.deliver(handle));
+    else handle();
+  }
+
+  private travel(arrive: () => void): void {
+    this.shared.clock.at(this.shared.clock.nowMs() + this.shared.latencyMs, arrive);
+  }
+}
