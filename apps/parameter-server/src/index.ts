@@ -1,1 +1,2 @@
-export {};
+export type { ParentMessage, ServerMessage } from './events.js';
+export { type RunningServer, type ServerOptions, startServer } from './start-server.js';

@@ -1,1 +1,3 @@
-export {};
+export type { EngineChoice } from './compute/channel.js';
+export type { ParentMessage, WorkerEvent, WorkerMessage, WorkerStats } from './events.js';
+export { startWorker, type WorkerOptions } from './start-worker.js';

@@ -2,14 +2,14 @@ import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { bar, percent, showLoss, sparkline } from './marks.js';
 import type { RunProgress, WorkerProgress } from './progress.js';
-import { fractionDone, secondsLeft } from './progress.js';
+import { fractionDone, secondsLeft, workersByName } from './progress.js';
 
 /** The run as a block of lines that is drawn over itself. `nowMs` is wall time, on the same axis as the events. */
 export function renderLive(progress: RunProgress, nowMs: number, width: number, colors: Colors): string[] {
   const lines = [header(progress, colors), ''];
   if (progress.phase === 'training' || progress.phase === 'done') lines.push(...training(progress, nowMs, width, colors), '');
   else lines.push(colors.dim(waitingLine(progress, nowMs)), '');
-  if (progress.workers.size > 0) lines.push(...workerLines([...progress.workers.values()], colors));
+  if (progress.workers.size > 0) lines.push(...workerLines(workersByName(progress), colors));
   return lines;
 }
 

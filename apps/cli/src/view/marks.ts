@@ -34,5 +34,5 @@ export function percent(fraction: number, digits = 0): string {
 
 /** Losses span decades: four significant digits. */
 export function showLoss(loss: number): string {
-  return Number.isFinite(loss) ? loss.toPrecision(4) : String(loss);
+  return Number.isFinite(loss) ? loss.toPrecision(4) : 'not finite';
 }

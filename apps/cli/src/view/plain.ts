@@ -11,9 +11,13 @@ const LINE_EVERY_MS = 2000;
 /** Tells a run in lines: for pipes, logs and terminals that cannot redraw. */
 export class PlainNarrator {
   private lastLineMs = -Infinity;
+  private lastWaiting = '';
   private readonly returned = new Map<string, number>();
 
-  constructor(private readonly colors: Colors) {}
+  constructor(
+    private readonly colors: Colors,
+    private readonly lineEveryMs = LINE_EVERY_MS,
+  ) {}
 
   /** Lines for `stored`; `progress` is the run's after it. */
   tell(stored: StoredEvent, progress: RunProgress): string[] {
@@ -22,12 +26,12 @@ export class PlainNarrator {
   }
 
   private lineFor(event: RunEvent, timeMs: number, progress: RunProgress): string | undefined {
-    const { dim, green, red, yellow } = this.colors;
+    const { green, red, yellow } = this.colors;
     switch (event.event) {
       case 'submitted':
         return `${event.job.name}: run ${event.run}`;
       case 'waiting':
-        return dim(`waiting for workers: ${event.have} of ${event.need} (${event.reason})`);
+        return this.waitingLine(event);
       case 'worker_ready':
         return `${event.name} is ready: ${event.engine}, ${formatCount(event.samplesPerSecond)} samples/s`;
       case 'node_left':
@@ -51,8 +55,16 @@ export class PlainNarrator {
     }
   }
 
+  /** How far each of them is changes often; how many there are is what matters. */
+  private waitingLine({ have, need, reason }: Extract<RunEvent, { event: 'waiting' }>): string | undefined {
+    const line = `${have} of ${need} workers`;
+    if (line === this.lastWaiting) return undefined;
+    this.lastWaiting = line;
+    return this.colors.dim(`waiting: ${line} (${reason})`);
+  }
+
   private commitLine(timeMs: number, progress: RunProgress): string | undefined {
-    if (timeMs - this.lastLineMs < LINE_EVERY_MS) return undefined;
+    if (timeMs - this.lastLineMs < this.lineEveryMs) return undefined;
     this.lastLineMs = timeMs;
     const left = secondsLeft(progress);
     return [

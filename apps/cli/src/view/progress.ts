@@ -181,6 +181,7 @@ function smooth(before: number, now: number): number {
   return 0.8 * before + 0.2 * now;
 }
 
+/** A loss that is not finite crosses JSON as null. */
 function afterCommit(progress: RunProgress, event: Extract<RunEvent, { event: 'commit' }>, timeMs: number): Partial<RunProgress> {
   const recent = [...progress.recent, { timeMs, samplesApplied: event.samplesApplied }].filter(
     (commit) => commit.timeMs >= timeMs - RATE_WINDOW_MS,
@@ -191,12 +192,17 @@ function afterCommit(progress: RunProgress, event: Extract<RunEvent, { event: 'c
     version: event.version,
     samplesApplied: event.samplesApplied,
     epoch: event.epoch,
-    loss: event.loss,
+    loss: event.loss ?? NaN,
     accuracy: event.accuracy,
-    losses: [...progress.losses.slice(1 - LOSSES_KEPT), event.loss],
+    losses: [...progress.losses.slice(1 - LOSSES_KEPT), event.loss ?? NaN],
     recent,
     samplesPerSecond: elapsed > 0 ? (event.samplesApplied - first.samplesApplied) / elapsed : event.samplesPerSecond,
   };
+}
+
+/** The workers in the order of their names, `worker-10` after `worker-9`. */
+export function workersByName(progress: RunProgress): readonly WorkerProgress[] {
+  return [...progress.workers.values()].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
 }
 
 /** Fraction of the run's samples that were applied. */

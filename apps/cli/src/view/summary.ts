@@ -5,16 +5,18 @@ import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
+import { workersByName } from './progress.js';
 
 const HEADINGS = ['worker', 'engine', 'pace', 'samples', 'share', 'samples/s', 'compute', 'busy', 'up', 'down'];
 
 /** Who did what: a row a worker. */
 export function workerTable(progress: RunProgress, colors: Colors): string {
-  const total = [...progress.workers.values()].reduce((sum, worker) => sum + worker.samples, 0) || 1;
+  const workers = workersByName(progress);
+  const total = workers.reduce((sum, worker) => sum + worker.samples, 0) || 1;
   const trainingMs = progress.startedAtMs === undefined ? 0 : progress.timeMs - progress.startedAtMs;
   return renderTable(
     HEADINGS,
-    [...progress.workers.values()].map((worker) => [
+    workers.map((worker) => [
       worker.gone === undefined ? worker.name : `${worker.name} (left)`,
       worker.engine,
       String(worker.throttle),

@@ -86,7 +86,7 @@ describe('a run in lines', () => {
     const lines = ALL.flatMap((stored) => narrator.tell(stored, (progress = advance(progress, stored))));
     expect(lines.join('\n')).toMatchInlineSnapshot(`
       "mnist: run mnist-1
-      waiting for workers: 0 of 2 (no worker has joined)
+      waiting: 0 of 2 workers (no worker has joined)
       fast is ready: tensorflow, 4.00k samples/s
       slow is ready: wasm, 1.00k samples/s
       training 214k parameters on 2 workers, 120k samples

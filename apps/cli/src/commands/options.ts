@@ -1,0 +1,45 @@
+import { InvalidArgumentError, Option } from 'commander';
+import { parseByteSize } from '@longtail/spec';
+
+export const DEFAULT_PORT = 7077;
+export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
+export const DEFAULT_RUNS = 'runs';
+
+export function serverOption(): Option {
+  return new Option('-s, --server <address>', 'server to talk to').default(DEFAULT_SERVER).env('LONGTAIL_SERVER');
+}
+
+export function runsOption(): Option {
+  return new Option('--runs <folder>', 'folder in which each run gets one of its own').default(DEFAULT_RUNS).env('LONGTAIL_RUNS');
+}
+
+export function engineOption(): Option {
+  return new Option('-e, --engine <name>', 'engine to compute with; auto measures those present and takes the fastest')
+    .choices(['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'])
+    .default('auto');
+}
+
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
+}
+
+/** A pace: above 0, at most 1. */
+export function pace(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value > 0 && value <= 1) return value;
+  throw new InvalidArgumentError('It must be a number above 0 and at most 1.');
+}
+
+export function paces(text: string): number[] {
+  return text.split(',').map(pace);
+}
+
+export function byteSize(text: string): number {
+  const value = parseByteSize(text);
+  if (value !== undefined && value > 0) return value;
+  throw new InvalidArgumentError('It must be a size like 4GB or 512MiB.');
+}

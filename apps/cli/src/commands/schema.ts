@@ -1,0 +1,24 @@
+import type { Command } from 'commander';
+import { jobSchema } from '@longtail/spec';
+import type { Output } from '../terminal/output.js';
+import type { Outcome } from './command.js';
+import { bind, examples } from './command.js';
+
+export function schemaCommand(parent: Command, outcome: Outcome): void {
+  const command = parent
+    .command('schema')
+    .summary('print the schema of job files')
+    .description(
+      'Prints the JSON Schema of job files: every field, its meaning, its default and its range. Editors complete and check with it.',
+    );
+  examples(command, [
+    ['longtail schema > job.schema.json', 'then, at the top of a job file: # yaml-language-server: $schema=job.schema.json'],
+    ["longtail schema | jq '.properties.train.properties | keys'", 'the fields of one section'],
+  ]);
+  bind(command, outcome, schema);
+}
+
+async function schema(output: Output): Promise<number> {
+  output.line(JSON.stringify(jobSchema(), null, output.json ? 0 : 2));
+  return 0;
+}

@@ -1,0 +1,88 @@
+import { LongtailError } from '@longtail/core';
+import type { EngineChoice } from '@longtail/worker';
+import type { Output } from '../terminal/output.js';
+import type { Child } from './children.js';
+import { startServerProcess } from './server-process.js';
+import { describeDevice, startWorkerProcess } from './worker-process.js';
+
+export interface LocalClusterOptions {
+  readonly runsFolder: string;
+  readonly engine: EngineChoice;
+  /** Pace of each worker. */
+  readonly paces: readonly number[];
+  readonly threads: number;
+  readonly allowCode: boolean;
+}
+
+/** A server and workers on this machine, each a process, that live and end with this one. */
+export class LocalCluster {
+  /** Resolves when the cluster can no longer do its work: the server is gone, a worker never came up, or all have died. */
+  readonly failed: Promise<LongtailError>;
+  private fail!: (error: LongtailError) => void;
+  private server: Child | undefined;
+  private readonly workers = new Set<Child>();
+  private ending = false;
+
+  constructor(
+    private readonly options: LocalClusterOptions,
+    private readonly output: Output,
+  ) {
+    this.failed = new Promise((resolve) => (this.fail = resolve));
+  }
+
+  /** Starts everything; resolves with the server's address when it listens. Workers join in their own time. */
+  async start(): Promise<string> {
+    const { runsFolder, paces } = this.options;
+    const { child, address } = await startServerProcess({
+      runsFolder,
+      onStarted: (started) => (this.server = started),
+      onLine: (line) => this.output.detail(`server: ${line}`),
+    });
+    void child.ended().then((error) => this.onServerEnd(error));
+    paces.forEach((pace, i) => this.startWorker(address, `worker-${i + 1}`, pace));
+    return address;
+  }
+
+  /** Ends every process in order, workers first; resolves when none is left. */
+  async end(): Promise<void> {
+    this.ending = true;
+    await Promise.all([...this.workers].map((worker) => worker.leave('the command has ended')));
+    await this.server?.leave('the command has ended');
+  }
+
+  kill(): void {
+    this.ending = true;
+    for (const child of [...this.workers, this.server]) child?.kill();
+  }
+
+  private startWorker(server: string, name: string, pace: number): void {
+    const { engine, threads, allowCode } = this.options;
+    let cameUp = false;
+    const worker = startWorkerProcess({
+      server,
+      name,
+      engine,
+      pace,
+      threads,
+      memoryBytes: undefined,
+      allowCode,
+      wait: false,
+      onMessage: (message) => {
+        if (message.type === 'event') cameUp ||= message.event.event === 'joined';
+        if (message.type === 'device') this.output.detail(`${name}: ${describeDevice(message.device)} (${message.choice})`);
+        else this.output.detail(`${name}: ${JSON.stringify(message)}`);
+      },
+      onLine: (line) => this.output.detail(`${name}: ${line}`),
+    });
+    this.workers.add(worker);
+    void worker.ended().then((error) => {
+      this.workers.delete(worker);
+      if (!this.ending && (!cameUp || this.workers.size === 0)) this.fail(error);
+    });
+  }
+
+  private onServerEnd(error: LongtailError): void {
+    this.server = undefined;
+    if (!this.ending) this.fail(error);
+  }
+}

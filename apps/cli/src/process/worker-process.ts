@@ -1,0 +1,50 @@
+import type { DeviceInfo } from '@longtail/core';
+import { nativeEnvironment } from '@longtail/engine/native';
+import type { EngineChoice, WorkerMessage } from '@longtail/worker';
+import { Child } from './children.js';
+
+export interface WorkerProcessOptions {
+  readonly server: string;
+  readonly name: string;
+  readonly engine: EngineChoice;
+  readonly pace: number;
+  /** Threads of native code; undefined: as many as the machine has cores. */
+  readonly threads: number | undefined;
+  readonly memoryBytes: number | undefined;
+  readonly allowCode: boolean;
+  /** Keep trying when no server is there yet. */
+  readonly wait: boolean;
+  onMessage(message: WorkerMessage): void;
+  onLine?(line: string): void;
+}
+
+/** Starts a worker in a process of its own: TensorFlow and the C library read their settings once, at its start. */
+export function startWorkerProcess(options: WorkerProcessOptions): Child {
+  const { server, name, engine, pace, threads, memoryBytes, allowCode, wait } = options;
+  const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
+  if (threads !== undefined) args.push('--threads', String(threads));
+  if (memoryBytes !== undefined) args.push('--memory', String(memoryBytes));
+  if (allowCode) args.push('--allow-code');
+  if (wait) args.push('--wait');
+  return Child.start({
+    name: `worker ${name}`,
+    module: new URL('./main.js', import.meta.resolve('@longtail/worker')).href,
+    args,
+    env: { ...nativeEnvironment(), ...threadEnvironment(threads) },
+    onMessage: (message) => options.onMessage(message as WorkerMessage),
+    onLine: options.onLine,
+  });
+}
+
+/** TensorFlow ignores OMP_NUM_THREADS; it reads these. */
+function threadEnvironment(threads: number | undefined): Record<string, string> {
+  if (threads === undefined) return {};
+  return { TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: '1' };
+}
+
+/** `tensorflow at pace 0.4: TensorFlow 2.21.0, …`. */
+export function describeDevice(device: DeviceInfo): string {
+  const pace = device.throttle < 1 ? ` at pace ${device.throttle}` : '';
+  const speed = device.gflops > 0 ? `, ${device.gflops.toFixed(device.gflops < 10 ? 1 : 0)} GFLOP/s` : '';
+  return `${device.engine}${pace}: ${device.description}${speed}`;
+}

@@ -1,0 +1,69 @@
+import { Command, CommanderError } from 'commander';
+import { EXIT_CODES, LongtailError } from '@longtail/core';
+import { cancelCommand, jobsCommand, nodesCommand } from './commands/cluster.js';
+import type { Outcome } from './commands/command.js';
+import { demoCommand } from './commands/demo.js';
+import { doctorCommand } from './commands/doctor.js';
+import { engineCommand } from './commands/engine.js';
+import { exportCommand } from './commands/export.js';
+import { joinCommand } from './commands/join.js';
+import { launchCommand } from './commands/launch.js';
+import { logsCommand } from './commands/logs.js';
+import { schemaCommand } from './commands/schema.js';
+import { upCommand } from './commands/up.js';
+import { createOutput } from './terminal/output.js';
+import { VERSION } from './version.js';
+
+const EXIT_CODE_HELP = `
+Exit codes: 0 success, 1 internal error, 2 wrong use, 3 invalid file, 4 invalid or missing data, 5 engine, 6 connection,
+7 storage, 8 the model diverged, 9 time out, 130 cancelled.`;
+
+/** The whole command; `outcome` receives the exit code of the action that runs. */
+export function createProgram(outcome: Outcome): Command {
+  const program = new Command('longtail')
+    .description('Trains one neural network on many unequal machines.')
+    .version(VERSION)
+    .option('--json', 'machine-readable: one JSON line an event, on stdout')
+    .option('-q, --quiet', 'results and errors only')
+    .option('--debug', 'stack traces and what the processes say')
+    .configureHelp({ showGlobalOptions: true, helpWidth: 120 })
+    .showSuggestionAfterError()
+    .exitOverride();
+  const commands = [
+    demoCommand,
+    upCommand,
+    joinCommand,
+    launchCommand,
+    nodesCommand,
+    jobsCommand,
+    logsCommand,
+    cancelCommand,
+    exportCommand,
+    doctorCommand,
+    engineCommand,
+    schemaCommand,
+  ];
+  for (const add of commands) add(program, outcome);
+  program.addHelpText('after', EXIT_CODE_HELP);
+  return program;
+}
+
+/** Runs the command with its arguments (without `node` and script); resolves with the exit code of the process. */
+export async function run(args: readonly string[]): Promise<number> {
+  const outcome: Outcome = { exitCode: 0 };
+  const program = createProgram(outcome);
+  try {
+    if (args.length === 0) program.help();
+    await program.parseAsync(args, { from: 'user' });
+    return outcome.exitCode;
+  } catch (error) {
+    // commander has said what is wrong; help and version are no errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.usage;
+    return fail(error, args.includes('--debug'));
+  }
+}
+
+function fail(error: unknown, debug: boolean): number {
+  createOutput({ json: false, quiet: false, debug }).fail(error);
+  return LongtailError.from(error).exitCode;
+}

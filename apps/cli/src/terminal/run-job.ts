@@ -1,0 +1,22 @@
+import type { JobDocument } from '@longtail/spec';
+import type { ControlClient } from '@longtail/transport';
+import { concludeRun } from './conclude.js';
+import { followRun } from './follow.js';
+import type { Output } from './output.js';
+import { watchRun } from './run-events.js';
+
+/**
+ * Launches a job, shows it as it goes and says how it ended; resolves with the exit code. An interruption cancels the
+ * run, which still ends with a verdict.
+ */
+export async function runJob(client: ControlClient, document: JobDocument, output: Output, interruption: AbortSignal): Promise<number> {
+  const { signal } = new AbortController();
+  interruption.throwIfAborted();
+  const { run, folder } = await client.launch(JSON.stringify(document), signal);
+  const cancel = () => {
+    client.cancel({ run, reason: 'interrupted' }, signal).catch((error: unknown) => output.fail(error));
+  };
+  if (interruption.aborted) cancel();
+  else interruption.addEventListener('abort', cancel, { once: true });
+  return concludeRun(await followRun(watchRun(client, run, signal), output), folder, output);
+}

@@ -1,0 +1,67 @@
+import { formatCount, formatSeconds } from '@longtail/core';
+import type { WorkerEvent } from '@longtail/worker';
+import type { Colors } from './colors.js';
+
+/** Single tasks are too many to tell: one line for so many of them. */
+const TASKS_A_LINE = 100;
+
+/** Tells what a worker does in lines, for the person who lends the machine. */
+export class WorkerNarrator {
+  /** Samples that this worker computed and the server took. */
+  samples = 0;
+  private readonly delivered = new Map<number, number>();
+  private tasks = 0;
+  private taskSamples = 0;
+  private computeMs = 0;
+
+  constructor(private readonly colors: Colors) {}
+
+  tell(event: WorkerEvent): string[] {
+    const line = this.lineFor(event);
+    return line === undefined ? [] : [line];
+  }
+
+  private lineFor(event: WorkerEvent): string | undefined {
+    const { dim, green, red, yellow } = this.colors;
+    switch (event.event) {
+      case 'joined':
+        return green(`joined ${event.peer} as ${event.node}`);
+      case 'disconnected':
+        return yellow(`disconnected: ${event.reason}`);
+      case 'reconnecting':
+        return dim(`trying again in ${formatSeconds(event.inMs / 1000)} (${event.reason})`);
+      case 'preparing':
+        return `${event.job}: building the model and loading the data (run ${event.run})`;
+      case 'ready':
+        return `ready: ${formatCount(event.parameters)} parameters, ${formatCount(event.samplesPerSecond)} samples/s`;
+      case 'task':
+        return undefined;
+      case 'done':
+        return this.afterTask(event.task, event.samples, event.computeMs);
+      case 'receipt':
+        return this.afterReceipt(event.task, event.accepted, event.reason);
+      case 'released':
+        return `run ${event.run} is over: ${event.reason}; ${formatCount(this.samples)} samples contributed so far`;
+      case 'failed':
+        return red(`run ${event.run} failed here: ${event.error.message}`);
+    }
+  }
+
+  private afterTask(task: number, samples: number, computeMs: number): string | undefined {
+    this.delivered.set(task, samples);
+    this.tasks++;
+    this.taskSamples += samples;
+    this.computeMs += computeMs;
+    if (this.tasks < TASKS_A_LINE) return undefined;
+    const line = `${this.tasks} tasks, ${formatCount(this.taskSamples)} samples in ${formatSeconds(this.computeMs / 1000)} of computing; ${formatCount(this.samples)} contributed so far`;
+    this.tasks = this.taskSamples = this.computeMs = 0;
+    return this.colors.dim(line);
+  }
+
+  private afterReceipt(task: number, accepted: boolean, reason: string): string | undefined {
+    const samples = this.delivered.get(task) ?? 0;
+    this.delivered.delete(task);
+    if (accepted) this.samples += samples;
+    return accepted ? undefined : this.colors.yellow(`${formatCount(samples)} samples were not accepted: ${reason}`);
+  }
+}

@@ -1,0 +1,26 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { LongtailError } from '@longtail/core';
+import { describeData, openDataset } from '@longtail/data';
+import type { JobDraft } from '@longtail/spec';
+import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import type { Inspection, InspectionReply } from './inspect-data.js';
+import { modelFiles } from './served-files.js';
+
+async function inspect(draft: JobDraft): Promise<Inspection> {
+  const source = nodeFiles();
+  const { signal } = new AbortController();
+  const data = await describeData(draft.data, source, signal);
+  const model = await modelFiles(draft.model, source, signal);
+  const { signature, tokenizer, classNames } = await openDataset(draft.data, data, { source, cache: blobCache(userCache()) });
+  return { signature, files: [...data, ...model], notes: { tokenizer: tokenizer?.toJSON(), classNames } };
+}
+
+function send(reply: InspectionReply): void {
+  parentPort!.postMessage(reply);
+}
+
+try {
+  send({ kind: 'done', inspection: await inspect(workerData as JobDraft) });
+} catch (error) {
+  send({ kind: 'failed', error: LongtailError.from(error, 'invalid-data').toWire() });
+}

@@ -1,0 +1,69 @@
+import { parseArgs } from 'node:util';
+import { LongtailError } from '@longtail/core';
+import { pino } from 'pino';
+import type { ParentMessage, ServerMessage } from './events.js';
+import { startServer } from './start-server.js';
+
+/**
+ * The server process. Its parent (the `longtail` command) has checked the arguments, hears of it over the channel
+ * between them, and takes it along when it dies: a closed channel means close.
+ */
+const EXIT_GRACE_MS = 6000;
+
+/** After a signal the parent has this long to say what it means. */
+const PARENT_GRACE_MS = 10_000;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const { values } = parseArgs({
+  options: {
+    host: { type: 'string', default: '127.0.0.1' },
+    port: { type: 'string', default: '7077' },
+    runs: { type: 'string', default: 'runs' },
+    version: { type: 'string', default: '' },
+    insecure: { type: 'boolean', default: false },
+    'log-level': { type: 'string', default: 'warn' },
+  },
+});
+
+const closing = new AbortController();
+let reason = '';
+function close(why: string): void {
+  reason ||= why;
+  closing.abort();
+  setTimeout(() => process.exit(0), EXIT_GRACE_MS).unref();
+}
+
+function tell(message: ServerMessage): void {
+  if (process.connected) process.send!(message, undefined, undefined, () => undefined);
+}
+
+if (process.send === undefined) for (const signal of SIGNALS) process.on(signal, () => close(`stopped by ${signal}`));
+else {
+  process.on('message', (message: ParentMessage) => close(message.reason));
+  process.on('disconnect', () => close('the parent process is gone'));
+  // Ctrl-C and service managers signal the whole group at once; the order of the ends is the parent's to say.
+  for (const signal of SIGNALS) process.on(signal, () => setTimeout(() => close(`stopped by ${signal}`), PARENT_GRACE_MS).unref());
+}
+
+let exitCode = 0;
+try {
+  const server = await startServer({
+    host: values.host,
+    port: Number(values.port),
+    runsFolder: values.runs,
+    version: values.version,
+    insecure: values.insecure,
+    log: pino({ level: values['log-level'] }, process.stderr),
+  });
+  tell({ type: 'listening', address: server.address });
+  if (!closing.signal.aborted) await new Promise((resolve) => closing.signal.addEventListener('abort', resolve));
+  await server.close(reason);
+  tell({ type: 'ended', reason });
+} catch (error) {
+  const known = LongtailError.from(error);
+  exitCode = known.exitCode;
+  tell({ type: 'ended', reason: known.message, error: known.toWire() });
+  if (known.code === 'internal') process.stderr.write(`${known.stack}\n`);
+}
+process.disconnect?.();
+process.exit(exitCode);

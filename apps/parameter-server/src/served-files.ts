@@ -1,0 +1,65 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { FileSource, LocalFile } from '@longtail/core';
+import { LongtailError } from '@longtail/core';
+import type { ServedFile } from '@longtail/runtime';
+import type { ModelDraft } from '@longtail/spec';
+
+/** Files of a model begin with this role, those of the data with `data/`. */
+export const MODEL_ROLE = 'model/';
+
+/** A local file as workers ask for it: read piece by piece, never whole. */
+export function servedFile(file: LocalFile): ServedFile {
+  const { name, bytes, sha256, path } = file;
+  return { name, bytes, sha256, read: (offset, length) => readPiece(path, offset, length) };
+}
+
+function readPiece(path: string, offset: number, length: number): Uint8Array {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch (error) {
+    throw new LongtailError('A file of the job is gone.', { code: 'missing-file', where: path, cause: error });
+  }
+  try {
+    const piece = new Uint8Array(length);
+    const read = readSync(descriptor, piece, 0, length, offset);
+    if (read === length) return piece;
+    throw new LongtailError('A file of the job has become shorter.', { code: 'missing-file', where: path, hint: 'Launch the job again.' });
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Files that workers need to build a model: a Keras export's topology and weights, or a module. None for built-in models. */
+export async function modelFiles(model: ModelDraft, source: FileSource, signal: AbortSignal): Promise<readonly LocalFile[]> {
+  if (model.type !== 'keras' && model.type !== 'module') return [];
+  const paths = [model.path];
+  if (model.type === 'keras' && model.weights === 'file') {
+    const names = await weightShards(model.path);
+    paths.push(...names.map((name) => join(dirname(model.path), name)));
+  }
+  return Promise.all(paths.map(async (path) => ({ name: `${MODEL_ROLE}${basename(path)}`, path, ...(await source.digest(path, signal)) })));
+}
+
+/** Names of the weight files beside a `model.json`, as its manifest gives them. */
+async function weightShards(path: string): Promise<readonly string[]> {
+  try {
+    const { weightsManifest = [] } = JSON.parse(await readFile(path, 'utf8')) as { weightsManifest?: { paths: string[] }[] };
+    return weightsManifest.flatMap((group) => group.paths);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new LongtailError('The Keras model does not exist.', {
+        code: 'missing-file',
+        where: path,
+        hint: 'Paths in a job file are relative to it.',
+      });
+    }
+    throw new LongtailError(`The Keras model cannot be read: ${(error as Error).message}`, {
+      code: 'invalid-file',
+      where: path,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto';
+import type { CodecName, Job } from '@longtail/core';
+import { createRng, LongtailError } from '@longtail/core';
+import { createLeaseBook } from '@longtail/data';
+import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } from '@longtail/kernels';
+import type { Server } from '@longtail/runtime';
+import { createServer } from '@longtail/runtime';
+import { bsp, proportionalShares } from '@longtail/sync';
+import { listen } from '@longtail/transport';
+import type { Logger } from 'pino';
+import { createControlService } from './control-service.js';
+import { inspectOnThread } from './inspect-data.js';
+import type { ModelNotes } from './run-store.js';
+import { openRunStore } from './run-store.js';
+import { wallClock } from './wall-clock.js';
+
+export interface ServerOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  /** Folder in which each run gets one of its own. */
+  readonly runsFolder: string;
+  readonly version: string;
+  /** There is no encryption yet: beyond this machine only on purpose. */
+  readonly insecure: boolean;
+  readonly log: Logger;
+}
+
+export interface RunningServer {
+  /** What workers and clients dial. */
+  readonly address: string;
+  /** Cancels what runs (models are saved), writes the verdicts, ends the sessions and frees the ports. */
+  close(reason: string): Promise<void>;
+}
+
+/**
+ * The parameter server, whole: membership, runs, storage, and the sockets.
+ * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`.
+ */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { host, port, log } = options;
+  if (!isLoopback(host) && !options.insecure) throw refuseInsecure(host);
+  const kernels = createKernels();
+  const notes = new WeakMap<Job, ModelNotes>();
+  const server = composeServer(options, notes);
+  const listener = await listen({
+    host,
+    port,
+    control: createControlService({ server, inspect: inspectOnThread, notes, log }),
+    crc32c: (bytes) => kernels.crc32c(bytes),
+    onSession: (connection, hello) => {
+      log.info({ worker: hello.name, engine: hello.device.engine, device: hello.device.description }, 'worker joined');
+      server.onSession(connection, hello);
+    },
+    onDropped: (reason) => log.warn({ reason }, 'connection dropped'),
+    signal: new AbortController().signal,
+  });
+  log.info({ address: listener.address, tensorPort: listener.tensorPort }, 'listening');
+  return {
+    address: listener.address,
+    async close(reason) {
+      log.info({ reason }, 'closing');
+      await server.close(reason);
+      await listener.close(reason);
+    },
+  };
+}
+
+function composeServer({ version, runsFolder }: ServerOptions, notes: WeakMap<Job, ModelNotes>): Server {
+  const kernels = createKernels();
+  return createServer(
+    {
+      clock: wallClock,
+      rng: createRng(randomBytes(16).toString('hex')),
+      codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
+      openRun: (job) => openRunStore(runsFolder, job, notes.get(job) ?? {}),
+      createShard: (length, optimizer) => createShard({ length, optimizer }),
+      createLeases: ({ train }, samplesPerEpoch) =>
+        createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
+      strategy: ({ sync }) => bsp(sync),
+      shares: proportionalShares(),
+      learningRate: learningRateAt,
+    },
+    { version },
+  );
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
+
+function refuseInsecure(host: string): LongtailError {
+  return new LongtailError(
+    `Listening on ${host} would let anybody on that network join, launch and listen: connections are not encrypted yet.`,
+    {
+      code: 'usage',
+      where: `--host ${host}`,
+      hint: 'Stay on 127.0.0.1 and reach it through an SSH tunnel, or add --insecure on a network you trust.',
+    },
+  );
+}

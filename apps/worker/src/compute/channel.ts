@@ -1,0 +1,61 @@
+import type {
+  BatchStats,
+  ComputeResult,
+  DeviceInfo,
+  Job,
+  LocalStepsRequest,
+  ParameterLayout,
+  SampleRange,
+  Split,
+  WireError,
+} from '@longtail/core';
+import type { SharedVectors } from './training-session.js';
+
+/** What the event loop asks of the compute thread: core's `Compute`, without what cannot cross threads. */
+export interface ComputeCalls {
+  prepare(job: Job, files: ReadonlyMap<string, string>): PreparedTransfer;
+  initialParameters(): void;
+  loadParameters(): void;
+  loadState(steps: number): void;
+  gradient(ranges: readonly SampleRange[]): ComputeResult;
+  localSteps(batches: LocalStepsRequest['batches']): ComputeResult & { steps: number };
+  evaluate(split: Split, start: number, end: number): ComputeResult;
+  release(): void;
+}
+
+export type CallName = keyof ComputeCalls;
+
+/** core's `Prepared`; the vectors cross as the memory below them. */
+export interface PreparedTransfer {
+  readonly layout: ParameterLayout;
+  readonly memoryBytes: number;
+  readonly samplesPerSecond: number;
+  readonly trainSamples: number;
+  readonly validationSamples: number;
+  readonly shared: SharedVectors;
+}
+
+/** To the thread. One request at a time. */
+export type ComputeRequest = {
+  readonly [Name in CallName]: { readonly call: Name; readonly args: Parameters<ComputeCalls[Name]> };
+}[CallName];
+
+/** From the thread: `opened` or `failed` first, then for each request any progress and one answer. */
+export type ComputeReply =
+  | { readonly kind: 'opened'; readonly device: DeviceInfo; readonly choice: string }
+  | { readonly kind: 'progress'; readonly done: number; readonly stats: BatchStats }
+  | { readonly kind: 'result'; readonly value: unknown }
+  | { readonly kind: 'aborted' }
+  | { readonly kind: 'failed'; readonly error: WireError };
+
+/** What the thread is started with. */
+export interface ComputeThreadOptions {
+  readonly engine: EngineChoice;
+  /** Fraction of the device's speed to work at. */
+  readonly pace: number;
+  /** Memory the owner allows; undefined: all of the machine's. */
+  readonly memoryBytes: number | undefined;
+  readonly threads: number | undefined;
+}
+
+export type EngineChoice = DeviceInfo['engine'] | 'auto';

@@ -1,0 +1,177 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { BatchStats, Compute, ComputeResult, DeviceInfo, Job, LocalStepsRequest, Prepared, SampleRange, Split } from '@longtail/core';
+import { LongtailError } from '@longtail/core';
+import type { CallName, ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions } from './channel.js';
+import { Interrupts } from './interrupts.js';
+
+interface PendingCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: ((done: number, stats: BatchStats) => void) | undefined;
+}
+
+/**
+ * The device on a thread of its own: calls cross as messages, vectors lie in shared memory, aborts go through a shared
+ * flag because a computing thread reads no messages. Calls are made one after the other, in the order they came.
+ */
+export class ComputeThread implements Compute {
+  /** Resolves with the reason when the thread dies by itself; never rejects. */
+  readonly died: Promise<LongtailError>;
+  private readonly interrupts: Interrupts;
+  private pending: PendingCall | undefined;
+  private queue: Promise<unknown> = Promise.resolve();
+  private death: LongtailError | undefined;
+  private closing = false;
+
+  private constructor(
+    private readonly thread: Worker,
+    interrupts: Interrupts,
+    readonly device: DeviceInfo,
+    /** Which engine, and why. */
+    readonly choice: string,
+  ) {
+    this.interrupts = interrupts;
+    thread.on('message', (reply: ComputeReply) => this.onReply(reply));
+    this.died = new Promise((resolve) => {
+      const die = (error: LongtailError) => {
+        if (this.closing || this.death !== undefined) return;
+        this.death = error;
+        this.pending?.reject(error);
+        this.pending = undefined;
+        resolve(error);
+      };
+      thread.on('error', (error) => die(threadDied(error.message, error)));
+      thread.on('exit', (code) => die(threadDied(`it ended with code ${code}`)));
+    });
+  }
+
+  /** Starts the thread and the engine in it. Throws LongtailError `engine`. */
+  static async open(options: ComputeThreadOptions): Promise<ComputeThread> {
+    const interrupts = new Interrupts();
+    const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: { options, interrupts: interrupts.memory } });
+    const reply = await firstReply(thread);
+    if (reply.kind === 'opened') return new ComputeThread(thread, interrupts, reply.device, reply.choice);
+    await thread.terminate();
+    throw reply.kind === 'failed' ? LongtailError.fromWire(reply.error) : new Error(`compute thread opened with ${reply.kind}`);
+  }
+
+  async prepare(job: Job, files: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Prepared> {
+    const { shared, ...rest } = await this.call('prepare', [job, files], signal);
+    return {
+      ...rest,
+      engine: this.device.engine,
+      parameters: new Float32Array(shared.parameters),
+      gradient: new Float32Array(shared.gradient),
+      state: shared.state.map((memory) => new Float32Array(memory)),
+    };
+  }
+
+  initialParameters(): Promise<void> {
+    return this.call('initialParameters', []);
+  }
+
+  loadParameters(): Promise<void> {
+    return this.call('loadParameters', []);
+  }
+
+  loadState(steps: number): Promise<void> {
+    return this.call('loadState', [steps]);
+  }
+
+  gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
+    return this.call('gradient', [ranges], signal);
+  }
+
+  async localSteps(
+    request: LocalStepsRequest,
+    onStep: (done: number, stats: BatchStats) => void,
+    signal: AbortSignal,
+  ): Promise<ComputeResult & { steps: number }> {
+    return this.call('localSteps', [request.batches], signal, { onProgress: onStep, stop: request.stop });
+  }
+
+  evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
+    return this.call('evaluate', [split, start, end], signal);
+  }
+
+  release(): Promise<void> {
+    return this.call('release', []);
+  }
+
+  /** Ends the thread at once, whatever it is doing. */
+  async close(): Promise<void> {
+    this.closing = true;
+    this.interrupts.abort();
+    await this.thread.terminate();
+  }
+
+  private call<Name extends CallName>(
+    call: Name,
+    args: Parameters<ComputeCalls[Name]>,
+    signal?: AbortSignal,
+    extra: { readonly onProgress?: PendingCall['onProgress']; readonly stop?: AbortSignal } = {},
+  ): Promise<ReturnType<ComputeCalls[Name]>> {
+    const turn = this.queue.then(() => this.callNow({ call, args } as ComputeRequest, signal, extra));
+    this.queue = turn.catch(() => undefined);
+    return turn as Promise<ReturnType<ComputeCalls[Name]>>;
+  }
+
+  private async callNow(
+    request: ComputeRequest,
+    signal: AbortSignal | undefined,
+    { onProgress, stop }: { readonly onProgress?: PendingCall['onProgress']; readonly stop?: AbortSignal },
+  ): Promise<unknown> {
+    signal?.throwIfAborted();
+    if (this.death !== undefined) throw this.death;
+    this.interrupts.clear();
+    if (stop?.aborted) this.interrupts.stop();
+    const onAbort = () => this.interrupts.abort();
+    const onStop = () => this.interrupts.stop();
+    signal?.addEventListener('abort', onAbort);
+    stop?.addEventListener('abort', onStop);
+    try {
+      return await new Promise((resolve, reject) => {
+        this.pending = { resolve, reject, signal, onProgress };
+        this.thread.postMessage(request);
+      });
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+      stop?.removeEventListener('abort', onStop);
+    }
+  }
+
+  private onReply(reply: ComputeReply): void {
+    const { pending } = this;
+    if (pending === undefined) return;
+    if (reply.kind === 'progress') return pending.onProgress?.(reply.done, reply.stats);
+    this.pending = undefined;
+    if (reply.kind === 'result') pending.resolve(reply.value);
+    else if (reply.kind === 'aborted') pending.reject(pending.signal?.reason);
+    else if (reply.kind === 'failed') pending.reject(LongtailError.fromWire(reply.error));
+  }
+}
+
+async function firstReply(thread: Worker): Promise<ComputeReply> {
+  const answered = new AbortController();
+  try {
+    const [reply] = (await Promise.race([
+      once(thread, 'message', { signal: answered.signal }),
+      once(thread, 'exit', { signal: answered.signal }).then(([code]) => Promise.reject(threadDied(`it ended with code ${code}`))),
+    ])) as [ComputeReply];
+    return reply;
+  } catch (error) {
+    throw LongtailError.from(error, 'engine');
+  } finally {
+    answered.abort();
+  }
+}
+
+function threadDied(reason: string, cause?: unknown): LongtailError {
+  return new LongtailError(`The compute thread died: ${reason}`, {
+    code: 'engine',
+    hint: 'Often the device is out of memory: try a smaller batch, --memory, or another engine with --engine.',
+    cause,
+  });
+}

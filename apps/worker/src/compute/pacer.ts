@@ -1,0 +1,22 @@
+import type { Interrupts } from './interrupts.js';
+
+/**
+ * Makes a device as slow as `pace` (0 < pace ≤ 1) says, with the same arithmetic: after work of t ms it rests for
+ * t · (1/pace − 1). The rest is taken after each slice of work, so that an abort need not wait for a long one.
+ */
+export class Pacer {
+  constructor(
+    readonly pace: number,
+    private readonly interrupts: Pick<Interrupts, 'pause'>,
+    private readonly nowMs: () => number = () => performance.now(),
+  ) {}
+
+  /** Does the work, then rests; resolves after both. */
+  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+    const startMs = this.nowMs();
+    const result = await work();
+    const restMs = (this.nowMs() - startMs) * (1 / this.pace - 1);
+    if (restMs > 0) this.interrupts.pause(restMs);
+    return result;
+  }
+}

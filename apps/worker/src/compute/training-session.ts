@@ -1,0 +1,251 @@
+import type {
+  Batch,
+  BatchStats,
+  ComputeResult,
+  Dataset,
+  Engine,
+  Job,
+  LocalStepsRequest,
+  ParameterLayout,
+  SampleRange,
+  Split,
+  Stage,
+} from '@longtail/core';
+import { optimizerStateCount } from '@longtail/core';
+import { epochOrder, type EpochOrder } from '@longtail/data';
+import type { Interrupts } from './interrupts.js';
+import { CallAborted } from './interrupts.js';
+import type { Pacer } from './pacer.js';
+
+/** Work between two looks at the abort flag should not take longer than this. */
+const SLICE_TARGET_MS = 120;
+const MIN_SLICE = 8;
+const MAX_SLICE = 512;
+const PROBE_SAMPLES = 16;
+/** How long the speed is measured, pauses of the throttle included. */
+const MEASURE_MS = 400;
+const MIN_PROGRESS_GAP_MS = 200;
+
+export interface SessionOptions {
+  readonly engine: Engine;
+  readonly job: Job;
+  readonly dataset: Dataset;
+  readonly pacer: Pacer;
+  readonly interrupts: Interrupts;
+}
+
+/** The vectors that the compute thread and the event loop share. */
+export interface SharedVectors {
+  readonly parameters: SharedArrayBuffer;
+  readonly gradient: SharedArrayBuffer;
+  readonly state: readonly SharedArrayBuffer[];
+}
+
+/** A run's model and data on the device. Calls come one at a time; after `CallAborted` everything is as before the call. */
+export class TrainingSession {
+  readonly shared: SharedVectors;
+  private readonly parameters: Float32Array;
+  private readonly gradientSum: Float32Array;
+  private readonly state: readonly Float32Array[];
+  private readonly orders = new Map<number, EpochOrder>();
+  private sliceSamples = PROBE_SAMPLES;
+  private steps = 0;
+  /** The stage's parameters are still those drawn from the seed. */
+  private fresh = true;
+  private hasOptimizer = false;
+
+  private constructor(
+    private readonly options: SessionOptions,
+    private stage: Stage,
+  ) {
+    const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
+    const stateCount = optimizerStateCount(options.job.train.optimizer);
+    this.shared = { parameters: vector(), gradient: vector(), state: Array.from({ length: stateCount }, vector) };
+    this.parameters = new Float32Array(this.shared.parameters);
+    this.gradientSum = new Float32Array(this.shared.gradient);
+    this.state = this.shared.state.map((memory) => new Float32Array(memory));
+  }
+
+  static async create(options: SessionOptions): Promise<TrainingSession> {
+    const session = new TrainingSession(options, await build(options));
+    try {
+      await session.stage.readParameters(session.parameters);
+      return session;
+    } catch (error) {
+      await session.dispose();
+      throw error;
+    }
+  }
+
+  get layout(): ParameterLayout {
+    return this.stage.layout;
+  }
+
+  /** Warms up, finds how many samples make a slice, and returns samples a second at the pace in force. */
+  async measure(): Promise<number> {
+    const probe = this.options.dataset.batch('train', firstIndices(this.options.dataset, PROBE_SAMPLES));
+    await this.stage.gradient(probe);
+    const probeMs = await timed(() => this.stage.gradient(probe));
+    this.options.interrupts.throwIfAborted();
+    this.sliceSamples = sliceFor(probe.samples / probeMs);
+
+    const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, this.sliceSamples));
+    await this.stage.gradient(batch);
+    let samples = 0;
+    const startMs = performance.now();
+    while (samples === 0 || performance.now() - startMs < MEASURE_MS) {
+      this.options.interrupts.throwIfAborted();
+      await this.options.pacer.run(() => this.stage.gradient(batch));
+      samples += batch.samples;
+    }
+    const seconds = (performance.now() - startMs) / 1000;
+    await this.stage.takeGradient(this.gradientSum);
+    return samples / seconds;
+  }
+
+  async initialParameters(): Promise<void> {
+    if (!this.fresh) {
+      await this.stage.dispose();
+      this.stage = await build(this.options);
+      this.hasOptimizer = false;
+      this.fresh = true;
+    }
+    await this.stage.readParameters(this.parameters);
+  }
+
+  async loadParameters(): Promise<void> {
+    this.fresh = false;
+    await this.stage.writeParameters(this.parameters);
+  }
+
+  async loadState(steps: number): Promise<void> {
+    this.steps = steps;
+    await this.prepareOptimizer();
+    await this.stage.writeOptimizerState(this.state, steps);
+  }
+
+  async gradient(ranges: readonly SampleRange[]): Promise<ComputeResult> {
+    const startMs = performance.now();
+    const indices = this.indicesOf(ranges);
+    try {
+      const stats = await this.overSlices('train', indices, (batch) => this.stage.gradient(batch));
+      await this.stage.takeGradient(this.gradientSum);
+      return { ...stats, computeMs: performance.now() - startMs };
+    } catch (error) {
+      // What was added up so far belongs to nothing.
+      await this.stage.takeGradient(this.gradientSum);
+      throw error;
+    }
+  }
+
+  async localSteps(
+    batches: LocalStepsRequest['batches'],
+    onStep: (done: number, stats: BatchStats) => void,
+  ): Promise<ComputeResult & { steps: number }> {
+    const startMs = performance.now();
+    await this.prepareOptimizer();
+    this.fresh = false;
+    let total = NO_STATS;
+    let reportedMs = startMs;
+    let done = 0;
+    try {
+      for (const { ranges, hyper } of batches) {
+        this.options.interrupts.throwIfAborted();
+        if (this.options.interrupts.stopped) break;
+        const batch = this.options.dataset.batch('train', this.indicesOf(ranges));
+        total = add(total, await this.options.pacer.run(() => this.stage.step(batch, hyper)));
+        done++;
+        if (performance.now() - reportedMs >= MIN_PROGRESS_GAP_MS) {
+          reportedMs = performance.now();
+          onStep(done, total);
+        }
+      }
+    } catch (error) {
+      if (error instanceof CallAborted) await this.restore();
+      throw error;
+    }
+    await this.stage.readParameters(this.parameters);
+    this.steps = (await this.stage.readOptimizerState(this.state)).steps;
+    return { ...total, steps: done, computeMs: performance.now() - startMs };
+  }
+
+  async evaluate(split: Split, start: number, end: number): Promise<ComputeResult> {
+    const startMs = performance.now();
+    const indices = Int32Array.from({ length: end - start }, (_, i) => start + i);
+    const stats = await this.overSlices(split, indices, (batch) => this.stage.evaluate(batch));
+    return { ...stats, computeMs: performance.now() - startMs };
+  }
+
+  dispose(): Promise<void> {
+    return this.stage.dispose();
+  }
+
+  /** The shared vectors hold what the device had before the call. */
+  private async restore(): Promise<void> {
+    await this.stage.writeParameters(this.parameters);
+    await this.stage.writeOptimizerState(this.state, this.steps);
+  }
+
+  private async prepareOptimizer(): Promise<void> {
+    if (this.hasOptimizer) return;
+    await this.stage.useOptimizer(this.options.job.train.optimizer);
+    this.hasOptimizer = true;
+  }
+
+  private async overSlices(split: Split, indices: Int32Array, work: (batch: Batch) => Promise<BatchStats>): Promise<BatchStats> {
+    let total = NO_STATS;
+    for (let from = 0; from < indices.length; from += this.sliceSamples) {
+      this.options.interrupts.throwIfAborted();
+      const batch = this.options.dataset.batch(split, indices.subarray(from, from + this.sliceSamples));
+      total = add(total, await this.options.pacer.run(() => work(batch)));
+    }
+    // An abort during the last pause counts too: nobody wants the result.
+    this.options.interrupts.throwIfAborted();
+    return total;
+  }
+
+  private indicesOf(ranges: readonly SampleRange[]): Int32Array {
+    const indices = new Int32Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
+    let at = 0;
+    for (const range of ranges) {
+      indices.set(this.orderOf(range.epoch).indices(range), at);
+      at += range.end - range.start;
+    }
+    return indices;
+  }
+
+  private orderOf(epoch: number): EpochOrder {
+    let order = this.orders.get(epoch);
+    if (order === undefined) {
+      order = epochOrder(this.options.dataset.length('train'), this.options.job.train.seed, epoch);
+      this.orders.set(epoch, order);
+    }
+    return order;
+  }
+}
+
+function build({ engine, job, dataset }: SessionOptions): Promise<Stage> {
+  return engine.build(job.model, 'all', { loss: job.loss, data: dataset.signature, seed: job.train.seed });
+}
+
+const NO_STATS: BatchStats = { samples: 0, targets: 0, lossSum: 0, correct: 0 };
+
+function add(a: BatchStats, b: BatchStats): BatchStats {
+  return { samples: a.samples + b.samples, targets: a.targets + b.targets, lossSum: a.lossSum + b.lossSum, correct: a.correct + b.correct };
+}
+
+function firstIndices(dataset: Dataset, count: number): Int32Array {
+  return Int32Array.from({ length: Math.min(count, dataset.length('train')) }, (_, i) => i);
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now();
+  await work();
+  return Math.max(performance.now() - startMs, 0.01);
+}
+
+/** A power of two, so that few sizes are seen by engines that compile for each. */
+function sliceFor(samplesPerMs: number): number {
+  const power = 2 ** Math.floor(Math.log2(samplesPerMs * SLICE_TARGET_MS));
+  return Math.min(MAX_SLICE, Math.max(MIN_SLICE, power));
+}

@@ -1,0 +1,25 @@
+import type { DeviceInfo, WireError } from '@longtail/core';
+import type { WorkerEvent } from '@longtail/runtime';
+
+export type { WorkerEvent } from '@longtail/runtime';
+
+/** What a worker process tells its parent, over the channel between them. */
+export type WorkerMessage =
+  | { readonly type: 'device'; readonly device: DeviceInfo; readonly choice: string }
+  | { readonly type: 'event'; readonly event: WorkerEvent }
+  | { readonly type: 'stats'; readonly stats: WorkerStats }
+  | { readonly type: 'ended'; readonly reason: string; readonly error?: WireError };
+
+/** What a parent tells a worker process. */
+export interface ParentMessage {
+  readonly type: 'leave';
+  readonly reason: string;
+}
+
+/** How the worker itself is: its event loop must answer even while a step computes. */
+export interface WorkerStats {
+  /** Longest and 99th percentile delay of the event loop since the last report. */
+  readonly eventLoopMaxMs: number;
+  readonly eventLoopP99Ms: number;
+  readonly residentBytes: number;
+}

@@ -1,0 +1,82 @@
+import { parseArgs } from 'node:util';
+import { hostname } from 'node:os';
+import { LongtailError } from '@longtail/core';
+import type { EngineChoice } from './compute/channel.js';
+import { EventLoopStats } from './event-loop-stats.js';
+import type { ParentMessage, WorkerMessage } from './events.js';
+import { startWorker } from './start-worker.js';
+
+/**
+ * The worker process. Its parent (the `longtail` command) has checked the arguments, hears of it over the channel
+ * between them, and takes it along when it dies: a closed channel means leave.
+ */
+const STATS_EVERY_MS = 2000;
+/** Native threads may refuse to end; the process ends anyway. */
+const EXIT_GRACE_MS = 3000;
+
+/** After a signal the parent has this long to say what it means. */
+const PARENT_GRACE_MS = 10_000;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+const { values } = parseArgs({
+  options: {
+    server: { type: 'string', default: '127.0.0.1:7077' },
+    name: { type: 'string', default: hostname() },
+    engine: { type: 'string', default: 'auto' },
+    pace: { type: 'string', default: '1' },
+    threads: { type: 'string' },
+    memory: { type: 'string' },
+    'allow-code': { type: 'boolean', default: false },
+    wait: { type: 'boolean', default: false },
+  },
+});
+
+const leaving = new AbortController();
+const leave = (reason: string): void => {
+  leaving.abort(new LongtailError(reason, { code: 'cancelled' }));
+  setTimeout(() => process.exit(0), EXIT_GRACE_MS).unref();
+};
+
+function tell(message: WorkerMessage): void {
+  if (process.connected) process.send!(message, undefined, undefined, () => undefined);
+}
+
+if (process.send === undefined) for (const signal of SIGNALS) process.on(signal, () => leave(`stopped by ${signal}`));
+else {
+  process.on('message', (message: ParentMessage) => leave(message.reason));
+  process.on('disconnect', () => leave('the parent process is gone'));
+  // Ctrl-C and service managers signal the whole group at once; the order of the ends is the parent's to say.
+  for (const signal of SIGNALS) process.on(signal, () => setTimeout(() => leave(`stopped by ${signal}`), PARENT_GRACE_MS).unref());
+}
+
+const stats = new EventLoopStats();
+const reports = setInterval(() => tell({ type: 'stats', stats: stats.take() }), STATS_EVERY_MS);
+
+let exitCode = 0;
+try {
+  const { reason } = await startWorker({
+    server: values.server,
+    name: values.name,
+    engine: values.engine as EngineChoice,
+    pace: Number(values.pace),
+    threads: values.threads === undefined ? undefined : Number(values.threads),
+    memoryBytes: values.memory === undefined ? undefined : Number(values.memory),
+    allowCode: values['allow-code'],
+    wait: values.wait,
+    signal: leaving.signal,
+    onDevice: (device, choice) => tell({ type: 'device', device, choice }),
+    onEvent: (event) => tell({ type: 'event', event }),
+  });
+  tell({ type: 'ended', reason });
+} catch (error) {
+  if (!leaving.signal.aborted) {
+    const known = LongtailError.from(error);
+    exitCode = known.exitCode;
+    tell({ type: 'ended', reason: known.message, error: known.toWire() });
+    if (known.code === 'internal') process.stderr.write(`${known.stack}\n`);
+  }
+}
+clearInterval(reports);
+stats.stop();
+process.disconnect?.();
+process.exit(exitCode);

@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import type { CodecName, DeviceInfo } from '@longtail/core';
+import { createRng } from '@longtail/core';
+import { CODEC_IDS, createCodec, createKernels } from '@longtail/kernels';
+import type { WorkerEvent } from '@longtail/runtime';
+import { runWorker } from '@longtail/runtime';
+import { nodeFiles, userCache } from '@longtail/store';
+import { dial } from '@longtail/transport';
+import type { ComputeThreadOptions } from './compute/channel.js';
+import { ComputeThread } from './compute/compute-thread.js';
+import { createFileCache } from './file-cache.js';
+import { wallClock } from './wall-clock.js';
+
+export interface WorkerOptions extends ComputeThreadOptions {
+  /** `host:port` of the server. */
+  readonly server: string;
+  /** For people; the server gives the node its id. */
+  readonly name: string;
+  /** The owner lets jobs run their own modules here. */
+  readonly allowCode: boolean;
+  /** Keep trying when no server is there yet. */
+  readonly wait: boolean;
+  /** Aborting it makes the worker leave the server and end. */
+  readonly signal: AbortSignal;
+  onDevice(device: DeviceInfo, choice: string): void;
+  onEvent(event: WorkerEvent): void;
+}
+
+/**
+ * A worker, whole: the engine on its thread, the session on this one. Resolves with the reason when it has left.
+ * Throws LongtailError `engine`, `refused`, `protocol`, `unreachable`.
+ */
+export async function startWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
+  const { engine, pace, memoryBytes, threads } = options;
+  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads });
+  try {
+    options.onDevice(compute.device, compute.choice);
+    return await Promise.race([work(options, compute), rejectWith(compute.died)]);
+  } finally {
+    await compute.close();
+  }
+}
+
+function work(options: WorkerOptions, compute: ComputeThread): Promise<{ readonly reason: string }> {
+  const kernels = createKernels();
+  return runWorker({
+    dial: (hello, signal) => dial(options.server, { hello, signal, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    compute,
+    fileCache: createFileCache(userCache(), nodeFiles()),
+    codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
+    clock: wallClock,
+    rng: createRng(randomBytes(16).toString('hex')),
+    signal: options.signal,
+    name: options.name,
+    allowCode: options.allowCode,
+    wait: options.wait,
+    log: options.onEvent,
+  });
+}
+
+async function rejectWith(error: Promise<Error>): Promise<never> {
+  throw await error;
+}
