@@ -81,7 +81,7 @@ test('a log cut anywhere opens with the events that are whole, and goes on', asy
       await again.close();
       expect(messages(await readEvents(path))).toEqual([...texts.slice(0, whole), 'again']);
     }),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
 });
 

@@ -90,7 +90,7 @@ test('any flat vector and layout come back, bit for bit', async () => {
       expect(Object.fromEntries(file.metadata)).toEqual(Object.fromEntries(Object.entries(metadata)));
       await file.close();
     }),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
 });
 

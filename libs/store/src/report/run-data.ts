@@ -1,0 +1,236 @@
+import type { Job, RunEvent, StoredEvent, Verdict } from '@longtail/core';
+
+/** A point of a curve; times in seconds from the start of the run. */
+export interface CurvePoint {
+  readonly seconds: number;
+  readonly samples: number;
+  readonly value: number;
+}
+
+/** A contribution on the time axis, milliseconds from the start of the run. */
+export interface WorkSpan {
+  readonly round: number;
+  /** Task sent; the worker receives parameters until it computes. */
+  readonly sent: number;
+  readonly computeFrom: number;
+  readonly computeTo: number;
+  /** Delivered; the worker waits for the round to end. */
+  readonly done: number;
+  readonly roundEnd: number;
+  readonly samples: number;
+  readonly accepted: boolean;
+  readonly reason: string;
+}
+
+export interface WorkerData {
+  readonly name: string;
+  readonly engine: string;
+  readonly device: string;
+  readonly throttle: number | undefined;
+  readonly spans: readonly WorkSpan[];
+  readonly samples: number;
+  readonly rejected: number;
+  readonly computeMs: number;
+  readonly transferMs: number;
+  readonly waitMs: number;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+}
+
+/** Something a reader should know of. */
+export interface Incident {
+  readonly seconds: number;
+  readonly kind: 'warning' | 'error' | 'left' | 'rejected' | 'joined';
+  readonly text: string;
+  readonly hint: string;
+}
+
+/** What a report shows, drawn from the events alone. */
+export interface RunData {
+  readonly run: string;
+  readonly job: Job | undefined;
+  readonly startMs: number;
+  readonly seconds: number;
+  readonly verdict: Verdict | undefined;
+  readonly parameters: number | undefined;
+  readonly samplesPerEpoch: number | undefined;
+  readonly samplesApplied: number;
+  readonly rounds: number;
+  readonly trainLoss: readonly CurvePoint[];
+  readonly trainAccuracy: readonly CurvePoint[];
+  readonly validationLoss: readonly CurvePoint[];
+  readonly validationAccuracy: readonly CurvePoint[];
+  /** When the model was validated, milliseconds from the start of the run. */
+  readonly validations: readonly { readonly from: number; readonly to: number }[];
+  /** Most samples first. */
+  readonly workers: readonly WorkerData[];
+  readonly incidents: readonly Incident[];
+}
+
+type EventOf<Name extends RunEvent['event']> = Extract<RunEvent, { readonly event: Name }>;
+
+/** Reads a log, whole or still growing, into what the report shows. */
+export function collectRun(events: readonly StoredEvent[]): RunData {
+  const collector = new Collector(events[0]?.timeMs ?? 0);
+  for (const event of events) collector.add(event);
+  return collector.result(events.at(-1)?.timeMs ?? 0);
+}
+
+interface MutableWorker {
+  name: string;
+  engine: string;
+  device: string;
+  throttle: number | undefined;
+  present: boolean;
+  readonly contributions: EventOf<'contribution'>[];
+}
+
+class Collector {
+  private job: Job | undefined;
+  private run = '';
+  private verdict: Verdict | undefined;
+  private parameters: number | undefined;
+  private samplesPerEpoch: number | undefined;
+  private samplesApplied = 0;
+  private rounds = 0;
+  private readonly curves = { trainLoss: [] as CurvePoint[], trainAccuracy: [] as CurvePoint[], validationLoss: [] as CurvePoint[], validationAccuracy: [] as CurvePoint[] };
+  private readonly validations: { from: number; to: number }[] = [];
+  private readonly byNode = new Map<string, MutableWorker>();
+  private readonly workers: MutableWorker[] = [];
+  private readonly roundEnds = new Map<number, number>();
+  private readonly incidents: Incident[] = [];
+
+  constructor(private readonly startMs: number) {}
+
+  add({ timeMs, body }: StoredEvent): void {
+    const seconds = (timeMs - this.startMs) / 1000;
+    const incident = (kind: Incident['kind'], text: string, hint = ''): void => void this.incidents.push({ seconds, kind, text, hint });
+    switch (body.event) {
+      case 'submitted':
+        this.job = body.job;
+        this.run = body.run;
+        break;
+      case 'node_joined':
+        this.join(body);
+        if (this.rounds > 0) incident('joined', `${body.name} joined`);
+        break;
+      case 'node_left':
+        this.workerOf(body.node, body.name).present = false;
+        incident('left', `${body.name} left: ${body.reason}`);
+        break;
+      case 'worker_ready':
+        this.workerOf(body.node, body.name).engine = body.engine;
+        break;
+      case 'started':
+        this.parameters = body.parameters;
+        this.samplesPerEpoch = body.samplesPerEpoch;
+        break;
+      case 'contribution':
+        this.workerOf(body.node, body.name).contributions.push(body);
+        if (!body.accepted) incident('rejected', `Round ${body.round}: ${body.samples} samples of ${body.name} were not applied: ${body.reason}`);
+        break;
+      case 'commit':
+        this.commit(body, timeMs, seconds);
+        break;
+      case 'validation':
+        this.validations.push({ from: timeMs - this.startMs - body.ms, to: timeMs - this.startMs });
+        this.push('validationLoss', seconds, body.loss);
+        this.push('validationAccuracy', seconds, body.accuracy);
+        break;
+      case 'warning':
+        incident('warning', body.message, body.hint);
+        break;
+      case 'error':
+        incident('error', body.error.message, body.error.hint);
+        break;
+      case 'verdict':
+        this.verdict = body;
+        if (body.error) incident('error', body.error.message, body.error.hint);
+        break;
+    }
+  }
+
+  result(endMs: number): RunData {
+    const workers = this.workers.filter(({ contributions }) => contributions.length > 0).map((worker) => this.measure(worker));
+    return {
+      run: this.run,
+      job: this.job,
+      startMs: this.startMs,
+      seconds: (endMs - this.startMs) / 1000,
+      verdict: this.verdict,
+      parameters: this.parameters,
+      samplesPerEpoch: this.samplesPerEpoch,
+      samplesApplied: this.samplesApplied,
+      rounds: this.rounds,
+      ...this.curves,
+      validations: this.validations,
+      workers: workers.sort((a, b) => b.samples - a.samples),
+      incidents: this.incidents,
+    };
+  }
+
+  private commit(event: EventOf<'commit'>, timeMs: number, seconds: number): void {
+    this.rounds++;
+    this.samplesApplied = event.samplesApplied;
+    this.roundEnds.set(event.round, timeMs);
+    this.push('trainLoss', seconds, event.loss);
+    this.push('trainAccuracy', seconds, event.accuracy);
+  }
+
+  /** JSON has no NaN: a diverged loss is null in the log, and a gap in the curve. */
+  private push(curve: keyof Collector['curves'], seconds: number, value: number | null): void {
+    if (value !== null && Number.isFinite(value)) this.curves[curve].push({ seconds, samples: this.samplesApplied, value });
+  }
+
+  /** A node that comes back under its name goes on in its row; two of one name at a time have their own. */
+  private join({ node, name, engine, device, throttle }: EventOf<'node_joined'>): void {
+    const returning = this.workers.find((worker) => worker.name === name && !worker.present);
+    const worker = returning ?? this.addWorker(name, node);
+    Object.assign(worker, { engine, device, throttle, present: true });
+    this.byNode.set(node, worker);
+  }
+
+  private workerOf(node: string, name: string): MutableWorker {
+    const known = this.byNode.get(node);
+    if (known) return known;
+    const worker = this.addWorker(name, node);
+    this.byNode.set(node, worker);
+    return worker;
+  }
+
+  private addWorker(name: string, node: string): MutableWorker {
+    const taken = this.workers.some((worker) => worker.name === name);
+    const worker: MutableWorker = { name: taken ? `${name} (${node})` : name, engine: '', device: '', throttle: undefined, present: true, contributions: [] };
+    this.workers.push(worker);
+    return worker;
+  }
+
+  private measure({ name, engine, device, throttle, contributions }: MutableWorker): WorkerData {
+    const spans = contributions.map((contribution) => this.toSpan(contribution));
+    const sum = (value: (i: number) => number): number => spans.reduce((total, _, i) => total + value(i), 0);
+    return {
+      name,
+      engine,
+      device,
+      throttle,
+      spans,
+      samples: sum((i) => (spans[i].accepted ? spans[i].samples : 0)),
+      rejected: spans.filter(({ accepted }) => !accepted).length,
+      computeMs: sum((i) => spans[i].computeTo - spans[i].computeFrom),
+      transferMs: sum((i) => spans[i].done - spans[i].sent - (spans[i].computeTo - spans[i].computeFrom)),
+      waitMs: sum((i) => spans[i].roundEnd - spans[i].done),
+      bytesUp: sum((i) => contributions[i].bytesUp),
+      bytesDown: sum((i) => contributions[i].bytesDown),
+    };
+  }
+
+  /** The log says how long a worker computed, not when: the transfer before and after is taken as equal. */
+  private toSpan({ round, sentAtMs, doneAtMs, computeMs, samples, accepted, reason }: EventOf<'contribution'>): WorkSpan {
+    const sent = sentAtMs - this.startMs;
+    const done = Math.max(sent, doneAtMs - this.startMs);
+    const compute = Math.min(computeMs, done - sent);
+    const computeFrom = sent + (done - sent - compute) / 2;
+    const roundEnd = Math.max(done, (this.roundEnds.get(round) ?? 0) - this.startMs);
+    return { round, sent, computeFrom, computeTo: computeFrom + compute, done, roundEnd, samples, accepted, reason };
+  }
+}
