@@ -10,69 +10,60 @@ interface PoolAttributes {
   readonly dimRoundingMode?: 'floor' | 'round' | 'ceil';
 }
 
-interface Window {
-  readonly batch: number;
-  /** Top left corner in the input, and the first row and column behind the window; already clipped to the input. */
-  readonly top: number;
-  readonly left: number;
-  readonly bottom: number;
-  readonly right: number;
-  /** Offset of channel 0 in the output. */
-  readonly output: number;
-}
+/** One window, clipped to the input: rows [top, bottom), columns [left, right); offsets are those of channel 0. */
+type Visit = (image: number, top: number, bottom: number, left: number, right: number, output: number) => void;
 
 /** Gradients of pooling as direct sums on the heap: the backend's own leave parts of their result unwritten. x [N, h, w, C]. */
 export function registerPoolingGradients(kernels: WasmKernels): void {
-  const windows = (x: TensorInfo, attrs: PoolAttributes): readonly Window[] => {
+  const windows = (x: TensorInfo, attrs: PoolAttributes, visit: Visit): void => {
     const info = kernels.tf.backend_util.computePool2DInfo(x.shape as Shape4D, attrs.filterSize, attrs.strides, 1, attrs.pad, attrs.dimRoundingMode);
-    const all: Window[] = [];
-    for (let batch = 0, output = 0; batch < info.batchSize; batch++) {
+    const { inHeight, inWidth, inChannels, padInfo } = info;
+    for (let n = 0, output = 0; n < info.batchSize; n++) {
       for (let oh = 0; oh < info.outHeight; oh++) {
-        for (let ow = 0; ow < info.outWidth; ow++, output += info.outChannels) {
-          const [top, left] = [oh * info.strideHeight - info.padInfo.top, ow * info.strideWidth - info.padInfo.left];
-          const [bottom, right] = [Math.min(top + info.filterHeight, info.inHeight), Math.min(left + info.filterWidth, info.inWidth)];
-          all.push({ batch, top: Math.max(top, 0), left: Math.max(left, 0), bottom, right, output });
+        const top = oh * info.strideHeight - padInfo.top;
+        for (let ow = 0; ow < info.outWidth; ow++, output += inChannels) {
+          const left = ow * info.strideWidth - padInfo.left;
+          const [bottom, right] = [Math.min(top + info.filterHeight, inHeight), Math.min(left + info.filterWidth, inWidth)];
+          visit(n * inHeight * inWidth * inChannels, Math.max(top, 0), bottom, Math.max(left, 0), right, output);
         }
       }
     }
-    return all;
   };
 
   // The first of equal maxima takes the gradient, as in TensorFlow.
   kernels.register('MaxPoolGrad', ({ inputs: { dy, input }, attrs, backend }: KernelCall<'dy' | 'input', PoolAttributes>) => {
-    const [, height, width, channels] = input.shape;
+    const [, , width, channels] = input.shape;
     const out = backend.makeOutput([...input.shape], 'float32');
     const [dx, x, dOut] = [floats(backend, out).fill(0), floats(backend, input), floats(backend, dy)];
-    for (const { batch, top, left, bottom, right, output } of windows(input, attrs)) {
+    windows(input, attrs, (image, top, bottom, left, right, output) => {
       for (let c = 0; c < channels; c++) {
-        let best = -1;
-        let highest = -Infinity;
+        let best = image + (top * width + left) * channels + c;
         for (let h = top; h < bottom; h++) {
           for (let w = left; w < right; w++) {
-            const at = ((batch * height + h) * width + w) * channels + c;
-            if (best < 0 || x[at] > highest) [best, highest] = [at, x[at]];
+            const at = image + (h * width + w) * channels + c;
+            if (x[at] > x[best]) best = at;
           }
         }
         dx[best] += dOut[output + c];
       }
-    }
+    });
     return out;
   });
 
   // Padding does not count: each window divides by the pixels it covers.
-  kernels.register('AvgPoolGrad', ({ inputs: { dy, input }, attrs, backend }: KernelCall<'dy' | 'input', PoolAttributes>) => {
-    const [, height, width, channels] = input.shape;
-    const out = backend.makeOutput([...input.shape], 'float32');
+  kernels.register('AvgPoolGrad', ({ inputs: { dy, input: x }, attrs, backend }: KernelCall<'dy' | 'input', PoolAttributes>) => {
+    const [, , width, channels] = x.shape;
+    const out = backend.makeOutput([...x.shape], 'float32');
     const [dx, dOut] = [floats(backend, out).fill(0), floats(backend, dy)];
-    for (const { batch, top, left, bottom, right, output } of windows(input, attrs)) {
+    windows(x, attrs, (image, top, bottom, left, right, output) => {
       const share = 1 / ((bottom - top) * (right - left));
       for (let h = top; h < bottom; h++) {
         for (let w = left; w < right; w++) {
-          const at = ((batch * height + h) * width + w) * channels;
+          const at = image + (h * width + w) * channels;
           for (let c = 0; c < channels; c++) dx[at + c] += dOut[output + c] * share;
         }
       }
-    }
+    });
     return out;
   });
 }

@@ -1,13 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import type { ParameterSpec } from '../../block.js';
-import { ZEROS } from '../layers.js';
+import { slid, ZEROS } from '../layers.js';
 import { kerasInitializer } from './initializers.js';
 import type { KerasLayer, LayerReader } from './layer.js';
 
 interface Window {
   readonly kernel: readonly [number, number];
   readonly strides: readonly [number, number];
-  readonly dilation: readonly [number, number];
   readonly padding: 'same' | 'valid';
   readonly inputs: number;
   /** Output height and width. */
@@ -19,13 +18,11 @@ function window(layer: LayerReader): Window {
   const [height, width, inputs] = layer.shapeOfRank(3);
   const kernel = layer.pair('kernel_size', 1);
   const strides = layer.pair('strides', 1);
-  const dilation = layer.pair('dilation_rate', 1);
+  // TF.js has no gradient of a dilated convolution.
+  if (layer.pair('dilation_rate', 1).some((rate) => rate !== 1)) throw layer.fail('dilated convolutions are not supported');
   const padding = layer.padding();
-  const out = (size: number, axis: 0 | 1): number => {
-    const reach = (kernel[axis] - 1) * dilation[axis] + 1;
-    return padding === 'same' ? Math.ceil(size / strides[axis]) : Math.floor((size - reach) / strides[axis]) + 1;
-  };
-  return { kernel, strides, dilation, padding, inputs, extent: [out(height, 0), out(width, 1)] };
+  const extent = [slid(height, kernel[0], strides[0], padding), slid(width, kernel[1], strides[1], padding)] as const;
+  return { kernel, strides, padding, inputs, extent };
 }
 
 function kernelParameter(layer: LayerReader, name: string, key: string, shape: readonly number[]): ParameterSpec {
@@ -39,25 +36,24 @@ function biasParameter(layer: LayerReader, channels: number): ParameterSpec[] {
 }
 
 function conv2d(layer: LayerReader): KerasLayer {
-  const { kernel, strides, dilation, padding, inputs, extent } = window(layer);
+  const { kernel, strides, padding, inputs, extent } = window(layer);
   const filters = layer.number('filters');
   if (layer.get('groups', 1) !== 1) throw layer.fail('grouped convolutions are not supported');
   const activation = layer.activation();
-  const simple = strides[0] === strides[1] && dilation[0] === 1 && dilation[1] === 1;
   return {
     parameters: [kernelParameter(layer, 'kernel', 'kernel_initializer', [...kernel, inputs, filters]), ...biasParameter(layer, filters)],
     outputShape: [...extent, filters],
     apply(context, [x], [w, b]) {
       const { tf, ops } = context;
-      if (simple) return activation(context, ops.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, b as tf.Tensor1D | undefined, strides[0], padding));
-      const y = tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, [...strides], padding, 'NHWC', [...dilation]);
+      if (strides[0] === strides[1]) return activation(context, ops.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, b as tf.Tensor1D | undefined, strides[0], padding));
+      const y = tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, [...strides], padding);
       return activation(context, b ? tf.add(y, b) : y);
     },
   };
 }
 
 function depthwiseConv2d(layer: LayerReader): KerasLayer {
-  const { kernel, strides, dilation, padding, inputs, extent } = window(layer);
+  const { kernel, strides, padding, inputs, extent } = window(layer);
   const multiplier = layer.number('depth_multiplier', 1);
   const activation = layer.activation();
   return {
@@ -65,7 +61,7 @@ function depthwiseConv2d(layer: LayerReader): KerasLayer {
     outputShape: [...extent, inputs * multiplier],
     apply(context, [x], [w, b]) {
       const { tf } = context;
-      const y = tf.depthwiseConv2d(x as tf.Tensor4D, w as tf.Tensor4D, [...strides], padding, 'NHWC', [...dilation]);
+      const y = tf.depthwiseConv2d(x as tf.Tensor4D, w as tf.Tensor4D, [...strides], padding);
       return activation(context, b ? tf.add(y, b) : y);
     },
   };
@@ -73,7 +69,7 @@ function depthwiseConv2d(layer: LayerReader): KerasLayer {
 
 /** Depthwise, then 1×1 (Chollet 2017). */
 function separableConv2d(layer: LayerReader): KerasLayer {
-  const { kernel, strides, dilation, padding, inputs, extent } = window(layer);
+  const { kernel, strides, padding, inputs, extent } = window(layer);
   const multiplier = layer.number('depth_multiplier', 1);
   const filters = layer.number('filters');
   const activation = layer.activation();
@@ -86,7 +82,7 @@ function separableConv2d(layer: LayerReader): KerasLayer {
     outputShape: [...extent, filters],
     apply(context, [x], [depthwise, pointwise, b]) {
       const { tf, ops } = context;
-      const deep = tf.depthwiseConv2d(x as tf.Tensor4D, depthwise as tf.Tensor4D, [...strides], padding, 'NHWC', [...dilation]);
+      const deep = tf.depthwiseConv2d(x as tf.Tensor4D, depthwise as tf.Tensor4D, [...strides], padding);
       return activation(context, ops.conv2d(deep, pointwise as tf.Tensor4D, b as tf.Tensor1D | undefined, 1, 'valid'));
     },
   };
