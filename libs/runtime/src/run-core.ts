@@ -260,7 +260,7 @@ export class RunCore implements MemberHost {
     const { leases: book } = this.training!;
     const now = this.clock.nowMs();
     const accepted = applied > 0;
-    const staleness = this.version - task.version - (accepted ? 1 : 0);
+    const staleness = Math.max(0, this.version - task.version - (accepted ? 1 : 0));
     this.callOff(assignment);
     for (const lease of leases.slice(0, applied)) book.apply(lease.id);
     const back = leases.slice(applied);
@@ -387,6 +387,7 @@ export class RunCore implements MemberHost {
   /** A member missed a deadline; after a few in a row it is released. */
   missed(member: Member, reason: string): void {
     member.misses++;
+    member.forgetHeld();
     if (member.misses >= MAX_MISSES) this.release(member, `${reason}, the ${MAX_MISSES}th deadline in a row: its device or link is too slow for this run`);
   }
 

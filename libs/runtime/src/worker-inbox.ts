@@ -9,7 +9,7 @@ export class WorkerInbox {
   private readonly parameters: Intake;
   private readonly state: readonly Intake[];
   /** The device's own result, which needs no loading: the version it will be if the server takes it. */
-  private own: { readonly task: number; readonly version: number } | undefined;
+  private own: number | undefined;
   /** What the device was last given. */
   private loaded: { parameters: number; state: number } = { parameters: 0, state: 0 };
 
@@ -35,31 +35,31 @@ export class WorkerInbox {
     this.parameters.fill(0);
   }
 
-  /** Local steps ended: memory holds the result. */
-  stepped(task: number, version: number): void {
+  /** Local steps ended: memory holds the result, which will be this version. */
+  stepped(version: number): void {
     for (const intake of [this.parameters, ...this.state]) intake.overwritten();
-    this.own = { task, version };
+    this.own = version;
   }
 
-  /** The server refused a task: a result of it is no version. */
-  refused(task: number): void {
-    if (this.own?.task === task) this.own = undefined;
+  /** The server does not take local steps: what the device holds is no version, and the server sends one. */
+  disown(): void {
+    this.own = undefined;
   }
 
   hasParameters(version: number): boolean {
-    return this.own?.version === version || this.parameters.version === version;
+    return this.own === version || this.parameters.version === version;
   }
 
   /** For local steps: parameters in full precision, and the moments that belong to them. */
   hasAll(version: number, optimizerSteps: number): boolean {
-    if (this.own?.version === version) return true;
+    if (this.own === version) return true;
     const stateThere = optimizerSteps === 0 || this.state.every((intake) => intake.version === version);
     return this.parameters.version === version && this.parameters.exact && stateThere;
   }
 
   /** Gives the device the parameters unless it has them. */
   async loadParameters(version: number): Promise<void> {
-    if (this.own?.version === version || this.loaded.parameters === this.parameters.generation) return;
+    if (this.own === version || this.loaded.parameters === this.parameters.generation) return;
     const { generation } = this.parameters;
     await this.compute.loadParameters();
     this.loaded.parameters = generation;
@@ -67,7 +67,7 @@ export class WorkerInbox {
 
   /** Gives the device parameters and moments unless it has them. */
   async loadAll(version: number, optimizerSteps: number): Promise<void> {
-    if (this.own?.version === version) return;
+    if (this.own === version) return;
     await this.loadParameters(version);
     if (optimizerSteps === 0) for (const vector of this.prepared.state) vector.fill(0);
     await this.compute.loadState(optimizerSteps);

@@ -47,6 +47,8 @@ export class WorkerRun {
   private upload: Promise<void> = Promise.resolve();
   /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
   private deviceBusy: Promise<unknown> = Promise.resolve();
+  /** Local steps that ended before the first: refusing them takes nothing away. */
+  private readonly emptyHanded = new Set<number>();
   private prepared: Prepared | undefined;
   private inbox: WorkerInbox | undefined;
   private outbox: WorkerOutbox | undefined;
@@ -83,7 +85,7 @@ export class WorkerRun {
     const queued = this.queue.findIndex((work) => work.task.task === task);
     if (queued >= 0) {
       this.queue.splice(queued, 1);
-      if (deliver) this.sendDone(task, { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0 }, 0);
+      if (deliver) this.comeEmptyHanded(task);
     } else if (this.working?.task.task === task) {
       if (deliver) this.working.stop.abort();
       else this.working.abort.abort(new LongtailError('called off by the server', { code: 'cancelled' }));
@@ -94,7 +96,7 @@ export class WorkerRun {
   }
 
   onReceipt({ task, accepted }: Receipt): void {
-    if (!accepted) this.inbox?.refused(task);
+    if (!accepted && !this.emptyHanded.delete(task)) this.inbox?.disown();
   }
 
   /** Resolves when the chunk is put away: the next may come. */
@@ -159,10 +161,11 @@ export class WorkerRun {
     this.working = work;
     this.context.log({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
     try {
-      const done = this.dispatch(work);
-      this.deviceBusy = done.catch(() => undefined);
-      const deliver = await done;
-      await deliver();
+      const computed = this.dispatch(work);
+      const delivered = computed.then((deliver) => deliver());
+      // A gradient has a buffer of its own; other results lie where parameters come in, until they are delivered.
+      this.deviceBusy = (task.kind === 'GRADIENT' ? computed : delivered).catch(() => undefined);
+      await delivered;
     } catch (error) {
       if (!work.abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
     } finally {
@@ -195,7 +198,7 @@ export class WorkerRun {
       case 'LOCAL_STEPS': {
         await inbox.loadAll(version, task.optimizerSteps);
         const result = await this.localSteps(work);
-        if (result.steps > 0) inbox.stepped(task.task, version + 1);
+        if (result.steps > 0) inbox.stepped(version + 1);
         return () => this.deliverBehind(work, result);
       }
     }
@@ -224,7 +227,7 @@ export class WorkerRun {
   /** Copies the result and sends it while the next steps are computed; waits for the upload before, so that one copy is enough. */
   private async deliverBehind(work: Work, result: ComputeResult & { steps: number }): Promise<void> {
     const { task, abort } = work;
-    if (result.steps === 0) return this.sendDone(task.task, result, 0, task.kind);
+    if (result.steps === 0) return this.comeEmptyHanded(task.task);
     await this.upload;
     const { parameters, state } = this.prepared!;
     const codec = this.codecNamed('fp32');
@@ -240,6 +243,11 @@ export class WorkerRun {
       .send(task, result.samples, tensors, abort.signal)
       .catch(() => undefined) // called off, or the link ended: the session knows
       .finally(() => (this.uploading = undefined));
+  }
+
+  private comeEmptyHanded(task: number): void {
+    this.emptyHanded.add(task);
+    this.sendDone(task, NOTHING, 0);
   }
 
   private sendDone(task: number, { samples, targets, lossSum, correct, computeMs }: ComputeResult, steps: number, kind?: Task['kind']): void {

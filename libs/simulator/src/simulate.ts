@@ -5,6 +5,7 @@ import {
   type CodecName,
   type EngineName,
   type Job,
+  type Lease,
   type LeaseBook,
   type OptimizerSpec,
   type ParameterShard,
@@ -60,6 +61,12 @@ export interface Arithmetic {
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
 }
 
+export interface CommittedLeases {
+  /** Several steps of one lease each, or one step of all. */
+  readonly local: boolean;
+  readonly leases: readonly Lease[];
+}
+
 export interface Outcome {
   readonly verdict: Verdict;
   readonly events: readonly StoredEvent[];
@@ -67,6 +74,8 @@ export interface Outcome {
   readonly parameters: Float32Array;
   readonly steps: number;
   readonly leases: ReturnType<LeaseBook['totals']>;
+  /** Samples of each commit, lease by lease, in the order in which they were applied. */
+  readonly ledger: readonly CommittedLeases[];
   readonly store: MemoryStore;
   /** Faults that did something. */
   readonly fired: ReadonlySet<Fault>;
@@ -107,6 +116,7 @@ class Simulation {
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private store: MemoryStore | undefined;
+  private readonly applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
 
   constructor(private readonly scenario: Scenario) {
     const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs } = scenario;
@@ -127,7 +137,7 @@ class Simulation {
         openRun: async (job) => (this.store = new MemoryStore('run-1', job, { clock, writeMs: 50 })),
         createShard: (length, optimizer) => (this.shard = this.arithmetic.createShard(length, optimizer)),
         createLeases: ({ train }, samplesPerEpoch) =>
-          (this.leases = createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
+          (this.leases = this.recorded(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }))),
         strategy: ({ sync }) => bsp(sync),
         shares: proportionalShares(),
         learningRate: learningRateAt,
@@ -141,7 +151,10 @@ class Simulation {
     const workers = scenario.fleet.map((spec) => this.startWorker(spec));
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
     const ended = server.launch(scenario.job, []).then(({ run }) => server.verdict(run));
-    const verdict = await clock.runUntil(ended, scenario.limitMs ?? DAY_MS);
+    const verdict = await clock.runUntil(ended, scenario.limitMs ?? DAY_MS).catch((error: unknown) => {
+      const last = this.store?.events.slice(-8).map(({ timeMs, body }) => `${timeMs.toFixed(1)} ${JSON.stringify(body)}`);
+      throw new Error([String(error), ...(last ?? [])].join('\n'), { cause: error });
+    });
     const virtualMs = clock.nowMs();
     for (const { stop } of this.actors.values()) stop.abort();
     await clock.runUntil(Promise.all([server.close('the simulation is over'), ...workers]));
@@ -153,12 +166,44 @@ class Simulation {
       parameters,
       steps: this.shard?.steps ?? 0,
       leases: this.leases?.totals() ?? { total: 0, applied: 0, lost: 0, leased: 0, free: 0 },
+      ledger: this.ledger(),
       store: this.store!,
       fired: this.fired,
       workerEvents: this.workerEvents,
       workerEnds: this.workerEnds,
       virtualMs,
     };
+  }
+
+  /** Notes which leases are applied. */
+  private recorded(book: LeaseBook): LeaseBook {
+    const open = new Map<number, Lease>();
+    return {
+      lease(holder, samples) {
+        const lease = book.lease(holder, samples);
+        if (lease !== undefined) open.set(lease.id, lease);
+        return lease;
+      },
+      apply: (id) => {
+        book.apply(id);
+        this.applied.push({ lease: open.get(id)!, afterEvents: this.store!.events.length });
+      },
+      giveBack: (id) => book.giveBack(id),
+      lose: (id) => book.lose(id),
+      totals: () => book.totals(),
+      snapshot: () => book.snapshot(),
+    };
+  }
+
+  /** Leases applied between two commits belong to the later one. */
+  private ledger(): readonly CommittedLeases[] {
+    let from = 0;
+    return this.store!.events.flatMap(({ seq, body }) => {
+      if (body.event !== 'commit') return [];
+      const leases = this.applied.filter(({ afterEvents }) => afterEvents >= from && afterEvents < seq).map(({ lease }) => lease);
+      from = seq;
+      return [{ local: body.reason.includes('local steps'), leases }];
+    });
   }
 
   private get arithmetic(): Arithmetic {

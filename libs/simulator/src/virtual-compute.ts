@@ -44,8 +44,8 @@ export interface VirtualComputeOptions {
 /** A device whose time is virtual and whose arithmetic is real. */
 export class VirtualCompute implements Compute {
   readonly device: DeviceInfo;
-  /** Above 1: the device is that much slower for now. */
-  slowdown = 1;
+  private slowness = 1;
+  private paceChanged = new AbortController();
   /** The next task fails with this. */
   failure: LongtailError | undefined;
   private prepared: Prepared | undefined;
@@ -57,6 +57,17 @@ export class VirtualCompute implements Compute {
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
+  }
+
+  get slowdown(): number {
+    return this.slowness;
+  }
+
+  /** Above 1: the device is that much slower for now, the task under way included. */
+  set slowdown(factor: number) {
+    this.slowness = factor;
+    this.paceChanged.abort();
+    this.paceChanged = new AbortController();
   }
 
   async prepare(job: Job, _files: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Prepared> {
@@ -156,9 +167,16 @@ export class VirtualCompute implements Compute {
   private async pass(samples: number, fraction: number, signal: AbortSignal): Promise<number> {
     const { pace, clock } = this.options;
     this.throwFailure();
-    const ms = this.slowdown * (pace.overheadMs + (fraction * 1000 * samples) / pace.samplesPerSecond);
-    await clock.sleep(ms, signal);
-    return ms;
+    const startedAtMs = clock.nowMs();
+    let leftMs = pace.overheadMs + (fraction * 1000 * samples) / pace.samplesPerSecond;
+    while (leftMs > 0) {
+      const { slowness, paceChanged } = this;
+      const fromMs = clock.nowMs();
+      await clock.sleep(slowness * leftMs, AbortSignal.any([signal, paceChanged.signal])).catch(() => signal.throwIfAborted());
+      // What is left after a whole sleep is rounding.
+      leftMs = paceChanged.signal.aborted ? leftMs - (clock.nowMs() - fromMs) / slowness : 0;
+    }
+    return clock.nowMs() - startedAtMs;
   }
 
   /** The contract of Compute: one call at a time. */

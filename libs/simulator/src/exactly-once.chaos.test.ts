@@ -1,0 +1,88 @@
+import { createRng, type Rng } from '@longtail/core';
+import { expect, test } from 'vitest';
+import type { Fault } from './faults.js';
+import { simulate, type Scenario } from './simulate.js';
+import { countingArithmetic, countingModel } from './testing/counting.js';
+import { eventsOf, job } from './testing/scenarios.js';
+
+const SEEDS = 200;
+const SAMPLES = 240;
+
+/** A fleet that joins, leaves, breaks and comes back at random. The first worker stays, so that most runs succeed. */
+export function chaos(seed: number): Scenario {
+  const rng = createRng(`chaos/${seed}`);
+  const fleet = Array.from({ length: 1 + rng.below(4) }, (_, i) => ({
+    name: `w${i}`,
+    samplesPerSecond: 50 + rng.below(800),
+    joinAtMs: rng.below(3) === 0 ? rng.below(4000) : 0,
+    link: { upBitsPerSecond: 1e5 * (1 + rng.below(100)), downBitsPerSecond: 1e6, rttMs: 1 + rng.below(80) },
+  }));
+  const faults = Array.from({ length: rng.below(8) }, () => randomFault(rng, fleet.map(({ name }) => name)));
+  const momentum = { type: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } as const;
+  return {
+    job: job({
+      train: { epochs: 3, batch: 16 + rng.below(40), optimizer: momentum },
+      sync: { minDeadlineMs: 100 + rng.below(400) },
+      cluster: { waitMs: 8000 },
+      validation: { everyEpochs: 0.5 + rng.uniform() },
+      checkpoint: { everyMs: 200 },
+    }),
+    model: countingModel(SAMPLES, 50),
+    arithmetic: countingArithmetic,
+    fleet,
+    faults,
+    seed,
+    chunkLength: 64,
+  };
+}
+
+function randomFault(rng: Rng, workers: readonly string[]): Fault {
+  const worker = workers[rng.below(workers.length)]!;
+  const atMs = rng.below(5000);
+  const mortal = worker === 'w0' ? 'cut' : (['kill', 'leave'] as const)[rng.below(2)]!;
+  switch (rng.below(7)) {
+    case 0:
+      return { kind: 'cut', worker, atMs };
+    case 1:
+      return { kind: 'stall', worker, atMs, forMs: rng.below(9000) };
+    case 2:
+      return { kind: mortal, worker, atMs };
+    case 3:
+      return { kind: 'slow', worker, atMs, forMs: rng.below(3000), factor: 2 + rng.below(100) };
+    case 4:
+      return { kind: 'fail', worker, atMs };
+    case 5:
+      return { kind: 'tamper', worker, round: 1 + rng.below(20), chunk: rng.below(4), how: (['duplicate', 'corrupt', 'nan', 'stale', 'wrong-task'] as const)[rng.below(5)]! };
+    default:
+      return { kind: 'slow', worker, atMs, forMs: 500, factor: 1e4 };
+  }
+}
+
+test(`every sample is applied exactly once, whoever comes and goes (${SEEDS} seeds)`, async () => {
+  let succeeded = 0;
+  let fired = 0;
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const outcome = await simulate(chaos(seed)).catch((error: unknown) => {
+      throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+    });
+    const where = `seed ${seed}, ${outcome.verdict.status}: ${outcome.verdict.reason}`;
+    const counts = [...outcome.parameters];
+    const { applied, lost, leased, free, total } = outcome.leases;
+    expect(applied + lost + free, where).toBe(total);
+    expect(leased, where).toBe(0);
+    expect(counts.reduce((sum, count) => sum + count, 0), where).toBe(applied);
+    expect(Math.max(0, ...counts), where).toBeLessThanOrEqual(3);
+    const committed = eventsOf(outcome.events, 'commit').reduce((sum, { samples }) => sum + samples, 0);
+    const accepted = eventsOf(outcome.events, 'contribution').reduce((sum, event) => sum + (event.accepted ? event.samples : 0), 0);
+    expect([committed, accepted, outcome.verdict.samples.applied], where).toEqual([applied, applied, applied]);
+    expect(eventsOf(outcome.events, 'verdict'), where).toHaveLength(1);
+    expect(outcome.events.at(-1)!.body.event, where).toBe('verdict');
+    if (outcome.verdict.status === 'succeeded') {
+      expect(new Set(counts), where).toEqual(new Set([3]));
+      succeeded++;
+    }
+    fired += outcome.fired.size;
+  }
+  expect(succeeded).toBeGreaterThan(SEEDS / 2);
+  expect(fired).toBeGreaterThan(SEEDS);
+});

@@ -1,0 +1,103 @@
+import { layOut, type CodedChunk, type ParameterShard } from '@longtail/core';
+import { createCodec, createKernels } from '@longtail/kernels';
+import type { VirtualModel } from '../model.js';
+import type { Arithmetic } from '../simulate.js';
+
+const codec = createCodec('fp32', createKernels({ implementation: 'reference' }));
+
+/**
+ * One parameter a sample; its gradient is 1 there and 0 elsewhere. With `countingArithmetic` the trained parameters say
+ * how often each sample was applied.
+ */
+export function countingModel(trainSamples: number, validationSamples: number): VirtualModel {
+  return {
+    layout: layOut([{ name: 'counts', shape: [trainSamples] }]),
+    trainSamples,
+    validationSamples,
+    initial: () => new Float32Array(trainSamples),
+    gradient(_parameters, samples, out) {
+      for (const sample of samples) out[sample] = out[sample]! + 1;
+      return { samples: samples.length, targets: samples.length, lossSum: samples.length, correct: 0 };
+    },
+    evaluate: (_parameters, _split, start, end) => ({ samples: end - start, targets: end - start, lossSum: end - start, correct: 0 }),
+  };
+}
+
+/** An "optimizer" that adds gradient sums to the parameters, and to one state vector, as they are. */
+export const countingArithmetic: Arithmetic = {
+  createShard: (length) => new CountingShard(length),
+  createOptimizer(length) {
+    const moments = new Float32Array(length);
+    let steps = 0;
+    return {
+      stepSum(parameters, gradientSum) {
+        steps++;
+        for (let i = 0; i < length; i++) {
+          parameters[i] = parameters[i]! + gradientSum[i]!;
+          moments[i] = moments[i]! + gradientSum[i]!;
+        }
+      },
+      state: () => [moments],
+      get steps() {
+        return steps;
+      },
+      setSteps(count) {
+        steps = count;
+      },
+    };
+  },
+};
+
+class CountingShard implements ParameterShard {
+  steps = 0;
+  private readonly parameters: Float32Array;
+  private readonly moments: Float32Array;
+
+  constructor(readonly length: number) {
+    this.parameters = new Float32Array(length);
+    this.moments = new Float32Array(length);
+  }
+
+  inspect(chunk: CodedChunk, length: number) {
+    const values = decode(chunk, length);
+    return { finite: values.every(Number.isFinite), sumOfSquares: values.reduce((sum, value) => sum + value * value, 0) };
+  }
+  inspectSum() {
+    return { finite: true, sumOfSquares: 0 };
+  }
+  beginStep() {
+    this.steps++;
+  }
+  stepChunk(offset: number, length: number, contributions: readonly CodedChunk[]) {
+    for (const chunk of contributions) {
+      for (const [i, value] of decode(chunk, length).entries()) {
+        this.parameters[offset + i] = this.parameters[offset + i]! + value;
+        this.moments[offset + i] = this.moments[offset + i]! + value;
+      }
+    }
+  }
+  encodeParameters(offset: number, length: number, _codecId: number, out: Uint8Array) {
+    return codec.encode(this.parameters.subarray(offset, offset + length), out);
+  }
+  readParameters(out: Float32Array, offset = 0) {
+    out.set(this.parameters.subarray(offset, offset + out.length));
+  }
+  writeParameters(values: Float32Array, offset = 0) {
+    this.parameters.set(values, offset);
+  }
+  readState(_index: number, out: Float32Array, offset = 0) {
+    out.set(this.moments.subarray(offset, offset + out.length));
+  }
+  writeState(_index: number, values: Float32Array, offset = 0) {
+    this.moments.set(values, offset);
+  }
+  setSteps(steps: number) {
+    this.steps = steps;
+  }
+}
+
+function decode(chunk: CodedChunk, length: number): Float32Array {
+  const values = new Float32Array(length);
+  codec.decode(chunk.bytes, values);
+  return values;
+}
