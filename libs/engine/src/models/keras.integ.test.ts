@@ -133,6 +133,21 @@ test('eight-bit weights come back within half a step', async () => {
   for (const value of values) expect(Math.abs((value + 2) / 0.02 - Math.round((value + 2) / 0.02))).toBeLessThan(1e-3);
 });
 
+test('the gradient of padded average pooling is its adjoint', async () => {
+  const model = tf.sequential({ layers: [tf.layers.averagePooling2d({ poolSize: 3, strides: 2, padding: 'same', inputShape: [4, 5, 2] })] });
+  const path = await save(model, 'pooling');
+  const spec: ModelPurpose = { inputShape: [4, 5, 2], inputType: 'float32', targetShape: [2, 3, 2], targetType: 'float32', classes: undefined, loss: 'mean-squared-error' };
+  const stage = stageModel(await createModel({ type: 'keras', path, weights: 'fresh' }, spec), 'all');
+  const pool = (x: tfjs.Tensor): tfjs.Tensor => applyBlocks({ tf, ops: naiveOps(tf) }, stage, x, []);
+  tf.tidy(() => {
+    const [x, dy] = [tf.randomNormal([2, 4, 5, 2], 0, 1, 'float32', 1), tf.randomNormal([2, 2, 3, 2], 0, 1, 'float32', 2)];
+    const theirs = (model.predict(x) as tfjs.Tensor).dataSync();
+    pool(x).dataSync().forEach((value, i) => expect(value).toBeCloseTo(theirs[i], 6));
+    const inner = (a: tfjs.Tensor, b: tfjs.Tensor): number => tf.sum(tf.mul(a, b)).dataSync()[0];
+    expect(inner(pool(x), dy)).toBeCloseTo(inner(x, tf.grad(pool)(x, dy)), 4);
+  });
+});
+
 test('half precision', () => {
   expect([0x3c00, 0xc000, 0x0001, 0x7bff, 0x8000].map(halfToFloat)).toEqual([1, -2, 2 ** -24, 65504, -0]);
   expect([halfToFloat(0x7c00), halfToFloat(0xfc00), halfToFloat(0x7e00)]).toEqual([Infinity, -Infinity, NaN]);

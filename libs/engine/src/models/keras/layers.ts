@@ -27,10 +27,26 @@ function pooling(layer: LayerReader, pool: 'max' | 'average'): KerasLayer {
   const stride = layer.node.config.strides == null ? size : layer.pair('strides', 2);
   const padding = layer.padding();
   return plain([slid(height, size[0], stride[0], padding), slid(width, size[1], stride[1], padding), channels], ({ tf, ops }, [x]) => {
-    if (pool === 'average') return tf.avgPool(x as tf.Tensor4D, [...size], [...stride], padding);
+    if (pool === 'average') return averagePool(tf, x as tf.Tensor4D, [...size], [...stride], padding);
     if (size[0] === size[1] && stride[0] === stride[1]) return ops.maxPool2d(x as tf.Tensor4D, size[0], stride[0], padding);
     return tf.maxPool(x as tf.Tensor4D, [...size], [...stride], padding);
   });
+}
+
+/**
+ * Means over the pixels under the window, padding not counted. TF.js's gradient for padding `same` counts it (4.22, all but
+ * TensorFlow's own): so the sum over a field of zeros is divided by the pixels it covers, whose gradient TF.js has right.
+ */
+function averagePool(tf_: typeof tf, x: tf.Tensor4D, size: [number, number], stride: [number, number], padding: 'same' | 'valid'): tf.Tensor {
+  if (padding === 'valid') return tf_.avgPool(x, size, stride, 'valid');
+  const margins = [0, 1].map((axis): [number, number] => {
+    const extent = x.shape[axis + 1];
+    const total = Math.max(0, (Math.ceil(extent / stride[axis]) - 1) * stride[axis] + size[axis] - extent);
+    return [Math.floor(total / 2), Math.ceil(total / 2)];
+  });
+  const padded = (image: tf.Tensor4D): tf.Tensor4D => tf_.pad(image, [[0, 0], margins[0], margins[1], [0, 0]]);
+  const covered = tf_.avgPool(padded(tf_.ones([1, x.shape[1], x.shape[2], 1])), size, stride, 'valid');
+  return tf_.div(tf_.avgPool(padded(x), size, stride, 'valid'), covered);
 }
 
 /** Reduces all but the batch and the channels. */
