@@ -1,7 +1,7 @@
 import type { DataFile } from '@longtail/core';
 
 /** A file of a data set that comes as an npm package, pinned by content. */
-export interface PackagedFile extends DataFile {
+interface PackagedFile extends DataFile {
   /** Place inside the package's folder. */
   readonly file: string;
 }

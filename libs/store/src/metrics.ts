@@ -3,7 +3,7 @@ import type { StoredEvent } from '@longtail/core';
 /** Columns of metrics.csv; a cell is empty where the event has no such value. */
 const COLUMNS = ['time_s', 'split', 'round', 'version', 'epoch', 'samples_applied', 'loss', 'accuracy', 'learning_rate', 'gradient_norm', 'samples_per_second'] as const;
 
-export const METRICS_HEADER = `${COLUMNS.join(',')}\n`;
+const METRICS_HEADER = `${COLUMNS.join(',')}\n`;
 
 /** The line of metrics.csv for a commit or a validation; undefined for other events. `time_s` counts from `startMs`. */
 export function metricsLine({ timeMs, body }: StoredEvent, startMs: number): string | undefined {

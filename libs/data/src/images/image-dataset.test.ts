@@ -27,6 +27,12 @@ test('pixels are scaled to [0, 1] on the way into a batch', () => {
   expect(() => data.batch('train', [2])).toThrow(RangeError);
 });
 
+test('every pixel is exactly its value / 255', () => {
+  const all = Array.from({ length: 256 }, (_, pixel) => pixel);
+  const set = split(idx([1, 16, 16], all), idx([1], [0]));
+  expect(imageDataset('toy', 10, { train: set, validation: set }).batch('train', [0]).inputs.data).toEqual(Float32Array.from(all, (pixel) => pixel / 255));
+});
+
 test('any IDX array comes back from its bytes', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 3 }), fc.infiniteStream(fc.integer({ min: 0, max: 255 })), (shape, stream) => {
