@@ -30,13 +30,17 @@ export function downsample(points: readonly Point[], count: number): readonly Po
   return kept;
 }
 
-/** Mean over up to `reach` points on each side, fewer towards the ends: centred, so that a curve that falls does not lag. */
+/**
+ * Mean over up to `reach` points on each side: centred, so that a curve that falls does not lag, with fewer on both sides
+ * at the steep start and fewer only ahead at the end, where one odd last batch must not have the last word.
+ */
 export function smooth(points: readonly Point[], reach: number): readonly Point[] {
   const sums = new Float64Array(points.length + 1);
   points.forEach(({ y }, i) => (sums[i + 1] = sums[i] + y));
   return points.map(({ x }, i) => {
-    const side = Math.min(reach, i, points.length - 1 - i);
-    return { x, y: (sums[i + side + 1] - sums[i - side]) / (2 * side + 1) };
+    const before = Math.min(reach, i);
+    const ahead = Math.min(before, points.length - 1 - i);
+    return { x, y: (sums[i + ahead + 1] - sums[i - before]) / (before + ahead + 1) };
   });
 }
 

@@ -145,7 +145,7 @@ class Collector {
         break;
       case 'verdict':
         this.verdict = body;
-        if (body.error) incident('error', body.error.message, body.error.hint);
+        if (body.error && body.status === 'failed') incident('error', body.error.message, body.error.hint);
         break;
     }
   }

@@ -32,7 +32,7 @@ export function logScale(min: number, max: number): Scale {
   const from = all.findLast((tick) => tick <= min * (1 + 1e-9)) ?? all[0];
   const to = all.find((tick) => tick >= max * (1 - 1e-9)) ?? all[all.length - 1];
   const inside = all.filter((tick) => tick >= from && tick <= to);
-  const ticks = inside.length > 10 ? inside.filter((tick) => /^1(e|$|0*$)|^0\.0*1$/.test(String(tick))) : inside;
+  const ticks = inside.length > 12 ? inside.filter((tick) => /^1(e|$|0*$)|^0\.0*1$/.test(String(tick))) : inside;
   const [low, high] = [Math.log(from), Math.log(to)];
   return { min: from, max: to, log: true, at: (value) => (Math.log(Math.max(value, from / 10)) - low) / (high - low || 1), ticks };
 }

@@ -53,10 +53,10 @@ export function jobSummary(job: Job, parameters: number | undefined): Markup {
   const rows: [string, string][] = [
     ['Model', `${describe(model)}${parameters === undefined ? '' : ` · ${formatCount(parameters)} parameters`}`],
     ['Data', describe(data)],
-    ['Training', `${train.epochs} epochs${train.maxSamples === undefined ? '' : `, at most ${formatWhole(train.maxSamples)} samples`} · batch ${train.batch} · ${job.loss} · seed ${train.seed}`],
+    ['Training', `${train.epochs} epoch${train.epochs === 1 ? '' : 's'}${train.maxSamples === undefined ? '' : `, at most ${formatWhole(train.maxSamples)} samples`} · batch ${train.batch} · ${job.loss} · seed ${train.seed}`],
     ['Optimizer', `${describe(train.optimizer)} · learning rate ${train.learningRate} (${describe(train.schedule)})${train.clipNorm === undefined ? '' : ` · clipped to norm ${train.clipNorm}`}`],
     ['Synchronisation', `${sync.strategy.toUpperCase()} · ${sync.codec} · deadline ${sync.deadlineFactor} × the expected time, at least ${formatSeconds(sync.minDeadlineMs / 1000)}`],
-    ['Validation', `every ${validation.everyEpochs} epochs${validation.maxSamples === undefined ? '' : ` on ${formatWhole(validation.maxSamples)} samples`}`],
+    ['Validation', `every ${validation.everyEpochs === 1 ? 'epoch' : `${validation.everyEpochs} epochs`}${validation.maxSamples === undefined ? '' : ` on ${formatWhole(validation.maxSamples)} samples`}`],
     ['Cluster', `at least ${cluster.minWorkers} worker${cluster.minWorkers === 1 ? '' : 's'}${cluster.engine === undefined ? '' : ` on ${cluster.engine}`} · checkpoint every ${formatSeconds(checkpoint.everyMs / 1000)}`],
   ];
   return html`<dl>${rows.map(([term, text]) => html`<dt>${term}</dt><dd>${text}</dd>`)}</dl>
