@@ -142,8 +142,9 @@ export class Member implements Part {
   private onTask(run: string, task: number, move: (open: Assignment, nowMs: number) => void): void {
     const open = run === this.run ? this.assignments.get(task) : undefined;
     if (open?.status === 'out') {
+      const { done } = open;
       move(open, this.host.clock.nowMs());
-      if (open.status !== 'out') this.host.changed();
+      if (open.status !== 'out' || open.done !== done) this.host.changed();
       return;
     }
     if (open !== undefined || this.answered.includes(task)) return; // its receipt is on the way, or was sent

@@ -1,4 +1,5 @@
 import { LongtailError, optimizerStateCount } from '@longtail/core';
+import { divergence } from './divergence.js';
 import { chunkSpan } from './grid.js';
 import type { RunSnapshot } from './ports.js';
 import type { RunCore } from './run-core.js';
@@ -23,8 +24,9 @@ export class Snapshots {
     const now = core.clock.nowMs();
     if (now < this.nextAtMs || this.writing !== undefined || core.version === this.lastVersion) return;
     this.nextAtMs = now + core.job.checkpoint.everyMs;
-    this.lastVersion = core.version;
     const snapshot = await this.take();
+    if (!snapshot.parameters.every(Number.isFinite)) throw divergence(core, 'every worker'); // the checkpoint before stands
+    this.lastVersion = core.version;
     this.writing = this.write(snapshot, now).finally(() => (this.writing = undefined));
   };
 

@@ -99,11 +99,12 @@ class Solo {
     switch (head.assignment.status) {
       case 'delivered':
         return this.takeHome(head);
-      case 'out':
-        if (this.drainUntilMs === undefined) await core.waitThrough();
-        else if (core.clock.nowMs() >= this.drainUntilMs) return this.giveUp();
-        else await core.waitThrough(this.drainUntilMs);
+      case 'out': {
+        const untilMs = this.drainUntilMs ?? this.silentUntilMs(head.assignment);
+        if (untilMs !== undefined && core.clock.nowMs() >= untilMs) return this.giveUp();
+        await core.waitThrough(untilMs);
         return true;
+      }
       default: {
         const { status, reason, nonFinite } = head.assignment;
         this.abandon(reason);
@@ -170,9 +171,15 @@ class Solo {
     member.speed = afterLocalSteps(member.speed, done!.samples, done!.computeMs);
   }
 
+  /** A worker that is done has its result under way: when nothing of it comes any more, something of it went astray. */
+  private silentUntilMs({ done, activeAtMs }: Assignment): number | undefined {
+    return done === undefined ? undefined : activeAtMs + UNMEASURED_FACTOR * this.drainMs();
+  }
+
   /** The worker did not come home in time: what it was granted goes to others. */
   private giveUp(): boolean {
-    const reason = 'did not deliver its local steps in time after it was called home';
+    const called = this.drainUntilMs === undefined ? 'were done' : 'were called home';
+    const reason = `did not deliver its local steps in time after they ${called}`;
     this.abandon(reason);
     this.core.missed(this.member, reason);
     return false;
