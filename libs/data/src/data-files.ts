@@ -94,7 +94,7 @@ async function describeIdxFolder(folder: string, source: FileSource, signal: Abo
         throw new LongtailError(`The folder has no ${name.slice('data/'.length)}: no file like ${exampleOf(name)}.`, {
           code: 'missing-file',
           where: folder,
-          hint: 'Point `path` to a folder with the four IDX files, gzipped or not (Debian: package dataset-fashion-mnist).',
+          hint: 'Point `path` to a folder with the four IDX files, gzipped or not (the Debian package dataset-fashion-mnist puts them in /usr/share/datasets/fashion-mnist).',
         });
       }
       const path = `${folder}/${file}`;
