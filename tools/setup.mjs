@@ -53,14 +53,12 @@ const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 async function packages() {
   const lock = createHash('sha256').update(readFileSync(`${root}/package-lock.json`)).digest('hex');
   if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === lock) return;
-  // A checkout where somebody ran `npm install` by hand is as good.
-  const installed = `${root}/node_modules/.package-lock.json`;
-  const fresh = !existsSync(installed);
-  await step(fresh ? 'installing npm packages (about a minute)' : 'updating npm packages', () =>
-    run(npm, [fresh ? 'ci' : 'install', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true }),
+  // Not `npm ci`: it refuses a lock file that was written where some platform's optional binary was not to be had.
+  // With --no-save the lock is read and never written.
+  await step('installing npm packages (about a minute)', () =>
+    run(npm, ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], { quiet: true }),
   );
-  const now = createHash('sha256').update(readFileSync(`${root}/package-lock.json`)).digest('hex');
-  writeFileSync(STAMP, now);
+  writeFileSync(STAMP, lock);
 }
 
 async function build() {
