@@ -35,7 +35,8 @@ export async function findPackaged(files: readonly DataFile[], source: FileSourc
   for (const pack of [MNIST, GUTENBERG]) {
     if (!pack.files.some((file) => wanted.has(file.sha256))) continue;
     const folder = await source.packageFolder(pack.name, import.meta.url);
-    if (folder !== undefined) found.push(...pack.files.filter((file) => wanted.has(file.sha256)).map((file) => ({ ...file, path: `${folder}/${file.file}` })));
+    if (folder !== undefined)
+      found.push(...pack.files.filter((file) => wanted.has(file.sha256)).map((file) => ({ ...file, path: `${folder}/${file.file}` })));
   }
   return found;
 }
@@ -44,7 +45,8 @@ export async function findPackaged(files: readonly DataFile[], source: FileSourc
 export function placeFiles(files: readonly DataFile[], paths: ReadonlyMap<string, string>): readonly LocalFile[] {
   return files.map((file) => {
     const path = paths.get(file.sha256);
-    if (path === undefined) throw new LongtailError(`The data file ${file.name} is not here.`, { code: 'missing-file', where: `sha256 ${file.sha256}` });
+    if (path === undefined)
+      throw new LongtailError(`The data file ${file.name} is not here.`, { code: 'missing-file', where: `sha256 ${file.sha256}` });
     return { ...file, path };
   });
 }
@@ -54,11 +56,16 @@ export async function readVerified(file: LocalFile, source: FileSource): Promise
   const bytes = await source.read(file.path);
   const sha256 = await sha256Hex(bytes);
   if (sha256 === file.sha256) return bytes;
-  throw new LongtailError(`The content of ${file.name} is not what it should be: sha256 ${sha256}, expected ${file.sha256} (${bytes.length} of ${file.bytes} bytes).`, {
-    code: 'checksum',
-    where: file.path,
-    hint: file.path.includes('node_modules') ? 'Install the package again: remove its folder, then `npm install`.' : 'Delete the file if it is a copy; launch the job again if it was changed on purpose.',
-  });
+  throw new LongtailError(
+    `The content of ${file.name} is not what it should be: sha256 ${sha256}, expected ${file.sha256} (${bytes.length} of ${file.bytes} bytes).`,
+    {
+      code: 'checksum',
+      where: file.path,
+      hint: file.path.includes('node_modules')
+        ? 'Install the package again: remove its folder, then `npm install`.'
+        : 'Delete the file if it is a copy; launch the job again if it was changed on purpose.',
+    },
+  );
 }
 
 /** The file that plays a role. */
@@ -119,5 +126,10 @@ async function describeLocations(locations: readonly string[], source: FileSourc
 
 /** Last part of a path or URL, without its query. */
 function baseName(location: string): string {
-  return location.replace(/[?#].*$/, '').split(/[/\\]/).findLast((part) => part !== '') ?? location;
+  return (
+    location
+      .replace(/[?#].*$/, '')
+      .split(/[/\\]/)
+      .findLast((part) => part !== '') ?? location
+  );
 }

@@ -7,6 +7,11 @@ export async function gunzipped(bytes: Uint8Array, where: string): Promise<Uint8
     const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream('gzip'));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch (cause) {
-    throw new LongtailError('The gzip file is damaged or cut off.', { code: 'invalid-data', where, hint: 'Download or copy the file again.', cause });
+    throw new LongtailError('The gzip file is damaged or cut off.', {
+      code: 'invalid-data',
+      where,
+      hint: 'Download or copy the file again.',
+      cause,
+    });
   }
 }

@@ -30,62 +30,73 @@ const action = fc.oneof(
 
 test('under any interleaving each sample is applied exactly once or lost', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 23 }), fc.integer({ min: 1, max: 4 }), fc.option(fc.integer({ min: 1, max: 60 })), fc.array(action, { maxLength: 60 }), (samplesPerEpoch, epochs, maxSamples, actions) => {
-      const options = { samplesPerEpoch, epochs, maxSamples: maxSamples ?? undefined };
-      let book = createLeaseBook(options);
-      let open: Lease[] = [];
-      const counted = new Tally();
-      const total = Math.min(samplesPerEpoch * epochs, maxSamples ?? Infinity);
+    fc.property(
+      fc.integer({ min: 1, max: 23 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.option(fc.integer({ min: 1, max: 60 })),
+      fc.array(action, { maxLength: 60 }),
+      (samplesPerEpoch, epochs, maxSamples, actions) => {
+        const options = { samplesPerEpoch, epochs, maxSamples: maxSamples ?? undefined };
+        let book = createLeaseBook(options);
+        let open: Lease[] = [];
+        const counted = new Tally();
+        const total = Math.min(samplesPerEpoch * epochs, maxSamples ?? Infinity);
 
-      const close = (verb: 'apply' | 'giveBack' | 'lose', pick: number): void => {
-        if (open.length === 0) return;
-        const [lease] = open.splice(pick % open.length, 1);
-        book[verb](lease.id);
-        if (verb !== 'giveBack') counted.add(lease.ranges);
-        expect(() => book[verb](lease.id)).toThrow(/not open/);
-      };
+        const close = (verb: 'apply' | 'giveBack' | 'lose', pick: number): void => {
+          if (open.length === 0) return;
+          const [lease] = open.splice(pick % open.length, 1);
+          book[verb](lease.id);
+          if (verb !== 'giveBack') counted.add(lease.ranges);
+          expect(() => book[verb](lease.id)).toThrow(/not open/);
+        };
 
-      for (const step of actions) {
-        if (step.do === 'lease') {
-          const lease = book.lease('worker', step.samples);
-          if (lease) open.push(lease);
-          else expect(book.totals().free).toBe(0);
-        } else if (step.do === 'crash') {
-          book = createLeaseBook({ ...options, state: JSON.parse(JSON.stringify(book.snapshot())) });
-          open = [];
-        } else close(step.do, step.pick);
-        const totals = book.totals();
-        expect(totals.applied + totals.lost + totals.leased + totals.free).toBe(totals.total);
-        expect(totals.total).toBe(total);
-        expect(totals.leased).toBe(open.reduce((sum, lease) => sum + lease.samples, 0));
-      }
+        for (const step of actions) {
+          if (step.do === 'lease') {
+            const lease = book.lease('worker', step.samples);
+            if (lease) open.push(lease);
+            else expect(book.totals().free).toBe(0);
+          } else if (step.do === 'crash') {
+            book = createLeaseBook({ ...options, state: JSON.parse(JSON.stringify(book.snapshot())) });
+            open = [];
+          } else close(step.do, step.pick);
+          const totals = book.totals();
+          expect(totals.applied + totals.lost + totals.leased + totals.free).toBe(totals.total);
+          expect(totals.total).toBe(total);
+          expect(totals.leased).toBe(open.reduce((sum, lease) => sum + lease.samples, 0));
+        }
 
-      while (open.length > 0) close('apply', 0);
-      for (let lease = book.lease('last', 5); lease; lease = book.lease('last', 5)) {
-        book.apply(lease.id);
-        counted.add(lease.ranges);
-      }
-      expect(counted.size).toBe(total);
-      expect(counted.most).toBe(1);
-    }),
+        while (open.length > 0) close('apply', 0);
+        for (let lease = book.lease('last', 5); lease; lease = book.lease('last', 5)) {
+          book.apply(lease.id);
+          counted.add(lease.ranges);
+        }
+        expect(counted.size).toBe(total);
+        expect(counted.most).toBe(1);
+      },
+    ),
   );
 });
 
 test('a lease is as large as asked while samples are free, and its ranges lie inside their epochs', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 3 }), fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1 }), (samplesPerEpoch, epochs, wanted) => {
-      const book = createLeaseBook({ samplesPerEpoch, epochs });
-      for (const samples of wanted) {
-        const free = book.totals().free;
-        const lease = book.lease('worker', samples);
-        expect(lease?.samples ?? 0).toBe(Math.min(samples, free));
-        for (const { epoch, start, end } of lease?.ranges ?? []) {
-          expect(epoch).toBeLessThan(epochs);
-          expect(start).toBeLessThan(end);
-          expect(end).toBeLessThanOrEqual(samplesPerEpoch);
+    fc.property(
+      fc.integer({ min: 1, max: 40 }),
+      fc.integer({ min: 1, max: 3 }),
+      fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1 }),
+      (samplesPerEpoch, epochs, wanted) => {
+        const book = createLeaseBook({ samplesPerEpoch, epochs });
+        for (const samples of wanted) {
+          const free = book.totals().free;
+          const lease = book.lease('worker', samples);
+          expect(lease?.samples ?? 0).toBe(Math.min(samples, free));
+          for (const { epoch, start, end } of lease?.ranges ?? []) {
+            expect(epoch).toBeLessThan(epochs);
+            expect(start).toBeLessThan(end);
+            expect(end).toBeLessThanOrEqual(samplesPerEpoch);
+          }
         }
-      }
-    }),
+      },
+    ),
   );
 });
 
@@ -116,7 +127,15 @@ test.each([
   ['another data set', { samplesPerEpoch: 9 }],
   ['another count of epochs', { epochs: 7 }],
   ['a cursor behind the end', { cursor: { epoch: 9, position: 0 } }],
-  ['ranges that overlap', { returned: [{ epoch: 0, start: 0, end: 3 }, { epoch: 0, start: 2, end: 4 }] }],
+  [
+    'ranges that overlap',
+    {
+      returned: [
+        { epoch: 0, start: 0, end: 3 },
+        { epoch: 0, start: 2, end: 4 },
+      ],
+    },
+  ],
   ['a sum that is wrong', { applied: 3 }],
 ])('a snapshot of %s is refused', (_, change) => {
   const book = createLeaseBook({ samplesPerEpoch: 10, epochs: 2 });

@@ -129,7 +129,9 @@ class Book implements LeaseBook {
     if (state.epochs !== this.epochs) return `is of a run of ${state.epochs} epochs, this one has ${this.epochs}`;
     if (cursor > this.total) return `lies at sample ${cursor}, behind the end of the run at ${this.total}`;
     const ordered = [...spans].sort((a, b) => a.start - b.start);
-    const disjoint = ordered.every((span, i) => span.start < span.end && span.end <= cursor && (i === 0 || ordered[i - 1].end <= span.start));
+    const disjoint = ordered.every(
+      (span, i) => span.start < span.end && span.end <= cursor && (i === 0 || ordered[i - 1].end <= span.start),
+    );
     if (!disjoint) return 'has ranges that overlap or were never leased';
     if (state.applied + state.lost + countSamples(spans) !== cursor) return 'does not add up to the samples it has handed out';
     return undefined;
@@ -164,7 +166,7 @@ class Book implements LeaseBook {
   private toRanges(spans: readonly Span[]): SampleRange[] {
     const ranges: SampleRange[] = [];
     for (const { start, end } of mergeSpans(spans)) {
-      for (let at = start; at < end; ) {
+      for (let at = start; at < end;) {
         const epoch = Math.floor(at / this.samplesPerEpoch);
         const epochStart = epoch * this.samplesPerEpoch;
         const stop = Math.min(end, epochStart + this.samplesPerEpoch);

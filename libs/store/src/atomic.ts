@@ -53,7 +53,7 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
 
 /** Writes all of `bytes`: a single write may be short. */
 export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
+  for (let written = 0; written < bytes.length;) {
     written += (await file.write(bytes, written, bytes.length - written)).bytesWritten;
   }
 }

@@ -45,7 +45,10 @@ test('a file longer than said is refused before it is all here; abort leaves not
 });
 
 test('a file larger than the disk is refused at once', async () => {
-  await expect(fileCache(root).receive('x', { bytes: 2 ** 60, sha256 })).rejects.toMatchObject({ code: 'storage', message: expect.stringContaining('free') });
+  await expect(fileCache(root).receive('x', { bytes: 2 ** 60, sha256 })).rejects.toMatchObject({
+    code: 'storage',
+    message: expect.stringContaining('free'),
+  });
 });
 
 test('a name from the wire is no path', async () => {

@@ -7,7 +7,11 @@ import { syncFolder, temporaryName, writeFileAtomic, writeFully } from './atomic
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
 
 /** The folder for what can be made or fetched again: LONGTAIL_CACHE, else where the system keeps a user's caches. */
-export function userCache(env: NodeJS.ProcessEnv = process.env, platform: NodeJS.Platform = process.platform, home: string = homedir()): string {
+export function userCache(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+  home: string = homedir(),
+): string {
   if (env.LONGTAIL_CACHE) return env.LONGTAIL_CACHE;
   if (env.XDG_CACHE_HOME) return join(env.XDG_CACHE_HOME, 'longtail');
   if (platform === 'darwin') return join(home, 'Library', 'Caches', 'longtail');
@@ -43,7 +47,10 @@ export function fileCache(root: string): FileCache {
   return {
     async find(sha256) {
       const path = pathOf(sha256);
-      return stat(path).then((found) => (found.isFile() ? path : undefined), () => undefined);
+      return stat(path).then(
+        (found) => (found.isFile() ? path : undefined),
+        () => undefined,
+      );
     },
     receive: (name, expected) =>
       withStorageErrors('write to the cache', folder, async () => {
@@ -96,7 +103,11 @@ class Incoming implements IncomingFile {
   }
 
   private mismatch(what: string): LongtailError {
-    return new LongtailError(`The content of ${this.name} is not what it should be: ${what}.`, { code: 'checksum', where: this.name, hint: 'Fetch it again; if it stays so, its source has changed.' });
+    return new LongtailError(`The content of ${this.name} is not what it should be: ${what}.`, {
+      code: 'checksum',
+      where: this.name,
+      hint: 'Fetch it again; if it stays so, its source has changed.',
+    });
   }
 }
 

@@ -12,13 +12,23 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(join(folder, '..'), { recursive: true }));
 
-const layout = layOut([{ name: 'w', shape: [2, 3] }, { name: 'statistics', shape: [2], trainable: false }]);
+const layout = layOut([
+  { name: 'w', shape: [2, 3] },
+  { name: 'statistics', shape: [2], trainable: false },
+]);
 const checkpoint = (version: number): Checkpoint => ({
   run: 'r1',
   job: exampleJob,
   version,
   steps: version,
-  leaseBook: { samplesPerEpoch: 10, epochs: 2, applied: 3, lost: 1, cursor: { epoch: 0, position: 6 }, returned: [{ epoch: 0, start: 4, end: 6 }] },
+  leaseBook: {
+    samplesPerEpoch: 10,
+    epochs: 2,
+    applied: 3,
+    lost: 1,
+    cursor: { epoch: 0, position: 6 },
+    returned: [{ epoch: 0, start: 4, end: 6 }],
+  },
   rng: { shares: 7 },
   layout,
   parameters: Float32Array.from({ length: 8 }, (_, i) => version + i / 3),
@@ -48,7 +58,14 @@ test('a version written again replaces the first one', async () => {
 test.each([
   ['a cut file', (path: string) => truncateSync(join(path, 'parameters.safetensors'), 100)],
   ['a flipped bit', (path: string) => flip(join(path, 'optimizer.safetensors'))],
-  ['a changed sidecar', (path: string) => writeFileSync(join(path, 'checkpoint.json'), readFileSync(join(path, 'checkpoint.json'), 'utf8').replace('"applied": 3', '"applied": 4'))],
+  [
+    'a changed sidecar',
+    (path: string) =>
+      writeFileSync(
+        join(path, 'checkpoint.json'),
+        readFileSync(join(path, 'checkpoint.json'), 'utf8').replace('"applied": 3', '"applied": 4'),
+      ),
+  ],
   ['an empty sidecar', (path: string) => writeFileSync(join(path, 'checkpoint.json'), '')],
   ['a missing file', (path: string) => rmSync(join(path, 'optimizer.safetensors'))],
 ])('%s is found, and the one before it is taken', async (_, damage) => {

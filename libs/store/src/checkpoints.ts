@@ -111,10 +111,24 @@ async function writeCheckpoint(folder: string, path: string, checkpoint: Checkpo
     await mkdir(temporary);
     const files = {
       [PARAMETERS]: await writeSafetensors(join(temporary, PARAMETERS), tensorsOf(parameters, layout)),
-      [OPTIMIZER]: await writeSafetensors(join(temporary, OPTIMIZER), state.flatMap((vector, i) => tensorsOf(vector, layout, 'F32', statePrefix(i)))),
+      [OPTIMIZER]: await writeSafetensors(
+        join(temporary, OPTIMIZER),
+        state.flatMap((vector, i) => tensorsOf(vector, layout, 'F32', statePrefix(i))),
+      ),
     };
     const tensors = layout.slots.map(({ name, shape, trainable }) => ({ name, shape, trainable }));
-    const sidecar: Sidecar = { format: FORMAT, run, job, version, steps, leaseBook, rng, layout: tensors, stateVectors: state.length, files };
+    const sidecar: Sidecar = {
+      format: FORMAT,
+      run,
+      job,
+      version,
+      steps,
+      leaseBook,
+      rng,
+      layout: tensors,
+      stateVectors: state.length,
+      files,
+    };
     const text = encodeSidecar(sidecar);
     await writeFileAtomic(join(temporary, SIDECAR), text);
     await rename(temporary, path);
@@ -138,7 +152,8 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
 
 /** What a process that was killed while it wrote has left. */
 async function removeUnfinished(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) if (/^\.\d+\.[0-9a-f]+\.tmp$/.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+  for (const name of await readdir(folder))
+    if (/^\.\d+\.[0-9a-f]+\.tmp$/.test(name)) await rm(join(folder, name), { recursive: true, force: true });
 }
 
 function statePrefix(vector: number): string {
@@ -155,7 +170,11 @@ async function readSidecar(path: string): Promise<Sidecar> {
   const { sha256: expected, ...sidecar } = parseJson(text, path) as Sidecar & { sha256: string };
   if (sha256(JSON.stringify(sidecar)) !== expected) throw damaged(path);
   if (sidecar.format !== FORMAT) {
-    throw new LongtailError(`The checkpoint has format ${sidecar.format}; this version reads ${FORMAT}.`, { code: 'invalid-file', where: path, hint: 'Use the version of Longtail that wrote it.' });
+    throw new LongtailError(`The checkpoint has format ${sidecar.format}; this version reads ${FORMAT}.`, {
+      code: 'invalid-file',
+      where: path,
+      hint: 'Use the version of Longtail that wrote it.',
+    });
   }
   return sidecar;
 }
@@ -178,7 +197,11 @@ async function verify(path: string, expected: WrittenFile): Promise<void> {
 }
 
 function damaged(path: string): LongtailError {
-  return new LongtailError('The checkpoint is damaged: its checksum is wrong.', { code: 'checksum', where: path, hint: 'Remove its folder to go on from the one before it.' });
+  return new LongtailError('The checkpoint is damaged: its checksum is wrong.', {
+    code: 'checksum',
+    where: path,
+    hint: 'Remove its folder to go on from the one before it.',
+  });
 }
 
 function sha256(text: string): string {

@@ -12,7 +12,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 let files = 0;
 const newPath = (): string => join(folder, `${files++}`, 'events.jsonl');
 const warning = (message: string): RunEvent => ({ event: 'warning', run: 'r', message, hint: '' });
-const messages = (events: readonly StoredEvent[]): string[] => events.map(({ body }) => (body.event === 'warning' ? body.message : body.event));
+const messages = (events: readonly StoredEvent[]): string[] =>
+  events.map(({ body }) => (body.event === 'warning' ? body.message : body.event));
 
 test('events come back in order, numbered, with times that never go back', async () => {
   const path = newPath();
@@ -22,7 +23,11 @@ test('events come back in order, numbered, with times that never go back', async
   await log.close();
   const events = await readEvents(path);
   expect(messages(events)).toEqual(['a', 'b\n', '\u2028ü']);
-  expect(events.map(({ seq, timeMs }) => [seq, timeMs])).toEqual([[1, 5], [2, 9], [3, 9]]);
+  expect(events.map(({ seq, timeMs }) => [seq, timeMs])).toEqual([
+    [1, 5],
+    [2, 9],
+    [3, 9],
+  ]);
   expect(() => log.append(warning('late'))).toThrow(/closed/);
 });
 
@@ -67,20 +72,24 @@ test('an abort ends a reader that waits', async () => {
 
 test('a log cut anywhere opens with the events that are whole, and goes on', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.string({ unit: 'binary', maxLength: 8 }), { minLength: 1, maxLength: 6 }), fc.double({ min: 0, max: 1, noNaN: true }), async (texts, where) => {
-      const path = newPath();
-      const log = openEventLog(path, { now: () => 0 });
-      texts.forEach((message) => log.append(warning(message)));
-      await log.close();
-      const bytes = readFileSync(path);
-      const cut = Math.floor(bytes.length * where);
-      truncateSync(path, cut);
-      const whole = bytes.subarray(0, cut).filter((byte) => byte === 0x0a).length;
-      const again = openEventLog(path, { now: () => 0 });
-      again.append(warning('again'));
-      await again.close();
-      expect(messages(await readEvents(path))).toEqual([...texts.slice(0, whole), 'again']);
-    }),
+    fc.asyncProperty(
+      fc.array(fc.string({ unit: 'binary', maxLength: 8 }), { minLength: 1, maxLength: 6 }),
+      fc.double({ min: 0, max: 1, noNaN: true }),
+      async (texts, where) => {
+        const path = newPath();
+        const log = openEventLog(path, { now: () => 0 });
+        texts.forEach((message) => log.append(warning(message)));
+        await log.close();
+        const bytes = readFileSync(path);
+        const cut = Math.floor(bytes.length * where);
+        truncateSync(path, cut);
+        const whole = bytes.subarray(0, cut).filter((byte) => byte === 0x0a).length;
+        const again = openEventLog(path, { now: () => 0 });
+        again.append(warning('again'));
+        await again.close();
+        expect(messages(await readEvents(path))).toEqual([...texts.slice(0, whole), 'again']);
+      },
+    ),
     { numRuns: 30 },
   );
 });
@@ -120,7 +129,9 @@ test('a full disk is a storage error, and leaves no half line', async () => {
     },
   });
   log.append(warning('fits'));
-  expect(() => log.append(warning('does not fit'))).toThrow(expect.objectContaining({ code: 'storage', where: path, hint: expect.stringContaining('Free some space') }));
+  expect(() => log.append(warning('does not fit'))).toThrow(
+    expect.objectContaining({ code: 'storage', where: path, hint: expect.stringContaining('Free some space') }),
+  );
   room = 1000;
   log.append(warning('fits again'));
   await log.close();

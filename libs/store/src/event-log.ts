@@ -123,7 +123,7 @@ class FileEventLog implements EventLog {
   private writeLine(line: Uint8Array): void {
     try {
       if (this.syncError !== undefined) throw this.syncError;
-      for (let written = 0; written < line.length; ) written += this.write(this.fd, line.subarray(written));
+      for (let written = 0; written < line.length;) written += this.write(this.fd, line.subarray(written));
     } catch (cause) {
       ftruncateSync(this.fd, this.size); // no half line before the next one
       throw asStorageError(cause, 'write the event log', this.path);

@@ -50,11 +50,21 @@ export function exampleEvents({ epochs = 3, seed = 1, status = 'succeeded' }: Ex
   const log = (body: RunEvent): void => void events.push({ seq: events.length + 1, timeMs: Math.round(timeMs), body });
 
   log({ event: 'submitted', run, job: { ...exampleJob, train: { ...exampleJob.train, epochs } }, protocol: 1 });
-  for (const { node, name, throttle } of WORKERS) log({ event: 'node_joined', node, name, engine: 'tensorflow', device: 'TensorFlow 2.21.0, AMD EPYC, 1 thread', throttle });
+  for (const { node, name, throttle } of WORKERS)
+    log({ event: 'node_joined', node, name, engine: 'tensorflow', device: 'TensorFlow 2.21.0, AMD EPYC, 1 thread', throttle });
   log({ event: 'waiting', run, have: 0, need: 4, reason: 'workers build the model' });
   for (const { node, name, throttle } of WORKERS) {
     timeMs += 300;
-    log({ event: 'worker_ready', run, node, name, engine: 'tensorflow', samplesPerSecond: 2600 * throttle, parameters: PARAMETERS, memoryBytes: 6e8 });
+    log({
+      event: 'worker_ready',
+      run,
+      node,
+      name,
+      engine: 'tensorflow',
+      samplesPerSecond: 2600 * throttle,
+      parameters: PARAMETERS,
+      memoryBytes: 6e8,
+    });
   }
   log({ event: 'started', run, parameters: PARAMETERS, samplesPerEpoch: EPOCH, samplesTotal: epochs * EPOCH, workers: 4 });
 
@@ -73,7 +83,15 @@ export function exampleEvents({ epochs = 3, seed = 1, status = 'succeeded' }: Ex
       log({ event: 'lease_returned', run, node: 'n4', samples: 57, reason: 'its worker left' });
       log({ event: 'warning', run, message: 'attic <old> left; 3 of 4 workers go on', hint: 'It may join again at any time.' });
     }
-    if (round === Math.round(0.3 * rounds)) log({ event: 'node_joined', node: 'n4', name: 'attic <old>', engine: 'tensorflow', device: 'TensorFlow 2.21.0, AMD EPYC, 1 thread', throttle: 0.25 });
+    if (round === Math.round(0.3 * rounds))
+      log({
+        event: 'node_joined',
+        node: 'n4',
+        name: 'attic <old>',
+        engine: 'tensorflow',
+        device: 'TensorFlow 2.21.0, AMD EPYC, 1 thread',
+        throttle: 0.25,
+      });
     const members = WORKERS.filter(({ node }) => !gone || node !== 'n4');
     const speed = members.reduce((sum, { throttle }) => sum + throttle, 0);
     const samples = Math.min(512, total - applied);
@@ -89,12 +107,29 @@ export function exampleEvents({ epochs = 3, seed = 1, status = 'succeeded' }: Ex
       slowest = Math.max(slowest, doneAtMs - opened);
       if (accepted) committed += share;
       up += bytes;
-      log({ event: 'contribution', run, round, node, name, samples: share, accepted, weight: accepted ? 1 : 0, staleness: 0, reason, computeMs, sentAtMs: opened, doneAtMs, bytesUp: bytes, bytesDown: bytes });
+      log({
+        event: 'contribution',
+        run,
+        round,
+        node,
+        name,
+        samples: share,
+        accepted,
+        weight: accepted ? 1 : 0,
+        staleness: 0,
+        reason,
+        computeMs,
+        sentAtMs: opened,
+        doneAtMs,
+        bytesUp: bytes,
+        bytesDown: bytes,
+      });
       if (!accepted) log({ event: 'lease_returned', run, node, samples: share, reason });
     }
     timeMs = opened + slowest + 5;
     applied += committed;
-    const loss = 0.035 + 2.2 * Math.exp(-progress * 28) + 0.25 * Math.exp(-progress * 5) + 0.03 * rng.normal() * Math.exp(-2 * progress) ** 2;
+    const loss =
+      0.035 + 2.2 * Math.exp(-progress * 28) + 0.25 * Math.exp(-progress * 5) + 0.03 * rng.normal() * Math.exp(-2 * progress) ** 2;
     log({
       event: 'commit',
       run,
@@ -116,7 +151,8 @@ export function exampleEvents({ epochs = 3, seed = 1, status = 'succeeded' }: Ex
       timeMs += 420;
       log({ event: 'validation', run, version: round, epoch: applied / EPOCH, samples: 10_000, ...validation, ms: 420 });
     }
-    if (round % 120 === 0) log({ event: 'checkpoint', run, version: round, path: `checkpoint/v${String(round).padStart(8, '0')}`, bytes: bytes * 3, ms: 38 });
+    if (round % 120 === 0)
+      log({ event: 'checkpoint', run, version: round, path: `checkpoint/v${String(round).padStart(8, '0')}`, bytes: bytes * 3, ms: 38 });
   }
   log({
     event: 'verdict',
@@ -129,7 +165,12 @@ export function exampleEvents({ epochs = 3, seed = 1, status = 'succeeded' }: Ex
     seconds: (timeMs - start) / 1000,
     bytes: { up, down: up },
     model: status === 'succeeded' ? '/home/ada/runs/2026-11-22T10-00-00-mnist-demo-a1b2c3d4/model.safetensors' : '',
-    reason: status === 'succeeded' ? 'all samples were applied' : status === 'cancelled' ? 'cancelled by Ctrl-C' : 'fewer than 4 workers were left for 60 s',
+    reason:
+      status === 'succeeded'
+        ? 'all samples were applied'
+        : status === 'cancelled'
+          ? 'cancelled by Ctrl-C'
+          : 'fewer than 4 workers were left for 60 s',
   });
   return events;
 }

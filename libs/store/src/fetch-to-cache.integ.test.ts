@@ -54,9 +54,17 @@ test('a changed file replaces what was known', async () => {
 test.each<[string, RequestListener, object]>([
   ['a file that is not there', (_, response) => response.writeHead(404).end(), { code: 'missing-file' }],
   ['a server in trouble', (_, response) => response.writeHead(503).end(), { code: 'unreachable', message: expect.stringContaining('503') }],
-  ['a file said to be too large', (_, response) => response.writeHead(200, { 'content-length': 5000 }).end('x'.repeat(5000)), { code: 'invalid-data' }],
+  [
+    'a file said to be too large',
+    (_, response) => response.writeHead(200, { 'content-length': 5000 }).end('x'.repeat(5000)),
+    { code: 'invalid-data' },
+  ],
   ['a file that turns out too large', (_, response) => response.write('x'.repeat(5000)), { code: 'invalid-data' }],
-  ['a connection that breaks', (_, response) => response.writeHead(200, { 'content-length': 500 }).write('x', () => response.destroy()), { code: 'unreachable' }],
+  [
+    'a connection that breaks',
+    (_, response) => response.writeHead(200, { 'content-length': 500 }).write('x', () => response.destroy()),
+    { code: 'unreachable' },
+  ],
 ])('%s is an error, and nothing is kept', async (_, listener, error) => {
   answer = listener;
   await expect(fetchToCache(url, { cache, signal, maxBytes: 1000 })).rejects.toMatchObject({ ...error, where: url });

@@ -41,7 +41,12 @@ export async function fetchToCache(url: string, options: FetchOptions): Promise<
   if (known && cached !== undefined && (response === undefined || response.status === 304)) return { ...known.file, path: cached };
   if (!response?.ok) throw refusal(url, response?.status ?? 0);
   const { path, ...file } = await download(url, response, options);
-  const entry: KnownUrl = { url, file, etag: response.headers.get('etag') ?? undefined, lastModified: response.headers.get('last-modified') ?? undefined };
+  const entry: KnownUrl = {
+    url,
+    file,
+    etag: response.headers.get('etag') ?? undefined,
+    lastModified: response.headers.get('last-modified') ?? undefined,
+  };
   await writeFileAtomic(knownPath(url, options.cache), JSON.stringify(entry));
   return { ...file, path };
 }
@@ -57,7 +62,11 @@ async function request(url: string, known: KnownUrl | undefined, signal: AbortSi
   }
 }
 
-async function download(url: string, response: Response, { cache, signal, maxBytes = DEFAULT_MAX_BYTES, onProgress }: FetchOptions): Promise<LocalFile> {
+async function download(
+  url: string,
+  response: Response,
+  { cache, signal, maxBytes = DEFAULT_MAX_BYTES, onProgress }: FetchOptions,
+): Promise<LocalFile> {
   const length = Number(response.headers.get('content-length') ?? NaN);
   // The length of a coded body is not that of the file.
   const totalBytes = Number.isSafeInteger(length) && !response.headers.has('content-encoding') ? length : undefined;
@@ -86,7 +95,9 @@ async function* bodyOf(response: Response, url: string, signal: AbortSignal): As
   const reader = response.body.getReader();
   try {
     for (;;) {
-      const { done, value } = await reader.read().catch((cause: unknown) => Promise.reject(signal.aborted ? signal.reason : unreachable(url, cause)));
+      const { done, value } = await reader
+        .read()
+        .catch((cause: unknown) => Promise.reject(signal.aborted ? signal.reason : unreachable(url, cause)));
       if (done) return;
       yield value as Uint8Array;
     }
@@ -109,7 +120,12 @@ function knownPath(url: string, cache: string): string {
 
 function unreachable(url: string, cause: unknown): LongtailError {
   const detail = cause instanceof Error ? (cause.cause instanceof Error ? cause.cause.message : cause.message) : String(cause);
-  return new LongtailError(`Cannot fetch the file: ${detail}.`, { code: 'unreachable', where: url, hint: 'Check the address and the network, or fetch the file yourself and give its path.', cause });
+  return new LongtailError(`Cannot fetch the file: ${detail}.`, {
+    code: 'unreachable',
+    where: url,
+    hint: 'Check the address and the network, or fetch the file yourself and give its path.',
+    cause,
+  });
 }
 
 function refusal(url: string, status: number): LongtailError {
@@ -122,5 +138,9 @@ function refusal(url: string, status: number): LongtailError {
 }
 
 function tooLarge(url: string, maxBytes: number): LongtailError {
-  return new LongtailError(`The file is larger than the limit of ${formatBytes(maxBytes)}.`, { code: 'invalid-data', where: url, hint: 'Fetch it yourself and give its path.' });
+  return new LongtailError(`The file is larger than the limit of ${formatBytes(maxBytes)}.`, {
+    code: 'invalid-data',
+    where: url,
+    hint: 'Fetch it yourself and give its path.',
+  });
 }

@@ -6,6 +6,16 @@ export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
 export { metricsCsv } from './metrics.js';
 export { nodeFiles, type NodeFilesOptions } from './node-files.js';
 export { renderReport } from './report/index.js';
-export { createRun, listRuns, openRun, readRun, RUN_FILES, type ModelSidecar, type RunFolder, type RunFolderOptions, type RunSummary } from './run-folder.js';
+export {
+  createRun,
+  listRuns,
+  openRun,
+  readRun,
+  RUN_FILES,
+  type ModelSidecar,
+  type RunFolder,
+  type RunFolderOptions,
+  type RunSummary,
+} from './run-folder.js';
 export * from './safetensors/index.js';
 export { asStorageError, ensureDiskSpace, withStorageErrors } from './storage-error.js';

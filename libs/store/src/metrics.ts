@@ -1,7 +1,19 @@
 import type { StoredEvent } from '@longtail/core';
 
 /** Columns of metrics.csv; a cell is empty where the event has no such value. */
-const COLUMNS = ['time_s', 'split', 'round', 'version', 'epoch', 'samples_applied', 'loss', 'accuracy', 'learning_rate', 'gradient_norm', 'samples_per_second'] as const;
+const COLUMNS = [
+  'time_s',
+  'split',
+  'round',
+  'version',
+  'epoch',
+  'samples_applied',
+  'loss',
+  'accuracy',
+  'learning_rate',
+  'gradient_norm',
+  'samples_per_second',
+] as const;
 
 const METRICS_HEADER = `${COLUMNS.join(',')}\n`;
 
@@ -12,7 +24,8 @@ export function metricsLine({ timeMs, body }: StoredEvent, startMs: number): str
     const { round, version, epoch, samplesApplied, loss, accuracy, learningRate, gradientNorm, samplesPerSecond } = body;
     return toLine([time, 'train', round, version, epoch, samplesApplied, loss, accuracy, learningRate, gradientNorm, samplesPerSecond]);
   }
-  if (body.event === 'validation') return toLine([time, 'validation', '', body.version, body.epoch, '', body.loss, body.accuracy, '', '', '']);
+  if (body.event === 'validation')
+    return toLine([time, 'validation', '', body.version, body.epoch, '', body.loss, body.accuracy, '', '', '']);
   return undefined;
 }
 

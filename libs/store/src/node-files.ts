@@ -24,7 +24,14 @@ export function nodeFiles(options: NodeFilesOptions = {}): FileSource {
   return {
     async locate(location, signal) {
       if (/^https?:\/\//.test(location)) {
-        return (await fetchToCache(location, { cache, maxBytes, signal, onProgress: onProgress && ((progress) => onProgress(location, progress)) })).path;
+        return (
+          await fetchToCache(location, {
+            cache,
+            maxBytes,
+            signal,
+            onProgress: onProgress && ((progress) => onProgress(location, progress)),
+          })
+        ).path;
       }
       const path = location.startsWith('file:') ? fileURLToPath(location) : absolute(location);
       await withStorageErrors('open the file', path, () => stat(path));

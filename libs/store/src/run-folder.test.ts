@@ -24,7 +24,10 @@ test('a run leaves its job, events, metrics, model and report', async () => {
   for (const { body } of events) run.events.append(body);
 
   const layout = layOut([{ name: 'w', shape: [2] }]);
-  const model = await run.writeModel(Float32Array.of(1, 2), layout, { metrics: { validation_loss: 0.1, validation_accuracy: 0.9, train_loss: 0.2 }, classNames: ['no', 'yes'] });
+  const model = await run.writeModel(Float32Array.of(1, 2), layout, {
+    metrics: { validation_loss: 0.1, validation_accuracy: 0.9, train_loss: 0.2 },
+    classNames: ['no', 'yes'],
+  });
   await run.writeReport();
   await run.close();
 
@@ -37,7 +40,9 @@ test('a run leaves its job, events, metrics, model and report', async () => {
     classNames: ['no', 'yes'],
     layout: [{ name: 'w', shape: [2], trainable: true }],
   });
-  expect((await readEvents(join(run.path, 'events.jsonl'))).map(({ body }) => body)).toEqual(events.map(({ body }) => JSON.parse(JSON.stringify(body))));
+  expect((await readEvents(join(run.path, 'events.jsonl'))).map(({ body }) => body)).toEqual(
+    events.map(({ body }) => JSON.parse(JSON.stringify(body))),
+  );
   expect(read(run.path, 'report.html')).toContain('MNIST demo');
   const metrics = read(run.path, 'metrics.csv').trimEnd().split('\n');
   expect(metrics[0]).toBe('time_s,split,round,version,epoch,samples_applied,loss,accuracy,learning_rate,gradient_norm,samples_per_second');

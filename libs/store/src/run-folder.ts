@@ -2,7 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { LongtailError, type EventLog, type Job, type ParameterLayout, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
+import {
+  LongtailError,
+  type EventLog,
+  type Job,
+  type ParameterLayout,
+  type RunEvent,
+  type StoredEvent,
+  type Verdict,
+} from '@longtail/core';
 import { writeFileAtomic } from './atomic.js';
 import { checkpointFolder, type CheckpointFolder } from './checkpoints.js';
 import { openEventLog, readEvents } from './event-log.js';
@@ -104,7 +112,8 @@ export async function listRuns(root: string | undefined): Promise<readonly RunSu
   const runs = await Promise.all(
     names.map((name) =>
       readRun(join(folder, name)).catch((error: unknown) => {
-        if (error instanceof LongtailError && (error.code === 'missing-file' || error.code === 'invalid-file' || error.code === 'storage')) return undefined;
+        if (error instanceof LongtailError && (error.code === 'missing-file' || error.code === 'invalid-file' || error.code === 'storage'))
+          return undefined;
         throw error;
       }),
     ),
@@ -171,7 +180,11 @@ async function readRunFile(path: string): Promise<RunFile> {
   } catch {
     // Falls through: no JSON is no run either.
   }
-  throw new LongtailError('This is not the job of a run that this version can open.', { code: 'invalid-file', where: file, hint: 'Name a folder that `longtail jobs` lists.' });
+  throw new LongtailError('This is not the job of a run that this version can open.', {
+    code: 'invalid-file',
+    where: file,
+    hint: 'Name a folder that `longtail jobs` lists.',
+  });
 }
 
 /** The last event, if it is a verdict, without reading the whole log. */
@@ -193,5 +206,11 @@ async function readVerdict(path: string): Promise<Verdict | undefined> {
 }
 
 function slug(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 40) || 'run';
+  return (
+    name
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '')
+      .slice(0, 40) || 'run'
+  );
 }

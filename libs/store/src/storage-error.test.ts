@@ -17,7 +17,12 @@ test.each([
   ['EROFS', 'storage', /read-only/, /another folder/],
   ['ENOENT', 'missing-file', /no such file/, /path/],
 ])('%s becomes %s with what to do', (code, expected, message, hint) => {
-  expect(asStorageError(systemError(code), 'write the file', '/x')).toMatchObject({ code: expected, where: '/x', message: expect.stringMatching(message), hint: expect.stringMatching(hint) });
+  expect(asStorageError(systemError(code), 'write the file', '/x')).toMatchObject({
+    code: expected,
+    where: '/x',
+    message: expect.stringMatching(message),
+    hint: expect.stringMatching(hint),
+  });
 });
 
 test('what is no error of the file system stays as it is', () => {
@@ -36,19 +41,30 @@ test('a device that is full', async () => {
       closeSync(fd);
     }
   };
-  await expect(withStorageErrors('write the file', '/dev/full', write)).rejects.toMatchObject({ code: 'storage', message: 'Cannot write the file: the disk is full.' });
+  await expect(withStorageErrors('write the file', '/dev/full', write)).rejects.toMatchObject({
+    code: 'storage',
+    message: 'Cannot write the file: the disk is full.',
+  });
 });
 
 test('space is asked for where the folder will be', async () => {
   await ensureDiskSpace(join(tmpdir(), 'not', 'yet', 'there'), 1);
-  await expect(ensureDiskSpace(join(tmpdir(), 'not', 'yet'), 2 ** 60)).rejects.toMatchObject({ code: 'storage', message: expect.stringMatching(/free; 1048576 TiB are needed/) });
+  await expect(ensureDiskSpace(join(tmpdir(), 'not', 'yet'), 2 ** 60)).rejects.toMatchObject({
+    code: 'storage',
+    message: expect.stringMatching(/free; 1048576 TiB are needed/),
+  });
 });
 
 test('files that are not there are named', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'longtail-files-'));
   const signal = new AbortController().signal;
   const files = nodeFiles({ base: folder });
-  for (const attempt of [() => files.read('none'), () => files.list('none'), () => files.digest('none', signal), () => files.locate('none', signal)]) {
+  for (const attempt of [
+    () => files.read('none'),
+    () => files.list('none'),
+    () => files.digest('none', signal),
+    () => files.locate('none', signal),
+  ]) {
     await expect(attempt()).rejects.toMatchObject({ code: 'missing-file', where: join(folder, 'none') });
   }
   await expect(files.read('.')).rejects.toMatchObject({ code: 'missing-file' });

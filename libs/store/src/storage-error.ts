@@ -28,10 +28,22 @@ const REASONS: Readonly<Record<string, string>> = {
 export function asStorageError(cause: unknown, doing: string, path: string): unknown {
   if (cause instanceof LongtailError || !(cause instanceof Error) || !('code' in cause) || typeof cause.code !== 'string') return cause;
   const { code } = cause;
-  if (code === 'ENOENT') return new LongtailError(`Cannot ${doing}: there is no such file or folder.`, { code: 'missing-file', where: path, hint: 'Check the path.', cause });
-  if (code === 'EISDIR') return new LongtailError(`Cannot ${doing}: it is a folder.`, { code: 'missing-file', where: path, hint: 'Name a file.', cause });
+  if (code === 'ENOENT')
+    return new LongtailError(`Cannot ${doing}: there is no such file or folder.`, {
+      code: 'missing-file',
+      where: path,
+      hint: 'Check the path.',
+      cause,
+    });
+  if (code === 'EISDIR')
+    return new LongtailError(`Cannot ${doing}: it is a folder.`, { code: 'missing-file', where: path, hint: 'Name a file.', cause });
   if (!cause.message.startsWith(code)) return cause;
-  return new LongtailError(`Cannot ${doing}: ${REASONS[code] ?? cause.message}.`, { code: 'storage', where: path, hint: HINTS[code], cause });
+  return new LongtailError(`Cannot ${doing}: ${REASONS[code] ?? cause.message}.`, {
+    code: 'storage',
+    where: path,
+    hint: HINTS[code],
+    cause,
+  });
 }
 
 /** Runs `work`; what the file system throws becomes a LongtailError that says what was being done to which file. */
@@ -50,5 +62,9 @@ export async function ensureDiskSpace(folder: string, bytes: number): Promise<vo
   const { bavail, bsize } = await withStorageErrors('look at the disk', existing, () => statfs(existing));
   const free = bavail * bsize;
   if (free >= bytes) return;
-  throw new LongtailError(`The disk has ${formatBytes(free)} free; ${formatBytes(bytes)} are needed.`, { code: 'storage', where: folder, hint: HINTS.ENOSPC });
+  throw new LongtailError(`The disk has ${formatBytes(free)} free; ${formatBytes(bytes)} are needed.`, {
+    code: 'storage',
+    where: folder,
+    hint: HINTS.ENOSPC,
+  });
 }

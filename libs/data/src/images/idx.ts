@@ -20,11 +20,14 @@ export function decodeIdx(bytes: Uint8Array, dimensions: number, where: string):
   const magic = view.getUint32(0);
   const expected = (UNSIGNED_BYTE << 8) | dimensions;
   if (magic !== expected) {
-    throw new LongtailError(`Not an IDX file of ${dimensions === 1 ? 'labels' : 'images'}: magic number ${hex(magic)}, expected ${hex(expected)}.`, {
-      code: 'invalid-data',
-      where,
-      hint: 'Check that the file is what its name says, and that images and labels are not swapped.',
-    });
+    throw new LongtailError(
+      `Not an IDX file of ${dimensions === 1 ? 'labels' : 'images'}: magic number ${hex(magic)}, expected ${hex(expected)}.`,
+      {
+        code: 'invalid-data',
+        where,
+        hint: 'Check that the file is what its name says, and that images and labels are not swapped.',
+      },
+    );
   }
   if (bytes.length < header) throw truncated(where, header, bytes.length);
   const shape = Array.from({ length: dimensions }, (_, i) => view.getUint32(4 + 4 * i));

@@ -30,24 +30,32 @@ test('pixels are scaled to [0, 1] on the way into a batch', () => {
 test('every pixel is exactly its value / 255', () => {
   const all = Array.from({ length: 256 }, (_, pixel) => pixel);
   const set = split(idx([1, 16, 16], all), idx([1], [0]));
-  expect(imageDataset('toy', 10, { train: set, validation: set }).batch('train', [0]).inputs.data).toEqual(Float32Array.from(all, (pixel) => pixel / 255));
+  expect(imageDataset('toy', 10, { train: set, validation: set }).batch('train', [0]).inputs.data).toEqual(
+    Float32Array.from(all, (pixel) => pixel / 255),
+  );
 });
 
 test('any IDX array comes back from its bytes', () => {
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 3 }), fc.infiniteStream(fc.integer({ min: 0, max: 255 })), (shape, stream) => {
-      const data = [...stream.take(shape.reduce((product, dimension) => product * dimension, 1))];
-      const decoded = decodeIdx(idx(shape, data), shape.length, 'x');
-      expect(decoded.shape).toEqual(shape);
-      expect([...decoded.data]).toEqual(data);
-    }),
+    fc.property(
+      fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 3 }),
+      fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
+      (shape, stream) => {
+        const data = [...stream.take(shape.reduce((product, dimension) => product * dimension, 1))];
+        const decoded = decodeIdx(idx(shape, data), shape.length, 'x');
+        expect(decoded.shape).toEqual(shape);
+        expect([...decoded.data]).toEqual(data);
+      },
+    ),
   );
 });
 
 test('every cut IDX file is refused', () => {
   const whole = idx([2, 1, 2], [1, 2, 3, 4]);
   for (let length = 0; length < whole.length; length++) {
-    expect(() => decodeIdx(whole.subarray(0, length), 3, 'images.idx')).toThrow(expect.objectContaining({ code: 'invalid-data', where: 'images.idx', message: expect.stringContaining('cut off') }));
+    expect(() => decodeIdx(whole.subarray(0, length), 3, 'images.idx')).toThrow(
+      expect.objectContaining({ code: 'invalid-data', where: 'images.idx', message: expect.stringContaining('cut off') }),
+    );
   }
 });
 
@@ -58,5 +66,7 @@ test.each([
   ['an empty set', split(idx([0, 1, 2], []), idx([0], [])), 'images.idx', /no images/],
   ['other sizes in validation', split(idx([1, 2, 2], [1, 2, 3, 4]), idx([1], [1])), 'images.idx', /2 × 2 pixels, training images 1 × 2/],
 ])('%s: refused', (_, validation, where, message) => {
-  expect(() => imageDataset('toy', 10, { train: TWO, validation })).toThrow(expect.objectContaining({ code: 'invalid-data', where, message: expect.stringMatching(message) }));
+  expect(() => imageDataset('toy', 10, { train: TWO, validation })).toThrow(
+    expect.objectContaining({ code: 'invalid-data', where, message: expect.stringMatching(message) }),
+  );
 });

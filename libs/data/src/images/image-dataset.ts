@@ -30,10 +30,13 @@ export function imageDataset(name: string, classes: number, splits: Readonly<Rec
   const decoded = { train: decodeSplit(splits.train, classes), validation: decodeSplit(splits.validation, classes) };
   const { height, width } = decoded.train;
   if (decoded.validation.height !== height || decoded.validation.width !== width) {
-    throw new LongtailError(`Validation images are ${decoded.validation.height} × ${decoded.validation.width} pixels, training images ${height} × ${width}.`, {
-      code: 'invalid-data',
-      where: splits.validation.where.images,
-    });
+    throw new LongtailError(
+      `Validation images are ${decoded.validation.height} × ${decoded.validation.width} pixels, training images ${height} × ${width}.`,
+      {
+        code: 'invalid-data',
+        where: splits.validation.where.images,
+      },
+    );
   }
   const signature: DataSignature = { inputShape: [height, width, 1], inputType: 'float32', targetShape: [], targetType: 'int32', classes };
   return {

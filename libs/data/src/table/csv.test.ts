@@ -13,7 +13,11 @@ test('numbers, texts, quotes and missing cells', () => {
 });
 
 test('a word among numbers makes the column text, and NA a text of it', () => {
-  expect(decode('x,y\n1,0\nNA,0\nbig,0\n').columns.get('x')).toEqual({ kind: 'text', codes: Int32Array.of(0, 1, 2), dictionary: ['1', 'NA', 'big'] });
+  expect(decode('x,y\n1,0\nNA,0\nbig,0\n').columns.get('x')).toEqual({
+    kind: 'text',
+    codes: Int32Array.of(0, 1, 2),
+    dictionary: ['1', 'NA', 'big'],
+  });
 });
 
 test.each([';', '\t', '|'])('the delimiter %j is found', (delimiter) => {

@@ -25,7 +25,11 @@ test('numbers, booleans, dates and texts over row groups', async () => {
 });
 
 test('nested columns are refused by name', async () => {
-  await expect(decode(undefined)).rejects.toMatchObject({ code: 'invalid-data', message: expect.stringContaining('nested'), where: 'table.parquet' });
+  await expect(decode(undefined)).rejects.toMatchObject({
+    code: 'invalid-data',
+    message: expect.stringContaining('nested'),
+    where: 'table.parquet',
+  });
 });
 
 test('an unknown column suggests its neighbour', async () => {
@@ -38,5 +42,8 @@ test.each([
   ['a cut file', FIXTURE.subarray(0, 900)],
   ['a damaged column', Uint8Array.from(FIXTURE, (byte, i) => (i > 20 && i < 200 ? 0xff : byte))],
 ])('%s is refused', async (_, bytes) => {
-  await expect(decodeParquet(bytes, { target: 'count', features: ['size'] }, 'table.parquet')).rejects.toMatchObject({ code: 'invalid-data', where: 'table.parquet' });
+  await expect(decodeParquet(bytes, { target: 'count', features: ['size'] }, 'table.parquet')).rejects.toMatchObject({
+    code: 'invalid-data',
+    where: 'table.parquet',
+  });
 });

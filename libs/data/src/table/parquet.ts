@@ -21,7 +21,11 @@ export async function decodeParquet(bytes: Uint8Array, { target, features }: Tab
     return { rows: Number(scan.metadata.num_rows), columns };
   } catch (cause) {
     if (cause instanceof LongtailError) throw cause;
-    throw new LongtailError(`Not a valid Parquet file: ${cause instanceof Error ? cause.message : String(cause)}.`, { code: 'invalid-data', where, cause });
+    throw new LongtailError(`Not a valid Parquet file: ${cause instanceof Error ? cause.message : String(cause)}.`, {
+      code: 'invalid-data',
+      where,
+      cause,
+    });
   }
 }
 

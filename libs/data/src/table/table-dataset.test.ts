@@ -7,7 +7,12 @@ import { MAX_CATEGORIES, MAX_CLASSES, tableDataset } from './table-dataset.js';
 type Task = 'classification' | 'regression';
 
 const open = (csv: string, task: Task = 'regression', validationFraction = 0) =>
-  tableDataset(decodeCsv(new TextEncoder().encode(csv), { target: 'y', features: undefined }, 't.csv'), { name: 't.csv', target: 'y', task, validationFraction });
+  tableDataset(decodeCsv(new TextEncoder().encode(csv), { target: 'y', features: undefined }, 't.csv'), {
+    name: 't.csv',
+    target: 'y',
+    task,
+    validationFraction,
+  });
 
 const all = (length: number): number[] => Array.from({ length }, (_, i) => i);
 
@@ -31,31 +36,44 @@ test('labels are the distinct targets in order; rows without one are left out', 
 
 test('the split is the same each time, and its statistics are those of the training rows', () => {
   fc.assert(
-    fc.property(fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 4, maxLength: 60 }), fc.double({ min: 0, max: 0.7, noNaN: true }), (values, fraction) => {
-      const csv = `x,y\n${values.map((value, i) => `${value},${i}`).join('\n')}\n`;
-      const data = open(csv, 'regression', fraction);
-      const rows = (split: 'train' | 'validation'): number[] => [...data.batch(split, all(data.length(split))).targets.data];
-      expect(data.length('validation')).toBe(Math.floor(values.length * fraction));
-      expect([...rows('train'), ...rows('validation')].sort((a, b) => a - b)).toEqual(all(values.length));
-      expect(open(csv, 'regression', fraction).batch('train', [0])).toEqual(data.batch('train', [0]));
-      const x = [...data.batch('train', all(data.length('train'))).inputs.data];
-      const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
-      const square = x.reduce((sum, v) => sum + v * v, 0) / x.length;
-      expect(Math.abs(mean)).toBeLessThan(1e-5);
-      if (new Set(rows('train').map((row) => values[row])).size > 1) expect(Math.abs(square - 1)).toBeLessThan(1e-5);
-    }),
+    fc.property(
+      fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 4, maxLength: 60 }),
+      fc.double({ min: 0, max: 0.7, noNaN: true }),
+      (values, fraction) => {
+        const csv = `x,y\n${values.map((value, i) => `${value},${i}`).join('\n')}\n`;
+        const data = open(csv, 'regression', fraction);
+        const rows = (split: 'train' | 'validation'): number[] => [...data.batch(split, all(data.length(split))).targets.data];
+        expect(data.length('validation')).toBe(Math.floor(values.length * fraction));
+        expect([...rows('train'), ...rows('validation')].sort((a, b) => a - b)).toEqual(all(values.length));
+        expect(open(csv, 'regression', fraction).batch('train', [0])).toEqual(data.batch('train', [0]));
+        const x = [...data.batch('train', all(data.length('train'))).inputs.data];
+        const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
+        const square = x.reduce((sum, v) => sum + v * v, 0) / x.length;
+        expect(Math.abs(mean)).toBeLessThan(1e-5);
+        if (new Set(rows('train').map((row) => values[row])).size > 1) expect(Math.abs(square - 1)).toBeLessThan(1e-5);
+      },
+    ),
   );
 });
 
 test('a text that only validation has is all zeros', () => {
-  const data = open(`c,y\n${all(20).map((i) => `t${i},${i}`).join('\n')}\n`, 'regression', 0.5);
+  const data = open(
+    `c,y\n${all(20)
+      .map((i) => `t${i},${i}`)
+      .join('\n')}\n`,
+    'regression',
+    0.5,
+  );
   expect(data.signature.inputShape).toEqual([10]);
   expect(data.batch('validation', all(10)).inputs.data.every((value) => value === 0)).toBe(true);
   expect([...data.batch('train', all(10)).inputs.data].filter((value) => value === 1)).toHaveLength(10);
 });
 
 test('files of the same columns follow each other; others are refused', () => {
-  const table = (csv: string) => ({ table: decodeCsv(new TextEncoder().encode(csv), { target: 'y', features: undefined }, 't'), where: csv });
+  const table = (csv: string) => ({
+    table: decodeCsv(new TextEncoder().encode(csv), { target: 'y', features: undefined }, 't'),
+    where: csv,
+  });
   const joined = concatTables([table('c,y\nb,1\na,2\n'), table('c,y\na,3\n,4\n')]);
   expect(joined).toEqual({
     rows: 4,
@@ -74,10 +92,28 @@ test.each<[string, string, Task, number, RegExp]>([
   ['everything for validation', 'x,y\n1,2\n', 'regression', 1, /train on/],
   ['only a target', 'y\n1\n', 'regression', 0, /no features/],
   ['regression on text', 'x,y\n1,high\n', 'regression', 0, /"high"/],
-  ['too many texts', `x,y\n${all(MAX_CATEGORIES + 1).map((i) => `t${i},1`).join('\n')}`, 'regression', 0, /257 distinct/],
-  ['too many labels', `x,y\n${all(MAX_CLASSES + 1).map((i) => `1,${i}`).join('\n')}`, 'classification', 0, /1001 distinct/],
+  [
+    'too many texts',
+    `x,y\n${all(MAX_CATEGORIES + 1)
+      .map((i) => `t${i},1`)
+      .join('\n')}`,
+    'regression',
+    0,
+    /257 distinct/,
+  ],
+  [
+    'too many labels',
+    `x,y\n${all(MAX_CLASSES + 1)
+      .map((i) => `1,${i}`)
+      .join('\n')}`,
+    'classification',
+    0,
+    /1001 distinct/,
+  ],
 ])('%s is refused', (_, csv, task, fraction, message) => {
-  expect(() => open(csv, task, fraction)).toThrow(expect.objectContaining({ code: 'invalid-data', message: expect.stringMatching(message) }));
+  expect(() => open(csv, task, fraction)).toThrow(
+    expect.objectContaining({ code: 'invalid-data', message: expect.stringMatching(message) }),
+  );
 });
 
 test('a sample that is not there is a programmer error', () => {

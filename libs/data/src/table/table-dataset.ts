@@ -37,11 +37,17 @@ export function tableDataset(table: Table, options: TableDatasetOptions): OpenDa
   let width = 0;
   for (const [column, values] of table.columns) {
     if (column === target) continue;
-    const feature = values.kind === 'number' ? numberFeature(values.values, splits.train, width) : textFeature(column, values, splits.train, width, name);
+    const feature =
+      values.kind === 'number' ? numberFeature(values.values, splits.train, width) : textFeature(column, values, splits.train, width, name);
     features.push(feature);
     width += feature.width;
   }
-  if (width === 0) throw new LongtailError('The table has no features.', { code: 'invalid-data', where: name, hint: 'It needs a column besides the target.' });
+  if (width === 0)
+    throw new LongtailError('The table has no features.', {
+      code: 'invalid-data',
+      where: name,
+      hint: 'It needs a column besides the target.',
+    });
 
   const signature: DataSignature = {
     inputShape: [width],
@@ -75,11 +81,14 @@ function labelTarget(table: Table, { name, target }: TableDatasetOptions): Targe
   for (const row of present) seen.add(values[row]);
   const distinct = [...seen];
   if (distinct.length > MAX_CLASSES) {
-    throw new LongtailError(`Column ${JSON.stringify(target)} has ${distinct.length} distinct values; labels may have at most ${MAX_CLASSES}.`, {
-      code: 'invalid-data',
-      where: name,
-      hint: column.kind === 'number' ? 'Use `task: regression` for a quantity.' : 'Choose another target column.',
-    });
+    throw new LongtailError(
+      `Column ${JSON.stringify(target)} has ${distinct.length} distinct values; labels may have at most ${MAX_CLASSES}.`,
+      {
+        code: 'invalid-data',
+        where: name,
+        hint: column.kind === 'number' ? 'Use `task: regression` for a quantity.' : 'Choose another target column.',
+      },
+    );
   }
   if (column.kind === 'number') distinct.sort((a, b) => a - b);
   else distinct.sort((a, b) => (column.dictionary[a] < column.dictionary[b] ? -1 : 1));
@@ -94,11 +103,14 @@ function labelTarget(table: Table, { name, target }: TableDatasetOptions): Targe
 function numberTarget(table: Table, { name, target }: TableDatasetOptions): Target {
   const column = table.columns.get(target)!;
   if (column.kind === 'text') {
-    throw new LongtailError(`Column ${JSON.stringify(target)} holds text such as ${JSON.stringify(column.dictionary[0])}; regression needs numbers.`, {
-      code: 'invalid-data',
-      where: name,
-      hint: 'Use `task: classification`, or another target column.',
-    });
+    throw new LongtailError(
+      `Column ${JSON.stringify(target)} holds text such as ${JSON.stringify(column.dictionary[0])}; regression needs numbers.`,
+      {
+        code: 'invalid-data',
+        where: name,
+        hint: 'Use `task: classification`, or another target column.',
+      },
+    );
   }
   return { targets: Float32Array.from(column.values), classNames: undefined, present: presentRows(column) };
 }
@@ -115,9 +127,14 @@ function presentRows(column: Column): Int32Array {
 function splitRows(rows: Int32Array, validationFraction: number, name: string): Record<Split, Int32Array> {
   const validation = Math.floor(rows.length * validationFraction);
   if (rows.length - validation < 1) {
-    throw new LongtailError(rows.length === 0 ? 'The table has no row with a target.' : 'No row is left to train on.', { code: 'invalid-data', where: name });
+    throw new LongtailError(rows.length === 0 ? 'The table has no row with a target.' : 'No row is left to train on.', {
+      code: 'invalid-data',
+      where: name,
+    });
   }
-  const shuffled = epochOrder(rows.length, 0, 0).indices({ start: 0, end: rows.length }).map((at) => rows[at]);
+  const shuffled = epochOrder(rows.length, 0, 0)
+    .indices({ start: 0, end: rows.length })
+    .map((at) => rows[at]);
   return { train: shuffled.subarray(validation).sort(), validation: shuffled.subarray(0, validation).sort() };
 }
 
@@ -140,19 +157,30 @@ function numberFeature(values: Float64Array, train: Int32Array, offset: number):
 function textFeature(column: string, values: Column & { kind: 'text' }, train: Int32Array, offset: number, name: string): Feature {
   const position = new Int32Array(values.dictionary.length).fill(-1);
   for (const row of train) if (values.codes[row] !== -1) position[values.codes[row]] = 0;
-  const known = [...position.keys()].filter((code) => position[code] === 0).sort((a, b) => (values.dictionary[a] < values.dictionary[b] ? -1 : 1));
+  const known = [...position.keys()]
+    .filter((code) => position[code] === 0)
+    .sort((a, b) => (values.dictionary[a] < values.dictionary[b] ? -1 : 1));
   if (known.length > MAX_CATEGORIES) {
-    throw new LongtailError(`Column ${JSON.stringify(column)} has ${known.length} distinct texts; a feature may have at most ${MAX_CATEGORIES}.`, {
-      code: 'invalid-data',
-      where: name,
-      hint: 'Leave it out: name the columns to use in `features`.',
-    });
+    throw new LongtailError(
+      `Column ${JSON.stringify(column)} has ${known.length} distinct texts; a feature may have at most ${MAX_CATEGORIES}.`,
+      {
+        code: 'invalid-data',
+        where: name,
+        hint: 'Leave it out: name the columns to use in `features`.',
+      },
+    );
   }
   known.forEach((code, place) => (position[code] = place));
   return { kind: 'text', offset, width: known.length, codes: values.codes, position };
 }
 
-function gather(features: readonly Feature[], width: number, targets: Int32Array | Float32Array, rows: Int32Array, indices: readonly number[] | Int32Array): Batch {
+function gather(
+  features: readonly Feature[],
+  width: number,
+  targets: Int32Array | Float32Array,
+  rows: Int32Array,
+  indices: readonly number[] | Int32Array,
+): Batch {
   const inputs = new Float32Array(indices.length * width);
   const batchTargets = targets instanceof Int32Array ? new Int32Array(indices.length) : new Float32Array(indices.length);
   for (let i = 0; i < indices.length; i++) {
@@ -173,7 +201,10 @@ function gather(features: readonly Feature[], width: number, targets: Int32Array
   }
   return {
     inputs: { dtype: 'float32', shape: [indices.length, width], data: inputs },
-    targets: targets instanceof Int32Array ? { dtype: 'int32', shape: [indices.length], data: batchTargets } : { dtype: 'float32', shape: [indices.length, 1], data: batchTargets },
+    targets:
+      targets instanceof Int32Array
+        ? { dtype: 'int32', shape: [indices.length], data: batchTargets }
+        : { dtype: 'float32', shape: [indices.length, 1], data: batchTargets },
     samples: indices.length,
   };
 }

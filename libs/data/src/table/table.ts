@@ -13,14 +13,22 @@ export interface Table {
 }
 
 /** The columns to read: the target and the features named, or all. LongtailError `invalid-data` for a name that is not there. */
-export function selectColumns(available: readonly string[], target: string, features: readonly string[] | undefined, where: string): readonly string[] {
+export function selectColumns(
+  available: readonly string[],
+  target: string,
+  features: readonly string[] | undefined,
+  where: string,
+): readonly string[] {
   for (const name of [target, ...(features ?? [])]) {
     if (available.includes(name)) continue;
     const near = nearestName(name, available);
     throw new LongtailError(`There is no column ${JSON.stringify(name)}.`, {
       code: 'invalid-data',
       where,
-      hint: near === undefined ? `The columns are ${available.join(', ')}.` : `Did you mean ${JSON.stringify(near)}? The columns are ${available.join(', ')}.`,
+      hint:
+        near === undefined
+          ? `The columns are ${available.join(', ')}.`
+          : `Did you mean ${JSON.stringify(near)}? The columns are ${available.join(', ')}.`,
     });
   }
   return features === undefined ? available : [...new Set([...features, target])];
@@ -76,7 +84,10 @@ export function concatTables(tables: readonly { readonly table: Table; readonly 
       const column = table.columns.get(name);
       if (column?.kind === head.kind) return column;
       const what = column === undefined ? 'is not there' : `holds ${column.kind}s`;
-      throw new LongtailError(`Column ${JSON.stringify(name)} ${what}, but holds ${head.kind}s in ${first.where}.`, { code: 'invalid-data', where });
+      throw new LongtailError(`Column ${JSON.stringify(name)} ${what}, but holds ${head.kind}s in ${first.where}.`, {
+        code: 'invalid-data',
+        where,
+      });
     });
     columns.set(name, concatColumns(head.kind, parts));
   }

@@ -16,6 +16,11 @@ function decodeBytes(bytes: Uint8Array, encoding: 'utf8' | 'latin1', where: stri
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new LongtailError('The file is not UTF-8 text.', { code: 'invalid-data', where, hint: 'Set `encoding: latin1` in the job if it is an older text.', cause });
+    throw new LongtailError('The file is not UTF-8 text.', {
+      code: 'invalid-data',
+      where,
+      hint: 'Set `encoding: latin1` in the job if it is an older text.',
+      cause,
+    });
   }
 }

@@ -22,11 +22,17 @@ export function textDataset({ name, tokenizer, train, validation, sequence }: Te
   const samples = { train: countSamples(train, sequence), validation: countSamples(validation, sequence) };
   if (samples.train === 0 || (validation.length > 0 && samples.validation === 0)) {
     const short = samples.train === 0 ? 'train' : 'validation';
-    throw new LongtailError(`The ${short === 'train' ? 'training' : 'validation'} text has ${splits[short].length} tokens; one sample of ${sequence} needs ${sequence + 1}.`, {
-      code: 'invalid-data',
-      where: name,
-      hint: short === 'train' ? 'Use more text or a shorter `sequence`.' : 'Use more text, a shorter `sequence` or a larger `validationFraction` (0 for no validation).',
-    });
+    throw new LongtailError(
+      `The ${short === 'train' ? 'training' : 'validation'} text has ${splits[short].length} tokens; one sample of ${sequence} needs ${sequence + 1}.`,
+      {
+        code: 'invalid-data',
+        where: name,
+        hint:
+          short === 'train'
+            ? 'Use more text or a shorter `sequence`.'
+            : 'Use more text, a shorter `sequence` or a larger `validationFraction` (0 for no validation).',
+      },
+    );
   }
   const signature: DataSignature = {
     inputShape: [sequence],

@@ -39,7 +39,7 @@ export async function gpt2Tokenizer(): Promise<Tokenizer> {
  * follows something else. No token of its pattern spans such a place, and only white space looks ahead.
  */
 function* chunks(text: string): Generator<[start: number, end: number]> {
-  for (let start = 0; start < text.length; ) {
+  for (let start = 0; start < text.length;) {
     let end = Math.min(start + ENCODE_CHUNK, text.length);
     while (end < text.length && !(isSpace(text, end) && !isSpace(text, end - 1))) end++;
     yield [start, end];

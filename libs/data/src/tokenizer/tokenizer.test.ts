@@ -4,7 +4,13 @@ import { characterTokenizer, UNKNOWN_ID } from './character.js';
 import { gpt2Tokenizer } from './gpt2.js';
 import { createTokenizer, tokenizerFromJson, type TokenizerJson } from './index.js';
 
-const text = fc.string({ unit: fc.oneof({ weight: 3, arbitrary: fc.constantFrom(' ', '\n', "'", 's', 'the', '<|endoftext|>', '\r') }, fc.string({ unit: 'binary', minLength: 1, maxLength: 4 })), maxLength: 60 });
+const text = fc.string({
+  unit: fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom(' ', '\n', "'", 's', 'the', '<|endoftext|>', '\r') },
+    fc.string({ unit: 'binary', minLength: 1, maxLength: 4 }),
+  ),
+  maxLength: 60,
+});
 
 test.each(['character', 'byte', 'gpt2'] as const)('%s: every text comes back from its tokens, also through JSON', async (name) => {
   await fc.assert(
@@ -44,11 +50,17 @@ test('gpt2: known tokens', async () => {
 test('gpt2: a long text cut into chunks has the tokens of the whole', async () => {
   const tokenizer = await gpt2Tokenizer();
   const { default: encoding } = await import('gpt-tokenizer/encoding/r50k_base');
-  const long = Array.from({ length: 60_000 }, (_, i) => ['whale', '  ship', "\n\nIt's", ' 1851', '...', '\t '][(i * 7 + (i >> 3)) % 6]).join('');
+  const long = Array.from(
+    { length: 60_000 },
+    (_, i) => ['whale', '  ship', "\n\nIt's", ' 1851', '...', '\t '][(i * 7 + (i >> 3)) % 6],
+  ).join('');
   expect(long.length).toBeGreaterThan(2 ** 18);
   expect([...tokenizer.encode(long)]).toEqual(encoding.encode(long));
 });
 
 test('an unknown tokenizer is refused by name', async () => {
-  await expect(tokenizerFromJson({ name: 'bpe' } as unknown as TokenizerJson)).rejects.toMatchObject({ code: 'invalid-file', message: expect.stringContaining('bpe') });
+  await expect(tokenizerFromJson({ name: 'bpe' } as unknown as TokenizerJson)).rejects.toMatchObject({
+    code: 'invalid-file',
+    message: expect.stringContaining('bpe'),
+  });
 });

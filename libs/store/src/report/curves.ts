@@ -17,10 +17,11 @@ export function curveCharts(data: RunData): Markup {
     { name: 'samples', axis: samplesAxis(data), at: (point: CurvePoint) => point.samples, marks: epochMarks(data) },
   ];
   return html`${views.map(
-    ({ name, axis, at, marks }) => html`<div class="pair by-${name}">
-      ${lineChart(`loss-${name}`, { ...lossChart(data, at), x: axis, marks })}
-      ${hasAccuracy(data) && lineChart(`accuracy-${name}`, { ...accuracyChart(data, at), x: axis, marks })}
-    </div>`,
+    ({ name, axis, at, marks }) =>
+      html`<div class="pair by-${name}">
+        ${lineChart(`loss-${name}`, { ...lossChart(data, at), x: axis, marks })}
+        ${hasAccuracy(data) && lineChart(`accuracy-${name}`, { ...accuracyChart(data, at), x: axis, marks })}
+      </div>`,
   )}`;
 }
 
@@ -52,7 +53,12 @@ function lossChart(data: RunData, at: At): Omit<LineChart, 'x'> {
   const [low, high] = extremes(series);
   const scale = low > 0 && high / low > LOG_FROM_RATIO ? logScale(low, high) : niceScale(Math.min(0, low), high, 5);
   const format = (value: number): string => String(Number(value.toPrecision(4)));
-  return { title: 'Loss', y: { scale, label: scale.log ? 'Loss (logarithmic)' : 'Loss', format }, series, formatValue: (value) => value.toPrecision(4) };
+  return {
+    title: 'Loss',
+    y: { scale, label: scale.log ? 'Loss (logarithmic)' : 'Loss', format },
+    series,
+    formatValue: (value) => value.toPrecision(4),
+  };
 }
 
 function accuracyChart(data: RunData, at: At): Omit<LineChart, 'x'> {
@@ -83,7 +89,12 @@ function seriesOf(train: readonly CurvePoint[], validation: readonly CurvePoint[
   const series: Series[] = [];
   if (raw.length > 0) {
     const points = downsample(smooth(raw, reach), SMOOTHED);
-    series.push({ name: reach > 0 ? 'training (smoothed)' : 'training', colour: 'var(--train)', points, raw: reach > 0 ? downsample(raw, DRAWN) : undefined });
+    series.push({
+      name: reach > 0 ? 'training (smoothed)' : 'training',
+      colour: 'var(--train)',
+      points,
+      raw: reach > 0 ? downsample(raw, DRAWN) : undefined,
+    });
   }
   if (validation.length > 0) {
     const points = validation.map((point): Point => ({ x: at(point), y: point.value }));

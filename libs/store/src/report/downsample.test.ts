@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { downsample, smooth } from './downsample.js';
 
-const curve = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 300 }).map((values) => values.map((y, x) => ({ x, y })));
+const curve = fc
+  .array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 300 })
+  .map((values) => values.map((y, x) => ({ x, y })));
 
 test('a curve keeps its ends, its order and only points it had', () => {
   fc.assert(
@@ -23,7 +25,9 @@ test('a single spike survives', () => {
 
 test('smoothing keeps a straight line but near its end, and stays between the extremes', () => {
   const straight = Array.from({ length: 50 }, (_, x) => ({ x, y: 3 * x }));
-  smooth(straight, 7).slice(0, -7).forEach(({ y }, x) => expect(y).toBeCloseTo(3 * x));
+  smooth(straight, 7)
+    .slice(0, -7)
+    .forEach(({ y }, x) => expect(y).toBeCloseTo(3 * x));
   fc.assert(
     fc.property(curve, fc.integer({ min: 0, max: 40 }), (points, reach) => {
       const values = points.map(({ y }) => y);

@@ -20,7 +20,10 @@ export function downsample(points: readonly Point[], count: number): readonly Po
     let best = start;
     let bestArea = -1;
     for (let j = start; j < end; j++) {
-      const area = Math.abs((points[previous].x - ahead.x) * (points[j].y - points[previous].y) - (points[previous].x - points[j].x) * (ahead.y - points[previous].y));
+      const area = Math.abs(
+        (points[previous].x - ahead.x) * (points[j].y - points[previous].y) -
+          (points[previous].x - points[j].x) * (ahead.y - points[previous].y),
+      );
       if (area > bestArea) [best, bestArea] = [j, area];
     }
     kept.push(points[best]);

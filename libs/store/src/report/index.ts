@@ -17,42 +17,78 @@ export function renderReport(events: readonly StoredEvent[]): string {
   const data = collectRun(events);
   const title = data.job?.name ?? 'Run';
   return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>${title} · Longtail</title>
-<style>${new Markup(STYLE)}</style>
-</head>
-<body>
-<main>
-${heading(data, title)}
-${tiles(data)}
-${data.trainLoss.length + data.validationLoss.length > 0 && html`<section class="card">
-  <input class="switch" type="radio" name="axis" id="by-time" checked><input class="switch" type="radio" name="axis" id="by-samples">
-  <div class="switches"><label for="by-time">by time</label><label for="by-samples">by samples</label></div>
-  <h2>Learning</h2>
-  ${curveCharts(data)}
-</section>`}
-${data.workers.length > 0 && html`<section class="card"><h2>Workers</h2>${workerTable(data)}</section>
-<section class="card stack"><div class="wide">${throughputChart(data)}</div>${timelines(data)}</section>`}
-<section class="card"><h2>What happened</h2>${incidentTable(data)}</section>
-${data.job && html`<section class="card"><h2>Job</h2>${jobSummary(data.job, data.parameters)}</section>`}
-<footer>Drawn by Longtail from events.jsonl of run ${data.run}. Transfer is the part of a task's time that was not computing.</footer>
-</main>
-<div id="tip"></div>
-<script>${new Markup(SCRIPT)}</script>
-</body>
-</html>
-`.text;
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width,initial-scale=1" />
+        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'" />
+        <title>${title} · Longtail</title>
+        <style>
+          ${new Markup(STYLE)}
+        </style>
+      </head>
+      <body>
+        <main>
+          ${heading(data, title)} ${tiles(data)}
+          ${
+            data.trainLoss.length + data.validationLoss.length > 0 &&
+            html`<section class="card">
+              <input class="switch" type="radio" name="axis" id="by-time" checked /><input
+                class="switch"
+                type="radio"
+                name="axis"
+                id="by-samples"
+              />
+              <div class="switches"><label for="by-time">by time</label><label for="by-samples">by samples</label></div>
+              <h2>Learning</h2>
+              ${curveCharts(data)}
+            </section>`
+          }
+          ${
+            data.workers.length > 0 &&
+            html`<section class="card">
+                <h2>Workers</h2>
+                ${workerTable(data)}
+              </section>
+              <section class="card stack">
+                <div class="wide">${throughputChart(data)}</div>
+                ${timelines(data)}
+              </section>`
+          }
+          <section class="card">
+            <h2>What happened</h2>
+            ${incidentTable(data)}
+          </section>
+          ${
+            data.job &&
+            html`<section class="card">
+              <h2>Job</h2>
+              ${jobSummary(data.job, data.parameters)}
+            </section>`
+          }
+          <footer>
+            Drawn by Longtail from events.jsonl of run ${data.run}. Transfer is the part of a task's time that was not computing.
+          </footer>
+        </main>
+        <div id="tip"></div>
+        <script>
+          ${new Markup(SCRIPT)};
+        </script>
+      </body>
+    </html> `.text;
 }
 
 function heading({ run, verdict, startMs }: RunData, title: string): Markup {
   const status = verdict?.status ?? 'not finished';
   const date = `${new Date(startMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-  return html`<header><h1>${title}</h1><span class="status ${verdict?.status ?? ''}">${status}</span>
-    <p>Run ${run} · ${date}${verdict && [verdict.engine, verdict.reason].filter((text) => text !== '').map((text) => html` · ${text}`)}${verdict && verdict.model !== '' && html`<br>${verdict.model}`}</p></header>`;
+  return html`<header>
+    <h1>${title}</h1>
+    <span class="status ${verdict?.status ?? ''}">${status}</span>
+    <p>
+      Run ${run} ·
+      ${date}${verdict && [verdict.engine, verdict.reason].filter((text) => text !== '').map((text) => html` · ${text}`)}${verdict && verdict.model !== '' && html`<br />${verdict.model}`}
+    </p>
+  </header>`;
 }
 
 function tiles(data: RunData): Markup {
@@ -65,10 +101,15 @@ function tiles(data: RunData): Markup {
   const entries: [string, string][] = [];
   if (hasAccuracy(data)) entries.push(['Validation accuracy', accuracy === null ? '–' : `${(accuracy * 100).toFixed(2)} %`]);
   entries.push(['Validation loss', loss === null ? '–' : loss.toPrecision(3)]);
-  entries.push([samplesPerEpoch ? `Samples, ${Number((samplesApplied / samplesPerEpoch).toFixed(2))} epochs` : 'Samples', formatWhole(samplesApplied)]);
+  entries.push([
+    samplesPerEpoch ? `Samples, ${Number((samplesApplied / samplesPerEpoch).toFixed(2))} epochs` : 'Samples',
+    formatWhole(samplesApplied),
+  ]);
   if (lost > 0) entries.push(['Samples lost', formatWhole(lost)]);
   entries.push(['Time', formatSeconds(seconds)]);
   entries.push(['Samples a second', seconds > 0 ? formatCount(samplesApplied / seconds) : '–']);
   entries.push(['Traffic, up and down', formatBytes(up + down)]);
-  return html`<section class="tiles">${entries.map(([name, value]) => html`<div class="tile"><span>${name}</span><b>${value}</b></div>`)}</section>`;
+  return html`<section class="tiles">
+    ${entries.map(([name, value]) => html`<div class="tile"><span>${name}</span><b>${value}</b></div>`)}
+  </section>`;
 }

@@ -35,7 +35,12 @@ export interface LineChart {
 export interface HoverColumns {
   readonly x: readonly number[];
   readonly title: readonly string[];
-  readonly rows: readonly { readonly name: string; readonly colour: string; readonly text: readonly string[]; readonly y?: readonly (number | null)[] }[];
+  readonly rows: readonly {
+    readonly name: string;
+    readonly colour: string;
+    readonly text: readonly string[];
+    readonly y?: readonly (number | null)[];
+  }[];
   readonly top: number;
   readonly bottom: number;
 }
@@ -50,7 +55,8 @@ const BASE = CHART.top + PLOT_HEIGHT;
 export function lineChart(id: string, chart: LineChart): Markup {
   const toX = (value: number): number => CHART.left + chart.x.scale.at(value) * PLOT_WIDTH;
   const toY = (value: number): number => BASE - chart.y.scale.at(value) * PLOT_HEIGHT;
-  const path = (points: readonly Point[]): string => points.map(({ x, y }, i) => `${i === 0 ? 'M' : 'L'}${px(toX(x))} ${px(toY(y))}`).join('');
+  const path = (points: readonly Point[]): string =>
+    points.map(({ x, y }, i) => `${i === 0 ? 'M' : 'L'}${px(toX(x))} ${px(toY(y))}`).join('');
   return figure({
     title: chart.title,
     note: chart.note,
@@ -58,15 +64,16 @@ export function lineChart(id: string, chart: LineChart): Markup {
     width: CHART.width,
     height: CHART.height,
     hover: hoverColumns(chart, toX, toY),
-    body: html`
-      <clipPath id="${id}"><rect x="${CHART.left}" y="${CHART.top - 4}" width="${PLOT_WIDTH + CHART.right}" height="${PLOT_HEIGHT + 4}"/></clipPath>
+    body: html` <clipPath id="${id}"
+        ><rect x="${CHART.left}" y="${CHART.top - 4}" width="${PLOT_WIDTH + CHART.right}" height="${PLOT_HEIGHT + 4}"
+      /></clipPath>
       ${yAxis(chart.y, toY)}
-      ${(chart.marks ?? []).map(({ x, label }) => html`<line class="mark" x1="${px(toX(x))}" x2="${px(toX(x))}" y1="${CHART.top}" y2="${BASE}"/><text class="mark-label" x="${px(toX(x) - 4)}" y="${CHART.top + 9}" text-anchor="end">${label}</text>`)}
+      ${(chart.marks ?? []).map(({ x, label }) => html`<line class="mark" x1="${px(toX(x))}" x2="${px(toX(x))}" y1="${CHART.top}" y2="${BASE}" /><text class="mark-label" x="${px(toX(x) - 4)}" y="${CHART.top + 9}" text-anchor="end">${label}</text>`)}
       ${xAxis(chart.x, toX)}
       <g clip-path="url(#${id})">
-        ${chart.series.map(({ raw, colour }) => raw && html`<path class="raw" style="stroke:${colour}" d="${path(raw)}"/>`)}
-        ${chart.series.map(({ points, colour }) => html`<path class="curve" style="stroke:${colour}" d="${path(points)}"/>`)}
-        ${chart.series.map(({ points, colour, dots }) => dots && points.map(({ x, y }) => html`<circle class="dot" style="fill:${colour}" cx="${px(toX(x))}" cy="${px(toY(y))}" r="3"/>`))}
+        ${chart.series.map(({ raw, colour }) => raw && html`<path class="raw" style="stroke:${colour}" d="${path(raw)}" />`)}
+        ${chart.series.map(({ points, colour }) => html`<path class="curve" style="stroke:${colour}" d="${path(points)}" />`)}
+        ${chart.series.map(({ points, colour, dots }) => dots && points.map(({ x, y }) => html`<circle class="dot" style="fill:${colour}" cx="${px(toX(x))}" cy="${px(toY(y))}" r="3" />`))}
       </g>`,
   });
 }
@@ -83,22 +90,39 @@ export function figure(parts: {
 }): Markup {
   const { title, note, legend, width, height, hover, body } = parts;
   return html`<figure class="chart">
-    <figcaption><b>${title}</b>${note !== undefined && html`<span class="note">${note}</span>`}<span class="legend">${legend.map(({ name, colour }) => html`<span><i style="background:${colour}"></i>${name}</span>`)}</span></figcaption>
-    <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}"${hover !== undefined && html` data-hover="${JSON.stringify(hover)}"`}>${body}</svg>
+    <figcaption>
+      <b>${title}</b>${note !== undefined && html`<span class="note">${note}</span>`}<span class="legend"
+        >${legend.map(({ name, colour }) => html`<span><i style="background:${colour}"></i>${name}</span>`)}</span
+      >
+    </figcaption>
+    <svg
+      viewBox="0 0 ${width} ${height}"
+      role="img"
+      aria-label="${title}"
+      ${hover !== undefined && html` data-hover="${JSON.stringify(hover)}"`}
+    >
+      ${body}
+    </svg>
   </figure>`;
 }
 
 /** The x axis along the bottom of a chart that has the margins of `CHART`. */
-export function xAxis(axis: Axis, toX: (value: number) => number, base: number = BASE, width: number = CHART.width, left: number = CHART.left): Markup {
-  return html`<line class="axis" x1="${left}" x2="${width - CHART.right}" y1="${px(base)}" y2="${px(base)}"/>
-    ${axis.scale.ticks.map((tick) => html`<line class="axis" x1="${px(toX(tick))}" x2="${px(toX(tick))}" y1="${px(base)}" y2="${px(base + 4)}"/><text class="tick" x="${px(toX(tick))}" y="${px(base + 16)}" text-anchor="middle">${axis.format(tick)}</text>`)}
+export function xAxis(
+  axis: Axis,
+  toX: (value: number) => number,
+  base: number = BASE,
+  width: number = CHART.width,
+  left: number = CHART.left,
+): Markup {
+  return html`<line class="axis" x1="${left}" x2="${width - CHART.right}" y1="${px(base)}" y2="${px(base)}" />
+    ${axis.scale.ticks.map((tick) => html`<line class="axis" x1="${px(toX(tick))}" x2="${px(toX(tick))}" y1="${px(base)}" y2="${px(base + 4)}" /><text class="tick" x="${px(toX(tick))}" y="${px(base + 16)}" text-anchor="middle">${axis.format(tick)}</text>`)}
     <text class="label" x="${px((left + width - CHART.right) / 2)}" y="${px(base + 35)}" text-anchor="middle">${axis.label}</text>`;
 }
 
 /** Grid lines with their values, and the label along them. */
 export function yAxis(axis: Axis, toY: (value: number) => number, width: number = CHART.width): Markup {
   const middle = CHART.top + PLOT_HEIGHT / 2;
-  return html`${axis.scale.ticks.map((tick) => html`<line class="grid" x1="${CHART.left}" x2="${width - CHART.right}" y1="${px(toY(tick))}" y2="${px(toY(tick))}"/><text class="tick" x="${CHART.left - 7}" y="${px(toY(tick) + 3.5)}" text-anchor="end">${axis.format(tick)}</text>`)}
+  return html`${axis.scale.ticks.map((tick) => html`<line class="grid" x1="${CHART.left}" x2="${width - CHART.right}" y1="${px(toY(tick))}" y2="${px(toY(tick))}" /><text class="tick" x="${CHART.left - 7}" y="${px(toY(tick) + 3.5)}" text-anchor="end">${axis.format(tick)}</text>`)}
     <text class="label" transform="translate(13 ${px(middle)}) rotate(-90)" text-anchor="middle">${axis.label}</text>`;
 }
 

@@ -43,7 +43,9 @@ test('what each worker did adds up to what was applied', () => {
 
 test('the time of a contribution is cut into transfer, computing and waiting', () => {
   const commit = events.find(({ body }) => body.event === 'commit')!.body as Extract<RunEvent, { event: 'commit' }>;
-  const { workers } = collectRun(stored([{ event: 'waiting', run: 'r', have: 0, need: 1, reason: '' }, contribution({}), { ...commit, round: 1 }]));
+  const { workers } = collectRun(
+    stored([{ event: 'waiting', run: 'r', have: 0, need: 1, reason: '' }, contribution({}), { ...commit, round: 1 }]),
+  );
   expect(workers[0]).toMatchObject({ computeMs: 400, transferMs: 200, waitMs: 400, bytesUp: 5, bytesDown: 7 });
   expect(workers[0].spans[0]).toMatchObject({ sent: 1000, computeFrom: 1100, computeTo: 1500, done: 1600, roundEnd: 2000 });
 });
@@ -87,7 +89,11 @@ test.each([
 });
 
 test('a diverged loss, null in the log, is a gap', () => {
-  const diverged = events.map((event) => (event.body.event === 'commit' && event.body.round > 100 ? { ...event, body: { ...event.body, loss: null as unknown as number, accuracy: NaN } } : event));
+  const diverged = events.map((event) =>
+    event.body.event === 'commit' && event.body.round > 100
+      ? { ...event, body: { ...event.body, loss: null as unknown as number, accuracy: NaN } }
+      : event,
+  );
   expect(collectRun(diverged).trainLoss).toHaveLength(100);
   expect(renderReport(diverged)).not.toMatch(/NaN|Infinity/);
 });
@@ -98,5 +104,7 @@ test('a cancelled and a failed run say so', () => {
 });
 
 test('markup escapes what it is given and nothing else', () => {
-  expect(html`<b title="${'"<&\''}">${[html`<i></i>`, 'x<', 3, false, undefined]}</b>`.text).toBe('<b title="&#34;&#60;&#38;&#39;"><i></i>x&#60;3</b>');
+  expect(html`<b title="${'"<&\''}">${[html`<i></i>`, 'x<', 3, false, undefined]}</b>`.text).toBe(
+    '<b title="&#34;&#60;&#38;&#39;"><i></i>x&#60;3</b>',
+  );
 });

@@ -93,7 +93,12 @@ class Collector {
   private samplesPerEpoch: number | undefined;
   private samplesApplied = 0;
   private rounds = 0;
-  private readonly curves = { trainLoss: [] as CurvePoint[], trainAccuracy: [] as CurvePoint[], validationLoss: [] as CurvePoint[], validationAccuracy: [] as CurvePoint[] };
+  private readonly curves = {
+    trainLoss: [] as CurvePoint[],
+    trainAccuracy: [] as CurvePoint[],
+    validationLoss: [] as CurvePoint[],
+    validationAccuracy: [] as CurvePoint[],
+  };
   private readonly validations: { from: number; to: number }[] = [];
   private readonly byNode = new Map<string, MutableWorker>();
   private readonly workers: MutableWorker[] = [];
@@ -127,7 +132,8 @@ class Collector {
         break;
       case 'contribution':
         this.workerOf(body.node, body.name).contributions.push(body);
-        if (!body.accepted) incident('rejected', `Round ${body.round}: ${body.samples} samples of ${body.name} were not applied: ${body.reason}`);
+        if (!body.accepted)
+          incident('rejected', `Round ${body.round}: ${body.samples} samples of ${body.name} were not applied: ${body.reason}`);
         break;
       case 'commit':
         this.commit(body, timeMs, seconds);
@@ -200,7 +206,14 @@ class Collector {
 
   private addWorker(name: string, node: string): MutableWorker {
     const taken = this.workers.some((worker) => worker.name === name);
-    const worker: MutableWorker = { name: taken ? `${name} (${node})` : name, engine: '', device: '', throttle: undefined, present: true, contributions: [] };
+    const worker: MutableWorker = {
+      name: taken ? `${name} (${node})` : name,
+      engine: '',
+      device: '',
+      throttle: undefined,
+      present: true,
+      contributions: [],
+    };
     this.workers.push(worker);
     return worker;
   }

@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { formatAxisCount, formatClock, logScale, niceScale, timeScale } from './scale.js';
 
-const range = fc.tuple(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.double({ min: 1e-3, max: 1e6, noNaN: true })).map(([low, span]) => [low, low + span] as const);
+const range = fc
+  .tuple(fc.double({ min: -1e6, max: 1e6, noNaN: true }), fc.double({ min: 1e-3, max: 1e6, noNaN: true }))
+  .map(([low, span]) => [low, low + span] as const);
 
 test('a nice axis holds its range, with a handful of rising ticks from end to end', () => {
   fc.assert(
@@ -42,6 +44,11 @@ test.each([
 });
 
 test('times and counts on an axis', () => {
-  expect([formatClock(0.25, 4), formatClock(7, 44), formatClock(90, 600), formatClock(3700, 9000)]).toEqual(['0.25 s', '7 s', '1:30', '1:01:40']);
+  expect([formatClock(0.25, 4), formatClock(7, 44), formatClock(90, 600), formatClock(3700, 9000)]).toEqual([
+    '0.25 s',
+    '7 s',
+    '1:30',
+    '1:01:40',
+  ]);
   expect([0, 5, 20_000, 150_000, 1.5e6, 2e9].map(formatAxisCount)).toEqual(['0', '5', '20k', '150k', '1.5M', '2G']);
 });

@@ -28,7 +28,8 @@ export function niceScale(min: number, max: number, count: number): Scale {
 /** A logarithmic axis widened to ticks of 1, 2 and 5 (or powers of ten when there are many). */
 export function logScale(min: number, max: number): Scale {
   const all: number[] = [];
-  for (let power = Math.floor(Math.log10(min)); power <= Math.ceil(Math.log10(max)); power++) for (const digit of [1, 2, 5]) all.push(Number(`${digit}e${power}`));
+  for (let power = Math.floor(Math.log10(min)); power <= Math.ceil(Math.log10(max)); power++)
+    for (const digit of [1, 2, 5]) all.push(Number(`${digit}e${power}`));
   const from = all.findLast((tick) => tick <= min * (1 + 1e-9)) ?? all[0];
   const to = all.find((tick) => tick >= max * (1 - 1e-9)) ?? all[all.length - 1];
   const inside = all.filter((tick) => tick >= from && tick <= to);
@@ -54,12 +55,18 @@ export function formatClock(seconds: number, span: number): string {
 
 /** Counts on an axis: `20k`, `1.5M`. */
 export function formatAxisCount(value: number): string {
-  return formatCount(value).replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');
+  return formatCount(value)
+    .replace(/(\.\d*?)0+(?=\D|$)/, '$1')
+    .replace(/\.(?=\D|$)/, '');
 }
 
 /** Counts with thousands apart, or short when long. */
 export function formatWhole(value: number): string {
-  return value < 1e9 ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, '\u202f') : formatCount(value);
+  return value < 1e9
+    ? Math.round(value)
+        .toString()
+        .replace(/\B(?=(\d{3})+$)/g, '\u202f')
+    : formatCount(value);
 }
 
 function pad(value: number): string {

@@ -33,11 +33,18 @@ export function throughputChart(data: RunData): Markup {
   const areas = bands.map(({ rates, colour }) => {
     const bottom = Float64Array.from(lower);
     rates.forEach((rate, bin) => (lower[bin] += rate));
-    return html`<path class="area" style="fill:${colour}" d="${stepArea(bottom, lower, (bin) => toX((bin / BINS) * data.seconds), toY)}"/>`;
+    return html`<path
+      class="area"
+      style="fill:${colour}"
+      d="${stepArea(bottom, lower, (bin) => toX((bin / BINS) * data.seconds), toY)}"
+    />`;
   });
   const hover: HoverColumns = {
     x: Array.from({ length: BINS }, (_, bin) => Math.round(toX(((bin + 0.5) / BINS) * data.seconds) * 10) / 10),
-    title: Array.from({ length: BINS }, (_, bin) => `${formatClock(((bin + 0.5) / BINS) * data.seconds, data.seconds)} · ${formatCount(heights[bin])} samples/s`),
+    title: Array.from(
+      { length: BINS },
+      (_, bin) => `${formatClock(((bin + 0.5) / BINS) * data.seconds, data.seconds)} · ${formatCount(heights[bin])} samples/s`,
+    ),
     rows: bands.map(({ name, colour, rates }) => ({ name, colour, text: Array.from(rates, (rate) => `${formatCount(rate)}/s`) })).reverse(),
     top: CHART.top,
     bottom: base,
@@ -54,7 +61,12 @@ export function throughputChart(data: RunData): Markup {
 }
 
 /** The outline of an area in steps: one value from `x(bin)` to `x(bin + 1)`. */
-export function stepArea(bottom: ArrayLike<number>, top: ArrayLike<number>, x: (bin: number) => number, y: (value: number) => number): string {
+export function stepArea(
+  bottom: ArrayLike<number>,
+  top: ArrayLike<number>,
+  x: (bin: number) => number,
+  y: (value: number) => number,
+): string {
   let there = '';
   let back = '';
   for (let bin = 0; bin < top.length; bin++) {
@@ -65,7 +77,9 @@ export function stepArea(bottom: ArrayLike<number>, top: ArrayLike<number>, x: (
 }
 
 function bandsOf({ workers, seconds }: RunData): Band[] {
-  const bands = workers.slice(0, MAX_BANDS).map((worker, i): Band => ({ name: worker.name, colour: workerColour(i), rates: ratesOf([worker], seconds) }));
+  const bands = workers
+    .slice(0, MAX_BANDS)
+    .map((worker, i): Band => ({ name: worker.name, colour: workerColour(i), rates: ratesOf([worker], seconds) }));
   const others = workers.slice(MAX_BANDS);
   if (others.length > 0) bands.push({ name: `${others.length} others`, colour: OTHERS_COLOUR, rates: ratesOf(others, seconds) });
   return bands;

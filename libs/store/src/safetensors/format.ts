@@ -86,10 +86,13 @@ export interface EncodedHeader {
 /** The header of tensors that are written in the order returned: the bytes that the reference implementation writes. */
 export function encodeHeader(tensors: ReadonlyMap<string, TensorInfo>, metadata: ReadonlyMap<string, string>): EncodedHeader {
   if (tensors.has(METADATA)) throw new Error(`a tensor may not be called ${METADATA}`);
-  const order = [...tensors.keys()].sort((a, b) => DTYPES[tensors.get(b)!.dtype].rank - DTYPES[tensors.get(a)!.dtype].rank || compareUtf8(a, b));
+  const order = [...tensors.keys()].sort(
+    (a, b) => DTYPES[tensors.get(b)!.dtype].rank - DTYPES[tensors.get(a)!.dtype].rank || compareUtf8(a, b),
+  );
   // Not an object literal: keys such as "1" would move to the front, and "__proto__" would vanish.
   const fields: string[] = [];
-  if (metadata.size > 0) fields.push(`${quote(METADATA)}:{${[...metadata].map(([key, value]) => `${quote(key)}:${quote(value)}`).join(',')}}`);
+  if (metadata.size > 0)
+    fields.push(`${quote(METADATA)}:{${[...metadata].map(([key, value]) => `${quote(key)}:${quote(value)}`).join(',')}}`);
   let begin = 0;
   for (const name of order) {
     const { dtype, shape } = tensors.get(name)!;
@@ -113,19 +116,26 @@ export function byteLength({ dtype, shape }: TensorInfo): number {
 function decodeEntry(name: string, value: unknown, where: string): TensorEntry {
   if (!isObject(value)) throw invalid(`the entry of tensor ${quote(name)} is no object`, where);
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== 'string' || !Object.hasOwn(DTYPES, dtype)) throw invalid(`tensor ${quote(name)} has the unknown dtype ${JSON.stringify(dtype)}`, where);
+  if (typeof dtype !== 'string' || !Object.hasOwn(DTYPES, dtype))
+    throw invalid(`tensor ${quote(name)} has the unknown dtype ${JSON.stringify(dtype)}`, where);
   if (!isSizes(shape)) throw invalid(`tensor ${quote(name)} has the impossible shape ${JSON.stringify(shape)}`, where);
-  if (!isSizes(offsets) || offsets.length !== 2) throw invalid(`tensor ${quote(name)} has impossible offsets ${JSON.stringify(offsets)}`, where);
+  if (!isSizes(offsets) || offsets.length !== 2)
+    throw invalid(`tensor ${quote(name)} has impossible offsets ${JSON.stringify(offsets)}`, where);
   const [begin, end] = offsets;
   const entry = { dtype: dtype as SafetensorsDType, shape, begin, end };
   const bytes = byteLength(entry);
-  if (!Number.isSafeInteger(bytes) || end - begin !== bytes) throw invalid(`tensor ${quote(name)} of shape [${shape.join(', ')}] and ${dtype} needs ${bytes} bytes, its offsets span ${end - begin}`, where);
+  if (!Number.isSafeInteger(bytes) || end - begin !== bytes)
+    throw invalid(
+      `tensor ${quote(name)} of shape [${shape.join(', ')}] and ${dtype} needs ${bytes} bytes, its offsets span ${end - begin}`,
+      where,
+    );
   return entry;
 }
 
 function decodeMetadata(value: unknown, where: string): ReadonlyMap<string, string> {
   if (value === undefined) return new Map();
-  if (!isObject(value) || !Object.values(value).every((text) => typeof text === 'string')) throw invalid('its metadata are not texts', where);
+  if (!isObject(value) || !Object.values(value).every((text) => typeof text === 'string'))
+    throw invalid('its metadata are not texts', where);
   return new Map(Object.entries(value) as [string, string][]);
 }
 

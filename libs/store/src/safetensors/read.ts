@@ -28,18 +28,26 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
 }
 
 /** Reads every tensor of a layout into one flat vector. LongtailError `invalid-file` when the file has other tensors or shapes. */
-export async function readFlat(path: string, layout: ParameterLayout, out: Float32Array = new Float32Array(layout.length), prefix = ''): Promise<Float32Array> {
+export async function readFlat(
+  path: string,
+  layout: ParameterLayout,
+  out: Float32Array = new Float32Array(layout.length),
+  prefix = '',
+): Promise<Float32Array> {
   const file = await openSafetensors(path);
   try {
     for (const slot of layout.slots) {
       const name = prefix + slot.name;
       const shape = file.tensors.get(name)?.shape;
       if (shape?.join() !== slot.shape.join()) {
-        throw new LongtailError(`Tensor ${name} ${shape === undefined ? 'is not in the file' : `has shape [${shape.join(', ')}]`}; the model needs shape [${slot.shape.join(', ')}].`, {
-          code: 'invalid-file',
-          where: path,
-          hint: 'Use the file with the model it was saved from.',
-        });
+        throw new LongtailError(
+          `Tensor ${name} ${shape === undefined ? 'is not in the file' : `has shape [${shape.join(', ')}]`}; the model needs shape [${slot.shape.join(', ')}].`,
+          {
+            code: 'invalid-file',
+            where: path,
+            hint: 'Use the file with the model it was saved from.',
+          },
+        );
       }
       await file.readFloat32(name, out.subarray(slot.offset, slot.offset + slot.length));
     }
@@ -70,7 +78,8 @@ async function readHeader(file: FileHandle, path: string): Promise<SafetensorsFi
     async readFloat32(name, out) {
       const entry = entryOf(name);
       const width = dtypeBytes(entry.dtype);
-      if (out.length * width !== entry.end - entry.begin) throw new Error(`tensor ${name} has ${(entry.end - entry.begin) / width} values, not ${out.length}`);
+      if (out.length * width !== entry.end - entry.begin)
+        throw new Error(`tensor ${name} has ${(entry.end - entry.begin) / width} values, not ${out.length}`);
       if (entry.dtype === 'F32') {
         await readInto(file, dataStart + entry.begin, new Uint8Array(out.buffer, out.byteOffset, out.byteLength), path);
         return;
@@ -115,7 +124,11 @@ function convert({ dtype }: TensorEntry, bytes: Uint8Array, out: Float32Array, w
     case 'BOOL':
       return each((i) => view.getUint8(i));
     default:
-      throw new LongtailError(`Tensors of dtype ${dtype} cannot be read as float32.`, { code: 'invalid-file', where, hint: 'Convert the file to F32, F16 or BF16.' });
+      throw new LongtailError(`Tensors of dtype ${dtype} cannot be read as float32.`, {
+        code: 'invalid-file',
+        where,
+        hint: 'Convert the file to F32, F16 or BF16.',
+      });
   }
 }
 
@@ -126,9 +139,14 @@ async function readExactly(file: FileHandle, position: number, length: number, p
 }
 
 async function readInto(file: FileHandle, position: number, out: Uint8Array, path: string): Promise<void> {
-  for (let read = 0; read < out.length; ) {
+  for (let read = 0; read < out.length;) {
     const { bytesRead } = await file.read(out, read, out.length - read, position + read);
-    if (bytesRead === 0) throw new LongtailError('The file ended while it was read.', { code: 'invalid-file', where: path, hint: 'Copy or export the file again.' });
+    if (bytesRead === 0)
+      throw new LongtailError('The file ended while it was read.', {
+        code: 'invalid-file',
+        where: path,
+        hint: 'Copy or export the file again.',
+      });
     read += bytesRead;
   }
 }

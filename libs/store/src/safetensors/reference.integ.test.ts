@@ -17,7 +17,23 @@ async function referencePackages(): Promise<string | undefined> {
   const target = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'longtail', 'python', 'safetensors-0.8.0');
   try {
     if (!existsSync(join(target, 'safetensors'))) {
-      await run('python3', ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--retries', '0', '--target', target, 'safetensors==0.8.0', 'numpy'], { timeout: 45_000 });
+      await run(
+        'python3',
+        [
+          '-m',
+          'pip',
+          'install',
+          '--quiet',
+          '--disable-pip-version-check',
+          '--retries',
+          '0',
+          '--target',
+          target,
+          'safetensors==0.8.0',
+          'numpy',
+        ],
+        { timeout: 45_000 },
+      );
     }
     await run('python3', ['-c', 'import numpy, safetensors.numpy'], { env: { ...process.env, PYTHONPATH: target } });
     return target;

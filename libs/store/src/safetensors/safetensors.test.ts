@@ -71,31 +71,52 @@ test('integers and doubles as float32', async () => {
     { name: 'I8', dtype: 'I8', shape: [1], data: Int8Array.of(-3) },
     { name: 'BF16', dtype: 'BF16', shape: [1], data: Float32Array.of(-2.5) },
   ]);
-  expect(await readAll(path)).toEqual({ F64: [-0.5, Infinity], U64: [2 ** 40], U32: [2 ** 32], I16: [-300], U16: [60000], I8: [-3], BF16: [-2.5] });
+  expect(await readAll(path)).toEqual({
+    F64: [-0.5, Infinity],
+    U64: [2 ** 40],
+    U32: [2 ** 32],
+    I16: [-300],
+    U16: [60000],
+    I8: [-3],
+    BF16: [-2.5],
+  });
 });
 
 const layout = fc
-  .uniqueArray(fc.string({ unit: 'binary', minLength: 1, maxLength: 6 }).filter((name) => name !== '__metadata__'), { minLength: 1, maxLength: 5 })
-  .chain((names) => fc.tuple(...names.map((name) => fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 3 }).map((shape) => ({ name, shape })))))
+  .uniqueArray(
+    fc.string({ unit: 'binary', minLength: 1, maxLength: 6 }).filter((name) => name !== '__metadata__'),
+    { minLength: 1, maxLength: 5 },
+  )
+  .chain((names) =>
+    fc.tuple(...names.map((name) => fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 3 }).map((shape) => ({ name, shape })))),
+  )
   .map((tensors) => layOut(tensors));
 
 test('any flat vector and layout come back, bit for bit', async () => {
   await fc.assert(
-    fc.asyncProperty(layout, fc.dictionary(fc.string({ minLength: 1 }), fc.string()), fc.infiniteStream(fc.float()), async (slots, metadata, values) => {
-      const flat = Float32Array.from([...values.take(slots.length)]);
-      await writeSafetensors(path, tensorsOf(flat, slots), metadata);
-      const back = await readFlat(path, slots);
-      expect(new Uint8Array(back.buffer)).toEqual(new Uint8Array(flat.buffer));
-      const file = await openSafetensors(path);
-      expect(Object.fromEntries(file.metadata)).toEqual(Object.fromEntries(Object.entries(metadata)));
-      await file.close();
-    }),
+    fc.asyncProperty(
+      layout,
+      fc.dictionary(fc.string({ minLength: 1 }), fc.string()),
+      fc.infiniteStream(fc.float()),
+      async (slots, metadata, values) => {
+        const flat = Float32Array.from([...values.take(slots.length)]);
+        await writeSafetensors(path, tensorsOf(flat, slots), metadata);
+        const back = await readFlat(path, slots);
+        expect(new Uint8Array(back.buffer)).toEqual(new Uint8Array(flat.buffer));
+        const file = await openSafetensors(path);
+        expect(Object.fromEntries(file.metadata)).toEqual(Object.fromEntries(Object.entries(metadata)));
+        await file.close();
+      },
+    ),
     { numRuns: 30 },
   );
 });
 
 test('a model larger than a chunk, rounded on the way', async () => {
-  const slots = layOut([{ name: 'w', shape: [1200, 2000] }, { name: 'b', shape: [3] }]);
+  const slots = layOut([
+    { name: 'w', shape: [1200, 2000] },
+    { name: 'b', shape: [3] },
+  ]);
   const flat = Float32Array.from({ length: slots.length }, (_, i) => i % 2048);
   for (const dtype of ['F32', 'F16'] as const) {
     await writeSafetensors(path, tensorsOf(flat, slots, dtype));
@@ -160,14 +181,21 @@ test('every cut and every flipped header byte of a real file is refused or read,
 
 test('a file of another model is refused with the shape it lacks', async () => {
   await writeSafetensors(path, tensorsOf(new Float32Array(6), layOut([{ name: 'w', shape: [2, 3] }])));
-  await expect(readFlat(path, layOut([{ name: 'w', shape: [3, 2] }]))).rejects.toMatchObject({ code: 'invalid-file', message: expect.stringContaining('[3, 2]') });
-  await expect(readFlat(path, layOut([{ name: 'v', shape: [2, 3] }]))).rejects.toMatchObject({ message: expect.stringContaining('v is not in the file') });
+  await expect(readFlat(path, layOut([{ name: 'w', shape: [3, 2] }]))).rejects.toMatchObject({
+    code: 'invalid-file',
+    message: expect.stringContaining('[3, 2]'),
+  });
+  await expect(readFlat(path, layOut([{ name: 'v', shape: [2, 3] }]))).rejects.toMatchObject({
+    message: expect.stringContaining('v is not in the file'),
+  });
   await expect(readFlat(join(folder, 'none'), layOut([]))).rejects.toMatchObject({ code: 'missing-file' });
 });
 
 test('a write that fails leaves the old file and no other', async () => {
   const before = await writeSafetensors(path, tensorsOf(Float32Array.of(1), layOut([{ name: 'w', shape: [1] }])));
-  await expect(writeSafetensors(path, [{ name: 'w', dtype: 'F32', shape: [2], data: Float32Array.of(1) }])).rejects.toThrow('4 bytes for shape [2]');
+  await expect(writeSafetensors(path, [{ name: 'w', dtype: 'F32', shape: [2], data: Float32Array.of(1) }])).rejects.toThrow(
+    '4 bytes for shape [2]',
+  );
   expect(readFileSync(path)).toHaveLength(before.bytes);
   expect(readdirSync(folder)).toEqual(['model.safetensors']);
 });

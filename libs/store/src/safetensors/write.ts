@@ -23,14 +23,23 @@ export interface WrittenFile {
 const CHUNK_BYTES = 4 << 20;
 
 /** Writes a file as `writeAtomic` does, chunk by chunk: the model is never copied as a whole. LongtailError `storage`. */
-export async function writeSafetensors(path: string, tensors: Iterable<TensorSource>, metadata: Readonly<Record<string, string>> = {}): Promise<WrittenFile> {
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<TensorSource>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<WrittenFile> {
   return writeAtomic(path, (file) => writeTo(file, [...tensors], new Map(Object.entries(metadata))));
 }
 
 /** The tensors of a flat vector, as views into it, stored as float32 or rounded. */
 export function tensorsOf(flat: Float32Array, layout: ParameterLayout, dtype: 'F32' | 'F16' | 'BF16' = 'F32', prefix = ''): TensorSource[] {
   if (flat.length !== layout.length) throw new Error(`a vector of ${flat.length} values for a layout of ${layout.length}`);
-  return layout.slots.map(({ name, shape, offset, length }) => ({ name: prefix + name, dtype, shape, data: flat.subarray(offset, offset + length) }));
+  return layout.slots.map(({ name, shape, offset, length }) => ({
+    name: prefix + name,
+    dtype,
+    shape,
+    data: flat.subarray(offset, offset + length),
+  }));
 }
 
 async function writeTo(file: FileHandle, tensors: readonly TensorSource[], metadata: ReadonlyMap<string, string>): Promise<WrittenFile> {
