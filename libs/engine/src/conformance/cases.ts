@@ -28,7 +28,7 @@ export function conformanceCases(folder: string): readonly ConformanceCase[] {
     testCase('mlp regression', { type: 'mlp', input: 7, hidden: [6], outputs: 2 }, regression, 'mean-squared-error'),
     testCase('cnn', { type: 'cnn', input: [8, 8, 2], channels: [4, 6], kernel: 3, padding: 'same', pool: 'each', hidden: [10], outputs: 3 }, image),
     testCase('resnet', { type: 'resnet', input: [8, 8, 2], width: 4, depths: [1, 1], outputs: 3 }, image),
-    testCase('gpt', { type: 'gpt', vocabulary: 11, context: 6, width: 8, layers: 2, heads: 2, feedForward: 12 }, gpt),
+    testCase('gpt', { type: 'gpt', vocabulary: 11, context: 6, width: 8, layers: 1, heads: 2, feedForward: 12 }, gpt),
     testCase('keras', { type: 'keras', path: writeKerasModel(folder), weights: 'file' }, image),
     testCase('module', { type: 'module', path: writeModuleModel(folder), options: { width: 6 } }, labels([5], 3)),
   ];

@@ -9,5 +9,5 @@ const found = await findAdapter().then(
   () => false,
 );
 
-if (found) describeEngine('webgpu', { rounds: 4 });
+if (found) describeEngine('webgpu', { slow: true });
 else expectUnavailable('webgpu');

@@ -10,7 +10,7 @@ import { registerDepthwiseGradients } from './depthwise.js';
 import { WasmKernels } from './heap.js';
 import type { WasmBackend } from './heap.js';
 import { registerMatMul } from './matmul.js';
-import { registerPoolingGradients } from './pooling.js';
+import { registerPoolingGradient } from './pooling.js';
 import { registerSums } from './sums.js';
 
 const require = createRequire(import.meta.url);
@@ -42,6 +42,6 @@ function registerOnce(tf: typeof tfjs): void {
   registerMatMul(kernels);
   registerConvolutionGradients(kernels);
   registerDepthwiseGradients(kernels);
-  registerPoolingGradients(kernels);
+  registerPoolingGradient(kernels);
   registerSums(kernels);
 }

@@ -13,8 +13,8 @@ interface PoolAttributes {
 /** One window, clipped to the input: rows [top, bottom), columns [left, right); offsets are those of channel 0. */
 type Visit = (image: number, top: number, bottom: number, left: number, right: number, output: number) => void;
 
-/** Gradients of pooling as direct sums on the heap: the backend's own leave parts of their result unwritten. x [N, h, w, C]. */
-export function registerPoolingGradients(kernels: WasmKernels): void {
+/** The gradient of max-pooling [N, h, w, C] on the heap: the backend's own (4.22) loses windows whose maximum is negative. */
+export function registerPoolingGradient(kernels: WasmKernels): void {
   const windows = (x: TensorInfo, attrs: PoolAttributes, visit: Visit): void => {
     const info = kernels.tf.backend_util.computePool2DInfo(x.shape as Shape4D, attrs.filterSize, attrs.strides, 1, attrs.pad, attrs.dimRoundingMode);
     const { inHeight, inWidth, inChannels, padInfo } = info;
@@ -45,23 +45,6 @@ export function registerPoolingGradients(kernels: WasmKernels): void {
           }
         }
         dx[best] += dOut[output + c];
-      }
-    });
-    return out;
-  });
-
-  // Padding does not count: each window divides by the pixels it covers.
-  kernels.register('AvgPoolGrad', ({ inputs: { dy, input: x }, attrs, backend }: KernelCall<'dy' | 'input', PoolAttributes>) => {
-    const [, , width, channels] = x.shape;
-    const out = backend.makeOutput([...x.shape], 'float32');
-    const [dx, dOut] = [floats(backend, out).fill(0), floats(backend, dy)];
-    windows(x, attrs, (image, top, bottom, left, right, output) => {
-      const share = 1 / ((bottom - top) * (right - left));
-      for (let h = top; h < bottom; h++) {
-        for (let w = left; w < right; w++) {
-          const at = image + (h * width + w) * channels;
-          for (let c = 0; c < channels; c++) dx[at + c] += dOut[output + c] * share;
-        }
       }
     });
     return out;
