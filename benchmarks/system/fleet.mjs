@@ -1,0 +1,81 @@
+// A server and workers in processes of their own, as `longtail up` and `longtail join` start them, with what they say.
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { nativeEnvironment } from '@longtail/engine/native';
+
+const entry = (name) => fileURLToPath(new URL('./main.js', import.meta.resolve(name)));
+
+/** @param {{ paces: number[], threads: number, engine?: string }} options */
+export async function startFleet({ paces, threads, engine = 'tensorflow' }) {
+  const folder = mkdtempSync(join(tmpdir(), 'longtail-bench-'));
+  const server = await startChild(entry('@longtail/parameter-server'), ['--port', '0', '--runs', folder], (message) => message.type === 'listening');
+  const { address } = server.first;
+  const environment = { ...nativeEnvironment(), TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: '1' };
+  const workers = await Promise.all(
+    paces.map((pace, i) =>
+      startChild(
+        entry('@longtail/worker'),
+        ['--server', address, '--name', `worker-${i + 1}`, '--engine', engine, '--pace', String(pace), '--threads', String(threads)],
+        (message) => message.type === 'event' && message.event.event === 'joined',
+        environment,
+      ),
+    ),
+  );
+  return {
+    address,
+    folder,
+    workers,
+    async end() {
+      await Promise.all(workers.map((worker) => worker.end()));
+      await server.end();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resolves when the child has said what `ready` waits for. */
+function startChild(module, args, ready, environment = {}) {
+  return new Promise((resolve, reject) => {
+    const child = fork(module, args, { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const messages = [];
+    const ended = new Promise((done) => child.once('exit', done));
+    child.on('message', (message) => {
+      messages.push(message);
+      if (ready(message)) {
+        const end = () => {
+          if (child.connected) child.send({ type: 'leave', reason: 'the benchmark has ended' });
+          return ended;
+        };
+        resolve({ messages, first: message, end });
+      }
+    });
+    void ended.then((code) => reject(new Error(`${module} ended with ${code} before it was ready`)));
+  });
+}
+
+/** Launches a job with the command that users type; resolves with its events, each with the time it was heard. */
+export function launch(jobFile, address) {
+  const cli = fileURLToPath(new URL('../../apps/cli/bin/longtail.mjs', import.meta.url));
+  return new Promise((resolve, reject) => {
+    const startedMs = performance.now();
+    const child = fork(cli, ['launch', jobFile, '--server', address, '--json'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    const events = [];
+    let rest = '';
+    child.stdout.on('data', (chunk) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop();
+      for (const line of lines) events.push({ heardMs: performance.now() - startedMs, ...JSON.parse(line) });
+    });
+    child.once('error', reject);
+    child.once('close', (code) => (code === 0 ? resolve(events) : reject(new Error(`launch ended with ${code}: ${JSON.stringify(events.at(-1))}`))));
+  });
+}
+
+export const median = (values) => {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+};
