@@ -1,11 +1,11 @@
-import type * as tf from '@tensorflow/tfjs';
+import type * as tfjs from '@tensorflow/tfjs';
 
 type KernelFuncRunner = {
   runKernelFunc(call: {
-    forwardFunc: (backend: unknown, save: (tensors: tf.Tensor[]) => void) => tf.Tensor;
-    backwardsFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => Record<string, () => tf.Tensor>;
-    inputs: Record<string, tf.Tensor>;
-  }): tf.Tensor;
+    forwardFunc: (backend: unknown, save: (tensors: tfjs.Tensor[]) => void) => tfjs.Tensor;
+    backwardsFunc: (dy: tfjs.Tensor, saved: tfjs.Tensor[]) => Record<string, () => tfjs.Tensor>;
+    inputs: Record<string, tfjs.Tensor>;
+  }): tfjs.Tensor;
 };
 
 /**
@@ -13,11 +13,11 @@ type KernelFuncRunner = {
  * them or not, each input's gradient is a thunk of its own that only runs when the input leads to a parameter: no
  * gradient of the data. Work that several thunks share belongs in the body of `backward`; the caller tidies it.
  */
-export function differentiable<Inputs extends Record<string, tf.Tensor>, Output extends tf.Tensor>(
-  tf: typeof import('@tensorflow/tfjs'),
+export function differentiable<Inputs extends Record<string, tfjs.Tensor>, Output extends tfjs.Tensor>(
+  tf: typeof tfjs,
   inputs: Inputs,
-  forward: (save: (tensors: tf.Tensor[]) => void) => Output,
-  backward: (dy: Output, saved: tf.Tensor[]) => { readonly [Name in keyof Inputs]: () => tf.Tensor },
+  forward: (save: (tensors: tfjs.Tensor[]) => void) => Output,
+  backward: (dy: Output, saved: tfjs.Tensor[]) => { readonly [Name in keyof Inputs]: () => tfjs.Tensor },
 ): Output {
   // What tf.customGrad itself is built on; private in the typings only.
   const engine = tf.engine() as unknown as KernelFuncRunner;

@@ -3,8 +3,9 @@ import { createRequire, isBuiltin } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { LongtailError } from '@longtail/core';
+import type typescript from 'typescript';
 
-type TypeScript = typeof import('typescript');
+type TypeScript = typeof typescript;
 
 /**
  * Imports a TypeScript module and the TypeScript files that it imports, on any Node: each file is stripped of its types

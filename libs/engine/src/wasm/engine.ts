@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Engine } from '@longtail/core';
 import type * as tfjs from '@tensorflow/tfjs';
+import type * as tfjsWasm from '@tensorflow/tfjs-backend-wasm';
 import { EagerEngine } from '../eager/engine.js';
 import { activate, loadTfjs } from '../eager/tfjs.js';
 import { portableOps } from '../ops/portable.js';
@@ -20,7 +21,7 @@ let registered = false;
 /** tfjs-backend-wasm (XNNPACK, SIMD; TF.js has no threads for it in Node) with the kernels that training needs. */
 export async function loadWasm(): Promise<Engine> {
   const tf = loadTfjs();
-  const wasm = require('@tensorflow/tfjs-backend-wasm') as typeof import('@tensorflow/tfjs-backend-wasm');
+  const wasm = require('@tensorflow/tfjs-backend-wasm') as typeof tfjsWasm;
   wasm.setWasmPaths(join(dirname(require.resolve('@tensorflow/tfjs-backend-wasm/package.json')), 'dist') + '/');
   await activate(tf, 'wasm', 'Reinstall the packages: npm ci.');
   registerOnce(tf);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { LongtailError } from '@longtail/core';
 
-export type KerasConfig = Readonly<Record<string, unknown>>;
+type KerasConfig = Readonly<Record<string, unknown>>;
 
 /** A layer as `model.json` describes it. */
 export interface KerasNode {
