@@ -1,1 +1,1 @@
-export {};
+export { connectionConformance, type ConnectionPair, type ConnectionSubject } from './connection.js';

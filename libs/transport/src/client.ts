@@ -1,4 +1,4 @@
-import { Client, credentials, type MethodDefinition } from '@grpc/grpc-js';
+import type { Client, MethodDefinition } from '@grpc/grpc-js';
 import {
   PROTOCOL_VERSION,
   validateMessage,
@@ -13,8 +13,8 @@ import {
   type WatchRequest,
 } from '@longtail/protocol';
 import { formatAddress, parseAddress } from './address.js';
-import { CHANNEL_OPTIONS, CONTROL_METHODS } from './control-methods.js';
-import { reach } from './dial.js';
+import { openChannel } from './channel.js';
+import { CONTROL_METHODS } from './control-methods.js';
 import { fromStatus, versionMismatch } from './status.js';
 
 const CALL_MS = 30_000;
@@ -37,10 +37,8 @@ export interface ControlClient {
 /** Connects and compares protocol versions. Throws LongtailError `unreachable` or `protocol`. */
 export async function connectClient(address: string, signal: AbortSignal): Promise<ControlClient> {
   const where = formatAddress(parseAddress(address));
-  signal.throwIfAborted();
-  const client = new Client(where, credentials.createInsecure(), { ...CHANNEL_OPTIONS, 'grpc.use_local_subchannel_pool': 1 });
+  const client = await openChannel(where, signal);
   try {
-    await reach(client, where, signal);
     const server = await call(client, where, CONTROL_METHODS.getServer, 'GetServerReply', {}, signal);
     if (server.protocol !== PROTOCOL_VERSION) throw versionMismatch('the server', server.protocol, PROTOCOL_VERSION);
     return controlClient(client, where, server);

@@ -3,7 +3,6 @@ import { fromJSON } from '@grpc/proto-loader';
 import {
   DECODING_OPTIONS,
   DESCRIPTOR,
-  LIMITS,
   PACKAGE,
   type CancelReply,
   type CancelRequest,
@@ -50,19 +49,3 @@ export interface ControlService {
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
 }
-
-/**
- * For servers and clients of gRPC. A dead host is noticed within 10 s; a peer whose JavaScript is blocked answers no ping, so the
- * timeout must exceed its longest block (6 s of native compute was seen).
- */
-export const CHANNEL_OPTIONS = {
-  'grpc.keepalive_time_ms': 2_500,
-  'grpc.keepalive_timeout_ms': 7_500,
-  'grpc.keepalive_permit_without_calls': 1,
-  'grpc.initial_reconnect_backoff_ms': 250,
-  'grpc.max_reconnect_backoff_ms': 5_000,
-  'grpc.max_receive_message_length': LIMITS.messageBytes,
-  'grpc.max_send_message_length': LIMITS.messageBytes,
-  // Retries are the caller's to decide: a launch is not idempotent.
-  'grpc.enable_retries': 0,
-} as const;

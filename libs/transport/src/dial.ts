@@ -1,4 +1,4 @@
-import { Client, credentials, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import type { Client, ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
 import { LongtailError, type Connection } from '@longtail/core';
 import {
   PROTOCOL_VERSION,
@@ -12,13 +12,14 @@ import {
   type WorkerPacket,
 } from '@longtail/protocol';
 import { formatAddress, parseAddress, type Address } from './address.js';
-import { CHANNEL_OPTIONS, CONTROL_METHODS } from './control-methods.js';
+import { openChannel } from './channel.js';
+import { CONTROL_METHODS } from './control-methods.js';
 import { firstPacket } from './first-packet.js';
 import { Session } from './session.js';
-import { fromStatus, unreachable, versionMismatch } from './status.js';
+import { fromStatus, versionMismatch } from './status.js';
 import { TensorDealer } from './tensor-dealer.js';
 
-/** For each of: reaching the server, its welcome, the tensor link. */
+/** For the server's welcome, and for the tensor link. */
 const STEP_MS = 10_000;
 
 export interface DialOptions {
@@ -42,10 +43,8 @@ export interface Dialled {
 export async function dial(address: string, options: DialOptions): Promise<Dialled> {
   const { signal, hello } = options;
   const parsed = parseAddress(address);
-  signal.throwIfAborted();
-  const client = new Client(formatAddress(parsed), credentials.createInsecure(), { ...CHANNEL_OPTIONS, 'grpc.use_local_subchannel_pool': 1 });
+  const client = await openChannel(formatAddress(parsed), signal);
   try {
-    await reach(client, formatAddress(parsed), signal);
     const { session } = CONTROL_METHODS;
     const stream = client.makeBidiStreamRequest(session.path, session.requestSerialize, session.responseDeserialize);
     stream.on('error', () => undefined);
@@ -56,22 +55,6 @@ export async function dial(address: string, options: DialOptions): Promise<Diall
     client.close();
     throw error;
   }
-}
-
-/** Waits until the channel is up. */
-export function reach(client: Client, address: string, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const aborted = (): void => {
-      client.close();
-      reject(signal.reason as Error);
-    };
-    signal.addEventListener('abort', aborted, { once: true });
-    client.waitForReady(Date.now() + STEP_MS, (error) => {
-      signal.removeEventListener('abort', aborted);
-      if (error === undefined || error === null) resolve();
-      else reject(unreachable(address, error));
-    });
-  });
 }
 
 async function readWelcome(stream: ClientDuplexStream<WorkerPacket, ServerPacket>, address: string, signal: AbortSignal): Promise<Welcome> {

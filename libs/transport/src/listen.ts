@@ -14,7 +14,8 @@ import {
   type WorkerPacket,
 } from '@longtail/protocol';
 import { bindFailure, formatAddress } from './address.js';
-import { CHANNEL_OPTIONS, CONTROL_METHODS, type ControlService } from './control-methods.js';
+import { CHANNEL_OPTIONS } from './channel.js';
+import { CONTROL_METHODS, type ControlService } from './control-methods.js';
 import { firstPacket } from './first-packet.js';
 import { Session } from './session.js';
 import { toStatus, versionMismatch } from './status.js';

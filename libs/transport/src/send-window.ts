@@ -16,8 +16,17 @@ export interface SendWindowOptions {
   readonly gain: number;
 }
 
-/** How long a round trip or a rate counts as the best one seen. */
-const MEMORY_MS = 10_000;
+/**
+ * The shortest round trip that counts: between fast peers it is two event loops' turns, not the wire, that an acknowledgement waits for,
+ * and those vary.
+ */
+const TURNAROUND_MS = 10;
+
+/** How long a round trip counts as the shortest one. */
+const ROUND_TRIP_MEMORY_MS = 10_000;
+
+/** How long a rate counts as the highest one, in round trips: a share of a link shrinks when others begin to send. */
+const RATE_MEMORY_ROUND_TRIPS = 10;
 
 /**
  * Bytes that may be in flight to a peer: `gain` times the bandwidth-delay product, from the highest delivery rate and the shortest
@@ -65,19 +74,28 @@ export class SendWindow {
     this.deliveredAtMs = nowMs;
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
     this.observeRate((this.delivered - mark.deliveredBytes) / Math.max(nowMs - mark.deliveredAtMs, 0.01), nowMs);
-    const product = this.bestRate * this.roundTripMs;
+    const product = this.bestRate * this.distanceMs;
     this.windowBytes = Math.min(Math.max(this.options.gain * product, this.options.leastBytes), this.options.mostBytes);
   }
 
-  /** An old minimum gives way only to a round trip without a queue, else the queue of a long tensor would be taken for distance. */
-  private observeRoundTrip(ms: number, alone: boolean, nowMs: number): void {
-    if (ms > this.roundTripMs && !(alone && nowMs - this.roundTripAtMs > MEMORY_MS)) return;
-    this.roundTripMs = ms;
+  private get distanceMs(): number {
+    return Math.max(this.roundTripMs, TURNAROUND_MS);
+  }
+
+  /**
+   * A round trip that was measured beside the pieces: the handshake's has no queue in it. An old minimum gives way to a longer one by a
+   * quarter at a time, and only when none of our own bytes were queued, else a queue (ours, or that of workers who send when we do)
+   * would be taken for distance.
+   */
+  observeRoundTrip(ms: number, alone: boolean, nowMs: number): void {
+    const isOld = alone && nowMs - this.roundTripAtMs > ROUND_TRIP_MEMORY_MS;
+    if (ms > this.roundTripMs && !isOld) return;
+    this.roundTripMs = Math.min(ms, isOld ? 1.25 * this.roundTripMs : Infinity);
     this.roundTripAtMs = nowMs;
   }
 
   private observeRate(bytesPerMs: number, nowMs: number): void {
-    if (bytesPerMs < this.bestRate && nowMs - this.bestRateAtMs < MEMORY_MS) return;
+    if (bytesPerMs < this.bestRate && nowMs - this.bestRateAtMs < RATE_MEMORY_ROUND_TRIPS * this.distanceMs) return;
     this.bestRate = bytesPerMs;
     this.bestRateAtMs = nowMs;
   }

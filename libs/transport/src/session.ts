@@ -36,11 +36,10 @@ export interface SessionOptions<Send, Receive> {
 export class Session<Send, Receive> implements Connection<Send, Receive> {
   private handlers: ConnectionHandlers<Receive> | undefined;
   private endReason: string | undefined;
-  private goodbye: string | undefined;
 
   constructor(private readonly options: SessionOptions<Send, Receive>) {
-    const { stream, peer } = options;
-    const lost = (): void => this.finish(this.goodbye ?? `the connection to ${peer} was lost`);
+    const { stream } = options;
+    const lost = (): void => this.finish(this.lost());
     stream.on('end', lost);
     stream.on('cancelled', lost);
     stream.on('error', lost);
@@ -86,7 +85,7 @@ export class Session<Send, Receive> implements Connection<Send, Receive> {
 
   /** The tensor link failed: a session without it is of no use. */
   fail(error: LongtailError): void {
-    this.close(error.message);
+    this.close(error.code === 'unreachable' ? `${this.lost()}: ${error.message}` : error.message);
   }
 
   private receive(packet: unknown): void {
@@ -99,7 +98,11 @@ export class Session<Send, Receive> implements Connection<Send, Receive> {
       return;
     }
     if (valid.packet === 'message') this.handlers!.message(valid.message);
-    else this.finish((this.goodbye = valid.close.reason));
+    else this.finish(valid.close.reason);
+  }
+
+  private lost(): string {
+    return `the connection to ${this.peer} was lost`;
   }
 
   private finish(reason: string): void {

@@ -68,12 +68,16 @@ export class TensorDealer {
     void this.watch();
     void this.read();
     this.socket.connect(`tcp://${formatAddress(this.options.address)}`);
+  }
+
+  private connected(): void {
     const { key, incarnation } = this.options;
-    this.link.sendFrame({ frame: 'open', open: { key, incarnation, segment: this.payloads.segment?.description ?? NO_SEGMENT } });
+    this.link.greet({ frame: 'open', open: { key, incarnation, segment: this.payloads.segment?.description ?? NO_SEGMENT } });
   }
 
   private async watch(): Promise<void> {
     for await (const event of this.socket.events) {
+      if (event.type === 'handshake') this.connected();
       if (event.type === 'disconnect' || event.type.startsWith('handshake:error') || event.type === 'connect:retry') {
         this.fail('the connection broke');
       }

@@ -21,6 +21,7 @@ export interface TensorLinkOptions {
 export class TensorLink {
   private bytesSent = 0;
   private bytesReceived = 0;
+  private greetedAtMs = 0;
   private readonly sender: TensorSender;
   private readonly receiver: TensorReceiver;
 
@@ -38,10 +39,16 @@ export class TensorLink {
     return { bytesSent: this.bytesSent, bytesReceived: this.bytesReceived };
   }
 
-  /** Tensors may flow. `shared`: the peer reads our segment; `segment`: the peer's, when we read it. */
+  /** A frame of the handshake is sent that the peer answers at once. */
+  greet(frame: Parameters<SendFrame>[0]): void {
+    this.greetedAtMs = this.options.nowMs();
+    this.sendFrame(frame);
+  }
+
+  /** The peer has answered and tensors may flow. `shared`: it reads our segment; `segment`: its own, when we read that. */
   open(shared: boolean, segment: PeerSegment | undefined): void {
     this.receiver.open(segment);
-    this.sender.open(shared);
+    this.sender.open(shared, this.options.nowMs() - this.greetedAtMs);
   }
 
   start(handlers: TensorHandlers): void {

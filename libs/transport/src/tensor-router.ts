@@ -153,7 +153,7 @@ export class TensorRouter {
 
   private answer(seated: Seated, { segment }: LinkOpen): void {
     seated.segment = this.options.sameHost ? PeerSegment.open(segment) : undefined;
-    seated.link.sendFrame({
+    seated.link.greet({
       frame: 'opened',
       opened: { readsSegment: seated.segment !== undefined, segment: this.payloads.segment?.description ?? NO_SEGMENT },
     });

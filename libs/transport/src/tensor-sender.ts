@@ -70,8 +70,9 @@ export class TensorSender {
     private readonly sendFrame: SendFrame,
   ) {}
 
-  /** The link is open; `shared`: the peer reads this endpoint's segment. */
-  open(shared: boolean): void {
+  /** The link is open; `shared`: the peer reads this endpoint's segment; `roundTripMs`: of the handshake. */
+  open(shared: boolean, roundTripMs: number): void {
+    this.window.observeRoundTrip(roundTripMs, true, this.nowMs());
     this.shared = shared;
     this.ready = true;
     this.pump();

@@ -1,0 +1,68 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { DECODING_OPTIONS, messageType } from './descriptor.js';
+import type { WorkerMessage } from './generated/messages.js';
+import { LIMITS } from './limits.js';
+import { validateMessage } from './validate.js';
+
+const device = { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 };
+const hello = { protocol: 1, name: 'w', incarnation: 'i', device, allowCode: false };
+const task = { run: 'r', task: 1, kind: 'GRADIENT', round: 1, version: 0, ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
+
+function refusal(name: Parameters<typeof validateMessage>[0], value: unknown): unknown {
+  try {
+    validateMessage(name, value);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+describe('validation of messages', () => {
+  it('gives what it was given, when that is right', () => {
+    const message: WorkerMessage = { message: 'hello', hello };
+    expect(validateMessage('WorkerMessage', message)).toBe(message);
+  });
+
+  it.each([
+    ['WorkerMessage', {}, 'WorkerMessage carries no known message'],
+    ['WorkerMessage', { message: 'hello', hello: null }, 'WorkerMessage.hello is missing'],
+    ['WorkerMessage', { message: 'hello', hello: { ...hello, device: null } }, 'WorkerMessage.hello.device is missing'],
+    ['Hello', { ...hello, name: 'x'.repeat(LIMITS.text + 1) }, `Hello.name has ${LIMITS.text + 1} characters, the limit is ${LIMITS.text}`],
+    ['Hello', { ...hello, device: { ...device, gflops: NaN } }, 'Hello.device.gflops is NaN, not a finite number ≥ 0'],
+    ['Hello', { ...hello, device: { ...device, memoryBytes: -1 } }, 'Hello.device.memoryBytes is -1, not a finite number ≥ 0'],
+    ['Hello', { ...hello, protocol: 1.5 }, 'Hello.protocol is 1.5, not a count'],
+    ['Hello', { ...hello, allowCode: 'yes' }, 'Hello.allowCode is no boolean'],
+    ['Task', { ...task, kind: 'KIND_UNSPECIFIED' }, 'Task.kind is KIND_UNSPECIFIED, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE'],
+    ['Task', { ...task, kind: 9 }, 'Task.kind is 9, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE'],
+    ['Task', { ...task, ranges: [{ epoch: 1, start: 0, end: 1 }, {}] }, 'Task.ranges[1].epoch is undefined, not a count'],
+    ['Task', { ...task, steps: new Array(LIMITS.entries + 1).fill(null) }, `Task.steps has ${LIMITS.entries + 1} entries, the limit is ${LIMITS.entries}`],
+    ['WatchRequest', { run: 'r', fromSeq: 2 ** 60 }, `WatchRequest.fromSeq is ${2 ** 60}, not a count`],
+  ] as const)('refuses a %s of which a field is wrong, and names it', (name, value, message) => {
+    const where = message.split(' ')[0];
+    expect(refusal(name, value)).toMatchObject({ code: 'protocol', message, where });
+  });
+
+  it('lets a diverged loss through', () => {
+    const done = { run: 'r', task: 1, samples: 1, targets: 1, lossSum: NaN, correct: 0, computeMs: 1, steps: 0 };
+    expect(refusal('TaskDone', done)).toBeUndefined();
+  });
+
+  it('meets whatever bytes a peer sends with a message or a LongtailError', () => {
+    const type = messageType('ServerPacket');
+    const decode = (bytes: Uint8Array): unknown => {
+      try {
+        return type.toObject(type.decode(bytes), { ...DECODING_OPTIONS });
+      } catch {
+        return undefined;
+      }
+    };
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
+        const error = refusal('ServerPacket', decode(bytes));
+        if (error !== undefined) expect(error).toMatchObject({ code: 'protocol' });
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

@@ -1,0 +1,58 @@
+import { Client, connectivityState, credentials, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import { LIMITS } from '@longtail/protocol';
+import { unreachable } from './status.js';
+
+// Every failure is reported as an error; gRPC's own lines on stderr would tell it twice, in its words.
+if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
+
+/** How long a host that says nothing, not even no, is waited for. */
+const CONNECT_MS = 5_000;
+
+/**
+ * For servers and clients of gRPC. A dead host is noticed within 10 s; a peer whose JavaScript is blocked answers no ping, so the
+ * timeout must exceed its longest block (6 s of native compute was seen).
+ */
+export const CHANNEL_OPTIONS = {
+  'grpc.keepalive_time_ms': 2_500,
+  'grpc.keepalive_timeout_ms': 7_500,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.initial_reconnect_backoff_ms': 250,
+  'grpc.max_reconnect_backoff_ms': 5_000,
+  'grpc.max_receive_message_length': LIMITS.messageBytes,
+  'grpc.max_send_message_length': LIMITS.messageBytes,
+  // Retries are the caller's to decide: a launch is not idempotent.
+  'grpc.enable_retries': 0,
+} as const;
+
+/** A channel that is up. Throws LongtailError `unreachable` at the first failure to connect, or the signal's reason. */
+export async function openChannel(address: string, signal: AbortSignal): Promise<Client> {
+  signal.throwIfAborted();
+  const client = new Client(address, credentials.createInsecure(), { ...CHANNEL_OPTIONS, 'grpc.use_local_subchannel_pool': 1 });
+  const close = (): void => client.close();
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    await ready(client, address);
+    return client;
+  } catch (error) {
+    client.close();
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', close);
+  }
+}
+
+/** Waiting for a whole deadline, as gRPC's own waitForReady does, would hide for seconds that nobody listens there. */
+function ready(client: Client, address: string): Promise<void> {
+  const deadline = Date.now() + CONNECT_MS;
+  const channel = client.getChannel();
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      const state = channel.getConnectivityState(true);
+      if (state === connectivityState.READY) resolve();
+      else if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN) reject(unreachable(address, undefined));
+      else channel.watchConnectivityState(state, deadline, (error) => (error ? reject(unreachable(address, error)) : look()));
+    };
+    look();
+  });
+}

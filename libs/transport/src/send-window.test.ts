@@ -1,0 +1,80 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { SendWindow, type SentMark } from './send-window.js';
+
+const KIB = 1024;
+const OPTIONS = { leastBytes: 128 * KIB, mostBytes: 16 * KIB * KIB, gain: 2.5 };
+
+interface Link {
+  readonly bytesPerMs: number;
+  readonly roundTripMs: number;
+}
+
+/** Sends over a link with an endless queue for a while, then waits for what is in flight; gives what was delivered, and the longest queue in ms. */
+function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceBytes = 64 * KIB): { deliveredBytes: number; queueMs: number } {
+  const acknowledgements: { atMs: number; window: SendWindow; mark: SentMark }[] = [];
+  let busyUntilMs = 0;
+  let queueMs = 0;
+  let deliveredBytes = 0;
+  for (let nowMs = fromMs; nowMs < fromMs + ms || acknowledgements.length > 0; nowMs += 0.25) {
+    while (acknowledgements.length > 0 && acknowledgements[0]!.atMs <= nowMs) {
+      const { window, mark } = acknowledgements.shift()!;
+      window.acknowledged(mark, nowMs);
+      deliveredBytes += mark.bytes;
+    }
+    for (const window of windows) {
+      while (nowMs < fromMs + ms && window.hasRoom(pieceBytes)) {
+        busyUntilMs = Math.max(busyUntilMs, nowMs) + pieceBytes / link.bytesPerMs;
+        queueMs = Math.max(queueMs, busyUntilMs - nowMs);
+        acknowledgements.push({ atMs: busyUntilMs + link.roundTripMs, window, mark: window.sent(pieceBytes, nowMs) });
+      }
+    }
+  }
+  return { deliveredBytes, queueMs };
+}
+
+describe('the send window', () => {
+  it('fills any link, and keeps at most a few products in flight', () => {
+    const links = fc.record({ bytesPerMs: fc.double({ min: 500, max: 100_000, noNaN: true }), roundTripMs: fc.double({ min: 1, max: 150, noNaN: true }) });
+    fc.assert(
+      fc.property(links, (link) => {
+        const window = new SendWindow(OPTIONS);
+        const { deliveredBytes } = run(link, 5_000, [window]);
+        const most = OPTIONS.mostBytes / (link.roundTripMs + 1);
+        expect(deliveredBytes).toBeGreaterThan(0.8 * 5_000 * Math.min(link.bytesPerMs, most));
+        const product = link.bytesPerMs * Math.max(10, link.roundTripMs + (64 * KIB) / link.bytesPerMs);
+        expect(window.bytes).toBeLessThanOrEqual(Math.max(OPTIONS.leastBytes, 1.2 * OPTIONS.gain * product));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('keeps the queue short when several workers share a link', () => {
+    const windows = Array.from({ length: 4 }, () => new SendWindow(OPTIONS));
+    const link = { bytesPerMs: 6_250, roundTripMs: 41 };
+    for (const window of windows) window.observeRoundTrip(link.roundTripMs, true, 0);
+    const { deliveredBytes, queueMs } = run(link, 5_000, windows);
+    expect(deliveredBytes).toBeGreaterThan(0.95 * 5_000 * link.bytesPerMs);
+    expect(queueMs).toBeLessThan(100);
+  });
+
+  it('lets one piece go whatever its size', () => {
+    const window = new SendWindow(OPTIONS);
+    expect(window.hasRoom(10 * OPTIONS.mostBytes)).toBe(true);
+    window.sent(10 * OPTIONS.mostBytes, 0);
+    expect(window.hasRoom(1)).toBe(false);
+  });
+
+  it('believes in a longer way by and by, and only when its own bytes were not queued', () => {
+    const window = new SendWindow(OPTIONS);
+    const link = { bytesPerMs: 10_000, roundTripMs: 20 };
+    run(link, 1_000, [window]);
+    const near = window.bytes;
+    const farther = { ...link, roundTripMs: 200 };
+    run(farther, 5_000, [window], 20_000);
+    expect(window.bytes).toBeLessThanOrEqual(1.3 * near);
+    for (let round = 1; round < 15; round++) run(farther, 500, [window], 20_000 + 11_000 * round);
+    run(farther, 5_000, [window], 300_000);
+    expect(window.bytes).toBeGreaterThan(5 * near);
+  });
+});

@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto';
+import { afterEach, describe, expect, it } from 'vitest';
+import { dial } from './index.js';
+import { crc32c, noise, someHello, tensorOfBytes } from './testing/fixtures.js';
+import { Peer, type PeerOptions } from './testing/peer.js';
+import { startServer, type TestServer } from './testing/server.js';
+
+const MIB = 1024 * 1024;
+
+const cleanups: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function server(options?: Parameters<typeof startServer>[0]): Promise<TestServer> {
+  const started = await startServer(options);
+  cleanups.push(() => started.stop());
+  return started;
+}
+
+async function peer(options: PeerOptions): Promise<{ peer: Peer; address: string }> {
+  const started = await Peer.start(options);
+  cleanups.push(() => started.peer.kill());
+  return started;
+}
+
+describe.each([{ sameHost: true }, { sameHost: false }])('a session between processes, sameHost: $sameHost', ({ sameHost }) => {
+  it('carries 100 MB each way, bit for bit', async () => {
+    const { listener, session } = await server({ sameHost });
+    const { peer: worker } = await peer({ name: 'w', address: listener.address, sameHost });
+    const { connection, chunks, when } = await session(0);
+    const down = noise(100e6, 1);
+    await connection.sendTensor(tensorOfBytes(down), new AbortController().signal);
+    expect(await worker.next('tensor')).toEqual({ event: 'tensor', bytes: down.length, sha256: sha256([down]) });
+    worker.tell({ do: 'send', bytes: 100e6, seed: 2 });
+    await worker.next('sent');
+    await when(() => chunks.length === Math.ceil(100e6 / MIB));
+    expect(sha256(chunks.map(({ payload }) => payload))).toBe(sha256([noise(100e6, 2)]));
+  });
+
+  it('notices a killed worker, and its successor of the same name gets nothing stale', async () => {
+    const { listener, session, sessions } = await server({ sameHost });
+    const first = await peer({ name: 'twin', address: listener.address, sameHost, takesNothing: true });
+    const before = await session(0);
+    const undelivered = before.connection.sendTensor(tensorOfBytes(noise(50 * MIB, 1)), new AbortController().signal);
+    const failed = expect(undelivered).rejects.toMatchObject({ code: 'unreachable' });
+    await first.peer.kill();
+    expect(await before.closed).toContain('lost');
+    await failed;
+
+    const second = await peer({ name: 'twin', address: listener.address, sameHost });
+    const after = await session(1);
+    await after.connection.sendTensor(tensorOfBytes(noise(3 * MIB, 2)), new AbortController().signal);
+    expect(await second.peer.next('tensor')).toEqual({ event: 'tensor', bytes: 3 * MIB, sha256: sha256([noise(3 * MIB, 2)]) });
+    expect(sessions).toHaveLength(2);
+  });
+
+  it('notices a killed server', async () => {
+    const remote = await peer({ name: 's', sameHost });
+    const { connection } = await dial(remote.address, { hello: someHello('w'), crc32c, sameHost, signal: new AbortController().signal });
+    const closed = new Promise<string>((resolve) => connection.start({ message: () => undefined, tensor: () => undefined, closed: resolve }));
+    const undelivered = connection.sendTensor(tensorOfBytes(noise(200 * MIB, 1)), new AbortController().signal);
+    const failed = expect(undelivered).rejects.toMatchObject({ code: 'unreachable' });
+    await remote.peer.kill();
+    expect(await closed).toContain(remote.address);
+    await failed;
+  });
+
+  it('holds little of a tensor that the peer does not take, at both ends', async () => {
+    const { listener, session } = await server({ sameHost });
+    const { peer: worker } = await peer({ name: 'slow', address: listener.address, sameHost, takesNothing: true });
+    const { connection } = await session(0);
+    worker.tell({ do: 'memory' });
+    const before = (await worker.next('memory')).bytes;
+    const abort = new AbortController();
+    let asked = 0;
+    let halfway!: () => void;
+    const stuck = new Promise<void>((resolve) => (halfway = resolve));
+    const chunk = (): Uint8Array => {
+      if (++asked === 8) halfway();
+      return noise(MIB, asked);
+    };
+    const sent = connection.sendTensor({ ...tensorOfBytes(new Uint8Array(0)), length: 1000 * MIB, chunk }, abort.signal);
+    const givenUp = expect(sent).rejects.toThrow('enough');
+    await stuck;
+    worker.tell({ do: 'memory' });
+    expect((await worker.next('memory')).bytes - before).toBeLessThan(64 * MIB);
+    expect(asked).toBeLessThan(20);
+    abort.abort(new Error('enough'));
+    await givenUp;
+  });
+});
+
+describe('a session and time', () => {
+  it.concurrent('outlives a worker that is blocked for 6 s', async () => {
+    const started = await startServer();
+    const { peer: worker } = await Peer.start({ name: 'busy', address: started.listener.address, sameHost: true });
+    const { connection } = await started.session(0);
+    worker.tell({ do: 'block', ms: 6_000 });
+    await worker.next('blocking');
+    await connection.sendTensor(tensorOfBytes(noise(MIB, 1)), new AbortController().signal);
+    expect(await worker.next('tensor')).toMatchObject({ bytes: MIB });
+    await worker.kill();
+    await started.stop();
+  });
+
+  it.concurrent('ends within 13 s when the worker falls silent', async () => {
+    const started = await startServer();
+    const { peer: worker } = await Peer.start({ name: 'silent', address: started.listener.address, sameHost: true });
+    const { closed } = await started.session(0);
+    worker.signal('SIGSTOP');
+    const since = performance.now();
+    await closed;
+    expect(performance.now() - since).toBeLessThan(13_000);
+    await worker.kill();
+    await started.stop();
+  });
+
+  it.concurrent('ends within 13 s when the server falls silent', async () => {
+    const { peer: remote, address } = await Peer.start({ name: 's', sameHost: true });
+    const { connection } = await dial(address, { hello: someHello('w'), crc32c, signal: new AbortController().signal });
+    const closed = new Promise<string>((resolve) => connection.start({ message: () => undefined, tensor: () => undefined, closed: resolve }));
+    remote.signal('SIGSTOP');
+    const since = performance.now();
+    await closed;
+    expect(performance.now() - since).toBeLessThan(13_000);
+    await remote.kill();
+  });
+});
+
+function sha256(parts: readonly Uint8Array[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
+}

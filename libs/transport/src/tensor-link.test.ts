@@ -1,0 +1,154 @@
+import type { TensorChunk } from '@longtail/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { framesOf } from './link-message.js';
+import { Payloads } from './payloads.js';
+import { PeerSegment, SharedSegment } from './shared-segment.js';
+import { TensorLink } from './tensor-link.js';
+import { crc32c, noise, tensorOfBytes } from './testing/fixtures.js';
+
+const MIB = 1024 * 1024;
+const forever = new AbortController().signal;
+
+interface Ends {
+  readonly sender: TensorLink;
+  readonly receiver: TensorLink;
+  readonly payloads: Payloads;
+  readonly failures: string[];
+  /** Carries messages until there are none; false when a seeded choice says that this direction waits. */
+  carry(chooses?: () => boolean): Promise<void>;
+  /** Messages on their way to the receiver. */
+  readonly toReceiver: Uint8Array[][];
+}
+
+/** Two ends joined by two queues in memory, on a clock that a test moves. */
+function join(segment?: SharedSegment): Ends {
+  let nowMs = 0;
+  const failures: string[] = [];
+  const payloads = new Payloads(crc32c, segment);
+  const [toReceiver, toSender]: Uint8Array[][][] = [[], []];
+  const end = (post: Uint8Array[][], own: Payloads): TensorLink =>
+    new TensorLink({
+      session: 1,
+      payloads: own,
+      crc32c,
+      nowMs: () => nowMs,
+      post: (parts) => void post.push([...parts]),
+      failed: (error) => void failures.push(error.message),
+    });
+  const sender = end(toReceiver, payloads);
+  const receiver = end(toSender, new Payloads(crc32c, undefined));
+  sender.open(segment !== undefined, undefined);
+  receiver.open(false, segment && PeerSegment.open(segment.description));
+  const carry = async (chooses = (): boolean => true): Promise<void> => {
+    for (let idle = 0; idle < 3; ) {
+      nowMs += 5;
+      const [queue, link] = chooses() ? [toReceiver, receiver] : [toSender, sender];
+      const message = queue.shift() ?? (queue === toReceiver ? toSender.shift() : undefined);
+      if (message === undefined) idle++;
+      else {
+        idle = 0;
+        const target = queue === toReceiver && message[0] !== undefined && isForSender(message) ? sender : link;
+        for (const { frame, frameBytes, payload } of framesOf(message)) target.receive(frame, frameBytes, payload);
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { sender, receiver, payloads, failures, carry, toReceiver };
+}
+
+function isForSender(message: Uint8Array[]): boolean {
+  return [...framesOf(message)].some(({ frame }) => frame.frame === 'taken');
+}
+
+function bytesOf(chunks: readonly TensorChunk[]): Buffer {
+  return Buffer.concat(chunks.map(({ payload }) => payload));
+}
+
+describe('a tensor link', () => {
+  it('cuts a chunk into pieces of 64 KiB while it knows nothing of the link, and into larger ones on a fast link', async () => {
+    const { sender, receiver, carry, toReceiver } = join();
+    const chunks: TensorChunk[] = [];
+    receiver.start({ tensor: (chunk) => void chunks.push(chunk) });
+    const bytes = noise(20 * MIB, 1);
+    const sent = sender.send(tensorOfBytes(bytes), forever);
+    expect(toReceiver.map(([, payload]) => payload!.length)).toEqual([64 * 1024, 64 * 1024]);
+    await carry();
+    await sent;
+    expect(bytesOf(chunks).equals(bytes)).toBe(true);
+  });
+
+  it('delivers every byte once, in order, whatever the order of turns', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 300_000 }), { minLength: 1, maxLength: 4 }), fc.infiniteStream(fc.boolean()), async (sizes, turns) => {
+        const { sender, receiver, carry, failures } = join();
+        const chunks: TensorChunk[] = [];
+        receiver.start({ tensor: async (chunk) => (await Promise.resolve(), void chunks.push(chunk)) });
+        const tensors = sizes.map((size, index) => ({ ...tensorOfBytes(noise(size, index + 1), index), chunkLength: 100_000 }));
+        const sent = Promise.all(tensors.map((tensor) => sender.send(tensor, forever)));
+        await carry(() => turns.next().value);
+        await carry();
+        await sent;
+        sizes.forEach((size, task) => {
+          expect(bytesOf(chunks.filter(({ header }) => header.task === task)).equals(noise(size, task + 1))).toBe(true);
+        });
+        expect(failures).toEqual([]);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('copies a broadcast into the shared segment once, and frees the slot when the last peer has it', async () => {
+    const segment = SharedSegment.create(2, MIB);
+    if (segment === undefined) return;
+    const payloads = new Payloads(crc32c, segment);
+    const bytes = noise(1000, 1);
+    const users = [payloads.acquire(bytes), payloads.acquire(bytes.subarray(0)), payloads.acquire(bytes)];
+    expect(users.map((payload) => payloads.share(payload))).toEqual([[1], [1], [1]]);
+    expect(payloads.share(payloads.acquire(noise(10, 2)))).toEqual([2]);
+    expect(payloads.share(payloads.acquire(noise(10, 3)))).toBeUndefined();
+    for (const payload of users) payloads.release(payload);
+    expect(payloads.share(payloads.acquire(noise(10, 4)))).toEqual([1]);
+    segment.close();
+  });
+
+  it('sends over the wire what finds no slot', async () => {
+    const segment = SharedSegment.create(1, MIB);
+    if (segment === undefined) return;
+    const { sender, receiver, carry, toReceiver } = join(segment);
+    const chunks: TensorChunk[] = [];
+    const bytes = noise(3 * MIB, 5);
+    const sent = sender.send(tensorOfBytes(bytes), forever);
+    expect(toReceiver.some((message) => message.length === 1) && toReceiver.some((message) => message.length === 2)).toBe(true);
+    receiver.start({ tensor: (chunk) => void chunks.push(chunk) });
+    await carry();
+    await sent;
+    expect(bytesOf(chunks).equals(bytes)).toBe(true);
+    receiver.end(new Error('over') as never);
+    segment.close();
+  });
+
+  it('does not settle an aborted tensor while the link may still read its bytes', async () => {
+    const { sender, receiver, carry } = join();
+    receiver.start({ tensor: () => undefined });
+    const abort = new AbortController();
+    let settled = false;
+    const sent = sender.send(tensorOfBytes(noise(MIB, 1)), abort.signal);
+    const given = expect(sent.finally(() => (settled = true))).rejects.toThrow('stop');
+    abort.abort(new Error('stop'));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(settled).toBe(false);
+    await carry();
+    await given;
+  });
+
+  it('counts headers and payloads', async () => {
+    const { sender, receiver, carry } = join();
+    receiver.start({ tensor: () => undefined });
+    const sent = sender.send(tensorOfBytes(noise(10_000, 1)), forever);
+    await carry();
+    await sent;
+    expect(sender.traffic.bytesSent).toBe(receiver.traffic.bytesReceived);
+    expect(sender.traffic.bytesSent).toBeGreaterThan(10_000);
+  });
+});
