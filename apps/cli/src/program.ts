@@ -19,7 +19,7 @@ Exit codes: 0 success, 1 internal error, 2 wrong use, 3 invalid file, 4 invalid 
 7 storage, 8 the model diverged, 9 time out, 130 cancelled.`;
 
 /** The whole command; `outcome` receives the exit code of the action that runs. */
-export function createProgram(outcome: Outcome): Command {
+function createProgram(outcome: Outcome): Command {
   const program = new Command('longtail')
     .description('Trains one neural network on many unequal machines.')
     .version(VERSION)

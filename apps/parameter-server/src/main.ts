@@ -41,7 +41,8 @@ if (process.send === undefined) for (const signal of SIGNALS) process.on(signal,
 else {
   process.on('message', (message: ParentMessage) => close(message.reason));
   process.on('disconnect', () => close('the parent process is gone'));
-  // Ctrl-C and service managers signal the whole group at once; the order of the ends is the parent's to say.
+  if (!process.connected) close('the parent process is gone');
+  // Service managers signal all processes at once; the order of their ends is the parent's to say.
   for (const signal of SIGNALS) process.on(signal, () => setTimeout(() => close(`stopped by ${signal}`), PARENT_GRACE_MS).unref());
 }
 

@@ -7,7 +7,7 @@ import type { ServedFile } from '@longtail/runtime';
 import type { ModelDraft } from '@longtail/spec';
 
 /** Files of a model begin with this role, those of the data with `data/`. */
-export const MODEL_ROLE = 'model/';
+const MODEL_ROLE = 'model/';
 
 /** A local file as workers ask for it: read piece by piece, never whole. */
 export function servedFile(file: LocalFile): ServedFile {

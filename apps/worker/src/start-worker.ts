@@ -32,7 +32,7 @@ export interface WorkerOptions extends ComputeThreadOptions {
  */
 export async function startWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { engine, pace, memoryBytes, threads } = options;
-  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads });
+  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads }, options.signal);
   try {
     options.onDevice(compute.device, compute.choice);
     return await Promise.race([work(options, compute), rejectWith(compute.died)]);

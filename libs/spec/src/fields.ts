@@ -129,7 +129,7 @@ function kindName(expected: string): string {
 }
 
 /** A value as it may stand in a message: short, in JSON. */
-export function show(value: unknown): string {
+function show(value: unknown): string {
   if (value === undefined || value === null) return 'nothing';
   const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 48 ? `${text.slice(0, 45)}…` : text;

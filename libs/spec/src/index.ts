@@ -4,4 +4,3 @@ export type { ModelDraft } from './model.js';
 export type { JobDocument } from './parse.js';
 export { parseJobFile, validateJob } from './parse.js';
 export { resolveJob } from './resolve.js';
-export { parseByteSize, parseDurationMs } from './units.js';

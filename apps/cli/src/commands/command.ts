@@ -21,16 +21,20 @@ export interface Outcome {
   exitCode: number;
 }
 
-/** Binds an action to a command: what it needs to speak, its options, its arguments in order. */
+/**
+ * Binds an action to a command: what it needs to speak, its options, its arguments in order. The action is loaded when
+ * it runs, so that `--help` and a mistyped command need not wait for the libraries behind all of them.
+ */
 export function bind<Options, Arguments extends readonly unknown[]>(
   command: Command,
   outcome: Outcome,
-  action: Action<Options, Arguments>,
+  load: () => Promise<Action<Options, Arguments>>,
 ): void {
   command.action(async (...received: unknown[]) => {
     // commander passes the arguments, then the options, then the command.
     const args = received.slice(0, -2) as unknown as Arguments;
     const { json = false, quiet = false, debug = false } = command.optsWithGlobals<GlobalOptions>();
+    const action = await load();
     outcome.exitCode = await action(createOutput({ json, quiet, debug }), command.opts<Options & object>(), ...args);
   });
 }

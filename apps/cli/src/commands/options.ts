@@ -1,9 +1,9 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { parseByteSize } from '@longtail/spec';
+import { parseByteSize } from '@longtail/spec/units';
 
 export const DEFAULT_PORT = 7077;
 export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
-export const DEFAULT_RUNS = 'runs';
+const DEFAULT_RUNS = 'runs';
 
 export function serverOption(): Option {
   return new Option('-s, --server <address>', 'server to talk to').default(DEFAULT_SERVER).env('LONGTAIL_SERVER');

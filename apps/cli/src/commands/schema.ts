@@ -1,6 +1,4 @@
 import type { Command } from 'commander';
-import { jobSchema } from '@longtail/spec';
-import type { Output } from '../terminal/output.js';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
 
@@ -15,10 +13,5 @@ export function schemaCommand(parent: Command, outcome: Outcome): void {
     ['longtail schema > job.schema.json', 'then, at the top of a job file: # yaml-language-server: $schema=job.schema.json'],
     ["longtail schema | jq '.properties.train.properties | keys'", 'the fields of one section'],
   ]);
-  bind(command, outcome, schema);
-}
-
-async function schema(output: Output): Promise<number> {
-  output.line(JSON.stringify(jobSchema(), null, output.json ? 0 : 2));
-  return 0;
+  bind(command, outcome, async () => (await import('../actions/schema.js')).schema);
 }

@@ -62,6 +62,8 @@ export class Child {
     const child = fork(fileURLToPath(options.module), options.args, {
       env: { ...process.env, ...options.env },
       execArgv: [],
+      // A group of its own: a terminal's Ctrl-C goes to this process, which says what it means.
+      detached: process.platform !== 'win32',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     return new Child(options.name, child, options);

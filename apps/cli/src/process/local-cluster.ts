@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import type { LongtailError } from '@longtail/core';
 import type { EngineChoice } from '@longtail/worker';
 import type { Output } from '../terminal/output.js';
 import type { Child } from './children.js';
@@ -7,7 +7,6 @@ import { describeDevice, startWorkerProcess } from './worker-process.js';
 
 export interface LocalClusterOptions {
   readonly runsFolder: string;
-  readonly engine: EngineChoice;
   /** Pace of each worker. */
   readonly paces: readonly number[];
   readonly threads: number;
@@ -30,8 +29,12 @@ export class LocalCluster {
     this.failed = new Promise((resolve) => (this.fail = resolve));
   }
 
+  get threads(): number {
+    return this.options.threads;
+  }
+
   /** Starts everything; resolves with the server's address when it listens. Workers join in their own time. */
-  async start(): Promise<string> {
+  async start(engine: EngineChoice): Promise<string> {
     const { runsFolder, paces } = this.options;
     const { child, address } = await startServerProcess({
       runsFolder,
@@ -39,7 +42,7 @@ export class LocalCluster {
       onLine: (line) => this.output.detail(`server: ${line}`),
     });
     void child.ended().then((error) => this.onServerEnd(error));
-    paces.forEach((pace, i) => this.startWorker(address, `worker-${i + 1}`, pace));
+    paces.forEach((pace, i) => this.startWorker(address, engine, `worker-${i + 1}`, pace));
     return address;
   }
 
@@ -55,8 +58,8 @@ export class LocalCluster {
     for (const child of [...this.workers, this.server]) child?.kill();
   }
 
-  private startWorker(server: string, name: string, pace: number): void {
-    const { engine, threads, allowCode } = this.options;
+  private startWorker(server: string, engine: EngineChoice, name: string, pace: number): void {
+    const { threads, allowCode } = this.options;
     let cameUp = false;
     const worker = startWorkerProcess({
       server,

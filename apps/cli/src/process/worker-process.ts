@@ -37,7 +37,7 @@ export function startWorkerProcess(options: WorkerProcessOptions): Child {
 }
 
 /** TensorFlow ignores OMP_NUM_THREADS; it reads these. */
-function threadEnvironment(threads: number | undefined): Record<string, string> {
+export function threadEnvironment(threads: number | undefined): Record<string, string> {
   if (threads === undefined) return {};
   return { TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: '1' };
 }

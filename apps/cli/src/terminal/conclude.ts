@@ -27,7 +27,7 @@ export function concludeRun({ progress, verdict }: Followed, folder: string, out
 }
 
 /** 0 for success, that of the error for a failure, 130 for a run that was cancelled. */
-export function exitCodeOf(verdict: Verdict): number {
+function exitCodeOf(verdict: Verdict): number {
   if (verdict.status === 'succeeded') return 0;
   if (verdict.status === 'cancelled') return EXIT_CODES.cancelled;
   return verdict.error === undefined ? EXIT_CODES.internal : LongtailError.fromWire(verdict.error).exitCode;

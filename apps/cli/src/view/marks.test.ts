@@ -28,6 +28,6 @@ it('shows fractions and losses', () => {
     '50 %',
     '0.001234',
     '2.300',
-    'NaN',
+    'not finite',
   ]);
 });

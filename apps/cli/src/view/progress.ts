@@ -19,7 +19,7 @@ export interface WorkerProgress {
   readonly gone: string | undefined;
 }
 
-export type Phase = 'submitted' | 'waiting' | 'preparing' | 'training' | 'done';
+type Phase = 'submitted' | 'waiting' | 'preparing' | 'training' | 'done';
 
 /** What is known of a run after a number of its events: all that the views show. */
 export interface RunProgress {

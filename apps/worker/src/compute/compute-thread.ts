@@ -47,11 +47,14 @@ export class ComputeThread implements Compute {
     });
   }
 
-  /** Starts the thread and the engine in it. Throws LongtailError `engine`. */
-  static async open(options: ComputeThreadOptions): Promise<ComputeThread> {
+  /** Starts the thread and the engine in it. Throws LongtailError `engine`, or the signal's reason. */
+  static async open(options: ComputeThreadOptions, signal: AbortSignal): Promise<ComputeThread> {
     const interrupts = new Interrupts();
     const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: { options, interrupts: interrupts.memory } });
-    const reply = await firstReply(thread);
+    const reply = await firstReply(thread, signal).catch(async (error: unknown) => {
+      await thread.terminate();
+      throw error;
+    });
     if (reply.kind === 'opened') return new ComputeThread(thread, interrupts, reply.device, reply.choice);
     await thread.terminate();
     throw reply.kind === 'failed' ? LongtailError.fromWire(reply.error) : new Error(`compute thread opened with ${reply.kind}`);
@@ -153,15 +156,17 @@ export class ComputeThread implements Compute {
   }
 }
 
-async function firstReply(thread: Worker): Promise<ComputeReply> {
+async function firstReply(thread: Worker, signal: AbortSignal): Promise<ComputeReply> {
   const answered = new AbortController();
+  const either = { signal: AbortSignal.any([signal, answered.signal]) };
   try {
     const [reply] = (await Promise.race([
-      once(thread, 'message', { signal: answered.signal }),
-      once(thread, 'exit', { signal: answered.signal }).then(([code]) => Promise.reject(threadDied(`it ended with code ${code}`))),
+      once(thread, 'message', either),
+      once(thread, 'exit', either).then(([code]) => Promise.reject(threadDied(`it ended with code ${code}`))),
     ])) as [ComputeReply];
     return reply;
   } catch (error) {
+    signal.throwIfAborted();
     throw LongtailError.from(error, 'engine');
   } finally {
     answered.abort();

@@ -1,0 +1,70 @@
+import { formatCount } from '@longtail/core';
+import type { ControlClient } from '@longtail/transport';
+import { connectClient } from '@longtail/transport';
+import type { Output } from '../terminal/output.js';
+import { percent, showLoss } from '../view/marks.js';
+import { renderTable } from '../view/summary.js';
+
+interface ServerOptions {
+  readonly server: string;
+}
+
+export async function nodes(output: Output, options: ServerOptions): Promise<number> {
+  const rows = (await ask(options, (client, signal) => client.listNodes(signal))).nodes;
+  if (output.json) rows.forEach((row) => output.event({ event: 'node', ...row }));
+  else if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
+  else {
+    const cells = rows.map(({ node, name, device, state, run, samplesPerSecond, samplesApplied }) => [
+      node,
+      name,
+      device.engine,
+      device.description,
+      String(device.throttle),
+      state,
+      run || '–',
+      samplesPerSecond > 0 ? formatCount(samplesPerSecond) : '–',
+      formatCount(samplesApplied),
+    ]);
+    output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'samples/s', 'samples'], cells, output.colors, 7));
+  }
+  return 0;
+}
+
+export async function jobs(output: Output, options: ServerOptions): Promise<number> {
+  const rows = (await ask(options, (client, signal) => client.listJobs(signal))).jobs;
+  if (output.json) rows.forEach((row) => output.event({ event: 'job', ...row }));
+  else if (rows.length === 0) output.line(`no job yet: longtail launch job.yaml --server ${options.server}`);
+  else {
+    const cells = rows.map(({ run, name, status, progress, loss, workers, folder }) => [
+      run,
+      name,
+      status,
+      percent(progress),
+      Number.isFinite(loss) && loss > 0 ? showLoss(loss) : '–',
+      String(workers),
+      folder,
+    ]);
+    output.line(renderTable(['run', 'job', 'status', 'done', 'loss', 'workers', 'folder'], cells, output.colors));
+  }
+  return 0;
+}
+
+export async function cancel(output: Output, options: ServerOptions, run: string): Promise<number> {
+  const { status } = await ask(options, (client, signal) => client.cancel({ run, reason: 'cancelled with `longtail cancel`' }, signal));
+  if (output.json) output.event({ event: 'cancel', run, status });
+  else output.line(`${run}: ${status}`);
+  return 0;
+}
+
+async function ask<Reply>(
+  { server }: ServerOptions,
+  question: (client: ControlClient, signal: AbortSignal) => Promise<Reply>,
+): Promise<Reply> {
+  const { signal } = new AbortController();
+  const client = await connectClient(server, signal);
+  try {
+    return await question(client, signal);
+  } finally {
+    client.close();
+  }
+}

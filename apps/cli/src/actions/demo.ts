@@ -1,0 +1,80 @@
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import type { JobDocument } from '@longtail/spec';
+import { connectClient } from '@longtail/transport';
+import type { EngineChoice } from '@longtail/worker';
+import { fastestEngine } from '../process/engines.js';
+import { Interruption } from '../process/interruption.js';
+import { LocalCluster } from '../process/local-cluster.js';
+import type { Output } from '../terminal/output.js';
+import { readJobFile } from '../terminal/read-job-file.js';
+import { runJob } from '../terminal/run-job.js';
+
+interface DemoOptions {
+  readonly job: string;
+  readonly workers: number;
+  readonly paces: readonly number[];
+  readonly engine: EngineChoice;
+  readonly threads?: number;
+  readonly runs: string;
+}
+
+export async function demo(output: Output, options: DemoOptions): Promise<number> {
+  const job = await readJobFile(options.job);
+  const document = { ...job, cluster: { ...job.cluster, minWorkers: options.workers } };
+  const cluster = new LocalCluster(
+    {
+      runsFolder: resolve(options.runs),
+      paces: Array.from({ length: options.workers }, (_, i) => options.paces[i % options.paces.length]!),
+      threads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / options.workers)),
+      // The job and the machine belong to the same person.
+      allowCode: true,
+    },
+    output,
+  );
+  const interruption = new Interruption(
+    () => output.note('cancelling; the model is saved first (Ctrl-C again to leave at once)'),
+    () => cluster.kill(),
+  );
+  try {
+    const engine = await chooseEngine(options.engine, cluster.threads, output);
+    interruption.signal.throwIfAborted();
+    return await Promise.race([runOn(cluster, engine, document, output, interruption.signal), rejectWith(cluster.failed)]);
+  } catch (error) {
+    // What breaks after a Ctrl-C breaks because of it.
+    interruption.signal.throwIfAborted();
+    throw error;
+  } finally {
+    await cluster.end();
+    interruption.restore();
+  }
+}
+
+/** Once for all workers: four that measure at the same time would measure each other. */
+async function chooseEngine(choice: EngineChoice, threads: number, output: Output): Promise<EngineChoice> {
+  if (choice !== 'auto') return choice;
+  const { engine, why } = await fastestEngine(threads);
+  output.note(`engine: ${why}`);
+  return engine;
+}
+
+async function runOn(
+  cluster: LocalCluster,
+  engine: EngineChoice,
+  document: JobDocument,
+  output: Output,
+  interruption: AbortSignal,
+): Promise<number> {
+  const address = await cluster.start(engine);
+  interruption.throwIfAborted();
+  const client = await connectClient(address, interruption);
+  try {
+    return await runJob(client, document, output, interruption);
+  } finally {
+    client.close();
+  }
+}
+
+async function rejectWith(error: Promise<Error>): Promise<never> {
+  throw await error;
+}

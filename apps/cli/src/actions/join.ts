@@ -1,0 +1,58 @@
+import { formatCount } from '@longtail/core';
+import { connectClient } from '@longtail/transport';
+import type { EngineChoice, WorkerMessage } from '@longtail/worker';
+import { Interruption } from '../process/interruption.js';
+import { describeDevice, startWorkerProcess } from '../process/worker-process.js';
+import type { Output } from '../terminal/output.js';
+import { WorkerNarrator } from '../view/worker.js';
+
+interface JoinOptions {
+  readonly name: string;
+  readonly engine: EngineChoice;
+  readonly throttle: number;
+  readonly threads?: number;
+  readonly memory?: number;
+  readonly allowCode?: boolean;
+  readonly wait?: boolean;
+}
+
+export async function join(output: Output, options: JoinOptions, address: string): Promise<number> {
+  if (!options.wait) await checkServer(address);
+  const narrator = new WorkerNarrator(output.colors);
+  const worker = startWorkerProcess({
+    server: address,
+    name: options.name,
+    engine: options.engine,
+    pace: options.throttle,
+    threads: options.threads,
+    memoryBytes: options.memory,
+    allowCode: options.allowCode ?? false,
+    wait: options.wait ?? false,
+    onMessage: (message) => show(message, narrator, output),
+    onLine: (line) => output.detail(line),
+  });
+  const interruption = new Interruption(
+    () => void worker.leave('the owner of the node stopped it'),
+    () => worker.kill(),
+  );
+  const ended = await worker.ended();
+  interruption.restore();
+  if (!interruption.signal.aborted) throw ended;
+  output.note(`left after ${formatCount(narrator.samples)} samples`);
+  return 0;
+}
+
+/** Says in a moment what a worker would say after it has loaded its engine. LongtailError `unreachable`, `protocol`. */
+async function checkServer(address: string): Promise<void> {
+  (await connectClient(address, new AbortController().signal)).close();
+}
+
+function show(message: WorkerMessage, narrator: WorkerNarrator, output: Output): void {
+  if (message.type === 'event') {
+    output.event({ ...message.event });
+    for (const line of narrator.tell(message.event)) output.note(line);
+  } else if (message.type === 'device') {
+    output.event({ event: 'device', ...message.device, choice: message.choice });
+    output.note(`${describeDevice(message.device)} (${message.choice})`);
+  } else output.detail(JSON.stringify(message));
+}

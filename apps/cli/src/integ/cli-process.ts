@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { RunEvent, Verdict } from '@longtail/core';
+
+const BIN = fileURLToPath(new URL('../../bin/longtail.mjs', import.meta.url));
+/** Marks every process that a command starts, whoever its parent is by then. */
+const MARK = 'LONGTAIL_TEST_PROCESS';
+
+export interface CliOptions {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** A shell's word before the command: `ulimit -f 100`. */
+  readonly shellPrefix?: string;
+}
+
+/** The `longtail` command as a user runs it: its own process, from dist. */
+export class CliProcess {
+  readonly lines: string[] = [];
+  stderr = '';
+  readonly exit: Promise<number | null>;
+  private readonly mark = randomUUID();
+  private readonly child: ChildProcess;
+  private readonly waiting = new Set<() => void>();
+
+  constructor(args: readonly string[], options: CliOptions) {
+    const env = { ...process.env, NO_COLOR: '1', ...options.env, [MARK]: this.mark };
+    const command = [process.execPath, BIN, ...args];
+    // Its own group, so that a signal to the group is what a terminal's Ctrl-C is.
+    const settings: SpawnOptions = { cwd: options.cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] };
+    this.child =
+      options.shellPrefix === undefined
+        ? spawn(command[0]!, command.slice(1), settings)
+        : spawn('bash', ['-c', `${options.shellPrefix}; exec "$@"`, 'bash', ...command], settings);
+    createInterface({ input: this.child.stdout! }).on('line', (line) => {
+      this.lines.push(line);
+      this.waiting.forEach((wake) => wake());
+    });
+    this.child.stderr!.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.exit = new Promise((resolve) => this.child.once('close', (code) => resolve(code)));
+  }
+
+  /** The events of a command with --json, so far. */
+  get events(): RunEvent[] {
+    return this.lines.map((line) => JSON.parse(line) as RunEvent);
+  }
+
+  get verdict(): Verdict {
+    return JSON.parse(this.lines.at(-1)!) as Verdict;
+  }
+
+  /** Resolves with the first line that has `text`; rejects when the command ends without one. */
+  async line(text: string): Promise<string> {
+    for (;;) {
+      const found = this.lines.find((line) => line.includes(text));
+      if (found !== undefined) return found;
+      const ended = await Promise.race([this.exit.then(() => true), new Promise<void>((resolve) => this.waiting.add(resolve))]);
+      if (ended === true && !this.lines.some((line) => line.includes(text))) {
+        throw new Error(`the command ended without a line with ${text}:\n${this.lines.join('\n')}\n${this.stderr}`);
+      }
+    }
+  }
+
+  /** As a terminal does: to every process of the group. */
+  signalGroup(signal: NodeJS.Signals): void {
+    process.kill(-this.child.pid!, signal);
+  }
+
+  /** To the command alone. */
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** Processes that the command or its children started and that are still there. */
+  processes(): number[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .filter((pid) => environmentOf(pid).includes(`${MARK}=${this.mark}`))
+      .map(Number);
+  }
+
+  /** Resolves when no such process is left; rejects when some are after `withinMs`. */
+  async nobodyLeft(withinMs: number): Promise<void> {
+    const deadline = performance.now() + withinMs;
+    while (this.processes().length > 0) {
+      if (performance.now() > deadline) throw new Error(`still there: ${this.processes().join(', ')}`);
+      await delay(20);
+    }
+  }
+
+  /** For the end of a test, however it ended. */
+  killAll(): void {
+    for (const pid of this.processes()) process.kill(pid, 'SIGKILL');
+  }
+}
+
+/** Runs a command to its end. */
+export async function runCli(args: readonly string[], options: CliOptions): Promise<{ exitCode: number | null; process: CliProcess }> {
+  const cli = new CliProcess(args, options);
+  return { exitCode: await cli.exit, process: cli };
+}
+
+/** Empty for processes that are gone, or not ours to look at. */
+function environmentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    return '';
+  }
+}

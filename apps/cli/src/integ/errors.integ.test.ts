@@ -1,0 +1,103 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CliProcess, runCli } from './cli-process.js';
+import { jobFolder, smallJob } from './jobs.js';
+
+/** Nobody listens on port 1 of this machine. */
+const NOBODY = '127.0.0.1:1';
+
+let folder: string;
+let started: CliProcess[];
+beforeEach(async () => {
+  folder = await jobFolder(smallJob());
+  started = [];
+});
+afterEach(async () => {
+  started.forEach((process) => process.killAll());
+  await rm(folder, { recursive: true });
+});
+
+async function expectFailure(args: readonly string[], exitCode: number, message: RegExp): Promise<void> {
+  const result = await runCli(args, { cwd: folder });
+  started.push(result.process);
+  expect(result.process.stderr).toMatch(message);
+  expect(result.process.stderr).not.toMatch(/\n\s+at /);
+  expect(result.exitCode).toBe(exitCode);
+}
+
+describe('wrong use', { timeout: 30_000 }, () => {
+  it.each([
+    ['a command that is none', ['lanch'], /unknown command 'lanch'[^]*Did you mean launch\?/],
+    ['an option that is none', ['demo', '--wrokers', '2'], /unknown option '--wrokers'[^]*Did you mean --workers\?/],
+    ['a number out of range', ['demo', '--workers', '0'], /whole number from 1 to 64/],
+    ['a pace that is none', ['join', '--throttle', '2'], /above 0 and at most 1/],
+    ['an engine that is none', ['demo', '--engine', 'cuda'], /Allowed choices are auto, tensorflow/],
+    ['no address', ['nodes', '--server', 'somewhere'], /error: "somewhere" is not an address/],
+    ['an open door', ['up', '--host', '0.0.0.0', '--port', '0'], /error: Listening on 0\.0\.0\.0[^]*hint:.*--insecure/],
+  ])('%s', (_name, args, message) => expectFailure(args, 2, message));
+});
+
+describe('a job', { timeout: 30_000 }, () => {
+  const withJob = async (text: string, exitCode: number, message: RegExp) => {
+    await writeFile(join(folder, 'job.yaml'), text);
+    await expectFailure(['demo', '--job', 'job.yaml', '--engine', 'wasm', '--workers', '1'], exitCode, message);
+  };
+
+  it('that is not there', () => expectFailure(['launch', 'none.yaml'], 4, /error: The job file none\.yaml does not exist/));
+  it('that is broken', () => withJob('data: mnist\nmodel: {type: cnn\n', 3, /job\.yaml:3:1: not valid YAML/));
+  it('with an unknown model', () =>
+    withJob('data: mnist\nmodel: cn\n', 3, /job\.yaml:2:1 model\.type: unknown model "cn"; did you mean "cnn"\?/));
+  it('with an unknown data set', () =>
+    withJob('data: {type: minst}\nmodel: cnn\n', 3, /job\.yaml:1:8 data\.type: unknown data set "minst"; did you mean "mnist"\?/));
+  it('whose data are not there', () => withJob('data: {type: text, path: none.txt}\nmodel: gpt\n', 4, /error: .*\nwhere: .*none\.txt/));
+  it('whose model does not fit its data', () =>
+    withJob('data: mnist\nmodel: gpt\n', 3, /error: gpt learns from tokens, and mnist has none\nwhere: model\.type\nhint: /));
+});
+
+describe('a server', { timeout: 30_000 }, () => {
+  it.each([['launch', 'job.yaml'], ['nodes'], ['jobs'], ['cancel', 'x']])('that is not there: %s', (...args) =>
+    expectFailure([...args, '--server', NOBODY], 6, /error: no Longtail server answers at 127\.0\.0\.1:1/),
+  );
+
+  it('that is not there: join', () =>
+    expectFailure(['join', NOBODY, '--engine', 'wasm'], 6, /error: no Longtail server answers at 127\.0\.0\.1:1/));
+
+  it('whose port is in use', async () => {
+    const taken = await occupyPort();
+    const { port } = taken.address() as { port: number };
+    await expectFailure(['up', '--port', String(port)], 6, new RegExp(`error: port ${port} on 127\\.0\\.0\\.1 is in use[^]*hint:.*--port`));
+    taken.close();
+  });
+
+  it('that does not know the run', async () => {
+    const up = new CliProcess(['up', '--port', '0', '--json'], { cwd: folder });
+    started.push(up);
+    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+    await expectFailure(['cancel', 'none', '--server', address], 2, /error: .*none/);
+    up.signal('SIGINT');
+    expect(await up.exit).toBe(0);
+    expect(up.processes()).toEqual([]);
+  });
+});
+
+describe('a disk without room', { timeout: 60_000 }, () => {
+  it('fails the run with a reason, and keeps what was learnt', async () => {
+    // 64 blocks of 1 KiB: enough for the log of some rounds, not for a checkpoint.
+    const cli = new CliProcess(['demo', '--job', 'job.yaml', '--engine', 'wasm', '--workers', '2', '--json'], {
+      cwd: folder,
+      shellPrefix: 'ulimit -f 64',
+    });
+    started.push(cli);
+    expect(await cli.exit).toBe(7);
+    expect(cli.verdict).toMatchObject({ event: 'verdict', status: 'failed', error: { code: 'storage' } });
+    expect(cli.stderr).toMatch(/^error: .*\nwhere: .*\nhint: /);
+    expect(cli.processes()).toEqual([]);
+  });
+});
+
+function occupyPort(): Promise<Server> {
+  const server = createServer();
+  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
+}

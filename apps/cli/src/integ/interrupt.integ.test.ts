@@ -1,0 +1,57 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { CliProcess } from './cli-process.js';
+import { jobFolder, smallJob } from './jobs.js';
+
+/** More rounds than any machine does while a test looks. */
+const LONG_JOB = smallJob({ rounds: 100_000 });
+const DEMO = ['demo', '--job', 'job.yaml', '--workers', '2', '--engine', 'wasm', '--json'];
+
+let folder: string;
+let cli: CliProcess;
+beforeEach(async () => {
+  folder = await jobFolder(LONG_JOB);
+});
+afterEach(async () => {
+  cli.killAll();
+  await rm(folder, { recursive: true });
+});
+
+it('ends on Ctrl-C with its model saved, code 130 and no process left', { timeout: 60_000 }, async () => {
+  cli = new CliProcess(DEMO, { cwd: folder });
+  await cli.line('"event":"commit"');
+  expect(cli.processes().length).toBeGreaterThanOrEqual(4);
+  cli.signalGroup('SIGINT');
+  expect(await cli.exit).toBe(130);
+  expect(cli.processes()).toEqual([]);
+  expect(cli.verdict).toMatchObject({ event: 'verdict', status: 'cancelled' });
+  expect(cli.verdict.samples.applied).toBeGreaterThan(0);
+  expect(existsSync(cli.verdict.model)).toBe(true);
+  expect(cli.stderr).toBe('');
+});
+
+it('ends on Ctrl-C before the workers are up', { timeout: 60_000 }, async () => {
+  cli = new CliProcess(DEMO, { cwd: folder });
+  await cli.line('"event":"submitted"');
+  cli.signalGroup('SIGINT');
+  expect(await cli.exit).toBe(130);
+  expect(cli.processes()).toEqual([]);
+});
+
+it('ends at once on a second Ctrl-C', { timeout: 60_000 }, async () => {
+  cli = new CliProcess(DEMO, { cwd: folder });
+  await cli.line('"event":"commit"');
+  cli.signalGroup('SIGINT');
+  cli.signalGroup('SIGINT');
+  expect(await cli.exit).toBe(130);
+  await cli.nobodyLeft(5000);
+});
+
+it('takes its processes along when it is killed', { timeout: 60_000 }, async () => {
+  cli = new CliProcess(DEMO, { cwd: folder });
+  await cli.line('"event":"commit"');
+  cli.signal('SIGKILL');
+  await cli.exit;
+  await cli.nobodyLeft(15_000);
+});
