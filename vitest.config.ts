@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
 // Tests import the sources; the processes they start run dist, which `npm test` builds first.
-const conditions = ['@longtail/source', 'node', 'import', 'default'];
+const conditions = ['@longtail/source', 'node'];
 
 const packages = ['libs', 'apps', 'tools'].flatMap((folder) =>
   readdirSync(folder, { withFileTypes: true })

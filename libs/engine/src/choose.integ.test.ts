@@ -1,4 +1,3 @@
-import './conformance/commonjs-long.js';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';

@@ -1,4 +1,3 @@
-import '../conformance/commonjs-long.js';
 import type * as tfjs from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { naiveOps } from '../ops/naive.js';

@@ -1,4 +1,3 @@
-import '../conformance/commonjs-long.js';
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { opCases, outputAndGradients, worstDifference } from '../conformance/op-cases.js';

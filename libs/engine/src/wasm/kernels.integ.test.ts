@@ -1,4 +1,3 @@
-import '../conformance/commonjs-long.js';
 import { expect, test } from 'vitest';
 import { opCases, outputAndGradients, worstDifference } from '../conformance/op-cases.js';
 import { activate, loadTfjs } from '../eager/tfjs.js';
