@@ -219,6 +219,26 @@ describe('a shard', () => {
     expect(() => shard.readState(0, new Float32Array(1))).toThrow('0 state vectors');
   });
 
+  it('never moves what is frozen, not even by weight decay, and moves the rest as if it were alone', () => {
+    const length = BLOCK_LENGTH + 300;
+    const frozen = [
+      { offset: 0, length: 7 },
+      { offset: BLOCK_LENGTH - 5, length: 11 },
+    ];
+    const isFrozen = (i: number) => frozen.some((span) => i >= span.offset && i < span.offset + span.length);
+    const step = (shard: ParameterShard): Float32Array => {
+      shard.writeParameters(values(length, 1));
+      shard.beginStep({ learningRate: 0.1 });
+      shard.stepChunk(0, length, [coded(values(length, 2))], 1);
+      return snapshot(shard, 2)[0]!;
+    };
+    const before = values(length, 1);
+    const all = step(createShard({ length, optimizer: adamw }));
+    const some = step(createShard({ length, optimizer: adamw, frozen, segmentLength: 900 }));
+    expectSame([some], [all.map((value, i) => (isFrozen(i) ? before[i]! : value))]);
+    expect(all[3]).not.toBe(before[3]);
+  });
+
   it('may be empty', () => {
     const shard = createShard({ length: 0, optimizer: adamw });
     shard.beginStep({ learningRate: 1 });

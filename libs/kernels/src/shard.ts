@@ -15,10 +15,18 @@ export interface ShardOptions {
   /** Parameters, one float32 each. */
   readonly length: number;
   readonly optimizer: OptimizerSpec;
+  /** Values that no step moves, not even by weight decay; in order, not overlapping. @default none */
+  readonly frozen?: readonly Span[];
   /** @default 'wasm' */
   readonly implementation?: KernelsImplementation;
   /** Values that one kernel memory holds; a longer shard takes several. @default what fits in 4 GiB */
   readonly segmentLength?: number;
+}
+
+/** Values [offset, offset + length). */
+export interface Span {
+  readonly offset: number;
+  readonly length: number;
 }
 
 /**
@@ -30,9 +38,9 @@ export interface ShardOptions {
  *
  * @throws LongtailError `internal` when the machine cannot give the memory: 4 bytes a value of each vector.
  */
-export function createShard({ length, optimizer, implementation, segmentLength }: ShardOptions): ParameterShard {
+export function createShard({ length, optimizer, frozen = [], implementation, segmentLength }: ShardOptions): ParameterShard {
   const stateCount = optimizerStateCount(optimizer);
-  return new SegmentedShard(length, optimizer, createSegments({ length, stateCount, implementation, segmentLength }));
+  return new SegmentedShard(length, optimizer, between(frozen, length), createSegments({ length, stateCount, implementation, segmentLength }));
 }
 
 class SegmentedShard implements ParameterShard {
@@ -43,6 +51,7 @@ class SegmentedShard implements ParameterShard {
   constructor(
     readonly length: number,
     private readonly spec: OptimizerSpec,
+    private readonly trainable: readonly Span[],
     private readonly segments: readonly Segment[],
   ) {}
 
@@ -87,8 +96,13 @@ class SegmentedShard implements ParameterShard {
     for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
     this.forEachBlock(offset, length, ({ segment, index, chunkFrom, from, to }) => {
       const sum = reduceBlock(segment, contributions, chunkFrom, to - from);
-      const state = segment.state.map((vector) => vector.subarray(from, to));
-      this.plans[index]!(segment.parameters.subarray(from, to), sum, state, scale);
+      for (const span of this.trainable) {
+        const first = Math.max(from, span.offset - segment.start);
+        const last = Math.min(to, span.offset + span.length - segment.start);
+        if (first >= last) continue;
+        const state = segment.state.map((vector) => vector.subarray(first, last));
+        this.plans[index]!(segment.parameters.subarray(first, last), sum.subarray(first - from, last - from), state, scale);
+      }
     });
   }
 
@@ -142,6 +156,13 @@ class SegmentedShard implements ParameterShard {
       }
     });
   }
+}
+
+/** What lies between the spans, from 0 to `length`. */
+function between(spans: readonly Span[], length: number): readonly Span[] {
+  const ends = [0, ...spans.map((span) => span.offset + span.length)];
+  const starts = [...spans.map(({ offset }) => offset), length];
+  return ends.map((offset, i) => ({ offset, length: starts[i]! - offset })).filter((span) => span.length > 0);
 }
 
 interface Block {
