@@ -54,6 +54,7 @@ export class Member implements Part {
   private readonly streams = new Set<AbortController>();
   private readonly answered: number[] = [];
   private transfers = 0;
+  private vectorsOnTheWay = 0;
   private traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
   private trafficAtEnd: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
@@ -187,6 +188,11 @@ export class Member implements Part {
     this.heldState = undefined;
   }
 
+  /** No parameters or state are on their way: what it holds is what was sent last. */
+  get settled(): boolean {
+    return this.vectorsOnTheWay === 0;
+  }
+
   /** Starts to send parameters unless the worker has them or gets them already; an older version on its way is given up. */
   supply(parameters: EncodedTensor, exact: boolean): void {
     if (this.holds(parameters.version, exact) || this.sending?.tensor === parameters) return;
@@ -195,18 +201,31 @@ export class Member implements Part {
     const sending = { tensor: parameters, exact, abort };
     this.sending = sending;
     this.held = undefined;
-    void this.stream('parameters', 0, parameters, abort).then((acknowledged) => {
-      if (this.sending !== sending) return;
-      this.sending = undefined;
-      if (acknowledged) this.held = { version: parameters.version, exact };
-    });
+    this.onTheWay(
+      this.stream('parameters', 0, parameters, abort).then((acknowledged) => {
+        if (this.sending !== sending) return;
+        this.sending = undefined;
+        if (acknowledged) this.held = { version: parameters.version, exact };
+      }),
+    );
   }
 
-  /** Sends the optimizer's vectors; the task that needs them waits for them on the worker. */
+  /** Sends the optimizer's vectors. */
   supplyState(state: readonly EncodedTensor[], version: number): void {
-    if (this.heldState === version) return;
-    this.heldState = version;
-    for (const [fragment, tensor] of state.entries()) void this.stream('state', fragment, tensor, new AbortController());
+    this.heldState = undefined;
+    const streams = state.map((tensor, fragment) => this.stream('state', fragment, tensor, new AbortController()));
+    this.onTheWay(
+      Promise.all(streams).then((acknowledged) => {
+        if (acknowledged.every(Boolean)) this.heldState = version;
+      }),
+    );
+  }
+
+  private onTheWay(vectors: Promise<void>): void {
+    this.vectorsOnTheWay++;
+    void vectors.finally(() => {
+      if (--this.vectorsOnTheWay === 0) this.host.changed();
+    });
   }
 
   /** Resolves with whether the worker has acknowledged it all. */

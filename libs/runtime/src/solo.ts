@@ -20,6 +20,7 @@ const MAX_STEPS = 1024;
 const GRANTS_AHEAD = 2;
 /** Before an upload was measured, a drain may take this multiple of the deadline. */
 const UNMEASURED_FACTOR = 10;
+const RESEND_MS = 50;
 const CHUNKS_A_TURN = 4;
 
 interface Grant {
@@ -39,7 +40,8 @@ export async function runSolo(core: RunCore, member: Member, meanwhile: () => Pr
   for (;;) {
     admitPrepared(core);
     solo.checkStop();
-    while (solo.mayGrant()) await solo.grant();
+    await solo.supply();
+    while (solo.mayGrant()) solo.grant();
     await meanwhile();
     if (!(await solo.settleHead())) return;
   }
@@ -70,17 +72,43 @@ class Solo {
     }
   }
 
-  mayGrant(): boolean {
-    const { core, grants, member } = this;
-    if (this.drainUntilMs !== undefined || member.state !== 'ready' || grants.length >= GRANTS_AHEAD) return false;
-    const { applied, leased, free } = core.training!.leases.totals();
-    return free > 0 && applied + leased < core.validationDueAt;
-  }
-
-  async grant(): Promise<void> {
+  /**
+   * Parameters in full precision and the optimizer's moments, where the worker does not have them. Steps are granted only
+   * when they have arrived: on their way they would overwrite the result of the steps.
+   */
+  async supply(): Promise<void> {
     const { core, member, grants } = this;
     const { shard, grid } = core.training!;
-    if (grants.length === 0) await this.supply();
+    if (grants.length > 0 || this.drainUntilMs !== undefined || !member.settled || this.supplied()) return;
+    const parameters = await core.parameters(true);
+    member.supply(parameters.tensor, true);
+    if (shard.steps === 0 || member.heldState === core.version) return;
+    const state = core.encodedState(core.version, grid, this.moments);
+    for (const tensor of state) await core.finish(tensor);
+    member.supplyState(state, core.version);
+    for (const tensor of state) tensor.retire();
+  }
+
+  mayGrant(): boolean {
+    const { grants, member } = this;
+    if (this.drainUntilMs !== undefined || member.state !== 'ready' || grants.length >= GRANTS_AHEAD) return false;
+    return this.samplesAhead() && (grants.length > 0 || this.supplied());
+  }
+
+  private samplesAhead(): boolean {
+    const { applied, leased, free } = this.core.training!.leases.totals();
+    return free > 0 && applied + leased < this.core.validationDueAt;
+  }
+
+  private supplied(): boolean {
+    const { core, member } = this;
+    const stateThere = core.training!.shard.steps === 0 || member.heldState === core.version;
+    return member.settled && member.holds(core.version, true) && stateThere;
+  }
+
+  grant(): void {
+    const { core, member, grants } = this;
+    const { shard, grid } = core.training!;
     const { messages, steps, learningRate } = this.leaseSteps(this.stepsAGrant());
     core.round++;
     const codecId = core.codecNamed('fp32').id;
@@ -95,7 +123,7 @@ class Solo {
   async settleHead(): Promise<boolean> {
     const { core, grants } = this;
     const head = grants[0];
-    if (head === undefined) return false;
+    if (head === undefined) return this.awaitsSupply();
     switch (head.assignment.status) {
       case 'delivered':
         return this.takeHome(head);
@@ -113,6 +141,16 @@ class Solo {
         return false;
       }
     }
+  }
+
+  /** Without a grant out: waits for parameters on their way, or ends the phase. */
+  private async awaitsSupply(): Promise<boolean> {
+    const { core, member } = this;
+    if (this.drainUntilMs !== undefined || member.state !== 'ready' || !this.samplesAhead()) return false;
+    // Sending failed, and nobody said yet that the link has ended: not at once again.
+    const untilMs = member.settled ? core.clock.nowMs() + RESEND_MS : undefined;
+    if (!this.supplied()) await core.waitThrough(untilMs);
+    return true;
   }
 
   /** The steps that were done become the next version. False when the grants behind it are left without a base. */
@@ -191,19 +229,6 @@ class Solo {
       this.core.settle(assignment, { applied: 0, weight: 0, reason: assignment.reason || reason });
     }
     this.member.forgetHeld();
-  }
-
-  /** Parameters in full precision and the optimizer's moments, where the worker does not have them. */
-  private async supply(): Promise<void> {
-    const { core, member } = this;
-    const { shard, grid } = core.training!;
-    const parameters = await core.parameters(true);
-    member.supply(parameters.tensor, true);
-    if (shard.steps === 0 || member.heldState === core.version) return;
-    const state = core.encodedState(core.version, grid, this.moments);
-    for (const tensor of state) await core.finish(tensor);
-    member.supplyState(state, core.version);
-    for (const tensor of state) tensor.retire();
   }
 
   private stepsAGrant(): number {

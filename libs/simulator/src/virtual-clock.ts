@@ -7,6 +7,9 @@ interface TimedEvent {
   cancelled: boolean;
 }
 
+/** No program that makes progress does so much at one instant. */
+const LIVELOCK_EVENTS = 100_000;
+
 /**
  * Time that passes only when nothing else can happen: events run in order of time, then of scheduling, and before each
  * one every promise settles that can. Equal programs give equal histories.
@@ -59,7 +62,7 @@ export class VirtualClock implements Clock {
 
   /**
    * Lets time pass until `goal` settles, and returns what it resolved with. Throws when nothing is left that could
-   * happen (a deadlock), or at `limitMs`.
+   * happen (a deadlock), when time does not pass any more (a livelock), or at `limitMs`.
    */
   async runUntil<T>(goal: Promise<T>, limitMs = Infinity): Promise<T> {
     let settled = false;
@@ -67,6 +70,7 @@ export class VirtualClock implements Clock {
       settled = true;
     };
     goal.then(mark, mark);
+    let idle = 0;
     for (;;) {
       await quiescence();
       if (settled) return goal;
@@ -77,6 +81,8 @@ export class VirtualClock implements Clock {
       const event = pop(this.heap);
       if (event === undefined) throw new Error(`deadlock at ${this.now} ms: everybody waits and nothing is scheduled`);
       if (event.cancelled) continue;
+      idle = event.atMs > this.now ? 0 : idle + 1;
+      if (idle > LIVELOCK_EVENTS) throw new Error(`livelock at ${this.now} ms: ${idle} events and time stands still`);
       if (event.atMs > limitMs) throw new Error(`not done within ${limitMs} ms of virtual time`);
       this.now = event.atMs;
       event.run();

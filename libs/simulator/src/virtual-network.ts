@@ -164,8 +164,12 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
 
   close(reason: string): void {
     if (!this.open) return;
-    this.travel(() => this.other.fail(reason));
+    this.travel(() => this.other.closedByPeer(reason));
     this.fail(reason);
+  }
+
+  private closedByPeer(reason: string): void {
+    this.deliver(() => this.fail(reason));
   }
 
   /** The link ends here, now. */
