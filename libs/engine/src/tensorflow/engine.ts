@@ -5,7 +5,7 @@ import { createModel } from '../models/create.js';
 import { stageModel } from '../stage-model.js';
 import { loadTfjsNode } from './binding.js';
 import type { TensorFlowContext } from './context.js';
-import { replaceGather } from './gather.js';
+import { replaceKernels } from './kernels.js';
 import { rawOps } from './raw-ops.js';
 import { TracedStage } from './stage.js';
 
@@ -34,7 +34,7 @@ export async function loadContext({ threads }: TensorFlowOptions): Promise<Tenso
   process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
   const tf = await loadTfjsNode();
   await tf.setBackend('tensorflow'); // another engine may be active
-  replaceGather(tf);
+  replaceKernels(tf);
   const backend = tf.backend() as TensorFlowContext['backend'];
   return { tf, backend, binding: backend.binding, ops: rawOps(tf, backend) };
 }

@@ -4,6 +4,7 @@ import type { TFEOpAttr } from '@tensorflow/tfjs-node-gpu/dist/tfjs_binding.js';
 import { differentiable } from '../differentiable.js';
 import type { Ops } from '../ops.js';
 import { portableOps } from '../ops/portable.js';
+import { gradientPadding } from './products.js';
 
 /**
  * Operations by TensorFlow's own kernels, those that TF.js has no name for included. The rest is the portable ones.
@@ -23,6 +24,16 @@ export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend): Ops {
   const biasAdd = <Result extends tfjs.Tensor>(x: Result, b: tfjs.Tensor1D): Result => op('BiasAdd', [x, b], NHWC);
   const biasGradient = (dy: tfjs.Tensor): tfjs.Tensor => op('BiasAddGrad', [dy], NHWC);
 
+  /** xᵀ · dy of x [rows, m] and dy [rows, n]. */
+  const weightsGradient = (x: tfjs.Tensor2D, dy: tfjs.Tensor2D): tfjs.Tensor2D => {
+    const [rows, m] = x.shape;
+    const n = dy.shape[1];
+    const padding = backend.isUsingGpuDevice ? { m: 0, n: 0 } : gradientPadding(rows, m, n);
+    const pad = (tensor: tfjs.Tensor2D, columns: number): tfjs.Tensor2D => (columns > 0 ? tf.pad(tensor, [[0, 0], [0, columns]]) : tensor);
+    const product = matMul(pad(x, padding.m), pad(dy, padding.n), true, false);
+    return padding.m + padding.n > 0 ? tf.slice(product, [0, 0], [m, n]) : product;
+  };
+
   const linear: Ops['linear'] = (x, w, b, transposeWeights = false) => {
     const forward = (save: (tensors: tfjs.Tensor[]) => void): tfjs.Tensor2D => {
       save([x, w]);
@@ -31,7 +42,7 @@ export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend): Ops {
     };
     const backward = (dy: tfjs.Tensor2D, [x, w]: tfjs.Tensor[]) => ({
       x: () => matMul(dy, w, false, !transposeWeights),
-      w: () => (transposeWeights ? matMul(dy, x, true, false) : matMul(x, dy, true, false)),
+      w: () => (transposeWeights ? weightsGradient(dy, x as tfjs.Tensor2D) : weightsGradient(x as tfjs.Tensor2D, dy)),
     });
     return b
       ? differentiable(tf, { x, w, b }, forward, (dy, saved) => ({ ...backward(dy, saved), b: () => biasGradient(dy) }))

@@ -13,24 +13,31 @@ export class Session {
   private constructor(
     private readonly binding: Binding,
     private id: number | undefined,
+    /** Names of what the graph can be fed. */
+    private readonly placeholders: ReadonlySet<string>,
   ) {}
 
   /** Loads what the fetches of a graph need. TensorFlow takes graphs from a folder only; it is gone again on return. */
   static load(binding: Binding, graph: Graph, fetches: readonly Output[]): Session {
+    const nodes = graph.prune(fetches);
+    const placeholders = new Set(nodes.filter((node) => node.op === 'Placeholder').map((node) => node.name));
     const folder = temporaryFolder();
     try {
       mkdirSync(join(folder, 'variables'));
-      writeFileSync(join(folder, 'saved_model.pb'), encodeSavedModel(graph.prune(fetches)));
-      return new Session(binding, binding.loadSavedModel(folder, GRAPH_TAG));
+      writeFileSync(join(folder, 'saved_model.pb'), encodeSavedModel(nodes));
+      return new Session(binding, binding.loadSavedModel(folder, GRAPH_TAG), placeholders);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
   }
 
-  /** Runs the graph up to the fetches. The caller frees what it gets; what it feeds stays its own. */
+  /**
+   * Runs the graph up to the fetches. Feeds that no fetch depends on (parameters of a stage that has none) are ignored.
+   * The caller frees what it gets; what it feeds stays its own.
+   */
   run(feeds: Readonly<Record<string, NativeTensor>>, fetches: readonly Output[]): NativeTensor[] {
     if (this.id === undefined) throw new Error('the graph was disposed of');
-    const names = Object.keys(feeds);
+    const names = Object.keys(feeds).filter((name) => this.placeholders.has(name));
     const ids = names.map((name) => feeds[name].id);
     const results = this.binding.runSavedModel(this.id, ids, names.map((name) => `${name}:0`).join(), fetches.join());
     return results.map(({ id }) => new NativeTensor(this.binding, id));
