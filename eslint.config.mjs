@@ -9,7 +9,7 @@ const PURE = ['core', 'kernels', 'data', 'sync', 'spec', 'protocol', 'runtime', 
 export default tseslint.config(
   { ignores: ['**/dist/**', '**/node_modules/**', '**/generated/**', 'libs/kernels/assembly/**', 'examples/**', 'runs/**', '.nx/**'] },
   {
-    files: ['**/*.ts'],
+    files: ['{apps,libs,tools}/**/*.ts'],
     extends: [tseslint.configs.base],
     plugins: { '@nx': nx, 'import-x': importX },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

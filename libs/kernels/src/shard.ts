@@ -24,7 +24,7 @@ export interface ShardOptions {
 }
 
 /** Values [offset, offset + length). */
-export interface Span {
+interface Span {
   readonly offset: number;
   readonly length: number;
 }
