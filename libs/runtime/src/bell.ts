@@ -20,16 +20,19 @@ export class Bell {
 
   private ringOrTime(untilMs: number | undefined, clock: Clock, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const timer = new AbortController();
+      const timer = untilMs === undefined ? undefined : new AbortController();
       const wake = () => {
         this.wake = undefined;
         signal.removeEventListener('abort', wake);
-        timer.abort();
+        timer?.abort(WOKEN);
         resolve();
       };
       this.wake = wake;
       signal.addEventListener('abort', wake);
-      if (untilMs !== undefined) void clock.sleep(Math.max(0, untilMs - clock.nowMs()), timer.signal).then(wake, () => undefined);
+      if (timer !== undefined) void clock.sleep(Math.max(0, untilMs! - clock.nowMs()), timer.signal).then(wake, () => undefined);
     });
   }
 }
+
+/** Given so that no DOMException with a stack is made for every wait. */
+const WOKEN = new Error('woken before its time');

@@ -114,7 +114,7 @@ export class Membership {
         else session.part.tensor(chunk);
       },
       closed: (reason) => {
-        ended.abort();
+        ended.abort(new Error(reason));
         this.remove(session, reason);
       },
     });

@@ -238,7 +238,7 @@ class Solo {
   }
 
   private stepMs(): number {
-    return this.core.job.train.batch / this.member.speed.samplesPerMs;
+    return this.core.job.train.batch * this.member.speed.msPerSample;
   }
 
   private leaseSteps(count: number): { messages: LocalStep[]; steps: (readonly Lease[])[]; learningRate: number } {

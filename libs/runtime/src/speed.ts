@@ -1,24 +1,27 @@
 /**
- * What is known of a worker's pace: an affine model of a task's time, `exchangeMs + samples / samplesPerMs`, smoothed over
- * what it delivered. A value; every update gives a new one.
+ * What is known of a worker's pace: an affine model of a task's time, `exchangeMs + samples · msPerSample`, each the median
+ * of its latest measurements. On a shared machine single rounds take twice as long; a mean would make shares follow the
+ * noise, a median follows a change that lasts. A value; every update gives a new one.
  */
 export interface Speed {
-  readonly samplesPerMs: number;
+  readonly msPerSample: number;
   /** Parameters down, gradient up, and waiting; undefined before the first delivery. */
   readonly exchangeMs: number | undefined;
   /** Samples of its latest task. */
   readonly latestSamples: number;
+  readonly recent: { readonly msPerSample: readonly number[]; readonly exchangeMs: readonly number[] };
 }
 
-/** Weight of the newest measurement. */
-const SMOOTHING = 0.3;
-/** A missed deadline at least halves the estimate; each round without a share lifts it a little, so that an estimate that was wrong gets another try. */
-const MISS_FACTOR = 0.5;
+/** Measurements that the median is taken of: a lasting change is followed after half of them. */
+const WINDOW = 7;
+/** A missed deadline at least halves the estimate … */
+const MISS_FACTOR = 2;
+/** … and each round without a share lifts it a little, so that an estimate that was wrong gets another try. */
 const IDLE_FACTOR = 1.05;
 
 /** From the speed that the worker measured while it prepared. */
 export function initialSpeed(samplesPerSecond: number): Speed {
-  return { samplesPerMs: samplesPerSecond / 1000, exchangeMs: undefined, latestSamples: 0 };
+  return { msPerSample: 1000 / samplesPerSecond, exchangeMs: undefined, latestSamples: 0, recent: { msPerSample: [], exchangeMs: [] } };
 }
 
 export interface Measurement {
@@ -29,33 +32,32 @@ export interface Measurement {
 }
 
 export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs }: Measurement): Speed {
-  const measuredRate = samples / Math.max(computeMs, 1e-3);
-  const measuredExchangeMs = Math.max(0, elapsedMs - computeMs);
-  // The time a sample takes is averaged, not the rate: one fast outlier must not count more than one slow.
-  const first = speed.exchangeMs === undefined;
-  return {
-    samplesPerMs: first ? measuredRate : 1 / smooth(1 / speed.samplesPerMs, 1 / measuredRate),
-    exchangeMs: first ? measuredExchangeMs : smooth(speed.exchangeMs!, measuredExchangeMs),
-    latestSamples: samples,
+  const recent = {
+    msPerSample: latest(speed.recent.msPerSample, computeMs / samples),
+    exchangeMs: latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs)),
   };
+  return { msPerSample: median(recent.msPerSample), exchangeMs: median(recent.exchangeMs), latestSamples: samples, recent };
 }
 
 /** Local steps say nothing about the exchange: it overlaps with the next ones. */
 export function afterLocalSteps(speed: Speed, samples: number, computeMs: number): Speed {
-  return { ...speed, samplesPerMs: 1 / smooth(1 / speed.samplesPerMs, Math.max(computeMs, 1e-3) / samples) };
+  const recent = { ...speed.recent, msPerSample: latest(speed.recent.msPerSample, computeMs / samples) };
+  return { ...speed, msPerSample: median(recent.msPerSample), recent };
 }
 
+/** What was measured before the miss is forgotten: the worker is not what it was. */
 export function afterMiss(speed: Speed, samples: number, elapsedMs: number): Speed {
-  return { ...speed, samplesPerMs: Math.min(MISS_FACTOR * speed.samplesPerMs, samples / Math.max(elapsedMs, 1e-3)), latestSamples: samples };
+  const msPerSample = Math.max(MISS_FACTOR * speed.msPerSample, elapsedMs / samples);
+  return { ...speed, msPerSample, latestSamples: samples, recent: { ...speed.recent, msPerSample: [] } };
 }
 
 export function afterIdleRound(speed: Speed): Speed {
-  return { ...speed, samplesPerMs: speed.samplesPerMs * IDLE_FACTOR };
+  return { ...speed, msPerSample: speed.msPerSample / IDLE_FACTOR };
 }
 
 /** From task to delivery; undefined before anything was measured. */
 export function expectedMs(speed: Speed, samples: number): number | undefined {
-  return speed.exchangeMs === undefined ? undefined : speed.exchangeMs + samples / speed.samplesPerMs;
+  return speed.exchangeMs === undefined ? undefined : speed.exchangeMs + samples * speed.msPerSample;
 }
 
 /**
@@ -64,9 +66,14 @@ export function expectedMs(speed: Speed, samples: number): number | undefined {
  */
 export function effectiveSamplesPerSecond(speed: Speed): number {
   const elapsedMs = speed.latestSamples > 0 ? expectedMs(speed, speed.latestSamples) : undefined;
-  return 1000 * (elapsedMs === undefined ? speed.samplesPerMs : speed.latestSamples / elapsedMs);
+  return 1000 * (elapsedMs === undefined ? 1 / speed.msPerSample : speed.latestSamples / elapsedMs);
 }
 
-function smooth(old: number, measured: number): number {
-  return old + SMOOTHING * (measured - old);
+function latest(values: readonly number[], value: number): readonly number[] {
+  return [...values, value].slice(-WINDOW);
+}
+
+/** The lower one of the two in the middle. */
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!;
 }

@@ -8,8 +8,8 @@ import { chunkSpan, type Grid } from './grid.js';
 export class WorkerInbox {
   private readonly parameters: Intake;
   private readonly state: readonly Intake[];
-  /** The device's own result, which needs no loading: the version it will be if the server takes it. */
-  private own: number | undefined;
+  /** The device's own result, which needs no loading: the version it will be unless the server refuses it. */
+  private own: { readonly task: number; readonly version: number; refused: boolean } | undefined;
   /** What the device was last given. */
   private loaded: { parameters: number; state: number } = { parameters: 0, state: 0 };
 
@@ -36,30 +36,40 @@ export class WorkerInbox {
   }
 
   /** Local steps ended: memory holds the result, which will be this version. */
-  stepped(version: number): void {
+  stepped(task: number, version: number): void {
     for (const intake of [this.parameters, ...this.state]) intake.overwritten();
-    this.own = version;
+    this.own = { task, version, refused: false };
   }
 
-  /** The server does not take local steps: what the device holds is no version, and the server sends one. */
+  /** A receipt came. A result that was refused is no version: the server sends one. */
+  judged(task: number, accepted: boolean): void {
+    if (this.own?.task === task) this.own.refused = !accepted;
+  }
+
+  /** What the device holds counts for nothing. */
   disown(): void {
+    for (const intake of [this.parameters, ...this.state]) intake.overwritten();
     this.own = undefined;
   }
 
+  private owns(version: number): boolean {
+    return this.own?.version === version && !this.own.refused;
+  }
+
   hasParameters(version: number): boolean {
-    return this.own === version || this.parameters.version === version;
+    return this.owns(version) || this.parameters.version === version;
   }
 
   /** For local steps: parameters in full precision, and the moments that belong to them. */
   hasAll(version: number, optimizerSteps: number): boolean {
-    if (this.own === version) return true;
+    if (this.owns(version)) return true;
     const stateThere = optimizerSteps === 0 || this.state.every((intake) => intake.version === version);
     return this.parameters.version === version && this.parameters.exact && stateThere;
   }
 
   /** Gives the device the parameters unless it has them. */
   async loadParameters(version: number): Promise<void> {
-    if (this.own === version || this.loaded.parameters === this.parameters.generation) return;
+    if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return;
     const { generation } = this.parameters;
     await this.compute.loadParameters();
     this.loaded.parameters = generation;
@@ -67,7 +77,7 @@ export class WorkerInbox {
 
   /** Gives the device parameters and moments unless it has them. */
   async loadAll(version: number, optimizerSteps: number): Promise<void> {
-    if (this.own === version) return;
+    if (this.owns(version)) return;
     await this.loadParameters(version);
     if (optimizerSteps === 0) for (const vector of this.prepared.state) vector.fill(0);
     await this.compute.loadState(optimizerSteps);

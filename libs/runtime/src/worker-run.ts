@@ -47,8 +47,6 @@ export class WorkerRun {
   private upload: Promise<void> = Promise.resolve();
   /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
   private deviceBusy: Promise<unknown> = Promise.resolve();
-  /** Local steps that ended before the first: refusing them takes nothing away. */
-  private readonly emptyHanded = new Set<number>();
   private prepared: Prepared | undefined;
   private inbox: WorkerInbox | undefined;
   private outbox: WorkerOutbox | undefined;
@@ -85,7 +83,7 @@ export class WorkerRun {
     const queued = this.queue.findIndex((work) => work.task.task === task);
     if (queued >= 0) {
       this.queue.splice(queued, 1);
-      if (deliver) this.comeEmptyHanded(task);
+      if (deliver) this.sendDone(task, NOTHING, 0);
     } else if (this.working?.task.task === task) {
       if (deliver) this.working.stop.abort();
       else this.working.abort.abort(new LongtailError('called off by the server', { code: 'cancelled' }));
@@ -96,7 +94,8 @@ export class WorkerRun {
   }
 
   onReceipt({ task, accepted }: Receipt): void {
-    if (!accepted && !this.emptyHanded.delete(task)) this.inbox?.disown();
+    this.inbox?.judged(task, accepted);
+    this.bell.ring();
   }
 
   /** Resolves when the chunk is put away: the next may come. */
@@ -198,7 +197,9 @@ export class WorkerRun {
       case 'LOCAL_STEPS': {
         await inbox.loadAll(version, task.optimizerSteps);
         const result = await this.localSteps(work);
-        if (result.steps > 0) inbox.stepped(version + 1);
+        if (abort.signal.aborted) inbox.disown(); // called off too late: nobody wants what it stepped to
+        abort.signal.throwIfAborted();
+        if (result.steps > 0) inbox.stepped(task.task, version + 1);
         return () => this.deliverBehind(work, result);
       }
     }
@@ -227,7 +228,7 @@ export class WorkerRun {
   /** Copies the result and sends it while the next steps are computed; waits for the upload before, so that one copy is enough. */
   private async deliverBehind(work: Work, result: ComputeResult & { steps: number }): Promise<void> {
     const { task, abort } = work;
-    if (result.steps === 0) return this.comeEmptyHanded(task.task);
+    if (result.steps === 0) return this.sendDone(task.task, NOTHING, 0);
     await this.upload;
     const { parameters, state } = this.prepared!;
     const codec = this.codecNamed('fp32');
@@ -243,11 +244,6 @@ export class WorkerRun {
       .send(task, result.samples, tensors, abort.signal)
       .catch(() => undefined) // called off, or the link ended: the session knows
       .finally(() => (this.uploading = undefined));
-  }
-
-  private comeEmptyHanded(task: number): void {
-    this.emptyHanded.add(task);
-    this.sendDone(task, NOTHING, 0);
   }
 
   private sendDone(task: number, { samples, targets, lossSum, correct, computeMs }: ComputeResult, steps: number, kind?: Task['kind']): void {

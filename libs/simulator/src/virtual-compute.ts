@@ -45,7 +45,8 @@ export interface VirtualComputeOptions {
 export class VirtualCompute implements Compute {
   readonly device: DeviceInfo;
   private slowness = 1;
-  private paceChanged = new AbortController();
+  /** Wakes the task under way. */
+  private paceChanged: (() => void) | undefined;
   /** The next task fails with this. */
   failure: LongtailError | undefined;
   private prepared: Prepared | undefined;
@@ -66,8 +67,7 @@ export class VirtualCompute implements Compute {
   /** Above 1: the device is that much slower for now, the task under way included. */
   set slowdown(factor: number) {
     this.slowness = factor;
-    this.paceChanged.abort();
-    this.paceChanged = new AbortController();
+    this.paceChanged?.();
   }
 
   async prepare(job: Job, _files: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Prepared> {
@@ -170,13 +170,30 @@ export class VirtualCompute implements Compute {
     const startedAtMs = clock.nowMs();
     let leftMs = pace.overheadMs + (fraction * 1000 * samples) / pace.samplesPerSecond;
     while (leftMs > 0) {
-      const { slowness, paceChanged } = this;
+      const { slowness } = this;
       const fromMs = clock.nowMs();
-      await clock.sleep(slowness * leftMs, AbortSignal.any([signal, paceChanged.signal])).catch(() => signal.throwIfAborted());
-      // What is left after a whole sleep is rounding.
-      leftMs = paceChanged.signal.aborted ? leftMs - (clock.nowMs() - fromMs) / slowness : 0;
+      const whole = await this.sleepAtThisPace(slowness * leftMs, signal);
+      leftMs = whole ? 0 : leftMs - (clock.nowMs() - fromMs) / slowness;
     }
     return clock.nowMs() - startedAtMs;
+  }
+
+  /** Resolves with whether the time has passed; false: the pace changed before. Rejects when aborted. */
+  private sleepAtThisPace(ms: number, signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.options;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
+      const end = (settle: () => void) => {
+        cancel();
+        this.paceChanged = undefined;
+        signal.removeEventListener('abort', aborted);
+        settle();
+      };
+      const aborted = () => end(() => reject(signal.reason as Error));
+      const cancel = clock.at(clock.nowMs() + ms, () => end(() => resolve(true)));
+      this.paceChanged = () => end(() => resolve(false));
+      signal.addEventListener('abort', aborted);
+    });
   }
 
   /** The contract of Compute: one call at a time. */

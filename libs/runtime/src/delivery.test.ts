@@ -1,0 +1,70 @@
+import type { TensorHeader } from '@longtail/core';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { Delivery } from './delivery.js';
+import { chunkSpan, gridOf } from './grid.js';
+
+const grid = gridOf(10, 4);
+
+/** Bytes stand for themselves: a chunk of `length` values is `length` bytes, 255 is not finite. */
+function delivery(maxNorm?: number) {
+  const tensors = [{ kind: 'gradient', fragment: 0, codecId: 7 } as const];
+  return new Delivery({ round: 3, baseVersion: 2, samples: 5, tensors, grid, maxNorm }, ({ bytes }, length) => {
+    if (bytes.length !== length) throw new Error('wrong size');
+    return { finite: !bytes.includes(255), sumOfSquares: bytes.reduce((sum, byte) => sum + byte * byte, 0) };
+  });
+}
+
+function chunkOf(chunk: number, changes: Partial<TensorHeader> = {}, fill = 1) {
+  const { offset, length } = chunkSpan(grid, chunk);
+  const header = { run: 'r', kind: 'gradient', stage: 0, fragment: 0, task: 1, round: 3, baseVersion: 2, samples: 5, codec: 7, name: '', chunk, chunks: 3, offset, length, crc: 0 } as const;
+  return { header: { ...header, ...changes }, payload: new Uint8Array(length).fill(fill) };
+}
+
+test('chunks in any order, some of them twice, make a whole delivery of the first ones', () => {
+  fc.assert(
+    fc.property(fc.shuffledSubarray([0, 0, 1, 1, 2, 2], { minLength: 6 }), (order) => {
+      const whole = delivery();
+      const seen = new Set<number>();
+      for (const [i, chunk] of order.entries()) {
+        expect(whole.take(chunkOf(chunk, {}, i + 1)).verdict).toBe(seen.has(chunk) ? 'ignored' : 'taken');
+        seen.add(chunk);
+        expect(whole.complete).toBe(seen.size === 3);
+      }
+      for (const chunk of [0, 1, 2]) expect(whole.bytes('gradient', 0, chunk)[0]).toBe(order.indexOf(chunk) + 1);
+    }),
+  );
+});
+
+test.each<[string, Partial<TensorHeader>, RegExp]>([
+  ['another stage', { stage: 1 }, /stage 1/],
+  ['another round', { round: 4 }, /round 4 is not the round 3/],
+  ['another version', { baseVersion: 1 }, /based on version 1/],
+  ['another codec', { codec: 8 }, /codec 8 instead of 7/],
+  ['other samples', { samples: 6 }, /6 samples instead of 5/],
+  ['another count of chunks', { chunks: 4 }, /expected 3 chunks/],
+  ['a chunk beyond the end', { chunk: 3 }, /chunk 3 of 3/],
+  ['another offset', { offset: 5 }, /covers 4 values from 5, expected 4 from 4/],
+  ['another length', { length: 3 }, /covers 3 values/],
+  ['a tensor nobody asked for', { kind: 'state' }, /no state 0 was asked for/],
+  ['a fragment nobody asked for', { fragment: 1 }, /no gradient 1 was asked for/],
+])('refuses %s', (_what, changes, reason) => {
+  const verdict = delivery().take(chunkOf(1, changes));
+  expect(verdict).toMatchObject({ verdict: 'refused', nonFinite: false, reason: expect.stringMatching(reason) as string });
+});
+
+test('refuses values that are not finite, and says that this is why', () => {
+  expect(delivery().take(chunkOf(1, {}, 255))).toMatchObject({ verdict: 'refused', nonFinite: true });
+});
+
+test('refuses bytes that are no coding of the values', () => {
+  const { header } = chunkOf(1);
+  expect(delivery().take({ header, payload: new Uint8Array(3) })).toMatchObject({ verdict: 'refused', reason: 'chunk 1: wrong size' });
+});
+
+test('the norm counts over all chunks together', () => {
+  const bounded = delivery(Math.sqrt(9));
+  expect(bounded.take(chunkOf(0)).verdict).toBe('taken');
+  expect(bounded.take(chunkOf(1)).verdict).toBe('taken');
+  expect(bounded.take(chunkOf(2))).toMatchObject({ verdict: 'refused', reason: 'norm 3.16 exceeds the bound 3.00' });
+});

@@ -1,0 +1,93 @@
+import type { Codec, Compute, Prepared, TensorKind } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { chunkSpan, gridOf } from './grid.js';
+import { WorkerInbox } from './worker-inbox.js';
+
+const grid = gridOf(6, 4);
+const codec = (id: number, name: Codec['name']) => ({ id, name, decode: (bytes: Uint8Array, out: Float32Array) => out.set(bytes) }) as unknown as Codec;
+
+function setUp() {
+  const calls: string[] = [];
+  const prepared = { parameters: new Float32Array(6), state: [new Float32Array(6)] } as unknown as Prepared;
+  const compute = {
+    loadParameters: async () => void calls.push('parameters'),
+    loadState: async (steps: number) => void calls.push(`state ${steps}`),
+  } as unknown as Compute;
+  const inbox = new WorkerInbox(prepared, compute, [codec(0, 'fp32'), codec(1, 'fp16')], grid);
+  const chunk = (kind: TensorKind, transfer: number, version: number, index: number, codecId = 0) => {
+    const { offset, length } = chunkSpan(grid, index);
+    const header = { run: 'r', kind, stage: 0, fragment: 0, task: transfer, round: 0, baseVersion: version, samples: 0, codec: codecId, name: '', chunk: index, chunks: 2, offset, length, crc: 0 };
+    inbox.take({ header, payload: new Uint8Array(length).fill(version) });
+  };
+  const whole = (kind: TensorKind, transfer: number, version: number, codecId?: number) => [0, 1].forEach((index) => chunk(kind, transfer, version, index, codecId));
+  return { inbox, prepared, calls, chunk, whole };
+}
+
+test('parameters are there once every chunk is, and are loaded once', async () => {
+  const { inbox, prepared, calls, chunk } = setUp();
+  chunk('parameters', 1, 5, 1);
+  expect(inbox.hasParameters(5)).toBe(false);
+  chunk('parameters', 1, 5, 1);
+  chunk('parameters', 1, 5, 0);
+  expect(inbox.hasParameters(5)).toBe(true);
+  expect([...prepared.parameters]).toEqual([5, 5, 5, 5, 5, 5]);
+  await inbox.loadParameters(5);
+  await inbox.loadParameters(5);
+  expect(calls).toEqual(['parameters']);
+});
+
+test('a newer transfer takes the place of an older one; chunks of the older one are stale then', () => {
+  const { inbox, prepared, chunk } = setUp();
+  chunk('parameters', 1, 5, 0);
+  chunk('parameters', 2, 6, 0);
+  chunk('parameters', 1, 5, 1);
+  chunk('parameters', 2, 6, 1);
+  expect(inbox.hasParameters(6)).toBe(true);
+  expect([...prepared.parameters]).toEqual([6, 6, 6, 6, 6, 6]);
+});
+
+test('local steps need full precision and the moments that belong to the version', async () => {
+  const { inbox, calls, whole } = setUp();
+  whole('parameters', 1, 5, 1);
+  whole('state', 2, 5);
+  expect(inbox.hasParameters(5)).toBe(true);
+  expect(inbox.hasAll(5, 10)).toBe(false);
+  whole('parameters', 3, 5, 0);
+  expect(inbox.hasAll(5, 10)).toBe(true);
+  await inbox.loadAll(5, 10);
+  expect(calls).toEqual(['parameters', 'state 10']);
+});
+
+test('before the first step the moments are zeros and need not be sent', async () => {
+  const { inbox, prepared, calls } = setUp();
+  prepared.state[0]!.fill(9);
+  inbox.drew();
+  expect(inbox.hasAll(0, 0)).toBe(true);
+  await inbox.loadAll(0, 0);
+  expect([...prepared.state[0]!]).toEqual([0, 0, 0, 0, 0, 0]);
+  expect(calls).toEqual(['parameters', 'state 0']);
+});
+
+test('the device goes on from its own result, until the server refuses it', async () => {
+  const { inbox, calls, whole } = setUp();
+  whole('parameters', 1, 5);
+  whole('state', 2, 5);
+  inbox.stepped(40, 6);
+  expect(inbox.hasAll(6, 10)).toBe(true);
+  expect(inbox.hasParameters(5)).toBe(false);
+  await inbox.loadAll(6, 10);
+  expect(calls).toEqual([]);
+  inbox.judged(40, false); // for now: a chunk came twice
+  expect(inbox.hasAll(6, 10)).toBe(false);
+  inbox.judged(40, true);
+  expect(inbox.hasAll(6, 10)).toBe(true);
+  whole('parameters', 3, 6);
+  expect(inbox.hasAll(6, 10)).toBe(false); // the moments are those of its own result, of which nothing is known any more
+});
+
+test('a chunk that fits nowhere is an error that names it', () => {
+  const { inbox } = setUp();
+  const header = { run: 'r', kind: 'parameters', stage: 0, fragment: 0, task: 1, round: 0, baseVersion: 1, samples: 0, codec: 0, name: '', chunk: 0, chunks: 3, offset: 0, length: 4, crc: 0 } as const;
+  expect(() => inbox.take({ header, payload: new Uint8Array(4) })).toThrow('chunk 0 of 3 of parameters does not fit the model');
+  expect(() => inbox.take({ header: { ...header, kind: 'state', fragment: 1 }, payload: new Uint8Array(4) })).toThrow('no state 1');
+});
