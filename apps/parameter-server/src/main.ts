@@ -33,8 +33,12 @@ function close(why: string): void {
   setTimeout(() => process.exit(0), EXIT_GRACE_MS).unref();
 }
 
-function tell(message: ServerMessage): void {
-  if (process.connected) process.send!(message, undefined, undefined, () => undefined);
+/** Resolves when the message is on its way; a parent that is gone hears nothing. */
+function tell(message: ServerMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send!(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
 }
 
 if (process.send === undefined) for (const signal of SIGNALS) process.on(signal, () => close(`stopped by ${signal}`));
@@ -56,14 +60,14 @@ try {
     insecure: values.insecure,
     log: pino({ level: values['log-level'] }, process.stderr),
   });
-  tell({ type: 'listening', address: server.address });
+  await tell({ type: 'listening', address: server.address });
   if (!closing.signal.aborted) await new Promise((resolve) => closing.signal.addEventListener('abort', resolve));
   await server.close(reason);
-  tell({ type: 'ended', reason });
+  await tell({ type: 'ended', reason });
 } catch (error) {
   const known = LongtailError.from(error);
   exitCode = known.exitCode;
-  tell({ type: 'ended', reason: known.message, error: known.toWire() });
+  await tell({ type: 'ended', reason: known.message, error: known.toWire() });
   if (known.code === 'internal') process.stderr.write(`${known.stack}\n`);
 }
 process.disconnect?.();

@@ -37,8 +37,12 @@ const leave = (reason: string): void => {
   setTimeout(() => process.exit(0), EXIT_GRACE_MS).unref();
 };
 
-function tell(message: WorkerMessage): void {
-  if (process.connected) process.send!(message, undefined, undefined, () => undefined);
+/** Resolves when the message is on its way; a parent that is gone hears nothing. */
+function tell(message: WorkerMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.connected) process.send!(message, undefined, undefined, () => resolve());
+    else resolve();
+  });
 }
 
 if (process.send === undefined) for (const signal of SIGNALS) process.on(signal, () => leave(`stopped by ${signal}`));
@@ -51,7 +55,7 @@ else {
 }
 
 const stats = new EventLoopStats();
-const reports = setInterval(() => tell({ type: 'stats', stats: stats.take() }), STATS_EVERY_MS);
+const reports = setInterval(() => void tell({ type: 'stats', stats: stats.take() }), STATS_EVERY_MS);
 
 let exitCode = 0;
 try {
@@ -65,15 +69,15 @@ try {
     allowCode: values['allow-code'],
     wait: values.wait,
     signal: leaving.signal,
-    onDevice: (device, choice) => tell({ type: 'device', device, choice }),
-    onEvent: (event) => tell({ type: 'event', event }),
+    onDevice: (device, choice) => void tell({ type: 'device', device, choice }),
+    onEvent: (event) => void tell({ type: 'event', event }),
   });
-  tell({ type: 'ended', reason });
+  await tell({ type: 'ended', reason });
 } catch (error) {
   if (!leaving.signal.aborted) {
     const known = LongtailError.from(error);
     exitCode = known.exitCode;
-    tell({ type: 'ended', reason: known.message, error: known.toWire() });
+    await tell({ type: 'ended', reason: known.message, error: known.toWire() });
     if (known.code === 'internal') process.stderr.write(`${known.stack}\n`);
   }
 }

@@ -3,7 +3,6 @@ import { LongtailError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
 import { Child } from './children.js';
 import type { ProbeAnswers, ProbeMessage, ProbeQuestion } from './engine-probe.js';
-import { threadEnvironment } from './worker-process.js';
 
 /** An engine as it was found here. */
 export type EngineFinding =
@@ -31,7 +30,7 @@ export async function measureEngines(onFinding: (finding: EngineFinding) => void
 
 /** The fastest engine for workers of so many threads. LongtailError `engine`. */
 export function fastestEngine(threads: number): Promise<ProbeAnswers['choose']> {
-  return probe({ ask: 'choose', threads }, threads);
+  return probe({ ask: 'choose', threads });
 }
 
 async function measureEngine(name: EngineName): Promise<EngineFinding> {
@@ -43,13 +42,13 @@ async function measureEngine(name: EngineName): Promise<EngineFinding> {
   }
 }
 
-async function probe<Question extends ProbeQuestion>(question: Question, threads?: number): Promise<ProbeAnswers[Question['ask']]> {
+async function probe<Question extends ProbeQuestion>(question: Question): Promise<ProbeAnswers[Question['ask']]> {
   let answer: ProbeMessage['answer'];
   const child = Child.start({
     name: 'the probe of the engines',
     module: new URL('./engine-probe.js', import.meta.url).href,
     args: [JSON.stringify(question)],
-    env: { ...nativeEnvironment(), ...threadEnvironment(threads) },
+    env: nativeEnvironment(),
     onMessage: (message) => {
       answer = (message as ProbeMessage).answer;
     },

@@ -18,7 +18,7 @@ export interface WorkerProcessOptions {
   onLine?(line: string): void;
 }
 
-/** Starts a worker in a process of its own: TensorFlow and the C library read their settings once, at its start. */
+/** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
   const { server, name, engine, pace, threads, memoryBytes, allowCode, wait } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
@@ -30,16 +30,10 @@ export function startWorkerProcess(options: WorkerProcessOptions): Child {
     name: `worker ${name}`,
     module: new URL('./main.js', import.meta.resolve('@longtail/worker')).href,
     args,
-    env: { ...nativeEnvironment(), ...threadEnvironment(threads) },
+    env: nativeEnvironment(),
     onMessage: (message) => options.onMessage(message as WorkerMessage),
     onLine: options.onLine,
   });
-}
-
-/** TensorFlow ignores OMP_NUM_THREADS; it reads these. */
-export function threadEnvironment(threads: number | undefined): Record<string, string> {
-  if (threads === undefined) return {};
-  return { TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: '1' };
 }
 
 /** `tensorflow at pace 0.4: TensorFlow 2.21.0, …`. */

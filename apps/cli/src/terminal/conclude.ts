@@ -1,7 +1,7 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Verdict } from '@longtail/core';
 import { EXIT_CODES, LongtailError } from '@longtail/core';
+import { RUN_FILES } from '@longtail/store';
 import { verdictLines, workerTable } from '../view/summary.js';
 import type { Followed } from './follow.js';
 import type { Output } from './output.js';
@@ -15,9 +15,8 @@ export function concludeRun({ progress, verdict }: Followed, folder: string, out
     });
   }
   if (!output.json) {
-    const report = join(folder, 'report.html');
     if (!output.quiet) output.line(`\n${workerTable(progress, output.colors)}\n`);
-    for (const line of verdictLines(verdict, existsSync(report) ? report : undefined, output.colors)) output.line(line);
+    for (const line of verdictLines(verdict, join(folder, RUN_FILES.report), output.colors)) output.line(line);
   }
   if (verdict.status === 'failed')
     output.fail(

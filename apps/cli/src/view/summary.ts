@@ -74,7 +74,7 @@ export function renderTable(
 const STATUS_COLOR = { succeeded: 'green', failed: 'red', cancelled: 'yellow' } as const satisfies Record<Verdict['status'], keyof Colors>;
 
 /** The verdict in words: what came of the run, and where it is. */
-export function verdictLines(verdict: Verdict, report: string | undefined, colors: Colors): string[] {
+export function verdictLines(verdict: Verdict, report: string, colors: Colors): string[] {
   const { validation_accuracy: accuracy, validation_loss: loss } = verdict.metrics;
   const figures = [
     ...(accuracy === null || accuracy === 0 ? [] : [`validation accuracy ${colors.bold(percent(accuracy, 2))}`]),
@@ -87,6 +87,6 @@ export function verdictLines(verdict: Verdict, report: string | undefined, color
     `${colors[STATUS_COLOR[verdict.status]](`${verdict.job} ${verdict.status}`)}${verdict.status === 'succeeded' || !verdict.reason ? '' : `: ${verdict.reason}`}`,
     figures.join(colors.dim(' · ')),
     ...(verdict.model ? [`model   ${verdict.model}`] : []),
-    ...(report ? [`report  ${report}`] : []),
+    `report  ${report}`,
   ];
 }

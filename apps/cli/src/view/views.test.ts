@@ -161,7 +161,7 @@ describe('the end of a run', () => {
       model: '',
       metrics: { validation_loss: null, validation_accuracy: null, train_loss: null },
     } as const;
-    expect(verdictLines(failed, undefined, NO_COLORS)[0]).toBe('mnist failed: the loss is not finite');
+    expect(verdictLines(failed, '/r.html', NO_COLORS)[0]).toBe('mnist failed: the loss is not finite');
   });
 });
 
