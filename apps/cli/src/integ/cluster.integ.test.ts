@@ -1,0 +1,84 @@
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { CliProcess, runCli } from './cli-process.js';
+import { jobFolder, smallJob } from './jobs.js';
+
+let folder: string;
+let started: CliProcess[];
+beforeEach(async () => {
+  folder = await jobFolder(smallJob({ rounds: 20 }));
+  started = [];
+});
+afterEach(async () => {
+  started.forEach((process) => process.killAll());
+  await rm(folder, { recursive: true });
+});
+
+function start(...args: string[]): CliProcess {
+  const process = new CliProcess(args, { cwd: folder });
+  started.push(process);
+  return process;
+}
+
+async function output(...args: string[]): Promise<string[]> {
+  const { exitCode, process } = await runCli(args, { cwd: folder });
+  started.push(process);
+  expect(exitCode, process.stderr).toBe(0);
+  return process.lines;
+}
+
+it(
+  'serves a session of its three users: a server, a worker that joins, a job launched, looked at and exported',
+  { timeout: 90_000 },
+  async () => {
+    const up = start('up', '--port', '0', '--json');
+    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+
+    const join1 = start('join', address, '--engine', 'wasm', '--name', 'lent', '--throttle', '0.5');
+    expect(await join1.line('wasm at pace 0.5')).toContain('wasm was asked for');
+    await join1.line(`joined ${address} as`);
+
+    const [node] = await output('nodes', '--server', address, '--json');
+    expect(JSON.parse(node!)).toMatchObject({ event: 'node', name: 'lent', device: { engine: 'wasm', throttle: 0.5 } });
+
+    const launched = await output('launch', 'job.yaml', '--server', address, '--json');
+    const verdict = JSON.parse(launched.at(-1)!) as { run: string; status: string; model: string };
+    expect(verdict).toMatchObject({ event: 'verdict', status: 'succeeded', samples: { applied: 20 * 128, lost: 0 } });
+    await join1.line('is over');
+
+    const [job] = await output('jobs', '--server', address, '--json');
+    expect(JSON.parse(job!)).toMatchObject({ event: 'job', run: verdict.run, name: 'job', status: 'succeeded' });
+    const told = await output('logs', verdict.run);
+    expect(told.join('\n')).toMatch(/lent is ready: wasm[^]*validation after/);
+    expect((await output('logs', verdict.run, '--follow', '--server', address, '--json')).length).toBe(launched.length);
+
+    const [exported] = await output('export', verdict.run, '--output', 'taken/digits.safetensors');
+    expect(exported).toBe(join(folder, 'taken', 'digits.safetensors'));
+    expect(await readFile(exported!)).toEqual(await readFile(verdict.model));
+    expect(existsSync(join(folder, 'taken', 'digits.json'))).toBe(true);
+
+    join1.signal('SIGINT');
+    expect(await join1.exit).toBe(0);
+    expect(join1.lines.at(-1)).toMatch(/^left after 2\.56k samples$/);
+    up.signal('SIGINT');
+    expect(await up.exit).toBe(0);
+    for (const process of [up, join1]) expect(process.processes()).toEqual([]);
+  },
+);
+
+it('cancels a run from another terminal, and keeps what it learnt', { timeout: 90_000 }, async () => {
+  await rm(join(folder, 'job.yaml'));
+  folder = await jobFolder(smallJob({ rounds: 100_000 }));
+  const up = start('up', '--port', '0', '--json');
+  const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+  start('join', address, '--engine', 'wasm');
+  const [run] = await output('launch', 'job.yaml', '--server', address, '--detach');
+  const follower = start('logs', run!, '--follow', '--server', address, '--json');
+  await follower.line('"event":"commit"');
+  expect(await output('cancel', run!, '--server', address)).toEqual([`${run}: cancelling`]);
+  expect(await follower.exit).toBe(0);
+  expect(follower.verdict).toMatchObject({ event: 'verdict', status: 'cancelled' });
+  expect(existsSync(follower.verdict.model)).toBe(true);
+});

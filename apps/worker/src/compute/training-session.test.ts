@@ -1,0 +1,140 @@
+import type { Batch, Dataset, Engine, Job } from '@longtail/core';
+import { createRng } from '@longtail/core';
+import { loadEngine } from '@longtail/engine';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { CallAborted, Interrupts } from './interrupts.js';
+import { Pacer } from './pacer.js';
+import { TrainingSession } from './training-session.js';
+
+const JOB = {
+  name: 'test',
+  model: { type: 'mlp', input: 6, hidden: [5], outputs: 3 },
+  loss: 'cross-entropy',
+  data: { type: 'mnist' },
+  train: { batch: 16, optimizer: { type: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, decoupled: false }, seed: 3 },
+} as unknown as Job;
+
+/** Points in six dimensions with one of three labels. */
+const DATASET: Dataset = {
+  name: 'points',
+  signature: { inputShape: [6], inputType: 'float32', targetShape: [], targetType: 'int32', classes: 3 },
+  length: (split) => (split === 'train' ? 1000 : 200),
+  batch: (_split, indices): Batch => {
+    const list = [...indices];
+    const inputs = Float32Array.from(list.flatMap((index) => Array.from({ length: 6 }, (_, k) => createRng(`${index}/${k}`).normal())));
+    const targets = Int32Array.from(list, (index) => index % 3);
+    return {
+      samples: list.length,
+      inputs: { dtype: 'float32', shape: [list.length, 6], data: inputs },
+      targets: { dtype: 'int32', shape: [list.length], data: targets },
+    };
+  },
+};
+
+const RANGES = [
+  { epoch: 0, start: 100, end: 140 },
+  { epoch: 1, start: 0, end: 24 },
+];
+const HYPER = { learningRate: 0.01 };
+
+let engine: Engine;
+let session: TrainingSession;
+let interrupts: Interrupts;
+/** Called instead of resting; the device of the tests is paced. */
+let onPause: () => void;
+
+beforeAll(async () => {
+  engine = await loadEngine('cpu');
+});
+beforeEach(async () => {
+  interrupts = new Interrupts();
+  onPause = () => undefined;
+  const pacer = new Pacer(0.5, { pause: () => onPause() });
+  session = await TrainingSession.create({ engine, job: JOB, dataset: DATASET, pacer, interrupts });
+});
+afterEach(() => session.dispose());
+
+const parameters = () => new Float32Array(session.shared.parameters).slice();
+const gradient = () => new Float32Array(session.shared.gradient).slice();
+const state = () => session.shared.state.map((memory) => new Float32Array(memory).slice());
+
+describe('TrainingSession', () => {
+  it('adds up the gradient of all ranges, whatever the slices', async () => {
+    const stats = await session.gradient(RANGES);
+    const whole = gradient();
+    expect(stats.samples).toBe(64);
+    const sum = new Float32Array(whole.length);
+    for (const range of RANGES) {
+      await session.gradient([range]);
+      gradient().forEach((value, i) => (sum[i]! += value));
+    }
+    whole.forEach((value, i) => expect(sum[i]).toBeCloseTo(value, 4));
+    expect(whole.some((value) => value !== 0)).toBe(true);
+  });
+
+  it('leaves no gradient behind when it is aborted', async () => {
+    await session.gradient(RANGES);
+    const expected = gradient();
+    onPause = () => interrupts.abort();
+    await expect(session.gradient(RANGES)).rejects.toThrow(CallAborted);
+    interrupts.clear();
+    onPause = () => undefined;
+    await session.gradient(RANGES);
+    expect(gradient()).toEqual(expected);
+  });
+
+  it('draws the same fresh parameters again after training', async () => {
+    const fresh = parameters();
+    await session.localSteps([{ ranges: RANGES, hyper: HYPER }], () => undefined);
+    expect(parameters()).not.toEqual(fresh);
+    await session.initialParameters();
+    expect(parameters()).toEqual(fresh);
+  });
+
+  it('ends local steps at a stop, and delivers what is done', async () => {
+    let steps = 0;
+    onPause = () => void (++steps === 2 && interrupts.stop());
+    const batches = Array.from({ length: 5 }, (_, i) => ({ ranges: [{ epoch: 0, start: 16 * i, end: 16 * i + 16 }], hyper: HYPER }));
+    const result = await session.localSteps(batches, () => undefined);
+    expect(result).toMatchObject({ steps: 2, samples: 32 });
+    expect(state()[0]!.some((value) => value !== 0)).toBe(true);
+  });
+
+  it('takes aborted local steps back, moments and all', async () => {
+    await session.localSteps([{ ranges: RANGES, hyper: HYPER }], () => undefined);
+    const [before, moments] = [parameters(), state()];
+    const more = [{ ranges: [{ epoch: 2, start: 0, end: 16 }], hyper: HYPER }];
+    onPause = () => interrupts.abort();
+    await expect(session.localSteps([...more, ...more], () => undefined)).rejects.toThrow(CallAborted);
+    interrupts.clear();
+    onPause = () => undefined;
+    expect([parameters(), state()]).toEqual([before, moments]);
+
+    const after = await session.localSteps(more, () => undefined).then(parameters);
+    new Float32Array(session.shared.parameters).set(before);
+    session.shared.state.forEach((memory, i) => new Float32Array(memory).set(moments[i]!));
+    await session.loadParameters();
+    await session.loadState(1);
+    expect(await session.localSteps(more, () => undefined).then(parameters)).toEqual(after);
+  });
+
+  it('evaluates a part of a split in order', async () => {
+    const whole = await session.evaluate('validation', 0, 200);
+    const parts = [await session.evaluate('validation', 0, 80), await session.evaluate('validation', 80, 200)];
+    expect(whole.samples).toBe(200);
+    expect(parts[0]!.lossSum + parts[1]!.lossSum).toBeCloseTo(whole.lossSum, 3);
+    expect(parts[0]!.correct + parts[1]!.correct).toBe(whole.correct);
+  });
+
+  it('measures at the pace in force', async () => {
+    let rests = 0;
+    onPause = () => void rests++;
+    expect(await session.measure()).toBeGreaterThan(0);
+    expect(rests).toBeGreaterThan(0);
+    expect(gradient().some((value) => value !== 0)).toBe(true);
+    await session.gradient(RANGES);
+    const expected = gradient();
+    await session.gradient(RANGES);
+    expect(gradient()).toEqual(expected);
+  });
+});
