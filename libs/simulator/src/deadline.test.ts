@@ -4,13 +4,13 @@ import type { Fault } from './faults.js';
 import { simulate } from './simulate.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 
-const steady = job({ cluster: { minWorkers: 4 }, train: { epochs: 6 }, sync: { deadlineFactor: 3, minDeadlineMs: 100 } });
+const steady = job({ cluster: { minWorkers: 4 }, train: { epochs: 4 }, sync: { deadlineFactor: 3, minDeadlineMs: 100 } });
 
 test('a worker that stalls in mid-round holds up nobody: its lease goes back, a receipt says why, its share shrinks', async () => {
   const slow: Fault = { kind: 'slow', worker: 'b', atMs: 300, forMs: 4000, factor: 1e6 };
   const outcome = await simulate(scenario({ job: steady, faults: [slow] }));
   expect(outcome.fired).toContain(slow);
-  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 3600 } });
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400 } });
   const commits = eventsOf(outcome.events, 'commit');
   // Rounds take 30 ms here: three times that is below the minimum of 100 ms. A validation of 20 ms may lie between two.
   expect(Math.max(...commits.map(({ roundMs }) => roundMs))).toBeLessThan(150);
@@ -42,7 +42,7 @@ test('a silent worker is dropped after three heartbeats', async () => {
 });
 
 test('under any faults a round that has a contribution commits by its deadline', async () => {
-  for (let seed = 1; seed <= 20; seed++) {
+  for (let seed = 1; seed <= 12; seed++) {
     const rng = createRng(`deadline/${seed}`);
     const faults = Array.from({ length: 6 }, (): Fault => {
       const [worker, atMs, forMs] = ['abcd'[rng.below(4)]!, 100 + rng.below(1500), rng.below(1500)];
@@ -62,4 +62,4 @@ test('under any faults a round that has a contribution commits by its deadline',
     }
     expect(outcome.verdict.status, `seed ${seed}`).toBe('succeeded');
   }
-});
+}, 120_000);

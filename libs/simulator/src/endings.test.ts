@@ -4,7 +4,7 @@ import { simulate, type Outcome } from './simulate.js';
 import { eventsOf, job, model, scenario } from './testing/scenarios.js';
 import { softmaxRegression } from './model.js';
 
-const group = job({ cluster: { minWorkers: 4 }, train: { epochs: 20 } });
+const group = job({ cluster: { minWorkers: 4 }, train: { epochs: 8 } });
 const everybody = (kind: 'kill' | 'leave', atMs: number): Fault[] => ['a', 'b', 'c', 'd'].map((worker) => ({ kind, worker, atMs }));
 
 /** One verdict, the last event; leases closed; what was learnt is in the model. */
@@ -48,7 +48,7 @@ test('a worker that comes in time takes the run up where the others left it', as
   const late = { name: 'e', samplesPerSecond: 2000, joinAtMs: 6000 };
   const outcome = await simulate(scenario({ job: group, fleet: [...scenario().fleet, late], faults: everybody('kill', 700) }));
   expectOrderly(outcome);
-  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 12_000 } });
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 4800 } });
 });
 
 test('too few workers: the run fails after its waiting time, and says who was there', async () => {
@@ -88,7 +88,7 @@ test.each(['checkpoint', 'log'] as const)('a full disk (%s) fails the run cleanl
 
 test('no room for the model: the run fails, the last checkpoint stands', async () => {
   const outcome = await simulate(scenario({ job: group, faults: [{ kind: 'disk-full', atMs: 900, what: 'model' }] }));
-  expect(outcome.verdict).toMatchObject({ status: 'failed', model: '', error: { code: 'storage' }, samples: { applied: 12_000 } });
+  expect(outcome.verdict).toMatchObject({ status: 'failed', model: '', error: { code: 'storage' }, samples: { applied: 4800 } });
   expect(outcome.store.checkpoints.length).toBeGreaterThan(0);
 });
 
@@ -123,4 +123,16 @@ test('a worker that dies in mid-validation: its slice is redone by the others', 
   const outcome = await simulate(scenario({ job: run, model: slow, faults: [{ kind: 'kill', worker: 'a', atMs }] }));
   expect(eventsOf(outcome.events, 'validation')).toMatchObject([{ samples: 900 }]);
   expect(outcome.verdict.metrics.validation_loss).toBeCloseTo(undisturbed.verdict.metrics.validation_loss!, 9);
+});
+
+test('a second job waits for the first and then gets its workers', async () => {
+  const outcome = await simulate(scenario({ job: job({ train: { epochs: 1 } }), queued: [job({ cluster: { minWorkers: 4, waitMs: 100 }, train: { epochs: 1 } })] }));
+  expect(outcome.verdict.status).toBe('succeeded');
+  const [second] = outcome.queued;
+  expect(second!.verdict).toMatchObject({ status: 'succeeded', run: 'run-2', samples: { applied: 600 } });
+  const waiting = eventsOf(second!.events, 'waiting').find(({ reason }) => reason.includes('at work for other runs'));
+  expect(waiting).toBeDefined();
+  const started = second!.events.find(({ body }) => body.event === 'started')!;
+  expect(started.timeMs).toBeGreaterThan(outcome.events.at(-1)!.timeMs);
+  expect(second!.peakWriting).toBe(1);
 });

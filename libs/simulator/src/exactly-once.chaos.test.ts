@@ -6,10 +6,11 @@ import { countingArithmetic, countingModel } from './testing/counting.js';
 import { eventsOf, job } from './testing/scenarios.js';
 
 const SEEDS = 200;
+const SEEDS_A_TEST = 50;
 const SAMPLES = 240;
 
 /** A fleet that joins, leaves, breaks and comes back at random. The first worker stays, so that most runs succeed. */
-export function chaos(seed: number): Scenario {
+function chaos(seed: number): Scenario {
   const rng = createRng(`chaos/${seed}`);
   const fleet = Array.from({ length: 1 + rng.below(4) }, (_, i) => ({
     name: `w${i}`,
@@ -58,10 +59,12 @@ function randomFault(rng: Rng, workers: readonly string[]): Fault {
   }
 }
 
-test(`every sample is applied exactly once, whoever comes and goes (${SEEDS} seeds)`, async () => {
+const firstSeeds = Array.from({ length: SEEDS / SEEDS_A_TEST }, (_, i) => 1 + i * SEEDS_A_TEST);
+
+test.each(firstSeeds)('every sample is applied exactly once, whoever comes and goes (seeds from %i)', async (from) => {
   let succeeded = 0;
   let fired = 0;
-  for (let seed = 1; seed <= SEEDS; seed++) {
+  for (let seed = from; seed < from + SEEDS_A_TEST; seed++) {
     const outcome = await simulate(chaos(seed)).catch((error: unknown) => {
       throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
     });
@@ -83,6 +86,6 @@ test(`every sample is applied exactly once, whoever comes and goes (${SEEDS} see
     }
     fired += outcome.fired.size;
   }
-  expect(succeeded).toBeGreaterThan(SEEDS / 2);
-  expect(fired).toBeGreaterThan(SEEDS);
-});
+  expect(succeeded).toBeGreaterThan(SEEDS_A_TEST / 2);
+  expect(fired).toBeGreaterThan(SEEDS_A_TEST);
+}, 120_000);

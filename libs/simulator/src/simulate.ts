@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { CODEC_IDS, createCodec, createKernels, createOptimizer, createShard, learningRateAt, type Kernels } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createKernels, createOptimizer, createShard, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type Server, type WorkerEvent } from '@longtail/runtime';
 import { bsp, proportionalShares } from '@longtail/sync';
 import { tamper, type Fault } from './faults.js';
@@ -42,6 +42,8 @@ export interface SimulatedWorker {
 
 export interface Scenario {
   readonly job: Job;
+  /** Jobs launched right after it. */
+  readonly queued?: readonly Job[];
   readonly model: VirtualModel;
   readonly fleet: readonly SimulatedWorker[];
   readonly seed: number;
@@ -67,8 +69,11 @@ export interface CommittedLeases {
   readonly leases: readonly Lease[];
 }
 
+/** Of the first job, unless it says otherwise. */
 export interface Outcome {
   readonly verdict: Verdict;
+  /** Runs of the queued jobs. */
+  readonly queued: readonly MemoryStore[];
   readonly events: readonly StoredEvent[];
   /** Of the server when the run ended. */
   readonly parameters: Float32Array;
@@ -87,6 +92,8 @@ export interface Outcome {
 
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
 const DAY_MS = 86_400_000;
+/** Codecs and checksums keep no state: every simulation uses the same. */
+const kernels = createKernels();
 
 /** Runs one job on a fleet in virtual time: the runtime of the live system on a virtual clock, network and devices. */
 export async function simulate(scenario: Scenario): Promise<Outcome> {
@@ -104,7 +111,6 @@ interface Actor {
 
 class Simulation {
   private readonly clock = new VirtualClock();
-  private readonly kernels: Kernels = createKernels({ implementation: 'reference' });
   private readonly codecs: readonly Codec[];
   private readonly network: VirtualNetwork;
   private readonly server: Server;
@@ -115,12 +121,12 @@ class Simulation {
   private readonly rng;
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
-  private store: MemoryStore | undefined;
+  private readonly stores: MemoryStore[] = [];
   private readonly applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
 
   constructor(private readonly scenario: Scenario) {
     const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs } = scenario;
-    const { clock, kernels } = this;
+    const { clock } = this;
     this.rng = createRng(seed);
     this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
     this.network = new VirtualNetwork({
@@ -134,10 +140,10 @@ class Simulation {
         clock,
         rng: this.rng.fork('server'),
         codecs: this.codecs,
-        openRun: async (job) => (this.store = new MemoryStore('run-1', job, { clock, writeMs: 50 })),
-        createShard: (length, optimizer) => (this.shard = this.arithmetic.createShard(length, optimizer)),
+        openRun: async (job) => this.openRun(job),
+        createShard: (length, optimizer) => this.keepShard(this.arithmetic.createShard(length, optimizer)),
         createLeases: ({ train }, samplesPerEpoch) =>
-          (this.leases = this.recorded(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }))),
+          this.keepLeases(this.recorded(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }))),
         strategy: ({ sync }) => bsp(sync),
         shares: proportionalShares(),
         learningRate: learningRateAt,
@@ -150,7 +156,9 @@ class Simulation {
     const { scenario, clock, server } = this;
     const workers = scenario.fleet.map((spec) => this.startWorker(spec));
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
-    const ended = server.launch(scenario.job, []).then(({ run }) => server.verdict(run));
+    const jobs = [scenario.job, ...(scenario.queued ?? [])];
+    const launched = Promise.all(jobs.map((job) => server.launch(job, [])));
+    const ended = launched.then((runs) => Promise.all(runs.map(({ run }) => server.verdict(run)))).then(([first]) => first!);
     const verdict = await clock.runUntil(ended, scenario.limitMs ?? DAY_MS).catch((error: unknown) => {
       const last = this.store?.events.slice(-8).map(({ timeMs, body }) => `${timeMs.toFixed(1)} ${JSON.stringify(body)}`);
       throw new Error([String(error), ...(last ?? [])].join('\n'), { cause: error });
@@ -162,6 +170,7 @@ class Simulation {
     this.shard?.readParameters(parameters);
     return {
       verdict,
+      queued: this.stores.slice(1),
       events: this.store!.events,
       parameters,
       steps: this.shard?.steps ?? 0,
@@ -173,6 +182,27 @@ class Simulation {
       workerEnds: this.workerEnds,
       virtualMs,
     };
+  }
+
+  private get store(): MemoryStore | undefined {
+    return this.stores[0];
+  }
+
+  private openRun(job: Job): MemoryStore {
+    const store = new MemoryStore(`run-${this.stores.length + 1}`, job, { clock: this.clock, writeMs: 50 });
+    this.stores.push(store);
+    return store;
+  }
+
+  /** The first run's is kept for the outcome. */
+  private keepShard(shard: ParameterShard): ParameterShard {
+    this.shard ??= shard;
+    return shard;
+  }
+
+  private keepLeases(leases: LeaseBook): LeaseBook {
+    this.leases ??= leases;
+    return leases;
   }
 
   /** Notes which leases are applied. */
@@ -272,7 +302,7 @@ class Simulation {
 
   /** Tampering with one chunk, at most once a fault. */
   private alter(worker: string, chunk: Parameters<typeof tamper>[1]) {
-    const crc = (bytes: Uint8Array) => this.kernels.crc32c(bytes);
+    const crc = (bytes: Uint8Array) => kernels.crc32c(bytes);
     const { poisoned } = this.actors.get(worker)!;
     if (poisoned !== undefined) {
       this.fired.add(poisoned);

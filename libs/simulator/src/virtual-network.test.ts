@@ -1,0 +1,101 @@
+import type { OutgoingTensor, TensorChunk } from '@longtail/core';
+import { createKernels } from '@longtail/kernels';
+import { expect, test } from 'vitest';
+import { VirtualClock } from './virtual-clock.js';
+import { VirtualNetwork, type LinkSpec } from './virtual-network.js';
+
+const kernels = createKernels({ implementation: 'reference' });
+const never = new AbortController().signal;
+/** 1000 values of a byte each and 100 of headers: 1.1 KB a chunk. */
+const CHUNK = 1000;
+
+function setUp(link: Partial<LinkSpec> = {}, serverBitsPerSecond = 1e12) {
+  const clock = new VirtualClock();
+  const network = new VirtualNetwork({
+    clock,
+    serverUpBitsPerSecond: serverBitsPerSecond,
+    serverDownBitsPerSecond: serverBitsPerSecond,
+    crc32c: (bytes) => kernels.crc32c(bytes),
+  });
+  const spec = { upBitsPerSecond: 8.8e6, downBitsPerSecond: 88e6, rttMs: 10, ...link };
+  return { clock, network, connect: () => network.connect('w', spec, (chunk) => [chunk]) };
+}
+
+function tensor(chunks: number, values = new Uint8Array(chunks * CHUNK)): OutgoingTensor {
+  const header = { run: 'r', kind: 'gradient', stage: 0, fragment: 0, task: 1, round: 1, baseVersion: 0, samples: 1, codec: 0, name: '' } as const;
+  return { header, length: chunks * CHUNK, chunkLength: CHUNK, chunk: (offset, length) => values.subarray(offset, offset + length) };
+}
+
+const ignore = { message: () => undefined, tensor: () => undefined, closed: () => undefined };
+
+test('a tensor takes its bytes over the slower end, and half a round trip each way', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  const arrivals: number[] = [];
+  link.server.start({ ...ignore, tensor: () => void arrivals.push(clock.nowMs()) });
+  await clock.runUntil(link.worker.sendTensor(tensor(4), never));
+  expect(arrivals.map((ms) => Math.round(ms))).toEqual([6, 7, 8, 9]);
+  expect(clock.nowMs()).toBeCloseTo(14, 1);
+});
+
+test('two workers share the rate of the server', async () => {
+  const { clock, connect } = setUp({ rttMs: 0 }, 8.8e6);
+  const links = [connect(), connect()];
+  for (const { server } of links) server.start(ignore);
+  await clock.runUntil(Promise.all(links.map(({ worker }) => worker.sendTensor(tensor(10), never))));
+  expect(clock.nowMs()).toBeCloseTo(21, 0);
+});
+
+test('a receiver that takes its time holds the sender back', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  let coded = 0;
+  const counted: OutgoingTensor = { ...tensor(40), chunk: () => (coded++, new Uint8Array(CHUNK)) };
+  let release = () => undefined as void;
+  link.server.start({ ...ignore, tensor: () => new Promise<void>((resolve) => (release = resolve)) });
+  void link.worker.sendTensor(counted, never);
+  await clock.runUntil(clock.sleep(1000, never));
+  expect(coded).toBe(8);
+  release();
+  await clock.runUntil(clock.sleep(1000, never));
+  expect(coded).toBe(9);
+});
+
+test('bytes that change on the way fail their checksum and end the link at both ends', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  const values = new Uint8Array(CHUNK);
+  const ends: string[] = [];
+  const taken: TensorChunk[] = [];
+  link.server.start({ ...ignore, tensor: (chunk) => void taken.push(chunk), closed: (reason) => ends.push(`server: ${reason}`) });
+  link.worker.start({ ...ignore, closed: (reason) => ends.push(`worker: ${reason}`) });
+  const sent = link.worker.sendTensor(tensor(1, values), never).catch((error: { code: string }) => error.code);
+  values[0] = 1;
+  expect(await clock.runUntil(sent)).toBe('unreachable');
+  await clock.runUntil(clock.sleep(50, never));
+  expect(ends.sort()).toEqual(['server: chunk 0 of gradient 1 fails its checksum', 'worker: chunk 0 of gradient 1 fails its checksum']);
+  expect(taken).toEqual([]);
+});
+
+test('a stall delays everything and loses nothing; messages keep their order, and come before the end of the link', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  const seen: string[] = [];
+  link.worker.start({ ...ignore, message: (message) => seen.push(`${message.message} at ${clock.nowMs()}`), closed: (reason) => seen.push(`${reason} at ${clock.nowMs()}`) });
+  link.stall(100);
+  link.server.send({ message: 'heartbeat', heartbeat: {} });
+  link.server.send({ message: 'release', release: { run: 'r', reason: '' } });
+  link.server.close('bye');
+  await clock.runUntil(clock.sleep(500, never));
+  expect(seen).toEqual(['heartbeat at 100', 'release at 100', 'bye at 100']);
+});
+
+test('a cut fails what is being sent, at once', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  link.server.start(ignore);
+  const sent = link.worker.sendTensor(tensor(40), never).catch((error: Error) => error.message);
+  clock.at(7, () => link.cut('cut'));
+  expect(await clock.runUntil(sent)).toBe('the link has ended: cut');
+  expect(clock.nowMs()).toBe(7);
+});
