@@ -2,6 +2,7 @@ import type { CodedChunk } from '@longtail/core';
 import type { Assignment } from './assignment.js';
 import type { RunCore, Training } from './run-core.js';
 import { chunkSpan } from './grid.js';
+import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 
 export interface Contribution {
   readonly assignment: Assignment;
@@ -10,7 +11,6 @@ export interface Contribution {
 
 /** Above this length the norm is taken only when clipping needs it: the extra pass would cost a tenth of the round. */
 const NORM_PASS_LENGTH = 1 << 20;
-const CHUNKS_A_TURN = 4;
 
 /**
  * Steps the optimizer with the mean gradient of the contributions, added in the order given, and sends the new
@@ -30,18 +30,17 @@ export async function commitRound(core: RunCore, contributions: readonly Contrib
 
   shard.beginStep({ learningRate });
   const codec = core.codec;
-  const exact = codec.name === 'fp32';
-  const parameters = core.encode(grid, core.version + 1, codec, exact, ({ offset, length }, out, chunk) => {
+  const parameters = core.outgoing.publish(grid, core.version + 1, codec, ({ offset, length }, out, chunk) => {
     shard.stepChunk(offset, length, codedChunk(chunk), clip / weighted);
     return shard.encodeParameters(offset, length, codec.id, out);
   });
   core.version++;
-  for (const member of core.ready) member.supply(parameters, exact);
-  await core.finish(parameters);
+  for (const member of core.ready) member.supply(parameters);
+  await core.outgoing.finish(parameters.tensor);
 
   for (const { assignment, weight } of contributions) {
     core.settle(assignment, { applied: assignment.leases.length, weight, reason: '' });
-    core.succeeded(assignment.member);
+    core.roster.succeeded(assignment.member);
   }
   const done = contributions.map(({ assignment }) => assignment.done!);
   core.announceCommit({

@@ -2,17 +2,18 @@ import type { TensorHeader } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Delivery } from './delivery.js';
+import { BufferPool } from './encoded-tensor.js';
 import { chunkSpan, gridOf } from './grid.js';
 
 const grid = gridOf(10, 4);
 
 /** Bytes stand for themselves: a chunk of `length` values is `length` bytes, 255 is not finite. */
-function delivery(maxNorm?: number) {
-  const tensors = [{ kind: 'gradient', fragment: 0, codecId: 7 } as const];
+function delivery(maxNorm?: number, pool = new BufferPool(2)) {
+  const tensors = [{ kind: 'gradient', fragment: 0, codec: { id: 7, maxBytes: (length: number) => length } } as const];
   return new Delivery({ round: 3, baseVersion: 2, samples: 5, tensors, grid, maxNorm }, ({ bytes }, length) => {
     if (bytes.length !== length) throw new Error('wrong size');
     return { finite: !bytes.includes(255), sumOfSquares: bytes.reduce((sum, byte) => sum + byte * byte, 0) };
-  });
+  }, pool);
 }
 
 function chunkOf(chunk: number, changes: Partial<TensorHeader> = {}, fill = 1) {
@@ -67,4 +68,18 @@ test('the norm counts over all chunks together', () => {
   expect(bounded.take(chunkOf(0)).verdict).toBe('taken');
   expect(bounded.take(chunkOf(1)).verdict).toBe('taken');
   expect(bounded.take(chunkOf(2))).toMatchObject({ verdict: 'refused', reason: 'norm 3.16 exceeds the bound 3.00' });
+});
+
+test('memory is lent for chunks that are expected, once, and goes back with `dispose`', () => {
+  const pool = new BufferPool(2);
+  const first = delivery(undefined, pool);
+  const [a, b] = [first.place(chunkOf(0).header, 4)!, first.place(chunkOf(1).header, 4)!];
+  expect(a.buffer).toBe(b.buffer);
+  expect(b.byteOffset - a.byteOffset).toBe(4);
+  expect(first.place(chunkOf(0).header, 5)).toBeUndefined();
+  expect(first.place(chunkOf(0, { round: 9 }).header, 4)).toBeUndefined();
+  first.take({ ...chunkOf(0), payload: a });
+  expect(first.place(chunkOf(0).header, 4)).toBeUndefined();
+  first.dispose();
+  expect(delivery(undefined, pool).place(chunkOf(2).header, 2)!.buffer).toBe(a.buffer);
 });

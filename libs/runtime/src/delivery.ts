@@ -1,4 +1,5 @@
-import { LongtailError, type ChunkInspection, type CodedChunk, type TensorChunk, type TensorHeader, type TensorKind } from '@longtail/core';
+import { LongtailError, type ChunkInspection, type Codec, type CodedChunk, type TensorChunk, type TensorHeader, type TensorKind } from '@longtail/core';
+import type { BufferPool } from './encoded-tensor.js';
 import { chunkSpan, type Grid } from './grid.js';
 
 /** A tensor that a task must bring home. */
@@ -6,7 +7,7 @@ export interface ExpectedTensor {
   readonly kind: TensorKind;
   /** 0, or the number of the state vector. */
   readonly fragment: number;
-  readonly codecId: number;
+  readonly codec: Pick<Codec, 'id' | 'maxBytes'>;
 }
 
 export interface ExpectedDelivery {
@@ -36,9 +37,11 @@ type Inspect = (chunk: CodedChunk, length: number) => ChunkInspection;
 export class Delivery {
   private readonly tensors: readonly IncomingTensor[];
 
+  /** `buffers` lends the memory that chunks are put in; see `place`. */
   constructor(
     private readonly expected: ExpectedDelivery,
     private readonly inspect: Inspect,
+    private readonly buffers: BufferPool,
   ) {
     this.tensors = expected.tensors.map((tensor) => new IncomingTensor(tensor, expected.grid));
   }
@@ -47,8 +50,23 @@ export class Delivery {
     return this.tensors.every((tensor) => tensor.missing === 0);
   }
 
+  /**
+   * Memory of `bytes` bytes for a chunk that is expected and not here yet; undefined for others. Asked at once before
+   * `take`, so nobody writes to it later and `dispose` may pass it on.
+   */
+  place(header: TensorHeader, bytes: number): Uint8Array | undefined {
+    const tensor = this.tensorOf(header);
+    if (tensor === undefined || headerMismatch(header, tensor.expected, this.expected) !== undefined || tensor.has(header.chunk)) return undefined;
+    return tensor.place(header.chunk, bytes, this.buffers);
+  }
+
+  /** The bytes are not needed any more. */
+  dispose(): void {
+    for (const tensor of this.tensors) tensor.dispose(this.buffers);
+  }
+
   take({ header, payload }: TensorChunk): ChunkVerdict {
-    const tensor = this.tensors.find(({ expected }) => expected.kind === header.kind && expected.fragment === header.fragment);
+    const tensor = this.tensorOf(header);
     const mismatch = tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : headerMismatch(header, tensor.expected, this.expected);
     if (tensor === undefined || mismatch !== undefined) return { verdict: 'refused', reason: mismatch!, nonFinite: false };
     if (tensor.has(header.chunk)) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
@@ -71,18 +89,23 @@ export class Delivery {
 
   /** Coded bytes of a chunk of a complete delivery. */
   bytes(kind: TensorKind, fragment: number, chunk: number): Uint8Array {
-    return this.tensors.find(({ expected }) => expected.kind === kind && expected.fragment === fragment)!.at(chunk);
+    return this.tensorOf({ kind, fragment })!.at(chunk);
+  }
+
+  private tensorOf({ kind, fragment }: { readonly kind: TensorKind; readonly fragment: number }): IncomingTensor | undefined {
+    return this.tensors.find(({ expected }) => expected.kind === kind && expected.fragment === fragment);
   }
 }
 
 class IncomingTensor {
   private readonly chunks: (Uint8Array | undefined)[];
+  private buffer: Uint8Array | undefined;
   missing: number;
   sumOfSquares = 0;
 
   constructor(
     readonly expected: ExpectedTensor,
-    grid: Grid,
+    private readonly grid: Grid,
   ) {
     this.chunks = new Array<Uint8Array | undefined>(grid.chunks);
     this.missing = grid.chunks;
@@ -101,6 +124,19 @@ class IncomingTensor {
   at(chunk: number): Uint8Array {
     return this.chunks[chunk]!;
   }
+
+  /** Chunks lie one behind the other, each with room for the most that it may take. */
+  place(chunk: number, bytes: number, buffers: BufferPool): Uint8Array | undefined {
+    const room = this.expected.codec.maxBytes(this.grid.chunkLength);
+    if (bytes > room) return undefined;
+    this.buffer ??= buffers.take(this.grid.chunks * room);
+    return this.buffer.subarray(chunk * room, chunk * room + bytes);
+  }
+
+  dispose(buffers: BufferPool): void {
+    if (this.buffer !== undefined) buffers.give(this.buffer);
+    this.buffer = undefined;
+  }
 }
 
 /** What is wrong with a chunk's header, or undefined. */
@@ -109,7 +145,7 @@ function headerMismatch(header: TensorHeader, tensor: ExpectedTensor, delivery: 
   if (header.stage !== 0) return `stage ${header.stage} belongs to another node`;
   if (header.round !== delivery.round) return `round ${header.round} is not the round ${delivery.round} of the task`;
   if (header.baseVersion !== delivery.baseVersion) return `based on version ${header.baseVersion}, the task on ${delivery.baseVersion}`;
-  if (header.codec !== tensor.codecId) return `codec ${header.codec} instead of ${tensor.codecId}`;
+  if (header.codec !== tensor.codec.id) return `codec ${header.codec} instead of ${tensor.codec.id}`;
   if (delivery.samples !== undefined && header.samples !== delivery.samples) return `${header.samples} samples instead of ${delivery.samples}`;
   if (header.chunks !== grid.chunks || header.chunk >= grid.chunks) return `chunk ${header.chunk} of ${header.chunks}, expected ${grid.chunks} chunks`;
   const span = chunkSpan(grid, header.chunk);

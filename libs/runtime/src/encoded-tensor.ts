@@ -3,12 +3,11 @@ import { chunkSpan, type Grid } from './grid.js';
 /** Codes chunk `chunk` into `out` and returns the bytes written. */
 export type FillChunk = (span: { readonly offset: number; readonly length: number }, out: Uint8Array, chunk: number) => number;
 
-/**
- * Buffers of sent tensors, used again. A buffer comes back only after every receiver has acknowledged it: a socket may
- * read it until then. Keeps two of the size asked for last: one on its way, one being filled.
- */
+/** Large buffers, used again. Keeps at most `capacity`, of the size asked for last. */
 export class BufferPool {
   private spare: Uint8Array[] = [];
+
+  constructor(private readonly capacity: number) {}
 
   take(bytes: number): Uint8Array {
     this.spare = this.spare.filter((buffer) => buffer.length === bytes);
@@ -16,13 +15,14 @@ export class BufferPool {
   }
 
   give(buffer: Uint8Array): void {
-    if (this.spare.length < 2) this.spare.push(buffer);
+    if (this.spare.length < this.capacity) this.spare.push(buffer);
   }
 }
 
 /**
  * A tensor coded once and sent to many. Chunks are coded in order, when somebody asks for them or when `advance` is
- * called: sending overlaps with whatever makes them (the commit's pass, for parameters).
+ * called: sending overlaps with whatever makes them (the commit's pass, for parameters). Its buffer goes back to the pool
+ * only after every receiver has acknowledged it: a socket may read it until then.
  */
 export class EncodedTensor {
   private readonly buffer: Uint8Array;

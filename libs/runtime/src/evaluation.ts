@@ -54,7 +54,7 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
       lost.push(sliceOf(late));
       core.callOff(late);
       late.member.evaluationSpeed = evaluationSpeed(late.member) / 2;
-      core.missed(late.member, reason);
+      core.roster.missed(late.member, reason);
     }
     for (const { node } of decision.commit) {
       take(core, open.get(node)!, sums);
@@ -80,7 +80,7 @@ async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ assi
     const end = Math.min(first.end, first.start + share);
     if (end === first.end) rest.shift();
     else rest[0] = { start: end, end: first.end };
-    member.supply(parameters.tensor, parameters.exact);
+    member.supply(parameters);
     assignments.push(core.assign(member, { kind: 'EVALUATE', start: first.start, end }, [], [], core.training!.grid));
   }
   return { assignments, rest };
@@ -89,7 +89,7 @@ async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ assi
 function take(core: RunCore, assignment: Assignment, sums: Sums): void {
   const { done, member } = assignment;
   core.callOff(assignment);
-  core.succeeded(member);
+  core.roster.succeeded(member);
   member.evaluationSpeed = (1000 * done!.samples) / Math.max(done!.computeMs, 1e-3);
   sums.samples += done!.samples;
   sums.targets += done!.targets;
@@ -115,7 +115,7 @@ function dropBroken(core: RunCore, assignment: Assignment): void {
   const { member, status, reason, nonFinite } = assignment;
   core.callOff(assignment);
   if (nonFinite && core.ready.length === 1) throw divergence(core, 'the validation');
-  if (status !== 'lost') core.strike(member, reason);
+  if (status !== 'lost') core.roster.strike(member, reason);
 }
 
 function evaluationSpeed(member: Member): number {
@@ -130,8 +130,9 @@ function announce(core: RunCore, { samples, targets, lossSum, correct }: Sums, m
   const { leases, samplesPerEpoch } = core.training!;
   const loss = lossSum / Math.max(1, targets);
   const accuracy = correct / Math.max(1, targets);
-  core.metrics.validation_loss = loss;
-  core.metrics.validation_accuracy = accuracy;
+  core.record.metrics.validation_loss = loss;
+  core.record.metrics.validation_accuracy = accuracy;
+  core.record.validatedVersion = core.version;
   const epoch = leases.totals().applied / samplesPerEpoch;
   core.emit({ event: 'validation', run: core.run, version: core.version, epoch, samples, loss, accuracy, ms });
 }

@@ -1,5 +1,6 @@
 import { formatSeconds, LongtailError } from '@longtail/core';
 import type { Census } from './eligibility.js';
+import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
 
 /** The nodes around, as a run sees them. Rings the run's bell when they change. */
@@ -14,12 +15,12 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
   let lackingSinceMs: number | undefined;
   let said = '';
   for (;;) {
-    core.sweep();
+    core.roster.sweep();
     admitPrepared(core);
     if (core.ready.length >= need) return;
     const fleet = countFleet();
     const around = fleet.mine + fleet.idle.length + fleet.busy;
-    if (around === 0 && core.training === undefined && core.preparationError !== undefined) throw core.preparationError;
+    if (around === 0 && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;
     const now = core.clock.nowMs();
     if (around >= need) lackingSinceMs = undefined;
     else lackingSinceMs ??= now;
@@ -34,28 +35,27 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
 
 /** Looks at members who say that they are ready, and at those who could not prepare. */
 export function admitPrepared(core: RunCore): void {
-  for (const member of core.members) {
+  for (const member of core.roster.members) {
     if (member.state === 'failed') {
       const error = member.failure!;
-      core.preparationError = error;
+      core.roster.preparationError = error;
       core.emit({ event: 'error', run: core.run, node: member.node, error: error.toWire() });
-      core.release(member, `could not prepare: ${error.message}`);
+      core.roster.release(member, `could not prepare: ${error.message}`);
     } else if (member.state === 'prepared') {
       const problem = disagreement(core, member);
       if (problem !== undefined) {
-        core.preparationError ??= new LongtailError(problem, { code: 'protocol', where: member.name });
-        core.release(member, problem);
+        core.roster.preparationError ??= new LongtailError(problem, { code: 'protocol', where: member.name });
+        core.roster.release(member, problem);
       } else {
-        member.state = 'ready';
-        core.announceReady(member);
+        core.roster.admit(member);
       }
     }
   }
 }
 
 /** Every worker must hold the same model and the same data; the first one sets the measure. */
-function disagreement(core: RunCore, member: RunCore['members'][number]): string | undefined {
-  const measure = core.measure;
+function disagreement(core: RunCore, member: Member): string | undefined {
+  const { measure } = core.roster;
   const ready = member.ready!;
   if (member.layout!.length === 0) return 'its model has no parameters';
   if (ready.trainSamples < 1) return 'its data has no training samples';
@@ -71,7 +71,7 @@ function disagreement(core: RunCore, member: RunCore['members'][number]): string
 }
 
 function describe(core: RunCore, fleet: Census): string {
-  const preparing = core.members.filter(({ state }) => state === 'preparing').length;
+  const preparing = core.roster.members.filter(({ state }) => state === 'preparing').length;
   const parts = [
     `${core.ready.length} ready`,
     ...(preparing > 0 ? [`${preparing} preparing`] : []),
@@ -88,6 +88,6 @@ function tooFew(core: RunCore, need: number, around: number, reason: string): Lo
     code: 'timeout',
     where: `run ${core.run}`,
     hint: 'Start workers with `longtail join`, or lower cluster.minWorkers or raise cluster.waitMs in the job.',
-    cause: core.preparationError,
+    cause: core.roster.preparationError,
   });
 }

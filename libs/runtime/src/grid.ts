@@ -1,7 +1,7 @@
 /** Values a chunk: 1 MiB of float32. Both ends of a session must use the same. */
 export const CHUNK_LENGTH = 262_144;
 
-/** A flat vector cut into chunks of `chunkLength` values; the last may be shorter. */
+/** A flat vector of at least one value, cut into chunks of `chunkLength`; the last may be shorter. */
 export interface Grid {
   readonly length: number;
   readonly chunkLength: number;
@@ -9,7 +9,7 @@ export interface Grid {
 }
 
 export function gridOf(length: number, chunkLength: number): Grid {
-  return { length, chunkLength, chunks: Math.ceil(length / chunkLength) };
+  return { length, chunkLength: Math.min(chunkLength, length), chunks: Math.ceil(length / chunkLength) };
 }
 
 /** Values [offset, offset + length) of a chunk. */

@@ -9,7 +9,7 @@ const SILENCE_MS = 60_000;
 /** Lets a worker draw fresh parameters and makes the shard of them. False when it could not: ask another. */
 export async function initialise(core: RunCore, member: Member): Promise<boolean> {
   const grid = core.grid(member.layout!.length);
-  const tensor = { kind: 'parameters', fragment: 0, codecId: core.codecNamed('fp32').id } as const;
+  const tensor = { kind: 'parameters', fragment: 0, codec: core.codecNamed('fp32') } as const;
   const assignment = core.assign(member, { kind: 'INITIALISE' }, [], [tensor], grid);
   while (assignment.status === 'out' && core.clock.nowMs() < assignment.activeAtMs + SILENCE_MS) {
     await core.wait(assignment.activeAtMs + SILENCE_MS);
@@ -17,7 +17,7 @@ export async function initialise(core: RunCore, member: Member): Promise<boolean
   core.callOff(assignment);
   if (assignment.status !== 'delivered') {
     const reason = assignment.status === 'out' ? 'sent no parameters' : assignment.reason;
-    if (assignment.status !== 'lost') core.release(member, reason);
+    if (assignment.status !== 'lost') core.roster.release(member, reason);
     return false;
   }
   begin(core, member, assignment);

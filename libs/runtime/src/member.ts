@@ -1,8 +1,9 @@
-import { LongtailError, layoutSignature, type Clock, type OutgoingTensor, type ParameterLayout, type TensorChunk, type TensorKind } from '@longtail/core';
+import { LongtailError, layoutSignature, type Clock, type OutgoingTensor, type ParameterLayout, type TensorChunk, type TensorHeader, type TensorKind } from '@longtail/core';
 import type { Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { EncodedTensor } from './encoded-tensor.js';
 import type { Part, Session } from './membership.js';
+import type { Published } from './outgoing-parameters.js';
 import type { ServedFile } from './ports.js';
 import { effectiveSamplesPerSecond, initialSpeed, type Speed } from './speed.js';
 
@@ -13,7 +14,7 @@ export interface MemberHost {
   readonly files: readonly ServedFile[];
   /** Something about a member changed: whoever waits should look again. */
   changed(): void;
-  progress(member: Member, progress: Progress): void;
+  progress(progress: Progress): void;
   /** Name of the node that holds a task, for the receipt of one who does not. */
   holderOf(task: number): string | undefined;
   fail(error: LongtailError): void;
@@ -50,7 +51,7 @@ export class Member implements Part {
   /** Version of the optimizer state on the worker; undefined when it has none that counts. */
   heldState: number | undefined;
   private held: { readonly version: number; readonly exact: boolean } | undefined;
-  private sending: { readonly tensor: EncodedTensor; readonly exact: boolean; readonly abort: AbortController } | undefined;
+  private sending: { readonly tensor: EncodedTensor; readonly abort: AbortController } | undefined;
   private readonly streams = new Set<AbortController>();
   private readonly answered: number[] = [];
   private transfers = 0;
@@ -100,7 +101,7 @@ export class Member implements Part {
         return this.onTask(message.taskFailed.run, message.taskFailed.task, (open, nowMs) => open.end('failed', error.message, nowMs));
       }
       case 'progress':
-        return this.assignments.has(message.progress.task) ? this.host.progress(this, message.progress) : undefined;
+        return this.assignments.has(message.progress.task) ? this.host.progress(message.progress) : undefined;
       case 'fileRequest':
         return this.serveFile(message.fileRequest.sha256);
       case 'hello':
@@ -116,6 +117,12 @@ export class Member implements Part {
       const verdict = open.takeChunk(chunk, nowMs);
       if (verdict.verdict === 'ignored') this.receipt({ task, accepted: false, weight: 0, staleness: 0, reason: verdict.reason });
     });
+  }
+
+  /** Memory for a chunk that is expected; others get memory of their own. */
+  place(header: TensorHeader, bytes: number): Uint8Array {
+    const open = header.run === this.run ? this.assignments.get(header.task) : undefined;
+    return (open?.status === 'out' ? open.delivery.place(header, bytes) : undefined) ?? new Uint8Array(bytes);
   }
 
   left(reason: string): void {
@@ -167,9 +174,9 @@ export class Member implements Part {
   }
 
   /** Closes a task: what still comes of it is ignored. */
-  close(assignment: Assignment): void {
-    this.assignments.delete(assignment.task.task);
-    this.remember(assignment.task.task);
+  close(task: number): void {
+    this.assignments.delete(task);
+    this.remember(task);
   }
 
   holds(version: number, exact: boolean): boolean {
@@ -194,18 +201,18 @@ export class Member implements Part {
   }
 
   /** Starts to send parameters unless the worker has them or gets them already; an older version on its way is given up. */
-  supply(parameters: EncodedTensor, exact: boolean): void {
-    if (this.holds(parameters.version, exact) || this.sending?.tensor === parameters) return;
+  supply({ tensor, exact }: Published): void {
+    if (this.holds(tensor.version, exact) || this.sending?.tensor === tensor) return;
     this.sending?.abort.abort();
     const abort = new AbortController();
-    const sending = { tensor: parameters, exact, abort };
+    const sending = { tensor, abort };
     this.sending = sending;
     this.held = undefined;
     this.onTheWay(
-      this.stream('parameters', 0, parameters, abort).then((acknowledged) => {
+      this.stream('parameters', 0, tensor, abort).then((acknowledged) => {
         if (this.sending !== sending) return;
         this.sending = undefined;
-        if (acknowledged) this.held = { version: parameters.version, exact };
+        if (acknowledged) this.held = { version: tensor.version, exact };
       }),
     );
   }

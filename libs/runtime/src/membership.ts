@@ -1,4 +1,4 @@
-import type { Clock, Rng, TensorChunk } from '@longtail/core';
+import type { Clock, Rng, TensorChunk, TensorHeader } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type NodeRow, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
 import type { ServerConnection } from './ports.js';
@@ -9,6 +9,7 @@ export interface Part {
   readonly state: string;
   readonly samplesPerSecond: number;
   message(message: WorkerMessage): void;
+  place(header: TensorHeader, bytes: number): Uint8Array;
   tensor(chunk: TensorChunk): void;
   left(reason: string): void;
 }
@@ -108,6 +109,7 @@ export class Membership {
     this.byNode.set(node, session);
     connection.start({
       message: (message) => this.receive(session, message),
+      place: (header, bytes) => session.part?.place(header, bytes) ?? new Uint8Array(bytes),
       tensor: (chunk) => {
         session.heard();
         if (session.part === undefined) this.options.stray(session, chunk.header.run, chunk.header.task);

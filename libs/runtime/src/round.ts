@@ -3,7 +3,7 @@ import type { Assignment } from './assignment.js';
 import { commitRound, type Contribution } from './commit.js';
 import { divergence } from './divergence.js';
 import type { Member } from './member.js';
-import type { RunCore } from './run-core.js';
+import { sumSamples, type RunCore } from './run-core.js';
 import { afterDelivery, afterIdleRound, afterMiss, effectiveSamplesPerSecond, expectedMs } from './speed.js';
 
 /** Rounds in a row with a non-finite contribution, from different nodes, after which it is the run and not a node. */
@@ -35,11 +35,10 @@ async function handOut(core: RunCore): Promise<Assignment[]> {
       member.speed = afterIdleRound(member.speed);
       continue;
     }
-    member.supply(parameters.tensor, parameters.exact);
+    member.supply(parameters);
     const ranges = mine.flatMap((lease) => lease.ranges);
-    const samples = mine.reduce((sum, lease) => sum + lease.samples, 0);
-    const gradient = { kind: 'gradient', fragment: 0, codecId: core.codec.id } as const;
-    assignments.push(core.assign(member, { kind: 'GRADIENT', ranges }, mine, [gradient], grid, samples));
+    const gradient = { kind: 'gradient', fragment: 0, codec: core.codec } as const;
+    assignments.push(core.assign(member, { kind: 'GRADIENT', ranges }, mine, [gradient], grid, sumSamples(mine)));
   }
   return assignments;
 }
@@ -97,14 +96,14 @@ function isBroken({ status }: Assignment): boolean {
 
 function settleBroken(core: RunCore, assignment: Assignment): void {
   core.settle(assignment, { applied: 0, weight: 0, reason: assignment.reason });
-  if (assignment.status !== 'lost') core.strike(assignment.member, assignment.reason);
+  if (assignment.status !== 'lost') core.roster.strike(assignment.member, assignment.reason);
 }
 
 function settleMissed(core: RunCore, assignment: Assignment, reason: string): void {
   const { member, samples, sentAtMs } = assignment;
   core.settle(assignment, { applied: 0, weight: 0, reason });
   member.speed = afterMiss(member.speed, samples, core.clock.nowMs() - sentAtMs);
-  core.missed(member, reason);
+  core.roster.missed(member, reason);
 }
 
 function observeSpeed(assignment: Assignment): void {
@@ -129,16 +128,17 @@ function standing({ member, samples, sentAtMs, status, endedAtMs, task }: Assign
 
 /** One worker's NaN is that worker's; everybody's is the run's. */
 function checkDivergence(core: RunCore, { commit, nonFinite, otherwiseBroken }: Outcome): void {
+  const { nonFinite: seen } = core.record;
   if (nonFinite.length === 0) {
-    core.nonFinite.rounds = 0;
-    core.nonFinite.nodes.clear();
+    seen.rounds = 0;
+    seen.nodes.clear();
     return;
   }
-  core.nonFinite.rounds++;
-  for (const { node } of nonFinite) core.nonFinite.nodes.add(node);
+  seen.rounds++;
+  for (const { node } of nonFinite) seen.nodes.add(node);
   const everybody = commit.length === 0 && otherwiseBroken === 0;
-  const again = core.nonFinite.rounds >= NON_FINITE_ROUNDS && core.nonFinite.nodes.size > 1;
-  if (everybody || again) throw divergence(core, everybody ? 'every worker' : `${core.nonFinite.nodes.size} workers in ${core.nonFinite.rounds} rounds running`);
+  const again = seen.rounds >= NON_FINITE_ROUNDS && seen.nodes.size > 1;
+  if (everybody || again) throw divergence(core, everybody ? 'every worker' : `${seen.nodes.size} workers in ${seen.rounds} rounds running`);
 }
 
 function sameShares(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {

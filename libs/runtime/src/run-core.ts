@@ -13,10 +13,13 @@ import type { Progress, Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
 import { Bell } from './bell.js';
 import { Delivery, type ExpectedTensor } from './delivery.js';
-import { BufferPool, EncodedTensor } from './encoded-tensor.js';
+import { BufferPool } from './encoded-tensor.js';
 import { gridOf, type Grid } from './grid.js';
+import { LearningRecord, type CommitSums } from './learning-record.js';
 import type { Member, MemberHost } from './member.js';
+import { OutgoingParameters, type Published } from './outgoing-parameters.js';
 import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
+import { Roster } from './roster.js';
 
 /** What exists once the first worker has sent fresh parameters. */
 export interface Training {
@@ -25,73 +28,43 @@ export interface Training {
   readonly leases: LeaseBook;
   readonly grid: Grid;
   readonly samplesPerEpoch: number;
+  /** Those that the job wants evaluated. */
   readonly validationSamples: number;
 }
 
-/** Tasks that fail, or deadlines that pass, in a row before a worker is released from the run. */
-const MAX_STRIKES = 3;
-const MAX_MISSES = 5;
-/** Weight of the newest commit in the training loss that the verdict reports. */
-const LOSS_SMOOTHING = 0.1;
-/** Chunks worked on before the event loop has a turn. */
-const CHUNKS_A_TURN = 4;
-const NEVER = new AbortController();
+/** A run's tasks differ in these; the rest follows from the run. */
+export type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version'>>;
 
-export type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'round' | 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version'>>;
-
-/** What happens to a task's samples and why. `applied`: leases, from the first, that are part of a commit. */
+/** What happens to a task's samples and why. */
 export interface Settlement {
+  /** Leases, from the first, that are part of a commit; the others go back. */
   readonly applied: number;
   readonly weight: number;
   readonly reason: string;
 }
 
-/** Sums over the samples of a commit. */
-export interface Commit {
-  readonly samples: number;
-  readonly lossSum: number;
-  readonly correct: number;
-  readonly targets: number;
-  readonly learningRate: number;
-  readonly gradientNorm: number;
-  readonly reason: string;
-}
+/** Contributions whose buffers are kept for the next round; more workers than that allocate theirs anew. */
+const SPARE_RECEIVE_BUFFERS = 16;
+const NEVER = new AbortController();
 
 /**
- * The state of a run that its phases share, and the moves on it: hand out a task, settle it, release a member, say what
- * happened. Phases (round, solo, evaluation) run one after the other; handlers of messages only mark and ring.
+ * The state of a run that its phases share, and the moves on it: hand out a task, settle it, say what happened. Phases
+ * (round, solo, evaluation) run one after the other; handlers of messages only mark and ring.
  */
 export class RunCore implements MemberHost {
-  readonly members: Member[] = [];
-  readonly excluded = new Set<string>();
-  /** What the first ready worker said of model and data: all must agree with it. */
-  measure: { readonly name: string; readonly signature: string; readonly trainSamples: number; readonly validationSamples: number } | undefined;
-  readonly engines = new Set<string>();
   readonly clock: Clock;
+  readonly roster: Roster;
+  readonly record = new LearningRecord();
+  readonly outgoing = new OutgoingParameters(() => this.turn());
+  readonly submittedAtMs: number;
+  training: Training | undefined;
   version = 0;
   round = 0;
-  training: Training | undefined;
   previousShares: ReadonlyMap<string, number> = new Map();
-  /** Non-finite contributions: rounds in a row, and the nodes they came from. */
-  readonly nonFinite = { rounds: 0, nodes: new Set<string>() };
-  metrics: { validation_loss: number | null; validation_accuracy: number | null; train_loss: number | null } = {
-    validation_loss: null,
-    validation_accuracy: null,
-    train_loss: null,
-  };
-  /** Samples applied at which the next validation is due. */
-  validationDueAt = Infinity;
-  /** Why the last member could not prepare, for a run that nobody can work on. */
-  preparationError: LongtailError | undefined;
-  lastCommitMs = 0;
-  readonly submittedAtMs: number;
   private readonly bell = new Bell();
-  private readonly pool = new BufferPool();
   private readonly stopping = new AbortController();
-  private readonly traffic = { up: 0, down: 0 };
-  private encoded: { readonly tensor: EncodedTensor; readonly exact: boolean }[] = [];
+  private readonly receiveBuffers = new BufferPool(SPARE_RECEIVE_BUFFERS);
   private tasks = 0;
-  private localSamples = 0;
 
   constructor(
     readonly job: Job,
@@ -100,10 +73,11 @@ export class RunCore implements MemberHost {
     readonly dependencies: ServerDependencies,
     readonly chunkLength: number,
     /** A node that the run released is free for others. */
-    private readonly freed: () => void = () => undefined,
+    readonly freed: () => void,
   ) {
     this.clock = dependencies.clock;
     this.submittedAtMs = this.clock.nowMs();
+    this.roster = new Roster(this);
   }
 
   get run(): string {
@@ -115,16 +89,21 @@ export class RunCore implements MemberHost {
   }
   /** Members that take part, in the order in which they joined. */
   get ready(): readonly Member[] {
-    return this.members.filter((member) => member.state === 'ready');
+    return this.roster.ready;
   }
   /** Codec of gradients up and parameters down. */
   get codec(): Codec {
     return this.codecNamed(this.job.sync.codec);
   }
-  /** Between commits, local steps included: of all samples, the fraction done. */
-  get progressFraction(): number {
-    const totals = this.training?.leases.totals();
-    return totals === undefined ? 0 : (totals.applied + totals.lost + this.localSamples) / Math.max(1, totals.total);
+
+  codecNamed(name: Codec['name']): Codec {
+    const codec = this.dependencies.codecs.find((candidate) => candidate.name === name);
+    if (codec === undefined) throw new Error(`no codec ${name}`);
+    return codec;
+  }
+
+  grid(length: number): Grid {
+    return gridOf(length, this.chunkLength);
   }
 
   // ---- waiting and saying
@@ -133,6 +112,7 @@ export class RunCore implements MemberHost {
     this.bell.ring();
   }
 
+  /** Until something changed, or the time; rejects once the run is to stop. */
   wait(untilMs?: number): Promise<void> {
     return this.bell.wait(untilMs, this.clock, this.signal);
   }
@@ -161,92 +141,64 @@ export class RunCore implements MemberHost {
     }
   }
 
-  progress(_member: Member, progress: Progress): void {
-    this.localSamples = progress.samples;
-    if (progress.targets > 0) this.metrics.train_loss ??= progress.lossSum / progress.targets;
+  progress(progress: Progress): void {
+    this.record.progress(progress);
   }
 
-  /** Says that a version was committed, and keeps the running training loss for the verdict. */
-  announceCommit({ samples, lossSum, correct, targets, learningRate, gradientNorm, reason }: Commit): void {
-    const { leases, samplesPerEpoch } = this.training!;
-    const now = this.clock.nowMs();
-    const roundMs = now - this.lastCommitMs;
-    const loss = targets === 0 ? 0 : lossSum / targets;
-    const before = this.metrics.train_loss;
-    this.metrics.train_loss = before === null ? loss : before + LOSS_SMOOTHING * (loss - before);
-    this.lastCommitMs = now;
-    this.localSamples = 0;
-    const { applied } = leases.totals();
-    this.emit({
-      event: 'commit',
-      run: this.run,
-      round: this.round,
-      version: this.version,
-      samples,
-      samplesApplied: applied,
-      epoch: applied / samplesPerEpoch,
-      loss,
-      accuracy: targets === 0 ? 0 : correct / targets,
-      learningRate,
-      gradientNorm,
-      roundMs,
-      samplesPerSecond: (1000 * samples) / Math.max(roundMs, 1e-3),
-      reason,
-    });
-  }
+  // ---- training
 
   /** The first worker's parameters are there. */
   begin(training: Training): void {
     this.training = training;
-    this.lastCommitMs = this.clock.nowMs();
+    this.record.begin(this.clock.nowMs());
     this.planValidation();
     const { total } = training.leases.totals();
     const { layout, samplesPerEpoch } = training;
     this.emit({ event: 'started', run: this.run, parameters: layout.length, samplesPerEpoch, samplesTotal: total, workers: this.ready.length });
   }
 
-  /** Sets the next multiple of `everyEpochs` that lies ahead. */
   planValidation(): void {
     const { samplesPerEpoch, validationSamples, leases } = this.training!;
-    const period = this.job.validation.everyEpochs * samplesPerEpoch;
-    const ahead = Math.floor(leases.totals().applied / period) + 1;
-    this.validationDueAt = validationSamples > 0 ? ahead * period : Infinity;
+    if (validationSamples > 0) this.record.planValidation(this.job.validation.everyEpochs * samplesPerEpoch, leases.totals().applied);
   }
 
-  announceReady(member: Member): void {
-    const { samplesPerSecond, memoryBytes, trainSamples, validationSamples } = member.ready!;
-    const { engine } = member.session.hello.device;
-    this.measure ??= { name: member.name, signature: member.signature, trainSamples, validationSamples };
-    this.engines.add(engine);
-    const { node, name, layout } = member;
-    this.emit({ event: 'worker_ready', run: this.run, node, name, engine, samplesPerSecond, parameters: layout!.length, memoryBytes });
+  /** Learning rate of the step that starts at this many applied samples. */
+  learningRate(samplesBefore: number): number {
+    const { batch, schedule, learningRate } = this.job.train;
+    const steps = Math.ceil(this.training!.leases.totals().total / batch);
+    return this.dependencies.learningRate(schedule, learningRate, Math.floor(samplesBefore / batch), steps);
+  }
+
+  announceCommit(sums: CommitSums): void {
+    const { leases, samplesPerEpoch } = this.training!;
+    const { run, round, version } = this;
+    const { applied } = leases.totals();
+    this.emit(this.record.commit(sums, { run, round, version, samplesApplied: applied, samplesPerEpoch, nowMs: this.clock.nowMs() }));
+  }
+
+  /** Parameters of the present version. `exact`: in float32, whatever the job's codec. */
+  parameters(exact: boolean): Promise<Published> {
+    const { shard, grid } = this.training!;
+    return this.outgoing.current(shard, grid, this.version, exact ? this.codecNamed('fp32') : this.codec);
   }
 
   // ---- tasks
 
   holderOf(task: number): string | undefined {
-    return this.members.find((member) => member.assignments.has(task))?.node;
+    return this.roster.members.find((member) => member.assignments.has(task))?.node;
   }
 
-  /** Sends a task. `tensors` is what must come back with it. */
+  /** Sends a task. `tensors` is what must come back with it; `samples` are those in its headers, where that is known. */
   assign(member: Member, fields: TaskFields, leases: readonly Lease[], tensors: readonly ExpectedTensor[], grid: Grid, samples?: number): Assignment {
-    const task: Task = {
-      run: this.run,
-      task: ++this.tasks,
-      version: this.version,
-      round: this.round,
-      ranges: [],
-      steps: [],
-      optimizerSteps: 0,
-      start: 0,
-      end: 0,
-      ...fields,
-    };
+    const { run, version, round } = this;
+    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
+    const task: Task = { run, task: ++this.tasks, version, round, ...blank, ...fields };
     const { maxNorm } = this.job.sync;
     const bounded = task.kind === 'GRADIENT' && maxNorm !== undefined && samples !== undefined;
     const delivery = new Delivery(
-      { round: task.round, baseVersion: task.version, samples, tensors, grid, maxNorm: bounded ? maxNorm * samples : undefined },
+      { round, baseVersion: task.version, samples, tensors, grid, maxNorm: bounded ? maxNorm * samples : undefined },
       (chunk, length) => this.inspect(chunk.bytes, chunk.codecId, length),
+      this.receiveBuffers,
     );
     const assignment = new Assignment(member, task, leases, delivery, this.clock.nowMs());
     member.assignments.set(task.task, assignment);
@@ -258,7 +210,6 @@ export class RunCore implements MemberHost {
   settle(assignment: Assignment, { applied, weight, reason }: Settlement): void {
     const { member, task, leases, done, sentAtMs } = assignment;
     const { leases: book } = this.training!;
-    const now = this.clock.nowMs();
     const accepted = applied > 0;
     const staleness = Math.max(0, this.version - task.version - (accepted ? 1 : 0));
     this.callOff(assignment);
@@ -281,18 +232,16 @@ export class RunCore implements MemberHost {
       reason,
       computeMs: done?.computeMs ?? 0,
       sentAtMs,
-      doneAtMs: assignment.endedAtMs ?? now,
+      doneAtMs: assignment.endedAtMs ?? this.clock.nowMs(),
       ...member.takeTraffic(),
     });
-    if (back.length > 0) {
-      this.emit({ event: 'lease_returned', run: this.run, node: member.node, samples: sumSamples(back), reason });
-    }
+    if (back.length > 0) this.emit({ event: 'lease_returned', run: this.run, node: member.node, samples: sumSamples(back), reason });
   }
 
-  /** Closes a task without a word about samples: evaluation, initialisation. */
-  callOff(assignment: Assignment): void {
-    const { member, task, status } = assignment;
-    member.close(assignment);
+  /** Closes a task without a word about samples: evaluation, initialisation. One that is still out is called off. */
+  callOff({ member, task, status, delivery }: Assignment): void {
+    member.close(task.task);
+    delivery.dispose();
     if (status === 'out') member.send({ message: 'cancelTask', cancelTask: { run: this.run, task: task.task, deliver: false } });
   }
 
@@ -308,143 +257,15 @@ export class RunCore implements MemberHost {
     return leases;
   }
 
-  /** Learning rate of the step that starts at this many applied samples. */
-  learningRate(samplesBefore: number): number {
-    const { batch, schedule, learningRate } = this.job.train;
-    const steps = Math.ceil(this.training!.leases.totals().total / batch);
-    return this.dependencies.learningRate(schedule, learningRate, Math.floor(samplesBefore / batch), steps);
-  }
-
-  // ---- parameters as they are sent
-
-  /** The tensor that the coming version will be sent as; it takes the place of the one before. */
-  encode(grid: Grid, version: number, codec: Codec, exact: boolean, fill: ConstructorParameters<typeof EncodedTensor>[4]): EncodedTensor {
-    const tensor = new EncodedTensor(grid, version, codec.id, codec.maxBytes(this.chunkLength), fill, this.pool);
-    this.retireBefore(version);
-    this.encoded.push({ tensor, exact });
-    return tensor;
-  }
-
-  /** Parameters of this version, coded the first time somebody needs them. `exact`: float32, whatever the job's codec. */
-  async parameters(exact: boolean): Promise<{ tensor: EncodedTensor; exact: boolean }> {
-    const there = this.encoded.find((encoded) => encoded.tensor.version === this.version && (encoded.exact || !exact));
-    if (there !== undefined) return there;
-    const { grid, shard } = this.training!;
-    const codec = exact ? this.codecNamed('fp32') : this.codec;
-    const tensor = this.encode(grid, this.version, codec, codec.name === 'fp32', ({ offset, length }, out) =>
-      shard.encodeParameters(offset, length, codec.id, out),
-    );
-    await this.finish(tensor);
-    return { tensor, exact: codec.name === 'fp32' };
-  }
-
-  /** Codes what is not coded yet, with turns for the sockets. */
-  async finish(tensor: EncodedTensor): Promise<void> {
-    for (let chunk = 1; !tensor.complete; chunk++) {
-      tensor.advance();
-      if (chunk % CHUNKS_A_TURN === 0) await this.turn();
-    }
-  }
-
-  encodedState(version: number, grid: Grid, count: number): readonly EncodedTensor[] {
-    const codec = this.codecNamed('fp32');
-    const { shard } = this.training!;
-    const values = new Float32Array(this.chunkLength);
-    return Array.from({ length: count }, (_, index) => {
-      const fill = ({ offset, length }: { offset: number; length: number }, out: Uint8Array) => {
-        const slice = values.subarray(0, length);
-        shard.readState(index, slice, offset);
-        return codec.encode(slice, out);
-      };
-      return new EncodedTensor(grid, version, codec.id, codec.maxBytes(this.chunkLength), fill, this.pool);
-    });
-  }
-
-  /** The shard is about to change: tensors of older versions are sent to nobody new. */
-  retireBefore(version: number): void {
-    for (const { tensor } of this.encoded.filter((encoded) => encoded.tensor.version < version)) tensor.retire();
-    this.encoded = this.encoded.filter((encoded) => encoded.tensor.version >= version);
-  }
-
-  grid(length: number): Grid {
-    return gridOf(length, this.chunkLength);
-  }
-
-  codecNamed(name: Codec['name']): Codec {
-    const codec = this.dependencies.codecs.find((candidate) => candidate.name === name);
-    if (codec === undefined) throw new Error(`no codec ${name}`);
-    return codec;
-  }
-
-  // ---- members
-
-  /** One task of a member failed or was refused; after a few in a row it is released. */
-  strike(member: Member, reason: string): void {
-    member.strikes++;
-    if (member.strikes >= MAX_STRIKES) this.release(member, `${MAX_STRIKES} tasks in a row failed, the last: ${reason}`);
-  }
-
-  /** A member missed a deadline; after a few in a row it is released. */
-  missed(member: Member, reason: string): void {
-    member.misses++;
-    member.forgetHeld();
-    if (member.misses >= MAX_MISSES) this.release(member, `${reason}, the ${MAX_MISSES}th deadline in a row: its device or link is too slow for this run`);
-  }
-
-  succeeded(member: Member): void {
-    member.strikes = 0;
-    member.misses = 0;
-  }
-
-  /** Sends a member home; the node stays, the run will not take it again. */
-  release(member: Member, reason: string): void {
-    this.excluded.add(member.node);
-    this.emit({ event: 'warning', run: this.run, message: `${member.name} released: ${reason}`, hint: '' });
-    this.dismiss(member, reason);
-    this.freed();
-  }
-
-  /** Takes a member out of the run. Its open tasks are lost; the phase under way settles them. */
-  dismiss(member: Member, reason: string): void {
-    member.send({ message: 'release', release: { run: this.run, reason } });
-    member.depart(reason);
-    this.changed();
-  }
-
-  /** Forgets members who are gone and have nothing left to settle. */
-  sweep(): void {
-    for (const member of this.members.filter(({ state, assignments }) => state === 'gone' && assignments.size === 0)) {
-      const { up, down } = member.totalTraffic();
-      this.traffic.up += up;
-      this.traffic.down += down;
-      this.members.splice(this.members.indexOf(member), 1);
-    }
-  }
-
-  totalTraffic(): { up: number; down: number } {
-    const total = { ...this.traffic };
-    for (const member of this.members) {
-      const { up, down } = member.totalTraffic();
-      total.up += up;
-      total.down += down;
-    }
-    return total;
-  }
-
   private inspect(bytes: Uint8Array, codecId: number, length: number) {
-    const { training } = this;
-    if (training !== undefined) return training.shard.inspect({ bytes, codecId, weight: 1 }, length);
-    return this.inspectWithCodec(bytes, codecId, length);
-  }
-
-  /** Before there is a shard: the very first parameters. */
-  private inspectWithCodec(bytes: Uint8Array, codecId: number, length: number) {
+    if (this.training !== undefined) return this.training.shard.inspect({ bytes, codecId, weight: 1 }, length);
+    // Before there is a shard: the very first parameters.
     const values = new Float32Array(length);
     this.dependencies.codecs.find(({ id }) => id === codecId)!.decode(bytes, values);
     return { finite: values.every(Number.isFinite), sumOfSquares: 0 };
   }
 }
 
-function sumSamples(leases: readonly Lease[]): number {
+export function sumSamples(leases: readonly Lease[]): number {
   return leases.reduce((sum, lease) => sum + lease.samples, 0);
 }

@@ -19,7 +19,6 @@ export class Run implements Claimant {
   /** It sends its workers home: it takes no more. */
   ending = false;
   private readonly snapshots: Snapshots;
-  private validatedVersion = -1;
 
   constructor(
     private readonly core: RunCore,
@@ -35,10 +34,10 @@ export class Run implements Claimant {
     return this.core.job;
   }
   get excluded(): ReadonlySet<string> {
-    return this.core.excluded;
+    return this.core.roster.excluded;
   }
   get begun(): boolean {
-    return this.core.members.length > 0 || this.core.training !== undefined;
+    return this.core.roster.members.length > 0 || this.core.training !== undefined;
   }
   get over(): boolean {
     return this.status !== 'waiting' && this.status !== 'running';
@@ -52,7 +51,7 @@ export class Run implements Claimant {
     const { core } = this;
     const member = new Member(session, core);
     session.part = member;
-    core.members.push(member);
+    core.roster.members.push(member);
     const files = core.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
     member.send({ message: 'prepare', prepare: { run: core.run, jobJson: JSON.stringify(core.job), files } });
     core.changed();
@@ -91,8 +90,8 @@ export class Run implements Claimant {
       name: core.job.name,
       status: this.status,
       submittedAtMs: core.submittedAtMs,
-      progress: core.progressFraction,
-      loss: core.metrics.train_loss ?? 0,
+      progress: core.training === undefined ? 0 : core.record.fraction(core.training.leases),
+      loss: core.record.metrics.train_loss ?? 0,
       workers: core.ready.length,
       folder: core.store.folder,
     };
@@ -105,18 +104,18 @@ export class Run implements Claimant {
       this.status = 'running';
     } while (!(await initialise(core, core.ready[0]!)));
     while (this.samplesLeft()) await this.phase();
-    if (core.training!.validationSamples > 0 && this.validatedVersion !== core.version) await this.validate();
+    if (core.training!.validationSamples > 0 && core.record.validatedVersion !== core.version) await this.validate();
   }
 
   /** The next thing to do, by who is there and what is due. */
   private async phase(): Promise<void> {
     const { core, snapshots } = this;
     core.signal.throwIfAborted();
-    core.sweep();
+    core.roster.sweep();
     admitPrepared(core);
     const strategy = core.dependencies.strategy(core.job);
     if (core.ready.length === 0) await this.requireWorker();
-    else if (core.training!.leases.totals().applied >= core.validationDueAt) await this.validate();
+    else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
     else if (core.ready.length === 1) await runSolo(core, core.ready[0]!, snapshots.whenDue);
     else await runRound(core, strategy, snapshots.whenDue);
   }
@@ -126,7 +125,6 @@ export class Run implements Claimant {
   private async validate(): Promise<void> {
     const { core } = this;
     await evaluate(core, core.dependencies.strategy(core.job), this.requireWorker);
-    this.validatedVersion = core.version;
     core.planValidation();
   }
 
@@ -147,11 +145,11 @@ export class Run implements Claimant {
       status,
       run: core.run,
       job: core.job.name,
-      engine: [...core.engines].sort().join('+'),
-      metrics: { ...core.metrics },
+      engine: [...core.roster.engines].sort().join('+'),
+      metrics: { ...core.record.metrics },
       samples: { applied: totals?.applied ?? 0, lost: totals?.lost ?? 0 },
       seconds: (core.clock.nowMs() - core.submittedAtMs) / 1000,
-      bytes: core.totalTraffic(),
+      bytes: core.roster.totalTraffic(),
       model,
       reason: error?.message ?? 'every sample was applied',
       ...(error === undefined ? {} : { error: error.toWire() }),
@@ -165,11 +163,11 @@ export class Run implements Claimant {
   private async wrapUp(failure: LongtailError | undefined): Promise<{ model: string; error: LongtailError | undefined }> {
     const { core } = this;
     const reason = failure === undefined ? 'the run is complete' : `the run ends: ${failure.message}`;
-    for (const member of core.members) {
-      core.dismiss(member, reason);
+    for (const member of core.roster.members) {
+      core.roster.dismiss(member, reason);
       for (const open of [...member.assignments.values()]) this.settleAtEnd(open, reason);
     }
-    core.sweep();
+    core.roster.sweep();
     const nothingLearnt = core.training === undefined || (failure !== undefined && core.version === 0);
     if (nothingLearnt) return { model: '', error: failure };
     try {

@@ -1,10 +1,10 @@
 import { LongtailError, optimizerStateCount } from '@longtail/core';
 import { divergence } from './divergence.js';
 import { chunkSpan } from './grid.js';
+import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { RunSnapshot } from './ports.js';
 import type { RunCore } from './run-core.js';
 
-const CHUNKS_A_TURN = 4;
 
 /** Checkpoints beside the rounds, and the model at the end. Keeps one copy of parameters and moments. */
 export class Snapshots {
@@ -66,8 +66,8 @@ export class Snapshots {
       for (const [index, moments] of state.entries()) shard.readState(index, moments.subarray(offset, offset + length), offset);
       if (chunk % CHUNKS_A_TURN === CHUNKS_A_TURN - 1) await core.turn();
     }
-    const { run, job, version, metrics } = core;
-    return { run, job, layout, version, steps: shard.steps, parameters, state, leases: leases.snapshot(), metrics: { ...metrics } };
+    const { run, job, version } = core;
+    return { run, job, layout, version, steps: shard.steps, parameters, state, leases: leases.snapshot(), metrics: { ...core.record.metrics } };
   }
 }
 

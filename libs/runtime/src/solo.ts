@@ -4,6 +4,7 @@ import type { Assignment } from './assignment.js';
 import type { ExpectedTensor } from './delivery.js';
 import { chunkSpan } from './grid.js';
 import type { Member } from './member.js';
+import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import { admitPrepared } from './gather.js';
 import { divergence } from './divergence.js';
 import type { RunCore } from './run-core.js';
@@ -21,7 +22,6 @@ const GRANTS_AHEAD = 2;
 /** Before an upload was measured, a drain may take this multiple of the deadline. */
 const UNMEASURED_FACTOR = 10;
 const RESEND_MS = 50;
-const CHUNKS_A_TURN = 4;
 
 interface Grant {
   readonly assignment: Assignment;
@@ -80,13 +80,11 @@ class Solo {
     const { core, member, grants } = this;
     const { shard, grid } = core.training!;
     if (grants.length > 0 || this.drainUntilMs !== undefined || !member.settled || this.supplied()) return;
-    const parameters = await core.parameters(true);
-    member.supply(parameters.tensor, true);
+    member.supply(await core.parameters(true));
     if (shard.steps === 0 || member.heldState === core.version) return;
-    const state = core.encodedState(core.version, grid, this.moments);
-    for (const tensor of state) await core.finish(tensor);
-    member.supplyState(state, core.version);
-    for (const tensor of state) tensor.retire();
+    const moments = await core.outgoing.moments(shard, grid, core.version, this.moments, core.codecNamed('fp32'));
+    member.supplyState(moments, core.version);
+    for (const tensor of moments) tensor.retire();
   }
 
   mayGrant(): boolean {
@@ -97,7 +95,7 @@ class Solo {
 
   private samplesAhead(): boolean {
     const { applied, leased, free } = this.core.training!.leases.totals();
-    return free > 0 && applied + leased < this.core.validationDueAt;
+    return free > 0 && applied + leased < this.core.record.validationDueAt;
   }
 
   private supplied(): boolean {
@@ -111,10 +109,10 @@ class Solo {
     const { shard, grid } = core.training!;
     const { messages, steps, learningRate } = this.leaseSteps(this.stepsAGrant());
     core.round++;
-    const codecId = core.codecNamed('fp32').id;
-    const state = Array.from({ length: this.moments }, (_, fragment): ExpectedTensor => ({ kind: 'state', fragment, codecId }));
+    const codec = core.codecNamed('fp32');
+    const state = Array.from({ length: this.moments }, (_, fragment): ExpectedTensor => ({ kind: 'state', fragment, codec }));
     const fields = { kind: 'LOCAL_STEPS', steps: messages, version: core.version + grants.length, optimizerSteps: shard.steps } as const;
-    const assignment = core.assign(member, fields, steps.flat(), [{ kind: 'parameters', fragment: 0, codecId }, ...state], grid);
+    const assignment = core.assign(member, fields, steps.flat(), [{ kind: 'parameters', fragment: 0, codec }, ...state], grid);
     grants.push({ assignment, steps, learningRate });
     this.granted++;
   }
@@ -137,7 +135,7 @@ class Solo {
         const { status, reason, nonFinite } = head.assignment;
         this.abandon(reason);
         if (nonFinite) throw divergence(core, `${this.member.name}, the only worker,`);
-        if (status !== 'lost') core.strike(this.member, reason);
+        if (status !== 'lost') core.roster.strike(this.member, reason);
         return false;
       }
     }
@@ -168,14 +166,14 @@ class Solo {
     await this.writeHome(assignment);
     core.training!.shard.setSteps(core.training!.shard.steps + done.steps);
     core.version++;
-    core.retireBefore(core.version);
+    core.outgoing.retireBefore(core.version);
     this.grants.shift();
     member.ownsVersion(core.version);
     this.observe(assignment);
     const reason = `${done.steps} local steps of ${member.name}, the only worker`;
     const applied = grant.steps.slice(0, done.steps).flat().length;
     core.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
-    core.succeeded(member);
+    core.roster.succeeded(member);
     const { samples, lossSum, correct, targets } = done;
     core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason });
     return true;
@@ -183,7 +181,7 @@ class Solo {
 
   private refuse(reason: string): boolean {
     this.abandon(reason);
-    this.core.strike(this.member, reason);
+    this.core.roster.strike(this.member, reason);
     return false;
   }
 
@@ -219,7 +217,7 @@ class Solo {
     const called = this.drainUntilMs === undefined ? 'were done' : 'were called home';
     const reason = `did not deliver its local steps in time after they ${called}`;
     this.abandon(reason);
-    this.core.missed(this.member, reason);
+    this.core.roster.missed(this.member, reason);
     return false;
   }
 
@@ -249,7 +247,7 @@ class Solo {
     let learningRate = 0;
     while (steps.length < count) {
       const { applied, leased } = leases.totals();
-      if (applied + leased >= core.validationDueAt) break;
+      if (applied + leased >= core.record.validationDueAt) break;
       const mine = core.leaseUpTo(member, core.job.train.batch);
       if (mine.length === 0) break;
       learningRate = core.learningRate(applied + leased);

@@ -2,6 +2,7 @@ import { LongtailError, type Clock, type Codec, type TensorKind } from '@longtai
 import type { Task } from '@longtail/protocol';
 import { BufferPool, EncodedTensor } from './encoded-tensor.js';
 import type { Grid } from './grid.js';
+import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { WorkerConnection } from './ports.js';
 
 export interface OutgoingVector {
@@ -14,12 +15,13 @@ interface Outgoing extends OutgoingVector {
   readonly tensor: EncodedTensor;
 }
 
-const CHUNKS_A_TURN = 4;
+/** A gradient, or parameters and two moments, that were just acknowledged. */
+const SPARE_BUFFERS = 3;
 const NEVER = new AbortController();
 
 /** Sends a worker's results, coded chunk by chunk while earlier chunks are on their way. */
 export class WorkerOutbox {
-  private readonly pool = new BufferPool();
+  private readonly pool = new BufferPool(SPARE_BUFFERS);
 
   constructor(
     private readonly connection: WorkerConnection,

@@ -92,6 +92,7 @@ export class VirtualClock implements Clock {
 
 /** A macrotask begins only after every microtask has run. */
 function quiescence(): Promise<void> {
+  // eslint-disable-next-line no-restricted-globals -- not a timer of the simulated program: the end of its microtasks
   return new Promise((resolve) => setImmediate(resolve));
 }
 

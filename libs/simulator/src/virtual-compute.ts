@@ -11,7 +11,7 @@ import type {
   Split,
   StepHyper,
 } from '@longtail/core';
-import { LongtailError } from '@longtail/core';
+import type { LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';

@@ -200,8 +200,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   }
 
   /** The payload is copied only now: a sender that changed it on the way is found out by the checksum. */
-  private arrive({ header, payload }: TensorChunk, sender: Sending | undefined): void {
-    const copy = payload.slice();
+  private arrive({ header, payload: sent }: TensorChunk, sender: Sending | undefined): void {
+    const copy = sent.slice();
     this.deliver(() => {
       this.received += HEADER_BYTES + copy.length;
       if (this.shared.crc32c(copy) !== header.crc) {
@@ -210,7 +210,9 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
       }
       this.reading = this.reading.then(async () => {
         if (!this.open) return;
-        await this.handlers!.tensor({ header, payload: copy });
+        const payload = this.handlers!.place?.(header, copy.length) ?? new Uint8Array(copy.length);
+        payload.set(copy);
+        await this.handlers!.tensor({ header, payload });
         if (sender !== undefined) this.travel(() => sender.acknowledged());
       });
     });

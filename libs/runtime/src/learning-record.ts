@@ -1,0 +1,81 @@
+import type { LeaseBook, RunEvent, Verdict } from '@longtail/core';
+
+/** Sums over the samples of a commit. */
+export interface CommitSums {
+  readonly samples: number;
+  readonly lossSum: number;
+  readonly correct: number;
+  readonly targets: number;
+  readonly learningRate: number;
+  readonly gradientNorm: number;
+  readonly reason: string;
+}
+
+/** Weight of the newest commit in the training loss that the verdict reports. */
+const LOSS_SMOOTHING = 0.1;
+
+type Metrics = { -readonly [Name in keyof Verdict['metrics']]: Verdict['metrics'][Name] };
+
+/** What a run has learnt so far, in figures, and when it is to be looked at next. */
+export class LearningRecord {
+  readonly metrics: Metrics = { validation_loss: null, validation_accuracy: null, train_loss: null };
+  /** Samples applied at which the next validation is due. */
+  validationDueAt = Infinity;
+  /** Version last validated. */
+  validatedVersion = -1;
+  /** Rounds in a row with non-finite contributions, and the nodes that they came from. */
+  readonly nonFinite = { rounds: 0, nodes: new Set<string>() };
+  /** Done by the only worker since the last commit, for people who watch. */
+  private localSamples = 0;
+  private lastCommitMs = 0;
+
+  begin(nowMs: number): void {
+    this.lastCommitMs = nowMs;
+  }
+
+  /** Local steps went on: sums over those done so far. */
+  progress({ samples, targets, lossSum }: { readonly samples: number; readonly targets: number; readonly lossSum: number }): void {
+    this.localSamples = samples;
+    if (targets > 0) this.metrics.train_loss ??= lossSum / targets;
+  }
+
+  /** Of all samples, the fraction done; local steps count as they are reported. */
+  fraction(leases: LeaseBook): number {
+    const { applied, lost, total } = leases.totals();
+    return Math.min(1, (applied + lost + this.localSamples) / total);
+  }
+
+  /** Takes a commit down, and says how the event log puts it. */
+  commit(
+    { samples, lossSum, correct, targets, learningRate, gradientNorm, reason }: CommitSums,
+    at: { readonly run: string; readonly round: number; readonly version: number; readonly samplesApplied: number; readonly samplesPerEpoch: number; readonly nowMs: number },
+  ): RunEvent {
+    const roundMs = at.nowMs - this.lastCommitMs;
+    const loss = targets === 0 ? 0 : lossSum / targets;
+    const before = this.metrics.train_loss;
+    this.metrics.train_loss = before === null ? loss : before + LOSS_SMOOTHING * (loss - before);
+    this.lastCommitMs = at.nowMs;
+    this.localSamples = 0;
+    return {
+      event: 'commit',
+      run: at.run,
+      round: at.round,
+      version: at.version,
+      samples,
+      samplesApplied: at.samplesApplied,
+      epoch: at.samplesApplied / at.samplesPerEpoch,
+      loss,
+      accuracy: targets === 0 ? 0 : correct / targets,
+      learningRate,
+      gradientNorm,
+      roundMs,
+      samplesPerSecond: (1000 * samples) / Math.max(roundMs, 1e-3),
+      reason,
+    };
+  }
+
+  /** Sets the next multiple of `periodSamples` that lies ahead. */
+  planValidation(periodSamples: number, applied: number): void {
+    this.validationDueAt = (Math.floor(applied / periodSamples) + 1) * periodSamples;
+  }
+}

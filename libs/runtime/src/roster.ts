@@ -1,0 +1,95 @@
+import type { LongtailError, RunEvent } from '@longtail/core';
+import type { Member } from './member.js';
+
+export interface RosterHost {
+  readonly run: string;
+  emit(event: RunEvent): void;
+  changed(): void;
+  /** A node that the run released is free for others. */
+  freed(): void;
+}
+
+/** Tasks that fail, or deadlines that pass, in a row before a worker is released from the run. */
+const MAX_STRIKES = 3;
+const MAX_MISSES = 5;
+
+/** The workers of a run, in the order in which they joined, and who may not come back. */
+export class Roster {
+  readonly members: Member[] = [];
+  /** Nodes released for a reason. */
+  readonly excluded = new Set<string>();
+  /** Engines that took part. */
+  readonly engines = new Set<string>();
+  /** What the first ready worker said of model and data: all must agree with it. */
+  measure: { readonly name: string; readonly signature: string; readonly trainSamples: number; readonly validationSamples: number } | undefined;
+  /** Why the last member could not prepare, for a run that nobody can work on. */
+  preparationError: LongtailError | undefined;
+  private readonly traffic = { up: 0, down: 0 };
+
+  constructor(private readonly host: RosterHost) {}
+
+  /** Members that take part. */
+  get ready(): readonly Member[] {
+    return this.members.filter((member) => member.state === 'ready');
+  }
+
+  admit(member: Member): void {
+    const { samplesPerSecond, memoryBytes, trainSamples, validationSamples } = member.ready!;
+    const { engine } = member.session.hello.device;
+    const { node, name, layout } = member;
+    member.state = 'ready';
+    this.measure ??= { name, signature: member.signature, trainSamples, validationSamples };
+    this.engines.add(engine);
+    this.host.emit({ event: 'worker_ready', run: this.host.run, node, name, engine, samplesPerSecond, parameters: layout!.length, memoryBytes });
+  }
+
+  /** One task of a member failed or was refused; after a few in a row it is released. */
+  strike(member: Member, reason: string): void {
+    member.strikes++;
+    if (member.strikes >= MAX_STRIKES) this.release(member, `${MAX_STRIKES} tasks in a row failed, the last: ${reason}`);
+  }
+
+  /** A member missed a deadline; after a few in a row it is released. */
+  missed(member: Member, reason: string): void {
+    member.misses++;
+    member.forgetHeld();
+    if (member.misses < MAX_MISSES) return;
+    this.release(member, `${reason}, the ${MAX_MISSES}th deadline in a row: its device or link is too slow for this run`);
+  }
+
+  succeeded(member: Member): void {
+    member.strikes = 0;
+    member.misses = 0;
+  }
+
+  /** Sends a member home; the node stays, the run will not take it again. */
+  release(member: Member, reason: string): void {
+    this.excluded.add(member.node);
+    this.host.emit({ event: 'warning', run: this.host.run, message: `${member.name} released: ${reason}`, hint: '' });
+    this.dismiss(member, reason);
+    this.host.freed();
+  }
+
+  /** Takes a member out of the run. Its open tasks are lost; the phase under way settles them. */
+  dismiss(member: Member, reason: string): void {
+    member.send({ message: 'release', release: { run: this.host.run, reason } });
+    member.depart(reason);
+    this.host.changed();
+  }
+
+  /** Forgets members who are gone and have nothing left to settle. */
+  sweep(): void {
+    for (const member of this.members.filter(({ state, assignments }) => state === 'gone' && assignments.size === 0)) {
+      const { up, down } = member.totalTraffic();
+      this.traffic.up += up;
+      this.traffic.down += down;
+      this.members.splice(this.members.indexOf(member), 1);
+    }
+  }
+
+  /** Of everybody who ever took part. */
+  totalTraffic(): { up: number; down: number } {
+    const present = this.members.map((member) => member.totalTraffic());
+    return present.reduce((sum, { up, down }) => ({ up: sum.up + up, down: sum.down + down }), this.traffic);
+  }
+}
