@@ -1,89 +1,96 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import type { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js';
-import type { TFEOpAttr } from '@tensorflow/tfjs-node-gpu/dist/tfjs_binding.js';
 import { differentiable } from '../differentiable.js';
 import type { Ops } from '../ops.js';
 import { portableOps } from '../ops/portable.js';
+import { crossEntropyOp } from './cross-entropy.js';
+import { nativeOps } from './native-ops.js';
+import type { NativeOps } from './native-ops.js';
 import { gradientPadding } from './products.js';
 
-/**
- * Operations by TensorFlow's own kernels, those that TF.js has no name for included. The rest is the portable ones.
- */
+/** Operations by TensorFlow's own kernels, those that TF.js has no name for included. The rest is the portable ones. */
 export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend): Ops {
-  const { binding } = backend;
-  const type = (name: string, value: number): TFEOpAttr => ({ name, type: binding.TF_ATTR_TYPE, value });
-  const flag = (name: string, value: boolean): TFEOpAttr => ({ name, type: binding.TF_ATTR_BOOL, value });
-  const text = (name: string, value: string): TFEOpAttr => ({ name, type: binding.TF_ATTR_STRING, value });
-  const T = type('T', binding.TF_FLOAT);
-  const NHWC = text('data_format', 'NHWC');
-  const op = <Result extends tfjs.Tensor>(name: string, inputs: tfjs.Tensor[], ...attributes: TFEOpAttr[]): Result =>
-    backend.executeSingleOutput(name, [T, ...attributes], inputs) as Result;
+  const native = nativeOps(backend);
+  return {
+    ...portableOps(tf),
+    ...activations(tf, native),
+    linear: linearOp(tf, native, backend.isUsingGpuDevice),
+    conv2d: convolutionOp(tf, native),
+    crossEntropy: crossEntropyOp(tf, native),
+  };
+}
 
-  const matMul = (a: tfjs.Tensor, b: tfjs.Tensor, transposeA: boolean, transposeB: boolean): tfjs.Tensor2D =>
-    op('MatMul', [a, b], flag('transpose_a', transposeA), flag('transpose_b', transposeB));
-  const biasAdd = <Result extends tfjs.Tensor>(x: Result, b: tfjs.Tensor1D): Result => op('BiasAdd', [x, b], NHWC);
-  const biasGradient = (dy: tfjs.Tensor): tfjs.Tensor => op('BiasAddGrad', [dy], NHWC);
+const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
+const GELU_CUBIC = 0.044715;
 
+function activations(tf: typeof tfjs, { float }: NativeOps): Pick<Ops, 'relu' | 'gelu'> {
+  return {
+    relu: (x) =>
+      differentiable(
+        tf,
+        { x },
+        (save) => {
+          const y = float('Relu', [x]);
+          save([y]);
+          return y;
+        },
+        (dy, [y]) => ({ x: () => float('ReluGrad', [dy, y]) }),
+      ),
+    // ½(1 + tanh u) = σ(2u): two passes over memory less, and one kernel for σ'.
+    gelu: (x) =>
+      differentiable(
+        tf,
+        { x },
+        (save) => {
+          const gate = tf.sigmoid(tf.mul(x, tf.add(tf.mul(tf.square(x), GELU_SCALE * GELU_CUBIC), GELU_SCALE)));
+          save([x, gate]);
+          return tf.mul(x, gate);
+        },
+        (dy, [x, gate]) => ({
+          x: () => {
+            const slope = tf.add(tf.mul(tf.square(x), 3 * GELU_SCALE * GELU_CUBIC), GELU_SCALE);
+            return tf.add(tf.mul(dy, gate), tf.mul(float('SigmoidGrad', [gate, tf.mul(dy, x)]), slope));
+          },
+        }),
+      ),
+  };
+}
+
+function linearOp(tf: typeof tfjs, { float, matMul, unfusedMatMul, biasGradient }: NativeOps, gpu: boolean): Ops['linear'] {
   /** xᵀ · dy of x [rows, m] and dy [rows, n]. */
   const weightsGradient = (x: tfjs.Tensor2D, dy: tfjs.Tensor2D): tfjs.Tensor2D => {
     const [rows, m] = x.shape;
     const n = dy.shape[1];
-    const padding = backend.isUsingGpuDevice ? { m: 0, n: 0 } : gradientPadding(rows, m, n);
+    const padding = gpu ? { m: 0, n: 0 } : gradientPadding(rows, m, n);
     const pad = (tensor: tfjs.Tensor2D, columns: number): tfjs.Tensor2D => (columns > 0 ? tf.pad(tensor, [[0, 0], [0, columns]]) : tensor);
     const product = matMul(pad(x, padding.m), pad(dy, padding.n), true, false);
     return padding.m + padding.n > 0 ? tf.slice(product, [0, 0], [m, n]) : product;
   };
-
-  const linear: Ops['linear'] = (x, w, b, transposeWeights = false) => {
+  return (x, w, b, transposeWeights = false) => {
     const forward = (save: (tensors: tfjs.Tensor[]) => void): tfjs.Tensor2D => {
       save([x, w]);
-      const product = matMul(x, w, false, transposeWeights);
-      return b ? biasAdd(product, b) : product;
+      if (b === undefined) return matMul(x, w, false, transposeWeights);
+      return float('BiasAdd', [(gpu ? matMul : unfusedMatMul)(x, w, false, transposeWeights), b]);
     };
     const backward = (dy: tfjs.Tensor2D, [x, w]: tfjs.Tensor[]) => ({
-      x: () => matMul(dy, w, false, !transposeWeights),
+      x: () => matMul(dy, w as tfjs.Tensor2D, false, !transposeWeights),
       w: () => (transposeWeights ? weightsGradient(dy, x as tfjs.Tensor2D) : weightsGradient(x as tfjs.Tensor2D, dy)),
     });
     return b
       ? differentiable(tf, { x, w, b }, forward, (dy, saved) => ({ ...backward(dy, saved), b: () => biasGradient(dy) }))
       : differentiable(tf, { x, w }, forward, backward);
   };
+}
 
-  return {
-    ...portableOps(tf),
-    linear,
-    relu: (x) =>
-      differentiable(
-        tf,
-        { x },
-        (save) => {
-          const y = op('Relu', [x]);
-          save([y]);
-          return y;
-        },
-        (dy, [y]) => ({ x: () => op('ReluGrad', [dy, y]) }),
-      ),
-    conv2d: (x, w, b, stride, padding) => {
-      const y = tf.conv2d(x, w, stride, padding);
-      if (b === undefined) return y;
-      return differentiable(
-        tf,
-        { y, b },
-        () => biasAdd(y, b),
-        (dy) => ({ y: () => tf.clone(dy), b: () => biasGradient(dy) }),
-      );
-    },
-    crossEntropy: (logits, labels) =>
-      differentiable(
-        tf,
-        { logits },
-        (save) => {
-          const attributes = [T, type('Tlabels', binding.TF_INT32)];
-          const [loss, slope] = backend.executeMultipleOutputs('SparseSoftmaxCrossEntropyWithLogits', attributes, [logits, labels], 2);
-          save([slope]);
-          return loss as tfjs.Tensor1D;
-        },
-        (dy, [slope]) => ({ logits: () => tf.mul(slope, tf.reshape(dy, [slope.shape[0]!, 1])) }),
-      ),
+function convolutionOp(tf: typeof tfjs, { float, biasGradient }: NativeOps): Ops['conv2d'] {
+  return (x, w, b, stride, padding) => {
+    const y = tf.conv2d(x, w, stride, padding);
+    if (b === undefined) return y;
+    return differentiable(
+      tf,
+      { y, b },
+      () => float<tfjs.Tensor4D>('BiasAdd', [y, b]),
+      (dy) => ({ y: () => tf.clone(dy), b: () => biasGradient(dy) }),
+    );
   };
 }
