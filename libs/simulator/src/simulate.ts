@@ -5,22 +5,22 @@ import {
   type CodecName,
   type EngineName,
   type Job,
-  type Lease,
   type LeaseBook,
-  type OptimizerSpec,
   type ParameterShard,
   type StoredEvent,
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { CODEC_IDS, createCodec, createKernels, createOptimizer, createShard, learningRateAt } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type Server, type WorkerEvent } from '@longtail/runtime';
 import { bsp, proportionalShares } from '@longtail/sync';
+import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
+import { Ledger, type CommittedLeases } from './ledger.js';
 import { MemoryStore } from './memory-store.js';
 import type { VirtualModel } from './model.js';
 import { VirtualClock } from './virtual-clock.js';
-import { VirtualCompute, type VirtualOptimizer } from './virtual-compute.js';
+import { VirtualCompute } from './virtual-compute.js';
 import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
 
 export interface SimulatedWorker {
@@ -56,17 +56,6 @@ export interface Scenario {
   readonly limitMs?: number;
   /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
   readonly arithmetic?: Arithmetic;
-}
-
-export interface Arithmetic {
-  createShard(length: number, optimizer: OptimizerSpec): ParameterShard;
-  createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
-}
-
-export interface CommittedLeases {
-  /** Several steps of one lease each, or one step of all. */
-  readonly local: boolean;
-  readonly leases: readonly Lease[];
 }
 
 /** Of the first job, unless it says otherwise. */
@@ -122,7 +111,7 @@ class Simulation {
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
-  private readonly applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
+  private readonly ledger = new Ledger();
 
   constructor(private readonly scenario: Scenario) {
     const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs } = scenario;
@@ -143,7 +132,7 @@ class Simulation {
         openRun: async (job) => this.openRun(job),
         createShard: (length, optimizer) => this.keepShard(this.arithmetic.createShard(length, optimizer)),
         createLeases: ({ train }, samplesPerEpoch) =>
-          this.keepLeases(this.recorded(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }))),
+          this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
         strategy: ({ sync }) => bsp(sync),
         shares: proportionalShares(),
         learningRate: learningRateAt,
@@ -175,7 +164,7 @@ class Simulation {
       parameters,
       steps: this.shard?.steps ?? 0,
       leases: this.leases?.totals() ?? { total: 0, applied: 0, lost: 0, leased: 0, free: 0 },
-      ledger: this.ledger(),
+      ledger: this.ledger.commits(this.store!.events),
       store: this.store!,
       fired: this.fired,
       workerEvents: this.workerEvents,
@@ -201,39 +190,9 @@ class Simulation {
   }
 
   private keepLeases(leases: LeaseBook): LeaseBook {
-    this.leases ??= leases;
-    return leases;
-  }
-
-  /** Notes which leases are applied. */
-  private recorded(book: LeaseBook): LeaseBook {
-    const open = new Map<number, Lease>();
-    return {
-      lease(holder, samples) {
-        const lease = book.lease(holder, samples);
-        if (lease !== undefined) open.set(lease.id, lease);
-        return lease;
-      },
-      apply: (id) => {
-        book.apply(id);
-        this.applied.push({ lease: open.get(id)!, afterEvents: this.store!.events.length });
-      },
-      giveBack: (id) => book.giveBack(id),
-      lose: (id) => book.lose(id),
-      totals: () => book.totals(),
-      snapshot: () => book.snapshot(),
-    };
-  }
-
-  /** Leases applied between two commits belong to the later one. */
-  private ledger(): readonly CommittedLeases[] {
-    let from = 0;
-    return this.store!.events.flatMap(({ seq, body }) => {
-      if (body.event !== 'commit') return [];
-      const leases = this.applied.filter(({ afterEvents }) => afterEvents >= from && afterEvents < seq).map(({ lease }) => lease);
-      from = seq;
-      return [{ local: body.reason.includes('local steps'), leases }];
-    });
+    if (this.leases !== undefined) return leases;
+    this.leases = this.ledger.record(leases, this.store!.events);
+    return this.leases;
   }
 
   private get arithmetic(): Arithmetic {
@@ -364,23 +323,3 @@ class Simulation {
     }
   }
 }
-
-/** The plain-TypeScript twins of libs/kernels. */
-const referenceArithmetic: Arithmetic = {
-  createShard: (length, optimizer) => createShard({ length, optimizer, implementation: 'reference' }),
-  createOptimizer(length, optimizer) {
-    const inner = createOptimizer({ length, optimizer, implementation: 'reference' });
-    const mean = new Float32Array(length);
-    return {
-      stepSum(parameters, gradientSum, samples, hyper) {
-        for (let i = 0; i < length; i++) mean[i] = gradientSum[i]! * Math.fround(1 / samples);
-        inner.step(parameters, mean, hyper);
-      },
-      state: () => inner.state(),
-      get steps() {
-        return inner.steps;
-      },
-      setSteps: (steps) => inner.setSteps(steps),
-    };
-  },
-};

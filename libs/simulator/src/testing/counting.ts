@@ -1,7 +1,7 @@
 import { layOut, type CodedChunk, type ParameterShard } from '@longtail/core';
 import { createCodec, createKernels } from '@longtail/kernels';
 import type { VirtualModel } from '../model.js';
-import type { Arithmetic } from '../simulate.js';
+import type { Arithmetic } from '../arithmetic.js';
 
 const codec = createCodec('fp32', createKernels({ implementation: 'reference' }));
 

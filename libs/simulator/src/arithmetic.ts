@@ -1,0 +1,29 @@
+import type { OptimizerSpec, ParameterShard } from '@longtail/core';
+import { createOptimizer, createShard } from '@longtail/kernels';
+import type { VirtualOptimizer } from './virtual-compute.js';
+
+/** What the server and the devices compute with. */
+export interface Arithmetic {
+  createShard(length: number, optimizer: OptimizerSpec): ParameterShard;
+  createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
+}
+
+/** The plain-TypeScript twins of libs/kernels. */
+export const referenceArithmetic: Arithmetic = {
+  createShard: (length, optimizer) => createShard({ length, optimizer, implementation: 'reference' }),
+  createOptimizer(length, optimizer) {
+    const inner = createOptimizer({ length, optimizer, implementation: 'reference' });
+    const mean = new Float32Array(length);
+    return {
+      stepSum(parameters, gradientSum, samples, hyper) {
+        for (let i = 0; i < length; i++) mean[i] = gradientSum[i]! * Math.fround(1 / samples);
+        inner.step(parameters, mean, hyper);
+      },
+      state: () => inner.state(),
+      get steps() {
+        return inner.steps;
+      },
+      setSteps: (steps) => inner.setSteps(steps),
+    };
+  },
+};

@@ -1,0 +1,50 @@
+import type { Lease, LeaseBook, StoredEvent } from '@longtail/core';
+
+export interface CommittedLeases {
+  /** Several steps of one lease each, or one step of all. */
+  readonly local: boolean;
+  readonly leases: readonly Lease[];
+}
+
+/** Notes which leases a run applies, and between which of its events. */
+export class Ledger {
+  private readonly applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
+
+  /** A lease book that is noted. */
+  record(book: LeaseBook, events: readonly StoredEvent[]): LeaseBook {
+    const open = new Map<number, Lease>();
+    return {
+      lease(holder, samples) {
+        const lease = book.lease(holder, samples);
+        if (lease !== undefined) open.set(lease.id, lease);
+        return lease;
+      },
+      apply: (id) => {
+        book.apply(id);
+        this.applied.push({ lease: open.get(id)!, afterEvents: events.length });
+        open.delete(id);
+      },
+      giveBack(id) {
+        book.giveBack(id);
+        open.delete(id);
+      },
+      lose(id) {
+        book.lose(id);
+        open.delete(id);
+      },
+      totals: () => book.totals(),
+      snapshot: () => book.snapshot(),
+    };
+  }
+
+  /** Leases applied between two commits belong to the later one. */
+  commits(events: readonly StoredEvent[]): readonly CommittedLeases[] {
+    let from = 0;
+    return events.flatMap(({ seq, body }) => {
+      if (body.event !== 'commit') return [];
+      const leases = this.applied.filter(({ afterEvents }) => afterEvents >= from && afterEvents < seq).map(({ lease }) => lease);
+      from = seq;
+      return [{ local: body.reason.includes('local steps'), leases }];
+    });
+  }
+}
