@@ -13,7 +13,11 @@ const mixer: ModelFactory = (options, data): Model => {
   return {
     inputShape: data.inputShape,
     inputType: 'float32',
-    blocks: [embed('embed', patch, data.inputShape[2] ?? 1, patches, width), ...mixers, classify('classify', patches, width, data.classes ?? 1)],
+    blocks: [
+      embed('embed', patch, data.inputShape[2] ?? 1, patches, width),
+      ...mixers,
+      classify('classify', patches, width, data.classes ?? 1),
+    ],
   };
 };
 
@@ -28,7 +32,8 @@ function embed(name: string, patch: number, channels: number, patches: number, w
       { name: 'bias', shape: [width], init: { kind: 'zeros' } },
     ],
     outputShape: () => [patches, width],
-    apply: ({ tf, ops }, image, [weights, bias]) => tf.reshape(ops.conv2d(image as never, weights as never, bias as never, patch, 'valid'), [-1, patches, width]),
+    apply: ({ tf, ops }, image, [weights, bias]) =>
+      tf.reshape(ops.conv2d(image as never, weights as never, bias as never, patch, 'valid'), [-1, patches, width]),
   };
 }
 
@@ -44,7 +49,8 @@ function mix(name: string, patches: number, width: number): Block {
     parameters: [...dense('patches', patches), ...dense('channels', width)],
     outputShape: (shape) => shape,
     apply({ tf, ops }, x_BPC, [wPatches, bPatches, wChannels, bChannels]) {
-      const linear = (x: typeof x_BPC, w: unknown, b: unknown, size: number) => ops.gelu(ops.linear(tf.reshape(x, [-1, size]), w as never, b as never));
+      const linear = (x: typeof x_BPC, w: unknown, b: unknown, size: number) =>
+        ops.gelu(ops.linear(tf.reshape(x, [-1, size]), w as never, b as never));
       const flipped_BCP = tf.transpose(x_BPC, [0, 2, 1]);
       const patchwise_BCP = tf.reshape(linear(flipped_BCP, wPatches, bPatches, patches), [-1, width, patches]);
       const mixed_BPC = tf.add(x_BPC, tf.transpose(patchwise_BCP, [0, 2, 1]));

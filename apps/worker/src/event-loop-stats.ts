@@ -14,11 +14,14 @@ export class EventLoopStats {
   take(): WorkerStats {
     const { max, percentile } = { max: this.histogram.max, percentile: this.histogram.percentile(99) };
     this.histogram.reset();
+    const { rss, heapUsed, external } = process.memoryUsage();
     // The histogram counts the timer's own period in.
     return {
       eventLoopMaxMs: Math.max(0, max / 1e6 - RESOLUTION_MS),
       eventLoopP99Ms: Math.max(0, percentile / 1e6 - RESOLUTION_MS),
-      residentBytes: process.memoryUsage.rss(),
+      residentBytes: rss,
+      heapBytes: heapUsed,
+      bufferBytes: external,
     };
   }
 

@@ -22,4 +22,7 @@ export interface WorkerStats {
   readonly eventLoopMaxMs: number;
   readonly eventLoopP99Ms: number;
   readonly residentBytes: number;
+  /** JavaScript objects of this thread, and buffers outside of its heap. */
+  readonly heapBytes: number;
+  readonly bufferBytes: number;
 }

@@ -36,7 +36,6 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
   const left = secondsLeft(progress);
   const gone = formatSeconds(Math.max(0, nowMs - (progress.startedAtMs ?? nowMs)) / 1000);
   const barWidth = Math.max(10, Math.min(40, width - 50));
-  const total = progress.job === undefined ? '' : ` of ${progress.job.train.epochs}`;
   const figures = [
     `loss ${bold(progress.loss === undefined ? '–' : showLoss(progress.loss))}`,
     ...(progress.accuracy ? [`accuracy ${bold(percent(progress.accuracy, 2))}`] : []),
@@ -46,7 +45,7 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
   ];
   const { validation } = progress;
   return [
-    `${cyan(bar(fraction, barWidth, '░'))} ${percent(fraction).padStart(5)}  epoch ${progress.epoch.toFixed(2)}${total}  ${dim(`${gone} gone${left === undefined ? '' : `, ${formatSeconds(left)} left`}`)}`,
+    `${cyan(bar(fraction, barWidth, '░'))} ${percent(fraction).padStart(5)}  epoch ${progress.epoch.toFixed(2)} of ${showEpochs(progress.epochsTotal)}  ${dim(`${gone} gone${left === undefined ? '' : `, ${formatSeconds(left)} left`}`)}`,
     figures.join(dim(' · ')),
     dim(sparkline(progress.losses, Math.max(10, Math.min(60, width - 4)))),
     validation === undefined
@@ -55,6 +54,10 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
           `validation: loss ${showLoss(validation.loss)}${validation.accuracy > 0 ? `, accuracy ${percent(validation.accuracy, 2)}` : ''} after ${validation.epoch.toFixed(2)} epochs`,
         ),
   ];
+}
+
+function showEpochs(count: number): string {
+  return Number.isInteger(count) ? String(count) : count.toFixed(2);
 }
 
 function workerLines(workers: readonly WorkerProgress[], { dim, yellow, cyan }: Colors): string[] {

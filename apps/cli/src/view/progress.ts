@@ -33,6 +33,8 @@ export interface RunProgress {
   readonly timeMs: number;
   readonly parameters: number;
   readonly samplesTotal: number;
+  /** Passes over the training data in all; a fraction where the job ends at a count of samples. */
+  readonly epochsTotal: number;
   readonly samplesApplied: number;
   readonly epoch: number;
   readonly version: number;
@@ -66,6 +68,7 @@ export const NOTHING_YET: RunProgress = {
   timeMs: 0,
   parameters: 0,
   samplesTotal: 0,
+  epochsTotal: 0,
   samplesApplied: 0,
   epoch: 0,
   version: 0,
@@ -109,6 +112,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
         startedAtMs: timeMs,
         parameters: event.parameters,
         samplesTotal: event.samplesTotal,
+        epochsTotal: event.samplesTotal / event.samplesPerEpoch,
         recent: [{ timeMs, samplesApplied: progress.samplesApplied }],
       };
     case 'shares':

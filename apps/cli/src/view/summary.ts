@@ -84,7 +84,8 @@ export function verdictLines(verdict: Verdict, report: string, colors: Colors): 
     `up ${formatBytes(verdict.bytes.up)}, down ${formatBytes(verdict.bytes.down)}`,
   ];
   return [
-    `${colors[STATUS_COLOR[verdict.status]](`${verdict.job} ${verdict.status}`)}${verdict.status === 'succeeded' || !verdict.reason ? '' : `: ${verdict.reason}`}`,
+    colors[STATUS_COLOR[verdict.status]](`${verdict.job} ${verdict.status}`) +
+      (verdict.status === 'succeeded' ? '' : `: ${verdict.reason.replace(/^cancelled: /, '')}`),
     figures.join(colors.dim(' · ')),
     ...(verdict.model ? [`model   ${verdict.model}`] : []),
     `report  ${report}`,
