@@ -4,7 +4,7 @@ import { commitRound, type Contribution } from './commit.js';
 import { divergence } from './divergence.js';
 import type { Member } from './member.js';
 import { sumSamples, type RunCore } from './run-core.js';
-import { afterDelivery, afterIdleRound, afterMiss, effectiveSamplesPerSecond, expectedMs } from './speed.js';
+import { afterDelivery, afterIdleRound, afterMiss, balancedSpeeds, expectedMs } from './speed.js';
 
 /** Rounds in a row with a non-finite contribution, from different nodes, after which it is the run and not a node. */
 const NON_FINITE_ROUNDS = 3;
@@ -44,7 +44,9 @@ async function handOut(core: RunCore): Promise<Assignment[]> {
 }
 
 function planShares(core: RunCore, batch: number): ReadonlyMap<string, number> {
-  const workers = core.ready.map(({ node, speed }) => ({ node, samplesPerSecond: effectiveSamplesPerSecond(speed) }));
+  const members = core.ready;
+  const speeds = balancedSpeeds(batch, members.map(({ speed }) => speed));
+  const workers = members.map(({ node }, i) => ({ node, samplesPerSecond: speeds[i]! }));
   const shares = core.dependencies.shares(batch, workers, core.previousShares);
   if (!sameShares(shares, core.previousShares)) {
     const total = workers.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0);

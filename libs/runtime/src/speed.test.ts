@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { afterDelivery, afterIdleRound, afterLocalSteps, afterMiss, effectiveSamplesPerSecond, expectedMs, initialSpeed } from './speed.js';
+import { afterDelivery, afterIdleRound, afterLocalSteps, afterMiss, balancedSpeeds, effectiveSamplesPerSecond, expectedMs, initialSpeed } from './speed.js';
 
 const deliver = (speed: ReturnType<typeof initialSpeed>, samples: number, computeMs: number, exchangeMs: number) =>
   afterDelivery(speed, { samples, computeMs, elapsedMs: computeMs + exchangeMs });
@@ -39,21 +39,25 @@ test('local steps measure the device, not the exchange', () => {
   expect(speed.exchangeMs).toBeUndefined();
 });
 
-test('shares in proportion to the effective speed converge to equal finishing times', () => {
-  const device = fc.record({ msPerSample: fc.double({ min: 0.1, max: 10, noNaN: true }), exchangeMs: fc.double({ min: 0, max: 50, noNaN: true }) });
+test('balanced speeds split a batch so that all are done at the same time, or leave a worker out', () => {
+  const device = fc.record({ msPerSample: fc.double({ min: 0.1, max: 10, noNaN: true }), exchangeMs: fc.double({ min: 0, max: 500, noNaN: true }) });
   fc.assert(
-    fc.property(fc.array(device, { minLength: 2, maxLength: 6 }), (devices) => {
-      let speeds = devices.map(({ msPerSample }) => initialSpeed(1000 / msPerSample));
-      let shares: number[] = [];
-      for (let round = 0; round < 400; round++) {
-        const effective = speeds.map(effectiveSamplesPerSecond);
-        const total = effective.reduce((a, b) => a + b, 0);
-        shares = effective.map((speed) => (10_000 * speed) / total);
-        speeds = speeds.map((speed, i) => deliver(speed, shares[i]!, shares[i]! * devices[i]!.msPerSample, devices[i]!.exchangeMs));
+    fc.property(fc.integer({ min: 1, max: 2000 }), fc.array(device, { minLength: 1, maxLength: 8 }), (batch, devices) => {
+      const speeds = devices.map(({ msPerSample, exchangeMs }) => deliver(initialSpeed(1), 10, 10 * msPerSample, exchangeMs));
+      const balanced = balancedSpeeds(batch, speeds);
+      const doneMs = (1000 * batch) / balanced.reduce((a, b) => a + b, 0);
+      for (const [i, { msPerSample, exchangeMs }] of devices.entries()) {
+        const share = (balanced[i]! * doneMs) / 1000;
+        if (share > 0) expect(exchangeMs + share * msPerSample).toBeCloseTo(doneMs, 6);
+        else expect(exchangeMs).toBeGreaterThanOrEqual(doneMs - 1e-9);
       }
-      const times = shares.map((share, i) => devices[i]!.exchangeMs + share * devices[i]!.msPerSample);
-      expect(Math.max(...times) / Math.min(...times)).toBeLessThan(1.01);
     }),
-    { numRuns: 50 },
   );
+});
+
+test('an exchange that was never measured is taken to be like the others', () => {
+  const known = deliver(initialSpeed(1000), 100, 100, 50);
+  const [a, b] = balancedSpeeds(100, [known, initialSpeed(1000)]);
+  expect(b).toBeCloseTo(a!, 9);
+  expect(balancedSpeeds(100, [initialSpeed(600), initialSpeed(400)]).map(Math.round)).toEqual([600, 400]);
 });

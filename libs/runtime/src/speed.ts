@@ -52,7 +52,8 @@ export function afterMiss(speed: Speed, samples: number, elapsedMs: number): Spe
 }
 
 export function afterIdleRound(speed: Speed): Speed {
-  return { ...speed, msPerSample: speed.msPerSample / IDLE_FACTOR };
+  const exchangeMs = speed.exchangeMs === undefined ? undefined : speed.exchangeMs / IDLE_FACTOR;
+  return { ...speed, msPerSample: speed.msPerSample / IDLE_FACTOR, exchangeMs };
 }
 
 /** From task to delivery; undefined before anything was measured. */
@@ -60,13 +61,37 @@ export function expectedMs(speed: Speed, samples: number): number | undefined {
   return speed.exchangeMs === undefined ? undefined : speed.exchangeMs + samples * speed.msPerSample;
 }
 
-/**
- * Samples a second end to end, at the size of its latest task. Shares in proportion to it converge to equal finishing
- * times although each worker's time has a part that does not shrink with its share.
- */
+/** Samples a second end to end, at the size of its latest task: what it was good for. */
 export function effectiveSamplesPerSecond(speed: Speed): number {
   const elapsedMs = speed.latestSamples > 0 ? expectedMs(speed, speed.latestSamples) : undefined;
   return 1000 * (elapsedMs === undefined ? 1 / speed.msPerSample : speed.latestSamples / elapsedMs);
+}
+
+/**
+ * Samples a second of each worker, end to end, if a batch is split so that all are done at the same time T: the T with
+ * Σ max(0, T − exchange_i) / msPerSample_i = batch, found by filling up (water-filling). A worker whose exchange alone
+ * takes longer than T is good for nothing at this batch. An exchange that was not measured is taken to be the others'
+ * median.
+ */
+export function balancedSpeeds(batch: number, speeds: readonly Speed[]): readonly number[] {
+  const measured = speeds.flatMap(({ exchangeMs }) => (exchangeMs === undefined ? [] : [exchangeMs]));
+  const unmeasured = measured.length === 0 ? 0 : median(measured);
+  const workers = speeds.map(({ exchangeMs, msPerSample }) => ({ fromMs: exchangeMs ?? unmeasured, rate: 1 / msPerSample }));
+  const doneMs = fillUp(batch, workers);
+  return workers.map(({ fromMs, rate }) => (1000 * Math.max(0, doneMs - fromMs) * rate) / doneMs);
+}
+
+function fillUp(batch: number, workers: readonly { readonly fromMs: number; readonly rate: number }[]): number {
+  const sorted = [...workers].sort((a, b) => a.fromMs - b.fromMs);
+  let rate = 0;
+  let offset = 0;
+  for (const [i, worker] of sorted.entries()) {
+    rate += worker.rate;
+    offset += worker.rate * worker.fromMs;
+    const doneMs = (batch + offset) / rate;
+    if (doneMs <= (sorted[i + 1]?.fromMs ?? Infinity)) return doneMs;
+  }
+  return Infinity;
 }
 
 function latest(values: readonly number[], value: number): readonly number[] {
