@@ -13,7 +13,7 @@ export interface Speed {
 }
 
 /** Measurements that the median is taken of: a lasting change is followed after half of them. */
-const WINDOW = 7;
+const WINDOW = 15;
 /** A missed deadline at least halves the estimate … */
 const MISS_FACTOR = 2;
 /** … and each round without a share lifts it a little, so that an estimate that was wrong gets another try. */

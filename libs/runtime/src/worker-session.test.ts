@@ -1,0 +1,131 @@
+import type { Codec, Compute, ConnectionHandlers, Job, Prepared } from '@longtail/core';
+import type { ServerMessage, Task, Welcome, WorkerMessage } from '@longtail/protocol';
+import { expect, test } from 'vitest';
+import { WorkerSession } from './worker-session.js';
+
+const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '' };
+const job = { name: 'j', train: { seed: 1 }, sync: { codec: 'fp32' } } as unknown as Job;
+const codec: Codec = {
+  id: 0,
+  name: 'fp32',
+  maxBytes: (length) => 4 * length,
+  encode: (values, out) => (out.set(new Uint8Array(values.slice().buffer)), 4 * values.length),
+  decode: (bytes, out) => out.set(new Float32Array(bytes.slice().buffer)),
+};
+
+/** A worker whose device never ends a task by itself. */
+function setUp() {
+  const sent: WorkerMessage[] = [];
+  const calls: string[] = [];
+  let closedWith = '';
+  let handlers!: ConnectionHandlers<ServerMessage>;
+  const prepared = { layout: { slots: [], length: 4 }, samplesPerSecond: 1, trainSamples: 10, validationSamples: 1, memoryBytes: 0, engine: 'cpu', parameters: new Float32Array(4), gradient: new Float32Array(4), state: [] };
+  const untilAborted = (name: string, signal: AbortSignal) =>
+    new Promise<never>((_, reject) => {
+      calls.push(name);
+      signal.addEventListener('abort', () => (calls.push(`${name} aborted`), reject(signal.reason as Error)));
+    });
+  const compute = {
+    device: {},
+    prepare: async () => prepared as unknown as Prepared,
+    initialParameters: async () => undefined,
+    loadParameters: async () => undefined,
+    loadState: async () => undefined,
+    gradient: (_ranges: unknown, signal: AbortSignal) => untilAborted('gradient', signal),
+    release: async () => void calls.push('release'),
+  } as unknown as Compute;
+  const session = new WorkerSession(
+    {
+      peer: 'server',
+      traffic: { bytesSent: 0, bytesReceived: 0 },
+      start: (given) => (handlers = given),
+      send: (message) => sent.push(message),
+      sendTensor: async (tensor) => void tensor.chunk(0, 4),
+      close: (reason) => (closedWith ||= reason),
+    },
+    welcome,
+    {
+      compute,
+      fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
+      codecs: [codec],
+      clock: { nowMs: () => 0, sleep: (ms, signal) => new Promise((resolve, reject) => (ms > 1e6 ? signal.addEventListener('abort', () => reject(signal.reason as Error)) : resolve())) },
+      chunkLength: 4,
+      log: () => undefined,
+    },
+  );
+  const stop = new AbortController();
+  const ended = session.serve(stop.signal);
+  const task = (id: number, kind: Task['kind'], version = 0): ServerMessage => ({
+    message: 'task',
+    task: { run: 'r', task: id, kind, round: 1, version, ranges: [{ epoch: 0, start: 0, end: 5 }], steps: [], optimizerSteps: 0, start: 0, end: 0 },
+  });
+  return { sent, calls, stop, ended, task, say: (message: ServerMessage) => handlers.message(message), handlers: () => handlers, closedWith: () => closedWith };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+const prepare: ServerMessage = { message: 'prepare', prepare: { run: 'r', jobJson: JSON.stringify(job), files: [] } };
+
+test('prepares, says that it is ready, and does its tasks', async () => {
+  const { sent, say, task, calls, stop, ended } = setUp();
+  say(prepare);
+  await settled();
+  expect(sent.map(({ message }) => message)).toEqual(['ready']);
+  say(task(1, 'INITIALISE'));
+  say(task(2, 'GRADIENT'));
+  await settled();
+  expect(sent.map(({ message }) => message)).toEqual(['ready', 'taskDone']);
+  expect(calls).toEqual(['gradient']);
+  stop.abort();
+  expect(await ended).toBe('its owner stopped it');
+  expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
+  expect(sent.at(-1)).toMatchObject({ message: 'leave' });
+});
+
+test('a task that is called off ends at once and says nothing', async () => {
+  const { sent, say, task, calls } = setUp();
+  say(prepare);
+  await settled();
+  say(task(1, 'INITIALISE'));
+  say(task(2, 'GRADIENT'));
+  say(task(3, 'GRADIENT'));
+  await settled();
+  say({ message: 'cancelTask', cancelTask: { run: 'r', task: 2, deliver: false } });
+  await settled();
+  expect(calls).toEqual(['gradient', 'gradient aborted', 'gradient']);
+  expect(sent.map(({ message }) => message)).toEqual(['ready', 'taskDone']);
+});
+
+test('a release frees the device for the next run', async () => {
+  const { sent, say, task, calls } = setUp();
+  say(prepare);
+  await settled();
+  say(task(1, 'INITIALISE'));
+  say(task(2, 'GRADIENT'));
+  await settled();
+  say({ message: 'release', release: { run: 'r', reason: 'over' } });
+  say({ message: 'prepare', prepare: { run: 'r2', jobJson: JSON.stringify(job), files: [] } });
+  await settled();
+  expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
+  expect(sent.at(-1)).toMatchObject({ message: 'ready', ready: { run: 'r2' } });
+  say(task(3, 'GRADIENT')); // of the old run
+  await settled();
+  expect(calls).toHaveLength(3);
+});
+
+test('a server that piles up tasks breaks the protocol: the queue is bounded', async () => {
+  const { say, task, ended, closedWith } = setUp();
+  say(prepare);
+  await settled();
+  for (let id = 1; id <= 9; id++) say(task(id, 'GRADIENT', 99));
+  expect(await ended).toBe('more than 8 tasks queued');
+  expect(closedWith()).toBe('more than 8 tasks queued');
+});
+
+test('a chunk that does not fit the model ends the session', async () => {
+  const { say, ended, handlers } = setUp();
+  say(prepare);
+  await settled();
+  const header = { run: 'r', kind: 'parameters', stage: 0, fragment: 0, task: 1, round: 0, baseVersion: 1, samples: 0, codec: 0, name: '', chunk: 0, chunks: 7, offset: 0, length: 4, crc: 0 } as const;
+  await handlers().tensor({ header, payload: new Uint8Array(16) });
+  expect(await ended).toBe('chunk 0 of 7 of parameters does not fit the model');
+});
