@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+WARM_UP_ROUNDS = 10
+
 
 def run(rank, options):
     torch.set_num_threads(1)
@@ -21,16 +23,22 @@ def run(rank, options):
     master = options.get('master', '127.0.0.1')
     dist.init_process_group('gloo', init_method=f"tcp://{master}:{options['port']}", rank=rank, world_size=options['workers'])
     gradient = torch.empty(options['length'])
-    for _ in range(options['rounds']):
+    cpu = 0
+    for round in range(options['rounds']):
         gradient.fill_(rank + 1.0)
         dist.barrier()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         dist.all_reduce(gradient)
+        cpu += (time.process_time() - cpu_start if round >= WARM_UP_ROUNDS else 0)
         ms = torch.tensor([(time.perf_counter() - start) * 1000])
         dist.all_reduce(ms, op=dist.ReduceOp.MAX)
         assert gradient[-1].item() == options['workers'] * (options['workers'] + 1) / 2
         if rank == 0:
             print(json.dumps({'ms': ms.item()}), flush=True)
+    total = torch.tensor([cpu * 1000])
+    dist.all_reduce(total)
+    if rank == 0:
+        print(json.dumps({'cpuMs': total.item() / (options['rounds'] - WARM_UP_ROUNDS)}), flush=True)
     dist.destroy_process_group()
 
 

@@ -1,32 +1,31 @@
 // The parameter server of round.mjs: one commit pass, chunk by chunk. A chunk is reduced, stepped and sent down as soon as every
 // worker's contribution to it has come.
-import { createKernels, createShard } from '@longtail/kernels';
+import { createKernels } from '@longtail/kernels';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
 import { listen } from '@longtail/transport';
-import { header, readOptions, report } from './process.mjs';
+import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
 const { workers, length, chunkLength, rounds, host, sameHost } = readOptions();
 const chunks = Math.ceil(length / chunkLength);
-const { crc32c } = createKernels();
-const shard = createShard({ length, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } });
-const down = new Uint8Array(length * 4);
+// Contributions land in the kernels' memory and parameters leave from it: nothing is copied between.
+const kernels = createKernels({ vectors: [length, ...new Array(workers).fill(chunkLength)] });
+const parameters = kernels.allocate(length);
+// A worker's next chunk is asked for when its last one was reduced, so it needs memory for one.
+const staged = Array.from({ length: workers }, () => kernels.allocate(chunkLength));
 const stop = new AbortController();
 const connections = [];
 let round = 0;
 let startedAt = 0;
 let done = 0;
-let contributions = [];
+let arrived = [];
 let releases = [];
-// A worker's next chunk is asked for when its last one was reduced, so it needs memory for one.
-const staged = Array.from({ length: workers }, () => new Uint8Array(chunkLength * 4));
-
 const refuseClients = async () => {
   throw new Error('this server only benchmarks');
 };
 const listener = await listen({
   host,
   port: 0,
-  crc32c: (bytes) => crc32c(bytes),
+  crc32c: (bytes) => kernels.crc32c(bytes),
   sameHost,
   control: { launch: refuseClients, cancel: refuseClients, listJobs: refuseClients, listNodes: refuseClients, getServer: refuseClients, watch: refuseClients },
   signal: stop.signal,
@@ -41,8 +40,8 @@ function welcome(connection) {
       if (message.message === 'ready' && ++done === workers) startRound();
       if (message.message === 'taskDone' && ++done === workers) endRound();
     },
-    place: (_header, bytes) => staged[rank].subarray(0, bytes),
-    tensor: ({ header: { chunk }, payload }) => contribute(rank, chunk, payload),
+    place: (_header, bytes) => bytesOf(staged[rank], 0, bytes / 4),
+    tensor: ({ header: { chunk } }) => contribute(chunk),
     closed: (reason) => {
       if (round < rounds) throw new Error(`a worker left: ${reason}`);
     },
@@ -55,32 +54,36 @@ function welcome(connection) {
 
 function startRound() {
   done = 0;
-  contributions = Array.from({ length: chunks }, () => []);
+  arrived = new Array(chunks).fill(0);
   releases = Array.from({ length: chunks }, () => []);
-  shard.beginStep({ learningRate: 1 });
   startedAt = performance.now();
   for (const connection of connections) connection.send({ message: 'release', release: { run: 'bench', reason: '' } });
 }
 
 function endRound() {
   report({ ms: performance.now() - startedAt });
-  if (++round < rounds) startRound();
-  else void listener.close('done');
+  roundEnded(++round);
+  if (round < rounds) startRound();
+  else {
+    report({ cpuMs: cpuMsPerRound(rounds) });
+    void listener.close('done');
+  }
 }
 
 /** Resolves when the chunk is reduced: until then its worker may not send more than its window. */
-function contribute(rank, chunk, bytes) {
-  const of = contributions[chunk];
-  of[rank] = { bytes, codecId: 0, weight: 1 };
-  if (of.filter(Boolean).length < workers) return new Promise((resolve) => releases[chunk].push(resolve));
+function contribute(chunk) {
+  if (++arrived[chunk] < workers) return new Promise((resolve) => releases[chunk].push(resolve));
   const offset = chunk * chunkLength;
   const values = Math.min(chunkLength, length - offset);
-  shard.stepChunk(offset, values, of, 1 / workers);
-  const coded = down.subarray(offset * 4, (offset + values) * 4);
-  shard.encodeParameters(offset, values, 0, coded);
-  contributions[chunk] = [];
+  const inputs = staged.map((vector) => vector.subarray(0, values));
+  kernels.sumInto(inputs[0], inputs);
+  kernels.sgd(parameters.subarray(offset, offset + values), inputs[0], { gradientScale: 1 / workers, learningRate: 1, weightDecay: 0 });
   // A tensor a chunk: a later chunk of one tensor could not wait for its reduction.
-  const tensor = { header: header('parameters', chunk), length: values, chunkLength, chunk: () => coded };
+  const tensor = { header: header('parameters', chunk), length: values, chunkLength, chunk: () => bytesOf(parameters, offset, values) };
   for (const connection of connections) void connection.sendTensor(tensor, stop.signal).catch(() => undefined);
   for (const release of releases[chunk]) release();
+}
+
+function bytesOf(vector, offset, values) {
+  return new Uint8Array(vector.buffer, vector.byteOffset + offset * 4, values * 4);
 }

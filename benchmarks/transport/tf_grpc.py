@@ -12,6 +12,7 @@ from multiprocessing import get_context
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='-1')
 PIECES = 16
+WARM_UP_ROUNDS = 10
 
 
 def graph(tf, options, task):
@@ -36,18 +37,28 @@ def serve(cluster, job, task, pipe, options):
     server = tf.distribute.Server(cluster, job_name=job, task_index=task, config=config)
     if job == 'ps':
         pipe.recv()
+        pipe.send(cpu_ms())
+        pipe.recv()
+        pipe.send(cpu_ms())
         os._exit(0)
     push, pull = graph(tf, options, task)
     with tf.compat.v1.Session(server.target, config=config) as session:
         session.run([tf.compat.v1.global_variables_initializer(), tf.compat.v1.local_variables_initializer()])
         pipe.send('ready')
-        while pipe.recv() == 'push':
+        while (word := pipe.recv()) != 'end':
+            if word == 'cpu':
+                pipe.send(cpu_ms())
+                continue
             session.run(push)
             pipe.send('pushed')
             pipe.recv()
             session.run(pull)
             pipe.send('pulled')
     os._exit(0)
+
+
+def cpu_ms():
+    return time.process_time() * 1000
 
 
 def free_address():
@@ -73,12 +84,15 @@ def main(options):
     ps, *workers = pipes
     for pipe in workers:
         pipe.recv()
-    for _ in range(options['rounds']):
+    for round in range(options['rounds']):
+        if round == WARM_UP_ROUNDS:
+            before = sum(everyone(pipes, 'cpu'))
         start = time.perf_counter()
         everyone(workers, 'push')
         everyone(workers, 'pull')
         print(json.dumps({'ms': (time.perf_counter() - start) * 1000}), flush=True)
-    for pipe in pipes:
+    print(json.dumps({'cpuMs': (sum(everyone(pipes, 'cpu')) - before) / (options['rounds'] - WARM_UP_ROUNDS)}), flush=True)
+    for pipe in workers:
         pipe.send('end')
 
 

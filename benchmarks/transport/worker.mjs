@@ -2,7 +2,7 @@
 import { createKernels } from '@longtail/kernels';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
 import { dial } from '@longtail/transport';
-import { header, readOptions, report } from './process.mjs';
+import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
 const { address, rank, workers, length, chunkLength, rounds, sameHost } = readOptions();
 const { crc32c } = createKernels();
@@ -52,9 +52,8 @@ function finishRound() {
   if (!sent || bytesMissing > 0) return;
   sent = false;
   bytesMissing = length * 4;
-  round++;
-  const { user, system } = process.cpuUsage();
-  if (round === rounds) report({ correct: isSumOfGradients(), cpuMs: (user + system) / 1000 });
+  roundEnded(++round);
+  if (round === rounds) report({ cpuMs: cpuMsPerRound(rounds), correct: isSumOfGradients() });
   connection.send({
     message: 'taskDone',
     taskDone: { run: 'bench', task: round, samples: 1, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 },

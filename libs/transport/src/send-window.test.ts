@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { SendWindow, type SentMark } from './send-window.js';
 
 const KIB = 1024;
-const OPTIONS = { leastBytes: 128 * KIB, mostBytes: 16 * KIB * KIB, gain: 2.5 };
+const OPTIONS = { leastBytes: 128 * KIB, leastNearBytes: 4 * KIB * KIB, nearMs: 2, mostBytes: 16 * KIB * KIB, gain: 2.5 };
 
 interface Link {
   readonly bytesPerMs: number;
@@ -35,7 +35,7 @@ function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceByt
 
 describe('the send window', () => {
   it('fills any link, and keeps at most a few products in flight', () => {
-    const links = fc.record({ bytesPerMs: fc.double({ min: 500, max: 100_000, noNaN: true }), roundTripMs: fc.double({ min: 1, max: 150, noNaN: true }) });
+    const links = fc.record({ bytesPerMs: fc.double({ min: 500, max: 100_000, noNaN: true }), roundTripMs: fc.double({ min: 2, max: 150, noNaN: true }) });
     fc.assert(
       fc.property(links, (link) => {
         const window = new SendWindow(OPTIONS);
@@ -56,6 +56,21 @@ describe('the send window', () => {
     const { deliveredBytes, queueMs } = run(link, 5_000, windows);
     expect(deliveredBytes).toBeGreaterThan(0.95 * 5_000 * link.bytesPerMs);
     expect(queueMs).toBeLessThan(100);
+  });
+
+  it('is as large after a pause as before', () => {
+    const window = new SendWindow(OPTIONS);
+    const link = { bytesPerMs: 6_250, roundTripMs: 80 };
+    run(link, 2_000, [window]);
+    const before = window.bytes;
+    run(link, 160, [window], 30_000);
+    expect(window.bytes).toBeGreaterThan(0.8 * before);
+  });
+
+  it('is never small between near peers', () => {
+    const window = new SendWindow(OPTIONS);
+    run({ bytesPerMs: 10_000, roundTripMs: 0.2 }, 1_000, [window], 0, 1_000);
+    expect(window.bytes).toBe(OPTIONS.leastNearBytes);
   });
 
   it('lets one piece go whatever its size', () => {

@@ -2,8 +2,10 @@
 export interface SentMark {
   readonly bytes: number;
   readonly atMs: number;
+  /** What had been delivered by then, when the last of it was acknowledged, and when that last piece had been sent. */
   readonly deliveredBytes: number;
   readonly deliveredAtMs: number;
+  readonly deliveredSentAtMs: number;
   /** Nothing else was in flight: its round trip has no queue of ours in it. */
   readonly alone: boolean;
 }
@@ -11,6 +13,9 @@ export interface SentMark {
 export interface SendWindowOptions {
   /** Bytes in flight to begin with, and never fewer. */
   readonly leastBytes: number;
+  /** Never fewer to a peer whose round trip is below `nearMs`: there processors are the bottleneck, and small messages would keep them so. */
+  readonly leastNearBytes: number;
+  readonly nearMs: number;
   readonly mostBytes: number;
   /** Window as a multiple of the bandwidth-delay product. */
   readonly gain: number;
@@ -25,23 +30,31 @@ const TURNAROUND_MS = 10;
 /** How long a round trip counts as the shortest one. */
 const ROUND_TRIP_MEMORY_MS = 10_000;
 
-/** How long a rate counts as the highest one, in round trips: a share of a link shrinks when others begin to send. */
+/**
+ * How long a rate counts as the highest one: a share of a link shrinks when others begin to send. In round trips of pieces, as time does
+ * not pass for a link that has nothing to send.
+ */
 const RATE_MEMORY_ROUND_TRIPS = 10;
 
 /**
  * Bytes that may be in flight to a peer: `gain` times the bandwidth-delay product, from the highest delivery rate and the shortest
  * round trip seen of late. The model is that of BBR (Cardwell et al., ACM Queue 14(5), 2016): when several senders share a
  * bottleneck each measures its share of it, so together they keep `gain` times the product in flight and no more, which is
- * what stops incast at a server.
+ * what stops incast at a server. Rates are estimated as in draft-cheng-iccrg-delivery-rate-estimation-02: acknowledgements that waited
+ * behind the other direction's pieces come in bursts, and a burst is no rate.
  */
 export class SendWindow {
   private inFlight = 0;
   private delivered = 0;
   private deliveredAtMs = 0;
+  private deliveredSentAtMs = 0;
   private roundTripMs = Infinity;
   private roundTripAtMs = 0;
   private bestRate = 0;
-  private bestRateAtMs = 0;
+  private bestRateRoundTrip = 0;
+  private roundTrips = 0;
+  /** The current round trip ends with the first piece that was sent when so much had been delivered. */
+  private roundTripEnd = 0;
   private windowBytes: number;
 
   constructor(private readonly options: SendWindowOptions) {
@@ -63,19 +76,25 @@ export class SendWindow {
 
   sent(bytes: number, nowMs: number): SentMark {
     const alone = this.inFlight === 0;
-    if (alone) this.deliveredAtMs = nowMs;
+    if (alone) this.deliveredAtMs = this.deliveredSentAtMs = nowMs;
     this.inFlight += bytes;
-    return { bytes, atMs: nowMs, deliveredBytes: this.delivered, deliveredAtMs: this.deliveredAtMs, alone };
+    const { delivered, deliveredAtMs, deliveredSentAtMs } = this;
+    return { bytes, atMs: nowMs, deliveredBytes: delivered, deliveredAtMs, deliveredSentAtMs, alone };
   }
 
   acknowledged(mark: SentMark, nowMs: number): void {
     this.inFlight -= mark.bytes;
     this.delivered += mark.bytes;
     this.deliveredAtMs = nowMs;
+    this.deliveredSentAtMs = mark.atMs;
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
-    this.observeRate((this.delivered - mark.deliveredBytes) / Math.max(nowMs - mark.deliveredAtMs, 0.01), nowMs);
+    this.observeRate(mark, nowMs);
     const product = this.bestRate * this.distanceMs;
-    this.windowBytes = Math.min(Math.max(this.options.gain * product, this.options.leastBytes), this.options.mostBytes);
+    this.windowBytes = Math.min(Math.max(this.options.gain * product, this.leastBytes), this.options.mostBytes);
+  }
+
+  private get leastBytes(): number {
+    return this.roundTripMs < this.options.nearMs ? this.options.leastNearBytes : this.options.leastBytes;
   }
 
   private get distanceMs(): number {
@@ -94,9 +113,16 @@ export class SendWindow {
     this.roundTripAtMs = nowMs;
   }
 
-  private observeRate(bytesPerMs: number, nowMs: number): void {
-    if (bytesPerMs < this.bestRate && nowMs - this.bestRateAtMs < RATE_MEMORY_ROUND_TRIPS * this.distanceMs) return;
-    this.bestRate = bytesPerMs;
-    this.bestRateAtMs = nowMs;
+  private observeRate(mark: SentMark, nowMs: number): void {
+    if (mark.deliveredBytes >= this.roundTripEnd) {
+      this.roundTrips++;
+      this.roundTripEnd = this.delivered;
+    }
+    const intervalMs = Math.max(nowMs - mark.deliveredAtMs, mark.atMs - mark.deliveredSentAtMs);
+    if (intervalMs < this.roundTripMs) return;
+    const rate = (this.delivered - mark.deliveredBytes) / intervalMs;
+    if (rate < this.bestRate && this.roundTrips - this.bestRateRoundTrip < RATE_MEMORY_ROUND_TRIPS) return;
+    this.bestRate = rate;
+    this.bestRateRoundTrip = this.roundTrips;
   }
 }

@@ -9,7 +9,7 @@ import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { MOST_PIECE_BYTES, UNTAKEN_BYTES } from './tensor-sender.js';
-import { sessionTag, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
 
 /** All that a worker may have untaken, and a chunk more. */
 const SEGMENT_SLOTS = 2 * (UNTAKEN_BYTES / MOST_PIECE_BYTES);
@@ -39,7 +39,7 @@ export class TensorDealer {
   private ended = false;
 
   constructor(private readonly options: TensorDealerOptions) {
-    this.socket = new zmq.Dealer({ ...TENSOR_SOCKET_OPTIONS, context: new zmq.Context(), connectTimeout: 3_000, reconnectInterval: -1 });
+    this.socket = new zmq.Dealer({ ...TENSOR_SOCKET_OPTIONS, context: tensorContext(), connectTimeout: 3_000, reconnectInterval: -1 });
     this.writer = new SocketWriter(this.socket, (_peer, error) => this.fail(`cannot send: ${String(error)}`, error));
     this.payloads = new Payloads(options.crc32c, options.sameHost ? SharedSegment.create(SEGMENT_SLOTS, MOST_PIECE_BYTES) : undefined);
     this.link = new TensorLink({

@@ -58,7 +58,7 @@ function join(segment?: SharedSegment): Ends {
 }
 
 function isForSender(message: Uint8Array[]): boolean {
-  return [...framesOf(message)].some(({ frame }) => frame.frame === 'taken');
+  return [...framesOf(message)].some(({ frame }) => frame.frame === 'taken' || frame.frame === 'received');
 }
 
 function bytesOf(chunks: readonly TensorChunk[]): Buffer {

@@ -28,7 +28,11 @@ export class TensorLink {
   constructor(private readonly options: TensorLinkOptions) {
     const { payloads, nowMs, crc32c, failed } = options;
     this.sender = new TensorSender(payloads, nowMs, this.sendFrame);
-    this.receiver = new TensorReceiver(crc32c, (seq) => this.sendFrame({ frame: 'taken', taken: { seq } }), failed);
+    const acknowledge = {
+      received: (seq: number) => this.sendFrame({ frame: 'received', received: { seq } }),
+      taken: (seq: number) => this.sendFrame({ frame: 'taken', taken: { seq } }),
+    };
+    this.receiver = new TensorReceiver(crc32c, acknowledge, failed);
   }
 
   get session(): number {
@@ -63,6 +67,7 @@ export class TensorLink {
   receive(frame: LinkFrame, frameBytes: number, payload: Uint8Array | undefined): void {
     this.bytesReceived += frameBytes + (frame.frame === 'piece' ? frame.piece.bytes : 0);
     if (frame.frame === 'piece') this.receiver.piece(frame.piece, payload);
+    else if (frame.frame === 'received') this.sender.received(frame.received);
     else if (frame.frame === 'taken') this.sender.taken(frame.taken);
     else if (frame.frame === 'withdrawn') this.receiver.withdrawn(frame.withdrawn.transfer);
     else throw new LongtailError(`"${frame.frame}" on a link that is open`, { code: 'protocol', where: 'LinkFrame.frame' });

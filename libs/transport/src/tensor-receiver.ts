@@ -33,6 +33,8 @@ interface Partial {
 export class TensorReceiver {
   private segment: PeerSegment | undefined;
   private partial: Partial | undefined;
+  /** Memory in which chunks were put together before they were copied to where the application wanted them. */
+  private spare: Uint8Array | undefined;
   private waiting: Arrived[] = [];
   private inHand: Arrived | undefined;
   private waitingBytes = 0;
@@ -41,7 +43,7 @@ export class TensorReceiver {
 
   constructor(
     private readonly crc32c: Crc32c,
-    private readonly sendTaken: (seq: number) => void,
+    private readonly send: { received(seq: number): void; taken(seq: number): void },
     private readonly fail: (error: LongtailError) => void,
   ) {}
 
@@ -69,10 +71,11 @@ export class TensorReceiver {
     const header = toTensorHeader(piece.header);
     this.checkCarriage(piece, bytes);
     const { transfer, seq, slot, at, total } = piece;
+    if (slot === 0) this.send.received(seq);
     const last = at + piece.bytes === total;
     const payload = at === 0 && last ? bytes : this.assemble(piece, bytes);
     if (last) this.arrive({ header, transfer, seq, bytes: total, payload, slot, withdrawn: false });
-    else this.sendTaken(seq);
+    else if (slot !== 0) this.send.taken(seq);
   }
 
   /** Drops what the application has not taken of a tensor; its pieces are acknowledged, as their sender waits for that. */
@@ -89,7 +92,7 @@ export class TensorReceiver {
     if (chunk.withdrawn) return;
     chunk.withdrawn = true;
     this.waitingBytes -= chunk.bytes;
-    this.sendTaken(chunk.seq);
+    this.send.taken(chunk.seq);
   }
 
   private checkCarriage(piece: Piece, bytes: Uint8Array | undefined): void {
@@ -103,7 +106,7 @@ export class TensorReceiver {
 
   private assemble(piece: Piece, bytes: Uint8Array | undefined): Uint8Array {
     if (piece.at === 0) {
-      this.partial = { transfer: piece.transfer, chunk: piece.header.chunk, payload: Buffer.allocUnsafeSlow(piece.total), arrivedBytes: 0 };
+      this.partial = { transfer: piece.transfer, chunk: piece.header.chunk, payload: this.assemblyRoom(piece.total), arrivedBytes: 0 };
     }
     const { partial } = this;
     if (
@@ -121,6 +124,13 @@ export class TensorReceiver {
     partial.arrivedBytes += piece.bytes;
     if (partial.arrivedBytes === piece.total) this.partial = undefined;
     return partial.payload;
+  }
+
+  private assemblyRoom(bytes: number): Uint8Array {
+    const { spare } = this;
+    if (spare === undefined || spare.length !== bytes) return Buffer.allocUnsafeSlow(bytes);
+    this.spare = undefined;
+    return spare;
   }
 
   private readSlot(slot: number, into: Uint8Array): void {
@@ -146,7 +156,7 @@ export class TensorReceiver {
         if (this.ended) return;
         if (!chunk.withdrawn) {
           this.waitingBytes -= chunk.bytes;
-          this.sendTaken(chunk.seq);
+          this.send.taken(chunk.seq);
         }
       }
       this.inHand = undefined;
@@ -164,8 +174,10 @@ export class TensorReceiver {
       this.readSlot(slot, target);
       return { header, payload: target };
     }
-    place?.set(payload);
-    return { header, payload: place ?? payload };
+    if (place === undefined) return { header, payload };
+    place.set(payload);
+    this.spare = payload;
+    return { header, payload: place };
   }
 }
 

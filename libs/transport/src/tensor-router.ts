@@ -10,7 +10,7 @@ import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { MOST_PIECE_BYTES } from './tensor-sender.js';
-import { sessionTag, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
 
 /** Chunks of 1 MiB in flight to peers on this host; when more are, the rest goes over TCP. */
 const SEGMENT_SLOTS = 64;
@@ -65,7 +65,7 @@ export class TensorRouter {
   static async bind(options: TensorRouterOptions): Promise<TensorRouter> {
     const socket = new zmq.Router({
       ...TENSOR_SOCKET_OPTIONS,
-      context: new zmq.Context(),
+      context: tensorContext(),
       mandatory: true,
       handover: false,
       sendTimeout: 0,

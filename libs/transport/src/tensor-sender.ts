@@ -1,5 +1,5 @@
 import { type LongtailError, type OutgoingTensor, type TensorHeader } from '@longtail/core';
-import { toTensorFrame, type LinkFrame, type Taken, type TensorFrame } from '@longtail/protocol';
+import { toTensorFrame, type LinkFrame, type Received, type Taken, type TensorFrame } from '@longtail/protocol';
 import type { Payload, Payloads } from './payloads.js';
 import { SendWindow, type SentMark } from './send-window.js';
 
@@ -11,7 +11,13 @@ export const MOST_PIECE_BYTES = 1024 * 1024;
 export const UNTAKEN_BYTES = 8 * 1024 * 1024;
 
 /** Twice a home link's fair share at 50 Mbit/s and 20 ms; larger links are found by measurement. */
-const WINDOW = { leastBytes: 2 * LEAST_PIECE_BYTES, mostBytes: 16 * 1024 * 1024, gain: 2.5 };
+const WINDOW = {
+  leastBytes: 2 * LEAST_PIECE_BYTES,
+  leastNearBytes: 4 * MOST_PIECE_BYTES,
+  nearMs: 2,
+  mostBytes: 16 * MOST_PIECE_BYTES,
+  gain: 2.5,
+};
 
 /** Queues a link frame and perhaps a piece's bytes for the peer. */
 export type SendFrame = (frame: WithoutSession<LinkFrame>, bytes?: Uint8Array) => void;
@@ -41,10 +47,10 @@ interface Cut {
 
 interface PieceInFlight {
   readonly transfer: Transfer;
-  /** Absent when the piece does not cross the network. */
-  readonly mark: SentMark | undefined;
+  /** While the piece is in the network. */
+  mark: SentMark | undefined;
   readonly payload: Payload;
-  /** The last piece of a chunk is acknowledged when the application takes the chunk. */
+  /** The last piece of a chunk stays until the application has taken the chunk. */
   readonly last: boolean;
 }
 
@@ -105,12 +111,19 @@ export class TensorSender {
     });
   }
 
+  received({ seq }: Received): void {
+    const piece = this.inFlight.get(seq);
+    if (piece?.mark === undefined) return;
+    this.window.acknowledged(piece.mark, this.nowMs());
+    piece.mark = undefined;
+    if (!piece.last) this.finishPiece(seq, piece);
+    this.pump();
+  }
+
   taken({ seq }: Taken): void {
     const piece = this.inFlight.get(seq);
-    if (piece === undefined) return;
-    this.inFlight.delete(seq);
-    if (piece.mark !== undefined) this.window.acknowledged(piece.mark, this.nowMs());
-    this.finishPiece(piece);
+    if (piece === undefined || piece.mark !== undefined) return;
+    this.finishPiece(seq, piece);
     this.pump();
   }
 
@@ -148,7 +161,8 @@ export class TensorSender {
     this.watched.delete(signal);
   }
 
-  private finishPiece({ transfer, payload, last }: PieceInFlight): void {
+  private finishPiece(seq: number, { transfer, payload, last }: PieceInFlight): void {
+    this.inFlight.delete(seq);
     transfer.piecesInFlight--;
     if (last) {
       transfer.chunksLeft--;

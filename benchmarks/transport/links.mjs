@@ -1,0 +1,117 @@
+// A round over home links: four workers at 50 Mbit/s and 41 ms, the server at 200 Mbit/s, in network namespaces (tools/netlab), against
+// gloo's all-reduce on links of the same rate and round trip. Needs root:
+//   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 6] [--only longtail,gloo]
+import { spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { start } from './start.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const { values: flags } = parseArgs({
+  options: {
+    mb: { type: 'string', default: '10' },
+    workers: { type: 'string', default: '4' },
+    'worker-mbit': { type: 'string', default: '50' },
+    'server-mbit': { type: 'string', default: '200' },
+    'rtt-ms': { type: 'string', default: '41' },
+    rounds: { type: 'string', default: '6' },
+    congestion: { type: 'string', default: 'cubic' },
+    only: { type: 'string', default: 'longtail,gloo' },
+  },
+});
+const workers = Number(flags.workers);
+const workerMbit = Number(flags['worker-mbit']);
+const serverMbit = Number(flags['server-mbit']);
+const roundTripMs = Number(flags['rtt-ms']);
+const rounds = Number(flags.rounds);
+const length = Number(flags.mb) * 250_000;
+/** Ethernet, IP and TCP headers: 1514 bytes carry 1448. */
+const HEADER_FACTOR = 1514 / 1448;
+/** The first round opens the connections' windows. */
+const WARM_UP_ROUNDS = 1;
+
+const megabits = (length * 4 * 8 * HEADER_FACTOR) / 1e6;
+const limits = {
+  longtail: megabits * Math.max(1 / workerMbit, workers / serverMbit),
+  gloo: (megabits * 2 * (workers - 1)) / workers / workerMbit,
+};
+const contenders = { longtail, gloo };
+const seconds = {};
+for (const name of flags.only.split(',')) {
+  const all = await contenders[name]();
+  if (all === undefined) continue;
+  const steady = all.slice(WARM_UP_ROUNDS).sort((a, b) => a - b);
+  seconds[name] = steady[Math.floor(steady.length / 2)] / 1000;
+  const share = ((100 * limits[name]) / seconds[name]).toFixed(0);
+  console.log(`${name.padEnd(9)} ${seconds[name].toFixed(3)} s (${steady.map((ms) => (ms / 1000).toFixed(2)).join(' ')}), ${share} % of its limit of ${limits[name].toFixed(2)} s`);
+}
+if (seconds.longtail && seconds.gloo) console.log(`longtail / gloo: ${(seconds.longtail / seconds.gloo).toFixed(2)}`);
+
+/** The server hangs on the switch itself, so the workers' links have the whole round trip. */
+async function longtail() {
+  const hosts = [{ name: 'server', ip: ip(0), up_mbit: serverMbit, down_mbit: serverMbit }, ...workerHosts(roundTripMs / 2)];
+  return withLinks(hosts, async (inside) => {
+    // Chunks of 64 KiB: the last one's way through the server is what a round takes beyond its transfer.
+    const options = { workers, length, chunkLength: 16_384, rounds, sameHost: false };
+    const server = start(...inside('server', process.execPath, 'server.mjs', { ...options, host: ip(0) }));
+    const { address } = await server.next();
+    const started = Array.from({ length: workers }, (_, rank) => start(...inside(`w${rank}`, process.execPath, 'worker.mjs', { ...options, rank, address })));
+    const times = [];
+    for (let round = 0; round < rounds; round++) times.push((await server.next()).ms);
+    const ends = await Promise.all(started.map(({ next }) => next()));
+    if (ends.some(({ correct }) => !correct)) throw new Error('a worker has wrong parameters');
+    await Promise.all([server, ...started].map(({ exited }) => exited));
+    return times;
+  });
+}
+
+/** Two workers' links lie between neighbours of the ring, so each has half the round trip. */
+async function gloo() {
+  const interpreter = process.env.TORCH_PYTHON ?? 'python3';
+  const probe = start(interpreter, ['-c', 'import torch']);
+  if (!(await probe.exited.then(() => true, () => false))) {
+    console.error(`${interpreter} has no torch: left out`);
+    return undefined;
+  }
+  return withLinks(workerHosts(roundTripMs / 4), async (inside) => {
+    const ranks = Array.from({ length: workers }, (_, rank) =>
+      start(...inside(`w${rank}`, interpreter, 'gloo.py', { workers, length, rounds, rank, master: ip(1), port: 29_500, interface: 'eth0' })),
+    );
+    const times = [];
+    for (let round = 0; round < rounds; round++) times.push((await ranks[0].next()).ms);
+    await Promise.all(ranks.map(({ exited }) => exited));
+    return times;
+  });
+}
+
+function workerHosts(delayMs) {
+  return Array.from({ length: workers }, (_, rank) => ({
+    name: `w${rank}`,
+    ip: ip(rank + 1),
+    up_mbit: workerMbit,
+    down_mbit: workerMbit,
+    delay_ms: delayMs,
+    congestion: flags.congestion,
+  }));
+}
+
+function ip(host) {
+  return `10.78.0.${host + 1}`;
+}
+
+/** Runs `measure` while the links stand; its argument makes command and arguments of a program in a host. */
+async function withLinks(hosts, measure) {
+  const lab = spawn('python3', [join(here, '..', '..', 'tools', 'netlab', 'netlab.py'), JSON.stringify(hosts)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve) => lab.once('exit', resolve));
+  await new Promise((resolve, reject) => {
+    lab.stdout.once('data', resolve);
+    lab.once('exit', () => reject(new Error('the links could not be made: netlab needs root')));
+  });
+  try {
+    return await measure((host, command, script, options) => ['ip', ['netns', 'exec', `netlab-${host}`, command, join(here, script), JSON.stringify(options)]]);
+  } finally {
+    lab.stdin.end();
+    await ended;
+  }
+}
