@@ -6,7 +6,7 @@ import { portableOps } from '../ops/portable.js';
 import { crossEntropyOp } from './cross-entropy.js';
 import { nativeOps } from './native-ops.js';
 import type { NativeOps } from './native-ops.js';
-import { gradientPadding } from './products.js';
+import { productPadding } from './products.js';
 
 /** Operations by TensorFlow's own kernels, those that TF.js has no name for included. The rest is the portable ones. */
 export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend): Ops {
@@ -56,26 +56,33 @@ function activations(tf: typeof tfjs, { float }: NativeOps): Pick<Ops, 'relu' | 
   };
 }
 
-function linearOp(tf: typeof tfjs, { float, matMul, unfusedMatMul, biasGradient }: NativeOps, gpu: boolean): Ops['linear'] {
-  /** xᵀ · dy of x [rows, m] and dy [rows, n]. */
-  const weightsGradient = (x: tfjs.Tensor2D, dy: tfjs.Tensor2D): tfjs.Tensor2D => {
-    const [rows, m] = x.shape;
-    const n = dy.shape[1];
-    const padding = gpu ? { m: 0, n: 0 } : gradientPadding(rows, m, n);
-    const pad = (tensor: tfjs.Tensor2D, columns: number): tfjs.Tensor2D => (columns > 0 ? tf.pad(tensor, [[0, 0], [0, columns]]) : tensor);
-    const product = matMul(pad(x, padding.m), pad(dy, padding.n), true, false);
-    return padding.m + padding.n > 0 ? tf.slice(product, [0, 0], [m, n]) : product;
+function linearOp(tf: typeof tfjs, native: NativeOps, gpu: boolean): Ops['linear'] {
+  const { float, biasGradient } = native;
+  const pad = (tensor: tfjs.Tensor2D, columns: number): tfjs.Tensor2D => (columns > 0 ? tf.pad(tensor, [[0, 0], [0, columns]]) : tensor);
+
+  /** a · b, or aᵀ · b. */
+  const product = (a: tfjs.Tensor2D, b: tfjs.Tensor2D, transposed: boolean, multiply = native.matMul): tfjs.Tensor2D => {
+    const [m, k] = transposed ? [a.shape[1], a.shape[0]] : a.shape;
+    const n = b.shape[1];
+    const padding = gpu ? { m: 0, n: 0 } : productPadding(m, k, n, transposed);
+    if (padding.m + padding.n === 0) return multiply(a, b, transposed, false);
+    return tf.slice(native.matMul(pad(a, padding.m), pad(b, padding.n), transposed, false), [0, 0], [m, n]);
   };
+
   return (x, w, b, transposeWeights = false) => {
+    const multiply = b !== undefined && !gpu ? native.unfusedMatMul : native.matMul;
     const forward = (save: (tensors: tfjs.Tensor[]) => void): tfjs.Tensor2D => {
       save([x, w]);
-      if (b === undefined) return matMul(x, w, false, transposeWeights);
-      return float('BiasAdd', [(gpu ? matMul : unfusedMatMul)(x, w, false, transposeWeights), b]);
+      const y = transposeWeights ? multiply(x, w, false, true) : product(x, w, false, multiply);
+      return b ? float('BiasAdd', [y, b]) : y;
     };
-    const backward = (dy: tfjs.Tensor2D, [x, w]: tfjs.Tensor[]) => ({
-      x: () => matMul(dy, w as tfjs.Tensor2D, false, !transposeWeights),
-      w: () => (transposeWeights ? weightsGradient(dy, x as tfjs.Tensor2D) : weightsGradient(x as tfjs.Tensor2D, dy)),
-    });
+    const backward = (dy: tfjs.Tensor2D, saved: tfjs.Tensor[]) => {
+      const [x, w] = saved as tfjs.Tensor2D[];
+      return {
+        x: () => (transposeWeights ? product(dy, w, false) : native.matMul(dy, w, false, true)),
+        w: () => (transposeWeights ? product(dy, x, true) : product(x, dy, true)),
+      };
+    };
     return b
       ? differentiable(tf, { x, w, b }, forward, (dy, saved) => ({ ...backward(dy, saved), b: () => biasGradient(dy) }))
       : differentiable(tf, { x, w }, forward, backward);
