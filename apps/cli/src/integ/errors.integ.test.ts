@@ -1,6 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { PROTOCOL_VERSION } from '@longtail/protocol';
+import { dial, listen, type Listener } from '@longtail/transport';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
@@ -64,6 +66,25 @@ describe('a server', { timeout: 30_000 }, () => {
   it('that is not there: join', () =>
     expectFailure(['join', NOBODY, '--engine', 'wasm'], 6, /error: no Longtail server answers at 127\.0\.0\.1:1/));
 
+  it('that speaks another protocol', async () => {
+    const foreign = await listenInProtocol(PROTOCOL_VERSION + 1);
+    await expectFailure(['nodes', '--server', foreign.address], 6, /error: the server speaks protocol \d+, this side speaks \d+[^]*hint:/);
+    await foreign.close('the test is over');
+  });
+
+  it('meets a worker of another protocol', async () => {
+    const up = new CliProcess(['up', '--port', '0', '--json'], { cwd: folder });
+    started.push(up);
+    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+    const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
+    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false };
+    const joining = dial(address, { hello, crc32c: () => 0, signal: new AbortController().signal });
+    await expect(joining).rejects.toMatchObject({
+      code: 'protocol',
+      message: expect.stringContaining(`speaks protocol ${PROTOCOL_VERSION + 1}`),
+    });
+  });
+
   it('whose port is in use', async () => {
     const taken = await occupyPort();
     const { port } = taken.address() as { port: number };
@@ -96,6 +117,13 @@ describe('a disk without room', { timeout: 60_000 }, () => {
     expect(cli.processes()).toEqual([]);
   });
 });
+
+function listenInProtocol(protocol: number): Promise<Listener> {
+  const never = () => Promise.reject(new Error('not asked in this test'));
+  const getServer = () => Promise.resolve({ protocol, version: '9.9.9', startedAtMs: 0, nodes: 0, runningJobs: 0 });
+  const control = { getServer, launch: never, cancel: never, listJobs: never, listNodes: never, watch: async function* () {} };
+  return listen({ port: 0, control, crc32c: () => 0, onSession: () => undefined, signal: new AbortController().signal });
+}
 
 function occupyPort(): Promise<Server> {
   const server = createServer();

@@ -1,0 +1,47 @@
+import type { Job } from '@longtail/core';
+import type { ServedFile, Server } from '@longtail/runtime';
+import { pino } from 'pino';
+import { expect, it, vi } from 'vitest';
+import { createControlService } from './control-service.js';
+import type { Inspection } from './inspect-data.js';
+
+const INSPECTION: Inspection = {
+  signature: { inputShape: [28, 28, 1], inputType: 'float32', targetShape: [], targetType: 'int32', classes: 10 },
+  files: [{ name: 'data/train-images', path: '/secret/place', bytes: 3, sha256: 'abc' }],
+  notes: { classNames: ['zero', 'one'] },
+};
+
+function createService() {
+  const launch = vi.fn(async (_job: Job, _files: readonly ServedFile[]) => ({ run: 'r1', folder: '/runs/r1' }));
+  const notes = new WeakMap();
+  const server = { launch } as unknown as Server;
+  return {
+    launch,
+    notes,
+    service: createControlService({ server, inspect: async () => INSPECTION, notes, log: pino({ level: 'silent' }) }),
+  };
+}
+
+it('checks a job and resolves it with its data before anything runs', async () => {
+  const { launch, notes, service } = createService();
+  const jobJson = JSON.stringify({ name: 'digits', data: 'mnist', model: 'cnn' });
+  expect(await service.launch({ protocol: 1, jobJson })).toEqual({ run: 'r1', folder: '/runs/r1' });
+  const [job, files] = launch.mock.calls[0]!;
+  expect(job).toMatchObject({ name: 'digits', model: { type: 'cnn', input: [28, 28, 1], outputs: 10 }, loss: 'cross-entropy' });
+  expect(job.files).toEqual([{ name: 'data/train-images', bytes: 3, sha256: 'abc' }]);
+  expect(files.map(({ name }) => name)).toEqual(['data/train-images']);
+  expect(notes.get(job)).toEqual({ classNames: ['zero', 'one'] });
+});
+
+it.each([
+  ['not JSON', '{', /not JSON/],
+  ['no job', '{"data":"mnist","model":"cnm"}', /model\.type: unknown model "cnm"/],
+  ['a job that does not fit its data', '{"data":"mnist","model":{"type":"cnn","outputs":3}}', /is 3, but the data have 10 classes/],
+])('refuses %s', async (_name, jobJson, message) => {
+  const { launch, service } = createService();
+  await expect(service.launch({ protocol: 1, jobJson })).rejects.toMatchObject({
+    code: 'invalid-file',
+    message: expect.stringMatching(message),
+  });
+  expect(launch).not.toHaveBeenCalled();
+});

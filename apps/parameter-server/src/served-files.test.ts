@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { nodeFiles } from '@longtail/store';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { modelFiles, servedFile } from './served-files.js';
+
+const { signal } = new AbortController();
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'longtail-served-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+describe('servedFile', () => {
+  it('reads any piece of the file', async () => {
+    const content = Uint8Array.from({ length: 1000 }, (_, i) => i);
+    const path = join(folder, 'rows.csv');
+    await writeFile(path, content);
+    const file = servedFile({ name: 'data/0-rows.csv', bytes: 1000, sha256: '', path });
+    fc.assert(
+      fc.property(fc.nat(1000), fc.nat(1000), (a, b) => {
+        const [from, to] = [Math.min(a, b), Math.max(a, b)];
+        expect(file.read(from, to - from)).toEqual(content.subarray(from, to));
+      }),
+    );
+    await truncate(path, 10);
+    expect(() => file.read(5, 100)).toThrow(expect.objectContaining({ code: 'missing-file' }));
+    await rm(path);
+    expect(() => file.read(0, 1)).toThrow(expect.objectContaining({ code: 'missing-file' }));
+  });
+});
+
+describe('modelFiles', () => {
+  const model = (weights: 'file' | 'fresh') => ({ type: 'keras', path: join(folder, 'model.json'), weights }) as const;
+
+  it('names a topology and the weights that its manifest names', async () => {
+    const topology = JSON.stringify({ modelTopology: {}, weightsManifest: [{ paths: ['group1-shard1of1.bin'], weights: [] }] });
+    await writeFile(join(folder, 'model.json'), topology);
+    await writeFile(join(folder, 'group1-shard1of1.bin'), 'weights');
+    expect(await modelFiles(model('file'), nodeFiles(), signal)).toEqual([
+      { name: 'model/model.json', path: join(folder, 'model.json'), bytes: topology.length, sha256: sha256(topology) },
+      { name: 'model/group1-shard1of1.bin', path: join(folder, 'group1-shard1of1.bin'), bytes: 7, sha256: sha256('weights') },
+    ]);
+    expect(await modelFiles(model('fresh'), nodeFiles(), signal)).toHaveLength(1);
+  });
+
+  it('says what is wrong with a topology', async () => {
+    await expect(modelFiles(model('file'), nodeFiles(), signal)).rejects.toMatchObject({
+      code: 'missing-file',
+      where: join(folder, 'model.json'),
+    });
+    await writeFile(join(folder, 'model.json'), '{');
+    await expect(modelFiles(model('file'), nodeFiles(), signal)).rejects.toMatchObject({ code: 'invalid-file' });
+  });
+
+  it('needs none for models that are built in', async () => {
+    expect(await modelFiles({ type: 'mlp', hidden: [3] }, nodeFiles(), signal)).toEqual([]);
+  });
+});
