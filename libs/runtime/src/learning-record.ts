@@ -11,7 +11,18 @@ export interface CommitSums {
   readonly reason: string;
 }
 
-/** Weight of the newest commit in the training loss that the verdict reports. */
+/** Where in a run a commit stands. */
+export interface CommitPlace {
+  readonly run: string;
+  readonly round: number;
+  readonly version: number;
+  readonly batch: number;
+  readonly samplesApplied: number;
+  readonly samplesPerEpoch: number;
+  readonly nowMs: number;
+}
+
+/** Weight of one batch in the training loss that the verdict reports. */
 const LOSS_SMOOTHING = 0.1;
 
 type Metrics = { -readonly [Name in keyof Verdict['metrics']]: Verdict['metrics'][Name] };
@@ -48,12 +59,13 @@ export class LearningRecord {
   /** Takes a commit down, and says how the event log puts it. */
   commit(
     { samples, lossSum, correct, targets, learningRate, gradientNorm, reason }: CommitSums,
-    at: { readonly run: string; readonly round: number; readonly version: number; readonly samplesApplied: number; readonly samplesPerEpoch: number; readonly nowMs: number },
+    at: CommitPlace,
   ): RunEvent {
     const roundMs = at.nowMs - this.lastCommitMs;
     const loss = targets === 0 ? 0 : lossSum / targets;
     const before = this.metrics.train_loss;
-    this.metrics.train_loss = before === null ? loss : before + LOSS_SMOOTHING * (loss - before);
+    const weight = 1 - (1 - LOSS_SMOOTHING) ** (samples / at.batch);
+    this.metrics.train_loss = before === null ? loss : before + weight * (loss - before);
     this.lastCommitMs = at.nowMs;
     this.localSamples = 0;
     return {

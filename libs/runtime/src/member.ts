@@ -45,6 +45,8 @@ export class Member implements Part {
   evaluationSpeed: number | undefined;
   /** Failed or refused tasks in a row. */
   strikes = 0;
+  /** Grants of local steps that it brought home. */
+  grants = 0;
   /** Missed deadlines in a row. */
   misses = 0;
   readonly assignments = new Map<number, Assignment>();

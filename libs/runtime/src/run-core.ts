@@ -172,8 +172,9 @@ export class RunCore implements MemberHost {
   announceCommit(sums: CommitSums): void {
     const { leases, samplesPerEpoch } = this.training!;
     const { run, round, version } = this;
-    const { applied } = leases.totals();
-    this.emit(this.record.commit(sums, { run, round, version, samplesApplied: applied, samplesPerEpoch, nowMs: this.clock.nowMs() }));
+    const { batch } = this.job.train;
+    const samplesApplied = leases.totals().applied;
+    this.emit(this.record.commit(sums, { run, round, version, batch, samplesApplied, samplesPerEpoch, nowMs: this.clock.nowMs() }));
   }
 
   /** Parameters of the present version. `exact`: in float32, whatever the job's codec. */

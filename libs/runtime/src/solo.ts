@@ -49,7 +49,6 @@ export async function runSolo(core: RunCore, member: Member, meanwhile: () => Pr
 
 class Solo {
   private readonly grants: Grant[] = [];
-  private granted = 0;
   private uploadMs: number | undefined;
   /** Set once the phase is to end: no new grants, and those out are called home by then. */
   private drainUntilMs: number | undefined;
@@ -114,7 +113,6 @@ class Solo {
     const fields = { kind: 'LOCAL_STEPS', steps: messages, version: core.version + grants.length, optimizerSteps: shard.steps } as const;
     const assignment = core.assign(member, fields, steps.flat(), [{ kind: 'parameters', fragment: 0, codec }, ...state], grid);
     grants.push({ assignment, steps, learningRate });
-    this.granted++;
   }
 
   /** Commits the oldest grant, or waits for it. False when the phase has ended. */
@@ -169,6 +167,7 @@ class Solo {
     core.outgoing.retireBefore(core.version);
     this.grants.shift();
     member.ownsVersion(core.version);
+    member.grants++;
     this.observe(assignment);
     const reason = `${done.steps} local steps of ${member.name}, the only worker`;
     const applied = grant.steps.slice(0, done.steps).flat().length;
@@ -230,7 +229,7 @@ class Solo {
   }
 
   private stepsAGrant(): number {
-    const target = GRANT_MS[Math.min(this.granted, GRANT_MS.length - 1)]!;
+    const target = GRANT_MS[Math.min(this.member.grants + this.grants.length, GRANT_MS.length - 1)]!;
     const lasting = Math.min(MAX_GRANT_MS, Math.max(target, UPLOAD_MARGIN * (this.uploadMs ?? 0)));
     return Math.max(1, Math.min(MAX_STEPS, Math.round(lasting / this.stepMs())));
   }

@@ -1,0 +1,89 @@
+import { createRng, type Clock, type ConnectionHandlers } from '@longtail/core';
+import type { Hello, ServerMessage, WorkerMessage } from '@longtail/protocol';
+import { expect, test } from 'vitest';
+import { Membership, type Part, type Session } from './membership.js';
+
+const hello = (name: string, incarnation = name): Hello => ({
+  protocol: 1,
+  name,
+  incarnation,
+  device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
+  allowCode: false,
+});
+
+function setUp() {
+  const log: string[] = [];
+  const clock: Clock = { nowMs: () => 0, sleep: (_ms, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))) };
+  const membership = new Membership({
+    clock,
+    rng: createRng(1),
+    heartbeatMs: 1000,
+    joined: ({ name }) => log.push(`${name} joined`),
+    left: ({ name }, reason) => log.push(`${name} left: ${reason}`),
+    stray: ({ name }, run, task) => log.push(`${name} strayed: ${run} ${task}`),
+  });
+  const dial = (name: string, incarnation?: string) => {
+    const sent: ServerMessage[] = [];
+    let handlers!: ConnectionHandlers<WorkerMessage>;
+    const connection = {
+      peer: name,
+      traffic: { bytesSent: 0, bytesReceived: 0 },
+      start: (given: ConnectionHandlers<WorkerMessage>) => void (handlers = given),
+      send: (message: ServerMessage) => void sent.push(message),
+      sendTensor: () => Promise.resolve(),
+      close: (reason: string) => handlers.closed(reason),
+    };
+    membership.admit(connection, hello(name, incarnation));
+    return { sent, say: (message: WorkerMessage) => handlers.message(message), close: (reason: string) => handlers.closed(reason), handlers };
+  };
+  return { membership, log, dial };
+}
+
+test('a node is welcomed with an id of its own, and kept in the order of joining', () => {
+  const { membership, dial, log } = setUp();
+  const { sent } = dial('a');
+  dial('b');
+  const [first, second] = membership.sessions;
+  expect(sent).toMatchObject([{ message: 'welcome', welcome: { node: first!.node, heartbeatMs: 1000 } }]);
+  expect(first!.node).toMatch(/^n1-[0-9a-f]{4}$/);
+  expect(second!.node).toMatch(/^n2-/);
+  expect(log).toEqual(['a joined', 'b joined']);
+});
+
+test('a node leaves once, by its own word or by its link, and its part in a run is told', () => {
+  const { membership, dial, log } = setUp();
+  const { say, close } = dial('a');
+  membership.sessions[0]!.part = { left: (reason: string) => log.push(`part: ${reason}`) } as unknown as Part;
+  say({ message: 'leave', leave: { reason: 'its owner stopped it' } });
+  close('the stream ended');
+  expect(log).toEqual(['a joined', 'part: its owner stopped it', 'a left: its owner stopped it']);
+  expect(membership.sessions).toEqual([]);
+});
+
+test('a worker that dials again takes the place of its old session', () => {
+  const { membership, dial, log } = setUp();
+  dial('a', 'process-1');
+  dial('a', 'process-1');
+  expect(log).toEqual(['a joined', 'a left: the same worker connected again', 'a joined']);
+  expect(membership.sessions).toHaveLength(1);
+  dial('a', 'process-2');
+  expect(membership.sessions).toHaveLength(2);
+});
+
+test('what a node without a part in a run sends gets an answer', async () => {
+  const { dial, log } = setUp();
+  const { say, handlers } = dial('a');
+  say({ message: 'taskDone', taskDone: { run: 'r', task: 3, samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 } });
+  await handlers.tensor({ header: { run: 'r', task: 4 } as never, payload: new Uint8Array(1) });
+  expect(handlers.place!({ run: 'r', task: 4 } as never, 7)).toHaveLength(7);
+  expect(log.slice(1)).toEqual(['a strayed: r 3', 'a strayed: r 4']);
+});
+
+test('rows tell what a node is doing', () => {
+  const { membership, dial } = setUp();
+  dial('a');
+  const session: Session = membership.sessions[0]!;
+  expect(session.row(250)).toMatchObject({ name: 'a', state: 'idle', run: '', lastSeenMsAgo: 250 });
+  session.part = { run: 'r', state: 'ready', samplesPerSecond: 12 } as unknown as Part;
+  expect(session.row(0)).toMatchObject({ state: 'ready', run: 'r', samplesPerSecond: 12 });
+});
