@@ -65,6 +65,11 @@ export class SendWindow {
     return this.windowBytes;
   }
 
+  /** The peer is in the same room: its round trip is below `nearMs`. */
+  get isNear(): boolean {
+    return this.roundTripMs < this.options.nearMs;
+  }
+
   get inFlightBytes(): number {
     return this.inFlight;
   }
@@ -94,7 +99,7 @@ export class SendWindow {
   }
 
   private get leastBytes(): number {
-    return this.roundTripMs < this.options.nearMs ? this.options.leastNearBytes : this.options.leastBytes;
+    return this.isNear ? this.options.leastNearBytes : this.options.leastBytes;
   }
 
   private get distanceMs(): number {

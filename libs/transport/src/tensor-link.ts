@@ -70,7 +70,7 @@ export class TensorLink {
     else if (frame.frame === 'received') this.sender.received(frame.received);
     else if (frame.frame === 'taken') this.sender.taken(frame.taken);
     else if (frame.frame === 'withdrawn') this.receiver.withdrawn(frame.withdrawn.transfer);
-    else throw new LongtailError(`"${frame.frame}" on a link that is open`, { code: 'protocol', where: 'LinkFrame.frame' });
+    else if (frame.frame !== 'idle') throw new LongtailError(`"${frame.frame}" on a link that is open`, { code: 'protocol', where: 'LinkFrame.frame' });
   }
 
   end(error: LongtailError): void {

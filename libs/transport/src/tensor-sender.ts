@@ -1,5 +1,6 @@
 import { type LongtailError, type OutgoingTensor, type TensorHeader } from '@longtail/core';
 import { toTensorFrame, type LinkFrame, type Received, type Taken, type TensorFrame } from '@longtail/protocol';
+import { KeepWarm } from './keep-warm.js';
 import type { Payload, Payloads } from './payloads.js';
 import { SendWindow, type SentMark } from './send-window.js';
 
@@ -62,6 +63,7 @@ export class TensorSender {
   private readonly watched = new Map<AbortSignal, { readonly transfers: Set<Transfer>; unwatch(): void }>();
   private readonly inFlight = new Map<number, PieceInFlight>();
   private readonly window = new SendWindow(WINDOW);
+  private readonly keepWarm: KeepWarm;
   private cut: Cut | undefined;
   private untakenBytes = 0;
   private lastTransfer = 0;
@@ -74,7 +76,9 @@ export class TensorSender {
     private readonly payloads: Payloads,
     private readonly nowMs: () => number,
     private readonly sendFrame: SendFrame,
-  ) {}
+  ) {
+    this.keepWarm = new KeepWarm(nowMs, () => sendFrame({ frame: 'idle', idle: {} }));
+  }
 
   /** The link is open; `shared`: the peer reads this endpoint's segment; `roundTripMs`: of the handshake. */
   open(shared: boolean, roundTripMs: number): void {
@@ -131,6 +135,7 @@ export class TensorSender {
   fail(error: LongtailError): void {
     if (this.failure !== undefined) return;
     this.failure = error;
+    this.keepWarm.stop();
     this.dropCut();
     this.transfers.length = 0;
     for (const { payload } of this.inFlight.values()) this.payloads.release(payload);
@@ -236,6 +241,7 @@ export class TensorSender {
     const last = at + bytes === total;
     const seq = ++this.lastSeq;
     const mark = slots === undefined ? this.window.sent(bytes, this.nowMs()) : undefined;
+    if (mark !== undefined && !this.window.isNear) this.keepWarm.used();
     cut.at += bytes;
     if (last) this.cut = undefined;
     else payload.users++;
