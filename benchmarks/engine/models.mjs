@@ -113,7 +113,13 @@ const MODELS = {
   cnn: () => ({
     inputShape: [28, 28, 1],
     inputType: 'float32',
-    blocks: [convolution('conv1', 1, 32), convolution('conv2', 32, 64), poolAndFlatten, dense('dense1', 9216, 128, true), dense('dense2', 128, 10, false)],
+    blocks: [
+      convolution('conv1', 1, 32),
+      convolution('conv2', 32, 64),
+      poolAndFlatten,
+      dense('dense1', 9216, 128, true),
+      dense('dense2', 128, 10, false),
+    ],
   }),
   gpt: () => ({
     inputShape: [GPT.context],

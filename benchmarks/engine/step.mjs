@@ -38,7 +38,9 @@ const geometricMean = (numbers) => Math.exp(numbers.reduce((sum, x) => sum + Mat
 function requireTorch() {
   const probe = spawnSync(options.python, ['-c', 'import torch; print(torch.__version__)'], { encoding: 'utf8' });
   if (probe.status === 0) return probe.stdout.trim();
-  console.error(`PyTorch is what this benchmark compares with, and ${options.python} does not have it. Install it (\`pip install torch==2.13.0\`), or name another Python with --python.`);
+  console.error(
+    `PyTorch is what this benchmark compares with, and ${options.python} does not have it. Install it (\`pip install torch==2.13.0\`), or name another Python with --python.`,
+  );
   process.exit(5);
 }
 
@@ -85,9 +87,14 @@ class Contender {
 function writeData(folder, model) {
   const { batch, inputShape, inputType, targetShape, classes } = RECIPES[model];
   const rng = createRng(`benchmark ${model}`);
-  const inputs = Array.from({ length: batch * elementCount(inputShape) }, () => (inputType === 'float32' ? rng.normal() : rng.below(classes)));
+  const inputs = Array.from({ length: batch * elementCount(inputShape) }, () =>
+    inputType === 'float32' ? rng.normal() : rng.below(classes),
+  );
   writeFileSync(join(folder, 'inputs.bin'), inputType === 'float32' ? Float32Array.from(inputs) : Int32Array.from(inputs));
-  writeFileSync(join(folder, 'targets.bin'), Int32Array.from({ length: batch * elementCount(targetShape) }, () => rng.below(classes)));
+  writeFileSync(
+    join(folder, 'targets.bin'),
+    Int32Array.from({ length: batch * elementCount(targetShape) }, () => rng.below(classes)),
+  );
 }
 
 async function measure(model, threads) {
@@ -96,8 +103,15 @@ async function measure(model, threads) {
     writeData(folder, model);
     const engines = options.engines.split(',').filter((engine) => engine === 'tensorflow' || threads === 1); // the others have one thread
     const contenders = [
-      ...engines.map((engine) => new Contender(engine, process.execPath, [here('trainee.mjs'), engine, model, threads], nativeEnvironment())),
-      ...['eager', 'compile'].map((variant) => new Contender(`torch ${variant}`, options.python, [here('torch_twin.py'), variant, model, threads], { OMP_NUM_THREADS: String(threads) })),
+      ...engines.map(
+        (engine) => new Contender(engine, process.execPath, [here('trainee.mjs'), engine, model, threads], nativeEnvironment()),
+      ),
+      ...['eager', 'compile'].map(
+        (variant) =>
+          new Contender(`torch ${variant}`, options.python, [here('torch_twin.py'), variant, model, threads], {
+            OMP_NUM_THREADS: String(threads),
+          }),
+      ),
     ];
     // One after the other: the first writes the weights that the others start from.
     for (const contender of contenders) await contender.warmUp(folder);
@@ -133,7 +147,9 @@ function compare(model, threads, results) {
 const torch = requireTorch();
 const say = options.json ? () => {} : console.log;
 say(`ms a step (median), PyTorch ${torch}; ratio = tensorflow / best PyTorch\n`);
-say('| model | threads | tensorflow | torch eager | torch compile | ratio | peak MB | torch | ratio | loss Δ | wasm / tensorflow |\n|---|---|---|---|---|---|---|---|---|---|---|');
+say(
+  '| model | threads | tensorflow | torch eager | torch compile | ratio | peak MB | torch | ratio | loss Δ | wasm / tensorflow |\n|---|---|---|---|---|---|---|---|---|---|---|',
+);
 const rows = [];
 for (const threads of options.threads.split(',').map(Number)) {
   for (const model of options.models.split(',')) {
@@ -145,16 +161,22 @@ for (const threads of options.threads.split(',').map(Number)) {
     );
   }
 }
-const summary = options.threads.split(',').map(Number).map((threads) => {
-  const ratios = rows.filter((row) => row.threads === threads).map((row) => row.ratio);
-  return { threads, geometricMean: geometricMean(ratios), worst: Math.max(...ratios) };
-});
+const summary = options.threads
+  .split(',')
+  .map(Number)
+  .map((threads) => {
+    const ratios = rows.filter((row) => row.threads === threads).map((row) => row.ratio);
+    return { threads, geometricMean: geometricMean(ratios), worst: Math.max(...ratios) };
+  });
 const met =
   summary.every(({ geometricMean, worst }) => geometricMean <= 0.75 && worst <= 1) &&
   rows.every((row) => row.memoryRatio <= 1.5 && row.lossDifference <= LOSS_TOLERANCE && (row.wasmRatio ?? 0) <= 10);
 if (options.json) console.log(JSON.stringify({ torch, rows, summary, met }));
 else {
-  for (const { threads, geometricMean, worst } of summary) say(`\n${threads} thread${threads > 1 ? 's' : ''}: geometric mean ${geometricMean.toFixed(3)} (≤ 0.75), worst ${worst.toFixed(3)} (≤ 1.0)`);
+  for (const { threads, geometricMean, worst } of summary)
+    say(
+      `\n${threads} thread${threads > 1 ? 's' : ''}: geometric mean ${geometricMean.toFixed(3)} (≤ 0.75), worst ${worst.toFixed(3)} (≤ 1.0)`,
+    );
   say(`\n${met ? 'All targets are met.' : 'Not all targets are met.'} Memory ≤ 1.5, losses within ${LOSS_TOLERANCE}, wasm ≤ 10.`);
 }
 process.exitCode = met ? 0 : 1;

@@ -27,7 +27,11 @@ async function build(folder) {
   const read = (name, type) => new type(new Uint8Array(readFileSync(join(folder, name))).buffer);
   batch = {
     samples: recipe.batch,
-    inputs: { dtype: inputType, shape: [recipe.batch, ...recipe.inputShape], data: read('inputs.bin', inputType === 'float32' ? Float32Array : Int32Array) },
+    inputs: {
+      dtype: inputType,
+      shape: [recipe.batch, ...recipe.inputShape],
+      data: read('inputs.bin', inputType === 'float32' ? Float32Array : Int32Array),
+    },
     targets: { dtype: 'int32', shape: [recipe.batch, ...recipe.targetShape], data: read('targets.bin', Int32Array) },
   };
   return { description: engine.info.description };

@@ -7,7 +7,8 @@ import type { NativeOps } from './native-ops.js';
 const MANY_LOGITS = 2 ** 18;
 
 export function crossEntropyOp(tf: typeof tfjs, native: NativeOps): Ops['crossEntropy'] {
-  return (logits, labels) => (logits.size < MANY_LOGITS ? ofFewLogits(tf, native, logits, labels) : ofManyLogits(tf, native, logits, labels));
+  return (logits, labels) =>
+    logits.size < MANY_LOGITS ? ofFewLogits(tf, native, logits, labels) : ofManyLogits(tf, native, logits, labels);
 }
 
 function ofFewLogits(tf: typeof tfjs, native: NativeOps, logits: tfjs.Tensor2D, labels: tfjs.Tensor1D): tfjs.Tensor1D {
@@ -29,7 +30,8 @@ function ofFewLogits(tf: typeof tfjs, native: NativeOps, logits: tfjs.Tensor2D, 
  */
 function ofManyLogits(tf: typeof tfjs, native: NativeOps, logits: tfjs.Tensor2D, labels: tfjs.Tensor1D): tfjs.Tensor1D {
   const [rows, classes] = logits.shape;
-  const positions = (columns: tfjs.Tensor1D): tfjs.Tensor1D => tf.add(tf.mul(tf.range(0, rows, 1, 'int32'), tf.scalar(classes, 'int32')), columns);
+  const positions = (columns: tfjs.Tensor1D): tfjs.Tensor1D =>
+    tf.add(tf.mul(tf.range(0, rows, 1, 'int32'), tf.scalar(classes, 'int32')), columns);
   return differentiable(
     tf,
     { logits },

@@ -37,7 +37,14 @@ export type Attribute =
   | { readonly type: number }
   | { readonly shape: ShapeProto }
   | { readonly tensor: { readonly dtype: number; readonly tensor_shape: ShapeProto; readonly tensor_content: Uint8Array } }
-  | { readonly list: { readonly i?: readonly number[]; readonly f?: readonly number[]; readonly type?: readonly number[]; readonly shape?: readonly ShapeProto[] } };
+  | {
+      readonly list: {
+        readonly i?: readonly number[];
+        readonly f?: readonly number[];
+        readonly type?: readonly number[];
+        readonly shape?: readonly ShapeProto[];
+      };
+    };
 
 export type Attributes = Readonly<Record<string, Attribute>>;
 

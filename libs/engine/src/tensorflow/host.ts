@@ -16,7 +16,12 @@ export function upload(binding: Binding, { data, shape }: HostTensor, type: Tens
 }
 
 /** `present` samples' values filled up to `samples`: with zeros, or with the first sample, which is finite where all are. */
-export function padded<Values extends Float32Array | Int32Array>(values: Values, present: number, samples: number, filling: 'zeros' | 'first'): Values {
+export function padded<Values extends Float32Array | Int32Array>(
+  values: Values,
+  present: number,
+  samples: number,
+  filling: 'zeros' | 'first',
+): Values {
   if (present === samples) return values;
   const perSample = values.length / present;
   const result = new (values.constructor as new (length: number) => Values)(samples * perSample);

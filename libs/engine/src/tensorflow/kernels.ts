@@ -27,7 +27,11 @@ function gather(tf: typeof tfjs): tfjs.KernelFunc {
     const node = backend as NodeJSKernelBackend;
     const { axis, batchDims } = attrs as unknown as tfjs.GatherV2Attrs;
     const [x, indices] = [inputs.x, inputs.indices] as tfjs.Tensor[];
-    const type = (name: string, dtype: tfjs.DataType): TFEOpAttr => ({ name, type: node.binding.TF_ATTR_TYPE, value: node.getDTypeInteger(dtype) });
+    const type = (name: string, dtype: tfjs.DataType): TFEOpAttr => ({
+      name,
+      type: node.binding.TF_ATTR_TYPE,
+      value: node.getDTypeInteger(dtype),
+    });
     const batch = { name: 'batch_dims', type: node.binding.TF_ATTR_INT, value: batchDims };
     const attributes = [batch, type('Tparams', x.dtype), type('Tindices', indices.dtype), type('Taxis', 'int32')];
     return tf.tidy(() => node.executeSingleOutput(tf.GatherV2, attributes, [x, indices, tf.scalar(axis, 'int32')]));

@@ -25,15 +25,23 @@ export function nativeOps(backend: NodeJSKernelBackend): NativeOps {
   const type = (name: string, value: number): TFEOpAttr => ({ name, type: TF_ATTR_TYPE, value });
   const flag = (name: string, value: boolean): TFEOpAttr => ({ name, type: TF_ATTR_BOOL, value });
   const T = type('T', TF_FLOAT);
-  const run = <Result extends tfjs.Tensor>(op: string, attributes: TFEOpAttr[], inputs: tfjs.Tensor[]): Result => backend.executeSingleOutput(op, attributes, inputs) as Result;
+  const run = <Result extends tfjs.Tensor>(op: string, attributes: TFEOpAttr[], inputs: tfjs.Tensor[]): Result =>
+    backend.executeSingleOutput(op, attributes, inputs) as Result;
   return {
     float: (op, inputs) => run(op, [T], inputs),
     matMul: (a, b, transposeA, transposeB) => run('MatMul', [T, flag('transpose_a', transposeA), flag('transpose_b', transposeB)], [a, b]),
     unfusedMatMul: (a, b, transposeA, transposeB) =>
-      run('BatchMatMulV3', [type('Ta', TF_FLOAT), type('Tb', TF_FLOAT), type('Tout', TF_FLOAT), flag('adj_x', transposeA), flag('adj_y', transposeB)], [a, b]),
+      run(
+        'BatchMatMulV3',
+        [type('Ta', TF_FLOAT), type('Tb', TF_FLOAT), type('Tout', TF_FLOAT), flag('adj_x', transposeA), flag('adj_y', transposeB)],
+        [a, b],
+      ),
     biasGradient: (dy) => run('BiasAddGrad', [T], [dy]),
     sparseSoftmaxCrossEntropy: (logits, labels) =>
-      backend.executeMultipleOutputs('SparseSoftmaxCrossEntropyWithLogits', [T, type('Tlabels', TF_INT32)], [logits, labels], 2) as [tfjs.Tensor1D, tfjs.Tensor2D],
+      backend.executeMultipleOutputs('SparseSoftmaxCrossEntropyWithLogits', [T, type('Tlabels', TF_INT32)], [logits, labels], 2) as [
+        tfjs.Tensor1D,
+        tfjs.Tensor2D,
+      ],
     subtractAt: (vector, indices, updates) => run('TensorScatterSub', [T, type('Tindices', TF_INT32)], [vector, indices, updates]),
   };
 }

@@ -38,7 +38,10 @@ export function take(tensor: NativeTensor): Float32Array | Int32Array | Uint8Arr
 }
 
 /** Runs `use` with tensors that are freed afterwards, whatever happens. */
-export function using<Tensors extends Readonly<Record<string, NativeTensor>>, Result>(tensors: Tensors, use: (tensors: Tensors) => Result): Result {
+export function using<Tensors extends Readonly<Record<string, NativeTensor>>, Result>(
+  tensors: Tensors,
+  use: (tensors: Tensors) => Result,
+): Result {
   try {
     return use(tensors);
   } finally {

@@ -37,7 +37,9 @@ export function addOptimizer(graph: Graph, optimizer: OptimizerSpec, inputs: Opt
   const learningRate = scalar('learningRate');
   const flags = { use_locking: attribute.bool(false) };
   const decayed = (i: number): Output =>
-    optimizer.weightDecay === 0 ? inputs.gradients[i] : graph.float('AddV2', [inputs.gradients[i], graph.float('Mul', [inputs.values[i], graph.scalar(optimizer.weightDecay)])]);
+    optimizer.weightDecay === 0
+      ? inputs.gradients[i]
+      : graph.float('AddV2', [inputs.gradients[i], graph.float('Mul', [inputs.values[i], graph.scalar(optimizer.weightDecay)])]);
 
   const count = inputs.parameters.length;
   const states = optimizerStateCount(optimizer) * count;
@@ -62,10 +64,18 @@ export function addOptimizer(graph: Graph, optimizer: OptimizerSpec, inputs: Opt
   const epsilon = scalar('epsilon');
   const [zero, beta1, beta2] = [0, optimizer.beta1, optimizer.beta2].map((value) => graph.scalar(value));
   return inputs.parameters.map((parameter, i) => {
-    const shrunk = shrink && nodeOf(graph.float('ResourceApplyGradientDescent', [parameter, shrink, inputs.values[i]], flags, inputs.readersOf(i)));
+    const shrunk =
+      shrink && nodeOf(graph.float('ResourceApplyGradientDescent', [parameter, shrink, inputs.values[i]], flags, inputs.readersOf(i)));
     const gradient = optimizer.decoupled ? inputs.gradients[i] : decayed(i);
     // Powers of 0 for β₁ᵗ and β₂ᵗ switch off the kernel's own bias correction.
     const operands = [parameter, state[i], state[count + i], zero, zero, learningRate, beta1, beta2, epsilon, gradient];
-    return nodeOf(graph.float('ResourceApplyAdam', operands, { ...flags, use_nesterov: attribute.bool(false) }, shrunk ? [shrunk] : inputs.readersOf(i)));
+    return nodeOf(
+      graph.float(
+        'ResourceApplyAdam',
+        operands,
+        { ...flags, use_nesterov: attribute.bool(false) },
+        shrunk ? [shrunk] : inputs.readersOf(i),
+      ),
+    );
   });
 }

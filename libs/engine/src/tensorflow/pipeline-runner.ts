@@ -60,10 +60,16 @@ export class PipelineRunner {
     const outputGradient = upload(this.context.binding, { dtype: 'float32', shape: graph.outputShape, data: seed }, 'float32', size);
     this.stashes.delete(microbatch);
     const fetches = graph.inputGradient ? [graph.inputGradient] : [];
-    const gradients = using({ ...stash.feeds, outputGradient, stash: stash.variables }, (feeds) => this.gradientSum.add(graph, feeds, fetches, samples));
+    const gradients = using({ ...stash.feeds, outputGradient, stash: stash.variables }, (feeds) =>
+      this.gradientSum.add(graph, feeds, fetches, samples),
+    );
     if (this.model.isFirst) return undefined;
     const shape = [size, ...this.model.inputShape];
-    return firstSamples(gradients.length > 0 ? (take(gradients[0]) as Float32Array) : new Float32Array(elementCount(shape)), shape, samples);
+    return firstSamples(
+      gradients.length > 0 ? (take(gradients[0]) as Float32Array) : new Float32Array(elementCount(shape)),
+      shape,
+      samples,
+    );
   }
 
   dispose(): void {
@@ -74,7 +80,9 @@ export class PipelineRunner {
 
   private graph(size: number, targets: HostTensor | undefined): PipelineGraph {
     const targetShape = targets?.shape.slice(1);
-    return this.graphs.get(`${size} [${targetShape}]`, () => tracePipelineStage(this.context, this.model, { loss: this.loss, samples: size, targetShape }));
+    return this.graphs.get(`${size} [${targetShape}]`, () =>
+      tracePipelineStage(this.context, this.model, { loss: this.loss, samples: size, targetShape }),
+    );
   }
 
   /** Copies: the stash keeps them longer than the caller's call. */

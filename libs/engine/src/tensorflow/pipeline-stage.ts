@@ -10,7 +10,18 @@ import { Graph } from './graph.js';
 import { record } from './recorder.js';
 import type { TracedTensor } from './recorder.js';
 import { Session } from './session.js';
-import { addParameters, fedTensor, gradientOutputs, gradientTypes, outputsOf, standInParameters, targetType, tensorsOf, tidy, trainable } from './traced-model.js';
+import {
+  addParameters,
+  fedTensor,
+  gradientOutputs,
+  gradientTypes,
+  outputsOf,
+  standInParameters,
+  targetType,
+  tensorsOf,
+  tidy,
+  trainable,
+} from './traced-model.js';
 import { addToVariables, packVariables, readVariable, unpackVariables } from './variables.js';
 
 export interface PipelineTrace {
@@ -51,7 +62,9 @@ export function tracePipelineStage(context: TensorFlowContext, model: StageModel
   const passes = tidy(context, () => {
     const weights = standInParameters(context, model, parameters);
     const input = fedTensor(context, graph, 'input', [trace.samples, ...model.inputShape], model.inputType);
-    const targets = model.isLast ? [fedTensor(context, graph, 'targets', [trace.samples, ...trace.targetShape!], targetType(trace.loss))] : [];
+    const targets = model.isLast
+      ? [fedTensor(context, graph, 'targets', [trace.samples, ...trace.targetShape!], targetType(trace.loss))]
+      : [];
     return tracePasses(context, graph, model, trace, { weights, input, targets });
   });
 
@@ -59,10 +72,21 @@ export function tracePipelineStage(context: TensorFlowContext, model: StageModel
   const types = gradientTypes(model);
   const gradients = gradientOutputs(graph, types, passes.gradients);
   const gradient = packVariables(graph, gradients, types);
-  const accumulated = graph.float('Identity', [graph.scalar(0)], {}, addToVariables(graph, unpackVariables(graph, 'gradientSum', types.length), gradients));
+  const accumulated = graph.float(
+    'Identity',
+    [graph.scalar(0)],
+    {},
+    addToVariables(graph, unpackVariables(graph, 'gradientSum', types.length), gradients),
+  );
   const outputs = { output: passes.output, stash, gradient, accumulated };
   const fetches = [...Object.values(outputs), ...(passes.inputGradient ? [passes.inputGradient] : [])];
-  return { ...outputs, outputShape: passes.outputShape, inputGradient: passes.inputGradient, backwardFeeds, session: Session.load(context.binding, graph, fetches) };
+  return {
+    ...outputs,
+    outputShape: passes.outputShape,
+    inputGradient: passes.inputGradient,
+    backwardFeeds,
+    session: Session.load(context.binding, graph, fetches),
+  };
 }
 
 interface Passes {

@@ -58,7 +58,13 @@ function activations(tf: typeof tfjs, { float }: NativeOps): Pick<Ops, 'relu' | 
 
 function linearOp(tf: typeof tfjs, native: NativeOps, gpu: boolean): Ops['linear'] {
   const { float, biasGradient } = native;
-  const pad = (tensor: tfjs.Tensor2D, columns: number): tfjs.Tensor2D => (columns > 0 ? tf.pad(tensor, [[0, 0], [0, columns]]) : tensor);
+  const pad = (tensor: tfjs.Tensor2D, columns: number): tfjs.Tensor2D =>
+    columns > 0
+      ? tf.pad(tensor, [
+          [0, 0],
+          [0, columns],
+        ])
+      : tensor;
 
   /** a · b, or aᵀ · b. */
   const product = (a: tfjs.Tensor2D, b: tfjs.Tensor2D, transposed: boolean, multiply = native.matMul): tfjs.Tensor2D => {

@@ -25,7 +25,12 @@ export interface Recording {
  *
  * @throws LongtailError `invalid-file`: the body reads values of a tensor, or uses an op that a graph cannot hold.
  */
-export function record<Result>(backend: NodeJSKernelBackend, graph: Graph, inputs: readonly TracedTensor[], body: (recording: Recording) => Result): Result {
+export function record<Result>(
+  backend: NodeJSKernelBackend,
+  graph: Graph,
+  inputs: readonly TracedTensor[],
+  body: (recording: Recording) => Result,
+): Result {
   const recorder = new Recorder(backend, graph);
   for (const [tensor, output] of inputs) recorder.bind(tensor, output);
   const binding = backend.binding;
@@ -68,7 +73,11 @@ class Recorder implements Recording {
       });
     };
     // Not by assignment: the properties of the native object are read-only, for those who inherit from it too.
-    return Object.create(this.binding, { createTensor: { value: createTensor }, executeOp: { value: executeOp }, tensorDataSync: { value: tensorDataSync } }) as Binding;
+    return Object.create(this.binding, {
+      createTensor: { value: createTensor },
+      executeOp: { value: executeOp },
+      tensorDataSync: { value: tensorDataSync },
+    }) as Binding;
   }
 
   private createTensor(shape: number[], dtype: number, values: unknown): number {

@@ -1,4 +1,14 @@
-import type { Batch, BatchStats, HostTensor, LossName, OptimizerSpec, ParameterLayout, ParameterSlot, Stage, StepHyper } from '@longtail/core';
+import type {
+  Batch,
+  BatchStats,
+  HostTensor,
+  LossName,
+  OptimizerSpec,
+  ParameterLayout,
+  ParameterSlot,
+  Stage,
+  StepHyper,
+} from '@longtail/core';
 import { targetsPerSample } from '../loss.js';
 import { microbatches } from '../microbatches.js';
 import type { StageModel } from '../stage-model.js';
@@ -50,8 +60,14 @@ export class TracedStage implements Stage {
     this.isFirst = model.isFirst;
     this.isLast = model.isLast;
     this.trainable = model.layout.slots.filter((slot) => slot.trainable);
-    this.parameterSpace = new VariableSpace(context.binding, model.layout.slots.map((slot) => slot.shape));
-    this.gradientSpace = new VariableSpace(context.binding, this.trainable.map((slot) => slot.shape));
+    this.parameterSpace = new VariableSpace(
+      context.binding,
+      model.layout.slots.map((slot) => slot.shape),
+    );
+    this.gradientSpace = new VariableSpace(
+      context.binding,
+      this.trainable.map((slot) => slot.shape),
+    );
     this.parameters = this.parameterSpace.zeros();
     this.parameterSpace.write(this.parameters, this.views(options.parameters, model.layout.slots));
     this.gradientSum = new GradientSum(this.gradientSpace);
@@ -159,7 +175,13 @@ export class TracedStage implements Stage {
     // A graph of both passes evaluates too; one of forward alone is traced faster and in less memory.
     const backward = passes === 'both' || this.graphs.has(key);
     return this.graphs.get(backward ? key : `${key} forward`, () =>
-      traceWholeModel(this.context, this.model, { loss: this.options.loss, samples: size, targetShape, backward, optimizer: this.optimizer?.spec }),
+      traceWholeModel(this.context, this.model, {
+        loss: this.options.loss,
+        samples: size,
+        targetShape,
+        backward,
+        optimizer: this.optimizer?.spec,
+      }),
     );
   }
 

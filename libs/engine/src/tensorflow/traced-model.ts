@@ -47,7 +47,13 @@ export function standIn({ tf }: TensorFlowContext, shape: readonly number[], typ
 }
 
 /** A value that each run feeds, with its stand-in. */
-export function fedTensor(context: TensorFlowContext, graph: Graph, name: string, shape: readonly number[], type: TensorType): TracedTensor {
+export function fedTensor(
+  context: TensorFlowContext,
+  graph: Graph,
+  name: string,
+  shape: readonly number[],
+  type: TensorType,
+): TracedTensor {
   return standIn(context, shape, type, graph.placeholder(name, type === 'float32' ? DataType.float : DataType.int32, shape));
 }
 

@@ -47,7 +47,9 @@ export function packVariables(graph: Graph, values: readonly Output[], types: re
       shared_name: attribute.string(ANONYMOUS),
     }),
   );
-  const assigned = handles.map((handle, i) => nodeOf(graph.add('AssignVariableOp', [handle, values[i]], { dtype: attribute.type(types[i].dtype) })));
+  const assigned = handles.map((handle, i) =>
+    nodeOf(graph.add('AssignVariableOp', [handle, values[i]], { dtype: attribute.type(types[i].dtype) })),
+  );
   const handleTypes = attribute.types(handles.map(() => DataType.resource));
   return graph.add('OptionalFromValue', handles, { Toutput_types: handleTypes }, { after: assigned });
 }
@@ -84,8 +86,14 @@ export class VariableSpace {
     const handles = unpackVariables(graph, 'variables', shapes.length);
     const types = floats(shapes);
     this.values = handles.map((handle, i) => readVariable(graph, handle, types[i]));
-    this.zeroed = packVariables(graph, shapes.map((shape) => graph.zeros(shape)), types);
-    const overwrites = handles.map((handle, i) => overwriteVariable(graph, handle, graph.placeholder(`value${i}`, DataType.float, shapes[i])));
+    this.zeroed = packVariables(
+      graph,
+      shapes.map((shape) => graph.zeros(shape)),
+      types,
+    );
+    const overwrites = handles.map((handle, i) =>
+      overwriteVariable(graph, handle, graph.placeholder(`value${i}`, DataType.float, shapes[i])),
+    );
     this.written = graph.float('Identity', [graph.scalar(0)], {}, overwrites);
     this.session = Session.load(binding, graph, [...this.values, this.zeroed, this.written]);
   }

@@ -11,7 +11,19 @@ import { Graph } from './graph.js';
 import { addOptimizer } from './optimizer-graph.js';
 import { record } from './recorder.js';
 import { Session } from './session.js';
-import { addParameters, fedTensor, gradientOutputs, gradientTypes, outputsOf, standIn, standInParameters, targetType, tensorsOf, tidy, trainable } from './traced-model.js';
+import {
+  addParameters,
+  fedTensor,
+  gradientOutputs,
+  gradientTypes,
+  outputsOf,
+  standIn,
+  standInParameters,
+  targetType,
+  tensorsOf,
+  tidy,
+  trainable,
+} from './traced-model.js';
 import type { GraphParameters } from './traced-model.js';
 import { addToVariables, packVariables, unpackVariables } from './variables.js';
 
@@ -60,14 +72,26 @@ export function traceWholeModel(context: TensorFlowContext, model: StageModel, t
   const types = gradientTypes(model);
   const sums = trace.backward && {
     gradient: packVariables(graph, gradients, types),
-    accumulated: graph.float('Identity', [graph.scalar(0)], {}, addToVariables(graph, unpackVariables(graph, 'gradientSum', types.length), gradients)),
+    accumulated: graph.float(
+      'Identity',
+      [graph.scalar(0)],
+      {},
+      addToVariables(graph, unpackVariables(graph, 'gradientSum', types.length), gradients),
+    ),
   };
-  const stepped = trace.backward && trace.optimizer ? statsAfter(addStep(graph, model, parameters, gradients, stats, trace.optimizer)) : undefined;
+  const stepped =
+    trace.backward && trace.optimizer ? statsAfter(addStep(graph, model, parameters, gradients, stats, trace.optimizer)) : undefined;
   const session = Session.load(context.binding, graph, [stats, ...(sums ? Object.values(sums) : []), ...(stepped ? [stepped] : [])]);
   return { session, samples: trace.samples, stats, gradients: sums ? { session, ...sums } : undefined, stepped };
 }
 
-function tracePasses(context: TensorFlowContext, graph: Graph, model: StageModel, parameters: GraphParameters, trace: WholeModelTrace): Passes {
+function tracePasses(
+  context: TensorFlowContext,
+  graph: Graph,
+  model: StageModel,
+  parameters: GraphParameters,
+  trace: WholeModelTrace,
+): Passes {
   const { loss, samples, targetShape } = trace;
   return tidy(context, () => {
     const type = targetType(loss);
@@ -76,14 +100,21 @@ function tracePasses(context: TensorFlowContext, graph: Graph, model: StageModel
     const targets = fedTensor(context, graph, 'targets', [samples, ...targetShape], type);
     const sampleWeights = fedTensor(context, graph, 'sampleWeights', [samples], 'float32');
     const isSample = graph.float('Sign', [sampleWeights[1]]);
-    const counted = standIn(context, [samples, ...targetShape], type, type === 'int32' ? maskLabels(graph, targets[1], isSample, targetShape) : targets[1]);
+    const counted = standIn(
+      context,
+      [samples, ...targetShape],
+      type,
+      type === 'int32' ? maskLabels(graph, targets[1], isSample, targetShape) : targets[1],
+    );
 
     return record(context.backend, graph, [...weights, input, targets, sampleWeights, counted], (recording) => {
       let correct: Output | undefined;
       const tape = recordTape(context.tf, trace.backward ? trainable(model, tensorsOf(weights)) : [], () => {
         const output = applyBlocks(context, model, input[0], tensorsOf(weights));
         const hits = correctTargets(context, loss, output, counted[0]);
-        correct = hits && graph.add('Cast', [recording.outputOf(hits)], { SrcT: attribute.type(DataType.int32), DstT: attribute.type(DataType.float) });
+        correct =
+          hits &&
+          graph.add('Cast', [recording.outputOf(hits)], { SrcT: attribute.type(DataType.int32), DstT: attribute.type(DataType.float) });
         return sampleLosses(context, loss, output, targets[0]);
       });
       const gradients = trace.backward ? outputsOf(recording, tape.backward(sampleWeights[0])) : [];
@@ -111,7 +142,14 @@ function sum(graph: Graph, vector: Output): Output {
 }
 
 /** Gives the nodes after which all parameters have changed. */
-function addStep(graph: Graph, model: StageModel, parameters: GraphParameters, gradients: readonly Output[], stats: Output, optimizer: OptimizerSpec): string[] {
+function addStep(
+  graph: Graph,
+  model: StageModel,
+  parameters: GraphParameters,
+  gradients: readonly Output[],
+  stats: Output,
+  optimizer: OptimizerSpec,
+): string[] {
   const values = trainable(model, parameters.values);
   const needed = graph.ancestors([...gradients, stats].map(nodeOf));
   return addOptimizer(graph, optimizer, {
