@@ -1,6 +1,6 @@
 // A round over home links: four workers at 50 Mbit/s and 41 ms, the server at 200 Mbit/s, in network namespaces (tools/netlab), against
 // gloo's all-reduce on links of the same rate and round trip. Needs root:
-//   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 6] [--only longtail,gloo]
+//   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 11] [--warm-up 4] [--only longtail,gloo]
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,8 @@ const { values: flags } = parseArgs({
     'worker-mbit': { type: 'string', default: '50' },
     'server-mbit': { type: 'string', default: '200' },
     'rtt-ms': { type: 'string', default: '41' },
-    rounds: { type: 'string', default: '6' },
+    'warm-up': { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '11' },
     congestion: { type: 'string', default: 'cubic' },
     only: { type: 'string', default: 'longtail,gloo' },
   },
@@ -28,8 +29,8 @@ const rounds = Number(flags.rounds);
 const length = Number(flags.mb) * 250_000;
 /** Ethernet, IP and TCP headers: 1514 bytes carry 1448. */
 const HEADER_FACTOR = 1514 / 1448;
-/** The first round opens the connections' windows. */
-const WARM_UP_ROUNDS = 1;
+/** The first rounds open TCP's windows. */
+const warmUpRounds = Number(flags['warm-up']);
 
 const megabits = (length * 4 * 8 * HEADER_FACTOR) / 1e6;
 const limits = {
@@ -41,7 +42,7 @@ const seconds = {};
 for (const name of flags.only.split(',')) {
   const all = await contenders[name]();
   if (all === undefined) continue;
-  const steady = all.slice(WARM_UP_ROUNDS).sort((a, b) => a - b);
+  const steady = all.slice(warmUpRounds).sort((a, b) => a - b);
   seconds[name] = steady[Math.floor(steady.length / 2)] / 1000;
   const share = ((100 * limits[name]) / seconds[name]).toFixed(0);
   console.log(`${name.padEnd(9)} ${seconds[name].toFixed(3)} s (${steady.map((ms) => (ms / 1000).toFixed(2)).join(' ')}), ${share} % of its limit of ${limits[name].toFixed(2)} s`);

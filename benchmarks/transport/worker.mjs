@@ -15,6 +15,7 @@ const stop = new AbortController();
 let round = 0;
 let bytesMissing = length * 4;
 let sent = false;
+let startedAt = 0;
 
 const { connection } = await dial(address, {
   hello: {
@@ -42,6 +43,7 @@ connection.start({
 connection.send({ message: 'ready', ready: { run: 'bench', layoutJson: '', samplesPerSecond: 0, memoryBytes: 0, trainSamples: 0, validationSamples: 0 } });
 
 async function push() {
+  startedAt = performance.now();
   const chunk = (offset, values) => gradientBytes.subarray(offset * 4, (offset + values) * 4);
   await connection.sendTensor({ header: header('gradient', 0), length, chunkLength, chunk }, stop.signal);
   sent = true;
@@ -56,7 +58,7 @@ function finishRound() {
   if (round === rounds) report({ cpuMs: cpuMsPerRound(rounds), correct: isSumOfGradients() });
   connection.send({
     message: 'taskDone',
-    taskDone: { run: 'bench', task: round, samples: 1, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 },
+    taskDone: { run: 'bench', task: round, samples: 1, targets: 0, lossSum: 0, correct: 0, computeMs: performance.now() - startedAt, steps: 0 },
   });
 }
 

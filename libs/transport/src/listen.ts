@@ -110,7 +110,7 @@ async function closeAll(server: Server, router: TensorRouter, sessions: Set<Sess
       resolve();
     });
   });
-  router.close();
+  await router.close();
 }
 
 function serve(server: Server, options: ListenOptions, router: TensorRouter, sessions: Set<Session<ServerMessage, WorkerMessage>>): void {

@@ -6,10 +6,10 @@ import type { TensorLink } from './tensor-link.js';
 const MOST_QUEUED_MESSAGES = 4_096;
 
 /** What travels on a session's stream, either way. */
-export type Packet<Message> = { readonly packet: 'message'; readonly message: Message } | { readonly packet: 'close'; readonly close: Close };
+type Packet<Message> = { readonly packet: 'message'; readonly message: Message } | { readonly packet: 'close'; readonly close: Close };
 
 /** A gRPC stream as a session uses it: both ends' stream classes fit. */
-export interface PacketStream<Send> {
+interface PacketStream<Send> {
   readonly writableLength: number;
   write(packet: Packet<Send>): boolean;
   end(): void;

@@ -104,8 +104,13 @@ export class TensorRouter {
     return { key, link, leave };
   }
 
-  close(): void {
+  /** Resolves when the port is free. */
+  async close(): Promise<void> {
     this.writer.close();
+    // Unbinding is done when ZeroMQ's I/O thread says so, not when it was asked for.
+    const closed = new Promise<void>((resolve) => this.socket.events.on('close', () => resolve()));
+    await this.socket.unbind(this.socket.lastEndpoint!);
+    await closed;
     this.socket.close();
     this.payloads.segment?.close();
   }

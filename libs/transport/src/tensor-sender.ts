@@ -5,7 +5,7 @@ import type { Payload, Payloads } from './payloads.js';
 import { SendWindow, type SentMark } from './send-window.js';
 
 /** Pieces of a chunk on the wire: 64 KiB while the window is small, so that many are in flight on a slow link; 1 MiB on a fast one. */
-export const LEAST_PIECE_BYTES = 64 * 1024;
+const LEAST_PIECE_BYTES = 64 * 1024;
 export const MOST_PIECE_BYTES = 1024 * 1024;
 
 /** Chunks that the peer's application has not taken yet, of one connection. A chunk more is started when fewer bytes wait. */
