@@ -20,7 +20,8 @@ const NORM_PASS_LENGTH = 1 << 20;
 export async function commitRound(core: RunCore, contributions: readonly Contribution[], reason: string): Promise<void> {
   const training = core.training!;
   const { shard, grid, leases } = training;
-  const codedChunk = (chunk: number) => contributions.map(({ assignment, weight }) => codedGradient(assignment, weight, chunk, core.codec.id));
+  const codedChunk = (chunk: number) =>
+    contributions.map(({ assignment, weight }) => codedGradient(assignment, weight, chunk, core.codec.id));
   const samples = contributions.reduce((sum, { assignment }) => sum + assignment.samples, 0);
   const weighted = contributions.reduce((sum, { assignment, weight }) => sum + weight * assignment.samples, 0);
   const gradientNorm = (await normOfSum(core, training, codedChunk)) / weighted;

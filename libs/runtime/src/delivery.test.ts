@@ -10,15 +10,35 @@ const grid = gridOf(10, 4);
 /** Bytes stand for themselves: a chunk of `length` values is `length` bytes, 255 is not finite. */
 function delivery(maxNorm?: number, pool = new BufferPool(2)) {
   const tensors = [{ kind: 'gradient', fragment: 0, codec: { id: 7, maxBytes: (length: number) => length } } as const];
-  return new Delivery({ round: 3, baseVersion: 2, samples: 5, tensors, grid, maxNorm }, ({ bytes }, length) => {
-    if (bytes.length !== length) throw new Error('wrong size');
-    return { finite: !bytes.includes(255), sumOfSquares: bytes.reduce((sum, byte) => sum + byte * byte, 0) };
-  }, pool);
+  return new Delivery(
+    { round: 3, baseVersion: 2, samples: 5, tensors, grid, maxNorm },
+    ({ bytes }, length) => {
+      if (bytes.length !== length) throw new Error('wrong size');
+      return { finite: !bytes.includes(255), sumOfSquares: bytes.reduce((sum, byte) => sum + byte * byte, 0) };
+    },
+    pool,
+  );
 }
 
 function chunkOf(chunk: number, changes: Partial<TensorHeader> = {}, fill = 1) {
   const { offset, length } = chunkSpan(grid, chunk);
-  const header = { run: 'r', kind: 'gradient', stage: 0, fragment: 0, task: 1, round: 3, baseVersion: 2, samples: 5, codec: 7, name: '', chunk, chunks: 3, offset, length, crc: 0 } as const;
+  const header = {
+    run: 'r',
+    kind: 'gradient',
+    stage: 0,
+    fragment: 0,
+    task: 1,
+    round: 3,
+    baseVersion: 2,
+    samples: 5,
+    codec: 7,
+    name: '',
+    chunk,
+    chunks: 3,
+    offset,
+    length,
+    crc: 0,
+  } as const;
   return { header: { ...header, ...changes }, payload: new Uint8Array(length).fill(fill) };
 }
 

@@ -1,4 +1,12 @@
-import { LongtailError, type ChunkInspection, type Codec, type CodedChunk, type TensorChunk, type TensorHeader, type TensorKind } from '@longtail/core';
+import {
+  LongtailError,
+  type ChunkInspection,
+  type Codec,
+  type CodedChunk,
+  type TensorChunk,
+  type TensorHeader,
+  type TensorKind,
+} from '@longtail/core';
 import type { BufferPool } from './encoded-tensor.js';
 import { chunkSpan, type Grid } from './grid.js';
 
@@ -56,7 +64,8 @@ export class Delivery {
    */
   place(header: TensorHeader, bytes: number): Uint8Array | undefined {
     const tensor = this.tensorOf(header);
-    if (tensor === undefined || headerMismatch(header, tensor.expected, this.expected) !== undefined || tensor.has(header.chunk)) return undefined;
+    if (tensor === undefined || headerMismatch(header, tensor.expected, this.expected) !== undefined || tensor.has(header.chunk))
+      return undefined;
     return tensor.place(header.chunk, bytes, this.buffers);
   }
 
@@ -67,7 +76,8 @@ export class Delivery {
 
   take({ header, payload }: TensorChunk): ChunkVerdict {
     const tensor = this.tensorOf(header);
-    const mismatch = tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : headerMismatch(header, tensor.expected, this.expected);
+    const mismatch =
+      tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : headerMismatch(header, tensor.expected, this.expected);
     if (tensor === undefined || mismatch !== undefined) return { verdict: 'refused', reason: mismatch!, nonFinite: false };
     if (tensor.has(header.chunk)) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
 
@@ -78,11 +88,16 @@ export class Delivery {
     } catch (error) {
       return { verdict: 'refused', reason: `chunk ${header.chunk}: ${LongtailError.from(error).message}`, nonFinite: false };
     }
-    if (!seen.finite) return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
+    if (!seen.finite)
+      return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
     tensor.put(header.chunk, payload, seen.sumOfSquares);
     const norm = Math.sqrt(tensor.sumOfSquares);
     if (this.expected.maxNorm !== undefined && norm > this.expected.maxNorm) {
-      return { verdict: 'refused', reason: `norm ${norm.toPrecision(3)} exceeds the bound ${this.expected.maxNorm.toPrecision(3)}`, nonFinite: false };
+      return {
+        verdict: 'refused',
+        reason: `norm ${norm.toPrecision(3)} exceeds the bound ${this.expected.maxNorm.toPrecision(3)}`,
+        nonFinite: false,
+      };
     }
     return { verdict: 'taken' };
   }
@@ -146,8 +161,10 @@ function headerMismatch(header: TensorHeader, tensor: ExpectedTensor, delivery: 
   if (header.round !== delivery.round) return `round ${header.round} is not the round ${delivery.round} of the task`;
   if (header.baseVersion !== delivery.baseVersion) return `based on version ${header.baseVersion}, the task on ${delivery.baseVersion}`;
   if (header.codec !== tensor.codec.id) return `codec ${header.codec} instead of ${tensor.codec.id}`;
-  if (delivery.samples !== undefined && header.samples !== delivery.samples) return `${header.samples} samples instead of ${delivery.samples}`;
-  if (header.chunks !== grid.chunks || header.chunk >= grid.chunks) return `chunk ${header.chunk} of ${header.chunks}, expected ${grid.chunks} chunks`;
+  if (delivery.samples !== undefined && header.samples !== delivery.samples)
+    return `${header.samples} samples instead of ${delivery.samples}`;
+  if (header.chunks !== grid.chunks || header.chunk >= grid.chunks)
+    return `chunk ${header.chunk} of ${header.chunks}, expected ${grid.chunks} chunks`;
   const span = chunkSpan(grid, header.chunk);
   if (header.offset !== span.offset || header.length !== span.length) {
     return `chunk ${header.chunk} covers ${header.length} values from ${header.offset}, expected ${span.length} from ${span.offset}`;

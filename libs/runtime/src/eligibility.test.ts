@@ -12,9 +12,18 @@ const hello = (engine: string, allowCode = false): Hello => ({
 });
 
 const job = (changes: { engine?: string; minWorkers?: number; model?: string } = {}) =>
-  ({ model: { type: changes.model ?? 'mlp' }, cluster: { engine: changes.engine, minWorkers: changes.minWorkers ?? 1, waitMs: 0 } }) as unknown as Job;
+  ({
+    model: { type: changes.model ?? 'mlp' },
+    cluster: { engine: changes.engine, minWorkers: changes.minWorkers ?? 1, waitMs: 0 },
+  }) as unknown as Job;
 
-const claimant = (run: string, overrides: Partial<Claimant> = {}): Claimant => ({ run, job: job(), excluded: new Set(), begun: false, ...overrides });
+const claimant = (run: string, overrides: Partial<Claimant> = {}): Claimant => ({
+  run,
+  job: job(),
+  excluded: new Set(),
+  begun: false,
+  ...overrides,
+});
 const node = (name: string, run?: string, engine = 'cpu'): Candidate => ({ node: name, hello: hello(engine), run });
 
 test('a job that names an engine gets no other; code runs only where its owner allows it', () => {
@@ -40,12 +49,18 @@ test('a census tells mine, idle, busy, and why the others do not count', () => {
 test('the run submitted first takes all that fits; what it cannot use goes to the next', () => {
   const fleet = [node('n1'), node('n2', undefined, 'wasm')];
   const first = claimant('a', { job: job({ engine: 'cpu' }) });
-  expect(allot([first, claimant('b')], fleet)).toEqual([{ run: 'a', node: 'n1' }, { run: 'b', node: 'n2' }]);
+  expect(allot([first, claimant('b')], fleet)).toEqual([
+    { run: 'a', node: 'n1' },
+    { run: 'b', node: 'n2' },
+  ]);
 });
 
 test('a run takes nothing before it can take enough to begin; then it takes every newcomer', () => {
   const big = claimant('a', { job: job({ minWorkers: 3 }) });
-  expect(allot([big, claimant('b')], [node('n1'), node('n2')])).toEqual([{ run: 'b', node: 'n1' }, { run: 'b', node: 'n2' }]);
+  expect(allot([big, claimant('b')], [node('n1'), node('n2')])).toEqual([
+    { run: 'b', node: 'n1' },
+    { run: 'b', node: 'n2' },
+  ]);
   expect(allot([big], [node('n1'), node('n2'), node('n3')])).toHaveLength(3);
   expect(allot([{ ...big, begun: true }], [node('n1', 'a'), node('n2')])).toEqual([{ run: 'a', node: 'n2' }]);
 });

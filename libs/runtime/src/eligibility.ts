@@ -53,7 +53,10 @@ export function census(claimant: Claimant, fleet: readonly Candidate[]): Census 
 }
 
 /** Nodes for runs: in the order of submission, each run takes every eligible node, once there are enough for it to begin. */
-export function allot(claimants: readonly Claimant[], fleet: readonly Candidate[]): readonly { readonly run: string; readonly node: string }[] {
+export function allot(
+  claimants: readonly Claimant[],
+  fleet: readonly Candidate[],
+): readonly { readonly run: string; readonly node: string }[] {
   const taken: { run: string; node: string }[] = [];
   let free = fleet;
   for (const claimant of claimants) {

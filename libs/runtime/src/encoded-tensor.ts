@@ -14,6 +14,10 @@ export class BufferPool {
     return this.spare.pop() ?? new Uint8Array(bytes);
   }
 
+  clear(): void {
+    this.spare = [];
+  }
+
   give(buffer: Uint8Array): void {
     if (this.spare.length < this.capacity) this.spare.push(buffer);
   }

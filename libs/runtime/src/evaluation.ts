@@ -27,7 +27,7 @@ export async function evaluate(core: RunCore, strategy: SyncStrategy, requireWor
   const total = core.training!.validationSamples;
   const sums: Sums = { samples: 0, targets: 0, lossSum: 0, correct: 0 };
   const startedAtMs = core.clock.nowMs();
-  for (let pending: readonly Slice[] = [{ start: 0, end: total }]; pending.length > 0; ) {
+  for (let pending: readonly Slice[] = [{ start: 0, end: total }]; pending.length > 0;) {
     await requireWorker();
     pending = await evaluationPass(core, strategy, pending, sums);
   }
@@ -104,7 +104,8 @@ function standing(assignment: Assignment) {
     node: member.node,
     samples,
     startedAtMs: sentAtMs,
-    expectedMs: member.evaluationSpeed === undefined ? undefined : (member.speed.exchangeMs ?? 0) + (1000 * samples) / member.evaluationSpeed,
+    expectedMs:
+      member.evaluationSpeed === undefined ? undefined : (member.speed.exchangeMs ?? 0) + (1000 * samples) / member.evaluationSpeed,
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,
   };

@@ -3,7 +3,8 @@ import type { FileCache, FileSink } from './ports.js';
 
 /** Fetches the files that a run needs and this worker does not have, one after the other. */
 export class FileIntake {
-  private incoming: { readonly file: DataFile; readonly sink: FileSink; received: number; done(): void; fail(error: unknown): void } | undefined;
+  private incoming:
+    { readonly file: DataFile; readonly sink: FileSink; received: number; done(): void; fail(error: unknown): void } | undefined;
 
   constructor(
     private readonly cache: FileCache,

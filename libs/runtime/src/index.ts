@@ -1,5 +1,14 @@
 export { CHUNK_LENGTH } from './grid.js';
-export type { FileCache, FileSink, RunSnapshot, RunStore, ServedFile, ServerConnection, ServerDependencies, WorkerConnection } from './ports.js';
+export type {
+  FileCache,
+  FileSink,
+  RunSnapshot,
+  RunStore,
+  ServedFile,
+  ServerConnection,
+  ServerDependencies,
+  WorkerConnection,
+} from './ports.js';
 export { createServer, type Server, type ServerOptions } from './server-loop.js';
 export type { WorkerEvent } from './worker-events.js';
 export { runWorker, type WorkerOptions } from './worker-loop.js';

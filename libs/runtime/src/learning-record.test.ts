@@ -2,7 +2,15 @@ import { expect, test } from 'vitest';
 import { LearningRecord } from './learning-record.js';
 
 const place = { run: 'r', round: 1, version: 1, batch: 10, samplesApplied: 0, samplesPerEpoch: 100, nowMs: 0 };
-const sums = (samples: number, loss: number) => ({ samples, targets: samples, lossSum: loss * samples, correct: 0, learningRate: 1, gradientNorm: 0, reason: '' });
+const sums = (samples: number, loss: number) => ({
+  samples,
+  targets: samples,
+  lossSum: loss * samples,
+  correct: 0,
+  learningRate: 1,
+  gradientNorm: 0,
+  reason: '',
+});
 
 test('the training loss counts a commit by its batches: ten steps in one weigh what ten commits do', () => {
   const [one, ten] = [new LearningRecord(), new LearningRecord()];

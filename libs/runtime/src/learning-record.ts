@@ -57,10 +57,7 @@ export class LearningRecord {
   }
 
   /** Takes a commit down, and says how the event log puts it. */
-  commit(
-    { samples, lossSum, correct, targets, learningRate, gradientNorm, reason }: CommitSums,
-    at: CommitPlace,
-  ): RunEvent {
+  commit({ samples, lossSum, correct, targets, learningRate, gradientNorm, reason }: CommitSums, at: CommitPlace): RunEvent {
     const roundMs = at.nowMs - this.lastCommitMs;
     const loss = targets === 0 ? 0 : lossSum / targets;
     const before = this.metrics.train_loss;

@@ -1,4 +1,13 @@
-import { LongtailError, layoutSignature, type Clock, type OutgoingTensor, type ParameterLayout, type TensorChunk, type TensorHeader, type TensorKind } from '@longtail/core';
+import {
+  LongtailError,
+  layoutSignature,
+  type Clock,
+  type OutgoingTensor,
+  type ParameterLayout,
+  type TensorChunk,
+  type TensorHeader,
+  type TensorKind,
+} from '@longtail/core';
 import type { Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { EncodedTensor } from './encoded-tensor.js';
@@ -243,7 +252,18 @@ export class Member implements Part {
     this.streams.add(abort);
     const task = ++this.transfers; // lets the worker tell a newer transfer from stale chunks of an older one
     const outgoing: OutgoingTensor = {
-      header: { run: this.run, kind, stage: 0, fragment, task, round: 0, baseVersion: tensor.version, samples: 0, codec: tensor.codecId, name: '' },
+      header: {
+        run: this.run,
+        kind,
+        stage: 0,
+        fragment,
+        task,
+        round: 0,
+        baseVersion: tensor.version,
+        samples: 0,
+        codec: tensor.codecId,
+        name: '',
+      },
       length: tensor.grid.length,
       chunkLength: tensor.grid.chunkLength,
       chunk: (offset) => tensor.bytes(offset),

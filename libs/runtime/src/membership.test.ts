@@ -13,7 +13,10 @@ const hello = (name: string, incarnation = name): Hello => ({
 
 function setUp() {
   const log: string[] = [];
-  const clock: Clock = { nowMs: () => 0, sleep: (_ms, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))) };
+  const clock: Clock = {
+    nowMs: () => 0,
+    sleep: (_ms, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+  };
   const membership = new Membership({
     clock,
     rng: createRng(1),
@@ -34,7 +37,12 @@ function setUp() {
       close: (reason: string) => handlers.closed(reason),
     };
     membership.admit(connection, hello(name, incarnation));
-    return { sent, say: (message: WorkerMessage) => handlers.message(message), close: (reason: string) => handlers.closed(reason), handlers };
+    return {
+      sent,
+      say: (message: WorkerMessage) => handlers.message(message),
+      close: (reason: string) => handlers.closed(reason),
+      handlers,
+    };
   };
   return { membership, log, dial };
 }

@@ -34,7 +34,9 @@ export class OutgoingParameters {
   async current(shard: ParameterShard, grid: Grid, version: number, codec: Codec): Promise<Published> {
     const there = this.published.find(({ tensor, exact }) => tensor.version === version && (exact || codec.name !== 'fp32'));
     if (there !== undefined) return there;
-    const published = this.publish(grid, version, codec, ({ offset, length }, out) => shard.encodeParameters(offset, length, codec.id, out));
+    const published = this.publish(grid, version, codec, ({ offset, length }, out) =>
+      shard.encodeParameters(offset, length, codec.id, out),
+    );
     await this.finish(published.tensor);
     return published;
   }
@@ -60,6 +62,11 @@ export class OutgoingParameters {
       tensor.advance();
       if (chunk % CHUNKS_A_TURN === 0) await this.turn();
     }
+  }
+
+  clear(): void {
+    this.published = [];
+    this.pool.clear();
   }
 
   /** Tensors of older versions are sent to nobody new. */

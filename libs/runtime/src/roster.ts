@@ -21,7 +21,8 @@ export class Roster {
   /** Engines that took part. */
   readonly engines = new Set<string>();
   /** What the first ready worker said of model and data: all must agree with it. */
-  measure: { readonly name: string; readonly signature: string; readonly trainSamples: number; readonly validationSamples: number } | undefined;
+  measure:
+    { readonly name: string; readonly signature: string; readonly trainSamples: number; readonly validationSamples: number } | undefined;
   /** Why the last member could not prepare, for a run that nobody can work on. */
   preparationError: LongtailError | undefined;
   private readonly traffic = { up: 0, down: 0 };
@@ -40,7 +41,16 @@ export class Roster {
     member.state = 'ready';
     this.measure ??= { name, signature: member.signature, trainSamples, validationSamples };
     this.engines.add(engine);
-    this.host.emit({ event: 'worker_ready', run: this.host.run, node, name, engine, samplesPerSecond, parameters: layout!.length, memoryBytes });
+    this.host.emit({
+      event: 'worker_ready',
+      run: this.host.run,
+      node,
+      name,
+      engine,
+      samplesPerSecond,
+      parameters: layout!.length,
+      memoryBytes,
+    });
   }
 
   /** One task of a member failed or was refused; after a few in a row it is released. */

@@ -45,7 +45,10 @@ async function handOut(core: RunCore): Promise<Assignment[]> {
 
 function planShares(core: RunCore, batch: number): ReadonlyMap<string, number> {
   const members = core.ready;
-  const speeds = balancedSpeeds(batch, members.map(({ speed }) => speed));
+  const speeds = balancedSpeeds(
+    batch,
+    members.map(({ speed }) => speed),
+  );
   const workers = members.map(({ node }, i) => ({ node, samplesPerSecond: speeds[i]! }));
   const shares = core.dependencies.shares(batch, workers, core.previousShares);
   if (!sameShares(shares, core.previousShares)) {
@@ -140,7 +143,8 @@ function checkDivergence(core: RunCore, { commit, nonFinite, otherwiseBroken }: 
   for (const { node } of nonFinite) seen.nodes.add(node);
   const everybody = commit.length === 0 && otherwiseBroken === 0;
   const again = seen.rounds >= NON_FINITE_ROUNDS && seen.nodes.size > 1;
-  if (everybody || again) throw divergence(core, everybody ? 'every worker' : `${seen.nodes.size} workers in ${seen.rounds} rounds running`);
+  if (everybody || again)
+    throw divergence(core, everybody ? 'every worker' : `${seen.nodes.size} workers in ${seen.rounds} rounds running`);
 }
 
 function sameShares(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {

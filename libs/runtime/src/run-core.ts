@@ -154,7 +154,21 @@ export class RunCore implements MemberHost {
     this.planValidation();
     const { total } = training.leases.totals();
     const { layout, samplesPerEpoch } = training;
-    this.emit({ event: 'started', run: this.run, parameters: layout.length, samplesPerEpoch, samplesTotal: total, workers: this.ready.length });
+    this.emit({
+      event: 'started',
+      run: this.run,
+      parameters: layout.length,
+      samplesPerEpoch,
+      samplesTotal: total,
+      workers: this.ready.length,
+    });
+  }
+
+  /** The run has ended: lets go of the vectors, as the server keeps ended runs for those who ask. */
+  dispose(): void {
+    this.training = undefined;
+    this.outgoing.clear();
+    this.receiveBuffers.clear();
   }
 
   planValidation(): void {
@@ -190,7 +204,14 @@ export class RunCore implements MemberHost {
   }
 
   /** Sends a task. `tensors` is what must come back with it; `samples` are those in its headers, where that is known. */
-  assign(member: Member, fields: TaskFields, leases: readonly Lease[], tensors: readonly ExpectedTensor[], grid: Grid, samples?: number): Assignment {
+  assign(
+    member: Member,
+    fields: TaskFields,
+    leases: readonly Lease[],
+    tensors: readonly ExpectedTensor[],
+    grid: Grid,
+    samples?: number,
+  ): Assignment {
     const { run, version, round } = this;
     const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
     const task: Task = { run, task: ++this.tasks, version, round, ...blank, ...fields };
@@ -249,7 +270,7 @@ export class RunCore implements MemberHost {
   /** Leases `samples` in as many pieces as the book gives them in; fewer at the end of the data. */
   leaseUpTo(member: Member, samples: number): readonly Lease[] {
     const leases: Lease[] = [];
-    for (let left = samples; left > 0; ) {
+    for (let left = samples; left > 0;) {
       const lease = this.training!.leases.lease(member.node, left);
       if (lease === undefined) break;
       leases.push(lease);

@@ -18,6 +18,7 @@ export class Run implements Claimant {
   status: RunStatus = 'waiting';
   /** It sends its workers home: it takes no more. */
   ending = false;
+  private lastRow: JobRow | undefined;
   private readonly snapshots: Snapshots;
 
   constructor(
@@ -85,6 +86,7 @@ export class Run implements Claimant {
 
   row(): JobRow {
     const { core } = this;
+    if (this.lastRow !== undefined) return this.lastRow;
     return {
       run: core.run,
       name: core.job.name,
@@ -156,6 +158,9 @@ export class Run implements Claimant {
     };
     core.emit(verdict);
     this.status = status;
+    this.lastRow = this.row();
+    core.dispose();
+    this.snapshots.dispose();
     await core.store.finish(verdict).catch(() => undefined); // the verdict stands; nothing is left that could be done
     return verdict;
   }

@@ -152,7 +152,11 @@ class ServerLoop implements Server {
     if (this.closing !== undefined) return;
     const active = this.active();
     const sessions = new Map(this.membership.sessions.map((session) => [session.node, session]));
-    for (const { run, node } of allot(active.filter(({ ending }) => !ending), this.fleet())) this.runs.get(run)!.run.take(sessions.get(node)!);
+    for (const { run, node } of allot(
+      active.filter(({ ending }) => !ending),
+      this.fleet(),
+    ))
+      this.runs.get(run)!.run.take(sessions.get(node)!);
     for (const run of active) run.changed();
   }
 

@@ -5,7 +5,6 @@ import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { RunSnapshot } from './ports.js';
 import type { RunCore } from './run-core.js';
 
-
 /** Checkpoints beside the rounds, and the model at the end. Keeps one copy of parameters and moments. */
 export class Snapshots {
   private copy: { readonly parameters: Float32Array; readonly state: readonly Float32Array[] } | undefined;
@@ -45,6 +44,10 @@ export class Snapshots {
     return path;
   }
 
+  dispose(): void {
+    this.copy = undefined;
+  }
+
   private async write(snapshot: RunSnapshot, startedAtMs: number): Promise<void> {
     const { core } = this;
     try {
@@ -67,7 +70,17 @@ export class Snapshots {
       if (chunk % CHUNKS_A_TURN === CHUNKS_A_TURN - 1) await core.turn();
     }
     const { run, job, version } = core;
-    return { run, job, layout, version, steps: shard.steps, parameters, state, leases: leases.snapshot(), metrics: { ...core.record.metrics } };
+    return {
+      run,
+      job,
+      layout,
+      version,
+      steps: shard.steps,
+      parameters,
+      state,
+      leases: leases.snapshot(),
+      metrics: { ...core.record.metrics },
+    };
   }
 }
 

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { afterDelivery, afterIdleRound, afterLocalSteps, afterMiss, balancedSpeeds, effectiveSamplesPerSecond, expectedMs, initialSpeed } from './speed.js';
+import {
+  afterDelivery,
+  afterIdleRound,
+  afterLocalSteps,
+  afterMiss,
+  balancedSpeeds,
+  effectiveSamplesPerSecond,
+  expectedMs,
+  initialSpeed,
+} from './speed.js';
 
 const deliver = (speed: ReturnType<typeof initialSpeed>, samples: number, computeMs: number, exchangeMs: number) =>
   afterDelivery(speed, { samples, computeMs, elapsedMs: computeMs + exchangeMs });
@@ -40,7 +49,10 @@ test('local steps measure the device, not the exchange', () => {
 });
 
 test('balanced speeds split a batch so that all are done at the same time, or leave a worker out', () => {
-  const device = fc.record({ msPerSample: fc.double({ min: 0.1, max: 10, noNaN: true }), exchangeMs: fc.double({ min: 0, max: 500, noNaN: true }) });
+  const device = fc.record({
+    msPerSample: fc.double({ min: 0.1, max: 10, noNaN: true }),
+    exchangeMs: fc.double({ min: 0, max: 500, noNaN: true }),
+  });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 2000 }), fc.array(device, { minLength: 1, maxLength: 8 }), (batch, devices) => {
       const speeds = devices.map(({ msPerSample, exchangeMs }) => deliver(initialSpeed(1), 10, 10 * msPerSample, exchangeMs));

@@ -9,7 +9,14 @@ export type WorkerEvent =
   | { readonly event: 'preparing'; readonly run: string; readonly job: string }
   | { readonly event: 'ready'; readonly run: string; readonly samplesPerSecond: number; readonly parameters: number }
   | { readonly event: 'task'; readonly run: string; readonly task: number; readonly kind: TaskKind; readonly samples: number }
-  | { readonly event: 'done'; readonly run: string; readonly task: number; readonly kind: TaskKind; readonly samples: number; readonly computeMs: number }
+  | {
+      readonly event: 'done';
+      readonly run: string;
+      readonly task: number;
+      readonly kind: TaskKind;
+      readonly samples: number;
+      readonly computeMs: number;
+    }
   | { readonly event: 'receipt'; readonly run: string; readonly task: number; readonly accepted: boolean; readonly reason: string }
   | { readonly event: 'released'; readonly run: string; readonly reason: string }
   /** Task 0: preparing the run. */

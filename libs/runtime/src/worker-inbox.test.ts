@@ -4,7 +4,8 @@ import { chunkSpan, gridOf } from './grid.js';
 import { WorkerInbox } from './worker-inbox.js';
 
 const grid = gridOf(6, 4);
-const codec = (id: number, name: Codec['name']) => ({ id, name, decode: (bytes: Uint8Array, out: Float32Array) => out.set(bytes) }) as unknown as Codec;
+const codec = (id: number, name: Codec['name']) =>
+  ({ id, name, decode: (bytes: Uint8Array, out: Float32Array) => out.set(bytes) }) as unknown as Codec;
 
 function setUp() {
   const calls: string[] = [];
@@ -16,10 +17,27 @@ function setUp() {
   const inbox = new WorkerInbox(prepared, compute, [codec(0, 'fp32'), codec(1, 'fp16')], grid);
   const chunk = (kind: TensorKind, transfer: number, version: number, index: number, codecId = 0) => {
     const { offset, length } = chunkSpan(grid, index);
-    const header = { run: 'r', kind, stage: 0, fragment: 0, task: transfer, round: 0, baseVersion: version, samples: 0, codec: codecId, name: '', chunk: index, chunks: 2, offset, length, crc: 0 };
+    const header = {
+      run: 'r',
+      kind,
+      stage: 0,
+      fragment: 0,
+      task: transfer,
+      round: 0,
+      baseVersion: version,
+      samples: 0,
+      codec: codecId,
+      name: '',
+      chunk: index,
+      chunks: 2,
+      offset,
+      length,
+      crc: 0,
+    };
     inbox.take({ header, payload: new Uint8Array(length).fill(version) });
   };
-  const whole = (kind: TensorKind, transfer: number, version: number, codecId?: number) => [0, 1].forEach((index) => chunk(kind, transfer, version, index, codecId));
+  const whole = (kind: TensorKind, transfer: number, version: number, codecId?: number) =>
+    [0, 1].forEach((index) => chunk(kind, transfer, version, index, codecId));
   return { inbox, prepared, calls, chunk, whole };
 }
 
@@ -87,7 +105,23 @@ test('the device goes on from its own result, until the server refuses it', asyn
 
 test('a chunk that fits nowhere is an error that names it', () => {
   const { inbox } = setUp();
-  const header = { run: 'r', kind: 'parameters', stage: 0, fragment: 0, task: 1, round: 0, baseVersion: 1, samples: 0, codec: 0, name: '', chunk: 0, chunks: 3, offset: 0, length: 4, crc: 0 } as const;
+  const header = {
+    run: 'r',
+    kind: 'parameters',
+    stage: 0,
+    fragment: 0,
+    task: 1,
+    round: 0,
+    baseVersion: 1,
+    samples: 0,
+    codec: 0,
+    name: '',
+    chunk: 0,
+    chunks: 3,
+    offset: 0,
+    length: 4,
+    crc: 0,
+  } as const;
   expect(() => inbox.take({ header, payload: new Uint8Array(4) })).toThrow('chunk 0 of 3 of parameters does not fit the model');
   expect(() => inbox.take({ header: { ...header, kind: 'state', fragment: 1 }, payload: new Uint8Array(4) })).toThrow('no state 1');
 });

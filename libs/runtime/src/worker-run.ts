@@ -1,4 +1,13 @@
-import { LongtailError, type BatchStats, type Codec, type Compute, type ComputeResult, type Job, type Prepared, type TensorChunk } from '@longtail/core';
+import {
+  LongtailError,
+  type BatchStats,
+  type Codec,
+  type Compute,
+  type ComputeResult,
+  type Job,
+  type Prepared,
+  type TensorChunk,
+} from '@longtail/core';
 import type { CancelTask, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
 import { Bell } from './bell.js';
 import { FileIntake } from './file-intake.js';
@@ -240,13 +249,17 @@ export class WorkerRun {
     for (const tensor of tensors) await this.outbox!.finish(tensor);
     this.sendDone(task.task, result, result.steps, task.kind);
     this.uploading = work;
-    this.upload = this.outbox!
-      .send(task, result.samples, tensors, abort.signal)
+    this.upload = this.outbox!.send(task, result.samples, tensors, abort.signal)
       .catch(() => undefined) // called off, or the link ended: the session knows
       .finally(() => (this.uploading = undefined));
   }
 
-  private sendDone(task: number, { samples, targets, lossSum, correct, computeMs }: ComputeResult, steps: number, kind?: Task['kind']): void {
+  private sendDone(
+    task: number,
+    { samples, targets, lossSum, correct, computeMs }: ComputeResult,
+    steps: number,
+    kind?: Task['kind'],
+  ): void {
     this.context.send({ message: 'taskDone', taskDone: { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps } });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
   }

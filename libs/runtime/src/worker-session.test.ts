@@ -19,7 +19,17 @@ function setUp() {
   const calls: string[] = [];
   let closedWith = '';
   let handlers!: ConnectionHandlers<ServerMessage>;
-  const prepared = { layout: { slots: [], length: 4 }, samplesPerSecond: 1, trainSamples: 10, validationSamples: 1, memoryBytes: 0, engine: 'cpu', parameters: new Float32Array(4), gradient: new Float32Array(4), state: [] };
+  const prepared = {
+    layout: { slots: [], length: 4 },
+    samplesPerSecond: 1,
+    trainSamples: 10,
+    validationSamples: 1,
+    memoryBytes: 0,
+    engine: 'cpu',
+    parameters: new Float32Array(4),
+    gradient: new Float32Array(4),
+    state: [],
+  };
   const untilAborted = (name: string, signal: AbortSignal) =>
     new Promise<never>((_, reject) => {
       calls.push(name);
@@ -48,7 +58,11 @@ function setUp() {
       compute,
       fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
       codecs: [codec],
-      clock: { nowMs: () => 0, sleep: (ms, signal) => new Promise((resolve, reject) => (ms > 1e6 ? signal.addEventListener('abort', () => reject(signal.reason as Error)) : resolve())) },
+      clock: {
+        nowMs: () => 0,
+        sleep: (ms, signal) =>
+          new Promise((resolve, reject) => (ms > 1e6 ? signal.addEventListener('abort', () => reject(signal.reason as Error)) : resolve())),
+      },
       chunkLength: 4,
       log: () => undefined,
     },
@@ -57,9 +71,29 @@ function setUp() {
   const ended = session.serve(stop.signal);
   const task = (id: number, kind: Task['kind'], version = 0): ServerMessage => ({
     message: 'task',
-    task: { run: 'r', task: id, kind, round: 1, version, ranges: [{ epoch: 0, start: 0, end: 5 }], steps: [], optimizerSteps: 0, start: 0, end: 0 },
+    task: {
+      run: 'r',
+      task: id,
+      kind,
+      round: 1,
+      version,
+      ranges: [{ epoch: 0, start: 0, end: 5 }],
+      steps: [],
+      optimizerSteps: 0,
+      start: 0,
+      end: 0,
+    },
   });
-  return { sent, calls, stop, ended, task, say: (message: ServerMessage) => handlers.message(message), handlers: () => handlers, closedWith: () => closedWith };
+  return {
+    sent,
+    calls,
+    stop,
+    ended,
+    task,
+    say: (message: ServerMessage) => handlers.message(message),
+    handlers: () => handlers,
+    closedWith: () => closedWith,
+  };
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -125,7 +159,23 @@ test('a chunk that does not fit the model ends the session', async () => {
   const { say, ended, handlers } = setUp();
   say(prepare);
   await settled();
-  const header = { run: 'r', kind: 'parameters', stage: 0, fragment: 0, task: 1, round: 0, baseVersion: 1, samples: 0, codec: 0, name: '', chunk: 0, chunks: 7, offset: 0, length: 4, crc: 0 } as const;
+  const header = {
+    run: 'r',
+    kind: 'parameters',
+    stage: 0,
+    fragment: 0,
+    task: 1,
+    round: 0,
+    baseVersion: 1,
+    samples: 0,
+    codec: 0,
+    name: '',
+    chunk: 0,
+    chunks: 7,
+    offset: 0,
+    length: 4,
+    crc: 0,
+  } as const;
   await handlers().tensor({ header, payload: new Uint8Array(16) });
   expect(await ended).toBe('chunk 0 of 7 of parameters does not fit the model');
 });

@@ -73,7 +73,11 @@ export class WorkerSession {
     switch (message.message) {
       case 'prepare':
         this.drop('another run takes its place');
-        this.current = new WorkerRun(message.prepare, { ...this.context, connection: this.connection, send: (sent) => this.send(sent) }, this.deviceFree);
+        this.current = new WorkerRun(
+          message.prepare,
+          { ...this.context, connection: this.connection, send: (sent) => this.send(sent) },
+          this.deviceFree,
+        );
         this.deviceFree = this.current.stopped;
         return;
       case 'task':

@@ -11,7 +11,11 @@ const SAMPLES = 240;
 function counted(faults: readonly Fault[], sync: { maxNorm?: number } = {}) {
   return simulate(
     scenario({
-      job: job({ cluster: { minWorkers: 4 }, train: { epochs: EPOCHS, optimizer: { type: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } }, sync }),
+      job: job({
+        cluster: { minWorkers: 4 },
+        train: { epochs: EPOCHS, optimizer: { type: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } },
+        sync,
+      }),
       model: countingModel(SAMPLES, 30),
       arithmetic: countingArithmetic,
       chunkLength: 64,
@@ -71,7 +75,9 @@ test('a chunk that fails its checksum ends the link; the worker comes back and n
   const outcome = await counted([fault]);
   expect(outcome.fired).toContain(fault);
   expect(new Set(outcome.parameters)).toEqual(new Set([EPOCHS]));
-  expect(eventsOf(outcome.events, 'node_left').filter(({ name }) => name === 'b')).toMatchObject([{ reason: expect.stringMatching(/checksum/) as string }]);
+  expect(eventsOf(outcome.events, 'node_left').filter(({ name }) => name === 'b')).toMatchObject([
+    { reason: expect.stringMatching(/checksum/) as string },
+  ]);
   expect(eventsOf(outcome.events, 'node_joined').filter(({ name }) => name === 'b')).toHaveLength(2);
   expect(outcome.verdict.status).toBe('succeeded');
 });

@@ -37,7 +37,9 @@ test('a silent worker is dropped after three heartbeats', async () => {
   expect(left?.body).toMatchObject({ reason: 'silent for 3 heartbeats (600 ms)' });
   expect(left!.timeMs).toBeLessThan(1200);
   // The worker notices as well, and comes back.
-  expect(outcome.workerEvents.get('c')!.some((event) => event.event === 'disconnected' && event.reason.startsWith('the server was silent'))).toBe(true);
+  expect(
+    outcome.workerEvents.get('c')!.some((event) => event.event === 'disconnected' && event.reason.startsWith('the server was silent')),
+  ).toBe(true);
   expect(outcome.verdict.status).toBe('succeeded');
 });
 
@@ -46,7 +48,9 @@ test('under any faults a round that has a contribution commits by its deadline',
     const rng = createRng(`deadline/${seed}`);
     const faults = Array.from({ length: 6 }, (): Fault => {
       const [worker, atMs, forMs] = ['abcd'[rng.below(4)]!, 100 + rng.below(1500), rng.below(1500)];
-      return rng.below(2) === 0 ? { kind: 'stall', worker, atMs, forMs } : { kind: 'slow', worker, atMs, forMs, factor: 2 ** rng.below(20) };
+      return rng.below(2) === 0
+        ? { kind: 'stall', worker, atMs, forMs }
+        : { kind: 'slow', worker, atMs, forMs, factor: 2 ** rng.below(20) };
     });
     const outcome = await simulate(scenario({ job: steady, faults, seed, heartbeatMs: 300 }));
     let slowestMs = 0;

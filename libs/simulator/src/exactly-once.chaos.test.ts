@@ -18,7 +18,12 @@ function chaos(seed: number): Scenario {
     joinAtMs: rng.below(3) === 0 ? rng.below(4000) : 0,
     link: { upBitsPerSecond: 1e5 * (1 + rng.below(100)), downBitsPerSecond: 1e6, rttMs: 1 + rng.below(80) },
   }));
-  const faults = Array.from({ length: rng.below(8) }, () => randomFault(rng, fleet.map(({ name }) => name)));
+  const faults = Array.from({ length: rng.below(8) }, () =>
+    randomFault(
+      rng,
+      fleet.map(({ name }) => name),
+    ),
+  );
   const momentum = { type: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } as const;
   return {
     job: job({
@@ -53,7 +58,13 @@ function randomFault(rng: Rng, workers: readonly string[]): Fault {
     case 4:
       return { kind: 'fail', worker, atMs };
     case 5:
-      return { kind: 'tamper', worker, round: 1 + rng.below(20), chunk: rng.below(4), how: (['duplicate', 'corrupt', 'nan', 'stale', 'wrong-task'] as const)[rng.below(5)]! };
+      return {
+        kind: 'tamper',
+        worker,
+        round: 1 + rng.below(20),
+        chunk: rng.below(4),
+        how: (['duplicate', 'corrupt', 'nan', 'stale', 'wrong-task'] as const)[rng.below(5)]!,
+      };
     default:
       return { kind: 'slow', worker, atMs, forMs: 500, factor: 1e4 };
   }
@@ -61,31 +72,38 @@ function randomFault(rng: Rng, workers: readonly string[]): Fault {
 
 const firstSeeds = Array.from({ length: SEEDS / SEEDS_A_TEST }, (_, i) => 1 + i * SEEDS_A_TEST);
 
-test.each(firstSeeds)('every sample is applied exactly once, whoever comes and goes (seeds from %i)', async (from) => {
-  let succeeded = 0;
-  let fired = 0;
-  for (let seed = from; seed < from + SEEDS_A_TEST; seed++) {
-    const outcome = await simulate(chaos(seed)).catch((error: unknown) => {
-      throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
-    });
-    const where = `seed ${seed}, ${outcome.verdict.status}: ${outcome.verdict.reason}`;
-    const counts = [...outcome.parameters];
-    const { applied, lost, leased, free, total } = outcome.leases;
-    expect(applied + lost + free, where).toBe(total);
-    expect(leased, where).toBe(0);
-    expect(counts.reduce((sum, count) => sum + count, 0), where).toBe(applied);
-    expect(Math.max(0, ...counts), where).toBeLessThanOrEqual(3);
-    const committed = eventsOf(outcome.events, 'commit').reduce((sum, { samples }) => sum + samples, 0);
-    const accepted = eventsOf(outcome.events, 'contribution').reduce((sum, event) => sum + (event.accepted ? event.samples : 0), 0);
-    expect([committed, accepted, outcome.verdict.samples.applied], where).toEqual([applied, applied, applied]);
-    expect(eventsOf(outcome.events, 'verdict'), where).toHaveLength(1);
-    expect(outcome.events.at(-1)!.body.event, where).toBe('verdict');
-    if (outcome.verdict.status === 'succeeded') {
-      expect(new Set(counts), where).toEqual(new Set([3]));
-      succeeded++;
+test.each(firstSeeds)(
+  'every sample is applied exactly once, whoever comes and goes (seeds from %i)',
+  async (from) => {
+    let succeeded = 0;
+    let fired = 0;
+    for (let seed = from; seed < from + SEEDS_A_TEST; seed++) {
+      const outcome = await simulate(chaos(seed)).catch((error: unknown) => {
+        throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+      });
+      const where = `seed ${seed}, ${outcome.verdict.status}: ${outcome.verdict.reason}`;
+      const counts = [...outcome.parameters];
+      const { applied, lost, leased, free, total } = outcome.leases;
+      expect(applied + lost + free, where).toBe(total);
+      expect(leased, where).toBe(0);
+      expect(
+        counts.reduce((sum, count) => sum + count, 0),
+        where,
+      ).toBe(applied);
+      expect(Math.max(0, ...counts), where).toBeLessThanOrEqual(3);
+      const committed = eventsOf(outcome.events, 'commit').reduce((sum, { samples }) => sum + samples, 0);
+      const accepted = eventsOf(outcome.events, 'contribution').reduce((sum, event) => sum + (event.accepted ? event.samples : 0), 0);
+      expect([committed, accepted, outcome.verdict.samples.applied], where).toEqual([applied, applied, applied]);
+      expect(eventsOf(outcome.events, 'verdict'), where).toHaveLength(1);
+      expect(outcome.events.at(-1)!.body.event, where).toBe('verdict');
+      if (outcome.verdict.status === 'succeeded') {
+        expect(new Set(counts), where).toEqual(new Set([3]));
+        succeeded++;
+      }
+      fired += outcome.fired.size;
     }
-    fired += outcome.fired.size;
-  }
-  expect(succeeded).toBeGreaterThan(SEEDS_A_TEST / 2);
-  expect(fired).toBeGreaterThan(SEEDS_A_TEST);
-}, 120_000);
+    expect(succeeded).toBeGreaterThan(SEEDS_A_TEST / 2);
+    expect(fired).toBeGreaterThan(SEEDS_A_TEST);
+  },
+  120_000,
+);

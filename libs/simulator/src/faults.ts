@@ -21,7 +21,18 @@ export type Fault =
   | { readonly kind: 'disk-full'; readonly atMs: number; readonly what: StorageTarget };
 
 /** What may be wrong with a chunk, DESIGN.md section 5, line 3. `corrupt` breaks the checksum, the others do not. */
-export type Tampering = 'duplicate' | 'corrupt' | 'nan' | 'huge' | 'truncated' | 'misshapen' | 'stale' | 'wrong-task' | 'wrong-run' | 'wrong-codec' | 'wrong-stage';
+export type Tampering =
+  | 'duplicate'
+  | 'corrupt'
+  | 'nan'
+  | 'huge'
+  | 'truncated'
+  | 'misshapen'
+  | 'stale'
+  | 'wrong-task'
+  | 'wrong-run'
+  | 'wrong-codec'
+  | 'wrong-stage';
 
 export type Crc = (bytes: Uint8Array) => number;
 

@@ -24,7 +24,7 @@ class MemoryLog implements EventLog {
     const aborted = () => this.wake();
     signal.addEventListener('abort', aborted);
     try {
-      for (let next = Math.max(0, fromSeq - 1); !signal.aborted; ) {
+      for (let next = Math.max(0, fromSeq - 1); !signal.aborted;) {
         const event = this.events[next];
         if (event !== undefined) {
           next++;

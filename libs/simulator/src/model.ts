@@ -27,7 +27,8 @@ export function softmaxRegression(options: SoftmaxRegressionOptions): VirtualMod
     { name: 'kernel', shape: [features, classes] },
     { name: 'bias', shape: [classes] },
   ]);
-  const visit = (parameters: Float32Array, sample: number, out: Float32Array | undefined) => visitSample(data, features, classes, parameters, sample, out);
+  const visit = (parameters: Float32Array, sample: number, out: Float32Array | undefined) =>
+    visitSample(data, features, classes, parameters, sample, out);
   return {
     layout,
     trainSamples,
@@ -81,7 +82,14 @@ function clusters({ features, classes, trainSamples, validationSamples, seed }: 
 }
 
 /** Loss of one sample; with `out`, also its gradient. Kernel [features, classes], then bias. */
-function visitSample(data: Clusters, features: number, classes: number, parameters: Float32Array, sample: number, out: Float32Array | undefined) {
+function visitSample(
+  data: Clusters,
+  features: number,
+  classes: number,
+  parameters: Float32Array,
+  sample: number,
+  out: Float32Array | undefined,
+) {
   const input = data.inputs.subarray(sample * features, (sample + 1) * features);
   const label = data.labels[sample]!;
   const logits = new Float64Array(classes);

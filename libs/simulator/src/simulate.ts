@@ -12,11 +12,12 @@ import {
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, runWorker, type Server, type WorkerEvent } from '@longtail/runtime';
+import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
 import { bsp, proportionalShares } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
 import { Ledger, type CommittedLeases } from './ledger.js';
+import { MemoryFiles } from './memory-files.js';
 import { MemoryStore } from './memory-store.js';
 import type { VirtualModel } from './model.js';
 import { VirtualClock } from './virtual-clock.js';
@@ -42,6 +43,8 @@ export interface SimulatedWorker {
 
 export interface Scenario {
   readonly job: Job;
+  /** Files that workers must have before they can prepare. */
+  readonly files?: readonly ServedFile[];
   /** Jobs launched right after it. */
   readonly queued?: readonly Job[];
   readonly model: VirtualModel;
@@ -74,6 +77,8 @@ export interface Outcome {
   /** Faults that did something. */
   readonly fired: ReadonlySet<Fault>;
   readonly workerEvents: ReadonlyMap<string, readonly WorkerEvent[]>;
+  /** Files that each worker got from the server, by sha256. */
+  readonly workerFiles: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>;
   /** How each worker ended: `left`, or the code of its error. */
   readonly workerEnds: ReadonlyMap<string, string>;
   readonly virtualMs: number;
@@ -91,6 +96,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
 
 interface Actor {
   readonly compute: VirtualCompute;
+  readonly files: MemoryFiles;
   readonly stop: AbortController;
   link: VirtualLink | undefined;
   /** No new dials after this. */
@@ -146,7 +152,7 @@ class Simulation {
     const workers = scenario.fleet.map((spec) => this.startWorker(spec));
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
     const jobs = [scenario.job, ...(scenario.queued ?? [])];
-    const launched = Promise.all(jobs.map((job) => server.launch(job, [])));
+    const launched = Promise.all(jobs.map((job) => server.launch(job, scenario.files ?? [])));
     const ended = launched.then((runs) => Promise.all(runs.map(({ run }) => server.verdict(run)))).then(([first]) => first!);
     const verdict = await clock.runUntil(ended, scenario.limitMs ?? DAY_MS).catch((error: unknown) => {
       const last = this.store?.events.slice(-8).map(({ timeMs, body }) => `${timeMs.toFixed(1)} ${JSON.stringify(body)}`);
@@ -168,6 +174,7 @@ class Simulation {
       store: this.store!,
       fired: this.fired,
       workerEvents: this.workerEvents,
+      workerFiles: new Map([...this.actors].map(([name, { files }]) => [name, files.received])),
       workerEnds: this.workerEnds,
       virtualMs,
     };
@@ -206,7 +213,14 @@ class Simulation {
     const pace = { samplesPerSecond, overheadMs, prepareMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const compute = new VirtualCompute({ clock, device, pace, model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
-    const actor: Actor = { compute, stop: new AbortController(), link: undefined, dead: false, poisoned: undefined };
+    const actor: Actor = {
+      compute,
+      files: new MemoryFiles(),
+      stop: new AbortController(),
+      link: undefined,
+      dead: false,
+      poisoned: undefined,
+    };
     const events: WorkerEvent[] = [];
     this.actors.set(name, actor);
     this.workerEvents.set(name, events);
@@ -215,7 +229,7 @@ class Simulation {
       const { reason } = await runWorker({
         dial: (hello) => this.dial(spec, actor, hello),
         compute,
-        fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files here')) },
+        fileCache: actor.files,
         codecs: this.codecs,
         clock,
         rng: this.rng.fork(name),
@@ -238,25 +252,27 @@ class Simulation {
     const link = this.network.connect(spec.name, spec.link ?? HOME, (chunk) => this.alter(spec.name, chunk));
     await clock.sleep((spec.link ?? HOME).rttMs, actor.stop.signal);
     actor.link = link;
-    return new Promise<{ connection: VirtualLink['worker']; welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string } }>(
-      (resolve) => {
-        // The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest.
-        const { server } = link;
-        const connection: VirtualLink['server'] = {
-          get peer() {
-            return server.peer;
-          },
-          get traffic() {
-            return server.traffic;
-          },
-          start: (handlers) => server.start(handlers),
-          send: (message) => (message.message === 'welcome' ? resolve({ connection: link.worker, welcome: message.welcome }) : server.send(message)),
-          sendTensor: (tensor, signal) => server.sendTensor(tensor, signal),
-          close: (reason) => server.close(reason),
-        };
-        this.server.onSession(connection, hello);
-      },
-    );
+    return new Promise<{
+      connection: VirtualLink['worker'];
+      welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string };
+    }>((resolve) => {
+      // The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest.
+      const { server } = link;
+      const connection: VirtualLink['server'] = {
+        get peer() {
+          return server.peer;
+        },
+        get traffic() {
+          return server.traffic;
+        },
+        start: (handlers) => server.start(handlers),
+        send: (message) =>
+          message.message === 'welcome' ? resolve({ connection: link.worker, welcome: message.welcome }) : server.send(message),
+        sendTensor: (tensor, signal) => server.sendTensor(tensor, signal),
+        close: (reason) => server.close(reason),
+      };
+      this.server.onSession(connection, hello);
+    });
   }
 
   /** Tampering with one chunk, at most once a fault. */

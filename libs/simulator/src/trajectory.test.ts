@@ -10,7 +10,11 @@ function batchesInOrder({ train }: Job): readonly (readonly SampleRange[])[] {
   const total = train.epochs * model.trainSamples;
   return Array.from({ length: Math.ceil(total / train.batch) }, (_, step) => {
     const positions = Array.from({ length: Math.min(train.batch, total - step * train.batch) }, (_, i) => step * train.batch + i);
-    return positions.map((at) => ({ epoch: Math.floor(at / model.trainSamples), start: at % model.trainSamples, end: (at % model.trainSamples) + 1 }));
+    return positions.map((at) => ({
+      epoch: Math.floor(at / model.trainSamples),
+      start: at % model.trainSamples,
+      end: (at % model.trainSamples) + 1,
+    }));
   });
 }
 
@@ -30,7 +34,11 @@ function trainAlone({ train }: Job, batches: readonly (readonly SampleRange[])[]
     const gradient = new Float32Array(parameters.length);
     void model.gradient(parameters, Int32Array.from(samples), gradient);
     const learningRate = learningRateAt(train.schedule, train.learningRate, Math.floor(applied / train.batch), steps);
-    optimizer.step(parameters, gradient.map((value) => value / samples.length), { learningRate });
+    optimizer.step(
+      parameters,
+      gradient.map((value) => value / samples.length),
+      { learningRate },
+    );
     applied += samples.length;
   }
   return parameters;
@@ -66,7 +74,10 @@ test.each([
 ] as const)('%s: a worker that comes and goes changes how steps are taken, not where they lead', async (_name, optimizer) => {
   const long = job({ train: { optimizer, epochs: 8 } });
   // alone – together – alone – together: b joins, leaves and comes back while a works on.
-  const [a, b] = [{ name: 'a', samplesPerSecond: 1000 }, { name: 'b', samplesPerSecond: 800, joinAtMs: 700 }];
+  const [a, b] = [
+    { name: 'a', samplesPerSecond: 1000 },
+    { name: 'b', samplesPerSecond: 800, joinAtMs: 700 },
+  ];
   const outcome = await simulate(scenario({ job: long, fleet: [a, b], faults: [{ kind: 'cut', worker: 'b', atMs: 1500 }] }));
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 4800, lost: 0 } });
   const kinds = eventsOf(outcome.events, 'commit').map(({ reason }) => (reason.includes('local steps') ? 'solo' : 'group'));
@@ -77,7 +88,15 @@ test.each([
 
 test('a worker that joins a lone one in mid-grant does not change the order of the samples', async () => {
   const joined = job({ train: { epochs: 8 } });
-  const outcome = await simulate(scenario({ job: joined, fleet: [{ name: 'a', samplesPerSecond: 1000 }, { name: 'b', samplesPerSecond: 700, joinAtMs: 1234 }] }));
+  const outcome = await simulate(
+    scenario({
+      job: joined,
+      fleet: [
+        { name: 'a', samplesPerSecond: 1000 },
+        { name: 'b', samplesPerSecond: 700, joinAtMs: 1234 },
+      ],
+    }),
+  );
   const kinds = outcome.ledger.map(({ local }) => local);
   expect(kinds.slice(0, -1).some((local, i) => local && !kinds[i + 1])).toBe(true);
   expect(relativeDistance(outcome.parameters, trainAlone(joined, batchesInOrder(joined)))).toBeLessThan(1e-5);
@@ -110,7 +129,10 @@ test('fp16 on the wire trains nearly the same for half the bytes', async () => {
 
 test('clipping bounds the mean gradient of the whole batch, as on one machine', async () => {
   const sgd = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } as const;
-  const clipped = job({ cluster: { minWorkers: 4 }, train: { optimizer: sgd, clipNorm: 0.01, maxSamples: 60, schedule: { type: 'constant' }, learningRate: 1 } });
+  const clipped = job({
+    cluster: { minWorkers: 4 },
+    train: { optimizer: sgd, clipNorm: 0.01, maxSamples: 60, schedule: { type: 'constant' }, learningRate: 1 },
+  });
   const outcome = await simulate(scenario({ job: clipped }));
   const moved = outcome.parameters.map((value, i) => value - model.initial(3)[i]!);
   expect(Math.hypot(...moved)).toBeCloseTo(0.01, 6);

@@ -53,7 +53,10 @@ test('time stands still for work outside', async () => {
   const clock = new VirtualClock();
   const seen: string[] = [];
   const outside = clock.outsideWork(new Promise<void>((resolve) => setImmediate(() => setImmediate(() => setImmediate(resolve)))));
-  const both = Promise.all([outside.then(() => seen.push(`work at ${clock.nowMs()}`)), clock.sleep(1, never).then(() => seen.push('sleep'))]);
+  const both = Promise.all([
+    outside.then(() => seen.push(`work at ${clock.nowMs()}`)),
+    clock.sleep(1, never).then(() => seen.push('sleep')),
+  ]);
   await clock.runUntil(both);
   expect(seen).toEqual(['work at 0', 'sleep']);
 });

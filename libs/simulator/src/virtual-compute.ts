@@ -218,7 +218,11 @@ export class VirtualCompute implements Compute {
   }
 
   private copyAll() {
-    return { parameters: this.parameters.slice(), state: this.optimizer!.state().map((vector) => vector.slice()), steps: this.optimizer!.steps };
+    return {
+      parameters: this.parameters.slice(),
+      state: this.optimizer!.state().map((vector) => vector.slice()),
+      steps: this.optimizer!.steps,
+    };
   }
 
   private restore({ parameters, state, steps }: ReturnType<VirtualCompute['copyAll']>): void {

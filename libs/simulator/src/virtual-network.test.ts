@@ -22,7 +22,18 @@ function setUp(link: Partial<LinkSpec> = {}, serverBitsPerSecond = 1e12) {
 }
 
 function tensor(chunks: number, values = new Uint8Array(chunks * CHUNK)): OutgoingTensor {
-  const header = { run: 'r', kind: 'gradient', stage: 0, fragment: 0, task: 1, round: 1, baseVersion: 0, samples: 1, codec: 0, name: '' } as const;
+  const header = {
+    run: 'r',
+    kind: 'gradient',
+    stage: 0,
+    fragment: 0,
+    task: 1,
+    round: 1,
+    baseVersion: 0,
+    samples: 1,
+    codec: 0,
+    name: '',
+  } as const;
   return { header, length: chunks * CHUNK, chunkLength: CHUNK, chunk: (offset, length) => values.subarray(offset, offset + length) };
 }
 
@@ -81,7 +92,11 @@ test('a stall delays everything and loses nothing; messages keep their order, an
   const { clock, connect } = setUp();
   const link = connect();
   const seen: string[] = [];
-  link.worker.start({ ...ignore, message: (message) => seen.push(`${message.message} at ${clock.nowMs()}`), closed: (reason) => seen.push(`${reason} at ${clock.nowMs()}`) });
+  link.worker.start({
+    ...ignore,
+    message: (message) => seen.push(`${message.message} at ${clock.nowMs()}`),
+    closed: (reason) => seen.push(`${reason} at ${clock.nowMs()}`),
+  });
   link.stall(100);
   link.server.send({ message: 'heartbeat', heartbeat: {} });
   link.server.send({ message: 'release', release: { run: 'r', reason: '' } });

@@ -1,4 +1,11 @@
-import { LongtailError, type Connection, type ConnectionHandlers, type ConnectionTraffic, type OutgoingTensor, type TensorChunk } from '@longtail/core';
+import {
+  LongtailError,
+  type Connection,
+  type ConnectionHandlers,
+  type ConnectionTraffic,
+  type OutgoingTensor,
+  type TensorChunk,
+} from '@longtail/core';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
 import type { VirtualClock } from './virtual-clock.js';
 
@@ -41,7 +48,9 @@ export class VirtualNetwork {
     const { clock, crc32c } = this.options;
     const shared = { clock, crc32c, latencyMs: link.rttMs / 2, stalledUntilMs: 0 };
     const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, new Port(link.upBitsPerSecond), this.serverDown, tamper);
-    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, new Port(link.downBitsPerSecond), (chunk) => [chunk]);
+    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, new Port(link.downBitsPerSecond), (chunk) => [
+      chunk,
+    ]);
     worker.attach(server);
     server.attach(worker);
     return {
@@ -143,7 +152,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
       const aborted = () => sending.fail(signal.reason);
       const sending: Sending = {
         pump: () => {
-          while (this.sending.has(sending) && next < chunks && next - taken < CREDIT_CHUNKS) this.sendChunk(tensor, next++, chunks, sending);
+          while (this.sending.has(sending) && next < chunks && next - taken < CREDIT_CHUNKS)
+            this.sendChunk(tensor, next++, chunks, sending);
         },
         acknowledged: () => {
           taken++;

@@ -15,7 +15,10 @@ function round(...members: MemberState[]): RoundState {
 
 test('commits at once when all have delivered, in the order of the members', () => {
   const decision = strategy.decide(round(member('b', { deliveredAtMs: 60 }), member('a', { deliveredAtMs: 40 })), 60);
-  expect(decision.commit).toEqual([{ node: 'b', weight: 1 }, { node: 'a', weight: 1 }]);
+  expect(decision.commit).toEqual([
+    { node: 'b', weight: 1 },
+    { node: 'a', weight: 1 },
+  ]);
   expect(decision.release).toEqual([]);
 });
 
@@ -63,7 +66,9 @@ const anyMember = fc.record({
 
 /** Asks `decide` at each delivery and at each time it wants to be woken, as the runtime does. */
 function play(members: readonly { expectedMs: number | undefined; deliverAtMs: number | undefined; samples: number }[]) {
-  const arrivals = [...new Set(members.flatMap(({ deliverAtMs }) => (deliverAtMs === undefined ? [] : [deliverAtMs])))].sort((a, b) => a - b);
+  const arrivals = [...new Set(members.flatMap(({ deliverAtMs }) => (deliverAtMs === undefined ? [] : [deliverAtMs])))].sort(
+    (a, b) => a - b,
+  );
   let nowMs = 0;
   for (;;) {
     const state = round(

@@ -49,6 +49,9 @@ export function scenario(changes: Partial<Scenario> = {}): Scenario {
   return { job: job(), model, fleet: unequalFleet, seed: 1, ...changes };
 }
 
-export function eventsOf<Name extends RunEventName>(events: readonly StoredEvent[], name: Name): readonly Extract<RunEvent, { event: Name }>[] {
+export function eventsOf<Name extends RunEventName>(
+  events: readonly StoredEvent[],
+  name: Name,
+): readonly Extract<RunEvent, { event: Name }>[] {
   return events.flatMap(({ body }) => (body.event === name ? [body as Extract<RunEvent, { event: Name }>] : []));
 }
