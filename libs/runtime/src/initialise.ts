@@ -14,15 +14,12 @@ export async function initialise(core: RunCore, member: Member): Promise<boolean
   while (assignment.status === 'out' && core.clock.nowMs() < assignment.activeAtMs + SILENCE_MS) {
     await core.wait(assignment.activeAtMs + SILENCE_MS);
   }
+  const delivered = assignment.status === 'delivered';
+  if (delivered) begin(core, member, assignment);
   core.callOff(assignment);
-  if (assignment.status !== 'delivered') {
-    const reason = assignment.status === 'out' ? 'sent no parameters' : assignment.reason;
-    if (assignment.status !== 'lost') core.roster.release(member, reason);
-    return false;
-  }
-  begin(core, member, assignment);
-  member.ownsVersion(core.version);
-  return true;
+  if (delivered) member.ownsVersion(core.version);
+  else if (assignment.status !== 'lost') core.roster.release(member, assignment.reason || 'sent no parameters');
+  return delivered;
 }
 
 function begin(core: RunCore, member: Member, { delivery }: Assignment): void {
