@@ -20,9 +20,9 @@ export interface ConnectionHandlers<Receive> {
   message(message: Receive): void;
   /**
    * Where the next chunk's bytes shall lie: `payload` is then this memory, of exactly `bytes` bytes. It saves a copy and an
-   * allocation; asked just before `tensor`. Without it each payload comes in memory of its own.
+   * allocation; asked just before `tensor`. Without it, or when it gives none, the payload comes in memory of its own.
    */
-  place?(header: TensorHeader, bytes: number): Uint8Array;
+  place?(header: TensorHeader, bytes: number): Uint8Array | undefined;
   /** The next chunk is read when the promise resolves: that is the credit the sender waits for. */
   tensor(chunk: TensorChunk): void | Promise<void>;
   /** Called once; nothing comes after it. */
