@@ -6,13 +6,12 @@ import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } fr
 import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { bsp, proportionalShares } from '@longtail/sync';
-import { listen } from '@longtail/transport';
+import { listen, wallClock } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
 import type { ModelNotes } from './run-store.js';
 import { openRunStore } from './run-store.js';
-import { wallClock } from './wall-clock.js';
 
 export interface ServerOptions {
   readonly host: string;
@@ -74,7 +73,7 @@ function composeServer({ version, runsFolder }: ServerOptions, notes: WeakMap<Jo
       rng: createRng(randomBytes(16).toString('hex')),
       codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
       openRun: (job) => openRunStore(runsFolder, job, notes.get(job) ?? {}),
-      createShard: (length, optimizer) => createShard({ length, optimizer }),
+      createShard: ({ length, slots }, optimizer) => createShard({ length, optimizer, frozen: slots.filter(({ trainable }) => !trainable) }),
       createLeases: ({ train }, samplesPerEpoch) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
       strategy: ({ sync }) => bsp(sync),

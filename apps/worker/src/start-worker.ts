@@ -5,11 +5,10 @@ import { CODEC_IDS, createCodec, createKernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
 import { nodeFiles, userCache } from '@longtail/store';
-import { dial } from '@longtail/transport';
+import { dial, wallClock } from '@longtail/transport';
 import type { ComputeThreadOptions } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { createFileCache } from './file-cache.js';
-import { wallClock } from './wall-clock.js';
 
 export interface WorkerOptions extends ComputeThreadOptions {
   /** `host:port` of the server. */

@@ -27,7 +27,7 @@ function begin(core: RunCore, member: Member, { delivery }: Assignment): void {
   const { trainSamples, validationSamples } = member.ready!;
   const layout = member.layout!;
   const grid = core.grid(layout.length);
-  const shard = dependencies.createShard(layout.length, job.train.optimizer);
+  const shard = dependencies.createShard(layout, job.train.optimizer);
   const codec = core.codecNamed('fp32');
   for (let chunk = 0; chunk < grid.chunks; chunk++) {
     const { offset, length } = chunkSpan(grid, chunk);

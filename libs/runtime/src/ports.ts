@@ -82,7 +82,8 @@ export interface ServerDependencies {
   readonly rng: Rng;
   readonly codecs: readonly Codec[];
   openRun(job: Job): Promise<RunStore>;
-  createShard(length: number, optimizer: OptimizerSpec): ParameterShard;
+  /** Zeros of the layout's length; its frozen slots are never moved. */
+  createShard(layout: ParameterLayout, optimizer: OptimizerSpec): ParameterShard;
   createLeases(job: Job, samplesPerEpoch: number): LeaseBook;
   strategy(job: Job): SyncStrategy;
   readonly shares: ShareRule;

@@ -136,7 +136,7 @@ class Simulation {
         rng: this.rng.fork('server'),
         codecs: this.codecs,
         openRun: async (job) => this.openRun(job),
-        createShard: (length, optimizer) => this.keepShard(this.arithmetic.createShard(length, optimizer)),
+        createShard: (layout, optimizer) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer)),
         createLeases: ({ train }, samplesPerEpoch) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
         strategy: ({ sync }) => bsp(sync),

@@ -3,3 +3,4 @@ export { connectClient, type ControlClient } from './client.js';
 export type { ControlService } from './control-methods.js';
 export { dial, type Dialled, type DialOptions } from './dial.js';
 export { listen, type Listener, type ListenOptions } from './listen.js';
+export { wallClock } from './wall-clock.js';
