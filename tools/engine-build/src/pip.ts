@@ -7,7 +7,7 @@ import { atLeast } from '@longtail/engine/native';
 import { run, throwIfCancelled } from './child.js';
 
 /** One way to call pip, such as `['python3', '-m', 'pip']`. */
-export type PipCommand = readonly [string, ...string[]];
+type PipCommand = readonly [string, ...string[]];
 
 const CANDIDATES: readonly PipCommand[] = [['python3', '-m', 'pip'], ['python', '-m', 'pip'], ['pip3'], ['pip']];
 
