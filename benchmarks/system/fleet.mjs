@@ -39,7 +39,7 @@ export async function startFleet({ paces, threads, engine = 'tensorflow' }) {
 /** Resolves when the child has said what `ready` waits for. */
 function startChild(module, args, ready, environment = {}) {
   return new Promise((resolve, reject) => {
-    const child = fork(module, args, { env: { ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const child = fork(module, args, { env: { TF_CPP_MIN_LOG_LEVEL: '2', ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     const messages = [];
     const ended = new Promise((done) => child.once('exit', done));
     child.on('message', (message) => {

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { parse, stringify } from 'yaml';
+import yaml from 'yaml';
 import { launch, median, startFleet } from './fleet.mjs';
 
 const { values } = parseArgs({
@@ -18,10 +18,10 @@ const { values } = parseArgs({
 const fleet = await startFleet({ paces: [1, 0.6, 0.4, 0.25], threads: 1 });
 const seconds = [];
 try {
-  const job = parse(readFileSync(values.job, 'utf8'));
+  const job = yaml.parse(readFileSync(values.job, 'utf8'));
   const short = { ...job, train: { ...job.train, maxSamples: 20 * job.train.batch }, validation: { maxSamples: 256 }, cluster: { minWorkers: 4 } };
   const file = join(fleet.folder, 'job.yaml');
-  writeFileSync(file, stringify(short));
+  writeFileSync(file, yaml.stringify(short));
   for (let run = 0; run < Number(values.runs); run++) {
     const events = await launch(file, fleet.address);
     seconds.push(events.find(({ event }) => event === 'commit').heardMs / 1000);

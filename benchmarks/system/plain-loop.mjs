@@ -3,15 +3,15 @@
 import { readFileSync } from 'node:fs';
 import { loadEngine } from '@longtail/engine';
 import { describeData, epochOrder, openDataset } from '@longtail/data';
-import { parseJobFile, resolveJob } from '@longtail/spec';
+import { parseJobFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
 
 const [file, threads, samples] = process.argv.slice(2);
-const parsed = parseJobFile(readFileSync(file, 'utf8'), file);
+const draft = validateJob(parseJobFile(readFileSync(file, 'utf8'), file));
 const source = nodeFiles();
-const files = await describeData(parsed.data, source, new AbortController().signal);
-const dataset = await openDataset(parsed.data, files, { source, cache: blobCache(userCache()) });
-const job = resolveJob(parsed, dataset.signature);
+const files = await describeData(draft.data, source, new AbortController().signal);
+const dataset = await openDataset(draft.data, files, { source, cache: blobCache(userCache()) });
+const job = resolveJob(draft, dataset.signature);
 
 const engine = await loadEngine('tensorflow', { threads: Number(threads) });
 const stage = await engine.build(job.model, 'all', { loss: job.loss, data: dataset.signature, seed: job.train.seed });

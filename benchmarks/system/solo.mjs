@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { nativeEnvironment } from '@longtail/engine/native';
-import { parse } from 'yaml';
+import yaml from 'yaml';
 import { launch, median, startFleet } from './fleet.mjs';
 
 const { values } = parseArgs({
@@ -16,7 +16,7 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-const { train } = parse(readFileSync(values.job, 'utf8'));
+const { train } = yaml.parse(readFileSync(values.job, 'utf8'));
 
 function plain() {
   const script = fileURLToPath(new URL('./plain-loop.mjs', import.meta.url));
