@@ -1,5 +1,5 @@
 // A parameter-server round against gloo's all-reduce and TensorFlow's gRPC, in one run on this machine:
-//   node benchmarks/transport/round.mjs --workers 4 --mb 100 [--rounds 31] [--only longtail,tcp,gloo,tensorflow] [--json]
+//   node benchmarks/transport/round.mjs --workers 4 --mb 100 [--rounds 31] [--only longtail,tcp,gloo,tensorflow,tensorflow16] [--json]
 // TORCH_PYTHON and TF_PYTHON name the interpreters of the peers (default python3); a peer that is absent is said to be and left out.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,7 @@ const { values: flags } = parseArgs({
     workers: { type: 'string', default: '4' },
     mb: { type: 'string', default: '100' },
     rounds: { type: 'string', default: '31' },
-    only: { type: 'string', default: 'longtail,tcp,gloo,tensorflow' },
+    only: { type: 'string', default: 'longtail,gloo,tcp,tensorflow,tensorflow16' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -24,7 +24,8 @@ const contenders = {
   longtail: { title: 'longtail (same host: shared memory)', run: () => longtail({ ...options, sameHost: true }) },
   tcp: { title: 'longtail over TCP', run: () => longtail({ ...options, sameHost: false }) },
   gloo: { title: 'gloo all-reduce', run: () => python(process.env.TORCH_PYTHON, 'torch', 'gloo.py') },
-  tensorflow: { title: 'TensorFlow gRPC push/pull', run: () => python(process.env.TF_PYTHON, 'tensorflow', 'tf_grpc.py') },
+  tensorflow: { title: 'TensorFlow gRPC push/pull', run: () => python(process.env.TF_PYTHON, 'tensorflow', 'tf_grpc.py', { pieces: 1 }) },
+  tensorflow16: { title: 'TensorFlow gRPC, 16 variables', run: () => python(process.env.TF_PYTHON, 'tensorflow', 'tf_grpc.py', { pieces: 16 }) },
 };
 
 const results = {};
@@ -46,7 +47,7 @@ function line({ title, medianMs, minMs, maxMs, cpuMs }) {
 
 function ratios() {
   for (const ours of ['longtail', 'tcp']) {
-    for (const theirs of ['gloo', 'tensorflow']) {
+    for (const theirs of ['gloo', 'tensorflow', 'tensorflow16']) {
       if (results[ours] && results[theirs]) {
         console.log(`${results[ours].title} / ${results[theirs].title}: ${(results[ours].medianMs / results[theirs].medianMs).toFixed(2)}`);
       }
@@ -70,13 +71,13 @@ async function longtail(settings) {
   return { rounds, cpuMs: ends.reduce((sum, { cpuMs }) => sum + cpuMs, 0) };
 }
 
-async function python(interpreter = 'python3', module, file) {
+async function python(interpreter = 'python3', module, file, more = {}) {
   const { exited } = start(interpreter, ['-c', `import ${module}`]);
   if (!(await exited.then(() => true, () => false))) {
     console.error(`${interpreter} has no ${module}: left out`);
     return undefined;
   }
-  const peer = start(interpreter, script(file, options));
+  const peer = start(interpreter, script(file, { ...options, ...more }));
   const rounds = [];
   let cpuMs = 0;
   for await (const line of peer.lines) {

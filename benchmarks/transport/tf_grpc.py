@@ -1,7 +1,7 @@
 """Push and pull through TensorFlow's own gRPC runtime: K workers add their gradient to a parameter server's variables, then read them.
 
-The vector lies in pieces, so that TensorFlow may overlap them. One JSON line {"ms": ...} a round, from the start signal until every
-worker has pulled. Usage: tf_grpc.py '{"workers": 4, "length": 25000000, "rounds": 7}'
+The vector lies in `pieces` variables: with one, a tensor is one message; with several TensorFlow overlaps them. One JSON line {"ms": ...} a round, from the start signal until every
+worker has pulled. Usage: tf_grpc.py '{"workers": 4, "length": 25000000, "rounds": 20, "pieces": 16}'
 """
 import json
 import os
@@ -11,13 +11,13 @@ import time
 from multiprocessing import get_context
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='-1')
-PIECES = 16
 WARM_UP_ROUNDS = 10
 
 
 def graph(tf, options, task):
-    sizes = [options['length'] // PIECES] * PIECES
-    sizes[-1] += options['length'] % PIECES
+    pieces = options['pieces']
+    sizes = [options['length'] // pieces] * pieces
+    sizes[-1] += options['length'] % pieces
     with tf.device('/job:ps/task:0'):
         shards = [tf.compat.v1.get_variable(f's{i}', shape=[n], initializer=tf.compat.v1.zeros_initializer(), use_resource=False) for i, n in enumerate(sizes)]
     with tf.device(f'/job:worker/task:{task}'):

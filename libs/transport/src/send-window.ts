@@ -11,9 +11,12 @@ export interface SentMark {
 }
 
 export interface SendWindowOptions {
-  /** Bytes in flight to begin with, and never fewer. */
+  /**
+   * Bytes in flight to begin with, and always beside the product: when acknowledgements are later than `gain` allows for (behind the other
+   * direction's pieces, or a busy event loop), a window of the product alone would shrink from one round trip to the next.
+   */
   readonly leastBytes: number;
-  /** Never fewer to a peer whose round trip is below `nearMs`: there processors are the bottleneck, and small messages would keep them so. */
+  /** The same for a peer whose round trip is below `nearMs`: there processors are the bottleneck, and small messages would keep them so. */
   readonly leastNearBytes: number;
   readonly nearMs: number;
   readonly mostBytes: number;
@@ -95,7 +98,7 @@ export class SendWindow {
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
     this.observeRate(mark, nowMs);
     const product = this.bestRate * this.distanceMs;
-    this.windowBytes = Math.min(Math.max(this.options.gain * product, this.leastBytes), this.options.mostBytes);
+    this.windowBytes = Math.min(this.options.gain * product + this.leastBytes, this.options.mostBytes);
   }
 
   private get leastBytes(): number {

@@ -1,7 +1,14 @@
+import { setImmediate as afterIo } from 'node:timers/promises';
 import { LongtailError, type ConnectionHandlers, type TensorChunk, type TensorHeader } from '@longtail/core';
 import { checkPayload, toTensorHeader, type Crc32c, type Piece } from '@longtail/protocol';
 import type { PeerSegment } from './shared-segment.js';
 import { UNTAKEN_BYTES } from './tensor-sender.js';
+
+/**
+ * Chunks are handed over so many bytes at a time, then everything else has a turn: acknowledgements and replies leave while the next chunks
+ * are worked on, and no timer waits for all that has arrived.
+ */
+const BYTES_A_TURN = 1024 * 1024;
 
 /** A sender keeps to UNTAKEN_BYTES and a chunk more; one that does not is cut off. */
 const MOST_WAITING_BYTES = 2 * UNTAKEN_BYTES + 2 * 16 * 1024 * 1024;
@@ -149,6 +156,7 @@ export class TensorReceiver {
     const { handlers } = this;
     if (handlers === undefined || this.inHand !== undefined) return;
     try {
+      let bytesThisTurn = 0;
       for (let chunk = this.waiting.shift(); chunk !== undefined && !this.ended; chunk = this.waiting.shift()) {
         this.inHand = chunk;
         const taken = handlers.tensor(this.unwrap(chunk, handlers));
@@ -157,6 +165,11 @@ export class TensorReceiver {
         if (!chunk.withdrawn) {
           this.waitingBytes -= chunk.bytes;
           this.send.taken(chunk.seq);
+        }
+        bytesThisTurn += chunk.bytes;
+        if (bytesThisTurn >= BYTES_A_TURN) {
+          await afterIo();
+          bytesThisTurn = 0;
         }
       }
       this.inHand = undefined;

@@ -17,7 +17,7 @@ const WINDOW = {
   leastNearBytes: 4 * MOST_PIECE_BYTES,
   nearMs: 2,
   mostBytes: 16 * MOST_PIECE_BYTES,
-  gain: 2.5,
+  gain: 2,
 };
 
 /** Queues a link frame and perhaps a piece's bytes for the peer. */
