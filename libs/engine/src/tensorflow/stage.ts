@@ -42,6 +42,8 @@ export class TracedStage implements Stage {
   readonly layout: ParameterLayout;
   readonly isFirst: boolean;
   readonly isLast: boolean;
+  private readonly loss: LossName;
+  private readonly maxMicrobatch: number;
   private readonly trainable: readonly ParameterSlot[];
   private readonly parameterSpace: VariableSpace;
   private readonly gradientSpace: VariableSpace;
@@ -54,8 +56,10 @@ export class TracedStage implements Stage {
   constructor(
     private readonly context: TensorFlowContext,
     private readonly model: StageModel,
-    private readonly options: TracedStageOptions,
+    { loss, maxMicrobatch, parameters }: TracedStageOptions,
   ) {
+    this.loss = loss;
+    this.maxMicrobatch = maxMicrobatch;
     this.layout = model.layout;
     this.isFirst = model.isFirst;
     this.isLast = model.isLast;
@@ -69,9 +73,9 @@ export class TracedStage implements Stage {
       this.trainable.map((slot) => slot.shape),
     );
     this.parameters = this.parameterSpace.zeros();
-    this.parameterSpace.write(this.parameters, this.views(options.parameters, model.layout.slots));
+    this.parameterSpace.write(this.parameters, this.views(parameters, model.layout.slots));
     this.gradientSum = new GradientSum(this.gradientSpace);
-    this.pipeline = new PipelineRunner(context, model, options.loss, this.parameters, this.gradientSum);
+    this.pipeline = new PipelineRunner(context, model, loss, this.parameters, this.gradientSum);
   }
 
   async forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<HostTensor> {
@@ -88,7 +92,7 @@ export class TracedStage implements Stage {
 
   async step(batch: Batch, hyper: StepHyper): Promise<BatchStats> {
     const optimizer = this.ownOptimizer();
-    if (batch.samples <= this.options.maxMicrobatch) {
+    if (batch.samples <= this.maxMicrobatch) {
       return this.eachPart(batch, 1 / batch.samples, ({ graph, feeds }) =>
         optimizer.step(hyper, (scalars) => graph.session.run({ ...feeds, ...scalars }, [graph.stepped!])[0]),
       );
@@ -156,7 +160,7 @@ export class TracedStage implements Stage {
     if (!this.isFirst || !this.isLast) throw new Error('only a stage that holds the whole model has a loss of its own');
     checkShape('inputs', batch.inputs, this.model.inputShape);
     let [lossSum, correct] = [0, 0];
-    for (const part of microbatches(batch, partSize(batch.samples, this.options.maxMicrobatch))) {
+    for (const part of microbatches(batch, partSize(batch.samples, this.maxMicrobatch))) {
       const graph = this.graph(part, passes);
       const stats = using(this.feeds(part, graph.samples, sampleWeight), (feeds) =>
         take(run({ graph, feeds: { ...feeds, parameters: this.parameters }, samples: part.samples })),
@@ -164,19 +168,19 @@ export class TracedStage implements Stage {
       lossSum += stats[0];
       correct += stats[1];
     }
-    const targets = batch.samples * targetsPerSample(this.options.loss, batch.targets.shape.slice(1));
+    const targets = batch.samples * targetsPerSample(this.loss, batch.targets.shape.slice(1));
     return { samples: batch.samples, targets, lossSum, correct };
   }
 
   private graph({ samples, targets }: Batch, passes: Passes): WholeModelGraph {
     const targetShape = targets.shape.slice(1);
-    const size = Math.min(graphSize(samples), this.options.maxMicrobatch);
+    const size = Math.min(graphSize(samples), this.maxMicrobatch);
     const key = `${size} [${targetShape}]`;
     // A graph of both passes evaluates too; one of forward alone is traced faster and in less memory.
     const backward = passes === 'both' || this.graphs.has(key);
     return this.graphs.get(backward ? key : `${key} forward`, () =>
       traceWholeModel(this.context, this.model, {
-        loss: this.options.loss,
+        loss: this.loss,
         samples: size,
         targetShape,
         backward,
@@ -190,7 +194,7 @@ export class TracedStage implements Stage {
     const weights = padded(new Float32Array(samples).fill(sampleWeight), samples, size, 'zeros');
     return {
       input: upload(binding, inputs, this.model.inputType, size),
-      targets: upload(binding, targets, targetType(this.options.loss), size),
+      targets: upload(binding, targets, targetType(this.loss), size),
       sampleWeights: NativeTensor.from(binding, DataType.float, [size], weights),
     };
   }
