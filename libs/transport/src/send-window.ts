@@ -11,16 +11,13 @@ export interface SentMark {
 }
 
 export interface SendWindowOptions {
-  /**
-   * Bytes in flight to begin with, and always beside the product: when acknowledgements are later than `gain` allows for (behind the other
-   * direction's pieces, or a busy event loop), a window of the product alone would shrink from one round trip to the next.
-   */
+  /** Bytes in flight to begin with, and always beside the product. */
   readonly leastBytes: number;
   /** The same for a peer whose round trip is below `nearMs`: there processors are the bottleneck, and small messages would keep them so. */
   readonly leastNearBytes: number;
   readonly nearMs: number;
   readonly mostBytes: number;
-  /** Window as a multiple of the bandwidth-delay product. */
+  /** Window as a multiple of the bandwidth-delay product; what exceeds 1 waits in the link's queue, and lets a higher rate show. */
   readonly gain: number;
 }
 
@@ -32,6 +29,9 @@ const TURNAROUND_MS = 10;
 
 /** How long a round trip counts as the shortest one. */
 const ROUND_TRIP_MEMORY_MS = 10_000;
+
+/** How long a one-way delay counts as the shortest: clocks drift by some 6 ms a minute at most. */
+const WAY_MEMORY_MS = 60_000;
 
 /**
  * How long a rate counts as the highest one: a share of a link shrinks when others begin to send. In round trips of pieces, as time does
@@ -53,6 +53,9 @@ export class SendWindow {
   private deliveredSentAtMs = 0;
   private roundTripMs = Infinity;
   private roundTripAtMs = 0;
+  private shortestWayMs = Infinity;
+  private shortestWayAtMs = 0;
+  private unqueuedMs = 0;
   private bestRate = 0;
   private bestRateRoundTrip = 0;
   private roundTrips = 0;
@@ -90,15 +93,17 @@ export class SendWindow {
     return { bytes, atMs: nowMs, deliveredBytes: delivered, deliveredAtMs, deliveredSentAtMs, alone };
   }
 
-  acknowledged(mark: SentMark, nowMs: number): void {
+  /** `arrivedAtMs` by the receiver's clock, which may have any offset. */
+  acknowledged(mark: SentMark, nowMs: number, arrivedAtMs: number): void {
     this.inFlight -= mark.bytes;
     this.delivered += mark.bytes;
     this.deliveredAtMs = nowMs;
     this.deliveredSentAtMs = mark.atMs;
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
     this.observeRate(mark, nowMs);
-    const product = this.bestRate * this.distanceMs;
-    this.windowBytes = Math.min(this.options.gain * product + this.leastBytes, this.options.mostBytes);
+    this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
+    const ms = Math.max(this.unqueuedMs, this.distanceMs) + (this.options.gain - 1) * this.distanceMs;
+    this.windowBytes = Math.min(this.bestRate * ms + this.leastBytes, this.options.mostBytes);
   }
 
   private get leastBytes(): number {
@@ -119,6 +124,19 @@ export class SendWindow {
     if (ms > this.roundTripMs && !isOld) return;
     this.roundTripMs = Math.min(ms, isOld ? 1.25 * this.roundTripMs : Infinity);
     this.roundTripAtMs = nowMs;
+  }
+
+  /**
+   * The round trip less the queue before the receiver. An acknowledgement may wait behind the other direction's pieces or for a busy event
+   * loop; what is in flight must cover that, and fills no queue by it. One-way delays compare as in LEDBAT (RFC 6817).
+   */
+  private observeWay(roundTripMs: number, wayMs: number, alone: boolean, nowMs: number): void {
+    if (wayMs <= this.shortestWayMs || (alone && nowMs - this.shortestWayAtMs > WAY_MEMORY_MS)) {
+      this.shortestWayMs = wayMs;
+      this.shortestWayAtMs = nowMs;
+    }
+    const unqueuedMs = roundTripMs - (wayMs - this.shortestWayMs);
+    this.unqueuedMs += (unqueuedMs - this.unqueuedMs) / (this.unqueuedMs === 0 ? 1 : 8);
   }
 
   private observeRate(mark: SentMark, nowMs: number): void {

@@ -29,7 +29,7 @@ export class TensorLink {
     const { payloads, nowMs, crc32c, failed } = options;
     this.sender = new TensorSender(payloads, nowMs, this.sendFrame);
     const acknowledge = {
-      received: (seq: number) => this.sendFrame({ frame: 'received', received: { seq } }),
+      received: (seq: number) => this.sendFrame({ frame: 'received', received: { seq, atMs: nowMs() } }),
       taken: (seq: number) => this.sendFrame({ frame: 'taken', taken: { seq } }),
     };
     this.receiver = new TensorReceiver(crc32c, acknowledge, failed);

@@ -17,7 +17,7 @@ const WINDOW = {
   leastNearBytes: 4 * MOST_PIECE_BYTES,
   nearMs: 2,
   mostBytes: 16 * MOST_PIECE_BYTES,
-  gain: 2,
+  gain: 1.5,
 };
 
 /** Queues a link frame and perhaps a piece's bytes for the peer. */
@@ -115,10 +115,10 @@ export class TensorSender {
     });
   }
 
-  received({ seq }: Received): void {
+  received({ seq, atMs }: Received): void {
     const piece = this.inFlight.get(seq);
     if (piece?.mark === undefined) return;
-    this.window.acknowledged(piece.mark, this.nowMs());
+    this.window.acknowledged(piece.mark, this.nowMs(), atMs);
     piece.mark = undefined;
     if (!piece.last) this.finishPiece(seq, piece);
     this.pump();
