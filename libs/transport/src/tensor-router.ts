@@ -6,6 +6,7 @@ import * as zmq from 'zeromq';
 import { bindFailure, formatAddress } from './address.js';
 import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
+import { portFreed } from './port-freed.js';
 import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
@@ -104,15 +105,15 @@ export class TensorRouter {
     return { key, link, leave };
   }
 
-  /** Resolves when the port is free. */
+  /**
+   * Resolves when the port is free. ZeroMQ lets go of it in its own time after close; asking it to unbind first and waiting for its
+   * event aborts the process in libzmq 4.3.5 now and then (assertions in pipe.cpp and socket_base.cpp, 5 of 6 runs of 400 closes).
+   */
   async close(): Promise<void> {
     this.writer.close();
-    // Unbinding is done when ZeroMQ's I/O thread says so, not when it was asked for.
-    const closed = new Promise<void>((resolve) => this.socket.events.on('close', () => resolve()));
-    await this.socket.unbind(this.socket.lastEndpoint!);
-    await closed;
     this.socket.close();
     this.payloads.segment?.close();
+    await portFreed({ host: this.options.host, port: this.port });
   }
 
   private async read(): Promise<void> {
