@@ -127,9 +127,9 @@ class ServerLoop implements Server {
 
   async close(reason: string): Promise<void> {
     this.closing ??= reason;
-    const ending = this.active().map((run) => run.run);
-    for (const run of ending) await this.cancel(run, reason);
-    await Promise.all(ending.map((run) => this.verdict(run)));
+    for (const { run } of this.active()) await this.cancel(run, reason);
+    // Also of runs whose verdict is out: their stores may still be finishing.
+    await Promise.all([...this.runs.values()].map(({ verdict }) => verdict));
     for (const session of this.membership.sessions) this.membership.drop(session, reason);
   }
 
