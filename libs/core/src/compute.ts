@@ -1,8 +1,9 @@
 import type { SampleRange, Split } from './data.js';
 import type { BatchStats, EngineName } from './engine.js';
 import type { Job } from './job.js';
-import type { ParameterLayout } from './model.js';
+import type { BlockRange, ParameterLayout } from './model.js';
 import type { StepHyper } from './optimizer.js';
+import type { HostTensor } from './tensor.js';
 
 /** What a node is, as it says so itself on joining. */
 export interface DeviceInfo {
@@ -45,6 +46,35 @@ export interface LocalStepsRequest {
   readonly stop: AbortSignal;
 }
 
+/** A stage's forward pass of one microbatch. */
+export interface ForwardResult {
+  /** For the next stage; undefined at the last. */
+  readonly output: HostTensor | undefined;
+  /** At the last stage: loss and hits of the microbatch. */
+  readonly stats: BatchStats | undefined;
+  readonly computeMs: number;
+}
+
+/** A stage's backward pass of one microbatch, or half of it. */
+export interface BackwardResult {
+  /** For the stage before; undefined at the first, and after `W`. */
+  readonly inputGradient: HostTensor | undefined;
+  readonly computeMs: number;
+}
+
+/** What one block costs a device, measured. */
+export interface BlockTiming {
+  readonly block: string;
+  readonly microbatch: number;
+  readonly forwardMs: number;
+  /** Both halves together. */
+  readonly backwardMs: number;
+  /** The half that the gradient of the block's input takes. */
+  readonly inputGradientMs: number;
+  /** What the device holds of a microbatch between forward and backward. */
+  readonly stashBytes: number;
+}
+
 /**
  * The device of a worker: model, data and arithmetic. It computes beside the event loop; calls run one after the other.
  * After an abort the state is that before the call.
@@ -52,7 +82,7 @@ export interface LocalStepsRequest {
 export interface Compute {
   readonly device: DeviceInfo;
   /** Builds the job's model, loads its data, warms up and measures. `files` maps sha256 to a local path. */
-  prepare(job: Job, files: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Prepared>;
+  prepare(job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', signal: AbortSignal): Promise<Prepared>;
   /** Fresh parameters from the job's seed into `Prepared.parameters`. */
   initialParameters(): Promise<void>;
   loadParameters(): Promise<void>;
@@ -63,6 +93,33 @@ export interface Compute {
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal): Promise<ComputeResult & { steps: number }>;
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;
+
+  // A stage of a pipeline, microbatch by microbatch.
+
+  /**
+   * Forward pass over the samples of `ranges`; keeps what backward needs under `microbatch`. The first stage reads its
+   * input from the data and takes none; the last one reads its targets there.
+   */
+  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult>;
+  /**
+   * `B`, or `I` and later `W`: adds the parameters' gradient (`B`, `W`) to the sum and gives that of the input (`B`, `I`).
+   * The last stage takes no `outputGradient`, nor does `W`. Frees the stash when both halves are done.
+   */
+  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined, signal: AbortSignal): Promise<BackwardResult>;
+  /** Leaves the gradient sum of all backward passes since the last call in `Prepared.gradient`. */
+  takeGradient(): Promise<{ readonly samples: number }>;
+  /** Forgets stashes and gradient sum of a task that was called off. */
+  dropPasses(): Promise<void>;
+  /** Forward pass of samples [start, end) of a split, in index order, without a stash. */
+  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult>;
+  /** Times each block of the job's model at each microbatch size, one block in memory at a time. */
+  profile(
+    job: Job,
+    files: ReadonlyMap<string, string>,
+    microbatches: readonly number[],
+    onBlock: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<readonly BlockTiming[]>;
   /** Drops the model of the run. */
   release(): Promise<void>;
 }

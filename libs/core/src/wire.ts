@@ -1,5 +1,5 @@
 /** What a tensor on the wire is. */
-export type TensorKind = 'gradient' | 'parameters' | 'state' | 'file';
+export type TensorKind = 'gradient' | 'parameters' | 'state' | 'file' | 'activation' | 'activation-gradient';
 
 /** Goes before each chunk of a tensor (protos/tensor.proto). */
 export interface TensorHeader {
