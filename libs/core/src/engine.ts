@@ -30,6 +30,8 @@ export interface BuildOptions {
   readonly seed: number;
   /** Largest batch of one graph; larger batches are split, and their gradients added. Undefined: the engine decides. */
   readonly maxMicrobatch?: number;
+  /** A microbatch's stash is its input alone, and forward runs again at backward: a third more work for a fraction of the memory. */
+  readonly recompute?: boolean;
 }
 
 /** A backend that turns models into stages. */
@@ -41,6 +43,14 @@ export interface Engine {
   dispose(): Promise<void>;
 }
 
+/** What a stage's forward pass gives. */
+export interface StageOutput {
+  /** Float32. Of the last stage: the loss of each sample, shape [samples]. */
+  readonly output: HostTensor;
+  /** Of the last stage. */
+  readonly stats: BatchStats | undefined;
+}
+
 /**
  * One worker's part of the model. Parameters are one flat float32 vector in the order of `layout`.
  * Gradients are *sums over samples* of the gradient of the sample's mean loss: whoever adds up several workers
@@ -50,11 +60,25 @@ export interface Stage {
   readonly layout: ParameterLayout;
   readonly isFirst: boolean;
   readonly isLast: boolean;
+  /** Memory held for microbatches between their forward and the end of their backward pass; parameters do not count. */
+  readonly stashBytes: number;
 
-  /** Output of the stage; keeps what backward needs under `microbatch`. Targets go to the last stage, whose output is the loss of each sample, shape [samples]. */
-  forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<HostTensor>;
-  /** Adds the parameter gradient of this microbatch to the sum, frees its stash and returns the gradient of the input (undefined on the first stage). The last stage takes no `gradOutput`: it seeds each sample with 1. */
+  /** Keeps what backward needs under `microbatch`. Targets go to the last stage. */
+  forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<StageOutput>;
+  /** The same without a stash: for evaluation. */
+  infer(input: HostTensor, targets?: HostTensor): Promise<StageOutput>;
+  /**
+   * Adds the parameter gradient of this microbatch to the sum, frees its stash and returns the gradient of the input
+   * (undefined on the first stage). The last stage takes no `gradOutput`: it seeds each sample with 1. The parameters
+   * are those of the forward pass, whatever was written since.
+   */
   backward(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined>;
+  /** The half of `backward` that the stage before waits for: the gradient of the input. Keeps what the other half needs. */
+  backwardInput(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined>;
+  /** The other half, after `backwardInput`: adds the parameter gradient to the sum and frees the stash. */
+  backwardWeights(microbatch: number): Promise<void>;
+  /** Forgets stashes and gradient sum. */
+  dropPasses(): Promise<void>;
 
   /** Whole model only: forward, loss and backward of a batch as one call; the gradient is added to the sum. */
   gradient(batch: Batch): Promise<BatchStats>;

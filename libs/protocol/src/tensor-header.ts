@@ -11,6 +11,8 @@ const FRAME_KINDS: Readonly<Record<TensorKind, TensorFrameKind>> = {
   parameters: 'PARAMETERS',
   state: 'STATE',
   file: 'FILE',
+  activation: 'ACTIVATION',
+  'activation-gradient': 'ACTIVATION_GRADIENT',
 };
 
 const KINDS = new Map(Object.entries(FRAME_KINDS).map(([kind, frameKind]) => [frameKind as string, kind as TensorKind]));

@@ -125,7 +125,7 @@ export class WorkerRun {
       log({ event: 'preparing', run: this.run, job: this.job.name });
       const files = await this.files.fetch(this.prepare.files, signal);
       signal.throwIfAborted();
-      this.announce(await compute.prepare(this.job, files, signal));
+      this.announce(await compute.prepare(this.job, files, 'all', signal));
       for (;;) {
         const work = await this.next();
         await this.perform(work);

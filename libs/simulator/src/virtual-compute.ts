@@ -1,5 +1,6 @@
 import type {
   BatchStats,
+  BlockRange,
   Compute,
   ComputeResult,
   DeviceInfo,
@@ -70,7 +71,7 @@ export class VirtualCompute implements Compute {
     this.paceChanged?.();
   }
 
-  async prepare(job: Job, _files: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Prepared> {
+  async prepare(job: Job, _files: ReadonlyMap<string, string>, _blocks: BlockRange | 'all', signal: AbortSignal): Promise<Prepared> {
     const { model, pace, clock, device } = this.options;
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
@@ -135,6 +136,13 @@ export class VirtualCompute implements Compute {
       return { ...(await this.outside(this.options.model.evaluate(this.parameters, split, start, end))), computeMs };
     });
   }
+
+  forward = wholeOnly;
+  backward = wholeOnly;
+  takeGradient = wholeOnly;
+  dropPasses = wholeOnly;
+  evaluateStage = wholeOnly;
+  profile = wholeOnly;
 
   async release(): Promise<void> {
     this.prepared = undefined;
@@ -234,4 +242,8 @@ export class VirtualCompute implements Compute {
 
 function countSamples(ranges: readonly SampleRange[]): number {
   return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
+function wholeOnly(): Promise<never> {
+  return Promise.reject(new Error('a virtual device computes whole models only'));
 }

@@ -38,7 +38,8 @@ function testCase(name: string, spec: ModelSpec, data: DataSignature, loss: Loss
   return { name, spec, data, loss, batch: randomBatch(name, data, SAMPLES) };
 }
 
-function randomBatch(seed: string, data: DataSignature, samples: number): Batch {
+/** The same for the same seed. */
+export function randomBatch(seed: string, data: DataSignature, samples: number): Batch {
   const rng = createRng(seed);
   const tensor = (shape: readonly number[], dtype: 'float32' | 'int32'): Batch['inputs'] => {
     const length = samples * elementCount(shape);

@@ -1,4 +1,4 @@
-import type { ParameterLayout } from '@longtail/core';
+import type { BatchStats, ParameterLayout } from '@longtail/core';
 import { expect } from 'vitest';
 
 /**
@@ -19,4 +19,9 @@ export function norm(values: Float32Array, offset: number, length: number): numb
   let sum = 0;
   for (let i = offset; i < offset + length; i++) sum += values[i] ** 2;
   return Math.sqrt(sum);
+}
+
+export function expectStats(actual: BatchStats, expected: BatchStats): void {
+  expect({ ...actual, lossSum: 0 }).toEqual({ ...expected, lossSum: 0 });
+  expect(Math.abs(actual.lossSum - expected.lossSum) / Math.abs(expected.lossSum)).toBeLessThan(1e-5);
 }

@@ -2,17 +2,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { optimizerStateCount } from '@longtail/core';
-import type { Batch, BatchStats, BlockRange, Engine, EngineName, HostTensor, OptimizerSpec, Stage } from '@longtail/core';
+import type { Engine, EngineName, OptimizerSpec, Stage } from '@longtail/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadTfjs } from '../eager/tfjs.js';
 import { loadEngine } from '../load.js';
-import { createModel } from '../models/create.js';
 import { conformanceCases } from './cases.js';
 import type { ConformanceCase } from './cases.js';
-import { expectClose, norm } from './compare.js';
+import { expectClose, expectStats, norm } from './compare.js';
+import { describePipelines } from './pipelines.js';
 import { ReferenceOptimizer } from './reference-optimizer.js';
-
-const SEED = 17;
+import { build, SEED, take, wholeGradient } from './stages.js';
+import type { Oracle } from './stages.js';
 
 const OPTIMIZERS: Readonly<Record<string, OptimizerSpec>> = {
   sgd: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0.01 },
@@ -22,11 +22,6 @@ const OPTIMIZERS: Readonly<Record<string, OptimizerSpec>> = {
   adam: { type: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.01, decoupled: false },
   adamw: { type: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.05, decoupled: true },
 };
-
-interface Oracle {
-  readonly stats: BatchStats;
-  readonly gradient: Float32Array;
-}
 
 export interface ConformanceOptions {
   /** Fewer repetitions, and longer timeouts, for an engine that takes seconds a step (a graphics card in software). */
@@ -69,18 +64,6 @@ export function describeEngine(name: EngineName, { slow = false }: ConformanceOp
         await stage.dispose();
       });
 
-      test('stages one behind the other give the whole gradient, microbatch by microbatch', async () => {
-        const stages = await cutStages(engine, testCase);
-        const losses = await pipeline(stages, testCase.batch);
-        const oracle = oracles.get(testCase.name)!;
-        const whole = await build(engine, testCase);
-        const gradient = await gatherByName(stages, whole, testCase.batch.samples);
-        expectClose(whole.layout, gradient, oracle.gradient);
-        const targets = oracle.stats.targets / oracle.stats.samples;
-        expect(losses.reduce((sum, loss) => sum + loss, 0) * targets).toBeCloseTo(oracle.stats.lossSum, 3);
-        for (const stage of [...stages, whole]) await stage.dispose();
-      });
-
       test('a batch in parts gives the gradient of the whole', async () => {
         const stage = await build(engine, testCase, 3);
         const stats = await stage.gradient(testCase.batch);
@@ -92,6 +75,8 @@ export function describeEngine(name: EngineName, { slow = false }: ConformanceOp
         await stage.dispose();
       });
     });
+
+    describePipelines(() => engine, cases, oracles, slow);
 
     const [small, network] = [cases[0], cases.find((testCase) => testCase.spec.type === 'keras')!];
 
@@ -167,23 +152,6 @@ export function describeEngine(name: EngineName, { slow = false }: ConformanceOp
   });
 }
 
-function build(engine: Engine, { spec, loss, data }: ConformanceCase, maxMicrobatch?: number, blocks: BlockRange | 'all' = 'all'): Promise<Stage> {
-  return engine.build(spec, blocks, { loss, data, seed: SEED, maxMicrobatch });
-}
-
-async function wholeGradient(engine: Engine, testCase: ConformanceCase): Promise<Oracle> {
-  const stage = await build(engine, testCase);
-  const stats = await stage.gradient(testCase.batch);
-  const { gradient } = await take(stage);
-  await stage.dispose();
-  return { stats, gradient };
-}
-
-async function take(stage: Stage): Promise<{ gradient: Float32Array; samples: number }> {
-  const gradient = new Float32Array(stage.layout.length);
-  return { gradient, ...(await stage.takeGradient(gradient)) };
-}
-
 async function parametersOf(stage: Stage): Promise<Float32Array> {
   const parameters = new Float32Array(stage.layout.length);
   await stage.readParameters(parameters);
@@ -192,11 +160,6 @@ async function parametersOf(stage: Stage): Promise<Float32Array> {
 
 function stateVectors(stage: Stage, optimizer: OptimizerSpec): Float32Array[] {
   return Array.from({ length: optimizerStateCount(optimizer) }, () => new Float32Array(stage.layout.length));
-}
-
-function expectStats(actual: BatchStats, expected: BatchStats): void {
-  expect({ ...actual, lossSum: 0 }).toEqual({ ...expected, lossSum: 0 });
-  expect(Math.abs(actual.lossSum - expected.lossSum) / Math.abs(expected.lossSum)).toBeLessThan(1e-5);
 }
 
 /**
@@ -221,55 +184,6 @@ async function expectFiniteDifferences(engine: Engine, testCase: ConformanceCase
     expect(Math.abs(measured - slope) / slope, `${name}: slope ${slope}, measured ${measured}`).toBeLessThan(0.05);
   }
   await stage.dispose();
-}
-
-/** The first block, the last, and those between, where there are any. */
-async function cutStages(engine: Engine, testCase: ConformanceCase): Promise<Stage[]> {
-  const { blocks } = await createModel(testCase.spec, { ...testCase.data, loss: testCase.loss });
-  const cuts = [...new Set([0, 1, blocks.length - 1, blocks.length])].sort((a, b) => a - b);
-  const stages = [];
-  for (let i = 0; i + 1 < cuts.length; i++) stages.push(await build(engine, testCase, undefined, { start: cuts[i], end: cuts[i + 1] }));
-  return stages;
-}
-
-/** Two microbatches, both forward before either goes backward. Returns the loss of each sample. */
-async function pipeline(stages: readonly Stage[], batch: Batch): Promise<number[]> {
-  const parts = [rows(batch, 0, 2), rows(batch, 2, batch.samples)];
-  const losses: number[] = [];
-  for (const [microbatch, part] of parts.entries()) {
-    let activation = part.inputs;
-    for (const stage of stages) activation = await stage.forward(microbatch, activation, stage.isLast ? part.targets : undefined);
-    expect(activation.shape).toEqual([part.samples]);
-    losses.push(...activation.data);
-  }
-  for (const microbatch of parts.keys()) {
-    let gradient: HostTensor | undefined;
-    for (const stage of [...stages].reverse()) gradient = await stage.backward(microbatch, gradient);
-    expect(gradient, 'the first stage gives no gradient of the data').toBeUndefined();
-  }
-  return losses;
-}
-
-function rows(batch: Batch, start: number, end: number): Batch {
-  const cut = ({ dtype, shape, data }: HostTensor): HostTensor => {
-    const width = data.length / shape[0];
-    return { dtype, shape: [end - start, ...shape.slice(1)], data: data.slice(start * width, end * width) };
-  };
-  return { inputs: cut(batch.inputs), targets: cut(batch.targets), samples: end - start };
-}
-
-/** The stages' gradient sums in the layout of the whole model; tied parameters of two stages add up. */
-async function gatherByName(stages: readonly Stage[], whole: Stage, samples: number): Promise<Float32Array> {
-  const gathered = new Float32Array(whole.layout.length);
-  for (const stage of stages) {
-    const taken = await take(stage);
-    expect(taken.samples).toBe(samples);
-    for (const slot of stage.layout.slots) {
-      const { offset } = whole.layout.slots.find(({ name }) => name === slot.name)!;
-      for (let i = 0; i < slot.length; i++) gathered[offset + i] += taken.gradient[slot.offset + i];
-    }
-  }
-  return gathered;
 }
 
 async function expectReferenceSteps(engine: Engine, testCase: ConformanceCase, optimizer: OptimizerSpec): Promise<void> {

@@ -20,6 +20,7 @@ export class EagerEngine implements Engine {
     const built = new EagerStage(this.backend, stage, {
       loss: options.loss,
       maxMicrobatch: options.maxMicrobatch ?? defaultMicrobatch(stage),
+      recompute: options.recompute ?? false,
       parameters: initialParameters(stage, options.seed),
     });
     this.stages.push(built);

@@ -1,11 +1,13 @@
 import { LongtailError } from '@longtail/core';
-import type { Batch, BatchStats, HostTensor, LossName, OptimizerSpec, ParameterLayout, Stage, StepHyper } from '@longtail/core';
+import type { Batch, BatchStats, HostTensor, LossName, OptimizerSpec, ParameterLayout, Stage, StageOutput, StepHyper } from '@longtail/core';
 import type * as tfjs from '@tensorflow/tfjs';
-import { correctTargets, sampleLosses, targetsPerSample } from '../loss.js';
+import { correctPerSample, correctTargets, sampleLosses, statsOf, targetsPerSample } from '../loss.js';
 import { microbatches } from '../microbatches.js';
 import { applyBlocks } from '../stage-model.js';
 import type { StageModel } from '../stage-model.js';
 import type { EagerBackend } from './backend.js';
+import { bytesOf, freeStash } from './microbatch-stash.js';
+import type { MicrobatchStash } from './microbatch-stash.js';
 import { record } from './tape.js';
 import type { Tape } from './tape.js';
 import { TensorOptimizer } from './tensor-optimizer.js';
@@ -13,6 +15,7 @@ import { TensorOptimizer } from './tensor-optimizer.js';
 export interface EagerStageOptions {
   readonly loss: LossName;
   readonly maxMicrobatch: number;
+  readonly recompute: boolean;
   /** Length = layout.length; copied. */
   readonly parameters: Float32Array;
 }
@@ -33,7 +36,7 @@ export class EagerStage implements Stage {
   readonly isLast: boolean;
   /** One a slot of the layout; replaced, never changed, so that open tapes keep the values they were recorded with. */
   private parameters: tfjs.Tensor[] = [];
-  private readonly stashes = new Map<number, { readonly tape: Tape; readonly samples: number; readonly input: tfjs.Tensor }>();
+  private readonly stashes = new Map<number, MicrobatchStash>();
   private gradientSums: Gradients;
   private gradientSamples = 0;
   private optimizer: TensorOptimizer | undefined;
@@ -50,33 +53,70 @@ export class EagerStage implements Stage {
     this.parameters = this.fromFlat(options.parameters);
   }
 
-  async forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<HostTensor> {
+  get stashBytes(): number {
+    return bytesOf(this.stashes.values(), this.parameters);
+  }
+
+  async forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<StageOutput> {
     if (this.stashes.has(microbatch)) throw new Error(`microbatch ${microbatch} waits for its backward pass`);
-    if (this.isLast && targets === undefined) throw new Error('the last stage takes targets');
-    const x = this.upload(input, this.model.inputType);
-    const watched = this.isFirst ? this.trainable() : [x, ...this.trainable()];
-    const tape = this.record(watched, () => {
-      const output = this.apply(x);
-      return this.isLast ? this.losses(output, this.upload(targets!, this.targetType)) : output;
-    });
-    this.stashes.set(microbatch, { tape, samples: input.shape[0], input: x });
-    const data = new Float32Array(tape.output.size);
-    await this.backend.read(tape.output, data);
-    return { dtype: 'float32', shape: tape.output.shape, data };
+    if (this.options.recompute) return this.forwardToRepeat(microbatch, input, targets);
+    const { x, y } = this.feeds(input, targets);
+    const { tape, hits } = this.stageTape(x, y, this.parameters);
+    y?.dispose(); // the tape keeps what it needs
+    this.stashes.set(microbatch, { samples: x.shape[0], input: x, tape, targets: undefined, parameters: [], halved: undefined });
+    const output = await this.download(tape.output, tape.output.shape, 'keep');
+    return this.output(output, hits, targets);
+  }
+
+  async infer(input: HostTensor, targets?: HostTensor): Promise<StageOutput> {
+    const { x, y } = this.feeds(input, targets);
+    const { output, hits } = this.pass(x, y);
+    x.dispose();
+    y?.dispose();
+    return this.output(await this.download(output, output.shape), hits, targets);
   }
 
   async backward(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined> {
-    const stash = this.stashes.get(microbatch);
-    if (stash === undefined) throw new Error(`microbatch ${microbatch} has no forward pass`);
-    if (!this.isLast && gradOutput === undefined) throw new Error('a stage that is not the last takes the gradient of its output');
+    const stash = this.claim(microbatch, gradOutput);
     this.stashes.delete(microbatch);
-    const seed = this.isLast ? this.backend.tf.ones(stash.tape.output.shape) : this.upload(gradOutput!, 'float32');
-    const gradients = stash.tape.backward(seed);
-    [seed, stash.tape.output, stash.input].forEach((tensor) => tensor.dispose());
+    const [tape, seed] = [this.tapeOf(stash), this.seed(stash, gradOutput)];
+    const gradients = tape.backward(seed);
+    seed.dispose();
+    freeStash(stash);
     const inputGradient = this.isFirst ? undefined : gradients.shift();
-    this.gradientSums = this.sum(this.gradientSums, this.bySlot(gradients));
-    this.gradientSamples += stash.samples;
+    this.addGradients(gradients, stash.samples);
     return this.isFirst ? undefined : this.download(inputGradient, stash.input.shape);
+  }
+
+  async backwardInput(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined> {
+    const stash = this.claim(microbatch, gradOutput);
+    const seed = this.seed(stash, gradOutput);
+    if (this.isFirst) {
+      stash.halved = { outputGradient: seed };
+      return undefined;
+    }
+    const inputGradient = this.tapeOf(stash).backwardFirst(seed);
+    seed.dispose();
+    stash.halved = { outputGradient: undefined };
+    return this.download(inputGradient, stash.input.shape);
+  }
+
+  async backwardWeights(microbatch: number): Promise<void> {
+    const stash = this.stashes.get(microbatch);
+    if (stash?.halved === undefined) throw new Error(`microbatch ${microbatch} has no gradient of its input yet`);
+    this.stashes.delete(microbatch);
+    const { outputGradient } = stash.halved;
+    const tape = this.tapeOf(stash);
+    const gradients = outputGradient === undefined ? tape.backwardRest() : tape.backward(outputGradient);
+    freeStash(stash);
+    this.addGradients(gradients, stash.samples);
+  }
+
+  async dropPasses(): Promise<void> {
+    for (const stash of this.stashes.values()) freeStash(stash);
+    this.stashes.clear();
+    this.gradientSums.forEach((tensor) => tensor?.dispose());
+    [this.gradientSums, this.gradientSamples] = [this.noGradients(), 0];
   }
 
   async gradient(batch: Batch): Promise<BatchStats> {
@@ -150,15 +190,83 @@ export class EagerStage implements Stage {
   }
 
   async dispose(): Promise<void> {
-    for (const { tape, input } of this.stashes.values()) {
-      tape.drop();
-      tape.output.dispose();
-      input.dispose();
-    }
-    this.stashes.clear();
+    await this.dropPasses();
     this.optimizer?.dispose();
-    [...this.parameters, ...this.gradientSums].forEach((tensor) => tensor?.dispose());
-    [this.parameters, this.gradientSums] = [[], this.noGradients()];
+    this.parameters.forEach((tensor) => tensor.dispose());
+    this.parameters = [];
+  }
+
+  /** A forward pass whose stash is the input alone. */
+  private async forwardToRepeat(microbatch: number, input: HostTensor, targets: HostTensor | undefined): Promise<StageOutput> {
+    const { x, y } = this.feeds(input, targets);
+    const { output, hits } = this.pass(x, y);
+    const parameters = this.parameters.map((tensor) => this.backend.tf.clone(tensor));
+    this.stashes.set(microbatch, { samples: x.shape[0], input: x, tape: undefined, targets: y, parameters, halved: undefined });
+    return this.output(await this.download(output, output.shape), hits, targets);
+  }
+
+  private feeds(input: HostTensor, targets: HostTensor | undefined): { x: tfjs.Tensor; y: tfjs.Tensor | undefined } {
+    if (this.isLast && targets === undefined) throw new Error('the last stage takes targets');
+    return { x: this.upload(input, this.model.inputType), y: this.isLast ? this.upload(targets!, this.targetType) : undefined };
+  }
+
+  /** Forward on a tape; on the last stage up to the loss. */
+  private stageTape(x: tfjs.Tensor, y: tfjs.Tensor | undefined, parameters: readonly tfjs.Tensor[]): { tape: Tape; hits: tfjs.Tensor | undefined } {
+    let hits: tfjs.Tensor | undefined;
+    const watched = this.trainable(parameters);
+    const tape = this.record(this.isFirst ? watched : [x, ...watched], () => {
+      const output = this.apply(x, parameters);
+      if (y === undefined) return output;
+      hits = correctPerSample(this.backend, this.options.loss, output, y);
+      if (hits !== undefined) this.backend.tf.keep(hits);
+      return this.losses(output, y);
+    });
+    return { tape, hits };
+  }
+
+  /** Forward without a tape. */
+  private pass(x: tfjs.Tensor, y: tfjs.Tensor | undefined): { output: tfjs.Tensor; hits: tfjs.Tensor | undefined } {
+    const [output, hits] = this.backend.tf.tidy(() => {
+      const result = this.explain(() => this.apply(x));
+      // A stage that hands its input through must not give that away.
+      if (y === undefined) return [result === x ? this.backend.tf.clone(result) : result];
+      const correct = correctPerSample(this.backend, this.options.loss, result, y);
+      return correct === undefined ? [this.losses(result, y)] : [this.losses(result, y), correct];
+    });
+    return { output, hits };
+  }
+
+  private async output(output: HostTensor, hits: tfjs.Tensor | undefined, targets: HostTensor | undefined): Promise<StageOutput> {
+    if (!this.isLast) return { output, stats: undefined };
+    const correct = hits === undefined ? [] : await hits.data<'int32'>();
+    hits?.dispose();
+    return { output, stats: statsOf(this.options.loss, targets!.shape.slice(1), output.data, correct) };
+  }
+
+  /** A microbatch's stash, if `gradOutput` is what it waits for. */
+  private claim(microbatch: number, gradOutput: HostTensor | undefined): MicrobatchStash {
+    const stash = this.stashes.get(microbatch);
+    if (stash === undefined) throw new Error(`microbatch ${microbatch} has no forward pass`);
+    if (stash.halved !== undefined) throw new Error(`microbatch ${microbatch} has its gradient of the input already`);
+    if (!this.isLast && gradOutput === undefined) throw new Error('a stage that is not the last takes the gradient of its output');
+    return stash;
+  }
+
+  private seed({ samples }: MicrobatchStash, gradOutput: HostTensor | undefined): tfjs.Tensor {
+    return this.isLast ? this.backend.tf.ones([samples]) : this.upload(gradOutput!, 'float32');
+  }
+
+  /** The tape of a microbatch's forward pass, which runs again where only its input was kept. */
+  private tapeOf(stash: MicrobatchStash): Tape {
+    if (stash.tape !== undefined) return stash.tape;
+    const { tape, hits } = this.stageTape(stash.input, stash.targets, stash.parameters);
+    hits?.dispose();
+    return (stash.tape = tape);
+  }
+
+  private addGradients(gradients: Gradients, samples: number): void {
+    this.gradientSums = this.sum(this.gradientSums, this.bySlot(gradients));
+    this.gradientSamples += samples;
   }
 
   /** Gradient sums of a batch added to `into`, whose tensors it takes over. */
@@ -201,8 +309,8 @@ export class EagerStage implements Stage {
     return { samples: batch.samples, targets: batch.samples * perSample, lossSum, correct: hits };
   }
 
-  private apply(input: tfjs.Tensor): tfjs.Tensor {
-    return applyBlocks(this.backend, this.model, input, this.parameters);
+  private apply(input: tfjs.Tensor, parameters: readonly tfjs.Tensor[] = this.parameters): tfjs.Tensor {
+    return applyBlocks(this.backend, this.model, input, parameters);
   }
 
   private losses(output: tfjs.Tensor, targets: tfjs.Tensor): tfjs.Tensor1D {
@@ -228,8 +336,8 @@ export class EagerStage implements Stage {
     return this.options.loss === 'cross-entropy' ? 'int32' : 'float32';
   }
 
-  private trainable(): tfjs.Tensor[] {
-    return this.parameters.filter((_, i) => this.layout.slots[i].trainable);
+  private trainable(parameters: readonly tfjs.Tensor[] = this.parameters): tfjs.Tensor[] {
+    return parameters.filter((_, i) => this.layout.slots[i].trainable);
   }
 
   /** Gradients of the trainable parameters at their slots of the layout. */
@@ -260,10 +368,10 @@ export class EagerStage implements Stage {
     return this.backend.tf.tensor(values, [...shape], dtype);
   }
 
-  private async download(tensor: tfjs.Tensor | undefined, shape: readonly number[]): Promise<HostTensor> {
+  private async download(tensor: tfjs.Tensor | undefined, shape: readonly number[], after: 'keep' | 'free' = 'free'): Promise<HostTensor> {
     const data = new Float32Array(shape.reduce((product, extent) => product * extent, 1));
     if (tensor !== undefined) await this.backend.read(tensor, data);
-    tensor?.dispose();
+    if (after === 'free') tensor?.dispose();
     return { dtype: 'float32', shape, data };
   }
 

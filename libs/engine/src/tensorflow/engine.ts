@@ -59,6 +59,7 @@ class TracedEngine implements Engine {
     const built = new TracedStage(this.context, stage, {
       loss: options.loss,
       maxMicrobatch: options.maxMicrobatch ?? defaultMicrobatch(stage),
+      recompute: options.recompute ?? false,
       parameters: initialParameters(stage, options.seed),
     });
     this.stages.push(built);

@@ -26,7 +26,7 @@ export class Graph {
 
   /** A value that each run feeds. */
   placeholder(name: string, dtype: number, shape: readonly number[]): Output {
-    return this.add('Placeholder', [], { dtype: attribute.type(dtype), shape: attribute.shape(shape) }, { name });
+    return this.add('Placeholder', [], { dtype: attribute.type(dtype), shape: attribute.shape(shape) }, { name, outputTypes: [{ dtype, shape }] });
   }
 
   /** A frozen value; equal ones are one node. */

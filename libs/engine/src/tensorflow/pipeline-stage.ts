@@ -1,12 +1,16 @@
+import { elementCount } from '@longtail/core';
 import type { LossName } from '@longtail/core';
 import { record as recordTape } from '../eager/tape.js';
-import { sampleLosses } from '../loss.js';
+import { correctPerSample, sampleLosses } from '../loss.js';
 import { applyBlocks } from '../stage-model.js';
 import type { StageModel } from '../stage-model.js';
 import type { TensorFlowContext } from './context.js';
+import type { GradientGraph } from './gradient-sum.js';
 import { nodeOf } from './graph-def.js';
 import type { Output } from './graph-def.js';
 import { Graph } from './graph.js';
+import { cutPasses } from './pipeline-cut.js';
+import type { FeedNames, KeptSet, RecordedPasses } from './pipeline-cut.js';
 import { record } from './recorder.js';
 import type { TracedTensor } from './recorder.js';
 import { Session } from './session.js';
@@ -22,7 +26,7 @@ import {
   tidy,
   trainable,
 } from './traced-model.js';
-import { addToVariables, packVariables, readVariable, unpackVariables } from './variables.js';
+import { addToVariables, floats, packVariables, unpackVariables } from './variables.js';
 
 export interface PipelineTrace {
   readonly loss: LossName;
@@ -32,28 +36,33 @@ export interface PipelineTrace {
 }
 
 /**
- * A stage for microbatches of one size as a loaded graph, whose forward and backward pass run apart. Feeds of forward:
- * `parameters`, `input`, on the last stage `targets`. Feeds of backward: `stash`, `outputGradient`, `input` and `targets`
- * where used, and `gradientSum` to add to it.
+ * A stage for microbatches of one size as a loaded graph, whose forward and backward pass run apart, the latter whole or
+ * in two halves. Feeds of forward: `parameters`, `input`, on the last stage `targets`. Feeds of backward: `stashInput`,
+ * `stash`, `outputGradient`, `input` and `targets` where used, and `gradientSum` to add to it; of the weights' half
+ * `stash`, `between` and `weightFeeds`.
  *
- * The stash aliases what it holds, the weights that backward reads among them: an update in between copies those, so that
- * backward always uses the weights of its forward.
+ * A stash aliases what it holds, the weights that backward reads among them: an update in between copies those, so that
+ * backward always uses the weights of its forward. `weights` holds all of them so, for a forward pass to be run again.
  */
 export interface PipelineGraph {
   readonly session: Session;
   /** Float32: activations, on the last stage the loss of each sample. */
   readonly output: Output;
   readonly outputShape: readonly number[];
-  /** Variable set of what backward needs. */
-  readonly stash: Output;
-  /** Undefined on the first stage, and where the output does not depend on the input. */
+  /** Int32 [samples], correct targets of each sample: on the last stage, where targets are labels. */
+  readonly hits: Output | undefined;
+  readonly weights: Output;
+  readonly stashInput: KeptSet;
+  readonly stash: KeptSet;
+  readonly between: KeptSet | undefined;
   readonly inputGradient: Output | undefined;
-  /** Gradient, a fresh variable set of `gradientTypes`. */
-  readonly gradient: Output;
-  /** A scalar, with the gradient added to `gradientSum`. */
-  readonly accumulated: Output;
-  /** Which of `input` and `targets` backward reads. */
-  readonly backwardFeeds: ReadonlySet<string>;
+  /** Gradient of the weights, together with `inputGradient` the backward pass. */
+  readonly gradients: GradientGraph;
+  /** The same out of what `inputGradient` left behind. */
+  readonly halfGradients: GradientGraph;
+  readonly backwardFeeds: FeedNames;
+  readonly weightFeeds: FeedNames;
+  readonly feedBytes: { readonly input: number; readonly targets: number };
 }
 
 export function tracePipelineStage(context: TensorFlowContext, model: StageModel, trace: PipelineTrace): PipelineGraph {
@@ -68,34 +77,47 @@ export function tracePipelineStage(context: TensorFlowContext, model: StageModel
     return tracePasses(context, graph, model, trace, { weights, input, targets });
   });
 
-  const { stash, backwardFeeds } = cutStash(graph, passes);
-  const types = gradientTypes(model);
-  const gradients = gradientOutputs(graph, types, passes.gradients);
-  const gradient = packVariables(graph, gradients, types);
-  const accumulated = graph.float(
-    'Identity',
-    [graph.scalar(0)],
-    {},
-    addToVariables(graph, unpackVariables(graph, 'gradientSum', types.length), gradients),
-  );
-  const outputs = { output: passes.output, stash, gradient, accumulated };
-  const fetches = [...Object.values(outputs), ...(passes.inputGradient ? [passes.inputGradient] : [])];
+  const cut = cutPasses(graph, passes);
+  const weights = packVariables(graph, parameters.values, floats(model.layout.slots.map((slot) => slot.shape)));
+  const sumHandles = unpackVariables(graph, 'gradientSum', gradientTypes(model).length);
+  const [whole, half] = [passes.gradients, cut.halfGradients].map((gradients) => addSums(graph, model, gradients, sumHandles));
+  const { output, outputShape, hits, inputGradient } = passes;
+  const sets = [cut.stashInput, cut.stash, cut.between].flatMap((set) => (set ? [set.variables] : []));
+  const optional = [hits, inputGradient].filter((fetch) => fetch !== undefined);
+  const session = Session.load(context.binding, graph, [output, weights, ...sets, ...optional, ...Object.values(whole), ...Object.values(half)]);
   return {
-    ...outputs,
-    outputShape: passes.outputShape,
-    inputGradient: passes.inputGradient,
-    backwardFeeds,
-    session: Session.load(context.binding, graph, fetches),
+    ...cut,
+    session,
+    output,
+    outputShape,
+    hits,
+    weights,
+    inputGradient,
+    gradients: { session, ...whole },
+    halfGradients: { session, ...half },
+    feedBytes: {
+      input: 4 * trace.samples * elementCount(model.inputShape),
+      targets: 4 * trace.samples * elementCount(trace.targetShape ?? [0]),
+    },
   };
 }
 
-interface Passes {
+function addSums(
+  graph: Graph,
+  model: StageModel,
+  given: readonly (Output | undefined)[],
+  sumHandles: readonly Output[],
+): { gradient: Output; accumulated: Output } {
+  const types = gradientTypes(model);
+  const gradients = gradientOutputs(graph, types, given);
+  const added = addToVariables(graph, sumHandles, gradients);
+  return { gradient: packVariables(graph, gradients, types), accumulated: graph.float('Identity', [graph.scalar(0)], {}, added) };
+}
+
+interface Passes extends RecordedPasses {
   readonly output: Output;
   readonly outputShape: readonly number[];
-  readonly inputGradient: Output | undefined;
-  readonly gradients: readonly (Output | undefined)[];
-  /** Nodes before this one belong to the forward pass. */
-  readonly cut: number;
+  readonly hits: Output | undefined;
 }
 
 function tracePasses(
@@ -107,43 +129,26 @@ function tracePasses(
 ): Passes {
   return record(context.backend, graph, [...weights, input, ...targets], (recording) => {
     const watched = trainable(model, tensorsOf(weights));
+    let hits: Output | undefined;
     const tape = recordTape(context.tf, model.isFirst ? watched : [input[0], ...watched], () => {
       const output = applyBlocks(context, model, input[0], tensorsOf(weights));
-      return model.isLast ? sampleLosses(context, loss, output, targets[0][0]) : output;
+      if (!model.isLast) return output;
+      const correct = correctPerSample(context, loss, output, targets[0][0]);
+      hits = correct && recording.outputOf(correct);
+      return sampleLosses(context, loss, output, targets[0][0]);
     });
-    const [output, outputShape] = [recording.outputOf(tape.output), tape.output.shape];
+    const [output, outputShape] = [fetchable(graph, recording.outputOf(tape.output)), tape.output.shape];
     const cut = graph.size;
     const [seed, seedOutput] = fedTensor(context, graph, 'outputGradient', outputShape, 'float32');
     recording.bind(seed, seedOutput);
     const gradients = outputsOf(recording, tape.backward(seed));
-    const inputGradient = model.isFirst ? undefined : gradients.shift();
-    return { output, outputShape, inputGradient, gradients, cut };
+    const ofInput = model.isFirst ? undefined : gradients.shift();
+    const inputGradient = ofInput && fetchable(graph, ofInput);
+    return { output, outputShape, hits, inputGradient, gradients, cut, end: graph.size };
   });
 }
 
-/**
- * Cuts backward off forward: what backward reads of forward it gets from the stash. Constants it keeps, and `input` and
- * `targets` are fed again.
- */
-function cutStash(graph: Graph, { cut, gradients, inputGradient }: Passes): { stash: Output; backwardFeeds: ReadonlySet<string> } {
-  const end = graph.size;
-  const forward = new Map(graph.slice(0, cut).map((node) => [node.name, node]));
-  // Gradients are linear in `outputGradient`, so each of them is itself behind the cut.
-  const wanted = [...gradients, inputGradient].filter((output) => output !== undefined);
-  const needed = graph.ancestors(wanted.map(nodeOf));
-  const crossing = new Set(
-    graph
-      .slice(cut, end)
-      .filter((node) => needed.has(node.name))
-      .flatMap((node) => node.inputs)
-      .filter((output) => forward.has(nodeOf(output))),
-  );
-  const opOf = (output: Output): string => forward.get(nodeOf(output))!.op;
-  const saved = [...crossing].filter((output) => opOf(output) !== 'Const' && opOf(output) !== 'Placeholder');
-  const backwardFeeds = new Set([...crossing].filter((output) => opOf(output) === 'Placeholder').map(nodeOf));
-
-  const types = saved.map((output) => graph.typeOf(output));
-  const handles = unpackVariables(graph, 'stash', saved.length);
-  graph.rewire(cut, end, new Map(saved.map((output, i) => [output, readVariable(graph, handles[i], types[i])])));
-  return { stash: packVariables(graph, saved, types), backwardFeeds };
+/** TensorFlow gives nobody what he feeds, which a block that hands its input through would ask for. */
+function fetchable(graph: Graph, output: Output): Output {
+  return graph.node(nodeOf(output)).op === 'Placeholder' ? graph.float('Identity', [output]) : output;
 }

@@ -107,7 +107,7 @@ async function describeTracedStage(): Promise<void> {
     ops: naiveOps(tf),
     read: async (tensor: { data(): Promise<unknown> }, out: Float32Array) => out.set((await tensor.data()) as Float32Array),
   } as const;
-  const options = (parameters: Float32Array) => ({ loss: 'cross-entropy', maxMicrobatch: 64, parameters }) as const;
+  const options = (parameters: Float32Array) => ({ loss: 'cross-entropy', maxMicrobatch: 64, recompute: false, parameters }) as const;
 
   const build = (built: Model) => {
     const whole = stageModel(built, 'all');

@@ -7,6 +7,7 @@ import type {
   ParameterLayout,
   ParameterSlot,
   Stage,
+  StageOutput,
   StepHyper,
 } from '@longtail/core';
 import { targetsPerSample } from '../loss.js';
@@ -29,6 +30,7 @@ import type { WholeModelGraph } from './whole-model.js';
 export interface TracedStageOptions {
   readonly loss: LossName;
   readonly maxMicrobatch: number;
+  readonly recompute: boolean;
   /** Length = layout.length; copied. */
   readonly parameters: Float32Array;
 }
@@ -56,7 +58,7 @@ export class TracedStage implements Stage {
   constructor(
     private readonly context: TensorFlowContext,
     private readonly model: StageModel,
-    { loss, maxMicrobatch, parameters }: TracedStageOptions,
+    { loss, maxMicrobatch, recompute, parameters }: TracedStageOptions,
   ) {
     this.loss = loss;
     this.maxMicrobatch = maxMicrobatch;
@@ -75,15 +77,36 @@ export class TracedStage implements Stage {
     this.parameters = this.parameterSpace.zeros();
     this.parameterSpace.write(this.parameters, this.views(parameters, model.layout.slots));
     this.gradientSum = new GradientSum(this.gradientSpace);
-    this.pipeline = new PipelineRunner(context, model, loss, this.parameters, this.gradientSum);
+    this.pipeline = new PipelineRunner(context, { model, loss, recompute, parameters: this.parameters, gradientSum: this.gradientSum });
   }
 
-  async forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<HostTensor> {
+  get stashBytes(): number {
+    return this.pipeline.stashBytes;
+  }
+
+  async forward(microbatch: number, input: HostTensor, targets?: HostTensor): Promise<StageOutput> {
     return this.pipeline.forward(microbatch, input, targets);
+  }
+
+  async infer(input: HostTensor, targets?: HostTensor): Promise<StageOutput> {
+    return this.pipeline.infer(input, targets);
   }
 
   async backward(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined> {
     return this.pipeline.backward(microbatch, gradOutput);
+  }
+
+  async backwardInput(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined> {
+    return this.pipeline.backwardInput(microbatch, gradOutput);
+  }
+
+  async backwardWeights(microbatch: number): Promise<void> {
+    this.pipeline.backwardWeights(microbatch);
+  }
+
+  async dropPasses(): Promise<void> {
+    this.pipeline.drop();
+    this.gradientSum.reset();
   }
 
   async gradient(batch: Batch): Promise<BatchStats> {

@@ -1,0 +1,151 @@
+import { elementCount } from '@longtail/core';
+import { DataType, nodeOf } from './graph-def.js';
+import type { Output } from './graph-def.js';
+import type { Graph } from './graph.js';
+import { packVariables, readVariable, unpackVariables } from './variables.js';
+
+/** A stage's forward and backward pass as they were recorded, one behind the other. */
+export interface RecordedPasses {
+  /** Undefined on the first stage, and where the output does not depend on the input. */
+  readonly inputGradient: Output | undefined;
+  /** One for each trainable tensor; undefined where the output does not depend on it. */
+  readonly gradients: readonly (Output | undefined)[];
+  /** Nodes [cut, end) belong to the backward pass, those before to the forward pass. */
+  readonly cut: number;
+  readonly end: number;
+}
+
+/** A variable set that one part of a pass leaves for another. */
+export interface KeptSet {
+  readonly variables: Output;
+  /** Memory that only the set holds: weights and feeds, which it aliases, do not count. */
+  readonly bytes: number;
+}
+
+/** What a half of the backward pass reads of what its run is fed. */
+export type FeedNames = ReadonlySet<string>;
+
+export interface CutPasses {
+  /** What forward leaves for the gradient of the input alone (fed back as `stashInput`) … */
+  readonly stashInput: KeptSet;
+  /** … and for the gradients of the weights, which the other half may read too (fed back as `stash`). */
+  readonly stash: KeptSet;
+  /** What the input's half leaves for the weights' (fed back as `between`); undefined without an input's half. */
+  readonly between: KeptSet | undefined;
+  /** Gradients of the weights out of `stash` and `between`, where backward runs in halves. */
+  readonly halfGradients: readonly (Output | undefined)[];
+  /** Of `input`, `targets` and `outputGradient`: what backward reads at all, and what the weights' half does. */
+  readonly backwardFeeds: FeedNames;
+  readonly weightFeeds: FeedNames;
+}
+
+/** Ops whose output shares its input's memory. */
+const ALIASING = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze']);
+
+/**
+ * Cuts backward off forward, and its two halves (Qi et al. 2024) from each other. The input's half is what the gradient of
+ * the input depends on; what else the weights' gradients need is the other half, a copy of those nodes that reads what the
+ * first half left. What depends on no feed is computed again, or folded by TensorFlow: it takes no room in a stash.
+ */
+export function cutPasses(graph: Graph, passes: RecordedPasses): CutPasses {
+  const { cut, end, gradients, inputGradient } = passes;
+  const forward = namesOf(graph, 0, cut);
+  const backward = namesOf(graph, cut, end);
+  const varies = variableNodes(graph);
+  const behindCut = (outputs: readonly Output[]): Set<string> => new Set([...graph.ancestors(outputs.map(nodeOf))].filter((name) => backward.has(name)));
+  const given = gradients.filter((output) => output !== undefined);
+  const inputHalf = behindCut(inputGradient === undefined ? [] : [inputGradient]);
+  const weightHalf = new Set([...behindCut(given)].filter((name) => !inputHalf.has(name)));
+
+  const read = (half: ReadonlySet<string>, from: ReadonlySet<string>): Output[] => [
+    ...new Set(graph.slice(cut, end).filter(({ name }) => half.has(name)).flatMap(({ inputs }) => inputs).filter((output) => from.has(nodeOf(output)))),
+  ];
+  const fromForward = [read(inputHalf, forward), read(weightHalf, forward)] as const;
+  const fromInputHalf = [...new Set([...read(weightHalf, inputHalf), ...given.filter((output) => inputHalf.has(nodeOf(output)))])];
+  const fed = (outputs: readonly Output[]): string[] => outputs.map(nodeOf).filter((name) => graph.node(name).op === 'Placeholder');
+  const kept = (outputs: readonly Output[]): Output[] => outputs.filter((output) => varies.has(nodeOf(output)) && fed([output]).length === 0);
+
+  const forWeights = kept(fromForward[1]);
+  const forInput = kept(fromForward[0]).filter((output) => !forWeights.includes(output));
+  const between = kept(fromInputHalf);
+  // Their bytes, while the recorded graph still leads from them to what they alias.
+  const held = [forInput, forWeights, between].reduce<{ seen: Set<Output>; bytes: number[] }>(
+    ({ seen, bytes }, set) => ({ seen, bytes: [...bytes, bytesOf(graph, set, seen)] }),
+    { seen: new Set(), bytes: [] },
+  ).bytes;
+
+  graph.rewire(cut, end, new Map([...readBack(graph, 'stashInput', forInput), ...readBack(graph, 'stash', forWeights)]));
+  return {
+    stashInput: { variables: pack(graph, forInput), bytes: held[0] },
+    stash: { variables: pack(graph, forWeights), bytes: held[1] },
+    between: inputGradient === undefined ? undefined : { variables: pack(graph, between), bytes: held[2] },
+    halfGradients: copyHalf(graph, passes, weightHalf, readBack(graph, 'between', between)),
+    backwardFeeds: new Set(fed([...fromForward[0], ...fromForward[1]])),
+    weightFeeds: new Set([...fed([...fromForward[1], ...fromInputHalf]), ...(weightHalf.has('outputGradient') ? ['outputGradient'] : [])]),
+  };
+}
+
+function namesOf(graph: Graph, start: number, end: number): Set<string> {
+  return new Set(graph.slice(start, end).map((node) => node.name));
+}
+
+/** Nodes whose value differs from run to run. */
+function variableNodes(graph: Graph): Set<string> {
+  const varies = new Set<string>();
+  for (const { name, op, inputs } of graph.slice(0)) {
+    if (op === 'Placeholder' || inputs.some((input) => varies.has(nodeOf(input)))) varies.add(name);
+  }
+  return varies;
+}
+
+/** The weights' half once more, with what the input's half computes read from `between`. */
+function copyHalf(
+  graph: Graph,
+  { cut, end, gradients }: RecordedPasses,
+  half: ReadonlySet<string>,
+  between: ReadonlyMap<Output, Output>,
+): (Output | undefined)[] {
+  const copies = new Map<string, string>();
+  const moved = (output: Output): Output => {
+    const copy = copies.get(nodeOf(output));
+    return between.get(output) ?? (copy === undefined ? output : `${copy}:${Number(output.slice(output.lastIndexOf(':') + 1))}`);
+  };
+  for (const { name, op, inputs, after, attributes, outputTypes } of graph.slice(cut, end)) {
+    if (!half.has(name) || op === 'Placeholder' || op === 'Const') continue;
+    const before = after.map((earlier) => copies.get(earlier) ?? earlier);
+    copies.set(name, nodeOf(graph.add(op, inputs.map(moved), attributes, { after: before, outputTypes })));
+  }
+  return gradients.map((output) => output && moved(output));
+}
+
+/** Where the outputs of a set are read from when it is fed back. */
+function readBack(graph: Graph, name: string, outputs: readonly Output[]): Map<Output, Output> {
+  const handles = unpackVariables(graph, name, outputs.length);
+  return new Map(outputs.map((output, i) => [output, readVariable(graph, handles[i], graph.typeOf(output))]));
+}
+
+function pack(graph: Graph, outputs: readonly Output[]): Output {
+  return packVariables(
+    graph,
+    outputs,
+    outputs.map((output) => graph.typeOf(output)),
+  );
+}
+
+function bytesOf(graph: Graph, outputs: readonly Output[], seen: Set<Output>): number {
+  let bytes = 0;
+  for (const output of outputs) {
+    const root = rootOf(graph, output);
+    const { op } = graph.node(nodeOf(root));
+    if (seen.has(root) || op === 'ReadVariableOp' || op === 'Placeholder' || op === 'Const') continue;
+    seen.add(root);
+    const { dtype, shape } = graph.typeOf(root);
+    bytes += elementCount(shape) * (dtype === DataType.bool || dtype === DataType.uint8 ? 1 : 4);
+  }
+  return bytes;
+}
+
+function rootOf(graph: Graph, output: Output): Output {
+  const { op, inputs } = graph.node(nodeOf(output));
+  return ALIASING.has(op) ? rootOf(graph, inputs[0]) : output;
+}
