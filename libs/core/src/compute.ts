@@ -17,20 +17,30 @@ export interface DeviceInfo {
   readonly throttle: number;
 }
 
+/** How a stage will be used, which decides what memory it needs. */
+export interface StageUse {
+  /** Samples of the largest microbatch. */
+  readonly microbatch: number;
+  /** Most microbatches between their forward and the end of their backward pass at any moment. */
+  readonly inFlight: number;
+  /** Keep a microbatch's input only, and run forward again at backward. */
+  readonly recompute: boolean;
+}
+
 /** A model built, its data at hand, and its speed measured. */
 export interface Prepared {
   readonly layout: ParameterLayout;
   readonly engine: EngineName;
   readonly memoryBytes: number;
   readonly samplesPerSecond: number;
-  /** Training samples an epoch, and validation samples. */
+  /** Training samples an epoch, and validation samples; 0 at a stage that reads no data. */
   readonly trainSamples: number;
   readonly validationSamples: number;
   /** Parameters live here; whoever fills it calls `loadParameters` afterwards. Length = layout.length. */
   readonly parameters: Float32Array;
   /** `gradient` leaves the gradient sum here. */
   readonly gradient: Float32Array;
-  /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. */
+  /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. None at a stage, which takes no steps by itself. */
   readonly state: readonly Float32Array[];
 }
 
@@ -81,8 +91,12 @@ export interface BlockTiming {
  */
 export interface Compute {
   readonly device: DeviceInfo;
-  /** Builds the job's model, loads its data, warms up and measures. `files` maps sha256 to a local path. */
-  prepare(job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', signal: AbortSignal): Promise<Prepared>;
+  /**
+   * Builds the job's model or blocks of it, loads the data that these read, warms up and measures. `files` maps sha256 to a
+   * local path. A stage is measured with microbatches as in `use`, by default 16 samples, one in flight, no recompute.
+   * Throws LongtailError `refused` when that needs more memory than the owner offered.
+   */
+  prepare(job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', signal: AbortSignal, use?: StageUse): Promise<Prepared>;
   /** Fresh parameters from the job's seed into `Prepared.parameters`. */
   initialParameters(): Promise<void>;
   loadParameters(): Promise<void>;
@@ -94,7 +108,9 @@ export interface Compute {
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;
 
-  // A stage of a pipeline, microbatch by microbatch.
+  // A stage of a pipeline, microbatch by microbatch. A tensor given to the device is its own from then on (its memory
+  // may move to another thread) unless it lies in shared memory; one that it gives belongs to the caller. A pass that has
+  // begun when the signal is aborted is finished.
 
   /**
    * Forward pass over the samples of `ranges`; keeps what backward needs under `microbatch`. The first stage reads its
@@ -112,7 +128,10 @@ export interface Compute {
   dropPasses(): Promise<void>;
   /** Forward pass of samples [start, end) of a split, in index order, without a stash. */
   evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult>;
-  /** Times each block of the job's model at each microbatch size, one block in memory at a time. */
+  /**
+   * Times each block of the job's model at each microbatch size, one block in memory at a time. Blocks that alone exceed
+   * what the owner offered are left out.
+   */
   profile(
     job: Job,
     files: ReadonlyMap<string, string>,

@@ -1,25 +1,37 @@
 import type {
+  BackwardResult,
   BatchStats,
+  BlockRange,
+  BlockTiming,
   ComputeResult,
   DeviceInfo,
+  ForwardResult,
+  HostTensor,
   Job,
   LocalStepsRequest,
   ParameterLayout,
   SampleRange,
   Split,
+  StageUse,
   WireError,
 } from '@longtail/core';
 import type { SharedVectors } from './training-session.js';
 
 /** What the event loop asks of the compute thread: core's `Compute`, without what cannot cross threads. */
 export interface ComputeCalls {
-  prepare(job: Job, files: ReadonlyMap<string, string>): PreparedTransfer;
+  prepare(job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', use: StageUse | undefined): PreparedTransfer;
   initialParameters(): void;
   loadParameters(): void;
   loadState(steps: number): void;
   gradient(ranges: readonly SampleRange[]): ComputeResult;
   localSteps(batches: LocalStepsRequest['batches']): ComputeResult & { steps: number };
   evaluate(split: Split, start: number, end: number): ComputeResult;
+  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
+  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;
+  takeGradient(): { readonly samples: number };
+  dropPasses(): void;
+  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
+  profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): readonly BlockTiming[];
   release(): void;
 }
 
@@ -43,7 +55,8 @@ export type ComputeRequest = {
 /** From the thread: `opened` or `failed` first, then for each request any progress and one answer. */
 export type ComputeReply =
   | { readonly kind: 'opened'; readonly device: DeviceInfo; readonly choice: string }
-  | { readonly kind: 'progress'; readonly done: number; readonly stats: BatchStats }
+  /** Steps done and their sums, or blocks done and how many there are. */
+  | { readonly kind: 'progress'; readonly done: number; readonly of: BatchStats | number }
   | { readonly kind: 'result'; readonly value: unknown }
   | { readonly kind: 'aborted' }
   | { readonly kind: 'failed'; readonly error: WireError };

@@ -1,7 +1,24 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { BatchStats, Compute, ComputeResult, DeviceInfo, Job, LocalStepsRequest, Prepared, SampleRange, Split } from '@longtail/core';
+import type {
+  BackwardResult,
+  BatchStats,
+  BlockRange,
+  BlockTiming,
+  Compute,
+  ComputeResult,
+  DeviceInfo,
+  ForwardResult,
+  HostTensor,
+  Job,
+  LocalStepsRequest,
+  Prepared,
+  SampleRange,
+  Split,
+  StageUse,
+} from '@longtail/core';
 import { LongtailError } from '@longtail/core';
+import { toCross } from './crossing.js';
 import type { CallName, ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions } from './channel.js';
 import { Interrupts } from './interrupts.js';
 
@@ -9,7 +26,15 @@ interface PendingCall {
   readonly resolve: (value: unknown) => void;
   readonly reject: (reason: unknown) => void;
   readonly signal: AbortSignal | undefined;
-  readonly onProgress: ((done: number, stats: BatchStats) => void) | undefined;
+  readonly onProgress: Extras['onProgress'];
+}
+
+/** What a call may have beside its arguments. */
+interface Extras {
+  readonly onProgress?: (done: number, of: never) => void;
+  readonly stop?: AbortSignal;
+  /** Memory of the arguments that goes to the thread. */
+  readonly moved?: readonly ArrayBuffer[];
 }
 
 /**
@@ -61,8 +86,14 @@ export class ComputeThread implements Compute {
     throw reply.kind === 'failed' ? LongtailError.fromWire(reply.error) : new Error(`compute thread opened with ${reply.kind}`);
   }
 
-  async prepare(job: Job, files: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Prepared> {
-    const { shared, ...rest } = await this.call('prepare', [job, files], signal);
+  async prepare(
+    job: Job,
+    files: ReadonlyMap<string, string>,
+    blocks: BlockRange | 'all',
+    signal: AbortSignal,
+    use?: StageUse,
+  ): Promise<Prepared> {
+    const { shared, ...rest } = await this.call('prepare', [job, files, blocks, use], signal);
     return {
       ...rest,
       engine: this.device.engine,
@@ -100,6 +131,39 @@ export class ComputeThread implements Compute {
     return this.call('evaluate', [split, start, end], signal);
   }
 
+  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+    const { tensor, moved } = crossing(input);
+    return this.call('forward', [microbatch, ranges, tensor], signal, { moved });
+  }
+
+  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined, signal: AbortSignal): Promise<BackwardResult> {
+    const { tensor, moved } = crossing(outputGradient);
+    return this.call('backward', [op, microbatch, tensor], signal, { moved });
+  }
+
+  takeGradient(): Promise<{ readonly samples: number }> {
+    return this.call('takeGradient', []);
+  }
+
+  dropPasses(): Promise<void> {
+    return this.call('dropPasses', []);
+  }
+
+  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+    const { tensor, moved } = crossing(input);
+    return this.call('evaluateStage', [split, start, end, tensor], signal, { moved });
+  }
+
+  profile(
+    job: Job,
+    files: ReadonlyMap<string, string>,
+    microbatches: readonly number[],
+    onBlock: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<readonly BlockTiming[]> {
+    return this.call('profile', [job, files, microbatches], signal, { onProgress: onBlock });
+  }
+
   release(): Promise<void> {
     return this.call('release', []);
   }
@@ -115,7 +179,7 @@ export class ComputeThread implements Compute {
     call: Name,
     args: Parameters<ComputeCalls[Name]>,
     signal?: AbortSignal,
-    extra: { readonly onProgress?: PendingCall['onProgress']; readonly stop?: AbortSignal } = {},
+    extra: Extras = {},
   ): Promise<ReturnType<ComputeCalls[Name]>> {
     const turn = this.queue.then(() => this.callNow({ call, args } as ComputeRequest, signal, extra));
     this.queue = turn.catch(() => undefined);
@@ -125,7 +189,7 @@ export class ComputeThread implements Compute {
   private async callNow(
     request: ComputeRequest,
     signal: AbortSignal | undefined,
-    { onProgress, stop }: { readonly onProgress?: PendingCall['onProgress']; readonly stop?: AbortSignal },
+    { onProgress, stop, moved = [] }: Extras,
   ): Promise<unknown> {
     signal?.throwIfAborted();
     if (this.death !== undefined) throw this.death;
@@ -138,7 +202,7 @@ export class ComputeThread implements Compute {
     try {
       return await new Promise((resolve, reject) => {
         this.pending = { resolve, reject, signal, onProgress };
-        this.thread.postMessage(request);
+        this.thread.postMessage(request, moved);
       });
     } finally {
       signal?.removeEventListener('abort', onAbort);
@@ -149,12 +213,16 @@ export class ComputeThread implements Compute {
   private onReply(reply: ComputeReply): void {
     const { pending } = this;
     if (pending === undefined) return;
-    if (reply.kind === 'progress') return pending.onProgress?.(reply.done, reply.stats);
+    if (reply.kind === 'progress') return pending.onProgress?.(reply.done, reply.of as never);
     this.pending = undefined;
     if (reply.kind === 'result') pending.resolve(reply.value);
     else if (reply.kind === 'aborted') pending.reject(pending.signal?.reason);
     else if (reply.kind === 'failed') pending.reject(LongtailError.fromWire(reply.error));
   }
+}
+
+function crossing(tensor: HostTensor | undefined): { readonly tensor?: HostTensor; readonly moved?: readonly ArrayBuffer[] } {
+  return tensor === undefined ? {} : toCross(tensor);
 }
 
 /**

@@ -1,15 +1,21 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { DeviceInfo, Engine, Job, SampleRange, Split } from '@longtail/core';
+import type { BatchStats, BlockRange, BlockTiming, Dataset, DataSignature, DeviceInfo, Engine, HostTensor, Job, StageUse } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { openDataset, placeFiles } from '@longtail/data';
-import { chooseEngine, measureGflops } from '@longtail/engine';
+import { chooseEngine, createModel, measureGflops } from '@longtail/engine';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import { profileBlocks } from './block-profile.js';
+import type { ProfileOptions } from './block-profile.js';
 import type { ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions, PreparedTransfer } from './channel.js';
+import { toCross } from './crossing.js';
 import { CallAborted, Interrupts } from './interrupts.js';
 import { dataFilesOf, localModel } from './model-files.js';
+import { signatureOf } from './model-signature.js';
 import { Pacer } from './pacer.js';
+import { StageSession } from './stage-session.js';
+import type { StageOptions } from './stage-session.js';
 import { TrainingSession } from './training-session.js';
 
 /** The compute thread: an engine, at most one run's session, and one call at a time. */
@@ -17,47 +23,102 @@ const { options, interrupts: memory } = workerData as { options: ComputeThreadOp
 const interrupts = new Interrupts(memory);
 const pacer = new Pacer(options.pace, interrupts);
 const source = nodeFiles();
+const cacheRoot = userCache();
 
-let session: TrainingSession | undefined;
+/** What a stage is measured with when nobody says how it will be used. */
+const DEFAULT_USE: StageUse = { microbatch: 16, inFlight: 1, recompute: false };
+
+let session: TrainingSession | StageSession | undefined;
 
 type Handlers = {
   readonly [Name in keyof ComputeCalls]: (...args: Parameters<ComputeCalls[Name]>) => Promise<ReturnType<ComputeCalls[Name]>>;
 };
 
-function handlersFor(engine: Engine): Handlers {
+function handlersFor(engine: Engine, { memoryBytes }: DeviceInfo): Handlers {
+  const progress = (done: number, of: BatchStats | number): void => send({ kind: 'progress', done, of });
   return {
-    prepare: (job, files) => prepare(engine, job, files),
+    prepare: (job, files, blocks, use) => prepare({ engine, memoryBytes, pacer, interrupts }, job, files, blocks, use),
     initialParameters: () => current().initialParameters(),
     loadParameters: () => current().loadParameters(),
-    loadState: (steps) => current().loadState(steps),
-    gradient: (ranges: readonly SampleRange[]) => current().gradient(ranges),
-    localSteps: (batches) => current().localSteps(batches, (done, stats) => send({ kind: 'progress', done, stats })),
-    evaluate: (split: Split, start, end) => current().evaluate(split, start, end),
+    loadState: (steps) => current(TrainingSession).loadState(steps),
+    gradient: (ranges) => current(TrainingSession).gradient(ranges),
+    localSteps: (batches) => current(TrainingSession).localSteps(batches, progress),
+    evaluate: (split, start, end) => current(TrainingSession).evaluate(split, start, end),
+    forward: (microbatch, ranges, input) => current(StageSession).forward(microbatch, ranges, input),
+    backward: (op, microbatch, outputGradient) => current(StageSession).backward(op, microbatch, outputGradient),
+    takeGradient: () => current(StageSession).takeGradient(),
+    dropPasses: () => current(StageSession).dropPasses(),
+    evaluateStage: (split, start, end, input) => current(StageSession).evaluate(split, start, end, input),
+    profile: (job, files, microbatches) => profile({ engine, memoryBytes, interrupts, onBlock: progress }, job, files, microbatches),
     release,
   };
 }
 
-function current(): TrainingSession {
+/** The run's session, which must be of the kind that a call is for. */
+function current<Kind extends TrainingSession | StageSession = TrainingSession | StageSession>(kind?: Function & { prototype: Kind }): Kind {
   if (session === undefined) throw new Error('no run is prepared');
-  return session;
+  if (kind !== undefined && !(session instanceof kind)) throw new Error(`a ${session.constructor.name} is prepared, not a ${kind.name}`);
+  return session as Kind;
 }
 
-async function prepare(engine: Engine, job: Job, files: ReadonlyMap<string, string>): Promise<PreparedTransfer> {
+type Device = Pick<StageOptions, 'engine' | 'memoryBytes' | 'pacer' | 'interrupts'>;
+
+async function prepare(device: Device, job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', use = DEFAULT_USE): Promise<PreparedTransfer> {
   await release();
-  const cache = userCache();
-  const dataset = await openDataset(job.data, placeFiles(dataFilesOf(job), files), { source, cache: blobCache(cache) });
+  const local = { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source) };
   interrupts.throwIfAborted();
-  const model = await localModel(job, files, join(cache, 'models'), source);
-  session = await TrainingSession.create({ engine, job: { ...job, model }, dataset, pacer, interrupts });
-  const samplesPerSecond = await session.measure();
+  const dataset = blocks === 'all' ? await prepareWhole(device, local, files) : await prepareStage(device, local, files, blocks, use);
+  const prepared = session!;
+  // A model that turns out too large, or that nobody wants any more, keeps no memory.
+  const samplesPerSecond = await prepared.measure().catch(async (error: unknown) => {
+    await release();
+    throw error;
+  });
   return {
-    layout: session.layout,
+    layout: prepared.layout,
     memoryBytes: process.memoryUsage.rss(),
     samplesPerSecond,
-    trainSamples: dataset.length('train'),
-    validationSamples: dataset.length('validation'),
-    shared: session.shared,
+    trainSamples: dataset?.length('train') ?? 0,
+    validationSamples: dataset?.length('validation') ?? 0,
+    shared: prepared.shared,
   };
+}
+
+async function prepareWhole(device: Device, job: Job, files: ReadonlyMap<string, string>): Promise<Dataset> {
+  const dataset = await openData(job, files);
+  interrupts.throwIfAborted();
+  session = await TrainingSession.create({ ...device, job, dataset });
+  return dataset;
+}
+
+/** Stages between others read no data; what the data is like, most models say themselves. */
+async function prepareStage(device: Device, job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange, use: StageUse): Promise<Dataset | undefined> {
+  const known = signatureOf(job.model, job.loss);
+  const isEnd = known === undefined || (await isFirstOrLast(job, known, blocks));
+  const dataset = isEnd ? await openData(job, files) : undefined;
+  interrupts.throwIfAborted();
+  const signature = dataset?.signature ?? known!;
+  const reads = known === undefined ? await isFirstOrLast(job, signature, blocks) : isEnd;
+  session = await StageSession.create({ ...device, job, blocks, use, signature, dataset: reads ? dataset : undefined });
+  return reads ? dataset : undefined;
+}
+
+async function isFirstOrLast(job: Job, signature: DataSignature, { start, end }: BlockRange): Promise<boolean> {
+  const { blocks } = await createModel(job.model, { ...signature, loss: job.loss });
+  return start === 0 || end >= blocks.length;
+}
+
+function openData(job: Job, files: ReadonlyMap<string, string>): Promise<Dataset> {
+  return openDataset(job.data, placeFiles(dataFilesOf(job), files), { source, cache: blobCache(cacheRoot) });
+}
+
+type Profiled = Pick<ProfileOptions, 'engine' | 'memoryBytes' | 'interrupts' | 'onBlock'>;
+
+async function profile(device: Profiled, job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Promise<readonly BlockTiming[]> {
+  const local = { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source) };
+  const signature = signatureOf(local.model, local.loss) ?? (await openData(local, files)).signature;
+  const { threads, pace } = options;
+  return profileBlocks({ ...device, threads, pace, job: local, signature, microbatches, cache: blobCache(cacheRoot) });
 }
 
 async function release(): Promise<void> {
@@ -68,7 +129,9 @@ async function release(): Promise<void> {
 async function serve(handlers: Handlers, { call, args }: ComputeRequest): Promise<void> {
   try {
     const handler = handlers[call] as (...args: readonly unknown[]) => Promise<unknown>;
-    send({ kind: 'result', value: await handler(...args) });
+    const value = await handler(...args);
+    const moved: ArrayBuffer[] = [];
+    parentPort!.postMessage({ kind: 'result', value: crossing(value, moved) }, moved);
   } catch (error) {
     if (error instanceof CallAborted) send({ kind: 'aborted' });
     else send({ kind: 'failed', error: LongtailError.from(error, 'engine').toWire() });
@@ -85,12 +148,25 @@ async function open(): Promise<Handlers> {
     throttle: options.pace,
   };
   send({ kind: 'opened', device, choice: why });
-  return handlersFor(engine);
+  return handlersFor(engine, device);
 }
 
 /** The plain engine takes seconds a step: nobody chooses it for its speed. */
 async function measure(engine: Engine): Promise<number> {
   return engine.info.name === 'cpu' ? 0 : measureGflops(engine);
+}
+
+/** The result of a pass with its tensor ready to cross. */
+function crossing(value: unknown, moved: ArrayBuffer[]): unknown {
+  const result = value as Partial<Record<'output' | 'inputGradient', HostTensor>> | undefined;
+  for (const key of ['output', 'inputGradient'] as const) {
+    const given = result?.[key];
+    if (given === undefined) continue;
+    const { tensor, moved: memory } = toCross(given);
+    moved.push(...memory);
+    return { ...result, [key]: tensor };
+  }
+  return value;
 }
 
 function send(reply: ComputeReply): void {

@@ -50,7 +50,7 @@ beforeEach(async () => {
   interrupts = new Interrupts();
   onPause = () => undefined;
   const pacer = new Pacer(0.5, { pause: () => onPause() });
-  session = await TrainingSession.create({ engine, job: JOB, dataset: DATASET, pacer, interrupts });
+  session = await TrainingSession.create({ engine, job: JOB, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts });
 });
 afterEach(() => session.dispose());
 

@@ -12,10 +12,12 @@ import type {
   Stage,
 } from '@longtail/core';
 import { optimizerStateCount } from '@longtail/core';
-import { epochOrder, type EpochOrder } from '@longtail/data';
+import { createModel, stageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
+import { assertFits, wholeNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
+import { SampleOrder } from './sample-order.js';
 
 /** Work between two looks at the abort flag should not take longer than this. */
 const SLICE_TARGET_MS = 120;
@@ -30,6 +32,8 @@ export interface SessionOptions {
   readonly engine: Engine;
   readonly job: Job;
   readonly dataset: Dataset;
+  /** What the owner lets models take. */
+  readonly memoryBytes: number;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
 }
@@ -47,7 +51,7 @@ export class TrainingSession {
   private readonly parameters: Float32Array;
   private readonly gradientSum: Float32Array;
   private readonly state: readonly Float32Array[];
-  private readonly orders = new Map<number, EpochOrder>();
+  private readonly order: SampleOrder;
   private sliceSamples = PROBE_SAMPLES;
   private steps = 0;
   /** The stage's parameters are still those drawn from the seed. */
@@ -64,9 +68,12 @@ export class TrainingSession {
     this.parameters = new Float32Array(this.shared.parameters);
     this.gradientSum = new Float32Array(this.shared.gradient);
     this.state = this.shared.state.map((memory) => new Float32Array(memory));
+    this.order = new SampleOrder(options.dataset.length('train'), options.job.train.seed);
   }
 
+  /** Throws LongtailError `refused` when the model needs more memory than there is. */
   static async create(options: SessionOptions): Promise<TrainingSession> {
+    await assertModelFits(options);
     const session = new TrainingSession(options, await build(options));
     try {
       await session.stage.readParameters(session.parameters);
@@ -126,7 +133,7 @@ export class TrainingSession {
 
   async gradient(ranges: readonly SampleRange[]): Promise<ComputeResult> {
     const startMs = performance.now();
-    const indices = this.indicesOf(ranges);
+    const indices = this.order.indicesOf(ranges);
     try {
       const stats = await this.overSlices('train', indices, (batch) => this.stage.gradient(batch));
       await this.stage.takeGradient(this.gradientSum);
@@ -152,7 +159,7 @@ export class TrainingSession {
       for (const { ranges, hyper } of batches) {
         this.options.interrupts.throwIfAborted();
         if (this.options.interrupts.stopped) break;
-        const batch = this.options.dataset.batch('train', this.indicesOf(ranges));
+        const batch = this.options.dataset.batch('train', this.order.indicesOf(ranges));
         total = add(total, await this.options.pacer.run(() => this.stage.step(batch, hyper)));
         done++;
         if (performance.now() - reportedMs >= MIN_PROGRESS_GAP_MS) {
@@ -203,25 +210,11 @@ export class TrainingSession {
     this.options.interrupts.throwIfAborted();
     return total;
   }
+}
 
-  private indicesOf(ranges: readonly SampleRange[]): Int32Array {
-    const indices = new Int32Array(ranges.reduce((sum, { start, end }) => sum + end - start, 0));
-    let at = 0;
-    for (const range of ranges) {
-      indices.set(this.orderOf(range.epoch).indices(range), at);
-      at += range.end - range.start;
-    }
-    return indices;
-  }
-
-  private orderOf(epoch: number): EpochOrder {
-    let order = this.orders.get(epoch);
-    if (order === undefined) {
-      order = epochOrder(this.options.dataset.length('train'), this.options.job.train.seed, epoch);
-      this.orders.set(epoch, order);
-    }
-    return order;
-  }
+async function assertModelFits({ job, dataset, memoryBytes }: SessionOptions): Promise<void> {
+  const model = stageModel(await createModel(job.model, { ...dataset.signature, loss: job.loss }), 'all');
+  assertFits(`the model of ${job.name}`, wholeNeed(model, optimizerStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
 }
 
 function build({ engine, job, dataset }: SessionOptions): Promise<Stage> {

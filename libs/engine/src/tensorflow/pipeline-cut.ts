@@ -18,7 +18,7 @@ export interface RecordedPasses {
 /** A variable set that one part of a pass leaves for another. */
 export interface KeptSet {
   readonly variables: Output;
-  /** Memory that only the set holds: weights and feeds, which it aliases, do not count. */
+  /** Memory that the set holds alone: weights, which it aliases, do not count, nor feeds that are kept beside it. */
   readonly bytes: number;
 }
 
@@ -68,20 +68,21 @@ export function cutPasses(graph: Graph, passes: RecordedPasses): CutPasses {
   const forWeights = kept(fromForward[1]);
   const forInput = kept(fromForward[0]).filter((output) => !forWeights.includes(output));
   const between = kept(fromInputHalf);
-  // Their bytes, while the recorded graph still leads from them to what they alias.
-  const held = [forInput, forWeights, between].reduce<{ seen: Set<Output>; bytes: number[] }>(
-    ({ seen, bytes }, set) => ({ seen, bytes: [...bytes, bytesOf(graph, set, seen)] }),
-    { seen: new Set(), bytes: [] },
-  ).bytes;
+  const backwardFeeds = new Set(fed([...fromForward[0], ...fromForward[1]]));
+  const seed = weightHalf.has('outputGradient') ? ['outputGradient'] : [];
+  const weightFeeds = new Set([...fed([...fromForward[1], ...fromInputHalf]), ...seed]);
+  // While the recorded graph still leads from what is kept to what it aliases. Feeds that are kept themselves count there.
+  const seen = new Set<Output>([...backwardFeeds, ...weightFeeds].map((name): Output => `${name}:0`));
+  const [inputBytes, weightBytes, betweenBytes] = [forInput, forWeights, between].map((set) => bytesOf(graph, set, seen));
 
   graph.rewire(cut, end, new Map([...readBack(graph, 'stashInput', forInput), ...readBack(graph, 'stash', forWeights)]));
   return {
-    stashInput: { variables: pack(graph, forInput), bytes: held[0] },
-    stash: { variables: pack(graph, forWeights), bytes: held[1] },
-    between: inputGradient === undefined ? undefined : { variables: pack(graph, between), bytes: held[2] },
+    stashInput: { variables: pack(graph, forInput), bytes: inputBytes },
+    stash: { variables: pack(graph, forWeights), bytes: weightBytes },
+    between: inputGradient === undefined ? undefined : { variables: pack(graph, between), bytes: betweenBytes },
     halfGradients: copyHalf(graph, passes, weightHalf, readBack(graph, 'between', between)),
-    backwardFeeds: new Set(fed([...fromForward[0], ...fromForward[1]])),
-    weightFeeds: new Set([...fed([...fromForward[1], ...fromInputHalf]), ...(weightHalf.has('outputGradient') ? ['outputGradient'] : [])]),
+    backwardFeeds,
+    weightFeeds,
   };
 }
 
@@ -111,7 +112,7 @@ function copyHalf(
     return between.get(output) ?? (copy === undefined ? output : `${copy}:${Number(output.slice(output.lastIndexOf(':') + 1))}`);
   };
   for (const { name, op, inputs, after, attributes, outputTypes } of graph.slice(cut, end)) {
-    if (!half.has(name) || op === 'Placeholder' || op === 'Const') continue;
+    if (!half.has(name) || op === 'Const') continue;
     const before = after.map((earlier) => copies.get(earlier) ?? earlier);
     copies.set(name, nodeOf(graph.add(op, inputs.map(moved), attributes, { after: before, outputTypes })));
   }
@@ -137,7 +138,7 @@ function bytesOf(graph: Graph, outputs: readonly Output[], seen: Set<Output>): n
   for (const output of outputs) {
     const root = rootOf(graph, output);
     const { op } = graph.node(nodeOf(root));
-    if (seen.has(root) || op === 'ReadVariableOp' || op === 'Placeholder' || op === 'Const') continue;
+    if (seen.has(root) || op === 'ReadVariableOp' || op === 'Const') continue;
     seen.add(root);
     const { dtype, shape } = graph.typeOf(root);
     bytes += elementCount(shape) * (dtype === DataType.bool || dtype === DataType.uint8 ? 1 : 4);

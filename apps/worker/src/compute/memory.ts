@@ -1,0 +1,54 @@
+import { elementCount, formatBytes, LongtailError } from '@longtail/core';
+import type { StageUse } from '@longtail/core';
+import type { StageModel } from '@longtail/engine';
+
+/** What a model or a stage of it takes on a device, in bytes. */
+export interface MemoryNeed {
+  /** In the vectors that the event loop shares, and on the engine. */
+  readonly parameters: number;
+  readonly gradient: number;
+  /** Moments of an optimizer that runs here. */
+  readonly state: number;
+  /** Of all microbatches in flight. */
+  readonly stash: number;
+  /** Of the pass under way: its gradient, and what backward computes on the way. */
+  readonly workspace: number;
+}
+
+/** What a microbatch holds between its passes, and what its backward pass works on. */
+export interface PassBytes {
+  readonly stash: number;
+  readonly workspace: number;
+}
+
+const VALUE_BYTES = Float32Array.BYTES_PER_ELEMENT;
+
+/** Of a stage whose microbatches take so much. */
+export function stageNeed(stage: StageModel, { inFlight }: StageUse, pass: PassBytes): MemoryNeed {
+  const vector = VALUE_BYTES * stage.layout.length;
+  return { parameters: 2 * vector, gradient: 2 * vector, state: 0, stash: inFlight * pass.stash, workspace: vector + pass.workspace };
+}
+
+/** Of a whole model that may run an optimizer with so many state vectors. */
+export function wholeNeed(stage: StageModel, stateVectors: number, samples: number): MemoryNeed {
+  const vector = VALUE_BYTES * stage.layout.length;
+  const { stash, workspace } = leastPassBytes(stage, samples, false);
+  return { parameters: 2 * vector, gradient: 2 * vector, state: 2 * stateVectors * vector, stash, workspace: vector + workspace };
+}
+
+/** What can be said before anything is built: no stash holds less than what leaves the blocks. */
+export function leastPassBytes(stage: StageModel, samples: number, recompute: boolean): PassBytes {
+  const activations = VALUE_BYTES * samples * stage.activationsPerSample;
+  return { stash: recompute ? VALUE_BYTES * samples * elementCount(stage.inputShape) : activations, workspace: activations };
+}
+
+/** Throws LongtailError `refused` when a need exceeds what the owner of the node offered. */
+export function assertFits(what: string, need: MemoryNeed, offeredBytes: number): void {
+  const total = Object.values(need).reduce((sum: number, bytes: number) => sum + bytes, 0);
+  if (total <= offeredBytes) return;
+  const parts = Object.entries(need).flatMap(([name, bytes]: [string, number]) => (bytes > 0 ? [`${name} ${formatBytes(bytes)}`] : []));
+  throw new LongtailError(`${what} needs ${formatBytes(total)}, this node offers ${formatBytes(offeredBytes)}: ${parts.join(', ')}`, {
+    code: 'refused',
+    hint: 'Give the node fewer blocks or smaller microbatches, use recompute, or offer more with --memory.',
+  });
+}
