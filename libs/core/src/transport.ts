@@ -49,3 +49,22 @@ export interface Connection<Send, Receive> {
   /** Ends the link after what was sent; `reason` reaches the peer. */
   close(reason: string): void;
 }
+
+/**
+ * A direct link between two workers, for tensors alone. Chunks come in the order they were sent, those of several tensors
+ * in turn. It ends for both when either closes it or dies, and never comes back: what was in flight then is unknown.
+ */
+export interface PeerLink extends Pick<Connection<never, never>, 'peer' | 'traffic' | 'sendTensor' | 'close'> {
+  /** Sets the handlers; nothing is delivered before. Call once. */
+  start(handlers: Omit<ConnectionHandlers<never>, 'message'>): void;
+}
+
+/** Where neighbours reach a worker, and how it reaches them. A link's key is the server's to give: the same to both of its ends, and to no other link. */
+export interface PeerNetwork {
+  /** `host:port` that neighbours dial. */
+  readonly address: string;
+  /** The link that shows the key. Throws LongtailError `timeout` when none does in 10 s, or the signal's reason. */
+  accept(key: string, signal: AbortSignal): Promise<PeerLink>;
+  /** Throws LongtailError `unreachable`, `timeout` when nobody there accepts the key in 10 s, or the signal's reason. */
+  dial(address: string, key: string, signal: AbortSignal): Promise<PeerLink>;
+}

@@ -50,6 +50,11 @@ export class SocketWriter {
     if (!this.writing) void this.write();
   }
 
+  /** Resolves when ZeroMQ has all that was posted. */
+  async drained(): Promise<void> {
+    while (this.writing && !this.closed) await afterIo();
+  }
+
   close(): void {
     this.closed = true;
     this.outboxes.clear();

@@ -14,12 +14,17 @@ import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socke
 /** All that a worker may have untaken, and a chunk more. */
 const SEGMENT_SLOTS = 2 * (UNTAKEN_BYTES / MOST_PIECE_BYTES);
 
+/** How long the last bytes of a link that was closed may take. */
+const FAREWELL_MS = 1_000;
+
 export interface TensorDealerOptions {
   readonly address: Address;
   readonly key: string;
   readonly incarnation: string;
   readonly crc32c: Crc32c;
   readonly sameHost: boolean;
+  /** Shows the key again this often until it is answered: the other end may not know of it yet. @default never */
+  readonly greetEveryMs?: number;
   /** The link ended: the server is gone or broke the protocol. Called once, not after close(). */
   readonly failed: (error: LongtailError) => void;
 }
@@ -37,6 +42,7 @@ export class TensorDealer {
   private readonly payloads: Payloads;
   private settleOpened!: { resolve(): void; reject(error: LongtailError): void };
   private ended = false;
+  private greetings: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: TensorDealerOptions) {
     this.socket = new zmq.Dealer({ ...TENSOR_SOCKET_OPTIONS, context: tensorContext(), connectTimeout: 3_000, reconnectInterval: -1 });
@@ -58,10 +64,18 @@ export class TensorDealer {
   close(): void {
     if (this.ended) return;
     this.ended = true;
+    clearInterval(this.greetings);
     this.writer.close();
     this.socket.close();
     this.payloads.segment?.close();
     this.settleOpened.reject(new LongtailError('the link was closed', { code: 'unreachable' }));
+  }
+
+  /** As `close`, after what was posted is on its way. */
+  async closeAfterSending(): Promise<void> {
+    await this.writer.drained();
+    if (!this.ended) this.socket.linger = FAREWELL_MS;
+    this.close();
   }
 
   private connect(): void {
@@ -71,13 +85,18 @@ export class TensorDealer {
   }
 
   private connected(): void {
-    const { key, incarnation } = this.options;
-    this.link.greet({ frame: 'open', open: { key, incarnation, segment: this.payloads.segment?.description ?? NO_SEGMENT } });
+    const { key, incarnation, greetEveryMs } = this.options;
+    const open = { key, incarnation, segment: this.payloads.segment?.description ?? NO_SEGMENT };
+    const greet = (): void => this.link.greet({ frame: 'open', open });
+    greet();
+    if (greetEveryMs !== undefined) this.greetings = setInterval(greet, greetEveryMs);
   }
 
   private async watch(): Promise<void> {
     for await (const event of this.socket.events) {
       if (event.type === 'handshake') this.connected();
+      // Without reconnection a socket that finds nobody is closed, once.
+      if (event.type === 'close') this.fail('nobody listens there');
       if (event.type === 'disconnect' || event.type.startsWith('handshake:error') || event.type === 'connect:retry') {
         this.fail('the connection broke');
       }
@@ -114,6 +133,7 @@ export class TensorDealer {
       this.link.receive(frame, frameBytes, payload);
       return;
     }
+    clearInterval(this.greetings);
     const segment = this.options.sameHost ? PeerSegment.open(frame.opened.segment) : undefined;
     this.payloads.segment?.unlink();
     this.link.sendFrame({ frame: 'ready', ready: { readsSegment: segment !== undefined } });

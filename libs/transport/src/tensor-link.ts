@@ -22,6 +22,7 @@ export class TensorLink {
   private bytesSent = 0;
   private bytesReceived = 0;
   private greetedAtMs = 0;
+  private greetings = 0;
   private readonly sender: TensorSender;
   private readonly receiver: TensorReceiver;
 
@@ -46,13 +47,15 @@ export class TensorLink {
   /** A frame of the handshake is sent that the peer answers at once. */
   greet(frame: Parameters<SendFrame>[0]): void {
     this.greetedAtMs = this.options.nowMs();
+    this.greetings++;
     this.sendFrame(frame);
   }
 
   /** The peer has answered and tensors may flow. `shared`: it reads our segment; `segment`: its own, when we read that. */
   open(shared: boolean, segment: PeerSegment | undefined): void {
     this.receiver.open(segment);
-    this.sender.open(shared, this.options.nowMs() - this.greetedAtMs);
+    // Which of several greetings was answered is not known.
+    this.sender.open(shared, this.greetings === 1 ? this.options.nowMs() - this.greetedAtMs : Infinity);
   }
 
   start(handlers: TensorHandlers): void {
@@ -70,6 +73,7 @@ export class TensorLink {
     else if (frame.frame === 'received') this.sender.received(frame.received);
     else if (frame.frame === 'taken') this.sender.taken(frame.taken);
     else if (frame.frame === 'withdrawn') this.receiver.withdrawn(frame.withdrawn.transfer);
+    else if (frame.frame === 'end') this.options.failed(new LongtailError(frame.end.reason, { code: 'unreachable' }));
     else if (frame.frame !== 'idle') throw new LongtailError(`"${frame.frame}" on a link that is open`, { code: 'protocol', where: 'LinkFrame.frame' });
   }
 

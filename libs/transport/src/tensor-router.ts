@@ -26,6 +26,8 @@ export interface TensorRouterOptions {
   readonly sameHost: boolean;
   /** A message that belongs to no session was dropped. */
   readonly dropped: (reason: string) => void;
+  /** What to change when the port is taken. @default '--tensor-port' */
+  readonly flag?: string;
 }
 
 /** A session's claim on the tensor port: its worker proves it with the key. */
@@ -37,6 +39,7 @@ export interface TensorSeat {
 }
 
 interface Seated {
+  readonly key: string;
   readonly incarnation: string;
   readonly link: TensorLink;
   readonly failed: (error: LongtailError) => void;
@@ -76,7 +79,7 @@ export class TensorRouter {
       await socket.bind(`tcp://${formatAddress(options)}`);
     } catch (error) {
       socket.close();
-      throw bindFailure(options, '--tensor-port', error);
+      throw bindFailure(options, options.flag ?? '--tensor-port', error);
     }
     const segment = options.sameHost ? SharedSegment.create(SEGMENT_SLOTS, MOST_PIECE_BYTES) : undefined;
     const port = Number(/:(\d+)$/.exec(socket.lastEndpoint!)![1]);
@@ -84,8 +87,13 @@ export class TensorRouter {
   }
 
   /** `opened` is called when the worker's link is up, `failed` when it broke the protocol or went away. */
-  seat(incarnation: string, opened: () => void, failed: (error: LongtailError) => void): TensorSeat {
-    const key = randomBytes(16).toString('hex');
+  seat(
+    incarnation: string,
+    opened: () => void,
+    failed: (error: LongtailError) => void,
+    key: string = randomBytes(16).toString('hex'),
+  ): TensorSeat {
+    if (this.seats.has(key)) throw new Error('a key is good for one link');
     const link = new TensorLink({
       session: sessionTag(key),
       payloads: this.payloads,
@@ -96,13 +104,29 @@ export class TensorRouter {
       },
       failed,
     });
-    const seated: Seated = { incarnation, link, failed, opened, routingId: undefined, segment: undefined };
+    const seated: Seated = { key, incarnation, link, failed, opened, routingId: undefined, segment: undefined };
     this.seats.set(key, seated);
     const leave = (): void => {
       this.seats.delete(key);
       if (seated.routingId !== undefined) this.connected.delete(nameOf(seated.routingId));
     };
     return { key, link, leave };
+  }
+
+  /**
+   * Finds links whose peer is gone, by sending: ZeroMQ does not say whose connection it was that broke. Of use where no other
+   * connection tells.
+   */
+  async watchPeers(): Promise<void> {
+    for await (const event of this.socket.events) {
+      if (event.type !== 'disconnect') continue;
+      for (const { link } of this.connected.values()) link.sendFrame({ frame: 'idle', idle: {} });
+    }
+  }
+
+  /** Resolves when ZeroMQ has all that was sent. */
+  drained(): Promise<void> {
+    return this.writer.drained();
   }
 
   /**
@@ -166,6 +190,7 @@ export class TensorRouter {
   }
 
   private deliver(seated: Seated, { frame, frameBytes, payload }: ReceivedFrame): void {
+    if (frame.frame === 'open' && frame.open.key === seated.key) return; // shown twice, as the answer took its time
     if (frame.session !== seated.link.session) {
       this.options.dropped('a frame of another session');
     } else if (frame.frame === 'ready') {

@@ -1,7 +1,7 @@
 // A server or a worker in a process of its own, led by the test that forked it (./peer.ts): it can be killed, stopped and blocked.
 import { createHash } from 'node:crypto';
-import type { Connection, OutgoingTensor } from '@longtail/core';
-import { dial, listen } from '../index.js';
+import type { Connection, OutgoingTensor, PeerLink } from '@longtail/core';
+import { dial, listen, openPeers } from '../index.js';
 import { crc32c, idleControl, noise, someHello, tensorOfBytes, welcomeMessage } from './fixtures.js';
 import type { PeerCommand, PeerOptions, PeerReport } from './peer.js';
 
@@ -12,7 +12,7 @@ function report(line: PeerReport): void {
   process.send!(line);
 }
 
-function attend<Send, Receive>(connection: Connection<Send, Receive>): void {
+function attend<Send, Receive>(connection: Connection<Send, Receive> | PeerLink): void {
   let hash = createHash('sha256');
   let bytes = 0;
   connection.start({
@@ -35,7 +35,7 @@ function attend<Send, Receive>(connection: Connection<Send, Receive>): void {
   });
 }
 
-function send(connection: Connection<never, never> | Connection<unknown, unknown>, tensor: OutgoingTensor): void {
+function send(connection: Pick<PeerLink, 'sendTensor'>, tensor: OutgoingTensor): void {
   connection.sendTensor(tensor, stop.signal).then(
     () => report({ event: 'sent' }),
     (error: unknown) => report({ event: 'unsent', reason: String(error) }),
@@ -52,6 +52,13 @@ async function work(address: string): Promise<void> {
   const { connection } = await dial(address, { hello: someHello(options.name), crc32c, sameHost: options.sameHost, signal: stop.signal });
   attend(connection);
   report({ event: 'ready', address });
+}
+
+async function neighbour(key: string, address: string | undefined): Promise<void> {
+  const peers = await openPeers({ crc32c });
+  if (address === undefined) report({ event: 'ready', address: peers.address });
+  attend(address === undefined ? await peers.accept(key, stop.signal) : await peers.dial(address, key, stop.signal));
+  if (address !== undefined) report({ event: 'ready', address: peers.address });
 }
 
 async function serve(): Promise<void> {
@@ -71,4 +78,5 @@ async function serve(): Promise<void> {
 
 // A leader that died is not waited for.
 process.on('disconnect', () => process.exit());
-await (options.address === undefined ? serve() : work(options.address));
+const { address, linkKey } = options;
+await (linkKey !== undefined ? neighbour(linkKey, address) : address === undefined ? serve() : work(address));

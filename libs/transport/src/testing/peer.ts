@@ -6,6 +6,8 @@ export interface PeerOptions {
   /** A worker of this server; without it a server. */
   readonly address?: string;
   readonly sameHost: boolean;
+  /** A neighbour instead: it dials `address`, or says its own and accepts, with this key. */
+  readonly linkKey?: string;
   /** Its application never takes a chunk. */
   readonly takesNothing?: boolean;
 }

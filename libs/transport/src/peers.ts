@@ -1,0 +1,118 @@
+import { LongtailError, type PeerLink, type PeerNetwork } from '@longtail/core';
+import type { Crc32c } from '@longtail/protocol';
+import { formatAddress, parseAddress } from './address.js';
+import { DirectLink } from './direct-link.js';
+import { TensorDealer } from './tensor-dealer.js';
+import { TensorRouter } from './tensor-router.js';
+
+/** How long the two ends of a link may take to find each other. */
+const OPEN_MS = 10_000;
+
+/** The server tells both ends of a link at about the same time: the one that dials may be the first to know. */
+const GREET_EVERY_MS = 100;
+
+/** Keys tell links apart; workers need no other name for each other. */
+const INCARNATION = 'peer';
+
+export interface PeerOptions {
+  /** Address to listen on, which neighbours dial. @default '127.0.0.1', which only workers of this machine reach */
+  readonly host?: string;
+  readonly crc32c: Crc32c;
+  /** A stranger's bytes were dropped. */
+  readonly onDropped?: (reason: string) => void;
+}
+
+export interface PeerEndpoint extends PeerNetwork {
+  /** Ends all links with the reason and frees the port. */
+  close(reason: string): Promise<void>;
+}
+
+/**
+ * A worker's side of direct links: one socket that listens on a free port, and one for each neighbour that it dials. Frames,
+ * checksums, credits and keys are those of a session's tensors (docs/adr/0005). Throws LongtailError `unreachable` when the host
+ * is not an address of this machine.
+ */
+export async function openPeers({ host = '127.0.0.1', crc32c, onDropped }: PeerOptions): Promise<PeerEndpoint> {
+  const links = new Set<PeerLink>();
+  const dropped = onDropped ?? ((): void => undefined);
+  const router = await TensorRouter.bind({ host, port: 0, crc32c, sameHost: false, dropped, flag: '--listen' });
+  void router.watchPeers();
+  const add = (link: PeerLink): PeerLink => {
+    links.add(link);
+    return link;
+  };
+  return {
+    address: formatAddress({ host, port: router.port }),
+    accept: async (key, signal) => add(await accept(router, key, signal, (link) => links.delete(link))),
+    dial: async (address, key, signal) => add(await dialPeer(address, key, crc32c, signal, (link) => links.delete(link))),
+    close: async (reason) => {
+      for (const link of links) link.close(reason);
+      await router.drained();
+      await router.close();
+    },
+  };
+}
+
+async function accept(router: TensorRouter, key: string, signal: AbortSignal, forget: (link: PeerLink) => void): Promise<PeerLink> {
+  signal.throwIfAborted();
+  const opening = deferred<void>();
+  const seat = router.seat(INCARNATION, opening.resolve, (error) => direct.fail(error), key);
+  const direct: DirectLink = new DirectLink({
+    peer: 'the neighbour that dials',
+    link: seat.link,
+    release: () => {
+      seat.leave();
+      forget(direct);
+      opening.reject(new LongtailError('the link was closed', { code: 'unreachable' }));
+    },
+  });
+  return opened(direct, opening.promise, 'no neighbour came with the key of the link', signal);
+}
+
+async function dialPeer(address: string, key: string, crc32c: Crc32c, signal: AbortSignal, forget: (link: PeerLink) => void): Promise<PeerLink> {
+  signal.throwIfAborted();
+  const dealer = new TensorDealer({
+    address: parseAddress(address),
+    key,
+    incarnation: INCARNATION,
+    crc32c,
+    sameHost: false,
+    greetEveryMs: GREET_EVERY_MS,
+    failed: (error) => direct.fail(error),
+  });
+  const direct: DirectLink = new DirectLink({
+    peer: address,
+    link: dealer.link,
+    release: () => {
+      void dealer.closeAfterSending();
+      forget(direct);
+    },
+  });
+  return opened(direct, dealer.opened, `nobody at ${address} knows the key of the link`, signal);
+}
+
+/** The link once it is open; closed when that takes too long or nobody wants it any more. */
+async function opened(link: DirectLink, opening: Promise<void>, complaint: string, signal: AbortSignal): Promise<PeerLink> {
+  const giveUp = deferred<never>();
+  const timer = setTimeout(() => giveUp.reject(new LongtailError(`${complaint} within ${OPEN_MS / 1000} s`, { code: 'timeout' })), OPEN_MS);
+  const aborted = (): void => giveUp.reject(signal.reason as Error);
+  signal.addEventListener('abort', aborted, { once: true });
+  try {
+    await Promise.race([opening, giveUp.promise]);
+    return link;
+  } catch (error) {
+    link.close('the link did not open');
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', aborted);
+    giveUp.promise.catch(() => undefined);
+  }
+}
+
+function deferred<T>(): { readonly promise: Promise<T>; resolve(value: T): void; reject(error: unknown): void } {
+  let settle!: { resolve(value: T): void; reject(error: unknown): void };
+  const promise = new Promise<T>((resolve, reject) => (settle = { resolve, reject }));
+  promise.catch(() => undefined);
+  return { promise, ...settle };
+}
