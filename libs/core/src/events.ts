@@ -35,6 +35,20 @@ export type RunEvent =
       readonly samplesTotal: number;
       readonly workers: number;
     }
+  /** How the job is laid over its workers from now on; only where it is more than everybody solo. */
+  | {
+      readonly event: 'layout';
+      readonly run: string;
+      readonly groups: readonly {
+        readonly group: string;
+        readonly schedule: string;
+        readonly microbatch: number;
+        readonly stages: readonly { readonly node: string; readonly name: string; readonly start: number; readonly end: number }[];
+      }[];
+      /** Nodes that wait for somebody to fail. */
+      readonly spares: readonly string[];
+      readonly reason: string;
+    }
   /** One worker's part of a round, as it was delivered (or why not). */
   | {
       readonly event: 'contribution';
@@ -53,6 +67,8 @@ export type RunEvent =
       readonly doneAtMs: number;
       readonly bytesUp: number;
       readonly bytesDown: number;
+      /** In a pipeline each stage has an event with the group's samples: whoever adds samples up counts stage 0. */
+      readonly stage?: { readonly group: string; readonly stage: number; readonly stages: number };
     }
   | {
       readonly event: 'commit';

@@ -7,6 +7,7 @@ export * from './errors.js';
 export * from './events.js';
 export * from './files.js';
 export * from './job.js';
+export * from './layout.js';
 export * from './model.js';
 export * from './optimizer.js';
 export * from './rng.js';

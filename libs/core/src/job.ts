@@ -2,6 +2,8 @@ import type { DataFile } from './data.js';
 import type { EngineName } from './engine.js';
 import type { LossName, ModelSpec } from './model.js';
 import type { LearningRateSchedule, OptimizerSpec } from './optimizer.js';
+import type { CodecName } from './codec.js';
+import type { ScheduleName } from './schedule.js';
 
 /** Where samples come from, as a job names it. */
 export type DataSpec =
@@ -30,6 +32,14 @@ export type DataSpec =
     };
 
 export type TokenizerName = 'character' | 'byte' | 'gpt2';
+
+/** A stage as a job names it. */
+export interface JobStage {
+  /** Name of the worker, or its number in the order of joining, from 1. */
+  readonly worker: string | number;
+  /** How many of the model's blocks, from where the stage before ends; undefined: all of them. */
+  readonly blocks?: number;
+}
 
 /** A job, validated and with every default filled in. */
 export interface Job {
@@ -65,6 +75,8 @@ export interface Job {
     readonly codec: 'fp32' | 'fp16' | 'bf16';
     /** Reject contributions whose mean gradient norm exceeds this; undefined: only non-finite ones. */
     readonly maxNorm: number | undefined;
+    /** Codec of activations and their gradients between the stages of a pipeline. @default 'fp32' */
+    readonly activationCodec?: CodecName;
   };
   readonly cluster: {
     /** Start when this many workers are ready. */
@@ -73,6 +85,12 @@ export interface Job {
     readonly waitMs: number;
     /** Only workers on this engine; undefined: any. */
     readonly engine: EngineName | undefined;
+    /** Groups of workers, each with its stages in order; undefined: whoever lays the job out decides. */
+    readonly layout?: readonly (readonly JobStage[])[];
+    /** Samples a forward pass of a pipeline; undefined: a quarter of a stage's share of the batch. */
+    readonly microbatch?: number;
+    /** @default 'capped-1f1b' */
+    readonly schedule?: ScheduleName;
   };
   readonly checkpoint: {
     readonly everyMs: number;

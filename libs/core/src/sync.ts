@@ -1,5 +1,6 @@
 /** A group's standing in the round that is open. Times are `Clock.nowMs`. */
 export interface MemberState {
+  /** The group's id; that of a solo worker is its node's. */
   readonly node: string;
   /** Samples asked of it in this round. */
   readonly samples: number;

@@ -6,8 +6,9 @@ export interface TensorHeader {
   /** Run id; empty for files. */
   readonly run: string;
   readonly kind: TensorKind;
-  /** Pipeline stage, and fragment of it that is synchronised on its own; state vectors count as fragments. */
+  /** Pipeline stage that the tensor belongs to; of activations and their gradients the one that they go to. */
   readonly stage: number;
+  /** Number of the segment (gradient, parameters), of the state vector, or of the microbatch (activations). */
   readonly fragment: number;
   /** Task that it answers; for parameters and state sent to a worker the number of the transfer to it, 1, 2, 3, …. */
   readonly task: number;
@@ -15,8 +16,10 @@ export interface TensorHeader {
   readonly baseVersion: number;
   readonly samples: number;
   readonly codec: number;
-  /** Name of a file: its sha256. */
+  /** Of a file its sha256, of an activation its shape: `8x128x256`. */
   readonly name: string;
+  /** Values of the worker's vector, or of the activation, before the tensor's first: a segment says so where it belongs. */
+  readonly start: number;
   /** This chunk's number, and how many there are. */
   readonly chunk: number;
   readonly chunks: number;

@@ -12,6 +12,7 @@ const text = fc.string({ maxLength: 60 });
 const headers: fc.Arbitrary<TensorHeader> = fc
   .record({
     run: text,
+    start: fc.nat(),
     kind: fc.constantFrom('gradient', 'parameters', 'state'),
     stage: uint32,
     fragment: uint32,
@@ -169,6 +170,7 @@ function aHeader(): TensorHeader {
     samples: 1,
     codec: 0,
     name: '',
+    start: 0,
     chunk: 0,
     chunks: 1,
     offset: 0,

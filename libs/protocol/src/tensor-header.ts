@@ -30,6 +30,7 @@ export function toTensorHeader(frame: TensorFrame): TensorHeader {
   checkRange('chunks', frame.chunks, 1, LIMITS.chunksPerTensor);
   checkRange('chunk', frame.chunk, 0, frame.chunks - 1);
   checkRange('offset', frame.offset, 0, LIMITS.tensorLength);
+  checkRange('start', frame.start, 0, LIMITS.tensorLength);
   checkRange('length', frame.length, 0, LIMITS.tensorLength - frame.offset);
   if (kind === 'file' && frame.name.length !== 64) throw violation('tensor.name', 'of a file is its sha256');
   return { ...frame, kind };

@@ -1,7 +1,8 @@
-import type { Lease, TensorChunk } from '@longtail/core';
+import type { TensorChunk } from '@longtail/core';
 import type { Task, TaskDone } from '@longtail/protocol';
 import type { ChunkVerdict, Delivery } from './delivery.js';
 import type { Member } from './member.js';
+import { countSamples } from './microbatches.js';
 
 /**
  * - `out`: the worker is at it
@@ -12,7 +13,7 @@ import type { Member } from './member.js';
  */
 export type AssignmentStatus = 'out' | 'delivered' | 'refused' | 'failed' | 'lost';
 
-/** A task in a worker's hands. Messages and chunks only move its status; the phase that gave it out settles it. */
+/** A worker's part of a task. Messages and chunks only move its status; the phase that gave it out settles it. */
 export class Assignment {
   status: AssignmentStatus = 'out';
   /** Why it is refused, failed or lost. */
@@ -29,15 +30,12 @@ export class Assignment {
   constructor(
     readonly member: Member,
     readonly task: Task,
-    readonly leases: readonly Lease[],
+    /** Of its leases. */
+    readonly samples: number,
     readonly delivery: Delivery,
     readonly sentAtMs: number,
   ) {
     this.activeAtMs = sentAtMs;
-  }
-
-  get samples(): number {
-    return this.leases.reduce((sum, lease) => sum + lease.samples, 0);
   }
 
   /** Chunks and `TaskDone` come in any order: they travel on different sockets. */
@@ -96,8 +94,4 @@ function expectedSamples(done: TaskDone, task: Task, samples: number): number | 
     case 'INITIALISE':
       return done.samples;
   }
-}
-
-function countSamples(ranges: readonly { readonly start: number; readonly end: number }[]): number {
-  return ranges.reduce((sum, range) => sum + range.end - range.start, 0);
 }

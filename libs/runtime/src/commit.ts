@@ -1,49 +1,54 @@
 import type { CodedChunk } from '@longtail/core';
-import type { Assignment } from './assignment.js';
+import type { GroupTask } from './group-task.js';
 import type { RunCore, Training } from './run-core.js';
 import { chunkSpan } from './grid.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
+import type { Segment } from './segments.js';
 
 export interface Contribution {
-  readonly assignment: Assignment;
+  readonly task: GroupTask;
   readonly weight: number;
 }
+
+type CodedOf = (segment: Segment, chunk: number) => CodedChunk[];
 
 /** Above this length the norm is taken only when clipping needs it: the extra pass would cost a tenth of the round. */
 const NORM_PASS_LENGTH = 1 << 20;
 
 /**
  * Steps the optimizer with the mean gradient of the contributions, added in the order given, and sends the new
- * parameters to every ready member while they are made: one pass over the chunks. Once begun it is finished, whatever
- * happens to the run, so that the shard is never between two versions.
+ * parameters to every ready member while they are made: one pass over the chunks of the segments. What is tied between
+ * two stages of a group gets the sum of both. Once begun it is finished, whatever happens to the run, so that the shard
+ * is never between two versions.
  */
 export async function commitRound(core: RunCore, contributions: readonly Contribution[], reason: string): Promise<void> {
   const training = core.training!;
-  const { shard, grid, leases } = training;
-  const codedChunk = (chunk: number) =>
-    contributions.map(({ assignment, weight }) => codedGradient(assignment, weight, chunk, core.codec.id));
-  const samples = contributions.reduce((sum, { assignment }) => sum + assignment.samples, 0);
-  const weighted = contributions.reduce((sum, { assignment, weight }) => sum + weight * assignment.samples, 0);
-  const gradientNorm = (await normOfSum(core, training, codedChunk)) / weighted;
+  const { shard, leases } = training;
+  const { segments } = core;
+  const codedChunk: CodedOf = (segment, chunk) =>
+    contributions.flatMap(({ task, weight }) => codedGradients(task, weight, segment, chunk, core.codec.id));
+  const samples = contributions.reduce((sum, { task }) => sum + task.samples, 0);
+  const weighted = contributions.reduce((sum, { task, weight }) => sum + weight * task.samples, 0);
+  const gradientNorm = (await normOfSum(core, training, segments, codedChunk)) / weighted;
   const { clipNorm } = core.job.train;
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
   shard.beginStep({ learningRate });
   const codec = core.codec;
-  const parameters = core.outgoing.publish(grid, core.version + 1, codec, ({ offset, length }, out, chunk) => {
-    shard.stepChunk(offset, length, codedChunk(chunk), clip / weighted);
+  const parameters = core.outgoing.publish(segments, core.version + 1, codec, ({ offset, length }, out, segment, chunk) => {
+    shard.stepChunk(offset, length, codedChunk(segment, chunk), clip / weighted);
     return shard.encodeParameters(offset, length, codec.id, out);
   });
   core.version++;
   for (const member of core.ready) member.supply(parameters);
-  await core.outgoing.finish(parameters.tensor);
+  await core.outgoing.finish(parameters.tensors);
 
-  for (const { assignment, weight } of contributions) {
-    core.settle(assignment, { applied: assignment.leases.length, weight, reason: '' });
-    core.roster.succeeded(assignment.member);
+  for (const { task, weight } of contributions) {
+    core.settle(task, { applied: task.leases.length, weight, reason: '' });
+    core.roster.succeeded(task.group);
   }
-  const done = contributions.map(({ assignment }) => assignment.done!);
+  const done = contributions.map(({ task }) => task.done!);
   core.announceCommit({
     samples,
     lossSum: sum(done.map(({ lossSum }) => lossSum)),
@@ -55,18 +60,24 @@ export async function commitRound(core: RunCore, contributions: readonly Contrib
   });
 }
 
-function codedGradient(assignment: Assignment, weight: number, chunk: number, codecId: number): CodedChunk {
-  return { bytes: assignment.delivery.bytes('gradient', 0, chunk), codecId, weight };
+/** Of each stage that holds the segment, in the order of the stages. */
+function codedGradients({ parts }: GroupTask, weight: number, segment: Segment, chunk: number, codecId: number): CodedChunk[] {
+  return parts
+    .filter(({ delivery }) => delivery.has('gradient', segment.index))
+    .map(({ delivery }) => ({ bytes: delivery.bytes('gradient', segment.index, chunk), codecId, weight }));
 }
 
 /** Norm of the gradient sum; 0 where nobody asked for it and it would be dear. */
-async function normOfSum(core: RunCore, { shard, grid }: Training, codedChunk: (chunk: number) => CodedChunk[]): Promise<number> {
+async function normOfSum(core: RunCore, { shard, grid }: Training, segments: readonly Segment[], codedChunk: CodedOf): Promise<number> {
   if (core.job.train.clipNorm === undefined && grid.length > NORM_PASS_LENGTH) return 0;
   let sumOfSquares = 0;
-  for (let chunk = 0; chunk < grid.chunks; chunk++) {
-    const { offset, length } = chunkSpan(grid, chunk);
-    sumOfSquares += shard.inspectSum(offset, length, codedChunk(chunk)).sumOfSquares;
-    if (chunk % CHUNKS_A_TURN === CHUNKS_A_TURN - 1) await core.turn();
+  let chunks = 0;
+  for (const segment of segments) {
+    for (let chunk = 0; chunk < segment.grid.chunks; chunk++) {
+      const { offset, length } = chunkSpan(segment.grid, chunk);
+      sumOfSquares += shard.inspectSum(segment.offset + offset, length, codedChunk(segment, chunk)).sumOfSquares;
+      if (++chunks % CHUNKS_A_TURN === 0) await core.turn();
+    }
   }
   return Math.sqrt(sumOfSquares);
 }

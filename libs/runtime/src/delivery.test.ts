@@ -9,9 +9,9 @@ const grid = gridOf(10, 4);
 
 /** Bytes stand for themselves: a chunk of `length` values is `length` bytes, 255 is not finite. */
 function delivery(maxNorm?: number, pool = new BufferPool(2)) {
-  const tensors = [{ kind: 'gradient', fragment: 0, codec: { id: 7, maxBytes: (length: number) => length } } as const];
+  const tensors = [{ kind: 'gradient', fragment: 0, codec: { id: 7, maxBytes: (length: number) => length }, grid, start: 0 } as const];
   return new Delivery(
-    { round: 3, baseVersion: 2, samples: 5, tensors, grid, maxNorm },
+    { stage: 0, round: 3, baseVersion: 2, samples: 5, tensors, maxNorm },
     ({ bytes }, length) => {
       if (bytes.length !== length) throw new Error('wrong size');
       return { finite: !bytes.includes(255), sumOfSquares: bytes.reduce((sum, byte) => sum + byte * byte, 0) };
@@ -33,6 +33,7 @@ function chunkOf(chunk: number, changes: Partial<TensorHeader> = {}, fill = 1) {
     samples: 5,
     codec: 7,
     name: '',
+    start: 0,
     chunk,
     chunks: 3,
     offset,
@@ -66,6 +67,7 @@ test.each<[string, Partial<TensorHeader>, RegExp]>([
   ['another count of chunks', { chunks: 4 }, /expected 3 chunks/],
   ['a chunk beyond the end', { chunk: 3 }, /chunk 3 of 3/],
   ['another offset', { offset: 5 }, /covers 4 values from 5, expected 4 from 4/],
+  ['another place in the vector', { start: 3 }, /lies at 3 of the worker's vector, expected at 0/],
   ['another length', { length: 3 }, /covers 3 values/],
   ['a tensor nobody asked for', { kind: 'state' }, /no state 0 was asked for/],
   ['a fragment nobody asked for', { fragment: 1 }, /no gradient 1 was asked for/],

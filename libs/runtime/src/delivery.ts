@@ -7,25 +7,28 @@ import {
   type TensorHeader,
   type TensorKind,
 } from '@longtail/core';
-import type { BufferPool } from './encoded-tensor.js';
+import type { Buffers } from './encoded-tensor.js';
 import { chunkSpan, type Grid } from './grid.js';
 
 /** A tensor that a task must bring home. */
 export interface ExpectedTensor {
   readonly kind: TensorKind;
-  /** 0, or the number of the state vector. */
+  /** Number of the segment, or of the state vector. */
   readonly fragment: number;
   readonly codec: Pick<Codec, 'id' | 'maxBytes'>;
+  readonly grid: Grid;
+  /** Values of the worker's vector before it. */
+  readonly start: number;
 }
 
 export interface ExpectedDelivery {
+  readonly stage: number;
   readonly round: number;
   readonly baseVersion: number;
   /** Samples in the headers; undefined where the worker decides how many (local steps). */
   readonly samples: number | undefined;
   readonly tensors: readonly ExpectedTensor[];
-  readonly grid: Grid;
-  /** Bound of the tensor's norm; undefined: only non-finite values are refused. */
+  /** Bound of the norm of all tensors together; undefined: only non-finite values are refused. */
   readonly maxNorm: number | undefined;
 }
 
@@ -49,9 +52,14 @@ export class Delivery {
   constructor(
     private readonly expected: ExpectedDelivery,
     private readonly inspect: Inspect,
-    private readonly buffers: BufferPool,
+    private readonly buffers: Buffers,
   ) {
-    this.tensors = expected.tensors.map((tensor) => new IncomingTensor(tensor, expected.grid));
+    this.tensors = expected.tensors.map((tensor) => new IncomingTensor(tensor));
+  }
+
+  /** Squared norm of what is here. */
+  get sumOfSquares(): number {
+    return this.tensors.reduce((sum, tensor) => sum + tensor.sumOfSquares, 0);
   }
 
   get complete(): boolean {
@@ -91,7 +99,7 @@ export class Delivery {
     if (!seen.finite)
       return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
     tensor.put(header.chunk, payload, seen.sumOfSquares);
-    const norm = Math.sqrt(tensor.sumOfSquares);
+    const norm = Math.sqrt(this.sumOfSquares);
     if (this.expected.maxNorm !== undefined && norm > this.expected.maxNorm) {
       return {
         verdict: 'refused',
@@ -100,6 +108,11 @@ export class Delivery {
       };
     }
     return { verdict: 'taken' };
+  }
+
+  /** The tensor is part of what was asked for. */
+  has(kind: TensorKind, fragment: number): boolean {
+    return this.tensorOf({ kind, fragment }) !== undefined;
   }
 
   /** Coded bytes of a chunk of a complete delivery. */
@@ -118,12 +131,9 @@ class IncomingTensor {
   missing: number;
   sumOfSquares = 0;
 
-  constructor(
-    readonly expected: ExpectedTensor,
-    private readonly grid: Grid,
-  ) {
-    this.chunks = new Array<Uint8Array | undefined>(grid.chunks);
-    this.missing = grid.chunks;
+  constructor(readonly expected: ExpectedTensor) {
+    this.chunks = new Array<Uint8Array | undefined>(expected.grid.chunks);
+    this.missing = expected.grid.chunks;
   }
 
   has(chunk: number): boolean {
@@ -141,14 +151,15 @@ class IncomingTensor {
   }
 
   /** Chunks lie one behind the other, each with room for the most that it may take. */
-  place(chunk: number, bytes: number, buffers: BufferPool): Uint8Array | undefined {
-    const room = this.expected.codec.maxBytes(this.grid.chunkLength);
+  place(chunk: number, bytes: number, buffers: Buffers): Uint8Array | undefined {
+    const { codec, grid } = this.expected;
+    const room = codec.maxBytes(grid.chunkLength);
     if (bytes > room) return undefined;
-    this.buffer ??= buffers.take(this.grid.chunks * room);
+    this.buffer ??= buffers.take(grid.chunks * room);
     return this.buffer.subarray(chunk * room, chunk * room + bytes);
   }
 
-  dispose(buffers: BufferPool): void {
+  dispose(buffers: Buffers): void {
     if (this.buffer !== undefined) buffers.give(this.buffer);
     this.buffer = undefined;
   }
@@ -156,8 +167,8 @@ class IncomingTensor {
 
 /** What is wrong with a chunk's header, or undefined. */
 function headerMismatch(header: TensorHeader, tensor: ExpectedTensor, delivery: ExpectedDelivery): string | undefined {
-  const { grid } = delivery;
-  if (header.stage !== 0) return `stage ${header.stage} belongs to another node`;
+  const { grid } = tensor;
+  if (header.stage !== delivery.stage) return `stage ${header.stage} belongs to another node`;
   if (header.round !== delivery.round) return `round ${header.round} is not the round ${delivery.round} of the task`;
   if (header.baseVersion !== delivery.baseVersion) return `based on version ${header.baseVersion}, the task on ${delivery.baseVersion}`;
   if (header.codec !== tensor.codec.id) return `codec ${header.codec} instead of ${tensor.codec.id}`;
@@ -165,6 +176,7 @@ function headerMismatch(header: TensorHeader, tensor: ExpectedTensor, delivery: 
     return `${header.samples} samples instead of ${delivery.samples}`;
   if (header.chunks !== grid.chunks || header.chunk >= grid.chunks)
     return `chunk ${header.chunk} of ${header.chunks}, expected ${grid.chunks} chunks`;
+  if (header.start !== tensor.start) return `lies at ${header.start} of the worker's vector, expected at ${tensor.start}`;
   const span = chunkSpan(grid, header.chunk);
   if (header.offset !== span.offset || header.length !== span.length) {
     return `chunk ${header.chunk} covers ${header.length} values from ${header.offset}, expected ${span.length} from ${span.offset}`;

@@ -3,8 +3,13 @@ import { chunkSpan, type Grid } from './grid.js';
 /** Codes chunk `chunk` into `out` and returns the bytes written. */
 export type FillChunk = (span: { readonly offset: number; readonly length: number }, out: Uint8Array, chunk: number) => number;
 
+export interface Buffers {
+  take(bytes: number): Uint8Array;
+  give(buffer: Uint8Array): void;
+}
+
 /** Large buffers, used again. Keeps at most `capacity`, of the size asked for last. */
-export class BufferPool {
+export class BufferPool implements Buffers {
   private spare: Uint8Array[] = [];
 
   constructor(private readonly capacity: number) {}
@@ -20,6 +25,28 @@ export class BufferPool {
 
   give(buffer: Uint8Array): void {
     if (this.spare.length < this.capacity) this.spare.push(buffer);
+  }
+}
+
+/** A pool for each size: the segments of a model differ. Cleared when they are cut anew. */
+export class BufferPools implements Buffers {
+  private readonly pools = new Map<number, BufferPool>();
+
+  /** Of each pool. */
+  constructor(private readonly capacity: number) {}
+
+  take(bytes: number): Uint8Array {
+    let pool = this.pools.get(bytes);
+    if (pool === undefined) this.pools.set(bytes, (pool = new BufferPool(this.capacity)));
+    return pool.take(bytes);
+  }
+
+  give(buffer: Uint8Array): void {
+    this.pools.get(buffer.length)?.give(buffer);
+  }
+
+  clear(): void {
+    this.pools.clear();
   }
 }
 
@@ -41,7 +68,7 @@ export class EncodedTensor {
     readonly codecId: number,
     private readonly chunkBytes: number,
     private readonly fill: FillChunk,
-    private readonly pool: BufferPool,
+    private readonly pool: Buffers,
   ) {
     this.buffer = pool.take(grid.chunks * chunkBytes);
   }

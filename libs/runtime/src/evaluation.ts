@@ -1,11 +1,13 @@
 import type { SyncStrategy } from '@longtail/core';
-import type { Assignment } from './assignment.js';
-import type { Member } from './member.js';
+import type { Group } from './group.js';
+import type { GroupTask } from './group-task.js';
 import type { RunCore } from './run-core.js';
 import { divergence } from './divergence.js';
 
 /** Evaluation has no backward pass: until it was measured, a worker is taken to be this much faster at it. */
 const FORWARD_SPEEDUP = 3;
+/** A pipeline's slice has at most this many microbatches: as many activations may wait before a slow stage. */
+const MAX_MICROBATCHES = 64;
 
 interface Slice {
   readonly start: number;
@@ -20,7 +22,7 @@ interface Sums {
 }
 
 /**
- * Loss and accuracy of the current version on the validation split, shared by speed. Slices of workers who leave, fail
+ * Loss and accuracy of the current version on the validation split, shared by speed. Slices of groups who leave, fail
  * or miss the deadline go to the others. `requireWorker` waits for one when all are gone.
  */
 export async function evaluate(core: RunCore, strategy: SyncStrategy, requireWorker: () => Promise<void>): Promise<void> {
@@ -34,27 +36,27 @@ export async function evaluate(core: RunCore, strategy: SyncStrategy, requireWor
   announce(core, sums, core.clock.nowMs() - startedAtMs);
 }
 
-/** Gives each worker one slice of what is pending; returns what is still to do. */
+/** Gives each group one slice of what is pending; returns what is still to do. */
 async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: readonly Slice[], sums: Sums): Promise<readonly Slice[]> {
   const openedAtMs = core.clock.nowMs();
-  const { assignments, rest } = await handOut(core, pending);
-  const open = new Map(assignments.map((assignment) => [assignment.member.node, assignment]));
+  const { tasks, rest } = await handOut(core, pending);
+  const open = new Map(tasks.map((task) => [task.group.id, task]));
   const lost: Slice[] = [...rest];
   while (open.size > 0) {
-    for (const assignment of [...open.values()].filter(({ status }) => status !== 'out' && status !== 'delivered')) {
-      open.delete(assignment.member.node);
-      lost.push(sliceOf(assignment));
-      dropBroken(core, assignment);
+    for (const task of [...open.values()].filter(({ status }) => status !== 'out' && status !== 'delivered')) {
+      open.delete(task.group.id);
+      lost.push(sliceOf(task));
+      dropBroken(core, task);
     }
-    const members = [...open.values()].map((assignment) => standing(assignment));
+    const members = [...open.values()].map((task) => standing(task));
     const decision = strategy.decide({ round: core.round, version: core.version, openedAtMs, members }, core.clock.nowMs());
     for (const { node, reason } of decision.release) {
       const late = open.get(node)!;
       open.delete(node);
       lost.push(sliceOf(late));
       core.callOff(late);
-      late.member.evaluationSpeed = evaluationSpeed(late.member) / 2;
-      core.roster.missed(late.member, reason);
+      late.group.evaluationSpeed = evaluationSpeed(late.group) / 2;
+      core.roster.missed(late.group, reason);
     }
     for (const { node } of decision.commit) {
       take(core, open.get(node)!, sums);
@@ -65,65 +67,65 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
   return lost;
 }
 
-async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ assignments: Assignment[]; rest: Slice[] }> {
+async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ tasks: GroupTask[]; rest: Slice[] }> {
   const parameters = await core.parameters(false);
-  const members = core.ready;
+  const { groups } = core;
   const samples = pending.reduce((sum, { start, end }) => sum + end - start, 0);
-  const speeds = members.map((member) => ({ node: member.node, samplesPerSecond: evaluationSpeed(member) }));
+  const speeds = groups.map((group) => ({ node: group.id, samplesPerSecond: evaluationSpeed(group) }));
   const shares = core.dependencies.shares(samples, speeds, new Map());
   const rest = [...pending];
-  const assignments: Assignment[] = [];
-  for (const member of members) {
-    const share = shares.get(member.node) ?? 0;
+  const tasks: GroupTask[] = [];
+  for (const group of groups) {
+    const microbatch = group.solo ? 0 : group.plan.microbatch;
+    const share = Math.min(shares.get(group.id) ?? 0, group.solo ? Infinity : MAX_MICROBATCHES * microbatch);
     const first = rest[0];
     if (share === 0 || first === undefined) continue;
     const end = Math.min(first.end, first.start + share);
     if (end === first.end) rest.shift();
     else rest[0] = { start: end, end: first.end };
-    member.supply(parameters);
-    assignments.push(core.assign(member, { kind: 'EVALUATE', start: first.start, end }, [], [], core.training!.grid));
+    for (const member of group.members) member.supply(parameters);
+    tasks.push(core.assign(group, { kind: 'EVALUATE', start: first.start, end, microbatch }, [], () => ({ tensors: [] })));
   }
-  return { assignments, rest };
+  return { tasks, rest };
 }
 
-function take(core: RunCore, assignment: Assignment, sums: Sums): void {
-  const { done, member } = assignment;
-  core.callOff(assignment);
-  core.roster.succeeded(member);
-  member.evaluationSpeed = (1000 * done!.samples) / Math.max(done!.computeMs, 1e-3);
-  sums.samples += done!.samples;
-  sums.targets += done!.targets;
-  sums.lossSum += done!.lossSum;
-  sums.correct += done!.correct;
+function take(core: RunCore, task: GroupTask, sums: Sums): void {
+  const { group } = task;
+  const done = task.done!;
+  core.callOff(task);
+  core.roster.succeeded(group);
+  group.evaluationSpeed = (1000 * done.samples) / Math.max(done.computeMs, 1e-3);
+  sums.samples += done.samples;
+  sums.targets += done.targets;
+  sums.lossSum += done.lossSum;
+  sums.correct += done.correct;
 }
 
-function standing(assignment: Assignment) {
-  const { member, task, sentAtMs, status, endedAtMs } = assignment;
+function standing({ group, task, sentAtMs, status, endedAtMs }: GroupTask) {
   const samples = task.end - task.start;
   return {
-    node: member.node,
+    node: group.id,
     samples,
     startedAtMs: sentAtMs,
-    expectedMs:
-      member.evaluationSpeed === undefined ? undefined : (member.speed.exchangeMs ?? 0) + (1000 * samples) / member.evaluationSpeed,
+    expectedMs: group.evaluationSpeed === undefined ? undefined : (group.speed.exchangeMs ?? 0) + (1000 * samples) / group.evaluationSpeed,
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,
   };
 }
 
-/** A loss that is not finite is this worker's fault as long as others may say otherwise. */
-function dropBroken(core: RunCore, assignment: Assignment): void {
-  const { member, status, reason, nonFinite } = assignment;
-  core.callOff(assignment);
-  if (nonFinite && core.ready.length === 1) throw divergence(core, 'the validation');
-  if (status !== 'lost') core.roster.strike(member, reason);
+/** A loss that is not finite is this group's fault as long as others may say otherwise. */
+function dropBroken(core: RunCore, task: GroupTask): void {
+  const { broken, reason, nonFinite } = task;
+  core.callOff(task);
+  if (nonFinite && core.groups.length === 1) throw divergence(core, 'the validation');
+  if (broken!.status !== 'lost') core.roster.strike(broken!.member, reason);
 }
 
-function evaluationSpeed(member: Member): number {
-  return member.evaluationSpeed ?? FORWARD_SPEEDUP * member.samplesPerSecond;
+function evaluationSpeed(group: Group): number {
+  return group.evaluationSpeed ?? FORWARD_SPEEDUP * group.samplesPerSecond;
 }
 
-function sliceOf({ task }: Assignment): Slice {
+function sliceOf({ task }: GroupTask): Slice {
   return { start: task.start, end: task.end };
 }
 

@@ -1,5 +1,6 @@
-import { formatSeconds, LongtailError } from '@longtail/core';
+import { formatSeconds, layoutSignature, LongtailError } from '@longtail/core';
 import type { Census } from './eligibility.js';
+import type { Group } from './group.js';
 import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
 
@@ -18,11 +19,13 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     core.roster.sweep();
     admitPrepared(core);
     if (core.ready.length >= need) return;
+    const { lacks } = core.formation;
     const fleet = countFleet();
     const around = fleet.mine + fleet.idle.length + fleet.busy;
-    if (around === 0 && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;
+    const hopeless = around === 0 || lacks !== undefined;
+    if (hopeless && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;
     const now = core.clock.nowMs();
-    if (around >= need) lackingSinceMs = undefined;
+    if (around >= need && lacks === undefined) lackingSinceMs = undefined;
     else lackingSinceMs ??= now;
     const untilMs = lackingSinceMs === undefined ? undefined : lackingSinceMs + core.job.cluster.waitMs;
     const reason = describe(core, fleet);
@@ -33,41 +36,86 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
   }
 }
 
-/** Looks at members who say that they are ready, and at those who could not prepare. */
+/**
+ * Looks at groups whose members say that they are ready, and at members who could not prepare; brings the groups in line
+ * with who is here, where that disturbs nobody at work.
+ * @throws LongtailError `usage` for a layout that does not fit the model
+ */
 export function admitPrepared(core: RunCore): void {
-  for (const member of core.roster.members) {
-    if (member.state === 'failed') {
-      const error = member.failure!;
-      core.roster.preparationError = error;
-      core.emit({ event: 'error', run: core.run, node: member.node, error: error.toWire() });
-      core.roster.release(member, `could not prepare: ${error.message}`);
-    } else if (member.state === 'prepared') {
-      const problem = disagreement(core, member);
-      if (problem !== undefined) {
-        core.roster.preparationError ??= new LongtailError(problem, { code: 'protocol', where: member.name });
-        core.roster.release(member, problem);
-      } else {
-        core.roster.admit(member);
-      }
+  for (const member of core.roster.members.filter(({ state }) => state === 'failed')) {
+    const error = member.failure!;
+    core.roster.preparationError = error;
+    core.emit({ event: 'error', run: core.run, node: member.node, error: error.toWire() });
+    core.roster.release(member, `could not prepare: ${error.message}`);
+  }
+  core.formation.arrange();
+  const before = core.groups;
+  for (const group of core.formation.groups.filter(({ prepared }) => prepared)) {
+    const problem = disagreement(core, group);
+    if (problem === undefined) admit(core, group);
+    else {
+      core.roster.preparationError ??= new LongtailError(problem, { code: 'protocol', where: group.name });
+      for (const member of group.members) core.roster.release(member, problem);
     }
   }
+  const { groups } = core;
+  if (groups.length > 0 && (groups.length !== before.length || groups.some((group, i) => group !== before[i]))) core.cut();
 }
 
-/** Every worker must hold the same model and the same data; the first one sets the measure. */
-function disagreement(core: RunCore, member: Member): string | undefined {
+function admit(core: RunCore, group: Group): void {
+  const { trainSamples, validationSamples } = group.members[0]!.ready!;
+  const layout = group.layout();
+  const blocks = group.members.map(({ ready }) => ready!.blocks).find((count) => count > 0);
+  core.roster.measure ??= { name: group.name, layout, signature: layoutSignature(layout), blocks, trainSamples, validationSamples };
+  core.roster.admit(group);
+}
+
+/** Every group must hold the same model and the same data; the first one sets the measure. */
+function disagreement(core: RunCore, group: Group): string | undefined {
   const { measure } = core.roster;
-  const ready = member.ready!;
-  if (member.layout!.length === 0) return 'its model has no parameters';
-  if (ready.trainSamples < 1) return 'its data has no training samples';
-  if (measure === undefined) return undefined;
-  if (member.signature !== measure.signature) return `its parameters are laid out differently from those of ${measure.name}`;
-  if (ready.trainSamples !== measure.trainSamples || ready.validationSamples !== measure.validationSamples) {
+  checkBlocks(group);
+  const layout = group.layout();
+  if (layout.length === 0) return 'its model has no parameters';
+  const readers = dataReaders(group);
+  if (readers.some(({ ready }) => ready!.trainSamples < 1)) return 'its data has no training samples';
+  const first = readers[0]!;
+  const { trainSamples, validationSamples } = measure ?? first.ready!;
+  const other = readers.find(({ ready }) => ready!.trainSamples !== trainSamples || ready!.validationSamples !== validationSamples);
+  if (other !== undefined) {
     return (
-      `its data has ${ready.trainSamples} + ${ready.validationSamples} samples, ` +
-      `that of ${measure.name} ${measure.trainSamples} + ${measure.validationSamples}`
+      `${group.solo ? 'its data' : `the data of ${other.name}`} has ${other.ready!.trainSamples} + ${other.ready!.validationSamples} samples, ` +
+      `that of ${measure?.name ?? first.name} ${trainSamples} + ${validationSamples}`
     );
   }
-  return undefined;
+  if (measure === undefined || layoutSignature(layout) === measure.signature) return undefined;
+  return `${group.solo ? 'its' : 'their'} parameters are laid out differently from those of ${measure.name}`;
+}
+
+/** Inputs are the first stage's, targets the last one's; those between read no data. */
+function dataReaders({ members }: Group): readonly Member[] {
+  return members.filter((_, stage) => stage === 0 || stage === members.length - 1);
+}
+
+/** Each block of the model must be on exactly one stage. */
+function checkBlocks(group: Group): void {
+  let next = 0;
+  for (const [stage, { blocks }] of group.plan.stages.entries()) {
+    if (blocks === 'all' && group.solo) return;
+    const { start, end } = blocks === 'all' ? { start: 0, end: 0 } : blocks;
+    if (start !== next) throw uncovered(group, start > next ? next : start, start > next ? 'on no stage' : `on stage ${stage} and on the one before`);
+    next = end;
+  }
+  const counted = group.members.map(({ ready }) => ready!.blocks).find((count) => count > 0);
+  if (counted !== undefined && next < counted) throw uncovered(group, next, `on no stage: the model has ${counted}`);
+  if (counted !== undefined && next > counted) throw uncovered(group, counted, `not there: the model has ${counted}`);
+}
+
+function uncovered(group: Group, block: number, where: string): LongtailError {
+  return new LongtailError(`block ${block} (counted from 0) of the group ${group.name} is ${where}`, {
+    code: 'usage',
+    where: 'cluster.layout',
+    hint: "Let the stages of each group have all of the model's blocks between them.",
+  });
 }
 
 function describe(core: RunCore, fleet: Census): string {
@@ -77,6 +125,7 @@ function describe(core: RunCore, fleet: Census): string {
     ...(preparing > 0 ? [`${preparing} preparing`] : []),
     ...(fleet.idle.length > 0 ? [`${fleet.idle.length} idle`] : []),
     ...(fleet.busy > 0 ? [`${fleet.busy} at work for other runs`] : []),
+    ...(core.formation.lacks === undefined ? [] : [`the layout lacks ${core.formation.lacks}`]),
     ...fleet.obstacles.map(({ node, reason }) => `${node} ${reason}`),
   ];
   return parts.join(', ');

@@ -1,4 +1,5 @@
 export { CHUNK_LENGTH } from './grid.js';
+export { explicitLayout } from './explicit-layout.js';
 export type {
   FileCache,
   FileSink,

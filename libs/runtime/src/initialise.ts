@@ -1,41 +1,58 @@
-import type { Assignment } from './assignment.js';
 import { chunkSpan } from './grid.js';
+import type { Group } from './group.js';
+import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
 
 /** A worker that sends nothing of its parameters for this long is not waited for. */
 const SILENCE_MS = 60_000;
 
-/** Lets a worker draw fresh parameters and makes the shard of them. False when it could not: ask another. */
-export async function initialise(core: RunCore, member: Member): Promise<boolean> {
-  const grid = core.grid(member.layout!.length);
-  const tensor = { kind: 'parameters', fragment: 0, codec: core.codecNamed('fp32') } as const;
-  const assignment = core.assign(member, { kind: 'INITIALISE' }, [], [tensor], grid);
-  while (assignment.status === 'out' && core.clock.nowMs() < assignment.activeAtMs + SILENCE_MS) {
-    await core.wait(assignment.activeAtMs + SILENCE_MS);
+/**
+ * Lets a group draw fresh parameters, each stage those of its blocks, and makes the shard of them. False when it could
+ * not: ask another.
+ */
+export async function initialise(core: RunCore, group: Group): Promise<boolean> {
+  const partOf = (member: Member) => ({ tensors: ownParameters(core, group, member) });
+  const task = core.assign(group, { kind: 'INITIALISE' }, [], partOf);
+  while (task.status === 'out' && core.clock.nowMs() < task.activeAtMs + SILENCE_MS) {
+    await core.wait(task.activeAtMs + SILENCE_MS);
   }
-  const delivered = assignment.status === 'delivered';
-  if (delivered) begin(core, member, assignment);
-  core.callOff(assignment);
-  if (delivered) member.ownsVersion(core.version);
-  else if (assignment.status !== 'lost') core.roster.release(member, assignment.reason || 'sent no parameters');
+  const delivered = task.status === 'delivered';
+  if (delivered) begin(core, group, task);
+  core.callOff(task);
+  if (delivered) for (const member of group.members) member.ownsVersion(core.version);
+  else if (task.status !== 'lost') {
+    const silent = task.parts.find(({ status }) => status === 'out');
+    core.roster.release((task.broken ?? silent)!.member, task.reason || 'sent no parameters');
+  }
   return delivered;
 }
 
-function begin(core: RunCore, member: Member, { delivery }: Assignment): void {
+/** Of what is tied, the copy of the first stage that has it: all copies are drawn alike. */
+function ownParameters(core: RunCore, group: Group, member: Member) {
+  const before = new Set(group.members.slice(0, member.stage).flatMap(({ segments }) => segments.map(({ segment }) => segment)));
+  const codec = core.codecNamed('fp32');
+  const all = core.expected(member, 'parameters', codec);
+  return all.filter((_, i) => !before.has(member.segments[i]!.segment));
+}
+
+function begin(core: RunCore, group: Group, task: GroupTask): void {
   const { job, dependencies } = core;
-  const { trainSamples, validationSamples } = member.ready!;
-  const layout = member.layout!;
-  const grid = core.grid(layout.length);
+  const { trainSamples, validationSamples } = group.members[0]!.ready!;
+  const { layout } = core.measure!;
   const shard = dependencies.createShard(layout, job.train.optimizer);
   const codec = core.codecNamed('fp32');
-  for (let chunk = 0; chunk < grid.chunks; chunk++) {
-    const { offset, length } = chunkSpan(grid, chunk);
-    const values = new Float32Array(length);
-    codec.decode(delivery.bytes('parameters', 0, chunk), values);
-    shard.writeParameters(values, offset);
+  for (const { grid, index, offset: from } of core.segments) {
+    const { delivery } = task.parts.find((part) => part.delivery.has('parameters', index))!;
+    for (let chunk = 0; chunk < grid.chunks; chunk++) {
+      const { offset, length } = chunkSpan(grid, chunk);
+      const values = new Float32Array(length);
+      codec.decode(delivery.bytes('parameters', index, chunk), values);
+      shard.writeParameters(values, from + offset);
+    }
   }
   const leases = dependencies.createLeases(job, trainSamples);
+  const grid = core.grid(layout.length);
   core.begin({ layout, shard, leases, grid, samplesPerEpoch: trainSamples, validationSamples: evaluated(core, validationSamples) });
 }
 

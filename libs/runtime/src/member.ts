@@ -1,6 +1,5 @@
 import {
   LongtailError,
-  layoutSignature,
   type Clock,
   type OutgoingTensor,
   type ParameterLayout,
@@ -8,13 +7,16 @@ import {
   type TensorHeader,
   type TensorKind,
 } from '@longtail/core';
-import type { Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
+import type { Prepare, Progress, Ready, Receipt, ServerMessage, Stage, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { EncodedTensor } from './encoded-tensor.js';
+import { FanOut } from './fan-out.js';
+import type { Group } from './group.js';
 import type { Part, Session } from './membership.js';
 import type { Published } from './outgoing-parameters.js';
 import type { ServedFile } from './ports.js';
-import { effectiveSamplesPerSecond, initialSpeed, type Speed } from './speed.js';
+import { Relay } from './relay.js';
+import type { HeldSegment } from './segments.js';
 
 /** What a member needs of its run. */
 export interface MemberHost {
@@ -26,44 +28,51 @@ export interface MemberHost {
   progress(progress: Progress): void;
   /** Name of the node that holds a task, for the receipt of one who does not. */
   holderOf(task: number): string | undefined;
+  /** A tensor that one stage sends to another one through the server. Resolves when the next chunk may come. */
+  relay(from: Member, chunk: TensorChunk): Promise<void> | void;
   fail(error: LongtailError): void;
 }
 
 /**
+ * - `spare`: has no place in the layout
  * - `preparing`: builds its model and fetches data
  * - `prepared`: says that it is ready; not yet looked at by the run
  * - `ready`: takes part
  * - `failed`: could not prepare; `failure` says why
  * - `gone`: released or disconnected
  */
-export type MemberState = 'preparing' | 'prepared' | 'ready' | 'failed' | 'gone';
+export type MemberState = 'spare' | 'preparing' | 'prepared' | 'ready' | 'failed' | 'gone';
 
 /** Bytes a chunk of a file. */
 const FILE_CHUNK_BYTES = 1 << 20;
 /** Tasks remembered as answered, so that each late chunk of one does not get a receipt of its own. */
 const ANSWERED_TASKS = 64;
 
+/** Given so that no DOMException with a stack is made for every version. */
+const OUTDATED = new Error('a newer version is there');
+
 /** A worker's part in a run: what it said of itself, what it holds, what it is at. */
 export class Member implements Part {
-  state: MemberState = 'preparing';
+  state: MemberState = 'spare';
+  /** Its place in the layout. */
+  group: Group | undefined;
+  stage = 0;
+  /** Where the segments lie in its vector; set with every cut of the model. */
+  segments: readonly HeldSegment[] = [];
   failure: LongtailError | undefined;
   layout: ParameterLayout | undefined;
   ready: Ready | undefined;
-  speed: Speed = initialSpeed(0);
-  /** Samples a second of evaluation; undefined before the first. */
-  evaluationSpeed: number | undefined;
   /** Failed or refused tasks in a row. */
   strikes = 0;
   /** Grants of local steps that it brought home. */
   grants = 0;
-  /** Missed deadlines in a row. */
-  misses = 0;
   readonly assignments = new Map<number, Assignment>();
   /** Version of the optimizer state on the worker; undefined when it has none that counts. */
   heldState: number | undefined;
   private held: { readonly version: number; readonly exact: boolean } | undefined;
-  private sending: { readonly tensor: EncodedTensor; readonly abort: AbortController } | undefined;
-  private readonly streams = new Set<AbortController>();
+  private sending: { readonly published: Published; readonly streams: FanOut } | undefined;
+  private readonly relay: Relay;
+  private readonly streams = new Set<FanOut>();
   private readonly answered: number[] = [];
   private transfers = 0;
   private vectorsOnTheWay = 0;
@@ -76,6 +85,7 @@ export class Member implements Part {
     private readonly host: MemberHost,
   ) {
     this.traffic = this.trafficAtStart = { ...session.connection.traffic };
+    this.relay = new Relay(session.connection);
   }
 
   get run(): string {
@@ -88,14 +98,34 @@ export class Member implements Part {
     return this.session.name;
   }
   get samplesPerSecond(): number {
-    return this.state === 'ready' ? effectiveSamplesPerSecond(this.speed) : 0;
-  }
-  get signature(): string {
-    return this.layout === undefined ? '' : layoutSignature(this.layout);
+    return this.state === 'ready' ? (this.group?.samplesPerSecond ?? 0) : 0;
   }
 
   send(message: ServerMessage): void {
     if (this.state !== 'gone') this.session.send(message);
+  }
+
+  /** Gives it a place: it prepares, whatever it was prepared for before. */
+  prepare(group: Group, stage: number, message: Omit<Prepare, 'stage'>, place: Omit<Stage, 'group' | 'stage' | 'stages' | 'afterTransfer'>): void {
+    this.vacate();
+    this.group = group;
+    this.stage = stage;
+    this.state = 'preparing';
+    const stages = group.members.length;
+    const prepared = { group: group.id, stage, stages, afterTransfer: this.transfers, ...place };
+    this.send({ message: 'prepare', prepare: { ...message, stage: prepared } });
+  }
+
+  /** Takes its place away. */
+  vacate(): void {
+    for (const stream of this.streams) stream.abort(new LongtailError('it is given another place', { code: 'unreachable' }));
+    this.sending = undefined;
+    this.forgetHeld();
+    this.group = undefined;
+    this.segments = [];
+    this.layout = undefined;
+    this.ready = undefined;
+    this.state = 'spare';
   }
 
   // ---- what arrives
@@ -122,8 +152,9 @@ export class Member implements Part {
     }
   }
 
-  tensor(chunk: TensorChunk): void {
-    const { run, task } = chunk.header;
+  tensor(chunk: TensorChunk): Promise<void> | void {
+    const { run, task, kind } = chunk.header;
+    if (kind === 'activation' || kind === 'activation-gradient') return run === this.run ? this.host.relay(this, chunk) : undefined;
     this.onTask(run, task, (open, nowMs) => {
       const verdict = open.takeChunk(chunk, nowMs);
       if (verdict.verdict === 'ignored') this.receipt({ task, accepted: false, weight: 0, staleness: 0, reason: verdict.reason });
@@ -136,16 +167,20 @@ export class Member implements Part {
     return (open?.status === 'out' ? open.delivery.place(header, bytes) : undefined) ?? new Uint8Array(bytes);
   }
 
+  /** Passes a chunk of another stage on; resolves when the next one may come. */
+  forward(chunk: TensorChunk): Promise<void> {
+    return this.relay.forward(chunk);
+  }
+
   left(reason: string): void {
     this.depart(reason);
     this.host.changed();
   }
 
   private onReady(ready: Ready): void {
-    if (this.state !== 'preparing' || ready.run !== this.run) return;
+    if (this.state !== 'preparing' || ready.run !== this.run || ready.group !== this.group?.id) return;
     this.ready = ready;
     this.layout = JSON.parse(ready.layoutJson) as ParameterLayout;
-    this.speed = initialSpeed(ready.samplesPerSecond);
     this.state = 'prepared';
     this.host.changed();
   }
@@ -187,6 +222,7 @@ export class Member implements Part {
   /** Closes a task: what still comes of it is ignored. */
   close(task: number): void {
     this.assignments.delete(task);
+    this.relay.drop(task);
     this.remember(task);
   }
 
@@ -212,18 +248,22 @@ export class Member implements Part {
   }
 
   /** Starts to send parameters unless the worker has them or gets them already; an older version on its way is given up. */
-  supply({ tensor, exact }: Published): void {
-    if (this.holds(tensor.version, exact) || this.sending?.tensor === tensor) return;
-    this.sending?.abort.abort();
-    const abort = new AbortController();
-    const sending = { tensor, abort };
+  supply(published: Published): void {
+    const { version, exact, tensors } = published;
+    if (this.holds(version, exact) || this.sending?.published === published) return;
+    this.sending?.streams.abort(OUTDATED);
+    const sending = { published, streams: new FanOut() };
     this.sending = sending;
     this.held = undefined;
+    const transfer = ++this.transfers;
+    const streams = this.segments.map(({ segment, start }) =>
+      this.stream('parameters', segment.index, start, tensors[segment.index]!, transfer, sending.streams),
+    );
     this.onTheWay(
-      this.stream('parameters', 0, tensor, abort).then((acknowledged) => {
+      Promise.all(streams).then((acknowledged) => {
         if (this.sending !== sending) return;
         this.sending = undefined;
-        if (acknowledged) this.held = { version: tensor.version, exact };
+        if (acknowledged.every(Boolean)) this.held = { version, exact };
       }),
     );
   }
@@ -231,7 +271,7 @@ export class Member implements Part {
   /** Sends the optimizer's vectors. */
   supplyState(state: readonly EncodedTensor[], version: number): void {
     this.heldState = undefined;
-    const streams = state.map((tensor, fragment) => this.stream('state', fragment, tensor, new AbortController()));
+    const streams = state.map((tensor, fragment) => this.stream('state', fragment, 0, tensor, ++this.transfers, new FanOut()));
     this.onTheWay(
       Promise.all(streams).then((acknowledged) => {
         if (acknowledged.every(Boolean)) this.heldState = version;
@@ -247,32 +287,40 @@ export class Member implements Part {
   }
 
   /** Resolves with whether the worker has acknowledged it all. */
-  private async stream(kind: TensorKind, fragment: number, tensor: EncodedTensor, abort: AbortController): Promise<boolean> {
+  private async stream(
+    kind: TensorKind,
+    fragment: number,
+    start: number,
+    tensor: EncodedTensor,
+    /** Lets the worker tell a newer transfer from stale chunks of an older one. */
+    transfer: number,
+    streams: FanOut,
+  ): Promise<boolean> {
     tensor.acquire();
-    this.streams.add(abort);
-    const task = ++this.transfers; // lets the worker tell a newer transfer from stale chunks of an older one
+    this.streams.add(streams);
     const outgoing: OutgoingTensor = {
       header: {
         run: this.run,
         kind,
-        stage: 0,
+        stage: this.stage,
         fragment,
-        task,
+        task: transfer,
         round: 0,
         baseVersion: tensor.version,
         samples: 0,
         codec: tensor.codecId,
         name: '',
+        start,
       },
       length: tensor.grid.length,
       chunkLength: tensor.grid.chunkLength,
       chunk: (offset) => tensor.bytes(offset),
     };
-    const acknowledged = await this.session.connection.sendTensor(outgoing, abort.signal).then(
+    const acknowledged = await streams.run((signal) => this.session.connection.sendTensor(outgoing, signal)).then(
       () => true,
       () => false, // given up, or the link ended: `closed` tells why
     );
-    this.streams.delete(abort);
+    this.streams.delete(streams);
     tensor.release(acknowledged);
     return acknowledged;
   }
@@ -281,20 +329,20 @@ export class Member implements Part {
     const file = this.host.files.find((candidate) => candidate.sha256 === sha256);
     if (file === undefined) return;
     const outgoing: OutgoingTensor = {
-      header: { run: '', kind: 'file', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: sha256 },
+      header: { run: '', kind: 'file', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: sha256, start: 0 },
       length: file.bytes,
       chunkLength: FILE_CHUNK_BYTES,
       chunk: (offset, length) => file.read(offset, length),
     };
-    const abort = new AbortController();
-    this.streams.add(abort);
-    this.session.connection
-      .sendTensor(outgoing, abort.signal)
+    const streams = new FanOut();
+    this.streams.add(streams);
+    streams
+      .run((signal) => this.session.connection.sendTensor(outgoing, signal))
       .catch((error: unknown) => {
         // A link that ended shows in `closed`; a file that cannot be read ends the run, as no worker will get it.
         if (error instanceof LongtailError && error.code !== 'unreachable') this.host.fail(error);
       })
-      .finally(() => this.streams.delete(abort));
+      .finally(() => this.streams.delete(streams));
   }
 
   // ---- leaving
@@ -305,6 +353,7 @@ export class Member implements Part {
     this.state = 'gone';
     this.trafficAtEnd = { ...this.session.connection.traffic };
     for (const stream of this.streams) stream.abort(new LongtailError(reason, { code: 'unreachable' }));
+    this.relay.close();
     for (const open of this.assignments.values()) open.end('lost', reason, this.host.clock.nowMs());
     if (this.session.part === this) this.session.part = undefined;
   }

@@ -10,7 +10,8 @@ export interface Part {
   readonly samplesPerSecond: number;
   message(message: WorkerMessage): void;
   place(header: TensorHeader, bytes: number): Uint8Array;
-  tensor(chunk: TensorChunk): void;
+  /** Resolves when the next chunk may come. */
+  tensor(chunk: TensorChunk): Promise<void> | void;
   left(reason: string): void;
 }
 
@@ -112,8 +113,8 @@ export class Membership {
       place: (header, bytes) => session.part?.place(header, bytes) ?? new Uint8Array(bytes),
       tensor: (chunk) => {
         session.heard();
-        if (session.part === undefined) this.options.stray(session, chunk.header.run, chunk.header.task);
-        else session.part.tensor(chunk);
+        if (session.part !== undefined) return session.part.tensor(chunk);
+        this.options.stray(session, chunk.header.run, chunk.header.task);
       },
       closed: (reason) => {
         ended.abort(new Error(reason));

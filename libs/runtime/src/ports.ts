@@ -5,6 +5,7 @@ import type {
   DataFile,
   EventLog,
   Job,
+  LayoutPlan,
   LeaseBook,
   LeaseBookState,
   LearningRateSchedule,
@@ -12,6 +13,8 @@ import type {
   ParameterLayout,
   ParameterShard,
   Rng,
+  Schedule,
+  ScheduleName,
   ShareRule,
   SyncStrategy,
   Verdict,
@@ -87,6 +90,12 @@ export interface ServerDependencies {
   createLeases(job: Job, samplesPerEpoch: number): LeaseBook;
   strategy(job: Job): SyncStrategy;
   readonly shares: ShareRule;
+  /** How a job is laid over its nodes. @default what the job says, else every worker solo */
+  readonly layout?: LayoutPlan;
+  /** Orders of passes for pipelines; undefined for one that this server does not have. @default none */
+  schedule?(name: ScheduleName): Schedule | undefined;
+  /** Draws the secret of a direct link between two workers. @default everything between workers goes through the server */
+  linkKey?(): string;
   /** Rate of step `step` (from 0) of `totalSteps`. */
   learningRate(schedule: LearningRateSchedule, baseRate: number, step: number, totalSteps: number): number;
 }

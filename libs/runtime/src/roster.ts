@@ -1,5 +1,16 @@
-import type { LongtailError, RunEvent } from '@longtail/core';
+import type { LongtailError, ParameterLayout, RunEvent } from '@longtail/core';
+import type { Group } from './group.js';
 import type { Member } from './member.js';
+
+export interface Measure {
+  readonly name: string;
+  /** Of the whole model. */
+  readonly layout: ParameterLayout;
+  readonly signature: string;
+  readonly blocks: number | undefined;
+  readonly trainSamples: number;
+  readonly validationSamples: number;
+}
 
 export interface RosterHost {
   readonly run: string;
@@ -20,37 +31,33 @@ export class Roster {
   readonly excluded = new Set<string>();
   /** Engines that took part. */
   readonly engines = new Set<string>();
-  /** What the first ready worker said of model and data: all must agree with it. */
-  measure:
-    { readonly name: string; readonly signature: string; readonly trainSamples: number; readonly validationSamples: number } | undefined;
+  /** What the first ready group said of model and data: all must agree with it. */
+  measure: Measure | undefined;
   /** Why the last member could not prepare, for a run that nobody can work on. */
   preparationError: LongtailError | undefined;
   private readonly traffic = { up: 0, down: 0 };
 
   constructor(private readonly host: RosterHost) {}
 
-  /** Members that take part. */
-  get ready(): readonly Member[] {
-    return this.members.filter((member) => member.state === 'ready');
-  }
-
-  admit(member: Member): void {
-    const { samplesPerSecond, memoryBytes, trainSamples, validationSamples } = member.ready!;
-    const { engine } = member.session.hello.device;
-    const { node, name, layout } = member;
-    member.state = 'ready';
-    this.measure ??= { name, signature: member.signature, trainSamples, validationSamples };
-    this.engines.add(engine);
-    this.host.emit({
-      event: 'worker_ready',
-      run: this.host.run,
-      node,
-      name,
-      engine,
-      samplesPerSecond,
-      parameters: layout!.length,
-      memoryBytes,
-    });
+  admit(group: Group): void {
+    group.begin();
+    for (const member of group.members) {
+      const { samplesPerSecond, memoryBytes } = member.ready!;
+      const { engine } = member.session.hello.device;
+      const { node, name, layout } = member;
+      member.state = 'ready';
+      this.engines.add(engine);
+      this.host.emit({
+        event: 'worker_ready',
+        run: this.host.run,
+        node,
+        name,
+        engine,
+        samplesPerSecond,
+        parameters: layout!.length,
+        memoryBytes,
+      });
+    }
   }
 
   /** One task of a member failed or was refused; after a few in a row it is released. */
@@ -59,17 +66,18 @@ export class Roster {
     if (member.strikes >= MAX_STRIKES) this.release(member, `${MAX_STRIKES} tasks in a row failed, the last: ${reason}`);
   }
 
-  /** A member missed a deadline; after a few in a row it is released. */
-  missed(member: Member, reason: string): void {
-    member.misses++;
-    member.forgetHeld();
-    if (member.misses < MAX_MISSES) return;
-    this.release(member, `${reason}, the ${MAX_MISSES}th deadline in a row: its device or link is too slow for this run`);
+  /** A group missed a deadline; after a few in a row its members are released. */
+  missed(group: Group, reason: string): void {
+    group.misses++;
+    for (const member of group.members) member.forgetHeld();
+    if (group.misses < MAX_MISSES) return;
+    const why = group.solo ? 'its device or link is too slow for this run' : 'its devices or links are too slow for this run';
+    for (const member of group.members) this.release(member, `${reason}, the ${MAX_MISSES}th deadline in a row: ${why}`);
   }
 
-  succeeded(member: Member): void {
-    member.strikes = 0;
-    member.misses = 0;
+  succeeded(group: Group): void {
+    group.misses = 0;
+    for (const member of group.members) member.strikes = 0;
   }
 
   /** Sends a member home; the node stays, the run will not take it again. */

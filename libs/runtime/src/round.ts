@@ -1,8 +1,10 @@
 import type { MemberState as Standing, RoundState, SyncStrategy } from '@longtail/core';
-import type { Assignment } from './assignment.js';
 import { commitRound, type Contribution } from './commit.js';
 import { divergence } from './divergence.js';
+import type { Group } from './group.js';
+import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
+import { passesOf } from './passes.js';
 import { sumSamples, type RunCore } from './run-core.js';
 import { afterDelivery, afterIdleRound, afterMiss, balancedSpeeds, expectedMs } from './speed.js';
 
@@ -10,50 +12,53 @@ import { afterDelivery, afterIdleRound, afterMiss, balancedSpeeds, expectedMs } 
 const NON_FINITE_ROUNDS = 3;
 
 /**
- * One round of a group (DESIGN.md section 4): shares, tasks, contributions, and the commit that the strategy decides.
+ * One round of the groups (DESIGN.md section 4): shares, tasks, contributions, and the commit that the strategy decides.
  * `meanwhile` runs while the workers compute.
  */
 export async function runRound(core: RunCore, strategy: SyncStrategy, meanwhile: () => Promise<void>): Promise<void> {
   core.round++;
   const openedAtMs = core.clock.nowMs();
-  const assignments = await handOut(core);
+  const tasks = await handOut(core);
   await meanwhile();
-  const outcome = await collect(core, strategy, assignments, openedAtMs);
+  const outcome = await collect(core, strategy, tasks, openedAtMs);
   checkDivergence(core, outcome);
   if (outcome.commit.length > 0) await commitRound(core, outcome.commit, outcome.reason);
 }
 
-/** Splits the next batch over the ready members and sends each its task. */
-async function handOut(core: RunCore): Promise<Assignment[]> {
-  const { leases, grid } = core.training!;
+/** Splits the next batch over the groups and sends each its task. */
+async function handOut(core: RunCore): Promise<GroupTask[]> {
+  const { leases } = core.training!;
   const shares = planShares(core, Math.min(core.job.train.batch, leases.totals().free));
   const parameters = await core.parameters(false);
-  const assignments: Assignment[] = [];
-  for (const member of core.ready) {
-    const mine = core.leaseUpTo(member, shares.get(member.node) ?? 0);
+  const tasks: GroupTask[] = [];
+  for (const group of core.groups) {
+    const mine = core.leaseUpTo(group, shares.get(group.id) ?? 0);
     if (mine.length === 0) {
-      member.speed = afterIdleRound(member.speed);
+      group.speed = afterIdleRound(group.speed);
       continue;
     }
-    member.supply(parameters);
+    for (const member of group.members) member.supply(parameters);
+    const samples = sumSamples(mine);
     const ranges = mine.flatMap((lease) => lease.ranges);
-    const gradient = { kind: 'gradient', fragment: 0, codec: core.codec } as const;
-    assignments.push(core.assign(member, { kind: 'GRADIENT', ranges }, mine, [gradient], grid, sumSamples(mine)));
+    const { microbatch, actionsOf } = passesOf(core, group, samples);
+    const partOf = (member: Member) => ({ tensors: core.expected(member, 'gradient', core.codec), actions: actionsOf(member) });
+    tasks.push(core.assign(group, { kind: 'GRADIENT', ranges, microbatch }, mine, partOf, samples));
   }
-  return assignments;
+  return tasks;
 }
 
 function planShares(core: RunCore, batch: number): ReadonlyMap<string, number> {
-  const members = core.ready;
+  const { groups } = core;
   const speeds = balancedSpeeds(
     batch,
-    members.map(({ speed }) => speed),
+    groups.map(({ speed }) => speed),
   );
-  const workers = members.map(({ node }, i) => ({ node, samplesPerSecond: speeds[i]! }));
+  const workers = groups.map(({ id }, i) => ({ node: id, samplesPerSecond: speeds[i]! }));
   const shares = core.dependencies.shares(batch, workers, core.previousShares);
   if (!sameShares(shares, core.previousShares)) {
     const total = workers.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0);
-    const reason = `${workers.length} workers, ${total.toPrecision(3)} samples/s together`;
+    const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
+    const reason = `${workers.length} ${who}, ${total.toPrecision(3)} samples/s together`;
     core.emit({ event: 'shares', run: core.run, round: core.round, shares: Object.fromEntries(shares), reason });
   }
   core.previousShares = shares;
@@ -63,22 +68,22 @@ function planShares(core: RunCore, batch: number): ReadonlyMap<string, number> {
 interface Outcome {
   readonly commit: readonly Contribution[];
   readonly reason: string;
-  readonly nonFinite: readonly Member[];
+  readonly nonFinite: readonly Group[];
   /** Contributions that came and were worthless for another reason. */
   readonly otherwiseBroken: number;
 }
 
 /** Waits until the strategy commits, or nobody is left to wait for. */
-async function collect(core: RunCore, strategy: SyncStrategy, assignments: readonly Assignment[], openedAtMs: number): Promise<Outcome> {
-  const open = new Map(assignments.map((assignment) => [assignment.member.node, assignment]));
-  const nonFinite: Member[] = [];
+async function collect(core: RunCore, strategy: SyncStrategy, tasks: readonly GroupTask[], openedAtMs: number): Promise<Outcome> {
+  const open = new Map(tasks.map((task) => [task.group.id, task]));
+  const nonFinite: Group[] = [];
   let otherwiseBroken = 0;
   for (;;) {
-    for (const assignment of [...open.values()].filter(isBroken)) {
-      open.delete(assignment.member.node);
-      if (assignment.nonFinite) nonFinite.push(assignment.member);
+    for (const task of [...open.values()].filter(isBroken)) {
+      open.delete(task.group.id);
+      if (task.nonFinite) nonFinite.push(task.group);
       else otherwiseBroken++;
-      settleBroken(core, assignment);
+      settleBroken(core, task);
     }
     if (open.size === 0) return { commit: [], reason: 'no contribution left', nonFinite, otherwiseBroken };
     const decision = strategy.decide(roundState(core, openedAtMs, [...open.values()]), core.clock.nowMs());
@@ -87,45 +92,45 @@ async function collect(core: RunCore, strategy: SyncStrategy, assignments: reado
       open.delete(node);
     }
     if (decision.commit.length > 0) {
-      const commit = decision.commit.map(({ node, weight }) => ({ assignment: open.get(node)!, weight }));
-      for (const { assignment } of commit) observeSpeed(assignment);
+      const commit = decision.commit.map(({ node, weight }) => ({ task: open.get(node)!, weight }));
+      for (const { task } of commit) observeSpeed(task);
       return { commit, reason: decision.reason, nonFinite, otherwiseBroken };
     }
     if (open.size > 0) await core.wait(decision.wakeAtMs);
   }
 }
 
-function isBroken({ status }: Assignment): boolean {
+function isBroken({ status }: GroupTask): boolean {
   return status === 'refused' || status === 'failed' || status === 'lost';
 }
 
-function settleBroken(core: RunCore, assignment: Assignment): void {
-  core.settle(assignment, { applied: 0, weight: 0, reason: assignment.reason });
-  if (assignment.status !== 'lost') core.roster.strike(assignment.member, assignment.reason);
+function settleBroken(core: RunCore, task: GroupTask): void {
+  const { broken, reason } = task;
+  core.settle(task, { applied: 0, weight: 0, reason });
+  if (broken!.status !== 'lost') core.roster.strike(broken!.member, reason);
 }
 
-function settleMissed(core: RunCore, assignment: Assignment, reason: string): void {
-  const { member, samples, sentAtMs } = assignment;
-  core.settle(assignment, { applied: 0, weight: 0, reason });
-  member.speed = afterMiss(member.speed, samples, core.clock.nowMs() - sentAtMs);
-  core.roster.missed(member, reason);
+function settleMissed(core: RunCore, task: GroupTask, reason: string): void {
+  const { group, samples, sentAtMs } = task;
+  core.settle(task, { applied: 0, weight: 0, reason });
+  group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - sentAtMs);
+  core.roster.missed(group, reason);
 }
 
-function observeSpeed(assignment: Assignment): void {
-  const { member, samples, done, sentAtMs, endedAtMs } = assignment;
-  member.speed = afterDelivery(member.speed, { samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - sentAtMs });
+function observeSpeed({ group, samples, done, sentAtMs, endedAtMs }: GroupTask): void {
+  group.speed = afterDelivery(group.speed, { samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - sentAtMs });
 }
 
-function roundState(core: RunCore, openedAtMs: number, assignments: readonly Assignment[]): RoundState {
-  return { round: core.round, version: core.version, openedAtMs, members: assignments.map(standing) };
+function roundState(core: RunCore, openedAtMs: number, tasks: readonly GroupTask[]): RoundState {
+  return { round: core.round, version: core.version, openedAtMs, members: tasks.map(standing) };
 }
 
-function standing({ member, samples, sentAtMs, status, endedAtMs, task }: Assignment): Standing {
+function standing({ group, samples, sentAtMs, status, endedAtMs, task }: GroupTask): Standing {
   return {
-    node: member.node,
+    node: group.id,
     samples,
     startedAtMs: sentAtMs,
-    expectedMs: expectedMs(member.speed, samples),
+    expectedMs: expectedMs(group.speed, samples),
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,
   };
@@ -140,7 +145,7 @@ function checkDivergence(core: RunCore, { commit, nonFinite, otherwiseBroken }: 
     return;
   }
   seen.rounds++;
-  for (const { node } of nonFinite) seen.nodes.add(node);
+  for (const { id } of nonFinite) seen.nodes.add(id);
   const everybody = commit.length === 0 && otherwiseBroken === 0;
   const again = seen.rounds >= NON_FINITE_ROUNDS && seen.nodes.size > 1;
   if (everybody || again)

@@ -53,9 +53,17 @@ export class Run implements Claimant {
     const member = new Member(session, core);
     session.part = member;
     core.roster.members.push(member);
-    const files = core.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
-    member.send({ message: 'prepare', prepare: { run: core.run, jobJson: JSON.stringify(core.job), files } });
+    core.formation.changed();
+    this.arrange();
     core.changed();
+  }
+
+  private arrange(): void {
+    try {
+      this.core.formation.arrange();
+    } catch (error) {
+      this.core.fail(LongtailError.from(error));
+    }
   }
 
   /** The fleet changed: look again. */
@@ -104,7 +112,7 @@ export class Run implements Claimant {
     do {
       await gather(core, core.job.cluster.minWorkers, this.countFleet);
       this.status = 'running';
-    } while (!(await initialise(core, core.ready[0]!)));
+    } while (!(await initialise(core, core.groups[0]!)));
     while (this.samplesLeft()) await this.phase();
     if (core.training!.validationSamples > 0 && core.record.validatedVersion !== core.version) await this.validate();
   }
@@ -116,9 +124,10 @@ export class Run implements Claimant {
     core.roster.sweep();
     admitPrepared(core);
     const strategy = core.dependencies.strategy(core.job);
-    if (core.ready.length === 0) await this.requireWorker();
+    const [first, second] = core.groups;
+    if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
-    else if (core.ready.length === 1) await runSolo(core, core.ready[0]!, snapshots.whenDue);
+    else if (second === undefined && first.solo) await runSolo(core, first, snapshots.whenDue);
     else await runRound(core, strategy, snapshots.whenDue);
   }
 
@@ -170,8 +179,8 @@ export class Run implements Claimant {
     const reason = failure === undefined ? 'the run is complete' : `the run ends: ${failure.message}`;
     for (const member of core.roster.members) {
       core.roster.dismiss(member, reason);
-      for (const open of [...member.assignments.values()]) this.settleAtEnd(open, reason);
     }
+    for (const open of core.openTasks) this.settleAtEnd(open, reason);
     core.roster.sweep();
     const nothingLearnt = core.training === undefined || (failure !== undefined && core.version === 0);
     if (nothingLearnt) return { model: '', error: failure };

@@ -1,13 +1,15 @@
 import { optimizerStateCount, type Lease } from '@longtail/core';
 import type { LocalStep } from '@longtail/protocol';
-import type { Assignment } from './assignment.js';
 import type { ExpectedTensor } from './delivery.js';
 import { chunkSpan } from './grid.js';
+import type { Group } from './group.js';
+import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import { admitPrepared } from './gather.js';
 import { divergence } from './divergence.js';
 import type { RunCore } from './run-core.js';
+import type { Segment } from './segments.js';
 import { afterLocalSteps } from './speed.js';
 
 /** Grants last this long, the first ones less: somebody waits for the first figures, and for the first checkpoint. */
@@ -24,7 +26,7 @@ const UNMEASURED_FACTOR = 10;
 const RESEND_MS = 50;
 
 interface Grant {
-  readonly assignment: Assignment;
+  readonly assignment: GroupTask;
   /** Leases of each step. */
   readonly steps: readonly (readonly Lease[])[];
   readonly learningRate: number;
@@ -35,8 +37,8 @@ interface Grant {
  * parameters and moments, which become the next version. Ends when a second worker is ready, a validation is due, the
  * run stops, the worker is gone or the samples are. What was granted and not done goes back to the lease book.
  */
-export async function runSolo(core: RunCore, member: Member, meanwhile: () => Promise<void>): Promise<void> {
-  const solo = new Solo(core, member);
+export async function runSolo(core: RunCore, group: Group, meanwhile: () => Promise<void>): Promise<void> {
+  const solo = new Solo(core, group);
   for (;;) {
     admitPrepared(core);
     solo.checkStop();
@@ -53,18 +55,23 @@ class Solo {
   /** Set once the phase is to end: no new grants, and those out are called home by then. */
   private drainUntilMs: number | undefined;
   private readonly moments: number;
+  private readonly member: Member;
+  /** The whole vector. */
+  private readonly segment: Segment;
 
   constructor(
     private readonly core: RunCore,
-    private readonly member: Member,
+    private readonly group: Group,
   ) {
+    this.member = group.members[0]!;
+    this.segment = core.segments[0]!;
     this.moments = optimizerStateCount(core.job.train.optimizer);
   }
 
   /** Calls the grants home when there is a reason to. */
   checkStop(): void {
     const { core, member } = this;
-    if (this.drainUntilMs !== undefined || (core.ready.length <= 1 && !core.signal.aborted)) return;
+    if (this.drainUntilMs !== undefined || (core.groups.length <= 1 && !core.formation.moving && !core.signal.aborted)) return;
     this.drainUntilMs = core.clock.nowMs() + this.drainMs();
     for (const { assignment } of this.grants) {
       member.send({ message: 'cancelTask', cancelTask: { run: core.run, task: assignment.task.task, deliver: true } });
@@ -77,11 +84,11 @@ class Solo {
    */
   async supply(): Promise<void> {
     const { core, member, grants } = this;
-    const { shard, grid } = core.training!;
+    const { shard } = core.training!;
     if (grants.length > 0 || this.drainUntilMs !== undefined || !member.settled || this.supplied()) return;
     member.supply(await core.parameters(true));
     if (shard.steps === 0 || member.heldState === core.version) return;
-    const moments = await core.outgoing.moments(shard, grid, core.version, this.moments, core.codecNamed('fp32'));
+    const moments = await core.outgoing.moments(shard, this.segment, core.version, this.moments, core.codecNamed('fp32'));
     member.supplyState(moments, core.version);
     for (const tensor of moments) tensor.retire();
   }
@@ -104,14 +111,16 @@ class Solo {
   }
 
   grant(): void {
-    const { core, member, grants } = this;
-    const { shard, grid } = core.training!;
+    const { core, group, grants } = this;
+    const { shard } = core.training!;
+    const { grid } = this.segment;
     const { messages, steps, learningRate } = this.leaseSteps(this.stepsAGrant());
     core.round++;
     const codec = core.codecNamed('fp32');
-    const state = Array.from({ length: this.moments }, (_, fragment): ExpectedTensor => ({ kind: 'state', fragment, codec }));
+    const state = Array.from({ length: this.moments }, (_, fragment): ExpectedTensor => ({ kind: 'state', fragment, codec, grid, start: 0 }));
     const fields = { kind: 'LOCAL_STEPS', steps: messages, version: core.version + grants.length, optimizerSteps: shard.steps } as const;
-    const assignment = core.assign(member, fields, steps.flat(), [{ kind: 'parameters', fragment: 0, codec }, ...state], grid);
+    const tensors: ExpectedTensor[] = [{ kind: 'parameters', fragment: 0, codec, grid, start: 0 }, ...state];
+    const assignment = core.assign(group, fields, steps.flat(), () => ({ tensors }));
     grants.push({ assignment, steps, learningRate });
   }
 
@@ -172,7 +181,7 @@ class Solo {
     const reason = `${done.steps} local steps of ${member.name}, the only worker`;
     const applied = grant.steps.slice(0, done.steps).flat().length;
     core.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
-    core.roster.succeeded(member);
+    core.roster.succeeded(this.group);
     const { samples, lossSum, correct, targets } = done;
     core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason });
     return true;
@@ -184,7 +193,7 @@ class Solo {
     return false;
   }
 
-  private async writeHome({ delivery }: Assignment): Promise<void> {
+  private async writeHome({ delivery }: GroupTask): Promise<void> {
     const { shard, grid } = this.core.training!;
     const codec = this.core.codecNamed('fp32');
     const scratch = new Float32Array(Math.min(grid.chunkLength, grid.length));
@@ -201,13 +210,13 @@ class Solo {
     }
   }
 
-  private observe({ done, doneAtMs, endedAtMs, member }: Assignment): void {
+  private observe({ done, doneAtMs, endedAtMs, group }: GroupTask): void {
     this.uploadMs = endedAtMs! - doneAtMs!;
-    member.speed = afterLocalSteps(member.speed, done!.samples, done!.computeMs);
+    group.speed = afterLocalSteps(group.speed, done!.samples, done!.computeMs);
   }
 
   /** A worker that is done has its result under way: when nothing of it comes any more, something of it went astray. */
-  private silentUntilMs({ done, activeAtMs }: Assignment): number | undefined {
+  private silentUntilMs({ done, activeAtMs }: GroupTask): number | undefined {
     return done === undefined ? undefined : activeAtMs + UNMEASURED_FACTOR * this.drainMs();
   }
 
@@ -216,7 +225,7 @@ class Solo {
     const called = this.drainUntilMs === undefined ? 'were done' : 'were called home';
     const reason = `did not deliver its local steps in time after they ${called}`;
     this.abandon(reason);
-    this.core.roster.missed(this.member, reason);
+    this.core.roster.missed(this.group, reason);
     return false;
   }
 
@@ -235,11 +244,11 @@ class Solo {
   }
 
   private stepMs(): number {
-    return this.core.job.train.batch * this.member.speed.msPerSample;
+    return this.core.job.train.batch * this.group.speed.msPerSample;
   }
 
   private leaseSteps(count: number): { messages: LocalStep[]; steps: (readonly Lease[])[]; learningRate: number } {
-    const { core, member } = this;
+    const { core, group } = this;
     const { leases } = core.training!;
     const messages: LocalStep[] = [];
     const steps: (readonly Lease[])[] = [];
@@ -247,7 +256,7 @@ class Solo {
     while (steps.length < count) {
       const { applied, leased } = leases.totals();
       if (applied + leased >= core.record.validationDueAt) break;
-      const mine = core.leaseUpTo(member, core.job.train.batch);
+      const mine = core.leaseUpTo(group, core.job.train.batch);
       if (mine.length === 0) break;
       learningRate = core.learningRate(applied + leased);
       steps.push(mine);

@@ -14,7 +14,7 @@ function setUp() {
     loadParameters: async () => void calls.push('parameters'),
     loadState: async (steps: number) => void calls.push(`state ${steps}`),
   } as unknown as Compute;
-  const inbox = new WorkerInbox(prepared, compute, [codec(0, 'fp32'), codec(1, 'fp16')], grid);
+  const inbox = new WorkerInbox(prepared, compute, [codec(0, 'fp32'), codec(1, 'fp16')], 4);
   const chunk = (kind: TensorKind, transfer: number, version: number, index: number, codecId = 0) => {
     const { offset, length } = chunkSpan(grid, index);
     const header = {
@@ -28,6 +28,7 @@ function setUp() {
       samples: 0,
       codec: codecId,
       name: '',
+      start: 0,
       chunk: index,
       chunks: 2,
       offset,
@@ -116,6 +117,7 @@ test('a chunk that fits nowhere is an error that names it', () => {
     samples: 0,
     codec: 0,
     name: '',
+    start: 0,
     chunk: 0,
     chunks: 3,
     offset: 0,

@@ -1,5 +1,4 @@
 import { LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader } from '@longtail/core';
-import { chunkSpan, type Grid } from './grid.js';
 
 /**
  * Parameters and optimizer state of a worker: what is in memory, of which version, and what is on its way in. Says when
@@ -17,10 +16,12 @@ export class WorkerInbox {
     private readonly prepared: Prepared,
     private readonly compute: Compute,
     codecs: readonly Codec[],
-    grid: Grid,
+    chunkLength: number,
+    /** Transfers up to this number belong to an earlier place of the worker. @default 0 */
+    afterTransfer = 0,
   ) {
-    this.parameters = new Intake(prepared.parameters, grid, codecs);
-    this.state = prepared.state.map((vector) => new Intake(vector, grid, codecs));
+    this.parameters = new Intake(prepared.parameters, chunkLength, codecs, afterTransfer);
+    this.state = prepared.state.map((vector) => new Intake(vector, chunkLength, codecs, afterTransfer));
   }
 
   /** Writes a chunk where it belongs. Throws LongtailError `protocol` for one that fits nowhere. */
@@ -57,7 +58,7 @@ export class WorkerInbox {
   }
 
   hasParameters(version: number): boolean {
-    return this.owns(version) || this.parameters.version === version;
+    return this.owns(version) || this.parameters.version === version || this.prepared.parameters.length === 0;
   }
 
   /** For local steps: parameters in full precision, and the moments that belong to them. */
@@ -84,7 +85,7 @@ export class WorkerInbox {
   }
 }
 
-/** A vector that is written chunk by chunk. */
+/** A vector that is written chunk by chunk, in one tensor or in several that say where they lie. */
 class Intake {
   /** Of a whole vector; undefined while it is on its way in. */
   version: number | undefined;
@@ -92,36 +93,47 @@ class Intake {
   exact = false;
   /** Grows with every vector that comes in whole. */
   generation = 0;
-  private transfer = 0;
-  private seen: Uint8Array;
+  /** Where chunks of this transfer began. */
+  private readonly seen = new Set<number>();
   private missing: number;
+  private transfer: number;
 
   constructor(
     private readonly values: Float32Array,
-    private readonly grid: Grid,
+    private readonly chunkLength: number,
     private readonly codecs: readonly Codec[],
+    afterTransfer: number,
   ) {
-    this.seen = new Uint8Array(grid.chunks);
-    this.missing = grid.chunks;
+    this.missing = values.length;
+    this.transfer = afterTransfer + 1;
   }
 
   /** True when values were written; false for a chunk that is stale or came before. */
   take(header: TensorHeader, payload: Uint8Array): boolean {
-    const span = chunkSpan(this.grid, header.chunk);
+    if (header.task < this.transfer) return false;
     const codec = this.codecs.find(({ id }) => id === header.codec);
-    if (header.chunks !== this.grid.chunks || header.offset !== span.offset || header.length !== span.length || codec === undefined) {
+    if (!this.fits(header) || codec === undefined) {
       throw new LongtailError(`chunk ${header.chunk} of ${header.chunks} of ${header.kind} does not fit the model`, {
         code: 'protocol',
         hint: 'Run the same version of Longtail on the server and on the worker.',
       });
     }
-    if (header.task < this.transfer) return false;
     if (header.task > this.transfer) this.restart(header.task);
-    if (this.seen[header.chunk] === 1) return false;
-    codec.decode(payload, this.values.subarray(span.offset, span.offset + span.length));
-    this.seen[header.chunk] = 1;
-    if (--this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32');
+    const from = header.start + header.offset;
+    if (this.seen.has(from)) return false;
+    codec.decode(payload, this.values.subarray(from, from + header.length));
+    this.seen.add(from);
+    this.missing -= header.length;
+    if (this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32');
     return true;
+  }
+
+  /** Chunks of one length, but for the last one, all of them within the vector. */
+  private fits({ chunk, chunks, start, offset, length }: TensorHeader): boolean {
+    const last = chunk === chunks - 1;
+    const whole = last ? length > 0 && length <= this.chunkLength : length === this.chunkLength;
+    const leastEnd = start + (chunks - 1) * this.chunkLength + (last ? length : 1);
+    return whole && offset === chunk * this.chunkLength && leastEnd <= this.values.length;
   }
 
   /** The vector was filled by other means, as if it had come in. */
@@ -137,8 +149,8 @@ class Intake {
   private restart(transfer: number): void {
     this.transfer = transfer;
     this.version = undefined;
-    this.seen = new Uint8Array(this.grid.chunks);
-    this.missing = this.grid.chunks;
+    this.seen.clear();
+    this.missing = this.values.length;
   }
 
   private complete(version: number, exact: boolean): void {

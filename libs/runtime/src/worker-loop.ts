@@ -1,4 +1,4 @@
-import { formatSeconds, LongtailError, type Clock, type Codec, type Compute, type Rng } from '@longtail/core';
+import { formatSeconds, LongtailError, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
 import type { FileCache, WorkerConnection } from './ports.js';
@@ -19,6 +19,8 @@ export interface WorkerOptions {
   /** Jobs may run their own modules here. */
   readonly allowCode: boolean;
   log(event: WorkerEvent): void;
+  /** Direct links to neighbours in a pipeline. @default everything goes through the server */
+  readonly peers?: PeerNetwork;
   /** Keep dialling when no server is there at the start. @default false */
   readonly wait?: boolean;
   /** How long to look for a server that went away. @default 600_000 */
@@ -38,10 +40,10 @@ const LONGEST_PAUSE_MS = 5000;
  * `refused` or `protocol` when it does not want this worker.
  */
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
-  const { clock, compute, fileCache, codecs, signal, log, rng, name, allowCode } = options;
+  const { clock, compute, fileCache, codecs, signal, log, rng, name, allowCode, peers } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
-  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode };
-  const context = { compute, fileCache, codecs, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log };
+  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode, peerAddress: peers?.address ?? '' };
+  const context = { compute, fileCache, codecs, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
   while (!signal.aborted) {
     const found = await search.dial(hello);

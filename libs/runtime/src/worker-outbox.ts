@@ -1,7 +1,7 @@
 import { LongtailError, type Clock, type Codec, type TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
-import { BufferPool, EncodedTensor } from './encoded-tensor.js';
-import type { Grid } from './grid.js';
+import { BufferPools, EncodedTensor } from './encoded-tensor.js';
+import { gridOf } from './grid.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { WorkerConnection } from './ports.js';
 
@@ -9,6 +9,8 @@ export interface OutgoingVector {
   readonly kind: TensorKind;
   readonly fragment: number;
   readonly values: Float32Array;
+  /** Values of the worker's vector before it. */
+  readonly start: number;
 }
 
 interface Outgoing extends OutgoingVector {
@@ -21,18 +23,21 @@ const NEVER = new AbortController();
 
 /** Sends a worker's results, coded chunk by chunk while earlier chunks are on their way. */
 export class WorkerOutbox {
-  private readonly pool = new BufferPool(SPARE_BUFFERS);
+  private readonly pool = new BufferPools(SPARE_BUFFERS);
 
   constructor(
     private readonly connection: WorkerConnection,
-    private readonly grid: Grid,
+    private readonly chunkLength: number,
+    /** Of the pipeline; 0 for a solo worker. */
+    private readonly stage: number,
     private readonly clock: Clock,
   ) {}
 
   encode(vector: OutgoingVector, codec: Codec): Outgoing {
     const fill = ({ offset, length }: { offset: number; length: number }, out: Uint8Array) =>
       codec.encode(vector.values.subarray(offset, offset + length), out);
-    return { ...vector, tensor: new EncodedTensor(this.grid, 0, codec.id, codec.maxBytes(this.grid.chunkLength), fill, this.pool) };
+    const grid = gridOf(vector.values.length, this.chunkLength);
+    return { ...vector, tensor: new EncodedTensor(grid, 0, codec.id, codec.maxBytes(grid.chunkLength), fill, this.pool) };
   }
 
   /** Codes all of it now: the vector may change afterwards. */
@@ -48,7 +53,7 @@ export class WorkerOutbox {
     for (const vector of vectors) await this.sendOne(task, samples, vector, signal);
   }
 
-  private async sendOne(task: Task, samples: number, { kind, fragment, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
+  private async sendOne(task: Task, samples: number, { kind, fragment, start, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
     const { run, task: id, round, version } = task;
     let acknowledged = false;
     tensor.acquire();
@@ -57,7 +62,7 @@ export class WorkerOutbox {
       signal.throwIfAborted();
       await this.connection.sendTensor(
         {
-          header: { run, kind, stage: 0, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '' },
+          header: { run, kind, stage: this.stage, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '', start },
           length: tensor.grid.length,
           chunkLength: tensor.grid.chunkLength,
           chunk: (offset) => tensor.bytes(offset),

@@ -1,22 +1,29 @@
 import {
   LongtailError,
   type BatchStats,
+  type BlockRange,
   type Codec,
   type Compute,
   type ComputeResult,
   type Job,
+  type PeerNetwork,
   type Prepared,
+  type StageUse,
   type TensorChunk,
 } from '@longtail/core';
 import type { CancelTask, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
 import { Bell } from './bell.js';
+import { FanOut } from './fan-out.js';
 import { FileIntake } from './file-intake.js';
+import { countSamples } from './microbatches.js';
 import type { FileCache, WorkerConnection } from './ports.js';
+import { StageInbox } from './stage-inbox.js';
+import { StageOutbox } from './stage-outbox.js';
+import { StageRunner } from './stage-runner.js';
 import { WorkerInbox } from './worker-inbox.js';
-import { WorkerOutbox, type OutgoingVector } from './worker-outbox.js';
+import { WorkerOutbox } from './worker-outbox.js';
 import type { WorkerEvent } from './worker-events.js';
 import type { Clock } from '@longtail/core';
-import { gridOf } from './grid.js';
 
 export interface WorkerRunContext {
   readonly connection: WorkerConnection;
@@ -25,6 +32,8 @@ export interface WorkerRunContext {
   readonly codecs: readonly Codec[];
   readonly clock: Clock;
   readonly chunkLength: number;
+  /** Direct links to neighbours in a pipeline; undefined: everything goes through the server. */
+  readonly peers?: PeerNetwork;
   send(message: WorkerMessage): void;
   log(event: WorkerEvent): void;
 }
@@ -58,6 +67,10 @@ export class WorkerRun {
   private deviceBusy: Promise<unknown> = Promise.resolve();
   private prepared: Prepared | undefined;
   private inbox: WorkerInbox | undefined;
+  /** Undefined for a solo worker. */
+  private readonly stageInbox: StageInbox | undefined;
+  private stageOutbox: StageOutbox | undefined;
+  private runner: StageRunner | undefined;
   private outbox: WorkerOutbox | undefined;
 
   /** `before` resolves when the device is free. */
@@ -69,6 +82,8 @@ export class WorkerRun {
     this.run = prepare.run;
     this.job = JSON.parse(prepare.jobJson) as Job;
     this.files = new FileIntake(context.fileCache, (sha256) => context.send({ message: 'fileRequest', fileRequest: { sha256 } }));
+    const { stages, afterTask } = prepare.stage;
+    this.stageInbox = stages > 1 ? new StageInbox(context.codecs, afterTask) : undefined;
     this.stopped = before.then(() => this.live());
   }
 
@@ -109,11 +124,18 @@ export class WorkerRun {
 
   /** Resolves when the chunk is put away: the next may come. */
   async onTensor(chunk: TensorChunk): Promise<void> {
-    if (chunk.header.kind === 'file') return this.files.take(chunk);
+    const { kind } = chunk.header;
+    if (kind === 'file') return this.files.take(chunk);
+    // The device waits for these: they must not wait for the device.
+    if (kind === 'activation' || kind === 'activation-gradient') return this.onStageTensor(chunk);
     await this.deviceBusy;
     if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
     this.inbox?.take(chunk);
     this.bell.ring();
+  }
+
+  private async onStageTensor(chunk: TensorChunk): Promise<void> {
+    if (chunk.header.run === this.run && !this.lifetime.signal.aborted) this.stageInbox?.put(chunk);
   }
 
   // ---- the run
@@ -125,7 +147,7 @@ export class WorkerRun {
       log({ event: 'preparing', run: this.run, job: this.job.name });
       const files = await this.files.fetch(this.prepare.files, signal);
       signal.throwIfAborted();
-      this.announce(await compute.prepare(this.job, files, 'all', signal));
+      this.announce(await compute.prepare(this.job, files, this.blocks, signal, this.use));
       for (;;) {
         const work = await this.next();
         await this.perform(work);
@@ -133,21 +155,45 @@ export class WorkerRun {
     } catch (error) {
       if (!signal.aborted) this.fail(0, error);
     }
+    this.stageOutbox?.close('the run is over');
     await this.upload;
     await compute.release().catch((error: unknown) => this.fail(0, error));
+  }
+
+  private get blocks(): BlockRange | 'all' {
+    const { start, end } = this.prepare.stage;
+    return end === 0 ? 'all' : { start, end };
+  }
+
+  private get use(): StageUse | undefined {
+    const { stages, microbatch, inFlight, recompute } = this.prepare.stage;
+    return stages > 1 ? { microbatch, inFlight, recompute } : undefined;
   }
 
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
     const { compute, codecs, connection, chunkLength, clock, send, log } = this.context;
-    const { layout, samplesPerSecond, memoryBytes, trainSamples, validationSamples } = prepared;
-    const grid = gridOf(layout.length, chunkLength);
+    const { layout, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
+    const { group, stage, afterTransfer } = this.prepare.stage;
     this.prepared = prepared;
-    this.inbox = new WorkerInbox(prepared, compute, codecs, grid);
-    this.outbox = new WorkerOutbox(connection, grid, clock);
+    this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
+    this.outbox = new WorkerOutbox(connection, chunkLength, stage, clock);
+    this.openStage();
     const layoutJson = JSON.stringify(layout);
-    send({ message: 'ready', ready: { run: this.run, layoutJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples } });
+    const said = { layoutJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
+    send({ message: 'ready', ready: { run: this.run, ...said } });
     log({ event: 'ready', run: this.run, samplesPerSecond, parameters: layout.length });
+  }
+
+  private openStage(): void {
+    const { stageInbox } = this;
+    if (stageInbox === undefined) return;
+    const { compute, connection, chunkLength, peers } = this.context;
+    const { stage } = this.prepare;
+    const codec = this.codecNamed(this.job.sync.activationCodec ?? 'fp32');
+    this.stageOutbox = new StageOutbox(stage, connection, codec, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
+    this.stageOutbox.open();
+    this.runner = new StageRunner(stage, compute, stageInbox, this.stageOutbox);
   }
 
   /** The next task whose inputs are here; tasks are done in the order in which they came. */
@@ -191,16 +237,20 @@ export class WorkerRun {
       case 'INITIALISE': {
         await compute.initialParameters();
         inbox.drew();
-        return () => this.deliverNow(work, NOTHING, { kind: 'parameters', fragment: 0, values: this.prepared!.parameters }, 'fp32');
+        return () => this.deliverNow(work, NOTHING, 'parameters', 'fp32');
       }
       case 'GRADIENT': {
         await inbox.loadParameters(version);
-        const result = await compute.gradient(ranges, abort.signal);
-        return () => this.deliverNow(work, result, { kind: 'gradient', fragment: 0, values: this.prepared!.gradient }, this.job.sync.codec);
+        const { signal } = abort;
+        const result = await (this.runner === undefined ? compute.gradient(ranges, signal) : this.runner.gradient(task, signal));
+        return () => this.deliverNow(work, result, 'gradient', this.job.sync.codec);
       }
       case 'EVALUATE': {
         await inbox.loadParameters(version);
-        const result = await compute.evaluate('validation', start, end, abort.signal);
+        const { signal } = abort;
+        const result = await (this.runner === undefined
+          ? compute.evaluate('validation', start, end, signal)
+          : this.runner.evaluate(task, signal));
         return async () => this.sendDone(task.task, result, 0, kind);
       }
       case 'LOCAL_STEPS': {
@@ -226,12 +276,16 @@ export class WorkerRun {
     return compute.localSteps({ batches, stop: stop.signal }, onStep, abort.signal);
   }
 
-  /** Sends the result before the next task begins: the next one would overwrite it. */
-  private async deliverNow(work: Work, result: ComputeResult, vector: OutgoingVector, codec: Codec['name']): Promise<void> {
+  /** Sends the result, segment by segment, before the next task begins: the next one would overwrite it. */
+  private async deliverNow(work: Work, result: ComputeResult, kind: 'gradient' | 'parameters', codec: Codec['name']): Promise<void> {
     const { task, abort } = work;
     this.sendDone(task.task, result, 0, task.kind);
-    const tensor = this.outbox!.encode(vector, this.codecNamed(codec));
-    await this.outbox!.send(task, result.samples, [tensor], abort.signal);
+    const vector = this.prepared![kind];
+    const tensors = task.parts.map(({ segment, start, length }) =>
+      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, this.codecNamed(codec)),
+    );
+    const sends = new FanOut(abort.signal);
+    await Promise.all(tensors.map((tensor) => sends.run((signal) => this.outbox!.send(task, result.samples, [tensor], signal))));
   }
 
   /** Copies the result and sends it while the next steps are computed; waits for the upload before, so that one copy is enough. */
@@ -242,8 +296,8 @@ export class WorkerRun {
     const { parameters, state } = this.prepared!;
     const codec = this.codecNamed('fp32');
     const vectors = [
-      { kind: 'parameters', fragment: 0, values: parameters } as const,
-      ...state.map((values, fragment) => ({ kind: 'state', fragment, values }) as const),
+      { kind: 'parameters', fragment: 0, values: parameters, start: 0 } as const,
+      ...state.map((values, fragment) => ({ kind: 'state', fragment, values, start: 0 }) as const),
     ];
     const tensors = vectors.map((vector) => this.outbox!.encode(vector, codec));
     for (const tensor of tensors) await this.outbox!.finish(tensor);
@@ -280,6 +334,5 @@ export class WorkerRun {
 const NOTHING: ComputeResult = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0 };
 
 function samplesOf({ ranges, steps, start, end }: Task): number {
-  const all = [...ranges, ...steps.flatMap((step) => step.ranges)];
-  return all.reduce((sum, range) => sum + range.end - range.start, 0) + end - start;
+  return countSamples([...ranges, ...steps.flatMap((step) => step.ranges)]) + end - start;
 }

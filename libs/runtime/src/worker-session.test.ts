@@ -82,6 +82,9 @@ function setUp() {
       optimizerSteps: 0,
       start: 0,
       end: 0,
+      microbatch: 0,
+      actions: [],
+      parts: [{ segment: 0, start: 0, length: 4 }],
     },
   });
   return {
@@ -96,8 +99,9 @@ function setUp() {
   };
 }
 
+const stage = { group: 'n1', stage: 0, stages: 1, start: 0, end: 0, neighbours: [], afterTask: 0, afterTransfer: 0, microbatch: 0, inFlight: 0, recompute: false };
 const settled = () => new Promise((resolve) => setImmediate(resolve));
-const prepare: ServerMessage = { message: 'prepare', prepare: { run: 'r', jobJson: JSON.stringify(job), files: [] } };
+const prepare: ServerMessage = { message: 'prepare', prepare: { run: 'r', jobJson: JSON.stringify(job), files: [], stage } };
 
 test('prepares, says that it is ready, and does its tasks', async () => {
   const { sent, say, task, calls, stop, ended } = setUp();
@@ -137,7 +141,7 @@ test('a release frees the device for the next run', async () => {
   say(task(2, 'GRADIENT'));
   await settled();
   say({ message: 'release', release: { run: 'r', reason: 'over' } });
-  say({ message: 'prepare', prepare: { run: 'r2', jobJson: JSON.stringify(job), files: [] } });
+  say({ message: 'prepare', prepare: { run: 'r2', jobJson: JSON.stringify(job), files: [], stage } });
   await settled();
   expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
   expect(sent.at(-1)).toMatchObject({ message: 'ready', ready: { run: 'r2' } });
@@ -170,6 +174,7 @@ test('a chunk that does not fit the model ends the session', async () => {
     samples: 0,
     codec: 0,
     name: '',
+    start: 0,
     chunk: 0,
     chunks: 7,
     offset: 0,

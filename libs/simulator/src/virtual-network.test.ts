@@ -33,6 +33,7 @@ function tensor(chunks: number, values = new Uint8Array(chunks * CHUNK)): Outgoi
     samples: 1,
     codec: 0,
     name: '',
+    start: 0,
   } as const;
   return { header, length: chunks * CHUNK, chunkLength: CHUNK, chunk: (offset, length) => values.subarray(offset, offset + length) };
 }

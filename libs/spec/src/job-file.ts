@@ -85,10 +85,43 @@ const sync = z.strictObject({
   deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
   minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
   codec: oneOf('codec', ['fp32', 'fp16', 'bf16']).default('fp32').describe('How gradients and parameters travel'),
+  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16'])
+    .default('fp32')
+    .describe('How activations and their gradients travel between the stages of a pipeline'),
   maxNorm: real({ above: 0 })
     .optional()
     .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),
 });
+
+const stage = z
+  .strictObject({
+    worker: z
+      .union([z.string().min(1).max(100), z.int().min(1).max(100_000)], {
+        error: ({ input }) => `must be the name of a worker, or its number in the order of joining from 1, found ${JSON.stringify(input)}`,
+      })
+      .describe('Name of the worker, or its number in the order of joining, from 1'),
+    blocks: integer({ min: 1, max: 100_000 }).optional().describe("How many of the model's blocks; a worker alone in its group has all"),
+  })
+  .describe('A stage');
+
+const layout = z
+  .array(z.array(stage).min(1).max(1000))
+  .min(1)
+  .max(10_000)
+  .check((context) => {
+    const seen = new Set<string | number>();
+    for (const [group, stages] of context.value.entries()) {
+      for (const [at, { worker, blocks }] of stages.entries()) {
+        const problem = seen.has(worker)
+          ? `worker ${worker} has a stage already: a worker has one`
+          : stages.length > 1 && blocks === undefined
+            ? `worker ${worker} needs blocks: how many of the model's it has`
+            : undefined;
+        if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: worker, path: [group, at] });
+        seen.add(worker);
+      }
+    }
+  });
 
 const cluster = z.strictObject({
   minWorkers: integer({ min: 1, max: 100_000 }).default(1).describe('Start when this many workers are ready'),
@@ -98,6 +131,15 @@ const cluster = z.strictObject({
   engine: oneOf('engine', ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'])
     .default('auto')
     .describe('Only workers on this engine; auto: any'),
+  layout: layout
+    .optional()
+    .describe('Groups of workers that hold one replica each, with their stages in the order of the blocks; default: every worker solo'),
+  microbatch: integer({ min: 1, max: 1_048_576 })
+    .optional()
+    .describe("Samples a forward pass of a pipeline; default: a quarter of a stage's share of the batch"),
+  schedule: oneOf('schedule', ['gpipe', '1f1b', 'capped-1f1b', 'interleaved', 'zero-bubble'])
+    .default('capped-1f1b')
+    .describe('Order of the passes in a pipeline'),
 });
 
 const checkpoint = z.strictObject({
@@ -143,9 +185,13 @@ export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
     validation: { everyEpochs: file.validation.everyEpochs, maxSamples: file.validation.maxSamples },
     sync: { ...syncRest, minDeadlineMs: minDeadline, maxNorm },
     cluster: {
-      minWorkers: file.cluster.minWorkers,
+      // A layout is begun whole.
+      minWorkers: Math.max(file.cluster.minWorkers, file.cluster.layout?.flat().length ?? 0),
       waitMs: file.cluster.wait,
       engine: file.cluster.engine === 'auto' ? undefined : file.cluster.engine,
+      layout: file.cluster.layout,
+      microbatch: file.cluster.microbatch,
+      schedule: file.cluster.schedule,
     },
     checkpoint: { everyMs: file.checkpoint.every },
   };

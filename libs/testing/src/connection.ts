@@ -86,7 +86,7 @@ export function connectionConformance<Left, Right>(name: string, subject: Connec
 
     it('keeps the header that the sender wrote', async () => {
       const { left, rightSeen } = await started();
-      const header = { ...HEADER, kind: 'parameters', stage: 3, fragment: 4, task: 5, round: 6, baseVersion: 7, samples: 8, codec: 2, name: 'n' } as const;
+      const header = { ...HEADER, kind: 'parameters', stage: 3, fragment: 4, task: 5, round: 6, baseVersion: 7, samples: 8, codec: 2, name: 'n', start: 9 } as const;
       await settle(left.sendTensor({ ...tensorOf(ramp(1)), header }, never()));
       expect(rightSeen.chunks[0]!.header).toMatchObject(header);
     });
@@ -291,6 +291,7 @@ const HEADER: OutgoingTensor['header'] = {
   samples: 1,
   codec: 0,
   name: '',
+  start: 0,
 };
 
 /** One byte a value: tensors here are about bytes, not numbers. */

@@ -125,6 +125,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
       return { validation: event };
     case 'verdict':
       return { phase: 'done', verdict: event };
+    case 'layout':
     case 'lease_returned':
     case 'checkpoint':
     case 'warning':

@@ -44,6 +44,8 @@ export interface PreparedTransfer {
   readonly samplesPerSecond: number;
   readonly trainSamples: number;
   readonly validationSamples: number;
+  /** Of the whole model; undefined where nobody asks. */
+  readonly blocks: number | undefined;
   readonly shared: SharedVectors;
 }
 

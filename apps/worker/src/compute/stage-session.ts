@@ -61,6 +61,8 @@ export class StageSession {
     private readonly options: StageOptions,
     private readonly model: StageModel,
     private readonly stage: Stage,
+    /** Blocks of the whole model. */
+    readonly modelBlocks: number,
   ) {
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
     this.shared = { parameters: vector(), gradient: vector(), state: [] };
@@ -73,11 +75,12 @@ export class StageSession {
   /** Throws LongtailError `refused` when the stage needs more memory than there is. */
   static async create(options: StageOptions): Promise<StageSession> {
     const { engine, job, blocks, use, signature, memoryBytes } = options;
-    const model = stageModel(await createModel(job.model, { ...signature, loss: job.loss }), blocks);
+    const whole = await createModel(job.model, { ...signature, loss: job.loss });
+    const model = stageModel(whole, blocks);
     assertFits(nameOf(model, job), stageNeed(model, use, leastPassBytes(model, use.microbatch, use.recompute)), memoryBytes);
     const { loss } = job;
     const stage = await engine.build(job.model, blocks, { loss, data: signature, seed: job.train.seed, recompute: use.recompute });
-    const session = new StageSession(options, model, stage);
+    const session = new StageSession(options, model, stage, whole.blocks.length);
     try {
       await stage.readParameters(session.parameters);
       return session;

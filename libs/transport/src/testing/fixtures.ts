@@ -22,6 +22,7 @@ export function someHello(name: string, changes: Partial<Hello> = {}): Hello {
     incarnation: `${name}-${process.pid}-${Math.random()}`,
     device: { engine: 'cpu', description: 'a test', memoryBytes: 1, gflops: 1, throttle: 1 },
     allowCode: false,
+    peerAddress: '',
     ...changes,
   };
 }
@@ -62,7 +63,7 @@ export function noise(bytes: number, seed: number): Uint8Array {
 /** A tensor of one-byte values in chunks of 1 MiB. */
 export function tensorOfBytes(bytes: Uint8Array, task = 1): OutgoingTensor {
   return {
-    header: { run: 'run-1', kind: 'gradient', stage: 0, fragment: 0, task, round: 1, baseVersion: 0, samples: 1, codec: 0, name: '' },
+    header: { run: 'run-1', kind: 'gradient', stage: 0, fragment: 0, task, round: 1, baseVersion: 0, samples: 1, codec: 0, name: '', start: 0 },
     length: bytes.length,
     chunkLength: 1024 * 1024,
     chunk: (offset, length) => bytes.subarray(offset, offset + length),

@@ -1,0 +1,56 @@
+import type { DeviceInfo } from './compute.js';
+import type { Job } from './job.js';
+import type { BlockRange, ParameterLayout } from './model.js';
+import type { ScheduleName, StageTiming } from './schedule.js';
+
+/** One worker's place in a group. */
+export interface StagePlace {
+  readonly node: string;
+  readonly blocks: BlockRange | 'all';
+}
+
+/** The workers that hold one replica between them. */
+export interface GroupLayout {
+  /** In the order of the blocks, each block once; a single one of all blocks: solo. */
+  readonly stages: readonly StagePlace[];
+  /** Samples a forward pass, and the order of passes: of no meaning for a solo worker. */
+  readonly microbatch: number;
+  readonly schedule: ScheduleName;
+  /** Keep the inputs of passes only, and run forward again at backward. @default false */
+  readonly recompute?: boolean;
+  /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
+  readonly timings?: readonly StageTiming[];
+}
+
+/** How a job is laid over nodes. */
+export interface RunLayout {
+  readonly groups: readonly GroupLayout[];
+  /** What is missing for the layout to be whole (`worker b`): the run begins without it only when it has begun before. */
+  readonly lacks: string | undefined;
+  /** For people: why so. */
+  readonly reason: string;
+}
+
+export interface LayoutNode {
+  readonly node: string;
+  readonly name: string;
+  readonly device: DeviceInfo;
+}
+
+export interface LayoutRequest {
+  readonly job: Job;
+  /** Nodes that the run may use, in the order in which they joined. */
+  readonly nodes: readonly LayoutNode[];
+  /** Groups that stand, whose nodes are all here: those that the plan names again go on undisturbed. */
+  readonly current: readonly GroupLayout[];
+  /** Training has begun: what is missing may be replaced, so that the run goes on. */
+  readonly begun: boolean;
+  /** Undefined until the first group was ready. */
+  readonly model: { readonly layout: ParameterLayout; readonly blocks: number | undefined } | undefined;
+}
+
+/**
+ * Lays a job over the nodes there are: asked whenever one came or went. Pure. Nodes in no group are spares. Throws a
+ * LongtailError that ends the run when no layout ever will do.
+ */
+export type LayoutPlan = (request: LayoutRequest) => RunLayout;

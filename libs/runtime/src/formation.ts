@@ -1,0 +1,148 @@
+import { LongtailError, type DeviceInfo, type GroupLayout, type Job, type LayoutPlan, type RunEvent } from '@longtail/core';
+import type { Neighbour, Prepare } from '@longtail/protocol';
+import { Group } from './group.js';
+import type { Member } from './member.js';
+import type { Measure } from './roster.js';
+
+export interface FormationHost {
+  readonly run: string;
+  readonly job: Job;
+  /** In the order in which they joined. */
+  readonly members: readonly Member[];
+  readonly measure: Measure | undefined;
+  readonly begun: boolean;
+  /** Number of the last task given out. */
+  readonly lastTask: number;
+  readonly plan: LayoutPlan;
+  prepareMessage(): Omit<Prepare, 'stage'>;
+  /** Of a direct link; empty: there are none. */
+  linkKey(): string;
+  /** Most microbatches that a stage holds at once. Throws LongtailError `usage` for a schedule that is not there. */
+  stashCap(group: Group, stage: number): number;
+  emit(event: RunEvent): void;
+}
+
+/** The groups of a run: who stands where, and what happens to them when nodes come and go. */
+export class Formation {
+  /** In the order in which contributions are added. */
+  groups: readonly Group[] = [];
+  /** What the layout lacks to be whole. */
+  lacks: string | undefined;
+  /** A group that is at work would have to go: the phase under way should come to an end. */
+  moving = false;
+  private outdated = false;
+  private pipelines = 0;
+
+  constructor(private readonly host: FormationHost) {}
+
+  /** Groups that take part. */
+  get ready(): readonly Group[] {
+    return this.groups.filter((group) => group.ready);
+  }
+
+  /** A node came or went: the layout is asked for again. */
+  changed(): void {
+    this.outdated = true;
+  }
+
+  /** Brings the groups in line with the layout, where that disturbs nobody at work. Throws what the layout throws. */
+  arrange(): void {
+    if (!this.outdated && this.groups.every((group) => group.intact)) return;
+    const { host } = this;
+    const standing = this.groups.filter((group) => group.intact);
+    const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
+    const { groups, lacks, reason } = host.plan({
+      job: host.job,
+      nodes: members.map(({ node, name, session }) => ({ node, name, device: session.hello.device as DeviceInfo })),
+      current: standing.map(({ plan }) => plan),
+      begun: host.begun,
+      model: host.measure,
+    });
+    const kept = standing.filter(({ plan }) => groups.some((group) => sameGroup(group, plan)));
+    const dissolved = this.groups.filter((group) => !kept.includes(group));
+    this.moving = dissolved.some((group) => group.busy);
+    if (this.moving) return;
+    this.outdated = false;
+    this.lacks = lacks;
+    for (const member of dissolved.flatMap((group) => group.members.filter((member) => member.group === group))) {
+      if (member.state !== 'gone' && member.state !== 'failed') member.vacate();
+    }
+    const fresh = groups.filter((group) => !kept.some(({ plan }) => sameGroup(group, plan)));
+    const formed = fresh.map((group) => this.form(group, members));
+    this.groups = [...kept, ...formed];
+    for (const group of formed) this.prepare(group);
+    if (dissolved.length + formed.length > 0) this.announce(members, reason);
+  }
+
+  private form(plan: GroupLayout, members: readonly Member[]): Group {
+    const chosen = plan.stages.map(({ node }) => {
+      const member = members.find((candidate) => candidate.node === node);
+      if (member === undefined || (member.group !== undefined && member.group.intact)) {
+        throw new LongtailError(`the layout names node ${node}, which is ${member === undefined ? 'not here' : 'in two groups'}`, {
+          code: 'usage',
+          where: 'layout',
+        });
+      }
+      return member;
+    });
+    return new Group(chosen.length === 1 ? chosen[0]!.node : `p${++this.pipelines}`, plan, chosen);
+  }
+
+  private prepare(group: Group): void {
+    const { host } = this;
+    const message = host.prepareMessage();
+    const { microbatch, recompute = false } = group.plan;
+    const links = group.members.slice(1).map((upper, i) => this.linkBetween(group.members[i]!, upper));
+    for (const [stage, member] of group.members.entries()) {
+      const { blocks } = group.plan.stages[stage]!;
+      const { start, end } = blocks === 'all' ? { start: 0, end: 0 } : blocks;
+      const neighbours = [
+        ...links.slice(Math.max(0, stage - 1), stage).map(({ lower }, i) => ({ stage: stage - 1 - i, ...lower })),
+        ...links.slice(stage, stage + 1).map(({ upper }) => ({ stage: stage + 1, ...upper })),
+      ];
+      const use = group.solo ? NO_PASSES : { microbatch, inFlight: host.stashCap(group, stage), recompute };
+      member.prepare(group, stage, message, { start, end, neighbours, afterTask: host.lastTask, ...use });
+    }
+  }
+
+  /** How each of two neighbours is to see the other: one of them dials, where the other one can be reached. */
+  private linkBetween(lower: Member, upper: Member): { readonly lower: Seen; readonly upper: Seen } {
+    const [lowerAddress, upperAddress] = [lower.session.hello.peerAddress, upper.session.hello.peerAddress];
+    const key = lowerAddress === '' && upperAddress === '' ? '' : this.host.linkKey();
+    const upwards = key !== '' && upperAddress !== '';
+    return {
+      lower: { node: lower.node, address: key === '' || upwards ? '' : lowerAddress, key },
+      upper: { node: upper.node, address: upwards ? upperAddress : '', key },
+    };
+  }
+
+  /** A layout of solo workers alone goes without saying. */
+  private announce(members: readonly Member[], reason: string): void {
+    const spares = members.filter(({ group }) => group === undefined).map(({ node }) => node);
+    if (spares.length === 0 && this.pipelines === 0) return;
+    const groups = this.groups.map(({ id, plan, members: stages }) => ({
+      group: id,
+      schedule: stages.length === 1 ? '' : plan.schedule,
+      microbatch: stages.length === 1 ? 0 : plan.microbatch,
+      stages: stages.map(({ node, name }, stage) => ({ node, name, ...this.blocksOf(plan, stage) })),
+    }));
+    this.host.emit({ event: 'layout', run: this.host.run, groups, spares, reason });
+  }
+
+  /** `end` 0: all, as long as nobody has counted. */
+  private blocksOf(plan: GroupLayout, stage: number): { start: number; end: number } {
+    const { blocks } = plan.stages[stage]!;
+    return blocks === 'all' ? { start: 0, end: this.host.measure?.blocks ?? 0 } : { start: blocks.start, end: blocks.end };
+  }
+}
+
+type Seen = Omit<Neighbour, 'stage'>;
+
+const NO_PASSES = { microbatch: 0, inFlight: 0, recompute: false };
+
+function sameGroup(a: GroupLayout, b: GroupLayout): boolean {
+  if (a === b) return true;
+  if (a.stages.length !== b.stages.length) return false;
+  if (a.stages.length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule || a.recompute !== b.recompute)) return false;
+  return a.stages.every(({ node, blocks }, i) => node === b.stages[i]!.node && JSON.stringify(blocks) === JSON.stringify(b.stages[i]!.blocks));
+}

@@ -1,0 +1,63 @@
+import type { OutgoingTensor, TensorChunk } from '@longtail/core';
+import { FanOut } from './fan-out.js';
+import type { ServerConnection } from './ports.js';
+
+/** Chunks on their way to one worker without its word that it has them. */
+const AHEAD = 16;
+
+/**
+ * Passes chunks that other stages send to a worker on to it, undecoded, each as a tensor of its own that says where its
+ * values lie. Bounded: whoever sends more than the worker takes is held up.
+ */
+export class Relay {
+  private onTheWay = 0;
+  private readonly waiting: (() => void)[] = [];
+  private readonly tasks = new Map<number, FanOut>();
+  private closed = false;
+
+  constructor(private readonly connection: Pick<ServerConnection, 'sendTensor'>) {}
+
+  /** Resolves when there is room for the next chunk. */
+  async forward({ header, payload }: TensorChunk): Promise<void> {
+    if (this.closed) return;
+    const sends = this.ofTask(header.task);
+    while (this.onTheWay >= AHEAD && !sends.aborted) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    if (sends.aborted) return;
+    this.onTheWay++;
+    const { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name } = header;
+    const tensor: OutgoingTensor = {
+      header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start: header.start + header.offset },
+      length: header.length,
+      chunkLength: header.length,
+      chunk: () => payload,
+    };
+    void sends
+      .run((signal) => this.connection.sendTensor(tensor, signal))
+      .catch(() => undefined) // given up, or the link ended: the task's end says so
+      .finally(() => {
+        this.onTheWay--;
+        this.waiting.shift()?.();
+      });
+  }
+
+  /** The task is over: what is on its way for it is given up. */
+  drop(task: number): void {
+    this.tasks.get(task)?.abort(OVER);
+    this.tasks.delete(task);
+    for (const wake of this.waiting.splice(0)) wake();
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const task of [...this.tasks.keys()]) this.drop(task);
+  }
+
+  private ofTask(task: number): FanOut {
+    let sends = this.tasks.get(task);
+    if (sends === undefined) this.tasks.set(task, (sends = new FanOut()));
+    return sends;
+  }
+}
+
+/** One for all, so that no stack is made for every task. */
+const OVER = new Error('the task is over');

@@ -1,0 +1,78 @@
+import type { ParameterLayout, ParameterSlot } from '@longtail/core';
+import { gridOf, type Grid } from './grid.js';
+
+/**
+ * A part of the model's flat vector that travels as one tensor: a run of parameters that the same workers hold, one
+ * behind the other in each one's vector. With solo workers alone there is one segment, the whole vector.
+ */
+export interface Segment {
+  readonly index: number;
+  /** Values of the whole vector before it. */
+  readonly offset: number;
+  /** Name of its first parameter. */
+  readonly first: string;
+  readonly grid: Grid;
+}
+
+/** A segment in a worker's vector. */
+export interface HeldSegment {
+  readonly segment: Segment;
+  /** Values of the worker's vector before it. */
+  readonly start: number;
+}
+
+/**
+ * The whole model's layout from those of its stages, in order: each parameter where it is met first. Parameters tied over
+ * a stage's border have a slot in both stages under the same name.
+ */
+export function wholeLayout(stages: readonly ParameterLayout[]): ParameterLayout {
+  const [only] = stages;
+  if (stages.length === 1) return only!;
+  const slots = new Map<string, ParameterSlot>();
+  let length = 0;
+  for (const slot of stages.flatMap((stage) => stage.slots)) {
+    if (slots.has(slot.name)) continue;
+    slots.set(slot.name, { ...slot, offset: length });
+    length += slot.length;
+  }
+  return { slots: [...slots.values()], length };
+}
+
+/** Cuts the whole vector at the borders of all stages of all replicas, and of what is tied over them. */
+export function segmentsOf(
+  whole: ParameterLayout,
+  replicas: readonly (readonly ParameterLayout[])[],
+  chunkLength: number,
+): readonly Segment[] {
+  // A replica of one stage has every parameter in the order of the whole vector: it cuts nowhere.
+  const holders = replicas.filter((stages) => stages.length > 1).flatMap((stages) => stages.map(offsetsOf));
+  const joined = (before: ParameterSlot, slot: ParameterSlot) =>
+    holders.every((offsets) => {
+      const [from, to] = [offsets.get(before.name), offsets.get(slot.name)];
+      return from === undefined ? to === undefined : to === from + before.length;
+    });
+  const runs: ParameterSlot[][] = [];
+  for (const slot of whole.slots.filter(({ length }) => length > 0)) {
+    const run = runs.at(-1);
+    if (run !== undefined && joined(run.at(-1)!, slot)) run.push(slot);
+    else runs.push([slot]);
+  }
+  return runs.map((run, index) => {
+    const [first, last] = [run[0]!, run.at(-1)!];
+    const length = last.offset + last.length - first.offset;
+    return { index, offset: first.offset, first: first.name, grid: gridOf(length, chunkLength) };
+  });
+}
+
+/** The segments that a stage's vector consists of, in the order of the whole vector. */
+export function heldBy(stage: ParameterLayout, segments: readonly Segment[]): readonly HeldSegment[] {
+  const offsets = offsetsOf(stage);
+  return segments.flatMap((segment) => {
+    const start = offsets.get(segment.first);
+    return start === undefined ? [] : [{ segment, start }];
+  });
+}
+
+function offsetsOf({ slots }: ParameterLayout): ReadonlyMap<string, number> {
+  return new Map(slots.map(({ name, offset }) => [name, offset]));
+}

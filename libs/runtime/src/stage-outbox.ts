@@ -1,0 +1,88 @@
+import { elementCount, LongtailError, type Codec, type HostTensor, type OutgoingTensor, type PeerLink, type PeerNetwork, type TensorChunk } from '@longtail/core';
+import type { Stage, Task } from '@longtail/protocol';
+import type { WorkerConnection } from './ports.js';
+import type { StageTensorKind } from './stage-inbox.js';
+
+/**
+ * Sends a stage's outputs to its neighbours: over a direct link where one is there, else through the server. A link that
+ * cannot be had or that ends costs nothing but the detour: what was under way on it goes again, and the receiver counts
+ * it once.
+ */
+export class StageOutbox {
+  private readonly links = new Map<number, PeerLink>();
+  private readonly lifetime = new AbortController();
+
+  constructor(
+    private readonly stage: Stage,
+    private readonly connection: WorkerConnection,
+    private readonly codec: Codec,
+    private readonly chunkLength: number,
+    private readonly peers: PeerNetwork | undefined,
+    /** What comes in over direct links. */
+    private readonly put: (chunk: TensorChunk) => Promise<void>,
+  ) {}
+
+  /** Dials the neighbours that have an address, and awaits those that dial. */
+  open(): void {
+    const { peers, stage, lifetime } = this;
+    if (peers === undefined) return;
+    for (const { stage: neighbour, address, key } of stage.neighbours.filter((candidate) => candidate.key !== '')) {
+      const opening = address === '' ? peers.accept(key, lifetime.signal) : peers.dial(address, key, lifetime.signal);
+      opening.then(
+        (link) => this.adopt(neighbour, link),
+        () => undefined, // the server is the way
+      );
+    }
+  }
+
+  close(reason: string): void {
+    this.lifetime.abort(new LongtailError(reason, { code: 'cancelled' }));
+    for (const link of this.links.values()) link.close(reason);
+    this.links.clear();
+  }
+
+  /** Resolves when the neighbour has the tensor; rejects with the signal's reason, or when the session ends. */
+  async send(task: Task, kind: StageTensorKind, microbatch: number, output: HostTensor, signal: AbortSignal): Promise<void> {
+    const to = this.stage.stage + (kind === 'activation' ? 1 : -1);
+    const tensor = this.outgoing(task, kind, microbatch, output, to);
+    const link = this.links.get(to);
+    if (link !== undefined) {
+      const arrived = await link.sendTensor(tensor, signal).then(
+        () => true,
+        () => false,
+      );
+      if (arrived) return;
+      signal.throwIfAborted();
+    }
+    await this.connection.sendTensor(tensor, signal);
+  }
+
+  private outgoing(task: Task, kind: StageTensorKind, fragment: number, output: HostTensor, stage: number): OutgoingTensor {
+    const { codec } = this;
+    const values = output.data as Float32Array;
+    const length = elementCount(output.shape);
+    const chunkLength = Math.min(this.chunkLength, length);
+    const { run, round } = task;
+    const of = { run, kind, stage, fragment, task: task.task, round, baseVersion: task.version };
+    return {
+      header: { ...of, samples: output.shape[0] ?? 0, codec: codec.id, name: output.shape.join('x'), start: 0 },
+      length,
+      chunkLength,
+      chunk(offset, count) {
+        const bytes = new Uint8Array(codec.maxBytes(count));
+        return bytes.subarray(0, codec.encode(values.subarray(offset, offset + count), bytes));
+      },
+    };
+  }
+
+  private adopt(stage: number, link: PeerLink): void {
+    if (this.lifetime.signal.aborted) return link.close('the run is over');
+    link.start({
+      tensor: (chunk) => this.put(chunk),
+      closed: () => {
+        if (this.links.get(stage) === link) this.links.delete(stage);
+      },
+    });
+    this.links.set(stage, link);
+  }
+}
