@@ -1,4 +1,6 @@
 export type { Arithmetic } from './arithmetic.js';
+export { modelOfBlocks, type VirtualBlocks, type VirtualPass } from './blocks.js';
+export { chain, type ChainOptions } from './chain.js';
 export type { CommittedLeases } from './ledger.js';
 export type { Fault, Tampering } from './faults.js';
 export { MemoryStore, type StorageTarget } from './memory-store.js';

@@ -1,10 +1,13 @@
 import { createRng, layOut, type BatchStats, type ParameterLayout, type Split } from '@longtail/core';
+import type { VirtualBlocks } from './blocks.js';
 
 /** A model and its data as a virtual device computes with them. May answer at once or with a promise (a real engine). */
 export interface VirtualModel {
   readonly layout: ParameterLayout;
   readonly trainSamples: number;
   readonly validationSamples: number;
+  /** For models that stages of a pipeline may share; undefined: only whole. */
+  readonly blocks?: VirtualBlocks;
   initial(seed: number): Float32Array;
   /** Adds the gradient sum over the samples to `out`. */
   gradient(parameters: Float32Array, samples: Int32Array, out: Float32Array): BatchStats | Promise<BatchStats>;

@@ -6,7 +6,10 @@ import {
   type EngineName,
   type Job,
   type LeaseBook,
+  type LayoutPlan,
   type ParameterShard,
+  type Schedule,
+  type ScheduleName,
   type StoredEvent,
   type Verdict,
 } from '@longtail/core';
@@ -59,6 +62,10 @@ export interface Scenario {
   readonly limitMs?: number;
   /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
   readonly arithmetic?: Arithmetic;
+  /** @default what the job says, else everybody solo */
+  readonly layout?: LayoutPlan;
+  /** For pipelines. @default none */
+  schedule?(name: ScheduleName): Schedule | undefined;
 }
 
 /** Of the first job, unless it says otherwise. */
@@ -81,6 +88,8 @@ export interface Outcome {
   readonly workerFiles: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>;
   /** How each worker ended: `left`, or the code of its error. */
   readonly workerEnds: ReadonlyMap<string, string>;
+  /** Most microbatches that each worker held between forward and backward. */
+  readonly peakStash: ReadonlyMap<string, number>;
   readonly virtualMs: number;
 }
 
@@ -141,6 +150,8 @@ class Simulation {
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
         strategy: ({ sync }) => bsp(sync),
         shares: proportionalShares(),
+        layout: scenario.layout,
+        schedule: (name) => scenario.schedule?.(name),
         learningRate: learningRateAt,
       },
       { chunkLength, heartbeatMs },
@@ -176,6 +187,7 @@ class Simulation {
       workerEvents: this.workerEvents,
       workerFiles: new Map([...this.actors].map(([name, { files }]) => [name, files.received])),
       workerEnds: this.workerEnds,
+      peakStash: new Map([...this.actors].map(([name, { compute }]) => [name, compute.peakStash])),
       virtualMs,
     };
   }

@@ -1,9 +1,13 @@
 import type {
+  BackwardResult,
   BatchStats,
   BlockRange,
+  BlockTiming,
   Compute,
   ComputeResult,
   DeviceInfo,
+  ForwardResult,
+  HostTensor,
   Job,
   LocalStepsRequest,
   OptimizerSpec,
@@ -12,8 +16,9 @@ import type {
   Split,
   StepHyper,
 } from '@longtail/core';
-import type { LongtailError } from '@longtail/core';
+import { LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
+import type { VirtualPass } from './blocks.js';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
 
@@ -25,6 +30,8 @@ export interface DevicePace {
 }
 
 const FORWARD_FRACTION = 1 / 3;
+/** Of the backward pass. */
+const INPUT_GRADIENT_FRACTION = 1 / 2;
 
 /** An optimizer that takes gradient sums, as the server's shard does. */
 export interface VirtualOptimizer {
@@ -56,6 +63,12 @@ export class VirtualCompute implements Compute {
   /** What the engine would hold; `Prepared.parameters` is only the way in and out. */
   private parameters = new Float32Array(0);
   private busy = false;
+  private range: BlockRange | 'all' = 'all';
+  private readonly stash = new Map<number, Stashed>();
+  private stageGradient = new Float32Array(0);
+  private stageSamples = 0;
+  /** Most microbatches held between forward and backward at any time. */
+  peakStash = 0;
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
@@ -71,21 +84,27 @@ export class VirtualCompute implements Compute {
     this.paceChanged?.();
   }
 
-  async prepare(job: Job, _files: ReadonlyMap<string, string>, _blocks: BlockRange | 'all', signal: AbortSignal): Promise<Prepared> {
+  async prepare(job: Job, _files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', signal: AbortSignal): Promise<Prepared> {
     const { model, pace, clock, device } = this.options;
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
-    const { length } = model.layout;
+    const layout = blocks === 'all' ? model.layout : this.blockLayout(blocks);
+    const { length } = layout;
+    this.range = blocks;
+    this.stash.clear();
+    this.stageGradient = new Float32Array(length);
+    this.stageSamples = 0;
     this.job = job;
     this.parameters = new Float32Array(length);
     this.optimizer = this.options.createOptimizer(length, job.train.optimizer);
     this.prepared = {
-      layout: model.layout,
+      layout,
       engine: device.engine,
       memoryBytes: 4 * length,
-      samplesPerSecond: pace.samplesPerSecond / this.slowdown,
+      samplesPerSecond: pace.samplesPerSecond / this.slowdown / this.fraction,
       trainSamples: model.trainSamples,
       validationSamples: model.validationSamples,
+      blocks: model.blocks?.count,
       parameters: new Float32Array(length),
       gradient: new Float32Array(length),
       state: this.optimizer.state().map(() => new Float32Array(length)),
@@ -94,7 +113,9 @@ export class VirtualCompute implements Compute {
   }
 
   async initialParameters(): Promise<void> {
-    this.prepared!.parameters.set(this.options.model.initial(this.job!.train.seed));
+    const { model } = this.options;
+    const { seed } = this.job!.train;
+    this.prepared!.parameters.set(this.range === 'all' ? model.initial(seed) : model.blocks!.initial(this.range, seed));
   }
 
   async loadParameters(): Promise<void> {
@@ -137,12 +158,75 @@ export class VirtualCompute implements Compute {
     });
   }
 
-  forward = wholeOnly;
-  backward = wholeOnly;
-  takeGradient = wholeOnly;
-  dropPasses = wholeOnly;
-  evaluateStage = wholeOnly;
-  profile = wholeOnly;
+  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+    return this.exclusively(async () => {
+      const samples = this.indicesOf(ranges);
+      const computeMs = await this.pass(samples.length, FORWARD_FRACTION, signal);
+      const pass = this.stagePass(samples, input);
+      this.stash.set(microbatch, { pass, samples: samples.length, outputGradient: undefined });
+      this.peakStash = Math.max(this.peakStash, this.stash.size);
+      return { output: pass.output, stats: pass.stats, computeMs };
+    });
+  }
+
+  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined, signal: AbortSignal): Promise<BackwardResult> {
+    return this.exclusively(async () => {
+      const stashed = this.stash.get(microbatch);
+      if (stashed === undefined) throw new Error(`${op} of microbatch ${microbatch}, of which nothing is stashed`);
+      const fraction = op === 'B' ? 1 : op === 'I' ? INPUT_GRADIENT_FRACTION : 1 - INPUT_GRADIENT_FRACTION;
+      const computeMs = await this.pass(stashed.samples, (1 - FORWARD_FRACTION) * fraction, signal);
+      if (op === 'I') stashed.outputGradient = outputGradient;
+      const gradient = op === 'W' ? stashed.outputGradient : outputGradient;
+      const inputGradient = stashed.pass.backward(gradient, op === 'I' ? undefined : this.stageGradient);
+      if (op !== 'I') {
+        this.stash.delete(microbatch);
+        this.stageSamples += stashed.samples;
+      }
+      return { inputGradient: op === 'W' ? undefined : inputGradient, computeMs };
+    });
+  }
+
+  async takeGradient(): Promise<{ readonly samples: number }> {
+    const samples = this.stageSamples;
+    this.prepared!.gradient.set(this.stageGradient);
+    this.stageGradient.fill(0);
+    this.stageSamples = 0;
+    return { samples };
+  }
+
+  async dropPasses(): Promise<void> {
+    this.stash.clear();
+    this.stageGradient.fill(0);
+    this.stageSamples = 0;
+  }
+
+  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+    return this.exclusively(async () => {
+      const computeMs = await this.pass(end - start, FORWARD_FRACTION, signal);
+      const from = split === 'train' ? 0 : this.options.model.trainSamples;
+      const { output, stats } = this.stagePass(Int32Array.from({ length: end - start }, (_, i) => from + start + i), input);
+      return { output, stats, computeMs };
+    });
+  }
+
+  async profile(
+    _job: Job,
+    _files: ReadonlyMap<string, string>,
+    microbatches: readonly number[],
+    onBlock: (done: number, total: number) => void,
+  ): Promise<readonly BlockTiming[]> {
+    const { model, pace } = this.options;
+    const total = model.blocks?.count ?? 1;
+    return Array.from({ length: total }, (_, i) => {
+      onBlock(i + 1, total);
+      return microbatches.map((microbatch) => {
+        const wholeMs = (1000 * microbatch) / pace.samplesPerSecond / total;
+        const backwardMs = (1 - FORWARD_FRACTION) * wholeMs;
+        const times = { forwardMs: FORWARD_FRACTION * wholeMs, backwardMs, inputGradientMs: INPUT_GRADIENT_FRACTION * backwardMs };
+        return { block: `block${i}`, microbatch, ...times, stashBytes: 0 };
+      });
+    }).flat();
+  }
 
   async release(): Promise<void> {
     this.prepared = undefined;
@@ -166,17 +250,37 @@ export class VirtualCompute implements Compute {
   }
 
   private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> {
-    const { model } = this.options;
+    return this.outside(this.options.model.gradient(this.parameters, this.indicesOf(ranges), out));
+  }
+
+  private indicesOf(ranges: readonly SampleRange[]): Int32Array {
+    const { trainSamples } = this.options.model;
     const { seed } = this.job!.train;
-    const indices = ranges.flatMap((range) => [...epochOrder(model.trainSamples, seed, range.epoch).indices(range)]);
-    return this.outside(model.gradient(this.parameters, Int32Array.from(indices), out));
+    return Int32Array.from(ranges.flatMap((range) => [...epochOrder(trainSamples, seed, range.epoch).indices(range)]));
+  }
+
+  private blockLayout({ start, end }: BlockRange) {
+    const { blocks } = this.options.model;
+    const count = blocks?.count ?? 1;
+    if (blocks !== undefined && end <= count) return blocks.layout({ start, end });
+    throw new LongtailError(`blocks ${start} to ${end} do not exist: the model has ${count}`, { code: 'usage' });
+  }
+
+  /** Of the whole model's work. */
+  private get fraction(): number {
+    return this.range === 'all' ? 1 : (this.range.end - this.range.start) / this.options.model.blocks!.count;
+  }
+
+  private stagePass(samples: Int32Array, input: HostTensor | undefined): VirtualPass {
+    if (this.range === 'all') throw new Error('a solo worker has no passes');
+    return this.options.model.blocks!.forward(this.range, this.parameters, samples, input);
   }
 
   private async pass(samples: number, fraction: number, signal: AbortSignal): Promise<number> {
     const { pace, clock } = this.options;
     this.throwFailure();
     const startedAtMs = clock.nowMs();
-    let leftMs = pace.overheadMs + (fraction * 1000 * samples) / pace.samplesPerSecond;
+    let leftMs = pace.overheadMs + (this.fraction * fraction * 1000 * samples) / pace.samplesPerSecond;
     while (leftMs > 0) {
       const { slowness } = this;
       const fromMs = clock.nowMs();
@@ -240,10 +344,12 @@ export class VirtualCompute implements Compute {
   }
 }
 
-function countSamples(ranges: readonly SampleRange[]): number {
-  return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+interface Stashed {
+  readonly pass: VirtualPass;
+  readonly samples: number;
+  outputGradient: HostTensor | undefined;
 }
 
-function wholeOnly(): Promise<never> {
-  return Promise.reject(new Error('a virtual device computes whole models only'));
+function countSamples(ranges: readonly SampleRange[]): number {
+  return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
 }

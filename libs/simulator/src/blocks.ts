@@ -1,0 +1,43 @@
+import type { BatchStats, BlockRange, HostTensor, ParameterLayout } from '@longtail/core';
+import type { VirtualModel } from './model.js';
+
+/** What a stage keeps of a microbatch between forward and backward. */
+export interface VirtualPass {
+  /** For the next stage; undefined at the last. */
+  readonly output: HostTensor | undefined;
+  /** At the last stage. */
+  readonly stats: BatchStats | undefined;
+  /** Adds the parameters' gradient to `out` where there is one, and gives that of the input. */
+  backward(outputGradient: HostTensor | undefined, out: Float32Array | undefined): HostTensor | undefined;
+}
+
+/** A model as blocks, for devices that hold some of them. Parameters are named, and drawn by name. */
+export interface VirtualBlocks {
+  readonly count: number;
+  layout(blocks: BlockRange): ParameterLayout;
+  initial(blocks: BlockRange, seed: number): Float32Array;
+  /** Samples of the validation split are counted on after those of the training split. */
+  forward(blocks: BlockRange, parameters: Float32Array, samples: Int32Array, input: HostTensor | undefined): VirtualPass;
+}
+
+/** The whole model of blocks. */
+export function modelOfBlocks(blocks: VirtualBlocks, trainSamples: number, validationSamples: number): VirtualModel {
+  const all = { start: 0, end: blocks.count };
+  return {
+    layout: blocks.layout(all),
+    trainSamples,
+    validationSamples,
+    blocks,
+    initial: (seed) => blocks.initial(all, seed),
+    gradient(parameters, samples, out) {
+      const pass = blocks.forward(all, parameters, samples, undefined);
+      pass.backward(undefined, out);
+      return pass.stats!;
+    },
+    evaluate(parameters, split, start, end) {
+      const from = split === 'train' ? 0 : trainSamples;
+      const samples = Int32Array.from({ length: end - start }, (_, i) => from + start + i);
+      return blocks.forward(all, parameters, samples, undefined).stats!;
+    },
+  };
+}

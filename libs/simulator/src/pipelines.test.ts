@@ -1,0 +1,250 @@
+import { createRng, type Job, type JobStage, type SampleRange } from '@longtail/core';
+import { epochOrder } from '@longtail/data';
+import { createOptimizer, learningRateAt } from '@longtail/kernels';
+import { expect, test } from 'vitest';
+import { chain } from './chain.js';
+import type { Fault } from './faults.js';
+import { simulate, type Outcome, type Scenario, type SimulatedWorker } from './simulate.js';
+import { eventsOf, job, scenario, type JobChanges } from './testing/scenarios.js';
+import { simpleSchedule } from './testing/schedules.js';
+
+const model = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
+
+const fleet = (names: string): readonly SimulatedWorker[] => [...names].map((name, i) => ({ name, samplesPerSecond: 1000 - 100 * i }));
+
+function pipelined(layout: readonly (readonly JobStage[])[], changes: JobChanges = {}, rest: Partial<Scenario> = {}): Scenario {
+  const workers = layout.flat().length;
+  const cluster = { minWorkers: workers, layout, microbatch: 7, ...changes.cluster };
+  return scenario({ ...base, job: job({ ...changes, cluster }), ...rest });
+}
+
+const base = { model, fleet: fleet('abcdef'), schedule: simpleSchedule };
+const three: readonly JobStage[] = [
+  { worker: 'a', blocks: 2 },
+  { worker: 'b', blocks: 3 },
+  { worker: 'c', blocks: 1 },
+];
+
+/** Positions of a run's shuffled epochs, batch by batch, as one machine visits them. */
+function batchesInOrder({ train }: Job): readonly (readonly SampleRange[])[] {
+  const total = train.epochs * model.trainSamples;
+  return Array.from({ length: Math.ceil(total / train.batch) }, (_, step) => {
+    const from = step * train.batch;
+    return Array.from({ length: Math.min(train.batch, total - from) }, (_, i) => {
+      const start = (from + i) % model.trainSamples;
+      return { epoch: Math.floor((from + i) / model.trainSamples), start, end: start + 1 };
+    });
+  });
+}
+
+/** The batches that a run applied, in its order: each local step is one of its own. */
+function batchesOf({ ledger }: Outcome): readonly (readonly SampleRange[])[] {
+  return ledger.flatMap(({ local, leases }) => (local ? leases.map(({ ranges }) => ranges) : [leases.flatMap(({ ranges }) => ranges)]));
+}
+
+/** The same training on one machine, without Longtail. */
+function trainAlone({ train }: Job, batches: readonly (readonly SampleRange[])[]): { parameters: Float32Array; losses: number[] } {
+  const parameters = model.initial(train.seed);
+  const optimizer = createOptimizer({ length: parameters.length, optimizer: train.optimizer, implementation: 'reference' });
+  const steps = Math.ceil((train.epochs * model.trainSamples) / train.batch);
+  const losses: number[] = [];
+  let applied = 0;
+  for (const ranges of batches) {
+    const samples = ranges.flatMap((range) => [...epochOrder(model.trainSamples, train.seed, range.epoch).indices(range)]);
+    const gradient = new Float32Array(parameters.length);
+    const stats = model.gradient(parameters, Int32Array.from(samples), gradient) as { lossSum: number };
+    losses.push(stats.lossSum / samples.length);
+    const learningRate = learningRateAt(train.schedule, train.learningRate, Math.floor(applied / train.batch), steps);
+    optimizer.step(
+      parameters,
+      gradient.map((value) => value / samples.length),
+      { learningRate },
+    );
+    applied += samples.length;
+  }
+  return { parameters, losses };
+}
+
+function relativeDistance(a: Float32Array, b: Float32Array): number {
+  const norm = (v: Float32Array) => Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
+  return norm(a.map((value, i) => value - b[i]!)) / norm(b);
+}
+
+function expectSameTraining(run: Scenario, outcome: Outcome, batches = batchesInOrder(run.job)): void {
+  const total = run.job.train.epochs * model.trainSamples;
+  expect(outcome.verdict, outcome.verdict.reason).toMatchObject({ status: 'succeeded', samples: { applied: total, lost: 0 } });
+  const alone = trainAlone(run.job, batches);
+  expect(relativeDistance(outcome.parameters, alone.parameters)).toBeLessThan(1e-5);
+  const losses = eventsOf(outcome.events, 'commit').map(({ loss }) => loss);
+  expect(losses).toHaveLength(alone.losses.length);
+  for (const [i, loss] of losses.entries()) expect(loss / alone.losses[i]!).toBeCloseTo(1, 5);
+}
+
+test('a lone pipeline trains what one machine trains, in rounds', async () => {
+  const run = pipelined([three], {}, { fleet: fleet('abc') });
+  const outcome = await simulate(run);
+  expectSameTraining(run, outcome);
+  expect(eventsOf(outcome.events, 'layout')[0]).toMatchObject({
+    groups: [{ group: 'p1', stages: [{ name: 'a', start: 0, end: 2 }, { name: 'b', start: 2, end: 5 }, { name: 'c', start: 5, end: 6 }] }],
+    spares: [],
+  });
+  expect(eventsOf(outcome.events, 'commit').some(({ reason }) => reason.includes('local steps'))).toBe(false);
+});
+
+test('solo workers and pipelines of different length side by side, weighed by their samples', async () => {
+  const two: readonly JobStage[] = [
+    { worker: 'd', blocks: 5 },
+    { worker: 'e', blocks: 1 },
+  ];
+  const run = pipelined([three, two, [{ worker: 'f' }]]);
+  const outcome = await simulate(run);
+  expectSameTraining(run, outcome);
+  const contributions = eventsOf(outcome.events, 'contribution');
+  const first = contributions.filter(({ round }) => round === 1);
+  expect(first.map(({ name, stage }) => [name, stage?.group, stage?.stage])).toEqual([
+    ['a', 'p1', 0],
+    ['b', 'p1', 1],
+    ['c', 'p1', 2],
+    ['d', 'p2', 0],
+    ['e', 'p2', 1],
+    ['f', undefined, undefined],
+  ]);
+  const counted = contributions.filter(({ accepted, stage }) => accepted && (stage?.stage ?? 0) === 0);
+  expect(counted.reduce((sum, { samples }) => sum + samples, 0)).toBe(outcome.leases.applied);
+});
+
+test('random layouts, schedules, microbatches and links: the gradient is the single machine’s', async () => {
+  for (let seed = 1; seed <= 25; seed++) {
+    const rng = createRng(`layouts/${seed}`);
+    const groups = 1 + rng.below(3);
+    const names = [...'abcdefghijkl'];
+    const layout = Array.from({ length: groups }, () => {
+      const stages = 1 + rng.below(4);
+      const cuts = [...Array.from({ length: model.blocks!.count - 1 }, (_, i) => i + 1)].sort(() => rng.uniform() - 0.5);
+      const borders = [0, ...cuts.slice(0, stages - 1).sort((a, b) => a - b), model.blocks!.count];
+      return Array.from({ length: stages }, (_, i) => ({ worker: names.shift()!, blocks: borders[i + 1]! - borders[i]! }));
+    });
+    const workers = layout.flat().map(({ worker }) => ({
+      name: worker,
+      samplesPerSecond: 100 + rng.below(2000),
+      overheadMs: rng.uniform(),
+      link: { upBitsPerSecond: 1e6 * (1 + rng.below(50)), downBitsPerSecond: 1e7, rttMs: 1 + rng.below(60) },
+    }));
+    const schedule = (['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble'] as const)[rng.below(4)]!;
+    const cluster = { schedule, microbatch: 1 + rng.below(20) };
+    const clipNorm = rng.below(2) === 0 ? 0.5 : undefined;
+    const train = { epochs: 1, batch: 20 + rng.below(50), clipNorm };
+    const run = pipelined(layout, { cluster, train, sync: { minDeadlineMs: 5000 } }, { fleet: workers, seed });
+    const outcome = await simulate(run).catch((error: unknown) => {
+      throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+    });
+    expect(outcome.verdict, `seed ${seed}: ${outcome.verdict.reason}`).toMatchObject({ status: 'succeeded', samples: { applied: model.trainSamples } });
+    if (clipNorm === undefined) {
+      expect(relativeDistance(outcome.parameters, trainAlone(run.job, batchesInOrder(run.job)).parameters), `seed ${seed}`).toBeLessThan(1e-5);
+    }
+    for (const stages of layout) {
+      for (const [rank, { worker }] of stages.entries()) {
+        const microbatches = Math.ceil(train.batch / cluster.microbatch);
+        const cap = stages.length === 1 ? 0 : simpleSchedule(schedule)!.stashCap(rank, new Array(stages.length), microbatches);
+        expect(outcome.peakStash.get(worker), `seed ${seed}, ${worker}`).toBeLessThanOrEqual(cap);
+      }
+    }
+  }
+}, 120_000);
+
+test('loss curves of a pipeline and of one machine are equal over 50 steps', async () => {
+  const run = pipelined([three], { train: { epochs: 9, batch: 40 } }, { fleet: fleet('abc') });
+  const outcome = await simulate(run);
+  expect(eventsOf(outcome.events, 'commit').length).toBeGreaterThan(50);
+  expectSameTraining(run, outcome);
+});
+
+test('validation through a pipeline gives the whole model’s loss', async () => {
+  const run = pipelined([three], {}, { fleet: fleet('abc') });
+  const solo = await simulate(scenario({ ...base, job: job({ cluster: { minWorkers: 2 } }), fleet: fleet('ab') }));
+  const outcome = await simulate(run);
+  const [a, b] = [outcome, solo].map(({ events }) => eventsOf(events, 'validation'));
+  expect(a!.map(({ samples }) => samples)).toEqual([40, 40]);
+  for (const [i, { loss, accuracy }] of a!.entries()) {
+    expect(loss / b![i]!.loss).toBeCloseTo(1, 5);
+    expect(accuracy).toBe(b![i]!.accuracy);
+  }
+});
+
+test('parameters drawn by stages are those that one machine draws, bit for bit', async () => {
+  const still = { train: { maxSamples: 10, learningRate: 1e-30, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } as const } };
+  const outcome = await simulate(pipelined([three], still, { fleet: fleet('abc') }));
+  expect(outcome.parameters).toEqual(model.initial(3));
+});
+
+test('activations in half precision train nearly the same', async () => {
+  const run = pipelined([three], { sync: { activationCodec: 'fp16' } }, { fleet: fleet('abc') });
+  const outcome = await simulate(run);
+  const distance = relativeDistance(outcome.parameters, trainAlone(run.job, batchesInOrder(run.job)).parameters);
+  expect(distance).toBeGreaterThan(1e-7);
+  expect(distance).toBeLessThan(2e-2);
+});
+
+const lost: readonly Extract<Fault, { worker: string; atMs: number }>[] = [
+  { kind: 'kill', worker: 'b', atMs: 300 },
+  { kind: 'leave', worker: 'a', atMs: 300 },
+  { kind: 'kill', worker: 'c', atMs: 300 },
+];
+
+test.each(lost)('a stage that is lost ($kind $worker) is replaced by a spare; nothing is lost or done twice', async (fault) => {
+  const run = pipelined([three], { train: { epochs: 4 } }, { fleet: fleet('abcd'), faults: [fault] });
+  const outcome = await simulate(run);
+  expect(outcome.fired).toContain(fault);
+  expectSameTraining(run, outcome);
+  const layouts = eventsOf(outcome.events, 'layout');
+  expect(layouts.at(-1)!.groups[0]!.stages.map(({ name }) => name)).toEqual([...'abc'].map((name) => (name === fault.worker ? 'd' : name)));
+  const refused = eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted);
+  expect(refused.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+  expect(eventsOf(outcome.events, 'lease_returned')).toHaveLength(1);
+});
+
+test('without a spare the solo workers go on, and the pipeline is there again when its worker is', async () => {
+  const cut: Fault = { kind: 'cut', worker: 'b', atMs: 300 };
+  const run = pipelined([three, [{ worker: 'd' }]], { train: { epochs: 12 } }, { fleet: fleet('abcd'), faults: [cut] });
+  const outcome = await simulate(run);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 12 * model.trainSamples, lost: 0 } });
+  expect(relativeDistance(outcome.parameters, trainAlone(run.job, batchesOf(outcome)).parameters)).toBeLessThan(1e-5);
+  const rounds = new Map<number, string[]>();
+  for (const { round, name, accepted } of eventsOf(outcome.events, 'contribution')) {
+    if (accepted) rounds.set(round, [...(rounds.get(round) ?? []), name]);
+  }
+  const shapes = [...rounds.values()].map((names) => names.sort().join(''));
+  expect(shapes.filter((shape, i) => shape !== shapes[i - 1])).toEqual(['abcd', 'd', 'abcd']);
+});
+
+test('a pipeline without a spare waits for its worker, then the run fails with what was learnt', async () => {
+  const run = pipelined([three], { train: { epochs: 12 } }, { fleet: fleet('abc'), faults: [{ kind: 'kill', worker: 'b', atMs: 400 }] });
+  const outcome = await simulate(run);
+  expect(outcome.verdict).toMatchObject({ status: 'failed', model: 'memory:model', error: { code: 'timeout' } });
+  expect(outcome.verdict.reason).toContain('the layout lacks worker b');
+});
+
+test('a device that fails a pass gives the group’s samples back once', async () => {
+  const fail: Fault = { kind: 'fail', worker: 'b', atMs: 300 };
+  const run = pipelined([three], { train: { epochs: 4 } }, { fleet: fleet('abc'), faults: [fail] });
+  const outcome = await simulate(run);
+  expect(outcome.fired).toContain(fail);
+  expectSameTraining(run, outcome);
+  const refused = eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted);
+  expect(refused).toMatchObject(['a', 'b', 'c'].map((name) => ({ name, reason: 'b, stage 1 of p1: the device gave up' })));
+});
+
+test.each<[string, readonly (readonly JobStage[])[], RegExp]>([
+  ['too few blocks', [[{ worker: 'a', blocks: 2 }, { worker: 'b', blocks: 3 }]], /block 5 \(counted from 0\) of the group a \+ b is on no stage/],
+  ['too many blocks', [[{ worker: 'a', blocks: 2 }, { worker: 'b', blocks: 9 }]], /blocks 2 to 11 do not exist: the model has 6/],
+  ['a worker that never comes', [[{ worker: 'a', blocks: 2 }, { worker: 'z', blocks: 4 }]], /the layout lacks worker z/],
+])('%s: the run fails and says so', async (_what, layout, reason) => {
+  const outcome = await simulate(pipelined(layout, { cluster: { waitMs: 3000 } }, { fleet: fleet('abc') }));
+  expect(outcome.verdict.status).toBe('failed');
+  expect(outcome.verdict.reason).toMatch(reason);
+});
+
+test('a server without the schedule says so', async () => {
+  const outcome = await simulate(pipelined([three], { cluster: { schedule: 'interleaved' } }, { fleet: fleet('abc') }));
+  expect(outcome.verdict).toMatchObject({ status: 'failed', error: { code: 'usage', message: 'this server has no schedule interleaved for pipelines' } });
+});
