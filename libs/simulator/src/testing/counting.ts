@@ -1,5 +1,6 @@
-import { layOut, type CodedChunk, type ParameterShard } from '@longtail/core';
+import { layOut, type BlockRange, type CodedChunk, type HostTensor, type ParameterShard } from '@longtail/core';
 import { createCodec, createKernels } from '@longtail/kernels';
+import { modelOfBlocks } from '../blocks.js';
 import type { VirtualModel } from '../model.js';
 import type { Arithmetic } from '../arithmetic.js';
 
@@ -21,6 +22,45 @@ export function countingModel(trainSamples: number, validationSamples: number): 
     },
     evaluate: (_parameters, _split, start, end) => ({ samples: end - start, targets: end - start, lossSum: end - start, correct: 0 }),
   };
+}
+
+/**
+ * The same with a count of each sample in each block. The first one's counts are tied to the last block, and each of the
+ * two adds a half: whoever forgets one of them is found out.
+ */
+export function countingPipeline(trainSamples: number, validationSamples: number, blocks: number): VirtualModel {
+  const names = ({ start, end }: BlockRange) => {
+    const own = Array.from({ length: end - start }, (_, i) => `counts${start + i}`);
+    return end === blocks && start > 0 ? [...own, 'counts0'] : own;
+  };
+  const layout = (range: BlockRange) => layOut(names(range).map((name) => ({ name, shape: [trainSamples] })));
+  const nothing = (samples: number): HostTensor => ({ dtype: 'float32', shape: [samples, 1], data: new Float32Array(samples) });
+  return modelOfBlocks(
+    {
+      count: blocks,
+      layout,
+      initial: (range) => new Float32Array(layout(range).length),
+      forward(range, _parameters, samples) {
+        const last = range.end === blocks;
+        const count = samples.length;
+        return {
+          output: last ? undefined : nothing(count),
+          stats: last ? { samples: count, targets: count, lossSum: count, correct: 0 } : undefined,
+          backward(_gradient, out) {
+            for (const [i, name] of names(range).entries()) {
+              const tied = name === 'counts0';
+              const both = tied && range.start === 0 && last;
+              const step = tied && !both ? 0.5 : 1;
+              if (out !== undefined) for (const sample of samples) out[i * trainSamples + sample]! += step;
+            }
+            return range.start === 0 ? undefined : nothing(count);
+          },
+        };
+      },
+    },
+    trainSamples,
+    validationSamples,
+  );
 }
 
 /** An "optimizer" that adds gradient sums to the parameters, and to one state vector, as they are. */
