@@ -5,6 +5,8 @@ import type { StorageTarget } from './memory-store.js';
 export type Fault =
   /** The link breaks; the worker dials again. */
   | { readonly kind: 'cut'; readonly worker: string; readonly atMs: number }
+  /** Its direct links to other workers break, and are not dialled again. */
+  | { readonly kind: 'cut-peers'; readonly worker: string; readonly atMs: number }
   /** Nothing arrives at either end for a while. */
   | { readonly kind: 'stall'; readonly worker: string; readonly atMs: number; readonly forMs: number }
   /** The process is gone and does not come back. */

@@ -1,4 +1,4 @@
-import { createRng, type Job, type JobStage, type SampleRange } from '@longtail/core';
+import { createRng, type Job, type JobStage, type LayoutPlan, type SampleRange } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import { createOptimizer, learningRateAt } from '@longtail/kernels';
 import { expect, test } from 'vitest';
@@ -247,4 +247,45 @@ test.each<[string, readonly (readonly JobStage[])[], RegExp]>([
 test('a server without the schedule says so', async () => {
   const outcome = await simulate(pipelined([three], { cluster: { schedule: 'interleaved' } }, { fleet: fleet('abc') }));
   expect(outcome.verdict).toMatchObject({ status: 'failed', error: { code: 'usage', message: 'this server has no schedule interleaved for pipelines' } });
+});
+
+const direct = fleet('abc').map((worker, i): SimulatedWorker => ({ ...worker, peers: i === 1 ? 'listens' : 'dials' }));
+
+test('neighbours that reach each other send activations past the server', async () => {
+  const run = pipelined([three], {}, { fleet: direct });
+  const outcome = await simulate(run);
+  expectSameTraining(run, outcome);
+  const relayed = await simulate({ ...run, fleet: fleet('abc') });
+  expect(outcome.parameters).toEqual(relayed.parameters);
+  expect(outcome.verdict.bytes.up).toBeLessThan(0.8 * relayed.verdict.bytes.up);
+});
+
+test('when direct links break in mid-round, tensors go through the server and none is missed', async () => {
+  const faults = [320, 333, 341, 357].map((atMs): Fault => ({ kind: 'cut-peers', worker: 'b', atMs }));
+  for (const fault of faults) {
+    const run = pipelined([three], { train: { epochs: 3 } }, { fleet: direct, faults: [fault] });
+    const outcome = await simulate(run);
+    expectSameTraining(run, outcome);
+    expect(eventsOf(outcome.events, 'contribution').every(({ accepted }) => accepted)).toBe(true);
+  }
+});
+
+test('a layout that moves a worker which steps for itself first lets it come home', async () => {
+  const cuts = [{ start: 0, end: 4 }, { start: 4, end: 6 }];
+  const layout: LayoutPlan = ({ nodes }) => {
+    const rhythm = { microbatch: 5, schedule: '1f1b' } as const;
+    const [a, b] = nodes;
+    const groups =
+      b === undefined
+        ? nodes.map(({ node }) => ({ ...rhythm, stages: [{ node, blocks: 'all' as const }] }))
+        : [{ ...rhythm, stages: [a!, b].map(({ node }, i) => ({ node, blocks: cuts[i]! })) }];
+    return { groups, lacks: undefined, reason: 'two are better' };
+  };
+  const [a, b] = fleet('ab');
+  const long = job({ train: { epochs: 20 } });
+  const outcome = await simulate(scenario({ ...base, job: long, fleet: [a!, { ...b!, joinAtMs: 1500 }], layout }));
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 20 * model.trainSamples, lost: 0 } });
+  expect(relativeDistance(outcome.parameters, trainAlone(long, batchesOf(outcome)).parameters)).toBeLessThan(1e-5);
+  const kinds = eventsOf(outcome.events, 'commit').map(({ reason }) => (reason.includes('local steps') ? 'local' : 'round'));
+  expect(kinds.filter((kind, i) => kind !== kinds[i - 1])).toEqual(['local', 'round']);
 });

@@ -40,6 +40,8 @@ export interface SimulatedWorker {
   readonly link?: LinkSpec;
   /** @default 'cpu' */
   readonly engine?: EngineName;
+  /** Direct links to neighbours: it can be dialled, or only dials. @default everything goes through the server */
+  readonly peers?: 'listens' | 'dials';
   /** Its own model, to see what happens when workers disagree. @default the scenario's */
   readonly model?: VirtualModel;
 }
@@ -127,6 +129,7 @@ class Simulation {
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
   private readonly ledger = new Ledger();
+  private links = 0;
 
   constructor(private readonly scenario: Scenario) {
     const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs } = scenario;
@@ -151,6 +154,7 @@ class Simulation {
         strategy: ({ sync }) => bsp(sync),
         shares: proportionalShares(),
         layout: scenario.layout,
+        linkKey: () => `link-${++this.links}`,
         schedule: (name) => scenario.schedule?.(name),
         learningRate: learningRateAt,
       },
@@ -251,6 +255,7 @@ class Simulation {
         log: (event) => events.push(event),
         chunkLength: scenario.chunkLength ?? 16,
         reconnectForMs: 60_000,
+        peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : ''),
       });
       this.workerEnds.set(name, reason);
     } catch (error) {
@@ -330,10 +335,13 @@ class Simulation {
     switch (fault.kind) {
       case 'cut':
         return actor.link?.cut('the link was cut');
+      case 'cut-peers':
+        return this.network.cutPeers(fault.worker, 'the links were cut');
       case 'stall':
         return actor.link?.stall(fault.forMs);
       case 'kill':
         actor.dead = true;
+        this.network.cutPeers(fault.worker, 'the process was killed');
         return actor.link?.cut('the process was killed');
       case 'leave':
         return actor.stop.abort();

@@ -4,6 +4,8 @@ import {
   type ConnectionHandlers,
   type ConnectionTraffic,
   type OutgoingTensor,
+  type PeerLink,
+  type PeerNetwork,
   type TensorChunk,
 } from '@longtail/core';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
@@ -38,10 +40,60 @@ export interface NetworkOptions {
 export class VirtualNetwork {
   private readonly serverUp: Port;
   private readonly serverDown: Port;
+  /** Ends of direct links that wait for the other one, by key. */
+  private readonly waiting = new Map<string, PeerEnd & { opened(link: PeerLink): void }>();
+  private readonly pairs: { readonly names: readonly string[]; readonly ends: readonly Endpoint<never, never>[] }[] = [];
 
   constructor(private readonly options: NetworkOptions) {
     this.serverUp = new Port(options.serverUpBitsPerSecond);
     this.serverDown = new Port(options.serverDownBitsPerSecond);
+  }
+
+  /** A worker's side of direct links; `address` empty: it only dials. */
+  peers(name: string, link: LinkSpec, address: string): PeerNetwork {
+    return {
+      address,
+      accept: (key, signal) => this.meet(key, { name, link }, signal),
+      dial: (_address, key, signal) => this.meet(key, { name, link }, signal),
+    };
+  }
+
+  /** Breaks the direct links of a worker, at both ends. */
+  cutPeers(name: string, reason: string): void {
+    for (const pair of this.pairs.filter(({ names }) => names.includes(name))) for (const end of pair.ends) end.fail(reason);
+  }
+
+  /** Resolves when both ends of a link have shown its key. */
+  private meet(key: string, end: PeerEnd, signal: AbortSignal): Promise<PeerLink> {
+    return new Promise((resolve, reject) => {
+      const first = this.waiting.get(key);
+      if (first === undefined) {
+        this.waiting.set(key, { ...end, opened: resolve });
+        signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+        return;
+      }
+      this.waiting.delete(key);
+      const [a, b] = this.pair(first, end);
+      const { clock } = this.options;
+      clock.at(clock.nowMs() + (first.link.rttMs + end.link.rttMs) / 2, () => {
+        first.opened(asPeerLink(a));
+        resolve(asPeerLink(b));
+      });
+    });
+  }
+
+  private pair(a: PeerEnd, b: PeerEnd): readonly [Endpoint<never, never>, Endpoint<never, never>] {
+    const { clock, crc32c } = this.options;
+    const shared = { clock, crc32c, latencyMs: (a.link.rttMs + b.link.rttMs) / 4, stalledUntilMs: 0 };
+    const untouched: Tamper = (chunk) => [chunk];
+    const ends = [
+      new Endpoint<never, never>(b.name, shared, new Port(a.link.upBitsPerSecond), new Port(b.link.downBitsPerSecond), untouched),
+      new Endpoint<never, never>(a.name, shared, new Port(b.link.upBitsPerSecond), new Port(a.link.downBitsPerSecond), untouched),
+    ] as const;
+    ends[0].attach(ends[1]);
+    ends[1].attach(ends[0]);
+    this.pairs.push({ names: [a.name, b.name], ends });
+    return ends;
   }
 
   connect(name: string, link: LinkSpec, tamper: Tamper): VirtualLink {
@@ -65,6 +117,23 @@ export class VirtualNetwork {
       },
     };
   }
+}
+
+interface PeerEnd {
+  readonly name: string;
+  readonly link: LinkSpec;
+}
+
+function asPeerLink(end: Endpoint<never, never>): PeerLink {
+  return {
+    peer: end.peer,
+    get traffic() {
+      return end.traffic;
+    },
+    start: (handlers) => end.start({ ...handlers, message: () => undefined }),
+    sendTensor: (tensor, signal) => end.sendTensor(tensor, signal),
+    close: (reason) => end.close(reason),
+  };
 }
 
 export interface VirtualLink {
