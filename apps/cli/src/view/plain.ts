@@ -34,6 +34,8 @@ export class PlainNarrator {
         return this.waitingLine(event);
       case 'worker_ready':
         return `${event.name} is ready: ${event.engine}, ${formatCount(event.samplesPerSecond)} samples/s`;
+      case 'layout':
+        return layoutLine(event);
       case 'node_left':
         return yellow(`${event.name} left: ${event.reason}`);
       case 'started':
@@ -83,6 +85,17 @@ export class PlainNarrator {
     if (count > 1) return undefined;
     return this.colors.yellow(`${workerName(progress, event.node)}: ${event.samples} samples go back (${event.reason})`);
   }
+}
+
+/** `layout: p1 = a (blocks 0–2) → b (3–5), c alone; spare: d (as the job lays it out)`. */
+function layoutLine({ groups, spares, reason }: Extract<RunEvent, { event: 'layout' }>): string {
+  const named = groups.map(({ group, stages }) =>
+    stages.length === 1
+      ? `${stages[0]!.name} alone`
+      : `${group} = ${stages.map(({ name, start, end }) => `${name} (blocks ${start}–${end - 1})`).join(' → ')}`,
+  );
+  const waiting = spares.length === 0 ? '' : `; ${spares.length} spare`;
+  return `layout: ${named.join(', ') || 'nobody yet'}${waiting} (${reason})`;
 }
 
 function workerName(progress: RunProgress, node: string): string {

@@ -11,6 +11,8 @@ export interface WorkerProgress {
   readonly share: number;
   /** Samples that reached a commit. */
   readonly samples: number;
+  /** Those of them that no other stage of its pipeline counts. */
+  readonly ownSamples: number;
   readonly contributions: number;
   readonly rejected: number;
   readonly computeMs: number;
@@ -46,6 +48,8 @@ export interface RunProgress {
   readonly samplesPerSecond: number | undefined;
   readonly validation: Extract<RunEvent, { event: 'validation' }> | undefined;
   readonly workers: ReadonlyMap<string, WorkerProgress>;
+  /** Pipeline of a worker, by node. */
+  readonly groups: ReadonlyMap<string, string>;
   readonly bytesUp: number;
   readonly bytesDown: number;
   readonly verdict: Verdict | undefined;
@@ -78,6 +82,7 @@ export const NOTHING_YET: RunProgress = {
   samplesPerSecond: undefined,
   validation: undefined,
   workers: new Map(),
+  groups: new Map(),
   bytesUp: 0,
   bytesDown: 0,
   verdict: undefined,
@@ -116,7 +121,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
         recent: [{ timeMs, samplesApplied: progress.samplesApplied }],
       };
     case 'shares':
-      return { workers: withShares(progress.workers, event.shares) };
+      return { workers: withShares(progress, event.shares) };
     case 'contribution':
       return afterContribution(progress, event);
     case 'commit':
@@ -126,6 +131,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
     case 'verdict':
       return { phase: 'done', verdict: event };
     case 'layout':
+      return { groups: new Map(event.groups.flatMap(({ group, stages }) => stages.map(({ node }) => [node, group] as const))) };
     case 'lease_returned':
     case 'checkpoint':
     case 'warning':
@@ -140,6 +146,7 @@ const NEW_WORKER: Omit<WorkerProgress, 'node' | 'name'> = {
   samplesPerSecond: 0,
   share: 0,
   samples: 0,
+  ownSamples: 0,
   contributions: 0,
   rejected: 0,
   computeMs: 0,
@@ -153,12 +160,13 @@ function withWorker(progress: RunProgress, node: string, change: Partial<WorkerP
   return new Map(progress.workers).set(node, { ...before, ...change });
 }
 
+/** A pipeline's share is that of each of its stages. */
 function withShares(
-  workers: ReadonlyMap<string, WorkerProgress>,
+  { workers, groups }: RunProgress,
   shares: Readonly<Record<string, number>>,
 ): ReadonlyMap<string, WorkerProgress> {
   const total = Object.values(shares).reduce((sum, share) => sum + share, 0) || 1;
-  return new Map([...workers].map(([node, worker]) => [node, { ...worker, share: (shares[node] ?? 0) / total }]));
+  return new Map([...workers].map(([node, worker]) => [node, { ...worker, share: (shares[groups.get(node) ?? node] ?? 0) / total }]));
 }
 
 function afterContribution(progress: RunProgress, event: Extract<RunEvent, { event: 'contribution' }>): Partial<RunProgress> {
@@ -170,6 +178,7 @@ function afterContribution(progress: RunProgress, event: Extract<RunEvent, { eve
     workers: withWorker(progress, event.node, {
       name: event.name,
       samples: (before?.samples ?? 0) + (event.accepted ? event.samples : 0),
+      ownSamples: (before?.ownSamples ?? 0) + (event.accepted && (event.stage?.stage ?? 0) === 0 ? event.samples : 0),
       contributions: (before?.contributions ?? 0) + 1,
       rejected: (before?.rejected ?? 0) + (event.accepted ? 0 : 1),
       computeMs: (before?.computeMs ?? 0) + event.computeMs,

@@ -12,7 +12,7 @@ const HEADINGS = ['worker', 'engine', 'pace', 'samples', 'share', 'samples/s', '
 /** Who did what: a row a worker. */
 export function workerTable(progress: RunProgress, colors: Colors): string {
   const workers = workersByName(progress);
-  const total = workers.reduce((sum, worker) => sum + worker.samples, 0) || 1;
+  const total = workers.reduce((sum, worker) => sum + worker.ownSamples, 0) || 1;
   const trainingMs = progress.startedAtMs === undefined ? 0 : progress.timeMs - progress.startedAtMs;
   return renderTable(
     HEADINGS,

@@ -29,6 +29,8 @@ export interface WorkerData {
   readonly throttle: number | undefined;
   readonly spans: readonly WorkSpan[];
   readonly samples: number;
+  /** Those of them that no other stage of its pipeline counts. */
+  readonly ownSamples: number;
   readonly rejected: number;
   readonly computeMs: number;
   readonly transferMs: number;
@@ -228,6 +230,7 @@ class Collector {
       throttle,
       spans,
       samples: sum((i) => (spans[i].accepted ? spans[i].samples : 0)),
+      ownSamples: sum((i) => (spans[i].accepted && (contributions[i].stage?.stage ?? 0) === 0 ? spans[i].samples : 0)),
       rejected: spans.filter(({ accepted }) => !accepted).length,
       computeMs: sum((i) => spans[i].computeTo - spans[i].computeFrom),
       transferMs: sum((i) => spans[i].done - spans[i].sent - (spans[i].computeTo - spans[i].computeFrom)),

@@ -8,7 +8,7 @@ const MAX_INCIDENTS = 60;
 
 /** Who did what. */
 export function workerTable(data: RunData): Markup {
-  const total = data.workers.reduce((sum, { samples }) => sum + samples, 0);
+  const total = data.workers.reduce((sum, { ownSamples }) => sum + ownSamples, 0);
   return html`<div class="scroll">
     <table>
       <thead>
