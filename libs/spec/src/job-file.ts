@@ -96,7 +96,7 @@ const sync = z.strictObject({
 const stage = z
   .strictObject({
     worker: z
-      .union([z.string().min(1).max(100), z.int().min(1).max(100_000)], {
+      .union([z.string().min(1).max(100), integer({ min: 1, max: 100_000 })], {
         error: ({ input }) => `must be the name of a worker, or its number in the order of joining from 1, found ${JSON.stringify(input)}`,
       })
       .describe('Name of the worker, or its number in the order of joining, from 1'),

@@ -73,6 +73,17 @@ describe('parseJobFile', () => {
     ],
     ['data: mnist\nmodel: cnn\ntrain: fast', 'job.yaml:3:1 train: must be a section with fields of its own, found "fast"'],
     ['data: mnist\nmodel: cnn\ncluster: {engine: cuda}', 'job.yaml:3:11 cluster.engine: unknown engine "cuda"'],
+    [
+      'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: a, blocks: 1}]]}',
+      'job.yaml:3:45 cluster.layout[0][1]: worker a has a stage already: a worker has one',
+    ],
+    [
+      'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: 2}]]}',
+      "job.yaml:3:45 cluster.layout[0][1]: worker 2 needs blocks: how many of the model's it has",
+    ],
+    ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
+    ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
+    ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
     ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],
     ['data: mnist\ndata: mnist', 'job.yaml:2:1: not valid YAML: Map keys must be unique'],
@@ -142,6 +153,13 @@ describe('validateJob', () => {
       /train\.batch: must be .*\n.*extra: unknown field "extra"/,
     );
     expect(() => validateJob(null)).toThrow(/the job has a problem\n {2}must be a section/);
+  });
+
+  it('takes a layout, and waits for all of its workers', () => {
+    const layout = [[{ worker: 'a', blocks: 3 }, { worker: 'b', blocks: 2 }], [{ worker: 3 }]];
+    const { cluster, sync } = validateJob({ data: 'mnist', model: 'cnn', cluster: { layout, microbatch: 8 } });
+    expect(cluster).toMatchObject({ layout, microbatch: 8, minWorkers: 3, schedule: 'capped-1f1b' });
+    expect(sync.activationCodec).toBe('fp32');
   });
 
   it('reads units', () => {

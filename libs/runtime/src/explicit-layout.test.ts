@@ -1,0 +1,71 @@
+import type { GroupLayout, Job, JobStage, LayoutRequest } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { explicitLayout } from './explicit-layout.js';
+
+const layout: readonly (readonly JobStage[])[] = [
+  [
+    { worker: 'a', blocks: 3 },
+    { worker: 'b', blocks: 2 },
+  ],
+  [
+    { worker: 'c', blocks: 3 },
+    { worker: 'd', blocks: 2 },
+  ],
+  [{ worker: 'e' }],
+];
+
+function request(names: string, changes: Partial<LayoutRequest> = {}, of: Job['cluster']['layout'] | 'none' = layout): LayoutRequest {
+  const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 } as const;
+  const nodes = [...names].map((name) => ({ node: `n-${name}`, name, device }));
+  const job = { train: { batch: 96 }, cluster: { layout: of === 'none' ? undefined : of } } as unknown as Job;
+  return { job, nodes, current: [], begun: false, model: undefined, ...changes };
+}
+
+const seats = (groups: readonly GroupLayout[]) => groups.map(({ stages }) => stages.map(({ node }) => node.slice(2)).join(''));
+
+test('without a layout everybody is solo, in the order of joining', () => {
+  const { groups, lacks } = explicitLayout(request('ba', {}, 'none'));
+  expect(groups.map(({ stages }) => stages)).toEqual([[{ node: 'n-b', blocks: 'all' }], [{ node: 'n-a', blocks: 'all' }]]);
+  expect(lacks).toBeUndefined();
+});
+
+test('groups stand once all their workers are there, and it says who is missing', () => {
+  expect(explicitLayout(request('ac'))).toMatchObject({ groups: [], lacks: 'workers b, d, e' });
+  const { groups, lacks } = explicitLayout(request('cdba'));
+  expect(seats(groups)).toEqual(['ab', 'cd']);
+  expect(lacks).toBe('worker e');
+  expect(groups[0]).toMatchObject({ microbatch: 4, schedule: 'capped-1f1b' });
+  expect(groups[0]!.stages.map(({ blocks }) => blocks)).toEqual([{ start: 0, end: 3 }, { start: 3, end: 5 }]);
+});
+
+test('a group that stands first is not taken for another one of its shape', () => {
+  const { groups: current } = explicitLayout(request('cd'));
+  const { groups, lacks } = explicitLayout(request('cdabe', { current }));
+  expect(seats(groups)).toEqual(['ab', 'cd', 'e']);
+  expect(groups[1]).toBe(current[0]);
+  expect(lacks).toBeUndefined();
+});
+
+test('after the run has begun spares take the places of those who are gone, and keep them', () => {
+  const { groups: before } = explicitLayout(request('abcde'));
+  const broken = { current: before.slice(0, 1), begun: true };
+  expect(seats(explicitLayout(request('abcesx', { ...broken, begun: false })).groups)).toEqual(['ab', 'e']);
+  const { groups: current } = explicitLayout(request('abcesx', broken));
+  expect(seats(current)).toEqual(['ab', 'cs', 'e']);
+  expect(seats(explicitLayout(request('abcesxd', { current, begun: true })).groups)).toEqual(['ab', 'cs', 'e']);
+});
+
+test('a spare that is one too few stays free for the next group', () => {
+  const { groups, lacks } = explicitLayout(request('des', { begun: true }));
+  expect(seats(groups)).toEqual(['sd', 'e']);
+  expect(lacks).toBe('worker b');
+});
+
+test('workers may be called by their number', () => {
+  const { groups } = explicitLayout(request('xyz', {}, [[{ worker: 3, blocks: 1 }, { worker: 1, blocks: 1 }], [{ worker: 2 }]]));
+  expect(seats(groups)).toEqual(['zx', 'y']);
+});
+
+test('a stage of a pipeline needs a count of blocks', () => {
+  expect(() => explicitLayout(request('ab', {}, [[{ worker: 'a' }, { worker: 'b', blocks: 1 }]]))).toThrow(/without a count of blocks/);
+});
