@@ -49,7 +49,6 @@ export function admitPrepared(core: RunCore): void {
     core.roster.release(member, `could not prepare: ${error.message}`);
   }
   core.formation.arrange();
-  const before = core.groups;
   for (const group of core.formation.groups.filter(({ prepared }) => prepared)) {
     const problem = disagreement(core, group);
     if (problem === undefined) admit(core, group);
@@ -58,8 +57,7 @@ export function admitPrepared(core: RunCore): void {
       for (const member of group.members) core.roster.release(member, problem);
     }
   }
-  const { groups } = core;
-  if (groups.length > 0 && (groups.length !== before.length || groups.some((group, i) => group !== before[i]))) core.cut();
+  core.cut();
 }
 
 function admit(core: RunCore, group: Group): void {

@@ -84,6 +84,7 @@ export class RunCore implements MemberHost, FormationHost {
   private readonly stopping = new AbortController();
   private readonly receiveBuffers = new BufferPools(SPARE_RECEIVE_BUFFERS);
   private readonly open = new Set<GroupTask>();
+  private cutFor: readonly Group[] = [];
   private tasks = 0;
 
   constructor(
@@ -165,9 +166,11 @@ export class RunCore implements MemberHost, FormationHost {
     return stashCapOf(this, group, stage);
   }
 
-  /** The groups that take part changed: cuts the model at the borders of their stages. */
+  /** Cuts the model at the borders of the stages that take part, when these have changed. Between phases only. */
   cut(): void {
     const { groups, chunkLength } = this;
+    if (groups.length === 0 || (groups.length === this.cutFor.length && groups.every((group, i) => group === this.cutFor[i]))) return;
+    this.cutFor = groups;
     const whole = this.measure!.layout;
     const replicas = groups.map(({ members }) => members.map(({ layout }) => layout!));
     const segments = segmentsOf(whole, replicas, chunkLength);

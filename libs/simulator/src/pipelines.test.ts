@@ -217,6 +217,17 @@ test('without a spare the solo workers go on, and the pipeline is there again wh
   expect(shapes.filter((shape, i) => shape !== shapes[i - 1])).toEqual(['abcd', 'd', 'abcd']);
 });
 
+test('a solo worker that is left over from a broken layout steps for itself', async () => {
+  const kill: Fault = { kind: 'kill', worker: 'b', atMs: 300 };
+  const run = pipelined([three, [{ worker: 'd' }]], { train: { epochs: 12 } }, { fleet: fleet('abcd'), faults: [kill] });
+  const outcome = await simulate(run);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 12 * model.trainSamples, lost: 0 } });
+  expect(relativeDistance(outcome.parameters, trainAlone(run.job, batchesOf(outcome)).parameters)).toBeLessThan(1e-5);
+  const refused = eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted);
+  expect(refused.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
+  expect(eventsOf(outcome.events, 'commit').at(-1)!.reason).toContain('local steps of d');
+});
+
 test('a pipeline without a spare waits for its worker, then the run fails with what was learnt', async () => {
   const run = pipelined([three], { train: { epochs: 12 } }, { fleet: fleet('abc'), faults: [{ kind: 'kill', worker: 'b', atMs: 400 }] });
   const outcome = await simulate(run);
