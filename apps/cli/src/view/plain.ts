@@ -87,7 +87,7 @@ export class PlainNarrator {
   }
 }
 
-/** `layout: p1 = a (blocks 0–2) → b (3–5), c alone; spare: d (as the job lays it out)`. */
+/** `layout: p1 = a (blocks 0–2) → b (blocks 3–5), c alone; 1 spare (as the job lays it out)`. */
 function layoutLine({ groups, spares, reason }: Extract<RunEvent, { event: 'layout' }>): string {
   const named = groups.map(({ group, stages }) =>
     stages.length === 1

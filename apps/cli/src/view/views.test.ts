@@ -173,4 +173,35 @@ describe('progress', () => {
     // 36,000 samples in the six seconds between the commits of the window
     expect(secondsLeft(progress)).toBeCloseTo(30_000 / 6000, 1);
   });
+
+  it('counts the samples of a pipeline once, and gives each stage its share', () => {
+    const stages = [
+      { node: 'n1', name: 'fast', start: 0, end: 3 },
+      { node: 'n2', name: 'slow', start: 3, end: 5 },
+    ];
+    const layout = { group: 'p1', schedule: '1f1b', microbatch: 8, stages };
+    const part = (node: string, name: string, stage: number): RunEvent => ({
+      ...(contribution(1, node, name, 30_000, 5000, true) as Extract<RunEvent, { event: 'contribution' }>),
+      stage: { group: 'p1', stage, stages: 2 },
+    });
+    const events: RunEvent[] = [
+      { event: 'layout', ...RUN, groups: [layout], spares: ['n3'], reason: 'as the job lays it out' },
+      ready('n1', 'fast', 'tensorflow', 4000),
+      ready('n2', 'slow', 'wasm', 1000),
+      { event: 'shares', ...RUN, round: 1, shares: { p1: 30_000 }, reason: 'one group' },
+      part('n1', 'fast', 0),
+      part('n2', 'slow', 1),
+    ];
+    const stored = events.map((body, i): StoredEvent => ({ seq: i + 1, timeMs: START, body }));
+    const progress = stored.reduce(advance, NOTHING_YET);
+    const workers = [...progress.workers.values()];
+    expect(workers.map(({ samples, share }) => [samples, share])).toEqual([
+      [30_000, 1],
+      [30_000, 1],
+    ]);
+    expect(workers.reduce((sum, { ownSamples }) => sum + ownSamples, 0)).toBe(30_000);
+    expect(new PlainNarrator(NO_COLORS).tell(stored[0]!, progress)).toEqual([
+      'layout: p1 = fast (blocks 0–2) → slow (blocks 3–4); 1 spare (as the job lays it out)',
+    ]);
+  });
 });
