@@ -24,6 +24,7 @@ const { connection } = await dial(address, {
     incarnation: String(process.pid),
     device: { engine: 'none', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
     allowCode: false,
+    peerAddress: '',
   },
   crc32c: (bytes) => crc32c(bytes),
   sameHost,

@@ -1,4 +1,4 @@
-import { formatSeconds, LongtailError, type Clock, type Codec, type Compute, type Rng } from '@longtail/core';
+import { formatSeconds, LongtailError, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
 import type { FileCache, WorkerConnection } from './ports.js';
@@ -18,6 +18,8 @@ export interface WorkerOptions {
   readonly name: string;
   /** Jobs may run their own modules here. */
   readonly allowCode: boolean;
+  /** Direct links to other workers; undefined: everything goes through the server. */
+  readonly peers?: PeerNetwork;
   log(event: WorkerEvent): void;
   /** Keep dialling when no server is there at the start. @default false */
   readonly wait?: boolean;
@@ -40,7 +42,7 @@ const LONGEST_PAUSE_MS = 5000;
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { clock, compute, fileCache, codecs, signal, log, rng, name, allowCode } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
-  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode };
+  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode, peerAddress: options.peers?.address ?? '' };
   const context = { compute, fileCache, codecs, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log };
   const search = new Search(options);
   while (!signal.aborted) {
