@@ -36,6 +36,8 @@ export interface Prepared {
   /** Training samples an epoch, and validation samples; 0 at a stage that reads no data. */
   readonly trainSamples: number;
   readonly validationSamples: number;
+  /** Blocks of the whole model, of which a stage has some; undefined where nobody counted. */
+  readonly blocks?: number;
   /** Parameters live here; whoever fills it calls `loadParameters` afterwards. Length = layout.length. */
   readonly parameters: Float32Array;
   /** `gradient` leaves the gradient sum here. */

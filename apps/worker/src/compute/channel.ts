@@ -44,6 +44,7 @@ export interface PreparedTransfer {
   readonly samplesPerSecond: number;
   readonly trainSamples: number;
   readonly validationSamples: number;
+  readonly blocks: number;
   readonly shared: SharedVectors;
 }
 

@@ -61,6 +61,8 @@ export class TrainingSession {
   private constructor(
     private readonly options: SessionOptions,
     private stage: Stage,
+    /** Of the model. */
+    readonly blocks: number,
   ) {
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
     const stateCount = optimizerStateCount(options.job.train.optimizer);
@@ -73,8 +75,10 @@ export class TrainingSession {
 
   /** Throws LongtailError `refused` when the model needs more memory than there is. */
   static async create(options: SessionOptions): Promise<TrainingSession> {
-    await assertModelFits(options);
-    const session = new TrainingSession(options, await build(options));
+    const model = stageModel(await createModel(options.job.model, { ...options.dataset.signature, loss: options.job.loss }), 'all');
+    const { job, memoryBytes } = options;
+    assertFits(`the model of ${job.name}`, wholeNeed(model, optimizerStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
+    const session = new TrainingSession(options, await build(options), model.blocks.length);
     try {
       await session.stage.readParameters(session.parameters);
       return session;
@@ -210,11 +214,6 @@ export class TrainingSession {
     this.options.interrupts.throwIfAborted();
     return total;
   }
-}
-
-async function assertModelFits({ job, dataset, memoryBytes }: SessionOptions): Promise<void> {
-  const model = stageModel(await createModel(job.model, { ...dataset.signature, loss: job.loss }), 'all');
-  assertFits(`the model of ${job.name}`, wholeNeed(model, optimizerStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
 }
 
 function build({ engine, job, dataset }: SessionOptions): Promise<Stage> {
