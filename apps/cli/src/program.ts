@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT_CODES, LongtailError } from '@longtail/core';
 import { cancelCommand, jobsCommand, nodesCommand } from './commands/cluster.js';
 import type { Outcome } from './commands/command.js';
+import { examples } from './commands/command.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { engineCommand } from './commands/engine.js';
@@ -44,6 +45,12 @@ function createProgram(outcome: Outcome): Command {
     schemaCommand,
   ];
   for (const add of commands) add(program, outcome);
+  examples(program, [
+    ['longtail demo', 'a server and four unequal workers, here and now'],
+    ['longtail up', 'a server; then on each machine: longtail join ADDRESS'],
+    ['longtail launch job.yaml', 'train on the workers that have joined'],
+    ['longtail doctor', 'what this machine has, and what it lacks'],
+  ]);
   program.addHelpText('after', EXIT_CODE_HELP);
   return program;
 }

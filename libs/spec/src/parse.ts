@@ -56,6 +56,18 @@ export function validateJob(document: unknown): JobDraft {
   );
 }
 
+/**
+ * `model.type` → `job.yaml:3:1 model.type`: the place of a field that turned out to be wrong after the file was read.
+ * Undefined where `field` is none of a job's.
+ */
+export function placeOfField(text: string, file: string, field: string): string | undefined {
+  const path = field.split('.');
+  if (!Object.hasOwn(jobFileSchema.shape, path[0]!)) return undefined;
+  const lines = new LineCounter();
+  const { line, col } = lines.linePos(positionOf(parseDocument(text, { lineCounter: lines }), path));
+  return `${file}:${line}:${col} ${field}`;
+}
+
 /** `jobs/mnist.yaml` → `mnist`. */
 function stem(file: string): string {
   return file.replace(/^.*[/\\]/, '').replace(/\.[a-z]+$/i, '') || 'job';

@@ -10,8 +10,8 @@ export function schemaCommand(parent: Command, outcome: Outcome): void {
       'Prints the JSON Schema of job files: every field, its meaning, its default and its range. Editors complete and check with it.',
     );
   examples(command, [
-    ['longtail schema > job.schema.json', 'then, at the top of a job file: # yaml-language-server: $schema=job.schema.json'],
-    ["longtail schema | jq '.properties.train.properties | keys'", 'the fields of one section'],
+    ['longtail schema > job.schema.json', 'first line of a job: # yaml-language-server: $schema=job.schema.json'],
+    ['longtail schema | jq .properties.train', 'the fields of one section'],
   ]);
   bind(command, outcome, async () => (await import('../actions/schema.js')).schema);
 }

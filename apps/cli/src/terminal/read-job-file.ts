@@ -2,10 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import type { JobDocument } from '@longtail/spec';
-import { parseJobFile } from '@longtail/spec';
+import { parseJobFile, placeOfField } from '@longtail/spec';
 
-/** A job file, checked, with its paths made absolute. LongtailError `missing-file`, `invalid-file`. */
-export async function readJobFile(file: string): Promise<JobDocument> {
+export interface JobFile {
+  /** Checked, its paths made absolute. */
+  readonly document: JobDocument;
+  /** What the server found wrong with a field, once the data were open: the same error at the field's place in the file. */
+  located(error: unknown): unknown;
+}
+
+/** LongtailError `missing-file`, `invalid-file`. */
+export async function readJobFile(file: string): Promise<JobFile> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -20,5 +27,12 @@ export async function readJobFile(file: string): Promise<JobDocument> {
     });
   }
   const folder = dirname(resolve(file));
-  return parseJobFile(text, file, (path) => resolve(folder, path));
+  return {
+    document: parseJobFile(text, file, (path) => resolve(folder, path)),
+    located: (error) => {
+      if (!(error instanceof LongtailError) || error.code !== 'invalid-file' || error.where === undefined) return error;
+      const where = placeOfField(text, file, error.where) ?? error.where;
+      return new LongtailError(error.message, { code: error.code, hint: error.hint, where, cause: error });
+    },
+  };
 }
