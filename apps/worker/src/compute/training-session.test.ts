@@ -126,6 +126,15 @@ describe('TrainingSession', () => {
     expect(parts[0]!.correct + parts[1]!.correct).toBe(whole.correct);
   });
 
+  it('measures with no more samples than a task can have', async () => {
+    const sizes: number[] = [];
+    const dataset: Dataset = { ...DATASET, batch: (split, indices) => (sizes.push(indices.length), DATASET.batch(split, indices)) };
+    const measured = await TrainingSession.create({ engine, job: JOB, dataset, pacer: new Pacer(1, interrupts), interrupts });
+    await measured.measure();
+    await measured.dispose();
+    expect(Math.max(...sizes)).toBe(16);
+  });
+
   it('measures at the pace in force', async () => {
     let rests = 0;
     onPause = () => void rests++;

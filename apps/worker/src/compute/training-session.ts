@@ -83,13 +83,15 @@ export class TrainingSession {
 
   /** Warms up, finds how many samples make a slice, and returns samples a second at the pace in force. */
   async measure(): Promise<number> {
-    const probe = this.options.dataset.batch('train', firstIndices(this.options.dataset, PROBE_SAMPLES));
+    // No task has more samples than a batch, and what is measured here is what the run waits for.
+    const atMost = this.options.job.train.batch;
+    const probe = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(PROBE_SAMPLES, atMost)));
     await this.stage.gradient(probe);
     const probeMs = await timed(() => this.stage.gradient(probe));
     this.options.interrupts.throwIfAborted();
     this.sliceSamples = sliceFor(probe.samples / probeMs);
 
-    const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, this.sliceSamples));
+    const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(this.sliceSamples, atMost)));
     await this.stage.gradient(batch);
     let samples = 0;
     const startMs = performance.now();
