@@ -22,8 +22,8 @@ const SLICE_TARGET_MS = 120;
 const MIN_SLICE = 8;
 const MAX_SLICE = 512;
 const PROBE_SAMPLES = 16;
-/** How long the speed is measured, pauses of the throttle included. */
-const MEASURE_MS = 400;
+/** How long the speed is measured, pauses of the throttle included: a first guess, which the rounds themselves correct. */
+const MEASURE_MS = 200;
 const MIN_PROGRESS_GAP_MS = 200;
 
 export interface SessionOptions {
@@ -99,14 +99,15 @@ export class TrainingSession {
 
     const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(this.sliceSamples, atMost)));
     await this.stage.gradient(batch);
-    this.msPerSample = (await timed(() => this.stage.gradient(batch))) / batch.samples;
     let samples = 0;
+    let workMs = 0;
     const startMs = performance.now();
     while (samples === 0 || performance.now() - startMs < MEASURE_MS) {
       this.options.interrupts.throwIfAborted();
-      await this.options.pacer.run(() => this.stage.gradient(batch));
+      await this.options.pacer.run(async () => void (workMs += await timed(() => this.stage.gradient(batch))));
       samples += batch.samples;
     }
+    this.msPerSample = workMs / samples;
     const seconds = (performance.now() - startMs) / 1000;
     await this.stage.takeGradient(this.gradientSum);
     return samples / seconds;
