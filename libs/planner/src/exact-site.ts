@@ -7,6 +7,9 @@ import type { Scenario } from './rounds.js';
 import { samplesWithin } from './rounds.js';
 import type { Chosen, Site } from './site.js';
 
+/** Rounding is no improvement. */
+const MORE = 1 + 1e-12;
+
 /** Few devices: the best partition into groups, by dynamic programming over their subsets. */
 export class ExactSite implements Site {
   private readonly sets: DeviceSets;
@@ -38,7 +41,7 @@ export class ExactSite implements Site {
     for (const [set, candidates] of this.candidatesOf(alone)) {
       for (const { layout, cost } of candidates) {
         const samples = samplesWithin(cost, roundMs, this.model.request.stepsPerRound, sharedMs);
-        if (samples > (gains.get(set)?.samples ?? 0)) gains.set(set, { layout, cost, samples });
+        if (samples > (gains.get(set)?.samples ?? 0) * MORE) gains.set(set, { layout, cost, samples });
       }
     }
     return gains;
@@ -50,7 +53,8 @@ export class ExactSite implements Site {
     if (known === undefined) {
       this.candidates[key] = known = new Map();
       const incumbent = this.incumbent();
-      for (const microbatch of this.model.request.microbatches) {
+      // Where nothing else decides, large microbatches are kinder to an engine.
+      for (const microbatch of [...this.model.request.microbatches].sort((a, b) => b - a)) {
         for (const candidate of pipelinesOn(this.model, this.sets, microbatch, alone, incumbent)) {
           const list = known.get(candidate.set);
           if (list === undefined) known.set(candidate.set, [candidate]);

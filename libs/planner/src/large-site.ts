@@ -59,7 +59,7 @@ export class LargeSite implements Site {
     for (const option of options) {
       const cost = alone ? option.alone : option.exchanging;
       const samples = samplesWithin(cost, roundMs, this.model.request.stepsPerRound, sharedMs);
-      if (samples > (best?.samples ?? 0)) best = { layout: option.layout, cost, samples };
+      if (samples > (best?.samples ?? 0) * (1 + 1e-12)) best = { layout: option.layout, cost, samples };
     }
     return best === undefined ? [] : [best];
   }
@@ -71,11 +71,13 @@ export class LargeSite implements Site {
 
   private singles(devices: readonly number[]): readonly Option[] {
     const end = this.model.costs.blocks;
-    return this.model.request.microbatches.flatMap((microbatch) => {
-      const needs = devices.map((device) => this.model.recomputeFor(device, 0, end, microbatch, 1));
-      if (needs.includes(undefined)) return [];
-      return [this.option({ microbatch, stages: [{ start: 0, end, devices, recompute: needs.includes(true) }] })];
-    });
+    return [...this.model.request.microbatches]
+      .sort((a, b) => b - a)
+      .flatMap((microbatch) => {
+        const needs = devices.map((device) => this.model.recomputeFor(device, 0, end, microbatch, 1));
+        if (needs.includes(undefined)) return [];
+        return [this.option({ microbatch, stages: [{ start: 0, end, devices, recompute: needs.includes(true) }] })];
+      });
   }
 
   private pooled(devices: readonly number[]): readonly Option[] {

@@ -1,8 +1,7 @@
 import type { LeftOut } from '@longtail/core';
-import { formatBytes, formatCount } from '@longtail/core';
+import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
 import type { CostModel } from './layout.js';
 import type { Scenario } from './rounds.js';
-import { duration } from './planned-stage.js';
 
 /** Why a device has no part in a plan, in figures. */
 export function leftOut(model: CostModel, used: ReadonlySet<string>, scenario: Scenario, roundMs: number): readonly LeftOut[] {
@@ -20,19 +19,20 @@ function reasonFor(model: CostModel, index: number, scenario: Scenario, roundMs:
     const needs = costs.memory(0, costs.blocks, smallest, 1, request.recompute !== 'never').total;
     return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(memoryBytes)}; ${asStage(model, index, roundMs)}`;
   }
-  if (scenario.alone) return `${exchange(model, index)} an exchange, and ${duration(roundMs)} a round is least without one`;
   const exchangeMs = model.exchangeMs(index, costs.parameters(0, costs.blocks));
   if (exchangeMs >= roundMs) {
     const slower = upBitsPerSecond * request.downBitsPerValue <= downBitsPerSecond * request.upBitsPerValue ? 'uplink' : 'downlink';
-    return `its ${slower} would bound the round: ${duration(exchangeMs)} of exchange, the round takes ${duration(roundMs)}`;
+    return `its ${slower} would bound the round: ${formatMilliseconds(exchangeMs)} of exchange, the round takes ${formatMilliseconds(roundMs)}`;
   }
+  if (scenario.alone)
+    return `with it groups would have to exchange, ${formatMilliseconds(exchangeMs)} a round; one group alone needs ${formatMilliseconds(roundMs)} and no exchange`;
   const { periodMs } = model.stage([index], 0, costs.blocks, smallest, recompute);
   const manages = ((roundMs - exchangeMs) / request.stepsPerRound / periodMs) * smallest;
   if (manages < 1)
-    return `a sample takes it ${duration(periodMs / smallest)}, more than the ${duration(roundMs - exchangeMs)} that its exchange leaves of a round`;
+    return `a sample takes it ${formatMilliseconds(periodMs / smallest)}, more than the ${formatMilliseconds(roundMs - exchangeMs)} that its exchange leaves of a round`;
   return scenario.maxGroups < cluster.devices.length
-    ? `the server's link carries ${scenario.maxGroups} groups in ${duration(scenario.sharedMs)}; another would cost more than its ${formatCount(manages)} samples`
-    : `would not shorten the round of ${duration(roundMs)}`;
+    ? `the server's link carries ${scenario.maxGroups} groups in ${formatMilliseconds(scenario.sharedMs)}; another would cost more than its ${formatCount(manages)} samples`
+    : `would not shorten the round of ${formatMilliseconds(roundMs)}`;
 }
 
 /** The least that taking part in a pipeline would cost it. */
@@ -50,10 +50,6 @@ function asStage(model: CostModel, index: number, roundMs: number): string {
   const hop = Math.min(...others.map((other) => model.hop(model.hopWay([index], [other]), smallest, 1).periodMs));
   const whole = hop * request.batch;
   return whole >= roundMs
-    ? `as a stage, activations and gradients would take ${duration(hop)} a sample over its link`
-    : `every pipeline with it is slower than the round of ${duration(roundMs)}`;
-}
-
-function exchange(model: CostModel, index: number): string {
-  return duration(model.exchangeMs(index, model.costs.parameters(0, model.costs.blocks)));
+    ? `as a stage, activations and gradients would take ${formatMilliseconds(hop)} a sample over its link`
+    : `every pipeline with it is slower than the round of ${formatMilliseconds(roundMs)}`;
 }

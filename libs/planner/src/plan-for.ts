@@ -47,7 +47,7 @@ export function planFor(
   };
 }
 
-export function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
+function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
   return stages.map((stage, s) => {
     const { devices, start, end, recompute } = stage;
     const periodMs = model.stage(devices, start, end, microbatch, recompute).periodMs;
@@ -111,7 +111,7 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
         share: samples / batch,
       }),
     ),
-    microbatch: group.microbatch,
+    microbatch: group.stages.length === 1 ? Math.min(group.microbatch, Math.max(1, samples)) : group.microbatch,
     microbatches,
     samples,
     share: samples / batch,

@@ -1,5 +1,5 @@
 import type { PlannedDevice, PlannedStage, StageTiming } from '@longtail/core';
-import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
+import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupLayout } from './layout.js';
 
 interface StageInPlan {
@@ -102,13 +102,8 @@ function reasonFor({ model, group, index, timings, microbatches, share }: StageI
   const limit =
     more > offered
       ? `${extra} too would need ${formatBytes(more)}`
-      : `with ${extra} too it would take ${duration(model.stage(devices, from, to, group.microbatch, recompute).periodMs)}`;
-  const pace = `${duration(forwardMs + backwardMs)} of the ${duration(period)} between microbatches`;
+      : `with ${extra} too it would take ${formatMilliseconds(model.stage(devices, from, to, group.microbatch, recompute).periodMs)}`;
+  const pace = `${formatMilliseconds(forwardMs + backwardMs)} of the ${formatMilliseconds(period)} between microbatches`;
   const crew = devices.length > 1 ? `${devices.length} replicas, ` : '';
   return `${crew}${formatCount(model.costs.parameters(start, end))} parameters, ${fits}${again}; ${pace}; ${limit}`;
-}
-
-/** Microbatches may take less than a millisecond. */
-export function duration(ms: number): string {
-  return ms < 10 ? `${ms.toPrecision(2)} ms` : formatSeconds(ms / 1000);
 }

@@ -2,7 +2,7 @@ import { UpperBound } from './bound.js';
 import { classesOf, dealings } from './device-sets.js';
 import { ExactSite } from './exact-site.js';
 import { LargeSite } from './large-site.js';
-import type { CostModel } from './layout.js';
+import { CostModel } from './layout.js';
 import type { Scenario } from './rounds.js';
 import type { Chosen, Site, Solution } from './site.js';
 import { fastestGroups } from './site.js';
@@ -15,7 +15,7 @@ export interface SearchResult {
   readonly boundMs: number;
 }
 
-/** Stages weighed, roughly, that an exact search may take: a second or two. */
+/** Stages weighed, roughly, that an exact search may take: some seconds at most. */
 const EXACT_EFFORT = 1e7;
 
 /** … and for a first plan, which only has to be good. */
@@ -27,9 +27,12 @@ const TOLERANCE = 1e-9;
 /** Devices that hold no model and reach nobody directly: so many of them, of like links, are tried as pipelines through the server. */
 const RELAYED = 3;
 
+/** Fewer places to cut at are not worth a subset search. */
+const FEWEST_CUTS = 6;
+
 /**
  * Lays the groups out: site by site, and where the devices are few enough exactly, which what was found first makes much
- * shorter.
+ * shorter. Where only the blocks are too many, over subsets all the same but with fewer places to cut at: then not exact.
  */
 export function search(model: CostModel): SearchResult {
   const everybody = model.cluster.devices.map((_, i) => i);
@@ -39,11 +42,25 @@ export function search(model: CostModel): SearchResult {
   const first = fastest(model, sitesOf(model, exact ? FIRST_EFFORT : EXACT_EFFORT), scenarios);
   const bounds = scenarios.map((scenario) => bound.roundMs(scenario, model.request.batch));
   const boundMs = Math.min(...bounds);
-  if (!exact) return { solution: first, exact, boundMs };
+  const weighed = exact ? model : thinned(model, everybody);
+  if (weighed === undefined) return { solution: first, exact, boundMs };
   const known = first && { roundMs: first.roundMs * (1 - TOLERANCE), bound };
   const promising = scenarios.filter((_, i) => bounds[i]! < (known?.roundMs ?? Infinity));
-  const better = fastest(model, [new ExactSite(model, everybody, known)], promising, known?.roundMs);
+  const better = fastest(model, [new ExactSite(weighed, everybody, known)], promising, known?.roundMs);
   return { solution: better ?? first, exact, boundMs };
+}
+
+/** The model with as many cuts, evenly spread, as a search can weigh; undefined where that is too few. */
+function thinned(model: CostModel, devices: readonly number[]): CostModel | undefined {
+  const { blocks } = model.costs.profile;
+  const cuts = blocks.flatMap((block, i) => (block.cutAfter && i + 1 < blocks.length ? [i] : []));
+  for (let left = cuts.length >> 1; left >= FEWEST_CUTS; left >>= 1) {
+    const kept = new Set(Array.from({ length: left }, (_, i) => cuts[Math.floor(((i + 0.5) * cuts.length) / left)]!));
+    const profile = { ...model.costs.profile, blocks: blocks.map((block, i) => ({ ...block, cutAfter: kept.has(i) })) };
+    const coarse = new CostModel(profile, model.cluster, model.request);
+    if (effort(coarse, devices) <= EXACT_EFFORT) return coarse;
+  }
+  return undefined;
 }
 
 function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Scenario[], atMostMs?: number): Solution | undefined {
@@ -73,9 +90,23 @@ function effort(model: CostModel, devices: readonly number[]): number {
   const sizes = classesOf(model, devices).map((members) => members.length);
   const cuts = Array.from({ length: model.costs.blocks }, (_, at) => at).filter((at) => model.costs.canCut(at)).length;
   const ranges = (cuts * (cuts + 1)) / 2;
-  // Without direct links a stage has one device; with them it may have any subset.
-  const direct = devices.some((device) => model.links.lan(device) !== undefined || model.links.hasPeers(device));
-  const extensions = direct ? dealings(sizes, 4) : dealings(sizes, 2) * sizes.length ** 2;
+  // Sets that may be a stage: any of devices that reach each other, else one.
+  const here = new Set(devices);
+  const crews = model.links
+    .components()
+    .map((members) => members.filter((device) => here.has(device)))
+    .filter((members) => members.length > 0)
+    .reduce(
+      (sum, members) =>
+        sum +
+        dealings(
+          classesOf(model, members).map((kind) => kind.length),
+          2,
+        ) -
+        1,
+      0,
+    );
+  const extensions = Math.min(dealings(sizes, 4), dealings(sizes, 2) * crews ** 2);
   const partitions = dealings(sizes, 3) * 10;
   return extensions * ranges * model.request.microbatches.length + partitions;
 }

@@ -63,6 +63,6 @@ function chooseAcross(sites: readonly Site[], roundMs: number, scenario: Scenari
   return [...groups].sort((a, b) => b.samples - a.samples).slice(0, scenario.maxGroups);
 }
 
-export function total(groups: readonly Chosen[]): number {
+function total(groups: readonly Chosen[]): number {
   return groups.reduce((sum, group) => sum + group.samples, 0);
 }
