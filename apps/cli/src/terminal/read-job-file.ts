@@ -13,19 +13,7 @@ export interface JobFile {
 
 /** LongtailError `missing-file`, `invalid-file`. */
 export async function readJobFile(file: string): Promise<JobFile> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a folder' : `cannot be read: ${message}`;
-    throw new LongtailError(`The job file ${file} ${reason}.`, {
-      code: 'missing-file',
-      where: resolve(file),
-      hint: 'Jobs to start from are in examples/.',
-      cause: error,
-    });
-  }
+  const text = await readTextFile(file, 'job file', 'Jobs to start from are in examples/.');
   const folder = dirname(resolve(file));
   return {
     document: parseJobFile(text, file, (path) => resolve(folder, path)),
@@ -35,4 +23,15 @@ export async function readJobFile(file: string): Promise<JobFile> {
       return new LongtailError(error.message, { code: error.code, hint: error.hint, where, cause: error });
     },
   };
+}
+
+/** `what` is its kind in the message, `hint` where there are others. LongtailError `missing-file`. */
+export async function readTextFile(file: string, what: string, hint: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a folder' : `cannot be read: ${message}`;
+    throw new LongtailError(`The ${what} ${file} ${reason}.`, { code: 'missing-file', where: resolve(file), hint, cause: error });
+  }
 }
