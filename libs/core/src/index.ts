@@ -9,6 +9,7 @@ export * from './files.js';
 export * from './job.js';
 export * from './model.js';
 export * from './optimizer.js';
+export * from './plan.js';
 export * from './rng.js';
 export * from './schedule.js';
 export * from './shard.js';

@@ -46,7 +46,7 @@ export interface RunStore {
   readonly log: EventLog;
   /** Written beside the rounds; at most one at a time. */
   checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
-  /** The trained model; the last thing written before the verdict. */
+  /** The trained model. After it only a last checkpoint and the verdict are written. */
   saveModel(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
   /** After the verdict was appended: close the log, write the report. */
   finish(verdict: Verdict): Promise<void>;
