@@ -34,7 +34,7 @@ const TURNAROUND_MS = 10;
  * acknowledgements wait behind the other's pieces: covered without a limit, the two widen each other until a queue overflows, and then all
  * workers of a round wait for the one that lost a frame.
  */
-const MOST_COVERED_DISTANCES = 2;
+const MOST_COVERED_DISTANCES = 1.5;
 
 /** How long a round trip counts as the shortest one. */
 const ROUND_TRIP_MEMORY_MS = 10_000;
@@ -167,8 +167,10 @@ export class SendWindow {
     if (intervalMs < this.roundTripMs) return;
     const rate = (this.delivered - mark.deliveredBytes) / intervalMs;
     if (rate < this.bestRate && this.roundTrips - this.bestRateRoundTrip < RATE_MEMORY_ROUND_TRIPS) return;
-    if (rate > 1.25 * this.grownRate) this.grownRoundTrip = this.roundTrips;
-    if (rate > 1.25 * this.grownRate || rate < this.bestRate) this.grownRate = rate;
+    if (rate > 1.25 * this.grownRate) {
+      this.grownRate = rate;
+      this.grownRoundTrip = this.roundTrips;
+    }
     this.bestRate = rate;
     this.bestRateRoundTrip = this.roundTrips;
   }

@@ -74,9 +74,13 @@ class SharedMemory implements TensorMemory {
     const fd = native.createFile(name);
     if (fd === undefined) return undefined;
     const bytes = wholePages(totalmem());
-    fchmodSync(fd, 0o600);
-    ftruncateSync(fd, bytes);
-    if (native.fixSize(fd)) return new SharedMemory(native, { name, pid: process.pid, fd, bytes });
+    try {
+      fchmodSync(fd, 0o600);
+      ftruncateSync(fd, bytes);
+      if (native.fixSize(fd)) return new SharedMemory(native, { name, pid: process.pid, fd, bytes });
+    } catch {
+      // Files of that size are not allowed here.
+    }
     closeSync(fd);
     return undefined;
   }
