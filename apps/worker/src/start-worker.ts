@@ -5,7 +5,7 @@ import { CODEC_IDS, createCodec, createKernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
 import { nodeFiles, userCache } from '@longtail/store';
-import { dial, wallClock } from '@longtail/transport';
+import { createTensorMemory, dial, wallClock } from '@longtail/transport';
 import type { ComputeThreadOptions } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { createFileCache } from './file-cache.js';
@@ -42,8 +42,10 @@ export async function startWorker(options: WorkerOptions): Promise<{ readonly re
 
 function work(options: WorkerOptions, compute: ComputeThread): Promise<{ readonly reason: string }> {
   const kernels = createKernels();
+  const memory = createTensorMemory();
   return runWorker({
-    dial: (hello, signal) => dial(options.server, { hello, signal, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    dial: (hello, signal) => dial(options.server, { hello, signal, memory, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    allocate: (bytes) => memory.allocate(bytes),
     compute,
     fileCache: createFileCache(userCache(), nodeFiles()),
     codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
