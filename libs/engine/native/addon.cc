@@ -1,6 +1,7 @@
 // A Node addon whose loading makes the ops known to TensorFlow, and TensorFlow quiet. It is linked with
 // libtensorflow_framework only and loaded before the binding, which brings libtensorflow_cc. It exports `instructions`,
 // the set that its kernels use.
+#include <dlfcn.h>
 #include <node_api.h>
 
 #include <cstdlib>
@@ -28,11 +29,18 @@ LogSeverityAtLeast MinLogLevel() {
 
 namespace {
 
+/** Node unloads an addon with the worker thread that loaded it last, but TensorFlow keeps what is registered. */
+void stay_loaded() {
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void *>(&stay_loaded), &self) != 0) dlopen(self.dli_fname, RTLD_LAZY | RTLD_NODELETE);
+}
+
 /** Once in a process: each worker thread of Node's loads the addon anew. */
 const std::string &register_all() {
   static std::once_flag once;
   static std::string error;
   std::call_once(once, [] {
+    stay_loaded();
     for (const longtail::Op &op : longtail::all_ops()) {
       error = longtail::register_op(op);
       if (!error.empty()) return;

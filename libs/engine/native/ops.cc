@@ -9,8 +9,8 @@
 namespace longtail {
 namespace {
 
-/** Floats below which a second thread comes too late to help. */
-constexpr int64_t kShare = 16384;
+/** Floats of a thread's share, at least: a pass over fewer is over before a second thread is awake. */
+constexpr int64_t kShare = 65536;
 /** So that a thread that is late does not hold up the others. */
 constexpr int64_t kTasksPerThread = 4;
 

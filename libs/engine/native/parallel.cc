@@ -10,7 +10,7 @@
 namespace longtail {
 namespace {
 
-/** Before an idle thread sleeps: a wake-up costs more than the passes between two products. */
+/** Before a caller that waits for a helper's last task lets others run. */
 constexpr int kSpins = 400;
 
 void pause() {
@@ -75,13 +75,8 @@ class Helpers {
     }
   }
 
-  /** Waits for a round after the one that was seen. */
+  /** Sleeps until there is a round after the one that was seen: TensorFlow's threads want the core between two of ours. */
   uint64_t await(uint64_t seen) {
-    for (int i = 0; i < kSpins; i++) {
-      const uint64_t round = round_.load(std::memory_order_acquire);
-      if (round != seen) return round;
-      pause();
-    }
     std::unique_lock<std::mutex> lock(sleep_);
     sleepers_.fetch_add(1, std::memory_order_seq_cst);
     wake_.wait(lock, [&] { return round_.load(std::memory_order_seq_cst) != seen; });

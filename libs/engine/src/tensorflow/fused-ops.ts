@@ -3,10 +3,7 @@ import type { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_
 import { differentiable } from '../differentiable.js';
 import type { Ops } from '../ops.js';
 
-type FusedOps = Pick<
-  Ops,
-  'gelu' | 'swiglu' | 'layerNorm' | 'rmsNorm' | 'causalAttention' | 'selfAttention' | 'crossEntropy'
->;
+type FusedOps = Pick<Ops, 'gelu' | 'swiglu' | 'layerNorm' | 'rmsNorm' | 'causalAttention' | 'selfAttention' | 'crossEntropy'>;
 
 /**
  * Operations by the kernels of `libs/engine/native`, which compute in one pass over memory what takes TensorFlow's own ops

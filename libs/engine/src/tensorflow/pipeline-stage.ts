@@ -149,9 +149,7 @@ function cutStash(
   const types = saved.map((output) => graph.typeOf(output));
   const handles = unpackVariables(graph, 'stash', saved.length);
   graph.rewire(cut, end, new Map(saved.map((output, i) => [output, readVariable(graph, handles[i], types[i])])));
-  const kept = saved.map((output) =>
-    copyWeights && aliasesVariable(graph, output) ? graph.add('LongtailFresh', [output], {}) : output,
-  );
+  const kept = saved.map((output) => (copyWeights && aliasesVariable(graph, output) ? graph.add('LongtailFresh', [output], {}) : output));
   return { stash: packVariables(graph, kept, types), backwardFeeds };
 }
 

@@ -3,12 +3,12 @@ import type { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_
 import { differentiable } from '../differentiable.js';
 import type { Ops } from '../ops.js';
 import { portableOps } from '../ops/portable.js';
+import type { FusedKernels } from './binding.js';
 import { crossEntropyOp } from './cross-entropy.js';
 import { fusedOps } from './fused-ops.js';
 import { nativeOps } from './native-ops.js';
 import type { NativeOps } from './native-ops.js';
 import { productPadding } from './products.js';
-import type { FusedKernels } from './binding.js';
 
 /** Operations by TensorFlow's own kernels, those that TF.js has no name for included. The rest is the portable ones. */
 export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend, fused: FusedKernels | undefined): Ops {

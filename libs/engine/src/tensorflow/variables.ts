@@ -1,8 +1,8 @@
+import type { TensorFlowContext } from './context.js';
 import { attribute, DataType, nodeOf } from './graph-def.js';
 import type { Output, OutputType } from './graph-def.js';
 import { Graph } from './graph.js';
 import { NativeTensor, take } from './native-tensor.js';
-import type { TensorFlowContext } from './context.js';
 import type { Binding } from './native-tensor.js';
 import { Session } from './session.js';
 

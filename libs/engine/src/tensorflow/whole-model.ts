@@ -80,7 +80,9 @@ export function traceWholeModel(context: TensorFlowContext, model: StageModel, t
     ),
   };
   const stepped =
-    trace.backward && trace.optimizer ? statsAfter(addStep(context, graph, model, parameters, gradients, stats, trace.optimizer)) : undefined;
+    trace.backward && trace.optimizer
+      ? statsAfter(addStep(context, graph, model, parameters, gradients, stats, trace.optimizer))
+      : undefined;
   const session = Session.load(context.binding, graph, [stats, ...(sums ? Object.values(sums) : []), ...(stepped ? [stepped] : [])]);
   return { session, samples: trace.samples, stats, gradients: sums ? { session, ...sums } : undefined, stepped };
 }
