@@ -36,8 +36,8 @@ export interface PipelineTrace {
  * `parameters`, `input`, on the last stage `targets`. Feeds of backward: `stash`, `outputGradient`, `input` and `targets`
  * where used, and `gradientSum` to add to it.
  *
- * The stash aliases what it holds, the weights that backward reads among them: an update in between copies those, so that
- * backward always uses the weights of its forward.
+ * The stash aliases what it holds, but for the weights that backward reads: an update in between changes those, and
+ * backward always uses the weights of its forward. (TensorFlow's own updates would copy what is shared, the fused one does not.)
  */
 export interface PipelineGraph {
   readonly session: Session;
@@ -68,7 +68,7 @@ export function tracePipelineStage(context: TensorFlowContext, model: StageModel
     return tracePasses(context, graph, model, trace, { weights, input, targets });
   });
 
-  const { stash, backwardFeeds } = cutStash(graph, passes);
+  const { stash, backwardFeeds } = cutStash(graph, passes, context.fused !== undefined);
   const types = gradientTypes(model);
   const gradients = gradientOutputs(graph, types, passes.gradients);
   const gradient = packVariables(graph, gradients, types);
@@ -125,7 +125,11 @@ function tracePasses(
  * Cuts backward off forward: what backward reads of forward it gets from the stash. Constants it keeps, and `input` and
  * `targets` are fed again.
  */
-function cutStash(graph: Graph, { cut, gradients, inputGradient }: Passes): { stash: Output; backwardFeeds: ReadonlySet<string> } {
+function cutStash(
+  graph: Graph,
+  { cut, gradients, inputGradient }: Passes,
+  copyWeights: boolean,
+): { stash: Output; backwardFeeds: ReadonlySet<string> } {
   const end = graph.size;
   const forward = new Map(graph.slice(0, cut).map((node) => [node.name, node]));
   // Gradients are linear in `outputGradient`, so each of them is itself behind the cut.
@@ -145,5 +149,14 @@ function cutStash(graph: Graph, { cut, gradients, inputGradient }: Passes): { st
   const types = saved.map((output) => graph.typeOf(output));
   const handles = unpackVariables(graph, 'stash', saved.length);
   graph.rewire(cut, end, new Map(saved.map((output, i) => [output, readVariable(graph, handles[i], types[i])])));
-  return { stash: packVariables(graph, saved, types), backwardFeeds };
+  const kept = saved.map((output) => (copyWeights && aliasesVariable(graph, output) ? graph.add('LongtailFresh', [output], {}) : output));
+  return { stash: packVariables(graph, kept, types), backwardFeeds };
+}
+
+/** Ops whose output is their first input's memory. */
+const ALIASING = new Set(['Reshape', 'Identity', 'ExpandDims', 'Squeeze', 'StopGradient']);
+
+function aliasesVariable(graph: Graph, output: Output): boolean {
+  const { op, inputs } = graph.node(nodeOf(output));
+  return op === 'ReadVariableOp' || (ALIASING.has(op) && aliasesVariable(graph, inputs[0]));
 }

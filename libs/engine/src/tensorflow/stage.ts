@@ -65,11 +65,11 @@ export class TracedStage implements Stage {
     this.isLast = model.isLast;
     this.trainable = model.layout.slots.filter((slot) => slot.trainable);
     this.parameterSpace = new VariableSpace(
-      context.binding,
+      context,
       model.layout.slots.map((slot) => slot.shape),
     );
     this.gradientSpace = new VariableSpace(
-      context.binding,
+      context,
       this.trainable.map((slot) => slot.shape),
     );
     this.parameters = this.parameterSpace.zeros();
