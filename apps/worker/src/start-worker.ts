@@ -5,7 +5,7 @@ import { CODEC_IDS, createCodec, createKernels, type Kernels } from '@longtail/k
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
 import { nodeFiles, userCache } from '@longtail/store';
-import { dial, openPeers, wallClock } from '@longtail/transport';
+import { createTensorMemory, dial, openPeers, wallClock } from '@longtail/transport';
 import type { ComputeThreadOptions } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { createFileCache } from './file-cache.js';
@@ -54,8 +54,10 @@ async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ r
 }
 
 function serve(options: WorkerOptions, compute: ComputeThread, peers: PeerNetwork, kernels: Kernels): Promise<{ readonly reason: string }> {
+  const memory = createTensorMemory();
   return runWorker({
-    dial: (hello, signal) => dial(options.server, { hello, signal, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    dial: (hello, signal) => dial(options.server, { hello, signal, memory, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    allocate: (bytes) => memory.allocate(bytes),
     compute,
     peers,
     fileCache: createFileCache(userCache(), nodeFiles()),

@@ -1,3 +1,4 @@
+import type { AllocateTensor } from '@longtail/core';
 import { chunkSpan, type Grid } from './grid.js';
 
 /** Codes chunk `chunk` into `out` and returns the bytes written. */
@@ -7,11 +8,14 @@ export type FillChunk = (span: { readonly offset: number; readonly length: numbe
 export class BufferPool {
   private spare: Uint8Array[] = [];
 
-  constructor(private readonly capacity: number) {}
+  constructor(
+    private readonly capacity: number,
+    private readonly allocate: AllocateTensor = (bytes) => new Uint8Array(bytes),
+  ) {}
 
   take(bytes: number): Uint8Array {
     this.spare = this.spare.filter((buffer) => buffer.length === bytes);
-    return this.spare.pop() ?? new Uint8Array(bytes);
+    return this.spare.pop() ?? this.allocate(bytes);
   }
 
   clear(): void {

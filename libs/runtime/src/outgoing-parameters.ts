@@ -1,4 +1,4 @@
-import type { Codec, ParameterShard } from '@longtail/core';
+import type { AllocateTensor, Codec, ParameterShard } from '@longtail/core';
 import { BufferPool, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import type { Grid } from './grid.js';
 
@@ -15,11 +15,16 @@ const SPARE_BUFFERS = 2;
 
 /** The shard's parameters and moments, coded once a version and sent to whoever needs them. */
 export class OutgoingParameters {
-  private readonly pool = new BufferPool(SPARE_BUFFERS);
+  private readonly pool: BufferPool;
   private published: readonly Published[] = [];
 
   /** `turn` lets sockets have a turn. */
-  constructor(private readonly turn: () => Promise<void>) {}
+  constructor(
+    private readonly turn: () => Promise<void>,
+    allocate?: AllocateTensor,
+  ) {
+    this.pool = new BufferPool(SPARE_BUFFERS, allocate);
+  }
 
   /** The tensor that a version will be sent as; tensors of older versions are sent to nobody new. */
   publish(grid: Grid, version: number, codec: Codec, fill: FillChunk): Published {

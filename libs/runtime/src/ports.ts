@@ -1,4 +1,5 @@
 import type {
+  AllocateTensor,
   Clock,
   Codec,
   Connection,
@@ -81,6 +82,8 @@ export interface ServerDependencies {
   /** Draws node ids. */
   readonly rng: Rng;
   readonly codecs: readonly Codec[];
+  /** Memory for what is sent to workers. @default that of JavaScript */
+  readonly allocate?: AllocateTensor;
   openRun(job: Job): Promise<RunStore>;
   /** Zeros of the layout's length; its frozen slots are never moved. */
   createShard(layout: ParameterLayout, optimizer: OptimizerSpec): ParameterShard;

@@ -55,7 +55,7 @@ export class RunCore implements MemberHost {
   readonly clock: Clock;
   readonly roster: Roster;
   readonly record = new LearningRecord();
-  readonly outgoing = new OutgoingParameters(() => this.turn());
+  readonly outgoing: OutgoingParameters;
   readonly submittedAtMs: number;
   training: Training | undefined;
   version = 0;
@@ -77,6 +77,7 @@ export class RunCore implements MemberHost {
   ) {
     this.clock = dependencies.clock;
     this.submittedAtMs = this.clock.nowMs();
+    this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
     this.roster = new Roster(this);
   }
 

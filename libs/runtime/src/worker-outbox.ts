@@ -1,4 +1,4 @@
-import { LongtailError, type Clock, type Codec, type TensorKind } from '@longtail/core';
+import { LongtailError, type AllocateTensor, type Clock, type Codec, type TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { BufferPool, EncodedTensor } from './encoded-tensor.js';
 import type { Grid } from './grid.js';
@@ -21,13 +21,16 @@ const NEVER = new AbortController();
 
 /** Sends a worker's results, coded chunk by chunk while earlier chunks are on their way. */
 export class WorkerOutbox {
-  private readonly pool = new BufferPool(SPARE_BUFFERS);
+  private readonly pool: BufferPool;
 
   constructor(
     private readonly connection: WorkerConnection,
     private readonly grid: Grid,
     private readonly clock: Clock,
-  ) {}
+    allocate?: AllocateTensor,
+  ) {
+    this.pool = new BufferPool(SPARE_BUFFERS, allocate);
+  }
 
   encode(vector: OutgoingVector, codec: Codec): Outgoing {
     const fill = ({ offset, length }: { offset: number; length: number }, out: Uint8Array) =>

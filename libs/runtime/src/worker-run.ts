@@ -1,5 +1,6 @@
 import {
   LongtailError,
+  type AllocateTensor,
   type BatchStats,
   type Codec,
   type Compute,
@@ -23,6 +24,7 @@ export interface WorkerRunContext {
   readonly compute: Compute;
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
+  readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly chunkLength: number;
   send(message: WorkerMessage): void;
@@ -139,12 +141,12 @@ export class WorkerRun {
 
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
-    const { compute, codecs, connection, chunkLength, clock, send, log } = this.context;
+    const { compute, codecs, connection, chunkLength, clock, allocate, send, log } = this.context;
     const { layout, samplesPerSecond, memoryBytes, trainSamples, validationSamples } = prepared;
     const grid = gridOf(layout.length, chunkLength);
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, grid);
-    this.outbox = new WorkerOutbox(connection, grid, clock);
+    this.outbox = new WorkerOutbox(connection, grid, clock, allocate);
     const layoutJson = JSON.stringify(layout);
     send({ message: 'ready', ready: { run: this.run, layoutJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples } });
     log({ event: 'ready', run: this.run, samplesPerSecond, parameters: layout.length });

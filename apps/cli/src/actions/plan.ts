@@ -7,6 +7,7 @@ import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
 import { clusterOf } from '../process/cluster-of.js';
+import { exactMakespan } from '../process/exact-makespan.js';
 import type { Output } from '../terminal/output.js';
 import { readJobFile, readTextFile } from '../terminal/read-job-file.js';
 import { planLines } from '../view/plan.js';
@@ -31,7 +32,7 @@ const BITS_OF_CODEC = { fp32: 32, fp16: 16, bf16: 16 } as const;
 export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
   const [job, profile] = await profileJob(file);
   const { cluster, notes } = await findCluster(options);
-  const found = createPlan(profile, cluster, requestFor(job, options));
+  const found = createPlan(profile, cluster, requestFor(job, options), { makespanOf: exactMakespan });
   const whole = { ...found, notes: [...found.notes, ...notes] };
   if (output.json) output.event(whole);
   else planLines(whole, output.colors).forEach((line) => output.line(line));

@@ -18,7 +18,7 @@ export interface RecordedPasses {
 /** A variable set that one part of a pass leaves for another. */
 export interface KeptSet {
   readonly variables: Output;
-  /** Memory that the set holds alone: weights, which it aliases, do not count, nor feeds that are kept beside it. */
+  /** Memory that the set holds alone: weights that it aliases do not count, nor feeds that are kept beside it. */
   readonly bytes: number;
 }
 
@@ -40,24 +40,25 @@ export interface CutPasses {
 }
 
 /** Ops whose output shares its input's memory. */
-const ALIASING = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze']);
+const ALIASING = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze', 'StopGradient']);
 
 /**
  * Cuts backward off forward, and its two halves (Qi et al. 2024) from each other. The input's half is what the gradient of
  * the input depends on; what else the weights' gradients need is the other half, a copy of those nodes that reads what the
  * first half left. What depends on no feed is computed again, or folded by TensorFlow: it takes no room in a stash.
  */
-export function cutPasses(graph: Graph, passes: RecordedPasses): CutPasses {
+export function cutPasses(graph: Graph, passes: RecordedPasses, copyWeights: boolean): CutPasses {
   const { cut, end, inputGradient } = passes;
   const { forInput, forWeights, between, weightHalf, backwardFeeds, weightFeeds } = findCrossings(graph, passes);
   // While the recorded graph still leads from what is kept to what it aliases. Feeds that are kept themselves count there.
   const seen = new Set<Output>([...backwardFeeds, ...weightFeeds].map((name): Output => `${name}:0`));
-  const [inputBytes, weightBytes, betweenBytes] = [forInput, forWeights, between].map((set) => bytesOf(graph, set, seen));
+  const [inputBytes, weightBytes, betweenBytes] = [forInput, forWeights, between].map((set) => bytesOf(graph, set, seen, copyWeights));
 
+  const whole = (outputs: readonly Output[]): Output[] => outputs.map((output) => (copyWeights && isWeight(graph, output) ? fresh(graph, output) : output));
   graph.rewire(cut, end, new Map([...readBack(graph, 'stashInput', forInput), ...readBack(graph, 'stash', forWeights)]));
   return {
-    stashInput: { variables: pack(graph, forInput), bytes: inputBytes },
-    stash: { variables: pack(graph, forWeights), bytes: weightBytes },
+    stashInput: { variables: pack(graph, whole(forInput), forInput), bytes: inputBytes },
+    stash: { variables: pack(graph, whole(forWeights), forWeights), bytes: weightBytes },
     between: inputGradient === undefined ? undefined : { variables: pack(graph, between), bytes: betweenBytes },
     halfGradients: copyHalf(graph, passes, weightHalf, readBack(graph, 'between', between)),
     backwardFeeds,
@@ -145,20 +146,30 @@ function readBack(graph: Graph, name: string, outputs: readonly Output[]): Map<O
   return new Map(outputs.map((output, i) => [output, readVariable(graph, handles[i], graph.typeOf(output))]));
 }
 
-function pack(graph: Graph, outputs: readonly Output[]): Output {
+/** A copy, in memory that no update in place reaches. */
+export function fresh(graph: Graph, output: Output): Output {
+  return graph.add('LongtailFresh', [output], {});
+}
+
+function isWeight(graph: Graph, output: Output): boolean {
+  return graph.node(nodeOf(rootOf(graph, output))).op === 'ReadVariableOp';
+}
+
+/** A set of values, of the types of the outputs that they stand for. */
+function pack(graph: Graph, values: readonly Output[], outputs: readonly Output[] = values): Output {
   return packVariables(
     graph,
-    outputs,
+    values,
     outputs.map((output) => graph.typeOf(output)),
   );
 }
 
-function bytesOf(graph: Graph, outputs: readonly Output[], seen: Set<Output>): number {
+function bytesOf(graph: Graph, outputs: readonly Output[], seen: Set<Output>, countWeights: boolean): number {
   let bytes = 0;
   for (const output of outputs) {
     const root = rootOf(graph, output);
     const { op } = graph.node(nodeOf(root));
-    if (seen.has(root) || op === 'ReadVariableOp' || op === 'Const') continue;
+    if (seen.has(root) || (op === 'ReadVariableOp' && !countWeights) || op === 'Const') continue;
     seen.add(root);
     const { dtype, shape } = graph.typeOf(root);
     bytes += elementCount(shape) * (dtype === DataType.bool || dtype === DataType.uint8 ? 1 : 4);

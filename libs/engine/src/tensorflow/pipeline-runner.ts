@@ -19,6 +19,8 @@ export interface PipelineRunnerOptions {
   readonly loss: LossName;
   readonly recompute: boolean;
   readonly parameters: NativeTensor;
+  /** Whether the stage has an optimizer, which may update the parameters in place. */
+  mayStep(): boolean;
   readonly gradientSum: GradientSum;
 }
 
@@ -133,7 +135,10 @@ export class PipelineRunner {
     const size = graphSize(samples);
     const used = model.isLast ? targets : undefined;
     const targetShape = used?.shape.slice(1);
-    const graph = this.graphs.get(`${size} [${targetShape}]`, () => tracePipelineStage(this.context, model, { loss, samples: size, targetShape }));
+    const copyWeights = this.context.fused !== undefined && this.options.mayStep();
+    const graph = this.graphs.get(`${size} [${targetShape}] ${copyWeights}`, () =>
+      tracePipelineStage(this.context, model, { loss, samples: size, targetShape, copyWeights }),
+    );
     return { graph, feeds: this.uploads(input, used, size), samples, size };
   }
 

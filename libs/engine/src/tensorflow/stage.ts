@@ -67,17 +67,24 @@ export class TracedStage implements Stage {
     this.isLast = model.isLast;
     this.trainable = model.layout.slots.filter((slot) => slot.trainable);
     this.parameterSpace = new VariableSpace(
-      context.binding,
+      context,
       model.layout.slots.map((slot) => slot.shape),
     );
     this.gradientSpace = new VariableSpace(
-      context.binding,
+      context,
       this.trainable.map((slot) => slot.shape),
     );
     this.parameters = this.parameterSpace.zeros();
     this.parameterSpace.write(this.parameters, this.views(parameters, model.layout.slots));
     this.gradientSum = new GradientSum(this.gradientSpace);
-    this.pipeline = new PipelineRunner(context, { model, loss, recompute, parameters: this.parameters, gradientSum: this.gradientSum });
+    this.pipeline = new PipelineRunner(context, {
+      model,
+      loss,
+      recompute,
+      parameters: this.parameters,
+      mayStep: () => this.optimizer !== undefined,
+      gradientSum: this.gradientSum,
+    });
   }
 
   get stashBytes(): number {
