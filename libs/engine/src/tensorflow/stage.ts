@@ -49,7 +49,7 @@ export class TracedStage implements Stage {
   private readonly trainable: readonly ParameterSlot[];
   private readonly parameterSpace: VariableSpace;
   private readonly gradientSpace: VariableSpace;
-  private readonly parameters: NativeTensor;
+  private parameters: NativeTensor;
   private readonly gradientSum: GradientSum;
   private readonly pipeline: PipelineRunner;
   private optimizer: GraphOptimizer | undefined;
@@ -81,7 +81,7 @@ export class TracedStage implements Stage {
       model,
       loss,
       recompute,
-      parameters: this.parameters,
+      parameters: () => this.parameters,
       mayStep: () => this.optimizer !== undefined,
       gradientSum: this.gradientSum,
     });
@@ -152,6 +152,11 @@ export class TracedStage implements Stage {
   }
 
   async writeParameters(flat: Float32Array): Promise<void> {
+    // Written in place, they would change under the stashes that alias them.
+    if (this.pipeline.isHolding) {
+      this.parameters.dispose();
+      this.parameters = this.parameterSpace.zeros();
+    }
     this.parameterSpace.write(this.parameters, this.views(flat, this.layout.slots));
   }
 
