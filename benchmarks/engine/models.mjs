@@ -55,7 +55,6 @@ function embed({ vocabulary, context, width }) {
 }
 
 function transformer(name, { context, width, heads }) {
-  const perHead = width / heads;
   return {
     name,
     parameters: [
@@ -74,11 +73,9 @@ function transformer(name, { context, width, heads }) {
     ],
     outputShape: (shape) => shape,
     apply: ({ tf, ops }, x_BLD, p) => {
-      const [batch] = x_BLD.shape;
       const x = tf.reshape(x_BLD, [-1, width]);
       const qkv = ops.linear(ops.layerNorm(x, p[0], p[1]), p[2], p[3]);
-      const [q, k, v] = tf.unstack(tf.transpose(tf.reshape(qkv, [batch, context, 3, heads, perHead]), [2, 0, 3, 1, 4]));
-      const attended = tf.reshape(tf.transpose(ops.causalAttention(q, k, v), [0, 2, 1, 3]), [-1, width]);
+      const attended = tf.reshape(ops.selfAttention(tf.reshape(qkv, [-1, context, 3 * width]), heads), [-1, width]);
       const h = tf.add(x, ops.linear(attended, p[4], p[5]));
       const inner = ops.gelu(ops.linear(ops.layerNorm(h, p[6], p[7]), p[8], p[9]));
       return tf.reshape(tf.add(h, ops.linear(inner, p[10], p[11])), x_BLD.shape);

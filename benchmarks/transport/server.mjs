@@ -1,23 +1,24 @@
 // The parameter server of round.mjs: one commit pass, chunk by chunk. A chunk is reduced, stepped and sent down as soon as every
 // worker's contribution to it has come.
-import { createKernels } from '@longtail/kernels';
+import { createKernels, createShard } from '@longtail/kernels';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
-import { listen } from '@longtail/transport';
+import { createTensorMemory, listen } from '@longtail/transport';
 import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
 const { workers, length, chunkLength, rounds, host, sameHost } = readOptions();
 const chunks = Math.ceil(length / chunkLength);
-// Contributions land in the kernels' memory and parameters leave from it: nothing is copied between.
-const kernels = createKernels({ vectors: [length, ...new Array(workers).fill(chunkLength)] });
-const parameters = kernels.allocate(length);
-// A worker's next chunk is asked for when its last one was reduced, so it needs memory for one.
-const staged = Array.from({ length: workers }, () => kernels.allocate(chunkLength));
+const kernels = createKernels();
+const shard = createShard({ length, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } });
+const memory = createTensorMemory();
+// Of one version; the next one is made when every worker has it.
+const coded = memory.allocate(length * 4);
 const stop = new AbortController();
 const connections = [];
 let round = 0;
 let slowestMs = 0;
 let done = 0;
-let arrived = [];
+/** Of each chunk, what workers sent; it lies with them until they are released. */
+let contributions = [];
 let releases = [];
 const refuseClients = async () => {
   throw new Error('this server only benchmarks');
@@ -26,7 +27,7 @@ const listener = await listen({
   host,
   port: 0,
   crc32c: (bytes) => kernels.crc32c(bytes),
-  sameHost,
+  memory: sameHost ? memory : undefined,
   control: { launch: refuseClients, cancel: refuseClients, listJobs: refuseClients, listNodes: refuseClients, getServer: refuseClients, watch: refuseClients },
   signal: stop.signal,
   onSession: welcome,
@@ -40,8 +41,8 @@ function welcome(connection) {
       if (message.message === 'ready' && ++done === workers) startRound();
       if (message.message === 'taskDone') finish(message.taskDone.computeMs);
     },
-    place: (_header, bytes) => bytesOf(staged[rank], 0, bytes / 4),
-    tensor: ({ header: { chunk } }) => contribute(chunk),
+    place: () => 'borrow',
+    tensor: ({ header: { chunk }, payload }) => contribute(rank, chunk, payload),
     closed: (reason) => {
       if (round < rounds) throw new Error(`a worker left: ${reason}`);
     },
@@ -54,9 +55,10 @@ function welcome(connection) {
 
 function startRound() {
   done = 0;
-  arrived = new Array(chunks).fill(0);
+  contributions = Array.from({ length: chunks }, () => []);
   releases = Array.from({ length: chunks }, () => []);
   slowestMs = 0;
+  shard.beginStep({ learningRate: 1 });
   for (const connection of connections) connection.send({ message: 'release', release: { run: 'bench', reason: '' } });
 }
 
@@ -74,19 +76,17 @@ function finish(workerMs) {
 }
 
 /** Resolves when the chunk is reduced: until then its worker may not send more than its window. */
-function contribute(chunk) {
-  if (++arrived[chunk] < workers) return new Promise((resolve) => releases[chunk].push(resolve));
+function contribute(rank, chunk, bytes) {
+  const coming = contributions[chunk];
+  coming[rank] = { bytes, codecId: 0, weight: 1 };
+  if (coming.filter(Boolean).length < workers) return new Promise((resolve) => releases[chunk].push(resolve));
   const offset = chunk * chunkLength;
   const values = Math.min(chunkLength, length - offset);
-  const inputs = staged.map((vector) => vector.subarray(0, values));
-  kernels.sumInto(inputs[0], inputs);
-  kernels.sgd(parameters.subarray(offset, offset + values), inputs[0], { gradientScale: 1 / workers, learningRate: 1, weightDecay: 0 });
+  const out = coded.subarray(offset * 4, (offset + values) * 4);
+  shard.stepChunk(offset, values, coming, 1 / workers);
+  shard.encodeParameters(offset, values, 0, out);
   // A tensor a chunk: a later chunk of one tensor could not wait for its reduction.
-  const tensor = { header: header('parameters', chunk), length: values, chunkLength, chunk: () => bytesOf(parameters, offset, values) };
+  const tensor = { header: header('parameters', chunk), length: values, chunkLength, chunk: () => out };
   for (const connection of connections) void connection.sendTensor(tensor, stop.signal).catch(() => undefined);
   for (const release of releases[chunk]) release();
-}
-
-function bytesOf(vector, offset, values) {
-  return new Uint8Array(vector.buffer, vector.byteOffset + offset * 4, values * 4);
 }

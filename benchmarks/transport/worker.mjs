@@ -1,16 +1,18 @@
 // A worker of round.mjs: sends its gradient when told to, takes the parameters, and checks them after the last round.
-import { createKernels } from '@longtail/kernels';
+import { createCodec, createKernels } from '@longtail/kernels';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
-import { dial } from '@longtail/transport';
+import { createTensorMemory, dial } from '@longtail/transport';
 import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
 const { address, rank, workers, length, chunkLength, rounds, sameHost } = readOptions();
-const { crc32c } = createKernels();
-const gradient = new Float32Array(length);
+const kernels = createKernels();
+const codec = createCodec('fp32', kernels);
+const memory = createTensorMemory();
+// As in a session: the engine's thread shares the vectors, what is sent is coded from them, what comes is decoded into them.
+const gradient = new Float32Array(new SharedArrayBuffer(length * 4));
 for (let index = 0; index < length; index++) gradient[index] = ((index + rank) % 251) / 256;
-const gradientBytes = new Uint8Array(gradient.buffer);
-const parameters = new Float32Array(length);
-const parameterBytes = new Uint8Array(parameters.buffer);
+const coded = memory.allocate(length * 4);
+const parameters = new Float32Array(new SharedArrayBuffer(length * 4));
 const stop = new AbortController();
 let round = 0;
 let bytesMissing = length * 4;
@@ -24,27 +26,34 @@ const { connection } = await dial(address, {
     incarnation: String(process.pid),
     device: { engine: 'none', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
     allowCode: false,
+    peerAddress: '',
   },
-  crc32c: (bytes) => crc32c(bytes),
-  sameHost,
+  crc32c: (bytes) => kernels.crc32c(bytes),
+  memory: sameHost ? memory : undefined,
   signal: stop.signal,
 });
 connection.start({
   message: () => void push(),
-  place: ({ fragment }, bytes) => parameterBytes.subarray(fragment * chunkLength * 4, fragment * chunkLength * 4 + bytes),
-  tensor: ({ payload }) => {
+  place: () => 'borrow',
+  tensor: ({ header: { fragment, length: values }, payload }) => {
+    codec.decode(payload, parameters.subarray(fragment * chunkLength, fragment * chunkLength + values));
     bytesMissing -= payload.length;
     finishRound();
   },
   closed: (reason) => {
     if (round < rounds) throw new Error(`the server left: ${reason}`);
+    process.exit();
   },
 });
 connection.send({ message: 'ready', ready: { run: 'bench', layoutJson: '', samplesPerSecond: 0, memoryBytes: 0, trainSamples: 0, validationSamples: 0 } });
 
 async function push() {
   startedAt = performance.now();
-  const chunk = (offset, values) => gradientBytes.subarray(offset * 4, (offset + values) * 4);
+  const chunk = (offset, values) => {
+    const bytes = coded.subarray(offset * 4, (offset + values) * 4);
+    codec.encode(gradient.subarray(offset, offset + values), bytes);
+    return bytes;
+  };
   await connection.sendTensor({ header: header('gradient', 0), length, chunkLength, chunk }, stop.signal);
   sent = true;
   finishRound();

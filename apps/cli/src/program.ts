@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { EXIT_CODES, LongtailError } from '@longtail/core';
 import { cancelCommand, jobsCommand, nodesCommand } from './commands/cluster.js';
 import type { Outcome } from './commands/command.js';
+import { examples } from './commands/command.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { engineCommand } from './commands/engine.js';
@@ -9,6 +10,7 @@ import { exportCommand } from './commands/export.js';
 import { joinCommand } from './commands/join.js';
 import { launchCommand } from './commands/launch.js';
 import { logsCommand } from './commands/logs.js';
+import { planCommand } from './commands/plan.js';
 import { schemaCommand } from './commands/schema.js';
 import { upCommand } from './commands/up.js';
 import { createOutput } from './terminal/output.js';
@@ -16,7 +18,7 @@ import { VERSION } from './version.js';
 
 const EXIT_CODE_HELP = `
 Exit codes: 0 success, 1 internal error, 2 wrong use, 3 invalid file, 4 invalid or missing data, 5 engine, 6 connection,
-7 storage, 8 the model diverged, 9 time out, 130 cancelled.`;
+7 storage, 8 the model diverged, 9 time out, 10 no plan fits, 130 cancelled.`;
 
 /** The whole command; `outcome` receives the exit code of the action that runs. */
 function createProgram(outcome: Outcome): Command {
@@ -34,6 +36,7 @@ function createProgram(outcome: Outcome): Command {
     upCommand,
     joinCommand,
     launchCommand,
+    planCommand,
     nodesCommand,
     jobsCommand,
     logsCommand,
@@ -44,6 +47,12 @@ function createProgram(outcome: Outcome): Command {
     schemaCommand,
   ];
   for (const add of commands) add(program, outcome);
+  examples(program, [
+    ['longtail demo', 'a server and four unequal workers, here and now'],
+    ['longtail up', 'a server; then on each machine: longtail join ADDRESS'],
+    ['longtail launch job.yaml', 'train on the workers that have joined'],
+    ['longtail doctor', 'what this machine has, and what it lacks'],
+  ]);
   program.addHelpText('after', EXIT_CODE_HELP);
   return program;
 }

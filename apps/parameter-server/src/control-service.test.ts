@@ -14,11 +14,15 @@ const INSPECTION: Inspection = {
 function createService() {
   const launch = vi.fn(async (_job: Job, _files: readonly ServedFile[]) => ({ run: 'r1', folder: '/runs/r1' }));
   const notes = new WeakMap();
-  const server = { launch } as unknown as Server;
+  const verdict = async (run: string) => ({ run, status: 'succeeded', reason: 'every sample was applied' });
+  const server = { launch, verdict } as unknown as Server;
+  const logged: unknown[] = [];
+  const log = pino({ level: 'info', base: null, timestamp: false }, { write: (line) => logged.push(JSON.parse(line)) });
   return {
     launch,
+    logged,
     notes,
-    service: createControlService({ server, inspect: async () => INSPECTION, notes, log: pino({ level: 'silent' }) }),
+    service: createControlService({ server, inspect: async () => INSPECTION, notes, log }),
   };
 }
 
@@ -44,4 +48,14 @@ it.each([
     message: expect.stringMatching(message),
   });
   expect(launch).not.toHaveBeenCalled();
+});
+
+it('logs when a run began and how it ended', async () => {
+  const { service, logged } = createService();
+  await service.launch({ protocol: 1, jobJson: '{"name":"digits","data":"mnist","model":"cnn"}' });
+  await vi.waitFor(() => expect(logged).toHaveLength(2));
+  expect(logged).toMatchObject([
+    { msg: 'launched', run: 'r1', job: 'digits' },
+    { msg: 'ended', run: 'r1', status: 'succeeded', reason: 'every sample was applied' },
+  ]);
 });

@@ -28,6 +28,7 @@ export function createControlService({ server, inspect, notes, log }: ControlSer
       notes.set(job, inspection.notes);
       const launched = await server.launch(job, files.map(servedFile));
       log.info({ run: launched.run, job: job.name }, 'launched');
+      void server.verdict(launched.run).then(({ run, status, reason }) => log.info({ run, status, reason }, 'ended'));
       return launched;
     },
     async *watch({ run, fromSeq }, signal): AsyncIterable<StoredEvent> {

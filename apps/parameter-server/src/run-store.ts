@@ -14,11 +14,8 @@ export async function openRunStore(runsFolder: string, job: Job, notes: ModelNot
     folder: folder.path,
     log: folder.events,
     checkpoint: (snapshot) => writeCheckpoint(folder, snapshot),
-    async saveModel(snapshot) {
-      const { parameters, layout, metrics } = snapshot;
+    async saveModel({ parameters, layout, metrics }) {
       const path = await folder.writeModel(parameters, layout, { ...notes, metrics });
-      // However short it was, a run leaves a checkpoint: more epochs may go on from it.
-      await writeCheckpoint(folder, snapshot);
       return { path, bytes: (await stat(path)).size };
     },
     async finish() {

@@ -5,8 +5,9 @@ import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } from '@longtail/kernels';
 import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
+import { createSchedule } from '@longtail/schedule';
 import { bsp, proportionalShares } from '@longtail/sync';
-import { listen, wallClock } from '@longtail/transport';
+import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
@@ -41,12 +42,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   if (!isLoopback(host) && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const notes = new WeakMap<Job, ModelNotes>();
-  const server = composeServer(options, notes);
+  const memory = createTensorMemory();
+  const server = composeServer(options, notes, memory);
   const listener = await listen({
     host,
     port,
     control: createControlService({ server, inspect: inspectOnThread, notes, log }),
     crc32c: (bytes) => kernels.crc32c(bytes),
+    memory,
     onSession: (connection, hello) => {
       log.info({ worker: hello.name, engine: hello.device.engine, device: hello.device.description }, 'worker joined');
       server.onSession(connection, hello);
@@ -61,23 +64,27 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       log.info({ reason }, 'closing');
       await server.close(reason);
       await listener.close(reason);
+      memory.close();
     },
   };
 }
 
-function composeServer({ version, runsFolder }: ServerOptions, notes: WeakMap<Job, ModelNotes>): Server {
+function composeServer({ version, runsFolder }: ServerOptions, notes: WeakMap<Job, ModelNotes>, memory: TensorMemory): Server {
   const kernels = createKernels();
   return createServer(
     {
       clock: wallClock,
       rng: createRng(randomBytes(16).toString('hex')),
       codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
+      allocate: (bytes) => memory.allocate(bytes),
       openRun: (job) => openRunStore(runsFolder, job, notes.get(job) ?? {}),
       createShard: ({ length, slots }, optimizer) => createShard({ length, optimizer, frozen: slots.filter(({ trainable }) => !trainable) }),
       createLeases: ({ train }, samplesPerEpoch) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
       strategy: ({ sync }) => bsp(sync),
       shares: proportionalShares(),
+      schedule: (name, maxStash) => createSchedule(name, { maxStash }),
+      linkKey: () => randomBytes(16).toString('hex'),
       learningRate: learningRateAt,
     },
     { version },

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import type { CodecName, DeviceInfo } from '@longtail/core';
+import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng } from '@longtail/core';
-import { CODEC_IDS, createCodec, createKernels } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createKernels, type Kernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
 import { nodeFiles, userCache } from '@longtail/store';
-import { dial, wallClock } from '@longtail/transport';
+import { createTensorMemory, dial, openPeers, wallClock } from '@longtail/transport';
 import type { ComputeThreadOptions } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { createFileCache } from './file-cache.js';
@@ -15,6 +15,8 @@ export interface WorkerOptions extends ComputeThreadOptions {
   readonly server: string;
   /** For people; the server gives the node its id. */
   readonly name: string;
+  /** Address of this machine where other workers reach it; undefined: workers of this machine only. */
+  readonly listen: string | undefined;
   /** The owner lets jobs run their own modules here. */
   readonly allowCode: boolean;
   /** Keep trying when no server is there yet. */
@@ -40,11 +42,24 @@ export async function startWorker(options: WorkerOptions): Promise<{ readonly re
   }
 }
 
-function work(options: WorkerOptions, compute: ComputeThread): Promise<{ readonly reason: string }> {
+async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ readonly reason: string }> {
   const kernels = createKernels();
+  const crc32c = (bytes: Uint8Array): number => kernels.crc32c(bytes);
+  const peers = await openPeers({ host: options.listen, crc32c });
+  try {
+    return await serve(options, compute, peers, kernels);
+  } finally {
+    await peers.close('the worker ends');
+  }
+}
+
+function serve(options: WorkerOptions, compute: ComputeThread, peers: PeerNetwork, kernels: Kernels): Promise<{ readonly reason: string }> {
+  const memory = createTensorMemory();
   return runWorker({
-    dial: (hello, signal) => dial(options.server, { hello, signal, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    dial: (hello, signal) => dial(options.server, { hello, signal, memory, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    allocate: (bytes) => memory.allocate(bytes),
     compute,
+    peers,
     fileCache: createFileCache(userCache(), nodeFiles()),
     codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
     clock: wallClock,

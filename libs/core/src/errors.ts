@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'storage'
   | 'diverged'
   | 'timeout'
+  | 'no-plan'
   | 'cancelled'
   | 'internal';
 
@@ -32,6 +33,7 @@ export const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   storage: 7,
   diverged: 8,
   timeout: 9,
+  'no-plan': 10,
   cancelled: 130,
 };
 

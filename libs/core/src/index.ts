@@ -10,6 +10,7 @@ export * from './job.js';
 export * from './layout.js';
 export * from './model.js';
 export * from './optimizer.js';
+export * from './plan.js';
 export * from './rng.js';
 export * from './schedule.js';
 export * from './shard.js';

@@ -6,6 +6,9 @@ export interface TensorChunk {
   readonly payload: Uint8Array;
 }
 
+/** Memory for bytes that will be sent: in it, they reach peers on this host without a copy. */
+export type AllocateTensor = (bytes: number) => Uint8Array;
+
 /** A tensor to send, chunk by chunk: `chunk` is called when the link has room, so that coding overlaps with sending. */
 export interface OutgoingTensor {
   readonly header: Omit<TensorHeader, 'chunk' | 'chunks' | 'offset' | 'length' | 'crc'>;
@@ -19,10 +22,11 @@ export interface OutgoingTensor {
 export interface ConnectionHandlers<Receive> {
   message(message: Receive): void;
   /**
-   * Where the next chunk's bytes shall lie: `payload` is then this memory, of exactly `bytes` bytes. It saves a copy and an
-   * allocation; asked just before `tensor`. Without it, or when it gives none, the payload comes in memory of its own.
+   * Where the next chunk's bytes shall lie: `payload` is then this memory, of exactly `bytes` bytes. `borrow`: wherever they are,
+   * perhaps in the sender's memory, as `tensor` is done with them when it returns or its promise resolves. Both save copies and
+   * allocations; asked just before `tensor`. Without it, or when it gives nothing, the payload comes in memory of its own.
    */
-  place?(header: TensorHeader, bytes: number): Uint8Array | undefined;
+  place?(header: TensorHeader, bytes: number): Uint8Array | 'borrow' | undefined;
   /** The next chunk is read when the promise resolves: that is the credit the sender waits for. */
   tensor(chunk: TensorChunk): void | Promise<void>;
   /** Called once; nothing comes after it. */

@@ -21,6 +21,11 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** `0.284` → `0.28 ms`, from ten milliseconds on as `formatSeconds`. */
+export function formatMilliseconds(ms: number): string {
+  return ms > 0 && ms < 10 ? `${Number(ms.toPrecision(2))} ms` : formatSeconds(ms / 1000);
+}
+
 /** `1234567` → `1.23M`: three significant digits for counts and rates. */
 export function formatCount(value: number): string {
   const units = ['', 'k', 'M', 'G', 'T', 'P'];

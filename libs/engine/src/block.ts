@@ -25,6 +25,14 @@ export interface BlockContext {
   readonly ops: Ops;
 }
 
+/** What a block costs one sample. */
+export interface BlockCost {
+  /** Of its products: 2 a multiply-add. */
+  readonly forwardFlops: number;
+  /** Values that its forward pass keeps for its backward pass. */
+  readonly stashValues: number;
+}
+
 /**
  * The unit a model is cut by: a pipeline may cut before or after a block, never inside.
  * `apply` is pure in its tensors, differentiable, and its shapes depend on shapes only, so that it can be traced once.
@@ -37,6 +45,8 @@ export interface Block {
   readonly uses?: readonly string[];
   /** One sample's output shape, without the batch dimension. Throws LongtailError for an input it cannot take. */
   outputShape(inputShape: readonly number[]): readonly number[];
+  /** Default: derived from the shapes of parameters and output. */
+  cost?(inputShape: readonly number[]): BlockCost;
   /** [batch, …inputShape] → [batch, …outputShape]. */
   apply(context: BlockContext, input: tf.Tensor, parameters: readonly tf.Tensor[]): tf.Tensor;
 }

@@ -28,6 +28,8 @@ export interface Ops {
   rotary(x: tf.Tensor4D): tf.Tensor4D;
   /** Causal softmax(q kᵀ / √d) v on [B, H, L, d]. */
   causalAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D): tf.Tensor4D;
+  /** The same of queries, keys and values [B, L, 3 D], side by side and each split into heads → [B, L, D]. */
+  selfAttention(qkv: tf.Tensor3D, heads: number): tf.Tensor3D;
   /** Cross-entropy of each row: logits [N, C], labels int32 [N] → [N]. */
   crossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D): tf.Tensor1D;
 }

@@ -16,5 +16,4 @@ export const LIMITS = {
   chunksPerTensor: 1 << 20,
   /** Values of a tensor: 4 TiB of float32. */
   tensorLength: 2 ** 40,
-  segmentSlots: 1_024,
 } as const;

@@ -30,11 +30,14 @@ const headers: fc.Arbitrary<TensorHeader> = fc
   })
   .map(({ chunkFraction, ...header }) => ({ ...header, chunk: Math.floor(chunkFraction * header.chunks) }) as TensorHeader);
 
-const segments = fc.record({ name: text, slots: fc.integer({ min: 0, max: LIMITS.segmentSlots }), slotBytes: uint32 });
+const segments = fc.record({ name: text, pid: uint32, fd: uint32, bytes: fc.nat() });
 
 const pieces: fc.Arbitrary<Piece> = fc
-  .record({ header: headers, seq: uint32, transfer: uint32, slot: uint32, at: fc.nat(1_000_000), bytes: fc.integer({ min: 1, max: 1_000_000 }), rest: fc.nat(1_000_000) })
-  .map(({ header, at, bytes, rest, ...piece }) => ({ ...piece, header: toTensorFrame(header), at, bytes, total: at + bytes + rest }));
+  .record({ header: headers, seq: uint32, transfer: uint32, position: fc.nat(), at: fc.nat(1_000_000), bytes: fc.integer({ min: 1, max: 1_000_000 }), rest: fc.nat(1_000_000) })
+  .map(({ header, position, at, bytes, rest, ...piece }) => {
+    const total = at + bytes + rest;
+    return { ...piece, header: toTensorFrame(header), at, bytes, total, position: bytes === total ? position : 0 };
+  });
 
 const frames: fc.Arbitrary<LinkFrame> = fc.oneof(
   fc.record({ session: uint32, frame: fc.constant('open' as const), open: fc.record({ key: text, incarnation: text, segment: segments }) }),
@@ -106,8 +109,11 @@ describe('link frames', () => {
     [{ at: 60, bytes: 50, total: 100 }, 'Piece.bytes'],
     [{ at: 0, bytes: 0, total: 100 }, 'Piece.bytes'],
     [{ header: toTensorFrame({ ...aHeader(), kind: 'file', name: '0'.repeat(64), length: 99 }) }, 'Piece.total'],
+    [{ position: 0.5 }, 'Piece.position'],
+    [{ position: 2 ** 53 }, 'Piece.position'],
+    [{ position: 4_096, bytes: 50 }, 'Piece.position'],
   ])('refuse a piece that cannot be: %o', (changes, where) => {
-    const piece: Piece = { seq: 1, transfer: 1, header: toTensorFrame(aHeader()), at: 0, bytes: 100, total: 100, slot: 0, ...changes };
+    const piece: Piece = { seq: 1, transfer: 1, header: toTensorFrame(aHeader()), at: 0, bytes: 100, total: 100, position: 0, ...changes };
     expect(outcome(() => decodeLinkFrame(encodeLinkFrame({ session: 1, frame: 'piece', piece })))).toMatchObject({ code: 'protocol', where });
   });
 

@@ -1,5 +1,5 @@
 import { messageType } from './descriptor.js';
-import type { LinkFrame, Piece } from './generated/messages.js';
+import type { LinkFrame, Piece, Segment } from './generated/messages.js';
 import { LIMITS } from './limits.js';
 import { validateMessage, violation } from './validate.js';
 
@@ -18,8 +18,8 @@ export function decodeLinkFrame(bytes: Uint8Array): LinkFrame {
   }
   const frame = validateMessage('LinkFrame', parse(bytes));
   if (frame.frame === 'piece') checkPiece(frame.piece);
-  if (frame.frame === 'open') checkSegment(frame.open.segment.slots);
-  if (frame.frame === 'opened') checkSegment(frame.opened.segment.slots);
+  if (frame.frame === 'open') checkSegment(frame.open.segment);
+  if (frame.frame === 'opened') checkSegment(frame.opened.segment);
   return frame;
 }
 
@@ -31,15 +31,17 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-function checkPiece({ at, bytes, total, header }: Piece): void {
+function checkPiece({ at, bytes, total, header, position }: Piece): void {
   if (total > LIMITS.chunkBytes) throw violation('Piece.total', `is ${total} bytes, the limit of a chunk is ${LIMITS.chunkBytes}`);
   if (at + bytes > total) throw violation('Piece.bytes', `ends at ${at + bytes}, after the chunk's ${total} bytes`);
   if (bytes === 0 && total > 0) throw violation('Piece.bytes', 'is 0 in a chunk that has some');
   if (header.kind === 'FILE' && header.length !== total) {
     throw violation('Piece.total', `is ${total} bytes for ${header.length} bytes of a file`);
   }
+  if (!Number.isSafeInteger(position)) throw violation('Piece.position', `is ${position}, not a place in a segment`);
+  if (position !== 0 && bytes !== total) throw violation('Piece.position', 'is that of a part of a chunk');
 }
 
-function checkSegment(slots: number): void {
-  if (slots > LIMITS.segmentSlots) throw violation('Segment.slots', `is ${slots}, the limit is ${LIMITS.segmentSlots}`);
+function checkSegment({ bytes }: Segment): void {
+  if (!Number.isSafeInteger(bytes)) throw violation('Segment.bytes', `is ${bytes}, not a size`);
 }

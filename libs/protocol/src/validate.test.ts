@@ -6,7 +6,7 @@ import { LIMITS } from './limits.js';
 import { validateMessage } from './validate.js';
 
 const device = { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 };
-const hello = { protocol: 1, name: 'w', incarnation: 'i', device, allowCode: false, peerAddress: '' };
+const hello = { protocol: 1, name: 'w', incarnation: 'i', device, allowCode: false, peerAddress: '[fe80::1]:4711' };
 const task = { run: 'r', task: 1, kind: 'GRADIENT', round: 1, version: 0, ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
 
 function refusal(name: Parameters<typeof validateMessage>[0], value: unknown): unknown {
@@ -32,6 +32,8 @@ describe('validation of messages', () => {
     ['Hello', { ...hello, device: { ...device, gflops: NaN } }, 'Hello.device.gflops is NaN, not a finite number ≥ 0'],
     ['Hello', { ...hello, device: { ...device, memoryBytes: -1 } }, 'Hello.device.memoryBytes is -1, not a finite number ≥ 0'],
     ['Hello', { ...hello, protocol: 1.5 }, 'Hello.protocol is 1.5, not a count'],
+    ['Hello', { ...hello, peerAddress: '10.0.0.2' }, 'Hello.peerAddress is "10.0.0.2", not HOST:PORT'],
+    ['Hello', { ...hello, peerAddress: '10.0.0.2:0' }, 'Hello.peerAddress is "10.0.0.2:0", not HOST:PORT'],
     ['Hello', { ...hello, allowCode: 'yes' }, 'Hello.allowCode is no boolean'],
     ['Task', { ...task, kind: 'KIND_UNSPECIFIED' }, 'Task.kind is KIND_UNSPECIFIED, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE'],
     ['Task', { ...task, kind: 9 }, 'Task.kind is 9, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE'],

@@ -62,6 +62,7 @@ function valueCheck(field: protobuf.Field): Check {
   const type = field.resolvedType;
   if (type !== null && 'fields' in type) return (value, path) => checkOf(type.name)(value, path);
   if (type !== null) return enumCheck(type);
+  if (field.name === 'peerAddress') return addressCheck;
   if (field.type === 'string') return textCheck(field.name.endsWith('Json') ? LIMITS.jsonText : LIMITS.text);
   if (field.type === 'bool') return booleanCheck;
   if (field.type === 'double') return MAY_BE_NON_FINITE.has(field.name) ? numberCheck : amountCheck;
@@ -81,6 +82,13 @@ function textCheck(limit: number): Check {
     if (value.length > limit) throw violation(path, `has ${value.length} characters, the limit is ${limit}`);
   };
 }
+
+/** `host:port` or `[v6]:port`, or nothing. */
+const addressCheck: Check = (value, path) => {
+  textCheck(LIMITS.headerText)(value, path);
+  const port = Number(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:[\]/]+):(\d{1,5})$/.exec(value as string)?.[1]);
+  if (value !== '' && !(port >= 1 && port <= 65_535)) throw violation(path, `is ${JSON.stringify(value)}, not HOST:PORT`);
+};
 
 const booleanCheck: Check = (value, path) => {
   if (typeof value !== 'boolean') throw violation(path, 'is no boolean');

@@ -1,3 +1,4 @@
+import type { AllocateTensor } from '@longtail/core';
 import { chunkSpan, type Grid } from './grid.js';
 
 /** Codes chunk `chunk` into `out` and returns the bytes written. */
@@ -12,11 +13,14 @@ export interface Buffers {
 export class BufferPool implements Buffers {
   private spare: Uint8Array[] = [];
 
-  constructor(private readonly capacity: number) {}
+  constructor(
+    private readonly capacity: number,
+    private readonly allocate: AllocateTensor = (bytes) => new Uint8Array(bytes),
+  ) {}
 
   take(bytes: number): Uint8Array {
     this.spare = this.spare.filter((buffer) => buffer.length === bytes);
-    return this.spare.pop() ?? new Uint8Array(bytes);
+    return this.spare.pop() ?? this.allocate(bytes);
   }
 
   clear(): void {
@@ -33,11 +37,14 @@ export class BufferPools implements Buffers {
   private readonly pools = new Map<number, BufferPool>();
 
   /** Of each pool. */
-  constructor(private readonly capacity: number) {}
+  constructor(
+    private readonly capacity: number,
+    private readonly allocate?: AllocateTensor,
+  ) {}
 
   take(bytes: number): Uint8Array {
     let pool = this.pools.get(bytes);
-    if (pool === undefined) this.pools.set(bytes, (pool = new BufferPool(this.capacity)));
+    if (pool === undefined) this.pools.set(bytes, (pool = new BufferPool(this.capacity, this.allocate)));
     return pool.take(bytes);
   }
 

@@ -134,7 +134,7 @@ function tooFew(core: RunCore, need: number, around: number, reason: string): Lo
   return new LongtailError(`only ${around} of ${need} workers within ${formatSeconds(waitMs / 1000)} (${reason})`, {
     code: 'timeout',
     where: `run ${core.run}`,
-    hint: 'Start workers with `longtail join`, or lower cluster.minWorkers or raise cluster.waitMs in the job.',
+    hint: 'Start workers with `longtail join`, or lower cluster.minWorkers or raise cluster.wait in the job.',
     cause: core.roster.preparationError,
   });
 }

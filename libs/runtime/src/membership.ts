@@ -74,6 +74,7 @@ export class Session {
       joinedAtMs: this.joinedAtMs,
       lastSeenMsAgo: nowMs - this.lastHeardMs,
       samplesApplied: this.samplesApplied,
+      peerAddress: this.hello.peerAddress,
     };
   }
 }

@@ -1,4 +1,4 @@
-import type { Codec, ParameterShard } from '@longtail/core';
+import type { AllocateTensor, Codec, ParameterShard } from '@longtail/core';
 import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import type { Segment } from './segments.js';
 
@@ -21,11 +21,16 @@ const SPARE_BUFFERS = 2;
 
 /** The shard's parameters and moments, coded once a version and sent to whoever needs them. */
 export class OutgoingParameters {
-  private readonly pool = new BufferPools(SPARE_BUFFERS);
+  private readonly pool: BufferPools;
   private published: readonly Published[] = [];
 
   /** `turn` lets sockets have a turn. */
-  constructor(private readonly turn: () => Promise<void>) {}
+  constructor(
+    private readonly turn: () => Promise<void>,
+    allocate?: AllocateTensor,
+  ) {
+    this.pool = new BufferPools(SPARE_BUFFERS, allocate);
+  }
 
   /** The tensors that a version will be sent as; tensors of older versions are sent to nobody new. */
   publish(segments: readonly Segment[], version: number, codec: Codec, fill: FillSegment): Published {

@@ -1,4 +1,4 @@
-import { LongtailError, type Action, type Schedule, type StageTiming } from '@longtail/core';
+import { LongtailError, type Schedule, type StageTiming } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import type { Group } from './group.js';
 import type { Member } from './member.js';
@@ -18,9 +18,11 @@ export interface Passes {
 export function passesOf(core: RunCore, group: Group, samples: number): Passes {
   if (group.solo) return { microbatch: 0, actionsOf: () => [] };
   const { microbatch, timings = measuredTimings(group) } = group.plan;
-  const schedule = scheduleOf(core, group);
+  // The workers made room for these many, whatever was measured since.
+  const caps = group.members.map(({ stage }) => stashCapOf(core, group, stage));
+  const schedule = scheduleOf(core, group, caps);
   const microbatches = Math.ceil(samples / microbatch);
-  return { microbatch, actionsOf: ({ stage }) => schedule.actions(stage, timings, microbatches).map((action) => ownStage(action, stage)) };
+  return { microbatch, actionsOf: ({ stage }) => schedule.actions(stage, timings, microbatches) };
 }
 
 /** Most microbatches that a stage of the group holds at once when the group has the whole batch. Asked before anything was measured. */
@@ -29,9 +31,10 @@ export function stashCapOf(core: RunCore, group: Group, stage: number): number {
   return scheduleOf(core, group).stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
 }
 
-function scheduleOf({ dependencies }: RunCore, { plan }: Group): Schedule {
-  const schedule = dependencies.schedule?.(plan.schedule);
-  if (schedule !== undefined) return schedule;
+function scheduleOf({ dependencies }: RunCore, { plan }: Group, maxStash?: readonly number[]): Schedule {
+  const schedule = dependencies.schedule?.(plan.schedule, maxStash);
+  // A worker holds one range of blocks: a schedule of several stages a worker is for others.
+  if (schedule?.chunks === 1) return schedule;
   throw new LongtailError(`this server has no schedule ${plan.schedule} for pipelines`, { code: 'usage', where: 'cluster.schedule' });
 }
 
@@ -49,10 +52,4 @@ function measuredTimings({ members, plan }: Group): readonly StageTiming[] {
       gradientHopMs: 0,
     };
   });
-}
-
-/** A worker holds one range of blocks: a schedule that gives it several stages is for other workers. */
-function ownStage(action: Action, stage: number): Action {
-  if (action.stage === stage) return action;
-  throw new LongtailError(`the schedule lets the worker of stage ${stage} do stage ${action.stage} as well`, { code: 'usage', where: 'cluster.schedule' });
 }

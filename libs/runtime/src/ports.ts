@@ -1,4 +1,5 @@
 import type {
+  AllocateTensor,
   Clock,
   Codec,
   Connection,
@@ -49,7 +50,7 @@ export interface RunStore {
   readonly log: EventLog;
   /** Written beside the rounds; at most one at a time. */
   checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
-  /** The trained model; the last thing written before the verdict. */
+  /** The trained model. After it only a last checkpoint and the verdict are written. */
   saveModel(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
   /** After the verdict was appended: close the log, write the report. */
   finish(verdict: Verdict): Promise<void>;
@@ -84,6 +85,8 @@ export interface ServerDependencies {
   /** Draws node ids. */
   readonly rng: Rng;
   readonly codecs: readonly Codec[];
+  /** Memory for what is sent to workers. @default that of JavaScript */
+  readonly allocate?: AllocateTensor;
   openRun(job: Job): Promise<RunStore>;
   /** Zeros of the layout's length; its frozen slots are never moved. */
   createShard(layout: ParameterLayout, optimizer: OptimizerSpec): ParameterShard;
@@ -92,8 +95,11 @@ export interface ServerDependencies {
   readonly shares: ShareRule;
   /** How a job is laid over its nodes. @default what the job says, else every worker solo */
   readonly layout?: LayoutPlan;
-  /** Orders of passes for pipelines; undefined for one that this server does not have. @default none */
-  schedule?(name: ScheduleName): Schedule | undefined;
+  /**
+   * Orders of passes for pipelines; undefined for one that this server does not have. `maxStash`: the stashes that each
+   * stage has room for, which the schedule keeps to where it can. @default none
+   */
+  schedule?(name: ScheduleName, maxStash?: readonly number[]): Schedule | undefined;
   /** Draws the secret of a direct link between two workers. @default everything between workers goes through the server */
   linkKey?(): string;
   /** Rate of step `step` (from 0) of `totalSteps`. */

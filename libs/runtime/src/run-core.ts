@@ -72,7 +72,7 @@ export class RunCore implements MemberHost, FormationHost {
   readonly roster: Roster;
   readonly formation = new Formation(this);
   readonly record = new LearningRecord();
-  readonly outgoing = new OutgoingParameters(() => this.turn());
+  readonly outgoing: OutgoingParameters;
   readonly submittedAtMs: number;
   training: Training | undefined;
   /** The cut of the model that holds since the groups changed last. */
@@ -98,6 +98,7 @@ export class RunCore implements MemberHost, FormationHost {
   ) {
     this.clock = dependencies.clock;
     this.submittedAtMs = this.clock.nowMs();
+    this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
     this.roster = new Roster(this);
   }
 

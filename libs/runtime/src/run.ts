@@ -184,11 +184,8 @@ export class Run implements Claimant {
     core.roster.sweep();
     const nothingLearnt = core.training === undefined || (failure !== undefined && core.version === 0);
     if (nothingLearnt) return { model: '', error: failure };
-    try {
-      return { model: await this.snapshots.saveModel(), error: failure };
-    } catch (error) {
-      return { model: '', error: failure ?? LongtailError.from(error, 'storage') };
-    }
+    const { model, error } = await this.snapshots.saveLast();
+    return { model, error: failure ?? error };
   }
 
   private settleAtEnd(open: Parameters<RunCore['settle']>[0], reason: string): void {

@@ -30,18 +30,23 @@ export class Snapshots {
   };
 
   /**
-   * Saves the model of the last version; resolves with its path. Where parameters overflowed with the last steps, the last
-   * checkpoint is the last good version.
-   * @throws LongtailError `storage`
+   * Saves the last version: its model first, then, however short the run was, a checkpoint that more epochs may go on from.
+   * Resolves with the model's path, and with the LongtailError `storage` of whichever there was no room for. Where parameters
+   * overflowed with the last steps, the last checkpoint is the last good version.
    */
-  async saveModel(): Promise<string> {
+  async saveLast(): Promise<{ readonly model: string; readonly error: LongtailError | undefined }> {
     await this.writing;
     const snapshot = await this.take();
-    if (!snapshot.parameters.every(Number.isFinite)) return this.lastPath;
-    const { path } = await this.core.store.saveModel(snapshot).catch((error: unknown) => {
-      throw LongtailError.from(error, 'storage');
-    });
-    return path;
+    if (!snapshot.parameters.every(Number.isFinite)) return { model: this.lastPath, error: undefined };
+    const { store } = this.core;
+    let model = '';
+    try {
+      model = (await store.saveModel(snapshot)).path;
+      await store.checkpoint(snapshot);
+      return { model, error: undefined };
+    } catch (error) {
+      return { model, error: LongtailError.from(error, 'storage') };
+    }
   }
 
   dispose(): void {

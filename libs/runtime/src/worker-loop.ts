@@ -1,4 +1,4 @@
-import { formatSeconds, LongtailError, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
+import { formatSeconds, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
 import type { FileCache, WorkerConnection } from './ports.js';
@@ -11,6 +11,8 @@ export interface WorkerOptions {
   readonly compute: Compute;
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
+  /** Memory for what is sent to the server. @default that of JavaScript */
+  readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly rng: Rng;
   /** Abort to leave: leases go back at once, nothing is finished. */
@@ -18,9 +20,9 @@ export interface WorkerOptions {
   readonly name: string;
   /** Jobs may run their own modules here. */
   readonly allowCode: boolean;
-  log(event: WorkerEvent): void;
-  /** Direct links to neighbours in a pipeline. @default everything goes through the server */
+  /** Direct links to other workers; undefined: everything goes through the server. */
   readonly peers?: PeerNetwork;
+  log(event: WorkerEvent): void;
   /** Keep dialling when no server is there at the start. @default false */
   readonly wait?: boolean;
   /** How long to look for a server that went away. @default 600_000 */
@@ -40,10 +42,10 @@ const LONGEST_PAUSE_MS = 5000;
  * `refused` or `protocol` when it does not want this worker.
  */
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
-  const { clock, compute, fileCache, codecs, signal, log, rng, name, allowCode, peers } = options;
+  const { clock, compute, fileCache, codecs, allocate, signal, log, rng, name, allowCode, peers } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
   const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode, peerAddress: peers?.address ?? '' };
-  const context = { compute, fileCache, codecs, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
+  const context = { compute, fileCache, codecs, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
   while (!signal.aborted) {
     const found = await search.dial(hello);

@@ -1,4 +1,4 @@
-import { LongtailError, type Clock, type Codec, type TensorKind } from '@longtail/core';
+import { LongtailError, type AllocateTensor, type Clock, type Codec, type TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { BufferPools, EncodedTensor } from './encoded-tensor.js';
 import { gridOf } from './grid.js';
@@ -23,7 +23,7 @@ const NEVER = new AbortController();
 
 /** Sends a worker's results, coded chunk by chunk while earlier chunks are on their way. */
 export class WorkerOutbox {
-  private readonly pool = new BufferPools(SPARE_BUFFERS);
+  private readonly pool: BufferPools;
 
   constructor(
     private readonly connection: WorkerConnection,
@@ -31,7 +31,10 @@ export class WorkerOutbox {
     /** Of the pipeline; 0 for a solo worker. */
     private readonly stage: number,
     private readonly clock: Clock,
-  ) {}
+    allocate?: AllocateTensor,
+  ) {
+    this.pool = new BufferPools(SPARE_BUFFERS, allocate);
+  }
 
   encode(vector: OutgoingVector, codec: Codec): Outgoing {
     const fill = ({ offset, length }: { offset: number; length: number }, out: Uint8Array) =>

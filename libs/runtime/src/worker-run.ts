@@ -1,5 +1,6 @@
 import {
   LongtailError,
+  type AllocateTensor,
   type BatchStats,
   type BlockRange,
   type Codec,
@@ -30,6 +31,7 @@ export interface WorkerRunContext {
   readonly compute: Compute;
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
+  readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly chunkLength: number;
   /** Direct links to neighbours in a pipeline; undefined: everything goes through the server. */
@@ -172,12 +174,12 @@ export class WorkerRun {
 
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
-    const { compute, codecs, connection, chunkLength, clock, send, log } = this.context;
+    const { compute, codecs, connection, chunkLength, clock, allocate, send, log } = this.context;
     const { layout, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
     const { group, stage, afterTransfer } = this.prepare.stage;
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
-    this.outbox = new WorkerOutbox(connection, chunkLength, stage, clock);
+    this.outbox = new WorkerOutbox(connection, chunkLength, stage, clock, allocate);
     this.openStage();
     const layoutJson = JSON.stringify(layout);
     const said = { layoutJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };

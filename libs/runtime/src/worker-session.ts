@@ -13,8 +13,6 @@ export class WorkerSession {
   private current: WorkerRun | undefined;
   /** Resolves when no run holds the device. */
   private deviceFree: Promise<void> = Promise.resolve();
-  /** Chunks come one after the other: each is put away before the next one lies here. */
-  private chunk = new Uint8Array(0);
   private readonly ended = new AbortController();
   private resolveClosed!: (reason: string) => void;
   private readonly closed = new Promise<string>((resolve) => (this.resolveClosed = resolve));
@@ -56,10 +54,8 @@ export class WorkerSession {
   private start(): void {
     this.connection.start({
       message: (message) => this.guard(() => this.receive(message)),
-      place: (_header, bytes) => {
-        if (this.chunk.length < bytes) this.chunk = new Uint8Array(bytes);
-        return this.chunk.subarray(0, bytes);
-      },
+      // A chunk is put away before the next one is asked for.
+      place: () => 'borrow',
       tensor: async (chunk) => {
         this.heard();
         await this.current?.onTensor(chunk).catch((error: unknown) => this.breakOff(error));

@@ -124,6 +124,17 @@ test('no room for the model: the run fails, the last checkpoint stands', async (
   expect(outcome.store.checkpoints.length).toBeGreaterThan(0);
 });
 
+test('no room for the last checkpoint: the model is there, and the verdict names both', async () => {
+  const once = { ...group, checkpoint: { everyMs: 1_000_000 } };
+  const outcome = await simulate(scenario({ job: once, faults: [{ kind: 'disk-full', atMs: 900, what: 'checkpoint' }] }));
+  expect(outcome.verdict).toMatchObject({
+    status: 'failed',
+    model: 'memory:model',
+    error: { code: 'storage', message: 'no space left for the checkpoint' },
+    samples: { applied: 4800, lost: 0 },
+  });
+});
+
 test.each([[4], [1]])('a learning rate that blows up fails %i workers with a hint, and keeps the last good version', async (workers) => {
   const wild = job({
     cluster: { minWorkers: workers },

@@ -4,7 +4,6 @@ import type { Fault } from './faults.js';
 import { simulate, type Outcome, type Scenario } from './simulate.js';
 import { countingArithmetic, countingPipeline } from './testing/counting.js';
 import { eventsOf, job } from './testing/scenarios.js';
-import { simpleSchedule } from './testing/schedules.js';
 
 const SEEDS = 60;
 const SEEDS_A_TEST = 20;
@@ -36,7 +35,6 @@ function chaos(seed: number): Scenario {
     }),
     model: countingPipeline(SAMPLES, 30, BLOCKS),
     arithmetic: countingArithmetic,
-    schedule: simpleSchedule,
     fleet,
     faults,
     seed,

@@ -8,14 +8,13 @@ import {
   type LeaseBook,
   type LayoutPlan,
   type ParameterShard,
-  type Schedule,
-  type ScheduleName,
   type StoredEvent,
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
+import { createSchedule } from '@longtail/schedule';
 import { bsp, proportionalShares } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
@@ -66,8 +65,6 @@ export interface Scenario {
   readonly arithmetic?: Arithmetic;
   /** @default what the job says, else everybody solo */
   readonly layout?: LayoutPlan;
-  /** For pipelines. @default none */
-  schedule?(name: ScheduleName): Schedule | undefined;
 }
 
 /** Of the first job, unless it says otherwise. */
@@ -155,7 +152,7 @@ class Simulation {
         shares: proportionalShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
-        schedule: (name) => scenario.schedule?.(name),
+        schedule: (name, maxStash) => createSchedule(name, { maxStash }),
         learningRate: learningRateAt,
       },
       { chunkLength, heartbeatMs },

@@ -289,8 +289,9 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
       }
       this.reading = this.reading.then(async () => {
         if (!this.open) return;
-        const payload = this.handlers!.place?.(header, copy.length) ?? new Uint8Array(copy.length);
-        payload.set(copy);
+        const place = this.handlers!.place?.(header, copy.length) ?? 'borrow';
+        const payload = place === 'borrow' ? copy : place;
+        if (payload !== copy) payload.set(copy);
         await this.handlers!.tensor({ header, payload });
         if (sender !== undefined) this.travel(() => sender.acknowledged());
       });

@@ -55,6 +55,18 @@ export function duration(minMs: number, maxMs: number) {
     });
 }
 
+/** A quantity with a unit, above 0, as the number that `parse` makes of it. */
+export function size(expected: string, parse: (value: string | number) => number | undefined) {
+  return z
+    .union([z.string(), z.number()], { error: ({ input }) => `must be ${expected}, found ${show(input)}` })
+    .transform((value, context) => {
+      const quantity = parse(value);
+      if (quantity !== undefined && quantity > 0) return quantity;
+      context.issues.push({ code: 'custom', message: `must be ${expected}, found ${show(value)}`, input: value });
+      return z.NEVER;
+    });
+}
+
 function showDuration(ms: number): string {
   if (ms >= 3_600_000) return `${ms / 3_600_000}h`;
   return ms >= 1000 ? `${ms / 1000}s` : `${ms}ms`;

@@ -137,7 +137,7 @@ const cluster = z.strictObject({
   microbatch: integer({ min: 1, max: 1_048_576 })
     .optional()
     .describe("Samples a forward pass of a pipeline; default: a quarter of a stage's share of the batch"),
-  schedule: oneOf('schedule', ['gpipe', '1f1b', 'capped-1f1b', 'interleaved', 'zero-bubble'])
+  schedule: oneOf('schedule', ['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble'])
     .default('capped-1f1b')
     .describe('Order of the passes in a pipeline'),
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { jobSchema } from './json-schema.js';
+import { fleetSchema, jobSchema } from './json-schema.js';
 
 describe('jobSchema', () => {
   it('describes every field', () => {
@@ -34,5 +34,14 @@ describe('jobSchema', () => {
   it('is plain JSON', () => {
     const schema = jobSchema();
     expect(JSON.parse(JSON.stringify(schema))).toEqual(schema);
+  });
+});
+
+describe('fleetSchema', () => {
+  it('takes a link as a word or as rates', () => {
+    const { properties } = fleetSchema() as { properties: { server: { anyOf: { type: string; enum?: string[] }[] } } };
+    expect(properties.server.anyOf.map(({ type }) => type)).toEqual(['string', 'object']);
+    expect(properties.server.anyOf[0]!.enum).toContain('fibre');
+    expect(JSON.parse(JSON.stringify(fleetSchema()))).toEqual(fleetSchema());
   });
 });

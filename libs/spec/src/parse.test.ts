@@ -2,7 +2,7 @@ import { LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { parseJobFile, validateJob } from './parse.js';
+import { parseJobFile, placeOfField, validateJob } from './parse.js';
 
 const problemsIn = (text: string): string[] => {
   try {
@@ -172,4 +172,15 @@ describe('validateJob', () => {
     });
     expect([sync.minDeadlineMs, cluster.waitMs, checkpoint.everyMs]).toEqual([250, 120_000, 45_000]);
   });
+});
+
+describe('placeOfField', () => {
+  const text = 'data: mnist\nmodel:\n  type: mlp\n  outputs: 3\n';
+  it.each([
+    ['model.outputs', 'job.yaml:4:3 model.outputs'],
+    ['model.input', 'job.yaml:2:1 model.input'],
+    ['data.type', 'job.yaml:1:1 data.type'],
+    ['loss', 'job.yaml:1:1 loss'],
+    ['/data/cars.csv', undefined],
+  ])('finds %s, or the section that lacks it', (field, place) => expect(placeOfField(text, 'job.yaml', field)).toBe(place));
 });

@@ -4,7 +4,7 @@ import { describeIssue } from './fields.js';
 import type { JobDraft } from './job-file.js';
 import { draftOf, jobFileSchema } from './job-file.js';
 import { positionOf } from './positions.js';
-import { fieldName, invalidJob, problemsOf } from './problems.js';
+import { fieldName, invalidFile, problemsOf } from './problems.js';
 
 /** A valid job as plain JSON, in the words of the job file: what a client sends to the server. */
 export type JobDocument = z.input<typeof jobFileSchema>;
@@ -14,6 +14,22 @@ export type JobDocument = z.input<typeof jobFileSchema>;
  * Throws LongtailError `invalid-file` that lists every problem with file, line, column and field.
  */
 export function parseJobFile(text: string, file: string, resolvePath: (path: string) => string = (path) => path): JobDocument {
+  const { document } = check(jobFileSchema, text, file, 'longtail schema');
+  return withPaths({ name: stem(file), ...(document as JobDocument) }, resolvePath);
+}
+
+/** A file's content with every default filled in. `schemaCommand` prints its fields. Throws as `parseJobFile` does. */
+export function readFile<Schema extends z.ZodType>(schema: Schema, text: string, file: string, schemaCommand: string): z.output<Schema> {
+  return check(schema, text, file, schemaCommand).data;
+}
+
+/** The document as it stands in the file, and as the schema reads it. */
+function check<Schema extends z.ZodType>(
+  schema: Schema,
+  text: string,
+  file: string,
+  schemaCommand: string,
+): { document: unknown; data: z.output<Schema> } {
   const lines = new LineCounter();
   const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const place = (offset: number) => {
@@ -21,26 +37,26 @@ export function parseJobFile(text: string, file: string, resolvePath: (path: str
     return `${file}:${line}:${col}`;
   };
   if (yaml.errors.length > 0)
-    throw invalidJob(
+    throw invalidFile(
       file,
       yaml.errors.map((error) => `${place(error.pos[0])}: not valid YAML: ${error.message}`),
+      schemaCommand,
     );
-  if (yaml.contents === null) throw invalidJob(file, [`${place(0)}: the file is empty`]);
+  if (yaml.contents === null) throw invalidFile(file, [`${place(0)}: the file is empty`], schemaCommand);
   const document: unknown = yaml.toJS();
-  const parsed = jobFileSchema.safeParse(document, { error: describeIssue });
-  if (!parsed.success) {
-    const problems = problemsOf(parsed.error).map(({ path, message }) => ({
-      offset: positionOf(yaml, path),
-      field: fieldName(path),
-      message,
-    }));
-    problems.sort((a, b) => a.offset - b.offset);
-    throw invalidJob(
-      file,
-      problems.map(({ offset, field, message }) => `${place(offset)}${field && ` ${field}`}: ${message}`),
-    );
-  }
-  return withPaths({ name: stem(file), ...(document as JobDocument) }, resolvePath);
+  const parsed = schema.safeParse(document, { error: describeIssue });
+  if (parsed.success) return { document, data: parsed.data };
+  const problems = problemsOf(parsed.error).map(({ path, message }) => ({
+    offset: positionOf(yaml, path),
+    field: fieldName(path),
+    message,
+  }));
+  problems.sort((a, b) => a.offset - b.offset);
+  throw invalidFile(
+    file,
+    problems.map(({ offset, field, message }) => `${place(offset)}${field && ` ${field}`}: ${message}`),
+    schemaCommand,
+  );
 }
 
 /**
@@ -50,10 +66,23 @@ export function parseJobFile(text: string, file: string, resolvePath: (path: str
 export function validateJob(document: unknown): JobDraft {
   const parsed = jobFileSchema.safeParse(document, { error: describeIssue });
   if (parsed.success) return draftOf(parsed.data);
-  throw invalidJob(
+  throw invalidFile(
     'the job',
     problemsOf(parsed.error).map(({ path, message }) => (path.length > 0 ? `${fieldName(path)}: ${message}` : message)),
+    'longtail schema',
   );
+}
+
+/**
+ * `model.type` → `job.yaml:3:1 model.type`: the place of a field that turned out to be wrong after the file was read.
+ * Undefined where `field` is none of a job's.
+ */
+export function placeOfField(text: string, file: string, field: string): string | undefined {
+  const path = field.split('.');
+  if (!Object.hasOwn(jobFileSchema.shape, path[0]!)) return undefined;
+  const lines = new LineCounter();
+  const { line, col } = lines.linePos(positionOf(parseDocument(text, { lineCounter: lines }), path));
+  return `${file}:${line}:${col} ${field}`;
 }
 
 /** `jobs/mnist.yaml` → `mnist`. */

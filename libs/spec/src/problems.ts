@@ -2,7 +2,7 @@ import { LongtailError } from '@longtail/core';
 import type { z } from 'zod';
 
 export interface Problem {
-  /** Keys from the top of the job to the field. */
+  /** Keys from the top of the file to the field. */
   readonly path: readonly PropertyKey[];
   readonly message: string;
 }
@@ -24,11 +24,11 @@ export function fieldName(path: readonly PropertyKey[]): string {
   );
 }
 
-/** The error for a job that does not hold, one line a problem. */
-export function invalidJob(subject: string, lines: readonly string[]): LongtailError {
+/** The error for a file that does not hold, one line a problem. */
+export function invalidFile(subject: string, lines: readonly string[], schemaCommand: string): LongtailError {
   const count = lines.length === 1 ? 'a problem' : `${lines.length} problems`;
   return new LongtailError(`${subject} has ${count}\n${lines.map((line) => `  ${line}`).join('\n')}`, {
     code: 'invalid-file',
-    hint: '`longtail schema` prints every field with its meaning',
+    hint: `\`${schemaCommand}\` prints every field with its meaning`,
   });
 }

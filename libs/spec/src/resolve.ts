@@ -78,7 +78,7 @@ function resolveImage(
   if (model.input !== undefined && model.input.some((size, i) => size !== input[i])) {
     throw mismatch(
       'model.input',
-      `is [${model.input.join(', ')}], but the data have [${input.join(', ')}]`,
+      `model.input is [${model.input.join(', ')}], but the data have [${input.join(', ')}]`,
       'leave it out: it follows the data',
     );
   }
@@ -98,14 +98,14 @@ function resolveOutputs(given: number | undefined, data: DataSignature): number 
 
 function agreed(field: string, given: number | undefined, fromData: number): number {
   if (given !== undefined && given !== fromData)
-    throw mismatch(field, `is ${given}, but the data have ${fromData}`, 'leave it out: it follows the data');
+    throw mismatch(field, `${field} is ${given}, but the data have ${fromData}`, 'leave it out: it follows the data');
   return fromData;
 }
 
 /** Room for more classes than occur is harmless, for fewer it is not. */
 function atLeast(field: string, given: number | undefined, classes: number): number {
   if (given !== undefined && given < classes)
-    throw mismatch(field, `is ${given}, but the data have ${classes} classes`, 'leave it out: it follows the data');
+    throw mismatch(field, `${field} is ${given}, but the data have ${classes} classes`, 'leave it out: it follows the data');
   return given ?? classes;
 }
 

@@ -11,6 +11,7 @@ const BYTES: Readonly<Record<string, number>> = {
   GiB: 2 ** 30,
   TiB: 2 ** 40,
 };
+const BITS: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, Mbit: 1e6, Gbit: 1e9, kbps: 1e3, Mbps: 1e6, Gbps: 1e9 };
 
 /** `30s`, `5min`, `1.5h`, `200 ms` as milliseconds; a bare number counts seconds. Undefined for anything else. */
 export function parseDurationMs(value: string | number): number | undefined {
@@ -20,6 +21,11 @@ export function parseDurationMs(value: string | number): number | undefined {
 /** `10MB`, `1.5GiB`, `4096` as bytes (decimal and binary units are different things). Undefined for anything else. */
 export function parseByteSize(value: string | number): number | undefined {
   return parseQuantity(value, BYTES, 'B');
+}
+
+/** `20Mbit`, `1Gbit`, `2.5Gbps` as bits a second; a bare number counts Mbit. Undefined for anything else. */
+export function parseBitRate(value: string | number): number | undefined {
+  return parseQuantity(value, BITS, 'Mbit');
 }
 
 function parseQuantity(value: string | number, units: Readonly<Record<string, number>>, bareUnit: string): number | undefined {

@@ -136,6 +136,19 @@ export function connectionConformance<Left, Right>(name: string, subject: Connec
       for (const task of [1, 2]) expect(rightSeen.received(task)).toEqual(ramp(5 * CHUNK_LENGTH, task));
     });
 
+    it('lends payloads for as long as the application takes', async () => {
+      const seen: number[] = [];
+      const { left } = await started({
+        place: () => 'borrow',
+        tensor: async ({ payload }) => {
+          await Promise.resolve();
+          seen.push(...payload);
+        },
+      });
+      await settle(left.sendTensor(tensorOf(ramp(3 * CHUNK_LENGTH)), never()));
+      expect(seen).toEqual([...ramp(3 * CHUNK_LENGTH)]);
+    });
+
     it('puts payloads where the application wants them', async () => {
       const placed = new Uint8Array(3 * CHUNK_LENGTH);
       const seen: Uint8Array[] = [];

@@ -10,7 +10,7 @@ export function parseAddress(text: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/.exec(text.trim());
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65_535) {
-    throw new LongtailError(`"${text}" is not an address`, { code: 'usage', hint: 'Write HOST:PORT, for example 127.0.0.1:7700.' });
+    throw new LongtailError(`"${text}" is not an address`, { code: 'usage', hint: 'Write HOST:PORT, for example 127.0.0.1:7077.' });
   }
   return { host: (match[1] ?? match[2])!, port };
 }

@@ -1,7 +1,7 @@
 import type { Connection } from '@longtail/core';
 import { connectionConformance, type ConnectionPair } from '@longtail/testing';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
-import { dial, listen } from './index.js';
+import { createTensorMemory, dial, listen } from './index.js';
 import { crc32c, idleControl, someHello, welcomeMessage } from './testing/fixtures.js';
 
 for (const sameHost of [true, false]) {
@@ -14,11 +14,12 @@ for (const sameHost of [true, false]) {
 
 async function openPair(sameHost: boolean): Promise<ConnectionPair<WorkerMessage, ServerMessage>> {
   const stop = new AbortController();
+  const memory = sameHost ? createTensorMemory() : undefined;
   let right: Connection<ServerMessage, WorkerMessage> | undefined;
   const listener = await listen({
     port: 0,
     crc32c,
-    sameHost,
+    memory,
     control: idleControl(),
     signal: stop.signal,
     onSession: (connection) => {
@@ -26,10 +27,11 @@ async function openPair(sameHost: boolean): Promise<ConnectionPair<WorkerMessage
       connection.send(welcomeMessage('n1'));
     },
   });
-  const { connection } = await dial(listener.address, { hello: someHello('w1'), crc32c, sameHost, signal: stop.signal });
+  const { connection } = await dial(listener.address, { hello: someHello('w1'), crc32c, memory, signal: stop.signal });
   const dispose = async (): Promise<void> => {
     connection.close('the test is over');
     await listener.close('the test is over');
+    memory?.close();
   };
   return { left: connection, right: right!, dispose };
 }

@@ -18,6 +18,7 @@ import { firstPacket } from './first-packet.js';
 import { Session } from './session.js';
 import { fromStatus, versionMismatch } from './status.js';
 import { TensorDealer } from './tensor-dealer.js';
+import type { TensorMemory } from './tensor-memory.js';
 
 /** For the server's welcome, and for the tensor link. */
 const STEP_MS = 10_000;
@@ -25,8 +26,8 @@ const STEP_MS = 10_000;
 export interface DialOptions {
   readonly hello: Hello;
   readonly crc32c: Crc32c;
-  /** Tensors go through shared memory when the server is on this host. @default true */
-  readonly sameHost?: boolean;
+  /** A server on this host reads tensors there, and lets this end read its own. @default none: tensors go over TCP */
+  readonly memory?: TensorMemory;
   /** Aborting ends the dialling, or the session. */
   readonly signal: AbortSignal;
 }
@@ -80,14 +81,14 @@ async function openSession(
   stream: ClientDuplexStream<WorkerPacket, ServerPacket>,
   welcome: Welcome,
   server: Address,
-  { hello, crc32c, sameHost, signal }: DialOptions,
+  { hello, crc32c, memory, signal }: DialOptions,
 ): Promise<Session<WorkerMessage, ServerMessage>> {
   const dealer = new TensorDealer({
     address: { host: server.host, port: welcome.tensorPort },
     key: welcome.tensorKey,
     incarnation: hello.incarnation,
     crc32c,
-    sameHost: sameHost ?? true,
+    memory,
     failed: (error) => session.fail(error),
   });
   const aborted = (): void => session.close('the worker was stopped');

@@ -14,7 +14,7 @@ export function* framesOf(parts: readonly Uint8Array[]): Generator<ReceivedFrame
   for (let index = 0; index < parts.length; index++) {
     const head = parts[index]!;
     const frame = decodeLinkFrame(head);
-    const follows = frame.frame === 'piece' && frame.piece.slot === 0;
+    const follows = frame.frame === 'piece' && frame.piece.position === 0;
     yield { frame, frameBytes: head.length, payload: follows ? parts[++index] : undefined };
   }
 }

@@ -19,6 +19,7 @@ import { CONTROL_METHODS, type ControlService } from './control-methods.js';
 import { firstPacket } from './first-packet.js';
 import { Session } from './session.js';
 import { toStatus, versionMismatch } from './status.js';
+import type { TensorMemory } from './tensor-memory.js';
 import { TensorRouter } from './tensor-router.js';
 
 /** How long a peer may take for its hello, and its tensor link for its key. */
@@ -43,8 +44,8 @@ export interface ListenOptions {
   readonly onSession: (connection: Connection<ServerMessage, WorkerMessage>, hello: Hello) => void;
   /** Something that no session sent was dropped: a stranger's bytes on the tensor port, a stream without hello. */
   readonly onDropped?: (reason: string) => void;
-  /** Tensors of workers on this host go through shared memory. @default true */
-  readonly sameHost?: boolean;
+  /** Workers on this host read tensors there, and let this end read theirs. @default none: tensors go over TCP */
+  readonly memory?: TensorMemory;
   readonly signal: AbortSignal;
 }
 
@@ -70,7 +71,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       host,
       port: options.tensorPort ?? (options.port === 0 ? 0 : port + 1),
       crc32c: options.crc32c,
-      sameHost: options.sameHost ?? true,
+      memory: options.memory,
       dropped: options.onDropped ?? ((): void => undefined),
     });
   } catch (error) {

@@ -1,11 +1,9 @@
 import type { Crc32c } from '@longtail/protocol';
-import type { SharedSegment } from './shared-segment.js';
+import type { TensorMemory } from './tensor-memory.js';
 
 /** A chunk's bytes while any connection has them in flight. */
 export class Payload {
   users = 0;
-  /** Where they lie in the shared segment, once a peer on this host was sent them. */
-  slots: readonly number[] | undefined;
   readonly key: string;
   readonly buffer: ArrayBufferLike;
   private checksum: number | undefined;
@@ -25,14 +23,15 @@ export class Payload {
 
 /**
  * The payloads in flight over all connections of an endpoint. Bytes that go to several peers are recognised by where they lie, so a
- * broadcast computes one checksum and makes one copy into the shared segment, however many peers it has.
+ * broadcast computes one checksum, however many peers it has.
  */
 export class Payloads {
   private readonly byBuffer = new WeakMap<ArrayBufferLike, Map<string, Payload>>();
 
   constructor(
     private readonly crc32c: Crc32c,
-    readonly segment: SharedSegment | undefined,
+    /** Read by peers on this host; without it everything goes over the network. */
+    readonly memory: TensorMemory | undefined,
   ) {}
 
   acquire(bytes: Uint8Array): Payload {
@@ -48,12 +47,6 @@ export class Payloads {
   release(payload: Payload): void {
     if (--payload.users > 0) return;
     this.byBuffer.get(payload.buffer)?.delete(payload.key);
-    if (payload.slots !== undefined) this.segment!.release(payload.slots);
-  }
-
-  /** The payload's slots, copied there now unless it has some; undefined when the segment is absent or full. */
-  share(payload: Payload): readonly number[] | undefined {
-    return (payload.slots ??= this.segment?.place(payload.bytes));
   }
 }
 

@@ -35,7 +35,7 @@ export interface PeerEndpoint extends PeerNetwork {
 export async function openPeers({ host = '127.0.0.1', crc32c, onDropped }: PeerOptions): Promise<PeerEndpoint> {
   const links = new Set<PeerLink>();
   const dropped = onDropped ?? ((): void => undefined);
-  const router = await TensorRouter.bind({ host, port: 0, crc32c, sameHost: false, dropped, flag: '--listen' });
+  const router = await TensorRouter.bind({ host, port: 0, crc32c, memory: undefined, dropped, flag: '--listen' });
   void router.watchPeers();
   const add = (link: PeerLink): PeerLink => {
     links.add(link);
@@ -76,7 +76,7 @@ async function dialPeer(address: string, key: string, crc32c: Crc32c, signal: Ab
     key,
     incarnation: INCARNATION,
     crc32c,
-    sameHost: false,
+    memory: undefined,
     greetEveryMs: GREET_EVERY_MS,
     failed: (error) => direct.fail(error),
   });

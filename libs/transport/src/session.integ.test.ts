@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { dial } from './index.js';
-import { crc32c, noise, someHello, tensorOfBytes } from './testing/fixtures.js';
+import { createTensorMemory, dial } from './index.js';
+import { nativeMemory } from './native-memory.js';
+import { crc32c, inMemory, noise, someHello, tensorOfBytes } from './testing/fixtures.js';
 import { Peer, type PeerOptions } from './testing/peer.js';
 import { startServer, type TestServer } from './testing/server.js';
 
@@ -13,8 +15,8 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-async function server(options?: Parameters<typeof startServer>[0]): Promise<TestServer> {
-  const started = await startServer(options);
+async function server(...options: Parameters<typeof startServer>): Promise<TestServer> {
+  const started = await startServer(...options);
   cleanups.push(() => started.stop());
   return started;
 }
@@ -26,11 +28,14 @@ async function peer(options: PeerOptions): Promise<{ peer: Peer; address: string
 }
 
 describe.each([{ sameHost: true }, { sameHost: false }])('a session between processes, sameHost: $sameHost', ({ sameHost }) => {
+  const memory = sameHost ? createTensorMemory() : undefined;
+  const shared = (bytes: Uint8Array): Uint8Array => inMemory(bytes, memory);
+
   it('carries 100 MB each way, bit for bit', async () => {
-    const { listener, session } = await server({ sameHost });
+    const { listener, session } = await server({ memory });
     const { peer: worker } = await peer({ name: 'w', address: listener.address, sameHost });
     const { connection, chunks, when } = await session(0);
-    const down = noise(100e6, 1);
+    const down = shared(noise(100e6, 1));
     await connection.sendTensor(tensorOfBytes(down), new AbortController().signal);
     expect(await worker.next('tensor')).toEqual({ event: 'tensor', bytes: down.length, sha256: sha256([down]) });
     worker.tell({ do: 'send', bytes: 100e6, seed: 2 });
@@ -40,10 +45,10 @@ describe.each([{ sameHost: true }, { sameHost: false }])('a session between proc
   });
 
   it('notices a killed worker, and its successor of the same name gets nothing stale', async () => {
-    const { listener, session, sessions } = await server({ sameHost });
+    const { listener, session, sessions } = await server({ memory });
     const first = await peer({ name: 'twin', address: listener.address, sameHost, takesNothing: true });
     const before = await session(0);
-    const undelivered = before.connection.sendTensor(tensorOfBytes(noise(50 * MIB, 1)), new AbortController().signal);
+    const undelivered = before.connection.sendTensor(tensorOfBytes(shared(noise(50 * MIB, 1))), new AbortController().signal);
     const failed = expect(undelivered).rejects.toMatchObject({ code: 'unreachable' });
     await first.peer.kill();
     expect(await before.closed).toContain('lost');
@@ -51,16 +56,16 @@ describe.each([{ sameHost: true }, { sameHost: false }])('a session between proc
 
     const second = await peer({ name: 'twin', address: listener.address, sameHost });
     const after = await session(1);
-    await after.connection.sendTensor(tensorOfBytes(noise(3 * MIB, 2)), new AbortController().signal);
+    await after.connection.sendTensor(tensorOfBytes(shared(noise(3 * MIB, 2))), new AbortController().signal);
     expect(await second.peer.next('tensor')).toEqual({ event: 'tensor', bytes: 3 * MIB, sha256: sha256([noise(3 * MIB, 2)]) });
     expect(sessions).toHaveLength(2);
   });
 
   it('notices a killed server', async () => {
     const remote = await peer({ name: 's', sameHost });
-    const { connection } = await dial(remote.address, { hello: someHello('w'), crc32c, sameHost, signal: new AbortController().signal });
+    const { connection } = await dial(remote.address, { hello: someHello('w'), crc32c, memory, signal: new AbortController().signal });
     const closed = new Promise<string>((resolve) => connection.start({ message: () => undefined, tensor: () => undefined, closed: resolve }));
-    const undelivered = connection.sendTensor(tensorOfBytes(noise(200 * MIB, 1)), new AbortController().signal);
+    const undelivered = connection.sendTensor(tensorOfBytes(shared(noise(200 * MIB, 1))), new AbortController().signal);
     const failed = expect(undelivered).rejects.toMatchObject({ code: 'unreachable' });
     await remote.peer.kill();
     expect(await closed).toContain(remote.address);
@@ -68,7 +73,7 @@ describe.each([{ sameHost: true }, { sameHost: false }])('a session between proc
   });
 
   it('holds little of a tensor that the peer does not take, at both ends', async () => {
-    const { listener, session } = await server({ sameHost });
+    const { listener, session } = await server({ memory });
     const { peer: worker } = await peer({ name: 'slow', address: listener.address, sameHost, takesNothing: true });
     const { connection } = await session(0);
     worker.tell({ do: 'memory' });
@@ -79,7 +84,7 @@ describe.each([{ sameHost: true }, { sameHost: false }])('a session between proc
     const stuck = new Promise<void>((resolve) => (halfway = resolve));
     const chunk = (): Uint8Array => {
       if (++asked === 8) halfway();
-      return noise(MIB, asked);
+      return shared(noise(MIB, asked));
     };
     const sent = connection.sendTensor({ ...tensorOfBytes(new Uint8Array(0)), length: 1000 * MIB, chunk }, abort.signal);
     const givenUp = expect(sent).rejects.toThrow('enough');
@@ -91,6 +96,63 @@ describe.each([{ sameHost: true }, { sameHost: false }])('a session between proc
     await givenUp;
   });
 });
+
+describe.runIf(nativeMemory() !== undefined)('memory shared by processes', () => {
+  const memory = createTensorMemory();
+
+  it('leaves nothing behind when either end is killed', async () => {
+    const files = readdirSync('/dev/shm');
+    const down = inMemory(noise(MIB, 1), memory);
+    const before = segments();
+    const ofPeers = (): string[] => segments().filter((name) => !before.includes(name));
+    const { listener, session } = await server({ memory });
+    const { peer: worker } = await peer({ name: 'w', address: listener.address, sameHost: true });
+    const { connection, closed } = await session(0);
+    await connection.sendTensor(tensorOfBytes(down), new AbortController().signal);
+    expect(ofPeers()).toHaveLength(1);
+    await worker.kill();
+    await closed;
+    expect(ofPeers()).toEqual([]);
+
+    const remote = await peer({ name: 's', sameHost: true });
+    const { connection: dialled } = await dial(remote.address, { hello: someHello('w'), crc32c, memory, signal: new AbortController().signal });
+    const lost = new Promise((resolve) => dialled.start({ message: () => undefined, tensor: () => undefined, closed: resolve }));
+    expect(ofPeers()).toHaveLength(1);
+    await remote.peer.kill();
+    await lost;
+    expect(ofPeers()).toEqual([]);
+    expect(readdirSync('/dev/shm')).toEqual(files);
+  });
+
+  it('is read after the process that filled it was killed', async () => {
+    const { listener, session } = await server({ memory }, true);
+    const { peer: worker } = await peer({ name: 'w', address: listener.address, sameHost: true });
+    const { connection, chunks, closed, when } = await session(0);
+    worker.tell({ do: 'send', bytes: MIB, seed: 3 });
+    await when(() => chunks.length === 1);
+    await worker.kill();
+    await closed;
+    expect(chunks[0]!.payload).toEqual(noise(MIB, 3));
+    connection.close('the test is over');
+  });
+
+  it('is not needed: a worker without it gets and sends the same bytes', async () => {
+    const { listener, session } = await server({ memory });
+    const { peer: worker } = await peer({ name: 'w', address: listener.address, sameHost: false });
+    const { connection, chunks, when } = await session(0);
+    const down = inMemory(noise(3 * MIB, 1), memory);
+    await connection.sendTensor(tensorOfBytes(down), new AbortController().signal);
+    expect(await worker.next('tensor')).toMatchObject({ sha256: sha256([down]) });
+    worker.tell({ do: 'send', bytes: MIB, seed: 2 });
+    await when(() => chunks.length === 1);
+    expect(chunks[0]!.payload).toEqual(Buffer.from(noise(MIB, 2).buffer));
+  });
+});
+
+/** Names of those that this process has mapped. */
+function segments(): readonly string[] {
+  return [...new Set(readFileSync('/proc/self/maps', 'latin1').match(/memfd:longtail-[0-9a-f]+/g))];
+}
 
 describe('a session and time', () => {
   it.concurrent('outlives a worker that is blocked for 6 s', async () => {

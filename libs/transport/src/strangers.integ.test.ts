@@ -6,6 +6,7 @@ import * as zmq from 'zeromq';
 import { openChannel } from './channel.js';
 import { CONTROL_METHODS } from './control-methods.js';
 import { dial } from './index.js';
+import { NO_SEGMENT } from './tensor-memory.js';
 import { crc32c, noise, someHello, tensorOfBytes, welcomeMessage } from './testing/fixtures.js';
 import { startServer, type SeenSession, type TestServer } from './testing/server.js';
 
@@ -51,8 +52,7 @@ async function openByHand(): Promise<{ socket: zmq.Dealer; session: number; seen
   const key: string = packet.message.welcome.tensorKey;
   const session = Number.parseInt(key.slice(0, 8), 16);
   const socket = dealer();
-  const segment = { name: '', slots: 0, slotBytes: 0 };
-  await socket.send(encodeLinkFrame({ session, frame: 'open', open: { key, incarnation: hello.incarnation, segment } }));
+  await socket.send(encodeLinkFrame({ session, frame: 'open', open: { key, incarnation: hello.incarnation, segment: NO_SEGMENT } }));
   await socket.receive();
   await socket.send(encodeLinkFrame({ session, frame: 'ready', ready: { readsSegment: false } }));
   return { socket, session, seen: await server.session(0) };
@@ -62,7 +62,7 @@ function pieceOf(session: number, payload: Uint8Array, changes: Partial<Extract<
   const { header } = tensorOfBytes(payload);
   const bytes = payload.length;
   const frame = { ...header, kind: 'GRADIENT', chunk: 0, chunks: 1, offset: 0, length: bytes, crc: crc32c(payload) } as const;
-  return encodeLinkFrame({ session, frame: 'piece', piece: { seq: 1, transfer: 1, header: frame, at: 0, bytes, total: bytes, slot: 0, ...changes } });
+  return encodeLinkFrame({ session, frame: 'piece', piece: { seq: 1, transfer: 1, header: frame, at: 0, bytes, total: bytes, position: 0, ...changes } });
 }
 
 describe('a stranger', () => {
@@ -80,7 +80,7 @@ describe('a stranger', () => {
     await server.drop(/cannot be read|LinkFrame/);
     await socket.send(noise(5_000, 3));
     await server.drop(/the limit is 4096/);
-    const open = { key: '00'.repeat(16), incarnation: 'x', segment: { name: '', slots: 0, slotBytes: 0 } };
+    const open = { key: '00'.repeat(16), incarnation: 'x', segment: NO_SEGMENT };
     await socket.send(encodeLinkFrame({ session: 0, frame: 'open', open }));
     await server.drop(/the key of no session/);
     await socket.send([pieceOf(0, noise(10, 1)), noise(10, 1)]);
@@ -134,10 +134,10 @@ describe('a worker that breaks the protocol loses its session, not the server', 
     await expectService();
   });
 
-  it('after a slot of a segment that it does not have', async () => {
+  it('after a place in a segment that it does not have', async () => {
     const { socket, session, seen } = await openByHand();
-    await socket.send(pieceOf(session, noise(1_000, 1), { slot: 3 }));
-    expect(await seen.closed).toContain('slot 3');
+    await socket.send(pieceOf(session, noise(1_000, 1), { position: 4_096 }));
+    expect(await seen.closed).toContain('lies at 4096');
     await expectService();
   });
 

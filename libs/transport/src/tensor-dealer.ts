@@ -5,14 +5,11 @@ import * as zmq from 'zeromq';
 import { formatAddress, type Address } from './address.js';
 import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
-import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
+import { PeerSegment } from './peer-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
-import { MOST_PIECE_BYTES, UNTAKEN_BYTES } from './tensor-sender.js';
+import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
 import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
-
-/** All that a worker may have untaken, and a chunk more. */
-const SEGMENT_SLOTS = 2 * (UNTAKEN_BYTES / MOST_PIECE_BYTES);
 
 /** How long the last bytes of a link that was closed may take. */
 const FAREWELL_MS = 1_000;
@@ -22,7 +19,7 @@ export interface TensorDealerOptions {
   readonly key: string;
   readonly incarnation: string;
   readonly crc32c: Crc32c;
-  readonly sameHost: boolean;
+  readonly memory: TensorMemory | undefined;
   /** Shows the key again this often until it is answered: the other end may not know of it yet. @default never */
   readonly greetEveryMs?: number;
   /** The link ended: the server is gone or broke the protocol. Called once, not after close(). */
@@ -47,7 +44,7 @@ export class TensorDealer {
   constructor(private readonly options: TensorDealerOptions) {
     this.socket = new zmq.Dealer({ ...TENSOR_SOCKET_OPTIONS, context: tensorContext(), connectTimeout: 3_000, reconnectInterval: -1 });
     this.writer = new SocketWriter(this.socket, (_peer, error) => this.fail(`cannot send: ${String(error)}`, error));
-    this.payloads = new Payloads(options.crc32c, options.sameHost ? SharedSegment.create(SEGMENT_SLOTS, MOST_PIECE_BYTES) : undefined);
+    this.payloads = new Payloads(options.crc32c, options.memory);
     this.link = new TensorLink({
       session: sessionTag(options.key),
       payloads: this.payloads,
@@ -67,7 +64,6 @@ export class TensorDealer {
     clearInterval(this.greetings);
     this.writer.close();
     this.socket.close();
-    this.payloads.segment?.close();
     this.settleOpened.reject(new LongtailError('the link was closed', { code: 'unreachable' }));
   }
 
@@ -85,8 +81,8 @@ export class TensorDealer {
   }
 
   private connected(): void {
-    const { key, incarnation, greetEveryMs } = this.options;
-    const open = { key, incarnation, segment: this.payloads.segment?.description ?? NO_SEGMENT };
+    const { key, incarnation, memory, greetEveryMs } = this.options;
+    const open = { key, incarnation, segment: memory?.segment ?? NO_SEGMENT };
     const greet = (): void => this.link.greet({ frame: 'open', open });
     greet();
     if (greetEveryMs !== undefined) this.greetings = setInterval(greet, greetEveryMs);
@@ -134,8 +130,7 @@ export class TensorDealer {
       return;
     }
     clearInterval(this.greetings);
-    const segment = this.options.sameHost ? PeerSegment.open(frame.opened.segment) : undefined;
-    this.payloads.segment?.unlink();
+    const segment = this.options.memory && PeerSegment.open(frame.opened.segment);
     this.link.sendFrame({ frame: 'ready', ready: { readsSegment: segment !== undefined } });
     this.link.open(frame.opened.readsSegment, segment);
     this.settleOpened.resolve();

@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { framesOf } from './link-message.js';
 import { Payloads } from './payloads.js';
-import { PeerSegment, SharedSegment } from './shared-segment.js';
+import { PeerSegment } from './peer-segment.js';
 import { TensorLink } from './tensor-link.js';
-import { crc32c, noise, tensorOfBytes } from './testing/fixtures.js';
+import { createTensorMemory, NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
+import { crc32c, inMemory, noise, tensorOfBytes } from './testing/fixtures.js';
 
 const MIB = 1024 * 1024;
 const forever = new AbortController().signal;
@@ -22,10 +23,10 @@ interface Ends {
 }
 
 /** Two ends joined by two queues in memory, on a clock that a test moves. */
-function join(segment?: SharedSegment): Ends {
+function join(memory?: TensorMemory): Ends {
   let nowMs = 0;
   const failures: string[] = [];
-  const payloads = new Payloads(crc32c, segment);
+  const payloads = new Payloads(crc32c, memory);
   const [toReceiver, toSender]: Uint8Array[][][] = [[], []];
   const end = (post: Uint8Array[][], own: Payloads): TensorLink =>
     new TensorLink({
@@ -38,8 +39,8 @@ function join(segment?: SharedSegment): Ends {
     });
   const sender = end(toReceiver, payloads);
   const receiver = end(toSender, new Payloads(crc32c, undefined));
-  sender.open(segment !== undefined, undefined);
-  receiver.open(false, segment && PeerSegment.open(segment.description));
+  sender.open(memory !== undefined, undefined);
+  receiver.open(false, memory && PeerSegment.open(memory.segment));
   const carry = async (chooses = (): boolean => true): Promise<void> => {
     for (let idle = 0; idle < 3; ) {
       nowMs += 5;
@@ -98,34 +99,38 @@ describe('a tensor link', () => {
     );
   });
 
-  it('copies a broadcast into the shared segment once, and frees the slot when the last peer has it', async () => {
-    const segment = SharedSegment.create(2, MIB);
-    if (segment === undefined) return;
-    const payloads = new Payloads(crc32c, segment);
-    const bytes = noise(1000, 1);
-    const users = [payloads.acquire(bytes), payloads.acquire(bytes.subarray(0)), payloads.acquire(bytes)];
-    expect(users.map((payload) => payloads.share(payload))).toEqual([[1], [1], [1]]);
-    expect(payloads.share(payloads.acquire(noise(10, 2)))).toEqual([2]);
-    expect(payloads.share(payloads.acquire(noise(10, 3)))).toBeUndefined();
-    for (const payload of users) payloads.release(payload);
-    expect(payloads.share(payloads.acquire(noise(10, 4)))).toEqual([1]);
-    segment.close();
-  });
+  const memory = createTensorMemory();
+  describe.runIf(memory.segment !== NO_SEGMENT)('between ends of one host', () => {
+    it('sends only where shared bytes lie, a chunk in one piece, and all of other bytes', async () => {
+      const { sender, receiver, carry, toReceiver } = join(memory);
+      const bytes = noise(3 * MIB, 5);
+      const sent = [inMemory(bytes, memory), bytes].map((each, task) => sender.send(tensorOfBytes(each, task), forever));
+      expect(toReceiver.map((message) => message.length)).toEqual([1, 1, 1, 2, 2]);
+      const chunks: TensorChunk[] = [];
+      receiver.start({ tensor: (chunk) => void chunks.push(chunk) });
+      await carry();
+      await Promise.all(sent);
+      for (const task of [0, 1]) expect(bytesOf(chunks.filter(({ header }) => header.task === task)).equals(bytes)).toBe(true);
+      receiver.end(new Error('over') as never);
+    });
 
-  it('sends over the wire what finds no slot', async () => {
-    const segment = SharedSegment.create(1, MIB);
-    if (segment === undefined) return;
-    const { sender, receiver, carry, toReceiver } = join(segment);
-    const chunks: TensorChunk[] = [];
-    const bytes = noise(3 * MIB, 5);
-    const sent = sender.send(tensorOfBytes(bytes), forever);
-    expect(toReceiver.some((message) => message.length === 1) && toReceiver.some((message) => message.length === 2)).toBe(true);
-    receiver.start({ tensor: (chunk) => void chunks.push(chunk) });
-    await carry();
-    await sent;
-    expect(bytesOf(chunks).equals(bytes)).toBe(true);
-    receiver.end(new Error('over') as never);
-    segment.close();
+    it('lends the bytes themselves to an application that borrows, and copies for others', async () => {
+      const { sender, receiver, carry } = join(memory);
+      const bytes = inMemory(noise(2 * MIB, 6), memory);
+      const kept: Uint8Array[] = [];
+      receiver.start({
+        place: ({ chunk }) => (chunk === 0 ? 'borrow' : undefined),
+        tensor: ({ payload }) => void kept.push(payload),
+      });
+      const sent = sender.send(tensorOfBytes(bytes), forever);
+      await carry();
+      await sent;
+      const before = kept.map(([first]) => first);
+      bytes[0]! ^= 255;
+      bytes[MIB]! ^= 255;
+      expect(kept.map(([first]) => first)).toEqual([before[0]! ^ 255, before[1]]);
+      receiver.end(new Error('over') as never);
+    });
   });
 
   it('does not settle an aborted tensor while the link may still read its bytes', async () => {

@@ -1,7 +1,7 @@
 import { LongtailError, type ConnectionTraffic, type OutgoingTensor } from '@longtail/core';
 import { encodeLinkFrame, type Crc32c, type LinkFrame } from '@longtail/protocol';
 import type { Payloads } from './payloads.js';
-import type { PeerSegment } from './shared-segment.js';
+import type { PeerSegment } from './peer-segment.js';
 import { TensorReceiver, type TensorHandlers } from './tensor-receiver.js';
 import { TensorSender, type SendFrame } from './tensor-sender.js';
 
@@ -51,7 +51,7 @@ export class TensorLink {
     this.sendFrame(frame);
   }
 
-  /** The peer has answered and tensors may flow. `shared`: it reads our segment; `segment`: its own, when we read that. */
+  /** The peer has answered and tensors may flow. `shared`: it reads our tensor memory; `segment`: its own, when we read that. */
   open(shared: boolean, segment: PeerSegment | undefined): void {
     this.receiver.open(segment);
     // Which of several greetings was answered is not known.

@@ -1,14 +1,14 @@
 import { setImmediate as afterIo } from 'node:timers/promises';
-import { LongtailError, type ConnectionHandlers, type TensorChunk, type TensorHeader } from '@longtail/core';
+import { LongtailError, type ConnectionHandlers, type TensorHeader } from '@longtail/core';
 import { checkPayload, toTensorHeader, type Crc32c, type Piece } from '@longtail/protocol';
-import type { PeerSegment } from './shared-segment.js';
+import type { PeerSegment } from './peer-segment.js';
 import { UNTAKEN_BYTES } from './tensor-sender.js';
 
 /**
  * Chunks are handed over so many bytes at a time, then everything else has a turn: acknowledgements and replies leave while the next chunks
  * are worked on, and no timer waits for all that has arrived.
  */
-const BYTES_A_TURN = 1024 * 1024;
+const BYTES_A_TURN = 4 * 1024 * 1024;
 
 /** A sender keeps to UNTAKEN_BYTES and a chunk more; one that does not is cut off. */
 const MOST_WAITING_BYTES = 2 * UNTAKEN_BYTES + 2 * 16 * 1024 * 1024;
@@ -22,10 +22,9 @@ interface Arrived {
   /** Of the last piece: acknowledged when the application has taken the chunk. */
   readonly seq: number;
   readonly bytes: number;
-  /** Absent while it lies in `slot`: it is read when its turn has come, and waits in the sender's memory until then. */
-  readonly payload: Uint8Array | undefined;
-  /** Slot of its last piece, 0 when the payload came over the network and has a checksum. */
-  readonly slot: number;
+  readonly payload: Uint8Array;
+  /** It lies in the peer's memory, without a checksum. */
+  readonly shared: boolean;
   withdrawn: boolean;
 }
 
@@ -77,12 +76,16 @@ export class TensorReceiver {
   piece(piece: Piece, bytes: Uint8Array | undefined): void {
     const header = toTensorHeader(piece.header);
     this.checkCarriage(piece, bytes);
-    const { transfer, seq, slot, at, total } = piece;
-    if (slot === 0) this.send.received(seq);
+    const { transfer, seq, position, at, total } = piece;
+    if (bytes === undefined) {
+      const payload = this.segment!.view(position, total);
+      this.arrive({ header, transfer, seq, bytes: total, payload, shared: true, withdrawn: false });
+      return;
+    }
+    this.send.received(seq);
     const last = at + piece.bytes === total;
     const payload = at === 0 && last ? bytes : this.assemble(piece, bytes);
-    if (last) this.arrive({ header, transfer, seq, bytes: total, payload, slot, withdrawn: false });
-    else if (slot !== 0) this.send.taken(seq);
+    if (last) this.arrive({ header, transfer, seq, bytes: total, payload, shared: false, withdrawn: false });
   }
 
   /** Drops what the application has not taken of a tensor; its pieces are acknowledged, as their sender waits for that. */
@@ -103,15 +106,15 @@ export class TensorReceiver {
   }
 
   private checkCarriage(piece: Piece, bytes: Uint8Array | undefined): void {
-    if (piece.slot === 0) {
+    if (piece.position === 0) {
       if (bytes?.length === piece.bytes) return;
       throw broken(`a piece of ${piece.bytes} bytes came with ${bytes?.length ?? 0}`, 'Piece.bytes');
     }
-    if (this.segment?.holds(piece.slot, piece.bytes) === true) return;
-    throw broken(`a piece lies in slot ${piece.slot}, which is not in the peer's segment`, 'Piece.slot');
+    if (this.segment?.holds(piece.position, piece.bytes) === true) return;
+    throw broken(`a piece lies at ${piece.position}, which is not in the peer's segment`, 'Piece.position');
   }
 
-  private assemble(piece: Piece, bytes: Uint8Array | undefined): Uint8Array {
+  private assemble(piece: Piece, bytes: Uint8Array): Uint8Array {
     if (piece.at === 0) {
       this.partial = { transfer: piece.transfer, chunk: piece.header.chunk, payload: this.assemblyRoom(piece.total), arrivedBytes: 0 };
     }
@@ -125,9 +128,7 @@ export class TensorReceiver {
     ) {
       throw broken(`a piece at byte ${piece.at} of chunk ${piece.header.chunk} does not follow the one before`, 'Piece.at');
     }
-    const target = partial.payload.subarray(piece.at, piece.at + piece.bytes);
-    if (bytes !== undefined) target.set(bytes);
-    else this.readSlot(piece.slot, target);
+    partial.payload.set(bytes, piece.at);
     partial.arrivedBytes += piece.bytes;
     if (partial.arrivedBytes === piece.total) this.partial = undefined;
     return partial.payload;
@@ -138,10 +139,6 @@ export class TensorReceiver {
     if (spare === undefined || spare.length !== bytes) return Buffer.allocUnsafeSlow(bytes);
     this.spare = undefined;
     return spare;
-  }
-
-  private readSlot(slot: number, into: Uint8Array): void {
-    if (this.segment?.read(slot, into) !== true) throw broken("the peer's shared segment has shrunk", 'Piece.slot');
   }
 
   private arrive(chunk: Arrived): void {
@@ -159,9 +156,11 @@ export class TensorReceiver {
       let bytesThisTurn = 0;
       for (let chunk = this.waiting.shift(); chunk !== undefined && !this.ended; chunk = this.waiting.shift()) {
         this.inHand = chunk;
-        const taken = handlers.tensor(this.unwrap(chunk, handlers));
+        const { payload, spare } = this.unwrap(chunk, handlers);
+        const taken = handlers.tensor({ header: chunk.header, payload });
         if (taken !== undefined) await taken;
         if (this.ended) return;
+        if (spare !== undefined) this.spare = spare;
         if (!chunk.withdrawn) {
           this.waitingBytes -= chunk.bytes;
           this.send.taken(chunk.seq);
@@ -178,19 +177,17 @@ export class TensorReceiver {
     }
   }
 
-  private unwrap({ header, payload, slot, bytes }: Arrived, handlers: TensorHandlers): TensorChunk {
-    if (slot === 0) checkPayload(header, payload!, this.crc32c);
+  /** What the application gets of a chunk, and memory that is of use again once it is done with that. */
+  private unwrap({ header, payload, shared, bytes }: Arrived, handlers: TensorHandlers): { payload: Uint8Array; spare?: Uint8Array } {
+    if (!shared) checkPayload(header, payload, this.crc32c);
     const place = handlers.place?.(header, bytes);
-    if (place !== undefined && place.length !== bytes) throw new Error(`place gave ${place.length} bytes for a payload of ${bytes}`);
-    if (payload === undefined) {
-      const target = place ?? Buffer.allocUnsafeSlow(bytes);
-      this.readSlot(slot, target);
-      return { header, payload: target };
-    }
-    if (place === undefined) return { header, payload };
-    place.set(payload);
-    this.spare = payload;
-    return { header, payload: place };
+    if (place === undefined && !shared) return { payload };
+    const spare = shared ? undefined : payload;
+    if (place === 'borrow') return { payload, spare };
+    const target = place ?? Buffer.allocUnsafeSlow(bytes);
+    if (target.length !== bytes) throw new Error(`place gave ${target.length} bytes for a payload of ${bytes}`);
+    target.set(payload);
+    return { payload: target, spare };
   }
 }
 

@@ -7,14 +7,11 @@ import { bindFailure, formatAddress } from './address.js';
 import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { portFreed } from './port-freed.js';
-import { NO_SEGMENT, PeerSegment, SharedSegment } from './shared-segment.js';
+import { PeerSegment } from './peer-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
-import { MOST_PIECE_BYTES } from './tensor-sender.js';
+import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
 import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
-
-/** Chunks of 1 MiB in flight to peers on this host; when more are, the rest goes over TCP. */
-const SEGMENT_SLOTS = 64;
 
 /** Messages of one peer that ZeroMQ holds for us; beyond it TCP's flow control stops the peer. */
 const RECEIVE_HIGH_WATER_MARK = 256;
@@ -23,7 +20,7 @@ export interface TensorRouterOptions {
   readonly host: string;
   readonly port: number;
   readonly crc32c: Crc32c;
-  readonly sameHost: boolean;
+  readonly memory: TensorMemory | undefined;
   /** A message that belongs to no session was dropped. */
   readonly dropped: (reason: string) => void;
   /** What to change when the port is taken. @default '--tensor-port' */
@@ -81,9 +78,8 @@ export class TensorRouter {
       socket.close();
       throw bindFailure(options, options.flag ?? '--tensor-port', error);
     }
-    const segment = options.sameHost ? SharedSegment.create(SEGMENT_SLOTS, MOST_PIECE_BYTES) : undefined;
     const port = Number(/:(\d+)$/.exec(socket.lastEndpoint!)![1]);
-    return new TensorRouter(socket, options, new Payloads(options.crc32c, segment), port);
+    return new TensorRouter(socket, options, new Payloads(options.crc32c, options.memory), port);
   }
 
   /** `opened` is called when the worker's link is up, `failed` when it broke the protocol or went away. */
@@ -136,7 +132,6 @@ export class TensorRouter {
   async close(): Promise<void> {
     this.writer.close();
     this.socket.close();
-    this.payloads.segment?.close();
     await portFreed({ host: this.options.host, port: this.port });
   }
 
@@ -182,10 +177,11 @@ export class TensorRouter {
   }
 
   private answer(seated: Seated, { segment }: LinkOpen): void {
-    seated.segment = this.options.sameHost ? PeerSegment.open(segment) : undefined;
+    const { memory } = this.options;
+    seated.segment = memory && PeerSegment.open(segment);
     seated.link.greet({
       frame: 'opened',
-      opened: { readsSegment: seated.segment !== undefined, segment: this.payloads.segment?.description ?? NO_SEGMENT },
+      opened: { readsSegment: seated.segment !== undefined, segment: memory?.segment ?? NO_SEGMENT },
     });
   }
 

@@ -6,10 +6,10 @@ import { SendWindow, type SentMark } from './send-window.js';
 
 /** Pieces of a chunk on the wire: 64 KiB while the window is small, so that many are in flight on a slow link; 1 MiB on a fast one. */
 const LEAST_PIECE_BYTES = 64 * 1024;
-export const MOST_PIECE_BYTES = 1024 * 1024;
+const MOST_PIECE_BYTES = 1024 * 1024;
 
 /** Chunks that the peer's application has not taken yet, of one connection. A chunk more is started when fewer bytes wait. */
-export const UNTAKEN_BYTES = 8 * 1024 * 1024;
+export const UNTAKEN_BYTES = 16 * 1024 * 1024;
 
 /** Twice a home link's fair share at 50 Mbit/s and 20 ms; larger links are found by measurement. */
 const WINDOW = {
@@ -17,7 +17,8 @@ const WINDOW = {
   leastNearBytes: 4 * MOST_PIECE_BYTES,
   nearMs: 2,
   mostBytes: 16 * MOST_PIECE_BYTES,
-  gain: 1.5,
+  gain: 1.1,
+  startGain: 1.5,
 };
 
 /** Queues a link frame and perhaps a piece's bytes for the peer. */
@@ -42,7 +43,8 @@ interface Cut {
   readonly transfer: Transfer;
   readonly header: TensorFrame;
   readonly payload: Payload;
-  readonly slots: readonly number[] | undefined;
+  /** In the memory that the peer reads; undefined when the bytes travel. */
+  readonly position: number | undefined;
   at: number;
 }
 
@@ -80,7 +82,7 @@ export class TensorSender {
     this.keepWarm = new KeepWarm(nowMs, () => sendFrame({ frame: 'idle', idle: {} }));
   }
 
-  /** The link is open; `shared`: the peer reads this endpoint's segment; `roundTripMs`: of the handshake. */
+  /** The link is open; `shared`: the peer reads this endpoint's tensor memory; `roundTripMs`: of the handshake. */
   open(shared: boolean, roundTripMs: number): void {
     this.window.observeRoundTrip(roundTripMs, true, this.nowMs());
     this.shared = shared;
@@ -227,29 +229,28 @@ export class TensorSender {
     const offset = chunk * tensor.chunkLength;
     const length = Math.min(tensor.chunkLength, tensor.length - offset);
     const payload = this.payloads.acquire(tensor.chunk(offset, length));
-    const slots = this.shared ? this.payloads.share(payload) : undefined;
-    const header: TensorHeader = { ...tensor.header, chunk, chunks, offset, length, crc: slots === undefined ? payload.crc : 0 };
-    return { transfer, header: toTensorFrame(header), payload, slots, at: 0 };
+    const position = this.shared ? this.payloads.memory?.positionOf(payload.bytes) : undefined;
+    const header: TensorHeader = { ...tensor.header, chunk, chunks, offset, length, crc: position === undefined ? payload.crc : 0 };
+    return { transfer, header: toTensorFrame(header), payload, position, at: 0 };
   }
 
   /** False when the window has no room for it now. */
   private sendPiece(cut: Cut): boolean {
-    const { transfer, header, payload, slots, at } = cut;
+    const { transfer, header, payload, position, at } = cut;
     const total = payload.bytes.length;
-    const bytes = Math.min(slots === undefined ? this.pieceBytes() : MOST_PIECE_BYTES, total - at);
-    if (slots === undefined && !this.window.hasRoom(bytes)) return false;
+    const bytes = position === undefined ? Math.min(this.pieceBytes(), total - at) : total;
+    if (position === undefined && !this.window.hasRoom(bytes)) return false;
     const last = at + bytes === total;
     const seq = ++this.lastSeq;
-    const mark = slots === undefined ? this.window.sent(bytes, this.nowMs()) : undefined;
+    const mark = position === undefined ? this.window.sent(bytes, this.nowMs()) : undefined;
     if (mark !== undefined && !this.window.isNear) this.keepWarm.used();
     cut.at += bytes;
     if (last) this.cut = undefined;
     else payload.users++;
     transfer.piecesInFlight++;
     this.inFlight.set(seq, { transfer, mark, payload, last });
-    const slot = slots === undefined ? 0 : slots[at / MOST_PIECE_BYTES]!;
-    const piece = { seq, transfer: transfer.id, header, at, bytes, total, slot };
-    this.sendFrame({ frame: 'piece', piece }, slots === undefined ? payload.bytes.subarray(at, at + bytes) : undefined);
+    const piece = { seq, transfer: transfer.id, header, at, bytes, total, position: position ?? 0 };
+    this.sendFrame({ frame: 'piece', piece }, position === undefined ? payload.bytes.subarray(at, at + bytes) : undefined);
     return true;
   }
 

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { compileCommand, linkCommand, type BindingBuild } from './compiler.js';
+import { compileCommand, linkCommand, type AddonBuild } from './compiler.js';
 
-const build: BindingBuild = {
+const a = { path: '/src/a.cc', object: 'a', flags: [] };
+const build: AddonBuild = {
   platform: 'linux',
-  sources: ['/src/a.cc', '/src/b.cc'],
+  sources: [a, { path: '/src/b.cc', object: 'b', flags: [] }],
   includeFolders: ['/engine/tensorflow/include', '/napi'],
   workFolder: '/objects',
   libraries: ['tensorflow/libtensorflow_cc.so.2', 'tensorflow/libtensorflow_framework.so.2', 'nvidia/cudnn/lib/libcudnn.so.9'],
@@ -12,11 +13,17 @@ const build: BindingBuild = {
 
 describe('compileCommand', () => {
   it('compiles one source for Node-API 8', () => {
-    const args = compileCommand('/src/a.cc', build);
+    const args = compileCommand(a, build);
     expect(args).toEqual(
       expect.arrayContaining(['-c', '-fPIC', '-DNAPI_VERSION=8', '-I/engine/tensorflow/include', '-I/napi', '/src/a.cc']),
     );
     expect(args.slice(-2)).toEqual(['-o', '/objects/a.o']);
+  });
+
+  it('compiles a source again with other flags into another object', () => {
+    const args = compileCommand({ ...a, object: 'a-fast', flags: ['-O3'] }, build);
+    expect(args.indexOf('-O3')).toBeGreaterThan(args.indexOf('-O2'));
+    expect(args.at(-1)).toBe('/objects/a-fast.o');
   });
 });
 

@@ -22,10 +22,17 @@ export async function findCompiler(signal?: AbortSignal): Promise<Compiler | und
   return undefined;
 }
 
-export interface BindingBuild {
+/** A C++ file, and what to tell the compiler for it. */
+export interface Source {
+  readonly path: string;
+  /** Name of its object file, without `.o`. */
+  readonly object: string;
+  readonly flags: readonly string[];
+}
+
+export interface AddonBuild {
   readonly platform: 'linux' | 'darwin';
-  /** `binding/*.cc` of the npm package. */
-  readonly sources: readonly string[];
+  readonly sources: readonly Source[];
   readonly includeFolders: readonly string[];
   /** Folder for objects and link stubs; the caller removes it. */
   readonly workFolder: string;
@@ -36,7 +43,7 @@ export interface BindingBuild {
 }
 
 /** Compiles the sources, all at once, and links the addon. */
-export async function compileBinding(compiler: Compiler, build: BindingBuild, signal?: AbortSignal): Promise<void> {
+export async function compileAddon(compiler: Compiler, build: AddonBuild, signal?: AbortSignal): Promise<void> {
   await mkdir(build.workFolder, { recursive: true });
   const emptySource = join(build.workFolder, 'empty.cc');
   await writeFile(emptySource, '');
@@ -57,16 +64,17 @@ async function runCompiler(compiler: Compiler, args: readonly string[], signal?:
   });
 }
 
-export function compileCommand(source: string, build: BindingBuild): string[] {
+export function compileCommand({ path, object, flags }: Source, build: AddonBuild): string[] {
   const includes = build.includeFolders.map((folder) => `-I${folder}`);
-  return ['-c', '-O2', '-fPIC', '-std=c++17', '-w', `-DNAPI_VERSION=${NAPI_VERSION}`, ...includes, source, '-o', objectFile(source, build)];
+  const common = ['-c', '-O2', '-fPIC', '-std=c++17', '-w', `-DNAPI_VERSION=${NAPI_VERSION}`];
+  return [...common, ...flags, ...includes, path, '-o', objectFile(object, build)];
 }
 
 /**
  * An empty library with the name of a real one to link against. The addon needs only the names: its symbols are found
  * when it is loaded. Linking against libtensorflow itself, 80 MB of symbol names, takes GNU ld 9 seconds.
  */
-function stubCommand(library: string, emptySource: string, build: BindingBuild): string[] {
+function stubCommand(library: string, emptySource: string, build: AddonBuild): string[] {
   const name = basename(library);
   return ['-shared', '-nostdlib', `-Wl,-soname,${name}`, emptySource, '-o', join(build.workFolder, name)];
 }
@@ -75,8 +83,8 @@ function stubCommand(library: string, emptySource: string, build: BindingBuild):
  * The folders of the libraries become run paths relative to the addon, so that the cache may be moved. On Linux the
  * libraries are linked whether used or not: the loader then brings in the CUDA libraries, which TensorFlow opens by name.
  */
-export function linkCommand(build: BindingBuild): string[] {
-  const objects = build.sources.map((source) => objectFile(source, build));
+export function linkCommand(build: AddonBuild): string[] {
+  const objects = build.sources.map(({ object }) => objectFile(object, build));
   const folders = [...new Set(build.libraries.map((library) => library.slice(0, library.lastIndexOf('/'))))];
   if (build.platform === 'darwin') {
     const rpaths = folders.map((folder) => `-Wl,-rpath,@loader_path/${folder}`);
@@ -88,6 +96,6 @@ export function linkCommand(build: BindingBuild): string[] {
   return ['-shared', ...objects, '-Wl,--no-as-needed', ...stubs, ...rpaths, '-o', build.output];
 }
 
-function objectFile(source: string, build: BindingBuild): string {
-  return join(build.workFolder, `${basename(source, '.cc')}.o`);
+function objectFile(object: string, build: AddonBuild): string {
+  return join(build.workFolder, `${object}.o`);
 }

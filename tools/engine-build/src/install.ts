@@ -4,21 +4,22 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { basename, dirname, join } from 'node:path';
 import { formatBytes, formatSeconds, LongtailError } from '@longtail/core';
 import {
+  fusedOpsPath,
   nativeBindingPath,
   nativeEngineFolder,
   TENSORFLOW_VERSION,
   TFJS_VERSION,
-  tfjsNodeFolder,
   type NativeVariant,
 } from '@longtail/engine/native';
 import nodeApiHeaders from 'node-api-headers';
 import { run, throwIfCancelled } from './child.js';
-import { compileBinding, type Compiler } from './compiler.js';
+import { compileAddon, type Compiler } from './compiler.js';
 import { withLock } from './lock.js';
 import { cudaLibraries } from './nvidia.js';
 import { downloadWheels, type Pip } from './pip.js';
 import { probeNativeEngine, type NativeEngineProbe } from './probe.js';
 import { requirementsOfExtra } from './requirements.js';
+import { bindingSources, opsSources } from './sources.js';
 import type { BuildTarget } from './target.js';
 import { extractWheel, neededOfNvidia, neededOfTensorflow } from './wheel.js';
 
@@ -44,7 +45,7 @@ export interface InstallResult {
 
 /**
  * Puts the TensorFlow binding into the per-user cache: fetches libtensorflow in its Python wheel, compiles the C++
- * sources that `@tensorflow/tfjs-node-gpu` ships against it, and checks that the result loads. The engine appears in the
+ * sources that `@tensorflow/tfjs-node-gpu` ships and those of the fused ops against it, and checks that the result loads. The engine appears in the
  * cache whole or not at all; of several installations at once one does the work and the others wait for it.
  *
  * @throws LongtailError `engine`: something is missing (the hint says how to get it) or failed; `cancelled`: on abort,
@@ -204,33 +205,36 @@ async function folderBytes(folder: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** The binding and the fused ops at once, as addons of their own: the ops go first, without libtensorflow_cc. */
 async function compile(build: Build, folder: string, engine: string): Promise<void> {
   const { target, compiler, log, signal } = build;
   log(`Compiling the binding with ${compiler.version} …`);
-  const sources = join(tfjsNodeFolder(), 'binding');
-  const names = (await readdir(sources)).filter((name) => name.endsWith('.cc'));
   const libraries = target.libraries.map((name) => `tensorflow/${name}`);
+  const [, framework] = libraries;
   if (target.variant === 'cuda') libraries.push(...(await cudaLibraries(engine)));
-  await compileBinding(
-    compiler,
-    {
-      platform: target.platform,
-      sources: names.map((name) => join(sources, name)),
-      includeFolders: [join(engine, 'tensorflow', 'include'), nodeApiHeaders.include_dir],
-      workFolder: join(folder, 'objects'),
-      libraries,
-      output: nativeBindingPath(engine),
-    },
-    signal,
+  const common = {
+    platform: target.platform,
+    includeFolders: [join(engine, 'tensorflow', 'include'), nodeApiHeaders.include_dir],
+  };
+  const addons = [
+    { name: 'binding', sources: await bindingSources(), libraries, output: nativeBindingPath(engine) },
+    { name: 'ops', sources: await opsSources(process.arch), libraries: [framework!], output: fusedOpsPath(engine) },
+  ];
+  const compiled = addons.map(({ name, ...addon }) =>
+    compileAddon(compiler, { ...common, ...addon, workFolder: join(folder, 'objects', name) }, signal),
   );
+  await Promise.all(compiled);
   await rm(join(engine, 'tensorflow', 'include'), { recursive: true });
 }
 
 /** In another process, since a library that does not fit this machine may take the process down. */
 async function checkLoads(engine: string, signal?: AbortSignal): Promise<void> {
-  const script = 'process.stdout.write(String(require(process.argv[1]).TF_Version))';
+  const script = 'require(process.argv[1]); process.stdout.write(String(require(process.argv[2]).TF_Version))';
   const env = { ...process.env, NODE_OPTIONS: '', TF_CPP_MIN_LOG_LEVEL: '2' };
-  const { code, stdout, stderr } = await run(process.execPath, ['-e', script, nativeBindingPath(engine)], { signal, env });
+  const { code, stdout, stderr } = await run(process.execPath, ['-e', script, fusedOpsPath(engine), nativeBindingPath(engine)], {
+    signal,
+    env,
+  });
   if (code === 0 && stdout === TENSORFLOW_VERSION) return;
   const reason = stderr.split('\n').find((line) => line.startsWith('Error:')) ?? (stderr.trim() || stdout);
   throw new LongtailError(`The TensorFlow binding was built, but does not load: ${reason}`, {

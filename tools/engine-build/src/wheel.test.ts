@@ -14,6 +14,7 @@ describe('neededOfTensorflow', () => {
     'tensorflow/libtensorflow_framework.so.2',
     'tensorflow/include/tensorflow/c/eager/c_api.h',
     'tensorflow/include/xla/tsl/c/tsl_status.h',
+    'tensorflow/include/tensorflow/core/common_runtime/next_pluggable_device/c/tf_rendezvous_c_api.h',
     'tensorflow_cpu-2.21.0.dist-info/METADATA',
   ])('takes %s', (member) => expect(needed(member)).toBe(true));
 

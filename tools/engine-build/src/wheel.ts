@@ -7,8 +7,9 @@ import type { BuildTarget } from './target.js';
 
 const WRITE_BYTES = 1024 * 1024;
 
-/** The headers that the binding's sources include, directly or not: TensorFlow's C interface and what it rests on. */
-const HEADERS = /^tensorflow\/include\/(tensorflow\/c|tensorflow\/core\/platform|tsl|xla\/tsl)\/.*\.h$/;
+/** The headers that the addons' sources include, directly or not: TensorFlow's C interface and what it rests on. */
+const HEADERS =
+  /^tensorflow\/include\/(tensorflow\/c|tensorflow\/core\/platform|tensorflow\/core\/common_runtime\/next_pluggable_device\/c|tsl|xla\/tsl)\/.*\.h$/;
 /** `libdevice`, which XLA compiles into kernels for a card. */
 const CUDA_DATA = /^tensorflow\/cuda\//;
 const METADATA = /^[^/]+\.dist-info\/METADATA$/;

@@ -50,7 +50,7 @@ export async function jobs(output: Output, options: ServerOptions): Promise<numb
 }
 
 export async function cancel(output: Output, options: ServerOptions, run: string): Promise<number> {
-  const { status } = await ask(options, (client, signal) => client.cancel({ run, reason: 'cancelled with `longtail cancel`' }, signal));
+  const { status } = await ask(options, (client, signal) => client.cancel({ run, reason: 'asked for with `longtail cancel`' }, signal));
   if (output.json) output.event({ event: 'cancel', run, status });
   else output.line(`${run}: ${status}`);
   return 0;

@@ -1,12 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import type { JobDocument } from '@longtail/spec';
 import { connectClient } from '@longtail/transport';
 import type { EngineChoice } from '@longtail/worker';
 import { fastestEngine } from '../process/engines.js';
 import { Interruption } from '../process/interruption.js';
 import { LocalCluster } from '../process/local-cluster.js';
 import type { Output } from '../terminal/output.js';
+import type { JobFile } from '../terminal/read-job-file.js';
 import { readJobFile } from '../terminal/read-job-file.js';
 import { runJob } from '../terminal/run-job.js';
 
@@ -20,8 +20,8 @@ interface DemoOptions {
 }
 
 export async function demo(output: Output, options: DemoOptions): Promise<number> {
-  const job = await readJobFile(options.job);
-  const document = { ...job, cluster: { ...job.cluster, minWorkers: options.workers } };
+  const file = await readJobFile(options.job);
+  const job = { ...file, document: { ...file.document, cluster: { ...file.document.cluster, minWorkers: options.workers } } };
   const cluster = new LocalCluster(
     {
       runsFolder: resolve(options.runs),
@@ -39,7 +39,7 @@ export async function demo(output: Output, options: DemoOptions): Promise<number
   try {
     const engine = await chooseEngine(options.engine, cluster.threads, output);
     interruption.signal.throwIfAborted();
-    return await Promise.race([runOn(cluster, engine, document, output, interruption.signal), rejectWith(cluster.failed)]);
+    return await Promise.race([runOn(cluster, engine, job, output, interruption.signal), rejectWith(cluster.failed)]);
   } catch (error) {
     // What breaks after a Ctrl-C breaks because of it.
     interruption.signal.throwIfAborted();
@@ -61,7 +61,7 @@ async function chooseEngine(choice: EngineChoice, threads: number, output: Outpu
 async function runOn(
   cluster: LocalCluster,
   engine: EngineChoice,
-  document: JobDocument,
+  job: JobFile,
   output: Output,
   interruption: AbortSignal,
 ): Promise<number> {
@@ -69,7 +69,7 @@ async function runOn(
   interruption.throwIfAborted();
   const client = await connectClient(address, interruption);
   try {
-    return await runJob(client, document, output, interruption);
+    return await runJob(client, job, output, interruption);
   } finally {
     client.close();
   }

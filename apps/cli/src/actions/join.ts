@@ -12,6 +12,7 @@ interface JoinOptions {
   readonly throttle: number;
   readonly threads?: number;
   readonly memory?: number;
+  readonly listen?: string;
   readonly allowCode?: boolean;
   readonly wait?: boolean;
 }
@@ -26,6 +27,7 @@ export async function join(output: Output, options: JoinOptions, address: string
     pace: options.throttle,
     threads: options.threads,
     memoryBytes: options.memory,
+    listen: options.listen,
     allowCode: options.allowCode ?? false,
     wait: options.wait ?? false,
     onMessage: (message) => show(message, narrator, output),

@@ -1,8 +1,9 @@
-import type { JobDocument } from '@longtail/spec';
 import type { ControlClient } from '@longtail/transport';
 import { connectClient } from '@longtail/transport';
 import { Interruption } from '../process/interruption.js';
+import { launchJob } from '../terminal/launch-job.js';
 import type { Output } from '../terminal/output.js';
+import type { JobFile } from '../terminal/read-job-file.js';
 import { readJobFile } from '../terminal/read-job-file.js';
 import { runJob } from '../terminal/run-job.js';
 
@@ -12,14 +13,14 @@ interface LaunchOptions {
 }
 
 export async function launch(output: Output, options: LaunchOptions, file: string): Promise<number> {
-  const document = await readJobFile(file);
+  const job = await readJobFile(file);
   const { signal } = new AbortController();
   const client = await connectClient(options.server, signal);
   try {
-    if (options.detach) return await launchOnly(client, document, output, signal);
+    if (options.detach) return await launchOnly(client, job, output, signal);
     const interruption = new Interruption(() => output.note('cancelling; the model is saved first (Ctrl-C again to leave at once)'));
     try {
-      return await runJob(client, document, output, interruption.signal);
+      return await runJob(client, job, output, interruption.signal);
     } finally {
       interruption.restore();
     }
@@ -28,8 +29,8 @@ export async function launch(output: Output, options: LaunchOptions, file: strin
   }
 }
 
-async function launchOnly(client: ControlClient, document: JobDocument, output: Output, signal: AbortSignal): Promise<number> {
-  const { run, folder } = await client.launch(JSON.stringify(document), signal);
+async function launchOnly(client: ControlClient, job: JobFile, output: Output, signal: AbortSignal): Promise<number> {
+  const { run, folder } = await launchJob(client, job, signal);
   if (output.json) output.event({ event: 'launched', run, folder });
   else output.line(run);
   return 0;

@@ -7,6 +7,10 @@ export function engineCommand(parent: Command, outcome: Outcome): void {
     .command('engine')
     .summary('install, list and measure engines')
     .description('The engines that compute on this machine.');
+  examples(command, [
+    ['longtail engine list', 'what is there'],
+    ['longtail engine install', 'build what is missing'],
+  ]);
   installCommand(command, outcome);
   listCommand(command, outcome);
   measureCommand(command, outcome);

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { byteSize, DEFAULT_SERVER, engineOption, pace, wholeNumber } from './options.js';
+import { byteSize, DEFAULT_SERVER, engineOption, ownAddress, pace, wholeNumber } from './options.js';
 
 export function joinCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -10,18 +10,20 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     .argument('[address]', 'server to work for', DEFAULT_SERVER)
     .summary('lend this machine to a server')
     .description(
-      'Works for a server in the foreground until Ctrl-C. It only dials out, and comes back by itself when the connection is lost.',
+      'Works for a server in the foreground until Ctrl-C, and comes back by itself when the connection is lost. It dials out and opens no port to others, unless --listen lets neighbours of a pipeline reach it directly.',
     )
     .option('-n, --name <name>', 'name of this node, for people', hostname())
     .addOption(engineOption())
     .option('--throttle <pace>', 'fraction of the speed to work at, above 0 and at most 1', pace, 1)
     .option('--threads <count>', 'threads to compute with; default: all cores', wholeNumber(1, 1024))
-    .option('--memory <size>', 'memory to offer; default: all there is', byteSize)
+    .option('--memory <size>', 'memory to offer to models, such as 6GiB; what needs more is refused; default: all there is', byteSize)
+    .option('--listen <address>', 'address of this machine where other workers reach it directly; default: only workers of this machine do', ownAddress)
     .option('--allow-code', "let jobs run their own modules on this machine, as you: only for people you'd give a shell")
     .option('--wait', 'keep trying when no server answers yet');
   examples(command, [
     ['longtail join 10.0.0.5:7077', 'work for this server'],
     ['longtail join 10.0.0.5:7077 --throttle 0.5 --threads 4', 'with half the speed of four cores'],
+    ['longtail join 10.0.0.5:7077 --listen 10.0.0.9', 'and take activations of other workers directly'],
     ['longtail join --engine wasm --name laptop', 'with another engine, under a name'],
   ]);
   bind(command, outcome, async () => (await import('../actions/join.js')).join);

@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
 import { parseByteSize } from '@longtail/spec/units';
 
@@ -36,6 +37,12 @@ export function pace(text: string): number {
 
 export function paces(text: string): number[] {
   return text.split(',').map(pace);
+}
+
+/** An address that other machines can be told: a wildcard is none. */
+export function ownAddress(text: string): string {
+  if (isIPv4(text) && text !== '0.0.0.0') return text;
+  throw new InvalidArgumentError('It must be an IPv4 address of this machine that other workers reach, like 192.168.1.20.');
 }
 
 export function byteSize(text: string): number {

@@ -1,17 +1,19 @@
-import type { Command } from 'commander';
+import { Argument, type Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
 
 export function schemaCommand(parent: Command, outcome: Outcome): void {
   const command = parent
     .command('schema')
-    .summary('print the schema of job files')
+    .addArgument(new Argument('[kind]', 'of which files').choices(['job', 'fleet']).default('job'))
+    .summary('print the schema of job or fleet files')
     .description(
-      'Prints the JSON Schema of job files: every field, its meaning, its default and its range. Editors complete and check with it.',
+      'Prints the JSON Schema of job or fleet files: every field, its meaning, its default and its range. Editors complete and check with it.',
     );
   examples(command, [
-    ['longtail schema > job.schema.json', 'then, at the top of a job file: # yaml-language-server: $schema=job.schema.json'],
-    ["longtail schema | jq '.properties.train.properties | keys'", 'the fields of one section'],
+    ['longtail schema > job.schema.json', 'first line of a job: # yaml-language-server: $schema=job.schema.json'],
+    ['longtail schema fleet', 'the fields of a fleet file, and the GPUs that it may name'],
+    ['longtail schema | jq .properties.train', 'the fields of one section'],
   ]);
   bind(command, outcome, async () => (await import('../actions/schema.js')).schema);
 }

@@ -55,7 +55,7 @@ describe('a job', { timeout: 30_000 }, () => {
     withJob('data: {type: minst}\nmodel: cnn\n', 3, /job\.yaml:1:8 data\.type: unknown data set "minst"; did you mean "mnist"\?/));
   it('whose data are not there', () => withJob('data: {type: text, path: none.txt}\nmodel: gpt\n', 4, /error: .*\nwhere: .*none\.txt/));
   it('whose model does not fit its data', () =>
-    withJob('data: mnist\nmodel: gpt\n', 3, /error: gpt learns from tokens, and mnist has none\nwhere: model\.type\nhint: /));
+    withJob('data: mnist\nmodel: gpt\n', 3, /error: gpt learns from tokens, and mnist has none\nwhere: job\.yaml:2:1 model\.type\nhint: /));
 });
 
 describe('a server', { timeout: 30_000 }, () => {

@@ -68,6 +68,7 @@ export class LocalCluster {
       pace,
       threads,
       memoryBytes: undefined,
+      listen: undefined,
       allowCode,
       wait: false,
       onMessage: (message) => {

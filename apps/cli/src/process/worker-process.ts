@@ -11,6 +11,8 @@ export interface WorkerProcessOptions {
   /** Threads of native code; undefined: as many as the machine has cores. */
   readonly threads: number | undefined;
   readonly memoryBytes: number | undefined;
+  /** Address of this machine where other workers reach it; undefined: workers of this machine only. */
+  readonly listen: string | undefined;
   readonly allowCode: boolean;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
@@ -20,10 +22,11 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
-  const { server, name, engine, pace, threads, memoryBytes, allowCode, wait } = options;
+  const { server, name, engine, pace, threads, memoryBytes, listen, allowCode, wait } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
   if (threads !== undefined) args.push('--threads', String(threads));
   if (memoryBytes !== undefined) args.push('--memory', String(memoryBytes));
+  if (listen !== undefined) args.push('--listen', listen);
   if (allowCode) args.push('--allow-code');
   if (wait) args.push('--wait');
   return Child.start({

@@ -2,23 +2,36 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import type { JobDocument } from '@longtail/spec';
-import { parseJobFile } from '@longtail/spec';
+import { parseJobFile, placeOfField } from '@longtail/spec';
 
-/** A job file, checked, with its paths made absolute. LongtailError `missing-file`, `invalid-file`. */
-export async function readJobFile(file: string): Promise<JobDocument> {
-  let text: string;
+export interface JobFile {
+  /** Checked, its paths made absolute. */
+  readonly document: JobDocument;
+  /** What the server found wrong with a field, once the data were open: the same error at the field's place in the file. */
+  located(error: unknown): unknown;
+}
+
+/** LongtailError `missing-file`, `invalid-file`. */
+export async function readJobFile(file: string): Promise<JobFile> {
+  const text = await readTextFile(file, 'job file', 'Jobs to start from are in examples/.');
+  const folder = dirname(resolve(file));
+  return {
+    document: parseJobFile(text, file, (path) => resolve(folder, path)),
+    located: (error) => {
+      if (!(error instanceof LongtailError) || error.code !== 'invalid-file' || error.where === undefined) return error;
+      const where = placeOfField(text, file, error.where) ?? error.where;
+      return new LongtailError(error.message, { code: error.code, hint: error.hint, where, cause: error });
+    },
+  };
+}
+
+/** `what` is its kind in the message, `hint` where there are others. LongtailError `missing-file`. */
+export async function readTextFile(file: string, what: string, hint: string): Promise<string> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(file, 'utf8');
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a folder' : `cannot be read: ${message}`;
-    throw new LongtailError(`The job file ${file} ${reason}.`, {
-      code: 'missing-file',
-      where: resolve(file),
-      hint: 'Jobs to start from are in examples/.',
-      cause: error,
-    });
+    throw new LongtailError(`The ${what} ${file} ${reason}.`, { code: 'missing-file', where: resolve(file), hint, cause: error });
   }
-  const folder = dirname(resolve(file));
-  return parseJobFile(text, file, (path) => resolve(folder, path));
 }

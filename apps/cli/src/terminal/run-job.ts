@@ -1,18 +1,19 @@
-import type { JobDocument } from '@longtail/spec';
 import type { ControlClient } from '@longtail/transport';
 import { concludeRun } from './conclude.js';
 import { followRun } from './follow.js';
+import { launchJob } from './launch-job.js';
 import type { Output } from './output.js';
+import type { JobFile } from './read-job-file.js';
 import { watchRun } from './run-events.js';
 
 /**
  * Launches a job, shows it as it goes and says how it ended; resolves with the exit code. An interruption cancels the
  * run, which still ends with a verdict.
  */
-export async function runJob(client: ControlClient, document: JobDocument, output: Output, interruption: AbortSignal): Promise<number> {
+export async function runJob(client: ControlClient, job: JobFile, output: Output, interruption: AbortSignal): Promise<number> {
   const { signal } = new AbortController();
   interruption.throwIfAborted();
-  const { run, folder } = await client.launch(JSON.stringify(document), signal);
+  const { run, folder } = await launchJob(client, job, signal);
   const cancel = () => {
     client.cancel({ run, reason: 'interrupted' }, signal).catch((error: unknown) => output.fail(error));
   };

@@ -35,7 +35,9 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
   const fraction = fractionDone(progress);
   const left = secondsLeft(progress);
   const gone = formatSeconds(Math.max(0, nowMs - (progress.startedAtMs ?? nowMs)) / 1000);
-  const barWidth = Math.max(10, Math.min(40, width - 50));
+  const place = ` ${percent(fraction).padStart(5)}  epoch ${progress.epoch.toFixed(2)} of ${showEpochs(progress.epochsTotal)}  `;
+  const times = `${gone} gone${left === undefined ? '' : `, ${formatSeconds(left)} left`}`;
+  const barWidth = Math.max(10, Math.min(40, width - place.length - times.length));
   const figures = [
     `loss ${bold(progress.loss === undefined ? '–' : showLoss(progress.loss))}`,
     ...(progress.accuracy ? [`accuracy ${bold(percent(progress.accuracy, 2))}`] : []),
@@ -45,7 +47,7 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
   ];
   const { validation } = progress;
   return [
-    `${cyan(bar(fraction, barWidth, '░'))} ${percent(fraction).padStart(5)}  epoch ${progress.epoch.toFixed(2)} of ${showEpochs(progress.epochsTotal)}  ${dim(`${gone} gone${left === undefined ? '' : `, ${formatSeconds(left)} left`}`)}`,
+    `${cyan(bar(fraction, barWidth, '░'))}${place}${dim(times)}`,
     figures.join(dim(' · ')),
     dim(sparkline(progress.losses, Math.max(10, Math.min(60, width - 4)))),
     validation === undefined

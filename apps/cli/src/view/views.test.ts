@@ -134,7 +134,12 @@ describe('a run as a live block', () => {
   });
 
   it('fits into the terminal', () => {
-    for (const line of renderLive(progressAfter(STORED), START, 80, NO_COLORS)) expect(line.length).toBeLessThanOrEqual(80);
+    // Times of two words are the longest.
+    const slow: StoredEvent = { seq: 98, timeMs: START + 1_000_000, body: commit(4, 90_100, 1.5, 0.08, 0.97) };
+    for (const nowMs of [START, START + 100_000, START + 45_296_000]) {
+      const lines = renderLive(progressAfter([...STORED, slow]), nowMs, 80, NO_COLORS);
+      expect(lines.filter((line) => line.length > 80)).toEqual([]);
+    }
   });
 });
 

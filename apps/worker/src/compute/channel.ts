@@ -44,8 +44,7 @@ export interface PreparedTransfer {
   readonly samplesPerSecond: number;
   readonly trainSamples: number;
   readonly validationSamples: number;
-  /** Of the whole model; undefined where nobody asks. */
-  readonly blocks: number | undefined;
+  readonly blocks: number;
   readonly shared: SharedVectors;
 }
 

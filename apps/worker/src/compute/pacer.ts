@@ -11,11 +11,11 @@ export class Pacer {
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
-  /** Does the work, then rests; resolves after both. */
-  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** Does the work, then rests; resolves after both. Of the time that the work took, at most `deviceMs` counts as the device's. */
+  async run<Result>(work: () => Promise<Result>, deviceMs = Infinity): Promise<Result> {
     const startMs = this.nowMs();
     const result = await work();
-    const restMs = (this.nowMs() - startMs) * (1 / this.pace - 1);
+    const restMs = Math.min(this.nowMs() - startMs, deviceMs) * (1 / this.pace - 1);
     if (restMs > 0) this.interrupts.pause(restMs);
     return result;
   }

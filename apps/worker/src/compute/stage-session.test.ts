@@ -126,6 +126,32 @@ describe('StageSession', () => {
     await stage.dispose();
   });
 
+  it('does not pace what the engine prepares for a new size', async () => {
+    const slow = {
+      ...engine,
+      build: async (...args: Parameters<Engine['build']>) => {
+        const stage = await engine.build(...args);
+        const forward = stage.forward.bind(stage);
+        const sizes = new Set<number>();
+        stage.forward = async (microbatch, input, targets) => {
+          if (!sizes.has(input.shape[0]!)) await new Promise((resolve) => setTimeout(resolve, 200));
+          sizes.add(input.shape[0]!);
+          return forward(microbatch, input, targets);
+        };
+        return stage;
+      },
+    } as Engine;
+    const blocks = { start: 0, end: 1 };
+    const options = { engine: slow, job: JOB, blocks, use: USE, signature: DATASET.signature, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts };
+    const stage = await StageSession.create(options);
+    await stage.measure();
+    pauses.length = 0;
+    await stage.forward(0, RANGES[1]!, undefined);
+    expect(pauses).toHaveLength(1);
+    expect(pauses[0]).toBeLessThan(100);
+    await stage.dispose();
+  });
+
   it('does nothing for a call that was aborted before it began, and rests after each pass', async () => {
     const stage = await stageOf({ start: 0, end: 1 });
     interrupts.abort();

@@ -41,6 +41,8 @@ export interface StageOptions {
   readonly interrupts: Interrupts;
 }
 
+type Pass = 'F' | 'B' | 'I' | 'W' | 'evaluate';
+
 /** What the passes of a measurement are fed. */
 interface Probe {
   readonly inputs: HostTensor;
@@ -54,15 +56,19 @@ export class StageSession {
   private readonly parameters: Float32Array;
   private readonly gradientSum: Float32Array;
   private readonly order: SampleOrder | undefined;
-  /** Microbatches between forward and the end of backward. */
-  private readonly open = new Set<number>();
+  /** Microbatches between forward and the end of backward, with their samples. */
+  private readonly open = new Map<number, number>();
+  /** Of the device at full speed, as measured. */
+  private readonly msPerSample = new Map<Pass, number>();
+  /** Passes with their count of samples that have run before. */
+  private readonly met = new Set<string>();
 
   private constructor(
     private readonly options: StageOptions,
     private readonly model: StageModel,
     private readonly stage: Stage,
-    /** Blocks of the whole model. */
-    readonly modelBlocks: number,
+    /** Of the whole model. */
+    readonly blocks: number,
   ) {
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
     this.shared = { parameters: vector(), gradient: vector(), state: [] };
@@ -103,8 +109,6 @@ export class StageSession {
       await pacer.run(() => this.stage.backward(0, probe.outputGradient));
     };
     await this.warmUp(probe);
-    await passes();
-    await passes(); // the first gradient is kept, the others are added to it
     let samples = 0;
     const startMs = performance.now();
     while (samples === 0 || performance.now() - startMs < MEASURE_MS) {
@@ -134,16 +138,17 @@ export class StageSession {
         hint: 'Prepare the stage for as many as its schedule holds at once.',
       });
     }
-    return this.paced(async () => {
+    const samples = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+    return this.paced('F', samples, async () => {
       const { inputs, targets } = this.feeds('train', this.order?.indicesOf(ranges), input);
       const { output, stats } = await this.stage.forward(microbatch, inputs, targets);
-      this.open.add(microbatch);
+      this.open.set(microbatch, samples);
       return { output: this.stage.isLast ? undefined : output, stats };
     });
   }
 
   async backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined): Promise<BackwardResult> {
-    return this.paced(async () => {
+    return this.paced(op, this.open.get(microbatch) ?? 0, async () => {
       const inputGradient = await this.backwardPass(op, microbatch, outputGradient);
       if (op !== 'I') this.open.delete(microbatch);
       return { inputGradient };
@@ -160,7 +165,7 @@ export class StageSession {
   }
 
   async evaluate(split: Split, start: number, end: number, input: HostTensor | undefined): Promise<ForwardResult> {
-    return this.paced(async () => {
+    return this.paced('evaluate', end - start, async () => {
       const indices = Int32Array.from({ length: end - start }, (_, i) => start + i);
       const { inputs, targets } = this.feeds(split, indices, input);
       const { output, stats } = await this.stage.infer(inputs, targets);
@@ -175,24 +180,42 @@ export class StageSession {
   /** Every graph that a schedule may run, before anybody waits for it; the first one tells what a microbatch takes. */
   private async warmUp({ inputs, targets, outputGradient }: Probe): Promise<void> {
     const { use, job, memoryBytes } = this.options;
+    const timed = async (pass: Pass, work: () => Promise<unknown>): Promise<void> => {
+      const startMs = performance.now();
+      await work();
+      this.msPerSample.set(pass, (performance.now() - startMs) / use.microbatch);
+      this.met.add(`${pass} ${use.microbatch}`);
+    };
     for (const round of [0, 1]) {
-      await this.stage.forward(0, inputs, targets);
+      await timed('F', () => this.stage.forward(0, inputs, targets));
       const stash = this.stage.stashBytes;
-      await this.stage.backwardInput(0, outputGradient);
+      await timed('I', () => this.stage.backwardInput(0, outputGradient));
       const workspace = this.stage.stashBytes;
-      await this.stage.backwardWeights(0);
+      await timed('W', () => this.stage.backwardWeights(0));
       if (round === 0) assertFits(nameOf(this.model, job), stageNeed(this.model, use, { stash, workspace }), memoryBytes);
       this.options.interrupts.throwIfAborted();
     }
     await this.stage.infer(inputs, targets);
+    await timed('evaluate', () => this.stage.infer(inputs, targets));
     await this.stage.dropPasses();
+    for (const microbatch of [0, 1]) {
+      // The first gradient is kept as it comes, the others are added to it.
+      await this.stage.forward(microbatch, inputs, targets);
+      await timed('B', () => this.stage.backward(microbatch, outputGradient));
+    }
   }
 
-  /** The work and its rest; an abort before it begins drops it. */
-  private async paced<Result extends object>(work: () => Promise<Result>): Promise<Result & { computeMs: number }> {
+  /**
+   * The work and its rest; an abort before it begins drops it. An engine prepares for a size when it meets it first: that is
+   * the host's work, which a slower device beside it would not slow down, so only what the samples themselves take is paced then.
+   */
+  private async paced<Result extends object>(pass: Pass, samples: number, work: () => Promise<Result>): Promise<Result & { computeMs: number }> {
     this.options.interrupts.throwIfAborted();
     const startMs = performance.now();
-    const result = await this.options.pacer.run(work);
+    const size = `${pass} ${samples}`;
+    const deviceMs = this.met.has(size) ? Infinity : samples * (this.msPerSample.get(pass) ?? Infinity);
+    const result = await this.options.pacer.run(work, deviceMs);
+    this.met.add(size);
     return { ...result, computeMs: performance.now() - startMs };
   }
 

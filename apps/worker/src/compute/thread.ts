@@ -80,7 +80,7 @@ async function prepare(device: Device, job: Job, files: ReadonlyMap<string, stri
     samplesPerSecond,
     trainSamples: dataset?.length('train') ?? 0,
     validationSamples: dataset?.length('validation') ?? 0,
-    blocks: prepared instanceof StageSession ? prepared.modelBlocks : undefined,
+    blocks: prepared.blocks,
     shared: prepared.shared,
   };
 }

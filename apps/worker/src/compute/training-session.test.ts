@@ -1,4 +1,5 @@
-import type { Batch, Dataset, Engine, Job } from '@longtail/core';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Batch, Dataset, Engine, Job, Stage } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -53,6 +54,23 @@ beforeEach(async () => {
   session = await TrainingSession.create({ engine, job: JOB, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts });
 });
 afterEach(() => session.dispose());
+
+/** The stage, taking `ms` longer for the first gradient of each size, as engines that trace do. */
+function preparing(stage: Stage, ms: number): Stage {
+  const sizes = new Set<number>();
+  const gradient: Stage['gradient'] = async (batch) => {
+    if (!sizes.has(batch.samples)) await delay(ms);
+    sizes.add(batch.samples);
+    return stage.gradient(batch);
+  };
+  return new Proxy(stage, {
+    get: (target, key) => (key === 'gradient' ? gradient : bound(target, Reflect.get(target, key, target))),
+  });
+}
+
+function bound(stage: Stage, member: unknown): unknown {
+  return typeof member === 'function' ? member.bind(stage) : member;
+}
 
 const parameters = () => new Float32Array(session.shared.parameters).slice();
 const gradient = () => new Float32Array(session.shared.gradient).slice();
@@ -124,6 +142,31 @@ describe('TrainingSession', () => {
     expect(whole.samples).toBe(200);
     expect(parts[0]!.lossSum + parts[1]!.lossSum).toBeCloseTo(whole.lossSum, 3);
     expect(parts[0]!.correct + parts[1]!.correct).toBe(whole.correct);
+  });
+
+  it('measures with no more samples than a task can have', async () => {
+    const sizes: number[] = [];
+    const dataset: Dataset = { ...DATASET, batch: (split, indices) => (sizes.push(indices.length), DATASET.batch(split, indices)) };
+    const measured = await TrainingSession.create({ engine, job: JOB, dataset, memoryBytes: 2 ** 30, pacer: new Pacer(1, interrupts), interrupts });
+    await measured.measure();
+    await measured.dispose();
+    expect(Math.max(...sizes)).toBe(16);
+  });
+
+  it('does not pace the preparation for a new size', async () => {
+    const rests: number[] = [];
+    const slow = {
+      ...engine,
+      build: async (...args: Parameters<Engine['build']>) => preparing(await engine.build(...args), 200),
+    } as Engine;
+    const pacer = new Pacer(0.5, { pause: (ms) => void rests.push(ms) });
+    const paced = await TrainingSession.create({ engine: slow, job: JOB, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts });
+    await paced.measure();
+    rests.length = 0;
+    await paced.gradient([{ epoch: 0, start: 0, end: 7 }]);
+    await paced.dispose();
+    expect(rests).toHaveLength(1);
+    expect(rests[0]).toBeLessThan(100);
   });
 
   it('measures at the pace in force', async () => {

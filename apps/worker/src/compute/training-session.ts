@@ -24,8 +24,8 @@ const SLICE_TARGET_MS = 120;
 const MIN_SLICE = 8;
 const MAX_SLICE = 512;
 const PROBE_SAMPLES = 16;
-/** How long the speed is measured, pauses of the throttle included. */
-const MEASURE_MS = 400;
+/** How long the speed is measured, pauses of the throttle included: a first guess, which the rounds themselves correct. */
+const MEASURE_MS = 200;
 const MIN_PROGRESS_GAP_MS = 200;
 
 export interface SessionOptions {
@@ -37,6 +37,8 @@ export interface SessionOptions {
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
 }
+
+type Pass = 'gradient' | 'step' | 'evaluate';
 
 /** The vectors that the compute thread and the event loop share. */
 export interface SharedVectors {
@@ -53,6 +55,10 @@ export class TrainingSession {
   private readonly state: readonly Float32Array[];
   private readonly order: SampleOrder;
   private sliceSamples = PROBE_SAMPLES;
+  /** Of the device at full speed, as measured; undefined before. */
+  private msPerSample: number | undefined;
+  /** Passes with their count of samples that have run before. */
+  private readonly prepared = new Set<string>();
   private steps = 0;
   /** The stage's parameters are still those drawn from the seed. */
   private fresh = true;
@@ -61,6 +67,8 @@ export class TrainingSession {
   private constructor(
     private readonly options: SessionOptions,
     private stage: Stage,
+    /** Of the model. */
+    readonly blocks: number,
   ) {
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
     const stateCount = optimizerStateCount(options.job.train.optimizer);
@@ -73,8 +81,10 @@ export class TrainingSession {
 
   /** Throws LongtailError `refused` when the model needs more memory than there is. */
   static async create(options: SessionOptions): Promise<TrainingSession> {
-    await assertModelFits(options);
-    const session = new TrainingSession(options, await build(options));
+    const model = stageModel(await createModel(options.job.model, { ...options.dataset.signature, loss: options.job.loss }), 'all');
+    const { job, memoryBytes } = options;
+    assertFits(`the model of ${job.name}`, wholeNeed(model, optimizerStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
+    const session = new TrainingSession(options, await build(options), model.blocks.length);
     try {
       await session.stage.readParameters(session.parameters);
       return session;
@@ -90,21 +100,25 @@ export class TrainingSession {
 
   /** Warms up, finds how many samples make a slice, and returns samples a second at the pace in force. */
   async measure(): Promise<number> {
-    const probe = this.options.dataset.batch('train', firstIndices(this.options.dataset, PROBE_SAMPLES));
+    // No task has more samples than a batch, and what is measured here is what the run waits for.
+    const atMost = this.options.job.train.batch;
+    const probe = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(PROBE_SAMPLES, atMost)));
     await this.stage.gradient(probe);
     const probeMs = await timed(() => this.stage.gradient(probe));
     this.options.interrupts.throwIfAborted();
     this.sliceSamples = sliceFor(probe.samples / probeMs);
 
-    const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, this.sliceSamples));
+    const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(this.sliceSamples, atMost)));
     await this.stage.gradient(batch);
     let samples = 0;
+    let workMs = 0;
     const startMs = performance.now();
     while (samples === 0 || performance.now() - startMs < MEASURE_MS) {
       this.options.interrupts.throwIfAborted();
-      await this.options.pacer.run(() => this.stage.gradient(batch));
+      await this.options.pacer.run(async () => void (workMs += await timed(() => this.stage.gradient(batch))));
       samples += batch.samples;
     }
+    this.msPerSample = workMs / samples;
     const seconds = (performance.now() - startMs) / 1000;
     await this.stage.takeGradient(this.gradientSum);
     return samples / seconds;
@@ -135,7 +149,7 @@ export class TrainingSession {
     const startMs = performance.now();
     const indices = this.order.indicesOf(ranges);
     try {
-      const stats = await this.overSlices('train', indices, (batch) => this.stage.gradient(batch));
+      const stats = await this.overSlices('gradient', 'train', indices, (batch) => this.stage.gradient(batch));
       await this.stage.takeGradient(this.gradientSum);
       return { ...stats, computeMs: performance.now() - startMs };
     } catch (error) {
@@ -160,7 +174,7 @@ export class TrainingSession {
         this.options.interrupts.throwIfAborted();
         if (this.options.interrupts.stopped) break;
         const batch = this.options.dataset.batch('train', this.order.indicesOf(ranges));
-        total = add(total, await this.options.pacer.run(() => this.stage.step(batch, hyper)));
+        total = add(total, await this.paced('step', batch, () => this.stage.step(batch, hyper)));
         done++;
         if (performance.now() - reportedMs >= MIN_PROGRESS_GAP_MS) {
           reportedMs = performance.now();
@@ -179,7 +193,7 @@ export class TrainingSession {
   async evaluate(split: Split, start: number, end: number): Promise<ComputeResult> {
     const startMs = performance.now();
     const indices = Int32Array.from({ length: end - start }, (_, i) => start + i);
-    const stats = await this.overSlices(split, indices, (batch) => this.stage.evaluate(batch));
+    const stats = await this.overSlices('evaluate', split, indices, (batch) => this.stage.evaluate(batch));
     return { ...stats, computeMs: performance.now() - startMs };
   }
 
@@ -199,22 +213,33 @@ export class TrainingSession {
     this.hasOptimizer = true;
   }
 
-  private async overSlices(split: Split, indices: Int32Array, work: (batch: Batch) => Promise<BatchStats>): Promise<BatchStats> {
+  private async overSlices(
+    pass: Pass,
+    split: Split,
+    indices: Int32Array,
+    work: (batch: Batch) => Promise<BatchStats>,
+  ): Promise<BatchStats> {
     let total = NO_STATS;
     for (let from = 0; from < indices.length; from += this.sliceSamples) {
       this.options.interrupts.throwIfAborted();
       const batch = this.options.dataset.batch(split, indices.subarray(from, from + this.sliceSamples));
-      total = add(total, await this.options.pacer.run(() => work(batch)));
+      total = add(total, await this.paced(pass, batch, () => work(batch)));
     }
     // An abort during the last pause counts too: nobody wants the result.
     this.options.interrupts.throwIfAborted();
     return total;
   }
-}
 
-async function assertModelFits({ job, dataset, memoryBytes }: SessionOptions): Promise<void> {
-  const model = stageModel(await createModel(job.model, { ...dataset.signature, loss: job.loss }), 'all');
-  assertFits(`the model of ${job.name}`, wholeNeed(model, optimizerStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
+  /**
+   * An engine prepares for a size when it meets it first: it traces, it compiles. That is the host's work, which a slower
+   * device beside it would not slow down, so only what the samples themselves take is paced then.
+   */
+  private paced(pass: Pass, { samples }: Batch, work: () => Promise<BatchStats>): Promise<BatchStats> {
+    const size = `${pass} ${samples}`;
+    if (this.prepared.has(size) || this.msPerSample === undefined) return this.options.pacer.run(work);
+    this.prepared.add(size);
+    return this.options.pacer.run(work, samples * this.msPerSample);
+  }
 }
 
 function build({ engine, job, dataset }: SessionOptions): Promise<Stage> {

@@ -32,6 +32,7 @@ export function opCases({ B, L, D }: { B: number; L: number; D: number }): reado
     op('embedding', [[D, 4]], (ops, [table], tf) => ops.embedding(table, ids(tf, B * L, D))),
     op('rotary', [[B, 2, L, 2 * D]], (ops, [x]) => ops.rotary(x)),
     op('causalAttention', [[B, 2, L, D], [B, 2, L, D], [B, 2, L, D]], (ops, [q, k, v]) => ops.causalAttention(q, k, v)),
+    op('selfAttention', [[B, L, 6 * D]], (ops, [qkv]) => ops.selfAttention(qkv, 2)),
     op('crossEntropy', [[B, D]], (ops, [logits], tf) => ops.crossEntropy(logits, ids(tf, B, D))),
     ...convolutionCases(B, L + 2, D),
   ];

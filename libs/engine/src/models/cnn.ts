@@ -39,6 +39,14 @@ function convolutionBlock(name: string, spec: CnnSpec, inputs: number, outputs: 
       }
       return out;
     },
+    cost(inputShape) {
+      const [height, width] = inputShape.map((extent) => slid(extent, kernel, 1, padding));
+      const pixels = height * width;
+      return {
+        forwardFlops: 2 * kernel * kernel * inputs * outputs * pixels,
+        stashValues: elementCount(inputShape) + pixels * outputs * (pooled ? 1.25 : 1),
+      };
+    },
     apply({ ops }, input, [weights, bias]) {
       const y = ops.relu(ops.conv2d(input as tf.Tensor4D, weights as tf.Tensor4D, bias as tf.Tensor1D, 1, padding)) as tf.Tensor4D;
       return pooled ? ops.maxPool2d(y, 2, 2, 'valid') : y;

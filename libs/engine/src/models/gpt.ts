@@ -29,6 +29,8 @@ function embeddingBlock({ vocabulary, width }: GptSpec): Block {
     name: 'embedding',
     parameters: [{ name: 'table', shape: [vocabulary, width], init: NORMAL }],
     outputShape: ([length]) => [length, width],
+    // A look-up.
+    cost: ([length]) => ({ forwardFlops: 0, stashValues: length }),
     apply({ tf, ops }, ids_BL, [table]) {
       const [batch, length] = ids_BL.shape as [number, number];
       return tf.reshape(ops.embedding(table as tf.Tensor2D, tf.reshape(ids_BL, [batch * length])), [batch, length, width]);
@@ -53,6 +55,11 @@ function layerBlock(name: string, spec: GptSpec): Block {
       { name: 'feed-forward.down', shape: [F, D], init: intoResidual },
     ],
     outputShape: (inputShape) => inputShape,
+    // Kept: two normed inputs, q, k, v, what attention and the first half put out; gate, up and their product; scores and weights.
+    cost: ([L]) => ({
+      forwardFlops: 2 * L * (4 * D * D + 3 * D * F) + 4 * L * L * D,
+      stashValues: L * (8 * D + 3 * F) + 2 * spec.heads * L * L,
+    }),
     apply(context, x_BLD, parameters) {
       const { tf } = context;
       const [batch, length] = x_BLD.shape as [number, number, number];
@@ -85,6 +92,7 @@ function headBlock({ vocabulary, width }: GptSpec): Block {
     parameters: [{ name: 'norm', shape: [width], init: ONES }],
     uses: [EMBEDDING],
     outputShape: ([length]) => [length, vocabulary],
+    cost: ([length]) => ({ forwardFlops: 2 * length * width * vocabulary, stashValues: length * (2 * width + 2 * vocabulary) }),
     apply({ tf, ops }, x_BLD, [norm, table]) {
       const [batch, length] = x_BLD.shape as [number, number, number];
       const normal = ops.rmsNorm(tf.reshape(x_BLD, [batch * length, width]), norm as tf.Tensor1D);

@@ -4,6 +4,20 @@ import { causalMask, NORM_EPSILON, rotaryTables } from './constants.js';
 
 const GELU_SCALE = Math.sqrt(2 / Math.PI);
 
+/** Attention on queries, keys and values that lie side by side, by one on heads apart. */
+export function splitHeads(
+  tf: typeof tfjs,
+  qkv: tfjs.Tensor3D,
+  heads: number,
+  causalAttention: Ops['causalAttention'],
+): tfjs.Tensor3D {
+  const [batch, length, tripled] = qkv.shape;
+  const width = tripled / 3;
+  const parts = tf.transpose(tf.reshape(qkv, [batch, length, 3, heads, width / heads]), [2, 0, 3, 1, 4]);
+  const [q, k, v] = tf.unstack(parts) as [tfjs.Tensor4D, tfjs.Tensor4D, tfjs.Tensor4D];
+  return tf.reshape(tf.transpose(causalAttention(q, k, v), [0, 2, 1, 3]), [batch, length, width]);
+}
+
 /** The definition of each operation in tf-core, differentiated by TF.js: slow, obvious, the oracle. */
 export function naiveOps(tf: typeof tfjs): Ops {
   const normalize = (x: tfjs.Tensor, axes: number[]): tfjs.Tensor => {
@@ -42,6 +56,7 @@ export function naiveOps(tf: typeof tfjs): Ops {
       const scores = tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(width));
       return tf.matMul(tf.softmax(tf.add(scores, causalMask(tf, length))), v) as tfjs.Tensor4D;
     },
+    selfAttention: (qkv, heads) => splitHeads(tf, qkv, heads, ops.causalAttention),
     crossEntropy: (logits, labels) => tf.neg(tf.sum<tfjs.Tensor1D>(tf.mul(tf.oneHot(labels, logits.shape[1]), tf.logSoftmax(logits)), 1)),
   };
   return ops;

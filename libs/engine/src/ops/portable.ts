@@ -2,7 +2,7 @@ import type * as tfjs from '@tensorflow/tfjs';
 import { differentiable } from '../differentiable.js';
 import type { Ops } from '../ops.js';
 import { causalMask, rotaryTables } from './constants.js';
-import { naiveOps } from './naive.js';
+import { naiveOps, splitHeads } from './naive.js';
 import { portableNorms } from './portable-norms.js';
 
 const GELU_SCALE = Math.sqrt(2 / Math.PI);
@@ -68,7 +68,7 @@ function activations(tf: typeof tfjs): Pick<Ops, 'relu' | 'gelu' | 'swiglu'> {
   };
 }
 
-function products(tf: typeof tfjs): Pick<Ops, 'linear' | 'causalAttention'> {
+function products(tf: typeof tfjs): Pick<Ops, 'linear' | 'causalAttention' | 'selfAttention'> {
   const linear: Ops['linear'] = (x, w, b, transposeWeights = false) => {
     const forward = (save: (tensors: tfjs.Tensor[]) => void): tfjs.Tensor2D => {
       save([x, w]);
@@ -107,7 +107,7 @@ function products(tf: typeof tfjs): Pick<Ops, 'linear' | 'causalAttention'> {
         };
       },
     );
-  return { linear, causalAttention };
+  return { linear, causalAttention, selfAttention: (qkv, heads) => splitHeads(tf, qkv, heads, causalAttention) };
 }
 
 function lookups(tf: typeof tfjs): Pick<Ops, 'embedding' | 'rotary' | 'crossEntropy'> {

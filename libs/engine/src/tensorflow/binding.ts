@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import type * as tfjsNode from '@tensorflow/tfjs-node-gpu';
-import { installedVariants, nativeBindingPath, nativeEngineFolder, tfjsNodeFolder } from './native.js';
+import { fusedOpsPath, installedVariants, nativeBindingPath, nativeEngineFolder, tfjsNodeFolder } from './native.js';
 
 export type TfjsNode = typeof tfjsNode;
 
@@ -28,6 +28,7 @@ export async function loadTfjsNode(): Promise<TfjsNode> {
   restoreRemovedUtilFunctions();
   quietenTensorFlow();
   try {
+    loadFusedKernels(bindingPath);
     return requireWithBinding(packageFolder, bindingPath);
   } catch (error) {
     throw new LongtailError(`The TensorFlow binding does not load: ${(error as Error).message}`, {
@@ -37,6 +38,25 @@ export async function loadTfjsNode(): Promise<TfjsNode> {
       cause: error,
     });
   }
+}
+
+/** What the addon of the fused ops says of itself. */
+export interface FusedKernels {
+  /** That its kernels are compiled for. */
+  readonly instructions: 'avx512' | 'avx2' | 'any';
+}
+
+let fused: FusedKernels | undefined;
+
+/** The fused ops that came with the binding; undefined before it is loaded, and for a binding that is not Longtail's. */
+export function fusedKernels(): FusedKernels | undefined {
+  return fused;
+}
+
+/** Before the binding: the addon also keeps TensorFlow from logging while it is loaded. */
+function loadFusedKernels(bindingPath: string): void {
+  const path = fusedOpsPath(dirname(bindingPath));
+  if (existsSync(path)) fused = require(path) as FusedKernels;
 }
 
 /** Path of the binding that `loadTfjsNode` would use; undefined when there is none. */

@@ -3,7 +3,7 @@ import { initialParameters } from '../initialize.js';
 import { defaultMicrobatch } from '../microbatches.js';
 import { createModel } from '../models/create.js';
 import { stageModel } from '../stage-model.js';
-import { loadTfjsNode } from './binding.js';
+import { fusedKernels, loadTfjsNode } from './binding.js';
 import type { TensorFlowContext } from './context.js';
 import { replaceKernels } from './kernels.js';
 import { rawOps } from './raw-ops.js';
@@ -34,9 +34,10 @@ export async function loadContext({ threads }: TensorFlowOptions): Promise<Tenso
   process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
   const tf = await loadTfjsNode();
   await tf.setBackend('tensorflow'); // another engine may be active
-  replaceKernels(tf);
   const backend = tf.backend() as TensorFlowContext['backend'];
-  return { tf, backend, binding: backend.binding, ops: rawOps(tf, backend) };
+  const fused = backend.isUsingGpuDevice ? undefined : fusedKernels();
+  replaceKernels(tf, fused !== undefined);
+  return { tf, backend, binding: backend.binding, ops: rawOps(tf, backend, fused), fused };
 }
 
 function describe({ binding, backend }: TensorFlowContext): EngineInfo {

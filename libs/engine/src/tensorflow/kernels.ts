@@ -3,8 +3,9 @@ import type { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_
 import type { TFEOpAttr } from '@tensorflow/tfjs-node-gpu/dist/tfjs_binding.js';
 
 /** Replaces kernels of tfjs-node that a graph cannot hold, or that are wrong. For all its users: eager ones too. */
-export function replaceKernels(tf: typeof tfjs): void {
+export function replaceKernels(tf: typeof tfjs, fused: boolean): void {
   replace(tf, tf.GatherV2, () => gather(tf));
+  if (fused) replace(tf, tf.ArgMax, argMax);
   replace(tf, tf.Conv2DBackpropFilter, (original) => convolutionFilterGradient(tf, original));
 }
 
@@ -35,6 +36,16 @@ function gather(tf: typeof tfjs): tfjs.KernelFunc {
     const batch = { name: 'batch_dims', type: node.binding.TF_ATTR_INT, value: batchDims };
     const attributes = [batch, type('Tparams', x.dtype), type('Tindices', indices.dtype), type('Taxis', 'int32')];
     return tf.tidy(() => node.executeSingleOutput(tf.GatherV2, attributes, [x, indices, tf.scalar(axis, 'int32')]));
+  };
+}
+
+/** By the fused op where it fits: TensorFlow's takes a value and its index at a time. */
+function argMax(original: tfjs.KernelFunc): tfjs.KernelFunc {
+  return (call) => {
+    const x = call.inputs.x as tfjs.Tensor;
+    const { axis } = call.attrs as unknown as tfjs.ArgMaxAttrs;
+    if (x.rank !== 2 || axis !== 1 || x.dtype !== 'float32' || x.size === 0) return original(call);
+    return (call.backend as NodeJSKernelBackend).executeSingleOutput('LongtailArgMax', [], [x]);
   };
 }
 

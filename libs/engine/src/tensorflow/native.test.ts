@@ -32,8 +32,8 @@ describe('cacheFolder', () => {
 });
 
 describe('nativeEngineKey', () => {
-  it('names versions, variant, machine and Node-API', () => {
-    expect(nativeEngineKey('cpu', linux)).toBe('tfjs-4.22.0_tensorflow-2.21.0_cpu_linux-x64_napi-v8');
+  it('names versions, the fused ops, variant, machine and Node-API', () => {
+    expect(nativeEngineKey('cpu', linux)).toMatch(/^tfjs-4\.22\.0_tensorflow-2\.21\.0_ops-[0-9a-f]{10}_cpu_linux-x64_napi-v8$/);
   });
 
   it('differs for every machine and variant', () => {

@@ -1,7 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { LongtailError } from '@longtail/core';
 
 /** Of `@tensorflow/tfjs-node-gpu`: its C++ sources are the binding's. */
@@ -49,7 +51,23 @@ export function cacheFolder(host: NativeHost = thisHost()): string {
 
 /** Everything that a build depends on, so that another version or machine sharing the home never loads the wrong one. */
 export function nativeEngineKey(variant: NativeVariant, host: NativeHost = thisHost()): string {
-  return `tfjs-${TFJS_VERSION}_tensorflow-${TENSORFLOW_VERSION}_${variant}_${host.platform}-${host.arch}_napi-v${NAPI_VERSION}`;
+  return `tfjs-${TFJS_VERSION}_tensorflow-${TENSORFLOW_VERSION}_ops-${fusedOpsVersion()}_${variant}_${host.platform}-${host.arch}_napi-v${NAPI_VERSION}`;
+}
+
+/** Folder of the fused ops' C++ sources: the same seen from `src` and from `dist`. */
+export function fusedOpsSources(): string {
+  return fileURLToPath(new URL('../../native', import.meta.url));
+}
+
+let opsVersion: string | undefined;
+
+/** Changes with any of the fused ops' sources. */
+function fusedOpsVersion(): string {
+  if (opsVersion !== undefined) return opsVersion;
+  const hash = createHash('sha256');
+  const folder = fusedOpsSources();
+  for (const name of readdirSync(folder).sort()) hash.update(`${name}\0`).update(readFileSync(join(folder, name)));
+  return (opsVersion = hash.digest('hex').slice(0, 10));
 }
 
 /** Where a variant of the engine is installed, or would be. It appears whole or not at all. */
@@ -60,6 +78,11 @@ export function nativeEngineFolder(variant: NativeVariant, host: NativeHost = th
 /** The Node addon inside an engine folder; libtensorflow lies beside it, found by a relative rpath. */
 export function nativeBindingPath(engineFolder: string): string {
   return join(engineFolder, 'tfjs_binding.node');
+}
+
+/** The addon with the fused ops, beside the binding. */
+export function fusedOpsPath(engineFolder: string): string {
+  return join(engineFolder, 'longtail_ops.node');
 }
 
 /**

@@ -5,7 +5,7 @@ import { readVariable, unpackVariables } from './variables.js';
 
 const ADAM = { type: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, decoupled: false } as const;
 
-function graphOf(optimizer: Parameters<typeof addOptimizer>[1]): { graph: Graph; nodes: string[] } {
+function graphOf(optimizer: Parameters<typeof addOptimizer>[1], fused = false): { graph: Graph; nodes: string[] } {
   const graph = new Graph();
   const parameters = unpackVariables(graph, 'parameters', 2);
   const values = parameters.map((handle) => readVariable(graph, handle, { dtype: 1, shape: [3] }));
@@ -15,6 +15,8 @@ function graphOf(optimizer: Parameters<typeof addOptimizer>[1]): { graph: Graph;
     gradients: values,
     stateHandles: (count) => unpackVariables(graph, 'optimizerState', count),
     readersOf: () => [],
+    fused,
+    before: [],
   });
   return { graph, nodes };
 }

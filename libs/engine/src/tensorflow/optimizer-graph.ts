@@ -3,6 +3,7 @@ import type { OptimizerSpec, StepHyper } from '@longtail/core';
 import { attribute, DataType, nodeOf } from './graph-def.js';
 import type { Output } from './graph-def.js';
 import type { Graph } from './graph.js';
+import { readVariable } from './variables.js';
 
 export interface OptimizerInputs {
   /** Handles of the trainable parameters, and their values before the step. */
@@ -13,6 +14,10 @@ export interface OptimizerInputs {
   readonly stateHandles: (count: number) => readonly Output[];
   /** Nodes that must have read parameter `i` before it changes. */
   readonly readersOf: (i: number) => readonly string[];
+  /** Whether there is one op that steps all parameters at once. */
+  readonly fused: boolean;
+  /** Nodes that must have run, beside those of the gradients, before that op changes any parameter. */
+  readonly before: readonly string[];
 }
 
 /** What a step feeds: JavaScript would freeze it in the graph. */
@@ -62,6 +67,19 @@ export function addOptimizer(graph: Graph, optimizer: OptimizerSpec, inputs: Opt
 
   const shrink = shrinks(optimizer) ? scalar('shrink') : undefined;
   const epsilon = scalar('epsilon');
+  if (inputs.fused && count > 0) {
+    // Takes the values of the variables, which alias them, and writes to those: by C alone a variable is out of reach.
+    const moments = state.map((handle, i) => readVariable(graph, handle, graph.typeOf(inputs.values[i % count])));
+    const operands = [...inputs.values, ...moments, ...inputs.gradients, learningRate, epsilon, shrink ?? graph.scalar(0)];
+    const attributes = {
+      N: attribute.int(count),
+      beta1: attribute.float(optimizer.beta1),
+      beta2: attribute.float(optimizer.beta2),
+      decay: attribute.float(optimizer.decoupled ? 0 : optimizer.weightDecay),
+    };
+    return [nodeOf(graph.add('LongtailAdam', operands, attributes, { after: inputs.before }))];
+  }
+
   const [zero, beta1, beta2] = [0, optimizer.beta1, optimizer.beta2].map((value) => graph.scalar(value));
   return inputs.parameters.map((parameter, i) => {
     const shrunk =

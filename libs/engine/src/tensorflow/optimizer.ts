@@ -26,7 +26,7 @@ export class GraphOptimizer {
     readonly spec: OptimizerSpec,
   ) {
     const shapes = gradientTypes(model).map(({ shape }) => shape);
-    this.space = new VariableSpace(context.binding, Array.from({ length: optimizerStateCount(spec) }, () => shapes).flat());
+    this.space = new VariableSpace(context, Array.from({ length: optimizerStateCount(spec) }, () => shapes).flat());
     this.state = this.space.zeros();
   }
 
@@ -75,6 +75,8 @@ export class GraphOptimizer {
       gradients: sums.map((sum) => graph.float('Mul', [sum, scale])),
       stateHandles: (count) => unpackVariables(graph, 'optimizerState', count),
       readersOf: () => [],
+      fused: this.context.fused !== undefined,
+      before: [],
     });
     const applied = graph.float('Identity', [graph.scalar(0)], {}, nodes);
     return { applied, session: Session.load(this.context.binding, graph, [applied]) };

@@ -18,7 +18,7 @@ export interface RecordedPasses {
 /** A variable set that one part of a pass leaves for another. */
 export interface KeptSet {
   readonly variables: Output;
-  /** Memory that the set holds alone: weights, which it aliases, do not count, nor feeds that are kept beside it. */
+  /** Memory that the set holds alone: weights that it aliases do not count, nor feeds that are kept beside it. */
   readonly bytes: number;
 }
 
@@ -40,49 +40,70 @@ export interface CutPasses {
 }
 
 /** Ops whose output shares its input's memory. */
-const ALIASING = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze']);
+const ALIASING = new Set(['Identity', 'Reshape', 'ExpandDims', 'Squeeze', 'StopGradient']);
 
 /**
  * Cuts backward off forward, and its two halves (Qi et al. 2024) from each other. The input's half is what the gradient of
  * the input depends on; what else the weights' gradients need is the other half, a copy of those nodes that reads what the
  * first half left. What depends on no feed is computed again, or folded by TensorFlow: it takes no room in a stash.
  */
-export function cutPasses(graph: Graph, passes: RecordedPasses): CutPasses {
-  const { cut, end, gradients, inputGradient } = passes;
-  const forward = namesOf(graph, 0, cut);
-  const backward = namesOf(graph, cut, end);
-  const varies = variableNodes(graph);
-  const behindCut = (outputs: readonly Output[]): Set<string> => new Set([...graph.ancestors(outputs.map(nodeOf))].filter((name) => backward.has(name)));
-  const given = gradients.filter((output) => output !== undefined);
-  const inputHalf = behindCut(inputGradient === undefined ? [] : [inputGradient]);
-  const weightHalf = new Set([...behindCut(given)].filter((name) => !inputHalf.has(name)));
-
-  const read = (half: ReadonlySet<string>, from: ReadonlySet<string>): Output[] => [
-    ...new Set(graph.slice(cut, end).filter(({ name }) => half.has(name)).flatMap(({ inputs }) => inputs).filter((output) => from.has(nodeOf(output)))),
-  ];
-  const fromForward = [read(inputHalf, forward), read(weightHalf, forward)] as const;
-  const fromInputHalf = [...new Set([...read(weightHalf, inputHalf), ...given.filter((output) => inputHalf.has(nodeOf(output)))])];
-  const fed = (outputs: readonly Output[]): string[] => outputs.map(nodeOf).filter((name) => graph.node(name).op === 'Placeholder');
-  const kept = (outputs: readonly Output[]): Output[] => outputs.filter((output) => varies.has(nodeOf(output)) && fed([output]).length === 0);
-
-  const forWeights = kept(fromForward[1]);
-  const forInput = kept(fromForward[0]).filter((output) => !forWeights.includes(output));
-  const between = kept(fromInputHalf);
-  const backwardFeeds = new Set(fed([...fromForward[0], ...fromForward[1]]));
-  const seed = weightHalf.has('outputGradient') ? ['outputGradient'] : [];
-  const weightFeeds = new Set([...fed([...fromForward[1], ...fromInputHalf]), ...seed]);
+export function cutPasses(graph: Graph, passes: RecordedPasses, copyWeights: boolean): CutPasses {
+  const { cut, end, inputGradient } = passes;
+  const { forInput, forWeights, between, weightHalf, backwardFeeds, weightFeeds } = findCrossings(graph, passes);
   // While the recorded graph still leads from what is kept to what it aliases. Feeds that are kept themselves count there.
   const seen = new Set<Output>([...backwardFeeds, ...weightFeeds].map((name): Output => `${name}:0`));
-  const [inputBytes, weightBytes, betweenBytes] = [forInput, forWeights, between].map((set) => bytesOf(graph, set, seen));
+  const [inputBytes, weightBytes, betweenBytes] = [forInput, forWeights, between].map((set) => bytesOf(graph, set, seen, copyWeights));
 
+  const whole = (outputs: readonly Output[]): Output[] => outputs.map((output) => (copyWeights && isWeight(graph, output) ? fresh(graph, output) : output));
   graph.rewire(cut, end, new Map([...readBack(graph, 'stashInput', forInput), ...readBack(graph, 'stash', forWeights)]));
   return {
-    stashInput: { variables: pack(graph, forInput), bytes: inputBytes },
-    stash: { variables: pack(graph, forWeights), bytes: weightBytes },
+    stashInput: { variables: pack(graph, whole(forInput), forInput), bytes: inputBytes },
+    stash: { variables: pack(graph, whole(forWeights), forWeights), bytes: weightBytes },
     between: inputGradient === undefined ? undefined : { variables: pack(graph, between), bytes: betweenBytes },
     halfGradients: copyHalf(graph, passes, weightHalf, readBack(graph, 'between', between)),
     backwardFeeds,
     weightFeeds,
+  };
+}
+
+interface Crossings {
+  /** From forward to the input's half alone, and to the weights' half. */
+  readonly forInput: readonly Output[];
+  readonly forWeights: readonly Output[];
+  /** From the input's half to the weights'. */
+  readonly between: readonly Output[];
+  /** Nodes of the weights' half. */
+  readonly weightHalf: ReadonlySet<string>;
+  readonly backwardFeeds: FeedNames;
+  readonly weightFeeds: FeedNames;
+}
+
+function findCrossings(graph: Graph, { cut, end, gradients, inputGradient }: RecordedPasses): Crossings {
+  const [forward, backward] = [namesOf(graph, 0, cut), namesOf(graph, cut, end)];
+  const behindCut = (outputs: readonly Output[]): string[] => [...graph.ancestors(outputs.map(nodeOf))].filter((name) => backward.has(name));
+  const given = gradients.filter((output) => output !== undefined);
+  const inputHalf = new Set(behindCut(inputGradient === undefined ? [] : [inputGradient]));
+  const weightHalf = new Set(behindCut(given).filter((name) => !inputHalf.has(name)));
+
+  const read = (half: ReadonlySet<string>, from: ReadonlySet<string>): Output[] => {
+    const inputs = graph.slice(cut, end).flatMap((node) => (half.has(node.name) ? node.inputs : []));
+    return [...new Set(inputs)].filter((output) => from.has(nodeOf(output)));
+  };
+  const [toInput, toWeights] = [read(inputHalf, forward), read(weightHalf, forward)];
+  const across = [...new Set([...read(weightHalf, inputHalf), ...given.filter((output) => inputHalf.has(nodeOf(output)))])];
+
+  const varies = variableNodes(graph);
+  const isFed = (output: Output): boolean => graph.node(nodeOf(output)).op === 'Placeholder';
+  const kept = (outputs: readonly Output[]): Output[] => outputs.filter((output) => varies.has(nodeOf(output)) && !isFed(output));
+  const fed = (outputs: readonly Output[]): string[] => outputs.filter(isFed).map(nodeOf);
+  const forWeights = kept(toWeights);
+  return {
+    forInput: kept(toInput).filter((output) => !forWeights.includes(output)),
+    forWeights,
+    between: kept(across),
+    weightHalf,
+    backwardFeeds: new Set(fed([...toInput, ...toWeights])),
+    weightFeeds: new Set([...fed([...toWeights, ...across]), ...[...weightHalf].filter((name) => name === 'outputGradient')]),
   };
 }
 
@@ -125,20 +146,30 @@ function readBack(graph: Graph, name: string, outputs: readonly Output[]): Map<O
   return new Map(outputs.map((output, i) => [output, readVariable(graph, handles[i], graph.typeOf(output))]));
 }
 
-function pack(graph: Graph, outputs: readonly Output[]): Output {
+/** A copy, in memory that no update in place reaches. */
+export function fresh(graph: Graph, output: Output): Output {
+  return graph.add('LongtailFresh', [output], {});
+}
+
+function isWeight(graph: Graph, output: Output): boolean {
+  return graph.node(nodeOf(rootOf(graph, output))).op === 'ReadVariableOp';
+}
+
+/** A set of values, of the types of the outputs that they stand for. */
+function pack(graph: Graph, values: readonly Output[], outputs: readonly Output[] = values): Output {
   return packVariables(
     graph,
-    outputs,
+    values,
     outputs.map((output) => graph.typeOf(output)),
   );
 }
 
-function bytesOf(graph: Graph, outputs: readonly Output[], seen: Set<Output>): number {
+function bytesOf(graph: Graph, outputs: readonly Output[], seen: Set<Output>, countWeights: boolean): number {
   let bytes = 0;
   for (const output of outputs) {
     const root = rootOf(graph, output);
     const { op } = graph.node(nodeOf(root));
-    if (seen.has(root) || op === 'ReadVariableOp' || op === 'Const') continue;
+    if (seen.has(root) || (op === 'ReadVariableOp' && !countWeights) || op === 'Const') continue;
     seen.add(root);
     const { dtype, shape } = graph.typeOf(root);
     bytes += elementCount(shape) * (dtype === DataType.bool || dtype === DataType.uint8 ? 1 : 4);

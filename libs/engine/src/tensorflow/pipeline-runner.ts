@@ -18,7 +18,10 @@ export interface PipelineRunnerOptions {
   readonly model: StageModel;
   readonly loss: LossName;
   readonly recompute: boolean;
-  readonly parameters: NativeTensor;
+  /** The variable set in force. */
+  parameters(): NativeTensor;
+  /** Whether the stage has an optimizer, which may update the parameters in place. */
+  mayStep(): boolean;
   readonly gradientSum: GradientSum;
 }
 
@@ -32,6 +35,11 @@ export class PipelineRunner {
     private readonly options: PipelineRunnerOptions,
   ) {}
 
+  /** Whether any microbatch waits for its backward pass. */
+  get isHolding(): boolean {
+    return this.stashes.size > 0;
+  }
+
   get stashBytes(): number {
     let bytes = 0;
     for (const stash of this.stashes.values()) bytes += stash.bytes;
@@ -44,7 +52,7 @@ export class PipelineRunner {
     const stash = new Stash(graph, feeds, samples, size);
     try {
       const kept = this.options.recompute ? { parameters: graph.weights } : stash.forwardSets;
-      const results = stash.run({ parameters: this.options.parameters }, kept, fetchesOf(graph));
+      const results = stash.run({ parameters: this.options.parameters() }, kept, fetchesOf(graph));
       stash.trim();
       this.stashes.set(microbatch, stash);
       return this.result(graph, results, samples, targets);
@@ -58,7 +66,7 @@ export class PipelineRunner {
     const { graph, feeds, samples, size } = this.feed(input, targets);
     const passing = new Stash(graph, feeds, samples, size);
     try {
-      return this.result(graph, passing.run({ parameters: this.options.parameters }, {}, fetchesOf(graph)), samples, targets);
+      return this.result(graph, passing.run({ parameters: this.options.parameters() }, {}, fetchesOf(graph)), samples, targets);
     } finally {
       passing.drop();
     }
@@ -133,7 +141,10 @@ export class PipelineRunner {
     const size = graphSize(samples);
     const used = model.isLast ? targets : undefined;
     const targetShape = used?.shape.slice(1);
-    const graph = this.graphs.get(`${size} [${targetShape}]`, () => tracePipelineStage(this.context, model, { loss, samples: size, targetShape }));
+    const copyWeights = this.context.fused !== undefined && this.options.mayStep();
+    const graph = this.graphs.get(`${size} [${targetShape}] ${copyWeights}`, () =>
+      tracePipelineStage(this.context, model, { loss, samples: size, targetShape, copyWeights }),
+    );
     return { graph, feeds: this.uploads(input, used, size), samples, size };
   }
 

@@ -9,7 +9,7 @@ import type { GradientGraph } from './gradient-sum.js';
 import { nodeOf } from './graph-def.js';
 import type { Output } from './graph-def.js';
 import { Graph } from './graph.js';
-import { cutPasses } from './pipeline-cut.js';
+import { cutPasses, fresh } from './pipeline-cut.js';
 import type { FeedNames, KeptSet, RecordedPasses } from './pipeline-cut.js';
 import { record } from './recorder.js';
 import type { TracedTensor } from './recorder.js';
@@ -33,6 +33,8 @@ export interface PipelineTrace {
   readonly samples: number;
   /** Of one sample; undefined on a stage that is not the last. */
   readonly targetShape: readonly number[] | undefined;
+  /** An optimizer may change the weights in place between forward and backward. */
+  readonly copyWeights: boolean;
 }
 
 /**
@@ -41,8 +43,9 @@ export interface PipelineTrace {
  * `stash`, `outputGradient`, `input` and `targets` where used, and `gradientSum` to add to it; of the weights' half
  * `stash`, `between` and `weightFeeds`.
  *
- * A stash aliases what it holds, the weights that backward reads among them: an update in between copies those, so that
- * backward always uses the weights of its forward. `weights` holds all of them so, for a forward pass to be run again.
+ * A stash aliases what it holds, but for the weights that backward reads where a step may change them in place
+ * (`copyWeights`: TensorFlow's own updates would copy what is shared, the fused one does not): backward always uses the
+ * weights of its forward. `weights` holds all of them so, for a forward pass to be run again.
  */
 export interface PipelineGraph {
   readonly session: Session;
@@ -77,8 +80,9 @@ export function tracePipelineStage(context: TensorFlowContext, model: StageModel
     return tracePasses(context, graph, model, trace, { weights, input, targets });
   });
 
-  const cut = cutPasses(graph, passes);
-  const weights = packVariables(graph, parameters.values, floats(model.layout.slots.map((slot) => slot.shape)));
+  const cut = cutPasses(graph, passes, trace.copyWeights);
+  const values = trace.copyWeights ? parameters.values.map((value) => fresh(graph, value)) : parameters.values;
+  const weights = packVariables(graph, values, floats(model.layout.slots.map((slot) => slot.shape)));
   const sumHandles = unpackVariables(graph, 'gradientSum', gradientTypes(model).length);
   const [whole, half] = [passes.gradients, cut.halfGradients].map((gradients) => addSums(graph, model, gradients, sumHandles));
   const { output, outputShape, hits, inputGradient } = passes;

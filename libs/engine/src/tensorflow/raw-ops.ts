@@ -3,20 +3,25 @@ import type { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_
 import { differentiable } from '../differentiable.js';
 import type { Ops } from '../ops.js';
 import { portableOps } from '../ops/portable.js';
+import type { FusedKernels } from './binding.js';
 import { crossEntropyOp } from './cross-entropy.js';
+import { fusedOps } from './fused-ops.js';
 import { nativeOps } from './native-ops.js';
 import type { NativeOps } from './native-ops.js';
 import { productPadding } from './products.js';
 
 /** Operations by TensorFlow's own kernels, those that TF.js has no name for included. The rest is the portable ones. */
-export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend): Ops {
-  const native = nativeOps(backend);
+export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend, fused: FusedKernels | undefined): Ops {
+  const native = nativeOps(backend, fused !== undefined);
+  // What is padded is so for AVX2.
+  const padded = !backend.isUsingGpuDevice && fused?.instructions !== 'avx512';
   return {
     ...portableOps(tf),
     ...activations(tf, native),
-    linear: linearOp(tf, native, backend.isUsingGpuDevice),
+    linear: linearOp(tf, native, { unfused: !backend.isUsingGpuDevice && fused === undefined, padded }),
     conv2d: convolutionOp(tf, native),
     crossEntropy: crossEntropyOp(tf, native),
+    ...(fused && fusedOps(tf, backend)),
   };
 }
 
@@ -56,8 +61,8 @@ function activations(tf: typeof tfjs, { float }: NativeOps): Pick<Ops, 'relu' | 
   };
 }
 
-function linearOp(tf: typeof tfjs, native: NativeOps, gpu: boolean): Ops['linear'] {
-  const { float, biasGradient } = native;
+function linearOp(tf: typeof tfjs, native: NativeOps, { unfused, padded }: { unfused: boolean; padded: boolean }): Ops['linear'] {
+  const { addBias, biasGradient } = native;
   const pad = (tensor: tfjs.Tensor2D, columns: number): tfjs.Tensor2D =>
     columns > 0
       ? tf.pad(tensor, [
@@ -70,17 +75,17 @@ function linearOp(tf: typeof tfjs, native: NativeOps, gpu: boolean): Ops['linear
   const product = (a: tfjs.Tensor2D, b: tfjs.Tensor2D, transposed: boolean, multiply = native.matMul): tfjs.Tensor2D => {
     const [m, k] = transposed ? [a.shape[1], a.shape[0]] : a.shape;
     const n = b.shape[1];
-    const padding = gpu ? { m: 0, n: 0 } : productPadding(m, k, n, transposed);
+    const padding = padded ? productPadding(m, k, n, transposed) : { m: 0, n: 0 };
     if (padding.m + padding.n === 0) return multiply(a, b, transposed, false);
     return tf.slice(native.matMul(pad(a, padding.m), pad(b, padding.n), transposed, false), [0, 0], [m, n]);
   };
 
   return (x, w, b, transposeWeights = false) => {
-    const multiply = b !== undefined && !gpu ? native.unfusedMatMul : native.matMul;
+    const multiply = b !== undefined && unfused ? native.unfusedMatMul : native.matMul;
     const forward = (save: (tensors: tfjs.Tensor[]) => void): tfjs.Tensor2D => {
       save([x, w]);
       const y = transposeWeights ? multiply(x, w, false, true) : product(x, w, false, multiply);
-      return b ? float('BiasAdd', [y, b]) : y;
+      return b ? addBias(y, b) : y;
     };
     const backward = (dy: tfjs.Tensor2D, saved: tfjs.Tensor[]) => {
       const [x, w] = saved as tfjs.Tensor2D[];

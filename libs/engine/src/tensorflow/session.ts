@@ -5,6 +5,7 @@ import { LongtailError } from '@longtail/core';
 import { encodeSavedModel, GRAPH_TAG } from './graph-def.js';
 import type { Output } from './graph-def.js';
 import type { Graph } from './graph.js';
+import { mergePasses } from './merge-passes.js';
 import type { Binding } from './native-tensor.js';
 import { NativeTensor } from './native-tensor.js';
 
@@ -19,7 +20,7 @@ export class Session {
 
   /** Loads what the fetches of a graph need. TensorFlow takes graphs from a folder only; it is gone again on return. */
   static load(binding: Binding, graph: Graph, fetches: readonly Output[]): Session {
-    const nodes = graph.prune(fetches);
+    const nodes = mergePasses(graph.prune(fetches), fetches);
     const placeholders = new Set(nodes.filter((node) => node.op === 'Placeholder').map((node) => node.name));
     const folder = temporaryFolder();
     try {

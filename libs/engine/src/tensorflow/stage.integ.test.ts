@@ -233,4 +233,29 @@ async function describeTracedStage(): Promise<void> {
     await traced.dispose();
     expect(counts()).toEqual(before);
   });
+
+  test.each([{ recompute: false }, { recompute: true }])('memory is flat over many microbatches (recompute: $recompute)', { timeout: 60_000 }, async ({ recompute }) => {
+    const counts = () => [tf.memory().numTensors, binding.getNumOfTensors(), binding.getNumOfSavedModels()];
+    const before = counts();
+    const whole = stageModel(model([['linear', 'gelu'], ['layerNorm', 'residual']], 64), 'all');
+    const stage = new TracedStage(context, whole, { loss: 'cross-entropy', maxMicrobatch: 64, recompute, parameters: initialParameters(whole, 3) });
+    const [{ inputs, targets }, flat] = [batchOf(64, 64, 1), new Float32Array(whole.layout.length)];
+    const round = async () => {
+      for (const microbatch of [0, 1, 2]) await stage.forward(microbatch, inputs, targets);
+      await stage.backward(1);
+      await stage.backwardInput(0);
+      await stage.infer(inputs, targets);
+      await stage.backwardWeights(0);
+      await stage.takeGradient(flat);
+      await stage.dropPasses();
+    };
+    for (let i = 0; i < 100; i++) await round();
+    const [open, memory] = [counts(), process.memoryUsage.rss()];
+    for (let i = 0; i < 700; i++) await round();
+    expect(counts()).toEqual(open);
+    // A leak of one stash a round would be over 50 MB.
+    expect(process.memoryUsage.rss() - memory).toBeLessThan(30 * 2 ** 20);
+    await stage.dispose();
+    expect(counts()).toEqual(before);
+  });
 }

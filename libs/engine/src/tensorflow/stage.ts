@@ -49,7 +49,7 @@ export class TracedStage implements Stage {
   private readonly trainable: readonly ParameterSlot[];
   private readonly parameterSpace: VariableSpace;
   private readonly gradientSpace: VariableSpace;
-  private readonly parameters: NativeTensor;
+  private parameters: NativeTensor;
   private readonly gradientSum: GradientSum;
   private readonly pipeline: PipelineRunner;
   private optimizer: GraphOptimizer | undefined;
@@ -67,17 +67,24 @@ export class TracedStage implements Stage {
     this.isLast = model.isLast;
     this.trainable = model.layout.slots.filter((slot) => slot.trainable);
     this.parameterSpace = new VariableSpace(
-      context.binding,
+      context,
       model.layout.slots.map((slot) => slot.shape),
     );
     this.gradientSpace = new VariableSpace(
-      context.binding,
+      context,
       this.trainable.map((slot) => slot.shape),
     );
     this.parameters = this.parameterSpace.zeros();
     this.parameterSpace.write(this.parameters, this.views(parameters, model.layout.slots));
     this.gradientSum = new GradientSum(this.gradientSpace);
-    this.pipeline = new PipelineRunner(context, { model, loss, recompute, parameters: this.parameters, gradientSum: this.gradientSum });
+    this.pipeline = new PipelineRunner(context, {
+      model,
+      loss,
+      recompute,
+      parameters: () => this.parameters,
+      mayStep: () => this.optimizer !== undefined,
+      gradientSum: this.gradientSum,
+    });
   }
 
   get stashBytes(): number {
@@ -145,6 +152,11 @@ export class TracedStage implements Stage {
   }
 
   async writeParameters(flat: Float32Array): Promise<void> {
+    // Written in place, they would change under the stashes that alias them.
+    if (this.pipeline.isHolding) {
+      this.parameters.dispose();
+      this.parameters = this.parameterSpace.zeros();
+    }
     this.parameterSpace.write(this.parameters, this.views(flat, this.layout.slots));
   }
 

@@ -1,3 +1,4 @@
+import type { TensorFlowContext } from './context.js';
 import { attribute, DataType, nodeOf } from './graph-def.js';
 import type { Output, OutputType } from './graph-def.js';
 import { Graph } from './graph.js';
@@ -64,36 +65,46 @@ export function addToVariables(graph: Graph, handles: readonly Output[], values:
   return handles.map((handle, i) => nodeOf(graph.add('AssignAddVariableOp', [handle, values[i]], FLOAT)));
 }
 
-/** Overwrites a variable in place: `AssignVariableOp` does not reach an anonymous variable of another session. */
+/**
+ * Overwrites a variable in place: `AssignVariableOp` does not reach an anonymous variable of another session. From then
+ * on TensorFlow copies the variable whenever it is read.
+ */
 function overwriteVariable(graph: Graph, handle: Output, value: Output): string {
   const [begin, end, strides] = [0, 0, 1].map((bound) => graph.ints([bound]));
   const attributes = { T: attribute.type(DataType.float), Index: attribute.type(DataType.int32), ellipsis_mask: attribute.int(1) };
   return nodeOf(graph.add('ResourceStridedSliceAssign', [handle, begin, end, strides, value], attributes));
 }
 
-/** Makes, reads and writes variable sets of one list of shapes. */
+/**
+ * Makes, reads and writes variable sets of one list of shapes. With the fused ops, which change variables by way of the
+ * values that alias them, a set's buffers are nobody else's: not a constant's of the graph, nor one another's.
+ */
 export class VariableSpace {
   private readonly session: Session;
   private readonly zeroed: Output;
   private readonly values: readonly Output[];
   private readonly written: Output;
 
+  private readonly binding: Binding;
+
   constructor(
-    private readonly binding: Binding,
+    { binding, fused }: Pick<TensorFlowContext, 'binding' | 'fused'>,
     private readonly shapes: readonly (readonly number[])[],
   ) {
+    this.binding = binding;
     const graph = new Graph();
     const handles = unpackVariables(graph, 'variables', shapes.length);
     const types = floats(shapes);
     this.values = handles.map((handle, i) => readVariable(graph, handle, types[i]));
     this.zeroed = packVariables(
       graph,
-      shapes.map((shape) => graph.zeros(shape)),
+      shapes.map((shape) => (fused ? graph.add('LongtailFresh', [graph.zeros(shape)], {}) : graph.zeros(shape))),
       types,
     );
-    const overwrites = handles.map((handle, i) =>
-      overwriteVariable(graph, handle, graph.placeholder(`value${i}`, DataType.float, shapes[i])),
-    );
+    const overwrites = handles.map((handle, i) => {
+      const value = graph.placeholder(`value${i}`, DataType.float, shapes[i]);
+      return fused ? nodeOf(graph.add('LongtailOverwrite', [this.values[i], value], {})) : overwriteVariable(graph, handle, value);
+    });
     this.written = graph.float('Identity', [graph.scalar(0)], {}, overwrites);
     this.session = Session.load(binding, graph, [...this.values, this.zeroed, this.written]);
   }

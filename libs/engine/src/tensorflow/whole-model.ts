@@ -80,7 +80,9 @@ export function traceWholeModel(context: TensorFlowContext, model: StageModel, t
     ),
   };
   const stepped =
-    trace.backward && trace.optimizer ? statsAfter(addStep(graph, model, parameters, gradients, stats, trace.optimizer)) : undefined;
+    trace.backward && trace.optimizer
+      ? statsAfter(addStep(context, graph, model, parameters, gradients, stats, trace.optimizer))
+      : undefined;
   const session = Session.load(context.binding, graph, [stats, ...(sums ? Object.values(sums) : []), ...(stepped ? [stepped] : [])]);
   return { session, samples: trace.samples, stats, gradients: sums ? { session, ...sums } : undefined, stepped };
 }
@@ -143,6 +145,7 @@ function sum(graph: Graph, vector: Output): Output {
 
 /** Gives the nodes after which all parameters have changed. */
 function addStep(
+  { fused }: TensorFlowContext,
   graph: Graph,
   model: StageModel,
   parameters: GraphParameters,
@@ -164,5 +167,7 @@ function addStep(
       const readers = graph.users(values[i]).map((node) => node.name);
       return readers.filter((reader) => needed.has(reader) && !done.has(reader));
     },
+    fused: fused !== undefined,
+    before: [nodeOf(stats)],
   });
 }

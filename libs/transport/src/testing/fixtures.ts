@@ -1,6 +1,7 @@
 import { LongtailError, type OutgoingTensor } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type ServerMessage } from '@longtail/protocol';
 import type { ControlService } from '../control-methods.js';
+import type { TensorMemory } from '../tensor-memory.js';
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
@@ -58,6 +59,14 @@ export function noise(bytes: number, seed: number): Uint8Array {
     words[index] = state;
   }
   return new Uint8Array(words.buffer, 0, bytes);
+}
+
+/** The same bytes where peers on this host can read them. */
+export function inMemory(bytes: Uint8Array, memory: TensorMemory | undefined): Uint8Array {
+  if (memory === undefined) return bytes;
+  const shared = memory.allocate(bytes.length);
+  shared.set(bytes);
+  return shared;
 }
 
 /** A tensor of one-byte values in chunks of 1 MiB. */

@@ -1,12 +1,13 @@
 // A server or a worker in a process of its own, led by the test that forked it (./peer.ts): it can be killed, stopped and blocked.
 import { createHash } from 'node:crypto';
 import type { Connection, OutgoingTensor, PeerLink } from '@longtail/core';
-import { dial, listen, openPeers } from '../index.js';
-import { crc32c, idleControl, noise, someHello, tensorOfBytes, welcomeMessage } from './fixtures.js';
+import { createTensorMemory, dial, listen, openPeers } from '../index.js';
+import { crc32c, idleControl, inMemory, noise, someHello, tensorOfBytes, welcomeMessage } from './fixtures.js';
 import type { PeerCommand, PeerOptions, PeerReport } from './peer.js';
 
 const options = JSON.parse(process.argv[2]!) as PeerOptions;
 const stop = new AbortController();
+const memory = options.sameHost ? createTensorMemory() : undefined;
 
 function report(line: PeerReport): void {
   process.send!(line);
@@ -31,7 +32,7 @@ function attend<Send, Receive>(connection: Connection<Send, Receive> | PeerLink)
   process.on('message', (command: PeerCommand) => {
     if (command.do === 'block') block(command.ms);
     if (command.do === 'memory') report({ event: 'memory', bytes: process.memoryUsage().rss });
-    if (command.do === 'send') send(connection, tensorOfBytes(noise(command.bytes, command.seed)));
+    if (command.do === 'send') send(connection, tensorOfBytes(inMemory(noise(command.bytes, command.seed), memory)));
   });
 }
 
@@ -49,7 +50,7 @@ function block(ms: number): void {
 }
 
 async function work(address: string): Promise<void> {
-  const { connection } = await dial(address, { hello: someHello(options.name), crc32c, sameHost: options.sameHost, signal: stop.signal });
+  const { connection } = await dial(address, { hello: someHello(options.name), crc32c, memory, signal: stop.signal });
   attend(connection);
   report({ event: 'ready', address });
 }
@@ -65,7 +66,7 @@ async function serve(): Promise<void> {
   const listener = await listen({
     port: 0,
     crc32c,
-    sameHost: options.sameHost,
+    memory,
     control: idleControl(),
     signal: stop.signal,
     onSession: (connection) => {

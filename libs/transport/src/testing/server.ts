@@ -25,8 +25,8 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-/** A server in this process that welcomes everybody and remembers what it was sent. */
-export async function startServer(options: Partial<ListenOptions> = {}): Promise<TestServer> {
+/** A server in this process that welcomes everybody and remembers what it was sent; `borrows`: where it lies. */
+export async function startServer(options: Partial<ListenOptions> = {}, borrows = false): Promise<TestServer> {
   const sessions: SeenSession[] = [];
   const dropped: string[] = [];
   const changes = new Changes();
@@ -40,7 +40,7 @@ export async function startServer(options: Partial<ListenOptions> = {}): Promise
       changes.happened();
     },
     onSession: (connection, hello) => {
-      sessions.push(watch(connection, hello));
+      sessions.push(watch(connection, hello, borrows));
       connection.send(welcomeMessage(`n${sessions.length}`));
       changes.happened();
     },
@@ -75,7 +75,7 @@ class Changes {
   }
 }
 
-function watch(connection: Connection<ServerMessage, WorkerMessage>, hello: Hello): SeenSession {
+function watch(connection: Connection<ServerMessage, WorkerMessage>, hello: Hello, borrows: boolean): SeenSession {
   let close!: (reason: string) => void;
   const changes = new Changes();
   const session: SeenSession = {
@@ -91,6 +91,7 @@ function watch(connection: Connection<ServerMessage, WorkerMessage>, hello: Hell
       session.messages.push(message);
       changes.happened();
     },
+    place: () => (borrows ? 'borrow' : undefined),
     tensor: (chunk) => {
       session.chunks.push(chunk);
       changes.happened();

@@ -1,0 +1,89 @@
+import { LongtailError, optimizerStateCount } from '@longtail/core';
+import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
+import { describeData, openDataset } from '@longtail/data';
+import { createModel, profileModel } from '@longtail/engine';
+import { createPlan } from '@longtail/planner';
+import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
+import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import { connectClient } from '@longtail/transport';
+import { clusterOf } from '../process/cluster-of.js';
+import { exactMakespan } from '../process/exact-makespan.js';
+import type { Output } from '../terminal/output.js';
+import { readJobFile, readTextFile } from '../terminal/read-job-file.js';
+import { planLines } from '../view/plan.js';
+
+interface PlanOptions {
+  readonly fleet?: string;
+  readonly server: string;
+  readonly localSteps: number;
+  readonly recompute: PlanRequest['recompute'];
+  readonly optimizerBits: string;
+  readonly activationBits: string;
+}
+
+/** Sizes that engines are measured at; a plan takes one for each group. */
+const MICROBATCHES = [1, 4, 16, 64];
+
+/** What a worker's process takes before the model comes: mostly the engine's library. */
+const ENGINE_BYTES = 2 ** 29;
+
+const BITS_OF_CODEC = { fp32: 32, fp16: 16, bf16: 16 } as const;
+
+export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
+  const [job, profile] = await profileJob(file);
+  const { cluster, notes } = await findCluster(options);
+  const found = createPlan(profile, cluster, requestFor(job, options), { makespanOf: exactMakespan });
+  const whole = { ...found, notes: [...found.notes, ...notes] };
+  if (output.json) output.event(whole);
+  else planLines(whole, output.colors).forEach((line) => output.line(line));
+  return 0;
+}
+
+/** The job with its data opened, and what its model costs. */
+async function profileJob(file: string): Promise<[Job, ModelProfile]> {
+  const { document } = await readJobFile(file);
+  const draft = validateJob(document);
+  const source = nodeFiles();
+  const { signal } = new AbortController();
+  const data = await describeData(draft.data, source, signal);
+  const { signature } = await openDataset(draft.data, data, { source, cache: blobCache(userCache()) });
+  const job = resolveJob(draft, signature);
+  const model = await createModel(job.model, { ...signature, loss: job.loss });
+  return [job, profileModel(`${job.model.type} of ${job.name}`, model)];
+}
+
+function requestFor(job: Job, options: PlanOptions): PlanRequest {
+  const { batch, optimizer } = job.train;
+  const bits = BITS_OF_CODEC[job.sync.codec];
+  return {
+    batch,
+    stepsPerRound: options.localSteps,
+    microbatches: MICROBATCHES.filter((size) => size <= batch),
+    stateBytesPerParameter: (optimizerStateCount(optimizer) * Number(options.optimizerBits)) / 8,
+    upBitsPerValue: bits,
+    downBitsPerValue: bits,
+    activationBits: Number(options.activationBits),
+    recompute: options.recompute,
+    schedule: 'capped-1f1b',
+    workspaceBytes: ENGINE_BYTES,
+  };
+}
+
+async function findCluster({ fleet, server }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {
+  if (fleet !== undefined) {
+    const text = await readTextFile(fleet, 'fleet file', 'Fleets to start from are in examples/fleets/.');
+    return { cluster: parseFleetFile(text, fleet), notes: ['speeds are priors: part of the peak, until a worker measures itself'] };
+  }
+  const { signal } = new AbortController();
+  const client = await connectClient(server, signal);
+  try {
+    const { nodes } = await client.listNodes(signal);
+    if (nodes.length > 0) return clusterOf(nodes, server);
+  } finally {
+    client.close();
+  }
+  throw new LongtailError(`no worker has joined ${server}`, {
+    code: 'no-plan',
+    hint: `On each machine: longtail join ${server}; or plan for machines that are not there with --fleet.`,
+  });
+}

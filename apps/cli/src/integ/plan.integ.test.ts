@@ -1,0 +1,90 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Plan } from '@longtail/core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CliProcess, runCli } from './cli-process.js';
+import { jobFolder, smallJob } from './jobs.js';
+
+const FRIENDS = fileURLToPath(new URL('../../../../examples/fleets/friends.yaml', import.meta.url));
+
+let folder: string;
+let started: CliProcess[];
+beforeEach(async () => {
+  folder = await jobFolder(smallJob());
+  started = [];
+});
+afterEach(async () => {
+  started.forEach((process) => process.killAll());
+  await rm(folder, { recursive: true });
+});
+
+async function plan(...args: readonly string[]) {
+  const result = await runCli(['plan', 'job.yaml', ...args], { cwd: folder });
+  started.push(result.process);
+  return result;
+}
+
+describe('plan --fleet', { timeout: 30_000 }, () => {
+  it('prints a plan for people, and with --json the whole of it', async () => {
+    const people = await plan('--fleet', FRIENDS);
+    expect(people.exitCode).toBe(0);
+    expect(people.process.lines.join('\n')).toMatch(
+      /samples\/s, a step of .* samples[^]*group +blocks +device[^]*holds the whole model[^]*note: speeds are priors/,
+    );
+    const machine = await plan('--fleet', FRIENDS, '--json');
+    const { groups, leftOut, samplesPerSecond } = JSON.parse(machine.process.lines[0]!) as Plan;
+    expect(samplesPerSecond).toBeGreaterThan(0);
+    const used = groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices));
+    expect(used.length + leftOut.length).toBe(5);
+  });
+
+  it.each([
+    [
+      'an unknown GPU',
+      'machines: [{gpu: RTX 4900}]',
+      3,
+      /fleet\.yaml:1:13 machines\[0\]\.gpu: unknown GPU "RTX 4900"; did you mean "RTX 4090"\?/,
+    ],
+    [
+      'a negative rate',
+      'machines: [{gpu: M1, link: {up: -1}}]',
+      3,
+      /machines\[0\]\.link\.up: must be a rate above 0, like 20Mbit or 1Gbit, found -1/,
+    ],
+    [
+      'devices without room',
+      'machines: [{gpu: M1, memory: 100MB}]',
+      10,
+      /no plan: block \S+ of .* needs .* on one device, and the roomiest, M1 \(m1\), offers 95\.4 MiB\nhint: +add one 2 GiB device/,
+    ],
+  ])('%s', async (_name, text, exitCode, message) => {
+    await writeFile(join(folder, 'fleet.yaml'), text);
+    const result = await plan('--fleet', 'fleet.yaml');
+    expect(result.process.stderr).toMatch(message);
+    expect(result.exitCode).toBe(exitCode);
+  });
+
+  it('a fleet file that is not there', async () => {
+    const result = await plan('--fleet', 'none.yaml');
+    expect(result.process.stderr).toMatch(/The fleet file none\.yaml does not exist/);
+    expect(result.exitCode).toBe(4);
+  });
+});
+
+describe('plan --server', { timeout: 60_000 }, () => {
+  it('plans with what workers measured of themselves, and says that their links are assumed', async () => {
+    const up = new CliProcess(['up', '--port', '0', '--json'], { cwd: folder });
+    started.push(up);
+    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+    const empty = await plan('--server', address);
+    expect(empty.process.stderr).toMatch(/no worker has joined[^]*longtail join/);
+    expect(empty.exitCode).toBe(10);
+    const join = new CliProcess(['join', address, '--engine', 'wasm', '--name', 'ada'], { cwd: folder });
+    started.push(join);
+    await join.line('joined');
+    const result = await plan('--server', address);
+    expect(result.process.stderr).toBe('');
+    expect(result.process.lines.join('\n')).toMatch(/1 solo worker[^]*ada[^]*links are not measured: .* assumed \(lan\)/);
+  });
+});

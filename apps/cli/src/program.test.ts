@@ -1,0 +1,37 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { run } from './program.js';
+
+afterEach(() => void vi.restoreAllMocks());
+
+async function helpOf(command: readonly string[]): Promise<string> {
+  let text = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
+    text += String(chunk);
+    return true;
+  });
+  expect(await run([...command, '--help'])).toBe(0);
+  vi.restoreAllMocks();
+  return text;
+}
+
+/** Every command of which help speaks, and theirs. */
+async function commandsUnder(command: readonly string[]): Promise<string[][]> {
+  const listed = (await helpOf(command)).split('\nCommands:\n')[1]?.split('\n\n')[0] ?? '';
+  const names = [...listed.matchAll(/^ {2}(\w+)/gm)].map((match) => match[1]!).filter((name) => name !== 'help');
+  const below = await Promise.all(names.map((name) => commandsUnder([...command, name])));
+  return [[...command], ...below.flat()];
+}
+
+describe('--help', () => {
+  it('has examples everywhere, in lines that fit', async () => {
+    const commands = await commandsUnder([]);
+    expect(commands.map((command) => command.join(' '))).toEqual(
+      expect.arrayContaining(['', 'demo', 'engine', 'engine install', 'schema']),
+    );
+    for (const command of commands) {
+      const help = await helpOf(command);
+      expect(help, command.join(' ')).toMatch(/\nExamples:\n {2}\$ longtail/);
+      expect(Math.max(...help.split('\n').map((line) => line.length)), command.join(' ')).toBeLessThanOrEqual(120);
+    }
+  });
+});

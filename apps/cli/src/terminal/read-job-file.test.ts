@@ -1,0 +1,29 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LongtailError } from '@longtail/core';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readJobFile } from './read-job-file.js';
+
+const README = fileURLToPath(new URL('../../../../README.md', import.meta.url));
+
+let file: string;
+beforeEach(async () => void (file = join(await mkdtemp(join(tmpdir(), 'longtail-job-')), 'job.yaml')));
+afterEach(() => rm(join(file, '..'), { recursive: true }));
+
+it('takes the job that the README shows', async () => {
+  const shown = [...(await readFile(README, 'utf8')).matchAll(/```yaml\n([^]*?)```/g)].map((match) => match[1]!);
+  expect(shown).toHaveLength(1);
+  await writeFile(file, shown[0]!);
+  expect((await readJobFile(file)).document).toMatchObject({ name: 'my-job', data: { path: join(file, '..', 'cars.csv') } });
+});
+
+it('tells what the server found wrong at its place in the file', async () => {
+  await writeFile(file, 'data: mnist\nmodel:\n  type: mlp\n  outputs: 3\n');
+  const { located } = await readJobFile(file);
+  const found = new LongtailError('model.outputs is 3', { code: 'invalid-file', where: 'model.outputs', hint: 'leave it out' });
+  expect(located(found)).toMatchObject({ message: found.message, hint: found.hint, where: `${file}:4:3 model.outputs` });
+  const other = new LongtailError('no such file', { code: 'missing-file', where: '/data/cars.csv' });
+  expect(located(other)).toBe(other);
+});

@@ -1,0 +1,197 @@
+import type { BlockRange } from './model.js';
+import type { ScheduleName, StageTiming } from './schedule.js';
+
+/** One block of a model as a planner sees it. Activations, stash and FLOPs are those of one sample. */
+export interface BlockProfile {
+  readonly name: string;
+  /** Values of the parameters that no other block reads. */
+  readonly parameters: number;
+  /** Parameters that other blocks read too: a stage holds each name once, stages that share one hold a copy each. */
+  readonly tied: readonly { readonly name: string; readonly parameters: number }[];
+  readonly forwardFlops: number;
+  readonly backwardFlops: number;
+  /** What leaves the block, as float32. */
+  readonly outputBytes: number;
+  /** What the forward pass keeps for the backward pass. */
+  readonly stashBytes: number;
+  /** May a pipeline be cut behind this block? */
+  readonly cutAfter: boolean;
+}
+
+export interface ModelProfile {
+  readonly name: string;
+  /** What enters the first block, as float32 or int32. */
+  readonly inputBytes: number;
+  readonly blocks: readonly BlockProfile[];
+}
+
+/** How long each block took at one microbatch size, in the order of the profile's blocks. */
+export interface BlockTimes {
+  readonly microbatch: number;
+  readonly forwardMs: readonly number[];
+  readonly backwardMs: readonly number[];
+}
+
+export interface DeviceProfile {
+  readonly id: string;
+  readonly name: string;
+  /** Effective, not peak; where blocks were measured, only a fallback. */
+  readonly flopsPerSecond: number;
+  readonly blockTimes?: readonly BlockTimes[];
+  /** What its owner offers. */
+  readonly memoryBytes: number;
+  /** To and from the server. */
+  readonly upBitsPerSecond: number;
+  readonly downBitsPerSecond: number;
+  readonly roundTripMs: number;
+  /** Nobody measured its link: what stands here is assumed. */
+  readonly linkAssumed?: boolean;
+}
+
+/** Devices that reach each other directly, each over a port of this rate. */
+export interface Lan {
+  readonly name: string;
+  /** Ids. */
+  readonly devices: readonly string[];
+  readonly bitsPerSecond: number;
+  readonly roundTripMs: number;
+}
+
+/** A measured direct link between two devices; the slower of its two directions. */
+export interface MeasuredPeerLink {
+  readonly between: readonly [string, string];
+  readonly bitsPerSecond: number;
+  readonly roundTripMs: number;
+}
+
+export interface MeasuredCluster {
+  readonly devices: readonly DeviceProfile[];
+  readonly lans: readonly Lan[];
+  readonly peers: readonly MeasuredPeerLink[];
+  /** The server's own link, shared by all groups; undefined: never the bottleneck. */
+  readonly server?: { readonly upBitsPerSecond: number; readonly downBitsPerSecond: number };
+}
+
+export interface PlanRequest {
+  /** Samples an inner step, over all groups together. */
+  readonly batch: number;
+  /** Inner steps a round; 1: every gradient is exchanged. */
+  readonly stepsPerRound: number;
+  /** Sizes to choose from, the same for all stages of a group. */
+  readonly microbatches: readonly number[];
+  /** Optimizer state a parameter: 8 for Adam in float32, 2 in 8 bits, 0 for plain SGD. */
+  readonly stateBytesPerParameter: number;
+  /** A value on its way to the server, and back. */
+  readonly upBitsPerValue: number;
+  readonly downBitsPerValue: number;
+  /** A value of an activation, or of its gradient, between stages. */
+  readonly activationBits: number;
+  /** Keep only a stage's input and compute the rest again in the backward pass. */
+  readonly recompute: 'never' | 'allowed' | 'always';
+  readonly schedule: ScheduleName;
+  /** What the engine takes on every device before the model comes. */
+  readonly workspaceBytes: number;
+}
+
+export interface PlannedMemory {
+  readonly parameters: number;
+  readonly gradients: number;
+  readonly optimizer: number;
+  /** Parameters at the start of the round, which the delta is taken from; 0 where gradients are exchanged. */
+  readonly anchor: number;
+  readonly stash: number;
+  readonly workspace: number;
+  readonly total: number;
+}
+
+export interface PlannedDevice {
+  readonly device: string;
+  readonly name: string;
+  readonly memory: PlannedMemory;
+  readonly offeredBytes: number;
+  /** Samples of an inner step that pass through it: less than its group's where its stage has replicas. */
+  readonly samples: number;
+  /** Of one microbatch through its stage. */
+  readonly forwardMs: number;
+  readonly backwardMs: number;
+  /** Fraction of the round it computes. */
+  readonly utilisation: number;
+  readonly bytesUpPerRound: number;
+  readonly bytesDownPerRound: number;
+  /** As the planner took it; what later measurements are compared with. */
+  readonly flopsPerSecond: number;
+}
+
+export interface PlannedStage {
+  readonly blocks: BlockRange;
+  /** Names of the first and the last block. */
+  readonly names: readonly [string, string];
+  /** More than one: data parallel inside the pipeline. */
+  readonly devices: readonly PlannedDevice[];
+  readonly recompute: boolean;
+  /** Microbatches whose stash a device of it holds at most. */
+  readonly stashCap: number;
+  readonly timing: StageTiming;
+  /** Why it runs there. */
+  readonly reason: string;
+}
+
+export interface PlannedGroup {
+  readonly kind: 'solo' | 'pipeline';
+  readonly stages: readonly PlannedStage[];
+  readonly microbatch: number;
+  /** Microbatches an inner step. */
+  readonly microbatches: number;
+  /** Samples an inner step, and their part of the batch. */
+  readonly samples: number;
+  readonly share: number;
+  /** Of an inner step; with the group's own gradient sums, without the exchange with the server. */
+  readonly stepMs: number;
+  readonly exchangeMs: number;
+  /** Fraction of its inner step in which the busiest stage does nothing. */
+  readonly bubble: number;
+}
+
+export interface LeftOut {
+  readonly device: string;
+  readonly name: string;
+  /** In figures. */
+  readonly reason: string;
+}
+
+/** How a job is laid over devices, and what that is expected to cost. */
+export interface Plan {
+  readonly model: string;
+  readonly schedule: ScheduleName;
+  readonly batch: number;
+  readonly stepsPerRound: number;
+  readonly groups: readonly PlannedGroup[];
+  readonly leftOut: readonly LeftOut[];
+  /** Of the slowest group, exchange included. */
+  readonly roundMs: number;
+  /** A round's time a step. */
+  readonly stepMs: number;
+  readonly samplesPerSecond: number;
+  readonly bytesUpPerRound: number;
+  readonly bytesDownPerRound: number;
+  /** `exact`: no layout is better in this cost model. `heuristic`: see the gap. */
+  readonly method: 'exact' | 'heuristic';
+  /** No layout of these devices can be faster than this. */
+  readonly boundSamplesPerSecond: number;
+  /** 1 − samplesPerSecond / bound. */
+  readonly gap: number;
+  /** What was assumed, and what to know before relying on it. */
+  readonly notes: readonly string[];
+}
+
+/** What a schedule makes of a pipeline's stages; `busyMs` and `stash` have one entry a stage. */
+export interface Makespan {
+  readonly makespanMs: number;
+  readonly busyMs: readonly number[];
+  readonly stash: readonly number[];
+}
+
+export type MakespanOf = (stages: readonly StageTiming[], microbatches: number) => Makespan;
+
+/** Throws LongtailError `no-plan` that says in figures what is missing where nothing fits. */
+export type Planner = (profile: ModelProfile, cluster: MeasuredCluster, request: PlanRequest) => Plan;

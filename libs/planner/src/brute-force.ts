@@ -1,0 +1,106 @@
+import type { CostModel, GroupLayout, StageLayout } from './layout.js';
+import type { GroupCost } from './rounds.js';
+import { samplesWithin } from './rounds.js';
+
+interface Enumerated {
+  readonly layout: GroupLayout;
+  readonly cost: GroupCost;
+}
+
+/**
+ * The oracle: every partition of the devices into groups, every order of stages in every group, every cut, every microbatch
+ * size, and bisection for the least round. No dynamic programming, no dominance, no collapsing. Milliseconds for 5 devices,
+ * seconds for 8.
+ */
+export function bruteForceRoundMs(model: CostModel): number {
+  const devices = model.cluster.devices.map((_, i) => i);
+  const alone = [...subsets(devices)].flatMap((subset) => enumerate(model, subset, true));
+  const bySubset = new Map<string, readonly GroupCost[]>();
+  for (const subset of subsets(devices))
+    bySubset.set(
+      subset.join(),
+      enumerate(model, subset, false).map(({ cost }) => cost),
+    );
+  let best = leastOf(model, [alone.map(({ cost }) => cost)], 0);
+  for (const groups of partitions(devices)) {
+    const costs = groups.map((group) => bySubset.get(group.join())!);
+    if (costs.some((list) => list.length === 0)) continue;
+    best = Math.min(best, leastOf(model, costs, sharedMs(model, groups.length), best));
+  }
+  return best;
+}
+
+/** One group from each list, whichever manages most in the time at hand. */
+function leastOf(model: CostModel, groups: readonly (readonly GroupCost[])[], shared: number, below = 1e15): number {
+  const { batch, stepsPerRound } = model.request;
+  const enough = (roundMs: number) => {
+    let samples = 0;
+    for (const costs of groups)
+      samples += costs.reduce((most, cost) => Math.max(most, samplesWithin(cost, roundMs, stepsPerRound, shared)), 0);
+    return samples >= batch;
+  };
+  let [low, high] = [0, below];
+  if (!enough(high)) return Infinity;
+  for (let i = 0; i < 110 && high - low > 1e-12 * high; i++) {
+    const middle = low < high / 4 ? Math.max(low, 1e-6) * 2 : (low + high) / 2;
+    if (enough(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
+function sharedMs({ cluster, costs, request }: CostModel, groups: number): number {
+  if (cluster.server === undefined) return 0;
+  const { upBitsPerSecond, downBitsPerSecond } = cluster.server;
+  const bits = request.upBitsPerValue / downBitsPerSecond + request.downBitsPerValue / upBitsPerSecond;
+  return 1000 * groups * costs.parameters(0, costs.blocks) * bits;
+}
+
+function enumerate(model: CostModel, devices: readonly number[], alone: boolean): readonly Enumerated[] {
+  const found: Enumerated[] = [];
+  for (const microbatch of model.request.microbatches) {
+    for (const stages of pipelines(model, devices, 0, microbatch)) {
+      const layout = { microbatch, stages };
+      found.push({ layout, cost: model.group(layout, alone) });
+    }
+  }
+  return found;
+}
+
+/** All ways to put blocks from `start` on these devices, all of them used. */
+function* pipelines(model: CostModel, devices: readonly number[], start: number, microbatch: number): Generator<StageLayout[]> {
+  const { blocks } = model.costs;
+  if (start === blocks) {
+    if (devices.length === 0) yield [];
+    return;
+  }
+  for (const crew of subsets(devices)) {
+    if (!model.mayShareStage(crew)) continue;
+    const others = devices.filter((device) => !crew.includes(device));
+    for (let end = start + 1; end <= blocks; end++) {
+      if (!model.costs.canCut(end) || (others.length === 0 && end < blocks)) continue;
+      for (const rest of pipelines(model, others, end, microbatch)) {
+        const needs = crew.map((device) => model.recomputeFor(device, start, end, microbatch, rest.length + 1));
+        if (!needs.includes(undefined)) yield [{ start, end, devices: crew, recompute: needs.includes(true) }, ...rest];
+      }
+    }
+  }
+}
+
+function* subsets(devices: readonly number[]): Generator<number[]> {
+  for (let mask = 1; mask < 2 ** devices.length; mask++) yield devices.filter((_, i) => (mask >> i) & 1);
+}
+
+/** All ways to put some of the devices into groups. */
+function* partitions(devices: readonly number[]): Generator<number[][]> {
+  const [first, ...rest] = devices;
+  if (first === undefined) {
+    yield [];
+    return;
+  }
+  for (const groups of partitions(rest)) {
+    yield groups;
+    yield [[first], ...groups];
+    for (let i = 0; i < groups.length; i++) yield groups.map((group, j) => (i === j ? [first, ...group] : group));
+  }
+}

@@ -1,0 +1,180 @@
+import type { DeviceProfile, Plan, PlanRequest } from '@longtail/core';
+import { createRng, LongtailError } from '@longtail/core';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createPlan } from './create-plan.js';
+import { estimateMakespan } from './makespan.js';
+import { randomInstance } from './random-instance.js';
+
+const GIB = 2 ** 30;
+
+/** 4 layers of 100M parameters, 1 GFLOP a sample each; 6.4 GiB with Adam in float32. */
+const profile = {
+  name: 'four',
+  inputBytes: 1000,
+  blocks: [0, 1, 2, 3].map((i) => ({
+    name: `layer${i}`,
+    parameters: 100_000_000,
+    tied: [],
+    forwardFlops: 1e9,
+    backwardFlops: 2e9,
+    outputBytes: 10_000,
+    stashBytes: 100_000,
+    cutAfter: true,
+  })),
+};
+
+const request: PlanRequest = {
+  batch: 64,
+  stepsPerRound: 1,
+  microbatches: [1, 4],
+  stateBytesPerParameter: 8,
+  upBitsPerValue: 32,
+  downBitsPerValue: 32,
+  activationBits: 32,
+  recompute: 'never',
+  schedule: 'capped-1f1b',
+  workspaceBytes: 0,
+};
+
+function device(id: string, gib: number, change: Partial<DeviceProfile> = {}): DeviceProfile {
+  const link = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 };
+  return { id, name: id.toUpperCase(), flopsPerSecond: 1e12, memoryBytes: gib * GIB, ...link, ...change };
+}
+
+const fleet = (devices: readonly DeviceProfile[], ...lan: string[]) => ({
+  devices,
+  lans: lan.length > 0 ? [{ name: 'lan', devices: lan, bitsPerSecond: 1e10, roundTripMs: 0.1 }] : [],
+  peers: [],
+});
+
+const failure = (run: () => unknown): LongtailError => {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(LongtailError);
+    return error as LongtailError;
+  }
+  throw new Error('it found a plan');
+};
+
+describe('layouts', () => {
+  test('a device that holds the model and computes long enough works alone beside a pipeline of those that do not', () => {
+    const cluster = fleet([device('big', 16), device('a', 4), device('b', 4)], 'a', 'b');
+    const { groups, method, samplesPerSecond } = createPlan(profile, cluster, { ...request, stepsPerRound: 10_000 });
+    expect(method).toBe('exact');
+    expect(groups.map(({ kind, stages }) => [kind, ...stages.map(({ blocks }) => blocks.end - blocks.start)])).toEqual([
+      ['pipeline', 2, 2],
+      ['solo', 4],
+    ]);
+    // 12 GFLOP a sample on three devices of 1 TFLOP/s: 250 samples/s at most.
+    expect(samplesPerSecond).toBeGreaterThan(230);
+    expect(samplesPerSecond).toBeLessThanOrEqual(250);
+  });
+
+  test('a device whose exchange would bound the round is left out, in figures', () => {
+    const slow = device('slow', 16, { upBitsPerSecond: 5e6 });
+    const { leftOut } = createPlan(profile, fleet([device('a', 16), device('b', 16), slow]), { ...request, stepsPerRound: 1000 });
+    expect(leftOut).toEqual([
+      {
+        device: 'slow',
+        name: 'SLOW',
+        reason: expect.stringMatching(/^its uplink would bound the round: 42 min \d+ s of exchange, the round takes 6 min/),
+      },
+    ]);
+  });
+
+  test('a device that is too small and reaches nobody well is left out with what it needs and has', () => {
+    const small = device('small', 1, { upBitsPerSecond: 1e6 });
+    const { leftOut } = createPlan(profile, fleet([device('a', 16), small]), request);
+    expect(leftOut[0]!.reason).toMatch(/^needs 6\.0 GiB for the whole model, has 1\.0 GiB; /);
+  });
+
+  test('recompute where memory demands it', () => {
+    const heavy = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, stashBytes: 0.5 * GIB })) };
+    const cluster = fleet([device('a', 4.5), device('b', 4.5)], 'a', 'b');
+    const plan = createPlan(heavy, cluster, { ...request, microbatches: [1], recompute: 'allowed' });
+    expect(plan.groups[0]!.stages.map(({ recompute }) => recompute)).toEqual([true, false]);
+  });
+
+  test('tied parameters count once in a stage and in each stage that reads them', () => {
+    const tied = [{ name: 'table', parameters: 1e8 }];
+    const blocks = profile.blocks.map((block, i) => (i === 0 || i === 3 ? { ...block, parameters: 0, tied } : block));
+    const solo = createPlan({ ...profile, blocks }, fleet([device('a', 16)]), request);
+    expect(solo.groups[0]!.stages[0]!.devices[0]!.memory.parameters).toBe(4 * 3e8);
+    const pair = createPlan({ ...profile, blocks }, fleet([device('a', 4), device('b', 4)], 'a', 'b'), request);
+    expect(pair.groups[0]!.stages.map((stage) => stage.devices[0]!.memory.parameters)).toEqual([4 * 2e8, 4 * 2e8]);
+  });
+
+  test('the exact time of a schedule takes the place of the estimate', () => {
+    const cluster = fleet([device('a', 4), device('b', 4)], 'a', 'b');
+    const twice = (...args: Parameters<typeof estimateMakespan>) => {
+      const estimate = estimateMakespan(...args);
+      return { ...estimate, makespanMs: 2 * estimate.makespanMs };
+    };
+    const [estimated, exact] = [createPlan(profile, cluster, request), createPlan(profile, cluster, request, { makespanOf: twice })];
+    expect(exact.groups[0]!.stepMs / estimated.groups[0]!.stepMs).toBeCloseTo(2, 1);
+  });
+});
+
+describe('no plan', () => {
+  test('a block that exceeds every device is named, with the device nearest to fitting', () => {
+    const blocks = profile.blocks.map((block, i) => (i === 2 ? { ...block, parameters: 1e9 } : block));
+    const error = failure(() => createPlan({ ...profile, blocks }, fleet([device('a', 4), device('b', 6)], 'a', 'b'), request));
+    expect(error.code).toBe('no-plan');
+    expect(error.message).toMatch(/block layer2 of four needs 14\.9 GiB on one device, and the roomiest, B \(b\), offers 6\.0 GiB/);
+    expect(error.hint).toBe('add one 16 GiB device.');
+  });
+
+  test('a fleet that is too small is told by how much, and what was tried and works', () => {
+    const error = failure(() => createPlan(profile, fleet([device('a', 2), device('b', 2)], 'a', 'b'), request));
+    expect(error.message).toMatch(
+      /four has 4\.5 GiB of parameters and optimizer state and needs 6\.0 GiB to train, the fleet of 2 holds 4\.0 GiB/,
+    );
+    expect(error.hint).toBe('add one 4 GiB device or use 8-bit Adam.');
+  });
+
+  test('blocks that no cut may part are named together', () => {
+    const blocks = profile.blocks.map((block) => ({ ...block, cutAfter: false }));
+    const error = failure(() =>
+      createPlan({ ...profile, blocks: [...blocks.slice(0, 3), profile.blocks[3]!] }, fleet([device('a', 4)]), request),
+    );
+    expect(error.message).toContain('blocks layer0 to layer3 of four, which no cut may part, need 6.0 GiB');
+  });
+});
+
+test('a plan keeps its promises: each block once in each group, memory within what is offered, shares that sum to the batch', () => {
+  fc.assert(
+    fc.property(fc.nat(), (seed) => {
+      const { profile, cluster, request } = randomInstance(createRng(seed), 7, 5);
+      const plan = attempt(() => createPlan(profile, cluster, request));
+      if (plan === undefined) return;
+      expect(createPlan(profile, cluster, request)).toEqual(plan);
+      const named = [...plan.leftOut, ...plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices))];
+      expect(named.map(({ device }) => device).sort()).toEqual(cluster.devices.map(({ id }) => id).sort());
+      expect(plan.groups.reduce((sum, { samples }) => sum + samples, 0)).toBe(request.batch);
+      for (const { stages } of plan.groups) {
+        expect(stages.map(({ blocks }) => blocks.start)).toEqual([0, ...stages.slice(0, -1).map(({ blocks }) => blocks.end)]);
+        expect(stages.at(-1)!.blocks.end).toBe(profile.blocks.length);
+        for (const stage of stages) {
+          for (const device of stage.devices) {
+            expect(device.memory.total).toBeLessThanOrEqual(device.offeredBytes);
+            expect(device.utilisation).toBeLessThanOrEqual(1);
+          }
+        }
+      }
+      expect(plan.gap).toBeGreaterThanOrEqual(0);
+      expect(plan.leftOut.every(({ reason }) => /\d/.test(reason))).toBe(true);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+function attempt(run: () => Plan): Plan | undefined {
+  try {
+    return run();
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'no-plan' });
+    return undefined;
+  }
+}

@@ -1,0 +1,28 @@
+import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
+import { CostModel } from './layout.js';
+import { leftOut } from './left-out.js';
+import { complete, planFor } from './plan-for.js';
+import { search } from './search.js';
+import { shortfall } from './shortfall.js';
+
+export interface PlanOptions {
+  /** The schedule's exact time of a pipeline; default: fill and bottleneck. The search always estimates. */
+  readonly makespanOf?: MakespanOf;
+}
+
+/**
+ * Lays a job over a cluster: a whole replica on each device that holds one and is worth it, pipelines of devices that do not,
+ * stages with replicas where one device is too slow; all groups meet at the server, each weighed by its samples.
+ * Pure and deterministic. Throws LongtailError `no-plan` that says in figures what is missing.
+ */
+export function createPlan(profile: ModelProfile, cluster: MeasuredCluster, request: PlanRequest, options: PlanOptions = {}): Plan {
+  const model = new CostModel(profile, cluster, request);
+  const { solution, exact, boundMs } = search(model);
+  if (solution === undefined) throw shortfall(model);
+  const { scenario } = solution;
+  const layout = { groups: solution.groups.map((group) => group.layout), scenario };
+  const body = planFor(model, layout, options.makespanOf);
+  const used = new Set(body.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map((device) => device.device))));
+  const bound = (1000 * request.batch * request.stepsPerRound) / boundMs;
+  return complete(body, leftOut(model, used, scenario, body.roundMs), exact ? 'exact' : 'heuristic', bound);
+}

@@ -1,0 +1,126 @@
+import type { BlockRange } from '@longtail/core';
+import type { CostModel, GroupLayout } from './layout.js';
+import { balancedRanges, poolOf } from './pools.js';
+import type { GroupCost, Scenario } from './rounds.js';
+import { samplesWithin } from './rounds.js';
+import type { Chosen, Site } from './site.js';
+
+const MOST_STAGES = 16;
+
+/** Of many devices: more stages hold more, fewer fill faster. */
+const SOME_STAGES = [2, 4, 6, 8, 12, 16];
+
+/** The largest and a middle size decide: pools of many devices are costly to make. */
+const POOL_SIZES = 3;
+
+/** So many devices are laid out in a millisecond. */
+const FEW = 64;
+
+/** A layout with what it costs in each of the two kinds of round. */
+interface Option {
+  readonly layout: GroupLayout;
+  readonly alone: GroupCost;
+  readonly exchanging: GroupCost;
+}
+
+/**
+ * Many devices that reach each other: those that hold the model alone as solos or as one group of replicas, and the others,
+ * or all of them, as one pipeline of pools.
+ */
+export class LargeSite implements Site {
+  private readonly solos: readonly (readonly Option[])[];
+  private readonly replicas: readonly Option[];
+  private readonly pools: readonly Option[];
+  private readonly poolsOfAll: readonly Option[];
+
+  constructor(
+    private readonly model: CostModel,
+    devices: readonly number[],
+  ) {
+    const holders = devices.filter((device) => this.holds(device) !== undefined);
+    const others = devices.filter((device) => this.holds(device) === undefined);
+    this.solos = holders.map((device) => this.singles([device]));
+    this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
+    this.pools = this.pooled(others);
+    this.poolsOfAll = holders.length > 0 ? this.pooled(devices) : [];
+  }
+
+  bestWithin(roundMs: number, scenario: Scenario): readonly Chosen[] {
+    const best = (options: readonly Option[]) => this.best(options, roundMs, scenario);
+    const solos = this.solos.flatMap(best);
+    const others = best(this.pools);
+    const layouts = [[...solos, ...others], [...best(this.replicas), ...others], best(this.poolsOfAll)];
+    if (scenario.alone) return richest([...layouts.flat().map((group) => [group])]);
+    return richest(layouts);
+  }
+
+  private best(options: readonly Option[], roundMs: number, { alone, sharedMs }: Scenario): readonly Chosen[] {
+    let best: Chosen | undefined;
+    for (const option of options) {
+      const cost = alone ? option.alone : option.exchanging;
+      const samples = samplesWithin(cost, roundMs, this.model.request.stepsPerRound, sharedMs);
+      if (samples > (best?.samples ?? 0) * (1 + 1e-12)) best = { layout: option.layout, cost, samples };
+    }
+    return best === undefined ? [] : [best];
+  }
+
+  /** The smallest microbatch decides whether a device holds the model. */
+  private holds(device: number): boolean | undefined {
+    return this.model.recomputeFor(device, 0, this.model.costs.blocks, Math.min(...this.model.request.microbatches), 1);
+  }
+
+  private singles(devices: readonly number[]): readonly Option[] {
+    const end = this.model.costs.blocks;
+    return [...this.model.request.microbatches]
+      .sort((a, b) => b - a)
+      .flatMap((microbatch) => {
+        const needs = devices.map((device) => this.model.recomputeFor(device, 0, end, microbatch, 1));
+        if (needs.includes(undefined)) return [];
+        return [this.option({ microbatch, stages: [{ start: 0, end, devices, recompute: needs.includes(true) }] })];
+      });
+  }
+
+  private pooled(devices: readonly number[]): readonly Option[] {
+    if (devices.length < 2 || !this.model.mayShareStage(devices.slice(0, 2))) return [];
+    return this.someSizes().flatMap((microbatch) =>
+      this.rangesFor(devices, microbatch).flatMap((ranges) => {
+        const stages = poolOf(this.model, devices, ranges, microbatch);
+        return stages === undefined ? [] : [this.option({ microbatch, stages })];
+      }),
+    );
+  }
+
+  /** Of equal work; and, where few devices keep it cheap, any two: a stage of few parameters and many replicas before one of many and few. */
+  private rangesFor(devices: readonly number[], microbatch: number): readonly (readonly BlockRange[])[] {
+    const { costs } = this.model;
+    const most = Math.min(MOST_STAGES, devices.length, costs.blocks);
+    const counts = Array.from({ length: most - 1 }, (_, i) => i + 2).filter(
+      (count) => devices.length <= FEW || SOME_STAGES.includes(count),
+    );
+    const balanced = counts.map((count) => balancedRanges(this.model, devices, count, microbatch) ?? []);
+    const halves =
+      devices.length > FEW
+        ? []
+        : Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1)
+            .filter((at) => costs.canCut(at))
+            .map((at) => [
+              { start: 0, end: at },
+              { start: at, end: costs.blocks },
+            ]);
+    return [...balanced.filter((ranges) => ranges.length > 0), ...halves];
+  }
+
+  private someSizes(): readonly number[] {
+    const sizes = [...this.model.request.microbatches].sort((a, b) => a - b);
+    return sizes.length <= POOL_SIZES ? sizes : [sizes[0]!, sizes[sizes.length >> 1]!, sizes.at(-1)!];
+  }
+
+  private option(layout: GroupLayout): Option {
+    return { layout, alone: this.model.group(layout, true), exchanging: this.model.group(layout, false) };
+  }
+}
+
+function richest(layouts: readonly (readonly Chosen[])[]): readonly Chosen[] {
+  const samples = (groups: readonly Chosen[]) => groups.reduce((sum, group) => sum + group.samples, 0);
+  return layouts.reduce((best, next) => (samples(next) > samples(best) ? next : best), []);
+}

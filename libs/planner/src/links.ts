@@ -1,0 +1,87 @@
+import type { DeviceProfile, MeasuredCluster } from '@longtail/core';
+
+/** A way from one device to another. */
+export interface Way {
+  readonly bitsPerSecond: number;
+  readonly delayMs: number;
+  /** Without the server between. */
+  readonly direct: boolean;
+}
+
+/** Ways between devices, by index: over a LAN, a measured peer link, else through the server. */
+export class Links {
+  private readonly devices: readonly DeviceProfile[];
+  private readonly lanOf: readonly (number | undefined)[];
+  private readonly lanWays: readonly Way[];
+  private readonly peers = new Map<string, Way>();
+
+  constructor(private readonly cluster: MeasuredCluster) {
+    this.devices = cluster.devices;
+    const index = new Map(cluster.devices.map((device, i) => [device.id, i]));
+    const lanOf: (number | undefined)[] = cluster.devices.map(() => undefined);
+    cluster.lans.forEach((lan, l) => lan.devices.forEach((id) => (lanOf[index.get(id)!] = l)));
+    this.lanOf = lanOf;
+    this.lanWays = cluster.lans.map(({ bitsPerSecond, roundTripMs }) => ({ bitsPerSecond, delayMs: roundTripMs / 2, direct: true }));
+    for (const { between, bitsPerSecond, roundTripMs } of cluster.peers) {
+      const [a, b] = between.map((id) => index.get(id)!);
+      const way = { bitsPerSecond, delayMs: roundTripMs / 2, direct: true };
+      this.peers.set(`${a}-${b}`, way).set(`${b}-${a}`, way);
+    }
+  }
+
+  way(from: number, to: number): Way {
+    const peer = this.peers.size > 0 ? this.peers.get(`${from}-${to}`) : undefined;
+    if (peer !== undefined) return peer;
+    const lan = this.lanOf[from];
+    if (lan !== undefined && lan === this.lanOf[to]) return this.lanWays[lan]!;
+    const [a, b] = [this.devices[from]!, this.devices[to]!];
+    return {
+      bitsPerSecond: Math.min(a.upBitsPerSecond, b.downBitsPerSecond),
+      delayMs: (a.roundTripMs + b.roundTripMs) / 2,
+      direct: false,
+    };
+  }
+
+  /** The way between any two of them where all are in one LAN and none has links of its own. */
+  onlyLan(some: readonly number[], others: readonly number[]): Way | undefined {
+    const lan = this.lanOf[some[0]!];
+    if (lan === undefined || this.peers.size > 0) return undefined;
+    return some.every((device) => this.lanOf[device] === lan) && others.every((device) => this.lanOf[device] === lan)
+      ? this.lanWays[lan]
+      : undefined;
+  }
+
+  lan(device: number): number | undefined {
+    return this.lanOf[device];
+  }
+
+  /** Devices with links of their own are like no other. */
+  hasPeers(device: number): boolean {
+    const { id } = this.devices[device]!;
+    return this.cluster.peers.some(({ between }) => between.includes(id));
+  }
+
+  /** Devices that reach each other directly, over one another: each device in one of the lists. */
+  components(): readonly (readonly number[])[] {
+    const root = this.devices.map((_, i) => i);
+    const find = (i: number): number => (root[i] === i ? i : (root[i] = find(root[i]!)));
+    const first = new Map<number, number>();
+    this.lanOf.forEach((lan, i) => {
+      if (lan === undefined) return;
+      const other = first.get(lan);
+      if (other === undefined) first.set(lan, i);
+      else root[find(i)] = find(other);
+    });
+    for (const pair of this.peers.keys()) {
+      const [a, b] = pair.split('-').map(Number) as [number, number];
+      root[find(a)] = find(b);
+    }
+    const members = new Map<number, number[]>();
+    root.forEach((_, i) => {
+      const list = members.get(find(i));
+      if (list === undefined) members.set(find(i), [i]);
+      else list.push(i);
+    });
+    return [...members.values()];
+  }
+}

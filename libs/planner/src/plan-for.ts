@@ -1,0 +1,139 @@
+import type { LeftOut, MakespanOf, Plan, PlannedGroup, StageTiming } from '@longtail/core';
+import type { CostModel, GroupLayout } from './layout.js';
+import { estimateMakespan } from './makespan.js';
+import { plannedStage } from './planned-stage.js';
+import type { GroupCost, Scenario } from './rounds.js';
+import { roundMsOf, wholeShares } from './rounds.js';
+
+export interface LaidOut {
+  readonly groups: readonly GroupLayout[];
+  readonly scenario: Scenario;
+}
+
+/** Corrections to shares after which they hardly move. */
+const REFINEMENTS = 3;
+
+/** What a layout is expected to do: whole shares, then each pipeline's time by `makespanOf`, and shares again by that. */
+export function planFor(
+  model: CostModel,
+  { groups, scenario }: LaidOut,
+  makespanOf: MakespanOf = estimateMakespan,
+): Omit<Plan, 'leftOut' | 'method' | 'boundSamplesPerSecond' | 'gap'> {
+  const { batch, stepsPerRound, schedule } = model.request;
+  let costs = groups.map((group) => model.group(group, scenario.alone));
+  let shares = wholeShares(costs, batch, stepsPerRound, scenario.sharedMs);
+  for (let turn = 0; turn < REFINEMENTS; turn++) {
+    costs = groups.map((group, i) => corrected(model, group, costs[i]!, shares[i]!, makespanOf));
+    shares = wholeShares(costs, batch, stepsPerRound, scenario.sharedMs);
+  }
+  const roundMs = Math.max(...costs.map((cost, i) => (shares[i]! > 0 ? roundMsOf(cost, shares[i]!, stepsPerRound, scenario.sharedMs) : 0)));
+  const planned = groups
+    .map((group, i) => plannedGroup(model, group, costs[i]!, shares[i]!, { scenario, roundMs, makespanOf }))
+    .filter((group) => group.samples > 0)
+    .sort((a, b) => b.samples - a.samples);
+  const devices = planned.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
+  return {
+    model: model.costs.profile.name,
+    schedule,
+    batch,
+    stepsPerRound,
+    groups: planned,
+    roundMs,
+    stepMs: roundMs / stepsPerRound,
+    samplesPerSecond: (1000 * batch * stepsPerRound) / roundMs,
+    bytesUpPerRound: devices.reduce((sum, device) => sum + device.bytesUpPerRound, 0),
+    bytesDownPerRound: devices.reduce((sum, device) => sum + device.bytesDownPerRound, 0),
+    notes: notesOn(model, planned),
+  };
+}
+
+function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
+  return stages.map((stage, s) => {
+    const { devices, start, end, recompute } = stage;
+    const periodMs = model.stage(devices, start, end, microbatch, recompute).periodMs;
+    const { forwardMs, backwardMs } = model.costs.stageMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
+    // Replicas work side by side: together they are one faster device.
+    const scale = periodMs / Math.max(1e-9, forwardMs + backwardMs);
+    const again = recompute ? forwardMs : 0;
+    const next = stages[s + 1];
+    const hop = next && model.hop(model.hopWay(devices, next.devices), next.start, microbatch);
+    return {
+      forwardMs: forwardMs * scale,
+      backwardMs: backwardMs * scale,
+      inputGradientMs: (again + (backwardMs - again) / 2) * scale,
+      activationHopMs: hop?.activationMs ?? 0,
+      gradientHopMs: hop?.gradientMs ?? 0,
+    };
+  });
+}
+
+/** The cost of a pipeline, stretched or shrunk to what the schedule makes of so many microbatches. A single stage has nothing to schedule. */
+function corrected(model: CostModel, group: GroupLayout, cost: GroupCost, samples: number, makespanOf: MakespanOf): GroupCost {
+  if (group.stages.length === 1 || samples === 0) return cost;
+  const plain = model.group(group, true);
+  const microbatches = Math.ceil(samples / group.microbatch);
+  const { makespanMs } = makespanOf(timingsOf(model, group), microbatches);
+  // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
+  const stepMs = Math.max(makespanMs, microbatches * plain.periodMs);
+  const estimateMs = plain.fillMs + microbatches * plain.periodMs;
+  const factor = stepMs / estimateMs;
+  return { ...cost, periodMs: plain.periodMs * factor, fillMs: plain.fillMs * factor };
+}
+
+interface InPlan {
+  readonly scenario: Scenario;
+  readonly roundMs: number;
+  readonly makespanOf: MakespanOf;
+}
+
+function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, samples: number, inPlan: InPlan): PlannedGroup {
+  const { scenario, roundMs, makespanOf } = inPlan;
+  const { stepsPerRound, batch } = model.request;
+  const timings = timingsOf(model, group);
+  const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
+  const exchangeMs = Math.max(cost.tailMs, scenario.sharedMs);
+  const stepMs = (roundMsOf(cost, samples, stepsPerRound, scenario.sharedMs) - exchangeMs) / stepsPerRound;
+  const busiestMs = Math.max(...timings.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs)) * (samples / group.microbatch);
+  const { stash } = makespanOf(timings, microbatches);
+  return {
+    kind: group.stages.length === 1 && group.stages[0]!.devices.length === 1 ? 'solo' : 'pipeline',
+    stages: group.stages.map((_, index) =>
+      plannedStage({
+        model,
+        group,
+        index,
+        timings,
+        samples,
+        microbatches,
+        wantedStash: stash[index]!,
+        alone: scenario.alone,
+        roundMs,
+        share: samples / batch,
+      }),
+    ),
+    microbatch: group.stages.length === 1 ? Math.min(group.microbatch, Math.max(1, samples)) : group.microbatch,
+    microbatches,
+    samples,
+    share: samples / batch,
+    stepMs,
+    exchangeMs,
+    bubble: Math.max(0, 1 - busiestMs / stepMs),
+  };
+}
+
+function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly string[] {
+  const notes: string[] = [];
+  const used = new Set(groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map((device) => device.device))));
+  const assumed = model.cluster.devices.filter((device) => device.linkAssumed && used.has(device.id));
+  if (assumed.length > 0) notes.push(`the links of ${assumed.length} devices are assumed, not measured`);
+  if (groups.some((group) => group.kind === 'pipeline')) notes.push(`pipelines run the schedule ${model.request.schedule}`);
+  return notes;
+}
+
+export type PlanBody = ReturnType<typeof planFor>;
+
+export function complete(body: PlanBody, leftOut: readonly LeftOut[], method: Plan['method'], boundSamplesPerSecond: number): Plan {
+  // The schedule may do better than the estimate that the bound was made with.
+  const bound = Math.max(boundSamplesPerSecond, body.samplesPerSecond);
+  return { ...body, leftOut, method, boundSamplesPerSecond: bound, gap: 1 - body.samplesPerSecond / bound };
+}

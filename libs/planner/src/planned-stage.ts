@@ -1,0 +1,109 @@
+import type { PlannedDevice, PlannedStage, StageTiming } from '@longtail/core';
+import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
+import type { CostModel, GroupLayout } from './layout.js';
+
+interface StageInPlan {
+  readonly model: CostModel;
+  readonly group: GroupLayout;
+  readonly index: number;
+  readonly timings: readonly StageTiming[];
+  /** Of the group, an inner step. */
+  readonly samples: number;
+  readonly microbatches: number;
+  /** Microbatches in flight that the schedule would like to have. */
+  readonly wantedStash: number;
+  readonly alone: boolean;
+  readonly roundMs: number;
+  readonly share: number;
+}
+
+export function plannedStage(input: StageInPlan): PlannedStage {
+  const { model, group, index, timings } = input;
+  const { start, end, devices, recompute } = group.stages[index]!;
+  const { blocks } = model.costs.profile;
+  const stashCap = stashCapOf(input);
+  return {
+    blocks: { start, end },
+    names: [blocks[start]!.name, blocks[end - 1]!.name],
+    devices: devices.map((device) => plannedDevice(input, device, stashCap)),
+    recompute,
+    stashCap,
+    timing: timings[index]!,
+    reason: reasonFor(input),
+  };
+}
+
+/** As much as the schedule wants and the memory of the stage's smallest device allows; never less than 1F1B needs. */
+function stashCapOf({ model, group, index, microbatches, wantedStash }: StageInPlan): number {
+  const { start, end, devices, recompute } = group.stages[index]!;
+  const needed = Math.min(microbatches, group.stages.length - index);
+  const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
+  let cap = Math.min(microbatches, Math.max(needed, Math.ceil(wantedStash / devices.length)));
+  while (cap > needed && model.costs.memory(start, end, group.microbatch, cap, recompute).total > offered) cap--;
+  return cap;
+}
+
+function plannedDevice(input: StageInPlan, index: number, stashCap: number): PlannedDevice {
+  const { model, group, roundMs } = input;
+  const { start, end, devices, recompute } = group.stages[input.index]!;
+  const device = model.cluster.devices[index]!;
+  const { forwardMs, backwardMs } = model.costs.stageMs(device, start, end, group.microbatch, recompute);
+  const { periodMs } = model.stage(devices, start, end, group.microbatch, recompute);
+  const samples = (input.samples * periodMs) / Math.max(1e-9, forwardMs + backwardMs);
+  const busyMs = (samples / group.microbatch) * (forwardMs + backwardMs) * model.request.stepsPerRound;
+  const { up, down } = trafficOf(input, index, samples);
+  return {
+    device: device.id,
+    name: device.name,
+    memory: model.costs.memory(start, end, group.microbatch, stashCap, recompute),
+    offeredBytes: device.memoryBytes,
+    samples,
+    forwardMs,
+    backwardMs,
+    utilisation: Math.min(1, busyMs / roundMs),
+    bytesUpPerRound: up,
+    bytesDownPerRound: down,
+    flopsPerSecond: device.flopsPerSecond,
+  };
+}
+
+/** Bytes a round: the exchange (by the replica with the best link), the sums among replicas, activations and their gradients. */
+function trafficOf({ model, group, index, alone }: StageInPlan, device: number, samples: number): { up: number; down: number } {
+  const { request, costs } = model;
+  const { start, end, devices } = group.stages[index]!;
+  const values = costs.parameters(start, end);
+  const leader = devices.reduce((best, next) => (model.exchangeMs(next, values) < model.exchangeMs(best, values) ? next : best));
+  const sums = ((8 * (devices.length - 1)) / devices.length) * values * request.stepsPerRound;
+  const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
+  const hops = (cutBytes(start) + cutBytes(end)) * samples * request.stepsPerRound;
+  const exchanges = !alone && device === leader;
+  return {
+    up: sums + hops + (exchanges ? (values * request.upBitsPerValue) / 8 : 0),
+    down: sums + hops + (exchanges ? (values * request.downBitsPerValue) / 8 : 0),
+  };
+}
+
+function reasonFor({ model, group, index, timings, microbatches, share }: StageInPlan): string {
+  const { start, end, devices, recompute } = group.stages[index]!;
+  const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
+  const inFlight = Math.min(microbatches, group.stages.length - index);
+  const needs = (from: number, to: number) => model.costs.memory(from, to, group.microbatch, inFlight, recompute).total;
+  const fits = `${formatBytes(needs(start, end))} of ${formatBytes(offered)}`;
+  const again = recompute ? ', computing activations again' : '';
+  if (group.stages.length === 1) {
+    const together = devices.length > 1 ? `${devices.length} devices that reach each other hold` : 'holds';
+    return `${together} the whole model (${fits}${again}); ${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of the batch by its speed`;
+  }
+  const [from, to] = end < model.costs.blocks ? [start, end + 1] : [start - 1, end];
+  const extra = model.costs.profile.blocks[end < model.costs.blocks ? end : start - 1]!.name;
+  const more = needs(from, to);
+  const { forwardMs, backwardMs } = timings[index]!;
+  const period = Math.max(...timings.map((timing) => timing.forwardMs + timing.backwardMs));
+  const limit =
+    more > offered
+      ? `${extra} too would need ${formatBytes(more)}`
+      : `with ${extra} too it would take ${formatMilliseconds(model.stage(devices, from, to, group.microbatch, recompute).periodMs)}`;
+  const pace = `${formatMilliseconds(forwardMs + backwardMs)} of the ${formatMilliseconds(period)} between microbatches`;
+  const crew = devices.length > 1 ? `${devices.length} replicas, ` : '';
+  return `${crew}${formatCount(model.costs.parameters(start, end))} parameters, ${fits}${again}; ${pace}; ${limit}`;
+}

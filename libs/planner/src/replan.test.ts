@@ -1,0 +1,150 @@
+import type { DeviceProfile, MeasuredCluster, PlanRequest } from '@longtail/core';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { createPlan } from './create-plan.js';
+import type { ReplanDecision } from './replan.js';
+import { considerReplan } from './replan.js';
+
+const profile = {
+  name: 'six',
+  inputBytes: 1000,
+  blocks: Array.from({ length: 6 }, (_, i) => ({
+    name: `layer${i}`,
+    parameters: 10_000_000,
+    tied: [],
+    forwardFlops: 1e9,
+    backwardFlops: 2e9,
+    outputBytes: 10_000,
+    stashBytes: 100_000,
+    cutAfter: true,
+  })),
+};
+
+const request: PlanRequest = {
+  batch: 256,
+  stepsPerRound: 1,
+  microbatches: [4],
+  stateBytesPerParameter: 8,
+  upBitsPerValue: 32,
+  downBitsPerValue: 32,
+  activationBits: 32,
+  recompute: 'never',
+  schedule: 'capped-1f1b',
+  workspaceBytes: 0,
+};
+
+/** Devices of these speeds that hold four of the six blocks, in one LAN. */
+function cluster(speeds: readonly number[]): MeasuredCluster {
+  const devices = speeds.map((speed, i): DeviceProfile => ({
+    id: `d${i}`,
+    name: `device ${i}`,
+    flopsPerSecond: 1e12 * speed,
+    memoryBytes: 0.75 * 2 ** 30,
+    upBitsPerSecond: 1e9,
+    downBitsPerSecond: 1e9,
+    roundTripMs: 1,
+  }));
+  return { devices, lans: [{ name: 'lan', devices: devices.map(({ id }) => id), bitsPerSecond: 1e10, roundTripMs: 0.1 }], peers: [] };
+}
+
+const HORIZON_MS = 600_000;
+
+/** Asks every 10 seconds, as a server would, and follows the advice. */
+function live(speedsAt: readonly (readonly number[])[], start: readonly number[]): readonly ReplanDecision[] {
+  let current = createPlan(profile, cluster(start), request);
+  let settledAtMs: number | undefined;
+  return speedsAt.map((speeds, i) => {
+    const decision = considerReplan({
+      current,
+      profile,
+      cluster: cluster(speeds),
+      request,
+      nowMs: 10_000 * i,
+      horizonMs: HORIZON_MS,
+      settledAtMs,
+    });
+    current = decision.plan ?? current;
+    settledAtMs = decision.settledAtMs;
+    return decision;
+  });
+}
+
+const moves = (decisions: readonly ReplanDecision[]) => decisions.filter(({ plan }) => plan !== undefined).length;
+
+test('noise within a fifth never moves anything', () => {
+  const noise = fc.array(fc.double({ min: 0.84, max: 1.19, noNaN: true }), { minLength: 3, maxLength: 3 });
+  fc.assert(
+    fc.property(fc.array(noise, { maxLength: 12 }), (speeds) => {
+      expect(moves(live(speeds, [1, 1, 1]))).toBe(0);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('a device that slows down for good moves stages once, with its reason in figures', () => {
+  const decisions = live(
+    Array.from({ length: 8 }, () => [1, 0.3, 1]),
+    [1, 1, 1],
+  );
+  expect(moves(decisions)).toBe(1);
+  expect(decisions[0]!.reason).toMatch(/^d1 is \d+ % slower; [\d.]+ → [\d.]+ samples\/s for .* moved in .* pays within 10 min 0 s$/);
+  expect(decisions[1]!.reason).toBe('every rate is within 20 % of the plan');
+});
+
+test('whatever the rates do, it moves at most once a horizon', () => {
+  const speeds = fc.array(fc.constantFrom(0.2, 0.5, 1, 2, 4), { minLength: 3, maxLength: 3 });
+  fc.assert(
+    fc.property(fc.array(speeds, { maxLength: 30 }), (list) => {
+      expect(moves(live(list, [1, 1, 1]))).toBeLessThanOrEqual(1 + (10_000 * list.length) / HORIZON_MS);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('what does not pay within the horizon is not done, and says so', () => {
+  const current = createPlan(profile, cluster([1, 1, 1]), request);
+  const decision = considerReplan({
+    current,
+    profile,
+    cluster: cluster([1, 0.3, 1]),
+    request,
+    nowMs: 0,
+    horizonMs: 2000,
+    settledAtMs: undefined,
+  });
+  expect(decision.plan).toBeUndefined();
+  expect(decision.reason).toMatch(/does not pay within 2\.0 s$/);
+});
+
+test('a group that lost a device is laid out anew, settled or not', () => {
+  const current = createPlan(profile, cluster([1, 1, 1]), request);
+  const decision = considerReplan({
+    current,
+    profile,
+    cluster: cluster([1, 1]),
+    request,
+    nowMs: 0,
+    horizonMs: HORIZON_MS,
+    settledAtMs: 1e9,
+  });
+  expect(decision.plan!.groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices.map(({ device }) => device)))).not.toContain(
+    'd2',
+  );
+  expect(decision.reason).toMatch(/^d2 left; no group is whole/);
+});
+
+test('a device that joins is taken in where that pays', () => {
+  const current = createPlan(profile, cluster([1, 1]), request);
+  const decision = considerReplan({
+    current,
+    profile,
+    cluster: cluster([1, 1, 4]),
+    request,
+    nowMs: 0,
+    horizonMs: HORIZON_MS,
+    settledAtMs: undefined,
+  });
+  expect(decision.plan).toBeDefined();
+  expect(decision.reason).toMatch(/^d2 joined; /);
+  expect(decision.movingBytes).toBeGreaterThan(0);
+});

@@ -1,0 +1,160 @@
+import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
+import { createPlan } from './create-plan.js';
+import type { GroupLayout } from './layout.js';
+import { CostModel } from './layout.js';
+import { planFor } from './plan-for.js';
+
+export interface ReplanInput {
+  readonly current: Plan;
+  readonly profile: ModelProfile;
+  /** The devices that are there now, as measured now. */
+  readonly cluster: MeasuredCluster;
+  readonly request: PlanRequest;
+  readonly nowMs: number;
+  /** How long things are taken to stay as they are, or what is left of the run. */
+  readonly horizonMs: number;
+  /** `settledAtMs` of the last move; undefined: none yet. */
+  readonly settledAtMs: number | undefined;
+  readonly makespanOf?: MakespanOf;
+}
+
+export interface ReplanDecision {
+  /** The plan to move to; undefined: keep the current one. */
+  readonly plan: Plan | undefined;
+  readonly reason: string;
+  /** What moving takes: parameters and optimizer state to devices that do not hold them yet. */
+  readonly movingMs: number;
+  readonly movingBytes: number;
+  /** Until then only the loss of devices is a reason to move again. */
+  readonly settledAtMs: number | undefined;
+}
+
+/** A rate that strays no further from its plan is noise. */
+const DRIFT = 0.2;
+
+/** What a move must win beyond its cost: an estimate is no better than that. */
+const MARGIN = 0.05;
+
+/**
+ * Keep the layout or move? A device that left or joined, or a rate that drifted by more than 20 %, makes it plan again; it
+ * moves only if the new layout, moving included, does 5 % more within the horizon, and then not again within that horizon
+ * unless a group has lost a device: so it cannot swing to and fro. Throws LongtailError `no-plan` where nothing fits any more.
+ */
+export function considerReplan(input: ReplanInput): ReplanDecision {
+  const model = new CostModel(input.profile, input.cluster, input.request);
+  const { whole, lost } = survivors(input.current, input.cluster);
+  const news = [...lost.map((id) => `${id} left`), ...joined(input), ...drifts(model, input.current, whole)];
+  const keep = (reason: string): ReplanDecision => ({
+    plan: undefined,
+    reason,
+    movingMs: 0,
+    movingBytes: 0,
+    settledAtMs: input.settledAtMs,
+  });
+  if (news.length === 0) return keep(`every rate is within ${100 * DRIFT} % of the plan`);
+  const why = news.slice(0, 3).join(', ') + (news.length > 3 ? ` and ${news.length - 3} more` : '');
+  const restMs = (input.settledAtMs ?? -Infinity) - input.nowMs;
+  if (lost.length === 0 && restMs > 0) return keep(`${why}; but the last move settles for another ${formatSeconds(restMs / 1000)}`);
+
+  const plan = createPlan(input.profile, input.cluster, input.request, { makespanOf: input.makespanOf });
+  const { bytes, ms } = movingCost(input, plan);
+  const move = (reason: string): ReplanDecision => ({
+    plan,
+    reason: `${why}; ${reason}`,
+    movingMs: ms,
+    movingBytes: bytes,
+    settledAtMs: input.nowMs + input.horizonMs,
+  });
+  if (whole.length === 0) return move(`no group is whole, so ${formatBytes(bytes)} move in ${formatSeconds(ms / 1000)}`);
+
+  const alone = whole.length === 1;
+  const staying = planFor(
+    model,
+    { groups: whole, scenario: { alone, maxGroups: whole.length, sharedMs: sharedMs(model, alone ? 0 : whole.length) } },
+    input.makespanOf,
+  );
+  const stay = staying.samplesPerSecond * input.horizonMs;
+  const go = plan.samplesPerSecond * Math.max(0, input.horizonMs - ms);
+  const figures = `${formatCount(staying.samplesPerSecond)} → ${formatCount(plan.samplesPerSecond)} samples/s for ${formatBytes(bytes)} moved in ${formatSeconds(ms / 1000)}`;
+  const within = `within ${formatSeconds(input.horizonMs / 1000)}`;
+  return go > stay * (1 + MARGIN) ? move(`${figures} pays ${within}`) : keep(`${why}; but ${figures} does not pay ${within}`);
+}
+
+/** Groups whose devices are all still there, by index in the new cluster, and the devices that are not. */
+function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly GroupLayout[]; lost: readonly string[] } {
+  const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
+  const members = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map(({ device }) => device)));
+  const lost = members.filter((id) => !index.has(id));
+  const whole = plan.groups
+    .filter((group) => group.stages.every((stage) => stage.devices.every(({ device }) => index.has(device))))
+    .map(({ microbatch, stages }) => ({
+      microbatch,
+      stages: stages.map(({ blocks, devices, recompute }) => ({
+        ...blocks,
+        recompute,
+        devices: devices.map(({ device }) => index.get(device)!),
+      })),
+    }));
+  return { whole, lost };
+}
+
+function joined({ current, cluster }: ReplanInput): readonly string[] {
+  const known = new Set(current.leftOut.map(({ device }) => device));
+  for (const group of current.groups) for (const stage of group.stages) for (const { device } of stage.devices) known.add(device);
+  return cluster.devices.filter(({ id }) => !known.has(id)).map(({ id }) => `${id} joined`);
+}
+
+/** What a device takes for its stage now, against what the plan took. */
+function drifts(model: CostModel, plan: Plan, whole: readonly GroupLayout[]): readonly string[] {
+  const planned = new Map(
+    plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map((device) => [device.device, device] as const))),
+  );
+  return whole.flatMap(({ microbatch, stages }) =>
+    stages.flatMap(({ devices, start, end, recompute }) =>
+      devices.flatMap((index) => {
+        const device = model.cluster.devices[index]!;
+        const before = planned.get(device.id)!;
+        const now = model.costs.stageMs(device, start, end, microbatch, recompute);
+        const change = (before.forwardMs + before.backwardMs) / (now.forwardMs + now.backwardMs) - 1;
+        return Math.abs(change) > DRIFT
+          ? [`${device.id} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`]
+          : [];
+      }),
+    ),
+  );
+}
+
+/** Each device fetches what it does not hold, all at once, through the server; the fleet waits for the last. */
+function movingCost({ current, profile, cluster, request }: ReplanInput, plan: Plan): { bytes: number; ms: number } {
+  const held = blocksByDevice(current);
+  const devices = new Map(cluster.devices.map((device) => [device.id, device]));
+  const tiedOf = (block: number) => profile.blocks[block]!.tied.reduce((sum, { parameters }) => sum + parameters, 0);
+  let [bytes, ms] = [0, current.roundMs];
+  for (const [id, blocks] of blocksByDevice(plan)) {
+    const fetched = [...blocks].filter((block) => !held.get(id)?.has(block));
+    const values = fetched.reduce((sum, block) => sum + profile.blocks[block]!.parameters + tiedOf(block), 0);
+    const own = values * (4 + request.stateBytesPerParameter);
+    bytes += own;
+    ms = Math.max(ms, current.roundMs + (8000 * own) / devices.get(id)!.downBitsPerSecond);
+  }
+  return { bytes, ms };
+}
+
+function blocksByDevice(plan: Plan): ReadonlyMap<string, ReadonlySet<number>> {
+  const blocks = new Map<string, Set<number>>();
+  for (const group of plan.groups) {
+    for (const stage of group.stages) {
+      const range = Array.from({ length: stage.blocks.end - stage.blocks.start }, (_, i) => stage.blocks.start + i);
+      for (const { device } of stage.devices) blocks.set(device, new Set(range));
+    }
+  }
+  return blocks;
+}
+
+function sharedMs({ cluster, request, costs }: CostModel, groups: number): number {
+  if (cluster.server === undefined) return 0;
+  const { upBitsPerSecond, downBitsPerSecond } = cluster.server;
+  const bits = request.upBitsPerValue / downBitsPerSecond + request.downBitsPerValue / upBitsPerSecond;
+  return 1000 * groups * costs.parameters(0, costs.blocks) * bits;
+}

@@ -1,0 +1,149 @@
+import { UpperBound } from './bound.js';
+import { classesOf, dealings } from './device-sets.js';
+import { ExactSite } from './exact-site.js';
+import { LargeSite } from './large-site.js';
+import { CostModel } from './layout.js';
+import type { Scenario } from './rounds.js';
+import type { Chosen, Site, Solution } from './site.js';
+import { fastestGroups } from './site.js';
+
+export interface SearchResult {
+  /** Undefined: nothing fits. */
+  readonly solution: Solution | undefined;
+  readonly exact: boolean;
+  /** No layout has a shorter round. */
+  readonly boundMs: number;
+}
+
+/** Stages weighed, roughly, that an exact search may take: some seconds at most. */
+const EXACT_EFFORT = 1e7;
+
+/** … and for a first plan, which only has to be good. */
+const FIRST_EFFORT = 1e5;
+
+/** A round shorter by less than this fraction is the same. */
+const TOLERANCE = 1e-9;
+
+/** Devices that hold no model and reach nobody directly: so many of them, of like links, are tried as pipelines through the server. */
+const RELAYED = 3;
+
+/** Fewer places to cut at are not worth a subset search. */
+const FEWEST_CUTS = 6;
+
+/**
+ * Lays the groups out: site by site, and where the devices are few enough exactly, which what was found first makes much
+ * shorter. Where only the blocks are too many, over subsets all the same but with fewer places to cut at: then not exact.
+ */
+export function search(model: CostModel): SearchResult {
+  const everybody = model.cluster.devices.map((_, i) => i);
+  const exact = effort(model, everybody) <= EXACT_EFFORT;
+  const bound = new UpperBound(model);
+  const scenarios = scenariosOf(model, exact);
+  const first = fastest(model, sitesOf(model, exact ? FIRST_EFFORT : EXACT_EFFORT), scenarios);
+  const bounds = scenarios.map((scenario) => bound.roundMs(scenario, model.request.batch));
+  const boundMs = Math.min(...bounds);
+  const weighed = exact ? model : thinned(model, everybody);
+  if (weighed === undefined) return { solution: first, exact, boundMs };
+  const known = first && { roundMs: first.roundMs * (1 - TOLERANCE), bound };
+  const promising = scenarios.filter((_, i) => bounds[i]! < (known?.roundMs ?? Infinity));
+  const better = fastest(model, [new ExactSite(weighed, everybody, known)], promising, known?.roundMs);
+  return { solution: better ?? first, exact, boundMs };
+}
+
+/** The model with as many cuts, evenly spread, as a search can weigh; undefined where that is too few. */
+function thinned(model: CostModel, devices: readonly number[]): CostModel | undefined {
+  const { blocks } = model.costs.profile;
+  const cuts = blocks.flatMap((block, i) => (block.cutAfter && i + 1 < blocks.length ? [i] : []));
+  for (let left = cuts.length >> 1; left >= FEWEST_CUTS; left >>= 1) {
+    const kept = new Set(Array.from({ length: left }, (_, i) => cuts[Math.floor(((i + 0.5) * cuts.length) / left)]!));
+    const profile = { ...model.costs.profile, blocks: blocks.map((block, i) => ({ ...block, cutAfter: kept.has(i) })) };
+    const coarse = new CostModel(profile, model.cluster, model.request);
+    if (effort(coarse, devices) <= EXACT_EFFORT) return coarse;
+  }
+  return undefined;
+}
+
+function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Scenario[], atMostMs?: number): Solution | undefined {
+  let best: Solution | undefined;
+  for (const scenario of scenarios) {
+    const found = fastestGroups(sites, scenario, request.batch, request.stepsPerRound, atMostMs);
+    if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
+  }
+  return best;
+}
+
+/** One group for itself; or several, each count of them with what the server's link then takes. */
+function scenariosOf({ cluster, request, costs }: CostModel, exact: boolean): readonly Scenario[] {
+  const alone = { alone: true, maxGroups: 1, sharedMs: 0 };
+  const devices = cluster.devices.length;
+  if (devices === 1) return [alone];
+  if (cluster.server === undefined) return [alone, { alone: false, maxGroups: Infinity, sharedMs: 0 }];
+  const { upBitsPerSecond, downBitsPerSecond } = cluster.server;
+  const bits = request.upBitsPerValue / downBitsPerSecond + request.downBitsPerValue / upBitsPerSecond;
+  const oneMs = 1000 * costs.parameters(0, costs.blocks) * bits;
+  const counts: number[] = [];
+  for (let count = 2; count < devices; count = exact ? count + 1 : Math.ceil(count * 1.25)) counts.push(count);
+  return [alone, ...[...counts, devices].map((maxGroups) => ({ alone: false, maxGroups, sharedMs: maxGroups * oneMs }))];
+}
+
+function effort(model: CostModel, devices: readonly number[]): number {
+  const sizes = classesOf(model, devices).map((members) => members.length);
+  const cuts = Array.from({ length: model.costs.blocks }, (_, at) => at).filter((at) => model.costs.canCut(at)).length;
+  const ranges = (cuts * (cuts + 1)) / 2;
+  // Sets that may be a stage: any of devices that reach each other, else one.
+  const here = new Set(devices);
+  const crews = model.links
+    .components()
+    .map((members) => members.filter((device) => here.has(device)))
+    .filter((members) => members.length > 0)
+    .reduce(
+      (sum, members) =>
+        sum +
+        dealings(
+          classesOf(model, members).map((kind) => kind.length),
+          2,
+        ) -
+        1,
+      0,
+    );
+  const extensions = Math.min(dealings(sizes, 4), dealings(sizes, 2) * crews ** 2);
+  const partitions = dealings(sizes, 3) * 10;
+  return extensions * ranges * model.request.microbatches.length + partitions;
+}
+
+/** Those that reach each other directly; the rest each for itself. */
+function sitesOf(model: CostModel, most: number): readonly Site[] {
+  const components = model.links.components();
+  const lonely = components.filter((members) => members.length === 1).map(([device]) => device!);
+  const sites: Site[] = components
+    .filter((members) => members.length > 1)
+    .map((members) => (effort(model, members) <= most / components.length ? new ExactSite(model, members) : new LargeSite(model, members)));
+  const smallest = Math.min(...model.request.microbatches);
+  const holds = (device: number) => model.recomputeFor(device, 0, model.costs.blocks, smallest, 1) !== undefined;
+  for (const members of classesOf(model, lonely.filter(holds))) sites.push(...alike(new ExactSite(model, [members[0]!]), members));
+  const relayed = lonely.filter((device) => !holds(device)).sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
+  for (let i = 0; i < relayed.length; i += RELAYED) sites.push(new ExactSite(model, relayed.slice(i, i + RELAYED)));
+  return sites;
+}
+
+function linkOf({ cluster }: CostModel, device: number): number {
+  const { upBitsPerSecond, downBitsPerSecond } = cluster.devices[device]!;
+  return Math.min(upBitsPerSecond, downBitsPerSecond);
+}
+
+/** Solos that are alike are weighed once. */
+function alike(first: Site, members: readonly number[]): readonly Site[] {
+  let known: { readonly roundMs: number; readonly scenario: Scenario; readonly groups: readonly Chosen[] } | undefined;
+  const weigh = (roundMs: number, scenario: Scenario) => {
+    if (known?.roundMs !== roundMs || known.scenario !== scenario)
+      known = { roundMs, scenario, groups: first.bestWithin(roundMs, scenario) };
+    return known.groups;
+  };
+  return members.map((device) => ({
+    bestWithin: (roundMs, scenario) =>
+      weigh(roundMs, scenario).map((group) => ({
+        ...group,
+        layout: { ...group.layout, stages: group.layout.stages.map((stage) => ({ ...stage, devices: [device] })) },
+      })),
+  }));
+}

@@ -1,0 +1,139 @@
+import type { DeviceProfile, ModelProfile, PlannedMemory, PlanRequest } from '@longtail/core';
+
+/** Time of one microbatch in a stage, in milliseconds. */
+export interface StageMs {
+  readonly forwardMs: number;
+  readonly backwardMs: number;
+}
+
+/** Prefix sums over blocks: entry i holds blocks [0, i). */
+interface BlockSums {
+  readonly forwardMs: Float64Array;
+  readonly backwardMs: Float64Array;
+}
+
+const FLOAT_BYTES = 4;
+
+/** What a stage of blocks [start, end) costs: values, bytes, milliseconds. */
+export class StageCosts {
+  readonly blocks: number;
+  private readonly parameterTable: Float64Array;
+  private readonly stashSums: Float64Array;
+  private readonly flops: BlockSums;
+  private readonly measured = new Map<DeviceProfile, Map<number, BlockSums>>();
+
+  constructor(
+    readonly profile: ModelProfile,
+    readonly request: PlanRequest,
+  ) {
+    const { blocks } = profile;
+    this.blocks = blocks.length;
+    this.parameterTable = countParameters(profile);
+    this.stashSums = sums(blocks.map((block) => block.stashBytes));
+    this.flops = {
+      forwardMs: sums(blocks.map((block) => block.forwardFlops * 1000)),
+      backwardMs: sums(blocks.map((block) => block.backwardFlops * 1000)),
+    };
+  }
+
+  /** May a stage begin here? */
+  canCut(at: number): boolean {
+    return at === 0 || at === this.blocks || this.profile.blocks[at - 1]!.cutAfter;
+  }
+
+  parameters(start: number, end: number): number {
+    return this.parameterTable[start * (this.blocks + 1) + end]!;
+  }
+
+  /** Bytes of one sample that enter block `at`, as float32. */
+  inputBytes(at: number): number {
+    return at === 0 ? this.profile.inputBytes : this.profile.blocks[at - 1]!.outputBytes;
+  }
+
+  /** Bits of one sample that cross a cut before block `at`, each way. */
+  cutBits(at: number): number {
+    return (this.inputBytes(at) / FLOAT_BYTES) * this.request.activationBits;
+  }
+
+  stageMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
+    const measured = device.blockTimes?.length ? this.measuredSums(device, microbatch) : undefined;
+    const { forwardMs, backwardMs } = measured ?? this.flops;
+    const scale = measured === undefined ? microbatch / device.flopsPerSecond : 1;
+    const forward = (forwardMs[end]! - forwardMs[start]!) * scale;
+    const backward = (backwardMs[end]! - backwardMs[start]!) * scale;
+    return { forwardMs: forward, backwardMs: backward + (recompute ? forward : 0) };
+  }
+
+  /** Most bytes that a device of the stage holds, with the stash of `inFlight` microbatches. */
+  memory(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): PlannedMemory {
+    const { request } = this;
+    const values = this.parameters(start, end);
+    const parameters = FLOAT_BYTES * values;
+    const optimizer = request.stateBytesPerParameter * values;
+    const anchor = request.stepsPerRound > 1 ? parameters : 0;
+    const stash = this.stashBytes(start, end, microbatch, inFlight, recompute);
+    const workspace = request.workspaceBytes + this.largestBlockBytes(start, end) * microbatch;
+    const total = 2 * parameters + optimizer + anchor + stash + workspace;
+    return { parameters, gradients: parameters, optimizer, anchor, stash, workspace, total };
+  }
+
+  private stashBytes(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): number {
+    const whole = this.stashSums[end]! - this.stashSums[start]!;
+    // Recomputing, one microbatch at a time has its whole stash.
+    return microbatch * (recompute ? inFlight * this.inputBytes(start) + whole : inFlight * whole);
+  }
+
+  /** The gradients of a block's activations exist beside the stash while its backward pass runs. */
+  private largestBlockBytes(start: number, end: number): number {
+    let largest = 0;
+    for (let i = start; i < end; i++) largest = Math.max(largest, this.profile.blocks[i]!.outputBytes);
+    return 2 * largest;
+  }
+
+  private measuredSums(device: DeviceProfile, microbatch: number): BlockSums {
+    let sizes = this.measured.get(device);
+    if (sizes === undefined) this.measured.set(device, (sizes = new Map()));
+    let known = sizes.get(microbatch);
+    if (known === undefined) sizes.set(microbatch, (known = interpolate(device, microbatch)));
+    return known;
+  }
+}
+
+/** Between two measured sizes along the line, outside in proportion to the nearest. */
+function interpolate(device: DeviceProfile, microbatch: number): BlockSums {
+  const times = [...device.blockTimes!].sort((a, b) => a.microbatch - b.microbatch);
+  const above = times.find((entry) => entry.microbatch >= microbatch) ?? times.at(-1)!;
+  const below = times.findLast((entry) => entry.microbatch <= microbatch) ?? above;
+  const at = (of: (entry: typeof above) => readonly number[]) => {
+    if (above.microbatch === below.microbatch) return sums(of(above).map((ms) => (ms * microbatch) / above.microbatch));
+    const part = (microbatch - below.microbatch) / (above.microbatch - below.microbatch);
+    return sums(of(below).map((ms, i) => ms + part * (of(above)[i]! - ms)));
+  };
+  return { forwardMs: at((entry) => entry.forwardMs), backwardMs: at((entry) => entry.backwardMs) };
+}
+
+function sums(values: readonly number[]): Float64Array {
+  const result = new Float64Array(values.length + 1);
+  values.forEach((value, i) => (result[i + 1] = result[i]! + value));
+  return result;
+}
+
+/** [start, end] → parameters of blocks [start, end), each tied one once. */
+function countParameters({ blocks }: ModelProfile): Float64Array {
+  const width = blocks.length + 1;
+  const table = new Float64Array(width * width);
+  for (let start = 0; start < blocks.length; start++) {
+    const seen = new Set<string>();
+    let count = 0;
+    for (let end = start + 1; end <= blocks.length; end++) {
+      const block = blocks[end - 1]!;
+      count += block.parameters;
+      for (const { name, parameters } of block.tied) {
+        if (!seen.has(name)) count += parameters;
+        seen.add(name);
+      }
+      table[start * width + end] = count;
+    }
+  }
+  return table;
+}

@@ -1,0 +1,52 @@
+import type { DeviceProfile, Lan, MeasuredCluster } from '@longtail/core';
+import type { z } from 'zod';
+import { fleetFileSchema, ratesOf } from './fleet-file.js';
+import type { Gpu } from './gpus.js';
+import { GPUS } from './gpus.js';
+import { readFile } from './parse.js';
+
+const GIB = 2 ** 30;
+
+type Machine = z.output<typeof fleetFileSchema>['machines'][number];
+
+/**
+ * Reads a fleet file (YAML, so JSON too) as a cluster whose speeds are priors: peak fp32 rates of the catalogue, times the
+ * efficiency. Throws LongtailError `invalid-file` that lists every problem with file, line, column and field.
+ */
+export function parseFleetFile(text: string, file: string): MeasuredCluster {
+  const { server, machines, lans } = readFile(fleetFileSchema, text, file, 'longtail schema fleet');
+  const devices: DeviceProfile[] = [];
+  const members = new Map<string, string[]>();
+  for (const machine of machines) {
+    for (let i = 0; i < machine.count; i++) {
+      const device = deviceOf(machine, devices.length + 1);
+      devices.push(device);
+      if (machine.lan !== undefined) members.set(machine.lan, [...(members.get(machine.lan) ?? []), device.id]);
+    }
+  }
+  const rates = server && ratesOf(server);
+  return {
+    devices,
+    lans: [...members].map(([name, ids]) => lanOf(name, ids, lans[name])),
+    peers: [],
+    server: rates && { upBitsPerSecond: rates.up, downBitsPerSecond: rates.down },
+  };
+}
+
+function deviceOf(machine: Machine, number: number): DeviceProfile {
+  const gpu = GPUS.find(({ name }) => name === machine.gpu) as Gpu;
+  const { up, down, rtt } = ratesOf(machine.link);
+  return {
+    id: `m${number}`,
+    name: machine.name ?? gpu.name,
+    flopsPerSecond: gpu.fp32Tflops * 1e12 * machine.efficiency,
+    memoryBytes: machine.memory ?? gpu.memoryGib * GIB,
+    upBitsPerSecond: up,
+    downBitsPerSecond: down,
+    roundTripMs: rtt,
+  };
+}
+
+function lanOf(name: string, devices: readonly string[], given: { rate: number; rtt: number } | undefined): Lan {
+  return { name, devices, bitsPerSecond: given?.rate ?? 1e9, roundTripMs: given?.rtt ?? 1 };
+}
