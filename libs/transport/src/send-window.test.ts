@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { SendWindow, type SentMark } from './send-window.js';
 
 const KIB = 1024;
-const OPTIONS = { leastBytes: 128 * KIB, leastNearBytes: 4 * KIB * KIB, nearMs: 2, mostBytes: 16 * KIB * KIB, gain: 1.1, startGain: 1.5 };
+const OPTIONS = { leastBytes: 128 * KIB, leastNearBytes: 4 * KIB * KIB, nearMs: 2, mostBytes: 16 * KIB * KIB, gain: 1.5 };
 
 interface Link {
   readonly bytesPerMs: number;
@@ -49,7 +49,7 @@ describe('the send window', () => {
         const most = OPTIONS.mostBytes / (link.roundTripMs + 1);
         expect(deliveredBytes).toBeGreaterThan(0.7 * 5_000 * Math.min(link.bytesPerMs, most));
         const product = link.bytesPerMs * Math.max(10, link.roundTripMs + (64 * KIB) / link.bytesPerMs);
-        expect(window.bytes).toBeLessThanOrEqual(OPTIONS.leastBytes + 1.7 * OPTIONS.gain * product);
+        expect(window.bytes).toBeLessThanOrEqual(OPTIONS.leastBytes + 1.2 * OPTIONS.gain * product);
       }),
       { numRuns: 30 },
     );
@@ -69,18 +69,9 @@ describe('the send window', () => {
     const link = { bytesPerMs: 6_250, roundTripMs: 41 };
     window.observeRoundTrip(link.roundTripMs, true, 0);
     run(link, 1_000, [window]);
-    const { deliveredBytes, queueMs } = run({ ...link, acknowledgementMs: 20 }, 5_000, [window], 5_000);
+    const { deliveredBytes, queueMs } = run({ ...link, acknowledgementMs: 120 }, 5_000, [window], 5_000);
     expect(deliveredBytes).toBeGreaterThan(0.95 * 5_000 * link.bytesPerMs);
     expect(queueMs).toBeLessThan(100);
-  });
-
-  it('covers acknowledgements that wait for long behind the other direction only in part', () => {
-    const window = new SendWindow(OPTIONS);
-    const link = { bytesPerMs: 6_250, roundTripMs: 41 };
-    window.observeRoundTrip(link.roundTripMs, true, 0);
-    run(link, 1_000, [window]);
-    run({ ...link, acknowledgementMs: 400 }, 5_000, [window], 5_000);
-    expect(window.bytes).toBeLessThanOrEqual(OPTIONS.leastBytes + 1.6 * link.bytesPerMs * link.roundTripMs * 1.01);
   });
 
   it('is as large after a pause as before', () => {

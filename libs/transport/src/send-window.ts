@@ -19,8 +19,6 @@ export interface SendWindowOptions {
   readonly mostBytes: number;
   /** Window as a multiple of the bandwidth-delay product; what exceeds 1 waits in the link's queue, and lets a higher rate show. */
   readonly gain: number;
-  /** The same while the rate still grows: as nothing is known of the link yet. */
-  readonly startGain: number;
 }
 
 /**
@@ -28,13 +26,6 @@ export interface SendWindowOptions {
  * and those vary.
  */
 const TURNAROUND_MS = 10;
-
-/**
- * How late acknowledgements may be, in round trips, for the window to cover them. Where both directions fill their links each one's
- * acknowledgements wait behind the other's pieces: covered without a limit, the two widen each other until a queue overflows, and then all
- * workers of a round wait for the one that lost a frame.
- */
-const MOST_COVERED_DISTANCES = 1.5;
 
 /** How long a round trip counts as the shortest one. */
 const ROUND_TRIP_MEMORY_MS = 10_000;
@@ -68,9 +59,6 @@ export class SendWindow {
   private bestRate = 0;
   private bestRateRoundTrip = 0;
   private roundTrips = 0;
-  /** The rate when it last grew by much, and when that was. */
-  private grownRate = 0;
-  private grownRoundTrip = 0;
   /** The current round trip ends with the first piece that was sent when so much had been delivered. */
   private roundTripEnd = 0;
   private windowBytes: number;
@@ -114,15 +102,8 @@ export class SendWindow {
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
     this.observeRate(mark, nowMs);
     this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
-    const coveredMs = Math.min(Math.max(this.unqueuedMs, this.distanceMs), MOST_COVERED_DISTANCES * this.distanceMs);
-    const ms = coveredMs + (this.gain - 1) * this.distanceMs;
+    const ms = Math.max(this.unqueuedMs, this.distanceMs) + (this.options.gain - 1) * this.distanceMs;
     this.windowBytes = Math.min(this.bestRate * ms + this.leastBytes, this.options.mostBytes);
-  }
-
-  /** The pipe is full when the rate has not grown by a quarter for three round trips, as in BBR. */
-  private get gain(): number {
-    const { gain, startGain } = this.options;
-    return this.roundTrips - this.grownRoundTrip > 3 ? gain : startGain;
   }
 
   private get leastBytes(): number {
@@ -167,10 +148,6 @@ export class SendWindow {
     if (intervalMs < this.roundTripMs) return;
     const rate = (this.delivered - mark.deliveredBytes) / intervalMs;
     if (rate < this.bestRate && this.roundTrips - this.bestRateRoundTrip < RATE_MEMORY_ROUND_TRIPS) return;
-    if (rate > 1.25 * this.grownRate) {
-      this.grownRate = rate;
-      this.grownRoundTrip = this.roundTrips;
-    }
     this.bestRate = rate;
     this.bestRateRoundTrip = this.roundTrips;
   }

@@ -17,8 +17,7 @@ const WINDOW = {
   leastNearBytes: 4 * MOST_PIECE_BYTES,
   nearMs: 2,
   mostBytes: 16 * MOST_PIECE_BYTES,
-  gain: 1.1,
-  startGain: 1.5,
+  gain: 1.5,
 };
 
 /** Queues a link frame and perhaps a piece's bytes for the peer. */
