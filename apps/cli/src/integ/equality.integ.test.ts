@@ -23,8 +23,24 @@ it('makes the same steps with four unequal workers as with one big one', { timeo
   }
 });
 
-async function train(cluster: readonly string[]): Promise<{ tensors: ReadonlyMap<string, Float32Array>; contributors: number }> {
-  const folder = await jobFolder(JOB);
+it('makes the same steps with a pipeline beside a solo worker as with one that holds the whole model', { timeout: 240_000 }, async () => {
+  const one = await train(['--workers', '1']);
+  for (const schedule of ['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble']) {
+    const layout = '[[{ worker: worker-1, blocks: 1 }, { worker: worker-2, blocks: 1 }], [{ worker: worker-3 }]]';
+    const job = `${JOB}cluster: { layout: ${layout}, schedule: ${schedule}, microbatch: 12 }\n`;
+    const piped = await train(['--workers', '3', '--paces', '1,0.7,0.5'], job);
+    expect(piped.contributors, schedule).toBe(3);
+    for (const [name, values] of one.tensors) {
+      expect(relativeDistance(piped.tensors.get(name)!, values), `${schedule}, ${name}`).toBeLessThan(1e-5);
+    }
+  }
+});
+
+async function train(
+  cluster: readonly string[],
+  job = JOB,
+): Promise<{ tensors: ReadonlyMap<string, Float32Array>; contributors: number }> {
+  const folder = await jobFolder(job);
   folders.push(folder);
   const { exitCode, process } = await runCli(['demo', '--job', 'job.yaml', '--engine', 'wasm', '--json', ...cluster], { cwd: folder });
   processes.push(process);
