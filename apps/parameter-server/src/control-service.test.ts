@@ -1,4 +1,4 @@
-import type { Job } from '@longtail/core';
+import type { Job, ModelProfile } from '@longtail/core';
 import type { ServedFile, Server } from '@longtail/runtime';
 import { pino } from 'pino';
 import { expect, it, vi } from 'vitest';
@@ -14,6 +14,7 @@ const INSPECTION: Inspection = {
 function createService() {
   const launch = vi.fn(async (_job: Job, _files: readonly ServedFile[]) => ({ run: 'r1', folder: '/runs/r1' }));
   const notes = new WeakMap();
+  const profiles = new WeakMap<Job, ModelProfile>();
   const verdict = async (run: string) => ({ run, status: 'succeeded', reason: 'every sample was applied' });
   const server = { launch, verdict } as unknown as Server;
   const logged: unknown[] = [];
@@ -22,12 +23,13 @@ function createService() {
     launch,
     logged,
     notes,
-    service: createControlService({ server, inspect: async () => INSPECTION, notes, log }),
+    profiles,
+    service: createControlService({ server, inspect: async () => INSPECTION, notes, profiles, log }),
   };
 }
 
 it('checks a job and resolves it with its data before anything runs', async () => {
-  const { launch, notes, service } = createService();
+  const { launch, notes, profiles, service } = createService();
   const jobJson = JSON.stringify({ name: 'digits', data: 'mnist', model: 'cnn' });
   expect(await service.launch({ protocol: 1, jobJson })).toEqual({ run: 'r1', folder: '/runs/r1' });
   const [job, files] = launch.mock.calls[0]!;
@@ -35,6 +37,7 @@ it('checks a job and resolves it with its data before anything runs', async () =
   expect(job.files).toEqual([{ name: 'data/train-images', bytes: 3, sha256: 'abc' }]);
   expect(files.map(({ name }) => name)).toEqual(['data/train-images']);
   expect(notes.get(job)).toEqual({ classNames: ['zero', 'one'] });
+  expect(profiles.get(job)!.blocks.map(({ name }) => name)).toEqual(['convolution0', 'convolution1', 'hidden0', 'output']);
 });
 
 it.each([

@@ -1,5 +1,6 @@
-import type { DataFile, Job } from '@longtail/core';
+import type { DataFile, DataSignature, Job, ModelProfile } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
+import { createModel, profileModel } from '@longtail/engine';
 import type { StoredEvent } from '@longtail/protocol';
 import type { Server } from '@longtail/runtime';
 import { resolveJob, validateJob } from '@longtail/spec';
@@ -14,11 +15,13 @@ export interface ControlServiceOptions {
   readonly inspect: InspectData;
   /** Receives what the data say about the model of each job launched. */
   readonly notes: WeakMap<Job, ModelNotes>;
+  /** Receives what each job's model takes, where that is known without its files or its code. */
+  readonly profiles: WeakMap<Job, ModelProfile>;
   readonly log: Logger;
 }
 
 /** What clients ask of the server, on top of the runtime: jobs are checked and resolved here, at the edge. */
-export function createControlService({ server, inspect, notes, log }: ControlServiceOptions): ControlService {
+export function createControlService({ server, inspect, notes, profiles, log }: ControlServiceOptions): ControlService {
   return {
     async launch({ jobJson }) {
       const draft = validateJob(parseJson(jobJson));
@@ -26,6 +29,8 @@ export function createControlService({ server, inspect, notes, log }: ControlSer
       const { signature, files } = inspection;
       const job: Job = { ...resolveJob(draft, signature), files: files.map(withoutPath) };
       notes.set(job, inspection.notes);
+      const profile = await profileOf(job, signature);
+      if (profile !== undefined) profiles.set(job, profile);
       const launched = await server.launch(job, files.map(servedFile));
       log.info({ run: launched.run, job: job.name }, 'launched');
       void server.verdict(launched.run).then(({ run, status, reason }) => log.info({ run, status, reason }, 'ended'));
@@ -49,6 +54,12 @@ export function createControlService({ server, inspect, notes, log }: ControlSer
       return server.info();
     },
   };
+}
+
+/** By shapes alone. Models from files or of users' own code are laid out as the job says. */
+async function profileOf({ name, model, loss }: Job, data: DataSignature): Promise<ModelProfile | undefined> {
+  if (model.type === 'keras' || model.type === 'module') return undefined;
+  return profileModel(`${model.type} of ${name}`, await createModel(model, { ...data, loss }));
 }
 
 function parseJson(text: string): unknown {

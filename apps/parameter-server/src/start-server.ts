@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { CodecName, Job } from '@longtail/core';
+import type { CodecName, Job, ModelProfile } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } from '@longtail/kernels';
@@ -12,6 +12,7 @@ import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
 import type { ModelNotes } from './run-store.js';
+import { plannedLayout } from './planned-layout.js';
 import { openRunStore } from './run-store.js';
 
 export interface ServerOptions {
@@ -42,12 +43,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   if (!isLoopback(host) && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const notes = new WeakMap<Job, ModelNotes>();
+  const profiles = new WeakMap<Job, ModelProfile>();
   const memory = createTensorMemory();
-  const server = composeServer(options, notes, memory);
+  const server = composeServer(options, notes, profiles, memory);
   const listener = await listen({
     host,
     port,
-    control: createControlService({ server, inspect: inspectOnThread, notes, log }),
+    control: createControlService({ server, inspect: inspectOnThread, notes, profiles, log }),
     crc32c: (bytes) => kernels.crc32c(bytes),
     memory,
     onSession: (connection, hello) => {
@@ -69,7 +71,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
-function composeServer({ version, runsFolder }: ServerOptions, notes: WeakMap<Job, ModelNotes>, memory: TensorMemory): Server {
+function composeServer(
+  { version, runsFolder }: ServerOptions,
+  notes: WeakMap<Job, ModelNotes>,
+  profiles: WeakMap<Job, ModelProfile>,
+  memory: TensorMemory,
+): Server {
   const kernels = createKernels();
   return createServer(
     {
@@ -83,6 +90,7 @@ function composeServer({ version, runsFolder }: ServerOptions, notes: WeakMap<Jo
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
       strategy: ({ sync }) => bsp(sync),
       shares: proportionalShares(),
+      layout: plannedLayout((job) => profiles.get(job)),
       schedule: (name, maxStash) => createSchedule(name, { maxStash }),
       linkKey: () => randomBytes(16).toString('hex'),
       learningRate: learningRateAt,

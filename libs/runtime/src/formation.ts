@@ -40,6 +40,11 @@ export class Formation {
     return this.groups.filter((group) => group.ready);
   }
 
+  /** All groups of the layout take part: whoever has no place in one is a spare. */
+  get complete(): boolean {
+    return this.lacks === undefined && this.groups.length > 0 && this.groups.every((group) => group.ready);
+  }
+
   /** A node came or went: the layout is asked for again. */
   changed(): void {
     this.outdated = true;

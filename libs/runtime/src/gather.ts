@@ -18,9 +18,9 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
   for (;;) {
     core.roster.sweep();
     admitPrepared(core);
-    if (core.ready.length >= need) return;
-    const { lacks } = core.formation;
     const fleet = countFleet();
+    if (core.ready.length >= need || (fleet.mine >= need && core.formation.complete)) return;
+    const { lacks } = core.formation;
     const around = fleet.mine + fleet.idle.length + fleet.busy;
     const hopeless = around === 0 || lacks !== undefined;
     if (hopeless && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;

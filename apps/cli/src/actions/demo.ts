@@ -14,6 +14,8 @@ interface DemoOptions {
   readonly job: string;
   readonly workers: number;
   readonly paces: readonly number[];
+  /** Bytes that each worker offers, repeated as needed; undefined: all there is. */
+  readonly memory?: readonly number[];
   readonly engine: EngineChoice;
   readonly threads?: number;
   readonly runs: string;
@@ -25,7 +27,7 @@ export async function demo(output: Output, options: DemoOptions): Promise<number
   const cluster = new LocalCluster(
     {
       runsFolder: resolve(options.runs),
-      paces: Array.from({ length: options.workers }, (_, i) => options.paces[i % options.paces.length]!),
+      workers: Array.from({ length: options.workers }, (_, i) => ({ pace: cyclic(options.paces, i)!, memoryBytes: cyclic(options.memory ?? [], i) })),
       threads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / options.workers)),
       // The job and the machine belong to the same person.
       allowCode: true,
@@ -73,6 +75,10 @@ async function runOn(
   } finally {
     client.close();
   }
+}
+
+function cyclic<T>(values: readonly T[], i: number): T | undefined {
+  return values[i % values.length];
 }
 
 async function rejectWith(error: Promise<Error>): Promise<never> {

@@ -1,13 +1,21 @@
 import { fileURLToPath } from 'node:url';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { engineOption, paces, runsOption, wholeNumber } from './options.js';
+import { byteSizes, engineOption, paces, runsOption, wholeNumber } from './options.js';
 
-const DEMO_JOB = fileURLToPath(new URL('../../../../examples/mnist.yaml', import.meta.url));
+const example = (name: string): string => fileURLToPath(new URL(`../../../../examples/${name}`, import.meta.url));
 
 /** A 4090, a 3080, a 3060 and a 2060, more or less. */
-const DEMO_PACES = [1, 0.6, 0.4, 0.25];
+const DEMO = { job: example('mnist.yaml'), workers: 4, paces: [1, 0.6, 0.4, 0.25] };
+
+/** The model takes 131 MiB, and as much again for its passes: none of them holds it. */
+const PIPELINE_DEMO = {
+  job: example('gpt-pipeline.yaml'),
+  workers: 5,
+  paces: [1, 0.8, 0.6, 0.5, 0.4],
+  memory: [190, 190, 150, 150, 150].map((mebibytes) => mebibytes * 2 ** 20),
+};
 
 export function demoCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -16,13 +24,11 @@ export function demoCommand(parent: Command, outcome: Outcome): void {
     .description(
       'Starts a parameter server and workers of unequal speed on this machine, trains a model on them and shows who does what.\nEverything it starts ends with it. Ctrl-C cancels the run; what it learnt is saved.',
     )
-    .addOption(new Option('-j, --job <file>', 'job file to run').default(DEMO_JOB, 'examples/mnist.yaml'))
-    .option('-w, --workers <count>', 'workers to start', wholeNumber(1, 64), DEMO_PACES.length)
-    .addOption(
-      new Option('--paces <list>', 'speed of each worker as a fraction of the device, repeated as needed')
-        .argParser(paces)
-        .default(DEMO_PACES, DEMO_PACES.join(',')),
-    )
+    .option('--pipeline', 'a model that no worker holds alone, on five workers that the planner makes pipelines of')
+    .option('-j, --job <file>', 'job file to run; default: examples/mnist.yaml, with --pipeline examples/gpt-pipeline.yaml')
+    .option('-w, --workers <count>', 'workers to start; default: 4, with --pipeline 5', wholeNumber(1, 64))
+    .option('--paces <list>', 'speed of each worker as a fraction of the device, repeated as needed; default: 1,0.6,0.4,0.25', paces)
+    .option('--memory <list>', 'memory that each worker offers, such as 512MiB, repeated as needed; default: all there is', byteSizes)
     .addOption(engineOption())
     .option('--threads <count>', 'threads of each worker; default: the cores shared out, at least 1', wholeNumber(1, 1024))
     .addOption(runsOption());
@@ -30,7 +36,12 @@ export function demoCommand(parent: Command, outcome: Outcome): void {
     ['longtail demo', 'a CNN on MNIST, four workers at 1 : 0.6 : 0.4 : 0.25'],
     ['longtail demo --job examples/gpt-gutenberg.yaml', 'another job'],
     ['longtail demo --workers 2 --paces 1,0.1', 'other workers'],
+    ['longtail demo --pipeline', 'a GPT over workers too small for it'],
     ['longtail demo --json | tail -1', 'the verdict as JSON'],
   ]);
-  bind(command, outcome, async () => (await import('../actions/demo.js')).demo);
+  bind(command, outcome, async () => {
+    const { demo } = await import('../actions/demo.js');
+    return (output, { pipeline, ...given }: Parameters<typeof demo>[1] & { readonly pipeline?: boolean }) =>
+      demo(output, { ...(pipeline ? PIPELINE_DEMO : DEMO), ...given });
+  });
 }

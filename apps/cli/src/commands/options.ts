@@ -39,6 +39,11 @@ export function paces(text: string): number[] {
   return text.split(',').map(pace);
 }
 
+/** Sizes, one a worker. */
+export function byteSizes(text: string): number[] {
+  return text.split(',').map(byteSize);
+}
+
 /** An address that other machines can be told: a wildcard is none. */
 export function ownAddress(text: string): string {
   if (isIPv4(text) && text !== '0.0.0.0') return text;

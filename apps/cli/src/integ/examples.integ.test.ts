@@ -34,18 +34,26 @@ interface ExampleJob {
   readonly train: { readonly batch: number };
 }
 
-it.each(['mnist', 'gpt-gutenberg', 'keras-import', 'custom-module/job'])('%s learns as it did', { timeout: 120_000 }, async (name) => {
+const TWO_WORKERS = ['--workers', '2', '--paces', '1'];
+
+it.each([
+  ['mnist', TWO_WORKERS],
+  ['gpt-gutenberg', TWO_WORKERS],
+  ['gpt-pipeline', ['--pipeline']],
+  ['keras-import', TWO_WORKERS],
+  ['custom-module/job', TWO_WORKERS],
+] as const)('%s learns as it did', { timeout: 120_000 }, async (name, workers) => {
   const job = parse(await readFile(join(EXAMPLES, `${name}.yaml`), 'utf8')) as ExampleJob;
   await writeFile(join(folder, 'job.yaml'), stringify(shortened(job, dirname(join(EXAMPLES, name)))));
-  const result = await runCli(['demo', '--job', 'job.yaml', '--workers', '2', '--paces', '1', '--engine', engine, '--json'], {
-    cwd: folder,
-  });
+  const result = await runCli(['demo', '--job', 'job.yaml', ...workers, '--engine', engine, '--json'], { cwd: folder });
   cli = result.process;
   expect(result.exitCode, cli.stderr).toBe(0);
 
   const losses = cli.events.flatMap((event) => (event.event === 'commit' ? [event.loss] : []));
   const golden = await goldenLosses(name, losses);
   expect(losses.length).toBe(ROUNDS);
+  const pipelined = cli.events.some((event) => event.event === 'layout' && event.groups.some(({ stages }) => stages.length > 1));
+  expect(pipelined).toBe(name === 'gpt-pipeline');
   losses.forEach((loss, i) => expect(Math.abs(loss / golden[i]! - 1), `round ${i + 1}: ${loss}, was ${golden[i]}`).toBeLessThan(TOLERANCE));
 });
 

@@ -5,10 +5,15 @@ import type { Child } from './children.js';
 import { startServerProcess } from './server-process.js';
 import { describeDevice, startWorkerProcess } from './worker-process.js';
 
+export interface LocalWorker {
+  readonly pace: number;
+  /** That it offers; undefined: all there is. */
+  readonly memoryBytes: number | undefined;
+}
+
 export interface LocalClusterOptions {
   readonly runsFolder: string;
-  /** Pace of each worker. */
-  readonly paces: readonly number[];
+  readonly workers: readonly LocalWorker[];
   readonly threads: number;
   readonly allowCode: boolean;
 }
@@ -35,14 +40,14 @@ export class LocalCluster {
 
   /** Starts everything; resolves with the server's address when it listens. Workers join in their own time. */
   async start(engine: EngineChoice): Promise<string> {
-    const { runsFolder, paces } = this.options;
+    const { runsFolder, workers } = this.options;
     const { child, address } = await startServerProcess({
       runsFolder,
       onStarted: (started) => (this.server = started),
       onLine: (line) => this.output.detail(`server: ${line}`),
     });
     void child.ended().then((error) => this.onServerEnd(error));
-    paces.forEach((pace, i) => this.startWorker(address, engine, `worker-${i + 1}`, pace));
+    workers.forEach((worker, i) => this.startWorker(address, engine, `worker-${i + 1}`, worker));
     return address;
   }
 
@@ -58,7 +63,7 @@ export class LocalCluster {
     for (const child of [...this.workers, this.server]) child?.kill();
   }
 
-  private startWorker(server: string, engine: EngineChoice, name: string, pace: number): void {
+  private startWorker(server: string, engine: EngineChoice, name: string, { pace, memoryBytes }: LocalWorker): void {
     const { threads, allowCode } = this.options;
     let cameUp = false;
     const worker = startWorkerProcess({
@@ -67,7 +72,7 @@ export class LocalCluster {
       engine,
       pace,
       threads,
-      memoryBytes: undefined,
+      memoryBytes,
       listen: undefined,
       allowCode,
       wait: false,
