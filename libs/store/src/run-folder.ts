@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, existsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   LongtailError,
@@ -17,7 +17,7 @@ import { openEventLog, readEvents } from './event-log.js';
 import { metricsCsv, metricsLine } from './metrics.js';
 import { renderReport } from './report/index.js';
 import { tensorsOf, writeSafetensors } from './safetensors/index.js';
-import { asStorageError, withStorageErrors } from './storage-error.js';
+import { asStorageError, makeFolder, withStorageErrors } from './storage-error.js';
 
 /** Files of a run's folder. */
 export const RUN_FILES = {
@@ -87,7 +87,7 @@ export async function createRun(root: string | undefined, job: Job, options: Run
   const id = randomBytes(4).toString('hex');
   const createdAtMs = options.now();
   const path = resolve(root ?? 'runs', `${new Date(createdAtMs).toISOString().slice(0, 19).replaceAll(':', '-')}-${slug(job.name)}-${id}`);
-  await withStorageErrors('make the folder of the run', path, () => mkdir(path, { recursive: true }));
+  await makeFolder('make the folder of the run', path);
   const file: RunFile = { format: RUN_FORMAT, run: id, createdAtMs, job };
   await writeFileAtomic(join(path, RUN_FILES.job), `${JSON.stringify(file, undefined, 2)}\n`);
   return openFolder(path, file, options);

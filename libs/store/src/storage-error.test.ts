@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import { expect, test } from 'vitest';
-import { asStorageError, ensureDiskSpace, withStorageErrors } from './storage-error.js';
+import { asStorageError, ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
 import { nodeFiles } from './node-files.js';
 
 function systemError(code: string): Error {
@@ -75,4 +75,22 @@ test('files that are not there are named', async () => {
 test('packages are found by path', async () => {
   expect(await nodeFiles().packageFolder('vitest', import.meta.url)).toMatch(/node_modules.vitest$/);
   expect(await nodeFiles().packageFolder('no-such-package', import.meta.url)).toBeUndefined();
+});
+
+test('a folder is made with those above it, and made again without a word', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'longtail-folder-'));
+  try {
+    for (let i = 0; i < 2; i++) await makeFolder('make it', join(root, 'a', 'b', 'c'));
+    expect(existsSync(join(root, 'a', 'b', 'c'))).toBe(true);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
+test.runIf(existsSync('/proc/self'))('a place that takes no folders is a matter of storage, said at once', async () => {
+  await expect(makeFolder('make the folder of the run', '/proc/longtail/run')).rejects.toMatchObject({
+    code: 'storage',
+    message: 'Cannot make the folder of the run: /proc takes no new folders.',
+    where: '/proc/longtail',
+  });
 });

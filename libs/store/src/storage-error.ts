@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { statfs } from 'node:fs/promises';
+import { mkdir, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { formatBytes, LongtailError } from '@longtail/core';
 
@@ -52,6 +52,27 @@ export async function withStorageErrors<T>(doing: string, path: string, work: ()
     return await work();
   } catch (cause) {
     throw asStorageError(cause, doing, path);
+  }
+}
+
+/**
+ * Makes a folder with those above it; one that is there is fine. LongtailError `storage`. Not `mkdir` with `recursive`,
+ * which on a read-only disk says that the folder does not exist, and under /proc never returns.
+ */
+export async function makeFolder(doing: string, path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT') throw asStorageError(cause, doing, path);
+    const above = dirname(path);
+    if (existsSync(above)) {
+      const hint = 'Choose another folder.';
+      throw new LongtailError(`Cannot ${doing}: ${above} takes no new folders.`, { code: 'storage', where: path, hint, cause });
+    }
+    await makeFolder(doing, above);
+    await makeFolder(doing, path);
   }
 }
 
