@@ -41,6 +41,16 @@ test('what each worker did adds up to what was applied', () => {
   expect(data.incidents.map(({ kind }) => kind)).toEqual(['rejected', 'left', 'warning', 'joined', 'rejected']);
 });
 
+test('the stages of a pipeline count the samples of their group once between them', () => {
+  const stage = (node: string, stage: number): RunEvent => contribution({ node, name: node, stage: { group: 'p1', stage, stages: 2 } });
+  const { workers } = collectRun(stored([stage('a', 0), stage('b', 1), contribution({ node: 'c', name: 'c' })]));
+  expect(workers.map(({ name, samples, part }) => [name, samples, part])).toEqual([
+    ['a', 10, 5],
+    ['b', 10, 5],
+    ['c', 10, 10],
+  ]);
+});
+
 test('the time of a contribution is cut into transfer, computing and waiting', () => {
   const commit = events.find(({ body }) => body.event === 'commit')!.body as Extract<RunEvent, { event: 'commit' }>;
   const { workers } = collectRun(

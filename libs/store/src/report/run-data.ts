@@ -18,6 +18,8 @@ export interface WorkSpan {
   readonly done: number;
   readonly roundEnd: number;
   readonly samples: number;
+  /** What it counts for where samples are added up: the stages of a pipeline share those of their group. */
+  readonly part: number;
   readonly accepted: boolean;
   readonly reason: string;
 }
@@ -29,8 +31,8 @@ export interface WorkerData {
   readonly throttle: number | undefined;
   readonly spans: readonly WorkSpan[];
   readonly samples: number;
-  /** Those of them that no other stage of its pipeline counts. */
-  readonly ownSamples: number;
+  /** What they count for where those of all workers are added up. */
+  readonly part: number;
   readonly rejected: number;
   readonly computeMs: number;
   readonly transferMs: number;
@@ -230,7 +232,7 @@ class Collector {
       throttle,
       spans,
       samples: sum((i) => (spans[i].accepted ? spans[i].samples : 0)),
-      ownSamples: sum((i) => (spans[i].accepted && (contributions[i].stage?.stage ?? 0) === 0 ? spans[i].samples : 0)),
+      part: sum((i) => (spans[i].accepted ? spans[i].part : 0)),
       rejected: spans.filter(({ accepted }) => !accepted).length,
       computeMs: sum((i) => spans[i].computeTo - spans[i].computeFrom),
       transferMs: sum((i) => spans[i].done - spans[i].sent - (spans[i].computeTo - spans[i].computeFrom)),
@@ -241,12 +243,13 @@ class Collector {
   }
 
   /** The log says how long a worker computed, not when: the transfer before and after is taken as equal. */
-  private toSpan({ round, sentAtMs, doneAtMs, computeMs, samples, accepted, reason }: EventOf<'contribution'>): WorkSpan {
+  private toSpan({ round, sentAtMs, doneAtMs, computeMs, samples, accepted, reason, stage }: EventOf<'contribution'>): WorkSpan {
     const sent = sentAtMs - this.startMs;
     const done = Math.max(sent, doneAtMs - this.startMs);
     const compute = Math.min(computeMs, done - sent);
     const computeFrom = sent + (done - sent - compute) / 2;
     const roundEnd = Math.max(done, (this.roundEnds.get(round) ?? 0) - this.startMs);
-    return { round, sent, computeFrom, computeTo: computeFrom + compute, done, roundEnd, samples, accepted, reason };
+    const part = samples / (stage?.stages ?? 1);
+    return { round, sent, computeFrom, computeTo: computeFrom + compute, done, roundEnd, samples, part, accepted, reason };
   }
 }

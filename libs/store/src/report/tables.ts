@@ -8,7 +8,7 @@ const MAX_INCIDENTS = 60;
 
 /** Who did what. */
 export function workerTable(data: RunData): Markup {
-  const total = data.workers.reduce((sum, { ownSamples }) => sum + ownSamples, 0);
+  const total = data.workers.reduce((sum, { part }) => sum + part, 0);
   return html`<div class="scroll">
     <table>
       <thead>

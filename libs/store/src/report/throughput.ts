@@ -51,7 +51,7 @@ export function throughputChart(data: RunData): Markup {
   };
   return figure({
     title: 'Throughput',
-    note: 'samples applied a second, by worker',
+    note: 'samples applied a second, by worker; the stages of a pipeline share theirs',
     legend: bands,
     width: WIDTH,
     height: CHART.height,
@@ -90,12 +90,12 @@ function ratesOf(workers: readonly WorkerData[], seconds: number): Float64Array 
   const rates = new Float64Array(BINS);
   const binSeconds = Math.max(seconds, 1e-3) / BINS;
   for (const { spans } of workers) {
-    for (const { sent, roundEnd, samples, accepted } of spans) {
+    for (const { sent, roundEnd, part, accepted } of spans) {
       if (!accepted) continue;
       const [from, to] = [sent / 1000 / binSeconds, Math.max(roundEnd / 1000 / binSeconds, sent / 1000 / binSeconds + 1e-6)];
       for (let bin = Math.max(0, Math.floor(from)); bin < Math.min(BINS, to); bin++) {
         const overlap = Math.min(to, bin + 1) - Math.max(from, bin);
-        if (overlap > 0) rates[bin] += (samples * overlap) / (to - from) / binSeconds;
+        if (overlap > 0) rates[bin] += (part * overlap) / (to - from) / binSeconds;
       }
     }
   }
