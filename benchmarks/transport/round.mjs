@@ -1,5 +1,5 @@
 // A parameter-server round against gloo's all-reduce and TensorFlow's gRPC, in one run on this machine:
-//   node benchmarks/transport/round.mjs --workers 4 --mb 100 [--rounds 31] [--only longtail,tcp,gloo,tensorflow,tensorflow16] [--json]
+//   node benchmarks/transport/round.mjs --workers 4 --mb 100 [--rounds 31] [--only longtail,tcp,gloo,tensorflow,tensorflow1,tensorflow16] [--json]
 // TORCH_PYTHON and TF_PYTHON name the interpreters of the peers (default python3); a peer that is absent is said to be and left out.
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +13,7 @@ const { values: flags } = parseArgs({
     workers: { type: 'string', default: '4' },
     mb: { type: 'string', default: '100' },
     rounds: { type: 'string', default: '31' },
-    only: { type: 'string', default: 'longtail,gloo,tcp,tensorflow,tensorflow16' },
+    only: { type: 'string', default: 'longtail,gloo,tcp,tensorflow,tensorflow1,tensorflow16' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -24,8 +24,9 @@ const contenders = {
   longtail: { title: 'longtail (same host: shared memory)', run: () => longtail({ ...options, sameHost: true }) },
   tcp: { title: 'longtail over TCP', run: () => longtail({ ...options, sameHost: false }) },
   gloo: { title: 'gloo all-reduce', run: () => python(process.env.TORCH_PYTHON, 'torch', 'gloo.py') },
-  tensorflow: { title: 'TensorFlow gRPC push/pull', run: () => python(process.env.TF_PYTHON, 'tensorflow', 'tf_grpc.py', { pieces: 1 }) },
-  tensorflow16: { title: 'TensorFlow gRPC, 16 variables', run: () => python(process.env.TF_PYTHON, 'tensorflow', 'tf_grpc.py', { pieces: 16 }) },
+  tensorflow: { title: 'TensorFlow gRPC, resource variable', run: () => tensorflow({ pieces: 1, resource: true }) },
+  tensorflow1: { title: 'TensorFlow gRPC, reference variable', run: () => tensorflow({ pieces: 1, resource: false }) },
+  tensorflow16: { title: 'TensorFlow gRPC, 16 reference variables', run: () => tensorflow({ pieces: 16, resource: false }) },
 };
 
 const results = {};
@@ -42,12 +43,12 @@ else ratios();
 
 function line({ title, medianMs, minMs, maxMs, cpuMs }) {
   const cpu = cpuMs > 0 ? `, processor time ${cpuMs.toFixed(0)} ms` : '';
-  return `${title.padEnd(38)} ${medianMs.toFixed(0).padStart(6)} ms  (${minMs.toFixed(0)} to ${maxMs.toFixed(0)})${cpu}`;
+  return `${title.padEnd(40)} ${medianMs.toFixed(0).padStart(6)} ms  (${minMs.toFixed(0)} to ${maxMs.toFixed(0)})${cpu}`;
 }
 
 function ratios() {
   for (const ours of ['longtail', 'tcp']) {
-    for (const theirs of ['gloo', 'tensorflow', 'tensorflow16']) {
+    for (const theirs of ['gloo', 'tensorflow', 'tensorflow1', 'tensorflow16']) {
       if (results[ours] && results[theirs]) {
         console.log(`${results[ours].title} / ${results[theirs].title}: ${(results[ours].medianMs / results[theirs].medianMs).toFixed(2)}`);
       }
@@ -69,6 +70,10 @@ async function longtail(settings) {
   if (ends.some(({ correct }) => correct === false)) throw new Error('a worker has wrong parameters');
   await Promise.all([server, ...started].map(({ exited }) => exited));
   return { rounds, cpuMs: ends.reduce((sum, { cpuMs }) => sum + cpuMs, 0) };
+}
+
+function tensorflow(variables) {
+  return python(process.env.TF_PYTHON, 'tensorflow', 'tf_grpc.py', variables);
 }
 
 async function python(interpreter = 'python3', module, file, more = {}) {

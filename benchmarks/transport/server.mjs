@@ -89,4 +89,6 @@ function contribute(rank, chunk, bytes) {
   const tensor = { header: header('parameters', chunk), length: values, chunkLength, chunk: () => out };
   for (const connection of connections) void connection.sendTensor(tensor, stop.signal).catch(() => undefined);
   for (const release of releases[chunk]) release();
+  // Borrowed no longer; kept for the round, what came over TCP would be garbage of the old generation.
+  contributions[chunk] = undefined;
 }

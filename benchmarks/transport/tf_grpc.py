@@ -1,7 +1,8 @@
 """Push and pull through TensorFlow's own gRPC runtime: K workers add their gradient to a parameter server's variables, then read them.
 
-The vector lies in `pieces` variables: with one, a tensor is one message; with several TensorFlow overlaps them. One JSON line {"ms": ...} a round, from the start signal until every
-worker has pulled. Usage: tf_grpc.py '{"workers": 4, "length": 25000000, "rounds": 20, "pieces": 16}'
+The vector lies in `pieces` variables: with one, a tensor is one message; with several TensorFlow overlaps them. `resource`: resource variables,
+which is what a tf.Variable is in TensorFlow 2; without it the reference variables of TensorFlow 1. One JSON line {"ms": ...} a round, from the start signal until every
+worker has pulled. Usage: tf_grpc.py '{"workers": 4, "length": 25000000, "rounds": 20, "pieces": 16, "resource": false}'
 """
 import json
 import os
@@ -15,17 +16,17 @@ WARM_UP_ROUNDS = 10
 
 
 def graph(tf, options, task):
-    pieces = options['pieces']
+    pieces, resource = options['pieces'], options['resource']
     sizes = [options['length'] // pieces] * pieces
     sizes[-1] += options['length'] % pieces
     with tf.device('/job:ps/task:0'):
-        shards = [tf.compat.v1.get_variable(f's{i}', shape=[n], initializer=tf.compat.v1.zeros_initializer(), use_resource=False) for i, n in enumerate(sizes)]
+        shards = [tf.compat.v1.get_variable(f's{i}', shape=[n], initializer=tf.compat.v1.zeros_initializer(), use_resource=resource) for i, n in enumerate(sizes)]
     with tf.device(f'/job:worker/task:{task}'):
-        gradients = [tf.compat.v1.get_local_variable(f'g{task}_{i}', shape=[n], initializer=tf.compat.v1.ones_initializer(), use_resource=False) for i, n in enumerate(sizes)]
+        gradients = [tf.compat.v1.get_local_variable(f'g{task}_{i}', shape=[n], initializer=tf.compat.v1.ones_initializer(), use_resource=resource) for i, n in enumerate(sizes)]
     with tf.device('/job:ps/task:0'):
-        push = tf.group(*[tf.compat.v1.assign_add(s, g) for s, g in zip(shards, gradients)])
+        push = tf.group(*[s.assign_add(g.read_value(), read_value=False) if resource else tf.compat.v1.assign_add(s, g) for s, g in zip(shards, gradients)])
     with tf.device(f'/job:worker/task:{task}'):
-        pull = tf.group(*[tf.raw_ops.Identity(input=s) for s in shards])
+        pull = tf.group(*[s.read_value() if resource else tf.raw_ops.Identity(input=s) for s in shards])
     return push, pull
 
 

@@ -74,6 +74,17 @@ describe('the send window', () => {
     expect(queueMs).toBeLessThan(100);
   });
 
+  it('makes no room after a pause for acknowledgements that were late before it', () => {
+    const window = new SendWindow(OPTIONS);
+    const link = { bytesPerMs: 6_250, roundTripMs: 41 };
+    window.observeRoundTrip(link.roundTripMs, true, 0);
+    run(link, 1_000, [window]);
+    run({ ...link, acknowledgementMs: 120 }, 2_000, [window], 5_000);
+    expect(window.bytes).toBeGreaterThan(800 * KIB);
+    const { queueMs } = run(link, 1_000, [window], 8_000);
+    expect(queueMs).toBeLessThan(90);
+  });
+
   it('is as large after a pause as before', () => {
     const window = new SendWindow(OPTIONS);
     const link = { bytesPerMs: 6_250, roundTripMs: 80 };

@@ -87,7 +87,12 @@ export class SendWindow {
 
   sent(bytes: number, nowMs: number): SentMark {
     const alone = this.inFlight === 0;
-    if (alone) this.deliveredAtMs = this.deliveredSentAtMs = nowMs;
+    if (alone) {
+      this.deliveredAtMs = this.deliveredSentAtMs = nowMs;
+      // What the other direction had queued has gone by now: room for acknowledgements that wait would overflow our own queue.
+      this.unqueuedMs = Math.min(this.unqueuedMs, this.distanceMs);
+      if (this.bestRate > 0) this.resize();
+    }
     this.inFlight += bytes;
     const { delivered, deliveredAtMs, deliveredSentAtMs } = this;
     return { bytes, atMs: nowMs, deliveredBytes: delivered, deliveredAtMs, deliveredSentAtMs, alone };
@@ -102,6 +107,10 @@ export class SendWindow {
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
     this.observeRate(mark, nowMs);
     this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
+    this.resize();
+  }
+
+  private resize(): void {
     const ms = Math.max(this.unqueuedMs, this.distanceMs) + (this.options.gain - 1) * this.distanceMs;
     this.windowBytes = Math.min(this.bestRate * ms + this.leastBytes, this.options.mostBytes);
   }
