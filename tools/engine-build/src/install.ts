@@ -13,7 +13,7 @@ import {
 } from '@longtail/engine/native';
 import nodeApiHeaders from 'node-api-headers';
 import { run, throwIfCancelled } from './child.js';
-import { compileAddon, type Compiler } from './compiler.js';
+import { compileAddons, type Compiler } from './compiler.js';
 import { withLock } from './lock.js';
 import { cudaLibraries } from './nvidia.js';
 import { downloadWheels, type Pip } from './pip.js';
@@ -220,10 +220,8 @@ async function compile(build: Build, folder: string, engine: string): Promise<vo
     { name: 'binding', sources: await bindingSources(), libraries, output: nativeBindingPath(engine) },
     { name: 'ops', sources: await opsSources(process.arch), libraries: [framework!], output: fusedOpsPath(engine) },
   ];
-  const compiled = addons.map(({ name, ...addon }) =>
-    compileAddon(compiler, { ...common, ...addon, workFolder: join(folder, 'objects', name) }, signal),
-  );
-  await Promise.all(compiled);
+  const builds = addons.map(({ name, ...addon }) => ({ ...common, ...addon, workFolder: join(folder, 'objects', name) }));
+  await compileAddons(compiler, builds, signal);
   await rm(join(engine, 'tensorflow', 'include'), { recursive: true });
 }
 
