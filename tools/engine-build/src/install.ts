@@ -16,6 +16,7 @@ import { run, throwIfCancelled } from './child.js';
 import { compileAddons, type Compiler } from './compiler.js';
 import { withLock } from './lock.js';
 import { cudaLibraries } from './nvidia.js';
+import { removeOutdated } from './outdated.js';
 import { downloadWheels, type Pip } from './pip.js';
 import { probeNativeEngine, type NativeEngineProbe } from './probe.js';
 import { requirementsOfExtra } from './requirements.js';
@@ -83,6 +84,7 @@ async function installVariant(
   const work = async (): Promise<Omit<InstallResult, 'seconds'>> => {
     if (isInstalled(path) && !force) return present;
     await buildIntoCache({ path, target: probe.target!, compiler: probe.compiler!, pip: probe.pip!, log, signal });
+    await removeOutdated(path);
     return { ...present, status: 'installed' };
   };
   return withLock(`${path}.lock`, work, { signal, onWait });
