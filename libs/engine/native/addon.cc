@@ -1,6 +1,6 @@
 // A Node addon whose loading makes the ops known to TensorFlow, and TensorFlow quiet. It is linked with
 // libtensorflow_framework only and loaded before the binding, which brings libtensorflow_cc. It exports `instructions`,
-// the set that its kernels use.
+// the set that its kernels use, and the count of `threads`.
 #include <dlfcn.h>
 #include <node_api.h>
 
@@ -10,6 +10,7 @@
 
 #include "kernels.h"
 #include "ops.h"
+#include "parallel.h"
 
 /**
  * abseil's, which decides what TensorFlow logs, in TensorFlow's stead: the loader finds ours first. TensorFlow's own reads
@@ -55,6 +56,9 @@ napi_value initialize(napi_env env, napi_value exports) {
   napi_value instructions;
   napi_create_string_utf8(env, longtail::kernels().instructions, NAPI_AUTO_LENGTH, &instructions);
   napi_set_named_property(env, exports, "instructions", instructions);
+  napi_value threads;
+  napi_create_int32(env, longtail::threads(), &threads);
+  napi_set_named_property(env, exports, "threads", threads);
   return exports;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "blocked-product.h"
 #include "product.h"
 #include "simd.h"
 
@@ -352,5 +353,5 @@ const longtail::Kernels LONGTAIL_KERNELS = {
     kInstructions, adam,           add_bias,         add_bias_relu,     relu_grad,     add_rows,
     add_bias_gelu, gelu,          gelu_grad,      swiglu,           swiglu_grad,       layer_norm,    layer_norm_grad,
     rms_norm,      rms_norm_grad,  cross_entropy,    cross_entropy_grad, arg_max,      attention_scratch,
-    attention,     attention_grad,
+    attention,     attention_grad, multiply_scratch, multiply,
 };

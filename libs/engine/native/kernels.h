@@ -23,6 +23,16 @@ struct AttentionHead {
   int64_t length, width;
 };
 
+/** c [rows, columns] = a [rows, depth] · b [depth, columns]; one distance of either factor's values is 1. */
+struct Product {
+  const float *a;
+  int64_t a_row, a_column;
+  const float *b;
+  int64_t b_row, b_column;
+  float *c;
+  int64_t rows, columns, depth;
+};
+
 struct Kernels {
   /** What they are compiled for: `avx512`, `avx2`, or `any`. */
   const char *instructions;
@@ -60,6 +70,9 @@ struct Kernels {
   /** dq, dk and dv are overwritten. */
   void (*attention_grad)(const AttentionHead &head, const float *dout, const float *out, const float *log_total, float *dq,
                          float *dk, float *dv, float *scratch);
+  int64_t (*multiply_scratch)();
+  /** Some rows and columns of a product. */
+  void (*multiply)(const Product &product, int64_t row, int64_t rows, int64_t column, int64_t columns, float *scratch);
 };
 
 /** Those for the best instructions that this processor has. */

@@ -17,12 +17,20 @@ void read(TF_OpKernelConstruction *construction, const char *name, Value *value,
   if (TF_OpKernelConstruction_HasAttr(construction, name, status.status) && status.ok()) get(construction, name, value, status.status);
 }
 
+void read_flag(TF_OpKernelConstruction *construction, const char *name, bool *value) {
+  unsigned char flag = 0;
+  read(construction, name, &flag, TF_OpKernelConstruction_GetAttrBool);
+  *value = flag != 0;
+}
+
 void *create(TF_OpKernelConstruction *construction) {
   auto *attributes = new Attributes{};
   read(construction, "beta1", &attributes->beta1, TF_OpKernelConstruction_GetAttrFloat);
   read(construction, "beta2", &attributes->beta2, TF_OpKernelConstruction_GetAttrFloat);
   read(construction, "decay", &attributes->decay, TF_OpKernelConstruction_GetAttrFloat);
   read(construction, "heads", &attributes->heads, TF_OpKernelConstruction_GetAttrInt32);
+  read_flag(construction, "transpose_a", &attributes->transpose_a);
+  read_flag(construction, "transpose_b", &attributes->transpose_b);
   return attributes;
 }
 

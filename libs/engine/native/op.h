@@ -51,6 +51,7 @@ class Call {
 struct Attributes {
   float beta1, beta2, decay;
   int32_t heads;
+  bool transpose_a, transpose_b;
 };
 
 struct Op {

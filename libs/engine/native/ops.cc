@@ -9,10 +9,14 @@
 namespace longtail {
 namespace {
 
-/** Floats of a thread's share, at least: a pass over fewer is over before a second thread is awake. */
-constexpr int64_t kShare = 65536;
+/** Floats of a thread's share, at least: a pass over fewer is over before a second thread has heard of it. */
+constexpr int64_t kShare = 16384;
 /** So that a thread that is late does not hold up the others. */
 constexpr int64_t kTasksPerThread = 4;
+/** Multiplications of a product that take as long as a value of a pass over memory. */
+constexpr int64_t kMultiplications = 16;
+/** Shares of a product go by so many columns: two of the widest vectors. */
+constexpr int64_t kShareColumns = 32;
 
 int64_t tasks_for(int64_t count, int64_t floats, int64_t per_thread = kTasksPerThread) {
   if (threads() == 1) return 1;
@@ -236,6 +240,34 @@ void arg_max(Call &call, const Attributes &) {
   over_rows(rows, width, [&](int64_t row, int64_t some) { kernels().arg_max(x.floats() + row * width, index.ints() + row, some, width); });
 }
 
+/** Memory that a thread keeps. */
+float *multiply_scratch() {
+  static thread_local const std::unique_ptr<float[]> memory(new float[kernels().multiply_scratch()]);
+  return memory.get();
+}
+
+/** In a share a thread of the longer side of the result: each of them copies the smaller factor. */
+void multiply(const Product &x) {
+  const bool by_rows = x.rows > x.columns;
+  const int64_t units = by_rows ? x.rows : (x.columns + kShareColumns - 1) / kShareColumns;
+  const int64_t tasks = tasks_for(units, x.rows * x.columns * x.depth / kMultiplications, 1);
+  for_ranges(units, tasks, [&](int64_t from, int64_t to, int64_t) {
+    if (by_rows) return kernels().multiply(x, from, to - from, 0, x.columns, multiply_scratch());
+    const int64_t first = from * kShareColumns;
+    kernels().multiply(x, 0, x.rows, first, std::min(to * kShareColumns, x.columns) - first, multiply_scratch());
+  });
+}
+
+void product(Call &call, const Attributes &attributes) {
+  const Tensor a = call.input(0), b = call.input(1);
+  const int64_t rows = a.dim(attributes.transpose_a), depth = a.dim(1 - attributes.transpose_a), columns = b.dim(1 - attributes.transpose_b);
+  if (b.dim(attributes.transpose_b) != depth) return call.fail("the factors of a product do not fit each other");
+  const Tensor c = call.output(0, {rows, columns});
+  const int64_t a_width = a.dim(1), b_width = b.dim(1);
+  multiply({a.floats(), attributes.transpose_a ? 1 : a_width, attributes.transpose_a ? a_width : 1, b.floats(),
+            attributes.transpose_b ? 1 : b_width, attributes.transpose_b ? b_width : 1, c.floats(), rows, columns, depth});
+}
+
 /** Where heads lie: apart [B, H, L, d], or side by side in rows of queries, keys and values [B, L, 3, H, d]. */
 struct Layout {
   int64_t batch, heads, length, width;
@@ -363,6 +395,7 @@ const std::vector<Op> &all_ops() {
        {"dq: float", "dk: float", "dv: float"},
        {},
        kernel<attention_grad>},
+      {"LongtailProduct", {"a: float", "b: float"}, {"c: float"}, {"transpose_a: bool", "transpose_b: bool"}, kernel<product>},
       {"LongtailSelfAttention", {"qkv: float"}, {"out: float", "log_total: float"}, {"heads: int"}, kernel<self_attention>},
       {"LongtailSelfAttentionGrad",
        {"dout: float", "qkv: float", "out: float", "log_total: float"},

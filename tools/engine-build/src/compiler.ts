@@ -1,8 +1,11 @@
+import { setMaxListeners } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import { NAPI_VERSION } from '@longtail/engine/native';
 import { run } from './child.js';
+import { eachInTurn } from './each-in-turn.js';
 
 export interface Compiler {
   readonly command: string;
@@ -42,15 +45,22 @@ export interface AddonBuild {
   readonly output: string;
 }
 
-/** Compiles the sources, all at once, and links the addon. */
-export async function compileAddon(compiler: Compiler, build: AddonBuild, signal?: AbortSignal): Promise<void> {
+/** Compiles the sources of all addons, one a core at a time, and links each addon. */
+export async function compileAddons(compiler: Compiler, builds: readonly AddonBuild[], signal?: AbortSignal): Promise<void> {
+  const commands = (await Promise.all(builds.map(objectCommands))).flat();
+  const cores = availableParallelism();
+  const own = signal && AbortSignal.any([signal]);
+  if (own) setMaxListeners(cores, own); // each compiler listens; Node warns of more than ten
+  await eachInTurn(commands, cores, (args) => runCompiler(compiler, args, own));
+  await eachInTurn(builds, cores, (build) => runCompiler(compiler, linkCommand(build), own));
+}
+
+async function objectCommands(build: AddonBuild): Promise<string[][]> {
   await mkdir(build.workFolder, { recursive: true });
   const emptySource = join(build.workFolder, 'empty.cc');
   await writeFile(emptySource, '');
   const stubs = build.platform === 'linux' ? build.libraries.map((library) => stubCommand(library, emptySource, build)) : [];
-  const commands = [...build.sources.map((source) => compileCommand(source, build)), ...stubs];
-  await Promise.all(commands.map((args) => runCompiler(compiler, args, signal)));
-  await runCompiler(compiler, linkCommand(build), signal);
+  return [...build.sources.map((source) => compileCommand(source, build)), ...stubs];
 }
 
 async function runCompiler(compiler: Compiler, args: readonly string[], signal?: AbortSignal): Promise<void> {

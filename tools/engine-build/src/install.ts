@@ -13,9 +13,10 @@ import {
 } from '@longtail/engine/native';
 import nodeApiHeaders from 'node-api-headers';
 import { run, throwIfCancelled } from './child.js';
-import { compileAddon, type Compiler } from './compiler.js';
+import { compileAddons, type Compiler } from './compiler.js';
 import { withLock } from './lock.js';
 import { cudaLibraries } from './nvidia.js';
+import { removeOutdated } from './outdated.js';
 import { downloadWheels, type Pip } from './pip.js';
 import { probeNativeEngine, type NativeEngineProbe } from './probe.js';
 import { requirementsOfExtra } from './requirements.js';
@@ -83,6 +84,7 @@ async function installVariant(
   const work = async (): Promise<Omit<InstallResult, 'seconds'>> => {
     if (isInstalled(path) && !force) return present;
     await buildIntoCache({ path, target: probe.target!, compiler: probe.compiler!, pip: probe.pip!, log, signal });
+    await removeOutdated(path);
     return { ...present, status: 'installed' };
   };
   return withLock(`${path}.lock`, work, { signal, onWait });
@@ -220,10 +222,8 @@ async function compile(build: Build, folder: string, engine: string): Promise<vo
     { name: 'binding', sources: await bindingSources(), libraries, output: nativeBindingPath(engine) },
     { name: 'ops', sources: await opsSources(process.arch), libraries: [framework!], output: fusedOpsPath(engine) },
   ];
-  const compiled = addons.map(({ name, ...addon }) =>
-    compileAddon(compiler, { ...common, ...addon, workFolder: join(folder, 'objects', name) }, signal),
-  );
-  await Promise.all(compiled);
+  const builds = addons.map(({ name, ...addon }) => ({ ...common, ...addon, workFolder: join(folder, 'objects', name) }));
+  await compileAddons(compiler, builds, signal);
   await rm(join(engine, 'tensorflow', 'include'), { recursive: true });
 }
 

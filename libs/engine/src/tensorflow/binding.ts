@@ -44,6 +44,8 @@ export async function loadTfjsNode(): Promise<TfjsNode> {
 export interface FusedKernels {
   /** That its kernels are compiled for. */
   readonly instructions: 'avx512' | 'avx2' | 'any';
+  /** That compute. */
+  readonly threads: number;
 }
 
 let fused: FusedKernels | undefined;

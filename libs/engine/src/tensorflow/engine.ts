@@ -6,6 +6,7 @@ import { stageModel } from '../stage-model.js';
 import { fusedKernels, loadTfjsNode } from './binding.js';
 import type { TensorFlowContext } from './context.js';
 import { replaceKernels } from './kernels.js';
+import { multipliesItself } from './products.js';
 import { rawOps } from './raw-ops.js';
 import { TracedStage } from './stage.js';
 
@@ -26,13 +27,13 @@ export async function loadTensorflow(options: TensorFlowOptions = {}): Promise<E
 
 /** TensorFlow loaded, for the engine and for its tests. */
 export async function loadContext({ threads }: TensorFlowOptions): Promise<TensorFlowContext> {
-  if (threads !== undefined) {
-    process.env.TF_NUM_INTRAOP_THREADS = String(threads);
-    process.env.TF_NUM_INTEROP_THREADS = String(threads);
-  }
+  if (threads !== undefined) process.env.TF_NUM_INTRAOP_THREADS = String(threads);
   // TensorFlow's default is to use oneDNN's kernels on processors with AVX-512 VNNI only; they are the faster ones with AVX2 as well.
   process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
   const tf = await loadTfjsNode();
+  // Read with the first session. Two ops at once would contend for the threads that work on each of ours.
+  if (multipliesItself(fusedKernels())) process.env.TF_NUM_INTEROP_THREADS = '1';
+  else if (threads !== undefined) process.env.TF_NUM_INTEROP_THREADS = String(threads);
   await tf.setBackend('tensorflow'); // another engine may be active
   const backend = tf.backend() as TensorFlowContext['backend'];
   const fused = backend.isUsingGpuDevice ? undefined : fusedKernels();

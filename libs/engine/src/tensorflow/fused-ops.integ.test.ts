@@ -39,6 +39,45 @@ function describeFusedOps({ tf, ops, backend }: NonNullable<typeof context>): vo
     expect(worstDifference(actual, expected)).toBeLessThan(1e-5);
   });
 
+  /** Rows, depth, columns: one, none, primes, more than a block each way, and for every thread. */
+  const PRODUCTS = [
+    [1, 1, 1],
+    [2, 0, 3],
+    [1, 5, 3],
+    [37, 61, 45],
+    [13, 257, 33],
+    [509, 19, 16],
+    [301, 521, 79],
+    [128, 784, 512],
+  ] as const;
+  const TRANSPOSED = [false, true].flatMap((a) => [false, true].map((b) => [a, b] as const));
+  test.each(PRODUCTS.flatMap((sizes) => TRANSPOSED.map((transposed) => [...sizes, ...transposed] as const)))(
+    'a product of %d × %d × %d, transposed %s and %s, is the naive one',
+    async (m, k, n, transposeA, transposeB) => {
+      const a = tf.randomUniform(transposeA ? [k, m] : [m, k], -1, 1, 'float32', 1);
+      const b = tf.randomUniform(transposeB ? [n, k] : [k, n], -1, 1, 'float32', 2);
+      const flags = Object.entries({ transpose_a: transposeA, transpose_b: transposeB });
+      const attributes = flags.map(([name, value]) => ({ name, type: backend.binding.TF_ATTR_BOOL, value }));
+      const actual = await backend.executeSingleOutput('LongtailProduct', attributes, [a, b]).data();
+      const [left, right] = [await a.data(), await b.data()];
+      const exact = (i: number, j: number): number => {
+        let sum = 0;
+        for (let p = 0; p < k; p++) sum += left[transposeA ? p * m + i : i * k + p] * right[transposeB ? j * k + p : p * n + j];
+        return sum;
+      };
+      const differences = Array.from(actual, (value, at) => Math.abs(value - exact(Math.floor(at / n), at % n)));
+      expect(differences).toHaveLength(m * n);
+      expect(differences.every((difference) => difference < 2e-5)).toBe(true);
+    },
+  );
+
+  test('factors that do not fit are refused', () => {
+    const attributes = ['transpose_a', 'transpose_b'].map((name) => ({ name, type: backend.binding.TF_ATTR_BOOL, value: false }));
+    expect(() => backend.executeSingleOutput('LongtailProduct', attributes, [tf.zeros([2, 3]), tf.zeros([2, 3])])).toThrow(
+      'the factors of a product do not fit each other',
+    );
+  });
+
   test('a single query takes its value, whatever the scores', async () => {
     const [q, k, v] = [3, -2, 7].map((value) => tf.fill([1, 1, 1, 3], value) as tfjs.Tensor4D);
     const [dq, dk, dv] = tf.grads((...qkv) => ops.causalAttention(...(qkv as [typeof q, typeof q, typeof q])))([q, k, v]);

@@ -1,6 +1,8 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import type { NodeJSKernelBackend } from '@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend.js';
 import type { TFEOpAttr } from '@tensorflow/tfjs-node-gpu/dist/tfjs_binding.js';
+import type { FusedKernels } from './binding.js';
+import { multipliesItself } from './products.js';
 
 /** TensorFlow's ops on TF.js's tensors, by their own names. */
 export interface NativeOps {
@@ -22,7 +24,8 @@ export interface NativeOps {
   subtractAt(vector: tfjs.Tensor1D, indices: tfjs.Tensor2D, updates: tfjs.Tensor1D): tfjs.Tensor1D;
 }
 
-export function nativeOps(backend: NodeJSKernelBackend, fused: boolean): NativeOps {
+export function nativeOps(backend: NodeJSKernelBackend, fusedKernels: FusedKernels | undefined): NativeOps {
+  const [fused, ownProducts] = [fusedKernels !== undefined, multipliesItself(fusedKernels)];
   const { TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT, TF_INT32 } = backend.binding;
   const type = (name: string, value: number): TFEOpAttr => ({ name, type: TF_ATTR_TYPE, value });
   const flag = (name: string, value: boolean): TFEOpAttr => ({ name, type: TF_ATTR_BOOL, value });
@@ -31,7 +34,10 @@ export function nativeOps(backend: NodeJSKernelBackend, fused: boolean): NativeO
     backend.executeSingleOutput(op, attributes, inputs) as Result;
   return {
     float: (op, inputs) => run(op, [T], inputs),
-    matMul: (a, b, transposeA, transposeB) => run('MatMul', [T, flag('transpose_a', transposeA), flag('transpose_b', transposeB)], [a, b]),
+    matMul: (a, b, transposeA, transposeB) => {
+      const flags = [flag('transpose_a', transposeA), flag('transpose_b', transposeB)];
+      return ownProducts ? run('LongtailProduct', flags, [a, b]) : run('MatMul', [T, ...flags], [a, b]);
+    },
     unfusedMatMul: (a, b, transposeA, transposeB) =>
       run(
         'BatchMatMulV3',

@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { productPadding } from './products.js';
+import { multipliesItself, productPadding } from './products.js';
+
+test('products are our own where they were measured to gain', () => {
+  expect(multipliesItself({ instructions: 'avx512', threads: 2 })).toBe(true);
+  expect(multipliesItself({ instructions: 'avx512', threads: 1 })).toBe(false);
+  expect(multipliesItself({ instructions: 'avx2', threads: 2 })).toBe(false);
+  expect(multipliesItself(undefined)).toBe(false);
+});
 
 test('rows in step with the cache are put out of step', () => {
   expect(productPadding(256, 1024, 1024, true)).toEqual({ m: 0, n: 16 });

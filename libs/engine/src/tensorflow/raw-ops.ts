@@ -12,7 +12,7 @@ import { productPadding } from './products.js';
 
 /** Operations by TensorFlow's own kernels, those that TF.js has no name for included. The rest is the portable ones. */
 export function rawOps(tf: typeof tfjs, backend: NodeJSKernelBackend, fused: FusedKernels | undefined): Ops {
-  const native = nativeOps(backend, fused !== undefined);
+  const native = nativeOps(backend, fused);
   // What is padded is so for AVX2.
   const padded = !backend.isUsingGpuDevice && fused?.instructions !== 'avx512';
   return {
