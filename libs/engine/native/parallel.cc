@@ -13,7 +13,7 @@ namespace {
 
 /** Before a caller that waits for a helper's last task lets others run. */
 constexpr int kSpins = 400;
-/** That a helper looks out for the next op: to wake it takes 50 µs, in a virtual machine more. */
+/** That a helper looks out for the next op before it sleeps: to be woken takes longer than most gaps between ops. */
 constexpr std::chrono::microseconds kAwake(200);
 /** Between two looks at the clock. */
 constexpr int kPauses = 32;

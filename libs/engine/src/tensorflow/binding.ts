@@ -14,9 +14,10 @@ const require = createRequire(import.meta.url);
  * other importer of this process. The binding comes from Longtail's cache, else from where the package's own installer
  * puts it; nothing is written.
  *
+ * @param prepare called before TensorFlow itself is loaded, which then reads its environment variables.
  * @throws LongtailError `engine`: there is no binding, or it does not load on this machine.
  */
-export async function loadTfjsNode(): Promise<TfjsNode> {
+export async function loadTfjsNode(prepare: (kernels: FusedKernels | undefined) => void = () => undefined): Promise<TfjsNode> {
   const packageFolder = tfjsNodeFolder();
   const bindingPath = findBinding(packageFolder);
   if (bindingPath === undefined) {
@@ -29,6 +30,7 @@ export async function loadTfjsNode(): Promise<TfjsNode> {
   quietenTensorFlow();
   try {
     loadFusedKernels(bindingPath);
+    prepare(fused);
     return requireWithBinding(packageFolder, bindingPath);
   } catch (error) {
     throw new LongtailError(`The TensorFlow binding does not load: ${(error as Error).message}`, {

@@ -4,8 +4,10 @@ import { defaultMicrobatch } from '../microbatches.js';
 import { createModel } from '../models/create.js';
 import { stageModel } from '../stage-model.js';
 import { fusedKernels, loadTfjsNode } from './binding.js';
+import type { FusedKernels } from './binding.js';
 import type { TensorFlowContext } from './context.js';
 import { replaceKernels } from './kernels.js';
+import { hasNvidiaDevice } from './native.js';
 import { multipliesItself } from './products.js';
 import { rawOps } from './raw-ops.js';
 import { TracedStage } from './stage.js';
@@ -30,15 +32,18 @@ export async function loadContext({ threads }: TensorFlowOptions): Promise<Tenso
   if (threads !== undefined) process.env.TF_NUM_INTRAOP_THREADS = String(threads);
   // TensorFlow's default is to use oneDNN's kernels on processors with AVX-512 VNNI only; they are the faster ones with AVX2 as well.
   process.env.TF_ENABLE_ONEDNN_OPTS ??= '1';
-  const tf = await loadTfjsNode();
-  // Read with the first session. Two ops at once would contend for the threads that work on each of ours.
-  if (multipliesItself(fusedKernels())) process.env.TF_NUM_INTEROP_THREADS = '1';
-  else if (threads !== undefined) process.env.TF_NUM_INTEROP_THREADS = String(threads);
+  const tf = await loadTfjsNode((kernels) => setOpsAtOnce(kernels, threads));
   await tf.setBackend('tensorflow'); // another engine may be active
   const backend = tf.backend() as TensorFlowContext['backend'];
   const fused = backend.isUsingGpuDevice ? undefined : fusedKernels();
   replaceKernels(tf, fused !== undefined);
   return { tf, backend, binding: backend.binding, ops: rawOps(tf, backend, fused), fused };
+}
+
+/** TensorFlow reads it while it is loaded. Two ops at once would contend for the threads that work on each of ours. */
+function setOpsAtOnce(kernels: FusedKernels | undefined, threads: number | undefined): void {
+  if (multipliesItself(kernels) && !hasNvidiaDevice()) process.env.TF_NUM_INTEROP_THREADS = '1';
+  else if (threads !== undefined) process.env.TF_NUM_INTEROP_THREADS = String(threads);
 }
 
 function describe({ binding, backend }: TensorFlowContext): EngineInfo {
