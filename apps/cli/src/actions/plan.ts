@@ -34,7 +34,7 @@ export async function plan(output: Output, options: PlanOptions, file: string): 
   const { cluster, notes } = await findCluster(options);
   const found = createPlan(profile, cluster, requestFor(job, options), { makespanOf: exactMakespan });
   const whole = { ...found, notes: [...found.notes, ...notes] };
-  if (output.json) output.event(whole);
+  if (output.json) output.event({ event: 'plan', ...whole });
   else planLines(whole, output.colors).forEach((line) => output.line(line));
   return 0;
 }
