@@ -46,7 +46,7 @@ test('those that do not hold it become pipelines beside the solo ones, each bloc
   const { groups, lacks, reason } = layout(request([node('a', 1024), node('b', 230), node('c', 230, 25)]));
   expect(lacks).toBeUndefined();
   const pipeline = groups.find(({ stages }) => stages.length > 1)!;
-  expect(groups.filter(({ stages }) => stages.length === 1).map(({ stages }) => stages[0]!.node)).toEqual(['a']);
+  expect(groups.filter(({ stages }) => stages.length === 1).map(({ stages }) => stages[0]!.nodes[0])).toEqual(['a']);
   const ranges = pipeline.stages.map(({ blocks }) => blocks as { start: number; end: number });
   expect(ranges[0]!.start).toBe(0);
   expect(ranges.at(-1)!.end).toBe(6);
@@ -76,11 +76,11 @@ test('a pipeline that stands is left alone; who comes later waits until those wh
   expect(waiting.reason).toMatch(/no plan/);
   const grown = layout(request([b, c, d, e], { current: standing, begun: true }));
   expect(grown.groups.slice(0, 1)).toEqual(standing);
-  expect(grown.groups[1]!.stages.map(({ node }) => node).sort()).toEqual(['d', 'e']);
+  expect(grown.groups[1]!.stages.flatMap(({ nodes }) => nodes).sort()).toEqual(['d', 'e']);
 });
 
 test('a job that lays itself out, or whose model nobody knows, is laid out as it says', () => {
-  const own = { ...job, cluster: { ...job.cluster, layout: [[{ worker: 'a' }]] } } as unknown as Job;
-  expect(layout({ ...request([node('a', 1)]), job: own }).groups[0]!.stages).toEqual([{ node: 'a', blocks: 'all' }]);
+  const own = { ...job, cluster: { ...job.cluster, layout: [[{ workers: ['a'] }]] } } as unknown as Job;
+  expect(layout({ ...request([node('a', 1)]), job: own }).groups[0]!.stages).toEqual([{ blocks: 'all', nodes: ['a'] }]);
   expect(plannedLayout(() => undefined)(request([node('a', 1)])).reason).toMatch(/every worker holds the whole model/);
 });

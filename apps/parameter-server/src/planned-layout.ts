@@ -1,6 +1,7 @@
 import {
   formatBytes,
   LongtailError,
+  nodesOf,
   optimizerStateCount,
   type DeviceProfile,
   type GroupLayout,
@@ -43,10 +44,10 @@ function withPipelines(
   { holds, wholeBytes }: { readonly holds: (node: LayoutNode) => boolean; readonly wholeBytes: number },
 ): RunLayout {
   const { job, nodes, current, begun } = request;
-  const standing = current.filter(({ stages }) => stages.length > 1);
-  const seated = new Set(standing.flatMap(({ stages }) => stages.map(({ node }) => node)));
+  const standing = current.filter((group) => nodesOf(group).length > 1);
+  const seated = new Set(standing.flatMap(nodesOf));
   const free = nodes.filter(({ node }) => !seated.has(node));
-  const solos = free.filter(holds).map(solo);
+  const solos = free.filter(holds).map(({ node }) => solo(node));
   const missing = begun ? 0 : job.cluster.minWorkers - nodes.length;
   if (missing > 0) return { groups: [...standing, ...solos], lacks: `${missing} more worker${missing === 1 ? '' : 's'} to plan with`, reason: 'as long as not all are here' };
   const { pipelines, shortfall } = pipelinesOf(job, profile, free.filter((node) => !holds(node)));
@@ -68,12 +69,12 @@ function pipelinesOf(
   if (nodes.length === 0) return { pipelines: [] };
   try {
     const plan = createPlan(profile, { devices: nodes.map(deviceOf), lans: [], peers: [] }, requestFor(job));
-    const pipelines = plan.groups.map(({ stages, microbatch }): GroupLayout => ({
-      stages: stages.map(({ blocks, devices }) => ({ node: devices[0]!.device, blocks })),
-      microbatch,
-      schedule: plan.schedule,
-      recompute: stages.some(({ recompute }) => recompute),
-    }));
+    const pipelines = plan.groups.flatMap(({ stages, microbatch }): readonly GroupLayout[] => {
+      // Devices that all hold the whole model add their gradients up at the server: each is a group of its own.
+      if (stages.length === 1) return stages[0]!.devices.map(({ device }) => solo(device));
+      const places = stages.map(({ blocks, devices }) => ({ blocks, nodes: devices.map(({ device }) => device) }));
+      return [{ stages: places, microbatch, schedule: plan.schedule, recompute: stages.some(({ recompute }) => recompute) }];
+    });
     return { pipelines };
   } catch (error) {
     if (error instanceof LongtailError && error.code === 'no-plan') return { pipelines: [], shortfall: error.message };
@@ -81,8 +82,8 @@ function pipelinesOf(
   }
 }
 
-function solo({ node }: LayoutNode): GroupLayout {
-  return { stages: [{ node, blocks: 'all' }], microbatch: 1, schedule: 'capped-1f1b' };
+function solo(node: string): GroupLayout {
+  return { stages: [{ blocks: 'all', nodes: [node] }], microbatch: 1, schedule: 'capped-1f1b' };
 }
 
 /** Links are not measured yet: all nodes are taken to be equally well off, so that speed and memory decide. */
