@@ -15,7 +15,7 @@ import type {
   StageUse,
 } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
-import { createModel, initialParameters, stageModel } from '@longtail/engine';
+import { createModel, initialParameters, profileModel, stageModel } from '@longtail/engine';
 import type { StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
 import { assertFits, leastPassBytes, stageNeed } from './memory.js';
@@ -83,7 +83,8 @@ export class StageSession {
     const { engine, job, blocks, use, signature, memoryBytes } = options;
     const whole = await createModel(job.model, { ...signature, loss: job.loss });
     const model = stageModel(whole, blocks);
-    assertFits(nameOf(model, job), stageNeed(model, use, leastPassBytes(model, use.microbatch, use.recompute)), memoryBytes);
+    const estimate = profileModel(job.name, whole).blocks.slice(blocks.start, blocks.end).reduce((sum, { stashBytes }) => sum + stashBytes, 0);
+    assertFits(nameOf(model, job), stageNeed(model, use, leastPassBytes(model, use.microbatch, use.recompute, estimate)), memoryBytes);
     const { loss } = job;
     const stage = await engine.build(job.model, blocks, { loss, data: signature, seed: job.train.seed, recompute: use.recompute });
     const session = new StageSession(options, model, stage, whole.blocks.length);
