@@ -45,10 +45,10 @@ export function leastPassBytes(stage: StageModel, samples: number, recompute: bo
   return { stash: recompute ? VALUE_BYTES * samples * elementCount(stage.inputShape) : activations, workspace: activations };
 }
 
-/** Throws LongtailError `refused` when a need exceeds what the owner of the node offered. */
-export function assertFits(what: string, need: MemoryNeed, offeredBytes: number): void {
+/** The need's total. Throws LongtailError `refused` when it exceeds what the owner of the node offered. */
+export function assertFits(what: string, need: MemoryNeed, offeredBytes: number): number {
   const total = Object.values(need).reduce((sum: number, bytes: number) => sum + bytes, 0);
-  if (total <= offeredBytes) return;
+  if (total <= offeredBytes) return total;
   const parts = Object.entries(need).flatMap(([name, bytes]: [string, number]) => (bytes > 0 ? [`${name} ${formatBytes(bytes)}`] : []));
   throw new LongtailError(`${what} needs ${formatBytes(total)}, this node offers ${formatBytes(offeredBytes)}: ${parts.join(', ')}`, {
     code: 'refused',

@@ -53,6 +53,8 @@ interface Probe {
 /** A stage of a run's model on the device: its blocks and nothing else. Calls come one at a time; a pass that has begun is finished. */
 export class StageSession {
   readonly shared: SharedVectors;
+  /** Counted from a real pass; known once it was measured. */
+  memoryBytes = 0;
   private readonly parameters: Float32Array;
   private readonly gradientSum: Float32Array;
   private readonly order: SampleOrder | undefined;
@@ -193,7 +195,7 @@ export class StageSession {
       await timed('I', () => this.stage.backwardInput(0, outputGradient));
       const workspace = this.stage.stashBytes;
       await timed('W', () => this.stage.backwardWeights(0));
-      if (round === 0) assertFits(nameOf(this.model, job), stageNeed(this.model, use, { stash, workspace }), memoryBytes);
+      if (round === 0) this.memoryBytes = assertFits(nameOf(this.model, job), stageNeed(this.model, use, { stash, workspace }), memoryBytes);
       this.options.interrupts.throwIfAborted();
     }
     await this.stage.infer(inputs, targets);
