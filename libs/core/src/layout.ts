@@ -1,6 +1,7 @@
 import type { DeviceInfo } from './compute.js';
 import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
+import type { Plan } from './plan.js';
 import type { ScheduleName, StageTiming } from './schedule.js';
 
 /** A stage of a group, and who holds it. */
@@ -21,6 +22,8 @@ export interface GroupLayout {
   readonly recompute?: boolean;
   /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
   readonly timings?: readonly StageTiming[];
+  /** Stashes that a worker of each stage has room for, which the schedule keeps to where it can. @default none */
+  readonly maxStash?: readonly number[];
 }
 
 /** The nodes of a group, each once, in the order of the first stage that each holds. */
@@ -35,6 +38,8 @@ export interface RunLayout {
   readonly lacks: string | undefined;
   /** For people: why so. */
   readonly reason: string;
+  /** What is expected of these groups; devices are nodes. Undefined where nobody knows what the model takes. */
+  readonly plan?: Plan;
 }
 
 export interface LayoutNode {

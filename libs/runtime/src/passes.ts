@@ -63,11 +63,7 @@ export function passesOf(core: RunCore, group: Group, samples: number): Passes {
   if (group.solo) return new Passes(group, samples, [], []);
   // The workers made room for these many, whatever was measured since.
   const room = group.stages.map((_, stage) => stashCapOf(core, group, stage));
-  const schedule = scheduleOf(
-    core,
-    group,
-    room.map((each, stage) => each * group.stages[stage]!.length),
-  );
+  const schedule = scheduleOf(core, group, together(group, room));
   return new Passes(group, samples, listsOf(schedule, group, samples), room);
 }
 
@@ -89,12 +85,19 @@ function listsOf(schedule: Schedule, group: Group, samples: number): readonly (r
 }
 
 /**
- * Most microbatches that a worker of the stage holds at once when the group has the whole batch: a replica as many as the
- * stage, as it may be dealt nearly all. Asked before anything was measured.
+ * Most microbatches that a worker of the stage holds at once: those planned with, else what the whole batch takes; of a
+ * replica then too, as it may be dealt nearly all. Asked before anything was measured.
  */
 export function stashCapOf(core: RunCore, group: Group, stage: number): number {
-  const { microbatch, timings = equalTimings(group) } = group.plan;
-  return scheduleOf(core, group).stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
+  const { microbatch, timings = equalTimings(group), maxStash } = group.plan;
+  const schedule = scheduleOf(core, group, maxStash && together(group, maxStash));
+  const needed = schedule.stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
+  return maxStash === undefined ? needed : Math.max(Math.ceil(needed / group.stages[stage]!.length), maxStash[stage]!);
+}
+
+/** What the workers of each stage have room for between them. */
+function together({ stages }: Group, room: readonly number[]): readonly number[] {
+  return room.map((each, stage) => each * stages[stage]!.length);
 }
 
 function scheduleOf({ dependencies }: RunCore, { plan }: Group, maxStash?: readonly number[]): Schedule {

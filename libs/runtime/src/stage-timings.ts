@@ -23,8 +23,10 @@ export function equalTimings(group: Group): readonly StageTiming[] {
 function timingsOf({ stages }: Group, wholeMsOf: (member: Member, replicas: number) => number): readonly StageTiming[] {
   const costs = stages.map((holders) => {
     const eachMs = holders.map((member) => wholeMsOf(member, holders.length));
-    const periodMs = 1 / eachMs.reduce((rate, ms) => rate + 1 / ms, 0);
-    return { periodMs, lateMs: Math.max(...eachMs) - periodMs };
+    const slowestMs = Math.max(...eachMs);
+    // Exact where there is one: equal stages must stay equal.
+    const periodMs = eachMs.length === 1 ? slowestMs : 1 / eachMs.reduce((rate, ms) => rate + 1 / ms, 0);
+    return { periodMs, lateMs: slowestMs - periodMs };
   });
   return costs.map(({ periodMs, lateMs }, stage) => {
     const next = costs[stage + 1];
