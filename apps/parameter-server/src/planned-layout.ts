@@ -1,6 +1,7 @@
 import {
   formatBytes,
   LongtailError,
+  CODEC_BITS,
   optimizerStateCount,
   type DeviceProfile,
   type GroupLayout,
@@ -100,7 +101,7 @@ function deviceOf({ node, name, device }: LayoutNode): DeviceProfile {
 }
 
 function requestFor({ train, sync, cluster }: Job): PlanRequest {
-  const bits = sync.codec === 'fp32' ? 32 : 16;
+  const bits = CODEC_BITS[sync.codec];
   return {
     batch: train.batch,
     stepsPerRound: 1,
@@ -110,7 +111,7 @@ function requestFor({ train, sync, cluster }: Job): PlanRequest {
     stateBytesPerParameter: VALUE_BYTES * (3 + 2 * optimizerStateCount(train.optimizer)),
     upBitsPerValue: bits,
     downBitsPerValue: bits,
-    activationBits: (sync.activationCodec ?? 'fp32') === 'fp32' ? 32 : 16,
+    activationBits: CODEC_BITS[sync.activationCodec ?? 'fp32'],
     recompute: 'allowed',
     schedule: cluster.schedule ?? 'capped-1f1b',
     workspaceBytes: 0,

@@ -9,7 +9,7 @@ import type { ChunkInspection } from '@longtail/core';
  * float32 results are rounded after every operation, in the order that the docstrings write; sums of squares are added
  * in float64 in an order that depends on the length alone.
  */
-export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, ChecksumKernels {
+export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, RowKernels, ChecksumKernels {
   readonly implementation: KernelsImplementation;
   /** A vector of zeros in the kernels' memory. It is never moved or freed while the kernels live. */
   allocate(length: number): Float32Array;
@@ -88,6 +88,20 @@ export interface FormatKernels {
   decodeAccumulate(format: FloatFormat, bytes: Uint8Array, accumulator: Float32Array, weight: number): void;
 }
 
+/** What a row of int8 takes beside its values. */
+export const SCALE_BYTES = 4;
+
+/**
+ * Rows of int8, the last one as long as what is left: each row is a little-endian float32 scale and its values as multiples
+ * of it. The scale is the greatest magnitude / 127, at least 2^-126; a row with a NaN or an infinity decodes to NaN as a
+ * whole. `rowLength` is at most `BLOCK_LENGTH`; `bytes` has exactly the size needed and may start at any address.
+ */
+export interface RowKernels {
+  /** Rounds to nearest, ties to even. */
+  encodeRows(values: Float32Array, bytes: Uint8Array, rowLength: number): void;
+  decodeRows(bytes: Uint8Array, out: Float32Array, rowLength: number): void;
+}
+
 export interface ChecksumKernels {
   /** CRC-32C (RFC 3720) of `bytes`, or of what `previous` is the checksum of followed by `bytes`. */
   crc32c(bytes: Uint8Array, previous?: number): number;
@@ -99,4 +113,9 @@ export const BLOCK_LENGTH = 16_384;
 /** Throws a plain `Error`: operands of unequal length are a programmer's mistake, and would reach foreign memory. */
 export function assertLength(actual: number, expected: number, operand: string): void {
   if (actual !== expected) throw new Error(`${operand} has length ${actual}, not ${expected}`);
+}
+
+/** Bytes that `length` values take as rows of int8. */
+export function bytesOfRows(length: number, rowLength: number): number {
+  return length + SCALE_BYTES * Math.ceil(length / rowLength);
 }

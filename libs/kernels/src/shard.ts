@@ -40,7 +40,12 @@ interface Span {
  */
 export function createShard({ length, optimizer, frozen = [], implementation, segmentLength }: ShardOptions): ParameterShard {
   const stateCount = optimizerStateCount(optimizer);
-  return new SegmentedShard(length, optimizer, between(frozen, length), createSegments({ length, stateCount, implementation, segmentLength }));
+  return new SegmentedShard(
+    length,
+    optimizer,
+    between(frozen, length),
+    createSegments({ length, stateCount, implementation, segmentLength }),
+  );
 }
 
 class SegmentedShard implements ParameterShard {

@@ -85,9 +85,9 @@ const sync = z.strictObject({
   deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
   minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
   codec: oneOf('codec', ['fp32', 'fp16', 'bf16']).default('fp32').describe('How gradients and parameters travel'),
-  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16'])
+  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16', 'int8'])
     .default('fp32')
-    .describe('How activations and their gradients travel between the stages of a pipeline'),
+    .describe('How activations and their gradients travel between the stages of a pipeline; int8: with a scale a row (last axis)'),
   maxNorm: real({ above: 0 })
     .optional()
     .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),

@@ -162,6 +162,12 @@ describe('validateJob', () => {
     expect(sync.activationCodec).toBe('fp32');
   });
 
+  it('codes activations in rows of int8, gradients and parameters only as floats', () => {
+    const { sync } = validateJob({ data: 'mnist', model: 'cnn', sync: { activationCodec: 'int8' } });
+    expect(sync).toMatchObject({ codec: 'fp32', activationCodec: 'int8' });
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int8' } })).toThrow(/sync\.codec: unknown codec "int8"/);
+  });
+
   it('reads units', () => {
     const { sync, cluster, checkpoint } = validateJob({
       data: 'mnist',

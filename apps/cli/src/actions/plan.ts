@@ -1,4 +1,4 @@
-import { LongtailError, optimizerStateCount } from '@longtail/core';
+import { CODEC_BITS, LongtailError, optimizerStateCount } from '@longtail/core';
 import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
@@ -18,7 +18,8 @@ interface PlanOptions {
   readonly localSteps: number;
   readonly recompute: PlanRequest['recompute'];
   readonly optimizerBits: string;
-  readonly activationBits: string;
+  /** Undefined: the job's. */
+  readonly activationBits?: string;
 }
 
 /** Sizes that engines are measured at; a plan takes one for each group. */
@@ -26,8 +27,6 @@ const MICROBATCHES = [1, 4, 16, 64];
 
 /** What a worker's process takes before the model comes: mostly the engine's library. */
 const ENGINE_BYTES = 2 ** 29;
-
-const BITS_OF_CODEC = { fp32: 32, fp16: 16, bf16: 16 } as const;
 
 export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
   const [job, profile] = await profileJob(file);
@@ -54,7 +53,8 @@ async function profileJob(file: string): Promise<[Job, ModelProfile]> {
 
 function requestFor(job: Job, options: PlanOptions): PlanRequest {
   const { batch, optimizer } = job.train;
-  const bits = BITS_OF_CODEC[job.sync.codec];
+  const { codec, activationCodec = 'fp32' } = job.sync;
+  const bits = CODEC_BITS[codec];
   return {
     batch,
     stepsPerRound: options.localSteps,
@@ -62,7 +62,7 @@ function requestFor(job: Job, options: PlanOptions): PlanRequest {
     stateBytesPerParameter: (optimizerStateCount(optimizer) * Number(options.optimizerBits)) / 8,
     upBitsPerValue: bits,
     downBitsPerValue: bits,
-    activationBits: Number(options.activationBits),
+    activationBits: Number(options.activationBits ?? CODEC_BITS[activationCodec]),
     recompute: options.recompute,
     schedule: 'capped-1f1b',
     workspaceBytes: ENGINE_BYTES,

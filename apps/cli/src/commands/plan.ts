@@ -21,7 +21,7 @@ export function planCommand(parent: Command, outcome: Outcome): void {
     )
     .addOption(new Option('--optimizer-bits <bits>', 'of a value of the optimizer state').choices(['8', '32']).default('32'))
     .addOption(
-      new Option('--activation-bits <bits>', 'of a value between the stages of a pipeline').choices(['8', '16', '32']).default('32'),
+      new Option('--activation-bits <bits>', "of a value between the stages of a pipeline (default: the job's)").choices(['8', '16', '32']),
     );
   examples(command, [
     ['longtail plan examples/gpt-gutenberg.yaml --fleet examples/fleets/friends.yaml', 'before renting or borrowing'],

@@ -62,11 +62,15 @@ export class Workspace {
     return new Float32Array(this.buffer, at, length);
   }
 
-  /** Runs `kernel` over `length` values in blocks, copying in and out what lies outside this memory. */
+  /**
+   * Runs `kernel` over `length` values in blocks that fit into a slot (`BLOCK_LENGTH` of float32), copying in and out what
+   * lies outside this memory.
+   */
   forEachBlock(length: number, operands: readonly Operand[], kernel: BlockKernel): void {
     const { addresses } = this;
-    for (let start = 0; start < length; start += BLOCK_LENGTH) {
-      const count = Math.min(BLOCK_LENGTH, length - start);
+    const blockLength = Math.floor(SLOT_BYTES / Math.max(...operands.map(({ bytesPerValue }) => bytesPerValue)));
+    for (let start = 0; start < length; start += blockLength) {
+      const count = Math.min(blockLength, length - start);
       for (let i = 0; i < operands.length; i++) addresses[i] = this.bring(operands[i]!, i, start, count);
       kernel(addresses, count);
       for (let i = 0; i < operands.length; i++) this.takeBack(operands[i]!, i, start, count);
