@@ -2,7 +2,7 @@ import {
   formatBytes,
   LongtailError,
   CODEC_BITS,
-  optimizerStateCount,
+  localStateCount,
   type DeviceProfile,
   type GroupLayout,
   type Job,
@@ -108,7 +108,7 @@ function requestFor({ train, sync, cluster }: Job): PlanRequest {
     microbatches: cluster.microbatch === undefined ? MICROBATCHES.filter((size) => size <= train.batch) : [cluster.microbatch],
     // Beside value and gradient: both once more where the event loop has them, the gradient of the pass under way, and the
     // moments twice, as a worker that is alone runs the optimizer. In a pipeline the server does: there they are to spare.
-    stateBytesPerParameter: VALUE_BYTES * (3 + 2 * optimizerStateCount(train.optimizer)),
+    stateBytesPerParameter: VALUE_BYTES * (3 + 2 * localStateCount(train.optimizer)),
     upBitsPerValue: bits,
     downBitsPerValue: bits,
     activationBits: CODEC_BITS[sync.activationCodec ?? 'fp32'],

@@ -81,7 +81,7 @@ export interface PlanRequest {
   readonly stepsPerRound: number;
   /** Sizes to choose from, the same for all stages of a group. */
   readonly microbatches: readonly number[];
-  /** Optimizer state a parameter: 8 for Adam in float32, 2 in 8 bits, 0 for plain SGD. */
+  /** Optimizer state a parameter: 8 for Adam in float32, 2.03 in 8 bits, 0 for plain SGD. */
   readonly stateBytesPerParameter: number;
   /** A value on its way to the server, and back. */
   readonly upBitsPerValue: number;

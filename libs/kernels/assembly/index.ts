@@ -1,5 +1,6 @@
 export * from './vector';
 export * from './optimizer';
 export * from './half';
-export * from './rows';
+export { encodeRows, decodeRows } from './rows';
+export * from './state';
 export * from './crc32c';

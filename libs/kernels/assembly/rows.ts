@@ -3,7 +3,7 @@
 /** The greatest |x| as its bits: without their sign, float32 order as integers do, NaN above infinity. */
 // @ts-ignore: decorator
 @inline
-function greatestMagnitude(x: usize, n: usize): i32 {
+export function greatestMagnitude(x: usize, n: usize): i32 {
   const magnitude = i32x4.splat(0x7fffffff);
   let greatest = i32x4.splat(0);
   const wide = x + ((n & ~15) << 2);

@@ -9,6 +9,7 @@ const TWIN_LENGTH = LENGTH / 10;
 const RUNS = 7;
 
 const adamw = { type: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, decoupled: true };
+const adamw8 = { ...adamw, stateBits: 8 };
 const sgd = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 };
 
 function milliseconds(run) {
@@ -91,7 +92,7 @@ for (const [name, gigabytes] of throughputs('wasm', LENGTH)) {
 console.log('\nparameter server, 100 MB of float32 from each of K workers, ms');
 const CHUNK = 262_144;
 const kernels = createKernels();
-for (const [name, optimizer] of Object.entries({ sgd, adamw })) {
+for (const [name, optimizer] of Object.entries({ sgd, adamw, 'adamw, 8 bits': adamw8 })) {
   for (const workers of [1, 4]) {
     const shard = createShard({ length: LENGTH, optimizer });
     const payloads = Array.from({ length: workers }, () => new Uint8Array(values(LENGTH).buffer));
@@ -116,7 +117,7 @@ for (const [name, optimizer] of Object.entries({ sgd, adamw })) {
     const encode = milliseconds(() => overChunks((from, length) => shard.encodeParameters(from, length, CODEC_IDS.fp32, out)));
     const parts = { inspect, crc32c: checksum, 'reduce and step': step, encode };
     console.log(
-      `${name}, K = ${workers}: `.padEnd(16) +
+      `${name}, K = ${workers}: `.padEnd(24) +
         Object.entries(parts)
           .map(([part, ms]) => `${part} ${ms.toFixed(0)}`)
           .join(', '),

@@ -1,4 +1,5 @@
 import type { ChunkInspection } from '@longtail/core';
+import type { StateMapName } from './state-map.js';
 
 /**
  * Arithmetic over flat float32 vectors of any length, with two implementations that give the same bits: WASM SIMD, and
@@ -9,7 +10,7 @@ import type { ChunkInspection } from '@longtail/core';
  * float32 results are rounded after every operation, in the order that the docstrings write; sums of squares are added
  * in float64 in an order that depends on the length alone.
  */
-export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, RowKernels, ChecksumKernels {
+export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, RowKernels, StateKernels, ChecksumKernels {
   readonly implementation: KernelsImplementation;
   /** A vector of zeros in the kernels' memory. It is never moved or freed while the kernels live. */
   allocate(length: number): Float32Array;
@@ -100,6 +101,17 @@ export interface RowKernels {
   /** Rounds to nearest, ties to even. */
   encodeRows(values: Float32Array, bytes: Uint8Array, rowLength: number): void;
   decodeRows(bytes: Uint8Array, out: Float32Array, rowLength: number): void;
+}
+
+/**
+ * Optimizer state in 8 bits: blocks of core's `STATE_BLOCK`, the last one as long as what is left, each a float32 scale (the
+ * value of greatest magnitude, with its sign) and a code a value. Decoding and coding again gives the same bytes. A block
+ * with a NaN or an infinity decodes to values that are not finite. `bytes` has exactly the size needed.
+ */
+export interface StateKernels {
+  /** The nearest code of the map, where a positive value may have it. */
+  encodeState(map: StateMapName, values: Float32Array, bytes: Uint8Array): void;
+  decodeState(map: StateMapName, bytes: Uint8Array, out: Float32Array): void;
 }
 
 export interface ChecksumKernels {

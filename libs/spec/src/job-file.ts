@@ -15,6 +15,10 @@ const adamFields = {
   beta1: real({ min: 0, max: 0.999_999 }).default(0.9).describe('Decay of the first moment'),
   beta2: real({ min: 0, max: 0.999_999_9 }).default(0.999).describe('Decay of the second moment'),
   epsilon: real({ above: 0, max: 1 }).default(1e-8).describe('Added to the denominator'),
+  stateBits: z
+    .literal([8, 32], { error: ({ input }) => `must be 8 or 32, found ${JSON.stringify(input)}` })
+    .default(32)
+    .describe('Bits of a value of the moments; 8: block by block (Dettmers et al. 2022), 2 bytes a parameter for 8, and the server takes every step'),
 };
 
 const weightDecay = real({ min: 0, max: 1 });

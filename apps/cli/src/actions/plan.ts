@@ -1,5 +1,5 @@
-import { CODEC_BITS, LongtailError, optimizerStateCount } from '@longtail/core';
-import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
+import { CODEC_BITS, LongtailError, stateBytesPerParameter } from '@longtail/core';
+import type { Job, MeasuredCluster, ModelProfile, OptimizerSpec, PlanRequest } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
 import { createPlan } from '@longtail/planner';
@@ -17,8 +17,8 @@ interface PlanOptions {
   readonly server: string;
   readonly localSteps: number;
   readonly recompute: PlanRequest['recompute'];
-  readonly optimizerBits: string;
   /** Undefined: the job's. */
+  readonly optimizerBits?: string;
   readonly activationBits?: string;
 }
 
@@ -59,7 +59,7 @@ function requestFor(job: Job, options: PlanOptions): PlanRequest {
     batch,
     stepsPerRound: options.localSteps,
     microbatches: MICROBATCHES.filter((size) => size <= batch),
-    stateBytesPerParameter: (optimizerStateCount(optimizer) * Number(options.optimizerBits)) / 8,
+    stateBytesPerParameter: stateBytesPerParameter(withStateBits(optimizer, options.optimizerBits)),
     upBitsPerValue: bits,
     downBitsPerValue: bits,
     activationBits: Number(options.activationBits ?? CODEC_BITS[activationCodec]),
@@ -67,6 +67,10 @@ function requestFor(job: Job, options: PlanOptions): PlanRequest {
     schedule: 'capped-1f1b',
     workspaceBytes: ENGINE_BYTES,
   };
+}
+
+function withStateBits(optimizer: OptimizerSpec, bits: string | undefined): OptimizerSpec {
+  return optimizer.type === 'adam' && bits !== undefined ? { ...optimizer, stateBits: bits === '8' ? 8 : 32 } : optimizer;
 }
 
 async function findCluster({ fleet, server }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {

@@ -3,6 +3,7 @@ import { referenceChecksumKernels } from './checksum.js';
 import { referenceFormatKernels } from './format.js';
 import { referenceOptimizerKernels } from './optimizer.js';
 import { referenceRowKernels } from './rows.js';
+import { referenceStateKernels } from './state.js';
 import { referenceVectorKernels } from './vector.js';
 
 /** The oracle: slow and obvious. Each assignment to a Float32Array is a rounding to float32, others are written out. */
@@ -14,6 +15,7 @@ export function createReferenceKernels(): Kernels {
     ...referenceOptimizerKernels,
     ...referenceFormatKernels,
     ...referenceRowKernels,
+    ...referenceStateKernels,
     ...referenceChecksumKernels,
   };
 }

@@ -22,8 +22,8 @@ export function wasmRowKernels(workspace: Workspace): RowKernels {
   };
 }
 
-/** Visits the whole rows, then the shorter one at the end. */
-function forEachRun(
+/** Visits the whole rows, then the shorter one at the end; `bytes` has a scale and a byte a value for each. */
+export function forEachRun(
   values: Float32Array,
   bytes: Uint8Array,
   rowLength: number,

@@ -3,6 +3,7 @@ import { wasmChecksumKernels } from './checksum.js';
 import { wasmFormatKernels } from './format.js';
 import { wasmOptimizerKernels } from './optimizer.js';
 import { wasmRowKernels } from './rows.js';
+import { wasmStateKernels } from './state.js';
 import { wasmVectorKernels } from './vector.js';
 import { Workspace } from './workspace.js';
 
@@ -16,6 +17,7 @@ export function createWasmKernels(vectors: readonly number[]): Kernels {
     ...wasmOptimizerKernels(workspace),
     ...wasmFormatKernels(workspace),
     ...wasmRowKernels(workspace),
+    ...wasmStateKernels(workspace),
     ...wasmChecksumKernels(workspace),
   };
 }

@@ -1,5 +1,6 @@
 import { LongtailError, formatBytes } from '@longtail/core';
 import { BLOCK_LENGTH } from '../kernels.js';
+import { STATE_TABLE_BYTES } from './state-tables.js';
 import { instantiate, type WasmExports } from './wasm-module.js';
 
 const PAGE_BYTES = 65_536;
@@ -9,11 +10,12 @@ const CACHE_LINE_BYTES = 64;
 const SLOTS = 4;
 const SLOT_BYTES = BLOCK_LENGTH * 4;
 
-/** Where things lie: constants of the checksum, then the slots, then the vectors. Address 0 stays unused. */
+/** Where things lie: constants of the checksum and of 8-bit state, then the slots, then the vectors. Address 0 stays unused. */
 const TABLES_AT = CACHE_LINE_BYTES;
 const HISTORY_AT = TABLES_AT + 8 * 1024;
 const HISTORY_BYTES = 209 * 16;
-const SLOTS_AT = HISTORY_AT + alignUp(HISTORY_BYTES);
+const STATE_TABLES_AT = HISTORY_AT + alignUp(HISTORY_BYTES);
+const SLOTS_AT = STATE_TABLES_AT + 2 * alignUp(STATE_TABLE_BYTES);
 const VECTORS_AT = SLOTS_AT + SLOTS * SLOT_BYTES;
 
 /** Values that vectors of a memory can hold at most, each rounded up to a cache line. */
@@ -41,6 +43,7 @@ export class Workspace {
   readonly historyBytes = HISTORY_BYTES;
   /** Follows the history without a gap. */
   readonly afterHistoryAt = HISTORY_AT + HISTORY_BYTES;
+  readonly stateTablesAt = STATE_TABLES_AT;
   private readonly buffer: ArrayBuffer;
   private readonly addresses: number[] = [];
   private next = VECTORS_AT;
