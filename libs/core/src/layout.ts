@@ -1,6 +1,7 @@
 import type { DeviceInfo } from './compute.js';
 import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
+import type { Plan } from './plan.js';
 import type { ScheduleName, StageTiming } from './schedule.js';
 
 /** One worker's place in a group. */
@@ -20,6 +21,8 @@ export interface GroupLayout {
   readonly recompute?: boolean;
   /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
   readonly timings?: readonly StageTiming[];
+  /** Stashes that each stage has room for, which the schedule keeps to where it can. @default none */
+  readonly maxStash?: readonly number[];
 }
 
 /** How a job is laid over nodes. */
@@ -29,6 +32,8 @@ export interface RunLayout {
   readonly lacks: string | undefined;
   /** For people: why so. */
   readonly reason: string;
+  /** What is expected of these groups; devices are nodes. Undefined where nobody knows what the model takes. */
+  readonly plan?: Plan;
 }
 
 export interface LayoutNode {

@@ -38,11 +38,6 @@ export function localStateCount(optimizer: OptimizerSpec): number {
   return isStateQuantized(optimizer) ? 0 : optimizerStateCount(optimizer);
 }
 
-/** Bytes of the state of one parameter where it is kept. */
-export function stateBytesPerParameter(optimizer: OptimizerSpec): number {
-  return optimizerStateCount(optimizer) * (isStateQuantized(optimizer) ? STATE_BLOCK.bytes / STATE_BLOCK.length : 4);
-}
-
 /** State of `length` parameters at the start: zeros, also as blocks in 8 bits. */
 export function freshState(optimizer: OptimizerSpec, length: number): readonly StateVector[] {
   const bytes = length + 4 * Math.ceil(length / STATE_BLOCK.length);

@@ -48,6 +48,8 @@ export interface DeviceProfile {
   readonly roundTripMs: number;
   /** Nobody measured its link: what stands here is assumed. */
   readonly linkAssumed?: boolean;
+  /** What its engine keeps for the backward pass, as a multiple of the profile's `stashBytes`. @default 1 */
+  readonly stashFactor?: number;
 }
 
 /** Devices that reach each other directly, each over a port of this rate. */
@@ -83,6 +85,16 @@ export interface PlanRequest {
   readonly microbatches: readonly number[];
   /** Optimizer state a parameter: 8 for Adam in float32, 2.03 in 8 bits, 0 for plain SGD. */
   readonly stateBytesPerParameter: number;
+  /** Vectors that a device holds of its parameters, and of their gradients. @default 1 */
+  readonly parameterVectors?: number;
+  readonly gradientVectors?: number;
+  /**
+   * Who steps: each device, with the optimizer's state of its blocks; or the server, unless one device that holds the whole
+   * model is alone (ADR 3). @default 'devices'
+   */
+  readonly optimizer?: 'devices' | 'server';
+  /** Whether several devices may hold one stage. @default true */
+  readonly stageReplicas?: boolean;
   /** A value on its way to the server, and back. */
   readonly upBitsPerValue: number;
   readonly downBitsPerValue: number;
@@ -176,8 +188,8 @@ export interface Plan {
   readonly samplesPerSecond: number;
   readonly bytesUpPerRound: number;
   readonly bytesDownPerRound: number;
-  /** `exact`: no layout is better in this cost model. `heuristic`: see the gap. */
-  readonly method: 'exact' | 'heuristic';
+  /** `exact`: no layout is better in this cost model. `heuristic`: see the gap. `given`: the layout was not searched for. */
+  readonly method: 'exact' | 'heuristic' | 'given';
   /** No layout of these devices can be faster than this. */
   readonly boundSamplesPerSecond: number;
   /** 1 − samplesPerSecond / bound. */
@@ -193,7 +205,8 @@ export interface Makespan {
   readonly stash: readonly number[];
 }
 
-export type MakespanOf = (stages: readonly StageTiming[], microbatches: number) => Makespan;
+/** `maxStash`: stashes that each stage has room for. */
+export type MakespanOf = (stages: readonly StageTiming[], microbatches: number, maxStash: readonly number[]) => Makespan;
 
 /** Throws LongtailError `no-plan` that says in figures what is missing where nothing fits. */
 export type Planner = (profile: ModelProfile, cluster: MeasuredCluster, request: PlanRequest) => Plan;

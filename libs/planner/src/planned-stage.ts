@@ -10,8 +10,7 @@ interface StageInPlan {
   /** Of the group, an inner step. */
   readonly samples: number;
   readonly microbatches: number;
-  /** Microbatches in flight that the schedule would like to have. */
-  readonly wantedStash: number;
+  readonly stashCap: number;
   readonly alone: boolean;
   readonly roundMs: number;
   readonly share: number;
@@ -21,11 +20,11 @@ export function plannedStage(input: StageInPlan): PlannedStage {
   const { model, group, index, timings } = input;
   const { start, end, devices, recompute } = group.stages[index]!;
   const { blocks } = model.costs.profile;
-  const stashCap = stashCapOf(input);
+  const { stashCap } = input;
   return {
     blocks: { start, end },
     names: [blocks[start]!.name, blocks[end - 1]!.name],
-    devices: devices.map((device) => plannedDevice(input, device, stashCap)),
+    devices: devices.map((device) => plannedDevice(input, device)),
     recompute,
     stashCap,
     timing: timings[index]!,
@@ -33,18 +32,8 @@ export function plannedStage(input: StageInPlan): PlannedStage {
   };
 }
 
-/** As much as the schedule wants and the memory of the stage's smallest device allows; never less than 1F1B needs. */
-function stashCapOf({ model, group, index, microbatches, wantedStash }: StageInPlan): number {
-  const { start, end, devices, recompute } = group.stages[index]!;
-  const needed = Math.min(microbatches, group.stages.length - index);
-  const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
-  let cap = Math.min(microbatches, Math.max(needed, Math.ceil(wantedStash / devices.length)));
-  while (cap > needed && model.costs.memory(start, end, group.microbatch, cap, recompute).total > offered) cap--;
-  return cap;
-}
-
-function plannedDevice(input: StageInPlan, index: number, stashCap: number): PlannedDevice {
-  const { model, group, roundMs } = input;
+function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
+  const { model, group, roundMs, stashCap } = input;
   const { start, end, devices, recompute } = group.stages[input.index]!;
   const device = model.cluster.devices[index]!;
   const { forwardMs, backwardMs } = model.costs.stageMs(device, start, end, group.microbatch, recompute);
@@ -55,7 +44,7 @@ function plannedDevice(input: StageInPlan, index: number, stashCap: number): Pla
   return {
     device: device.id,
     name: device.name,
-    memory: model.costs.memory(start, end, group.microbatch, stashCap, recompute),
+    memory: model.memory(index, start, end, group.microbatch, stashCap, recompute),
     offeredBytes: device.memoryBytes,
     samples,
     forwardMs,
@@ -87,7 +76,8 @@ function reasonFor({ model, group, index, timings, microbatches, share }: StageI
   const { start, end, devices, recompute } = group.stages[index]!;
   const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
   const inFlight = Math.min(microbatches, group.stages.length - index);
-  const needs = (from: number, to: number) => model.costs.memory(from, to, group.microbatch, inFlight, recompute).total;
+  const tightest = devices.find((device) => model.cluster.devices[device]!.memoryBytes === offered)!;
+  const needs = (from: number, to: number) => model.memory(tightest, from, to, group.microbatch, inFlight, recompute).total;
   const fits = `${formatBytes(needs(start, end))} of ${formatBytes(offered)}`;
   const again = recompute ? ', computing activations again' : '';
   if (group.stages.length === 1) {

@@ -63,7 +63,9 @@ function waysOut(model: CostModel): string {
   const works = (change: Partial<PlanRequest>, devices: MeasuredCluster = cluster) =>
     search(new CostModel(costs.profile, devices, { ...request, ...change })).solution !== undefined;
   const ways: string[] = [];
-  const stateBytesPerParameter = Math.min(QUANTIZED_ADAM_BYTES, request.stateBytesPerParameter);
+  // The server keeps moments in 8 bits for itself (docs/adr/0014).
+  const quantized = request.optimizer === 'server' ? 0 : QUANTIZED_ADAM_BYTES;
+  const stateBytesPerParameter = Math.min(quantized, request.stateBytesPerParameter);
   const changes: readonly (readonly [string, Partial<PlanRequest>])[] = [
     ['recompute', { recompute: 'allowed' }],
     ['8-bit Adam', { stateBytesPerParameter }],

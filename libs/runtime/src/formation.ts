@@ -56,7 +56,7 @@ export class Formation {
     const { host } = this;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
-    const { groups, lacks, reason } = host.plan({
+    const { groups, lacks, reason, plan } = host.plan({
       job: host.job,
       nodes: members.map(({ node, name, session }) => ({ node, name, device: session.hello.device as DeviceInfo })),
       current: standing.map(({ plan }) => plan),
@@ -76,7 +76,9 @@ export class Formation {
     const formed = fresh.map((group) => this.form(group, members));
     this.groups = [...kept, ...formed];
     for (const group of formed) this.prepare(group);
-    if (dissolved.length + formed.length > 0) this.announce(members, reason);
+    if (dissolved.length + formed.length === 0) return;
+    if (plan !== undefined) host.emit({ event: 'planned', run: host.run, plan });
+    this.announce(members, reason);
   }
 
   private form(plan: GroupLayout, members: readonly Member[]): Group {

@@ -25,10 +25,11 @@ export function passesOf(core: RunCore, group: Group, samples: number): Passes {
   return { microbatch, actionsOf: ({ stage }) => schedule.actions(stage, timings, microbatches) };
 }
 
-/** Most microbatches that a stage of the group holds at once when the group has the whole batch. Asked before anything was measured. */
+/** Most microbatches that a stage of the group holds at once: those planned with, else what the whole batch takes. Asked before anything was measured. */
 export function stashCapOf(core: RunCore, group: Group, stage: number): number {
-  const { microbatch, timings = group.members.map(() => EQUAL) } = group.plan;
-  return scheduleOf(core, group).stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
+  const { microbatch, timings = group.members.map(() => EQUAL), maxStash } = group.plan;
+  const needed = scheduleOf(core, group, maxStash).stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
+  return Math.max(needed, maxStash?.[stage] ?? 0);
 }
 
 function scheduleOf({ dependencies }: RunCore, { plan }: Group, maxStash?: readonly number[]): Schedule {

@@ -69,6 +69,8 @@ export class TrainingSession {
     private stage: Stage,
     /** Of the model. */
     readonly blocks: number,
+    /** From shapes. */
+    readonly memoryBytes: number,
   ) {
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
     const stateCount = localStateCount(options.job.train.optimizer);
@@ -83,8 +85,8 @@ export class TrainingSession {
   static async create(options: SessionOptions): Promise<TrainingSession> {
     const model = stageModel(await createModel(options.job.model, { ...options.dataset.signature, loss: options.job.loss }), 'all');
     const { job, memoryBytes } = options;
-    assertFits(`the model of ${job.name}`, wholeNeed(model, localStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
-    const session = new TrainingSession(options, await build(options), model.blocks.length);
+    const need = assertFits(`the model of ${job.name}`, wholeNeed(model, localStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
+    const session = new TrainingSession(options, await build(options), model.blocks.length, need);
     try {
       await session.stage.readParameters(session.parameters);
       return session;
