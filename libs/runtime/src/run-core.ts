@@ -355,6 +355,7 @@ export class RunCore implements MemberHost, FormationHost {
         staleness,
         reason,
         computeMs: done?.computeMs ?? 0,
+        elapsedMs: done?.elapsedMs ?? 0,
         sentAtMs,
         doneAtMs: endedAtMs ?? this.clock.nowMs(),
         ...member.takeTraffic(),
