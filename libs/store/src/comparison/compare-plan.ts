@@ -44,6 +44,7 @@ function compareGroup(
   memoryBytes: ReadonlyMap<string, number>,
 ): GroupComparison | undefined {
   const nodes = new Set(group.stages.flatMap(({ devices }) => devices.map(({ device }) => device)));
+  const entrances = new Set(group.stages[0]!.devices.map(({ device }) => device));
   const mine = rounds
     .map((round) => ({ round, steps: stepsOf(round, plan), parts: round.contributions.filter(({ node }) => nodes.has(node)) }))
     .filter(({ parts }) => parts.length > 0);
@@ -53,7 +54,7 @@ function compareGroup(
   return {
     number,
     kind: group.kind,
-    samples: { planned: group.samples, measured: measured((parts) => parts[0]!.samples) },
+    samples: { planned: group.samples, measured: measured((parts) => sumSamples(parts.filter(({ node }) => entrances.has(node)))) },
     stepMs: { planned: group.stepMs, measured: measured(stepMs) },
     exchangeMs: { planned: group.exchangeMs, measured: measured((parts) => taskMs(parts) - stepMs(parts)) },
     bubble: { planned: group.bubble, measured: median(mine.map(({ parts }) => 1 - busiestMs(parts) / stepMs(parts))) },
@@ -96,6 +97,10 @@ function stepsOf({ commit }: Round, { batch, stepsPerRound }: Plan): number {
 /** From task to delivery, of the whole group. */
 function taskMs(parts: readonly Contribution[]): number {
   return Math.max(...parts.map(({ doneAtMs }) => doneAtMs)) - Math.min(...parts.map(({ sentAtMs }) => sentAtMs));
+}
+
+function sumSamples(parts: readonly Contribution[]): number {
+  return parts.reduce((sum, { samples }) => sum + samples, 0);
 }
 
 function busiestMs(parts: readonly Contribution[]): number {
