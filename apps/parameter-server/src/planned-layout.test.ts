@@ -23,7 +23,7 @@ const job = { train: { batch: 32, optimizer: adam }, sync: { codec: 'fp32' }, cl
 const node = (name: string, mebibytes: number, gflops = 50): LayoutNode => ({
   node: name,
   name,
-  device: { engine: 'cpu', description: '', memoryBytes: mebibytes * MIB, gflops, throttle: 1 },
+  device: { engine: 'tensorflow', description: '', memoryBytes: mebibytes * MIB, gflops, throttle: 1 },
 });
 
 const layout = plannedLayout(() => profile);

@@ -48,8 +48,8 @@ export interface DeviceProfile {
   readonly roundTripMs: number;
   /** Nobody measured its link: what stands here is assumed. */
   readonly linkAssumed?: boolean;
-  /** What its engine keeps for the backward pass, as a multiple of the profile's `stashBytes`. @default 1 */
-  readonly stashFactor?: number;
+  /** What its engine keeps of a microbatch for the backward pass: a multiple of the profile's `stashBytes`, and copies of the parameters. @default 1 and 0 */
+  readonly stash?: { readonly factor: number; readonly parameterCopies: number };
 }
 
 /** Devices that reach each other directly, each over a port of this rate. */
