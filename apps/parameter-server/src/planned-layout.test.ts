@@ -46,7 +46,7 @@ test('the planner has those that hold it beside pipelines of the others, each bl
   const { groups, lacks, plan } = layout(request([node('a', 1024), node('b', 120), node('c', 120, 25)]));
   expect(lacks).toBeUndefined();
   const pipeline = groups.find(({ stages }) => stages.length > 1)!;
-  expect(groups.filter(({ stages }) => stages.length === 1).map(({ stages }) => stages[0]!.node)).toEqual(['a']);
+  expect(groups.filter(({ stages }) => stages.length === 1).map(({ stages }) => stages[0]!.nodes[0])).toEqual(['a']);
   const ranges = pipeline.stages.map(({ blocks }) => blocks as { start: number; end: number });
   expect(ranges[0]!.start).toBe(0);
   expect(ranges.at(-1)!.end).toBe(6);
@@ -58,7 +58,7 @@ test('the planner has those that hold it beside pipelines of the others, each bl
 
 test('a worker that holds the model and is not worth waiting for is left out, and told why', () => {
   const { groups, plan } = layout(request([node('a', 1024), node('b', 120), node('c', 1024, 0.001)]));
-  expect(groups.flatMap(({ stages }) => stages.map((stage) => stage.node))).not.toContain('c');
+  expect(groups.flatMap(({ stages }) => stages.flatMap((stage) => stage.nodes))).not.toContain('c');
   expect(plan!.leftOut).toMatchObject([{ device: 'c', reason: expect.stringMatching(/a sample takes it \d+/) as unknown }]);
 });
 
@@ -92,13 +92,13 @@ test('a pipeline that stands is left alone; who comes later waits until those wh
   expect(waiting.plan!.groups).toHaveLength(1);
   const grown = layout(request([b, c, d, e], { current: standing, begun: true }));
   expect(grown.groups.slice(0, 1)).toEqual(standing);
-  expect(grown.groups[1]!.stages.map(({ node }) => node).sort()).toEqual(['d', 'e']);
+  expect(grown.groups[1]!.stages.flatMap(({ nodes }) => nodes).sort()).toEqual(['d', 'e']);
   expect(grown.plan!.groups).toHaveLength(2);
 });
 
 test('a job that lays itself out is told what to expect of it; what cannot be is left for the run to refuse', () => {
   const own = (...blocks: readonly number[]) => {
-    const stages = blocks.map((count, i) => ({ worker: ['a', 'b'][i]!, blocks: count }));
+    const stages = blocks.map((count, i) => ({ workers: [['a', 'b'][i]!], blocks: count }));
     const cluster = { ...job.cluster, layout: [stages] };
     return layout({ ...request([node('a', 1024), node('b', 1024)]), job: { ...job, cluster } as Job });
   };
@@ -114,7 +114,7 @@ test('a job that lays itself out is told what to expect of it; what cannot be is
 });
 
 test('a job that lays itself out, or whose model nobody knows, is laid out as it says', () => {
-  const own = { ...job, cluster: { ...job.cluster, layout: [[{ worker: 'a' }]] } } as unknown as Job;
-  expect(layout({ ...request([node('a', 1)]), job: own }).groups[0]!.stages).toEqual([{ node: 'a', blocks: 'all' }]);
+  const own = { ...job, cluster: { ...job.cluster, layout: [[{ workers: ['a'] }]] } } as unknown as Job;
+  expect(layout({ ...request([node('a', 1)]), job: own }).groups[0]!.stages).toEqual([{ blocks: 'all', nodes: ['a'] }]);
   expect(plannedLayout(() => undefined)(request([node('a', 1)])).reason).toMatch(/every worker holds the whole model/);
 });

@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import { LongtailError, nodesOf } from '@longtail/core';
 import type { DeviceProfile, GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, RunLayout } from '@longtail/core';
 import { CostModel, createPlan, planLayout, planRequestFor } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
@@ -34,11 +34,12 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   if (missing > 0) {
     return { groups: current, lacks: `${missing} more worker${missing === 1 ? '' : 's'} to plan with`, reason: 'as long as not all are here' };
   }
-  const seated = new Set(current.flatMap(({ stages }) => stages.map(({ node }) => node)));
+  const seated = new Set(current.flatMap(nodesOf));
   const free = nodes.filter(({ node }) => !seated.has(node));
   const { plan, shortfall } = planOver(free, job, profile);
-  if (plan !== undefined && current.length === 0) return { groups: plan.groups.map(groupOf(plan)), lacks: undefined, reason: 'as the planner finds best', plan };
-  const groups = [...current, ...(plan?.groups.map(groupOf(plan)) ?? [])];
+  const planned = plan?.groups.flatMap((group) => groupsOf(group, plan)) ?? [];
+  if (plan !== undefined && current.length === 0) return { groups: planned, lacks: undefined, reason: 'as the planner finds best', plan };
+  const groups = [...current, ...planned];
   const reason = shortfall === undefined ? 'those who are free join those who are at work' : shortfall;
   return expecting({ groups, lacks: groups.length === 0 ? shortfall : undefined, reason }, request, profile);
 }
@@ -66,7 +67,7 @@ function expecting(layout: RunLayout, { job, nodes }: LayoutRequest, profile: Mo
   const index = new Map(nodes.map(({ node }, i) => [node, i]));
   const given = groups.map(({ stages, microbatch, recompute = false }) => ({
     microbatch: stages.length === 1 ? Math.min(SOLO_SAMPLES, job.train.batch) : microbatch,
-    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: [index.get(stage.node)!], recompute })),
+    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: stage.nodes.map((node) => index.get(node)!), recompute })),
   }));
   const plan = planLayout(profile, clusterOf(nodes), request, given, { makespanOf: exactMakespan(request.schedule) });
   return { ...layout, groups: groups.map((group) => withRoom(group, plan)), plan };
@@ -74,7 +75,7 @@ function expecting(layout: RunLayout, { job, nodes }: LayoutRequest, profile: Mo
 
 /** A group of the job's own, with the stashes that its devices have room for. */
 function withRoom(group: GroupLayout, plan: Plan): GroupLayout {
-  const planned = plan.groups.find(({ stages }) => stages[0]!.devices[0]!.device === group.stages[0]!.node);
+  const planned = plan.groups.find(({ stages }) => stages[0]!.devices[0]!.device === group.stages[0]!.nodes[0]);
   if (group.stages.length === 1 || group.maxStash !== undefined || planned === undefined) return group;
   return { ...group, maxStash: roomOf(planned) };
 }
@@ -83,19 +84,13 @@ function roomOf({ stages }: PlannedGroup): readonly number[] {
   return stages.map(({ stashCap }) => stashCap);
 }
 
-/** A stage is one device: the request says so. */
-function groupOf({ schedule }: Plan): (group: PlannedGroup) => GroupLayout {
-  return (group) => {
-    const { kind, stages, microbatch } = group;
-    if (kind === 'solo') return { stages: [{ node: stages[0]!.devices[0]!.device, blocks: 'all' }], microbatch: 1, schedule };
-    return {
-      stages: stages.map(({ blocks, devices }) => ({ node: devices[0]!.device, blocks })),
-      microbatch,
-      schedule,
-      recompute: stages.some(({ recompute }) => recompute),
-      maxStash: roomOf(group),
-    };
-  };
+/** Devices that each hold the whole model add their gradients up at the server: each is a group of its own. */
+function groupsOf(group: PlannedGroup, { schedule }: Plan): readonly GroupLayout[] {
+  const { stages, microbatch } = group;
+  const places = stages.map(({ blocks, devices }) => ({ blocks, nodes: devices.map(({ device }) => device) }));
+  if (places.length === 1) return places[0]!.nodes.map((node) => ({ stages: [{ blocks: 'all', nodes: [node] }], microbatch: 1, schedule }));
+  const recompute = stages.some((stage) => stage.recompute);
+  return [{ stages: places, microbatch, schedule, recompute, maxStash: roomOf(group) }];
 }
 
 /** Links are not measured yet: all nodes are taken to be equally well off, so that speed and memory decide. */

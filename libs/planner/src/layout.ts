@@ -89,7 +89,6 @@ export class CostModel {
     const values = this.costs.parameters(start, end);
     let rate = 0;
     let latencyMs = 0;
-    let uploadMs = Infinity;
     for (const index of devices) {
       const device = this.cluster.devices[index]!;
       const { forwardMs, backwardMs } = this.costs.stageMs(device, start, end, microbatch, recompute);
@@ -97,10 +96,16 @@ export class CostModel {
       const ms = Math.max(1e-9, forwardMs + backwardMs);
       rate += 1 / ms;
       latencyMs = Math.max(latencyMs, ms);
-      uploadMs = Math.min(uploadMs, this.exchangeMs(index, values));
     }
+    return { periodMs: devices.length === 1 ? latencyMs : 1 / rate, latencyMs, ...this.sumCost(devices, values) };
+  }
+
+  /** Where the server steps, it adds up what each replica sends; else these add up first, and the one with the best link exchanges. */
+  private sumCost(devices: readonly number[], values: number): Pick<StageCost, 'syncMs' | 'exchangeMs'> {
+    const exchanges = devices.map((device) => this.exchangeMs(device, values));
+    if (this.request.optimizer === 'server') return { syncMs: 0, exchangeMs: Math.max(...exchanges) };
     const { syncMs, broadcastMs } = this.sumAmong(devices, values);
-    return { periodMs: 1 / rate, latencyMs, syncMs, exchangeMs: uploadMs + broadcastMs };
+    return { syncMs, exchangeMs: Math.min(...exchanges) + broadcastMs };
   }
 
   /** Gradients of `values` parameters up, and parameters down. */

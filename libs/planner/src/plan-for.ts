@@ -48,21 +48,26 @@ export function planFor(
 }
 
 function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
-  return stages.map((stage, s) => {
-    const { devices, start, end, recompute } = stage;
-    const periodMs = model.stage(devices, start, end, microbatch, recompute).periodMs;
+  const costs = stages.map(({ devices, start, end, recompute }) => {
+    const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
     const { forwardMs, backwardMs } = model.costs.stageMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
-    // Replicas work side by side: together they are one faster device.
-    const scale = periodMs / Math.max(1e-9, forwardMs + backwardMs);
     const again = recompute ? forwardMs : 0;
-    const next = stages[s + 1];
+    const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
+    const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: (again + (backwardMs - again) / 2) / wholeMs };
+    return { periodMs, lateMs: latencyMs - periodMs, fraction };
+  });
+  return stages.map(({ devices }, s) => {
+    const { periodMs, lateMs, fraction } = costs[s]!;
+    const [next, after] = [stages[s + 1], costs[s + 1]];
     const hop = next && model.hop(model.hopWay(devices, next.devices), next.start, microbatch);
+    // Replicas work side by side: together they are one faster device, whose outputs come as late as the slowest makes them.
+    const lateBackMs = after === undefined ? 0 : after.lateMs * (s + 2 === stages.length ? 1 : after.fraction.backward);
     return {
-      forwardMs: forwardMs * scale,
-      backwardMs: backwardMs * scale,
-      inputGradientMs: (again + (backwardMs - again) / 2) * scale,
-      activationHopMs: hop?.activationMs ?? 0,
-      gradientHopMs: hop?.gradientMs ?? 0,
+      forwardMs: fraction.forward * periodMs,
+      backwardMs: fraction.backward * periodMs,
+      inputGradientMs: fraction.input * periodMs,
+      activationHopMs: hop === undefined ? 0 : hop.activationMs + fraction.forward * lateMs,
+      gradientHopMs: hop === undefined ? 0 : hop.gradientMs + lateBackMs,
     };
   });
 }

@@ -10,7 +10,7 @@ const PARAMETER_VECTORS = 2;
 const GRADIENT_VECTORS = 3;
 const STATE_VECTORS = 2;
 
-/** What a job asks of a plan, as this runtime does it: the server steps, gradients go up when all microbatches are done, a stage is one device. */
+/** What a job asks of a plan, as this runtime does it: the server steps, gradients go up when all microbatches are done. */
 export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
   const bits = CODEC_BITS[sync.codec];
   return {
@@ -21,7 +21,6 @@ export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
     parameterVectors: PARAMETER_VECTORS,
     gradientVectors: GRADIENT_VECTORS,
     optimizer: 'server',
-    stageReplicas: false,
     upBitsPerValue: bits,
     downBitsPerValue: bits,
     activationBits: CODEC_BITS[sync.activationCodec ?? 'fp32'],

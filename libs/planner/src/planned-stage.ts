@@ -56,16 +56,20 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
   };
 }
 
-/** Bytes a round: the exchange (by the replica with the best link), the sums among replicas, activations and their gradients. */
+/**
+ * Bytes a round: activations and their gradients, and the exchange of each replica; or, where not the server steps, the sums
+ * among replicas and the exchange of the one with the best link.
+ */
 function trafficOf({ model, group, index, alone }: StageInPlan, device: number, samples: number): { up: number; down: number } {
   const { request, costs } = model;
   const { start, end, devices } = group.stages[index]!;
   const values = costs.parameters(start, end);
   const leader = devices.reduce((best, next) => (model.exchangeMs(next, values) < model.exchangeMs(best, values) ? next : best));
-  const sums = ((8 * (devices.length - 1)) / devices.length) * values * request.stepsPerRound;
+  const byServer = request.optimizer === 'server';
+  const sums = byServer ? 0 : ((8 * (devices.length - 1)) / devices.length) * values * request.stepsPerRound;
   const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
   const hops = (cutBytes(start) + cutBytes(end)) * samples * request.stepsPerRound;
-  const exchanges = !alone && device === leader;
+  const exchanges = !alone && (byServer || device === leader);
   return {
     up: sums + hops + (exchanges ? (values * request.upBitsPerValue) / 8 : 0),
     down: sums + hops + (exchanges ? (values * request.downBitsPerValue) / 8 : 0),

@@ -63,7 +63,7 @@ function waysOut(model: CostModel): string {
   const works = (change: Partial<PlanRequest>, devices: MeasuredCluster = cluster) =>
     search(new CostModel(costs.profile, devices, { ...request, ...change })).solution !== undefined;
   const ways: string[] = [];
-  // The server keeps moments in 8 bits for itself (docs/adr/0014).
+  // The server keeps moments in 8 bits for itself (docs/adr/0015).
   const quantized = request.optimizer === 'server' ? 0 : QUANTIZED_ADAM_BYTES;
   const stateBytesPerParameter = Math.min(quantized, request.stateBytesPerParameter);
   const changes: readonly (readonly [string, Partial<PlanRequest>])[] = [

@@ -10,6 +10,7 @@ import { runRound } from './round.js';
 import type { RunCore } from './run-core.js';
 import { Snapshots } from './snapshots.js';
 import { runSolo } from './solo.js';
+import type { Tasks } from './tasks.js';
 
 export type RunStatus = 'waiting' | 'running' | Verdict['status'];
 
@@ -186,7 +187,7 @@ export class Run implements Claimant {
     for (const member of core.roster.members) {
       core.roster.dismiss(member, reason);
     }
-    for (const open of core.openTasks) this.settleAtEnd(open, reason);
+    for (const open of core.tasks.unsettled) this.settleAtEnd(open, reason);
     core.roster.sweep();
     const nothingLearnt = core.training === undefined || (failure !== undefined && core.version === 0);
     if (nothingLearnt) return { model: '', error: failure };
@@ -194,8 +195,8 @@ export class Run implements Claimant {
     return { model, error: failure ?? error };
   }
 
-  private settleAtEnd(open: Parameters<RunCore['settle']>[0], reason: string): void {
-    if (open.leases.length > 0) this.core.settle(open, { applied: 0, weight: 0, reason });
-    else this.core.callOff(open);
+  private settleAtEnd(open: Parameters<Tasks['settle']>[0], reason: string): void {
+    if (open.leases.length > 0) this.core.tasks.settle(open, { applied: 0, weight: 0, reason });
+    else this.core.tasks.callOff(open);
   }
 }

@@ -14,6 +14,7 @@ import type {
   Prepared,
   SampleRange,
   Split,
+  StageUse,
   StepHyper,
 } from '@longtail/core';
 import { isStateQuantized, localStateCount, LongtailError } from '@longtail/core';
@@ -67,8 +68,8 @@ export class VirtualCompute implements Compute {
   private readonly stash = new Map<number, Stashed>();
   private stageGradient = new Float32Array(0);
   private stageSamples = 0;
-  /** Most microbatches held between forward and backward at any time. */
-  peakStash = 0;
+  /** Microbatches that there is room for between forward and backward. */
+  private room = 1;
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
@@ -84,13 +85,20 @@ export class VirtualCompute implements Compute {
     this.paceChanged?.();
   }
 
-  async prepare(job: Job, _files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', signal: AbortSignal): Promise<Prepared> {
+  async prepare(
+    job: Job,
+    _files: ReadonlyMap<string, string>,
+    blocks: BlockRange | 'all',
+    signal: AbortSignal,
+    use?: StageUse,
+  ): Promise<Prepared> {
     const { model, pace, clock, device } = this.options;
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
     const layout = blocks === 'all' ? model.layout : this.blockLayout(blocks);
     const { length } = layout;
     this.range = blocks;
+    this.room = use?.inFlight ?? 1;
     this.stash.clear();
     this.stageGradient = new Float32Array(length);
     this.stageSamples = 0;
@@ -161,11 +169,11 @@ export class VirtualCompute implements Compute {
 
   forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
     return this.exclusively(async () => {
+      if (this.stash.size >= this.room) throw new LongtailError(`no room for more than ${this.room} microbatches`, { code: 'refused' });
       const samples = this.indicesOf(ranges);
       const computeMs = await this.pass(samples.length, FORWARD_FRACTION, signal);
       const pass = this.stagePass(samples, input);
       this.stash.set(microbatch, { pass, samples: samples.length, outputGradient: undefined });
-      this.peakStash = Math.max(this.peakStash, this.stash.size);
       return { output: pass.output, stats: pass.stats, computeMs };
     });
   }
