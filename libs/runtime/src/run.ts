@@ -132,9 +132,10 @@ export class Run implements Claimant {
     else await runRound(core, strategy, snapshots.whenDue);
   }
 
-  /** Workers keep moments in float32 only. */
+  /** May a lone worker step for itself? It keeps moments in float32 only, and does not clip. */
   private get stepsAlone(): boolean {
-    return !isStateQuantized(this.core.job.train.optimizer);
+    const { optimizer, clipNorm } = this.core.job.train;
+    return clipNorm === undefined && !isStateQuantized(optimizer);
   }
 
   private readonly requireWorker = (): Promise<void> => gather(this.core, 1, this.countFleet);
