@@ -1,2 +1,3 @@
+export { exactMakespan } from './exact-makespan.js';
 export type { ParentMessage, ServerMessage } from './events.js';
 export { type RunningServer, type ServerOptions, startServer } from './start-server.js';

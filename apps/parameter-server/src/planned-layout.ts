@@ -1,125 +1,114 @@
-import {
-  formatBytes,
-  LongtailError,
-  optimizerStateCount,
-  type DeviceProfile,
-  type GroupLayout,
-  type Job,
-  type LayoutNode,
-  type LayoutPlan,
-  type LayoutRequest,
-  type ModelProfile,
-  type PlanRequest,
-  type RunLayout,
-} from '@longtail/core';
-import { CostModel, createPlan } from '@longtail/planner';
+import { LongtailError, nodesOf } from '@longtail/core';
+import type { DeviceProfile, GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, RunLayout } from '@longtail/core';
+import { CostModel, createPlan, planLayout, planRequestFor } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
+import { exactMakespan } from './exact-makespan.js';
 
-/** Sizes of microbatches to choose from: larger ones fill a pipeline badly. */
-const MICROBATCHES = [1, 2, 4, 8];
-/** Part of what a worker offers that is planned with: what a pass keeps is estimated from shapes, and its own count, from a real pass, is higher. */
-const PLANNED_PART = 0.65;
-const VALUE_BYTES = 4;
+/** What the portable engines keep of a GPT's microbatch: their tape has every step between, and the weights transposed. */
+const TAPE = { factor: 1.8, parameterCopies: 1 };
+
+/** A solo worker computes its share in slices of at least so many samples. */
+const SOLO_SAMPLES = 8;
 
 /**
- * Lays a job out as it says itself, else by what its model takes: workers that hold all of it are solo, and of those that
- * do not the planner makes pipelines. Groups that stand are never disturbed; those who come later, or are left of a group
- * that broke, form groups of their own, or wait as spares until they can.
+ * Lays a job out as it says itself, or every worker solo where all hold the model; else the planner lays it over those who
+ * are free. Groups that stand are never disturbed; those who come later, or are left of a group that broke, form groups of
+ * their own, or wait as spares until they can. With the layout goes what is expected of it.
  */
 export function plannedLayout(profileOf: (job: Job) => ModelProfile | undefined): LayoutPlan {
   return (request) => {
-    const profile = request.job.cluster.layout === undefined ? profileOf(request.job) : undefined;
+    const profile = profileOf(request.job);
     if (profile === undefined) return explicitLayout(request);
-    const wholeBytes = bytesOfWhole(profile, request.job);
-    const holds = ({ device }: LayoutNode) => wholeBytes <= PLANNED_PART * device.memoryBytes;
-    if (request.nodes.every(holds)) return explicitLayout(request);
-    return withPipelines(request, profile, { holds, wholeBytes });
+    if (request.job.cluster.layout !== undefined) return expecting(explicitLayout(request), request, profile);
+    const cluster = clusterOf(request.nodes);
+    const model = new CostModel(profile, cluster, planRequestFor(request.job));
+    const smallest = Math.min(...model.request.microbatches);
+    const everybody = request.nodes.every((_, i) => model.recomputeFor(i, 0, profile.blocks.length, smallest, 1) !== undefined);
+    return everybody ? explicitLayout(request) : overTheFree(request, profile);
   };
 }
 
-function withPipelines(
-  request: LayoutRequest,
-  profile: ModelProfile,
-  { holds, wholeBytes }: { readonly holds: (node: LayoutNode) => boolean; readonly wholeBytes: number },
-): RunLayout {
+function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   const { job, nodes, current, begun } = request;
-  const standing = current.filter(({ stages }) => stages.length > 1);
-  const seated = new Set(standing.flatMap(({ stages }) => stages.map(({ node }) => node)));
-  const free = nodes.filter(({ node }) => !seated.has(node));
-  const solos = free.filter(holds).map(solo);
   const missing = begun ? 0 : job.cluster.minWorkers - nodes.length;
-  if (missing > 0) return { groups: [...standing, ...solos], lacks: `${missing} more worker${missing === 1 ? '' : 's'} to plan with`, reason: 'as long as not all are here' };
-  const { pipelines, shortfall } = pipelinesOf(job, profile, free.filter((node) => !holds(node)));
-  const groups = [...standing, ...pipelines, ...solos];
-  const need = `the whole model takes ${formatBytes(wholeBytes)}`;
-  return {
-    groups,
-    lacks: groups.length === 0 ? shortfall : undefined,
-    reason: shortfall === undefined ? `${need}: pipelines of those that offer less` : `${need}; ${shortfall}`,
-  };
+  if (missing > 0) {
+    return { groups: current, lacks: `${missing} more worker${missing === 1 ? '' : 's'} to plan with`, reason: 'as long as not all are here' };
+  }
+  const seated = new Set(current.flatMap(nodesOf));
+  const free = nodes.filter(({ node }) => !seated.has(node));
+  const { plan, shortfall } = planOver(free, job, profile);
+  const planned = plan?.groups.flatMap((group) => groupsOf(group, plan)) ?? [];
+  if (plan !== undefined && current.length === 0) return { groups: planned, lacks: undefined, reason: 'as the planner finds best', plan };
+  const groups = [...current, ...planned];
+  const reason = shortfall === undefined ? 'those who are free join those who are at work' : shortfall;
+  return expecting({ groups, lacks: groups.length === 0 ? shortfall : undefined, reason }, request, profile);
 }
 
-/** Pipelines of nodes none of which holds the model; and why there are none, where that is so. */
-function pipelinesOf(
-  job: Job,
-  profile: ModelProfile,
-  nodes: readonly LayoutNode[],
-): { readonly pipelines: readonly GroupLayout[]; readonly shortfall?: string } {
-  if (nodes.length === 0) return { pipelines: [] };
+/** Undefined, and why, where they hold no model between them. */
+function planOver(nodes: readonly LayoutNode[], job: Job, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: string } {
+  if (nodes.length === 0) return {};
+  const request = planRequestFor(job);
   try {
-    const plan = createPlan(profile, { devices: nodes.map(deviceOf), lans: [], peers: [] }, requestFor(job));
-    const pipelines = plan.groups.map(({ stages, microbatch }): GroupLayout => ({
-      stages: stages.map(({ blocks, devices }) => ({ node: devices[0]!.device, blocks })),
-      microbatch,
-      schedule: plan.schedule,
-      recompute: stages.some(({ recompute }) => recompute),
-    }));
-    return { pipelines };
+    return { plan: createPlan(profile, clusterOf(nodes), request, { makespanOf: exactMakespan(request.schedule) }) };
   } catch (error) {
-    if (error instanceof LongtailError && error.code === 'no-plan') return { pipelines: [], shortfall: error.message };
+    if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error.message };
     throw error;
   }
 }
 
-function solo({ node }: LayoutNode): GroupLayout {
-  return { stages: [{ node, blocks: 'all' }], microbatch: 1, schedule: 'capped-1f1b' };
+/** The layout with what is to be expected of it; as it is where it is not whole, or its stages do not make up the model. */
+function expecting(layout: RunLayout, { job, nodes }: LayoutRequest, profile: ModelProfile): RunLayout {
+  const { groups, lacks } = layout;
+  const blocks = profile.blocks.length;
+  const rangeOf = (range: GroupLayout['stages'][number]['blocks']) => (range === 'all' ? { start: 0, end: blocks } : range);
+  const isWhole = ({ stages }: GroupLayout) => rangeOf(stages.at(-1)!.blocks).end === blocks && stages.every((stage) => rangeOf(stage.blocks).start < blocks);
+  if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole)) return layout;
+  const request = planRequestFor(job);
+  const index = new Map(nodes.map(({ node }, i) => [node, i]));
+  const given = groups.map(({ stages, microbatch, recompute = false }) => ({
+    microbatch: stages.length === 1 ? Math.min(SOLO_SAMPLES, job.train.batch) : microbatch,
+    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: stage.nodes.map((node) => index.get(node)!), recompute })),
+  }));
+  const plan = planLayout(profile, clusterOf(nodes), request, given, { makespanOf: exactMakespan(request.schedule) });
+  return { ...layout, groups: groups.map((group) => withRoom(group, plan)), plan };
+}
+
+/** A group of the job's own, with the stashes that its devices have room for. */
+function withRoom(group: GroupLayout, plan: Plan): GroupLayout {
+  const planned = plan.groups.find(({ stages }) => stages[0]!.devices[0]!.device === group.stages[0]!.nodes[0]);
+  if (group.stages.length === 1 || group.maxStash !== undefined || planned === undefined) return group;
+  return { ...group, maxStash: roomOf(planned) };
+}
+
+function roomOf({ stages }: PlannedGroup): readonly number[] {
+  return stages.map(({ stashCap }) => stashCap);
+}
+
+/** Devices that each hold the whole model add their gradients up at the server: each is a group of its own. */
+function groupsOf(group: PlannedGroup, { schedule }: Plan): readonly GroupLayout[] {
+  const { stages, microbatch } = group;
+  const places = stages.map(({ blocks, devices }) => ({ blocks, nodes: devices.map(({ device }) => device) }));
+  if (places.length === 1) return places[0]!.nodes.map((node) => ({ stages: [{ blocks: 'all', nodes: [node] }], microbatch: 1, schedule }));
+  const recompute = stages.some((stage) => stage.recompute);
+  return [{ stages: places, microbatch, schedule, recompute, maxStash: roomOf(group) }];
 }
 
 /** Links are not measured yet: all nodes are taken to be equally well off, so that speed and memory decide. */
 const ASSUMED_LINK = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1, linkAssumed: true };
 
+function clusterOf(nodes: readonly LayoutNode[]): MeasuredCluster {
+  return { devices: nodes.map(deviceOf), lans: [], peers: [] };
+}
+
 function deviceOf({ node, name, device }: LayoutNode): DeviceProfile {
+  const { engine, gflops, memoryBytes } = device;
   return {
     id: node,
     name,
     // Without a measurement (the plain engine) all are equal.
-    flopsPerSecond: 1e9 * (device.gflops || 1),
-    memoryBytes: PLANNED_PART * device.memoryBytes,
+    flopsPerSecond: 1e9 * (gflops || 1),
+    memoryBytes,
+    ...(engine === 'tensorflow' ? {} : { stash: TAPE }),
     ...ASSUMED_LINK,
   };
-}
-
-function requestFor({ train, sync, cluster }: Job): PlanRequest {
-  const bits = sync.codec === 'fp32' ? 32 : 16;
-  return {
-    batch: train.batch,
-    stepsPerRound: 1,
-    microbatches: cluster.microbatch === undefined ? MICROBATCHES.filter((size) => size <= train.batch) : [cluster.microbatch],
-    // Beside value and gradient: both once more where the event loop has them, the gradient of the pass under way, and the
-    // moments twice, as a worker that is alone runs the optimizer. In a pipeline the server does: there they are to spare.
-    stateBytesPerParameter: VALUE_BYTES * (3 + 2 * optimizerStateCount(train.optimizer)),
-    upBitsPerValue: bits,
-    downBitsPerValue: bits,
-    activationBits: (sync.activationCodec ?? 'fp32') === 'fp32' ? 32 : 16,
-    recompute: 'allowed',
-    schedule: cluster.schedule ?? 'capped-1f1b',
-    workspaceBytes: 0,
-  };
-}
-
-/** What a solo worker takes at least. */
-function bytesOfWhole(profile: ModelProfile, job: Job): number {
-  const request = requestFor(job);
-  const { costs } = new CostModel(profile, { devices: [], lans: [], peers: [] }, request);
-  return costs.memory(0, profile.blocks.length, Math.min(...request.microbatches), 1, false).total;
 }

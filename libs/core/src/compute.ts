@@ -31,6 +31,7 @@ export interface StageUse {
 export interface Prepared {
   readonly layout: ParameterLayout;
   readonly engine: EngineName;
+  /** What the model takes here: of a stage counted from a real pass, of a whole model from shapes. */
   readonly memoryBytes: number;
   readonly samplesPerSecond: number;
   /** Training samples an epoch, and validation samples; 0 at a stage that reads no data. */

@@ -1,5 +1,6 @@
 import type { WireError } from './errors.js';
 import type { Job } from './job.js';
+import type { Plan } from './plan.js';
 
 /**
  * What happened in a run: the only source for progress, report, metrics and replay. Append-only.
@@ -25,6 +26,7 @@ export type RunEvent =
       readonly engine: string;
       readonly samplesPerSecond: number;
       readonly parameters: number;
+      /** What the model takes there. */
       readonly memoryBytes: number;
     }
   | {
@@ -35,6 +37,8 @@ export type RunEvent =
       readonly samplesTotal: number;
       readonly workers: number;
     }
+  /** What is expected of the layout from now on; its devices are nodes. */
+  | { readonly event: 'planned'; readonly run: string; readonly plan: Plan }
   /** How the job is laid over its workers from now on; only where it is more than everybody solo. */
   | {
       readonly event: 'layout';
@@ -62,6 +66,8 @@ export type RunEvent =
       readonly staleness: number;
       readonly reason: string;
       readonly computeMs: number;
+      /** Since its parameters were there: compute, and in a pipeline the waits for other stages; 0 when it never was done. */
+      readonly elapsedMs: number;
       /** When its task was sent, when it was back: for the timeline. */
       readonly sentAtMs: number;
       readonly doneAtMs: number;

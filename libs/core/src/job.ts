@@ -33,10 +33,13 @@ export type DataSpec =
 
 export type TokenizerName = 'character' | 'byte' | 'gpt2';
 
+/** A worker as a job names it: by its name, or by its number in the order of joining, from 1. */
+export type JobWorker = string | number;
+
 /** A stage as a job names it. */
 export interface JobStage {
-  /** Name of the worker, or its number in the order of joining, from 1. */
-  readonly worker: string | number;
+  /** Several are replicas of the stage; one that stands in several stages of a group holds all of these. */
+  readonly workers: readonly JobWorker[];
   /** How many of the model's blocks, from where the stage before ends; undefined: all of them. */
   readonly blocks?: number;
 }

@@ -1,17 +1,19 @@
 import type { DeviceInfo } from './compute.js';
 import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
+import type { Plan } from './plan.js';
 import type { ScheduleName, StageTiming } from './schedule.js';
 
-/** One worker's place in a group. */
+/** A stage of a group, and who holds it. */
 export interface StagePlace {
-  readonly node: string;
   readonly blocks: BlockRange | 'all';
+  /** Several are replicas: each takes a share of the microbatches, by its speed. One that stands in several stages holds all of these. */
+  readonly nodes: readonly string[];
 }
 
-/** The workers that hold one replica between them. */
+/** The workers that hold one replica of the model between them. */
 export interface GroupLayout {
-  /** In the order of the blocks, each block once; a single one of all blocks: solo. */
+  /** In the order of the blocks, each block once; a single one of all blocks on one node: solo. */
   readonly stages: readonly StagePlace[];
   /** Samples a forward pass, and the order of passes: of no meaning for a solo worker. */
   readonly microbatch: number;
@@ -20,6 +22,13 @@ export interface GroupLayout {
   readonly recompute?: boolean;
   /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
   readonly timings?: readonly StageTiming[];
+  /** Stashes that a worker of each stage has room for, which the schedule keeps to where it can. @default none */
+  readonly maxStash?: readonly number[];
+}
+
+/** The nodes of a group, each once, in the order of the first stage that each holds. */
+export function nodesOf({ stages }: GroupLayout): readonly string[] {
+  return [...new Set(stages.flatMap(({ nodes }) => nodes))];
 }
 
 /** How a job is laid over nodes. */
@@ -29,6 +38,8 @@ export interface RunLayout {
   readonly lacks: string | undefined;
   /** For people: why so. */
   readonly reason: string;
+  /** What is expected of these groups; devices are nodes. Undefined where nobody knows what the model takes. */
+  readonly plan?: Plan;
 }
 
 export interface LayoutNode {

@@ -90,6 +90,23 @@ export function layOut(tensors: readonly { name: string; shape: readonly number[
   return { slots, length: offset };
 }
 
+/**
+ * The layouts of several stages, in order, as one: each parameter where it is met first. Parameters tied over a border have
+ * a slot in both stages under the same name, and one here.
+ */
+export function joinLayouts(stages: readonly ParameterLayout[]): ParameterLayout {
+  const [only] = stages;
+  if (stages.length === 1) return only!;
+  const slots = new Map<string, ParameterSlot>();
+  let length = 0;
+  for (const slot of stages.flatMap((stage) => stage.slots)) {
+    if (slots.has(slot.name)) continue;
+    slots.set(slot.name, { ...slot, offset: length });
+    length += slot.length;
+  }
+  return { slots: [...slots.values()], length };
+}
+
 /** Equal for layouts that may exchange flat vectors, as text: two workers of a run must agree on it. */
 export function layoutSignature(layout: ParameterLayout): string {
   return layout.slots.map((slot) => `${slot.name}[${slot.shape.join(',')}]${slot.trainable ? '' : '!'}`).join(';');

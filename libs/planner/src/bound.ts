@@ -40,7 +40,8 @@ export class UpperBound {
       const alone = this.within(solo, roundMs, scenario);
       const jointly = Math.max(0, ...joint.map((way) => this.within(way, roundMs, scenario)));
       best = Math.max(best, alone);
-      together += scenario.alone ? jointly : Math.max(alone, jointly);
+      if (!scenario.alone) together += Math.max(alone, jointly);
+      else if (this.model.request.optimizer !== 'server') together += jointly;
     }
     return Math.max(together, best);
   }

@@ -1,6 +1,10 @@
 import type { CostModel, GroupLayout, StageLayout } from './layout.js';
 import type { GroupCost } from './rounds.js';
 import { samplesWithin } from './rounds.js';
+import { sharedMs } from './scenarios.js';
+
+/** No round is longer. */
+const MOST_MS = 1e15;
 
 interface Enumerated {
   readonly layout: GroupLayout;
@@ -25,13 +29,13 @@ export function bruteForceRoundMs(model: CostModel): number {
   for (const groups of partitions(devices)) {
     const costs = groups.map((group) => bySubset.get(group.join())!);
     if (costs.some((list) => list.length === 0)) continue;
-    best = Math.min(best, leastOf(model, costs, sharedMs(model, groups.length), best));
+    best = Math.min(best, leastOf(model, costs, sharedMs(model, groups.length), Math.min(best, MOST_MS)));
   }
   return best;
 }
 
 /** One group from each list, whichever manages most in the time at hand. */
-function leastOf(model: CostModel, groups: readonly (readonly GroupCost[])[], shared: number, below = 1e15): number {
+function leastOf(model: CostModel, groups: readonly (readonly GroupCost[])[], shared: number, below = MOST_MS): number {
   const { batch, stepsPerRound } = model.request;
   const enough = (roundMs: number) => {
     let samples = 0;
@@ -47,13 +51,6 @@ function leastOf(model: CostModel, groups: readonly (readonly GroupCost[])[], sh
     else low = middle;
   }
   return high;
-}
-
-function sharedMs({ cluster, costs, request }: CostModel, groups: number): number {
-  if (cluster.server === undefined) return 0;
-  const { upBitsPerSecond, downBitsPerSecond } = cluster.server;
-  const bits = request.upBitsPerValue / downBitsPerSecond + request.downBitsPerValue / upBitsPerSecond;
-  return 1000 * groups * costs.parameters(0, costs.blocks) * bits;
 }
 
 function enumerate(model: CostModel, devices: readonly number[], alone: boolean): readonly Enumerated[] {

@@ -99,7 +99,7 @@ class ChainSearch {
           stages,
           periodMs: Math.max(tail?.periodMs ?? 0, hop?.periodMs ?? 0, cost.periodMs),
           latencyMs: (tail?.latencyMs ?? 0) + (hop ? hop.activationMs + hop.gradientMs : 0) + cost.latencyMs,
-          tailMs: Math.max(tail?.tailMs ?? 0, this.model.request.stepsPerRound * cost.syncMs + (this.alone ? 0 : cost.exchangeMs)),
+          tailMs: Math.max(tail?.tailMs ?? 0, this.model.tailMs(cost, this.sets.all[set]!.devices, start, end, this.alone)),
           recompute,
           next: tail,
         });

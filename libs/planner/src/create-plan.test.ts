@@ -3,6 +3,7 @@ import { createRng, LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createPlan } from './create-plan.js';
+import { planLayout } from './plan-layout.js';
 import { estimateMakespan } from './makespan.js';
 import { randomInstance } from './random-instance.js';
 
@@ -90,9 +91,37 @@ describe('layouts', () => {
     expect(leftOut[0]!.reason).toMatch(/^needs 6\.0 GiB for the whole model, has 1\.0 GiB; /);
   });
 
+  test('a server that steps takes the optimizer off the stages, and has even a lone pipeline exchange', () => {
+    const cluster = fleet([device('a', 4), device('b', 4)], 'a', 'b');
+    const itself = createPlan(profile, cluster, { ...request, microbatches: [1] });
+    const served = createPlan(profile, cluster, { ...request, microbatches: [1], optimizer: 'server' });
+    const devices = (plan: Plan) => plan.groups.flatMap(({ stages }) => stages.flatMap((stage) => stage.devices));
+    expect(devices(itself).map(({ memory }) => memory.optimizer > 0)).toEqual([true, true]);
+    expect(devices(served).map(({ memory }) => memory.optimizer)).toEqual([0, 0]);
+    expect([itself, served].map(({ groups }) => groups[0]!.exchangeMs > 0)).toEqual([false, true]);
+    expect(served.bytesUpPerRound - itself.bytesUpPerRound).toBeCloseTo(4 * 400_000_000);
+    const [alone] = createPlan(profile, fleet([device('a', 16)]), { ...request, optimizer: 'server' }).groups;
+    expect(alone!.exchangeMs).toBe(0);
+    expect(alone!.stages[0]!.devices[0]!.memory.optimizer).toBeGreaterThan(0);
+  });
+
+  test('a layout that is given costs what it costs where it is found', () => {
+    const cluster = fleet([device('a', 4), device('b', 4), device('c', 16, { flopsPerSecond: 3e12 })], 'a', 'b');
+    const wide = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, outputBytes: 2e6 })) };
+    const large = { ...request, batch: 65_536, stageReplicas: false };
+    const found = createPlan(wide, cluster, large);
+    expect(found.groups.map(({ kind }) => kind)).toEqual(['solo', 'pipeline']);
+    const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
+    const groups = found.groups.map(({ microbatch, stages }) => ({
+      microbatch,
+      stages: stages.map(({ blocks, devices, recompute }) => ({ ...blocks, recompute, devices: devices.map(({ device }) => index.get(device)!) })),
+    }));
+    expect(planLayout(wide, cluster, large, groups)).toEqual({ ...found, method: 'given' });
+  });
+
   test('recompute where memory demands it', () => {
     const heavy = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, stashBytes: 0.5 * GIB })) };
-    const cluster = fleet([device('a', 4.5), device('b', 4.5)], 'a', 'b');
+    const cluster = fleet([device('a', 5.2), device('b', 5.2)], 'a', 'b');
     const plan = createPlan(heavy, cluster, { ...request, microbatches: [1], recompute: 'allowed' });
     expect(plan.groups[0]!.stages.map(({ recompute }) => recompute)).toEqual([true, false]);
   });

@@ -1,7 +1,7 @@
 import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
 import { CostModel } from './layout.js';
 import { leftOut } from './left-out.js';
-import { complete, planFor } from './plan-for.js';
+import { complete, devicesOf, planFor, samplesPerSecondOf } from './plan-for.js';
 import { search } from './search.js';
 import { shortfall } from './shortfall.js';
 
@@ -22,7 +22,10 @@ export function createPlan(profile: ModelProfile, cluster: MeasuredCluster, requ
   const { scenario } = solution;
   const layout = { groups: solution.groups.map((group) => group.layout), scenario };
   const body = planFor(model, layout, options.makespanOf);
-  const used = new Set(body.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map((device) => device.device))));
-  const bound = (1000 * request.batch * request.stepsPerRound) / boundMs;
-  return complete(body, leftOut(model, used, scenario, body.roundMs), exact ? 'exact' : 'heuristic', bound);
+  return complete(
+    body,
+    leftOut(model, devicesOf(body), scenario, body.roundMs),
+    exact ? 'exact' : 'heuristic',
+    samplesPerSecondOf(request, boundMs),
+  );
 }

@@ -69,17 +69,18 @@ export function dealings(classSizes: readonly number[], parts: number): number {
   }, 1);
 }
 
-/** Devices are alike when no cost tells them apart: speed, memory, link to the server, LAN. */
+/** Devices are alike when no cost tells them apart: speed, memory and what takes it, link to the server, LAN. */
 export function classesOf(model: CostModel, devices: readonly number[]): readonly (readonly number[])[] {
   const classes = new Map<string, number[]>();
   for (const index of devices) {
     const device = model.cluster.devices[index]!;
-    const { flopsPerSecond, blockTimes, memoryBytes, upBitsPerSecond, downBitsPerSecond, roundTripMs } = device;
+    const { flopsPerSecond, blockTimes, memoryBytes, stash, upBitsPerSecond, downBitsPerSecond, roundTripMs } = device;
     const own = model.links.hasPeers(index) ? device.id : '';
     const key = JSON.stringify([
       flopsPerSecond,
       blockTimes,
       memoryBytes,
+      stash,
       upBitsPerSecond,
       downBitsPerSecond,
       roundTripMs,

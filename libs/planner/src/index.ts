@@ -4,5 +4,7 @@ export { CostModel } from './layout.js';
 export type { GroupLayout, StageLayout } from './layout.js';
 export { estimateMakespan } from './makespan.js';
 export { planFor } from './plan-for.js';
+export { planLayout } from './plan-layout.js';
+export { planRequestFor } from './plan-request.js';
 export { considerReplan } from './replan.js';
 export type { ReplanDecision, ReplanInput } from './replan.js';

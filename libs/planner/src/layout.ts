@@ -1,4 +1,4 @@
-import type { MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
+import type { MeasuredCluster, ModelProfile, PlannedMemory, PlanRequest } from '@longtail/core';
 import { Links } from './links.js';
 import type { GroupCost } from './rounds.js';
 import { StageCosts } from './stage-costs.js';
@@ -63,14 +63,24 @@ export class CostModel {
   /** A stage needs the stash of as many microbatches as there are stages from it to the end (1F1B); undefined: it does not fit, even so. */
   recomputeFor(device: number, start: number, end: number, microbatch: number, inFlight: number): boolean | undefined {
     const { memoryBytes } = this.cluster.devices[device]!;
-    const fits = (recompute: boolean) => this.costs.memory(start, end, microbatch, inFlight, recompute).total <= memoryBytes;
+    const fits = (recompute: boolean) => this.memory(device, start, end, microbatch, inFlight, recompute).total <= memoryBytes;
     const { recompute } = this.request;
     if (recompute !== 'always' && fits(false)) return false;
     return recompute !== 'never' && fits(true) ? true : undefined;
   }
 
+  memory(device: number, start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): PlannedMemory {
+    return this.costs.memory(start, end, microbatch, inFlight, recompute, this.cluster.devices[device]!.stash);
+  }
+
+  /** Whether a stage of the only group can do without the server. */
+  stepsForItself(devices: readonly number[], start: number, end: number): boolean {
+    return this.costs.mayStep(start, end) && (this.request.optimizer !== 'server' || devices.length === 1);
+  }
+
   /** Devices of one stage must reach each other directly: sums over the server would be another group. */
   mayShareStage(devices: readonly number[]): boolean {
+    if (devices.length > 1 && this.request.stageReplicas === false) return false;
     if (this.links.onlyLan(devices, devices) !== undefined) return true;
     return devices.every((a, i) => devices.slice(i + 1).every((b) => this.links.way(a, b).direct));
   }
@@ -79,7 +89,6 @@ export class CostModel {
     const values = this.costs.parameters(start, end);
     let rate = 0;
     let latencyMs = 0;
-    let uploadMs = Infinity;
     for (const index of devices) {
       const device = this.cluster.devices[index]!;
       const { forwardMs, backwardMs } = this.costs.stageMs(device, start, end, microbatch, recompute);
@@ -87,10 +96,16 @@ export class CostModel {
       const ms = Math.max(1e-9, forwardMs + backwardMs);
       rate += 1 / ms;
       latencyMs = Math.max(latencyMs, ms);
-      uploadMs = Math.min(uploadMs, this.exchangeMs(index, values));
     }
+    return { periodMs: devices.length === 1 ? latencyMs : 1 / rate, latencyMs, ...this.sumCost(devices, values) };
+  }
+
+  /** Where the server steps, it adds up what each replica sends; else these add up first, and the one with the best link exchanges. */
+  private sumCost(devices: readonly number[], values: number): Pick<StageCost, 'syncMs' | 'exchangeMs'> {
+    const exchanges = devices.map((device) => this.exchangeMs(device, values));
+    if (this.request.optimizer === 'server') return { syncMs: 0, exchangeMs: Math.max(...exchanges) };
     const { syncMs, broadcastMs } = this.sumAmong(devices, values);
-    return { periodMs: 1 / rate, latencyMs, syncMs, exchangeMs: uploadMs + broadcastMs };
+    return { syncMs, exchangeMs: Math.min(...exchanges) + broadcastMs };
   }
 
   /** Gradients of `values` parameters up, and parameters down. */
@@ -153,6 +168,12 @@ export class CostModel {
     };
   }
 
+  /** Once a round: sums among the stage's replicas, and its exchange with the server; Infinity: it cannot be without. */
+  tailMs({ syncMs, exchangeMs }: StageCost, devices: readonly number[], start: number, end: number, alone: boolean): number {
+    if (!alone) return this.request.stepsPerRound * syncMs + exchangeMs;
+    return this.stepsForItself(devices, start, end) ? this.request.stepsPerRound * syncMs : Infinity;
+  }
+
   group(layout: GroupLayout, alone: boolean): GroupCost {
     const { microbatch, stages } = layout;
     const costs = stages.map(({ devices, start, end, recompute }) => this.stage(devices, start, end, microbatch, recompute));
@@ -160,7 +181,7 @@ export class CostModel {
     const periodMs = Math.max(...costs.map((cost) => cost.periodMs), ...hops.map((hop) => hop.periodMs));
     const latencyMs =
       costs.reduce((sum, cost) => sum + cost.latencyMs, 0) + hops.reduce((sum, hop) => sum + hop.activationMs + hop.gradientMs, 0);
-    const tailMs = Math.max(...costs.map((cost) => this.request.stepsPerRound * cost.syncMs + (alone ? 0 : cost.exchangeMs)));
+    const tailMs = Math.max(...stages.map(({ devices, start, end }, s) => this.tailMs(costs[s]!, devices, start, end, alone)));
     return groupCost(microbatch, stages.length, periodMs, latencyMs, tailMs);
   }
 }

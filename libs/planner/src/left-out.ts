@@ -16,7 +16,7 @@ function reasonFor(model: CostModel, index: number, scenario: Scenario, roundMs:
   const smallest = Math.min(...request.microbatches);
   const recompute = model.recomputeFor(index, 0, costs.blocks, smallest, 1);
   if (recompute === undefined) {
-    const needs = costs.memory(0, costs.blocks, smallest, 1, request.recompute !== 'never').total;
+    const needs = model.memory(index, 0, costs.blocks, smallest, 1, request.recompute !== 'never').total;
     return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(memoryBytes)}; ${asStage(model, index, roundMs)}`;
   }
   const exchangeMs = model.exchangeMs(index, costs.parameters(0, costs.blocks));

@@ -1,4 +1,4 @@
-import type { LeftOut, MakespanOf, Plan, PlannedGroup, StageTiming } from '@longtail/core';
+import type { LeftOut, MakespanOf, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
 import type { CostModel, GroupLayout } from './layout.js';
 import { estimateMakespan } from './makespan.js';
 import { plannedStage } from './planned-stage.js';
@@ -40,7 +40,7 @@ export function planFor(
     groups: planned,
     roundMs,
     stepMs: roundMs / stepsPerRound,
-    samplesPerSecond: (1000 * batch * stepsPerRound) / roundMs,
+    samplesPerSecond: samplesPerSecondOf(model.request, roundMs),
     bytesUpPerRound: devices.reduce((sum, device) => sum + device.bytesUpPerRound, 0),
     bytesDownPerRound: devices.reduce((sum, device) => sum + device.bytesDownPerRound, 0),
     notes: notesOn(model, planned),
@@ -48,21 +48,26 @@ export function planFor(
 }
 
 function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
-  return stages.map((stage, s) => {
-    const { devices, start, end, recompute } = stage;
-    const periodMs = model.stage(devices, start, end, microbatch, recompute).periodMs;
+  const costs = stages.map(({ devices, start, end, recompute }) => {
+    const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
     const { forwardMs, backwardMs } = model.costs.stageMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
-    // Replicas work side by side: together they are one faster device.
-    const scale = periodMs / Math.max(1e-9, forwardMs + backwardMs);
     const again = recompute ? forwardMs : 0;
-    const next = stages[s + 1];
+    const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
+    const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: (again + (backwardMs - again) / 2) / wholeMs };
+    return { periodMs, lateMs: latencyMs - periodMs, fraction };
+  });
+  return stages.map(({ devices }, s) => {
+    const { periodMs, lateMs, fraction } = costs[s]!;
+    const [next, after] = [stages[s + 1], costs[s + 1]];
     const hop = next && model.hop(model.hopWay(devices, next.devices), next.start, microbatch);
+    // Replicas work side by side: together they are one faster device, whose outputs come as late as the slowest makes them.
+    const lateBackMs = after === undefined ? 0 : after.lateMs * (s + 2 === stages.length ? 1 : after.fraction.backward);
     return {
-      forwardMs: forwardMs * scale,
-      backwardMs: backwardMs * scale,
-      inputGradientMs: (again + (backwardMs - again) / 2) * scale,
-      activationHopMs: hop?.activationMs ?? 0,
-      gradientHopMs: hop?.gradientMs ?? 0,
+      forwardMs: fraction.forward * periodMs,
+      backwardMs: fraction.backward * periodMs,
+      inputGradientMs: fraction.input * periodMs,
+      activationHopMs: hop === undefined ? 0 : hop.activationMs + fraction.forward * lateMs,
+      gradientHopMs: hop === undefined ? 0 : hop.gradientMs + lateBackMs,
     };
   });
 }
@@ -72,12 +77,24 @@ function corrected(model: CostModel, group: GroupLayout, cost: GroupCost, sample
   if (group.stages.length === 1 || samples === 0) return cost;
   const plain = model.group(group, true);
   const microbatches = Math.ceil(samples / group.microbatch);
-  const { makespanMs } = makespanOf(timingsOf(model, group), microbatches);
+  const { makespanMs } = makespanOf(timingsOf(model, group), microbatches, roomFor(model, group, microbatches));
   // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
   const stepMs = Math.max(makespanMs, microbatches * plain.periodMs);
   const estimateMs = plain.fillMs + microbatches * plain.periodMs;
   const factor = stepMs / estimateMs;
   return { ...cost, periodMs: plain.periodMs * factor, fillMs: plain.fillMs * factor };
+}
+
+/** Microbatches that each stage's smallest device holds, each replica its part of them; never fewer than 1F1B needs. */
+function roomFor(model: CostModel, { stages, microbatch }: GroupLayout, microbatches: number): readonly number[] {
+  return stages.map(({ devices, start, end, recompute }, index) => {
+    const fits = (held: number) =>
+      devices.every((device) => model.memory(device, start, end, microbatch, held, recompute).total <= model.cluster.devices[device]!.memoryBytes);
+    const needed = Math.min(microbatches, stages.length - index);
+    let room = microbatches;
+    while (room > needed && !fits(room)) room--;
+    return room * devices.length;
+  });
 }
 
 interface InPlan {
@@ -94,10 +111,11 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
   const exchangeMs = Math.max(cost.tailMs, scenario.sharedMs);
   const stepMs = (roundMsOf(cost, samples, stepsPerRound, scenario.sharedMs) - exchangeMs) / stepsPerRound;
   const busiestMs = Math.max(...timings.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs)) * (samples / group.microbatch);
-  const { stash } = makespanOf(timings, microbatches);
+  const room = roomFor(model, group, microbatches);
+  const { stash } = makespanOf(timings, microbatches, room);
   return {
     kind: group.stages.length === 1 && group.stages[0]!.devices.length === 1 ? 'solo' : 'pipeline',
-    stages: group.stages.map((_, index) =>
+    stages: group.stages.map(({ devices }, index) =>
       plannedStage({
         model,
         group,
@@ -105,7 +123,7 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
         timings,
         samples,
         microbatches,
-        wantedStash: stash[index]!,
+        stashCap: Math.ceil(Math.min(room[index]!, Math.max(stash[index]!, group.stages.length - index)) / devices.length),
         alone: scenario.alone,
         roundMs,
         share: samples / batch,
@@ -131,6 +149,15 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
 }
 
 export type PlanBody = ReturnType<typeof planFor>;
+
+/** Ids of the devices that have a part. */
+export function devicesOf({ groups }: PlanBody): ReadonlySet<string> {
+  return new Set(groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map(({ device }) => device))));
+}
+
+export function samplesPerSecondOf({ batch, stepsPerRound }: PlanRequest, roundMs: number): number {
+  return (1000 * batch * stepsPerRound) / roundMs;
+}
 
 export function complete(body: PlanBody, leftOut: readonly LeftOut[], method: Plan['method'], boundSamplesPerSecond: number): Plan {
   // The schedule may do better than the estimate that the bound was made with.

@@ -10,8 +10,7 @@ interface StageInPlan {
   /** Of the group, an inner step. */
   readonly samples: number;
   readonly microbatches: number;
-  /** Microbatches in flight that the schedule would like to have. */
-  readonly wantedStash: number;
+  readonly stashCap: number;
   readonly alone: boolean;
   readonly roundMs: number;
   readonly share: number;
@@ -21,11 +20,11 @@ export function plannedStage(input: StageInPlan): PlannedStage {
   const { model, group, index, timings } = input;
   const { start, end, devices, recompute } = group.stages[index]!;
   const { blocks } = model.costs.profile;
-  const stashCap = stashCapOf(input);
+  const { stashCap } = input;
   return {
     blocks: { start, end },
     names: [blocks[start]!.name, blocks[end - 1]!.name],
-    devices: devices.map((device) => plannedDevice(input, device, stashCap)),
+    devices: devices.map((device) => plannedDevice(input, device)),
     recompute,
     stashCap,
     timing: timings[index]!,
@@ -33,18 +32,8 @@ export function plannedStage(input: StageInPlan): PlannedStage {
   };
 }
 
-/** As much as the schedule wants and the memory of the stage's smallest device allows; never less than 1F1B needs. */
-function stashCapOf({ model, group, index, microbatches, wantedStash }: StageInPlan): number {
-  const { start, end, devices, recompute } = group.stages[index]!;
-  const needed = Math.min(microbatches, group.stages.length - index);
-  const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
-  let cap = Math.min(microbatches, Math.max(needed, Math.ceil(wantedStash / devices.length)));
-  while (cap > needed && model.costs.memory(start, end, group.microbatch, cap, recompute).total > offered) cap--;
-  return cap;
-}
-
-function plannedDevice(input: StageInPlan, index: number, stashCap: number): PlannedDevice {
-  const { model, group, roundMs } = input;
+function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
+  const { model, group, roundMs, stashCap } = input;
   const { start, end, devices, recompute } = group.stages[input.index]!;
   const device = model.cluster.devices[index]!;
   const { forwardMs, backwardMs } = model.costs.stageMs(device, start, end, group.microbatch, recompute);
@@ -55,7 +44,7 @@ function plannedDevice(input: StageInPlan, index: number, stashCap: number): Pla
   return {
     device: device.id,
     name: device.name,
-    memory: model.costs.memory(start, end, group.microbatch, stashCap, recompute),
+    memory: model.memory(index, start, end, group.microbatch, stashCap, recompute),
     offeredBytes: device.memoryBytes,
     samples,
     forwardMs,
@@ -67,16 +56,20 @@ function plannedDevice(input: StageInPlan, index: number, stashCap: number): Pla
   };
 }
 
-/** Bytes a round: the exchange (by the replica with the best link), the sums among replicas, activations and their gradients. */
+/**
+ * Bytes a round: activations and their gradients, and the exchange of each replica; or, where not the server steps, the sums
+ * among replicas and the exchange of the one with the best link.
+ */
 function trafficOf({ model, group, index, alone }: StageInPlan, device: number, samples: number): { up: number; down: number } {
   const { request, costs } = model;
   const { start, end, devices } = group.stages[index]!;
   const values = costs.parameters(start, end);
   const leader = devices.reduce((best, next) => (model.exchangeMs(next, values) < model.exchangeMs(best, values) ? next : best));
-  const sums = ((8 * (devices.length - 1)) / devices.length) * values * request.stepsPerRound;
+  const byServer = request.optimizer === 'server';
+  const sums = byServer ? 0 : ((8 * (devices.length - 1)) / devices.length) * values * request.stepsPerRound;
   const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
   const hops = (cutBytes(start) + cutBytes(end)) * samples * request.stepsPerRound;
-  const exchanges = !alone && device === leader;
+  const exchanges = !alone && (byServer || device === leader);
   return {
     up: sums + hops + (exchanges ? (values * request.upBitsPerValue) / 8 : 0),
     down: sums + hops + (exchanges ? (values * request.downBitsPerValue) / 8 : 0),
@@ -87,7 +80,8 @@ function reasonFor({ model, group, index, timings, microbatches, share }: StageI
   const { start, end, devices, recompute } = group.stages[index]!;
   const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
   const inFlight = Math.min(microbatches, group.stages.length - index);
-  const needs = (from: number, to: number) => model.costs.memory(from, to, group.microbatch, inFlight, recompute).total;
+  const tightest = devices.find((device) => model.cluster.devices[device]!.memoryBytes === offered)!;
+  const needs = (from: number, to: number) => model.memory(tightest, from, to, group.microbatch, inFlight, recompute).total;
   const fits = `${formatBytes(needs(start, end))} of ${formatBytes(offered)}`;
   const again = recompute ? ', computing activations again' : '';
   if (group.stages.length === 1) {

@@ -55,6 +55,8 @@ export function randomInstance(rng: Rng, mostDevices: number, mostBlocks: number
       recompute: (['never', 'allowed', 'always'] as const)[rng.below(3)]!,
       schedule: 'capped-1f1b',
       workspaceBytes: 1e6,
+      optimizer: (['devices', 'server'] as const)[rng.below(2)]!,
+      stageReplicas: rng.below(4) > 0,
     },
   };
 }

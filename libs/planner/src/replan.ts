@@ -4,6 +4,7 @@ import { createPlan } from './create-plan.js';
 import type { GroupLayout } from './layout.js';
 import { CostModel } from './layout.js';
 import { planFor } from './plan-for.js';
+import { scenarioOf } from './scenarios.js';
 
 export interface ReplanInput {
   readonly current: Plan;
@@ -68,12 +69,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
   });
   if (whole.length === 0) return move(`no group is whole, so ${formatBytes(bytes)} move in ${formatSeconds(ms / 1000)}`);
 
-  const alone = whole.length === 1;
-  const staying = planFor(
-    model,
-    { groups: whole, scenario: { alone, maxGroups: whole.length, sharedMs: sharedMs(model, alone ? 0 : whole.length) } },
-    input.makespanOf,
-  );
+  const staying = planFor(model, { groups: whole, scenario: scenarioOf(model, whole) }, input.makespanOf);
   const stay = staying.samplesPerSecond * input.horizonMs;
   const go = plan.samplesPerSecond * Math.max(0, input.horizonMs - ms);
   const figures = `${formatCount(staying.samplesPerSecond)} → ${formatCount(plan.samplesPerSecond)} samples/s for ${formatBytes(bytes)} moved in ${formatSeconds(ms / 1000)}`;
@@ -150,11 +146,4 @@ function blocksByDevice(plan: Plan): ReadonlyMap<string, ReadonlySet<number>> {
     }
   }
   return blocks;
-}
-
-function sharedMs({ cluster, request, costs }: CostModel, groups: number): number {
-  if (cluster.server === undefined) return 0;
-  const { upBitsPerSecond, downBitsPerSecond } = cluster.server;
-  const bits = request.upBitsPerValue / downBitsPerSecond + request.downBitsPerValue / upBitsPerSecond;
-  return 1000 * groups * costs.parameters(0, costs.blocks) * bits;
 }

@@ -4,6 +4,7 @@ import { ExactSite } from './exact-site.js';
 import { LargeSite } from './large-site.js';
 import { CostModel } from './layout.js';
 import type { Scenario } from './rounds.js';
+import { sharedMs } from './scenarios.js';
 import type { Chosen, Site, Solution } from './site.js';
 import { fastestGroups } from './site.js';
 
@@ -63,6 +64,12 @@ function thinned(model: CostModel, devices: readonly number[]): CostModel | unde
   return undefined;
 }
 
+/** Of a round, whatever the layout. */
+export function leastBoundMs(model: CostModel): number {
+  const bound = new UpperBound(model);
+  return Math.min(...scenariosOf(model, true).map((scenario) => bound.roundMs(scenario, model.request.batch)));
+}
+
 function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Scenario[], atMostMs?: number): Solution | undefined {
   let best: Solution | undefined;
   for (const scenario of scenarios) {
@@ -73,17 +80,15 @@ function fastest({ request }: CostModel, sites: readonly Site[], scenarios: read
 }
 
 /** One group for itself; or several, each count of them with what the server's link then takes. */
-function scenariosOf({ cluster, request, costs }: CostModel, exact: boolean): readonly Scenario[] {
+function scenariosOf(model: CostModel, exact: boolean): readonly Scenario[] {
+  const { cluster, request } = model;
   const alone = { alone: true, maxGroups: 1, sharedMs: 0 };
   const devices = cluster.devices.length;
   if (devices === 1) return [alone];
   if (cluster.server === undefined) return [alone, { alone: false, maxGroups: Infinity, sharedMs: 0 }];
-  const { upBitsPerSecond, downBitsPerSecond } = cluster.server;
-  const bits = request.upBitsPerValue / downBitsPerSecond + request.downBitsPerValue / upBitsPerSecond;
-  const oneMs = 1000 * costs.parameters(0, costs.blocks) * bits;
-  const counts: number[] = [];
+  const counts: number[] = request.optimizer === 'server' ? [1] : [];
   for (let count = 2; count < devices; count = exact ? count + 1 : Math.ceil(count * 1.25)) counts.push(count);
-  return [alone, ...[...counts, devices].map((maxGroups) => ({ alone: false, maxGroups, sharedMs: maxGroups * oneMs }))];
+  return [alone, ...[...counts, devices].map((maxGroups) => ({ alone: false, maxGroups, sharedMs: sharedMs(model, maxGroups) }))];
 }
 
 function effort(model: CostModel, devices: readonly number[]): number {
@@ -92,7 +97,7 @@ function effort(model: CostModel, devices: readonly number[]): number {
   const ranges = (cuts * (cuts + 1)) / 2;
   // Sets that may be a stage: any of devices that reach each other, else one.
   const here = new Set(devices);
-  const crews = model.links
+  const crews = model.request.stageReplicas === false ? sizes.length : model.links
     .components()
     .map((members) => members.filter((device) => here.has(device)))
     .filter((members) => members.length > 0)
@@ -114,10 +119,13 @@ function effort(model: CostModel, devices: readonly number[]): number {
 /** Those that reach each other directly; the rest each for itself. */
 function sitesOf(model: CostModel, most: number): readonly Site[] {
   const components = model.links.components();
-  const lonely = components.filter((members) => members.length === 1).map(([device]) => device!);
+  const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
+  // Many devices make pools of replicas; where there are none, nothing is gained by their reaching each other.
+  const apart = (members: readonly number[]) => members.length === 1 || (model.request.stageReplicas === false && !few(members));
+  const lonely = components.filter(apart).flat();
   const sites: Site[] = components
-    .filter((members) => members.length > 1)
-    .map((members) => (effort(model, members) <= most / components.length ? new ExactSite(model, members) : new LargeSite(model, members)));
+    .filter((members) => !apart(members))
+    .map((members) => (few(members) ? new ExactSite(model, members) : new LargeSite(model, members)));
   const smallest = Math.min(...model.request.microbatches);
   const holds = (device: number) => model.recomputeFor(device, 0, model.costs.blocks, smallest, 1) !== undefined;
   for (const members of classesOf(model, lonely.filter(holds))) sites.push(...alike(new ExactSite(model, [members[0]!]), members));

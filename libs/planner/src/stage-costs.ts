@@ -13,6 +13,9 @@ interface BlockSums {
 }
 
 const FLOAT_BYTES = 4;
+/** Of a row of int8. */
+const SCALE_BITS = 32;
+const JUST_STASH: NonNullable<DeviceProfile['stash']> = { factor: 1, parameterCopies: 0 };
 
 /** What a stage of blocks [start, end) costs: values, bytes, milliseconds. */
 export class StageCosts {
@@ -52,7 +55,10 @@ export class StageCosts {
 
   /** Bits of one sample that cross a cut before block `at`, each way. */
   cutBits(at: number): number {
-    return (this.inputBytes(at) / FLOAT_BYTES) * this.request.activationBits;
+    const { activationBits } = this.request;
+    const values = this.inputBytes(at) / FLOAT_BYTES;
+    const rows = values / (this.profile.blocks[at - 1]?.outputRow ?? values);
+    return values * activationBits + (activationBits === 8 ? SCALE_BITS * rows : 0);
   }
 
   stageMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
@@ -64,30 +70,26 @@ export class StageCosts {
     return { forwardMs: forward, backwardMs: backward + (recompute ? forward : 0) };
   }
 
-  /** Most bytes that a device of the stage holds, with the stash of `inFlight` microbatches. */
-  memory(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): PlannedMemory {
-    const { request } = this;
+  /**
+   * Most bytes that a device of the stage holds, with the stash of `inFlight` microbatches, as a worker counts them: the
+   * pass under way computes on as much again as a microbatch's stash. `kept` is the device's.
+   */
+  memory(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean, kept = JUST_STASH): PlannedMemory {
+    const { stepsPerRound, stateBytesPerParameter, workspaceBytes, parameterVectors = 1, gradientVectors = 1 } = this.request;
     const values = this.parameters(start, end);
-    const parameters = FLOAT_BYTES * values;
-    const optimizer = request.stateBytesPerParameter * values;
-    const anchor = request.stepsPerRound > 1 ? parameters : 0;
-    const stash = this.stashBytes(start, end, microbatch, inFlight, recompute);
-    const workspace = request.workspaceBytes + this.largestBlockBytes(start, end) * microbatch;
-    const total = 2 * parameters + optimizer + anchor + stash + workspace;
-    return { parameters, gradients: parameters, optimizer, anchor, stash, workspace, total };
+    const vector = FLOAT_BYTES * values;
+    const optimizer = this.mayStep(start, end) ? stateBytesPerParameter * values : 0;
+    const anchor = stepsPerRound > 1 ? vector : 0;
+    const whole = microbatch * kept.factor * (this.stashSums[end]! - this.stashSums[start]!) + kept.parameterCopies * vector;
+    const stash = inFlight * (recompute ? microbatch * this.inputBytes(start) : whole);
+    const workspace = workspaceBytes + whole;
+    const parts = { parameters: parameterVectors * vector, gradients: gradientVectors * vector, optimizer, anchor, stash, workspace };
+    return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
   }
 
-  private stashBytes(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): number {
-    const whole = this.stashSums[end]! - this.stashSums[start]!;
-    // Recomputing, one microbatch at a time has its whole stash.
-    return microbatch * (recompute ? inFlight * this.inputBytes(start) + whole : inFlight * whole);
-  }
-
-  /** The gradients of a block's activations exist beside the stash while its backward pass runs. */
-  private largestBlockBytes(start: number, end: number): number {
-    let largest = 0;
-    for (let i = start; i < end; i++) largest = Math.max(largest, this.profile.blocks[i]!.outputBytes);
-    return 2 * largest;
+  /** Whether a device with these blocks may have to run the optimizer. */
+  mayStep(start: number, end: number): boolean {
+    return this.request.optimizer !== 'server' || (start === 0 && end === this.blocks);
   }
 
   private measuredSums(device: DeviceProfile, microbatch: number): BlockSums {

@@ -30,7 +30,7 @@ export class Assignment {
   constructor(
     readonly member: Member,
     readonly task: Task,
-    /** Of its leases. */
+    /** That pass through the worker; of local steps those of all that it was granted. */
     readonly samples: number,
     readonly delivery: Delivery,
     readonly sentAtMs: number,
@@ -85,12 +85,11 @@ function problemOf(done: TaskDone, { task, samples }: Assignment): string | unde
 function expectedSamples(done: TaskDone, task: Task, samples: number): number | undefined {
   switch (task.kind) {
     case 'GRADIENT':
+    case 'EVALUATE':
       return samples;
     case 'LOCAL_STEPS':
       if (done.steps > task.steps.length) return undefined;
       return task.steps.slice(0, done.steps).reduce((sum, step) => sum + countSamples(step.ranges), 0);
-    case 'EVALUATE':
-      return task.end - task.start;
     case 'INITIALISE':
       return done.samples;
   }

@@ -45,7 +45,7 @@ export async function commitRound(core: RunCore, contributions: readonly Contrib
   await core.outgoing.finish(parameters.tensors);
 
   for (const { task, weight } of contributions) {
-    core.settle(task, { applied: task.leases.length, weight, reason: '' });
+    core.tasks.settle(task, { applied: task.leases.length, weight, reason: '' });
     core.roster.succeeded(task.group);
   }
   const done = contributions.map(({ task }) => task.done!);

@@ -11,7 +11,7 @@ const grid = gridOf(10, 4);
 function delivery(maxNorm?: number, pool = new BufferPool(2)) {
   const tensors = [{ kind: 'gradient', fragment: 0, codec: { id: 7, maxBytes: (length: number) => length }, grid, start: 0 } as const];
   return new Delivery(
-    { stage: 0, round: 3, baseVersion: 2, samples: 5, tensors, maxNorm },
+    { worker: 0, round: 3, baseVersion: 2, samples: 5, tensors, maxNorm },
     ({ bytes }, length) => {
       if (bytes.length !== length) throw new Error('wrong size');
       return { finite: !bytes.includes(255), sumOfSquares: bytes.reduce((sum, byte) => sum + byte * byte, 0) };
@@ -59,7 +59,7 @@ test('chunks in any order, some of them twice, make a whole delivery of the firs
 });
 
 test.each<[string, Partial<TensorHeader>, RegExp]>([
-  ['another stage', { stage: 1 }, /stage 1/],
+  ['another worker', { stage: 1 }, /worker 1 of the group/],
   ['another round', { round: 4 }, /round 4 is not the round 3/],
   ['another version', { baseVersion: 1 }, /based on version 1/],
   ['another codec', { codec: 8 }, /codec 8 instead of 7/],

@@ -22,7 +22,8 @@ export interface ExpectedTensor {
 }
 
 export interface ExpectedDelivery {
-  readonly stage: number;
+  /** Number of the worker in its group. */
+  readonly worker: number;
   readonly round: number;
   readonly baseVersion: number;
   /** Samples in the headers; undefined where the worker decides how many (local steps). */
@@ -168,7 +169,7 @@ class IncomingTensor {
 /** What is wrong with a chunk's header, or undefined. */
 function headerMismatch(header: TensorHeader, tensor: ExpectedTensor, delivery: ExpectedDelivery): string | undefined {
   const { grid } = tensor;
-  if (header.stage !== delivery.stage) return `stage ${header.stage} belongs to another node`;
+  if (header.stage !== delivery.worker) return `worker ${header.stage} of the group is another node`;
   if (header.round !== delivery.round) return `round ${header.round} is not the round ${delivery.round} of the task`;
   if (header.baseVersion !== delivery.baseVersion) return `based on version ${header.baseVersion}, the task on ${delivery.baseVersion}`;
   if (header.codec !== tensor.codec.id) return `codec ${header.codec} instead of ${tensor.codec.id}`;

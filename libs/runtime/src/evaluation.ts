@@ -3,6 +3,7 @@ import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import type { RunCore } from './run-core.js';
 import { divergence } from './divergence.js';
+import { forwardPassesOf } from './passes.js';
 
 /** Evaluation has no backward pass: until it was measured, a worker is taken to be this much faster at it. */
 const FORWARD_SPEEDUP = 3;
@@ -54,7 +55,7 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
       const late = open.get(node)!;
       open.delete(node);
       lost.push(sliceOf(late));
-      core.callOff(late);
+      core.tasks.callOff(late);
       late.group.evaluationSpeed = evaluationSpeed(late.group) / 2;
       core.roster.missed(late.group, reason);
     }
@@ -76,15 +77,15 @@ async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ task
   const rest = [...pending];
   const tasks: GroupTask[] = [];
   for (const group of groups) {
-    const microbatch = group.solo ? 0 : group.plan.microbatch;
-    const share = Math.min(shares.get(group.id) ?? 0, group.solo ? Infinity : MAX_MICROBATCHES * microbatch);
+    const share = Math.min(shares.get(group.id) ?? 0, group.solo ? Infinity : MAX_MICROBATCHES * group.plan.microbatch);
     const first = rest[0];
     if (share === 0 || first === undefined) continue;
     const end = Math.min(first.end, first.start + share);
     if (end === first.end) rest.shift();
     else rest[0] = { start: end, end: first.end };
     for (const member of group.members) member.supply(parameters);
-    tasks.push(core.assign(group, { kind: 'EVALUATE', start: first.start, end, microbatch }, [], () => ({ tensors: [] })));
+    const passes = forwardPassesOf(core, group, end - first.start);
+    tasks.push(core.tasks.assign(group, { kind: 'EVALUATE', start: first.start, end }, { tensorsOf: () => [], passes }));
   }
   return { tasks, rest };
 }
@@ -92,7 +93,7 @@ async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ task
 function take(core: RunCore, task: GroupTask, sums: Sums): void {
   const { group } = task;
   const done = task.done!;
-  core.callOff(task);
+  core.tasks.callOff(task);
   core.roster.succeeded(group);
   group.evaluationSpeed = (1000 * done.samples) / Math.max(done.computeMs, 1e-3);
   sums.samples += done.samples;
@@ -116,7 +117,7 @@ function standing({ group, task, sentAtMs, status, endedAtMs }: GroupTask) {
 /** A loss that is not finite is this group's fault as long as others may say otherwise. */
 function dropBroken(core: RunCore, task: GroupTask): void {
   const { broken, reason, nonFinite } = task;
-  core.callOff(task);
+  core.tasks.callOff(task);
   if (nonFinite && core.groups.length === 1) throw divergence(core, 'the validation');
   if (broken!.status !== 'lost') core.roster.strike(broken!.member, reason);
 }

@@ -1,17 +1,17 @@
-import type { GroupLayout, Job, JobStage, LayoutRequest } from '@longtail/core';
+import { nodesOf, type GroupLayout, type Job, type JobStage, type LayoutRequest } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { explicitLayout } from './explicit-layout.js';
 
 const layout: readonly (readonly JobStage[])[] = [
   [
-    { worker: 'a', blocks: 3 },
-    { worker: 'b', blocks: 2 },
+    { workers: ['a'], blocks: 3 },
+    { workers: ['b'], blocks: 2 },
   ],
   [
-    { worker: 'c', blocks: 3 },
-    { worker: 'd', blocks: 2 },
+    { workers: ['c'], blocks: 3 },
+    { workers: ['d'], blocks: 2 },
   ],
-  [{ worker: 'e' }],
+  [{ workers: ['e'] }],
 ];
 
 function request(names: string, changes: Partial<LayoutRequest> = {}, of: Job['cluster']['layout'] | 'none' = layout): LayoutRequest {
@@ -21,11 +21,11 @@ function request(names: string, changes: Partial<LayoutRequest> = {}, of: Job['c
   return { job, nodes, current: [], begun: false, model: undefined, ...changes };
 }
 
-const seats = (groups: readonly GroupLayout[]) => groups.map(({ stages }) => stages.map(({ node }) => node.slice(2)).join(''));
+const seats = (groups: readonly GroupLayout[]) => groups.map((group) => nodesOf(group).map((node) => node.slice(2)).join(''));
 
 test('without a layout everybody is solo, in the order of joining', () => {
   const { groups, lacks } = explicitLayout(request('ba', {}, 'none'));
-  expect(groups.map(({ stages }) => stages)).toEqual([[{ node: 'n-b', blocks: 'all' }], [{ node: 'n-a', blocks: 'all' }]]);
+  expect(groups.map(({ stages }) => stages)).toEqual([[{ blocks: 'all', nodes: ['n-b'] }], [{ blocks: 'all', nodes: ['n-a'] }]]);
   expect(lacks).toBeUndefined();
 });
 
@@ -62,10 +62,36 @@ test('a spare that is one too few stays free for the next group', () => {
 });
 
 test('workers may be called by their number', () => {
-  const { groups } = explicitLayout(request('xyz', {}, [[{ worker: 3, blocks: 1 }, { worker: 1, blocks: 1 }], [{ worker: 2 }]]));
+  const { groups } = explicitLayout(request('xyz', {}, [[{ workers: [3], blocks: 1 }, { workers: [1], blocks: 1 }], [{ workers: [2] }]]));
   expect(seats(groups)).toEqual(['zx', 'y']);
 });
 
+test('replicas of a stage, and stages of one worker, are laid out as the job says, and a spare takes the place of one', () => {
+  const job: readonly (readonly JobStage[])[] = [
+    [
+      { workers: ['a'], blocks: 1 },
+      { workers: ['b', 'c'], blocks: 2 },
+    ],
+    [
+      { workers: ['d'], blocks: 1 },
+      { workers: ['e'], blocks: 1 },
+      { workers: ['d'], blocks: 1 },
+      { workers: ['e'], blocks: 1 },
+    ],
+  ];
+  const { groups: current, lacks } = explicitLayout(request('edcba', {}, job));
+  expect(current.map(({ stages }) => stages.map(({ nodes }) => nodes.map((node) => node.slice(2)).join('')))).toEqual([
+    ['a', 'bc'],
+    ['d', 'e', 'd', 'e'],
+  ]);
+  expect(current[0]).toMatchObject({ microbatch: 4 }); // of 48 samples, four for each of three workers
+  expect(lacks).toBeUndefined();
+  expect(explicitLayout(request('edcba', { current }, job)).groups).toEqual(current);
+  const broken = explicitLayout(request('edbasx', { current: current.slice(1), begun: true }, job)).groups;
+  expect(seats(broken)).toEqual(['abs', 'de']);
+  expect(seats(explicitLayout(request('edbasxc', { current: broken, begun: true }, job)).groups)).toEqual(['abs', 'de']);
+});
+
 test('a stage of a pipeline needs a count of blocks', () => {
-  expect(() => explicitLayout(request('ab', {}, [[{ worker: 'a' }, { worker: 'b', blocks: 1 }]]))).toThrow(/without a count of blocks/);
+  expect(() => explicitLayout(request('ab', {}, [[{ workers: ['a'] }, { workers: ['b'], blocks: 1 }]]))).toThrow(/without a count of blocks/);
 });

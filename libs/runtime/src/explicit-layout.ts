@@ -1,7 +1,18 @@
-import { LongtailError, type GroupLayout, type Job, type JobStage, type LayoutNode, type LayoutRequest, type RunLayout } from '@longtail/core';
+import {
+  LongtailError,
+  nodesOf,
+  type GroupLayout,
+  type Job,
+  type JobStage,
+  type JobWorker,
+  type LayoutNode,
+  type LayoutRequest,
+  type RunLayout,
+  type StagePlace,
+} from '@longtail/core';
 
-/** Microbatches for each stage of a pipeline: enough that the passes overlap. */
-const MICROBATCHES_A_STAGE = 4;
+/** Microbatches for each worker of a pipeline: enough that the passes overlap. */
+const MICROBATCHES_A_WORKER = 4;
 
 /**
  * Lays a job out as it says itself, else every worker solo. A group stands once all its workers are there. After the run
@@ -13,16 +24,17 @@ export function explicitLayout(request: LayoutRequest): RunLayout {
   if (layout === undefined) return everybodySolo(request);
   const shapes = layout.map((stages) => ({ stages, ranges: rangesOf(stages) }));
   const standing = standingGroups(request, shapes);
-  const seated = new Set(standing.flatMap((group) => group?.stages.map(({ node }) => node) ?? []));
+  const seated = new Set(standing.flatMap((group) => (group === undefined ? [] : nodesOf(group))));
   const free = request.nodes.filter(({ node }) => !seated.has(node));
-  const named = new Set(layout.flat().map(({ worker }) => worker));
+  const named = new Set(layout.flatMap(workersOf));
   const spares = request.begun ? free.filter((node) => !named.has(node.name) && !named.has(numberOf(request, node))) : [];
-  const lacking: (string | number)[] = [];
+  const lacking: JobWorker[] = [];
   const groups = shapes.flatMap(({ stages, ranges }, i): readonly GroupLayout[] => {
     if (standing[i] !== undefined) return [standing[i]];
-    const nodes = seat(request, stages, free, spares, lacking);
-    if (nodes === undefined) return [];
-    return [{ ...rhythm(request.job, stages.length), stages: nodes.map((node, stage) => ({ node, blocks: ranges[stage]! })) }];
+    const seats = seat(request, workersOf(stages), free, spares, lacking);
+    if (seats === undefined) return [];
+    const places = stages.map(({ workers }, stage) => ({ blocks: ranges[stage]!, nodes: workers.map((worker) => seats.get(worker)!) }));
+    return [{ ...rhythm(request.job, seats.size), stages: places }];
   });
   const lacks = lacking.length === 0 ? undefined : `${lacking.length === 1 ? 'worker' : 'workers'} ${lacking.join(', ')}`;
   const reason = lacks === undefined ? 'as the job lays it out' : `as the job lays it out; it lacks ${lacks}`;
@@ -30,13 +42,22 @@ export function explicitLayout(request: LayoutRequest): RunLayout {
 }
 
 function everybodySolo({ nodes }: LayoutRequest): RunLayout {
-  const groups = nodes.map(({ node }): GroupLayout => ({ stages: [{ node, blocks: 'all' }], microbatch: 1, schedule: 'capped-1f1b' }));
+  const groups = nodes.map(({ node }): GroupLayout => ({
+    stages: [{ blocks: 'all', nodes: [node] }],
+    microbatch: 1,
+    schedule: 'capped-1f1b',
+  }));
   return { groups, lacks: undefined, reason: 'every worker holds the whole model' };
 }
 
 interface Shape {
   readonly stages: readonly JobStage[];
-  readonly ranges: readonly GroupLayout['stages'][number]['blocks'][];
+  readonly ranges: readonly StagePlace['blocks'][];
+}
+
+/** Of a group, each once, in the order of the first stage that each holds. */
+function workersOf(stages: readonly JobStage[]): readonly JobWorker[] {
+  return [...new Set(stages.flatMap(({ workers }) => workers))];
 }
 
 /** For each group of the job the one that stands for it: the one of its own workers, else one of its shape that has substitutes. */
@@ -46,37 +67,42 @@ function standingGroups(request: LayoutRequest, shapes: readonly Shape[]): reado
     const at = unused.findIndex(fits);
     return at < 0 ? undefined : unused.splice(at, 1)[0]!;
   };
-  const own = shapes.map(({ stages, ranges }) =>
-    claim((group) => sameRanges(group, ranges) && group.stages.every(({ node }, i) => isCalled(request, node, stages[i]!.worker))),
+  const own = shapes.map((shape) =>
+    claim((group) => {
+      const workers = workersOf(shape.stages);
+      return sameShape(group, shape) && nodesOf(group).every((node, i) => isCalled(request, node, workers[i]!));
+    }),
   );
-  return shapes.map(({ ranges }, i) => own[i] ?? claim((group) => sameRanges(group, ranges)));
+  return shapes.map((shape, i) => own[i] ?? claim((group) => sameShape(group, shape)));
 }
 
-function isCalled(request: LayoutRequest, node: string, worker: string | number): boolean {
+function isCalled(request: LayoutRequest, node: string, worker: JobWorker): boolean {
   const at = request.nodes.findIndex((candidate) => candidate.node === node);
   return typeof worker === 'string' ? request.nodes[at]?.name === worker : at + 1 === worker;
 }
 
-/** Nodes for the stages of a group, out of `free` and `spares`; undefined, with the workers that it lacks, when there are not enough. */
+/** Nodes for the workers of a group, out of `free` and `spares`; undefined, with the workers that it lacks, when there are not enough. */
 function seat(
   request: LayoutRequest,
-  stages: readonly JobStage[],
+  workers: readonly JobWorker[],
   free: LayoutNode[],
   spares: LayoutNode[],
-  lacking: (string | number)[],
-): readonly string[] | undefined {
+  lacking: JobWorker[],
+): ReadonlyMap<JobWorker, string> | undefined {
   const substitutes: LayoutNode[] = [];
-  const missing: (string | number)[] = [];
-  const nodes = stages.map(({ worker }) => {
+  const missing: JobWorker[] = [];
+  const seats = new Map<JobWorker, string>();
+  for (const worker of workers) {
     const own = free.find(({ node }) => isCalled(request, node, worker));
     const node = own ?? spares.shift();
     if (node === undefined) missing.push(worker);
-    else if (own === undefined) substitutes.push(node);
-    return node?.node ?? '';
-  });
+    else seats.set(worker, node.node);
+    if (node !== undefined && own === undefined) substitutes.push(node);
+  }
   if (missing.length === 0) {
-    for (const node of nodes) free.splice(0, free.length, ...free.filter((candidate) => candidate.node !== node));
-    return nodes;
+    const taken = new Set(seats.values());
+    free.splice(0, free.length, ...free.filter(({ node }) => !taken.has(node)));
+    return seats;
   }
   spares.unshift(...substitutes);
   lacking.push(...missing);
@@ -88,19 +114,19 @@ function numberOf({ nodes }: LayoutRequest, { node }: LayoutNode): number {
   return nodes.findIndex((candidate) => candidate.node === node) + 1;
 }
 
-function rhythm({ train, cluster }: Job, stages: number): Pick<GroupLayout, 'microbatch' | 'schedule'> {
+function rhythm({ train, cluster }: Job, workers: number): Pick<GroupLayout, 'microbatch' | 'schedule'> {
   const groups = cluster.layout!.length;
-  const microbatch = cluster.microbatch ?? Math.max(1, Math.floor(train.batch / (groups * stages * MICROBATCHES_A_STAGE)));
+  const microbatch = cluster.microbatch ?? Math.max(1, Math.floor(train.batch / (groups * workers * MICROBATCHES_A_WORKER)));
   return { microbatch, schedule: cluster.schedule ?? 'capped-1f1b' };
 }
 
 /** Blocks one behind the other, by their counts. */
-function rangesOf(stages: readonly JobStage[]): readonly GroupLayout['stages'][number]['blocks'][] {
+function rangesOf(stages: readonly JobStage[]): readonly StagePlace['blocks'][] {
   let start = 0;
-  return stages.map(({ worker, blocks }) => {
+  return stages.map(({ workers, blocks }) => {
     if (blocks === undefined && stages.length === 1) return 'all';
     if (blocks === undefined || blocks < 1) {
-      throw new LongtailError(`worker ${worker} has a stage of a pipeline without a count of blocks`, {
+      throw new LongtailError(`worker ${workers.join(', ')} has a stage of a pipeline without a count of blocks`, {
         code: 'usage',
         where: 'cluster.layout',
         hint: "Give each stage of a pipeline how many of the model's blocks it has.",
@@ -112,6 +138,10 @@ function rangesOf(stages: readonly JobStage[]): readonly GroupLayout['stages'][n
   });
 }
 
-function sameRanges({ stages }: GroupLayout, ranges: readonly GroupLayout['stages'][number]['blocks'][]): boolean {
-  return stages.length === ranges.length && stages.every(({ blocks }, i) => JSON.stringify(blocks) === JSON.stringify(ranges[i]));
+/** The same blocks, held by the same number of workers in the same way. */
+function sameShape(group: GroupLayout, { stages, ranges }: Shape): boolean {
+  const [nodes, workers] = [nodesOf(group), workersOf(stages)];
+  const held = group.stages.map(({ blocks, nodes: holders }) => [blocks, holders.map((node) => nodes.indexOf(node))]);
+  const named = stages.map((stage, i) => [ranges[i], stage.workers.map((worker) => workers.indexOf(worker))]);
+  return JSON.stringify(held) === JSON.stringify(named);
 }

@@ -1,4 +1,4 @@
-import { LongtailError, type DeviceInfo, type GroupLayout, type Job, type LayoutPlan, type RunEvent } from '@longtail/core';
+import { LongtailError, nodesOf, type BlockRange, type DeviceInfo, type GroupLayout, type Job, type LayoutPlan, type RunEvent } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import type { Member } from './member.js';
@@ -14,7 +14,7 @@ export interface FormationHost {
   /** Number of the last task given out. */
   readonly lastTask: number;
   readonly plan: LayoutPlan;
-  prepareMessage(): Omit<Prepare, 'stage'>;
+  prepareMessage(): Omit<Prepare, 'place'>;
   /** Of a direct link; empty: there are none. */
   linkKey(): string;
   /** Most microbatches that a stage holds at once. Throws LongtailError `usage` for a schedule that is not there. */
@@ -56,7 +56,7 @@ export class Formation {
     const { host } = this;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
-    const { groups, lacks, reason } = host.plan({
+    const { groups, lacks, reason, plan } = host.plan({
       job: host.job,
       nodes: members.map(({ node, name, session }) => ({ node, name, device: session.hello.device as DeviceInfo })),
       current: standing.map(({ plan }) => plan),
@@ -76,11 +76,13 @@ export class Formation {
     const formed = fresh.map((group) => this.form(group, members));
     this.groups = [...kept, ...formed];
     for (const group of formed) this.prepare(group);
-    if (dissolved.length + formed.length > 0) this.announce(members, reason);
+    if (dissolved.length + formed.length === 0) return;
+    if (plan !== undefined) host.emit({ event: 'planned', run: host.run, plan });
+    this.announce(members, reason);
   }
 
   private form(plan: GroupLayout, members: readonly Member[]): Group {
-    const chosen = plan.stages.map(({ node }) => {
+    const chosen = nodesOf(plan).map((node) => {
       const member = members.find((candidate) => candidate.node === node);
       if (member === undefined || (member.group !== undefined && member.group.intact)) {
         throw new LongtailError(`the layout names node ${node}, which is ${member === undefined ? 'not here' : 'in two groups'}`, {
@@ -96,18 +98,27 @@ export class Formation {
   private prepare(group: Group): void {
     const { host } = this;
     const message = host.prepareMessage();
+    const neighbours = this.neighboursIn(group);
     const { microbatch, recompute = false } = group.plan;
-    const links = group.members.slice(1).map((upper, i) => this.linkBetween(group.members[i]!, upper));
-    for (const [stage, member] of group.members.entries()) {
-      const { blocks } = group.plan.stages[stage]!;
-      const { start, end } = blocks === 'all' ? { start: 0, end: 0 } : blocks;
-      const neighbours = [
-        ...links.slice(Math.max(0, stage - 1), stage).map(({ lower }, i) => ({ stage: stage - 1 - i, ...lower })),
-        ...links.slice(stage, stage + 1).map(({ upper }) => ({ stage: stage + 1, ...upper })),
-      ];
-      const use = group.solo ? NO_PASSES : { microbatch, inFlight: host.stashCap(group, stage), recompute };
-      member.prepare(group, stage, message, { start, end, neighbours, afterTask: host.lastTask, ...use });
+    for (const [worker, member] of group.members.entries()) {
+      const stages = group.stagesOf(member);
+      const use = group.solo ? NO_PASSES : { microbatch, inFlight: host.stashCap(group, stages[0]!), recompute };
+      const held = stages.map((stage) => ({ stage, ...wireRange(group.plan, stage) }));
+      member.prepare(group, worker, message, { held, neighbours: neighbours[worker]!, afterTask: host.lastTask, ...use });
     }
+  }
+
+  /** By worker, those that hold a stage next to one of its own. */
+  private neighboursIn({ members, stages }: Group): readonly (readonly Neighbour[])[] {
+    const neighbours: Neighbour[][] = members.map(() => []);
+    for (const [lower, upper] of stages.slice(1).flatMap((above, i) => stages[i]!.flatMap((a) => above.map((b) => [a, b] as const)))) {
+      const [i, k] = [members.indexOf(lower), members.indexOf(upper)];
+      if (neighbours[i]!.some(({ worker }) => worker === k)) continue;
+      const link = this.linkBetween(lower, upper);
+      neighbours[i]!.push({ worker: k, ...link.upper });
+      neighbours[k]!.push({ worker: i, ...link.lower });
+    }
+    return neighbours;
   }
 
   /** How each of two neighbours is to see the other: one of them dials, where the other one can be reached. */
@@ -125,29 +136,35 @@ export class Formation {
   private announce(members: readonly Member[], reason: string): void {
     const spares = members.filter(({ group }) => group === undefined).map(({ node }) => node);
     if (spares.length === 0 && this.pipelines === 0) return;
-    const groups = this.groups.map(({ id, plan, members: stages }) => ({
+    const groups = this.groups.map(({ id, plan, solo, stages }) => ({
       group: id,
-      schedule: stages.length === 1 ? '' : plan.schedule,
-      microbatch: stages.length === 1 ? 0 : plan.microbatch,
-      stages: stages.map(({ node, name }, stage) => ({ node, name, ...this.blocksOf(plan, stage) })),
+      schedule: solo ? '' : plan.schedule,
+      microbatch: solo ? 0 : plan.microbatch,
+      stages: stages.flatMap((holders, stage) => holders.map(({ node, name }) => ({ node, name, ...this.blocksOf(plan, stage) }))),
     }));
     this.host.emit({ event: 'layout', run: this.host.run, groups, spares, reason });
   }
 
   /** `end` 0: all, as long as nobody has counted. */
-  private blocksOf(plan: GroupLayout, stage: number): { start: number; end: number } {
+  private blocksOf(plan: GroupLayout, stage: number): BlockRange {
     const { blocks } = plan.stages[stage]!;
-    return blocks === 'all' ? { start: 0, end: this.host.measure?.blocks ?? 0 } : { start: blocks.start, end: blocks.end };
+    return blocks === 'all' ? { start: 0, end: this.host.measure?.blocks ?? 0 } : blocks;
   }
 }
 
-type Seen = Omit<Neighbour, 'stage'>;
+type Seen = Omit<Neighbour, 'worker'>;
 
 const NO_PASSES = { microbatch: 0, inFlight: 0, recompute: false };
+
+/** `end` 0: all. */
+function wireRange({ stages }: GroupLayout, stage: number): BlockRange {
+  const { blocks } = stages[stage]!;
+  return blocks === 'all' ? { start: 0, end: 0 } : { start: blocks.start, end: blocks.end };
+}
 
 function sameGroup(a: GroupLayout, b: GroupLayout): boolean {
   if (a === b) return true;
   if (a.stages.length !== b.stages.length) return false;
-  if (a.stages.length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule || a.recompute !== b.recompute)) return false;
-  return a.stages.every(({ node, blocks }, i) => node === b.stages[i]!.node && JSON.stringify(blocks) === JSON.stringify(b.stages[i]!.blocks));
+  if (nodesOf(a).length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule || a.recompute !== b.recompute)) return false;
+  return JSON.stringify(a.stages) === JSON.stringify(b.stages);
 }

@@ -72,6 +72,8 @@ function admit(core: RunCore, group: Group): void {
 function disagreement(core: RunCore, group: Group): string | undefined {
   const { measure } = core.roster;
   checkBlocks(group);
+  const odd = group.stages.flatMap((holders, stage) => holders.filter((holder) => signature(holder, stage) !== signature(holders[0]!, stage)));
+  if (odd.length > 0) return `${odd[0]!.name} lays its stage out differently from the other replicas`;
   const layout = group.layout();
   if (layout.length === 0) return 'its model has no parameters';
   const readers = dataReaders(group);
@@ -89,9 +91,13 @@ function disagreement(core: RunCore, group: Group): string | undefined {
   return `${group.solo ? 'its' : 'their'} parameters are laid out differently from those of ${measure.name}`;
 }
 
+function signature(holder: Member, stage: number): string {
+  return layoutSignature(holder.layoutOf(stage));
+}
+
 /** Inputs are the first stage's, targets the last one's; those between read no data. */
-function dataReaders({ members }: Group): readonly Member[] {
-  return members.filter((_, stage) => stage === 0 || stage === members.length - 1);
+function dataReaders({ stages }: Group): readonly Member[] {
+  return [...new Set([...stages[0]!, ...stages.at(-1)!])];
 }
 
 /** Each block of the model must be on exactly one stage. */

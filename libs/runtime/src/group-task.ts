@@ -2,29 +2,32 @@ import type { Lease } from '@longtail/core';
 import type { Task, TaskDone } from '@longtail/protocol';
 import type { Assignment, AssignmentStatus } from './assignment.js';
 import type { Group } from './group.js';
-import type { Member } from './member.js';
+import type { Passes } from './passes.js';
 
 /** A task in the hands of a group: each member has a part of it, under the same number. It stands and falls as a whole. */
 export class GroupTask {
   constructor(
     readonly group: Group,
-    /** In the order of the stages. */
+    /** In the order of the group's members. */
     readonly parts: readonly Assignment[],
     readonly leases: readonly Lease[],
+    /** Undefined where nothing passes between workers. */
+    readonly passes?: Passes,
   ) {}
 
-  /** Of the first stage; number, version, ranges and steps are those of all. */
+  /** Of the first member; number, version, ranges and steps are those of all. */
   get task(): Task {
     return this.parts[0]!.task;
   }
 
-  /** The worker of a solo group, the first stage of a pipeline. */
-  get member(): Member {
-    return this.parts[0]!.member;
-  }
-
+  /** Of a solo worker. */
   get delivery() {
     return this.parts[0]!.delivery;
+  }
+
+  /** Of a solo worker. */
+  get doneAtMs(): number | undefined {
+    return this.parts[0]!.doneAtMs;
   }
 
   get samples(): number {
@@ -52,22 +55,29 @@ export class GroupTask {
   get reason(): string {
     const { broken } = this;
     if (broken === undefined) return '';
-    return this.group.solo ? broken.reason : `${broken.member.name}, stage ${broken.member.stage} of ${this.group.id}: ${broken.reason}`;
+    const { group } = this;
+    return group.solo
+      ? broken.reason
+      : `${broken.member.name}, stage ${group.stagesOf(broken.member).join(' and ')} of ${group.id}: ${broken.reason}`;
   }
 
   get nonFinite(): boolean {
     return this.broken?.nonFinite ?? false;
   }
 
-  /** The last stage knows the loss; the slowest one says how long it took. */
+  /** The last stage knows the loss, each replica that of its share; the slowest worker says how long it took. */
   get done(): TaskDone | undefined {
-    const last = this.parts.at(-1)!.done;
-    if (last === undefined || this.group.solo) return last;
-    return { ...last, computeMs: Math.max(...this.parts.map(({ done }) => done?.computeMs ?? 0)) };
+    if (this.group.solo) return this.parts[0]!.done;
+    const last = this.lastStage.map(({ done }) => done);
+    if (!last.every((done) => done !== undefined)) return undefined;
+    const sum = (key: 'samples' | 'targets' | 'lossSum' | 'correct') => last.reduce((total, done) => total + done[key], 0);
+    const sums = { samples: sum('samples'), targets: sum('targets'), lossSum: sum('lossSum'), correct: sum('correct') };
+    return { ...last[0]!, ...sums, computeMs: Math.max(...this.parts.map(({ done }) => done?.computeMs ?? 0)) };
   }
 
-  get doneAtMs(): number | undefined {
-    return this.parts.at(-1)!.doneAtMs;
+  private get lastStage(): readonly Assignment[] {
+    const holders = this.group.stages.at(-1)!;
+    return this.parts.filter(({ member }) => holders.includes(member));
   }
 
   /** When the status left `out`. */

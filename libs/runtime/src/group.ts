@@ -1,23 +1,26 @@
-import type { GroupLayout, ParameterLayout } from '@longtail/core';
+import { joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
-import { wholeLayout } from './segments.js';
 import { effectiveSamplesPerSecond, initialSpeed, type Speed } from './speed.js';
 
-/** Workers that hold one replica between them, a stage each; a group of one is solo. */
+/** Workers that hold one replica of the model between them; alone, one is solo. */
 export class Group {
   speed: Speed = initialSpeed(0);
   /** Samples a second of evaluation; undefined before the first. */
   evaluationSpeed: number | undefined;
   /** Missed deadlines in a row. */
   misses = 0;
+  /** Who holds each stage: several are its replicas. */
+  readonly stages: readonly (readonly Member[])[];
 
   /** `id` of a solo worker's is its node. */
   constructor(
     readonly id: string,
     readonly plan: GroupLayout,
-    /** In the order of the stages. */
+    /** In the order of the first stage that each holds. */
     readonly members: readonly Member[],
-  ) {}
+  ) {
+    this.stages = plan.stages.map(({ nodes }) => nodes.map((node) => members.find((member) => member.node === node)!));
+  }
 
   get solo(): boolean {
     return this.members.length === 1;
@@ -33,12 +36,12 @@ export class Group {
     return this.members.every((member) => member.group === this && member.state !== 'gone' && member.state !== 'failed');
   }
 
-  /** Every stage takes part. */
+  /** Every worker takes part. */
   get ready(): boolean {
     return this.members.every((member) => member.group === this && member.state === 'ready');
   }
 
-  /** Every stage says that it is ready; the run has not looked at them yet. */
+  /** Every worker says that it is ready; the run has not looked at them yet. */
   get prepared(): boolean {
     return this.members.every((member) => member.group === this && member.state === 'prepared');
   }
@@ -51,13 +54,19 @@ export class Group {
     return effectiveSamplesPerSecond(this.speed);
   }
 
-  /** What the stages measured while they prepared: a pipeline is as fast as its slowest stage. */
+  /** The stages that a member holds, in order. */
+  stagesOf(member: Member): readonly number[] {
+    return [...this.stages.keys()].filter((stage) => this.stages[stage]!.includes(member));
+  }
+
+  /** What the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
   begin(): void {
-    this.speed = initialSpeed(Math.min(...this.members.map(({ ready }) => ready!.samplesPerSecond)));
+    const rates = this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0));
+    this.speed = initialSpeed(Math.min(...rates));
   }
 
   /** Of the whole model; every member is prepared. */
   layout(): ParameterLayout {
-    return wholeLayout(this.members.map(({ layout }) => layout!));
+    return joinLayouts(this.stages.map(([holder], stage) => holder!.layoutOf(stage)));
   }
 }

@@ -8,18 +8,17 @@ import type { RunCore } from './run-core.js';
 const SILENCE_MS = 60_000;
 
 /**
- * Lets a group draw fresh parameters, each stage those of its blocks, and makes the shard of them. False when it could
+ * Lets a group draw fresh parameters, each worker those of its blocks, and makes the shard of them. False when it could
  * not: ask another.
  */
 export async function initialise(core: RunCore, group: Group): Promise<boolean> {
-  const partOf = (member: Member) => ({ tensors: ownParameters(core, group, member) });
-  const task = core.assign(group, { kind: 'INITIALISE' }, [], partOf);
+  const task = core.tasks.assign(group, { kind: 'INITIALISE' }, { tensorsOf: (member) => ownParameters(core, group, member) });
   while (task.status === 'out' && core.clock.nowMs() < task.activeAtMs + SILENCE_MS) {
     await core.wait(task.activeAtMs + SILENCE_MS);
   }
   const delivered = task.status === 'delivered';
   if (delivered) begin(core, group, task);
-  core.callOff(task);
+  core.tasks.callOff(task);
   if (delivered) for (const member of group.members) member.ownsVersion(core.version);
   else if (task.status !== 'lost') {
     const silent = task.parts.find(({ status }) => status === 'out');
@@ -28,11 +27,11 @@ export async function initialise(core: RunCore, group: Group): Promise<boolean> 
   return delivered;
 }
 
-/** Of what is tied, the copy of the first stage that has it: all copies are drawn alike. */
+/** Of what several members hold (what is tied, replicas) the copy of the first one: all copies are drawn alike. */
 function ownParameters(core: RunCore, group: Group, member: Member) {
-  const before = new Set(group.members.slice(0, member.stage).flatMap(({ segments }) => segments.map(({ segment }) => segment)));
+  const before = new Set(group.members.slice(0, member.worker).flatMap(({ segments }) => segments.map(({ segment }) => segment)));
   const codec = core.codecNamed('fp32');
-  const all = core.expected(member, 'parameters', codec);
+  const all = core.tasks.expected(member, 'parameters', codec);
   return all.filter((_, i) => !before.has(member.segments[i]!.segment));
 }
 

@@ -1,4 +1,5 @@
 import {
+  joinLayouts,
   LongtailError,
   type Clock,
   type OutgoingTensor,
@@ -7,7 +8,7 @@ import {
   type TensorHeader,
   type TensorKind,
 } from '@longtail/core';
-import type { Prepare, Progress, Ready, Receipt, ServerMessage, Stage, WorkerMessage } from '@longtail/protocol';
+import type { Place, Prepare, Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { EncodedTensor } from './encoded-tensor.js';
 import { FanOut } from './fan-out.js';
@@ -56,11 +57,14 @@ export class Member implements Part {
   state: MemberState = 'spare';
   /** Its place in the layout. */
   group: Group | undefined;
-  stage = 0;
+  /** Its number among the group's workers. */
+  worker = 0;
   /** Where the segments lie in its vector; set with every cut of the model. */
   segments: readonly HeldSegment[] = [];
   failure: LongtailError | undefined;
+  /** Of its vector. */
   layout: ParameterLayout | undefined;
+  private layouts: readonly ParameterLayout[] = [];
   ready: Ready | undefined;
   /** Failed or refused tasks in a row. */
   strikes = 0;
@@ -106,14 +110,23 @@ export class Member implements Part {
   }
 
   /** Gives it a place: it prepares, whatever it was prepared for before. */
-  prepare(group: Group, stage: number, message: Omit<Prepare, 'stage'>, place: Omit<Stage, 'group' | 'stage' | 'stages' | 'afterTransfer'>): void {
+  prepare(
+    group: Group,
+    worker: number,
+    message: Omit<Prepare, 'place'>,
+    rest: Omit<Place, 'group' | 'worker' | 'workers' | 'stages' | 'afterTransfer'>,
+  ): void {
     this.vacate();
     this.group = group;
-    this.stage = stage;
+    this.worker = worker;
     this.state = 'preparing';
-    const stages = group.members.length;
-    const prepared = { group: group.id, stage, stages, afterTransfer: this.transfers, ...place };
-    this.send({ message: 'prepare', prepare: { ...message, stage: prepared } });
+    const of = { group: group.id, worker, workers: group.members.length, stages: group.stages.length };
+    this.send({ message: 'prepare', prepare: { ...message, place: { ...of, afterTransfer: this.transfers, ...rest } } });
+  }
+
+  /** Of a stage that it holds; it is prepared. */
+  layoutOf(stage: number): ParameterLayout {
+    return this.layouts[this.group!.stagesOf(this).indexOf(stage)]!;
   }
 
   /** Takes its place away. */
@@ -179,8 +192,14 @@ export class Member implements Part {
 
   private onReady(ready: Ready): void {
     if (this.state !== 'preparing' || ready.run !== this.run || ready.group !== this.group?.id) return;
+    const layouts = JSON.parse(ready.layoutsJson) as readonly ParameterLayout[];
+    const stages = this.group.stagesOf(this).length;
+    if (layouts.length !== stages) {
+      return this.onPrepareFailed(new LongtailError(`laid out ${layouts.length} stages, it holds ${stages}`, { code: 'protocol' }));
+    }
     this.ready = ready;
-    this.layout = JSON.parse(ready.layoutJson) as ParameterLayout;
+    this.layouts = layouts;
+    this.layout = joinLayouts(layouts);
     this.state = 'prepared';
     this.host.changed();
   }
@@ -302,7 +321,7 @@ export class Member implements Part {
       header: {
         run: this.run,
         kind,
-        stage: this.stage,
+        stage: this.worker,
         fragment,
         task: transfer,
         round: 0,

@@ -1,34 +1,103 @@
-import { LongtailError, type Schedule, type StageTiming } from '@longtail/core';
+import { LongtailError, type Action, type Schedule } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
+import { deal } from './deal.js';
 import type { Group } from './group.js';
 import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
+import { equalTimings, measuredTimings } from './stage-timings.js';
 
-/** Of a backward pass twice as long as the forward pass: what nobody measured. */
-const FORWARD_FRACTION = 1 / 3;
-const INPUT_GRADIENT_FRACTION = 1 / 3;
-
-/** What the stages of a group do for a task of `samples`: nothing of the kind for a solo worker. */
-export interface Passes {
+/** How a group goes through the microbatches of a task: who does what, in which order. */
+export class Passes {
   readonly microbatch: number;
-  actionsOf(member: Member): Task['actions'];
+  /** For each stage who takes each microbatch. */
+  private readonly takers: readonly (readonly Member[])[];
+
+  constructor(
+    private readonly group: Group,
+    private readonly samples: number,
+    /** For each stage what is done there, as if it had no replicas. */
+    private readonly lists: readonly (readonly Action[])[],
+    /** Most microbatches that a worker of each stage holds between forward and backward. */
+    room: readonly number[],
+  ) {
+    this.microbatch = group.solo ? 0 : group.plan.microbatch;
+    this.takers = lists.map((list, stage) => {
+      const holders = group.stages[stage]!;
+      const replicas = holders.map(({ ready }) => ({ speed: ready!.samplesPerSecond, room: room[stage]! }));
+      return deal(list, replicas).map((i) => holders[i]!);
+    });
+  }
+
+  /** Who takes a microbatch through a stage; undefined where there is no such pass. */
+  taker(stage: number, microbatch: number): Member | undefined {
+    return this.takers[stage]?.[microbatch];
+  }
+
+  /** Samples that pass through the member. */
+  samplesOf(member: Member): number {
+    if (this.group.solo) return this.samples;
+    const takers = this.takers[this.group.stagesOf(member)[0]!]!;
+    const sizes = takers.map((taker, i) => (taker === member ? Math.min(this.microbatch, this.samples - i * this.microbatch) : 0));
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /** What a member does in which order, and who takes each output further: nothing of the kind for a solo worker. */
+  actionsOf(member: Member): Task['actions'] {
+    if (this.group.solo) return [];
+    const list = this.lists[this.group.stagesOf(member)[0]!]!;
+    return list
+      .filter(({ stage, microbatch }) => this.taker(stage, microbatch) === member)
+      .map((action) => ({ ...action, to: this.receiver(action)?.worker ?? 0 }));
+  }
+
+  private receiver({ op, stage, microbatch }: Action): Member | undefined {
+    return op === 'W' ? undefined : this.taker(stage + (op === 'F' ? 1 : -1), microbatch);
+  }
 }
 
-/** @throws LongtailError `usage` when this server does not have the schedule */
+/**
+ * Forward and backward passes of so many samples; a solo worker does them all at once.
+ * @throws LongtailError `usage` when this server does not have the schedule
+ */
 export function passesOf(core: RunCore, group: Group, samples: number): Passes {
-  if (group.solo) return { microbatch: 0, actionsOf: () => [] };
-  const { microbatch, timings = measuredTimings(group) } = group.plan;
+  if (group.solo) return new Passes(group, samples, [], []);
   // The workers made room for these many, whatever was measured since.
-  const caps = group.members.map(({ stage }) => stashCapOf(core, group, stage));
-  const schedule = scheduleOf(core, group, caps);
-  const microbatches = Math.ceil(samples / microbatch);
-  return { microbatch, actionsOf: ({ stage }) => schedule.actions(stage, timings, microbatches) };
+  const room = group.stages.map((_, stage) => stashCapOf(core, group, stage));
+  const schedule = scheduleOf(core, group, together(group, room));
+  return new Passes(group, samples, listsOf(schedule, group, samples), room);
 }
 
-/** Most microbatches that a stage of the group holds at once when the group has the whole batch. Asked before anything was measured. */
+/** The forward passes alone. Leaving actions out of orders that cannot deadlock leaves orders that cannot. */
+export function forwardPassesOf(core: RunCore, group: Group, samples: number): Passes {
+  if (group.solo) return new Passes(group, samples, [], []);
+  const lists = listsOf(scheduleOf(core, group), group, samples).map((list) => list.filter(({ op }) => op === 'F'));
+  return new Passes(
+    group,
+    samples,
+    lists,
+    group.stages.map(() => Infinity),
+  );
+}
+
+function listsOf(schedule: Schedule, group: Group, samples: number): readonly (readonly Action[])[] {
+  const { microbatch, timings = measuredTimings(group) } = group.plan;
+  return group.stages.map((_, stage) => schedule.actions(stage, timings, Math.ceil(samples / microbatch)));
+}
+
+/**
+ * Most microbatches that a worker of the stage holds at once: those planned with, else what the whole batch takes; of a
+ * replica then too, as it may be dealt nearly all. Asked before anything was measured.
+ */
 export function stashCapOf(core: RunCore, group: Group, stage: number): number {
-  const { microbatch, timings = group.members.map(() => EQUAL) } = group.plan;
-  return scheduleOf(core, group).stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
+  const { microbatch, timings = equalTimings(group), maxStash } = group.plan;
+  const schedule = scheduleOf(core, group, maxStash && together(group, maxStash));
+  const needed = schedule.stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
+  return maxStash === undefined ? needed : Math.max(Math.ceil(needed / group.stages[stage]!.length), maxStash[stage]!);
+}
+
+/** What the workers of each stage have room for between them. */
+function together({ stages }: Group, room: readonly number[]): readonly number[] {
+  return room.map((each, stage) => each * stages[stage]!.length);
 }
 
 function scheduleOf({ dependencies }: RunCore, { plan }: Group, maxStash?: readonly number[]): Schedule {
@@ -36,20 +105,4 @@ function scheduleOf({ dependencies }: RunCore, { plan }: Group, maxStash?: reado
   // A worker holds one range of blocks: a schedule of several stages a worker is for others.
   if (schedule?.chunks === 1) return schedule;
   throw new LongtailError(`this server has no schedule ${plan.schedule} for pipelines`, { code: 'usage', where: 'cluster.schedule' });
-}
-
-const EQUAL: StageTiming = { forwardMs: 1, backwardMs: 2, inputGradientMs: 1, activationHopMs: 0, gradientHopMs: 0 };
-
-/** What the stages said when they were ready: samples a second, forward and backward together. */
-function measuredTimings({ members, plan }: Group): readonly StageTiming[] {
-  return members.map(({ ready }) => {
-    const wholeMs = (1000 * plan.microbatch) / ready!.samplesPerSecond;
-    return {
-      forwardMs: FORWARD_FRACTION * wholeMs,
-      backwardMs: (1 - FORWARD_FRACTION) * wholeMs,
-      inputGradientMs: INPUT_GRADIENT_FRACTION * wholeMs,
-      activationHopMs: 0,
-      gradientHopMs: 0,
-    };
-  });
 }

@@ -5,8 +5,9 @@ import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import { passesOf } from './passes.js';
-import { sumSamples, type RunCore } from './run-core.js';
+import type { RunCore } from './run-core.js';
 import { afterDelivery, afterIdleRound, afterMiss, balancedSpeeds, expectedMs } from './speed.js';
+import { sumSamples } from './tasks.js';
 
 /** Rounds in a row with a non-finite contribution, from different nodes, after which it is the run and not a node. */
 const NON_FINITE_ROUNDS = 3;
@@ -32,7 +33,7 @@ async function handOut(core: RunCore): Promise<GroupTask[]> {
   const parameters = await core.parameters(false);
   const tasks: GroupTask[] = [];
   for (const group of core.groups) {
-    const mine = core.leaseUpTo(group, shares.get(group.id) ?? 0);
+    const mine = core.tasks.leaseUpTo(group, shares.get(group.id) ?? 0);
     if (mine.length === 0) {
       group.speed = afterIdleRound(group.speed);
       continue;
@@ -40,9 +41,9 @@ async function handOut(core: RunCore): Promise<GroupTask[]> {
     for (const member of group.members) member.supply(parameters);
     const samples = sumSamples(mine);
     const ranges = mine.flatMap((lease) => lease.ranges);
-    const { microbatch, actionsOf } = passesOf(core, group, samples);
-    const partOf = (member: Member) => ({ tensors: core.expected(member, 'gradient', core.codec), actions: actionsOf(member) });
-    tasks.push(core.assign(group, { kind: 'GRADIENT', ranges, microbatch }, mine, partOf, samples));
+    const passes = passesOf(core, group, samples);
+    const tensorsOf = (member: Member) => (passes.samplesOf(member) > 0 ? core.tasks.expected(member, 'gradient', core.codec) : []);
+    tasks.push(core.tasks.assign(group, { kind: 'GRADIENT', ranges }, { tensorsOf, leases: mine, passes }));
   }
   return tasks;
 }
@@ -106,13 +107,13 @@ function isBroken({ status }: GroupTask): boolean {
 
 function settleBroken(core: RunCore, task: GroupTask): void {
   const { broken, reason } = task;
-  core.settle(task, { applied: 0, weight: 0, reason });
+  core.tasks.settle(task, { applied: 0, weight: 0, reason });
   if (broken!.status !== 'lost') core.roster.strike(broken!.member, reason);
 }
 
 function settleMissed(core: RunCore, task: GroupTask, reason: string): void {
   const { group, samples, sentAtMs } = task;
-  core.settle(task, { applied: 0, weight: 0, reason });
+  core.tasks.settle(task, { applied: 0, weight: 0, reason });
   group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - sentAtMs);
   core.roster.missed(group, reason);
 }

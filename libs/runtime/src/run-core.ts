@@ -3,23 +3,18 @@ import {
   type Clock,
   type Codec,
   type Job,
-  type Lease,
   type LeaseBook,
   type ParameterLayout,
   type ParameterShard,
   type RunEvent,
   type TensorChunk,
 } from '@longtail/core';
-import type { Prepare, Progress, Task } from '@longtail/protocol';
-import { Assignment } from './assignment.js';
+import type { Prepare, Progress } from '@longtail/protocol';
 import { Bell } from './bell.js';
-import { Delivery, type ExpectedTensor } from './delivery.js';
-import { BufferPools } from './encoded-tensor.js';
 import { explicitLayout } from './explicit-layout.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
 import type { Group } from './group.js';
-import { GroupTask } from './group-task.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
 import type { Member, MemberHost } from './member.js';
 import { OutgoingParameters, type Published } from './outgoing-parameters.js';
@@ -27,6 +22,7 @@ import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
 import { heldBy, segmentsOf, type Segment } from './segments.js';
+import { Tasks } from './tasks.js';
 
 /** What exists once the first worker has sent fresh parameters. */
 export interface Training {
@@ -40,37 +36,17 @@ export interface Training {
   readonly validationSamples: number;
 }
 
-/** A run's tasks differ in these; the rest follows from the run. */
-export type TaskFields = Pick<Task, 'kind'> &
-  Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version' | 'microbatch'>>;
-
-/** What is different from stage to stage. */
-export interface TaskPart {
-  /** What must come back. */
-  readonly tensors: readonly ExpectedTensor[];
-  readonly actions?: Task['actions'];
-}
-
-/** What happens to a task's samples and why. */
-export interface Settlement {
-  /** Leases, from the first, that are part of a commit; the others go back. */
-  readonly applied: number;
-  readonly weight: number;
-  readonly reason: string;
-}
-
-/** Contributions whose buffers are kept for the next round; more workers than that allocate theirs anew. */
-const SPARE_RECEIVE_BUFFERS = 16;
 const NEVER = new AbortController();
 
 /**
- * The state of a run that its phases share, and the moves on it: hand out a task, settle it, say what happened. Phases
- * (round, solo, evaluation) run one after the other; handlers of messages only mark and ring.
+ * The state of a run that its phases share, and the moves on it. Phases (round, solo, evaluation) run one after the other;
+ * handlers of messages only mark and ring.
  */
 export class RunCore implements MemberHost, FormationHost {
   readonly clock: Clock;
   readonly roster: Roster;
   readonly formation = new Formation(this);
+  readonly tasks = new Tasks(this);
   readonly record = new LearningRecord();
   readonly outgoing: OutgoingParameters;
   readonly submittedAtMs: number;
@@ -82,10 +58,7 @@ export class RunCore implements MemberHost, FormationHost {
   previousShares: ReadonlyMap<string, number> = new Map();
   private readonly bell = new Bell();
   private readonly stopping = new AbortController();
-  private readonly receiveBuffers = new BufferPools(SPARE_RECEIVE_BUFFERS);
-  private readonly open = new Set<GroupTask>();
   private cutFor: readonly Group[] = [];
-  private tasks = 0;
 
   constructor(
     readonly job: Job,
@@ -117,10 +90,6 @@ export class RunCore implements MemberHost, FormationHost {
   get ready(): readonly Member[] {
     return this.groups.flatMap(({ members }) => members);
   }
-  /** Tasks given out and not settled. */
-  get openTasks(): readonly GroupTask[] {
-    return [...this.open];
-  }
   /** Codec of gradients up and parameters down. */
   get codec(): Codec {
     return this.codecNamed(this.job.sync.codec);
@@ -148,13 +117,13 @@ export class RunCore implements MemberHost, FormationHost {
     return this.training !== undefined;
   }
   get lastTask(): number {
-    return this.tasks;
+    return this.tasks.last;
   }
   get plan() {
     return this.dependencies.layout ?? explicitLayout;
   }
 
-  prepareMessage(): Omit<Prepare, 'stage'> {
+  prepareMessage(): Omit<Prepare, 'place'> {
     const files = this.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
     return { run: this.run, jobJson: JSON.stringify(this.job), files };
   }
@@ -173,22 +142,24 @@ export class RunCore implements MemberHost, FormationHost {
     if (groups.length === 0 || (groups.length === this.cutFor.length && groups.every((group, i) => group === this.cutFor[i]))) return;
     this.cutFor = groups;
     const whole = this.measure!.layout;
-    const replicas = groups.map(({ members }) => members.map(({ layout }) => layout!));
-    const segments = segmentsOf(whole, replicas, chunkLength);
+    const layouts = groups.map(({ members }) => members.map(({ layout }) => layout!));
+    const segments = segmentsOf(whole, layouts, chunkLength);
     if (!sameCut(segments, this.segments)) {
       this.segments = segments;
       this.outgoing.recut();
-      this.receiveBuffers.clear();
+      this.tasks.forgetBuffers();
     }
     for (const member of this.ready) member.segments = heldBy(member.layout!, this.segments);
   }
 
-  /** Between the stages of one group, for a task that both are at; whatever else comes is dropped. */
+  // ---- what members ask
+
+  holderOf(task: number): string | undefined {
+    return this.roster.members.find((member) => member.assignments.has(task))?.node;
+  }
+
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {
-    const { stage, task } = chunk.header;
-    const to = from.group?.members[stage];
-    if (to === undefined || to.group !== from.group || Math.abs(stage - from.stage) !== 1) return;
-    if (to.state !== 'gone' && to.assignments.get(task)?.status === 'out') return to.forward(chunk);
+    return this.tasks.relay(from, chunk);
   }
 
   // ---- waiting and saying
@@ -253,7 +224,7 @@ export class RunCore implements MemberHost, FormationHost {
   dispose(): void {
     this.training = undefined;
     this.outgoing.clear();
-    this.receiveBuffers.clear();
+    this.tasks.forgetBuffers();
   }
 
   planValidation(): void {
@@ -281,129 +252,6 @@ export class RunCore implements MemberHost, FormationHost {
     const { shard } = this.training!;
     return this.outgoing.current(shard, this.segments, this.version, exact ? this.codecNamed('fp32') : this.codec);
   }
-
-  // ---- tasks
-
-  holderOf(task: number): string | undefined {
-    return this.roster.members.find((member) => member.assignments.has(task))?.node;
-  }
-
-  /** Sends a group a task, each member its part. `samples` are those in the tensors' headers, where that is known. */
-  assign(group: Group, fields: TaskFields, leases: readonly Lease[], partOf: (member: Member) => TaskPart, samples?: number): GroupTask {
-    const { run, version, round } = this;
-    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0, microbatch: 0 };
-    const common = { run, task: ++this.tasks, version, round, ...blank, ...fields };
-    const parts = group.members.map((member) => {
-      const { tensors, actions = [] } = partOf(member);
-      const task = { ...common, actions, parts: partsOf(tensors) };
-      return this.assignPart(member, task, sumSamples(leases), tensors, samples);
-    });
-    const task = new GroupTask(group, parts, leases);
-    this.open.add(task);
-    return task;
-  }
-
-  private assignPart(member: Member, task: Task, leased: number, tensors: readonly ExpectedTensor[], samples?: number): Assignment {
-    const { maxNorm } = this.job.sync;
-    const bounded = task.kind === 'GRADIENT' && maxNorm !== undefined && samples !== undefined;
-    const delivery = new Delivery(
-      {
-        stage: member.stage,
-        round: task.round,
-        baseVersion: task.version,
-        samples,
-        tensors,
-        maxNorm: bounded ? maxNorm * samples : undefined,
-      },
-      (chunk, length) => this.inspect(chunk.bytes, chunk.codecId, length),
-      this.receiveBuffers,
-    );
-    const assignment = new Assignment(member, task, leased, delivery, this.clock.nowMs());
-    member.assignments.set(task.task, assignment);
-    member.send({ message: 'task', task });
-    return assignment;
-  }
-
-  /** What a member holds of the model, as tensors to expect of it. */
-  expected(member: Member, kind: 'gradient' | 'parameters', codec: Codec): readonly ExpectedTensor[] {
-    return member.segments.map(({ segment, start }) => ({ kind, fragment: segment.index, codec, grid: segment.grid, start }));
-  }
-
-  /** Ends a contribution: leases, receipts, events. A task still out is called off. */
-  settle(task: GroupTask, { applied, weight, reason }: Settlement): void {
-    const { group, leases, task: message } = task;
-    const { leases: book } = this.training!;
-    const accepted = applied > 0;
-    const staleness = Math.max(0, this.version - message.version - (accepted ? 1 : 0));
-    this.callOff(task);
-    for (const lease of leases.slice(0, applied)) book.apply(lease.id);
-    const back = leases.slice(applied);
-    for (const lease of back) book.giveBack(lease.id);
-    const samples = sumSamples(leases.slice(0, applied));
-    for (const { member, done, sentAtMs, endedAtMs } of task.parts) {
-      member.session.samplesApplied += samples;
-      member.receipt({ task: message.task, accepted, weight, staleness, reason });
-      this.emit({
-        event: 'contribution',
-        run: this.run,
-        round: message.round,
-        node: member.node,
-        name: member.name,
-        samples: accepted ? samples : task.samples,
-        accepted,
-        weight,
-        staleness,
-        reason,
-        computeMs: done?.computeMs ?? 0,
-        sentAtMs,
-        doneAtMs: endedAtMs ?? this.clock.nowMs(),
-        ...member.takeTraffic(),
-        ...(group.solo ? {} : { stage: { group: group.id, stage: member.stage, stages: group.members.length } }),
-      });
-    }
-    if (back.length > 0) this.emit({ event: 'lease_returned', run: this.run, node: group.id, samples: sumSamples(back), reason });
-  }
-
-  /** Closes a task without a word about samples: evaluation, initialisation. Parts that are still out are called off. */
-  callOff(task: GroupTask): void {
-    this.open.delete(task);
-    for (const { member, task: part, status, delivery } of task.parts) {
-      member.close(part.task);
-      delivery.dispose();
-      if (status === 'out') member.send({ message: 'cancelTask', cancelTask: { run: this.run, task: part.task, deliver: false } });
-    }
-  }
-
-  /** Leases `samples` in as many pieces as the book gives them in; fewer at the end of the data. */
-  leaseUpTo(group: Group, samples: number): readonly Lease[] {
-    const leases: Lease[] = [];
-    for (let left = samples; left > 0;) {
-      const lease = this.training!.leases.lease(group.id, left);
-      if (lease === undefined) break;
-      leases.push(lease);
-      left -= lease.samples;
-    }
-    return leases;
-  }
-
-  private inspect(bytes: Uint8Array, codecId: number, length: number) {
-    if (this.training !== undefined) return this.training.shard.inspect({ bytes, codecId, weight: 1 }, length);
-    // Before there is a shard: the very first parameters.
-    const values = new Float32Array(length);
-    this.dependencies.codecs.find(({ id }) => id === codecId)!.decode(bytes, values);
-    return { finite: values.every(Number.isFinite), sumOfSquares: 0 };
-  }
-}
-
-export function sumSamples(leases: readonly Lease[]): number {
-  return leases.reduce((sum, lease) => sum + lease.samples, 0);
-}
-
-/** The parts of a worker's vector that the tensors are; state vectors lie beside the parameters. */
-function partsOf(tensors: readonly ExpectedTensor[]): Task['parts'] {
-  return tensors
-    .filter(({ kind }) => kind !== 'state')
-    .map(({ fragment, start, grid }) => ({ segment: fragment, start, length: grid.length }));
 }
 
 function sameCut(a: readonly Segment[], b: readonly Segment[]): boolean {

@@ -1,4 +1,4 @@
-import { LongtailError, type Verdict } from '@longtail/core';
+import { isStateQuantized, LongtailError, type Verdict } from '@longtail/core';
 import { PROTOCOL_VERSION, type JobRow } from '@longtail/protocol';
 import type { Claimant } from './eligibility.js';
 import { evaluate } from './evaluation.js';
@@ -10,6 +10,7 @@ import { runRound } from './round.js';
 import type { RunCore } from './run-core.js';
 import { Snapshots } from './snapshots.js';
 import { runSolo } from './solo.js';
+import type { Tasks } from './tasks.js';
 
 export type RunStatus = 'waiting' | 'running' | Verdict['status'];
 
@@ -127,8 +128,14 @@ export class Run implements Claimant {
     const [first, second] = core.groups;
     if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
-    else if (second === undefined && first.solo) await runSolo(core, first, snapshots.whenDue);
+    else if (second === undefined && first.solo && this.stepsAlone) await runSolo(core, first, snapshots.whenDue);
     else await runRound(core, strategy, snapshots.whenDue);
+  }
+
+  /** May a lone worker step for itself? It keeps moments in float32 only, and does not clip. */
+  private get stepsAlone(): boolean {
+    const { optimizer, clipNorm } = this.core.job.train;
+    return clipNorm === undefined && !isStateQuantized(optimizer);
   }
 
   private readonly requireWorker = (): Promise<void> => gather(this.core, 1, this.countFleet);
@@ -180,7 +187,7 @@ export class Run implements Claimant {
     for (const member of core.roster.members) {
       core.roster.dismiss(member, reason);
     }
-    for (const open of core.openTasks) this.settleAtEnd(open, reason);
+    for (const open of core.tasks.unsettled) this.settleAtEnd(open, reason);
     core.roster.sweep();
     const nothingLearnt = core.training === undefined || (failure !== undefined && core.version === 0);
     if (nothingLearnt) return { model: '', error: failure };
@@ -188,8 +195,8 @@ export class Run implements Claimant {
     return { model, error: failure ?? error };
   }
 
-  private settleAtEnd(open: Parameters<RunCore['settle']>[0], reason: string): void {
-    if (open.leases.length > 0) this.core.settle(open, { applied: 0, weight: 0, reason });
-    else this.core.callOff(open);
+  private settleAtEnd(open: Parameters<Tasks['settle']>[0], reason: string): void {
+    if (open.leases.length > 0) this.core.tasks.settle(open, { applied: 0, weight: 0, reason });
+    else this.core.tasks.callOff(open);
   }
 }

@@ -1,7 +1,7 @@
-import { layOut, type ParameterLayout } from '@longtail/core';
+import { joinLayouts, layOut, type ParameterLayout } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { heldBy, segmentsOf, wholeLayout } from './segments.js';
+import { heldBy, segmentsOf } from './segments.js';
 
 const CHUNK = 8;
 
@@ -40,7 +40,7 @@ test('stages put together are the whole model, and segments lie in every stage a
     fc.property(modelArbitrary, replicasArbitrary, (model, cuts) => {
       const whole = stage(model, 0, model.length);
       const replicas = cuts.map((of) => stagesOf(model, of));
-      for (const stages of replicas) expect(wholeLayout(stages)).toEqual(whole);
+      for (const stages of replicas) expect(joinLayouts(stages)).toEqual(whole);
       const segments = segmentsOf(whole, replicas, CHUNK);
       expect(segments.reduce((end, { offset, grid }) => (expect(offset).toBe(end), end + grid.length), 0)).toBe(whole.length);
       for (const layout of replicas.flat()) {
@@ -65,7 +65,7 @@ test('solo workers alone: one segment', () => {
 
 test('what is tied over a border is a segment of its own, in both stages', () => {
   const [lower, upper] = [layOut([{ name: 'e', shape: [4] }, { name: 'a', shape: [2] }]), layOut([{ name: 'b', shape: [3] }, { name: 'e', shape: [4] }])];
-  const segments = segmentsOf(wholeLayout([lower, upper]), [[lower, upper]], CHUNK);
+  const segments = segmentsOf(joinLayouts([lower, upper]), [[lower, upper]], CHUNK);
   expect(segments.map(({ first, offset, grid }) => [first, offset, grid.length])).toEqual([
     ['e', 0, 4],
     ['a', 4, 2],

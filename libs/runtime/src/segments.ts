@@ -21,31 +21,14 @@ export interface HeldSegment {
   readonly start: number;
 }
 
-/**
- * The whole model's layout from those of its stages, in order: each parameter where it is met first. Parameters tied over
- * a stage's border have a slot in both stages under the same name.
- */
-export function wholeLayout(stages: readonly ParameterLayout[]): ParameterLayout {
-  const [only] = stages;
-  if (stages.length === 1) return only!;
-  const slots = new Map<string, ParameterSlot>();
-  let length = 0;
-  for (const slot of stages.flatMap((stage) => stage.slots)) {
-    if (slots.has(slot.name)) continue;
-    slots.set(slot.name, { ...slot, offset: length });
-    length += slot.length;
-  }
-  return { slots: [...slots.values()], length };
-}
-
-/** Cuts the whole vector at the borders of all stages of all replicas, and of what is tied over them. */
+/** Cuts the whole vector where the vectors of the groups' workers begin and end, and where what is tied over a border does. */
 export function segmentsOf(
   whole: ParameterLayout,
-  replicas: readonly (readonly ParameterLayout[])[],
+  groups: readonly (readonly ParameterLayout[])[],
   chunkLength: number,
 ): readonly Segment[] {
-  // A replica of one stage has every parameter in the order of the whole vector: it cuts nowhere.
-  const holders = replicas.filter((stages) => stages.length > 1).flatMap((stages) => stages.map(offsetsOf));
+  // A worker that is alone in its group has every parameter in the order of the whole vector: it cuts nowhere.
+  const holders = groups.filter((workers) => workers.length > 1).flatMap((workers) => workers.map(offsetsOf));
   const joined = (before: ParameterSlot, slot: ParameterSlot) =>
     holders.every((offsets) => {
       const [from, to] = [offsets.get(before.name), offsets.get(slot.name)];
@@ -64,9 +47,9 @@ export function segmentsOf(
   });
 }
 
-/** The segments that a stage's vector consists of, in the order of the whole vector. */
-export function heldBy(stage: ParameterLayout, segments: readonly Segment[]): readonly HeldSegment[] {
-  const offsets = offsetsOf(stage);
+/** The segments that a worker's vector consists of, in the order of the whole vector. */
+export function heldBy(worker: ParameterLayout, segments: readonly Segment[]): readonly HeldSegment[] {
+  const offsets = offsetsOf(worker);
   return segments.flatMap((segment) => {
     const start = offsets.get(segment.first);
     return start === undefined ? [] : [{ segment, start }];

@@ -120,7 +120,7 @@ class Solo {
     const state = Array.from({ length: this.moments }, (_, fragment): ExpectedTensor => ({ kind: 'state', fragment, codec, grid, start: 0 }));
     const fields = { kind: 'LOCAL_STEPS', steps: messages, version: core.version + grants.length, optimizerSteps: shard.steps } as const;
     const tensors: ExpectedTensor[] = [{ kind: 'parameters', fragment: 0, codec, grid, start: 0 }, ...state];
-    const assignment = core.assign(group, fields, steps.flat(), () => ({ tensors }));
+    const assignment = core.tasks.assign(group, fields, { tensorsOf: () => tensors, leases: steps.flat() });
     grants.push({ assignment, steps, learningRate });
   }
 
@@ -167,7 +167,7 @@ class Solo {
     if (done.steps === 0 && this.drainUntilMs === undefined) return this.refuse('delivered no step');
     if (done.steps === 0) {
       this.grants.shift();
-      core.settle(assignment, { applied: 0, weight: 0, reason: 'called home before its first step' });
+      core.tasks.settle(assignment, { applied: 0, weight: 0, reason: 'called home before its first step' });
       return true;
     }
     await this.writeHome(assignment);
@@ -180,7 +180,7 @@ class Solo {
     this.observe(assignment);
     const reason = `${done.steps} local steps of ${member.name}, the only worker`;
     const applied = grant.steps.slice(0, done.steps).flat().length;
-    core.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
+    core.tasks.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
     core.roster.succeeded(this.group);
     const { samples, lossSum, correct, targets } = done;
     core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason });
@@ -232,7 +232,7 @@ class Solo {
   /** Gives all grants back. What the worker has in memory is then of no version. */
   private abandon(reason: string): void {
     for (const { assignment } of this.grants.splice(0)) {
-      this.core.settle(assignment, { applied: 0, weight: 0, reason: assignment.reason || reason });
+      this.core.tasks.settle(assignment, { applied: 0, weight: 0, reason: assignment.reason || reason });
     }
     this.member.forgetHeld();
   }
@@ -256,7 +256,7 @@ class Solo {
     while (steps.length < count) {
       const { applied, leased } = leases.totals();
       if (applied + leased >= core.record.validationDueAt) break;
-      const mine = core.leaseUpTo(group, core.job.train.batch);
+      const mine = core.tasks.leaseUpTo(group, core.job.train.batch);
       if (mine.length === 0) break;
       learningRate = core.learningRate(applied + leased);
       steps.push(mine);

@@ -31,7 +31,7 @@ function chunk(task: number, microbatch: number, start: number, values: readonly
 test('a tensor is put together from chunks in any order, before or after somebody waits for it', async () => {
   const inbox = new StageInbox([codec], 0);
   inbox.put(chunk(1, 0, 4, [5, 6]));
-  const waited = inbox.take(1, 'activation', 0, never);
+  const waited = inbox.take(1, 'activation', 1, 0, never);
   inbox.put(chunk(1, 0, 0, [1, 2, 3, 4]));
   expect(await waited).toEqual({ dtype: 'float32', shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) });
 });
@@ -41,7 +41,7 @@ test('what comes twice counts once, also after the tensor was taken', async () =
   inbox.put(chunk(1, 0, 0, [1, 2, 3]));
   inbox.put(chunk(1, 0, 0, [9, 9, 9]));
   inbox.put(chunk(1, 0, 3, [4, 5, 6]));
-  expect((await inbox.take(1, 'activation', 0, never)).data).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
+  expect((await inbox.take(1, 'activation', 1, 0, never)).data).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
   inbox.put(chunk(1, 0, 0, [1, 2, 3]));
 });
 
@@ -52,7 +52,7 @@ test('what belongs to a task that is over, or to a place before, is dropped; a w
   inbox.close(5);
   inbox.put(chunk(5, 1, 0, [1, 2, 3, 4, 5, 6]));
   const abort = new AbortController();
-  const waited = inbox.take(6, 'activation', 0, abort.signal);
+  const waited = inbox.take(6, 'activation', 1, 0, abort.signal);
   abort.abort(new Error('called off'));
   await expect(waited).rejects.toThrow('called off');
 });

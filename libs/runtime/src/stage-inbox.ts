@@ -9,7 +9,7 @@ const MAX_VALUES = 2 ** 30;
 
 export type StageTensorKind = 'activation' | 'activation-gradient';
 
-/** Tensors from the neighbours of a stage, put together and kept until the stage takes them. Each counts once; what belongs to a task that is over is dropped. */
+/** Tensors for the stages of a worker, put together and kept until the stage takes them. Each counts once; what belongs to a task that is over is dropped. */
 export class StageInbox {
   private readonly tasks = new Map<number, Map<string, Incoming>>();
 
@@ -24,13 +24,13 @@ export class StageInbox {
     if (header.task <= this.over) return;
     const codec = this.codecs.find(({ id }) => id === header.codec);
     if (codec === undefined) throw misfit(header, `comes in codec ${header.codec}, which this worker does not know`);
-    this.incoming(header.task, keyOf(header.kind, header.fragment)).put(header, payload, codec);
+    this.incoming(header.task, keyOf(header.kind, header.stage, header.fragment)).put(header, payload, codec);
   }
 
   /** The tensor once it is whole; rejects with the signal's reason. A tensor can be taken once. */
-  async take(task: number, kind: StageTensorKind, microbatch: number, signal: AbortSignal): Promise<HostTensor> {
+  async take(task: number, kind: StageTensorKind, stage: number, microbatch: number, signal: AbortSignal): Promise<HostTensor> {
     signal.throwIfAborted();
-    return this.incoming(task, keyOf(kind, microbatch)).take(signal);
+    return this.incoming(task, keyOf(kind, stage, microbatch)).take(signal);
   }
 
   /** The task is over, and those before it. */
@@ -68,7 +68,7 @@ class Incoming {
     if (this.taken || this.seen.has(at)) return; // came twice
     if (this.values === undefined) this.begin(header);
     if (at + header.length > this.values!.length) throw misfit(header, `is longer than its shape ${header.name}`);
-    codec.decode(payload, this.values!.subarray(at, at + header.length));
+    codec.decode(payload, this.values!.subarray(at, at + header.length), this.shape.at(-1));
     this.seen.add(at);
     this.missing -= header.length;
     if (this.missing === 0) this.wake?.();
@@ -103,8 +103,8 @@ class Incoming {
   }
 }
 
-function keyOf(kind: string, microbatch: number): string {
-  return `${kind}/${microbatch}`;
+function keyOf(kind: string, stage: number, microbatch: number): string {
+  return `${kind}/${stage}/${microbatch}`;
 }
 
 function misfit({ kind, fragment }: TensorHeader, problem: string): LongtailError {

@@ -1,10 +1,21 @@
 import { elementCount, LongtailError, type Codec, type HostTensor, type OutgoingTensor, type PeerLink, type PeerNetwork, type TensorChunk } from '@longtail/core';
-import type { Stage, Task } from '@longtail/protocol';
+import type { Place, Task } from '@longtail/protocol';
 import type { WorkerConnection } from './ports.js';
 import type { StageTensorKind } from './stage-inbox.js';
 
+/** An output of a stage on its way to the next one, or to the one before. */
+export interface StageOutput {
+  readonly kind: StageTensorKind;
+  /** That takes it. */
+  readonly stage: number;
+  readonly microbatch: number;
+  /** Number of the worker that takes it. */
+  readonly to: number;
+  readonly tensor: HostTensor;
+}
+
 /**
- * Sends a stage's outputs to its neighbours: over a direct link where one is there, else through the server. A link that
+ * Sends the outputs of a worker's stages to its neighbours: over a direct link where one is there, else through the server. A link that
  * cannot be had or that ends costs nothing but the detour: what was under way on it goes again, and the receiver counts
  * it once.
  */
@@ -13,7 +24,7 @@ export class StageOutbox {
   private readonly lifetime = new AbortController();
 
   constructor(
-    private readonly stage: Stage,
+    private readonly place: Place,
     private readonly connection: WorkerConnection,
     private readonly codec: Codec,
     private readonly chunkLength: number,
@@ -24,12 +35,12 @@ export class StageOutbox {
 
   /** Dials the neighbours that have an address, and awaits those that dial. */
   open(): void {
-    const { peers, stage, lifetime } = this;
+    const { peers, place, lifetime } = this;
     if (peers === undefined) return;
-    for (const { stage: neighbour, address, key } of stage.neighbours.filter((candidate) => candidate.key !== '')) {
+    for (const { worker, address, key } of place.neighbours.filter((candidate) => candidate.key !== '')) {
       const opening = address === '' ? peers.accept(key, lifetime.signal) : peers.dial(address, key, lifetime.signal);
       opening.then(
-        (link) => this.adopt(neighbour, link),
+        (link) => this.adopt(worker, link),
         () => undefined, // the server is the way
       );
     }
@@ -42,10 +53,9 @@ export class StageOutbox {
   }
 
   /** Resolves when the neighbour has the tensor; rejects with the signal's reason, or when the session ends. */
-  async send(task: Task, kind: StageTensorKind, microbatch: number, output: HostTensor, signal: AbortSignal): Promise<void> {
-    const to = this.stage.stage + (kind === 'activation' ? 1 : -1);
-    const tensor = this.outgoing(task, kind, microbatch, output, to);
-    const link = this.links.get(to);
+  async send(task: Task, output: StageOutput, signal: AbortSignal): Promise<void> {
+    const tensor = this.outgoing(task, output);
+    const link = this.links.get(output.to);
     if (link !== undefined) {
       const arrived = await link.sendTensor(tensor, signal).then(
         () => true,
@@ -57,32 +67,34 @@ export class StageOutbox {
     await this.connection.sendTensor(tensor, signal);
   }
 
-  private outgoing(task: Task, kind: StageTensorKind, fragment: number, output: HostTensor, stage: number): OutgoingTensor {
+  private outgoing(task: Task, { kind, stage, microbatch: fragment, tensor }: StageOutput): OutgoingTensor {
     const { codec } = this;
-    const values = output.data as Float32Array;
-    const length = elementCount(output.shape);
-    const chunkLength = Math.min(this.chunkLength, length);
+    const values = tensor.data as Float32Array;
+    const length = elementCount(tensor.shape);
+    const rowLength = tensor.shape.at(-1)!;
+    // Whole rows where one fits.
+    const chunkLength = Math.min(length, this.chunkLength - (rowLength < this.chunkLength ? this.chunkLength % rowLength : 0));
     const { run, round } = task;
     const of = { run, kind, stage, fragment, task: task.task, round, baseVersion: task.version };
     return {
-      header: { ...of, samples: output.shape[0] ?? 0, codec: codec.id, name: output.shape.join('x'), start: 0 },
+      header: { ...of, samples: tensor.shape[0] ?? 0, codec: codec.id, name: tensor.shape.join('x'), start: 0 },
       length,
       chunkLength,
       chunk(offset, count) {
-        const bytes = new Uint8Array(codec.maxBytes(count));
-        return bytes.subarray(0, codec.encode(values.subarray(offset, offset + count), bytes));
+        const bytes = new Uint8Array(codec.maxBytes(count, rowLength));
+        return bytes.subarray(0, codec.encode(values.subarray(offset, offset + count), bytes, rowLength));
       },
     };
   }
 
-  private adopt(stage: number, link: PeerLink): void {
+  private adopt(worker: number, link: PeerLink): void {
     if (this.lifetime.signal.aborted) return link.close('the run is over');
     link.start({
       tensor: (chunk) => this.put(chunk),
       closed: () => {
-        if (this.links.get(stage) === link) this.links.delete(stage);
+        if (this.links.get(worker) === link) this.links.delete(worker);
       },
     });
-    this.links.set(stage, link);
+    this.links.set(worker, link);
   }
 }

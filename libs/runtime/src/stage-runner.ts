@@ -1,17 +1,17 @@
 import { LongtailError, type BatchStats, type Compute, type ComputeResult, type HostTensor } from '@longtail/core';
-import type { Stage, StageAction, Task } from '@longtail/protocol';
+import type { Place, StageAction, Task } from '@longtail/protocol';
 import { FanOut } from './fan-out.js';
-import { countSamples, microbatchesOf } from './microbatches.js';
+import { microbatchesOf } from './microbatches.js';
 import type { StageInbox, StageTensorKind } from './stage-inbox.js';
 import type { StageOutbox } from './stage-outbox.js';
 
 /**
- * Walks a stage's passes of a task in the order that the task gives them in. Sends and receives follow from the passes:
+ * Walks a worker's passes of a task in the order that the task gives them in. Sends and receives follow from the passes:
  * one waits for the input that it needs and sends its output on without waiting for anybody to take it.
  */
 export class StageRunner {
   constructor(
-    private readonly stage: Stage,
+    private readonly place: Place,
     private readonly compute: Compute,
     private readonly inbox: StageInbox,
     private readonly outbox: Pick<StageOutbox, 'send'>,
@@ -19,53 +19,54 @@ export class StageRunner {
 
   /** Leaves the gradient sum in `Prepared.gradient`. After a failure or an abort the device has forgotten the task. */
   gradient(task: Task, signal: AbortSignal): Promise<ComputeResult> {
-    return this.through(task, signal, async (sends) => {
-      const walk = new Walk(this.isLast);
-      const microbatches = microbatchesOf(task.ranges, task.microbatch);
+    const microbatches = microbatchesOf(task.ranges, task.microbatch);
+    return this.through(task, signal, async (walk, pass) => {
       for (const action of task.actions) {
-        if (action.op === 'F') {
-          const ranges = microbatches[action.microbatch];
-          if (ranges === undefined) throw noSuchMicrobatch(action, microbatches.length);
-          const input = await this.input(task, 'activation', action.microbatch, signal);
-          const { output, stats, computeMs } = await this.compute.forward(action.microbatch, ranges, input, signal);
-          walk.add(stats, computeMs);
-          this.pass(task, 'activation', action.microbatch, output, sends);
+        const { op, microbatch } = action;
+        const ranges = microbatches[microbatch];
+        if (ranges === undefined) throw noSuchMicrobatch(action, microbatches.length);
+        if (op === 'F') {
+          const { output, stats, computeMs } = await this.compute.forward(microbatch, ranges, await pass.input(action), signal);
+          walk.add(stats, computeMs, this.isLast(action));
+          pass.on(action, output);
         } else {
-          walk.computeMs += await this.backward(task, action, sends, signal);
+          const { inputGradient, computeMs } = await this.compute.backward(op, microbatch, await pass.input(action), signal);
+          walk.computeMs += computeMs;
+          pass.on(action, inputGradient);
         }
       }
-      const { samples } = await this.compute.takeGradient();
-      return { ...walk.sums, samples, computeMs: walk.computeMs };
+      // Where there are fewer microbatches than replicas, one may have none.
+      return task.actions.length === 0 ? 0 : (await this.compute.takeGradient()).samples;
     });
   }
 
   /** Forward passes over samples [start, end) of the validation split. */
   evaluate(task: Task, signal: AbortSignal): Promise<ComputeResult> {
-    return this.through(task, signal, async (sends) => {
-      const walk = new Walk(this.isLast);
-      const { start, end, microbatch: size } = task;
-      for (let from = start, microbatch = 0; from < end; from += size, microbatch++) {
-        const input = await this.input(task, 'activation', microbatch, signal);
+    const { start, end, microbatch: size, actions } = task;
+    return this.through(task, signal, async (walk, pass) => {
+      let samples = 0;
+      for (const action of actions) {
+        const from = start + action.microbatch * size;
         const to = Math.min(end, from + size);
-        const { output, stats, computeMs } = await this.compute.evaluateStage('validation', from, to, input, signal);
-        walk.add(stats, computeMs);
-        this.pass(task, 'activation', microbatch, output, sends);
+        const { output, stats, computeMs } = await this.compute.evaluateStage('validation', from, to, await pass.input(action), signal);
+        walk.add(stats, computeMs, this.isLast(action));
+        pass.on(action, output);
+        if (action.stage === actions[0]!.stage) samples += to - from;
       }
-      return { ...walk.sums, samples: countSamples([{ start, end }]), computeMs: walk.computeMs };
+      return samples;
     });
   }
 
-  private get isFirst(): boolean {
-    return this.stage.stage === 0;
+  private isLast({ stage }: StageAction): boolean {
+    return stage === this.place.stages - 1;
   }
 
-  private get isLast(): boolean {
-    return this.stage.stage === this.stage.stages - 1;
-  }
-
-  private async through(task: Task, signal: AbortSignal, walk: (sends: FanOut) => Promise<ComputeResult>): Promise<ComputeResult> {
+  /** `work` returns the samples that it took through each stage. */
+  private async through(task: Task, signal: AbortSignal, work: (walk: Walk, passing: Passing) => Promise<number>): Promise<ComputeResult> {
+    const walk = new Walk();
     try {
-      return await walk(new FanOut(signal));
+      const samples = await work(walk, new Passing(task, this.place.stages, this.inbox, this.outbox, signal));
+      return { ...walk.sums, samples, computeMs: walk.computeMs };
     } catch (error) {
       await this.compute.dropPasses();
       throw error;
@@ -73,28 +74,42 @@ export class StageRunner {
       this.inbox.close(task.task);
     }
   }
+}
 
-  private async backward(task: Task, { op, microbatch }: StageAction, sends: FanOut, signal: AbortSignal): Promise<number> {
-    if (op === 'F') throw new Error('a forward pass is no backward pass');
-    const gradient = op === 'W' ? undefined : await this.input(task, 'activation-gradient', microbatch, signal);
-    const { inputGradient, computeMs } = await this.compute.backward(op, microbatch, gradient, signal);
-    if (op !== 'W') this.pass(task, 'activation-gradient', microbatch, inputGradient, sends);
-    return computeMs;
+/** What passes between the stages of a task. */
+class Passing {
+  private readonly sends: FanOut;
+
+  constructor(
+    private readonly task: Task,
+    private readonly stages: number,
+    private readonly inbox: StageInbox,
+    private readonly outbox: Pick<StageOutbox, 'send'>,
+    private readonly signal: AbortSignal,
+  ) {
+    this.sends = new FanOut(signal);
   }
 
-  /** Data and loss are at the ends: there is no neighbour to wait for. */
-  private input(task: Task, kind: StageTensorKind, microbatch: number, signal: AbortSignal): Promise<HostTensor> | undefined {
-    const atTheEnd = kind === 'activation' ? this.isFirst : this.isLast;
-    return atTheEnd ? undefined : this.inbox.take(task.task, kind, microbatch, signal);
+  /** What the action needs of a neighbour: data and loss are at the ends, and the second half of a backward pass needs nothing. */
+  async input({ op, stage, microbatch }: StageAction): Promise<HostTensor | undefined> {
+    const { task, stages, inbox, signal } = this;
+    if (op === 'W' || stage === (op === 'F' ? 0 : stages - 1)) return undefined;
+    return inbox.take(task.task, kindOf(op), stage, microbatch, signal);
   }
 
-  private pass(task: Task, kind: StageTensorKind, microbatch: number, output: HostTensor | undefined, sends: FanOut): void {
-    const atTheEnd = kind === 'activation' ? this.isLast : this.isFirst;
-    if (atTheEnd) return;
-    if (output === undefined) throw new Error(`stage ${this.stage.stage} gave no ${kind} of microbatch ${microbatch}`);
+  /** Sends the action's output on its way. */
+  on({ op, stage, microbatch, to }: StageAction, tensor: HostTensor | undefined): void {
+    if (op === 'W' || stage === (op === 'F' ? this.stages - 1 : 0)) return;
+    const kind = kindOf(op);
+    if (tensor === undefined) throw new Error(`stage ${stage} gave no ${kind} of microbatch ${microbatch}`);
+    const output = { kind, stage: stage + (op === 'F' ? 1 : -1), microbatch, to, tensor } as const;
     // Called off, or the session ended: whoever waits for it is told by that.
-    void sends.run((signal) => this.outbox.send(task, kind, microbatch, output, signal)).catch(() => undefined);
+    void this.sends.run((signal) => this.outbox.send(this.task, output, signal)).catch(() => undefined);
   }
+}
+
+function kindOf(op: 'F' | 'B' | 'I'): StageTensorKind {
+  return op === 'F' ? 'activation' : 'activation-gradient';
 }
 
 /** What a walk comes to. */
@@ -102,11 +117,9 @@ class Walk {
   readonly sums = { targets: 0, lossSum: 0, correct: 0 };
   computeMs = 0;
 
-  constructor(private readonly atLoss: boolean) {}
-
-  add(stats: BatchStats | undefined, computeMs: number): void {
+  add(stats: BatchStats | undefined, computeMs: number, atLoss: boolean): void {
     this.computeMs += computeMs;
-    if (!this.atLoss) return;
+    if (!atLoss) return;
     if (stats === undefined) {
       throw new LongtailError('the last stage of the pipeline gave no loss: blocks of the model are on no worker', {
         code: 'usage',

@@ -28,8 +28,8 @@ export class WorkerOutbox {
   constructor(
     private readonly connection: WorkerConnection,
     private readonly chunkLength: number,
-    /** Of the pipeline; 0 for a solo worker. */
-    private readonly stage: number,
+    /** Number in its group. */
+    private readonly worker: number,
     private readonly clock: Clock,
     allocate?: AllocateTensor,
   ) {
@@ -65,7 +65,7 @@ export class WorkerOutbox {
       signal.throwIfAborted();
       await this.connection.sendTensor(
         {
-          header: { run, kind, stage: this.stage, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '', start },
+          header: { run, kind, stage: this.worker, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '', start },
           length: tensor.grid.length,
           chunkLength: tensor.grid.chunkLength,
           chunk: (offset) => tensor.bytes(offset),

@@ -12,7 +12,7 @@ import {
   type StageUse,
   type TensorChunk,
 } from '@longtail/core';
-import type { CancelTask, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
+import type { CancelTask, HeldStage, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
 import { Bell } from './bell.js';
 import { FanOut } from './fan-out.js';
 import { FileIntake } from './file-intake.js';
@@ -63,6 +63,8 @@ export class WorkerRun {
   private readonly files: FileIntake;
   private readonly queue: Work[] = [];
   private working: Work | undefined;
+  /** When the inputs of the task under way were there. */
+  private startedAtMs = 0;
   private uploading: Work | undefined;
   private upload: Promise<void> = Promise.resolve();
   /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
@@ -84,8 +86,8 @@ export class WorkerRun {
     this.run = prepare.run;
     this.job = JSON.parse(prepare.jobJson) as Job;
     this.files = new FileIntake(context.fileCache, (sha256) => context.send({ message: 'fileRequest', fileRequest: { sha256 } }));
-    const { stages, afterTask } = prepare.stage;
-    this.stageInbox = stages > 1 ? new StageInbox(context.codecs, afterTask) : undefined;
+    const { workers, afterTask } = prepare.place;
+    this.stageInbox = workers > 1 ? new StageInbox(context.codecs, afterTask) : undefined;
     this.stopped = before.then(() => this.live());
   }
 
@@ -163,26 +165,26 @@ export class WorkerRun {
   }
 
   private get blocks(): BlockRange | 'all' {
-    const { start, end } = this.prepare.stage;
+    const [{ start, end }] = this.prepare.place.held as readonly [HeldStage];
     return end === 0 ? 'all' : { start, end };
   }
 
   private get use(): StageUse | undefined {
-    const { stages, microbatch, inFlight, recompute } = this.prepare.stage;
-    return stages > 1 ? { microbatch, inFlight, recompute } : undefined;
+    const { workers, microbatch, inFlight, recompute } = this.prepare.place;
+    return workers > 1 ? { microbatch, inFlight, recompute } : undefined;
   }
 
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
     const { compute, codecs, connection, chunkLength, clock, allocate, send, log } = this.context;
     const { layout, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
-    const { group, stage, afterTransfer } = this.prepare.stage;
+    const { group, worker, afterTransfer } = this.prepare.place;
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
-    this.outbox = new WorkerOutbox(connection, chunkLength, stage, clock, allocate);
+    this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
     this.openStage();
-    const layoutJson = JSON.stringify(layout);
-    const said = { layoutJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
+    const layoutsJson = JSON.stringify([layout]);
+    const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
     send({ message: 'ready', ready: { run: this.run, ...said } });
     log({ event: 'ready', run: this.run, samplesPerSecond, parameters: layout.length });
   }
@@ -191,11 +193,11 @@ export class WorkerRun {
     const { stageInbox } = this;
     if (stageInbox === undefined) return;
     const { compute, connection, chunkLength, peers } = this.context;
-    const { stage } = this.prepare;
+    const { place } = this.prepare;
     const codec = this.codecNamed(this.job.sync.activationCodec ?? 'fp32');
-    this.stageOutbox = new StageOutbox(stage, connection, codec, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
+    this.stageOutbox = new StageOutbox(place, connection, codec, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
     this.stageOutbox.open();
-    this.runner = new StageRunner(stage, compute, stageInbox, this.stageOutbox);
+    this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox);
   }
 
   /** The next task whose inputs are here; tasks are done in the order in which they came. */
@@ -231,9 +233,10 @@ export class WorkerRun {
 
   /** Lets the device do a task; resolves with what remains to be done once the device is free. */
   private async dispatch(work: Work): Promise<() => Promise<void>> {
-    const { compute } = this.context;
+    const { compute, clock } = this.context;
     const { task, abort } = work;
     const { kind, version, start, end, ranges } = task;
+    this.startedAtMs = clock.nowMs();
     const inbox = this.inbox!;
     switch (kind) {
       case 'INITIALISE': {
@@ -316,7 +319,9 @@ export class WorkerRun {
     steps: number,
     kind?: Task['kind'],
   ): void {
-    this.context.send({ message: 'taskDone', taskDone: { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps } });
+    const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
+    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs };
+    this.context.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
   }
 

@@ -99,9 +99,10 @@ function setUp() {
   };
 }
 
-const stage = { group: 'n1', stage: 0, stages: 1, start: 0, end: 0, neighbours: [], afterTask: 0, afterTransfer: 0, microbatch: 0, inFlight: 0, recompute: false };
+const held = [{ stage: 0, start: 0, end: 0 }];
+const place = { group: 'n1', worker: 0, workers: 1, stages: 1, held, neighbours: [], afterTask: 0, afterTransfer: 0, microbatch: 0, inFlight: 0, recompute: false };
 const settled = () => new Promise((resolve) => setImmediate(resolve));
-const prepare: ServerMessage = { message: 'prepare', prepare: { run: 'r', jobJson: JSON.stringify(job), files: [], stage } };
+const prepare: ServerMessage = { message: 'prepare', prepare: { run: 'r', jobJson: JSON.stringify(job), files: [], place } };
 
 test('prepares, says that it is ready, and does its tasks', async () => {
   const { sent, say, task, calls, stop, ended } = setUp();
@@ -141,7 +142,7 @@ test('a release frees the device for the next run', async () => {
   say(task(2, 'GRADIENT'));
   await settled();
   say({ message: 'release', release: { run: 'r', reason: 'over' } });
-  say({ message: 'prepare', prepare: { run: 'r2', jobJson: JSON.stringify(job), files: [], stage } });
+  say({ message: 'prepare', prepare: { run: 'r2', jobJson: JSON.stringify(job), files: [], place } });
   await settled();
   expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
   expect(sent.at(-1)).toMatchObject({ message: 'ready', ready: { run: 'r2' } });

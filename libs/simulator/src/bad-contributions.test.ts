@@ -31,7 +31,7 @@ const refusals: readonly (readonly [Tampering, RegExp])[] = [
   ['misshapen', /covers 64 values from 65, expected 64 from 64/],
   ['stale', /based on version 1, the task on 2/],
   ['wrong-codec', /codec 1 instead of 0/],
-  ['wrong-stage', /stage 1 belongs to another node/],
+  ['wrong-worker', /worker 1 of the group is another node/],
 ];
 
 test.each(refusals)('a contribution with a chunk that is %s changes nothing and gets a receipt', async (how, reason) => {

@@ -34,7 +34,7 @@ export type Tampering =
   | 'wrong-task'
   | 'wrong-run'
   | 'wrong-codec'
-  | 'wrong-stage';
+  | 'wrong-worker';
 
 export type Crc = (bytes: Uint8Array) => number;
 
@@ -70,7 +70,7 @@ export function tamper(how: Tampering, { header, payload }: TensorChunk, crc32c:
       return headed({ run: 'another' });
     case 'wrong-codec':
       return headed({ codec: header.codec + 1 });
-    case 'wrong-stage':
+    case 'wrong-worker':
       return headed({ stage: 1 });
   }
 }

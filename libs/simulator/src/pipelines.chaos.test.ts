@@ -11,25 +11,26 @@ const SAMPLES = 160;
 const BLOCKS = 5;
 const EPOCHS = 3;
 
-/** A pipeline of three, one of two, a solo worker and two spares, that break and come back at random. */
+/** A pipeline of three stages, one of which may have a replica, one of two, a solo worker and spares, that break and come back at random. */
 function chaos(seed: number): Scenario {
   const rng = createRng(`pipelines/${seed}`);
-  const fleet = Array.from({ length: 8 }, (_, i) => ({
+  const fleet = Array.from({ length: 9 }, (_, i) => ({
     name: `w${i}`,
     samplesPerSecond: 50 + rng.below(800),
     joinAtMs: rng.below(3) === 0 ? rng.below(1500) : 0,
     link: { upBitsPerSecond: 1e5 * (1 + rng.below(100)), downBitsPerSecond: 1e6, rttMs: 1 + rng.below(80) },
   }));
-  const three = [2, 2, 1].map((blocks, i) => ({ worker: `w${i}`, blocks }));
-  const two = [1, 4].map((blocks, i) => ({ worker: `w${3 + i}`, blocks }));
-  const layout = rng.below(3) === 0 ? [three] : [three, two, [{ worker: 'w5' }]];
+  const withReplica = rng.below(4);
+  const three = [2, 2, 1].map((blocks, i) => ({ workers: i === withReplica ? [`w${i}`, 'w6'] : [`w${i}`], blocks }));
+  const two = [1, 4].map((blocks, i) => ({ workers: [`w${3 + i}`], blocks }));
+  const layout = rng.below(3) === 0 ? [three] : [three, two, [{ workers: ['w5'] }]];
   const faults = Array.from({ length: rng.below(8) }, () => randomFault(rng));
   const schedule = (['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble'] as const)[rng.below(4)]!;
   return {
     job: job({
       train: { epochs: EPOCHS, batch: 16 + rng.below(40), optimizer: { type: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } },
       sync: { minDeadlineMs: 200 + rng.below(400) },
-      cluster: { minWorkers: layout.flat().length, waitMs: 8000, layout, schedule, microbatch: 1 + rng.below(9) },
+      cluster: { minWorkers: layout.flat().flatMap(({ workers }) => workers).length, waitMs: 8000, layout, schedule, microbatch: 1 + rng.below(9) },
       validation: { everyEpochs: 0.5 + rng.uniform() },
       checkpoint: { everyMs: 200 },
     }),
@@ -43,7 +44,7 @@ function chaos(seed: number): Scenario {
 }
 
 function randomFault(rng: Rng): Fault {
-  const worker = `w${rng.below(6)}`;
+  const worker = `w${rng.below(7)}`;
   const atMs = 300 + rng.below(4000);
   switch (rng.below(7)) {
     case 0:

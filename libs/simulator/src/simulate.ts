@@ -87,8 +87,6 @@ export interface Outcome {
   readonly workerFiles: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>;
   /** How each worker ended: `left`, or the code of its error. */
   readonly workerEnds: ReadonlyMap<string, string>;
-  /** Most microbatches that each worker held between forward and backward. */
-  readonly peakStash: ReadonlyMap<string, number>;
   readonly virtualMs: number;
 }
 
@@ -188,7 +186,6 @@ class Simulation {
       workerEvents: this.workerEvents,
       workerFiles: new Map([...this.actors].map(([name, { files }]) => [name, files.received])),
       workerEnds: this.workerEnds,
-      peakStash: new Map([...this.actors].map(([name, { compute }]) => [name, compute.peakStash])),
       virtualMs,
     };
   }

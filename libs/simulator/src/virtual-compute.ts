@@ -14,9 +14,10 @@ import type {
   Prepared,
   SampleRange,
   Split,
+  StageUse,
   StepHyper,
 } from '@longtail/core';
-import { LongtailError } from '@longtail/core';
+import { isStateQuantized, localStateCount, LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualPass } from './blocks.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -67,8 +68,8 @@ export class VirtualCompute implements Compute {
   private readonly stash = new Map<number, Stashed>();
   private stageGradient = new Float32Array(0);
   private stageSamples = 0;
-  /** Most microbatches held between forward and backward at any time. */
-  peakStash = 0;
+  /** Microbatches that there is room for between forward and backward. */
+  private room = 1;
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
@@ -84,19 +85,27 @@ export class VirtualCompute implements Compute {
     this.paceChanged?.();
   }
 
-  async prepare(job: Job, _files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', signal: AbortSignal): Promise<Prepared> {
+  async prepare(
+    job: Job,
+    _files: ReadonlyMap<string, string>,
+    blocks: BlockRange | 'all',
+    signal: AbortSignal,
+    use?: StageUse,
+  ): Promise<Prepared> {
     const { model, pace, clock, device } = this.options;
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
     const layout = blocks === 'all' ? model.layout : this.blockLayout(blocks);
     const { length } = layout;
     this.range = blocks;
+    this.room = use?.inFlight ?? 1;
     this.stash.clear();
     this.stageGradient = new Float32Array(length);
     this.stageSamples = 0;
     this.job = job;
     this.parameters = new Float32Array(length);
-    this.optimizer = this.options.createOptimizer(length, job.train.optimizer);
+    const { optimizer } = job.train;
+    this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
     this.prepared = {
       layout,
       engine: device.engine,
@@ -107,7 +116,7 @@ export class VirtualCompute implements Compute {
       blocks: model.blocks?.count,
       parameters: new Float32Array(length),
       gradient: new Float32Array(length),
-      state: this.optimizer.state().map(() => new Float32Array(length)),
+      state: Array.from({ length: localStateCount(optimizer) }, () => new Float32Array(length)),
     };
     return this.prepared;
   }
@@ -160,11 +169,11 @@ export class VirtualCompute implements Compute {
 
   forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
     return this.exclusively(async () => {
+      if (this.stash.size >= this.room) throw new LongtailError(`no room for more than ${this.room} microbatches`, { code: 'refused' });
       const samples = this.indicesOf(ranges);
       const computeMs = await this.pass(samples.length, FORWARD_FRACTION, signal);
       const pass = this.stagePass(samples, input);
       this.stash.set(microbatch, { pass, samples: samples.length, outputGradient: undefined });
-      this.peakStash = Math.max(this.peakStash, this.stash.size);
       return { output: pass.output, stats: pass.stats, computeMs };
     });
   }

@@ -1,4 +1,4 @@
-import type { Job, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
+import type { Job, JobWorker, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
 import { choice, duration, integer, oneOf, real } from './fields.js';
@@ -15,6 +15,10 @@ const adamFields = {
   beta1: real({ min: 0, max: 0.999_999 }).default(0.9).describe('Decay of the first moment'),
   beta2: real({ min: 0, max: 0.999_999_9 }).default(0.999).describe('Decay of the second moment'),
   epsilon: real({ above: 0, max: 1 }).default(1e-8).describe('Added to the denominator'),
+  stateBits: z
+    .literal([8, 32], { error: ({ input }) => `must be 8 or 32, found ${JSON.stringify(input)}` })
+    .default(32)
+    .describe('Bits of a value of the moments; 8: block by block (Dettmers et al. 2022), 2 bytes a parameter for 8, and the server takes every step'),
 };
 
 const weightDecay = real({ min: 0, max: 1 });
@@ -85,43 +89,64 @@ const sync = z.strictObject({
   deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
   minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
   codec: oneOf('codec', ['fp32', 'fp16', 'bf16']).default('fp32').describe('How gradients and parameters travel'),
-  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16'])
+  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16', 'int8'])
     .default('fp32')
-    .describe('How activations and their gradients travel between the stages of a pipeline'),
+    .describe('How activations and their gradients travel between the stages of a pipeline; int8: with a scale a row (last axis)'),
   maxNorm: real({ above: 0 })
     .optional()
     .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),
 });
 
+const worker = z
+  .union([z.string().min(1).max(100), integer({ min: 1, max: 100_000 })], {
+    error: ({ input }) => `must be the name of a worker, or its number in the order of joining from 1, found ${JSON.stringify(input)}`,
+  })
+  .describe('Name of the worker, or its number in the order of joining, from 1');
+
 const stage = z
   .strictObject({
-    worker: z
-      .union([z.string().min(1).max(100), integer({ min: 1, max: 100_000 })], {
-        error: ({ input }) => `must be the name of a worker, or its number in the order of joining from 1, found ${JSON.stringify(input)}`,
-      })
-      .describe('Name of the worker, or its number in the order of joining, from 1'),
+    worker: worker.optional(),
+    workers: z
+      .array(worker)
+      .min(1)
+      .max(1000)
+      .optional()
+      .describe('In the place of worker: replicas of the stage, each of which takes a share of the microbatches by its speed'),
     blocks: integer({ min: 1, max: 100_000 }).optional().describe("How many of the model's blocks; a worker alone in its group has all"),
   })
   .describe('A stage');
+
+type StageFile = z.output<typeof stage>;
+
+const workersOf = ({ worker, workers }: StageFile): readonly JobWorker[] => workers ?? (worker === undefined ? [] : [worker]);
 
 const layout = z
   .array(z.array(stage).min(1).max(1000))
   .min(1)
   .max(10_000)
   .check((context) => {
-    const seen = new Set<string | number>();
+    const seen = new Set<JobWorker>();
     for (const [group, stages] of context.value.entries()) {
-      for (const [at, { worker, blocks }] of stages.entries()) {
-        const problem = seen.has(worker)
-          ? `worker ${worker} has a stage already: a worker has one`
-          : stages.length > 1 && blocks === undefined
-            ? `worker ${worker} needs blocks: how many of the model's it has`
-            : undefined;
-        if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: worker, path: [group, at] });
-        seen.add(worker);
+      for (const [at, stage] of stages.entries()) {
+        const problem = problemOf(stage, stages.length, seen);
+        if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: stage, path: [group, at] });
       }
     }
   });
+
+/** What is wrong with one of `stages` stages, or undefined; its workers join those seen. */
+function problemOf(stage: StageFile, stages: number, seen: Set<JobWorker>): string | undefined {
+  const workers = workersOf(stage);
+  const names = workers.join(', ');
+  if ((stage.worker === undefined) === (stage.workers === undefined)) return 'needs either worker or workers';
+  if (new Set(workers).size < workers.length) return `one of the workers ${names} is named twice`;
+  const again = workers.find((worker) => seen.has(worker));
+  if (again !== undefined) return `worker ${again} has a stage already: a worker has one`;
+  for (const worker of workers) seen.add(worker);
+  if (stages > 1 && stage.blocks === undefined) return `the stage of ${names} needs blocks: how many of the model's it has`;
+  if (stages === 1 && workers.length > 1) return `the whole model on ${names} is no stage with replicas: give each a group of its own`;
+  return undefined;
+}
 
 const cluster = z.strictObject({
   minWorkers: integer({ min: 1, max: 100_000 }).default(1).describe('Start when this many workers are ready'),
@@ -186,10 +211,10 @@ export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
     sync: { ...syncRest, minDeadlineMs: minDeadline, maxNorm },
     cluster: {
       // A layout is begun whole.
-      minWorkers: Math.max(file.cluster.minWorkers, file.cluster.layout?.flat().length ?? 0),
+      minWorkers: Math.max(file.cluster.minWorkers, new Set(file.cluster.layout?.flat().flatMap(workersOf)).size),
       waitMs: file.cluster.wait,
       engine: file.cluster.engine === 'auto' ? undefined : file.cluster.engine,
-      layout: file.cluster.layout,
+      layout: file.cluster.layout?.map((stages) => stages.map((stage) => ({ workers: workersOf(stage), blocks: stage.blocks }))),
       microbatch: file.cluster.microbatch,
       schedule: file.cluster.schedule,
     },

@@ -79,7 +79,19 @@ describe('parseJobFile', () => {
     ],
     [
       'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: 2}]]}',
-      "job.yaml:3:45 cluster.layout[0][1]: worker 2 needs blocks: how many of the model's it has",
+      "job.yaml:3:45 cluster.layout[0][1]: the stage of 2 needs blocks: how many of the model's it has",
+    ],
+    [
+      'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a, workers: [b], blocks: 2}]]}',
+      'job.yaml:3:21 cluster.layout[0][0]: needs either worker or workers',
+    ],
+    [
+      'data: mnist\nmodel: cnn\ncluster: {layout: [[{workers: [a, b, a], blocks: 2}, {worker: 2, blocks: 1}]]}',
+      'cluster.layout[0][0]: one of the workers a, b, a is named twice',
+    ],
+    [
+      'data: mnist\nmodel: cnn\ncluster: {layout: [[{workers: [a, b]}]]}',
+      'cluster.layout[0][0]: the whole model on a, b is no stage with replicas: give each a group of its own',
     ],
     ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
@@ -156,10 +168,25 @@ describe('validateJob', () => {
   });
 
   it('takes a layout, and waits for all of its workers', () => {
-    const layout = [[{ worker: 'a', blocks: 3 }, { worker: 'b', blocks: 2 }], [{ worker: 3 }]];
+    const layout = [[{ worker: 'a', blocks: 3 }, { workers: ['b', 'c'], blocks: 2 }], [{ worker: 4 }]];
     const { cluster, sync } = validateJob({ data: 'mnist', model: 'cnn', cluster: { layout, microbatch: 8 } });
-    expect(cluster).toMatchObject({ layout, microbatch: 8, minWorkers: 3, schedule: 'capped-1f1b' });
+    const said = [[{ workers: ['a'], blocks: 3 }, { workers: ['b', 'c'], blocks: 2 }], [{ workers: [4] }]];
+    expect(cluster).toMatchObject({ layout: said, microbatch: 8, minWorkers: 4, schedule: 'capped-1f1b' });
     expect(sync.activationCodec).toBe('fp32');
+  });
+
+  it('keeps moments of Adam in 32 bits or in 8', () => {
+    const optimizer = (fields: object) => validateJob({ data: 'mnist', model: 'cnn', train: { optimizer: { type: 'adamw', ...fields } } }).train.optimizer;
+    expect(optimizer({})).toMatchObject({ stateBits: 32 });
+    expect(optimizer({ stateBits: 8 })).toMatchObject({ type: 'adam', decoupled: true, stateBits: 8 });
+    expect(() => optimizer({ stateBits: 16 })).toThrow(/train\.optimizer\.stateBits: must be 8 or 32, found 16/);
+    expect(() => optimizer({ type: 'sgd', stateBits: 8 })).toThrow(/unknown field "stateBits"/);
+  });
+
+  it('codes activations in rows of int8, gradients and parameters only as floats', () => {
+    const { sync } = validateJob({ data: 'mnist', model: 'cnn', sync: { activationCodec: 'int8' } });
+    expect(sync).toMatchObject({ codec: 'fp32', activationCodec: 'int8' });
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int8' } })).toThrow(/sync\.codec: unknown codec "int8"/);
   });
 
   it('reads units', () => {

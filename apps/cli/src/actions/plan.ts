@@ -1,13 +1,13 @@
-import { LongtailError, optimizerStateCount } from '@longtail/core';
+import { LongtailError } from '@longtail/core';
 import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
-import { createPlan } from '@longtail/planner';
+import { exactMakespan } from '@longtail/parameter-server';
+import { createPlan, planRequestFor } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
 import { clusterOf } from '../process/cluster-of.js';
-import { exactMakespan } from '../process/exact-makespan.js';
 import type { Output } from '../terminal/output.js';
 import { readJobFile, readTextFile } from '../terminal/read-job-file.js';
 import { planLines } from '../view/plan.js';
@@ -17,22 +17,18 @@ interface PlanOptions {
   readonly server: string;
   readonly localSteps: number;
   readonly recompute: PlanRequest['recompute'];
-  readonly optimizerBits: string;
-  readonly activationBits: string;
+  readonly optimizerBits?: string;
+  readonly activationBits?: string;
 }
 
-/** Sizes that engines are measured at; a plan takes one for each group. */
-const MICROBATCHES = [1, 4, 16, 64];
-
-/** What a worker's process takes before the model comes: mostly the engine's library. */
+/** What a worker's process takes before the model comes, mostly the engine's library: of a machine described by its memory, not by its offer. */
 const ENGINE_BYTES = 2 ** 29;
-
-const BITS_OF_CODEC = { fp32: 32, fp16: 16, bf16: 16 } as const;
 
 export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
   const [job, profile] = await profileJob(file);
   const { cluster, notes } = await findCluster(options);
-  const found = createPlan(profile, cluster, requestFor(job, options), { makespanOf: exactMakespan });
+  const request = requestFor(job, options);
+  const found = createPlan(profile, cluster, request, { makespanOf: exactMakespan(request.schedule) });
   const whole = { ...found, notes: [...found.notes, ...notes] };
   if (output.json) output.event({ event: 'plan', ...whole });
   else planLines(whole, output.colors).forEach((line) => output.line(line));
@@ -52,21 +48,21 @@ async function profileJob(file: string): Promise<[Job, ModelProfile]> {
   return [job, profileModel(`${job.model.type} of ${job.name}`, model)];
 }
 
-function requestFor(job: Job, options: PlanOptions): PlanRequest {
-  const { batch, optimizer } = job.train;
-  const bits = BITS_OF_CODEC[job.sync.codec];
+function requestFor(job: Job, { fleet, localSteps, optimizerBits, activationBits, recompute }: PlanOptions): PlanRequest {
+  const request = planRequestFor(withStateBits(job, optimizerBits));
   return {
-    batch,
-    stepsPerRound: options.localSteps,
-    microbatches: MICROBATCHES.filter((size) => size <= batch),
-    stateBytesPerParameter: (optimizerStateCount(optimizer) * Number(options.optimizerBits)) / 8,
-    upBitsPerValue: bits,
-    downBitsPerValue: bits,
-    activationBits: Number(options.activationBits),
-    recompute: options.recompute,
-    schedule: 'capped-1f1b',
-    workspaceBytes: ENGINE_BYTES,
+    ...request,
+    stepsPerRound: localSteps,
+    activationBits: activationBits === undefined ? request.activationBits : Number(activationBits),
+    recompute,
+    workspaceBytes: fleet === undefined ? 0 : ENGINE_BYTES,
   };
+}
+
+function withStateBits(job: Job, bits: string | undefined): Job {
+  const { optimizer } = job.train;
+  if (optimizer.type !== 'adam' || bits === undefined) return job;
+  return { ...job, train: { ...job.train, optimizer: { ...optimizer, stateBits: bits === '8' ? 8 : 32 } } };
 }
 
 async function findCluster({ fleet, server }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {

@@ -36,6 +36,16 @@ it('makes the same steps with a pipeline beside a solo worker as with one that h
   }
 });
 
+it('makes the same steps with replicas of a stage as with one machine', { timeout: 120_000 }, async () => {
+  const one = await train(['--workers', '1']);
+  const layout = '[[{ worker: worker-1, blocks: 1 }, { workers: [worker-2, worker-3], blocks: 1 }]]';
+  const piped = await train(['--workers', '3', '--paces', '1,0.7,0.4'], `${JOB}cluster: { layout: ${layout}, microbatch: 6 }\n`);
+  expect(piped.contributors).toBe(3);
+  for (const [name, values] of one.tensors) {
+    expect(relativeDistance(piped.tensors.get(name)!, values), name).toBeLessThan(1e-5);
+  }
+});
+
 async function train(
   cluster: readonly string[],
   job = JOB,

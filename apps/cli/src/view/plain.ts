@@ -1,5 +1,5 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
-import { formatCount, formatSeconds } from '@longtail/core';
+import { formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
@@ -34,6 +34,8 @@ export class PlainNarrator {
         return this.waitingLine(event);
       case 'worker_ready':
         return `${event.name} is ready: ${event.engine}, ${formatCount(event.samplesPerSecond)} samples/s`;
+      case 'planned':
+        return `plan: ${formatCount(event.plan.samplesPerSecond)} samples/s, a step of ${event.plan.batch} samples ${formatMilliseconds(event.plan.stepMs)}`;
       case 'layout':
         return layoutLine(event);
       case 'node_left':
@@ -87,15 +89,20 @@ export class PlainNarrator {
   }
 }
 
-/** `layout: p1 = a (blocks 0–2) → b (blocks 3–5), c alone; 1 spare (as the job lays it out)`. */
+/** `layout: p1 = a (blocks 0–2) → b + c (blocks 3–5), d alone; 1 spare (as the job lays it out)`. */
 function layoutLine({ groups, spares, reason }: Extract<RunEvent, { event: 'layout' }>): string {
-  const named = groups.map(({ group, stages }) =>
-    stages.length === 1
-      ? `${stages[0]!.name} alone`
-      : `${group} = ${stages.map(({ name, start, end }) => `${name} (blocks ${start}–${end - 1})`).join(' → ')}`,
-  );
+  const named = groups.map(({ group, stages }) => (stages.length === 1 ? `${stages[0]!.name} alone` : `${group} = ${pipeline(stages)}`));
   const waiting = spares.length === 0 ? '' : `; ${spares.length} spare`;
   return `layout: ${named.join(', ') || 'nobody yet'}${waiting} (${reason})`;
+}
+
+/** Replicas of a stage have the same blocks. */
+function pipeline(places: Extract<RunEvent, { event: 'layout' }>['groups'][number]['stages']): string {
+  const starts = [...new Set(places.map(({ start }) => start))];
+  const stages = starts.map((start) => places.filter((place) => place.start === start));
+  return stages
+    .map((holders) => `${holders.map(({ name }) => name).join(' + ')} (blocks ${holders[0]!.start}–${holders[0]!.end - 1})`)
+    .join(' → ');
 }
 
 function workerName(progress: RunProgress, node: string): string {

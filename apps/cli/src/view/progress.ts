@@ -132,6 +132,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
       return { phase: 'done', verdict: event };
     case 'layout':
       return { groups: new Map(event.groups.flatMap(({ group, stages }) => stages.map(({ node }) => [node, group] as const))) };
+    case 'planned':
     case 'lease_returned':
     case 'checkpoint':
     case 'warning':

@@ -66,6 +66,7 @@ function contribution(round: number, node: string, name: string, samples: number
     staleness: 0,
     reason,
     computeMs,
+    elapsedMs: computeMs,
     ...traffic,
   };
 }
@@ -207,6 +208,11 @@ describe('progress', () => {
     expect(workers.reduce((sum, { ownSamples }) => sum + ownSamples, 0)).toBe(30_000);
     expect(new PlainNarrator(NO_COLORS).tell(stored[0]!, progress)).toEqual([
       'layout: p1 = fast (blocks 0–2) → slow (blocks 3–4); 1 spare (as the job lays it out)',
+    ]);
+    const replicas = [...layout.stages, { node: 'n3', name: 'other', start: 3, end: 5 }];
+    const replicated: RunEvent = { event: 'layout', ...RUN, groups: [{ ...layout, stages: replicas }], spares: [], reason: 'planned' };
+    expect(new PlainNarrator(NO_COLORS).tell({ seq: 1, timeMs: START, body: replicated }, progress)).toEqual([
+      'layout: p1 = fast (blocks 0–2) → slow + other (blocks 3–4) (planned)',
     ]);
   });
 });

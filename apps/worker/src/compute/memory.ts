@@ -36,16 +36,19 @@ export function wholeNeed(stage: StageModel, stateVectors: number, samples: numb
   return { parameters: 2 * vector, gradient: 2 * vector, state: 2 * stateVectors * vector, stash, workspace: vector + workspace };
 }
 
-/** What can be said before anything is built: no stash holds less than what leaves the blocks. */
-export function leastPassBytes(stage: StageModel, samples: number, recompute: boolean): PassBytes {
-  const activations = VALUE_BYTES * samples * stage.activationsPerSample;
+/**
+ * What can be said before anything is built: no stash holds less than what leaves the blocks, nor less than half of what
+ * `estimate`, bytes a sample from the shapes inside them (profileModel), says: it errs by less than two.
+ */
+export function leastPassBytes(stage: StageModel, samples: number, recompute: boolean, estimate = 0): PassBytes {
+  const activations = samples * Math.max(VALUE_BYTES * stage.activationsPerSample, estimate / 2);
   return { stash: recompute ? VALUE_BYTES * samples * elementCount(stage.inputShape) : activations, workspace: activations };
 }
 
-/** Throws LongtailError `refused` when a need exceeds what the owner of the node offered. */
-export function assertFits(what: string, need: MemoryNeed, offeredBytes: number): void {
+/** The need's total. Throws LongtailError `refused` when it exceeds what the owner of the node offered. */
+export function assertFits(what: string, need: MemoryNeed, offeredBytes: number): number {
   const total = Object.values(need).reduce((sum: number, bytes: number) => sum + bytes, 0);
-  if (total <= offeredBytes) return;
+  if (total <= offeredBytes) return total;
   const parts = Object.entries(need).flatMap(([name, bytes]: [string, number]) => (bytes > 0 ? [`${name} ${formatBytes(bytes)}`] : []));
   throw new LongtailError(`${what} needs ${formatBytes(total)}, this node offers ${formatBytes(offeredBytes)}: ${parts.join(', ')}`, {
     code: 'refused',

@@ -15,7 +15,7 @@ import type {
   StageUse,
 } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
-import { createModel, initialParameters, stageModel } from '@longtail/engine';
+import { createModel, initialParameters, profileModel, stageModel } from '@longtail/engine';
 import type { StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
 import { assertFits, leastPassBytes, stageNeed } from './memory.js';
@@ -53,6 +53,8 @@ interface Probe {
 /** A stage of a run's model on the device: its blocks and nothing else. Calls come one at a time; a pass that has begun is finished. */
 export class StageSession {
   readonly shared: SharedVectors;
+  /** Counted from a real pass; known once it was measured. */
+  memoryBytes = 0;
   private readonly parameters: Float32Array;
   private readonly gradientSum: Float32Array;
   private readonly order: SampleOrder | undefined;
@@ -83,7 +85,8 @@ export class StageSession {
     const { engine, job, blocks, use, signature, memoryBytes } = options;
     const whole = await createModel(job.model, { ...signature, loss: job.loss });
     const model = stageModel(whole, blocks);
-    assertFits(nameOf(model, job), stageNeed(model, use, leastPassBytes(model, use.microbatch, use.recompute)), memoryBytes);
+    const estimate = profileModel(job.name, whole).blocks.slice(blocks.start, blocks.end).reduce((sum, { stashBytes }) => sum + stashBytes, 0);
+    assertFits(nameOf(model, job), stageNeed(model, use, leastPassBytes(model, use.microbatch, use.recompute, estimate)), memoryBytes);
     const { loss } = job;
     const stage = await engine.build(job.model, blocks, { loss, data: signature, seed: job.train.seed, recompute: use.recompute });
     const session = new StageSession(options, model, stage, whole.blocks.length);
@@ -192,7 +195,7 @@ export class StageSession {
       await timed('I', () => this.stage.backwardInput(0, outputGradient));
       const workspace = this.stage.stashBytes;
       await timed('W', () => this.stage.backwardWeights(0));
-      if (round === 0) assertFits(nameOf(this.model, job), stageNeed(this.model, use, { stash, workspace }), memoryBytes);
+      if (round === 0) this.memoryBytes = assertFits(nameOf(this.model, job), stageNeed(this.model, use, { stash, workspace }), memoryBytes);
       this.options.interrupts.throwIfAborted();
     }
     await this.stage.infer(inputs, targets);

@@ -76,7 +76,7 @@ async function prepare(device: Device, job: Job, files: ReadonlyMap<string, stri
   });
   return {
     layout: prepared.layout,
-    memoryBytes: process.memoryUsage.rss(),
+    memoryBytes: prepared.memoryBytes,
     samplesPerSecond,
     trainSamples: dataset?.length('train') ?? 0,
     validationSamples: dataset?.length('validation') ?? 0,

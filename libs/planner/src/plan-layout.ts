@@ -1,0 +1,22 @@
+import type { MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
+import type { PlanOptions } from './create-plan.js';
+import type { GroupLayout } from './layout.js';
+import { CostModel } from './layout.js';
+import { leftOut } from './left-out.js';
+import { complete, devicesOf, planFor, samplesPerSecondOf } from './plan-for.js';
+import { scenarioOf } from './scenarios.js';
+import { leastBoundMs } from './search.js';
+
+/** What a layout is expected to do that somebody else chose: a job that lays itself out, groups that stand. Pure and deterministic. */
+export function planLayout(
+  profile: ModelProfile,
+  cluster: MeasuredCluster,
+  request: PlanRequest,
+  groups: readonly GroupLayout[],
+  { makespanOf }: PlanOptions = {},
+): Plan {
+  const model = new CostModel(profile, cluster, request);
+  const scenario = scenarioOf(model, groups);
+  const body = planFor(model, { groups, scenario }, makespanOf);
+  return complete(body, leftOut(model, devicesOf(body), scenario, body.roundMs), 'given', samplesPerSecondOf(request, leastBoundMs(model)));
+}

@@ -1,0 +1,189 @@
+import type { Codec, Lease, TensorChunk } from '@longtail/core';
+import type { Task } from '@longtail/protocol';
+import { Assignment } from './assignment.js';
+import { Delivery, type ExpectedTensor } from './delivery.js';
+import { BufferPools } from './encoded-tensor.js';
+import type { Group } from './group.js';
+import { GroupTask } from './group-task.js';
+import type { Member } from './member.js';
+import type { Passes } from './passes.js';
+import type { RunCore } from './run-core.js';
+
+/** A run's tasks differ in these; the rest follows from the run. */
+type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version'>>;
+
+interface Work {
+  /** What a member must bring home. */
+  tensorsOf(member: Member): readonly ExpectedTensor[];
+  readonly leases?: readonly Lease[];
+  /** Of samples through the group: undefined where it is the worker that decides how many. */
+  readonly passes?: Passes;
+}
+
+/** What happens to a task's samples and why. */
+interface Settlement {
+  /** Leases, from the first, that are part of a commit; the others go back. */
+  readonly applied: number;
+  readonly weight: number;
+  readonly reason: string;
+}
+
+/** Contributions whose buffers are kept for the next round; more workers than that allocate theirs anew. */
+const SPARE_RECEIVE_BUFFERS = 16;
+
+/** The tasks of a run: handed out, settled, and what travels between the workers that are at one. */
+export class Tasks {
+  /** Number of the last one given out. */
+  last = 0;
+  private readonly open = new Map<number, GroupTask>();
+  private readonly receiveBuffers = new BufferPools(SPARE_RECEIVE_BUFFERS);
+
+  constructor(private readonly core: RunCore) {}
+
+  /** Given out and not settled. */
+  get unsettled(): readonly GroupTask[] {
+    return [...this.open.values()];
+  }
+
+  /** Sends a group a task, each member its part. */
+  assign(group: Group, fields: TaskFields, { tensorsOf, leases = [], passes }: Work): GroupTask {
+    const { run, version, round } = this.core;
+    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
+    const common = { run, task: ++this.last, version, round, microbatch: passes?.microbatch ?? 0, ...blank, ...fields };
+    const parts = group.members.map((member) => {
+      const tensors = tensorsOf(member);
+      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors) };
+      return this.assignPart(member, task, tensors, passes?.samplesOf(member), sumSamples(leases));
+    });
+    const task = new GroupTask(group, parts, leases, passes);
+    this.open.set(common.task, task);
+    return task;
+  }
+
+  private assignPart(
+    member: Member,
+    task: Task,
+    tensors: readonly ExpectedTensor[],
+    samples: number | undefined,
+    leased: number,
+  ): Assignment {
+    const { core } = this;
+    const { maxNorm } = core.job.sync;
+    const bounded = task.kind === 'GRADIENT' && maxNorm !== undefined && samples !== undefined;
+    const delivery = new Delivery(
+      {
+        worker: member.worker,
+        round: task.round,
+        baseVersion: task.version,
+        samples,
+        tensors,
+        maxNorm: bounded ? maxNorm * samples : undefined,
+      },
+      (chunk, length) => this.inspect(chunk.bytes, chunk.codecId, length),
+      this.receiveBuffers,
+    );
+    const assignment = new Assignment(member, task, samples ?? leased, delivery, core.clock.nowMs());
+    member.assignments.set(task.task, assignment);
+    member.send({ message: 'task', task });
+    return assignment;
+  }
+
+  /** What a member holds of the model, as tensors to expect of it. */
+  expected(member: Member, kind: 'gradient' | 'parameters', codec: Codec): readonly ExpectedTensor[] {
+    return member.segments.map(({ segment, start }) => ({ kind, fragment: segment.index, codec, grid: segment.grid, start }));
+  }
+
+  /** From one stage of a task to the next one or the one before; whatever else comes is dropped. */
+  relay(from: Member, chunk: TensorChunk): Promise<void> | void {
+    const { kind, stage, fragment, task } = chunk.header;
+    const passes = this.open.get(task)?.passes;
+    if (passes?.taker(stage + (kind === 'activation' ? -1 : 1), fragment) !== from) return;
+    const to = passes.taker(stage, fragment);
+    if (to !== undefined && to.state !== 'gone' && to.assignments.get(task)?.status === 'out') return to.forward(chunk);
+  }
+
+  /** Ends a contribution: leases, receipts, events. A task still out is called off. */
+  settle(task: GroupTask, { applied, weight, reason }: Settlement): void {
+    const { core } = this;
+    const { group, leases, task: message } = task;
+    const { leases: book } = core.training!;
+    const accepted = applied > 0;
+    const staleness = Math.max(0, core.version - message.version - (accepted ? 1 : 0));
+    this.callOff(task);
+    for (const lease of leases.slice(0, applied)) book.apply(lease.id);
+    const back = leases.slice(applied);
+    for (const lease of back) book.giveBack(lease.id);
+    const appliedSamples = sumSamples(leases.slice(0, applied));
+    for (const { member, done, samples: own, sentAtMs, endedAtMs } of task.parts) {
+      const samples = group.solo && accepted ? appliedSamples : own;
+      if (accepted) member.session.samplesApplied += samples;
+      member.receipt({ task: message.task, accepted, weight, staleness, reason });
+      core.emit({
+        event: 'contribution',
+        run: core.run,
+        round: message.round,
+        node: member.node,
+        name: member.name,
+        samples,
+        accepted,
+        weight,
+        staleness,
+        reason,
+        computeMs: done?.computeMs ?? 0,
+        elapsedMs: done?.elapsedMs ?? 0,
+        sentAtMs,
+        doneAtMs: endedAtMs ?? core.clock.nowMs(),
+        ...member.takeTraffic(),
+        ...(group.solo ? {} : { stage: { group: group.id, stage: group.stagesOf(member)[0]!, stages: group.stages.length } }),
+      });
+    }
+    if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
+  }
+
+  /** Closes a task without a word about samples: evaluation, initialisation. Parts that are still out are called off. */
+  callOff({ task: { task }, parts }: GroupTask): void {
+    this.open.delete(task);
+    for (const { member, status, delivery } of parts) {
+      member.close(task);
+      delivery.dispose();
+      if (status === 'out') member.send({ message: 'cancelTask', cancelTask: { run: this.core.run, task, deliver: false } });
+    }
+  }
+
+  /** Leases `samples` in as many pieces as the book gives them in; fewer at the end of the data. */
+  leaseUpTo(group: Group, samples: number): readonly Lease[] {
+    const leases: Lease[] = [];
+    for (let left = samples; left > 0;) {
+      const lease = this.core.training!.leases.lease(group.id, left);
+      if (lease === undefined) break;
+      leases.push(lease);
+      left -= lease.samples;
+    }
+    return leases;
+  }
+
+  /** What comes from now on has other sizes, or nothing comes any more. */
+  forgetBuffers(): void {
+    this.receiveBuffers.clear();
+  }
+
+  private inspect(bytes: Uint8Array, codecId: number, length: number) {
+    const { training, dependencies } = this.core;
+    if (training !== undefined) return training.shard.inspect({ bytes, codecId, weight: 1 }, length);
+    // Before there is a shard: the very first parameters.
+    const values = new Float32Array(length);
+    dependencies.codecs.find(({ id }) => id === codecId)!.decode(bytes, values);
+    return { finite: values.every(Number.isFinite), sumOfSquares: 0 };
+  }
+}
+
+export function sumSamples(leases: readonly Lease[]): number {
+  return leases.reduce((sum, lease) => sum + lease.samples, 0);
+}
+
+/** The parts of a worker's vector that the tensors are; state vectors lie beside the parameters. */
+function partsOf(tensors: readonly ExpectedTensor[]): Task['parts'] {
+  return tensors
+    .filter(({ kind }) => kind !== 'state')
+    .map(({ fragment, start, grid }) => ({ segment: fragment, start, length: grid.length }));
+}
