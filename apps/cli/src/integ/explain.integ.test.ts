@@ -1,5 +1,5 @@
-import { rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { RunEvent } from '@longtail/core';
 import type { PlanComparison } from '@longtail/store';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -54,6 +54,7 @@ it('demo --pipeline prints the plan first and predicted against measured last; e
   expect(explained.process.lines.at(-1)).toMatch(/^A round takes .*planned/);
 
   const runFolder = dirname(/^model +(.*)$/.exec(lines[at(/^model /)]!)![1]!);
+  expect(await readFile(join(runFolder, 'report.html'), 'utf8')).toMatch(/<h2>Plan<\/h2>[^]*A round takes .* planned/);
   const machine = await cli(folder, 'explain', runFolder, '--json');
   const { rounds, groups, roundMs, plan } = JSON.parse(machine.process.lines[0]!) as PlanComparison;
   expect(rounds).toBe(9);
