@@ -68,6 +68,14 @@ test('nothing is planned before all are here that the job waits for', () => {
   expect(lacks).toBe('1 more worker to plan with');
 });
 
+test('moments in 8 bits stay at the server: workers that could not hold the model with its moments hold it', () => {
+  const nodes = [node('a', 200), node('b', 200), node('c', 200)];
+  const coded = { ...job, train: { ...job.train, optimizer: { ...adam, stateBits: 8 } } } as Job;
+  const stages = (groups: ReturnType<typeof layout>['groups']) => groups.map((group) => group.stages.length);
+  expect(stages(layout({ ...request(nodes), job: coded }).groups)).toEqual([1, 1, 1]);
+  expect(Math.max(...stages(layout(request(nodes)).groups))).toBeGreaterThan(1);
+});
+
 test('a fleet that cannot hold the model is told what is missing', () => {
   const { groups, lacks } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
   expect(groups).toEqual([]);

@@ -13,6 +13,8 @@ interface BlockSums {
 }
 
 const FLOAT_BYTES = 4;
+/** Of a row of int8. */
+const SCALE_BITS = 32;
 const JUST_STASH: NonNullable<DeviceProfile['stash']> = { factor: 1, parameterCopies: 0 };
 
 /** What a stage of blocks [start, end) costs: values, bytes, milliseconds. */
@@ -53,7 +55,10 @@ export class StageCosts {
 
   /** Bits of one sample that cross a cut before block `at`, each way. */
   cutBits(at: number): number {
-    return (this.inputBytes(at) / FLOAT_BYTES) * this.request.activationBits;
+    const { activationBits } = this.request;
+    const values = this.inputBytes(at) / FLOAT_BYTES;
+    const rows = values / (this.profile.blocks[at - 1]?.outputRow ?? values);
+    return values * activationBits + (activationBits === 8 ? SCALE_BITS * rows : 0);
   }
 
   stageMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {

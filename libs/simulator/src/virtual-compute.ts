@@ -17,7 +17,7 @@ import type {
   StageUse,
   StepHyper,
 } from '@longtail/core';
-import { LongtailError } from '@longtail/core';
+import { isStateQuantized, localStateCount, LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualPass } from './blocks.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -104,7 +104,8 @@ export class VirtualCompute implements Compute {
     this.stageSamples = 0;
     this.job = job;
     this.parameters = new Float32Array(length);
-    this.optimizer = this.options.createOptimizer(length, job.train.optimizer);
+    const { optimizer } = job.train;
+    this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
     this.prepared = {
       layout,
       engine: device.engine,
@@ -115,7 +116,7 @@ export class VirtualCompute implements Compute {
       blocks: model.blocks?.count,
       parameters: new Float32Array(length),
       gradient: new Float32Array(length),
-      state: this.optimizer.state().map(() => new Float32Array(length)),
+      state: Array.from({ length: localStateCount(optimizer) }, () => new Float32Array(length)),
     };
     return this.prepared;
   }
