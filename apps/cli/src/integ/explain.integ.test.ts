@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { RunEvent } from '@longtail/core';
 import type { PlanComparison } from '@longtail/store';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import { type CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
 
@@ -17,12 +17,9 @@ const WORKERS = ['--pipeline', '--job', 'job.yaml', '--workers', '3', '--memory'
 
 const folders: string[] = [];
 const processes: CliProcess[] = [];
-beforeEach(() => {
-  folders.length = processes.length = 0;
-});
 afterEach(async () => {
-  processes.forEach((process) => process.killAll());
-  await Promise.all(folders.map((folder) => rm(folder, { recursive: true })));
+  processes.splice(0).forEach((process) => process.killAll());
+  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true })));
 });
 
 async function folderWith(job: string): Promise<string> {
