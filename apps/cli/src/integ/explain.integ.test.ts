@@ -1,8 +1,8 @@
-import { rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { RunEvent } from '@longtail/core';
 import type { PlanComparison } from '@longtail/store';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import { type CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
 
@@ -17,12 +17,9 @@ const WORKERS = ['--pipeline', '--job', 'job.yaml', '--workers', '3', '--memory'
 
 const folders: string[] = [];
 const processes: CliProcess[] = [];
-beforeEach(() => {
-  folders.length = processes.length = 0;
-});
 afterEach(async () => {
-  processes.forEach((process) => process.killAll());
-  await Promise.all(folders.map((folder) => rm(folder, { recursive: true })));
+  processes.splice(0).forEach((process) => process.killAll());
+  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true })));
 });
 
 async function folderWith(job: string): Promise<string> {
@@ -54,6 +51,7 @@ it('demo --pipeline prints the plan first and predicted against measured last; e
   expect(explained.process.lines.at(-1)).toMatch(/^A round takes .*planned/);
 
   const runFolder = dirname(/^model +(.*)$/.exec(lines[at(/^model /)]!)![1]!);
+  expect(await readFile(join(runFolder, 'report.html'), 'utf8')).toMatch(/<h2>Plan<\/h2>[^]*A round takes .* planned/);
   const machine = await cli(folder, 'explain', runFolder, '--json');
   const { rounds, groups, roundMs, plan } = JSON.parse(machine.process.lines[0]!) as PlanComparison;
   expect(rounds).toBe(9);
