@@ -20,6 +20,7 @@ import type { StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
 import { assertFits, leastPassBytes, stageNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
+import { PassPacer } from './pass-pacer.js';
 import { SampleOrder } from './sample-order.js';
 import { randomTargets, randomTensor } from './random-tensor.js';
 import type { SharedVectors } from './training-session.js';
@@ -62,8 +63,7 @@ export class StageSession {
   private readonly open = new Map<number, number>();
   /** Of the device at full speed, as measured. */
   private readonly msPerSample = new Map<Pass, number>();
-  /** Passes with their count of samples that have run before. */
-  private readonly met = new Set<string>();
+  private readonly passes: PassPacer;
 
   private constructor(
     private readonly options: StageOptions,
@@ -76,7 +76,8 @@ export class StageSession {
     this.shared = { parameters: vector(), gradient: vector(), state: [] };
     this.parameters = new Float32Array(this.shared.parameters);
     this.gradientSum = new Float32Array(this.shared.gradient);
-    const { dataset, job } = options;
+    const { dataset, job, pacer } = options;
+    this.passes = new PassPacer(pacer);
     this.order = dataset && new SampleOrder(dataset.length('train'), job.train.seed);
   }
 
@@ -187,7 +188,7 @@ export class StageSession {
       const startMs = performance.now();
       await work();
       this.msPerSample.set(pass, (performance.now() - startMs) / use.microbatch);
-      this.met.add(`${pass} ${use.microbatch}`);
+      this.passes.met(`${pass} ${use.microbatch}`);
     };
     for (const round of [0, 1]) {
       await timed('F', () => this.stage.forward(0, inputs, targets));
@@ -208,17 +209,11 @@ export class StageSession {
     }
   }
 
-  /**
-   * The work and its rest; an abort before it begins drops it. An engine prepares for a size when it meets it first: that is
-   * the host's work, which a slower device beside it would not slow down, so only what the samples themselves take is paced then.
-   */
+  /** The work and its rest; an abort before it begins drops it. */
   private async paced<Result extends object>(pass: Pass, samples: number, work: () => Promise<Result>): Promise<Result & { computeMs: number }> {
     this.options.interrupts.throwIfAborted();
     const startMs = performance.now();
-    const size = `${pass} ${samples}`;
-    const deviceMs = this.met.has(size) ? Infinity : samples * (this.msPerSample.get(pass) ?? Infinity);
-    const result = await this.options.pacer.run(work, deviceMs);
-    this.met.add(size);
+    const result = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample.get(pass) ?? Infinity), work);
     return { ...result, computeMs: performance.now() - startMs };
   }
 
