@@ -1,6 +1,6 @@
 // A round over home links: four workers at 50 Mbit/s and 41 ms, the server at 200 Mbit/s, in network namespaces (tools/netlab), against
 // gloo's all-reduce on links of the same rate and round trip. Needs root:
-//   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 11] [--warm-up 4] [--only longtail,gloo]
+//   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 15] [--warm-up 4] [--only longtail,gloo]
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +16,7 @@ const { values: flags } = parseArgs({
     'server-mbit': { type: 'string', default: '200' },
     'rtt-ms': { type: 'string', default: '41' },
     'warm-up': { type: 'string', default: '4' },
-    rounds: { type: 'string', default: '11' },
+    rounds: { type: 'string', default: '15' },
     congestion: { type: 'string', default: 'cubic' },
     only: { type: 'string', default: 'longtail,gloo' },
   },

@@ -89,6 +89,7 @@ function contribute(rank, chunk, bytes) {
   const tensor = { header: header('parameters', chunk), length: values, chunkLength, chunk: () => out };
   for (const connection of connections) void connection.sendTensor(tensor, stop.signal).catch(() => undefined);
   for (const release of releases[chunk]) release();
-  // Borrowed no longer; kept for the round, what came over TCP would be garbage of the old generation.
+  // Borrowed no longer. The array is as old as the round: what it still held would live until a collection of the whole heap.
+  coming.length = 0;
   contributions[chunk] = undefined;
 }

@@ -35,6 +35,7 @@ PREFIX = 'netlab-'
 SWITCH = PREFIX + 'switch'
 FRAME_BYTES = 2048
 FRAMES_A_TURN = 64
+TURN_S = 0.0005
 
 TUNSETIFF = 0x400454CA
 IFF_TAP_NO_PI = 0x0002 | 0x1000
@@ -118,7 +119,7 @@ class Direction:
         self.busy_until = 0.0
         self.in_flight = deque()
 
-    def receive(self):
+    def receive(self, now):
         for _ in range(FRAMES_A_TURN):
             try:
                 frame = os.read(self.source, FRAME_BYTES)
@@ -126,7 +127,6 @@ class Direction:
                 return
             if self.loss and random.random() < self.loss:
                 continue
-            now = time.monotonic()
             start = max(self.busy_until, now)
             if start - now > self.longest_wait:
                 continue
@@ -188,19 +188,25 @@ def carry(directions):
         signal.signal(number, lambda *_: stopped.append(True))
     by_source = {direction.source: direction for direction in directions}
     sources = [*by_source, sys.stdin.fileno()]
+    turn_ends = time.monotonic()
     while not stopped:
         now = time.monotonic()
         next_due = min((d.in_flight[0][0] for d in directions if d.in_flight), default=now + 1)
         readable, _, _ = select.select(sources, [], [], max(0, next_due - now))
+        # A turn's frames together: frame by frame, half of the work would be waking their receivers.
+        gathering = max(0, turn_ends - time.monotonic())
+        time.sleep(gathering)
+        now = time.monotonic()
+        came = now - TURN_S / 2 if gathering else now
+        turn_ends = now + TURN_S
         for fd in readable:
             if fd == sys.stdin.fileno():
                 if not os.read(fd, 1024):
                     return
             else:
-                by_source[fd].receive()
-        now = time.monotonic()
+                by_source[fd].receive(came)
         for direction in directions:
-            direction.send_due(now)
+            direction.send_due(now + TURN_S / 2)
 
 
 def main():

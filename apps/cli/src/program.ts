@@ -6,6 +6,7 @@ import { examples } from './commands/command.js';
 import { demoCommand } from './commands/demo.js';
 import { doctorCommand } from './commands/doctor.js';
 import { engineCommand } from './commands/engine.js';
+import { explainCommand } from './commands/explain.js';
 import { exportCommand } from './commands/export.js';
 import { joinCommand } from './commands/join.js';
 import { launchCommand } from './commands/launch.js';
@@ -40,6 +41,7 @@ function createProgram(outcome: Outcome): Command {
     nodesCommand,
     jobsCommand,
     logsCommand,
+    explainCommand,
     cancelCommand,
     exportCommand,
     doctorCommand,

@@ -23,7 +23,7 @@ const job = { train: { batch: 32, optimizer: adam }, sync: { codec: 'fp32' }, cl
 const node = (name: string, mebibytes: number, gflops = 50): LayoutNode => ({
   node: name,
   name,
-  device: { engine: 'cpu', description: '', memoryBytes: mebibytes * MIB, gflops, throttle: 1 },
+  device: { engine: 'tensorflow', description: '', memoryBytes: mebibytes * MIB, gflops, throttle: 1 },
 });
 
 const layout = plannedLayout(() => profile);
@@ -66,6 +66,14 @@ test('nothing is planned before all are here that the job waits for', () => {
   const { groups, lacks } = layout(request([node('a', 230), node('b', 230)]));
   expect(groups).toEqual([]);
   expect(lacks).toBe('1 more worker to plan with');
+});
+
+test('moments in 8 bits stay at the server: workers that could not hold the model with its moments hold it', () => {
+  const nodes = [node('a', 200), node('b', 200), node('c', 200)];
+  const coded = { ...job, train: { ...job.train, optimizer: { ...adam, stateBits: 8 } } } as Job;
+  const stages = (groups: ReturnType<typeof layout>['groups']) => groups.map((group) => group.stages.length);
+  expect(stages(layout({ ...request(nodes), job: coded }).groups)).toEqual([1, 1, 1]);
+  expect(Math.max(...stages(layout(request(nodes)).groups))).toBeGreaterThan(1);
 });
 
 test('a fleet that cannot hold the model is told what is missing', () => {

@@ -4,8 +4,8 @@ import { CostModel, createPlan, planLayout, planRequestFor } from '@longtail/pla
 import { explicitLayout } from '@longtail/runtime';
 import { exactMakespan } from './exact-makespan.js';
 
-/** What the portable engines keep for the backward pass, as a multiple of what shapes say: their tape holds every step between. */
-const TAPE_FACTOR = 2.5;
+/** What the portable engines keep of a GPT's microbatch: their tape has every step between, and the weights transposed. */
+const TAPE = { factor: 1.8, parameterCopies: 1 };
 
 /** A solo worker computes its share in slices of at least so many samples. */
 const SOLO_SAMPLES = 8;
@@ -112,7 +112,7 @@ function deviceOf({ node, name, device }: LayoutNode): DeviceProfile {
     // Without a measurement (the plain engine) all are equal.
     flopsPerSecond: 1e9 * (gflops || 1),
     memoryBytes,
-    stashFactor: engine === 'tensorflow' ? 1 : TAPE_FACTOR,
+    ...(engine === 'tensorflow' ? {} : { stash: TAPE }),
     ...ASSUMED_LINK,
   };
 }

@@ -66,6 +66,8 @@ export type RunEvent =
       readonly staleness: number;
       readonly reason: string;
       readonly computeMs: number;
+      /** Since its parameters were there: compute, and in a pipeline the waits for other stages; 0 when it never was done. */
+      readonly elapsedMs: number;
       /** When its task was sent, when it was back: for the timeline. */
       readonly sentAtMs: number;
       readonly doneAtMs: number;

@@ -8,6 +8,8 @@ export type OptimizerSpec =
       readonly epsilon: number;
       readonly weightDecay: number;
       readonly decoupled: boolean;
+      /** Of a moment: float32, or blocks in 8 bits (Dettmers et al. 2022), which the server alone steps with. @default 32 */
+      readonly stateBits?: 8 | 32;
     };
 
 /** What may change from step to step. */
@@ -18,6 +20,29 @@ export interface StepHyper {
 /** Flat state vectors that an optimizer keeps for each parameter: SGD none or its momentum, Adam m and v. */
 export function optimizerStateCount(optimizer: OptimizerSpec): number {
   return optimizer.type === 'adam' ? 2 : optimizer.momentum > 0 ? 1 : 0;
+}
+
+/** A state vector as it is kept: a value a parameter, or blocks in 8 bits, each a float32 scale and a code a parameter. */
+export type StateVector = Float32Array | Uint8Array;
+
+/** Parameters that share a scale in 8-bit state, and the bytes of such a block. */
+export const STATE_BLOCK = { length: 256, bytes: 4 + 256 } as const;
+
+/** Does it keep its state in 8 bits? */
+export function isStateQuantized(optimizer: OptimizerSpec): boolean {
+  return optimizer.type === 'adam' && optimizer.stateBits === 8;
+}
+
+/** Flat state vectors that a worker keeps to take steps of its own. */
+export function localStateCount(optimizer: OptimizerSpec): number {
+  return isStateQuantized(optimizer) ? 0 : optimizerStateCount(optimizer);
+}
+
+/** State of `length` parameters at the start: zeros, also as blocks in 8 bits. */
+export function freshState(optimizer: OptimizerSpec, length: number): readonly StateVector[] {
+  const bytes = length + 4 * Math.ceil(length / STATE_BLOCK.length);
+  const vector = (): StateVector => (isStateQuantized(optimizer) ? new Uint8Array(bytes) : new Float32Array(length));
+  return Array.from({ length: optimizerStateCount(optimizer) }, vector);
 }
 
 export type LearningRateSchedule =

@@ -12,6 +12,8 @@ export interface BlockProfile {
   readonly backwardFlops: number;
   /** What leaves the block, as float32. */
   readonly outputBytes: number;
+  /** Values of its last axis, which share a scale where activations travel in 8 bits. @default one row a sample */
+  readonly outputRow?: number;
   /** What the forward pass keeps for the backward pass. */
   readonly stashBytes: number;
   /** May a pipeline be cut behind this block? */
@@ -46,8 +48,8 @@ export interface DeviceProfile {
   readonly roundTripMs: number;
   /** Nobody measured its link: what stands here is assumed. */
   readonly linkAssumed?: boolean;
-  /** What its engine keeps for the backward pass, as a multiple of the profile's `stashBytes`. @default 1 */
-  readonly stashFactor?: number;
+  /** What its engine keeps of a microbatch for the backward pass: a multiple of the profile's `stashBytes`, and copies of the parameters. @default 1 and 0 */
+  readonly stash?: { readonly factor: number; readonly parameterCopies: number };
 }
 
 /** Devices that reach each other directly, each over a port of this rate. */
@@ -81,7 +83,7 @@ export interface PlanRequest {
   readonly stepsPerRound: number;
   /** Sizes to choose from, the same for all stages of a group. */
   readonly microbatches: readonly number[];
-  /** Optimizer state a parameter: 8 for Adam in float32, 2 in 8 bits, 0 for plain SGD. */
+  /** Optimizer state a parameter: 8 for Adam in float32, 2.03 in 8 bits, 0 for plain SGD. */
   readonly stateBytesPerParameter: number;
   /** Vectors that a device holds of its parameters, and of their gradients. @default 1 */
   readonly parameterVectors?: number;
@@ -96,7 +98,7 @@ export interface PlanRequest {
   /** A value on its way to the server, and back. */
   readonly upBitsPerValue: number;
   readonly downBitsPerValue: number;
-  /** A value of an activation, or of its gradient, between stages. */
+  /** A value of an activation, or of its gradient, between stages; at 8 bits each row has a scale of 32 besides. */
   readonly activationBits: number;
   /** Keep only a stage's input and compute the rest again in the backward pass. */
   readonly recompute: 'never' | 'allowed' | 'always';

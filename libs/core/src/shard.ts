@@ -1,5 +1,5 @@
 import type { ChunkInspection } from './codec.js';
-import type { StepHyper } from './optimizer.js';
+import type { StateVector, StepHyper } from './optimizer.js';
 
 /** One contribution's bytes for a chunk of the shard, as they came off the wire. */
 export interface CodedChunk {
@@ -29,8 +29,8 @@ export interface ParameterShard {
   encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number;
   readParameters(out: Float32Array, offset?: number): void;
   writeParameters(values: Float32Array, offset?: number): void;
-  /** State vector `index` of the optimizer (m = 0, v = 1 for Adam). */
-  readState(index: number, out: Float32Array, offset?: number): void;
-  writeState(index: number, values: Float32Array, offset?: number): void;
+  /** Copies state vector `index` of the optimizer (m = 0, v = 1 for Adam) as it is kept; `offset` counts what the vector is of, values or bytes. */
+  readState(index: number, out: StateVector, offset?: number): void;
+  writeState(index: number, values: StateVector, offset?: number): void;
   setSteps(steps: number): void;
 }

@@ -13,9 +13,9 @@ namespace {
 
 /** Before a caller that waits for a helper's last task lets others run. */
 constexpr int kSpins = 400;
-/** That a helper looks out for the next op before it sleeps: to be woken takes longer than most gaps between ops. */
-constexpr std::chrono::microseconds kAwake(200);
-/** Between two looks at the clock. */
+/** That a helper looks out for the next op before it sleeps: to be woken takes longer than most gaps between ops and steps. */
+constexpr std::chrono::microseconds kAwake(1000);
+/** Between two times that it lets others run: oneDNN's threads have its core while they compute a convolution. */
 constexpr int kPauses = 32;
 
 void pause() {
@@ -80,10 +80,10 @@ class Helpers {
     }
   }
 
-  /** Waits for a round after the one that was seen: awake for a while, since the next op is near, then asleep. */
+  /** Waits for a round after the one that was seen: awake for a while, but behind all others, then asleep. */
   uint64_t await(uint64_t seen) {
     using Clock = std::chrono::steady_clock;
-    for (const Clock::time_point end = Clock::now() + kAwake; Clock::now() < end;) {
+    for (const Clock::time_point end = Clock::now() + kAwake; Clock::now() < end; std::this_thread::yield()) {
       for (int i = 0; i < kPauses; i++, pause()) {
         const uint64_t round = round_.load(std::memory_order_acquire);
         if (round != seen) return round;

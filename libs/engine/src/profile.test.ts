@@ -15,6 +15,7 @@ test('a dense layer: two FLOPs a weight', async () => {
     forwardFlops: 2 * 784 * 512,
     backwardFlops: 4 * 784 * 512,
     outputBytes: 4 * 512,
+    outputRow: 512,
     stashBytes: 4 * (784 + 512),
     cutAfter: true,
   });
@@ -23,7 +24,7 @@ test('a dense layer: two FLOPs a weight', async () => {
 
 test('a convolution counts the pixels before pooling, a residual block both of its convolutions', async () => {
   const cnn = await createModel({ type: 'cnn', input: [28, 28, 1], channels: [32], kernel: 3, padding: 'same', pool: 'each', hidden: [], outputs: 10 }, images);
-  expect(profileModel('cnn', cnn).blocks[0]).toMatchObject({ forwardFlops: 2 * 9 * 32 * 28 * 28, outputBytes: 4 * 14 * 14 * 32 });
+  expect(profileModel('cnn', cnn).blocks[0]).toMatchObject({ forwardFlops: 2 * 9 * 32 * 28 * 28, outputBytes: 4 * 14 * 14 * 32, outputRow: 32 });
   const resnet = await createModel({ type: 'resnet', input: [28, 28, 1], width: 16, depths: [1], outputs: 10 }, images);
   expect(profileModel('resnet', resnet).blocks[1]).toMatchObject({ forwardFlops: 2 * 2 * 9 * 16 * 16 * 28 * 28 });
 });

@@ -26,6 +26,7 @@ export function profileModel(name: string, model: Model): ModelProfile {
       forwardFlops,
       backwardFlops: BACKWARD_FACTOR * forwardFlops,
       outputBytes: FLOAT_BYTES * elementCount(shapes[i + 1]),
+      outputRow: shapes[i + 1].at(-1),
       stashBytes: FLOAT_BYTES * stashValues,
       cutAfter: i < model.blocks.length - 1,
     };

@@ -9,6 +9,7 @@ const TWIN_LENGTH = LENGTH / 10;
 const RUNS = 7;
 
 const adamw = { type: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.1, decoupled: true };
+const adamw8 = { ...adamw, stateBits: 8 };
 const sgd = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 };
 
 function milliseconds(run) {
@@ -42,6 +43,9 @@ const coefficients = {
   epsilon: 1e-8,
 };
 
+const ROW = 512;
+const bytesOfRows = (length) => length + 4 * Math.ceil(length / ROW);
+
 /** name → (kernels, resident vectors, foreign vector, foreign bytes) → work */
 const cases = {
   'accumulate, resident': (k, [a, b]) => k.accumulate(a, b, 1),
@@ -59,6 +63,8 @@ const cases = {
   'fp16 accumulate': (k, [a], _, bytes) => k.decodeAccumulate('fp16', bytes.subarray(0, a.length * 2), a, 1),
   'fp32 → bf16': (k, [a], _, bytes) => k.encode('bf16', a, bytes.subarray(0, a.length * 2)),
   'bf16 → fp32': (k, [a], _, bytes) => k.decode('bf16', bytes.subarray(0, a.length * 2), a),
+  'fp32 → int8, rows of 512': (k, [a], _, bytes) => k.encodeRows(a, bytes.subarray(0, bytesOfRows(a.length)), ROW),
+  'int8 → fp32, rows of 512': (k, [a], _, bytes) => k.decodeRows(bytes.subarray(0, bytesOfRows(a.length)), a, ROW),
   crc32c: (k, _, __, bytes) => k.crc32c(bytes),
 };
 
@@ -86,7 +92,7 @@ for (const [name, gigabytes] of throughputs('wasm', LENGTH)) {
 console.log('\nparameter server, 100 MB of float32 from each of K workers, ms');
 const CHUNK = 262_144;
 const kernels = createKernels();
-for (const [name, optimizer] of Object.entries({ sgd, adamw })) {
+for (const [name, optimizer] of Object.entries({ sgd, adamw, 'adamw, 8 bits': adamw8 })) {
   for (const workers of [1, 4]) {
     const shard = createShard({ length: LENGTH, optimizer });
     const payloads = Array.from({ length: workers }, () => new Uint8Array(values(LENGTH).buffer));
@@ -111,7 +117,7 @@ for (const [name, optimizer] of Object.entries({ sgd, adamw })) {
     const encode = milliseconds(() => overChunks((from, length) => shard.encodeParameters(from, length, CODEC_IDS.fp32, out)));
     const parts = { inspect, crc32c: checksum, 'reduce and step': step, encode };
     console.log(
-      `${name}, K = ${workers}: `.padEnd(16) +
+      `${name}, K = ${workers}: `.padEnd(24) +
         Object.entries(parts)
           .map(([part, ms]) => `${part} ${ms.toFixed(0)}`)
           .join(', '),
@@ -124,9 +130,7 @@ const optimizer = createOptimizer({ length: LENGTH, optimizer: adamw });
 const gradient = values(LENGTH);
 console.log(milliseconds(() => optimizer.step(target, gradient, { learningRate: 1e-6 })).toFixed(0));
 
-console.log('\nfp16 codec, 1 MB chunks outside kernel memory, GB/s of float32');
-const codec = createCodec('fp16', kernels);
-const coded = new Uint8Array(codec.maxBytes(CHUNK));
+console.log('\ncodecs of activations, 1 MB chunks outside kernel memory, rows of 512, GB/s of float32');
 const chunk = source.subarray(0, CHUNK);
 const perPass = (run) =>
   (CHUNK * 4 * 20) /
@@ -134,6 +138,10 @@ const perPass = (run) =>
     for (let i = 0; i < 20; i++) run();
   }) /
   1e6;
-console.log(
-  `encode ${perPass(() => codec.encode(chunk, coded)).toFixed(1)}, decode ${perPass(() => codec.decode(coded, chunk)).toFixed(1)}`,
-);
+for (const name of ['fp16', 'bf16', 'int8']) {
+  const codec = createCodec(name, kernels);
+  const coded = new Uint8Array(codec.maxBytes(CHUNK, ROW));
+  const encode = perPass(() => codec.encode(chunk, coded, ROW));
+  const decode = perPass(() => codec.decode(coded, chunk, ROW));
+  console.log(`${name}: encode ${encode.toFixed(1)}, decode ${decode.toFixed(1)}`);
+}

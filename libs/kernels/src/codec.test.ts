@@ -1,4 +1,3 @@
-import type { CodecName } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CODEC_IDS, CodecTable, createCodec } from './codec.js';
@@ -7,7 +6,7 @@ import { BLOCK_LENGTH } from './kernels.js';
 
 const wasm = createKernels({ vectors: [BLOCK_LENGTH] });
 const reference = createKernels({ implementation: 'reference' });
-const names = Object.keys(CODEC_IDS) as CodecName[];
+const names = ['fp32', 'fp16', 'bf16'] as const;
 
 /** float32 by its bits: every exponent is as likely as any other. */
 const anyFloat = fc.integer({ min: 0, max: 0xffffffff }).map((bits) => new Float32Array(Uint32Array.of(bits).buffer)[0]!);
@@ -147,10 +146,111 @@ describe('rounding', () => {
   });
 });
 
+describe('int8', () => {
+  const codec = createCodec('int8', wasm);
+  const oracle = createCodec('int8', reference);
+  const shapes = fc.record({ rowLength: fc.integer({ min: 1, max: 70 }), length: fc.nat({ max: 300 }), shift: fc.nat({ max: 3 }) });
+
+  function roundTrip(values: Float32Array, rowLength?: number): Float32Array {
+    const bytes = new Uint8Array(codec.maxBytes(values.length, rowLength));
+    const decoded = new Float32Array(values.length);
+    expect(codec.encode(values, bytes, rowLength)).toBe(bytes.length);
+    codec.decode(bytes, decoded, rowLength);
+    return decoded;
+  }
+
+  it('codes and decodes to the same bits as the reference, in rows of any length, at any alignment', () => {
+    fc.assert(
+      fc.property(shapes, fc.infiniteStream(anyFloat), ({ rowLength, length, shift }, floats) => {
+        const values = Float32Array.from({ length }, () => floats.next().value as number);
+        const bytes = new Uint8Array(shift + codec.maxBytes(length, rowLength) + 1).subarray(shift);
+        const expected = new Uint8Array(oracle.maxBytes(length, rowLength));
+        const written = codec.encode(values, bytes, rowLength);
+        expect(written).toBe(oracle.encode(values, expected, rowLength));
+        expect(bytes.subarray(0, written)).toEqual(expected);
+        expect(bytes[written]).toBe(0);
+
+        const decoded = new Float32Array(length);
+        const decodedExpected = new Float32Array(length);
+        codec.decode(bytes.subarray(0, written), decoded, rowLength);
+        oracle.decode(expected, decodedExpected, rowLength);
+        expect(decoded).toEqual(decodedExpected);
+      }),
+    );
+  });
+
+  it('is off by half a scale at most, however small or great the values are', () => {
+    const magnitude = fc.integer({ min: -149, max: 126 }).map((exponent) => 2 ** exponent);
+    fc.assert(
+      fc.property(fc.array(fc.float({ min: -1, max: 1, noNaN: true }), { minLength: 1, maxLength: 40 }), magnitude, (list, factor) => {
+        const values = Float32Array.from(list, (value) => value * factor);
+        const scale = Math.max(...values.map(Math.abs)) / 127;
+        const bound = 0.5 * Math.max(scale, 2 ** -126) * (1 + 1e-4);
+        roundTrip(values).forEach((value, i) => expect(Math.abs(value - values[i]!)).toBeLessThanOrEqual(bound));
+      }),
+    );
+  });
+
+  it('keeps zeros, and the greatest magnitude of a row', () => {
+    expect(roundTrip(new Float32Array(9), 3)).toEqual(new Float32Array(9));
+    expect([...roundTrip(Float32Array.of(0, 0, 254, -127, 0.5, -0.25), 2)]).toEqual(
+      [0, 0, 254, -128, 0.5, -0.25].map((x) => expect.closeTo(x, 2)),
+    );
+  });
+
+  it('rounds ties to even', () => {
+    const values = Float32Array.of(127, ...Array.from({ length: 20 }, (_, i) => i - 9.5));
+    const decoded = new Float32Array(values.length);
+    const bytes = new Uint8Array(oracle.maxBytes(values.length));
+    oracle.encode(values, bytes);
+    oracle.decode(bytes, decoded);
+    expect([...roundTrip(values)]).toEqual([...decoded]);
+    expect([...decoded.subarray(7, 13)]).toEqual([-4, -2, -2, 0, 0, 2]);
+  });
+
+  it.each([NaN, Infinity, -Infinity])('makes NaN of the row that has a %d, and leaves the others alone', (value) => {
+    const values = Float32Array.of(1, -1, value, 1, 1, 1);
+    expect([...roundTrip(values, 2)]).toEqual([1, -1, NaN, NaN, 1, 1]);
+    expect(roundTrip(Float32Array.from({ length: 40 }, (_, i) => (i === 17 ? value : i))).every(Number.isNaN)).toBe(true);
+  });
+
+  it('gives each row of activations a scale, and cuts rows that are longer than a block', () => {
+    expect(codec.maxBytes(6 * 512, 512)).toBe(6 * (512 + 4));
+    expect(codec.maxBytes(7, 3)).toBe(7 + 3 * 4);
+    expect(codec.maxBytes(7, 1)).toBe(7 * 5);
+    expect(codec.maxBytes(3 * BLOCK_LENGTH)).toBe(3 * (BLOCK_LENGTH + 4));
+    expect(codec.maxBytes(0, 4)).toBe(0);
+    const values = Float32Array.from({ length: 2 * BLOCK_LENGTH + 3 }, (_, i) => (i < BLOCK_LENGTH ? 1e-3 : 1) * Math.sin(i));
+    const decoded = roundTrip(values);
+    for (let i = 0; i < BLOCK_LENGTH; i++) expect(Math.abs(decoded[i]! - values[i]!)).toBeLessThan(1e-5);
+  });
+
+  it('crosses blocks in many rows', () => {
+    for (const rowLength of [1, 48, 1000, BLOCK_LENGTH]) {
+      const values = Float32Array.from({ length: 2 * BLOCK_LENGTH + 77 }, (_, i) => Math.sin(i) * i);
+      const [bytes, expected] = [codec, oracle].map((coder) => {
+        const out = new Uint8Array(coder.maxBytes(values.length, rowLength));
+        coder.encode(values, out, rowLength);
+        return out;
+      });
+      expect(Buffer.compare(bytes!, expected!)).toBe(0);
+    }
+  });
+
+  it('refuses bytes of another size', () => {
+    const error = expect.objectContaining({ code: 'protocol', message: '12 bytes are not 4 values of int8 in rows of 1, which take 20' });
+    expect(() => codec.decode(new Uint8Array(12), new Float32Array(4), 1)).toThrow(error);
+  });
+});
+
 describe('CodecTable', () => {
   it('finds each codec by the id it sends', () => {
     const table = new CodecTable(wasm);
     for (const name of names) expect(table.get(createCodec(name, wasm).id).name).toBe(name);
+  });
+
+  it('adds no rows: they code activations only', () => {
+    expect(() => new CodecTable(wasm).get(CODEC_IDS.int8)).toThrow(expect.objectContaining({ code: 'protocol' }));
   });
 
   it('names the codecs it has when asked for another', () => {

@@ -10,7 +10,7 @@ export interface KernelsOptions {
 }
 
 /**
- * Kernels with a memory of their own: the vectors asked for and about 270 KB of working space.
+ * Kernels with a memory of their own: the vectors asked for and about 340 KB of working space.
  * @throws LongtailError `internal` when the memory would pass 4 GiB or the machine cannot give it.
  */
 export function createKernels(options: KernelsOptions = {}): Kernels {

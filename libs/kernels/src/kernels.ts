@@ -1,4 +1,5 @@
 import type { ChunkInspection } from '@longtail/core';
+import type { StateMapName } from './state-map.js';
 
 /**
  * Arithmetic over flat float32 vectors of any length, with two implementations that give the same bits: WASM SIMD, and
@@ -9,7 +10,7 @@ import type { ChunkInspection } from '@longtail/core';
  * float32 results are rounded after every operation, in the order that the docstrings write; sums of squares are added
  * in float64 in an order that depends on the length alone.
  */
-export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, ChecksumKernels {
+export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, RowKernels, StateKernels, ChecksumKernels {
   readonly implementation: KernelsImplementation;
   /** A vector of zeros in the kernels' memory. It is never moved or freed while the kernels live. */
   allocate(length: number): Float32Array;
@@ -88,6 +89,31 @@ export interface FormatKernels {
   decodeAccumulate(format: FloatFormat, bytes: Uint8Array, accumulator: Float32Array, weight: number): void;
 }
 
+/** What a row of int8 takes beside its values. */
+export const SCALE_BYTES = 4;
+
+/**
+ * Rows of int8, the last one as long as what is left: each row is a little-endian float32 scale and its values as multiples
+ * of it. The scale is the greatest magnitude / 127, at least 2^-126; a row with a NaN or an infinity decodes to NaN as a
+ * whole. `rowLength` is at most `BLOCK_LENGTH`; `bytes` has exactly the size needed and may start at any address.
+ */
+export interface RowKernels {
+  /** Rounds to nearest, ties to even. */
+  encodeRows(values: Float32Array, bytes: Uint8Array, rowLength: number): void;
+  decodeRows(bytes: Uint8Array, out: Float32Array, rowLength: number): void;
+}
+
+/**
+ * Optimizer state in 8 bits: blocks of core's `STATE_BLOCK`, the last one as long as what is left, each a float32 scale (the
+ * value of greatest magnitude, with its sign) and a code a value. Decoding and coding again gives the same bytes. A block
+ * with a NaN or an infinity decodes to values that are not finite. `bytes` has exactly the size needed.
+ */
+export interface StateKernels {
+  /** The nearest code of the map, where a positive value may have it. */
+  encodeState(map: StateMapName, values: Float32Array, bytes: Uint8Array): void;
+  decodeState(map: StateMapName, bytes: Uint8Array, out: Float32Array): void;
+}
+
 export interface ChecksumKernels {
   /** CRC-32C (RFC 3720) of `bytes`, or of what `previous` is the checksum of followed by `bytes`. */
   crc32c(bytes: Uint8Array, previous?: number): number;
@@ -99,4 +125,9 @@ export const BLOCK_LENGTH = 16_384;
 /** Throws a plain `Error`: operands of unequal length are a programmer's mistake, and would reach foreign memory. */
 export function assertLength(actual: number, expected: number, operand: string): void {
   if (actual !== expected) throw new Error(`${operand} has length ${actual}, not ${expected}`);
+}
+
+/** Bytes that `length` values take as rows of int8. */
+export function bytesOfRows(length: number, rowLength: number): number {
+  return length + SCALE_BYTES * Math.ceil(length / rowLength);
 }

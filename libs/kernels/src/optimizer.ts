@@ -1,4 +1,4 @@
-import { optimizerStateCount, type Optimizer, type OptimizerSpec, type StepHyper } from '@longtail/core';
+import { isStateQuantized, optimizerStateCount, type Optimizer, type OptimizerSpec, type StepHyper } from '@longtail/core';
 import { createKernels } from './create-kernels.js';
 import { assertLength, type Kernels, type KernelsImplementation } from './kernels.js';
 
@@ -67,8 +67,10 @@ export interface CountedOptimizer extends Optimizer {
 /**
  * An optimizer over whole vectors, for local steps on a worker. Its state lives in kernel memory; `state()` gives the
  * vectors themselves, momentum for SGD, first and second moment for Adam, and a checkpoint is restored by writing to them.
+ * State in 8 bits is stepped in a shard only: a plain `Error` here.
  */
 export function createOptimizer({ length, optimizer, implementation }: OptimizerOptions): CountedOptimizer {
+  if (isStateQuantized(optimizer)) throw new Error('8-bit state is stepped in a shard');
   const vectors = new Array<number>(optimizerStateCount(optimizer)).fill(length);
   const kernels = createKernels({ vectors, implementation });
   return new KernelOptimizer(

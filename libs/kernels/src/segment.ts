@@ -1,6 +1,8 @@
+import { isStateQuantized, STATE_BLOCK, type OptimizerSpec } from '@longtail/core';
 import { CodecTable } from './codec.js';
 import { createKernels } from './create-kernels.js';
 import { BLOCK_LENGTH, type Kernels, type KernelsImplementation } from './kernels.js';
+import { createSegmentState, segmentStateVectors, type SegmentState } from './segment-state.js';
 import { MAX_MEMORY_VALUES } from './wasm/workspace.js';
 
 /** The part of a shard that one kernel memory holds: values [start, start + length). */
@@ -10,22 +12,21 @@ export interface Segment {
   readonly kernels: Kernels;
   readonly codecs: CodecTable;
   readonly parameters: Float32Array;
-  readonly state: readonly Float32Array[];
+  readonly state: readonly SegmentState[];
   /** One block, in which contributions are added up. */
   readonly accumulator: Float32Array;
 }
 
 export interface SegmentsOptions {
   readonly length: number;
-  /** State vectors beside the parameters. */
-  readonly stateCount: number;
+  readonly optimizer: OptimizerSpec;
   readonly implementation?: KernelsImplementation;
   readonly segmentLength?: number;
 }
 
 /** Lays a shard over as few memories as hold it; there is at least one. */
 export function createSegments(options: SegmentsOptions): readonly Segment[] {
-  const segmentLength = options.segmentLength ?? longestSegment(1 + options.stateCount);
+  const segmentLength = wholeBlocks(options.optimizer, options.segmentLength ?? longestSegment(options.optimizer));
   const segments: Segment[] = [];
   let start = 0;
   do {
@@ -37,14 +38,23 @@ export function createSegments(options: SegmentsOptions): readonly Segment[] {
 }
 
 /** In whole blocks, so that every vector and the accumulator end on a cache line. */
-function longestSegment(vectors: number): number {
-  const available = (MAX_MEMORY_VALUES - BLOCK_LENGTH) / vectors;
-  return Math.floor(available / BLOCK_LENGTH) * BLOCK_LENGTH;
+function longestSegment(optimizer: OptimizerSpec): number {
+  const fixed = BLOCK_LENGTH + sum(segmentStateVectors(optimizer, 0));
+  const values = 1 + (sum(segmentStateVectors(optimizer, BLOCK_LENGTH)) - sum(segmentStateVectors(optimizer, 0))) / BLOCK_LENGTH;
+  return Math.floor((MAX_MEMORY_VALUES - fixed) / values / BLOCK_LENGTH) * BLOCK_LENGTH;
 }
 
-function createSegment(start: number, length: number, { stateCount, implementation }: SegmentsOptions): Segment {
-  const stateLengths = new Array<number>(stateCount).fill(length);
-  const kernels = createKernels({ vectors: [BLOCK_LENGTH, length, ...stateLengths], implementation });
+/** No block of 8-bit state lies in two memories. */
+function wholeBlocks(optimizer: OptimizerSpec, length: number): number {
+  return isStateQuantized(optimizer) ? Math.max(1, Math.floor(length / STATE_BLOCK.length)) * STATE_BLOCK.length : length;
+}
+
+function sum(lengths: readonly number[]): number {
+  return lengths.reduce((total, length) => total + length, 0);
+}
+
+function createSegment(start: number, length: number, { optimizer, implementation }: SegmentsOptions): Segment {
+  const kernels = createKernels({ vectors: [BLOCK_LENGTH, length, ...segmentStateVectors(optimizer, length)], implementation });
   return {
     start,
     length,
@@ -52,6 +62,6 @@ function createSegment(start: number, length: number, { stateCount, implementati
     codecs: new CodecTable(kernels),
     accumulator: kernels.allocate(BLOCK_LENGTH),
     parameters: kernels.allocate(length),
-    state: stateLengths.map(() => kernels.allocate(length)),
+    state: createSegmentState(optimizer, length, kernels),
   };
 }

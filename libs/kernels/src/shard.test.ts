@@ -1,10 +1,11 @@
-import type { CodedChunk, OptimizerSpec, ParameterShard } from '@longtail/core';
+import { freshState, type CodedChunk, type OptimizerSpec, type ParameterShard, type StateVector } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CODEC_IDS, createCodec } from './codec.js';
 import { createKernels } from './create-kernels.js';
 import { BLOCK_LENGTH, type KernelsImplementation } from './kernels.js';
 import { createOptimizer } from './optimizer.js';
+import { createSegments } from './segment.js';
 import { createShard } from './shard.js';
 
 const sgd: OptimizerSpec = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 };
@@ -17,6 +18,7 @@ const adamw: OptimizerSpec = {
   weightDecay: 0.1,
   decoupled: true,
 };
+const adamw8: OptimizerSpec = { ...adamw, stateBits: 8 };
 
 const kernels = createKernels();
 
@@ -31,15 +33,17 @@ function coded(vector: Float32Array, name: keyof typeof CODEC_IDS = 'fp32', weig
   return { bytes, codecId: codec.id, weight };
 }
 
-function snapshot(shard: ParameterShard, stateCount: number): Float32Array[] {
+function parametersOf(shard: ParameterShard): Float32Array {
   const parameters = new Float32Array(shard.length);
   shard.readParameters(parameters);
-  const state = Array.from({ length: stateCount }, (_, index) => {
-    const vector = new Float32Array(shard.length);
-    shard.readState(index, vector);
-    return vector;
-  });
-  return [parameters, ...state];
+  return parameters;
+}
+
+/** Parameters, then state as it is kept. */
+function snapshot(shard: ParameterShard, optimizer: OptimizerSpec): StateVector[] {
+  const state = freshState(optimizer, shard.length);
+  state.forEach((vector, index) => shard.readState(index, vector));
+  return [parametersOf(shard), ...state];
 }
 
 interface Setting {
@@ -50,7 +54,7 @@ interface Setting {
 }
 
 /** Two steps over three contributions of different codecs and weights. */
-function train(length: number, optimizer: OptimizerSpec, { cuts, ...options }: Setting): Float32Array[] {
+function train(length: number, optimizer: OptimizerSpec, { cuts, ...options }: Setting): StateVector[] {
   const shard = createShard({ length, optimizer, ...options });
   shard.writeParameters(values(length, 1));
   const weights = [1, 0.5, 3];
@@ -63,18 +67,19 @@ function train(length: number, optimizer: OptimizerSpec, { cuts, ...options }: S
       shard.stepChunk(from, to - from, contributions, 1 / 7);
     }
   }
-  return snapshot(shard, optimizer.type === 'adam' ? 2 : optimizer.momentum > 0 ? 1 : 0);
+  return snapshot(shard, optimizer);
 }
 
 describe.each([
   ['SGD', sgd],
   ['Nesterov', nesterov],
   ['AdamW', adamw],
+  ['AdamW with moments in 8 bits', adamw8],
 ])('a step of %s', (_name, optimizer) => {
   it('gives the reference’s bits, however the shard is cut into chunks and memories and in whatever order they step', () => {
     const length = BLOCK_LENGTH + 517;
     const whole = train(length, optimizer, { implementation: 'reference', cuts: [[0, length]] });
-    expect(whole.every((vector) => vector.some((value) => value !== 0))).toBe(true);
+    expect(whole.every((vector) => vector.some((value: number) => value !== 0))).toBe(true);
     fc.assert(
       fc.property(fc.integer({ min: 1, max: length - 1 }), fc.integer({ min: 600, max: length }), (cut, segmentLength) => {
         const cuts = [
@@ -107,19 +112,20 @@ describe.each([
     );
 
     const alone = values(length, 9);
-    createOptimizer({ length, optimizer }).step(alone, Float32Array.from(mean), { learningRate: 0.1 });
-    const [parameters] = snapshot(shard, 0);
-    expect(relativeDistance(parameters!, alone)).toBeLessThan(1e-5);
+    createOptimizer({ length, optimizer: optimizer === adamw8 ? adamw : optimizer }).step(alone, Float32Array.from(mean), {
+      learningRate: 0.1,
+    });
+    expect(relativeDistance(parametersOf(shard), alone)).toBeLessThan(1e-5);
   });
 });
 
 /** Bit by bit. */
-function expectSame(actual: readonly Float32Array[], expected: readonly Float32Array[]): void {
+function expectSame(actual: readonly StateVector[], expected: readonly StateVector[]): void {
   expect(actual.length).toBe(expected.length);
   actual.forEach((vector, i) => expect(Buffer.compare(bytesOf(vector), bytesOf(expected[i]!))).toBe(0));
 }
 
-function bytesOf(vector: Float32Array): Uint8Array {
+function bytesOf(vector: StateVector): Uint8Array {
   return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
 }
 
@@ -132,19 +138,19 @@ function relativeDistance(a: Float32Array, b: Float32Array): number {
 describe('a shard', () => {
   const length = BLOCK_LENGTH + 100;
 
-  function trained(): ParameterShard {
-    const shard = createShard({ length, optimizer: adamw, segmentLength: 10_000 });
+  function trained(optimizer = adamw): ParameterShard {
+    const shard = createShard({ length, optimizer, segmentLength: 10_000 });
     shard.writeParameters(values(length, 1));
     shard.beginStep({ learningRate: 0.1 });
     shard.stepChunk(0, length, [coded(values(length, 2))], 1);
     return shard;
   }
 
-  it('goes on from a checkpoint with the same bits', () => {
-    const original = trained();
-    const restored = createShard({ length, optimizer: adamw });
-    const [parameters, m, v] = snapshot(original, 2);
-    restored.writeParameters(parameters!);
+  it.each([adamw, adamw8])('goes on from a checkpoint with the same bits', (optimizer) => {
+    const original = trained(optimizer);
+    const restored = createShard({ length, optimizer });
+    const [parameters, m, v] = snapshot(original, optimizer);
+    restored.writeParameters(parameters as Float32Array);
     restored.writeState(0, m!);
     restored.writeState(1, v!);
     restored.setSteps(original.steps);
@@ -153,7 +159,7 @@ describe('a shard', () => {
       shard.stepChunk(0, length, [coded(values(length, 3))], 0.5);
     }
     expect(restored.steps).toBe(2);
-    expectSame(snapshot(restored, 2), snapshot(original, 2));
+    expectSame(snapshot(restored, optimizer), snapshot(original, optimizer));
   });
 
   it('reads and writes any range', () => {
@@ -166,8 +172,7 @@ describe('a shard', () => {
 
   it.each(['fp32', 'fp16', 'bf16'] as const)('codes a range of parameters as %s across memories', (name) => {
     const shard = trained();
-    const [parameters] = snapshot(shard, 0);
-    const expected = coded(parameters!.subarray(9_000, 11_003), name).bytes;
+    const expected = coded(parametersOf(shard).subarray(9_000, 11_003), name).bytes;
     const out = new Uint8Array(expected.length + 1);
     expect(shard.encodeParameters(9_000, 2_003, CODEC_IDS[name], out)).toBe(expected.length);
     expect(Buffer.compare(out.subarray(0, -1), expected)).toBe(0);
@@ -187,7 +192,7 @@ describe('a shard', () => {
 
   it('inspects a weighted sum without touching anything', () => {
     const shard = trained();
-    const before = snapshot(shard, 2);
+    const before = snapshot(shard, adamw);
     const sum = values(length, 5);
     kernels.scale(sum, 2);
     kernels.accumulate(sum, values(length, 6), 3);
@@ -195,7 +200,7 @@ describe('a shard', () => {
     const { finite, sumOfSquares } = shard.inspectSum(0, length, contributions);
     expect(finite).toBe(true);
     expect(sumOfSquares / kernels.dot(sum, sum)).toBeCloseTo(1, 12);
-    expectSame(snapshot(shard, 2), before);
+    expectSame(snapshot(shard, adamw), before);
   });
 
   it.each<[string, CodedChunk]>([
@@ -204,12 +209,12 @@ describe('a shard', () => {
     ['of an unknown codec', { bytes: new Uint8Array(4 * length), codecId: 77, weight: 1 }],
   ])('refuses a contribution that is %s, and stays as it was', (_what, bad) => {
     const shard = trained();
-    const before = snapshot(shard, 2);
+    const before = snapshot(shard, adamw);
     const refused = expect.objectContaining({ code: 'protocol' });
     expect(() => shard.inspect(bad, length)).toThrow(refused);
     shard.beginStep({ learningRate: 0.1 });
     expect(() => shard.stepChunk(0, length, [coded(values(length, 1)), bad], 1)).toThrow(refused);
-    expectSame(snapshot(shard, 2), before);
+    expectSame(snapshot(shard, adamw), before);
   });
 
   it('refuses ranges that are not its own, steps not begun and state it does not have', () => {
@@ -217,9 +222,25 @@ describe('a shard', () => {
     expect(() => shard.stepChunk(0, 10, [], 1)).toThrow('before beginStep');
     expect(() => shard.readParameters(new Float32Array(3), 8)).toThrow('not within');
     expect(() => shard.readState(0, new Float32Array(1))).toThrow('0 state vectors');
+    expect(() => createShard({ length: 10, optimizer: adamw8 }).readState(0, new Float32Array(10))).toThrow('kept in another format');
   });
 
-  it('never moves what is frozen, not even by weight decay, and moves the rest as if it were alone', () => {
+  it('takes 6.03 bytes a parameter with moments in 8 bits, 12 with float32', () => {
+    const large = 3_000_000;
+    const working = 1_000_000;
+    for (const [optimizer, bytesEach] of [
+      [adamw, 12],
+      [adamw8, 4 + (2 * 260) / 256],
+    ] as const) {
+      const [segment] = createSegments({ length: large, optimizer });
+      const memory = segment!.parameters.buffer.byteLength;
+      expect(memory).toBeGreaterThan(bytesEach * large);
+      expect(memory).toBeLessThan(bytesEach * large + working);
+      expect(segment!.state.reduce((sum, { kept }) => sum + kept.byteLength, 4 * large) / large).toBeCloseTo(bytesEach, 3);
+    }
+  });
+
+  it.each([adamw, adamw8])('never moves what is frozen, not even by weight decay, and moves the rest as if it were alone', (optimizer) => {
     const length = BLOCK_LENGTH + 300;
     const frozen = [
       { offset: 0, length: 7 },
@@ -230,11 +251,11 @@ describe('a shard', () => {
       shard.writeParameters(values(length, 1));
       shard.beginStep({ learningRate: 0.1 });
       shard.stepChunk(0, length, [coded(values(length, 2))], 1);
-      return snapshot(shard, 2)[0]!;
+      return parametersOf(shard);
     };
     const before = values(length, 1);
-    const all = step(createShard({ length, optimizer: adamw }));
-    const some = step(createShard({ length, optimizer: adamw, frozen, segmentLength: 900 }));
+    const all = step(createShard({ length, optimizer }));
+    const some = step(createShard({ length, optimizer, frozen, segmentLength: 900 }));
     expectSame([some], [all.map((value, i) => (isFrozen(i) ? before[i]! : value))]);
     expect(all[3]).not.toBe(before[3]);
   });

@@ -1,9 +1,9 @@
 import {
-  optimizerStateCount,
   type ChunkInspection,
   type CodedChunk,
   type OptimizerSpec,
   type ParameterShard,
+  type StateVector,
   type StepHyper,
 } from '@longtail/core';
 import type { SliceableCodec } from './codec.js';
@@ -36,11 +36,15 @@ interface Span {
  * Methods throw LongtailError `protocol` for a contribution of the wrong size or of an unknown codec, before anything
  * has changed, and a plain `Error` for a range outside the shard.
  *
- * @throws LongtailError `internal` when the machine cannot give the memory: 4 bytes a value of each vector.
+ * @throws LongtailError `internal` when the machine cannot give the memory: 4 bytes a value of each vector, 1.02 of state in 8 bits.
  */
 export function createShard({ length, optimizer, frozen = [], implementation, segmentLength }: ShardOptions): ParameterShard {
-  const stateCount = optimizerStateCount(optimizer);
-  return new SegmentedShard(length, optimizer, between(frozen, length), createSegments({ length, stateCount, implementation, segmentLength }));
+  return new SegmentedShard(
+    length,
+    optimizer,
+    between(frozen, length),
+    createSegments({ length, optimizer, implementation, segmentLength }),
+  );
 }
 
 class SegmentedShard implements ParameterShard {
@@ -96,13 +100,15 @@ class SegmentedShard implements ParameterShard {
     for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
     this.forEachBlock(offset, length, ({ segment, index, chunkFrom, from, to }) => {
       const sum = reduceBlock(segment, contributions, chunkFrom, to - from);
+      const taken = segment.state.map((vector) => vector.take(from, to));
       for (const span of this.trainable) {
         const first = Math.max(from, span.offset - segment.start);
         const last = Math.min(to, span.offset + span.length - segment.start);
         if (first >= last) continue;
-        const state = segment.state.map((vector) => vector.subarray(first, last));
+        const state = taken.map((vector) => vector.subarray(first - from, last - from));
         this.plans[index]!(segment.parameters.subarray(first, last), sum.subarray(first - from, last - from), state, scale);
       }
+      for (const vector of segment.state) vector.put(from, to);
     });
   }
 
@@ -115,34 +121,37 @@ class SegmentedShard implements ParameterShard {
   }
 
   readParameters(out: Float32Array, offset = 0): void {
-    this.read(({ parameters }) => parameters, out, offset);
+    read(
+      this.segments.map(({ parameters }) => parameters),
+      out,
+      offset,
+    );
   }
 
   writeParameters(values: Float32Array, offset = 0): void {
-    this.write(({ parameters }) => parameters, values, offset);
+    write(
+      this.segments.map(({ parameters }) => parameters),
+      values,
+      offset,
+    );
   }
 
-  readState(index: number, out: Float32Array, offset = 0): void {
-    this.read(({ state }) => stateVector(state, index), out, offset);
+  readState(index: number, out: StateVector, offset = 0): void {
+    read(this.stateVectors(index), out, offset);
   }
 
-  writeState(index: number, values: Float32Array, offset = 0): void {
-    this.write(({ state }) => stateVector(state, index), values, offset);
+  writeState(index: number, values: StateVector, offset = 0): void {
+    write(this.stateVectors(index), values, offset);
   }
 
-  private read(vectorOf: (segment: Segment) => Float32Array, out: Float32Array, offset: number): void {
-    this.forEachBlock(offset, out.length, ({ segment, chunkFrom, from, to }) => {
-      out.set(vectorOf(segment).subarray(from, to), chunkFrom);
+  private stateVectors(index: number): readonly StateVector[] {
+    return this.segments.map(({ state }) => {
+      if (state[index] === undefined) throw new Error(`the optimizer has ${state.length} state vectors, none numbered ${index}`);
+      return state[index].kept;
     });
   }
 
-  private write(vectorOf: (segment: Segment) => Float32Array, values: Float32Array, offset: number): void {
-    this.forEachBlock(offset, values.length, ({ segment, chunkFrom, from, to }) => {
-      vectorOf(segment).set(values.subarray(chunkFrom, chunkFrom + to - from), from);
-    });
-  }
-
-  /** Visits [offset, offset + length) in order, in blocks that start at `offset` and never cross segments. */
+  /** Visits [offset, offset + length) in order, in parts of the segments' blocks. */
   private forEachBlock(offset: number, length: number, visit: (block: Block) => void): void {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.length)) {
       throw new Error(`values ${offset} to ${offset + length} are not within a shard of ${this.length}`);
@@ -150,8 +159,8 @@ class SegmentedShard implements ParameterShard {
     this.segments.forEach((segment, index) => {
       const first = Math.max(0, offset - segment.start);
       const last = Math.min(segment.length, offset + length - segment.start);
-      for (let from = first; from < last; from += BLOCK_LENGTH) {
-        const to = Math.min(from + BLOCK_LENGTH, last);
+      for (let from = first, to; from < last; from = to) {
+        to = Math.min(from - (from % BLOCK_LENGTH) + BLOCK_LENGTH, last);
         visit({ segment, index, chunkFrom: segment.start + from - offset, from, to });
       }
     });
@@ -200,8 +209,34 @@ function valuesOf({ bytes }: CodedChunk, { bytesPerValue }: SliceableCodec, from
   return bytes.subarray(from * bytesPerValue, (from + length) * bytesPerValue);
 }
 
-function stateVector(state: readonly Float32Array[], index: number): Float32Array {
-  const vector = state[index];
-  if (vector === undefined) throw new Error(`the optimizer has ${state.length} state vectors, none numbered ${index}`);
-  return vector;
+/** Elements [offset, offset + out.length) of the vectors one after the other. */
+function read(vectors: readonly StateVector[], out: StateVector, offset: number): void {
+  for (const { vector, from, to, at } of partsOf(vectors, out, offset)) out.set(vector.subarray(from, to), at);
+}
+
+function write(vectors: readonly StateVector[], values: StateVector, offset: number): void {
+  for (const { vector, from, to, at } of partsOf(vectors, values, offset)) vector.set(values.subarray(at, at + to - from), from);
+}
+
+interface Part {
+  readonly vector: StateVector;
+  readonly from: number;
+  readonly to: number;
+  /** Where it begins in the whole. */
+  readonly at: number;
+}
+
+function partsOf(vectors: readonly StateVector[], whole: StateVector, offset: number): readonly Part[] {
+  const total = vectors.reduce((sum, { length }) => sum + length, 0);
+  const end = offset + whole.length;
+  if (!(offset >= 0 && end <= total)) throw new Error(`values ${offset} to ${end} are not within a shard of ${total}`);
+  if (whole.BYTES_PER_ELEMENT !== vectors[0]!.BYTES_PER_ELEMENT) throw new Error('the vector is kept in another format');
+  let start = 0;
+  return vectors.flatMap((vector) => {
+    const from = Math.max(0, offset - start);
+    const to = Math.min(vector.length, end - start);
+    const part = { vector, from, to, at: start + from - offset };
+    start += vector.length;
+    return from < to ? [part] : [];
+  });
 }

@@ -70,7 +70,7 @@ export class CostModel {
   }
 
   memory(device: number, start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): PlannedMemory {
-    return this.costs.memory(start, end, microbatch, inFlight, recompute, this.cluster.devices[device]!.stashFactor);
+    return this.costs.memory(start, end, microbatch, inFlight, recompute, this.cluster.devices[device]!.stash);
   }
 
   /** Whether a stage of the only group can do without the server. */

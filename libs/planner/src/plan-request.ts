@@ -1,5 +1,5 @@
 import type { Job, PlanRequest } from '@longtail/core';
-import { optimizerStateCount } from '@longtail/core';
+import { CODEC_BITS, localStateCount } from '@longtail/core';
 
 /** Sizes of microbatches to choose from. */
 const MICROBATCHES = [1, 2, 4, 8, 16, 64];
@@ -12,18 +12,18 @@ const STATE_VECTORS = 2;
 
 /** What a job asks of a plan, as this runtime does it: the server steps, gradients go up when all microbatches are done. */
 export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
-  const bits = sync.codec === 'fp32' ? 32 : 16;
+  const bits = CODEC_BITS[sync.codec];
   return {
     batch: train.batch,
     stepsPerRound: 1,
     microbatches: cluster.microbatch === undefined ? MICROBATCHES.filter((size) => size <= train.batch) : [cluster.microbatch],
-    stateBytesPerParameter: VALUE_BYTES * STATE_VECTORS * optimizerStateCount(train.optimizer),
+    stateBytesPerParameter: VALUE_BYTES * STATE_VECTORS * localStateCount(train.optimizer),
     parameterVectors: PARAMETER_VECTORS,
     gradientVectors: GRADIENT_VECTORS,
     optimizer: 'server',
     upBitsPerValue: bits,
     downBitsPerValue: bits,
-    activationBits: (sync.activationCodec ?? 'fp32') === 'fp32' ? 32 : 16,
+    activationBits: CODEC_BITS[sync.activationCodec ?? 'fp32'],
     recompute: 'allowed',
     schedule: cluster.schedule ?? 'capped-1f1b',
     workspaceBytes: 0,

@@ -1,5 +1,5 @@
 import type { DeviceProfile, MeasuredCluster, PlanRequest } from '@longtail/core';
-import { formatBytes, LongtailError } from '@longtail/core';
+import { formatBytes, LongtailError, STATE_BLOCK } from '@longtail/core';
 import { CostModel } from './layout.js';
 import { search } from './search.js';
 
@@ -7,6 +7,9 @@ import { search } from './search.js';
 const CARD_GIB = [2, 4, 6, 8, 10, 12, 16, 24, 32, 48, 80, 96, 141, 192];
 
 const GIB = 2 ** 30;
+
+/** Of a parameter: both moments in 8 bits. */
+const QUANTIZED_ADAM_BYTES = (2 * STATE_BLOCK.bytes) / STATE_BLOCK.length;
 
 /** What is missing where nothing fits: the part that exceeds every device, or the sum that exceeds the fleet; and the ways out that were tried and work. */
 export function shortfall(model: CostModel): LongtailError {
@@ -60,14 +63,14 @@ function waysOut(model: CostModel): string {
   const works = (change: Partial<PlanRequest>, devices: MeasuredCluster = cluster) =>
     search(new CostModel(costs.profile, devices, { ...request, ...change })).solution !== undefined;
   const ways: string[] = [];
+  // The server keeps moments in 8 bits for itself (docs/adr/0015).
+  const quantized = request.optimizer === 'server' ? 0 : QUANTIZED_ADAM_BYTES;
+  const stateBytesPerParameter = Math.min(quantized, request.stateBytesPerParameter);
   const changes: readonly (readonly [string, Partial<PlanRequest>])[] = [
     ['recompute', { recompute: 'allowed' }],
-    ['8-bit Adam', { stateBytesPerParameter: Math.min(2, request.stateBytesPerParameter) }],
-    ['recompute + 8-bit Adam', { recompute: 'allowed', stateBytesPerParameter: Math.min(2, request.stateBytesPerParameter) }],
-    [
-      'recompute + 8-bit Adam + microbatches of 1',
-      { recompute: 'allowed', stateBytesPerParameter: Math.min(2, request.stateBytesPerParameter), microbatches: [1] },
-    ],
+    ['8-bit Adam', { stateBytesPerParameter }],
+    ['recompute + 8-bit Adam', { recompute: 'allowed', stateBytesPerParameter }],
+    ['recompute + 8-bit Adam + microbatches of 1', { recompute: 'allowed', stateBytesPerParameter, microbatches: [1] }],
   ];
   const change = changes.find(([, options]) => differs(request, options) && works(options));
   const card = CARD_GIB.find((gib) => works({}, withCard(cluster, gib * GIB)));

@@ -13,6 +13,9 @@ interface BlockSums {
 }
 
 const FLOAT_BYTES = 4;
+/** Of a row of int8. */
+const SCALE_BITS = 32;
+const JUST_STASH: NonNullable<DeviceProfile['stash']> = { factor: 1, parameterCopies: 0 };
 
 /** What a stage of blocks [start, end) costs: values, bytes, milliseconds. */
 export class StageCosts {
@@ -52,7 +55,10 @@ export class StageCosts {
 
   /** Bits of one sample that cross a cut before block `at`, each way. */
   cutBits(at: number): number {
-    return (this.inputBytes(at) / FLOAT_BYTES) * this.request.activationBits;
+    const { activationBits } = this.request;
+    const values = this.inputBytes(at) / FLOAT_BYTES;
+    const rows = values / (this.profile.blocks[at - 1]?.outputRow ?? values);
+    return values * activationBits + (activationBits === 8 ? SCALE_BITS * rows : 0);
   }
 
   stageMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
@@ -66,15 +72,15 @@ export class StageCosts {
 
   /**
    * Most bytes that a device of the stage holds, with the stash of `inFlight` microbatches, as a worker counts them: the
-   * pass under way computes on as much again as a microbatch's stash. `stashFactor` is the device's.
+   * pass under way computes on as much again as a microbatch's stash. `kept` is the device's.
    */
-  memory(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean, stashFactor = 1): PlannedMemory {
+  memory(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean, kept = JUST_STASH): PlannedMemory {
     const { stepsPerRound, stateBytesPerParameter, workspaceBytes, parameterVectors = 1, gradientVectors = 1 } = this.request;
     const values = this.parameters(start, end);
     const vector = FLOAT_BYTES * values;
     const optimizer = this.mayStep(start, end) ? stateBytesPerParameter * values : 0;
     const anchor = stepsPerRound > 1 ? vector : 0;
-    const whole = microbatch * stashFactor * (this.stashSums[end]! - this.stashSums[start]!);
+    const whole = microbatch * kept.factor * (this.stashSums[end]! - this.stashSums[start]!) + kept.parameterCopies * vector;
     const stash = inFlight * (recompute ? microbatch * this.inputBytes(start) : whole);
     const workspace = workspaceBytes + whole;
     const parts = { parameters: parameterVectors * vector, gradients: gradientVectors * vector, optimizer, anchor, stash, workspace };

@@ -17,6 +17,7 @@ import type {
   Schedule,
   ScheduleName,
   ShareRule,
+  StateVector,
   SyncStrategy,
   Verdict,
 } from '@longtail/core';
@@ -36,7 +37,7 @@ export interface RunSnapshot {
   readonly steps: number;
   readonly parameters: Float32Array;
   /** Flat moment vectors in the optimizer's order. */
-  readonly state: readonly Float32Array[];
+  readonly state: readonly StateVector[];
   readonly leases: LeaseBookState;
   readonly metrics: Verdict['metrics'];
 }

@@ -1,4 +1,4 @@
-import { LongtailError, type Verdict } from '@longtail/core';
+import { isStateQuantized, LongtailError, type Verdict } from '@longtail/core';
 import { PROTOCOL_VERSION, type JobRow } from '@longtail/protocol';
 import type { Claimant } from './eligibility.js';
 import { evaluate } from './evaluation.js';
@@ -128,8 +128,14 @@ export class Run implements Claimant {
     const [first, second] = core.groups;
     if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
-    else if (second === undefined && first.solo) await runSolo(core, first, snapshots.whenDue);
+    else if (second === undefined && first.solo && this.stepsAlone) await runSolo(core, first, snapshots.whenDue);
     else await runRound(core, strategy, snapshots.whenDue);
+  }
+
+  /** May a lone worker step for itself? It keeps moments in float32 only, and does not clip. */
+  private get stepsAlone(): boolean {
+    const { optimizer, clipNorm } = this.core.job.train;
+    return clipNorm === undefined && !isStateQuantized(optimizer);
   }
 
   private readonly requireWorker = (): Promise<void> => gather(this.core, 1, this.countFleet);

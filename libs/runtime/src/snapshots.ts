@@ -1,13 +1,12 @@
-import { LongtailError, optimizerStateCount } from '@longtail/core';
+import { freshState, LongtailError, type StateVector } from '@longtail/core';
 import { divergence } from './divergence.js';
-import { chunkSpan } from './grid.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { RunSnapshot } from './ports.js';
 import type { RunCore } from './run-core.js';
 
 /** Checkpoints beside the rounds, and the model at the end. Keeps one copy of parameters and moments. */
 export class Snapshots {
-  private copy: { readonly parameters: Float32Array; readonly state: readonly Float32Array[] } | undefined;
+  private copy: { readonly parameters: Float32Array; readonly state: readonly StateVector[] } | undefined;
   private writing: Promise<void> | undefined;
   private nextAtMs: number;
   private lastVersion = 0;
@@ -67,13 +66,10 @@ export class Snapshots {
   private async take(): Promise<RunSnapshot> {
     const { core } = this;
     const { shard, grid, layout, leases } = core.training!;
-    const { parameters, state } = (this.copy ??= allocate(grid.length, optimizerStateCount(core.job.train.optimizer)));
-    for (let chunk = 0; chunk < grid.chunks; chunk++) {
-      const { offset, length } = chunkSpan(grid, chunk);
-      shard.readParameters(parameters.subarray(offset, offset + length), offset);
-      for (const [index, moments] of state.entries()) shard.readState(index, moments.subarray(offset, offset + length), offset);
-      if (chunk % CHUNKS_A_TURN === CHUNKS_A_TURN - 1) await core.turn();
-    }
+    const { optimizer } = core.job.train;
+    const { parameters, state } = (this.copy ??= { parameters: new Float32Array(grid.length), state: freshState(optimizer, grid.length) });
+    await this.inTurns(parameters, (part, offset) => shard.readParameters(part, offset));
+    for (const [index, vector] of state.entries()) await this.inTurns(vector, (part, offset) => shard.readState(index, part, offset));
     const { run, job, version } = core;
     return {
       run,
@@ -87,8 +83,12 @@ export class Snapshots {
       metrics: { ...core.record.metrics },
     };
   }
-}
 
-function allocate(length: number, moments: number): { parameters: Float32Array; state: readonly Float32Array[] } {
-  return { parameters: new Float32Array(length), state: Array.from({ length: moments }, () => new Float32Array(length)) };
+  private async inTurns<Vector extends StateVector>(vector: Vector, read: (part: Vector, offset: number) => void): Promise<void> {
+    const { chunkLength } = this.core.training!.grid;
+    for (let offset = 0, chunk = 1; offset < vector.length; offset += chunkLength, chunk++) {
+      read(vector.subarray(offset, offset + chunkLength) as Vector, offset);
+      if (chunk % CHUNKS_A_TURN === 0) await this.core.turn();
+    }
+  }
 }

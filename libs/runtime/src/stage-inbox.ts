@@ -68,7 +68,7 @@ class Incoming {
     if (this.taken || this.seen.has(at)) return; // came twice
     if (this.values === undefined) this.begin(header);
     if (at + header.length > this.values!.length) throw misfit(header, `is longer than its shape ${header.name}`);
-    codec.decode(payload, this.values!.subarray(at, at + header.length));
+    codec.decode(payload, this.values!.subarray(at, at + header.length), this.shape.at(-1));
     this.seen.add(at);
     this.missing -= header.length;
     if (this.missing === 0) this.wake?.();

@@ -71,7 +71,9 @@ export class StageOutbox {
     const { codec } = this;
     const values = tensor.data as Float32Array;
     const length = elementCount(tensor.shape);
-    const chunkLength = Math.min(this.chunkLength, length);
+    const rowLength = tensor.shape.at(-1)!;
+    // Whole rows where one fits.
+    const chunkLength = Math.min(length, this.chunkLength - (rowLength < this.chunkLength ? this.chunkLength % rowLength : 0));
     const { run, round } = task;
     const of = { run, kind, stage, fragment, task: task.task, round, baseVersion: task.version };
     return {
@@ -79,8 +81,8 @@ export class StageOutbox {
       length,
       chunkLength,
       chunk(offset, count) {
-        const bytes = new Uint8Array(codec.maxBytes(count));
-        return bytes.subarray(0, codec.encode(values.subarray(offset, offset + count), bytes));
+        const bytes = new Uint8Array(codec.maxBytes(count, rowLength));
+        return bytes.subarray(0, codec.encode(values.subarray(offset, offset + count), bytes, rowLength));
       },
     };
   }

@@ -130,6 +130,7 @@ export class Tasks {
         staleness,
         reason,
         computeMs: done?.computeMs ?? 0,
+        elapsedMs: done?.elapsedMs ?? 0,
         sentAtMs,
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
         ...member.takeTraffic(),

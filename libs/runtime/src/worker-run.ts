@@ -63,6 +63,8 @@ export class WorkerRun {
   private readonly files: FileIntake;
   private readonly queue: Work[] = [];
   private working: Work | undefined;
+  /** When the inputs of the task under way were there. */
+  private startedAtMs = 0;
   private uploading: Work | undefined;
   private upload: Promise<void> = Promise.resolve();
   /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
@@ -231,9 +233,10 @@ export class WorkerRun {
 
   /** Lets the device do a task; resolves with what remains to be done once the device is free. */
   private async dispatch(work: Work): Promise<() => Promise<void>> {
-    const { compute } = this.context;
+    const { compute, clock } = this.context;
     const { task, abort } = work;
     const { kind, version, start, end, ranges } = task;
+    this.startedAtMs = clock.nowMs();
     const inbox = this.inbox!;
     switch (kind) {
       case 'INITIALISE': {
@@ -316,7 +319,9 @@ export class WorkerRun {
     steps: number,
     kind?: Task['kind'],
   ): void {
-    this.context.send({ message: 'taskDone', taskDone: { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps } });
+    const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
+    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs };
+    this.context.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
   }
 

@@ -266,6 +266,25 @@ test('activations in half precision train nearly the same', async () => {
   expect(distance).toBeLessThan(2e-2);
 });
 
+test('activations as rows of int8 train nearly the same, at a quarter of the bytes', async () => {
+  const wide = chain({ features: 6, width: 64, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
+  const [fp32, int8] = await Promise.all(
+    (['fp32', 'int8'] as const).map((activationCodec) =>
+      simulate(pipelined([three], { sync: { activationCodec }, train: { epochs: 6, learningRate: 0.005 } }, { model: wide, fleet: fleet('abc'), chunkLength: 300 })),
+    ),
+  );
+  const [exact, coded] = [fp32!, int8!].map(({ events }) => eventsOf(events, 'commit').map(({ loss }) => loss));
+  expect(exact!.at(-1)).toBeLessThan(0.02 * exact![0]!);
+  coded!.forEach((loss, i) => expect(Math.abs(loss - exact![i]!)).toBeLessThan(0.01 * exact![0]!));
+  expect(int8!.parameters).not.toEqual(fp32!.parameters);
+
+  // Two cuts; of a training sample there and back, of a validation sample there.
+  const validations = eventsOf(fp32!.events, 'validation').length;
+  const values = 2 * 64 * (2 * 6 * 240 + validations * 40);
+  const saved = fp32!.verdict.bytes.up - int8!.verdict.bytes.up;
+  expect(1 - saved / (4 * values)).toBeCloseTo((64 + 4) / 256, 3);
+});
+
 const lost: readonly Extract<Fault, { worker: string; atMs: number }>[] = [
   { kind: 'kill', worker: 'b', atMs: 300 },
   { kind: 'leave', worker: 'a', atMs: 300 },

@@ -17,7 +17,7 @@ import type {
   StageUse,
   StepHyper,
 } from '@longtail/core';
-import { joinLayouts, type LongtailError } from '@longtail/core';
+import { isStateQuantized, joinLayouts, localStateCount, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
@@ -97,7 +97,8 @@ export class VirtualCompute implements Compute {
     const fraction = layouts.reduce((sum, _, stage) => sum + this.fraction(stage), 0);
     this.job = job;
     this.parameters = new Float32Array(length);
-    this.optimizer = this.options.createOptimizer(length, job.train.optimizer);
+    const { optimizer } = job.train;
+    this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
     this.prepared = {
       layouts,
       engine: device.engine,
@@ -108,7 +109,7 @@ export class VirtualCompute implements Compute {
       blocks: model.blocks?.count,
       parameters: new Float32Array(length),
       gradient: new Float32Array(length),
-      state: this.optimizer.state().map(() => new Float32Array(length)),
+      state: Array.from({ length: localStateCount(optimizer) }, () => new Float32Array(length)),
     };
     return this.prepared;
   }

@@ -16,6 +16,10 @@ const adamFields = {
   beta1: real({ min: 0, max: 0.999_999 }).default(0.9).describe('Decay of the first moment'),
   beta2: real({ min: 0, max: 0.999_999_9 }).default(0.999).describe('Decay of the second moment'),
   epsilon: real({ above: 0, max: 1 }).default(1e-8).describe('Added to the denominator'),
+  stateBits: z
+    .literal([8, 32], { error: ({ input }) => `must be 8 or 32, found ${JSON.stringify(input)}` })
+    .default(32)
+    .describe('Bits of a value of the moments; 8: block by block (Dettmers et al. 2022), 2 bytes a parameter for 8, and the server takes every step'),
 };
 
 const weightDecay = real({ min: 0, max: 1 });
@@ -86,9 +90,9 @@ const sync = z.strictObject({
   deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
   minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
   codec: oneOf('codec', ['fp32', 'fp16', 'bf16']).default('fp32').describe('How gradients and parameters travel'),
-  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16'])
+  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16', 'int8'])
     .default('fp32')
-    .describe('How activations and their gradients travel between the stages of a pipeline'),
+    .describe('How activations and their gradients travel between the stages of a pipeline; int8: with a scale a row (last axis)'),
   maxNorm: real({ above: 0 })
     .optional()
     .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),

@@ -209,6 +209,20 @@ describe('validateJob', () => {
     expect(cluster.layout![0]!.map(({ workers }) => workers)).toEqual([['a'], ['b'], ['a'], ['b']]);
   });
 
+  it('keeps moments of Adam in 32 bits or in 8', () => {
+    const optimizer = (fields: object) => validateJob({ data: 'mnist', model: 'cnn', train: { optimizer: { type: 'adamw', ...fields } } }).train.optimizer;
+    expect(optimizer({})).toMatchObject({ stateBits: 32 });
+    expect(optimizer({ stateBits: 8 })).toMatchObject({ type: 'adam', decoupled: true, stateBits: 8 });
+    expect(() => optimizer({ stateBits: 16 })).toThrow(/train\.optimizer\.stateBits: must be 8 or 32, found 16/);
+    expect(() => optimizer({ type: 'sgd', stateBits: 8 })).toThrow(/unknown field "stateBits"/);
+  });
+
+  it('codes activations in rows of int8, gradients and parameters only as floats', () => {
+    const { sync } = validateJob({ data: 'mnist', model: 'cnn', sync: { activationCodec: 'int8' } });
+    expect(sync).toMatchObject({ codec: 'fp32', activationCodec: 'int8' });
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int8' } })).toThrow(/sync\.codec: unknown codec "int8"/);
+  });
+
   it('reads units', () => {
     const { sync, cluster, checkpoint } = validateJob({
       data: 'mnist',

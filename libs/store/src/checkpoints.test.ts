@@ -47,6 +47,16 @@ test('a checkpoint comes back as it was, and only the newest are kept', async ()
   await expect(checkpoints.read(1)).rejects.toMatchObject({ code: 'missing-file' });
 });
 
+test('state in 8 bits comes back as it was kept', async () => {
+  const checkpoints = checkpointFolder(folder, { keep: 1 });
+  const optimizer = { ...exampleJob.train.optimizer, stateBits: 8 } as Job['train']['optimizer'];
+  const job = { ...exampleJob, train: { ...exampleJob.train, optimizer } };
+  const state = [Uint8Array.of(0, 0, 128, 63, 7, 255), Uint8Array.of(1, 2, 3, 4, 5, 6)];
+  await checkpoints.write({ ...checkpoint(1), job, state });
+  const read = (await checkpoints.latest(fail))!;
+  expect(read.state.map((vector) => [...vector])).toEqual(state.map((vector) => [...vector]));
+});
+
 test('a version written again replaces the first one', async () => {
   const checkpoints = checkpointFolder(folder, { keep: 1 });
   await checkpoints.write(checkpoint(5));

@@ -2,9 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { layOut, LongtailError, type Job, type LeaseBookState, type ParameterLayout } from '@longtail/core';
+import { isStateQuantized, layOut, LongtailError, type Job, type LeaseBookState, type ParameterLayout, type StateVector } from '@longtail/core';
 import { syncFolder, writeFileAtomic } from './atomic.js';
-import { readFlat, tensorsOf, writeSafetensors, type WrittenFile } from './safetensors/index.js';
+import { openSafetensors, readFlat, tensorsOf, writeSafetensors, type TensorSource, type WrittenFile } from './safetensors/index.js';
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
 
 /** Everything a run needs to go on as if it had never stopped. */
@@ -19,8 +19,8 @@ export interface Checkpoint {
   readonly rng: Readonly<Record<string, number>>;
   readonly layout: ParameterLayout;
   readonly parameters: Float32Array;
-  /** Moment vectors of the optimizer, each as long as the parameters. */
-  readonly state: readonly Float32Array[];
+  /** Moment vectors of the optimizer as they are kept: each as long as the parameters, or blocks of them in 8 bits. */
+  readonly state: readonly StateVector[];
 }
 
 export interface CheckpointFolder {
@@ -105,7 +105,7 @@ async function writeCheckpoint(folder: string, path: string, checkpoint: Checkpo
   const { layout, parameters, state, run, job, version, steps, leaseBook, rng } = checkpoint;
   await mkdir(folder, { recursive: true });
   await removeUnfinished(folder);
-  await ensureDiskSpace(folder, parameters.byteLength * (1 + state.length));
+  await ensureDiskSpace(folder, state.reduce((bytes, vector) => bytes + vector.byteLength, parameters.byteLength));
   const temporary = join(folder, `.${version}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     await mkdir(temporary);
@@ -113,7 +113,7 @@ async function writeCheckpoint(folder: string, path: string, checkpoint: Checkpo
       [PARAMETERS]: await writeSafetensors(join(temporary, PARAMETERS), tensorsOf(parameters, layout)),
       [OPTIMIZER]: await writeSafetensors(
         join(temporary, OPTIMIZER),
-        state.flatMap((vector, i) => tensorsOf(vector, layout, 'F32', statePrefix(i))),
+        state.flatMap((vector, i) => stateTensors(vector, layout, i)),
       ),
     };
     const tensors = layout.slots.map(({ name, shape, trainable }) => ({ name, shape, trainable }));
@@ -145,9 +145,28 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
   const layout = layOut(tensors);
   for (const [name, expected] of Object.entries(files)) await verify(join(path, name), expected);
   const parameters = await readFlat(join(path, PARAMETERS), layout);
-  const state: Float32Array[] = [];
-  for (let i = 0; i < stateVectors; i++) state.push(await readFlat(join(path, OPTIMIZER), layout, undefined, statePrefix(i)));
+  const optimizer = join(path, OPTIMIZER);
+  const quantized = isStateQuantized(rest.job.train.optimizer);
+  const state: StateVector[] = [];
+  for (let i = 0; i < stateVectors; i++) {
+    state.push(await (quantized ? readBlocks(optimizer, i) : readFlat(optimizer, layout, undefined, statePrefix(i))));
+  }
   return { ...rest, layout, parameters, state };
+}
+
+/** A tensor for each of the parameters', or the blocks of all of them as one. */
+function stateTensors(vector: StateVector, layout: ParameterLayout, index: number): readonly TensorSource[] {
+  if (vector instanceof Float32Array) return tensorsOf(vector, layout, 'F32', statePrefix(index));
+  return [{ name: blocksName(index), dtype: 'U8', shape: [vector.length], data: vector }];
+}
+
+async function readBlocks(path: string, index: number): Promise<Uint8Array> {
+  const file = await openSafetensors(path);
+  try {
+    return await file.readBytes(blocksName(index));
+  } finally {
+    await file.close();
+  }
 }
 
 /** What a process that was killed while it wrote has left. */
@@ -158,6 +177,10 @@ async function removeUnfinished(folder: string): Promise<void> {
 
 function statePrefix(vector: number): string {
   return `state.${vector}.`;
+}
+
+function blocksName(vector: number): string {
+  return `state.${vector}`;
 }
 
 function encodeSidecar(sidecar: Sidecar): string {

@@ -119,6 +119,7 @@ export function exampleEvents({ epochs = 3, seed = 1, status = 'succeeded' }: Ex
         staleness: 0,
         reason,
         computeMs,
+        elapsedMs: computeMs,
         sentAtMs: opened,
         doneAtMs,
         bytesUp: bytes,

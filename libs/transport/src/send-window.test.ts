@@ -3,13 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { SendWindow, type SentMark } from './send-window.js';
 
 const KIB = 1024;
-const OPTIONS = { leastBytes: 128 * KIB, leastNearBytes: 4 * KIB * KIB, nearMs: 2, mostBytes: 16 * KIB * KIB, gain: 1.5 };
+const OPTIONS = { leastBytes: 128 * KIB, leastNearBytes: 4 * KIB * KIB, nearMs: 2, mostBytes: 16 * KIB * KIB, gain: 1.5, paceGain: 1.25 };
 
 interface Link {
   readonly bytesPerMs: number;
   readonly roundTripMs: number;
   /** What acknowledgements wait on their way. */
   readonly acknowledgementMs?: number;
+  /** Acknowledgements arrive together, so often. */
+  readonly burstEveryMs?: number;
 }
 
 const CLOCK_OFFSET_MS = -1e6;
@@ -27,11 +29,13 @@ function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceByt
       deliveredBytes += mark.bytes;
     }
     for (const window of windows) {
-      while (nowMs < fromMs + ms && window.hasRoom(pieceBytes)) {
+      while (nowMs < fromMs + ms && window.hasRoom(pieceBytes) && window.paceMs(nowMs) === 0) {
         busyUntilMs = Math.max(busyUntilMs, nowMs) + pieceBytes / link.bytesPerMs;
         queueMs = Math.max(queueMs, busyUntilMs - nowMs);
         const arrivedAtMs = busyUntilMs + link.roundTripMs / 2;
-        const atMs = arrivedAtMs + link.roundTripMs / 2 + (link.acknowledgementMs ?? 0);
+        const soonestMs = arrivedAtMs + link.roundTripMs / 2 + (link.acknowledgementMs ?? 0);
+        const every = link.burstEveryMs ?? 0.25;
+        const atMs = Math.ceil(soonestMs / every) * every;
         acknowledgements.push({ atMs, arrivedAtMs, window, mark: window.sent(pieceBytes, nowMs) });
       }
     }
@@ -83,6 +87,17 @@ describe('the send window', () => {
     expect(window.bytes).toBeGreaterThan(800 * KIB);
     const { queueMs } = run(link, 1_000, [window], 8_000);
     expect(queueMs).toBeLessThan(90);
+  });
+
+  it('does not fill the queue at once, neither after a pause nor when acknowledgements come in bursts', () => {
+    const window = new SendWindow(OPTIONS);
+    const link = { bytesPerMs: 6_250, roundTripMs: 41 };
+    window.observeRoundTrip(link.roundTripMs, true, 0);
+    run(link, 1_000, [window]);
+    expect(run(link, 40, [window], 3_000).queueMs).toBeLessThan(40);
+    const { deliveredBytes, queueMs } = run({ ...link, burstEveryMs: 60 }, 3_000, [window], 5_000);
+    expect(deliveredBytes).toBeGreaterThan(0.95 * 3_000 * link.bytesPerMs);
+    expect(queueMs).toBeLessThan(80);
   });
 
   it('is as large after a pause as before', () => {

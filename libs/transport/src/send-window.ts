@@ -19,6 +19,8 @@ export interface SendWindowOptions {
   readonly mostBytes: number;
   /** Window as a multiple of the bandwidth-delay product; what exceeds 1 waits in the link's queue, and lets a higher rate show. */
   readonly gain: number;
+  /** Rate of sending as a multiple of the delivery rate; `leastBytes` may go at once. */
+  readonly paceGain: number;
 }
 
 /**
@@ -38,6 +40,10 @@ const WAY_MEMORY_MS = 60_000;
  * not pass for a link that has nothing to send.
  */
 const RATE_MEMORY_ROUND_TRIPS = 10;
+
+/** Round trips without growth by a quarter after which a rate is the link's, as in BBR's startup; until then it may double in each. */
+const GROWTH_ROUND_TRIPS = 3;
+const GROWTH_PACE_GAIN = 2;
 
 /**
  * Bytes that may be in flight to a peer: `gain` times the bandwidth-delay product, from the highest delivery rate and the shortest
@@ -61,6 +67,11 @@ export class SendWindow {
   private roundTrips = 0;
   /** The current round trip ends with the first piece that was sent when so much had been delivered. */
   private roundTripEnd = 0;
+  /** The rate when it last had grown by a quarter, and when that was. */
+  private grownRate = 0;
+  private grownRoundTrip = 0;
+  /** By then all that was sent would have left at the pace. */
+  private pacedUntilMs = 0;
   private windowBytes: number;
 
   constructor(private readonly options: SendWindowOptions) {
@@ -85,7 +96,28 @@ export class SendWindow {
     return this.inFlight === 0 || this.inFlight + bytes <= this.windowBytes;
   }
 
+  /**
+   * How long the next piece should wait although there is room, in ms. After a pause there is all the room at once, acknowledgements that were
+   * late come all at once, and what is sent at once waits in the queue of our own link: a home link's drops it.
+   */
+  paceMs(nowMs: number): number {
+    return this.isPaced ? Math.max(0, this.pacedUntilMs - nowMs) : 0;
+  }
+
+  private get isPaced(): boolean {
+    return this.bestRate > 0 && !this.isNear;
+  }
+
+  /** A rate that still grows is not the link's. */
+  private get paceGain(): number {
+    return this.roundTrips - this.grownRoundTrip < GROWTH_ROUND_TRIPS ? GROWTH_PACE_GAIN : this.options.paceGain;
+  }
+
   sent(bytes: number, nowMs: number): SentMark {
+    if (this.isPaced) {
+      const pace = this.paceGain * this.bestRate;
+      this.pacedUntilMs = Math.max(this.pacedUntilMs, nowMs - this.options.leastBytes / pace) + bytes / pace;
+    }
     const alone = this.inFlight === 0;
     if (alone) {
       this.deliveredAtMs = this.deliveredSentAtMs = nowMs;
@@ -159,5 +191,8 @@ export class SendWindow {
     if (rate < this.bestRate && this.roundTrips - this.bestRateRoundTrip < RATE_MEMORY_ROUND_TRIPS) return;
     this.bestRate = rate;
     this.bestRateRoundTrip = this.roundTrips;
+    if (rate < 1.25 * this.grownRate) return;
+    this.grownRate = rate;
+    this.grownRoundTrip = this.roundTrips;
   }
 }

@@ -1,6 +1,7 @@
 import { setImmediate as afterIo } from 'node:timers/promises';
 import { LongtailError, type ConnectionHandlers, type TensorHeader } from '@longtail/core';
 import { checkPayload, toTensorHeader, type Crc32c, type Piece } from '@longtail/protocol';
+import { messageArrived } from './message-memory.js';
 import type { PeerSegment } from './peer-segment.js';
 import { UNTAKEN_BYTES } from './tensor-sender.js';
 
@@ -83,6 +84,7 @@ export class TensorReceiver {
       return;
     }
     this.send.received(seq);
+    messageArrived(piece.bytes);
     const last = at + piece.bytes === total;
     const payload = at === 0 && last ? bytes : this.assemble(piece, bytes);
     if (last) this.arrive({ header, transfer, seq, bytes: total, payload, shared: false, withdrawn: false });

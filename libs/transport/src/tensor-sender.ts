@@ -18,6 +18,7 @@ const WINDOW = {
   nearMs: 2,
   mostBytes: 16 * MOST_PIECE_BYTES,
   gain: 1.5,
+  paceGain: 1.25,
 };
 
 /** Queues a link frame and perhaps a piece's bytes for the peer. */
@@ -65,6 +66,7 @@ export class TensorSender {
   private readonly inFlight = new Map<number, PieceInFlight>();
   private readonly window = new SendWindow(WINDOW);
   private readonly keepWarm: KeepWarm;
+  private paceTimer: NodeJS.Timeout | undefined;
   private cut: Cut | undefined;
   private untakenBytes = 0;
   private lastTransfer = 0;
@@ -137,6 +139,7 @@ export class TensorSender {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.keepWarm.stop();
+    clearTimeout(this.paceTimer);
     this.dropCut();
     this.transfers.length = 0;
     for (const { payload } of this.inFlight.values()) this.payloads.release(payload);
@@ -238,7 +241,7 @@ export class TensorSender {
     const { transfer, header, payload, position, at } = cut;
     const total = payload.bytes.length;
     const bytes = position === undefined ? Math.min(this.pieceBytes(), total - at) : total;
-    if (position === undefined && !this.window.hasRoom(bytes)) return false;
+    if (position === undefined && !(this.window.hasRoom(bytes) && this.isTime())) return false;
     const last = at + bytes === total;
     const seq = ++this.lastSeq;
     const mark = position === undefined ? this.window.sent(bytes, this.nowMs()) : undefined;
@@ -251,6 +254,17 @@ export class TensorSender {
     const piece = { seq, transfer: transfer.id, header, at, bytes, total, position: position ?? 0 };
     this.sendFrame({ frame: 'piece', piece }, position === undefined ? payload.bytes.subarray(at, at + bytes) : undefined);
     return true;
+  }
+
+  /** False when the pace says to wait; it goes on by itself then. */
+  private isTime(): boolean {
+    const waitMs = this.window.paceMs(this.nowMs());
+    if (waitMs === 0) return true;
+    this.paceTimer ??= setTimeout(() => {
+      this.paceTimer = undefined;
+      this.pump();
+    }, waitMs);
+    return false;
   }
 
   private pieceBytes(): number {

@@ -17,7 +17,7 @@ interface PlanOptions {
   readonly server: string;
   readonly localSteps: number;
   readonly recompute: PlanRequest['recompute'];
-  readonly optimizerBits: string;
+  readonly optimizerBits?: string;
   readonly activationBits?: string;
 }
 
@@ -49,15 +49,20 @@ async function profileJob(file: string): Promise<[Job, ModelProfile]> {
 }
 
 function requestFor(job: Job, { fleet, localSteps, optimizerBits, activationBits, recompute }: PlanOptions): PlanRequest {
-  const request = planRequestFor(job);
+  const request = planRequestFor(withStateBits(job, optimizerBits));
   return {
     ...request,
     stepsPerRound: localSteps,
-    stateBytesPerParameter: (request.stateBytesPerParameter * Number(optimizerBits)) / 32,
     activationBits: activationBits === undefined ? request.activationBits : Number(activationBits),
     recompute,
     workspaceBytes: fleet === undefined ? 0 : ENGINE_BYTES,
   };
+}
+
+function withStateBits(job: Job, bits: string | undefined): Job {
+  const { optimizer } = job.train;
+  if (optimizer.type !== 'adam' || bits === undefined) return job;
+  return { ...job, train: { ...job.train, optimizer: { ...optimizer, stateBits: bits === '8' ? 8 : 32 } } };
 }
 
 async function findCluster({ fleet, server }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {

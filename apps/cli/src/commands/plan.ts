@@ -19,7 +19,7 @@ export function planCommand(parent: Command, outcome: Outcome): void {
         .choices(['never', 'allowed', 'always'])
         .default('allowed'),
     )
-    .addOption(new Option('--optimizer-bits <bits>', 'of a value of the optimizer state').choices(['8', '32']).default('32'))
+    .addOption(new Option('--optimizer-bits <bits>', "of a value of Adam's moments; default: as the job's").choices(['8', '32']))
     .addOption(
       new Option('--activation-bits <bits>', "of a value between the stages of a pipeline; default: as the job's codec").choices(['8', '16', '32']),
     );

@@ -1,13 +1,15 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Verdict } from '@longtail/core';
 import { EXIT_CODES, LongtailError } from '@longtail/core';
-import { RUN_FILES } from '@longtail/store';
+import { comparePlan, readEvents, RUN_FILES } from '@longtail/store';
+import { explainLines } from '../view/explain.js';
 import { verdictLines, workerTable } from '../view/summary.js';
 import type { Followed } from './follow.js';
 import type { Output } from './output.js';
 
-/** Says how a run ended and who did what; returns the exit code. */
-export function concludeRun({ progress, verdict }: Followed, folder: string, output: Output): number {
+/** Says how a run ended, who did what, and what came of its plan where it had one; returns the exit code. */
+export async function concludeRun({ progress, verdict }: Followed, folder: string, output: Output): Promise<number> {
   if (verdict === undefined) {
     throw new LongtailError(`The run ${progress.run} ended without a verdict.`, {
       code: 'unreachable',
@@ -17,12 +19,20 @@ export function concludeRun({ progress, verdict }: Followed, folder: string, out
   if (!output.json) {
     if (!output.quiet) output.line(`\n${workerTable(progress, output.colors)}\n`);
     for (const line of verdictLines(verdict, join(folder, RUN_FILES.report), output.colors)) output.line(line);
+    if (!output.quiet) for (const line of await comparisonLines(folder, output)) output.line(line);
   }
   if (verdict.status === 'failed')
     output.fail(
       verdict.error === undefined ? new LongtailError(verdict.reason, { code: 'internal' }) : LongtailError.fromWire(verdict.error),
     );
   return exitCodeOf(verdict);
+}
+
+/** None for a run without a plan, or whose folder is on another machine. */
+async function comparisonLines(folder: string, { colors }: Output): Promise<readonly string[]> {
+  const log = join(folder, RUN_FILES.events);
+  const comparison = existsSync(log) ? comparePlan(await readEvents(log)) : undefined;
+  return comparison === undefined ? [] : ['', ...explainLines(comparison, colors)];
 }
 
 /** 0 for success, that of the error for a failure, 130 for a run that was cancelled. */

@@ -1,7 +1,8 @@
-import type { StoredEvent, Verdict } from '@longtail/core';
+import type { Plan, StoredEvent, Verdict } from '@longtail/core';
 import { createLogUpdate } from 'log-update';
 import { renderLive } from '../view/live.js';
 import { PlainNarrator } from '../view/plain.js';
+import { planLines } from '../view/plan.js';
 import type { RunProgress } from '../view/progress.js';
 import { advance, NOTHING_YET } from '../view/progress.js';
 import type { Output } from './output.js';
@@ -46,9 +47,16 @@ function jsonView(output: Output): View {
 function plainView(output: Output): View {
   const narrator = new PlainNarrator(output.colors);
   return {
-    show: (stored, progress) => narrator.tell(stored, progress).forEach((line) => output.line(line)),
+    show: (stored, progress) => {
+      if (stored.body.event === 'planned') showPlan(stored.body.plan, output);
+      else narrator.tell(stored, progress).forEach((line) => output.line(line));
+    },
     end: () => undefined,
   };
+}
+
+function showPlan(plan: Plan, output: Output): void {
+  for (const line of ['', ...planLines(plan, output.colors), '']) output.line(line);
 }
 
 function liveView(output: Output): View {
@@ -57,8 +65,11 @@ function liveView(output: Output): View {
   const redraw = () => draw(renderLive(latest, Date.now(), output.width(), output.colors).join('\n'));
   const timer = setInterval(redraw, REDRAW_MS);
   return {
-    show: (_stored, progress) => {
+    show: ({ body }, progress) => {
       latest = progress;
+      if (body.event !== 'planned') return;
+      draw.clear();
+      showPlan(body.plan, output);
     },
     end: () => {
       clearInterval(timer);

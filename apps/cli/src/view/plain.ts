@@ -1,5 +1,5 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
-import { formatCount, formatSeconds } from '@longtail/core';
+import { formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
@@ -34,6 +34,8 @@ export class PlainNarrator {
         return this.waitingLine(event);
       case 'worker_ready':
         return `${event.name} is ready: ${event.engine}, ${formatCount(event.samplesPerSecond)} samples/s`;
+      case 'planned':
+        return `plan: ${formatCount(event.plan.samplesPerSecond)} samples/s, a step of ${event.plan.batch} samples ${formatMilliseconds(event.plan.stepMs)}`;
       case 'layout':
         return layoutLine(event);
       case 'node_left':

@@ -37,7 +37,7 @@ function verdict(plan: Plan, { bold, dim }: Colors): readonly string[] {
   const proof =
     plan.method === 'exact'
       ? 'every layout was weighed: none is faster'
-      : `no layout exceeds ${formatCount(plan.boundSamplesPerSecond)} samples/s: a gap of ${percent(plan.gap, 1)}`;
+      : `${plan.method === 'given' ? 'the layout was given; ' : ''}no layout exceeds ${formatCount(plan.boundSamplesPerSecond)} samples/s: a gap of ${percent(plan.gap, 1)}`;
   const traffic = `a round moves ${formatBytes(plan.bytesUpPerRound)} up, ${formatBytes(plan.bytesDownPerRound)} down`;
   return [
     `${plan.model}: ${layout}`,

@@ -66,6 +66,7 @@ function contribution(round: number, node: string, name: string, samples: number
     staleness: 0,
     reason,
     computeMs,
+    elapsedMs: computeMs,
     ...traffic,
   };
 }

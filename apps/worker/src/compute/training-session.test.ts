@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Batch, Dataset, Engine, Job, Stage } from '@longtail/core';
-import { createRng } from '@longtail/core';
+import { createRng, formatBytes } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CallAborted, Interrupts } from './interrupts.js';
@@ -179,5 +179,19 @@ describe('TrainingSession', () => {
     const expected = gradient();
     await session.gradient(RANGES);
     expect(gradient()).toEqual(expected);
+  });
+
+  it('holds no moments where the server keeps them in 8 bits, and takes no steps of its own then', async () => {
+    const { optimizer } = JOB.train;
+    const coded = { ...JOB, train: { ...JOB.train, optimizer: { ...optimizer, stateBits: 8 } } } as Job;
+    const vector = 4 * session.layouts[0].length;
+    const needed = (job: Job) =>
+      TrainingSession.create({ engine, job, dataset: DATASET, memoryBytes: 1, pacer: new Pacer(1, interrupts), interrupts }).catch((error: Error) => error.message);
+    expect(await needed(JOB)).toContain(`state ${formatBytes(4 * vector)}`);
+    expect(await needed(coded)).not.toContain('state');
+    const stepless = await TrainingSession.create({ engine, job: coded, dataset: DATASET, memoryBytes: 2 ** 30, pacer: new Pacer(1, interrupts), interrupts });
+    expect(stepless.shared.state).toEqual([]);
+    await expect(stepless.localSteps([{ ranges: RANGES, hyper: HYPER }], () => undefined)).rejects.toMatchObject({ code: 'refused' });
+    await stepless.dispose();
   });
 });

@@ -11,7 +11,7 @@ import type {
   Split,
   Stage,
 } from '@longtail/core';
-import { optimizerStateCount } from '@longtail/core';
+import { isStateQuantized, LongtailError, localStateCount } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
@@ -73,7 +73,7 @@ export class TrainingSession {
     readonly memoryBytes: number,
   ) {
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
-    const stateCount = optimizerStateCount(options.job.train.optimizer);
+    const stateCount = localStateCount(options.job.train.optimizer);
     this.shared = { parameters: vector(), gradient: vector(), state: Array.from({ length: stateCount }, vector) };
     this.parameters = new Float32Array(this.shared.parameters);
     this.gradientSum = new Float32Array(this.shared.gradient);
@@ -85,7 +85,7 @@ export class TrainingSession {
   static async create(options: SessionOptions): Promise<TrainingSession> {
     const model = stageModel(await createModel(options.job.model, { ...options.dataset.signature, loss: options.job.loss }), 'all');
     const { job, memoryBytes } = options;
-    const need = assertFits(`the model of ${job.name}`, wholeNeed(model, optimizerStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
+    const need = assertFits(`the model of ${job.name}`, wholeNeed(model, localStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
     const session = new TrainingSession(options, await build(options), model.blocks.length, need);
     try {
       await session.stage.readParameters(session.parameters);
@@ -211,7 +211,9 @@ export class TrainingSession {
 
   private async prepareOptimizer(): Promise<void> {
     if (this.hasOptimizer) return;
-    await this.stage.useOptimizer(this.options.job.train.optimizer);
+    const { optimizer } = this.options.job.train;
+    if (isStateQuantized(optimizer)) throw new LongtailError('a worker takes no steps of its own with moments in 8 bits', { code: 'refused' });
+    await this.stage.useOptimizer(optimizer);
     this.hasOptimizer = true;
   }
 

@@ -1,4 +1,5 @@
 import { assertLength, BYTES_PER_VALUE, type FloatFormat, type FormatKernels } from '../kernels.js';
+import { roundHalfToEven } from './round.js';
 
 const { fround } = Math;
 
@@ -70,11 +71,4 @@ function fromBf16(half: number): number {
   const view = new DataView(new ArrayBuffer(4));
   view.setUint16(0, half);
   return view.getFloat32(0);
-}
-
-function roundHalfToEven(x: number): number {
-  const below = Math.floor(x);
-  const rest = x - below;
-  const up = rest > 0.5 || (rest === 0.5 && below % 2 === 1);
-  return up ? below + 1 : below;
 }

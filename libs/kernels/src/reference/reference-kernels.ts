@@ -2,6 +2,8 @@ import type { Kernels } from '../kernels.js';
 import { referenceChecksumKernels } from './checksum.js';
 import { referenceFormatKernels } from './format.js';
 import { referenceOptimizerKernels } from './optimizer.js';
+import { referenceRowKernels } from './rows.js';
+import { referenceStateKernels } from './state.js';
 import { referenceVectorKernels } from './vector.js';
 
 /** The oracle: slow and obvious. Each assignment to a Float32Array is a rounding to float32, others are written out. */
@@ -12,6 +14,8 @@ export function createReferenceKernels(): Kernels {
     ...referenceVectorKernels,
     ...referenceOptimizerKernels,
     ...referenceFormatKernels,
+    ...referenceRowKernels,
+    ...referenceStateKernels,
     ...referenceChecksumKernels,
   };
 }

@@ -2,6 +2,8 @@ import type { Kernels } from '../kernels.js';
 import { wasmChecksumKernels } from './checksum.js';
 import { wasmFormatKernels } from './format.js';
 import { wasmOptimizerKernels } from './optimizer.js';
+import { wasmRowKernels } from './rows.js';
+import { wasmStateKernels } from './state.js';
 import { wasmVectorKernels } from './vector.js';
 import { Workspace } from './workspace.js';
 
@@ -14,6 +16,8 @@ export function createWasmKernels(vectors: readonly number[]): Kernels {
     ...wasmVectorKernels(workspace),
     ...wasmOptimizerKernels(workspace),
     ...wasmFormatKernels(workspace),
+    ...wasmRowKernels(workspace),
+    ...wasmStateKernels(workspace),
     ...wasmChecksumKernels(workspace),
   };
 }

@@ -43,6 +43,10 @@ export interface WasmExports {
   decodeBf16(out: Address, halves: Address, length: number): void;
   accumulateFp16(accumulator: Address, halves: Address, length: number, weight: number): void;
   accumulateBf16(accumulator: Address, halves: Address, length: number, weight: number): void;
+  encodeRows(out: Address, x: Address, rows: number, length: number): void;
+  decodeRows(out: Address, coded: Address, rows: number, length: number): void;
+  encodeState(out: Address, x: Address, blocks: number, length: number, buckets: Address, borders: Address, leastOfPositive: number): void;
+  decodeState(out: Address, coded: Address, blocks: number, length: number, values: Address): void;
   crc32cTables(tables: Address): void;
   crc32cFold(at: Address, bytes: number): void;
   crc32cUnfold(at: Address): void;

@@ -1,5 +1,6 @@
 import { LongtailError, formatBytes } from '@longtail/core';
 import { BLOCK_LENGTH } from '../kernels.js';
+import { STATE_TABLE_BYTES } from './state-tables.js';
 import { instantiate, type WasmExports } from './wasm-module.js';
 
 const PAGE_BYTES = 65_536;
@@ -9,11 +10,12 @@ const CACHE_LINE_BYTES = 64;
 const SLOTS = 4;
 const SLOT_BYTES = BLOCK_LENGTH * 4;
 
-/** Where things lie: constants of the checksum, then the slots, then the vectors. Address 0 stays unused. */
+/** Where things lie: constants of the checksum and of 8-bit state, then the slots, then the vectors. Address 0 stays unused. */
 const TABLES_AT = CACHE_LINE_BYTES;
 const HISTORY_AT = TABLES_AT + 8 * 1024;
 const HISTORY_BYTES = 209 * 16;
-const SLOTS_AT = HISTORY_AT + alignUp(HISTORY_BYTES);
+const STATE_TABLES_AT = HISTORY_AT + alignUp(HISTORY_BYTES);
+const SLOTS_AT = STATE_TABLES_AT + 2 * alignUp(STATE_TABLE_BYTES);
 const VECTORS_AT = SLOTS_AT + SLOTS * SLOT_BYTES;
 
 /** Values that vectors of a memory can hold at most, each rounded up to a cache line. */
@@ -41,6 +43,7 @@ export class Workspace {
   readonly historyBytes = HISTORY_BYTES;
   /** Follows the history without a gap. */
   readonly afterHistoryAt = HISTORY_AT + HISTORY_BYTES;
+  readonly stateTablesAt = STATE_TABLES_AT;
   private readonly buffer: ArrayBuffer;
   private readonly addresses: number[] = [];
   private next = VECTORS_AT;
@@ -62,11 +65,15 @@ export class Workspace {
     return new Float32Array(this.buffer, at, length);
   }
 
-  /** Runs `kernel` over `length` values in blocks, copying in and out what lies outside this memory. */
+  /**
+   * Runs `kernel` over `length` values in blocks that fit into a slot (`BLOCK_LENGTH` of float32), copying in and out what
+   * lies outside this memory.
+   */
   forEachBlock(length: number, operands: readonly Operand[], kernel: BlockKernel): void {
     const { addresses } = this;
-    for (let start = 0; start < length; start += BLOCK_LENGTH) {
-      const count = Math.min(BLOCK_LENGTH, length - start);
+    const blockLength = Math.floor(SLOT_BYTES / Math.max(...operands.map(({ bytesPerValue }) => bytesPerValue)));
+    for (let start = 0; start < length; start += blockLength) {
+      const count = Math.min(blockLength, length - start);
       for (let i = 0; i < operands.length; i++) addresses[i] = this.bring(operands[i]!, i, start, count);
       kernel(addresses, count);
       for (let i = 0; i < operands.length; i++) this.takeBack(operands[i]!, i, start, count);

@@ -1,6 +1,8 @@
 import { formatBytes, formatCount, formatSeconds, type StoredEvent } from '@longtail/core';
+import { comparePlan } from '../comparison/compare-plan.js';
 import { curveCharts, hasAccuracy } from './curves.js';
 import { html, Markup } from './markup.js';
+import { planTable } from './plan-table.js';
 import { collectRun, type RunData } from './run-data.js';
 import { formatWhole } from './scale.js';
 import { SCRIPT } from './script.js';
@@ -15,6 +17,7 @@ import { timelines } from './timeline.js';
  */
 export function renderReport(events: readonly StoredEvent[]): string {
   const data = collectRun(events);
+  const comparison = comparePlan(events);
   const title = data.job?.name ?? 'Run';
   return html`<!doctype html>
     <html lang="en">
@@ -54,6 +57,13 @@ export function renderReport(events: readonly StoredEvent[]): string {
                 <div class="wide">${throughputChart(data)}</div>
                 ${timelines(data)}
               </section>`
+          }
+          ${
+            comparison &&
+            html`<section class="card">
+              <h2>Plan</h2>
+              ${planTable(comparison)}
+            </section>`
           }
           <section class="card">
             <h2>What happened</h2>

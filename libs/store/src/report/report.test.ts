@@ -23,6 +23,7 @@ const contribution = (fields: Partial<Extract<RunEvent, { event: 'contribution' 
   staleness: 0,
   reason: '',
   computeMs: 400,
+  elapsedMs: 400,
   sentAtMs: 1000,
   doneAtMs: 1600,
   bytesUp: 5,

@@ -1,0 +1,113 @@
+import type { Plan, PlannedDevice, PlannedGroup, PlannedStage, StoredEvent } from '@longtail/core';
+import type { Compared, DeviceComparison, GroupComparison, PlanComparison } from './comparison.js';
+import { deviationOf } from './deviation.js';
+import { plannedRounds, type Contribution, type Round } from './planned-rounds.js';
+
+/** The first rounds pay for connections, caches and shares that are not settled. */
+const WARM_UP_ROUNDS = 5;
+
+/** Predicted against measured, from a run's events alone; undefined: it has no plan, or no whole round was done under it. */
+export function comparePlan(events: readonly StoredEvent[]): PlanComparison | undefined {
+  const done = plannedRounds(events);
+  if (done === undefined || done.rounds.length === 0) return undefined;
+  const { plan, memoryBytes } = done;
+  const warmUp = Math.min(WARM_UP_ROUNDS, done.rounds.length >> 2);
+  const rounds = done.rounds.slice(warmUp);
+  const groups = plan.groups.flatMap((group, i) => compareGroup(group, i + 1, rounds, plan, memoryBytes) ?? []);
+  if (groups.length === 0) return undefined;
+  const roundMs = { planned: plan.roundMs, measured: median(rounds.map((round) => round.commit.roundMs / stepsOf(round, plan))) };
+  const batch = plan.batch * plan.stepsPerRound;
+  const devices = groups.flatMap(({ stages }) => stages.flat());
+  const total = (of: (device: DeviceComparison) => Compared): Compared => ({
+    planned: devices.reduce((sum, device) => sum + of(device).planned, 0),
+    measured: devices.reduce((sum, device) => sum + of(device).measured, 0),
+  });
+  return {
+    plan,
+    rounds: rounds.length,
+    warmUp,
+    roundMs,
+    samplesPerSecond: { planned: plan.samplesPerSecond, measured: (1000 * batch) / roundMs.measured },
+    bytesUp: total(({ bytesUp }) => bytesUp),
+    bytesDown: total(({ bytesDown }) => bytesDown),
+    groups,
+    deviation: deviationOf(groups, roundMs),
+  };
+}
+
+/** Undefined: it never was at work. */
+function compareGroup(
+  group: PlannedGroup,
+  number: number,
+  rounds: readonly Round[],
+  plan: Plan,
+  memoryBytes: ReadonlyMap<string, number>,
+): GroupComparison | undefined {
+  const nodes = new Set(group.stages.flatMap(({ devices }) => devices.map(({ device }) => device)));
+  const entrances = new Set(group.stages[0]!.devices.map(({ device }) => device));
+  const mine = rounds
+    .map((round) => ({ round, steps: stepsOf(round, plan), parts: round.contributions.filter(({ node }) => nodes.has(node)) }))
+    .filter(({ parts }) => parts.length > 0);
+  if (mine.length === 0) return undefined;
+  const measured = (of: (parts: readonly Contribution[]) => number) => median(mine.map(({ parts, steps }) => of(parts) / steps));
+  const stepMs = (parts: readonly Contribution[]) => Math.max(...parts.map(({ elapsedMs }) => elapsedMs));
+  return {
+    number,
+    kind: group.kind,
+    samples: { planned: group.samples, measured: measured((parts) => sumSamples(parts.filter(({ node }) => entrances.has(node)))) },
+    stepMs: { planned: group.stepMs, measured: measured(stepMs) },
+    exchangeMs: { planned: group.exchangeMs, measured: measured((parts) => taskMs(parts) - stepMs(parts)) },
+    bubble: { planned: group.bubble, measured: median(mine.map(({ parts }) => 1 - busiestMs(parts) / stepMs(parts))) },
+    stages: group.stages.map((stage) => stage.devices.map((device) => compareDevice(group, stage, device, rounds, plan, memoryBytes))),
+  };
+}
+
+function compareDevice(
+  group: PlannedGroup,
+  stage: PlannedStage,
+  device: PlannedDevice,
+  rounds: readonly Round[],
+  plan: Plan,
+  memoryBytes: ReadonlyMap<string, number>,
+): DeviceComparison {
+  const mine = rounds.flatMap((round) => {
+    const part = round.contributions.find(({ node }) => node === device.device);
+    return part === undefined ? [] : [{ part, roundMs: round.commit.roundMs, steps: stepsOf(round, plan) }];
+  });
+  const measured = (of: (entry: (typeof mine)[number]) => number) => median(mine.map((entry) => of(entry) / entry.steps));
+  const passMs = device.forwardMs + device.backwardMs;
+  return {
+    node: device.device,
+    name: device.name,
+    blocks: stage.names,
+    passMs: { planned: passMs, measured: median(mine.map(({ part }) => (part.computeMs * group.microbatch) / part.samples)) },
+    computeMs: { planned: (passMs * device.samples * plan.stepsPerRound) / group.microbatch, measured: measured(({ part }) => part.computeMs) },
+    utilisation: { planned: device.utilisation, measured: median(mine.map(({ part, roundMs }) => Math.min(1, part.computeMs / roundMs))) },
+    memoryBytes: { planned: device.memory.total, measured: memoryBytes.get(device.device) ?? NaN },
+    bytesUp: { planned: device.bytesUpPerRound, measured: measured(({ part }) => part.bytesUp) },
+    bytesDown: { planned: device.bytesDownPerRound, measured: measured(({ part }) => part.bytesDown) },
+  };
+}
+
+/** A group alone takes many steps before it says so: what it did is brought down to a round of the plan. */
+function stepsOf({ commit }: Round, { batch, stepsPerRound }: Plan): number {
+  return commit.samples / (batch * stepsPerRound);
+}
+
+/** From task to delivery, of the whole group. */
+function taskMs(parts: readonly Contribution[]): number {
+  return Math.max(...parts.map(({ doneAtMs }) => doneAtMs)) - Math.min(...parts.map(({ sentAtMs }) => sentAtMs));
+}
+
+function sumSamples(parts: readonly Contribution[]): number {
+  return parts.reduce((sum, { samples }) => sum + samples, 0);
+}
+
+function busiestMs(parts: readonly Contribution[]): number {
+  return Math.max(...parts.map(({ computeMs }) => computeMs));
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return ((sorted[(sorted.length - 1) >> 1] ?? NaN) + (sorted[sorted.length >> 1] ?? NaN)) / 2;
+}

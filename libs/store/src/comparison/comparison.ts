@@ -1,0 +1,62 @@
+import type { Plan, PlannedGroup } from '@longtail/core';
+
+/** What a plan expected, and the median of what was measured. */
+export interface Compared {
+  readonly planned: number;
+  readonly measured: number;
+}
+
+export interface DeviceComparison {
+  readonly node: string;
+  readonly name: string;
+  /** Names of the first and the last block. */
+  readonly blocks: readonly [string, string];
+  /** Forward and backward of one microbatch. */
+  readonly passMs: Compared;
+  /** A round. */
+  readonly computeMs: Compared;
+  readonly utilisation: Compared;
+  readonly memoryBytes: Compared;
+  /** A round, to and from the server. */
+  readonly bytesUp: Compared;
+  readonly bytesDown: Compared;
+}
+
+export interface GroupComparison {
+  /** Its place in the plan, from 1. */
+  readonly number: number;
+  readonly kind: PlannedGroup['kind'];
+  /** An inner step. */
+  readonly samples: Compared;
+  readonly stepMs: Compared;
+  /** Parameters down and gradients up. */
+  readonly exchangeMs: Compared;
+  /** Fraction of its step in which its busiest stage does nothing. */
+  readonly bubble: Compared;
+  /** By stage, devices of a stage side by side. */
+  readonly stages: readonly (readonly DeviceComparison[])[];
+}
+
+/** A plan against the rounds that were done under it, times in milliseconds. */
+export interface PlanComparison {
+  readonly plan: Plan;
+  /** Measured, and left out before them as warm-up. */
+  readonly rounds: number;
+  readonly warmUp: number;
+  readonly roundMs: Compared;
+  readonly samplesPerSecond: Compared;
+  readonly bytesUp: Compared;
+  readonly bytesDown: Compared;
+  /** Those that were at work. */
+  readonly groups: readonly GroupComparison[];
+  readonly deviation: Deviation;
+}
+
+/** The part of a round that strays furthest from its plan. */
+export interface Deviation {
+  /** `compute`: of the slowest group's busiest stage. `waiting`: of that stage for others. `rest`: neither of these nor the exchange. */
+  readonly part: 'compute' | 'waiting' | 'exchange' | 'rest';
+  readonly ms: Compared;
+  /** For people, with the likely cause. */
+  readonly sentence: string;
+}
