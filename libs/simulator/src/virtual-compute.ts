@@ -16,8 +16,8 @@ import type {
   Split,
   StageUse,
   StepHyper,
- LongtailError } from '@longtail/core';
-import { isStateQuantized, joinLayouts, localStateCount } from '@longtail/core';
+} from '@longtail/core';
+import { isStateQuantized, joinLayouts, localStateCount, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
