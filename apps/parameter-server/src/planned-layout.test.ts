@@ -147,6 +147,20 @@ test('a job that lays itself out is told what to expect of it; what cannot be is
   expect(own(2, 3).plan).toBeUndefined();
 });
 
+test('a stage computes again what its device has no room to keep, or where the job says so; the others keep it', () => {
+  // Two microbatches of 512 samples in flight take the first stage 16 MiB, beside 58.
+  const laidOut = (mebibytes: number, recompute?: Job['cluster']['recompute']) => {
+    const own = [[{ workers: ['a'], blocks: 2 }, { workers: ['b'], blocks: 4 }]];
+    const cluster = { ...job.cluster, layout: own, microbatch: 512, recompute };
+    const { groups } = layout({ ...request([node('a', mebibytes), node('b', 1024)]), job: { ...job, train: { ...job.train, batch: 2048 }, cluster } as Job });
+    return groups[0]!.stages.map((stage) => stage.recompute === true);
+  };
+  expect(laidOut(1024)).toEqual([false, false]);
+  expect(laidOut(62)).toEqual([true, false]);
+  expect(laidOut(62, 'never')).toEqual([false, false]);
+  expect(laidOut(1024, 'always')).toEqual([true, true]);
+});
+
 test('a job that lays itself out, or whose model nobody knows, is laid out as it says', () => {
   const own = { ...job, cluster: { ...job.cluster, layout: [[{ workers: ['a'] }]] } } as unknown as Job;
   expect(layout({ ...request([node('a', 1)]), job: own }).groups[0]!.stages).toEqual([{ blocks: 'all', nodes: ['a'] }]);

@@ -1,5 +1,5 @@
 import { LongtailError, nodesOf } from '@longtail/core';
-import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, RunLayout } from '@longtail/core';
+import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, RunLayout, StagePlace } from '@longtail/core';
 import { CostModel, createPlan, measuredCluster, planLayout, planRequestFor } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
 import { exactMakespan } from './exact-makespan.js';
@@ -90,12 +90,25 @@ function expecting(layout: RunLayout, of: LayoutRequest, profile: ModelProfile):
   if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole) || inTurns) return layout;
   const request = planRequestFor(job);
   const index = new Map(nodes.map(({ node }, i) => [node, i]));
-  const given = groups.map(({ stages, microbatch, recompute = false }) => ({
+  const cluster = clusterOf(nodes, of, profile);
+  const model = new CostModel(profile, cluster, request);
+  const devicesOf = (stage: StagePlace) => stage.nodes.map((node) => index.get(node)!);
+  /** A stage of the job's own computes again what its devices have no room to keep. */
+  const mustRecompute = (stage: StagePlace, inFlight: number, microbatch: number): boolean => {
+    const { start, end } = rangeOf(stage.blocks);
+    return devicesOf(stage).some((device) => model.recomputeFor(device, start, end, microbatch, inFlight) === true);
+  };
+  const decided = groups.map((group) => {
+    const { stages, microbatch, maxStash } = group;
+    if (stages.length === 1 || maxStash !== undefined) return group;
+    return { ...group, stages: stages.map((stage, i) => (mustRecompute(stage, stages.length - i, microbatch) ? { ...stage, recompute: true } : stage)) };
+  });
+  const given = decided.map(({ stages, microbatch }) => ({
     microbatch: stages.length === 1 ? Math.min(SOLO_SAMPLES, job.train.batch) : microbatch,
-    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: stage.nodes.map((node) => index.get(node)!), recompute })),
+    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: devicesOf(stage), recompute: stage.recompute === true })),
   }));
-  const plan = planLayout(profile, clusterOf(nodes, of, profile), request, given, { makespanOf: exactMakespan(request.schedule) });
-  return { ...layout, groups: groups.map((group) => withRoom(group, plan)), plan };
+  const plan = planLayout(profile, cluster, request, given, { makespanOf: exactMakespan(request.schedule) });
+  return { ...layout, groups: decided.map((group) => withRoom(group, plan)), plan };
 }
 
 /** A group of the job's own, with the stashes that its devices have room for. */
@@ -112,10 +125,9 @@ function roomOf({ stages }: PlannedGroup): readonly number[] {
 /** Devices that each hold the whole model add their gradients up at the server: each is a group of its own. */
 function groupsOf(group: PlannedGroup, { schedule }: Plan): readonly GroupLayout[] {
   const { stages, microbatch } = group;
-  const places = stages.map(({ blocks, devices }) => ({ blocks, nodes: devices.map(({ device }) => device) }));
+  const places = stages.map(({ blocks, devices, recompute }) => ({ blocks, nodes: devices.map(({ device }) => device), ...(recompute ? { recompute } : {}) }));
   if (places.length === 1) return places[0]!.nodes.map((node) => ({ stages: [{ blocks: 'all', nodes: [node] }], microbatch: 1, schedule }));
-  const recompute = stages.some((stage) => stage.recompute);
-  return [{ stages: places, microbatch, schedule, recompute, maxStash: roomOf(group) }];
+  return [{ stages: places, microbatch, schedule, maxStash: roomOf(group) }];
 }
 
 /** Where a link could not be measured: then speed and memory decide. */

@@ -9,6 +9,8 @@ export interface StagePlace {
   readonly blocks: BlockRange | 'all';
   /** Several are replicas: each takes a share of the microbatches, by its speed. One that stands in several stages holds all of these. */
   readonly nodes: readonly string[];
+  /** Keep the inputs of passes only, and run forward again at backward. @default false */
+  readonly recompute?: boolean;
 }
 
 /** The workers that hold one replica of the model between them. */
@@ -18,8 +20,6 @@ export interface GroupLayout {
   /** Samples a forward pass, and the order of passes: of no meaning for a solo worker. */
   readonly microbatch: number;
   readonly schedule: ScheduleName;
-  /** Keep the inputs of passes only, and run forward again at backward. @default false */
-  readonly recompute?: boolean;
   /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
   readonly timings?: readonly StageTiming[];
   /** Stashes that a worker of each stage has room for, which the schedule keeps to where it can. @default none */

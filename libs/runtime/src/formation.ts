@@ -113,9 +113,10 @@ export class Formation {
     const { host } = this;
     const message = host.prepareMessage();
     const neighbours = this.neighboursIn(group);
-    const { microbatch, recompute = false } = group.plan;
+    const { microbatch, stages: places } = group.plan;
     for (const [worker, member] of group.members.entries()) {
       const stages = group.stagesOf(member);
+      const recompute = stages.some((stage) => places[stage]!.recompute === true);
       const use = group.solo ? NO_PASSES : { microbatch, inFlight: host.stashCap(group, stages[0]!), recompute };
       const held = stages.map((stage) => ({ stage, ...wireRange(group, stage) }));
       member.prepare(group, worker, message, { held, neighbours: neighbours[worker]!, afterTask: host.lastTask, ...use });
@@ -179,6 +180,6 @@ function wireRange({ plan, solo }: Group, stage: number): BlockRange {
 function sameGroup(a: GroupLayout, b: GroupLayout): boolean {
   if (a === b) return true;
   if (a.stages.length !== b.stages.length) return false;
-  if (nodesOf(a).length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule || a.recompute !== b.recompute)) return false;
+  if (nodesOf(a).length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule)) return false;
   return JSON.stringify(a.stages) === JSON.stringify(b.stages);
 }
