@@ -202,13 +202,6 @@ describe('validateJob', () => {
     expect(sync.activationCodec).toBe('fp32');
   });
 
-  it('takes several stages on each worker, and waits for each worker once', () => {
-    const layout = [['a', 'b', 'a', 'b'].map((worker) => ({ worker, blocks: 2 })), [{ worker: 'c' }]];
-    const { cluster } = validateJob({ data: 'mnist', model: 'cnn', cluster: { layout, schedule: 'interleaved' } });
-    expect(cluster.minWorkers).toBe(3);
-    expect(cluster.layout![0]!.map(({ workers }) => workers)).toEqual([['a'], ['b'], ['a'], ['b']]);
-  });
-
   it('keeps moments of Adam in 32 bits or in 8', () => {
     const optimizer = (fields: object) => validateJob({ data: 'mnist', model: 'cnn', train: { optimizer: { type: 'adamw', ...fields } } }).train.optimizer;
     expect(optimizer({})).toMatchObject({ stateBits: 32 });
@@ -221,6 +214,13 @@ describe('validateJob', () => {
     const { sync } = validateJob({ data: 'mnist', model: 'cnn', sync: { activationCodec: 'int8' } });
     expect(sync).toMatchObject({ codec: 'fp32', activationCodec: 'int8' });
     expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int8' } })).toThrow(/sync\.codec: unknown codec "int8"/);
+  });
+
+  it('takes several stages on each worker, and waits for each worker once', () => {
+    const layout = [['a', 'b', 'a', 'b'].map((worker) => ({ worker, blocks: 2 })), [{ worker: 'c' }]];
+    const { cluster } = validateJob({ data: 'mnist', model: 'cnn', cluster: { layout, schedule: 'interleaved' } });
+    expect(cluster.minWorkers).toBe(3);
+    expect(cluster.layout![0]!.map(({ workers }) => workers)).toEqual([['a'], ['b'], ['a'], ['b']]);
   });
 
   it('reads units', () => {

@@ -3,6 +3,7 @@ import type { StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
 import type { PassBytes } from './memory.js';
 import type { Pacer } from './pacer.js';
+import { PassPacer } from './pass-pacer.js';
 import { randomTargets, randomTensor } from './random-tensor.js';
 import type { SampleOrder } from './sample-order.js';
 
@@ -31,8 +32,7 @@ export class HeldStage {
   private readonly open = new Map<number, number>();
   /** Of the device at full speed, as measured. */
   private readonly msPerSample = new Map<Pass, number>();
-  /** Passes with their count of samples that have run before. */
-  private readonly met = new Set<string>();
+  private readonly passes: PassPacer;
   private readonly probe: Probe;
 
   constructor(
@@ -40,6 +40,7 @@ export class HeldStage {
     readonly stage: Stage,
     private readonly around: StageSurroundings,
   ) {
+    this.passes = new PassPacer(around.pacer);
     this.probe = this.probeOf(around.microbatch);
   }
 
@@ -55,7 +56,7 @@ export class HeldStage {
       const startMs = performance.now();
       await work();
       this.msPerSample.set(pass, (performance.now() - startMs) / samples);
-      this.met.add(`${pass} ${samples}`);
+      this.passes.met(`${pass} ${samples}`);
     };
     for (const round of [0, 1]) {
       await timed('F', () => this.stage.forward(0, inputs, targets));
@@ -116,22 +117,15 @@ export class HeldStage {
     });
   }
 
-  /**
-   * The work and its rest; an abort before it begins drops it. An engine prepares for a size when it meets it first: that is
-   * the host's work, which a slower device beside it would not slow down, so only what the samples themselves take is paced then.
-   */
+  /** The work and its rest; an abort before it begins drops it. */
   private async paced<Result extends object>(
     pass: Pass,
     samples: number,
     work: () => Promise<Result>,
   ): Promise<Result & { computeMs: number }> {
-    const { interrupts, pacer } = this.around;
-    interrupts.throwIfAborted();
+    this.around.interrupts.throwIfAborted();
     const startMs = performance.now();
-    const size = `${pass} ${samples}`;
-    const deviceMs = this.met.has(size) ? Infinity : samples * (this.msPerSample.get(pass) ?? Infinity);
-    const result = await pacer.run(work, deviceMs);
-    this.met.add(size);
+    const result = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample.get(pass) ?? Infinity), work);
     return { ...result, computeMs: performance.now() - startMs };
   }
 
