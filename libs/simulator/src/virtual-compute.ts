@@ -17,7 +17,7 @@ import type {
   StageUse,
   StepHyper,
 } from '@longtail/core';
-import { isStateQuantized, joinLayouts, localStateCount, LongtailError } from '@longtail/core';
+import { isStateQuantized, joinLayouts, localStateCount, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
