@@ -64,6 +64,18 @@ test('a worker that holds the model and is not worth waiting for is left out, an
   expect(plan!.leftOut).toMatchObject([{ device: 'c', reason: expect.stringMatching(/a sample takes it \d+/) as unknown }]);
 });
 
+test('a stage that is too slow for one of workers that reach each other gets several', () => {
+  const heavy: BlockProfile = { ...block('heavy'), forwardFlops: 2e9, backwardFlops: 4e9 };
+  const uneven = plannedLayout(() => ({ ...profile, blocks: [{ ...block('light'), parameters: 5 * MIB }, { ...heavy, parameters: 5 * MIB }] }));
+  const nodes = ['a', 'b', 'c'].map((name) => node(name, 140));
+  const pairs = [['a', 'b'], ['b', 'c'], ['a', 'c']] as const;
+  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2 }));
+  const { groups, plan } = uneven(request(nodes, { peers }));
+  expect(groups.map(({ stages }) => stages.map((stage) => stage.nodes.length))).toEqual([[1, 2]]);
+  expect(plan!.groups[0]!.stages.map(({ devices }) => devices.map(({ samples }) => samples))).toEqual([[32], [16, 16]]);
+  expect(groups[0]!.maxStash).toEqual(plan!.groups[0]!.stages.map(({ stashCap }) => stashCap));
+});
+
 test('nothing is planned before all are here that the job waits for', () => {
   const { groups, lacks } = layout(request([node('a', 230), node('b', 230)]));
   expect(groups).toEqual([]);
