@@ -19,7 +19,7 @@ const POOL_SIZES = 3;
 export const MOST_IN_CHAINS = 64;
 
 /** Chains weighed for each device. */
-const WEIGHED = 100;
+const WEIGHED = 150;
 
 /** A layout with what it costs in each of the two kinds of round. */
 interface Option {
@@ -50,7 +50,9 @@ export class LargeSite implements Site {
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
     this.pools = this.pooled(others);
     this.chains =
-      devices.length > MOST_IN_CHAINS ? [] : regroup(chains, devices, WEIGHED * devices.length).map((chain) => [this.option(chains.layoutOf(chain))]);
+      devices.length > MOST_IN_CHAINS
+        ? []
+        : regroup(chains, devices, WEIGHED * devices.length).map((chain) => [this.option(chains.layoutOf(chain))]);
     this.poolsOfAll = holders.length > 0 ? this.pooled(devices) : [];
   }
 

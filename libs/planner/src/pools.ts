@@ -46,11 +46,12 @@ export function balancedRanges(
     for (let i = 0; i < last - k; i++) {
       for (let j = k === 0 ? last : i + 1; j <= last - k; j++) {
         const [behind, squaresBehind] = k === 0 ? [0, 0] : [best[k - 1]![j]!, squares[k - 1]![j]!];
-        if (behind > best[k]![i]! || model.recomputeFor(roomiest, cuts[i]!, cuts[j]!, microbatch, k + 1) === undefined) continue;
+        if (behind > best[k]![i]!) continue;
         const { forwardMs, backwardMs } = costs.stageMs(reference, cuts[i]!, cuts[j]!, microbatch, false);
         const worst = Math.max(behind, forwardMs + backwardMs);
         const square = squaresBehind + (forwardMs + backwardMs) ** 2;
         if (worst > best[k]![i]! || (worst === best[k]![i]! && square >= squares[k]![i]!)) continue;
+        if (model.recomputeFor(roomiest, cuts[i]!, cuts[j]!, microbatch, k + 1) === undefined) continue;
         [best[k]![i], squares[k]![i], next[k]![i]] = [worst, square, j];
       }
     }

@@ -124,20 +124,23 @@ function effort(model: CostModel, devices: readonly number[]): number {
   const ranges = (cuts * (cuts + 1)) / 2;
   // Sets that may be a stage: any of devices that reach each other, else one.
   const here = new Set(devices);
-  const crews = model.request.stageReplicas === false ? sizes.length : model.links
-    .components()
-    .map((members) => members.filter((device) => here.has(device)))
-    .filter((members) => members.length > 0)
-    .reduce(
-      (sum, members) =>
-        sum +
-        dealings(
-          classesOf(model, members).map((kind) => kind.length),
-          2,
-        ) -
-        1,
-      0,
-    );
+  const crews =
+    model.request.stageReplicas === false
+      ? sizes.length
+      : model.links
+          .components()
+          .map((members) => members.filter((device) => here.has(device)))
+          .filter((members) => members.length > 0)
+          .reduce(
+            (sum, members) =>
+              sum +
+              dealings(
+                classesOf(model, members).map((kind) => kind.length),
+                2,
+              ) -
+              1,
+            0,
+          );
   const extensions = Math.min(dealings(sizes, 4), dealings(sizes, 2) * crews ** 2);
   const partitions = dealings(sizes, 3) * 10;
   return extensions * ranges * model.request.microbatches.length + partitions;
