@@ -8,8 +8,8 @@ import { nativeEnvironment } from '@longtail/engine/native';
 
 const entry = (name) => fileURLToPath(new URL('./main.js', import.meta.resolve(name)));
 
-/** @param {{ paces: number[], threads: number, engine?: string }} options */
-export async function startFleet({ paces, threads, engine = 'tensorflow' }) {
+/** @param {{ paces: number[], threads: number, engine?: string, memory?: number }} options `memory`: bytes that each worker offers */
+export async function startFleet({ paces, threads, engine = 'tensorflow', memory }) {
   const folder = mkdtempSync(join(tmpdir(), 'longtail-bench-'));
   const server = await startChild(entry('@longtail/parameter-server'), ['--port', '0', '--runs', folder], (message) => message.type === 'listening');
   const { address } = server.first;
@@ -18,7 +18,7 @@ export async function startFleet({ paces, threads, engine = 'tensorflow' }) {
     paces.map((pace, i) =>
       startChild(
         entry('@longtail/worker'),
-        ['--server', address, '--name', `worker-${i + 1}`, '--engine', engine, '--pace', String(pace), '--threads', String(threads)],
+        ['--server', address, '--name', `worker-${i + 1}`, '--engine', engine, '--pace', String(pace), '--threads', String(threads), ...(memory === undefined ? [] : ['--memory', String(memory)])],
         (message) => message.type === 'event' && message.event.event === 'joined',
         environment,
       ),

@@ -24,12 +24,14 @@ const node = (name: string, mebibytes: number, gflops = 50): LayoutNode => ({
   node: name,
   name,
   device: { engine: 'tensorflow', description: '', memoryBytes: mebibytes * MIB, gflops, throttle: 1 },
+  blocks: [], // could not be measured
 });
 
 const layout = plannedLayout(() => profile);
 const request = (nodes: readonly LayoutNode[], rest: Partial<LayoutRequest> = {}): LayoutRequest => ({
   job,
   nodes,
+  peers: [],
   current: [],
   begun: false,
   model: undefined,
@@ -68,6 +70,35 @@ test('nothing is planned before all are here that the job waits for', () => {
   expect(lacks).toBe('1 more worker to plan with');
 });
 
+test('who may have a stage is measured first, and then has blocks by its times', () => {
+  const two = { job: { ...job, cluster: { ...job.cluster, minWorkers: 2 } } };
+  const [b, c] = [node('b', 120), node('c', 120)]; // four blocks at most
+  const { groups, lacks, wants } = layout(request([b, c].map(({ blocks: _, ...rest }) => rest), two));
+  expect(groups).toEqual([]);
+  expect(lacks).toBe('what its workers measure');
+  expect(wants).toEqual({ nodes: ['b', 'c'], microbatches: [1, 4, 16] });
+  const timed = (factor: number) =>
+    profile.blocks.flatMap(({ name }) =>
+      [1, 8].map((microbatch) => ({
+        block: name,
+        microbatch,
+        forwardMs: factor * microbatch,
+        backwardMs: 2 * factor * microbatch,
+        inputGradientMs: factor * microbatch,
+        stashBytes: 0,
+      })),
+    );
+  // By their GFLOP/s they are equal; in truth c is twice as fast.
+  const measured = layout(request([{ ...b, blocks: timed(2) }, { ...c, blocks: timed(1) }], two));
+  expect(measured.wants).toBeUndefined();
+  const { stages } = measured.groups.find(({ stages }) => stages.length > 1)!;
+  const count = (name: string) => {
+    const { start, end } = stages.find(({ nodes }) => nodes.includes(name))!.blocks as { start: number; end: number };
+    return end - start;
+  };
+  expect(count('c')).toBeGreaterThan(count('b'));
+});
+
 test('moments in 8 bits stay at the server: workers that could not hold the model with its moments hold it', () => {
   const nodes = [node('a', 200), node('b', 200), node('c', 200)];
   const coded = { ...job, train: { ...job.train, optimizer: { ...adam, stateBits: 8 } } } as Job;
@@ -97,10 +128,11 @@ test('a pipeline that stands is left alone; who comes later waits until those wh
 });
 
 test('a job that lays itself out is told what to expect of it; what cannot be is left for the run to refuse', () => {
-  const own = (...blocks: readonly number[]) => {
+  const own = (...blocks: readonly number[]) => laidOut([node('a', 1024), node('b', 1024)], blocks);
+  const laidOut = (nodes: readonly LayoutNode[], blocks: readonly number[]) => {
     const stages = blocks.map((count, i) => ({ workers: [['a', 'b'][i]!], blocks: count }));
     const cluster = { ...job.cluster, layout: [stages] };
-    return layout({ ...request([node('a', 1024), node('b', 1024)]), job: { ...job, cluster } as Job });
+    return layout({ ...request(nodes), job: { ...job, cluster } as Job });
   };
   const { groups, plan } = own(2, 4);
   expect(plan!.method).toBe('given');
@@ -109,6 +141,8 @@ test('a job that lays itself out is told what to expect of it; what cannot be is
     [2, 6, 'b'],
   ]);
   expect(groups[0]!.maxStash).toEqual(plan!.groups[0]!.stages.map(({ stashCap }) => stashCap));
+  const { blocks: _, ...unmeasured } = node('b', 1024);
+  expect(laidOut([node('a', 1024), unmeasured], [2, 4]).wants).toEqual({ nodes: ['b'], microbatches: [1, 4, 16] });
   expect(own(2, 5).plan).toBeUndefined();
   expect(own(2, 3).plan).toBeUndefined();
 });

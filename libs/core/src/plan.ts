@@ -52,6 +52,13 @@ export interface DeviceProfile {
   readonly stash?: { readonly factor: number; readonly parameterCopies: number };
 }
 
+/** A node's link to the server, as tensors found it. */
+export interface MeasuredLink {
+  readonly upBitsPerSecond: number;
+  readonly downBitsPerSecond: number;
+  readonly roundTripMs: number;
+}
+
 /** Devices that reach each other directly, each over a port of this rate. */
 export interface Lan {
   readonly name: string;

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
-import type { BlobCache, BlockTiming, DataSignature, Engine, HostTensor, Job, Stage } from '@longtail/core';
+import type { BlobCache, BlockTiming, DataSignature, DeviceTimings, Engine, HostTensor, Job, Stage } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
 import type { Model, StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
-import { leastPassBytes, stageNeed } from './memory.js';
+import { leastPassBytes, stagesNeed } from './memory.js';
 import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 
 /** All measurements together, warm-up aside. */
 const BUDGET_MS = 3000;
 const MOST_ROUNDS = 15;
 /** Raised when the way of measuring changes: older figures are then measured again. */
-const CACHE_VERSION = 1;
+const CACHE_VERSION = 2;
 
 export interface ProfileOptions {
   readonly engine: Engine;
@@ -41,21 +41,29 @@ interface Candidate {
  * What each block costs at each microbatch size. Blocks of one kind and shape are measured once, and never again on the same
  * device; each is built alone and gone before the next. Throws `CallAborted`.
  */
-export async function profileBlocks(options: ProfileOptions): Promise<readonly BlockTiming[]> {
+export async function profileBlocks(options: ProfileOptions): Promise<DeviceTimings> {
   const { job, signature, microbatches, memoryBytes, interrupts, onBlock } = options;
   const model = await createModel(job.model, { ...signature, loss: job.loss });
-  const blocks = candidates(job, model).filter(({ stage }) => fits(stage, microbatches, memoryBytes));
+  const blocks = candidates(job, model).filter(({ stage }) => fits(stage, Math.min(...microbatches), memoryBytes));
   const kinds = new Map(blocks.map((block) => [block.signature, block]));
   const budgetMs = BUDGET_MS / (kinds.size * microbatches.length);
   const figures = new Map<string, ReadonlyMap<number, Figures>>();
   const timings: BlockTiming[] = [];
+  let known = true;
   for (const [done, { name, signature: kind, stage }] of blocks.entries()) {
     interrupts.throwIfAborted();
-    if (!figures.has(kind)) figures.set(kind, await cached(options, kind, (missing) => measure(options, stage, missing, budgetMs)));
+    if (!figures.has(kind)) {
+      const measureAt = (missing: readonly number[]) => {
+        known = false;
+        return measure(options, stage, missing, budgetMs);
+      };
+      const sizes = microbatches.filter((size) => fits(stage, size, memoryBytes));
+      figures.set(kind, await cached({ ...options, microbatches: sizes }, kind, measureAt));
+    }
     for (const [microbatch, at] of figures.get(kind)!) timings.push({ block: name, microbatch, ...paced(at, options.pace) });
     onBlock(done + 1, blocks.length);
   }
-  return timings;
+  return { timings, cached: known };
 }
 
 function candidates(job: Job, model: Model): Candidate[] {
@@ -78,10 +86,9 @@ function kindOf({ model, loss, files = [] }: Job, name: string, { layout, inputS
   return JSON.stringify([model.type, content, kind, sizes, shapes, inputShape, outputShape, isFirst, isLast && loss]);
 }
 
-function fits(stage: StageModel, microbatches: readonly number[], memoryBytes: number): boolean {
-  const microbatch = Math.min(...microbatches);
+function fits(stage: StageModel, microbatch: number, memoryBytes: number): boolean {
   const use = { microbatch, inFlight: 1, recompute: false };
-  return Object.values(stageNeed(stage, use, leastPassBytes(stage, microbatch, false))).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
+  return Object.values(stagesNeed([stage], use, [leastPassBytes(stage, microbatch, false)])).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
 }
 
 /** Figures at full pace: what is in the cache, the rest measured and put there. */

@@ -17,6 +17,7 @@ import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
 import { assertFits, wholeNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
+import { PassPacer } from './pass-pacer.js';
 import { SampleOrder } from './sample-order.js';
 
 /** Work between two looks at the abort flag should not take longer than this. */
@@ -57,8 +58,7 @@ export class TrainingSession {
   private sliceSamples = PROBE_SAMPLES;
   /** Of the device at full speed, as measured; undefined before. */
   private msPerSample: number | undefined;
-  /** Passes with their count of samples that have run before. */
-  private readonly prepared = new Set<string>();
+  private readonly passes: PassPacer;
   private steps = 0;
   /** The stage's parameters are still those drawn from the seed. */
   private fresh = true;
@@ -78,6 +78,7 @@ export class TrainingSession {
     this.parameters = new Float32Array(this.shared.parameters);
     this.gradientSum = new Float32Array(this.shared.gradient);
     this.state = this.shared.state.map((memory) => new Float32Array(memory));
+    this.passes = new PassPacer(options.pacer);
     this.order = new SampleOrder(options.dataset.length('train'), options.job.train.seed);
   }
 
@@ -96,8 +97,8 @@ export class TrainingSession {
     }
   }
 
-  get layout(): ParameterLayout {
-    return this.stage.layout;
+  get layouts(): readonly ParameterLayout[] {
+    return [this.stage.layout];
   }
 
   /** Warms up, finds how many samples make a slice, and returns samples a second at the pace in force. */
@@ -234,15 +235,8 @@ export class TrainingSession {
     return total;
   }
 
-  /**
-   * An engine prepares for a size when it meets it first: it traces, it compiles. That is the host's work, which a slower
-   * device beside it would not slow down, so only what the samples themselves take is paced then.
-   */
   private paced(pass: Pass, { samples }: Batch, work: () => Promise<BatchStats>): Promise<BatchStats> {
-    const size = `${pass} ${samples}`;
-    if (this.prepared.has(size) || this.msPerSample === undefined) return this.options.pacer.run(work);
-    this.prepared.add(size);
-    return this.options.pacer.run(work, samples * this.msPerSample);
+    return this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample ?? Infinity), work);
   }
 }
 

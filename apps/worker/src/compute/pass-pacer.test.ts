@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { Pacer } from './pacer.js';
+import { PassPacer } from './pass-pacer.js';
+
+/** Work and rests on a clock of its own, at a quarter of the speed. */
+function passes() {
+  let nowMs = 0;
+  const clock = () => nowMs;
+  const pacer = new PassPacer(new Pacer(0.25, { pause: (ms) => void (nowMs += ms) }, clock), clock);
+  const take = async (kind: string, ms: number, firstMs = Infinity): Promise<number> => {
+    const startMs = nowMs;
+    await pacer.run(kind, firstMs, async () => void (nowMs += ms));
+    return nowMs - startMs;
+  };
+  return { pacer, take };
+}
+
+test('a pass takes as long as it would on the slower device', async () => {
+  const { pacer, take } = passes();
+  pacer.met('F 4');
+  for (const ms of [10, 10, 10]) expect(await take('F 4', ms)).toBe(4 * ms);
+});
+
+test('what the engine prepares when it meets a size first is not paced', async () => {
+  const { take } = passes();
+  expect(await take('F 4', 500, 10)).toBe(530);
+  expect(await take('F 4', 10, 10)).toBe(40);
+});
+
+test('a hiccup is not stretched, and a change that lasts is followed', async () => {
+  const { pacer, take } = passes();
+  pacer.met('B 4');
+  for (let i = 0; i < 8; i++) await take('B 4', 10);
+  expect(await take('B 4', 60)).toBe(90);
+  expect(await take('B 4', 10)).toBe(40);
+  for (let i = 0; i < 8; i++) await take('B 4', 20);
+  expect(await take('B 4', 20)).toBe(80);
+  expect(await take('F 4', 7)).toBe(28);
+});

@@ -1,0 +1,114 @@
+// Pipelines over real processes against what their plans say: step times of unequal layouts, a pipeline of equal stages against
+// its schedule's own bound, and the planner's layout against the equal split. Workers are paced so that all that they really
+// compute together stays well below two cores: what a pace stretches is then the device, not the queue for a core.
+//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [--rounds 16] [--json]
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createSchedule, listActions, simulatePipeline } from '@longtail/schedule';
+import { comparePlan } from '@longtail/store';
+import yaml from 'yaml';
+import { launch, startFleet } from './fleet.mjs';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { rounds: { type: 'string', default: '16' }, json: { type: 'boolean', default: false } },
+});
+const PARTS = { layouts, bound, split };
+const BATCH = 48;
+const MICROBATCH = 4;
+
+/** Ten blocks: an embedding, eight layers, a head. */
+function job(cluster) {
+  return {
+    name: 'pipelines',
+    data: { type: 'gutenberg', tokenizer: 'byte', sequence: 64 },
+    model: { type: 'gpt', width: 128, layers: 8, heads: 4 },
+    train: { batch: BATCH, maxSamples: BATCH * Number(values.rounds), optimizer: { type: 'adamw' }, learningRate: 1e-3, seed: 1 },
+    validation: { maxSamples: 8 },
+    sync: { codec: 'fp32', minDeadline: '60s' },
+    cluster,
+  };
+}
+
+/** What came of one run. */
+async function run(fleet, cluster) {
+  const file = join(fleet.folder, 'job.yaml');
+  writeFileSync(file, yaml.stringify(job(cluster)));
+  const events = (await launch(file, fleet.address)).map((body, i) => ({ seq: i + 1, timeMs: body.timeMs ?? 0, body }));
+  const comparison = comparePlan(events);
+  if (comparison === undefined) throw new Error('the run had no plan');
+  return { comparison, events };
+}
+
+async function withFleet(options, use) {
+  const fleet = await startFleet({ threads: 1, ...options });
+  try {
+    return await use(fleet);
+  } finally {
+    await fleet.end();
+  }
+}
+
+const stagesOf = (group) => group.map(([worker, blocks]) => ({ worker: `worker-${worker}`, blocks }));
+const layoutOf = (...groups) => ({ layout: groups.map(stagesOf), microbatch: MICROBATCH });
+
+/** Six unequal layouts of four workers, pipelines of two to four stages and solo workers beside them. */
+async function layouts() {
+  const shapes = {
+    'four stages 4 3 2 1': layoutOf([[1, 4], [2, 3], [3, 2], [4, 1]]),
+    'four stages 2 2 3 3': layoutOf([[1, 2], [2, 2], [3, 3], [4, 3]]),
+    'three stages': layoutOf([[2, 4], [1, 5], [4, 1]]),
+    'two pipelines of two': layoutOf([[1, 6], [3, 4]], [[2, 7], [4, 3]]),
+    'a pipeline of three and a solo': layoutOf([[2, 5], [3, 3], [4, 2]], [[1]]),
+    'a pipeline of two and two solos': layoutOf([[2, 6], [3, 4]], [[1]], [[4]]),
+  };
+  return withFleet({ paces: [0.3, 0.24, 0.16, 0.1] }, async (fleet) => {
+    const results = [];
+    for (const [name, cluster] of Object.entries(shapes)) {
+      const { roundMs, deviation } = (await run(fleet, cluster)).comparison;
+      results.push({ name, ...roundMs, error: roundMs.measured / roundMs.planned - 1, deviation: deviation.sentence });
+      console.error(`${name}: planned ${roundMs.planned.toFixed(0)} ms a round, measured ${roundMs.measured.toFixed(0)} ms (${percent(results.at(-1).error)}). ${deviation.sentence}`);
+    }
+    return { layouts: results, worst: Math.max(...results.map(({ error }) => Math.abs(error))) };
+  });
+}
+
+/** The schedule with the passes as long as they were, and nothing in between; against what the step took. */
+async function bound() {
+  return withFleet({ paces: [0.15, 0.15, 0.15, 0.15] }, async (fleet) => {
+    const { comparison, events } = await run(fleet, layoutOf([[1, 3], [2, 2], [3, 2], [4, 3]]));
+    const [group] = comparison.groups;
+    const stages = group.stages.map(([{ passMs }]) => ({
+      forwardMs: passMs.measured / 3,
+      backwardMs: (2 * passMs.measured) / 3,
+      inputGradientMs: passMs.measured / 3,
+      activationHopMs: 0,
+      gradientHopMs: 0,
+    }));
+    const { makespanMs } = simulatePipeline(listActions(createSchedule('capped-1f1b'), stages, BATCH / MICROBATCH), stages);
+    const passes = stages.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs);
+    const reached = makespanMs / group.stepMs.measured;
+    console.error(`passes of ${passes.map((ms) => ms.toFixed(1)).join(', ')} ms: the schedule takes ${makespanMs.toFixed(0)} ms, the step ${group.stepMs.measured.toFixed(0)} ms: ${percent(reached)} of the bound`);
+    return { passes, boundMs: makespanMs, stepMs: group.stepMs.measured, reached, rounds: events.filter(({ body }) => body.event === 'commit').length };
+  });
+}
+
+/** Nobody holds the model: the planner lays it out; and as many blocks on each. */
+async function split() {
+  const memory = 24 * 2 ** 20;
+  return withFleet({ paces: [0.4, 0.25, 0.15, 0.1], memory }, async (fleet) => {
+    const planned = (await run(fleet, { minWorkers: 4, microbatch: MICROBATCH })).comparison;
+    const equal = (await run(fleet, layoutOf([[1, 3], [2, 3], [3, 2], [4, 2]]))).comparison;
+    const ratio = (of) => planned.samplesPerSecond[of] / equal.samplesPerSecond[of];
+    const result = { predicted: ratio('planned'), measured: ratio('measured'), planned: planned.samplesPerSecond, equal: equal.samplesPerSecond };
+    console.error(`the planner's layout against the equal split: predicted ${result.predicted.toFixed(2)} ×, measured ${result.measured.toFixed(2)} ×`);
+    return { ...result, error: result.measured / result.predicted - 1 };
+  });
+}
+
+const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
+
+const result = {};
+for (const name of positionals.length > 0 ? positionals : Object.keys(PARTS)) result[name] = await PARTS[name]();
+if (values.json) console.log(JSON.stringify(result));
