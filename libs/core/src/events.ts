@@ -89,6 +89,7 @@ export type RunEvent =
       /** When its task was sent, when it was back: for the timeline. */
       readonly sentAtMs: number;
       readonly doneAtMs: number;
+      /** Sent and received by the worker since its last one: to and from the server, and over direct links. */
       readonly bytesUp: number;
       readonly bytesDown: number;
       /**

@@ -22,6 +22,8 @@ export interface StageOutput {
 export class StageOutbox {
   private readonly links = new Map<number, PeerLink>();
   private readonly lifetime = new AbortController();
+  private sentBytes = 0;
+  private receivedBytes = 0;
 
   constructor(
     private readonly place: Place,
@@ -52,6 +54,13 @@ export class StageOutbox {
     this.links.clear();
   }
 
+  /** Payloads that went over direct links since this was asked last. */
+  takeTraffic(): { readonly sentBytes: number; readonly receivedBytes: number } {
+    const { sentBytes, receivedBytes } = this;
+    this.sentBytes = this.receivedBytes = 0;
+    return { sentBytes, receivedBytes };
+  }
+
   /** Resolves when the neighbour has the tensor; rejects with the signal's reason, or when the session ends. */
   async send(task: Task, output: StageOutput, signal: AbortSignal): Promise<void> {
     const tensor = this.outgoing(task, output);
@@ -61,7 +70,10 @@ export class StageOutbox {
         () => true,
         () => false,
       );
-      if (arrived) return;
+      if (arrived) {
+        this.sentBytes += this.codec.maxBytes(tensor.length, output.tensor.shape.at(-1)!);
+        return;
+      }
       signal.throwIfAborted();
     }
     await this.connection.sendTensor(tensor, signal);
@@ -90,7 +102,10 @@ export class StageOutbox {
   private adopt(worker: number, link: PeerLink): void {
     if (this.lifetime.signal.aborted) return link.close('the run is over');
     link.start({
-      tensor: (chunk) => this.put(chunk),
+      tensor: (chunk) => {
+        this.receivedBytes += chunk.payload.length;
+        return this.put(chunk);
+      },
       closed: () => {
         if (this.links.get(worker) === link) this.links.delete(worker);
       },

@@ -118,6 +118,7 @@ export class Tasks {
       const samples = group.solo && accepted ? appliedSamples : own;
       if (accepted) member.session.samplesApplied += samples;
       member.receipt({ task: message.task, accepted, weight, staleness, reason });
+      const traffic = member.takeTraffic();
       core.emit({
         event: 'contribution',
         run: core.run,
@@ -133,7 +134,8 @@ export class Tasks {
         elapsedMs: done?.elapsedMs ?? 0,
         sentAtMs,
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
-        ...member.takeTraffic(),
+        bytesUp: traffic.bytesUp + (done?.peerBytesUp ?? 0),
+        bytesDown: traffic.bytesDown + (done?.peerBytesDown ?? 0),
         ...(group.solo ? {} : { stage: placeOf(group, member) }),
       });
     }

@@ -320,7 +320,8 @@ export class WorkerRun {
     kind?: Task['kind'],
   ): void {
     const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
-    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs };
+    const { sentBytes: peerBytesUp, receivedBytes: peerBytesDown } = this.stageOutbox?.takeTraffic() ?? { sentBytes: 0, receivedBytes: 0 };
+    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown };
     this.context.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
   }

@@ -423,6 +423,14 @@ test('neighbours that reach each other send activations past the server', async 
   const relayed = await simulate({ ...run, fleet: fleet('abc') });
   expect(outcome.parameters).toEqual(relayed.parameters);
   expect(outcome.verdict.bytes.up).toBeLessThan(0.8 * relayed.verdict.bytes.up);
+  // Contributions count it all the same: five values a sample over two cuts, there and back.
+  const passed = 4 * 5 * 2 * 2 * run.job.train.epochs * model.trainSamples;
+  for (const way of ['bytesUp', 'bytesDown'] as const) {
+    const counted = eventsOf(outcome.events, 'contribution').reduce((sum, contribution) => sum + contribution[way], 0);
+    const server = outcome.verdict.bytes[way === 'bytesUp' ? 'up' : 'down'];
+    expect(counted).toBeGreaterThan(passed + server / 2);
+    expect(counted).toBeLessThanOrEqual(passed + server);
+  }
 });
 
 test('when direct links break in mid-round, tensors go through the server and none is missed', async () => {
