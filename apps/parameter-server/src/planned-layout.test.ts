@@ -119,6 +119,17 @@ test('moments in 8 bits stay at the server: workers that could not hold the mode
   expect(Math.max(...stages(layout(request(nodes)).groups))).toBeGreaterThan(1);
 });
 
+test('before training begins a fleet that is no longer alike is planned as a whole; a group at work that nobody measured is not', () => {
+  const { blocks: _, ...whole } = node('a', 1024);
+  const solo = layout(request([whole], { job: { ...job, cluster: { ...job.cluster, minWorkers: 1 } } })).groups;
+  const later = [whole, node('b', 120), node('c', 120)];
+  expect(layout(request(later, { current: solo })).wants!.nodes).toEqual(['a']);
+  const begun = layout(request(later, { current: solo, begun: true }));
+  expect(begun.groups.slice(0, 1)).toEqual(solo);
+  expect(begun.groups).toHaveLength(2);
+  expect(begun.plan).toBeUndefined();
+});
+
 test('a fleet that cannot hold the model is told what is missing', () => {
   const { groups, lacks } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
   expect(groups).toEqual([]);

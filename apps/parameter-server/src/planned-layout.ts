@@ -1,6 +1,6 @@
 import { LongtailError, nodesOf } from '@longtail/core';
-import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, RunLayout, StagePlace } from '@longtail/core';
-import { CostModel, createPlan, measuredCluster, planLayout, planRequestFor } from '@longtail/planner';
+import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, Replan, RunLayout, StagePlace } from '@longtail/core';
+import { considerReplan, CostModel, createPlan, measuredCluster, planLayout, planRequestFor, type ReplanDecision } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
 import { exactMakespan } from './exact-makespan.js';
 
@@ -35,7 +35,9 @@ function ofItsOwn(request: LayoutRequest, profile: ModelProfile): RunLayout {
 }
 
 function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
-  const { job, nodes, current, begun } = request;
+  const { job, nodes, begun } = request;
+  // Before training has begun nothing is lost by another place.
+  const current = begun ? request.current : [];
   const missing = begun ? 0 : job.cluster.minWorkers - nodes.length;
   if (missing > 0) {
     return { groups: current, lacks: `${missing} more worker${missing === 1 ? '' : 's'} to plan with`, reason: 'as long as not all are here' };
@@ -44,12 +46,50 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   const free = nodes.filter(({ node }) => !seated.has(node));
   const wants = wantedOf(free, job);
   if (wants !== undefined) return { groups: current, lacks: current.length === 0 ? FIGURES : undefined, reason: 'those who are free are measured', wants };
+  const decision = replanned(request, profile);
+  const replan = decision && replanOf(decision);
+  if (decision?.plan !== undefined) {
+    const { plan: next, reason } = decision;
+    return { groups: next.groups.flatMap((group) => groupsOf(group, next)), lacks: undefined, reason, plan: next, replan };
+  }
+  const leftOut = new Set(request.standing?.plan.leftOut.map(({ device }) => device));
+  if (current.length > 0 && free.every(({ node }) => leftOut.has(node))) return { groups: current, lacks: undefined, reason: 'nobody is new', replan };
   const { plan, shortfall } = planOver(free, request, profile);
   const planned = plan?.groups.flatMap((group) => groupsOf(group, plan)) ?? [];
   if (plan !== undefined && current.length === 0) return { groups: planned, lacks: undefined, reason: 'as the planner finds best', plan };
   const groups = [...current, ...planned];
   const reason = shortfall === undefined ? 'those who are free join those who are at work' : shortfall;
-  return expecting({ groups, lacks: groups.length === 0 ? shortfall : undefined, reason }, request, profile);
+  return expecting({ groups, lacks: groups.length === 0 ? shortfall : undefined, reason, replan }, request, profile);
+}
+
+/** How long things are taken to stay as they are. */
+const HORIZON_MS = 600_000;
+
+/** Whether those who are at work should move, for all who are here; undefined where nothing changed that matters. */
+function replanned(request: LayoutRequest, profile: ModelProfile): ReplanDecision | undefined {
+  const { standing, nodes, job } = request;
+  if (standing === undefined) return undefined;
+  const { plan: current, remainingMs, ...rest } = standing;
+  const planRequest = planRequestFor(job);
+  try {
+    const decision = considerReplan({
+      ...rest,
+      current,
+      profile,
+      cluster: clusterOf(nodes, request, profile),
+      request: planRequest,
+      horizonMs: Math.min(HORIZON_MS, remainingMs),
+      makespanOf: exactMakespan(planRequest.schedule),
+    });
+    return decision.changed ? decision : undefined;
+  } catch (error) {
+    if (error instanceof LongtailError && error.code === 'no-plan') return undefined;
+    throw error;
+  }
+}
+
+function replanOf({ plan, reason, movingBytes, movingMs, settledAtMs }: ReplanDecision): Replan {
+  return { moves: plan !== undefined, reason, movingBytes, movingMs, settledAtMs };
 }
 
 const FIGURES = 'what its workers measure';
@@ -83,11 +123,13 @@ function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: Mode
 function expecting(layout: RunLayout, of: LayoutRequest, profile: ModelProfile): RunLayout {
   const { job, nodes } = of;
   const { groups, lacks } = layout;
-  const blocks = profile.blocks.length;
-  const rangeOf = (range: GroupLayout['stages'][number]['blocks']) => (range === 'all' ? { start: 0, end: blocks } : range);
-  const isWhole = ({ stages }: GroupLayout) => rangeOf(stages.at(-1)!.blocks).end === blocks && stages.every((stage) => rangeOf(stage.blocks).start < blocks);
+  const count = profile.blocks.length;
+  const rangeOf = (range: GroupLayout['stages'][number]['blocks']) => (range === 'all' ? { start: 0, end: count } : range);
+  const isWhole = ({ stages }: GroupLayout) => rangeOf(stages.at(-1)!.blocks).end === count && stages.every((stage) => rangeOf(stage.blocks).start < count);
   const inTurns = groups.some((group) => nodesOf(group).length < group.stages.flatMap((stage) => stage.nodes).length);
-  if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole) || inTurns) return layout;
+  // The times of some blocks and the GFLOP/s of other devices do not compare.
+  const asked = nodes.filter(({ node }) => groups.some((group) => nodesOf(group).includes(node))).map(({ blocks }) => blocks !== undefined);
+  if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole) || inTurns || new Set(asked).size > 1) return layout;
   const request = planRequestFor(job);
   const index = new Map(nodes.map(({ node }, i) => [node, i]));
   const cluster = clusterOf(nodes, of, profile);

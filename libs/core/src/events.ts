@@ -71,6 +71,15 @@ export type RunEvent =
       readonly spares: readonly string[];
       readonly reason: string;
     }
+  /** A device left, joined, or is not as fast as it was: whether groups move, and why. */
+  | {
+      readonly event: 'replan';
+      readonly run: string;
+      readonly moves: boolean;
+      readonly reason: string;
+      readonly movingBytes: number;
+      readonly movingMs: number;
+    }
   /** One worker's part of a round, as it was delivered (or why not). */
   | {
       readonly event: 'contribution';

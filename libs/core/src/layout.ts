@@ -42,6 +42,31 @@ export interface RunLayout {
   readonly plan?: Plan;
   /** What it would be better laid out with: the layout is asked for again when that was measured, or could not be. */
   readonly wants?: WantedFigures;
+  /** Moving was weighed against staying; undefined: there was no reason to. */
+  readonly replan?: Replan;
+}
+
+/** The decision whether groups that stand move. */
+export interface Replan {
+  readonly moves: boolean;
+  /** In figures. */
+  readonly reason: string;
+  /** What moving takes, or would take. */
+  readonly movingBytes: number;
+  readonly movingMs: number;
+  /** Until then only the loss of a device is a reason to move; undefined: nothing moved yet. */
+  readonly settledAtMs: number | undefined;
+}
+
+/** What moving is weighed by: it costs time, and what is left of the run must pay for it. */
+export interface StandingPlan {
+  readonly plan: Plan;
+  readonly settledAtMs: number | undefined;
+  readonly nowMs: number;
+  /** Of the run, at its present speed. */
+  readonly remainingMs: number;
+  /** Longest time that a worker took to build its stage. */
+  readonly setupMs: number;
 }
 
 /** Blocks' times on nodes that have no place yet, and the links between them and to the server. */
@@ -59,6 +84,8 @@ export interface LayoutNode {
   readonly link?: MeasuredLink;
   /** Of the job's model; undefined: nobody wanted them. None where they could not be had. */
   readonly blocks?: readonly BlockTiming[];
+  /** How fast it was of late, as a multiple of what was measured of its blocks. @default 1 */
+  readonly pace?: number;
 }
 
 export interface LayoutRequest {
@@ -69,6 +96,8 @@ export interface LayoutRequest {
   readonly peers: readonly MeasuredPeerLink[];
   /** Groups that stand, whose nodes are all here: those that the plan names again go on undisturbed. */
   readonly current: readonly GroupLayout[];
+  /** The plan that they work by, once training has begun; undefined where they have none. */
+  readonly standing?: StandingPlan;
   /** Training has begun: what is missing may be replaced, so that the run goes on. */
   readonly begun: boolean;
   /** Undefined until the first group was ready. */
@@ -76,7 +105,7 @@ export interface LayoutRequest {
 }
 
 /**
- * Lays a job over the nodes there are: asked whenever one came or went. Pure. Nodes in no group are spares. Throws a
+ * Lays a job over the nodes there are: asked whenever one came or went, or is not as fast as it was. Pure. Nodes in no group are spares. Throws a
  * LongtailError that ends the run when no layout ever will do.
  */
 export type LayoutPlan = (request: LayoutRequest) => RunLayout;

@@ -28,6 +28,8 @@ test('what was measured is taken in the order of the model’s blocks, each size
   const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks }], { peers: [], assumedLink, profile });
   expect(devices[0]).toMatchObject({ ...link, blockTimes: [{ microbatch: 1, forwardMs: [3, 5], backwardMs: [6, 10] }] });
   expect(devices[0]!.linkAssumed).toBeUndefined();
+  const half = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks, pace: 0.5 }], { peers: [], assumedLink, profile });
+  expect(half.devices[0]).toMatchObject({ flopsPerSecond: 2.5e10, blockTimes: [{ microbatch: 1, forwardMs: [6, 10], backwardMs: [12, 20] }] });
   const incomplete = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks: [timing('first', 4, 9)] }], { peers: [], assumedLink, profile });
   expect(incomplete.devices[0]!.blockTimes).toBeUndefined();
 });

@@ -10,7 +10,7 @@ export interface ClusterContext {
 }
 
 /** What there is of a node. A listed link of rate 0 was not measured. */
-export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'blocks'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
+export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'blocks' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
 
 /** What the portable engines keep of a GPT's microbatch: their tape has every step between, and the weights transposed. */
 const TAPE = { factor: 1.8, parameterCopies: 1 };
@@ -18,14 +18,14 @@ const TAPE = { factor: 1.8, parameterCopies: 1 };
 /** Nodes as a planner sees them: by what was measured, where it was, and by what their engines say of themselves. */
 export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedLink, profile }: ClusterContext): MeasuredCluster {
   const known = new Set(nodes.map(({ node }) => node));
-  const devices = nodes.map(({ node, name, device, link, blocks }): DeviceProfile => {
+  const devices = nodes.map(({ node, name, device, link, blocks, pace = 1 }): DeviceProfile => {
     const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = isMeasured(link) ? link : assumedLink;
     return {
       id: node,
       name,
       // Without a measurement (the plain engine) all are equal.
-      flopsPerSecond: 1e9 * (device.gflops || 1),
-      ...(profile && blockTimesOf(profile, blocks ?? [])),
+      flopsPerSecond: 1e9 * (device.gflops || 1) * pace,
+      ...(profile && blockTimesOf(profile, blocks ?? [], pace)),
       memoryBytes: device.memoryBytes,
       ...(device.engine === 'tensorflow' ? {} : { stash: TAPE }),
       upBitsPerSecond,
@@ -41,14 +41,14 @@ export function isMeasured(link: MeasuredLink | undefined): link is MeasuredLink
   return link !== undefined && link.upBitsPerSecond > 0;
 }
 
-/** In the order of the model's blocks; none where a block could not be measured. */
-function blockTimesOf({ blocks }: ModelProfile, timings: readonly BlockTiming[]): { readonly blockTimes?: readonly BlockTimes[] } {
+/** In the order of the model's blocks, at the pace of late; none where a block could not be measured. */
+function blockTimesOf({ blocks }: ModelProfile, timings: readonly BlockTiming[], pace: number): { readonly blockTimes?: readonly BlockTimes[] } {
   const sizes = [...new Set(timings.map(({ microbatch }) => microbatch))];
   const blockTimes = sizes.flatMap((microbatch): readonly BlockTimes[] => {
     const byName = new Map(timings.filter((timing) => timing.microbatch === microbatch).map((timing) => [timing.block, timing]));
     const inOrder = blocks.flatMap(({ name }) => byName.get(name) ?? []);
     if (inOrder.length < blocks.length) return [];
-    return [{ microbatch, forwardMs: inOrder.map(({ forwardMs }) => forwardMs), backwardMs: inOrder.map(({ backwardMs }) => backwardMs) }];
+    return [{ microbatch, forwardMs: inOrder.map(({ forwardMs }) => forwardMs / pace), backwardMs: inOrder.map(({ backwardMs }) => backwardMs / pace) }];
   });
   return blockTimes.length === 0 ? {} : { blockTimes };
 }

@@ -87,7 +87,7 @@ test('a device that slows down for good moves stages once, with its reason in fi
     [1, 1, 1],
   );
   expect(moves(decisions)).toBe(1);
-  expect(decisions[0]!.reason).toMatch(/^d1 is \d+ % slower; [\d.]+ → [\d.]+ samples\/s for .* moved in .* pays within 10 min 0 s$/);
+  expect(decisions[0]!.reason).toMatch(/^device 1 is \d+ % slower; [\d.]+ → [\d.]+ samples\/s for .* moved in .* pays within 10 min 0 s$/);
   expect(decisions[1]!.reason).toBe('every rate is within 20 % of the plan');
 });
 
@@ -130,7 +130,7 @@ test('a group that lost a device is laid out anew, settled or not', () => {
   expect(decision.plan!.groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices.map(({ device }) => device)))).not.toContain(
     'd2',
   );
-  expect(decision.reason).toMatch(/^d2 left; no group is whole/);
+  expect(decision.reason).toMatch(/^device 2 left; no group is whole/);
 });
 
 test('a device that joins is taken in where that pays', () => {
@@ -145,6 +145,6 @@ test('a device that joins is taken in where that pays', () => {
     settledAtMs: undefined,
   });
   expect(decision.plan).toBeDefined();
-  expect(decision.reason).toMatch(/^d2 joined; /);
+  expect(decision.reason).toMatch(/^device 2 joined; /);
   expect(decision.movingBytes).toBeGreaterThan(0);
 });

@@ -17,14 +17,18 @@ export interface ReplanInput {
   readonly horizonMs: number;
   /** `settledAtMs` of the last move; undefined: none yet. */
   readonly settledAtMs: number | undefined;
+  /** What a device takes to build a stage, beside what it fetches. @default 0 */
+  readonly setupMs?: number;
   readonly makespanOf?: MakespanOf;
 }
 
 export interface ReplanDecision {
   /** The plan to move to; undefined: keep the current one. */
   readonly plan: Plan | undefined;
+  /** False: no device came or went, and every rate is as planned. */
+  readonly changed: boolean;
   readonly reason: string;
-  /** What moving takes: parameters and optimizer state to devices that do not hold them yet. */
+  /** What moving takes, or would: parameters and optimizer state to devices that do not hold them yet. */
   readonly movingMs: number;
   readonly movingBytes: number;
   /** Until then only the loss of devices is a reason to move again. */
@@ -45,12 +49,13 @@ const MARGIN = 0.05;
 export function considerReplan(input: ReplanInput): ReplanDecision {
   const model = new CostModel(input.profile, input.cluster, input.request);
   const { whole, lost } = survivors(input.current, input.cluster);
-  const news = [...lost.map((id) => `${id} left`), ...joined(input), ...drifts(model, input.current, whole)];
-  const keep = (reason: string): ReplanDecision => ({
+  const news = [...lost.map((name) => `${name} left`), ...joined(input), ...drifts(model, input.current, whole)];
+  const keep = (reason: string, movingMs = 0, movingBytes = 0): ReplanDecision => ({
     plan: undefined,
+    changed: news.length > 0,
     reason,
-    movingMs: 0,
-    movingBytes: 0,
+    movingMs,
+    movingBytes,
     settledAtMs: input.settledAtMs,
   });
   if (news.length === 0) return keep(`every rate is within ${100 * DRIFT} % of the plan`);
@@ -62,6 +67,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
   const { bytes, ms } = movingCost(input, plan);
   const move = (reason: string): ReplanDecision => ({
     plan,
+    changed: true,
     reason: `${why}; ${reason}`,
     movingMs: ms,
     movingBytes: bytes,
@@ -74,14 +80,14 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
   const go = plan.samplesPerSecond * Math.max(0, input.horizonMs - ms);
   const figures = `${formatCount(staying.samplesPerSecond)} → ${formatCount(plan.samplesPerSecond)} samples/s for ${formatBytes(bytes)} moved in ${formatSeconds(ms / 1000)}`;
   const within = `within ${formatSeconds(input.horizonMs / 1000)}`;
-  return go > stay * (1 + MARGIN) ? move(`${figures} pays ${within}`) : keep(`${why}; but ${figures} does not pay ${within}`);
+  return go > stay * (1 + MARGIN) ? move(`${figures} pays ${within}`) : keep(`${why}; but ${figures} does not pay ${within}`, ms, bytes);
 }
 
-/** Groups whose devices are all still there, by index in the new cluster, and the devices that are not. */
+/** Groups whose devices are all still there, by index in the new cluster, and the names of devices that are not. */
 function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly GroupLayout[]; lost: readonly string[] } {
   const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
-  const members = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map(({ device }) => device)));
-  const lost = members.filter((id) => !index.has(id));
+  const members = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
+  const lost = members.filter(({ device }) => !index.has(device)).map(({ name }) => name);
   const whole = plan.groups
     .filter((group) => group.stages.every((stage) => stage.devices.every(({ device }) => index.has(device))))
     .map(({ microbatch, stages }) => ({
@@ -98,7 +104,7 @@ function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly Grou
 function joined({ current, cluster }: ReplanInput): readonly string[] {
   const known = new Set(current.leftOut.map(({ device }) => device));
   for (const group of current.groups) for (const stage of group.stages) for (const { device } of stage.devices) known.add(device);
-  return cluster.devices.filter(({ id }) => !known.has(id)).map(({ id }) => `${id} joined`);
+  return cluster.devices.filter(({ id }) => !known.has(id)).map(({ name }) => `${name} joined`);
 }
 
 /** What a device takes for its stage now, against what the plan took. */
@@ -114,7 +120,7 @@ function drifts(model: CostModel, plan: Plan, whole: readonly GroupLayout[]): re
         const now = model.costs.stageMs(device, start, end, microbatch, recompute);
         const change = (before.forwardMs + before.backwardMs) / (now.forwardMs + now.backwardMs) - 1;
         return Math.abs(change) > DRIFT
-          ? [`${device.id} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`]
+          ? [`${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`]
           : [];
       }),
     ),
@@ -122,17 +128,18 @@ function drifts(model: CostModel, plan: Plan, whole: readonly GroupLayout[]): re
 }
 
 /** Each device fetches what it does not hold, all at once, through the server; the fleet waits for the last. */
-function movingCost({ current, profile, cluster, request }: ReplanInput, plan: Plan): { bytes: number; ms: number } {
+function movingCost({ current, profile, cluster, request, setupMs = 0 }: ReplanInput, plan: Plan): { bytes: number; ms: number } {
   const held = blocksByDevice(current);
   const devices = new Map(cluster.devices.map((device) => [device.id, device]));
   const tiedOf = (block: number) => profile.blocks[block]!.tied.reduce((sum, { parameters }) => sum + parameters, 0);
-  let [bytes, ms] = [0, current.roundMs];
+  const standstillMs = current.roundMs + setupMs;
+  let [bytes, ms] = [0, standstillMs];
   for (const [id, blocks] of blocksByDevice(plan)) {
     const fetched = [...blocks].filter((block) => !held.get(id)?.has(block));
     const values = fetched.reduce((sum, block) => sum + profile.blocks[block]!.parameters + tiedOf(block), 0);
     const own = values * (4 + request.stateBytesPerParameter);
     bytes += own;
-    ms = Math.max(ms, current.roundMs + (8000 * own) / devices.get(id)!.downBitsPerSecond);
+    ms = Math.max(ms, standstillMs + (8000 * own) / devices.get(id)!.downBitsPerSecond);
   }
   return { bytes, ms };
 }

@@ -1,7 +1,8 @@
-import { LongtailError, nodesOf, type BlockRange, type BlockTiming, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type RunEvent, type WantedFigures } from '@longtail/core';
+import { LongtailError, nodesOf, type BlockRange, type BlockTiming, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import type { Member } from './member.js';
+import type { Paces } from './paces.js';
 import type { Measure } from './roster.js';
 
 export interface FormationHost {
@@ -11,9 +12,13 @@ export interface FormationHost {
   readonly members: readonly Member[];
   readonly measure: Measure | undefined;
   readonly begun: boolean;
+  readonly clock: Clock;
+  /** Of the run, at its present speed. */
+  readonly remainingMs: number;
   /** Number of the last task given out. */
   readonly lastTask: number;
   readonly plan: LayoutPlan;
+  readonly paces: Paces;
   /** Direct links, as far as they were measured. */
   readonly measuredPeers: readonly MeasuredPeerLink[];
   blocksOf(node: string): readonly BlockTiming[] | undefined;
@@ -38,6 +43,9 @@ export class Formation {
   /** A group that is at work would have to go: the phase under way should come to an end. */
   moving = false;
   private outdated = false;
+  /** What the groups work by, and until when they are to be left alone. */
+  private plan: Plan | undefined;
+  private settledAtMs: number | undefined;
   private pipelines = 0;
 
   constructor(private readonly host: FormationHost) {}
@@ -59,16 +67,19 @@ export class Formation {
 
   /** Brings the groups in line with the layout, where that disturbs nobody at work. Throws what the layout throws. */
   arrange(): void {
-    if (!this.outdated && this.groups.every((group) => group.intact)) return;
     const { host } = this;
+    const nowMs = host.clock.nowMs();
+    const settled = nowMs < (this.settledAtMs ?? -Infinity);
+    if (!this.outdated && (settled || !host.paces.drifted) && this.groups.every((group) => group.intact)) return;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
-    const { groups, lacks, reason, plan, wants } = host.plan({
+    const { groups, lacks, reason, plan, wants, replan } = host.plan({
       job: host.job,
       nodes: members.map((member) => this.describe(member)),
       peers: host.measuredPeers,
       current: standing.map(({ plan }) => plan),
       begun: host.begun,
+      standing: this.standingPlan(nowMs),
       model: host.measure,
     });
     const kept = standing.filter(({ plan }) => groups.some((group) => sameGroup(group, plan)));
@@ -86,13 +97,30 @@ export class Formation {
     this.groups = [...kept, ...formed];
     for (const group of formed) this.prepare(group);
     if (wants !== undefined) host.want(wants);
+    if (replan !== undefined) {
+      const { settledAtMs, ...decision } = replan;
+      this.settledAtMs = settledAtMs;
+      host.emit({ event: 'replan', run: host.run, ...decision });
+    }
+    if (plan !== undefined) {
+      host.paces.workBy(plan);
+      this.plan = plan;
+    } else if (!settled) host.paces.keep();
     if (dissolved.length + formed.length === 0) return;
     if (plan !== undefined) host.emit({ event: 'planned', run: host.run, plan });
     this.announce(members, reason);
   }
 
   private describe({ node, name, session }: Member): LayoutNode {
-    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, blocks: this.host.blocksOf(node) };
+    const { host } = this;
+    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, blocks: host.blocksOf(node), pace: host.paces.of(node) };
+  }
+
+  private standingPlan(nowMs: number): StandingPlan | undefined {
+    const { host, plan, settledAtMs } = this;
+    if (plan === undefined || !host.begun) return undefined;
+    const setupMs = Math.max(0, ...host.members.map((member) => member.setupMs));
+    return { plan, settledAtMs, nowMs, remainingMs: host.remainingMs, setupMs };
   }
 
   private form(plan: GroupLayout, members: readonly Member[]): Group {

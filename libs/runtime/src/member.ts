@@ -72,6 +72,8 @@ export class Member implements Part {
   ready: Ready | undefined;
   /** Failed or refused tasks in a row. */
   strikes = 0;
+  /** From its last prepare to ready; 0 before the first. */
+  setupMs = 0;
   /** Grants of local steps that it brought home. */
   grants = 0;
   readonly assignments = new Map<number, Assignment>();
@@ -84,6 +86,7 @@ export class Member implements Part {
   private readonly answered: number[] = [];
   private transfers = 0;
   private vectorsOnTheWay = 0;
+  private placedAtMs = 0;
   private traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
   private trafficAtEnd: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
@@ -139,6 +142,7 @@ export class Member implements Part {
     this.group = group;
     this.worker = worker;
     this.state = 'preparing';
+    this.placedAtMs = this.host.clock.nowMs();
     const of = { group: group.id, worker, workers: group.members.length, stages: group.stages.length };
     this.send({ message: 'prepare', prepare: { ...message, place: { ...of, afterTransfer: this.transfers, ...rest } } });
   }
@@ -225,6 +229,7 @@ export class Member implements Part {
     this.layouts = layouts;
     this.layout = joinLayouts(layouts);
     this.state = 'prepared';
+    this.setupMs = this.host.clock.nowMs() - this.placedAtMs;
     this.host.changed();
   }
 

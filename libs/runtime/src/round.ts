@@ -94,7 +94,7 @@ async function collect(core: RunCore, strategy: SyncStrategy, tasks: readonly Gr
     }
     if (decision.commit.length > 0) {
       const commit = decision.commit.map(({ node, weight }) => ({ task: open.get(node)!, weight }));
-      for (const { task } of commit) observeSpeed(task);
+      for (const { task } of commit) observeSpeed(core, task);
       return { commit, reason: decision.reason, nonFinite, otherwiseBroken };
     }
     if (open.size > 0) await core.wait(decision.wakeAtMs);
@@ -118,7 +118,8 @@ function settleMissed(core: RunCore, task: GroupTask, reason: string): void {
   core.roster.missed(group, reason);
 }
 
-function observeSpeed({ group, samples, done, sentAtMs, endedAtMs }: GroupTask): void {
+function observeSpeed({ paces }: RunCore, { group, samples, done, sentAtMs, endedAtMs, parts }: GroupTask): void {
+  for (const part of parts) paces.observe(part.member.node, part.samples, part.done!.computeMs);
   group.speed = afterDelivery(group.speed, { samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - sentAtMs });
 }
 

@@ -21,6 +21,7 @@ import type { Group } from './group.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
 import type { Member, MemberHost } from './member.js';
 import { OutgoingParameters, type Published } from './outgoing-parameters.js';
+import { Paces } from './paces.js';
 import type { PeerLinks } from './peer-links.js';
 import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
@@ -51,6 +52,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly roster: Roster;
   readonly formation = new Formation(this);
   readonly figures: Figures;
+  readonly paces = new Paces();
   readonly tasks = new Tasks(this);
   readonly record = new LearningRecord();
   readonly outgoing: OutgoingParameters;
@@ -131,6 +133,13 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   }
   get plan() {
     return this.dependencies.layout ?? explicitLayout;
+  }
+
+  get remainingMs(): number {
+    if (this.training === undefined) return Infinity;
+    const { total, applied, lost } = this.training.leases.totals();
+    const samplesPerSecond = this.groups.reduce((sum, group) => sum + group.samplesPerSecond, 0);
+    return (1000 * (total - applied - lost)) / samplesPerSecond;
   }
 
   get measuredPeers() {

@@ -33,6 +33,8 @@ export interface SimulatedWorker {
   readonly overheadMs?: number;
   /** @default 100 */
   readonly prepareMs?: number;
+  /** What it offers; by what models say that they take, not by what they take here. @default 1 GiB */
+  readonly memoryBytes?: number;
   /** When it dials for the first time. @default 0 */
   readonly joinAtMs?: number;
   /** @default 1 Gbit/s both ways, 1 ms */
@@ -220,8 +222,8 @@ class Simulation {
 
   private async startWorker(spec: SimulatedWorker): Promise<void> {
     const { clock, scenario } = this;
-    const { name, samplesPerSecond, overheadMs = 1, prepareMs = 100, joinAtMs = 0, engine = 'cpu' } = spec;
-    const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes: 2 ** 30, gflops: 0, throttle: 1 };
+    const { name, samplesPerSecond, overheadMs = 1, prepareMs = 100, memoryBytes = 2 ** 30, joinAtMs = 0, engine = 'cpu' } = spec;
+    const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
     const pace = { samplesPerSecond, overheadMs, prepareMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const compute = new VirtualCompute({ clock, device, pace, model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });

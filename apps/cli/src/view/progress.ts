@@ -142,6 +142,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
     case 'link':
     case 'peer_links':
     case 'planned':
+    case 'replan':
     case 'lease_returned':
     case 'checkpoint':
     case 'warning':
