@@ -8,9 +8,9 @@ import { exactMakespan } from './exact-makespan.js';
 const SOLO_SAMPLES = 8;
 
 /**
- * Lays a job out as it says itself, or every worker solo where all hold the model; else the planner lays it over those who
- * are free. Groups that stand are never disturbed; those who come later, or are left of a group that broke, form groups of
- * their own, or wait as spares until they can. With the layout goes what is expected of it.
+ * Lays a job out as it says itself, or every worker solo where all hold the model; else as the planner finds best. Groups
+ * that are at work move where that pays (ADR 18); else those who come later, or are left of a group that broke, form groups
+ * of their own, or wait as spares until they can. With the layout goes what is expected of it.
  */
 export function plannedLayout(profileOf: (job: Job) => ModelProfile | undefined): LayoutPlan {
   return (request) => {
