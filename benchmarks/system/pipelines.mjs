@@ -60,8 +60,8 @@ async function layouts() {
     'four stages 2 2 3 3': layoutOf([[1, 2], [2, 2], [3, 3], [4, 3]]),
     'three stages': layoutOf([[2, 4], [1, 5], [4, 1]]),
     'two pipelines of two': layoutOf([[1, 6], [3, 4]], [[2, 7], [4, 3]]),
-    'a pipeline of three and a solo': layoutOf([[2, 5], [3, 3], [4, 2]], [[1]]),
-    'a pipeline of two and two solos': layoutOf([[2, 6], [3, 4]], [[1]], [[4]]),
+    'a pipeline of three and a solo': layoutOf([[2, 5], [3, 3], [4, 2]], [[1, 10]]),
+    'a pipeline of two and two solos': layoutOf([[2, 6], [3, 4]], [[1, 10]], [[4, 10]]),
   };
   return withFleet({ paces: [0.3, 0.24, 0.16, 0.1] }, async (fleet) => {
     const results = [];
