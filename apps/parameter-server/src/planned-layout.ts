@@ -56,13 +56,17 @@ function planOver(nodes: readonly LayoutNode[], job: Job, profile: ModelProfile)
   }
 }
 
-/** The layout with what is to be expected of it; as it is where it is not whole, or its stages do not make up the model. */
+/**
+ * The layout with what is to be expected of it; as it is where it is not whole, its stages do not make up the model, or
+ * workers hold several stages, which the planner knows nothing of.
+ */
 function expecting(layout: RunLayout, { job, nodes }: LayoutRequest, profile: ModelProfile): RunLayout {
   const { groups, lacks } = layout;
   const blocks = profile.blocks.length;
   const rangeOf = (range: GroupLayout['stages'][number]['blocks']) => (range === 'all' ? { start: 0, end: blocks } : range);
   const isWhole = ({ stages }: GroupLayout) => rangeOf(stages.at(-1)!.blocks).end === blocks && stages.every((stage) => rangeOf(stage.blocks).start < blocks);
-  if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole)) return layout;
+  const inTurns = groups.some((group) => nodesOf(group).length < group.stages.flatMap((stage) => stage.nodes).length);
+  if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole) || inTurns) return layout;
   const request = planRequestFor(job);
   const index = new Map(nodes.map(({ node }, i) => [node, i]));
   const given = groups.map(({ stages, microbatch, recompute = false }) => ({

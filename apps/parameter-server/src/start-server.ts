@@ -91,7 +91,7 @@ function composeServer(
       strategy: ({ sync }) => bsp(sync),
       shares: proportionalShares(),
       layout: plannedLayout((job) => profiles.get(job)),
-      schedule: (name, maxStash) => createSchedule(name, { maxStash }),
+      schedule: createSchedule,
       linkKey: () => randomBytes(16).toString('hex'),
       learningRate: learningRateAt,
     },

@@ -17,11 +17,11 @@ export interface DeviceInfo {
   readonly throttle: number;
 }
 
-/** How a stage will be used, which decides what memory it needs. */
+/** How a worker's stages will be used, which decides what memory they need. */
 export interface StageUse {
   /** Samples of the largest microbatch. */
   readonly microbatch: number;
-  /** Most microbatches between their forward and the end of their backward pass at any moment. */
+  /** Most microbatches between their forward and the end of their backward pass at any moment, over all stages. */
   readonly inFlight: number;
   /** Keep a microbatch's input only, and run forward again at backward. */
   readonly recompute: boolean;
@@ -29,7 +29,8 @@ export interface StageUse {
 
 /** A model built, its data at hand, and its speed measured. */
 export interface Prepared {
-  readonly layout: ParameterLayout;
+  /** Of each stage that it holds, in order, or of the whole model: its vectors are laid out as `joinLayouts` of these. */
+  readonly layouts: readonly ParameterLayout[];
   readonly engine: EngineName;
   /** What the model takes here: of a stage counted from a real pass, of a whole model from shapes. */
   readonly memoryBytes: number;
@@ -39,7 +40,7 @@ export interface Prepared {
   readonly validationSamples: number;
   /** Blocks of the whole model, of which a stage has some; undefined where nobody counted. */
   readonly blocks?: number;
-  /** Parameters live here; whoever fills it calls `loadParameters` afterwards. Length = layout.length. */
+  /** Parameters live here; whoever fills it calls `loadParameters` afterwards. */
   readonly parameters: Float32Array;
   /** `gradient` leaves the gradient sum here. */
   readonly gradient: Float32Array;
@@ -95,11 +96,17 @@ export interface BlockTiming {
 export interface Compute {
   readonly device: DeviceInfo;
   /**
-   * Builds the job's model or blocks of it, loads the data that these read, warms up and measures. `files` maps sha256 to a
-   * local path. A stage is measured with microbatches as in `use`, by default 16 samples, one in flight, no recompute.
+   * Builds the job's model or stages of it, loads the data that these read, warms up and measures. `files` maps sha256 to a
+   * local path. Stages are measured with microbatches as in `use`, by default 16 samples, one in flight, no recompute.
    * Throws LongtailError `refused` when that needs more memory than the owner offered.
    */
-  prepare(job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', signal: AbortSignal, use?: StageUse): Promise<Prepared>;
+  prepare(
+    job: Job,
+    files: ReadonlyMap<string, string>,
+    stages: readonly BlockRange[] | 'all',
+    signal: AbortSignal,
+    use?: StageUse,
+  ): Promise<Prepared>;
   /** Fresh parameters from the job's seed into `Prepared.parameters`. */
   initialParameters(): Promise<void>;
   loadParameters(): Promise<void>;
@@ -111,7 +118,7 @@ export interface Compute {
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;
 
-  // A stage of a pipeline, microbatch by microbatch. A tensor given to the device is its own from then on (its memory
+  // Stages of a pipeline, microbatch by microbatch; `stage` counts those that were prepared, from 0. A tensor given to the device is its own from then on (its memory
   // may move to another thread) unless it lies in shared memory; one that it gives belongs to the caller. A pass that has
   // begun when the signal is aborted is finished.
 
@@ -119,18 +126,30 @@ export interface Compute {
    * Forward pass over the samples of `ranges`; keeps what backward needs under `microbatch`. The first stage reads its
    * input from the data and takes none; the last one reads its targets there.
    */
-  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult>;
+  forward(
+    stage: number,
+    microbatch: number,
+    ranges: readonly SampleRange[],
+    input: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<ForwardResult>;
   /**
    * `B`, or `I` and later `W`: adds the parameters' gradient (`B`, `W`) to the sum and gives that of the input (`B`, `I`).
    * The last stage takes no `outputGradient`, nor does `W`. Frees the stash when both halves are done.
    */
-  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined, signal: AbortSignal): Promise<BackwardResult>;
-  /** Leaves the gradient sum of all backward passes since the last call in `Prepared.gradient`. */
+  backward(
+    op: 'B' | 'I' | 'W',
+    stage: number,
+    microbatch: number,
+    outputGradient: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<BackwardResult>;
+  /** Leaves the gradient sum of all backward passes since the last call in `Prepared.gradient`; `samples` went through each stage. */
   takeGradient(): Promise<{ readonly samples: number }>;
   /** Forgets stashes and gradient sum of a task that was called off. */
   dropPasses(): Promise<void>;
   /** Forward pass of samples [start, end) of a split, in index order, without a stash. */
-  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult>;
+  evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult>;
   /**
    * Times each block of the job's model at each microbatch size, one block in memory at a time. Blocks that alone exceed
    * what the owner offered are left out.

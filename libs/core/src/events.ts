@@ -73,8 +73,11 @@ export type RunEvent =
       readonly doneAtMs: number;
       readonly bytesUp: number;
       readonly bytesDown: number;
-      /** In a pipeline each stage has an event with the group's samples: whoever adds samples up counts stage 0. */
-      readonly stage?: { readonly group: string; readonly stage: number; readonly stages: number };
+      /**
+       * In a pipeline each worker has an event with the samples that passed through it: whoever adds samples up counts
+       * stage 0. `stage` is the first one that it holds; `held` how many, 1 by default.
+       */
+      readonly stage?: { readonly group: string; readonly stage: number; readonly stages: number; readonly held?: number };
     }
   | {
       readonly event: 'commit';

@@ -103,7 +103,7 @@ export class Formation {
     for (const [worker, member] of group.members.entries()) {
       const stages = group.stagesOf(member);
       const use = group.solo ? NO_PASSES : { microbatch, inFlight: host.stashCap(group, stages[0]!), recompute };
-      const held = stages.map((stage) => ({ stage, ...wireRange(group.plan, stage) }));
+      const held = stages.map((stage) => ({ stage, ...wireRange(group, stage) }));
       member.prepare(group, worker, message, { held, neighbours: neighbours[worker]!, afterTask: host.lastTask, ...use });
     }
   }
@@ -156,10 +156,10 @@ type Seen = Omit<Neighbour, 'worker'>;
 
 const NO_PASSES = { microbatch: 0, inFlight: 0, recompute: false };
 
-/** `end` 0: all. */
-function wireRange({ stages }: GroupLayout, stage: number): BlockRange {
-  const { blocks } = stages[stage]!;
-  return blocks === 'all' ? { start: 0, end: 0 } : { start: blocks.start, end: blocks.end };
+/** `end` 0: all, which a solo worker has even where its blocks were counted; whether they are all is checked when it is ready. */
+function wireRange({ plan, solo }: Group, stage: number): BlockRange {
+  const { blocks } = plan.stages[stage]!;
+  return solo || blocks === 'all' ? { start: 0, end: 0 } : { start: blocks.start, end: blocks.end };
 }
 
 function sameGroup(a: GroupLayout, b: GroupLayout): boolean {

@@ -15,7 +15,7 @@ export class Passes {
   constructor(
     private readonly group: Group,
     private readonly samples: number,
-    /** For each stage what is done there, as if it had no replicas. */
+    /** For each stage what a worker that holds it does, as if it had no replicas. */
     private readonly lists: readonly (readonly Action[])[],
     /** Most microbatches that a worker of each stage holds between forward and backward. */
     room: readonly number[],
@@ -81,7 +81,12 @@ export function forwardPassesOf(core: RunCore, group: Group, samples: number): P
 
 function listsOf(schedule: Schedule, group: Group, samples: number): readonly (readonly Action[])[] {
   const { microbatch, timings = measuredTimings(group) } = group.plan;
-  return group.stages.map((_, stage) => schedule.actions(stage, timings, Math.ceil(samples / microbatch)));
+  return group.stages.map((_, stage) => schedule.actions(rankOf(schedule, group, stage), timings, Math.ceil(samples / microbatch)));
+}
+
+/** Of the worker that holds the stage, as a schedule counts workers. */
+function rankOf({ chunks }: Schedule, { stages }: Group, stage: number): number {
+  return stage % (stages.length / chunks);
 }
 
 /**
@@ -91,7 +96,7 @@ function listsOf(schedule: Schedule, group: Group, samples: number): readonly (r
 export function stashCapOf(core: RunCore, group: Group, stage: number): number {
   const { microbatch, timings = equalTimings(group), maxStash } = group.plan;
   const schedule = scheduleOf(core, group, maxStash && together(group, maxStash));
-  const needed = schedule.stashCap(stage, timings, Math.ceil(core.job.train.batch / microbatch));
+  const needed = schedule.stashCap(rankOf(schedule, group, stage), timings, Math.ceil(core.job.train.batch / microbatch));
   return maxStash === undefined ? needed : Math.max(Math.ceil(needed / group.stages[stage]!.length), maxStash[stage]!);
 }
 
@@ -100,9 +105,29 @@ function together({ stages }: Group, room: readonly number[]): readonly number[]
   return room.map((each, stage) => each * stages[stage]!.length);
 }
 
-function scheduleOf({ dependencies }: RunCore, { plan }: Group, maxStash?: readonly number[]): Schedule {
-  const schedule = dependencies.schedule?.(plan.schedule, maxStash);
-  // A worker holds one range of blocks: a schedule of several stages a worker is for others.
-  if (schedule?.chunks === 1) return schedule;
-  throw new LongtailError(`this server has no schedule ${plan.schedule} for pipelines`, { code: 'usage', where: 'cluster.schedule' });
+function scheduleOf({ dependencies }: RunCore, group: Group, maxStash?: readonly number[]): Schedule {
+  const name = group.plan.schedule;
+  const chunks = chunksOf(group);
+  const schedule = dependencies.schedule?.(name, { chunks, maxStash });
+  if (schedule === undefined) throw unusable(`this server has no schedule ${name}`, 'cluster.schedule');
+  if (schedule.chunks !== chunks)
+    throw unusable(`the schedule ${name} has ${schedule.chunks} stages a worker, ${group.name} hold ${chunks}`, 'cluster.schedule');
+  return schedule;
+}
+
+/** Stages that each worker of the group holds. */
+function chunksOf(group: Group): number {
+  const { name, stages, members } = group;
+  const chunks = stages.length / members.length;
+  const inTurn = stages.every((holders, stage) => holders.length === 1 && holders[0] === members[stage % members.length]);
+  if (inTurn && Number.isInteger(chunks)) return chunks;
+  if (members.every((member) => group.stagesOf(member).length === 1)) return 1;
+  throw unusable(
+    `of p workers that hold several stages each, stage s must be on worker s mod p alone: that of ${name} is another layout`,
+    'cluster.layout',
+  );
+}
+
+function unusable(message: string, where: string): LongtailError {
+  return new LongtailError(message, { code: 'usage', where });
 }

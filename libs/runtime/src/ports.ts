@@ -97,10 +97,10 @@ export interface ServerDependencies {
   /** How a job is laid over its nodes. @default what the job says, else every worker solo */
   readonly layout?: LayoutPlan;
   /**
-   * Orders of passes for pipelines; undefined for one that this server does not have. `maxStash`: the stashes that each
-   * stage has room for, which the schedule keeps to where it can. @default none
+   * Orders of passes for pipelines whose workers hold `chunks` stages each; undefined for one that this server does not
+   * have. `maxStash`: the stashes that each stage has room for, which the schedule keeps to where it can. @default none
    */
-  schedule?(name: ScheduleName, maxStash?: readonly number[]): Schedule | undefined;
+  schedule?(name: ScheduleName, options: { readonly chunks: number; readonly maxStash?: readonly number[] }): Schedule | undefined;
   /** Draws the secret of a direct link between two workers. @default everything between workers goes through the server */
   linkKey?(): string;
   /** Rate of step `step` (from 0) of `totalSteps`. */

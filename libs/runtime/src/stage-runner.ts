@@ -26,11 +26,11 @@ export class StageRunner {
         const ranges = microbatches[microbatch];
         if (ranges === undefined) throw noSuchMicrobatch(action, microbatches.length);
         if (op === 'F') {
-          const { output, stats, computeMs } = await this.compute.forward(microbatch, ranges, await pass.input(action), signal);
+          const { output, stats, computeMs } = await this.compute.forward(this.held(action), microbatch, ranges, await pass.input(action), signal);
           walk.add(stats, computeMs, this.isLast(action));
           pass.on(action, output);
         } else {
-          const { inputGradient, computeMs } = await this.compute.backward(op, microbatch, await pass.input(action), signal);
+          const { inputGradient, computeMs } = await this.compute.backward(op, this.held(action), microbatch, await pass.input(action), signal);
           walk.computeMs += computeMs;
           pass.on(action, inputGradient);
         }
@@ -48,13 +48,21 @@ export class StageRunner {
       for (const action of actions) {
         const from = start + action.microbatch * size;
         const to = Math.min(end, from + size);
-        const { output, stats, computeMs } = await this.compute.evaluateStage('validation', from, to, await pass.input(action), signal);
+        const input = await pass.input(action);
+        const { output, stats, computeMs } = await this.compute.evaluateStage(this.held(action), 'validation', from, to, input, signal);
         walk.add(stats, computeMs, this.isLast(action));
         pass.on(action, output);
         if (action.stage === actions[0]!.stage) samples += to - from;
       }
       return samples;
     });
+  }
+
+  /** Its number among the stages that the worker holds. */
+  private held({ stage }: StageAction): number {
+    const number = this.place.held.findIndex((held) => held.stage === stage);
+    if (number < 0) throw new LongtailError(`a pass of stage ${stage}, which this worker does not hold`, { code: 'protocol' });
+    return number;
   }
 
   private isLast({ stage }: StageAction): boolean {

@@ -1,4 +1,4 @@
-import type { Codec, Lease, TensorChunk } from '@longtail/core';
+import type { Codec, Lease, RunEvent, TensorChunk } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
 import { Delivery, type ExpectedTensor } from './delivery.js';
@@ -134,7 +134,7 @@ export class Tasks {
         sentAtMs,
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
         ...member.takeTraffic(),
-        ...(group.solo ? {} : { stage: { group: group.id, stage: group.stagesOf(member)[0]!, stages: group.stages.length } }),
+        ...(group.solo ? {} : { stage: placeOf(group, member) }),
       });
     }
     if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
@@ -179,6 +179,11 @@ export class Tasks {
 
 export function sumSamples(leases: readonly Lease[]): number {
   return leases.reduce((sum, lease) => sum + lease.samples, 0);
+}
+
+function placeOf(group: Group, member: Member): Extract<RunEvent, { event: 'contribution' }>['stage'] {
+  const held = group.stagesOf(member);
+  return { group: group.id, stage: held[0]!, stages: group.stages.length, ...(held.length === 1 ? {} : { held: held.length }) };
 }
 
 /** The parts of a worker's vector that the tensors are; state vectors lie beside the parameters. */

@@ -12,7 +12,7 @@ import {
   type StageUse,
   type TensorChunk,
 } from '@longtail/core';
-import type { CancelTask, HeldStage, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
+import type { CancelTask, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
 import { Bell } from './bell.js';
 import { FanOut } from './fan-out.js';
 import { FileIntake } from './file-intake.js';
@@ -151,7 +151,7 @@ export class WorkerRun {
       log({ event: 'preparing', run: this.run, job: this.job.name });
       const files = await this.files.fetch(this.prepare.files, signal);
       signal.throwIfAborted();
-      this.announce(await compute.prepare(this.job, files, this.blocks, signal, this.use));
+      this.announce(await compute.prepare(this.job, files, this.stages, signal, this.use));
       for (;;) {
         const work = await this.next();
         await this.perform(work);
@@ -164,9 +164,9 @@ export class WorkerRun {
     await compute.release().catch((error: unknown) => this.fail(0, error));
   }
 
-  private get blocks(): BlockRange | 'all' {
-    const [{ start, end }] = this.prepare.place.held as readonly [HeldStage];
-    return end === 0 ? 'all' : { start, end };
+  private get stages(): readonly BlockRange[] | 'all' {
+    const { held } = this.prepare.place;
+    return held[0]?.end === 0 ? 'all' : held.map(({ start, end }) => ({ start, end }));
   }
 
   private get use(): StageUse | undefined {
@@ -177,16 +177,16 @@ export class WorkerRun {
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
     const { compute, codecs, connection, chunkLength, clock, allocate, send, log } = this.context;
-    const { layout, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
+    const { layouts, parameters, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
     const { group, worker, afterTransfer } = this.prepare.place;
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
     this.openStage();
-    const layoutsJson = JSON.stringify([layout]);
+    const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
     send({ message: 'ready', ready: { run: this.run, ...said } });
-    log({ event: 'ready', run: this.run, samplesPerSecond, parameters: layout.length });
+    log({ event: 'ready', run: this.run, samplesPerSecond, parameters: parameters.length });
   }
 
   private openStage(): void {

@@ -22,15 +22,20 @@ function chaos(seed: number): Scenario {
   }));
   const withReplica = rng.below(4);
   const three = [2, 2, 1].map((blocks, i) => ({ workers: i === withReplica ? [`w${i}`, 'w6'] : [`w${i}`], blocks }));
+  /** Every third seed: two stages on each worker of a pipeline. */
+  const inTurn = seed % 3 === 0;
+  const turns = (names: readonly string[], blocks: readonly number[]) => blocks.map((count, i) => ({ workers: [names[i % names.length]!], blocks: count }));
   const two = [1, 4].map((blocks, i) => ({ workers: [`w${3 + i}`], blocks }));
-  const layout = rng.below(3) === 0 ? [three] : [three, two, [{ workers: ['w5'] }]];
+  const pipelines = inTurn ? [turns(['w0', 'w1'], [1, 1, 2, 1]), turns(['w3', 'w4'], [2, 1, 1, 1])] : [three, two];
+  const layout = rng.below(3) === 0 ? pipelines.slice(0, 1) : [...pipelines, [{ workers: ['w5'] }]];
   const faults = Array.from({ length: rng.below(8) }, () => randomFault(rng));
-  const schedule = (['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble'] as const)[rng.below(4)]!;
+  const plain = (['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble'] as const)[rng.below(4)]!;
+  const schedule = inTurn ? 'interleaved' : plain;
   return {
     job: job({
       train: { epochs: EPOCHS, batch: 16 + rng.below(40), optimizer: { type: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } },
       sync: { minDeadlineMs: 200 + rng.below(400) },
-      cluster: { minWorkers: layout.flat().flatMap(({ workers }) => workers).length, waitMs: 8000, layout, schedule, microbatch: 1 + rng.below(9) },
+      cluster: { minWorkers: new Set(layout.flat().flatMap(({ workers }) => workers)).size, waitMs: 8000, layout, schedule, microbatch: 1 + rng.below(9) },
       validation: { everyEpochs: 0.5 + rng.uniform() },
       checkpoint: { everyMs: 200 },
     }),

@@ -115,16 +115,20 @@ test('solo workers and pipelines of different length side by side, weighed by th
   expect(counted.reduce((sum, { samples }) => sum + samples, 0)).toBe(outcome.leases.applied);
 });
 
-/** Groups of up to four stages, some of them with up to three replicas, and up to `groups` of them. */
-function randomLayout(rng: Rng, groups: number): readonly (readonly JobStage[])[] {
-  let workers = 0;
-  return Array.from({ length: 1 + rng.below(groups) }, () => {
-    const stages = 1 + rng.below(4);
+/** Groups of up to four stages, some of them with up to three replicas, or interleaved of up to three workers with two or three stages each. */
+function randomLayout(rng: Rng, interleaved: boolean): readonly (readonly JobStage[])[] {
+  let names = 0;
+  const crew = (count: number) => Array.from({ length: count }, () => `w${names++}`);
+  return Array.from({ length: 1 + rng.below(3) }, () => {
+    const plain = 1 + rng.below(4);
+    const turns = rng.below(4) === 0 ? undefined : { workers: crew(2 + rng.below(2)), chunks: 2 + rng.below(2) };
+    const stages = !interleaved ? plain : turns === undefined ? 1 : Math.min(model.blocks!.count, turns.workers.length * turns.chunks);
     const cuts = [...Array.from({ length: model.blocks!.count - 1 }, (_, i) => i + 1)].sort(() => rng.uniform() - 0.5);
     const borders = [0, ...cuts.slice(0, stages - 1).sort((a, b) => a - b), model.blocks!.count];
     return Array.from({ length: stages }, (_, i) => {
       const replicas = stages > 1 && rng.below(3) === 0 ? 2 + rng.below(2) : 1;
-      return { workers: Array.from({ length: replicas }, () => `w${workers++}`), blocks: borders[i + 1]! - borders[i]! };
+      const workers = interleaved && turns !== undefined ? [turns.workers[i % turns.workers.length]!] : crew(replicas);
+      return { workers, blocks: borders[i + 1]! - borders[i]! };
     });
   });
 }
@@ -142,9 +146,9 @@ function randomWorkers(rng: Rng, layout: readonly (readonly JobStage[])[]): read
 test.each([1, 11, 21, 31])('random layouts, schedules, microbatches and links: the gradient is the single machine’s (seeds from %i)', async (from) => {
   for (let seed = from; seed < from + 10; seed++) {
     const rng = createRng(`layouts/${seed}`);
-    const layout = randomLayout(rng, 3);
+    const schedule = (['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble', 'interleaved', 'interleaved'] as const)[rng.below(6)]!;
+    const layout = randomLayout(rng, schedule === 'interleaved');
     const workers = randomWorkers(rng, layout);
-    const schedule = (['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble'] as const)[rng.below(4)]!;
     const cluster = { schedule, microbatch: 1 + rng.below(20) };
     const clipNorm = rng.below(2) === 0 ? 0.5 : undefined;
     const train = { epochs: 1, batch: 20 + rng.below(50), clipNorm };
@@ -343,6 +347,7 @@ test('a device that fails a pass gives the group’s samples back once', async (
 
 test.each<[string, readonly (readonly JobStage[])[], RegExp]>([
   ['too few blocks', [[{ workers: ['a'], blocks: 2 }, { workers: ['b'], blocks: 3 }]], /block 5 \(counted from 0\) of the group a \+ b is on no stage/],
+  ['too few blocks on a solo worker', [[{ workers: ['a'], blocks: 5 }]], /block 5 \(counted from 0\) of the group a is on no stage/],
   ['too many blocks', [[{ workers: ['a'], blocks: 2 }, { workers: ['b'], blocks: 9 }]], /blocks 2 to 11 do not exist: the model has 6/],
   ['a worker that never comes', [[{ workers: ['a'], blocks: 2 }, { workers: ['z'], blocks: 4 }]], /the layout lacks worker z/],
 ])('%s: the run fails and says so', async (_what, layout, reason) => {
@@ -351,9 +356,62 @@ test.each<[string, readonly (readonly JobStage[])[], RegExp]>([
   expect(outcome.verdict.reason).toMatch(reason);
 });
 
-test('a server without the schedule says so', async () => {
-  const outcome = await simulate(pipelined([three], { cluster: { schedule: 'interleaved' } }, { fleet: fleet('abc') }));
-  expect(outcome.verdict).toMatchObject({ status: 'failed', error: { code: 'usage', message: 'this server has no schedule interleaved for pipelines' } });
+const turns = [2, 1, 2, 1].map((blocks, i): JobStage => ({ workers: ['ab'[i % 2]!], blocks }));
+const sixTurns = [1, 1, 1, 1, 1, 1].map((blocks, i): JobStage => ({ workers: ['abc'[i % 3]!], blocks }));
+
+test.each([
+  ['of two workers', turns, 'ab'],
+  ['of three workers', sixTurns, 'abc'],
+])('an interleaved pipeline %s, two stages on each, trains what one machine trains', async (_what, layout, names) => {
+  const run = pipelined([layout], { cluster: { schedule: 'interleaved', microbatch: 7 } }, { fleet: fleet(names) });
+  const outcome = await simulate(run);
+  expectSameTraining(run, outcome);
+  const first = eventsOf(outcome.events, 'contribution').filter(({ round }) => round === 1);
+  const stages = layout.length;
+  expect(first.map(({ name, samples, stage }) => [name, samples, stage])).toEqual(
+    [...names].map((name, i) => [name, 60, { group: 'p1', stage: i, stages, held: stages / names.length }]),
+  );
+});
+
+test('interleaving shortens the fill of a pipeline by the number of stages that a worker holds', async () => {
+  const fill = 3; // microbatches
+  const roundMs = async (schedule: '1f1b' | 'interleaved', layout: readonly JobStage[]) => {
+    const changes = { cluster: { schedule, microbatch: 1 }, train: { batch: fill, epochs: 1 }, validation: { everyEpochs: 10 } };
+    const workers = fleet('abc').map((worker) => ({ ...worker, samplesPerSecond: 10, overheadMs: 0 }));
+    const outcome = await simulate(pipelined([layout], { ...changes, sync: { minDeadlineMs: 60_000 } }, { fleet: workers }));
+    return eventsOf(outcome.events, 'commit')[0]!.roundMs;
+  };
+  const plain = await roundMs('1f1b', [2, 2, 2].map((blocks, i) => ({ workers: ['abc'[i]!], blocks })));
+  const interleaved = await roundMs('interleaved', sixTurns);
+  // A worker's whole is 33 ms a microbatch: (m + p − 1) of them against m + (p − 1) / 2.
+  expect(plain).toBeGreaterThan(((fill + 2) * 100) / 3);
+  expect(interleaved).toBeGreaterThan(((fill + 1) * 100) / 3);
+  expect(plain - interleaved).toBeCloseTo(100 / 3, -1);
+});
+
+test.each<Extract<Fault, { worker: string; atMs: number }>>([
+  { kind: 'kill', worker: 'a', atMs: 340 },
+  { kind: 'leave', worker: 'b', atMs: 340 },
+  { kind: 'fail', worker: 'b', atMs: 340 },
+])('a worker of several stages that is lost ($kind $worker): a spare takes all of them, no sample is lost', async (fault) => {
+  const changes = { train: { epochs: 4 }, cluster: { schedule: 'interleaved', microbatch: 7 } } as const;
+  const run = pipelined([turns], changes, { fleet: fleet('abc'), faults: [fault] });
+  const outcome = await simulate(run);
+  expect(outcome.fired).toContain(fault);
+  expectSameTraining(run, outcome);
+  const names = eventsOf(outcome.events, 'layout').at(-1)!.groups[0]!.stages.map(({ name }) => name);
+  expect(names).toEqual([...'abab'].map((name) => (name === fault.worker && fault.kind !== 'fail' ? 'c' : name)));
+  expect(eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted).map(({ name }) => name)).toEqual([...'ab']);
+  expect(eventsOf(outcome.events, 'lease_returned')).toHaveLength(1);
+});
+
+test.each([
+  ['1f1b', turns, /the schedule 1f1b has 1 stages a worker, a \+ b hold 2/],
+  ['interleaved', turns.slice(0, 3), /stage s must be on worker s mod p alone: that of a \+ b is another layout/],
+  ['interleaved', [turns[1]!, turns[1]!, turns[0]!, turns[0]!], /stage s must be on worker s mod p alone/],
+] as const)('%s on workers in another order than its own: the run fails and says so', async (schedule, layout, message) => {
+  const outcome = await simulate(pipelined([layout], { cluster: { schedule } }, { fleet: fleet('ab') }));
+  expect(outcome.verdict).toMatchObject({ status: 'failed', error: { code: 'usage', message: expect.stringMatching(message) as string } });
 });
 
 const direct = fleet('abc').map((worker, i): SimulatedWorker => ({ ...worker, peers: i === 1 ? 'listens' : 'dials' }));

@@ -150,7 +150,7 @@ class Simulation {
         shares: proportionalShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
-        schedule: (name, maxStash) => createSchedule(name, { maxStash }),
+        schedule: createSchedule,
         learningRate: learningRateAt,
       },
       { chunkLength, heartbeatMs },

@@ -17,11 +17,11 @@ import type {
   StageUse,
   StepHyper,
 } from '@longtail/core';
-import { isStateQuantized, localStateCount, LongtailError } from '@longtail/core';
+import { isStateQuantized, joinLayouts, localStateCount, LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
-import type { VirtualPass } from './blocks.js';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
+import { VirtualStages } from './virtual-stages.js';
 
 /** A device's time: `overheadMs + samples / samplesPerSecond`, a third of it without the backward pass. */
 export interface DevicePace {
@@ -64,12 +64,8 @@ export class VirtualCompute implements Compute {
   /** What the engine would hold; `Prepared.parameters` is only the way in and out. */
   private parameters = new Float32Array(0);
   private busy = false;
-  private range: BlockRange | 'all' = 'all';
-  private readonly stash = new Map<number, Stashed>();
-  private stageGradient = new Float32Array(0);
-  private stageSamples = 0;
-  /** Microbatches that there is room for between forward and backward. */
-  private room = 1;
+  /** Undefined: it holds the whole model. */
+  private stages: VirtualStages | undefined;
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
@@ -88,29 +84,26 @@ export class VirtualCompute implements Compute {
   async prepare(
     job: Job,
     _files: ReadonlyMap<string, string>,
-    blocks: BlockRange | 'all',
+    ranges: readonly BlockRange[] | 'all',
     signal: AbortSignal,
     use?: StageUse,
   ): Promise<Prepared> {
     const { model, pace, clock, device } = this.options;
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
-    const layout = blocks === 'all' ? model.layout : this.blockLayout(blocks);
-    const { length } = layout;
-    this.range = blocks;
-    this.room = use?.inFlight ?? 1;
-    this.stash.clear();
-    this.stageGradient = new Float32Array(length);
-    this.stageSamples = 0;
+    this.stages = ranges === 'all' ? undefined : new VirtualStages(model.blocks!, ranges, use?.inFlight ?? 1);
+    const layouts = this.stages?.layouts ?? [model.layout];
+    const { length } = joinLayouts(layouts);
+    const fraction = layouts.reduce((sum, _, stage) => sum + this.fraction(stage), 0);
     this.job = job;
     this.parameters = new Float32Array(length);
     const { optimizer } = job.train;
     this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
     this.prepared = {
-      layout,
+      layouts,
       engine: device.engine,
       memoryBytes: 4 * length,
-      samplesPerSecond: pace.samplesPerSecond / this.slowdown / this.fraction,
+      samplesPerSecond: pace.samplesPerSecond / this.slowdown / fraction,
       trainSamples: model.trainSamples,
       validationSamples: model.validationSamples,
       blocks: model.blocks?.count,
@@ -122,13 +115,16 @@ export class VirtualCompute implements Compute {
   }
 
   async initialParameters(): Promise<void> {
-    const { model } = this.options;
+    const { parameters } = this.prepared!;
     const { seed } = this.job!.train;
-    this.prepared!.parameters.set(this.range === 'all' ? model.initial(seed) : model.blocks!.initial(this.range, seed));
+    if (this.stages === undefined) parameters.set(this.options.model.initial(seed));
+    else this.stages.initial(seed, parameters);
   }
 
   async loadParameters(): Promise<void> {
-    this.parameters.set(this.prepared!.parameters);
+    const { parameters } = this.prepared!;
+    if (this.stages === undefined) this.parameters.set(parameters);
+    else this.stages.load(parameters);
   }
 
   async loadState(steps: number): Promise<void> {
@@ -167,53 +163,58 @@ export class VirtualCompute implements Compute {
     });
   }
 
-  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+  forward(
+    stage: number,
+    microbatch: number,
+    ranges: readonly SampleRange[],
+    input: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<ForwardResult> {
     return this.exclusively(async () => {
-      if (this.stash.size >= this.room) throw new LongtailError(`no room for more than ${this.room} microbatches`, { code: 'refused' });
+      this.held.checkRoom();
       const samples = this.indicesOf(ranges);
-      const computeMs = await this.pass(samples.length, FORWARD_FRACTION, signal);
-      const pass = this.stagePass(samples, input);
-      this.stash.set(microbatch, { pass, samples: samples.length, outputGradient: undefined });
-      return { output: pass.output, stats: pass.stats, computeMs };
+      const computeMs = await this.pass(samples.length, FORWARD_FRACTION, signal, stage);
+      const { output, stats } = this.held.forward(stage, microbatch, samples, input);
+      return { output, stats, computeMs };
     });
   }
 
-  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined, signal: AbortSignal): Promise<BackwardResult> {
+  backward(
+    op: 'B' | 'I' | 'W',
+    stage: number,
+    microbatch: number,
+    outputGradient: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<BackwardResult> {
     return this.exclusively(async () => {
-      const stashed = this.stash.get(microbatch);
-      if (stashed === undefined) throw new Error(`${op} of microbatch ${microbatch}, of which nothing is stashed`);
       const fraction = op === 'B' ? 1 : op === 'I' ? INPUT_GRADIENT_FRACTION : 1 - INPUT_GRADIENT_FRACTION;
-      const computeMs = await this.pass(stashed.samples, (1 - FORWARD_FRACTION) * fraction, signal);
-      if (op === 'I') stashed.outputGradient = outputGradient;
-      const gradient = op === 'W' ? stashed.outputGradient : outputGradient;
-      const inputGradient = stashed.pass.backward(gradient, op === 'I' ? undefined : this.stageGradient);
-      if (op !== 'I') {
-        this.stash.delete(microbatch);
-        this.stageSamples += stashed.samples;
-      }
-      return { inputGradient: op === 'W' ? undefined : inputGradient, computeMs };
+      const samples = this.held.samplesOf(stage, microbatch);
+      const computeMs = await this.pass(samples, (1 - FORWARD_FRACTION) * fraction, signal, stage);
+      return { inputGradient: this.held.backward(op, stage, microbatch, outputGradient), computeMs };
     });
   }
 
   async takeGradient(): Promise<{ readonly samples: number }> {
-    const samples = this.stageSamples;
-    this.prepared!.gradient.set(this.stageGradient);
-    this.stageGradient.fill(0);
-    this.stageSamples = 0;
-    return { samples };
+    return { samples: this.held.takeGradient(this.prepared!.gradient) };
   }
 
   async dropPasses(): Promise<void> {
-    this.stash.clear();
-    this.stageGradient.fill(0);
-    this.stageSamples = 0;
+    this.held.drop();
   }
 
-  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+  evaluateStage(
+    stage: number,
+    split: Split,
+    start: number,
+    end: number,
+    input: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<ForwardResult> {
     return this.exclusively(async () => {
-      const computeMs = await this.pass(end - start, FORWARD_FRACTION, signal);
+      const computeMs = await this.pass(end - start, FORWARD_FRACTION, signal, stage);
       const from = split === 'train' ? 0 : this.options.model.trainSamples;
-      const { output, stats } = this.stagePass(Int32Array.from({ length: end - start }, (_, i) => from + start + i), input);
+      const indices = Int32Array.from({ length: end - start }, (_, i) => from + start + i);
+      const { output, stats } = this.held.infer(stage, indices, input);
       return { output, stats, computeMs };
     });
   }
@@ -268,28 +269,21 @@ export class VirtualCompute implements Compute {
     return Int32Array.from(ranges.flatMap((range) => [...epochOrder(trainSamples, seed, range.epoch).indices(range)]));
   }
 
-  private blockLayout({ start, end }: BlockRange) {
-    const { blocks } = this.options.model;
-    const count = blocks?.count ?? 1;
-    if (blocks !== undefined && end <= count) return blocks.layout({ start, end });
-    throw new LongtailError(`blocks ${start} to ${end} do not exist: the model has ${count}`, { code: 'usage' });
+  private get held(): VirtualStages {
+    if (this.stages === undefined) throw new Error('a solo worker has no passes');
+    return this.stages;
   }
 
   /** Of the whole model's work. */
-  private get fraction(): number {
-    return this.range === 'all' ? 1 : (this.range.end - this.range.start) / this.options.model.blocks!.count;
+  private fraction(stage: number): number {
+    return this.stages?.fraction(stage) ?? 1;
   }
 
-  private stagePass(samples: Int32Array, input: HostTensor | undefined): VirtualPass {
-    if (this.range === 'all') throw new Error('a solo worker has no passes');
-    return this.options.model.blocks!.forward(this.range, this.parameters, samples, input);
-  }
-
-  private async pass(samples: number, fraction: number, signal: AbortSignal): Promise<number> {
+  private async pass(samples: number, fraction: number, signal: AbortSignal, stage = 0): Promise<number> {
     const { pace, clock } = this.options;
     this.throwFailure();
     const startedAtMs = clock.nowMs();
-    let leftMs = pace.overheadMs + (this.fraction * fraction * 1000 * samples) / pace.samplesPerSecond;
+    let leftMs = pace.overheadMs + (this.fraction(stage) * fraction * 1000 * samples) / pace.samplesPerSecond;
     while (leftMs > 0) {
       const { slowness } = this;
       const fromMs = clock.nowMs();
@@ -351,12 +345,6 @@ export class VirtualCompute implements Compute {
     for (const [i, vector] of this.optimizer!.state().entries()) vector.set(state[i]!);
     this.optimizer!.setSteps(steps);
   }
-}
-
-interface Stashed {
-  readonly pass: VirtualPass;
-  readonly samples: number;
-  outputGradient: HostTensor | undefined;
 }
 
 function countSamples(ranges: readonly SampleRange[]): number {

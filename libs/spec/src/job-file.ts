@@ -1,7 +1,8 @@
-import type { Job, JobWorker, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
+import type { Job, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
 import { choice, duration, integer, oneOf, real } from './fields.js';
+import { layoutProblems, layoutSchema, workersOf } from './layout.js';
 import type { ModelDraft } from './model.js';
 import { modelSchema } from './model.js';
 
@@ -97,58 +98,7 @@ const sync = z.strictObject({
     .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),
 });
 
-const worker = z
-  .union([z.string().min(1).max(100), integer({ min: 1, max: 100_000 })], {
-    error: ({ input }) => `must be the name of a worker, or its number in the order of joining from 1, found ${JSON.stringify(input)}`,
-  })
-  .describe('Name of the worker, or its number in the order of joining, from 1');
-
-const stage = z
-  .strictObject({
-    worker: worker.optional(),
-    workers: z
-      .array(worker)
-      .min(1)
-      .max(1000)
-      .optional()
-      .describe('In the place of worker: replicas of the stage, each of which takes a share of the microbatches by its speed'),
-    blocks: integer({ min: 1, max: 100_000 }).optional().describe("How many of the model's blocks; a worker alone in its group has all"),
-  })
-  .describe('A stage');
-
-type StageFile = z.output<typeof stage>;
-
-const workersOf = ({ worker, workers }: StageFile): readonly JobWorker[] => workers ?? (worker === undefined ? [] : [worker]);
-
-const layout = z
-  .array(z.array(stage).min(1).max(1000))
-  .min(1)
-  .max(10_000)
-  .check((context) => {
-    const seen = new Set<JobWorker>();
-    for (const [group, stages] of context.value.entries()) {
-      for (const [at, stage] of stages.entries()) {
-        const problem = problemOf(stage, stages.length, seen);
-        if (problem !== undefined) context.issues.push({ code: 'custom', message: problem, input: stage, path: [group, at] });
-      }
-    }
-  });
-
-/** What is wrong with one of `stages` stages, or undefined; its workers join those seen. */
-function problemOf(stage: StageFile, stages: number, seen: Set<JobWorker>): string | undefined {
-  const workers = workersOf(stage);
-  const names = workers.join(', ');
-  if ((stage.worker === undefined) === (stage.workers === undefined)) return 'needs either worker or workers';
-  if (new Set(workers).size < workers.length) return `one of the workers ${names} is named twice`;
-  const again = workers.find((worker) => seen.has(worker));
-  if (again !== undefined) return `worker ${again} has a stage already: a worker has one`;
-  for (const worker of workers) seen.add(worker);
-  if (stages > 1 && stage.blocks === undefined) return `the stage of ${names} needs blocks: how many of the model's it has`;
-  if (stages === 1 && workers.length > 1) return `the whole model on ${names} is no stage with replicas: give each a group of its own`;
-  return undefined;
-}
-
-const cluster = z.strictObject({
+const clusterFields = z.strictObject({
   minWorkers: integer({ min: 1, max: 100_000 }).default(1).describe('Start when this many workers are ready'),
   wait: duration(0, 7 * 86_400_000)
     .prefault('60s')
@@ -156,15 +106,22 @@ const cluster = z.strictObject({
   engine: oneOf('engine', ['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'])
     .default('auto')
     .describe('Only workers on this engine; auto: any'),
-  layout: layout
+  layout: layoutSchema
     .optional()
     .describe('Groups of workers that hold one replica each, with their stages in the order of the blocks; default: every worker solo'),
   microbatch: integer({ min: 1, max: 1_048_576 })
     .optional()
     .describe("Samples a forward pass of a pipeline; default: a quarter of a stage's share of the batch"),
-  schedule: oneOf('schedule', ['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble'])
+  schedule: oneOf('schedule', ['gpipe', '1f1b', 'capped-1f1b', 'interleaved', 'zero-bubble'])
     .default('capped-1f1b')
-    .describe('Order of the passes in a pipeline'),
+    .describe('Order of the passes in a pipeline; interleaved: several stages on each worker, in turn'),
+});
+
+const cluster = clusterFields.check((context) => {
+  const { layout: groups, schedule: order } = context.value;
+  const say = (message: string, ...path: (string | number)[]) => context.issues.push({ code: 'custom', message, input: context.value, path });
+  if (groups === undefined && order === 'interleaved') say('interleaved needs cluster.layout, with several stages on each worker', 'schedule');
+  for (const { message, group, stage } of layoutProblems(groups ?? [], order)) say(message, 'layout', group, ...(stage === undefined ? [] : [stage]));
 });
 
 const checkpoint = z.strictObject({

@@ -18,6 +18,8 @@ const problemsIn = (text: string): string[] => {
   return [];
 };
 
+const interleaved = (stages: string): string => `data: mnist\nmodel: cnn\ncluster: {schedule: interleaved, layout: [[${stages}]]}`;
+
 describe('parseJobFile', () => {
   it('takes two words and fills in the rest', () => {
     const job = validateJob(parseJobFile('data: mnist\nmodel: cnn\n', 'jobs/first.yaml'));
@@ -75,7 +77,7 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {engine: cuda}', 'job.yaml:3:11 cluster.engine: unknown engine "cuda"'],
     [
       'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: a, blocks: 1}]]}',
-      'job.yaml:3:45 cluster.layout[0][1]: worker a has a stage already: a worker has one',
+      'job.yaml:3:45 cluster.layout[0][1]: worker a has a stage already: only the schedule interleaved gives it several',
     ],
     [
       'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: 2}]]}',
@@ -92,6 +94,31 @@ describe('parseJobFile', () => {
     [
       'data: mnist\nmodel: cnn\ncluster: {layout: [[{workers: [a, b]}]]}',
       'cluster.layout[0][0]: the whole model on a, b is no stage with replicas: give each a group of its own',
+    ],
+    [
+      'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a}], [{worker: a}]]}',
+      'cluster.layout[1][0]: worker a is in another group already',
+    ],
+    ['data: mnist\nmodel: cnn\ncluster: {schedule: interleaved}', 'job.yaml:3:11 cluster.schedule: interleaved needs cluster.layout'],
+    [
+      interleaved('{workers: [a, b], blocks: 1}, {worker: c, blocks: 1}'),
+      'cluster.layout[0][0]: the schedule interleaved takes one worker a stage: replicas are for the others',
+    ],
+    [
+      interleaved('{worker: a, blocks: 1}, {worker: a, blocks: 1}'),
+      'cluster.layout[0]: worker a has all stages: name it once, without blocks, and it holds the whole model',
+    ],
+    [
+      interleaved('{worker: a, blocks: 1}, {worker: b, blocks: 1}'),
+      'cluster.layout[0]: the schedule interleaved wants several stages on each worker: a, b, and again',
+    ],
+    [
+      interleaved('{worker: a, blocks: 1}, {worker: b, blocks: 1}, {worker: b, blocks: 1}, {worker: a, blocks: 1}'),
+      'cluster.layout[0][2]: the schedule interleaved wants the workers of a group in turn: a, b, and again',
+    ],
+    [
+      interleaved('{worker: a, blocks: 1}, {worker: b, blocks: 1}, {worker: a, blocks: 1}'),
+      'cluster.layout[0]: the schedule interleaved wants the workers of a group in turn: a, b, and again, as many stages on each',
     ],
     ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
@@ -187,6 +214,13 @@ describe('validateJob', () => {
     const { sync } = validateJob({ data: 'mnist', model: 'cnn', sync: { activationCodec: 'int8' } });
     expect(sync).toMatchObject({ codec: 'fp32', activationCodec: 'int8' });
     expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int8' } })).toThrow(/sync\.codec: unknown codec "int8"/);
+  });
+
+  it('takes several stages on each worker, and waits for each worker once', () => {
+    const layout = [['a', 'b', 'a', 'b'].map((worker) => ({ worker, blocks: 2 })), [{ worker: 'c' }]];
+    const { cluster } = validateJob({ data: 'mnist', model: 'cnn', cluster: { layout, schedule: 'interleaved' } });
+    expect(cluster.minWorkers).toBe(3);
+    expect(cluster.layout![0]!.map(({ workers }) => workers)).toEqual([['a'], ['b'], ['a'], ['b']]);
   });
 
   it('reads units', () => {

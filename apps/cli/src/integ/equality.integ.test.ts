@@ -46,6 +46,17 @@ it('makes the same steps with replicas of a stage as with one machine', { timeou
   }
 });
 
+it('makes the same steps with an interleaved pipeline as with one machine', { timeout: 120_000 }, async () => {
+  const deep = JOB.replace('hidden: [32]', 'hidden: [32, 24, 16]');
+  const one = await train(['--workers', '1'], deep);
+  const layout = `[[${['worker-1', 'worker-2', 'worker-1', 'worker-2'].map((worker) => `{ worker: ${worker}, blocks: 1 }`).join(', ')}]]`;
+  const piped = await train(['--workers', '2', '--paces', '1,0.6'], `${deep}cluster: { layout: ${layout}, schedule: interleaved, microbatch: 12 }\n`);
+  expect(piped.contributors).toBe(2);
+  for (const [name, values] of one.tensors) {
+    expect(relativeDistance(piped.tensors.get(name)!, values), name).toBeLessThan(1e-5);
+  }
+});
+
 async function train(
   cluster: readonly string[],
   job = JOB,

@@ -3,7 +3,7 @@ import type { BlobCache, BlockTiming, DataSignature, Engine, HostTensor, Job, St
 import { createModel, stageModel } from '@longtail/engine';
 import type { Model, StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
-import { leastPassBytes, stageNeed } from './memory.js';
+import { leastPassBytes, stagesNeed } from './memory.js';
 import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 
 /** All measurements together, warm-up aside. */
@@ -81,7 +81,7 @@ function kindOf({ model, loss, files = [] }: Job, name: string, { layout, inputS
 function fits(stage: StageModel, microbatches: readonly number[], memoryBytes: number): boolean {
   const microbatch = Math.min(...microbatches);
   const use = { microbatch, inFlight: 1, recompute: false };
-  return Object.values(stageNeed(stage, use, leastPassBytes(stage, microbatch, false))).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
+  return Object.values(stagesNeed([stage], use, [leastPassBytes(stage, microbatch, false)])).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
 }
 
 /** Figures at full pace: what is in the cache, the rest measured and put there. */

@@ -19,18 +19,18 @@ import type { SharedVectors } from './training-session.js';
 
 /** What the event loop asks of the compute thread: core's `Compute`, without what cannot cross threads. */
 export interface ComputeCalls {
-  prepare(job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', use: StageUse | undefined): PreparedTransfer;
+  prepare(job: Job, files: ReadonlyMap<string, string>, stages: readonly BlockRange[] | 'all', use: StageUse | undefined): PreparedTransfer;
   initialParameters(): void;
   loadParameters(): void;
   loadState(steps: number): void;
   gradient(ranges: readonly SampleRange[]): ComputeResult;
   localSteps(batches: LocalStepsRequest['batches']): ComputeResult & { steps: number };
   evaluate(split: Split, start: number, end: number): ComputeResult;
-  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
-  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;
+  forward(stage: number, microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
+  backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;
   takeGradient(): { readonly samples: number };
   dropPasses(): void;
-  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
+  evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
   profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): readonly BlockTiming[];
   release(): void;
 }
@@ -39,7 +39,7 @@ export type CallName = keyof ComputeCalls;
 
 /** core's `Prepared`; the vectors cross as the memory below them. */
 export interface PreparedTransfer {
-  readonly layout: ParameterLayout;
+  readonly layouts: readonly ParameterLayout[];
   readonly memoryBytes: number;
   readonly samplesPerSecond: number;
   readonly trainSamples: number;

@@ -46,21 +46,21 @@ afterAll(async () => {
 const activation = (width: number): HostTensor => ({ dtype: 'float32', shape: [8, width], data: Float32Array.from({ length: 8 * width }, (_, i) => Math.sin(i)) });
 
 it('computes a stage between others without any data, and moves tensors instead of copying them', async () => {
-  const prepared = await thread.prepare(JOB, NO_FILES, MIDDLE, forever, USE);
+  const prepared = await thread.prepare(JOB, NO_FILES, [MIDDLE], forever, USE);
   expect(prepared).toMatchObject({ blocks: 4, trainSamples: 0, state: [], engine: 'cpu' });
-  expect(prepared.layout.slots.map(({ name }) => name)).toEqual(['hidden1.weights', 'hidden1.bias', 'hidden2.weights', 'hidden2.bias']);
+  expect(prepared.layouts[0]!.slots.map(({ name }) => name)).toEqual(['hidden1.weights', 'hidden1.bias', 'hidden2.weights', 'hidden2.bias']);
   await thread.initialParameters();
   const input = activation(5);
-  const { output, stats } = await thread.forward(0, [{ epoch: 0, start: 0, end: 8 }], input, forever);
+  const { output, stats } = await thread.forward(0, 0, [{ epoch: 0, start: 0, end: 8 }], input, forever);
   expect(input.data.length, 'it went to the thread').toBe(0);
   expect(output!.shape).toEqual([8, 4]);
   expect(stats).toBeUndefined();
-  const { inputGradient } = await thread.backward('I', 0, activation(4), forever);
+  const { inputGradient } = await thread.backward('I', 0, 0, activation(4), forever);
   expect(inputGradient!.shape).toEqual([8, 5]);
-  expect((await thread.backward('W', 0, undefined, forever)).inputGradient).toBeUndefined();
+  expect((await thread.backward('W', 0, 0, undefined, forever)).inputGradient).toBeUndefined();
   expect(await thread.takeGradient()).toEqual({ samples: 8 });
   expect(prepared.gradient.some((value) => value !== 0)).toBe(true);
-  expect((await thread.evaluateStage('validation', 0, 8, activation(5), forever)).output!.shape).toEqual([8, 4]);
+  expect((await thread.evaluateStage(0, 'validation', 0, 8, activation(5), forever)).output!.shape).toEqual([8, 4]);
 });
 
 it('profiles with progress, and is as before after an abort', async () => {
@@ -69,18 +69,18 @@ it('profiles with progress, and is as before after an abort', async () => {
   expect(timings.map(({ block }) => block)).toEqual(['hidden0', 'hidden1', 'hidden2', 'output']);
   expect(progress).toEqual([1, 2, 3, 4].map((done) => [done, 4]));
   const abort = new AbortController();
-  const called = thread.forward(0, [{ epoch: 0, start: 0, end: 8 }], activation(5), abort.signal);
-  const dropped = expect(thread.forward(1, [{ epoch: 0, start: 8, end: 16 }], activation(5), abort.signal)).rejects.toThrow('enough');
+  const called = thread.forward(0, 0, [{ epoch: 0, start: 0, end: 8 }], activation(5), abort.signal);
+  const dropped = expect(thread.forward(0, 1, [{ epoch: 0, start: 8, end: 16 }], activation(5), abort.signal)).rejects.toThrow('enough');
   abort.abort(new Error('enough'));
   await Promise.allSettled([called, dropped]);
   await dropped;
   await thread.dropPasses();
-  expect((await thread.forward(1, [{ epoch: 0, start: 8, end: 16 }], activation(5), forever)).output!.shape).toEqual([8, 4]);
+  expect((await thread.forward(0, 1, [{ epoch: 0, start: 8, end: 16 }], activation(5), forever)).output!.shape).toEqual([8, 4]);
 });
 
 it('refuses what exceeds the offer, and holds nothing then', async () => {
   const large = { ...JOB, model: { ...JOB.model, hidden: [5, 40_000, 4] } } as Job;
-  await expect(thread.prepare(large, NO_FILES, MIDDLE, forever, USE)).rejects.toMatchObject({
+  await expect(thread.prepare(large, NO_FILES, [MIDDLE], forever, USE)).rejects.toMatchObject({
     code: 'refused',
     message: expect.stringMatching(/^a stage of test with blocks 1 to 2 \(hidden1 … hidden2\) needs .* this node offers 1.0 MiB: parameters /),
   });

@@ -89,11 +89,11 @@ export class ComputeThread implements Compute {
   async prepare(
     job: Job,
     files: ReadonlyMap<string, string>,
-    blocks: BlockRange | 'all',
+    stages: readonly BlockRange[] | 'all',
     signal: AbortSignal,
     use?: StageUse,
   ): Promise<Prepared> {
-    const { shared, ...rest } = await this.call('prepare', [job, files, blocks, use], signal);
+    const { shared, ...rest } = await this.call('prepare', [job, files, stages, use], signal);
     return {
       ...rest,
       engine: this.device.engine,
@@ -131,14 +131,26 @@ export class ComputeThread implements Compute {
     return this.call('evaluate', [split, start, end], signal);
   }
 
-  forward(microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+  forward(
+    stage: number,
+    microbatch: number,
+    ranges: readonly SampleRange[],
+    input: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<ForwardResult> {
     const { tensor, moved } = crossing(input);
-    return this.call('forward', [microbatch, ranges, tensor], signal, { moved });
+    return this.call('forward', [stage, microbatch, ranges, tensor], signal, { moved });
   }
 
-  backward(op: 'B' | 'I' | 'W', microbatch: number, outputGradient: HostTensor | undefined, signal: AbortSignal): Promise<BackwardResult> {
+  backward(
+    op: 'B' | 'I' | 'W',
+    stage: number,
+    microbatch: number,
+    outputGradient: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<BackwardResult> {
     const { tensor, moved } = crossing(outputGradient);
-    return this.call('backward', [op, microbatch, tensor], signal, { moved });
+    return this.call('backward', [op, stage, microbatch, tensor], signal, { moved });
   }
 
   takeGradient(): Promise<{ readonly samples: number }> {
@@ -149,9 +161,16 @@ export class ComputeThread implements Compute {
     return this.call('dropPasses', []);
   }
 
-  evaluateStage(split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult> {
+  evaluateStage(
+    stage: number,
+    split: Split,
+    start: number,
+    end: number,
+    input: HostTensor | undefined,
+    signal: AbortSignal,
+  ): Promise<ForwardResult> {
     const { tensor, moved } = crossing(input);
-    return this.call('evaluateStage', [split, start, end, tensor], signal, { moved });
+    return this.call('evaluateStage', [stage, split, start, end, tensor], signal, { moved });
   }
 
   profile(

@@ -23,10 +23,13 @@ export interface PassBytes {
 
 const VALUE_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
-/** Of a stage whose microbatches take so much. */
-export function stageNeed(stage: StageModel, { inFlight }: StageUse, pass: PassBytes): MemoryNeed {
-  const vector = VALUE_BYTES * stage.layout.length;
-  return { parameters: 2 * vector, gradient: 2 * vector, state: 0, stash: inFlight * pass.stash, workspace: vector + pass.workspace };
+/** Of a worker's stages whose microbatches take so much, as far as that is known: which ones are in flight the schedule decides. */
+export function stagesNeed(stages: readonly StageModel[], { inFlight }: StageUse, passes: readonly PassBytes[]): MemoryNeed {
+  const vectors = stages.map(({ layout }) => VALUE_BYTES * layout.length);
+  const vector = vectors.reduce((sum, bytes) => sum + bytes, 0);
+  const stash = inFlight * Math.max(...passes.map((pass) => pass.stash));
+  const workspace = Math.max(...passes.map((pass, i) => vectors[i] + pass.workspace));
+  return { parameters: 2 * vector, gradient: 2 * vector, state: 0, stash, workspace };
 }
 
 /** Of a whole model that may run an optimizer with so many state vectors. */

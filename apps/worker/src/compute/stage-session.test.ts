@@ -1,5 +1,5 @@
-import type { Batch, BlockRange, Dataset, Engine, HostTensor, Job, StageUse } from '@longtail/core';
-import { createRng } from '@longtail/core';
+import type { Batch, BlockRange, Dataset, Engine, HostTensor, Job, ParameterLayout, StageUse } from '@longtail/core';
+import { createRng, joinLayouts } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CallAborted, Interrupts } from './interrupts.js';
@@ -49,8 +49,38 @@ beforeAll(async () => {
 });
 
 function stageOf(blocks: BlockRange, use: StageUse = USE, memoryBytes = 2 ** 30): Promise<StageSession> {
-  const dataset = blocks.start === 0 || blocks.end === 3 ? DATASET : undefined;
-  return StageSession.create({ engine, job: JOB, blocks, use, signature: DATASET.signature, dataset, memoryBytes, pacer, interrupts });
+  return stagesOf([blocks], use, memoryBytes);
+}
+
+function stagesOf(stages: readonly BlockRange[], use: StageUse = USE, memoryBytes = 2 ** 30): Promise<StageSession> {
+  const dataset = stages.some(({ start, end }) => start === 0 || end === 3) ? DATASET : undefined;
+  return StageSession.create({ engine, job: JOB, stages, use, signature: DATASET.signature, dataset, memoryBytes, pacer, interrupts });
+}
+
+/** A transformer whose head reads the embedding's table again. Blocks: embedding, three layers, head. */
+const GPT_JOB = { ...JOB, model: { type: 'gpt', vocabulary: 9, context: 4, width: 4, layers: 3, heads: 1, feedForward: 6 } } as Job;
+const TOKENS: Dataset = {
+  name: 'tokens',
+  signature: { inputShape: [4], inputType: 'int32', targetShape: [4], targetType: 'int32', classes: 9 },
+  length: DATASET.length,
+  batch: (_, indices): Batch => {
+    const tokens = (shift: number): HostTensor => ({
+      dtype: 'int32',
+      shape: [indices.length, 4],
+      data: Int32Array.from([...indices].flatMap((index) => [0, 1, 2, 3].map((i) => (index + 2 * i + shift) % 9))),
+    });
+    return { samples: indices.length, inputs: tokens(0), targets: tokens(1) };
+  },
+};
+
+const gptStages = () => {
+  const use = { ...USE, inFlight: 4 };
+  return { engine, job: GPT_JOB, use, signature: TOKENS.signature, dataset: TOKENS, memoryBytes: 2 ** 30, pacer, interrupts };
+};
+
+function byName(layouts: readonly ParameterLayout[], memory: SharedArrayBuffer): ReadonlyMap<string, Float32Array> {
+  const vector = new Float32Array(memory);
+  return new Map(joinLayouts(layouts).slots.map(({ name, offset, length }) => [name, vector.slice(offset, offset + length)]));
 }
 
 describe('StageSession', () => {
@@ -65,7 +95,7 @@ describe('StageSession', () => {
     for (const [microbatch, ranges] of RANGES.entries()) {
       let activation: HostTensor | undefined;
       for (const stage of stages) {
-        const { output, stats } = await stage.forward(microbatch, ranges, activation);
+        const { output, stats } = await stage.forward(0, microbatch, ranges, activation);
         activation = output;
         for (const key of ['samples', 'lossSum', 'correct'] as const) total[key] += stats?.[key] ?? 0;
       }
@@ -77,8 +107,8 @@ describe('StageSession', () => {
     for (const microbatch of RANGES.keys()) {
       let arriving: HostTensor | undefined;
       for (const stage of stages.toReversed()) {
-        arriving = (await stage.backward(halves ? 'I' : 'B', microbatch, arriving)).inputGradient;
-        if (halves) expect((await stage.backward('W', microbatch, undefined)).inputGradient).toBeUndefined();
+        arriving = (await stage.backward(halves ? 'I' : 'B', 0, microbatch, arriving)).inputGradient;
+        if (halves) expect((await stage.backward('W', 0, microbatch, undefined)).inputGradient).toBeUndefined();
       }
     }
     let offset = 0;
@@ -91,10 +121,52 @@ describe('StageSession', () => {
     await whole.dispose();
   });
 
+  it('holds several stages beside each other, and what is tied between them once', async () => {
+    const whole = await TrainingSession.create({ engine, job: GPT_JOB, dataset: TOKENS, memoryBytes: 2 ** 30, pacer, interrupts });
+    const expected = await whole.gradient(RANGES.flat());
+    const ends = await StageSession.create({ ...gptStages(), stages: [{ start: 0, end: 1 }, { start: 3, end: 5 }] });
+    const middle = await StageSession.create({ ...gptStages(), stages: [{ start: 1, end: 3 }], dataset: undefined });
+    const names = joinLayouts(ends.layouts).slots.map(({ name }) => name);
+    expect(names.filter((name) => name === 'embedding.table')).toHaveLength(1);
+    expect(ends.shared.gradient.byteLength).toBe(4 * joinLayouts(ends.layouts).length);
+    for (const session of [ends, middle]) await session.initialParameters();
+    let lossSum = 0;
+    for (const [microbatch, ranges] of RANGES.entries()) {
+      const first = await ends.forward(0, microbatch, ranges, undefined);
+      const second = await middle.forward(0, microbatch, ranges, first.output);
+      const last = await ends.forward(1, microbatch, ranges, second.output);
+      lossSum += last.stats!.lossSum;
+    }
+    expect(lossSum).toBeCloseTo(expected.lossSum, 3);
+    for (const microbatch of RANGES.keys()) {
+      const last = await ends.backward('B', 1, microbatch, undefined);
+      const second = await middle.backward('B', 0, microbatch, last.inputGradient);
+      await ends.backward('B', 0, microbatch, second.inputGradient);
+    }
+    const gradients = byName(whole.layouts, whole.shared.gradient);
+    for (const session of [ends, middle]) {
+      expect(await session.takeGradient()).toEqual({ samples: expected.samples });
+      for (const [name, values] of byName(session.layouts, session.shared.gradient)) {
+        for (const [i, value] of values.entries()) expect(value, name).toBeCloseTo(gradients.get(name)![i], 4);
+      }
+    }
+    expect(await ends.measure()).toBeGreaterThan(0);
+    for (const session of [ends, middle, whole]) await session.dispose();
+  });
+
+  it('has room for so many microbatches over all of its stages', async () => {
+    const stages = await stagesOf([{ start: 0, end: 1 }, { start: 2, end: 3 }]);
+    const activation: HostTensor = { dtype: 'float32', shape: [8, 4], data: new Float32Array(32) };
+    await stages.forward(0, 0, RANGES[0]!, undefined);
+    await stages.forward(1, 0, RANGES[0]!, activation);
+    await expect(stages.forward(0, 1, RANGES[0]!, undefined)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('number 3 in flight') });
+    await stages.dispose();
+  });
+
   it('evaluates in order, without a stash', async () => {
     const [first, last] = [await stageOf({ start: 0, end: 2 }), await stageOf({ start: 2, end: 3 })];
-    const { output } = await first.evaluate('validation', 4, 12, undefined);
-    const { stats } = await last.evaluate('validation', 4, 12, output);
+    const { output } = await first.evaluate(0, 'validation', 4, 12, undefined);
+    const { stats } = await last.evaluate(0, 'validation', 4, 12, output);
     const whole = await TrainingSession.create({ engine, job: JOB, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts });
     expect(stats).toEqual({ ...(await whole.evaluate('validation', 4, 12)), computeMs: undefined });
     for (const session of [first, last, whole]) await session.dispose();
@@ -119,10 +191,10 @@ describe('StageSession', () => {
 
   it('takes no more microbatches than it was prepared for', async () => {
     const stage = await stageOf({ start: 0, end: 1 });
-    for (const microbatch of [0, 1]) await stage.forward(microbatch, RANGES[0]!, undefined);
-    await expect(stage.forward(2, RANGES[0]!, undefined)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('number 3 in flight') });
+    for (const microbatch of [0, 1]) await stage.forward(0, microbatch, RANGES[0]!, undefined);
+    await expect(stage.forward(0, 2, RANGES[0]!, undefined)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('number 3 in flight') });
     await stage.dropPasses();
-    await stage.forward(2, RANGES[0]!, undefined);
+    await stage.forward(0, 2, RANGES[0]!, undefined);
     await stage.dispose();
   });
 
@@ -142,11 +214,11 @@ describe('StageSession', () => {
       },
     } as Engine;
     const blocks = { start: 0, end: 1 };
-    const options = { engine: slow, job: JOB, blocks, use: USE, signature: DATASET.signature, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts };
+    const options = { engine: slow, job: JOB, stages: [blocks], use: USE, signature: DATASET.signature, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts };
     const stage = await StageSession.create(options);
     await stage.measure();
     pauses.length = 0;
-    await stage.forward(0, RANGES[1]!, undefined);
+    await stage.forward(0, 0, RANGES[1]!, undefined);
     expect(pauses).toHaveLength(1);
     expect(pauses[0]).toBeLessThan(100);
     await stage.dispose();
@@ -155,10 +227,10 @@ describe('StageSession', () => {
   it('does nothing for a call that was aborted before it began, and rests after each pass', async () => {
     const stage = await stageOf({ start: 0, end: 1 });
     interrupts.abort();
-    await expect(stage.forward(0, RANGES[0]!, undefined)).rejects.toThrow(CallAborted);
+    await expect(stage.forward(0, 0, RANGES[0]!, undefined)).rejects.toThrow(CallAborted);
     interrupts.clear();
     pauses.length = 0;
-    const { computeMs } = await stage.forward(0, RANGES[0]!, undefined);
+    const { computeMs } = await stage.forward(0, 0, RANGES[0]!, undefined);
     expect(computeMs).toBeGreaterThan(0);
     expect(pauses).toHaveLength(1);
     await stage.dispose();

@@ -37,18 +37,18 @@ type Handlers = {
 function handlersFor(engine: Engine, { memoryBytes }: DeviceInfo): Handlers {
   const progress = (done: number, of: BatchStats | number): void => send({ kind: 'progress', done, of });
   return {
-    prepare: (job, files, blocks, use) => prepare({ engine, memoryBytes, pacer, interrupts }, job, files, blocks, use),
+    prepare: (job, files, stages, use) => prepare({ engine, memoryBytes, pacer, interrupts }, job, files, stages, use),
     initialParameters: () => current().initialParameters(),
     loadParameters: () => current().loadParameters(),
     loadState: (steps) => current(TrainingSession).loadState(steps),
     gradient: (ranges) => current(TrainingSession).gradient(ranges),
     localSteps: (batches) => current(TrainingSession).localSteps(batches, progress),
     evaluate: (split, start, end) => current(TrainingSession).evaluate(split, start, end),
-    forward: (microbatch, ranges, input) => current(StageSession).forward(microbatch, ranges, input),
-    backward: (op, microbatch, outputGradient) => current(StageSession).backward(op, microbatch, outputGradient),
+    forward: (stage, microbatch, ranges, input) => current(StageSession).forward(stage, microbatch, ranges, input),
+    backward: (op, stage, microbatch, outputGradient) => current(StageSession).backward(op, stage, microbatch, outputGradient),
     takeGradient: () => current(StageSession).takeGradient(),
     dropPasses: () => current(StageSession).dropPasses(),
-    evaluateStage: (split, start, end, input) => current(StageSession).evaluate(split, start, end, input),
+    evaluateStage: (stage, split, start, end, input) => current(StageSession).evaluate(stage, split, start, end, input),
     profile: (job, files, microbatches) => profile({ engine, memoryBytes, interrupts, onBlock: progress }, job, files, microbatches),
     release,
   };
@@ -63,11 +63,17 @@ function current<Kind extends TrainingSession | StageSession = TrainingSession |
 
 type Device = Pick<StageOptions, 'engine' | 'memoryBytes' | 'pacer' | 'interrupts'>;
 
-async function prepare(device: Device, job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange | 'all', use = DEFAULT_USE): Promise<PreparedTransfer> {
+async function prepare(
+  device: Device,
+  job: Job,
+  files: ReadonlyMap<string, string>,
+  stages: readonly BlockRange[] | 'all',
+  use = DEFAULT_USE,
+): Promise<PreparedTransfer> {
   await release();
   const local = { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source) };
   interrupts.throwIfAborted();
-  const dataset = blocks === 'all' ? await prepareWhole(device, local, files) : await prepareStage(device, local, files, blocks, use);
+  const dataset = stages === 'all' ? await prepareWhole(device, local, files) : await prepareStages(device, local, files, stages, use);
   const prepared = session!;
   // A model that turns out too large, or that nobody wants any more, keeps no memory.
   const samplesPerSecond = await prepared.measure().catch(async (error: unknown) => {
@@ -75,7 +81,7 @@ async function prepare(device: Device, job: Job, files: ReadonlyMap<string, stri
     throw error;
   });
   return {
-    layout: prepared.layout,
+    layouts: prepared.layouts,
     memoryBytes: prepared.memoryBytes,
     samplesPerSecond,
     trainSamples: dataset?.length('train') ?? 0,
@@ -93,20 +99,26 @@ async function prepareWhole(device: Device, job: Job, files: ReadonlyMap<string,
 }
 
 /** Stages between others read no data; what the data is like, most models say themselves. */
-async function prepareStage(device: Device, job: Job, files: ReadonlyMap<string, string>, blocks: BlockRange, use: StageUse): Promise<Dataset | undefined> {
+async function prepareStages(
+  device: Device,
+  job: Job,
+  files: ReadonlyMap<string, string>,
+  stages: readonly BlockRange[],
+  use: StageUse,
+): Promise<Dataset | undefined> {
   const known = signatureOf(job.model, job.loss);
-  const isEnd = known === undefined || (await isFirstOrLast(job, known, blocks));
-  const dataset = isEnd ? await openData(job, files) : undefined;
+  const hasEnd = known === undefined || (await hasFirstOrLast(job, known, stages));
+  const dataset = hasEnd ? await openData(job, files) : undefined;
   interrupts.throwIfAborted();
   const signature = dataset?.signature ?? known!;
-  const reads = known === undefined ? await isFirstOrLast(job, signature, blocks) : isEnd;
-  session = await StageSession.create({ ...device, job, blocks, use, signature, dataset: reads ? dataset : undefined });
+  const reads = known === undefined ? await hasFirstOrLast(job, signature, stages) : hasEnd;
+  session = await StageSession.create({ ...device, job, stages, use, signature, dataset: reads ? dataset : undefined });
   return reads ? dataset : undefined;
 }
 
-async function isFirstOrLast(job: Job, signature: DataSignature, { start, end }: BlockRange): Promise<boolean> {
+async function hasFirstOrLast(job: Job, signature: DataSignature, stages: readonly BlockRange[]): Promise<boolean> {
   const { blocks } = await createModel(job.model, { ...signature, loss: job.loss });
-  return start === 0 || end >= blocks.length;
+  return stages.some(({ start, end }) => start === 0 || end >= blocks.length);
 }
 
 function openData(job: Job, files: ReadonlyMap<string, string>): Promise<Dataset> {

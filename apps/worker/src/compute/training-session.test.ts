@@ -184,7 +184,7 @@ describe('TrainingSession', () => {
   it('holds no moments where the server keeps them in 8 bits, and takes no steps of its own then', async () => {
     const { optimizer } = JOB.train;
     const coded = { ...JOB, train: { ...JOB.train, optimizer: { ...optimizer, stateBits: 8 } } } as Job;
-    const vector = 4 * session.layout.length;
+    const vector = 4 * session.layouts[0]!.length;
     const needed = (job: Job) =>
       TrainingSession.create({ engine, job, dataset: DATASET, memoryBytes: 1, pacer: new Pacer(1, interrupts), interrupts }).catch((error: Error) => error.message);
     expect(await needed(JOB)).toContain(`state ${formatBytes(4 * vector)}`);

@@ -97,8 +97,8 @@ export class TrainingSession {
     }
   }
 
-  get layout(): ParameterLayout {
-    return this.stage.layout;
+  get layouts(): readonly ParameterLayout[] {
+    return [this.stage.layout];
   }
 
   /** Warms up, finds how many samples make a slice, and returns samples a second at the pace in force. */

@@ -249,7 +249,7 @@ class Collector {
     const compute = Math.min(computeMs, done - sent);
     const computeFrom = sent + (done - sent - compute) / 2;
     const roundEnd = Math.max(done, (this.roundEnds.get(round) ?? 0) - this.startMs);
-    const part = samples / (stage?.stages ?? 1);
+    const part = (samples * (stage?.held ?? 1)) / (stage?.stages ?? 1);
     return { round, sent, computeFrom, computeTo: computeFrom + compute, done, roundEnd, samples, part, accepted, reason };
   }
 }
