@@ -48,7 +48,7 @@ export function createControlService({ server, inspect, notes, profiles, log }: 
       return { jobs: server.jobs() };
     },
     async listNodes() {
-      return { nodes: server.nodes() };
+      return { nodes: server.nodes(), peers: server.peers() };
     },
     async getServer() {
       return server.info();

@@ -24,12 +24,14 @@ const node = (name: string, mebibytes: number, gflops = 50): LayoutNode => ({
   node: name,
   name,
   device: { engine: 'tensorflow', description: '', memoryBytes: mebibytes * MIB, gflops, throttle: 1 },
+  blocks: [], // could not be measured
 });
 
 const layout = plannedLayout(() => profile);
 const request = (nodes: readonly LayoutNode[], rest: Partial<LayoutRequest> = {}): LayoutRequest => ({
   job,
   nodes,
+  peers: [],
   current: [],
   begun: false,
   model: undefined,
@@ -62,10 +64,51 @@ test('a worker that holds the model and is not worth waiting for is left out, an
   expect(plan!.leftOut).toMatchObject([{ device: 'c', reason: expect.stringMatching(/a sample takes it \d+/) as unknown }]);
 });
 
+test('a stage that is too slow for one of workers that reach each other gets several', () => {
+  const heavy: BlockProfile = { ...block('heavy'), forwardFlops: 2e9, backwardFlops: 4e9 };
+  const uneven = plannedLayout(() => ({ ...profile, blocks: [{ ...block('light'), parameters: 5 * MIB }, { ...heavy, parameters: 5 * MIB }] }));
+  const nodes = ['a', 'b', 'c'].map((name) => node(name, 140));
+  const pairs = [['a', 'b'], ['b', 'c'], ['a', 'c']] as const;
+  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2 }));
+  const { groups, plan } = uneven(request(nodes, { peers }));
+  expect(groups.map(({ stages }) => stages.map((stage) => stage.nodes.length))).toEqual([[1, 2]]);
+  expect(plan!.groups[0]!.stages.map(({ devices }) => devices.map(({ samples }) => samples))).toEqual([[32], [16, 16]]);
+  expect(groups[0]!.maxStash).toEqual(plan!.groups[0]!.stages.map(({ stashCap }) => stashCap));
+});
+
 test('nothing is planned before all are here that the job waits for', () => {
   const { groups, lacks } = layout(request([node('a', 230), node('b', 230)]));
   expect(groups).toEqual([]);
   expect(lacks).toBe('1 more worker to plan with');
+});
+
+test('who may have a stage is measured first, and then has blocks by its times', () => {
+  const two = { job: { ...job, cluster: { ...job.cluster, minWorkers: 2 } } };
+  const [b, c] = [node('b', 120), node('c', 120)]; // four blocks at most
+  const { groups, lacks, wants } = layout(request([b, c].map(({ blocks: _, ...rest }) => rest), two));
+  expect(groups).toEqual([]);
+  expect(lacks).toBe('what its workers measure');
+  expect(wants).toEqual({ nodes: ['b', 'c'], microbatches: [1, 4, 16] });
+  const timed = (factor: number) =>
+    profile.blocks.flatMap(({ name }) =>
+      [1, 8].map((microbatch) => ({
+        block: name,
+        microbatch,
+        forwardMs: factor * microbatch,
+        backwardMs: 2 * factor * microbatch,
+        inputGradientMs: factor * microbatch,
+        stashBytes: 0,
+      })),
+    );
+  // By their GFLOP/s they are equal; in truth c is twice as fast.
+  const measured = layout(request([{ ...b, blocks: timed(2) }, { ...c, blocks: timed(1) }], two));
+  expect(measured.wants).toBeUndefined();
+  const { stages } = measured.groups.find(({ stages }) => stages.length > 1)!;
+  const count = (name: string) => {
+    const { start, end } = stages.find(({ nodes }) => nodes.includes(name))!.blocks as { start: number; end: number };
+    return end - start;
+  };
+  expect(count('c')).toBeGreaterThan(count('b'));
 });
 
 test('moments in 8 bits stay at the server: workers that could not hold the model with its moments hold it', () => {
@@ -97,10 +140,11 @@ test('a pipeline that stands is left alone; who comes later waits until those wh
 });
 
 test('a job that lays itself out is told what to expect of it; what cannot be is left for the run to refuse', () => {
-  const own = (...blocks: readonly number[]) => {
+  const own = (...blocks: readonly number[]) => laidOut([node('a', 1024), node('b', 1024)], blocks);
+  const laidOut = (nodes: readonly LayoutNode[], blocks: readonly number[]) => {
     const stages = blocks.map((count, i) => ({ workers: [['a', 'b'][i]!], blocks: count }));
     const cluster = { ...job.cluster, layout: [stages] };
-    return layout({ ...request([node('a', 1024), node('b', 1024)]), job: { ...job, cluster } as Job });
+    return layout({ ...request(nodes), job: { ...job, cluster } as Job });
   };
   const { groups, plan } = own(2, 4);
   expect(plan!.method).toBe('given');
@@ -109,8 +153,24 @@ test('a job that lays itself out is told what to expect of it; what cannot be is
     [2, 6, 'b'],
   ]);
   expect(groups[0]!.maxStash).toEqual(plan!.groups[0]!.stages.map(({ stashCap }) => stashCap));
+  const { blocks: _, ...unmeasured } = node('b', 1024);
+  expect(laidOut([node('a', 1024), unmeasured], [2, 4]).wants).toEqual({ nodes: ['b'], microbatches: [1, 4, 16] });
   expect(own(2, 5).plan).toBeUndefined();
   expect(own(2, 3).plan).toBeUndefined();
+});
+
+test('a stage computes again what its device has no room to keep, or where the job says so; the others keep it', () => {
+  // Two microbatches of 512 samples in flight take the first stage 16 MiB, beside 58.
+  const laidOut = (mebibytes: number, recompute?: Job['cluster']['recompute']) => {
+    const own = [[{ workers: ['a'], blocks: 2 }, { workers: ['b'], blocks: 4 }]];
+    const cluster = { ...job.cluster, layout: own, microbatch: 512, recompute };
+    const { groups } = layout({ ...request([node('a', mebibytes), node('b', 1024)]), job: { ...job, train: { ...job.train, batch: 2048 }, cluster } as Job });
+    return groups[0]!.stages.map((stage) => stage.recompute === true);
+  };
+  expect(laidOut(1024)).toEqual([false, false]);
+  expect(laidOut(62)).toEqual([true, false]);
+  expect(laidOut(62, 'never')).toEqual([false, false]);
+  expect(laidOut(1024, 'always')).toEqual([true, true]);
 });
 
 test('a job that lays itself out, or whose model nobody knows, is laid out as it says', () => {

@@ -1,11 +1,8 @@
 import { LongtailError, nodesOf } from '@longtail/core';
-import type { DeviceProfile, GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, RunLayout } from '@longtail/core';
-import { CostModel, createPlan, planLayout, planRequestFor } from '@longtail/planner';
+import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, RunLayout, StagePlace } from '@longtail/core';
+import { CostModel, createPlan, measuredCluster, planLayout, planRequestFor } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
 import { exactMakespan } from './exact-makespan.js';
-
-/** What the portable engines keep of a GPT's microbatch: their tape has every step between, and the weights transposed. */
-const TAPE = { factor: 1.8, parameterCopies: 1 };
 
 /** A solo worker computes its share in slices of at least so many samples. */
 const SOLO_SAMPLES = 8;
@@ -19,13 +16,22 @@ export function plannedLayout(profileOf: (job: Job) => ModelProfile | undefined)
   return (request) => {
     const profile = profileOf(request.job);
     if (profile === undefined) return explicitLayout(request);
-    if (request.job.cluster.layout !== undefined) return expecting(explicitLayout(request), request, profile);
-    const cluster = clusterOf(request.nodes);
+    if (request.job.cluster.layout !== undefined) return ofItsOwn(request, profile);
+    const cluster = clusterOf(request.nodes, request, profile);
     const model = new CostModel(profile, cluster, planRequestFor(request.job));
     const smallest = Math.min(...model.request.microbatches);
     const everybody = request.nodes.every((_, i) => model.recomputeFor(i, 0, profile.blocks.length, smallest, 1) !== undefined);
     return everybody ? explicitLayout(request) : overTheFree(request, profile);
   };
+}
+
+/** As the job says. Of its pipelines is known what to expect once their workers were measured. */
+function ofItsOwn(request: LayoutRequest, profile: ModelProfile): RunLayout {
+  const layout = explicitLayout(request);
+  const { begun, current, job } = request;
+  const isPipelined = layout.lacks === undefined && layout.groups.some(({ stages }) => stages.length > 1);
+  const wants = isPipelined && !begun && current.length === 0 ? wantedOf(request.nodes, job) : undefined;
+  return wants === undefined ? expecting(layout, request, profile) : { groups: [], lacks: FIGURES, reason: layout.reason, wants };
 }
 
 function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
@@ -36,7 +42,9 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   }
   const seated = new Set(current.flatMap(nodesOf));
   const free = nodes.filter(({ node }) => !seated.has(node));
-  const { plan, shortfall } = planOver(free, job, profile);
+  const wants = wantedOf(free, job);
+  if (wants !== undefined) return { groups: current, lacks: current.length === 0 ? FIGURES : undefined, reason: 'those who are free are measured', wants };
+  const { plan, shortfall } = planOver(free, request, profile);
   const planned = plan?.groups.flatMap((group) => groupsOf(group, plan)) ?? [];
   if (plan !== undefined && current.length === 0) return { groups: planned, lacks: undefined, reason: 'as the planner finds best', plan };
   const groups = [...current, ...planned];
@@ -44,12 +52,24 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   return expecting({ groups, lacks: groups.length === 0 ? shortfall : undefined, reason }, request, profile);
 }
 
+const FIGURES = 'what its workers measure';
+
+/** Samples a pass that blocks are timed at; what lies between is interpolated, and larger ones take in proportion. */
+const TIMED = [1, 4, 16];
+
+/** What is not known yet of these nodes; undefined when they were all asked. */
+function wantedOf(nodes: readonly LayoutNode[], job: Job): RunLayout['wants'] {
+  const unmeasured = nodes.filter(({ blocks }) => blocks === undefined).map(({ node }) => node);
+  const { microbatches } = planRequestFor(job);
+  return unmeasured.length === 0 ? undefined : { nodes: unmeasured, microbatches: microbatches.length === 1 ? microbatches : TIMED };
+}
+
 /** Undefined, and why, where they hold no model between them. */
-function planOver(nodes: readonly LayoutNode[], job: Job, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: string } {
+function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: string } {
   if (nodes.length === 0) return {};
-  const request = planRequestFor(job);
+  const request = planRequestFor(of.job);
   try {
-    return { plan: createPlan(profile, clusterOf(nodes), request, { makespanOf: exactMakespan(request.schedule) }) };
+    return { plan: createPlan(profile, clusterOf(nodes, of, profile), request, { makespanOf: exactMakespan(request.schedule) }) };
   } catch (error) {
     if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error.message };
     throw error;
@@ -60,7 +80,8 @@ function planOver(nodes: readonly LayoutNode[], job: Job, profile: ModelProfile)
  * The layout with what is to be expected of it; as it is where it is not whole, its stages do not make up the model, or
  * workers hold several stages, which the planner knows nothing of.
  */
-function expecting(layout: RunLayout, { job, nodes }: LayoutRequest, profile: ModelProfile): RunLayout {
+function expecting(layout: RunLayout, of: LayoutRequest, profile: ModelProfile): RunLayout {
+  const { job, nodes } = of;
   const { groups, lacks } = layout;
   const blocks = profile.blocks.length;
   const rangeOf = (range: GroupLayout['stages'][number]['blocks']) => (range === 'all' ? { start: 0, end: blocks } : range);
@@ -69,12 +90,25 @@ function expecting(layout: RunLayout, { job, nodes }: LayoutRequest, profile: Mo
   if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole) || inTurns) return layout;
   const request = planRequestFor(job);
   const index = new Map(nodes.map(({ node }, i) => [node, i]));
-  const given = groups.map(({ stages, microbatch, recompute = false }) => ({
+  const cluster = clusterOf(nodes, of, profile);
+  const model = new CostModel(profile, cluster, request);
+  const devicesOf = (stage: StagePlace) => stage.nodes.map((node) => index.get(node)!);
+  /** A stage of the job's own computes again what its devices have no room to keep. */
+  const mustRecompute = (stage: StagePlace, inFlight: number, microbatch: number): boolean => {
+    const { start, end } = rangeOf(stage.blocks);
+    return devicesOf(stage).some((device) => model.recomputeFor(device, start, end, microbatch, inFlight) === true);
+  };
+  const decided = groups.map((group) => {
+    const { stages, microbatch, maxStash } = group;
+    if (stages.length === 1 || maxStash !== undefined) return group;
+    return { ...group, stages: stages.map((stage, i) => (mustRecompute(stage, stages.length - i, microbatch) ? { ...stage, recompute: true } : stage)) };
+  });
+  const given = decided.map(({ stages, microbatch }) => ({
     microbatch: stages.length === 1 ? Math.min(SOLO_SAMPLES, job.train.batch) : microbatch,
-    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: stage.nodes.map((node) => index.get(node)!), recompute })),
+    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: devicesOf(stage), recompute: stage.recompute === true })),
   }));
-  const plan = planLayout(profile, clusterOf(nodes), request, given, { makespanOf: exactMakespan(request.schedule) });
-  return { ...layout, groups: groups.map((group) => withRoom(group, plan)), plan };
+  const plan = planLayout(profile, cluster, request, given, { makespanOf: exactMakespan(request.schedule) });
+  return { ...layout, groups: decided.map((group) => withRoom(group, plan)), plan };
 }
 
 /** A group of the job's own, with the stashes that its devices have room for. */
@@ -91,28 +125,14 @@ function roomOf({ stages }: PlannedGroup): readonly number[] {
 /** Devices that each hold the whole model add their gradients up at the server: each is a group of its own. */
 function groupsOf(group: PlannedGroup, { schedule }: Plan): readonly GroupLayout[] {
   const { stages, microbatch } = group;
-  const places = stages.map(({ blocks, devices }) => ({ blocks, nodes: devices.map(({ device }) => device) }));
+  const places = stages.map(({ blocks, devices, recompute }) => ({ blocks, nodes: devices.map(({ device }) => device), ...(recompute ? { recompute } : {}) }));
   if (places.length === 1) return places[0]!.nodes.map((node) => ({ stages: [{ blocks: 'all', nodes: [node] }], microbatch: 1, schedule }));
-  const recompute = stages.some((stage) => stage.recompute);
-  return [{ stages: places, microbatch, schedule, recompute, maxStash: roomOf(group) }];
+  return [{ stages: places, microbatch, schedule, maxStash: roomOf(group) }];
 }
 
-/** Links are not measured yet: all nodes are taken to be equally well off, so that speed and memory decide. */
-const ASSUMED_LINK = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1, linkAssumed: true };
+/** Where a link could not be measured: then speed and memory decide. */
+const ASSUMED_LINK = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 };
 
-function clusterOf(nodes: readonly LayoutNode[]): MeasuredCluster {
-  return { devices: nodes.map(deviceOf), lans: [], peers: [] };
-}
-
-function deviceOf({ node, name, device }: LayoutNode): DeviceProfile {
-  const { engine, gflops, memoryBytes } = device;
-  return {
-    id: node,
-    name,
-    // Without a measurement (the plain engine) all are equal.
-    flopsPerSecond: 1e9 * (gflops || 1),
-    memoryBytes,
-    ...(engine === 'tensorflow' ? {} : { stash: TAPE }),
-    ...ASSUMED_LINK,
-  };
+function clusterOf(nodes: readonly LayoutNode[], { peers }: LayoutRequest, profile: ModelProfile): MeasuredCluster {
+  return measuredCluster(nodes, { peers, assumedLink: ASSUMED_LINK, profile });
 }

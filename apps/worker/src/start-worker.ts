@@ -1,4 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import { CODEC_IDS, createCodec, createKernels, type Kernels } from '@longtail/kernels';
@@ -67,9 +69,21 @@ function serve(options: WorkerOptions, compute: ComputeThread, peers: PeerNetwor
     signal: options.signal,
     name: options.name,
     allowCode: options.allowCode,
+    host: hostName(),
     wait: options.wait,
     log: options.onEvent,
   });
+}
+
+/** Tells machines apart without saying which they are: of each boot one, and of each container. */
+function hostName(): string {
+  let boot = '';
+  try {
+    boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
+  } catch {
+    // Not Linux: the name alone has to do.
+  }
+  return createHash('sha256').update(`${hostname()} ${boot}`).digest('hex').slice(0, 16);
 }
 
 async function rejectWith(error: Promise<Error>): Promise<never> {

@@ -89,6 +89,13 @@ export interface BlockTiming {
   readonly stashBytes: number;
 }
 
+export interface DeviceTimings {
+  /** Blocks that could be measured, each at every size. */
+  readonly timings: readonly BlockTiming[];
+  /** Nothing was measured now: all of it was known. */
+  readonly cached: boolean;
+}
+
 /**
  * The device of a worker: model, data and arithmetic. It computes beside the event loop; calls run one after the other.
  * After an abort the state is that before the call.
@@ -151,8 +158,8 @@ export interface Compute {
   /** Forward pass of samples [start, end) of a split, in index order, without a stash. */
   evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined, signal: AbortSignal): Promise<ForwardResult>;
   /**
-   * Times each block of the job's model at each microbatch size, one block in memory at a time. Blocks that alone exceed
-   * what the owner offered are left out.
+   * Times each block of the job's model at each microbatch size, one block in memory at a time. What alone exceeds what the
+   * owner offered is left out.
    */
   profile(
     job: Job,
@@ -160,7 +167,7 @@ export interface Compute {
     microbatches: readonly number[],
     onBlock: (done: number, total: number) => void,
     signal: AbortSignal,
-  ): Promise<readonly BlockTiming[]>;
+  ): Promise<DeviceTimings>;
   /** Drops the model of the run. */
   release(): Promise<void>;
 }

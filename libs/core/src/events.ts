@@ -1,6 +1,7 @@
+import type { BlockTiming } from './compute.js';
 import type { WireError } from './errors.js';
 import type { Job } from './job.js';
-import type { Plan } from './plan.js';
+import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
 
 /**
  * What happened in a run: the only source for progress, report, metrics and replay. Append-only.
@@ -17,6 +18,8 @@ export type RunEvent =
       readonly device: string;
       readonly throttle: number;
     }
+  /** The link between a node and the server was measured. */
+  | ({ readonly event: 'link'; readonly node: string; readonly name: string } & MeasuredLink)
   | { readonly event: 'node_left'; readonly node: string; readonly name: string; readonly reason: string }
   | {
       readonly event: 'worker_ready';
@@ -29,6 +32,21 @@ export type RunEvent =
       /** What the model takes there. */
       readonly memoryBytes: number;
     }
+  /** Before a job is laid out by what its blocks take: how far a worker is with measuring them. */
+  | { readonly event: 'profiling'; readonly run: string; readonly node: string; readonly name: string; readonly done: number; readonly total: number }
+  | {
+      readonly event: 'profiled';
+      readonly run: string;
+      readonly node: string;
+      readonly name: string;
+      readonly blocks: readonly BlockTiming[];
+      /** Nothing was measured now: all of it was known. */
+      readonly cached: boolean;
+      /** From the question to the answer. */
+      readonly ms: number;
+    }
+  /** Direct links between workers, measured for the same purpose. */
+  | { readonly event: 'peer_links'; readonly run: string; readonly links: readonly MeasuredPeerLink[]; readonly ms: number }
   | {
       readonly event: 'started';
       readonly run: string;

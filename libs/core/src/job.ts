@@ -44,6 +44,9 @@ export interface JobStage {
   readonly blocks?: number;
 }
 
+/** Whether stages keep the inputs of passes only, and run forward again at backward. */
+export type Recompute = 'never' | 'allowed' | 'always';
+
 /** A job, validated and with every default filled in. */
 export interface Job {
   readonly name: string;
@@ -94,6 +97,8 @@ export interface Job {
     readonly microbatch?: number;
     /** @default 'capped-1f1b' */
     readonly schedule?: ScheduleName;
+    /** Stages that keep the inputs of passes only, and run forward again at backward; `allowed`: those that lack the memory. @default 'allowed' */
+    readonly recompute?: Recompute;
   };
   readonly checkpoint: {
     readonly everyMs: number;

@@ -1,7 +1,7 @@
-import type { DeviceInfo } from './compute.js';
+import type { BlockTiming, DeviceInfo } from './compute.js';
 import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
-import type { Plan } from './plan.js';
+import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
 import type { ScheduleName, StageTiming } from './schedule.js';
 
 /** A stage of a group, and who holds it. */
@@ -9,6 +9,8 @@ export interface StagePlace {
   readonly blocks: BlockRange | 'all';
   /** Several are replicas: each takes a share of the microbatches, by its speed. One that stands in several stages holds all of these. */
   readonly nodes: readonly string[];
+  /** Keep the inputs of passes only, and run forward again at backward. @default false */
+  readonly recompute?: boolean;
 }
 
 /** The workers that hold one replica of the model between them. */
@@ -18,8 +20,6 @@ export interface GroupLayout {
   /** Samples a forward pass, and the order of passes: of no meaning for a solo worker. */
   readonly microbatch: number;
   readonly schedule: ScheduleName;
-  /** Keep the inputs of passes only, and run forward again at backward. @default false */
-  readonly recompute?: boolean;
   /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
   readonly timings?: readonly StageTiming[];
   /** Stashes that a worker of each stage has room for, which the schedule keeps to where it can. @default none */
@@ -40,18 +40,33 @@ export interface RunLayout {
   readonly reason: string;
   /** What is expected of these groups; devices are nodes. Undefined where nobody knows what the model takes. */
   readonly plan?: Plan;
+  /** What it would be better laid out with: the layout is asked for again when that was measured, or could not be. */
+  readonly wants?: WantedFigures;
+}
+
+/** Blocks' times on nodes that have no place yet, and the links between them and to the server. */
+export interface WantedFigures {
+  readonly nodes: readonly string[];
+  /** Samples a pass, each to be measured. */
+  readonly microbatches: readonly number[];
 }
 
 export interface LayoutNode {
   readonly node: string;
   readonly name: string;
   readonly device: DeviceInfo;
+  /** Undefined: not measured, or not yet. */
+  readonly link?: MeasuredLink;
+  /** Of the job's model; undefined: nobody wanted them. None where they could not be had. */
+  readonly blocks?: readonly BlockTiming[];
 }
 
 export interface LayoutRequest {
   readonly job: Job;
   /** Nodes that the run may use, in the order in which they joined. */
   readonly nodes: readonly LayoutNode[];
+  /** Direct links between nodes, as far as they were measured. */
+  readonly peers: readonly MeasuredPeerLink[];
   /** Groups that stand, whose nodes are all here: those that the plan names again go on undisturbed. */
   readonly current: readonly GroupLayout[];
   /** Training has begun: what is missing may be replaced, so that the run goes on. */

@@ -1,3 +1,4 @@
+import type { Recompute } from './job.js';
 import type { BlockRange } from './model.js';
 import type { ScheduleName, StageTiming } from './schedule.js';
 
@@ -52,6 +53,13 @@ export interface DeviceProfile {
   readonly stash?: { readonly factor: number; readonly parameterCopies: number };
 }
 
+/** A node's link to the server, as tensors found it. */
+export interface MeasuredLink {
+  readonly upBitsPerSecond: number;
+  readonly downBitsPerSecond: number;
+  readonly roundTripMs: number;
+}
+
 /** Devices that reach each other directly, each over a port of this rate. */
 export interface Lan {
   readonly name: string;
@@ -101,7 +109,7 @@ export interface PlanRequest {
   /** A value of an activation, or of its gradient, between stages; at 8 bits each row has a scale of 32 besides. */
   readonly activationBits: number;
   /** Keep only a stage's input and compute the rest again in the backward pass. */
-  readonly recompute: 'never' | 'allowed' | 'always';
+  readonly recompute: Recompute;
   readonly schedule: ScheduleName;
   /** What the engine takes on every device before the model comes. */
   readonly workspaceBytes: number;

@@ -39,6 +39,13 @@ export interface ConnectionTraffic {
   readonly bytesReceived: number;
 }
 
+/** What tensors make of a link. */
+export interface LinkRate {
+  readonly bitsPerSecond: number;
+  /** The smallest of several. */
+  readonly roundTripMs: number;
+}
+
 /** A link to one peer. Decisions and tensors travel on separate sockets: no heartbeat waits behind a gradient. */
 export interface Connection<Send, Receive> {
   /** The peer's address or identity, for messages to people. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatBytes, formatCount, formatSeconds } from './units.js';
+import { formatBitRate, formatBytes, formatCount, formatSeconds } from './units.js';
 
 test.each([
   [0, '0 B'],
@@ -26,3 +26,11 @@ test.each([
   [45_678, '45.7k'],
   [1_234_567, '1.23M'],
 ])('%d reads %s', (value, text) => expect(formatCount(value)).toBe(text));
+
+test.each([
+  [0, '0 bit/s'],
+  [19_960_000, '20 Mbit/s'],
+  [943e6, '943 Mbit/s'],
+  [999.7e6, '1 Gbit/s'],
+  [52.3e9, '52 Gbit/s'],
+])('%d bits a second read %s', (rate, text) => expect(formatBitRate(rate)).toBe(text));

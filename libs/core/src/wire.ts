@@ -1,5 +1,5 @@
-/** What a tensor on the wire is. */
-export type TensorKind = 'gradient' | 'parameters' | 'state' | 'file' | 'activation' | 'activation-gradient';
+/** What a tensor on the wire is; a probe only measures the link. */
+export type TensorKind = 'gradient' | 'parameters' | 'state' | 'file' | 'activation' | 'activation-gradient' | 'probe';
 
 /** Goes before each chunk of a tensor (protos/tensor.proto). */
 export interface TensorHeader {

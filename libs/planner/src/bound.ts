@@ -1,127 +1,145 @@
+import type { DeviceBound, SiteBound } from './device-bounds.js';
+import { boundsOf } from './device-bounds.js';
 import type { CostModel } from './layout.js';
 import type { Scenario } from './rounds.js';
 
+/** λ below: which of them bounds best depends on the fleet. */
+const LINK_SHARES = [0, 0.8, 0.9, 1];
+
+/** Halvings of the round sought: the bound is low by less than one part in 10⁶. */
+const HALVINGS = 22;
+
 /**
- * Samples an inner step that no layout can exceed in a round of this time: a relaxation in which each device does as much of
- * the model as it has time for, whatever its neighbours do. A device that holds the whole model alone is bound by its own
- * exchange; in a pipeline by its arithmetic, by what has to pass its links, and by the uploads of all together.
+ * Samples an inner step that no layout can exceed in a round of this time. Each device has a credit, and no group manages more
+ * than the credits of its members: a feasible point of the dual of packing devices into groups. A credit is the largest of
+ * three, by how the device's group is made. With T what exchange and hops leave of a round to an inner step, l the device's
+ * time for the whole model a sample and r = 1 / l, w the largest part of the work that its memory holds, f ≤ w the part it
+ * gets, n the group's samples and b its microbatch:
+ *
+ * - Alone: T r, with its own exchange.
+ * - Over direct links: T r − b (1 − f), where T r < b no more than b w. In a pipeline T ≥ b Σ f l + (n − b) max f l, so
+ *   n ≤ Σ (f b + y (T r − b)) with y = f l / max f l; among p devices y ≤ f R / r for R of the device and the p − 1 fastest
+ *   beside it. T has lost p − 1 hops and the exchange of f of the model. The p and f that give most count. A stage of replicas
+ *   is one of f l the mean over its replicas, since its slowest has the latency.
+ * - With a hop through the server, h its uplink's time a sample: λ T / 4h + max(0, 1 − λ − λ b l / T) min(T r, w T / h).
+ *   At the ends of the hop n (h + h′) + b Σ f l ≤ T, so n ≤ n (1 − n h / T) + n (1 − n h′ / T) − b Σ f l n / T, where
+ *   n (1 − n h / T) ≤ T / 4h; λ parts of this, and 1 − λ of n = Σ f n. Any λ will do that is the same for all.
  */
 export class UpperBound {
-  private readonly devices: readonly DeviceBound[];
+  private readonly sites: readonly SiteBound[];
+  /** All devices uploading one replica between them. */
+  private readonly relayedTailMs: number;
 
   constructor(private readonly model: CostModel) {
-    this.devices = deviceBounds(model);
+    this.sites = boundsOf(model);
+    this.relayedTailMs =
+      1 / this.sites.flatMap(({ devices }) => devices).reduce((sum, bound) => sum + bound.devices.length / bound.exchangeMs, 0);
   }
 
-  /** The least round that any layout could have; Infinity where nothing can train. */
-  roundMs(scenario: Scenario, batch: number): number {
+  /** The least round that any layout could have; Infinity where nothing can train. `whole`: where each group does whole samples. */
+  roundMs(scenario: Scenario, batch: number, whole = false): number {
     let high = 1;
-    while (this.samplesWithin(high, scenario) < batch) if ((high *= 2) > 1e16) return Infinity;
-    let low = 0;
-    for (let i = 0; i < 60; i++) {
+    while (this.samplesWithin(high, scenario, whole) < batch) if ((high *= 4) > 1e16) return Infinity;
+    let low = high / 4;
+    for (let i = 0; i < HALVINGS; i++) {
       const middle = (low + high) / 2;
-      if (this.samplesWithin(middle, scenario) < batch) low = middle;
+      if (this.samplesWithin(middle, scenario, whole) < batch) low = middle;
       else high = middle;
     }
     return low;
   }
 
-  /** What one device adds at most, in a round with exchange. */
-  samplesOf(device: number, roundMs: number): number {
-    const { solo, joint } = this.devices[device]!;
-    const scenario = { alone: false, maxGroups: Infinity, sharedMs: 0 };
-    return Math.max(...[solo, ...joint].map((way) => this.within(way, roundMs, scenario)));
+  /** Each device's credit in a round with exchange, by index. */
+  credits(roundMs: number): readonly number[] {
+    const credits = this.creditsWithin(roundMs, { alone: false, maxGroups: Infinity, sharedMs: 0 }, false);
+    const sums = LINK_SHARES.map((share) => totalOf(credits, share));
+    const share = LINK_SHARES[sums.indexOf(Math.min(...sums))]!;
+    const byDevice: number[] = [];
+    for (const credit of credits) for (const device of credit.bound.devices) byDevice[device] = creditOf(credit, share);
+    return byDevice;
   }
 
-  private samplesWithin(roundMs: number, scenario: Scenario): number {
-    let together = 0;
-    let best = 0;
-    for (const { solo, joint } of this.devices) {
-      const alone = this.within(solo, roundMs, scenario);
-      const jointly = Math.max(0, ...joint.map((way) => this.within(way, roundMs, scenario)));
-      best = Math.max(best, alone);
-      if (!scenario.alone) together += Math.max(alone, jointly);
-      else if (this.model.request.optimizer !== 'server') together += jointly;
+  private samplesWithin(roundMs: number, scenario: Scenario, whole: boolean): number {
+    const credits = this.creditsWithin(roundMs, scenario, whole);
+    if (!scenario.alone) return Math.min(...LINK_SHARES.map((share) => totalOf(credits, share)));
+    const solo = Math.max(...credits.map((credit) => credit.solo));
+    // Where the server steps, only a solo does without it.
+    if (this.model.request.optimizer === 'server') return solo;
+    const bySite = new Map<SiteBound, number>();
+    for (const { site, bound, direct } of credits) bySite.set(site, (bySite.get(site) ?? 0) + bound.devices.length * direct);
+    const relayed = LINK_SHARES.map((share) =>
+      credits.reduce((sum, { bound, relayedMs }) => sum + bound.devices.length * relayedCredit(bound, relayedMs, share), 0),
+    );
+    return Math.max(solo, ...bySite.values(), Math.min(...relayed));
+  }
+
+  private creditsWithin(roundMs: number, { alone, sharedMs }: Scenario, whole: boolean): readonly Credit[] {
+    const { stepsPerRound } = this.model.request;
+    const left = (tailMs: number) => Math.max(0, roundMs - (alone ? 0 : Math.max(tailMs, sharedMs))) / stepsPerRound;
+    const relayedMs = left(this.relayedTailMs);
+    return this.sites.flatMap((site) =>
+      site.devices.map((bound) => {
+        const solo = left(bound.exchangeMs) / bound.soloMs;
+        return { bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct: directCredit(bound, site, left), relayedMs };
+      }),
+    );
+  }
+}
+
+/** Samples an inner step of each of some devices that are alike. */
+interface Credit {
+  readonly bound: DeviceBound;
+  readonly site: SiteBound;
+  readonly solo: number;
+  readonly direct: number;
+  /** What is left to a group with a hop through the server. */
+  readonly relayedMs: number;
+}
+
+function totalOf(credits: readonly Credit[], share: number): number {
+  let sum = 0;
+  for (const credit of credits) sum += credit.bound.devices.length * creditOf(credit, share);
+  return sum;
+}
+
+function creditOf({ bound, solo, direct, relayedMs }: Credit, share: number): number {
+  return Math.max(solo, direct, relayedCredit(bound, relayedMs, share));
+}
+
+/** Milliseconds of an inner step that an exchange of so long leaves. */
+type Left = (tailMs: number) => number;
+
+function directCredit(bound: DeviceBound, site: SiteBound, left: Left): number {
+  if (!site.direct) return 0;
+  let most = Math.max(0, left(site.replicasTailMs) - site.replicasSumMs) / bound.soloMs;
+  for (const [p, { microbatch, msPerSample, held }] of bound.paces.entries()) {
+    if (held === 0) continue;
+    const rate = 1 / msPerSample;
+    for (const [others, hopsMs] of site.hopsMs.entries()) {
+      const samplesWith = (part: number) => Math.max(0, left(bound.roundTripMs + part * bound.spreadMs) - hopsMs) * rate;
+      const creditWith = (part: number) => {
+        const samples = samplesWith(part);
+        return samples < microbatch ? microbatch * held : samples - microbatch * (1 - part);
+      };
+      const atMost = samplesWith(0);
+      // With less it is not busy all of the time, with more it pays more exchange; unless its exchange is so long that even less is better.
+      const even = Math.min(held, rate / (rate + site.rates[p]![others]!));
+      const evenIsLeast = samplesWith(2 * even) >= microbatch * (1 - even);
+      const credit = evenIsLeast ? Math.max(creditWith(even), creditWith(held)) : atMost;
+      most = Math.max(most, atMost < microbatch ? Math.min(atMost, microbatch * held) : credit);
     }
-    return Math.max(together, best);
   }
+  return most;
+}
 
-  private within({ tailMs, msPerSample }: Way, roundMs: number, { alone, sharedMs }: Scenario): number {
-    return Math.max(0, roundMs - (alone ? 0 : Math.max(tailMs, sharedMs))) / this.model.request.stepsPerRound / msPerSample;
+function relayedCredit({ paces, uplinkMs, lone }: DeviceBound, withinMs: number, share: number): number {
+  let most = 0;
+  for (const { microbatch, msPerSample, held } of paces) {
+    const samples = withinMs / msPerSample;
+    const carried = withinMs / uplinkMs;
+    if (samples === 0 || held === 0 || carried === 0) continue;
+    const computed = Math.min(samples, lone ? held * carried : Infinity);
+    most = Math.max(most, (share * carried) / 4 + Math.max(0, 1 - share - (share * microbatch) / samples) * computed);
   }
-}
-
-/** A way to take part. Infinity: not possible. */
-interface Way {
-  readonly msPerSample: number;
-  readonly tailMs: number;
-}
-
-interface DeviceBound {
-  readonly solo: Way;
-  /** In a group with others: with those that it reaches directly, or with any. */
-  readonly joint: readonly Way[];
-}
-
-function deviceBounds(model: CostModel): readonly DeviceBound[] {
-  const { devices } = model.cluster;
-  const everybody = devices.map((_, i) => i);
-  const hops = everybody.map((index) => hopMs(model, index));
-  const anyHopMs = Math.min(...hops);
-  const allUploadsMs = uploadsMs(model, everybody);
-  const bounds: DeviceBound[] = new Array<DeviceBound>(devices.length);
-  for (const component of model.links.components()) {
-    const ownUploadsMs = uploadsMs(model, component);
-    for (const index of component) {
-      const computeMs = bestMsPerSample(model, index);
-      const relayed = { msPerSample: Math.max(computeMs, component.length > 1 ? anyHopMs : hops[index]!), tailMs: allUploadsMs };
-      const direct = { msPerSample: computeMs, tailMs: ownUploadsMs };
-      const joint = devices.length === 1 ? [] : component.length > 1 ? [relayed, direct] : [relayed];
-      bounds[index] = { solo: soloWay(model, index), joint };
-    }
-  }
-  return bounds;
-}
-
-function soloWay(model: CostModel, index: number): Way {
-  const { costs, request } = model;
-  const perSample = request.microbatches.map((size) => {
-    const recompute = model.recomputeFor(index, 0, costs.blocks, size, 1);
-    return recompute === undefined ? Infinity : model.stage([index], 0, costs.blocks, size, recompute).periodMs / size;
-  });
-  return { msPerSample: Math.min(...perSample), tailMs: model.exchangeMs(index, costs.parameters(0, costs.blocks)) };
-}
-
-/** These devices uploading one replica between them. */
-function uploadsMs({ cluster, costs, request }: CostModel, devices: readonly number[]): number {
-  const upBitsPerSecond = devices.reduce((sum, index) => sum + cluster.devices[index]!.upBitsPerSecond, 0);
-  return (1000 * costs.parameters(0, costs.blocks) * request.upBitsPerValue) / upBitsPerSecond;
-}
-
-/** What the smallest cut takes on its way to and from the server. */
-function hopMs({ cluster, costs }: CostModel, index: number): number {
-  const { upBitsPerSecond, downBitsPerSecond } = cluster.devices[index]!;
-  const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
-  return 1000 * Math.min(...cuts.map((at) => costs.cutBits(at))) * (1 / upBitsPerSecond + 1 / downBitsPerSecond);
-}
-
-function bestMsPerSample(model: CostModel, index: number): number {
-  const { microbatches, recompute } = model.request;
-  return Math.min(...microbatches.map((size) => atItsBest(model, index, size, recompute === 'always') / size));
-}
-
-/** Time for the whole model at the speed of the block at which the device is fastest, beside the first device. */
-function atItsBest(model: CostModel, index: number, microbatch: number, recompute: boolean): number {
-  const { costs, cluster } = model;
-  const ms = (device: number, start: number, end: number) => {
-    const { forwardMs, backwardMs } = costs.stageMs(cluster.devices[device]!, start, end, microbatch, recompute);
-    return forwardMs + backwardMs;
-  };
-  if (!cluster.devices.some((device) => device.blockTimes?.length)) return ms(index, 0, costs.blocks);
-  let ratio = Infinity;
-  for (let i = 0; i < costs.blocks; i++) {
-    const reference = ms(0, i, i + 1);
-    if (reference > 0) ratio = Math.min(ratio, ms(index, i, i + 1) / reference);
-  }
-  return ratio * ms(0, 0, costs.blocks);
+  return most;
 }

@@ -8,13 +8,13 @@ import { search } from './search.js';
 
 const FIVE_DEVICES = { devices: 5, blocks: 4 };
 
-test('the search finds what brute force finds, and the bound is below it', () => {
+test('the search finds what brute force finds', () => {
   let feasible = 0;
   fc.assert(
     fc.property(fc.nat(), (seed) => {
       const { profile, cluster, request } = randomInstance(createRng(seed), FIVE_DEVICES.devices, FIVE_DEVICES.blocks);
       const model = new CostModel(profile, cluster, request);
-      const { solution, exact, boundMs } = search(model);
+      const { solution, exact } = search(model);
       const best = bruteForceRoundMs(model);
       expect(exact).toBe(true);
       if (solution === undefined) {
@@ -23,7 +23,6 @@ test('the search finds what brute force finds, and the bound is below it', () =>
       }
       feasible++;
       expect(solution.roundMs / best).toBeCloseTo(1, 6);
-      expect(boundMs).toBeLessThanOrEqual(best * (1 + 1e-6));
     }),
     { numRuns: 60 },
   );

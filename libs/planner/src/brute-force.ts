@@ -14,9 +14,9 @@ interface Enumerated {
 /**
  * The oracle: every partition of the devices into groups, every order of stages in every group, every cut, every microbatch
  * size, and bisection for the least round. No dynamic programming, no dominance, no collapsing. Milliseconds for 5 devices,
- * seconds for 8.
+ * seconds for 8. `whole`: each group does whole samples.
  */
-export function bruteForceRoundMs(model: CostModel): number {
+export function bruteForceRoundMs(model: CostModel, whole = false): number {
   const devices = model.cluster.devices.map((_, i) => i);
   const alone = [...subsets(devices)].flatMap((subset) => enumerate(model, subset, true));
   const bySubset = new Map<string, readonly GroupCost[]>();
@@ -25,22 +25,24 @@ export function bruteForceRoundMs(model: CostModel): number {
       subset.join(),
       enumerate(model, subset, false).map(({ cost }) => cost),
     );
-  let best = leastOf(model, [alone.map(({ cost }) => cost)], 0);
+  let best = leastOf(model, [alone.map(({ cost }) => cost)], 0, whole);
   for (const groups of partitions(devices)) {
     const costs = groups.map((group) => bySubset.get(group.join())!);
     if (costs.some((list) => list.length === 0)) continue;
-    best = Math.min(best, leastOf(model, costs, sharedMs(model, groups.length), Math.min(best, MOST_MS)));
+    best = Math.min(best, leastOf(model, costs, sharedMs(model, groups.length), whole, Math.min(best, MOST_MS)));
   }
   return best;
 }
 
 /** One group from each list, whichever manages most in the time at hand. */
-function leastOf(model: CostModel, groups: readonly (readonly GroupCost[])[], shared: number, below = MOST_MS): number {
+function leastOf(model: CostModel, groups: readonly (readonly GroupCost[])[], shared: number, whole: boolean, below = MOST_MS): number {
   const { batch, stepsPerRound } = model.request;
   const enough = (roundMs: number) => {
     let samples = 0;
-    for (const costs of groups)
-      samples += costs.reduce((most, cost) => Math.max(most, samplesWithin(cost, roundMs, stepsPerRound, shared)), 0);
+    for (const costs of groups) {
+      const most = costs.reduce((best, cost) => Math.max(best, samplesWithin(cost, roundMs, stepsPerRound, shared)), 0);
+      samples += whole ? Math.floor(most + 1e-9) : most;
+    }
     return samples >= batch;
   };
   let [low, high] = [0, below];

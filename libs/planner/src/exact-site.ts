@@ -68,7 +68,8 @@ export class ExactSite implements Site {
   private incumbent(): Incumbent | undefined {
     if (this.known === undefined) return undefined;
     const { roundMs, bound } = this.known;
-    const each = this.sets.classes.map((members) => bound.samplesOf(members[0]!, roundMs));
+    const credits = bound.credits(roundMs);
+    const each = this.sets.classes.map((members) => credits[members[0]!]!);
     const free = (set: number) =>
       this.sets.classes.reduce((sum, members, c) => sum + (members.length - this.sets.all[set]!.counts[c]!) * each[c]!, 0);
     return { roundMs, outside: free };

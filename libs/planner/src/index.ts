@@ -3,6 +3,8 @@ export type { PlanOptions } from './create-plan.js';
 export { CostModel } from './layout.js';
 export type { GroupLayout, StageLayout } from './layout.js';
 export { estimateMakespan } from './makespan.js';
+export { isMeasured, measuredCluster } from './measured-cluster.js';
+export type { ClusterNode } from './measured-cluster.js';
 export { planFor } from './plan-for.js';
 export { planLayout } from './plan-layout.js';
 export { planRequestFor } from './plan-request.js';

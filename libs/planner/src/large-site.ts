@@ -1,20 +1,25 @@
 import type { BlockRange } from '@longtail/core';
+import type { Chains } from './chain.js';
 import type { CostModel, GroupLayout } from './layout.js';
 import { balancedRanges, poolOf } from './pools.js';
+import { regroup } from './regroup.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { samplesWithin } from './rounds.js';
 import type { Chosen, Site } from './site.js';
 
-const MOST_STAGES = 16;
+const MOST_STAGES = 32;
 
-/** Of many devices: more stages hold more, fewer fill faster. */
-const SOME_STAGES = [2, 4, 6, 8, 12, 16];
+/** More stages hold more, fewer fill faster. */
+const SOME_STAGES = [2, 3, 4, 6, 8, 12, 16, 24, 32];
 
 /** The largest and a middle size decide: pools of many devices are costly to make. */
 const POOL_SIZES = 3;
 
-/** So many devices are laid out in a millisecond. */
-const FEW = 64;
+/** So many devices are laid out in milliseconds. */
+export const MOST_IN_CHAINS = 64;
+
+/** Chains weighed for each device. */
+const WEIGHED = 150;
 
 /** A layout with what it costs in each of the two kinds of round. */
 interface Option {
@@ -24,24 +29,30 @@ interface Option {
 }
 
 /**
- * Many devices that reach each other: those that hold the model alone as solos or as one group of replicas, and the others,
- * or all of them, as one pipeline of pools.
+ * Too many devices to weigh all layouts: all in chains; or those that hold the model alone as solos or as one group of
+ * replicas, and the others, or all of them, as one pipeline of pools.
  */
 export class LargeSite implements Site {
   private readonly solos: readonly (readonly Option[])[];
   private readonly replicas: readonly Option[];
   private readonly pools: readonly Option[];
   private readonly poolsOfAll: readonly Option[];
+  private readonly chains: readonly (readonly Option[])[];
 
   constructor(
     private readonly model: CostModel,
     devices: readonly number[],
+    chains: Chains,
   ) {
     const holders = devices.filter((device) => this.holds(device) !== undefined);
     const others = devices.filter((device) => this.holds(device) === undefined);
     this.solos = holders.map((device) => this.singles([device]));
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
     this.pools = this.pooled(others);
+    this.chains =
+      devices.length > MOST_IN_CHAINS
+        ? []
+        : regroup(chains, devices, WEIGHED * devices.length).map((chain) => [this.option(chains.layoutOf(chain))]);
     this.poolsOfAll = holders.length > 0 ? this.pooled(devices) : [];
   }
 
@@ -49,7 +60,7 @@ export class LargeSite implements Site {
     const best = (options: readonly Option[]) => this.best(options, roundMs, scenario);
     const solos = this.solos.flatMap(best);
     const others = best(this.pools);
-    const layouts = [[...solos, ...others], [...best(this.replicas), ...others], best(this.poolsOfAll)];
+    const layouts = [this.chains.flatMap(best), [...solos, ...others], [...best(this.replicas), ...others], best(this.poolsOfAll)];
     if (scenario.alone) return richest([...layouts.flat().map((group) => [group])]);
     return richest(layouts);
   }
@@ -83,10 +94,12 @@ export class LargeSite implements Site {
   private pooled(devices: readonly number[]): readonly Option[] {
     if (devices.length < 2 || !this.model.mayShareStage(devices.slice(0, 2))) return [];
     return this.someSizes().flatMap((microbatch) =>
-      this.rangesFor(devices, microbatch).flatMap((ranges) => {
-        const stages = poolOf(this.model, devices, ranges, microbatch);
-        return stages === undefined ? [] : [this.option({ microbatch, stages })];
-      }),
+      this.rangesFor(devices, microbatch).flatMap((ranges) =>
+        (devices.length > MOST_IN_CHAINS ? [true, false] : [false]).flatMap((alike) => {
+          const stages = poolOf(this.model, devices, ranges, microbatch, alike);
+          return stages === undefined ? [] : [this.option({ microbatch, stages })];
+        }),
+      ),
     );
   }
 
@@ -94,12 +107,9 @@ export class LargeSite implements Site {
   private rangesFor(devices: readonly number[], microbatch: number): readonly (readonly BlockRange[])[] {
     const { costs } = this.model;
     const most = Math.min(MOST_STAGES, devices.length, costs.blocks);
-    const counts = Array.from({ length: most - 1 }, (_, i) => i + 2).filter(
-      (count) => devices.length <= FEW || SOME_STAGES.includes(count),
-    );
-    const balanced = counts.map((count) => balancedRanges(this.model, devices, count, microbatch) ?? []);
+    const balanced = balancedRanges(this.model, devices, most, microbatch).filter(({ length }) => SOME_STAGES.includes(length));
     const halves =
-      devices.length > FEW
+      devices.length > MOST_IN_CHAINS
         ? []
         : Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1)
             .filter((at) => costs.canCut(at))
@@ -107,7 +117,7 @@ export class LargeSite implements Site {
               { start: 0, end: at },
               { start: at, end: costs.blocks },
             ]);
-    return [...balanced.filter((ranges) => ranges.length > 0), ...halves];
+    return [...balanced, ...halves];
   }
 
   private someSizes(): readonly number[] {

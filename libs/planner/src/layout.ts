@@ -44,12 +44,13 @@ export interface HopCost {
 }
 
 /** Gradients among replicas of a stage are not coded. */
-const SUM_BITS = 32;
+export const SUM_BITS = 32;
 
 /** What any layout of a job over a cluster costs. */
 export class CostModel {
   readonly costs: StageCosts;
   readonly links: Links;
+  private readonly kinds: readonly string[];
 
   constructor(
     profile: ModelProfile,
@@ -58,6 +59,9 @@ export class CostModel {
   ) {
     this.costs = new StageCosts(profile, request);
     this.links = new Links(cluster);
+    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, blockTimes }) =>
+      JSON.stringify([flopsPerSecond, memoryBytes, blockTimes]),
+    );
   }
 
   /** A stage needs the stash of as many microbatches as there are stages from it to the end (1F1B); undefined: it does not fit, even so. */
@@ -76,6 +80,17 @@ export class CostModel {
   /** Whether a stage of the only group can do without the server. */
   stepsForItself(devices: readonly number[], start: number, end: number): boolean {
     return this.costs.mayStep(start, end) && (this.request.optimizer !== 'server' || devices.length === 1);
+  }
+
+  /** Devices apart by speed, memory and what takes it. */
+  kindsOf(devices: readonly number[]): readonly (readonly number[])[] {
+    const kinds = new Map<string, number[]>();
+    for (const device of devices) {
+      const kind = kinds.get(this.kinds[device]!);
+      if (kind === undefined) kinds.set(this.kinds[device]!, [device]);
+      else kind.push(device);
+    }
+    return [...kinds.values()];
   }
 
   /** Devices of one stage must reach each other directly: sums over the server would be another group. */

@@ -51,6 +51,18 @@ export class Links {
       : undefined;
   }
 
+  /** No direct way among these has more bits a second or less delay; undefined: there is none. */
+  bestAmong(devices: readonly number[]): Omit<Way, 'direct'> | undefined {
+    const here = new Set(devices);
+    const lans = devices.flatMap((device) => (this.lanOf[device] === undefined ? [] : [this.lanWays[this.lanOf[device]]!]));
+    const peers = [...this.peers].filter(([pair]) => pair.split('-').every((device) => here.has(Number(device)))).map(([, way]) => way);
+    if (lans.length + peers.length === 0) return undefined;
+    return {
+      bitsPerSecond: Math.max(...lans.map((way) => way.bitsPerSecond), ...peers.map((way) => way.bitsPerSecond)),
+      delayMs: Math.min(...lans.map((way) => way.delayMs), ...peers.map((way) => way.delayMs)),
+    };
+  }
+
   lan(device: number): number | undefined {
     return this.lanOf[device];
   }

@@ -88,11 +88,14 @@ function corrected(model: CostModel, group: GroupLayout, cost: GroupCost, sample
 /** Microbatches that each stage's smallest device holds, each replica its part of them; never fewer than 1F1B needs. */
 function roomFor(model: CostModel, { stages, microbatch }: GroupLayout, microbatches: number): readonly number[] {
   return stages.map(({ devices, start, end, recompute }, index) => {
+    const kinds = model.kindsOf(devices);
     const fits = (held: number) =>
-      devices.every((device) => model.memory(device, start, end, microbatch, held, recompute).total <= model.cluster.devices[device]!.memoryBytes);
-    const needed = Math.min(microbatches, stages.length - index);
-    let room = microbatches;
-    while (room > needed && !fits(room)) room--;
+      kinds.every(
+        ([device]) => model.memory(device!, start, end, microbatch, held, recompute).total <= model.cluster.devices[device!]!.memoryBytes,
+      );
+    let room = Math.min(microbatches, stages.length - index);
+    for (let more = 2 ** Math.ceil(Math.log2(microbatches)); more >= 1; more /= 2)
+      if (room + more <= microbatches && fits(room + more)) room += more;
     return room * devices.length;
   });
 }

@@ -24,7 +24,7 @@ export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
     upBitsPerValue: bits,
     downBitsPerValue: bits,
     activationBits: CODEC_BITS[sync.activationCodec ?? 'fp32'],
-    recompute: 'allowed',
+    recompute: cluster.recompute ?? 'allowed',
     schedule: cluster.schedule ?? 'capped-1f1b',
     workspaceBytes: 0,
   };

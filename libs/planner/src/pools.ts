@@ -1,185 +1,227 @@
 import type { BlockRange } from '@longtail/core';
 import type { CostModel, StageLayout } from './layout.js';
 
+/** Less is rounding. */
+const MORE = 1 + 1e-9;
+
 /**
- * A long row of devices behind one model: each of the ranges with as many replicas as it takes. Devices go,
- * strongest first, to the stage that is poorest for its work; then moves and swaps for as long as they make the poorest
- * richer (without swaps the worst case found was 0.76 of the optimum). Undefined where no such pool fits.
+ * A long row of devices behind one model: each of the ranges with as many replicas as it takes. Devices are dealt out, then
+ * moved and swapped for as long as that makes the poorest stage richer (without swaps the worst case found was 0.76 of the
+ * optimum). Dealt evenly, or those alike together. Undefined where no such pool fits.
  */
 export function poolOf(
   model: CostModel,
   devices: readonly number[],
   ranges: readonly BlockRange[],
   microbatch: number,
+  alike: boolean,
 ): readonly StageLayout[] | undefined {
   const pool = new Pool(model, devices, ranges, microbatch);
-  pool.fill();
+  if (alike) pool.fillAlike();
+  else pool.fillEvenly();
   pool.improve();
   return pool.layout();
 }
 
-/** Ranges whose largest work is least (linear partition), each of which some device can hold. */
+/** For each count of stages up to `most`: ranges whose largest work is least (linear partition), and even otherwise, each of which some device can hold. */
 export function balancedRanges(
   model: CostModel,
   devices: readonly number[],
-  stages: number,
+  most: number,
   microbatch: number,
-): readonly BlockRange[] | undefined {
+): readonly (readonly BlockRange[])[] {
   const { costs, cluster } = model;
   const roomiest = devices.reduce((best, next) => (cluster.devices[next]!.memoryBytes > cluster.devices[best]!.memoryBytes ? next : best));
   const cuts = Array.from({ length: costs.blocks + 1 }, (_, at) => at).filter((at) => costs.canCut(at));
   const reference = cluster.devices[devices[0]!]!;
-  // best[k][i]: the largest work of k stages that end at cut i.
-  let best = cuts.map((_, i) => (i === 0 ? 0 : Infinity));
-  const from: number[][] = [];
-  for (let k = 1; k <= stages; k++) {
-    const next = cuts.map(() => Infinity);
-    const origin = cuts.map(() => -1);
-    for (let i = k; i < cuts.length; i++) {
-      for (let j = k - 1; j < i; j++) {
-        if (best[j] === Infinity || model.recomputeFor(roomiest, cuts[j]!, cuts[i]!, microbatch, stages - k + 1) === undefined) continue;
-        const { forwardMs, backwardMs } = costs.stageMs(reference, cuts[j]!, cuts[i]!, microbatch, false);
-        const worst = Math.max(best[j]!, forwardMs + backwardMs);
-        if (worst < next[i]!) [next[i], origin[i]] = [worst, j];
+  const last = cuts.length - 1;
+  // [k][i]: of k + 1 stages from cut i to the end, the largest work, the sum of squares, and the cut that ends the first of them.
+  const best: number[][] = [];
+  const squares: number[][] = [];
+  const next: number[][] = [];
+  for (let k = 0; k < most; k++) {
+    best.push(cuts.map(() => Infinity));
+    squares.push(cuts.map(() => Infinity));
+    next.push(cuts.map(() => last));
+    for (let i = 0; i < last - k; i++) {
+      for (let j = k === 0 ? last : i + 1; j <= last - k; j++) {
+        const [behind, squaresBehind] = k === 0 ? [0, 0] : [best[k - 1]![j]!, squares[k - 1]![j]!];
+        if (behind > best[k]![i]!) continue;
+        const { forwardMs, backwardMs } = costs.stageMs(reference, cuts[i]!, cuts[j]!, microbatch, false);
+        const worst = Math.max(behind, forwardMs + backwardMs);
+        const square = squaresBehind + (forwardMs + backwardMs) ** 2;
+        if (worst > best[k]![i]! || (worst === best[k]![i]! && square >= squares[k]![i]!)) continue;
+        if (model.recomputeFor(roomiest, cuts[i]!, cuts[j]!, microbatch, k + 1) === undefined) continue;
+        [best[k]![i], squares[k]![i], next[k]![i]] = [worst, square, j];
       }
     }
-    from.push(origin);
-    best = next;
   }
-  if (best.at(-1) === Infinity) return undefined;
-  const ranges: BlockRange[] = [];
-  for (let k = stages, i = cuts.length - 1; k > 0; k--) {
-    const j = from[k - 1]![i]!;
-    ranges.unshift({ start: cuts[j]!, end: cuts[i]! });
-    i = j;
-  }
-  return ranges;
+  return best.flatMap((works, stages) => {
+    if (works[0] === Infinity) return [];
+    const ranges: BlockRange[] = [];
+    for (let k = stages, i = 0; k >= 0; k--) {
+      const j = next[k]![i]!;
+      ranges.push({ start: cuts[i]!, end: cuts[j]! });
+      i = j;
+    }
+    return [ranges];
+  });
 }
 
-/** Devices dealt over stages; a stage's wealth is its rate, in microbatches a millisecond. */
+/** Devices of the same speed and memory. A rate is in microbatches a millisecond. */
+interface Kind {
+  readonly devices: readonly number[];
+  /** By stage; 0 where it does not fit. */
+  readonly rates: readonly number[];
+  /** Of all stages one after another. */
+  readonly wholeRate: number;
+}
+
+/** Devices dealt over stages; a stage's wealth is its rate. */
 class Pool {
-  private readonly members: number[][];
+  private readonly kinds: readonly Kind[];
+  /** [stage][kind]: devices. */
+  private readonly members: readonly (readonly number[][])[];
   private readonly wealth: number[];
-  /** [device][stage]: rate, 0 where it does not fit. */
-  private readonly rates = new Map<number, readonly number[]>();
-  private readonly kinds = new Map<number, string>();
-  private readonly recompute: boolean[];
+  private readonly recompute: readonly boolean[];
 
   constructor(
     model: CostModel,
-    private readonly devices: readonly number[],
+    devices: readonly number[],
     private readonly ranges: readonly BlockRange[],
     microbatch: number,
   ) {
-    this.members = ranges.map(() => []);
-    this.wealth = ranges.map(() => 0);
-    const { recompute } = model.request;
-    // One replica that has to recompute would make all do it: a stage does where most of its candidates have to.
-    const needs = devices.map((device) =>
-      ranges.map(({ start, end }, s) => model.recomputeFor(device, start, end, microbatch, ranges.length - s)),
+    const kinds = model.kindsOf(devices);
+    const needs = kinds.map(([device]) =>
+      ranges.map(({ start, end }, s) => model.recomputeFor(device!, start, end, microbatch, ranges.length - s)),
     );
-    this.recompute = ranges.map((_, s) => recompute === 'always' || needs.filter((need) => need[s] === true).length > devices.length / 2);
-    devices.forEach((device, d) => {
-      this.rates.set(
-        device,
-        ranges.map(({ start, end }, s) => {
-          const need = needs[d]![s];
-          if (need === undefined || (need && !this.recompute[s])) return 0;
-          return 1 / model.stage([device], start, end, microbatch, this.recompute[s]!).periodMs;
-        }),
-      );
-      this.kinds.set(device, this.rates.get(device)!.join());
+    // One replica that has to recompute would make all do it: a stage does where most of its candidates have to.
+    this.recompute = ranges.map((_, s) => {
+      const having = kinds.reduce((sum, members, k) => sum + (needs[k]![s] === true ? members.length : 0), 0);
+      return model.request.recompute === 'always' || having > devices.length / 2;
     });
+    this.kinds = kinds.map((members, k) => {
+      const periods = ranges.map(({ start, end }, s) => {
+        const { forwardMs, backwardMs } = model.costs.stageMs(
+          model.cluster.devices[members[0]!]!,
+          start,
+          end,
+          microbatch,
+          this.recompute[s]!,
+        );
+        return Math.max(1e-9, forwardMs + backwardMs);
+      });
+      const fits = needs[k]!.map((need, s) => need !== undefined && (!need || this.recompute[s]!));
+      return {
+        devices: members,
+        rates: periods.map((periodMs, s) => (fits[s] ? 1 / periodMs : 0)),
+        wholeRate: 1 / periods.reduce((sum, periodMs) => sum + periodMs, 0),
+      };
+    });
+    this.members = ranges.map(() => kinds.map(() => []));
+    this.wealth = ranges.map(() => 0);
   }
 
-  fill(): void {
-    const strength = (device: number) => Math.max(...this.rates.get(device)!);
-    const choices = (device: number) => this.rates.get(device)!.filter((rate) => rate > 0).length;
-    // Those that fit few stages choose first: what they take is left over by the others.
-    const order = [...this.devices].sort((a, b) => choices(a) - choices(b) || strength(b) - strength(a) || a - b);
-    for (const device of order) {
-      const rates = this.rates.get(device)!;
-      let poorest = -1;
-      rates.forEach((rate, s) => {
-        if (rate > 0 && (poorest < 0 || this.wealth[s]! < this.wealth[poorest]!)) poorest = s;
-      });
-      if (poorest >= 0) this.add(device, poorest);
+  /** Each device to the stage that is poorest. Those that fit few stages choose first: what they take is left over by the others. */
+  fillEvenly(): void {
+    const strength = ({ rates }: Kind) => Math.max(...rates);
+    const choices = ({ rates }: Kind) => rates.filter((rate) => rate > 0).length;
+    this.deal(
+      (a, b) => choices(a) - choices(b) || strength(b) - strength(a),
+      ({ rates }) => rates.reduce((poorest, rate, s) => (rate > 0 && !(this.wealth[s]! >= this.wealth[poorest]!) ? s : poorest), -1),
+    );
+  }
+
+  /** The fastest to the first stage until it is rich enough, then the next: a stage as fast as its slowest device fills the pipeline sooner. */
+  fillAlike(): void {
+    const enough = this.kinds.reduce((sum, { devices, wholeRate }) => sum + devices.length * wholeRate, 0);
+    this.deal(
+      (a, b) => b.wholeRate - a.wholeRate,
+      ({ rates }) => {
+        const next = rates.findIndex((rate, s) => rate > 0 && this.wealth[s]! + rate / 2 < enough);
+        return next < 0 ? rates.findLastIndex((rate) => rate > 0) : next;
+      },
+    );
+  }
+
+  /** `stageFor`: −1 for none. */
+  private deal(order: (a: Kind, b: Kind) => number, stageFor: (kind: Kind) => number): void {
+    for (const kind of [...this.kinds].sort((a, b) => order(a, b) || a.devices[0]! - b.devices[0]!)) {
+      for (const device of kind.devices) {
+        const stage = stageFor(kind);
+        if (stage >= 0) this.add(device, this.kinds.indexOf(kind), stage);
+      }
     }
   }
 
   improve(): void {
-    for (let turn = 0; turn < 4 * this.devices.length; turn++) {
+    const devices = this.kinds.reduce((sum, kind) => sum + kind.devices.length, 0);
+    for (let turn = 0; turn < 4 * devices; turn++) {
       const poorest = this.wealth.indexOf(Math.min(...this.wealth));
       if (!this.moveTo(poorest) && !this.swapWith(poorest)) return;
     }
   }
 
   layout(): readonly StageLayout[] | undefined {
-    if (this.members.some((members) => members.length === 0)) return undefined;
+    if (this.members.some((kinds) => kinds.every((members) => members.length === 0))) return undefined;
     return this.ranges.map(({ start, end }, s) => ({
       start,
       end,
-      devices: [...this.members[s]!].sort((a, b) => a - b),
+      devices: this.members[s]!.flat().sort((a, b) => a - b),
       recompute: this.recompute[s]!,
     }));
   }
 
   /** The move that leaves the poorer of the two stages richest. */
   private moveTo(poorest: number): boolean {
-    let best: { device: number; from: number; floor: number } | undefined;
-    this.members.forEach((members, from) => {
-      if (from === poorest || members.length < 2) return;
-      for (const device of members) {
-        const rates = this.rates.get(device)!;
-        if (rates[poorest] === 0) continue;
-        const floor = Math.min(this.wealth[from]! - rates[from]!, this.wealth[poorest]! + rates[poorest]!);
-        if (floor > (best?.floor ?? this.wealth[poorest]! * (1 + 1e-9))) best = { device, from, floor };
-      }
-    });
+    let best: { kind: number; from: number; floor: number } | undefined;
+    for (const { kind, stage: from, alone } of this.elsewhere(poorest)) {
+      const { rates } = this.kinds[kind]!;
+      if (alone || rates[poorest] === 0) continue;
+      const floor = Math.min(this.wealth[from]! - rates[from]!, this.wealth[poorest]! + rates[poorest]!);
+      if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { kind, from, floor };
+    }
     if (best === undefined) return false;
-    this.remove(best.device, best.from);
-    this.add(best.device, poorest);
+    this.add(this.take(best.kind, best.from), best.kind, poorest);
     return true;
   }
 
   /** The swap of a weaker device here for a stronger one there that leaves the poorer of the two stages richest. */
   private swapWith(poorest: number): boolean {
     let best: { mine: number; theirs: number; from: number; floor: number } | undefined;
-    const here = this.distinct(this.members[poorest]!);
-    this.members.forEach((members, from) => {
-      if (from === poorest) return;
-      const there = this.distinct(members);
+    const here = this.kinds.flatMap((_, kind) => (this.members[poorest]![kind]!.length > 0 ? [kind] : []));
+    for (const { kind: theirs, stage: from } of this.elsewhere(poorest)) {
       for (const mine of here) {
-        for (const theirs of there) {
-          const [give, take] = [this.rates.get(mine)!, this.rates.get(theirs)!];
-          if (give[from] === 0 || take[poorest] === 0) continue;
-          const swapped = this.wealth[poorest]! - give[poorest]! + take[poorest]!;
-          const floor = Math.min(swapped, this.wealth[from]! - take[from]! + give[from]!);
-          if (floor > (best?.floor ?? this.wealth[poorest]! * (1 + 1e-9))) best = { mine, theirs, from, floor };
-        }
+        const [give, take] = [this.kinds[mine]!.rates, this.kinds[theirs]!.rates];
+        if (give[from] === 0 || take[poorest] === 0) continue;
+        const swapped = this.wealth[poorest]! - give[poorest]! + take[poorest]!;
+        const floor = Math.min(swapped, this.wealth[from]! - take[from]! + give[from]!);
+        if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { mine, theirs, from, floor };
       }
-    });
+    }
     if (best === undefined) return false;
-    this.remove(best.mine, poorest);
-    this.remove(best.theirs, best.from);
-    this.add(best.theirs, poorest);
-    this.add(best.mine, best.from);
+    const mine = this.take(best.mine, poorest);
+    this.add(this.take(best.theirs, best.from), best.theirs, poorest);
+    this.add(mine, best.mine, best.from);
     return true;
   }
 
-  /** One device of each speed. */
-  private distinct(members: readonly number[]): readonly number[] {
-    return [...new Map(members.map((device) => [this.kinds.get(device)!, device])).values()];
+  /** The kinds in each of the other stages. */
+  private *elsewhere(than: number): Generator<{ kind: number; stage: number; alone: boolean }> {
+    for (const [stage, kinds] of this.members.entries()) {
+      if (stage === than) continue;
+      const alone = kinds.reduce((sum, members) => sum + members.length, 0) === 1;
+      for (const [kind, members] of kinds.entries()) if (members.length > 0) yield { kind, stage, alone };
+    }
   }
 
-  private add(device: number, stage: number): void {
-    this.members[stage]!.push(device);
-    this.wealth[stage]! += this.rates.get(device)![stage]!;
+  private add(device: number, kind: number, stage: number): void {
+    this.members[stage]![kind]!.push(device);
+    this.wealth[stage]! += this.kinds[kind]!.rates[stage]!;
   }
 
-  private remove(device: number, stage: number): void {
-    const members = this.members[stage]!;
-    members.splice(members.indexOf(device), 1);
-    this.wealth[stage]! -= this.rates.get(device)![stage]!;
+  private take(kind: number, stage: number): number {
+    this.wealth[stage]! -= this.kinds[kind]!.rates[stage]!;
+    return this.members[stage]![kind]!.pop()!;
   }
 }

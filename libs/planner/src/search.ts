@@ -1,7 +1,8 @@
 import { UpperBound } from './bound.js';
+import { Chains } from './chain.js';
 import { classesOf, dealings } from './device-sets.js';
 import { ExactSite } from './exact-site.js';
-import { LargeSite } from './large-site.js';
+import { LargeSite, MOST_IN_CHAINS } from './large-site.js';
 import { CostModel } from './layout.js';
 import type { Scenario } from './rounds.js';
 import { sharedMs } from './scenarios.js';
@@ -12,7 +13,7 @@ export interface SearchResult {
   /** Undefined: nothing fits. */
   readonly solution: Solution | undefined;
   readonly exact: boolean;
-  /** No layout has a shorter round. */
+  /** No layout has a shorter round, of groups that do whole samples. */
   readonly boundMs: number;
 }
 
@@ -22,11 +23,19 @@ const EXACT_EFFORT = 1e7;
 /** … and for a first plan, which only has to be good. */
 const FIRST_EFFORT = 1e5;
 
+/** Rounds found, beside the bound; … where chains for shorter ones are not the best; … where there were none. */
+const LONGER = 1.03;
+const MUCH_LONGER = 1.1;
+const FAR_LONGER = 30;
+
+/** Times that chains are made. */
+const PASSES = 3;
+
 /** A round shorter by less than this fraction is the same. */
 const TOLERANCE = 1e-9;
 
-/** Devices that hold no model and reach nobody directly: so many of them, of like links, are tried as pipelines through the server. */
-const RELAYED = 3;
+/** Devices that hold no model and reach nobody directly: so many of them, of like links, are dealt into pipelines through the server. */
+const RELAYED = 12;
 
 /** Fewer places to cut at are not worth a subset search. */
 const FEWEST_CUTS = 6;
@@ -39,16 +48,34 @@ export function search(model: CostModel): SearchResult {
   const everybody = model.cluster.devices.map((_, i) => i);
   const exact = effort(model, everybody) <= EXACT_EFFORT;
   const bound = new UpperBound(model);
-  const scenarios = scenariosOf(model, exact);
-  const first = fastest(model, sitesOf(model, exact ? FIRST_EFFORT : EXACT_EFFORT), scenarios);
-  const bounds = scenarios.map((scenario) => bound.roundMs(scenario, model.request.batch));
-  const boundMs = Math.min(...bounds);
+  const scenarios = scenariosOf(model, exact).map((scenario) => ({ scenario, fromMs: bound.roundMs(scenario, model.request.batch) }));
+  const first = firstPlan(model, scenarios, exact ? FIRST_EFFORT : EXACT_EFFORT);
+  const boundMs = Math.min(...scenarios.map(({ scenario }) => bound.roundMs(scenario, model.request.batch, true)));
   const weighed = exact ? model : thinned(model, everybody);
   if (weighed === undefined) return { solution: first, exact, boundMs };
   const known = first && { roundMs: first.roundMs * (1 - TOLERANCE), bound };
-  const promising = scenarios.filter((_, i) => bounds[i]! < (known?.roundMs ?? Infinity));
+  const promising = scenarios.filter(({ fromMs }) => fromMs < (known?.roundMs ?? Infinity));
   const better = fastest(model, [new ExactSite(weighed, everybody, known)], promising, known?.roundMs);
   return { solution: better ?? first, exact, boundMs };
+}
+
+interface Bounded {
+  readonly scenario: Scenario;
+  /** No layout has a shorter round. */
+  readonly fromMs: number;
+}
+
+/** Site by site, with chains for rounds near the bound; where the rounds found are much longer, again with chains for those. */
+function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number): Solution | undefined {
+  let best: Solution | undefined;
+  let roundMs = LONGER * Math.min(...scenarios.map(({ fromMs }) => fromMs));
+  for (let pass = 0; pass < PASSES && roundMs < Infinity; pass++) {
+    const found = fastest(model, sitesOf(model, most, new Chains(model, roundMs)), scenarios);
+    if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
+    if (best !== undefined && best.roundMs < MUCH_LONGER * roundMs) break;
+    roundMs = best?.roundMs ?? FAR_LONGER * roundMs;
+  }
+  return best;
 }
 
 /** The model with as many cuts, evenly spread, as a search can weigh; undefined where that is too few. */
@@ -67,13 +94,13 @@ function thinned(model: CostModel, devices: readonly number[]): CostModel | unde
 /** Of a round, whatever the layout. */
 export function leastBoundMs(model: CostModel): number {
   const bound = new UpperBound(model);
-  return Math.min(...scenariosOf(model, true).map((scenario) => bound.roundMs(scenario, model.request.batch)));
+  return Math.min(...scenariosOf(model, true).map((scenario) => bound.roundMs(scenario, model.request.batch, true)));
 }
 
-function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Scenario[], atMostMs?: number): Solution | undefined {
+function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Bounded[], atMostMs?: number): Solution | undefined {
   let best: Solution | undefined;
-  for (const scenario of scenarios) {
-    const found = fastestGroups(sites, scenario, request.batch, request.stepsPerRound, atMostMs);
+  for (const { scenario, fromMs } of scenarios) {
+    const found = fastestGroups(sites, scenario, request.batch, request.stepsPerRound, { fromMs, atMostMs });
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
   }
   return best;
@@ -97,40 +124,43 @@ function effort(model: CostModel, devices: readonly number[]): number {
   const ranges = (cuts * (cuts + 1)) / 2;
   // Sets that may be a stage: any of devices that reach each other, else one.
   const here = new Set(devices);
-  const crews = model.request.stageReplicas === false ? sizes.length : model.links
-    .components()
-    .map((members) => members.filter((device) => here.has(device)))
-    .filter((members) => members.length > 0)
-    .reduce(
-      (sum, members) =>
-        sum +
-        dealings(
-          classesOf(model, members).map((kind) => kind.length),
-          2,
-        ) -
-        1,
-      0,
-    );
+  const crews =
+    model.request.stageReplicas === false
+      ? sizes.length
+      : model.links
+          .components()
+          .map((members) => members.filter((device) => here.has(device)))
+          .filter((members) => members.length > 0)
+          .reduce(
+            (sum, members) =>
+              sum +
+              dealings(
+                classesOf(model, members).map((kind) => kind.length),
+                2,
+              ) -
+              1,
+            0,
+          );
   const extensions = Math.min(dealings(sizes, 4), dealings(sizes, 2) * crews ** 2);
   const partitions = dealings(sizes, 3) * 10;
   return extensions * ranges * model.request.microbatches.length + partitions;
 }
 
 /** Those that reach each other directly; the rest each for itself. */
-function sitesOf(model: CostModel, most: number): readonly Site[] {
+function sitesOf(model: CostModel, most: number, chains: Chains): readonly Site[] {
   const components = model.links.components();
   const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
-  // Many devices make pools of replicas; where there are none, nothing is gained by their reaching each other.
-  const apart = (members: readonly number[]) => members.length === 1 || (model.request.stageReplicas === false && !few(members));
+  // More than make chains make pools of replicas; where there are none, nothing is gained by their reaching each other.
+  const apart = ({ length }: readonly number[]) => length === 1 || (length > MOST_IN_CHAINS && model.request.stageReplicas === false);
   const lonely = components.filter(apart).flat();
   const sites: Site[] = components
     .filter((members) => !apart(members))
-    .map((members) => (few(members) ? new ExactSite(model, members) : new LargeSite(model, members)));
+    .map((members) => (few(members) ? new ExactSite(model, members) : new LargeSite(model, members, chains)));
   const smallest = Math.min(...model.request.microbatches);
   const holds = (device: number) => model.recomputeFor(device, 0, model.costs.blocks, smallest, 1) !== undefined;
   for (const members of classesOf(model, lonely.filter(holds))) sites.push(...alike(new ExactSite(model, [members[0]!]), members));
   const relayed = lonely.filter((device) => !holds(device)).sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
-  for (let i = 0; i < relayed.length; i += RELAYED) sites.push(new ExactSite(model, relayed.slice(i, i + RELAYED)));
+  for (let i = 0; i < relayed.length; i += RELAYED) sites.push(new LargeSite(model, relayed.slice(i, i + RELAYED), chains));
   return sites;
 }
 

@@ -28,17 +28,17 @@ const TOLERANCE = 1e-9;
 /**
  * The groups with the least round. What is chosen for a round of some time manages the batch in less, and for that time
  * something better may exist (Dinkelbach 1967); it ends where nothing manages the batch any sooner, after a handful of turns. With `atMostMs`, only what is
- * faster than that.
+ * faster than that; else from `fromMs` on.
  */
 export function fastestGroups(
   sites: readonly Site[],
   scenario: Scenario,
   batch: number,
   steps: number,
-  atMostMs?: number,
+  { fromMs, atMostMs }: { readonly fromMs: number; readonly atMostMs?: number | undefined },
 ): Solution | undefined {
   const choose = (roundMs: number) => chooseAcross(sites, roundMs, scenario);
-  let roundMs = atMostMs ?? 1;
+  let roundMs = atMostMs ?? fromMs;
   let groups = choose(roundMs);
   for (; total(groups) < batch; groups = choose((roundMs *= 4))) if (atMostMs !== undefined || roundMs > 1e15) return undefined;
   for (;;) {

@@ -83,8 +83,9 @@ export class StageCosts {
     const whole = microbatch * kept.factor * (this.stashSums[end]! - this.stashSums[start]!) + kept.parameterCopies * vector;
     const stash = inFlight * (recompute ? microbatch * this.inputBytes(start) : whole);
     const workspace = workspaceBytes + whole;
-    const parts = { parameters: parameterVectors * vector, gradients: gradientVectors * vector, optimizer, anchor, stash, workspace };
-    return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+    const [parameters, gradients] = [parameterVectors * vector, gradientVectors * vector];
+    const total = parameters + gradients + optimizer + anchor + stash + workspace;
+    return { parameters, gradients, optimizer, anchor, stash, workspace, total };
   }
 
   /** Whether a device with these blocks may have to run the optimizer. */

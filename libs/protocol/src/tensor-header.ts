@@ -13,6 +13,7 @@ const FRAME_KINDS: Readonly<Record<TensorKind, TensorFrameKind>> = {
   file: 'FILE',
   activation: 'ACTIVATION',
   'activation-gradient': 'ACTIVATION_GRADIENT',
+  probe: 'PROBE',
 };
 
 const KINDS = new Map(Object.entries(FRAME_KINDS).map(([kind, frameKind]) => [frameKind as string, kind as TensorKind]));

@@ -18,7 +18,7 @@ function request(names: string, changes: Partial<LayoutRequest> = {}, of: Job['c
   const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 } as const;
   const nodes = [...names].map((name) => ({ node: `n-${name}`, name, device }));
   const job = { train: { batch: 96 }, cluster: { layout: of === 'none' ? undefined : of } } as unknown as Job;
-  return { job, nodes, current: [], begun: false, model: undefined, ...changes };
+  return { job, nodes, peers: [], current: [], begun: false, model: undefined, ...changes };
 }
 
 const seats = (groups: readonly GroupLayout[]) => groups.map((group) => nodesOf(group).map((node) => node.slice(2)).join(''));

@@ -33,7 +33,8 @@ export function explicitLayout(request: LayoutRequest): RunLayout {
     if (standing[i] !== undefined) return [standing[i]];
     const seats = seat(request, workersOf(stages), free, spares, lacking);
     if (seats === undefined) return [];
-    const places = stages.map(({ workers }, stage) => ({ blocks: ranges[stage]!, nodes: workers.map((worker) => seats.get(worker)!) }));
+    const again = request.job.cluster.recompute === 'always' ? { recompute: true } : {};
+    const places = stages.map(({ workers }, stage) => ({ blocks: ranges[stage]!, nodes: workers.map((worker) => seats.get(worker)!), ...again }));
     return [{ ...rhythm(request.job, seats.size), stages: places }];
   });
   const lacks = lacking.length === 0 ? undefined : `${lacking.length === 1 ? 'worker' : 'workers'} ${lacking.join(', ')}`;

@@ -1,4 +1,4 @@
-import { LongtailError, nodesOf, type BlockRange, type DeviceInfo, type GroupLayout, type Job, type LayoutPlan, type RunEvent } from '@longtail/core';
+import { LongtailError, nodesOf, type BlockRange, type BlockTiming, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type RunEvent, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import type { Member } from './member.js';
@@ -14,6 +14,11 @@ export interface FormationHost {
   /** Number of the last task given out. */
   readonly lastTask: number;
   readonly plan: LayoutPlan;
+  /** Direct links, as far as they were measured. */
+  readonly measuredPeers: readonly MeasuredPeerLink[];
+  blocksOf(node: string): readonly BlockTiming[] | undefined;
+  /** The layout is asked for again when they are there. */
+  want(figures: WantedFigures): void;
   prepareMessage(): Omit<Prepare, 'place'>;
   /** Of a direct link; empty: there are none. */
   linkKey(): string;
@@ -28,6 +33,8 @@ export class Formation {
   groups: readonly Group[] = [];
   /** What the layout lacks to be whole. */
   lacks: string | undefined;
+  /** It is being measured what the layout wants to know: that ends by itself. */
+  measuring = false;
   /** A group that is at work would have to go: the phase under way should come to an end. */
   moving = false;
   private outdated = false;
@@ -56,9 +63,10 @@ export class Formation {
     const { host } = this;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
-    const { groups, lacks, reason, plan } = host.plan({
+    const { groups, lacks, reason, plan, wants } = host.plan({
       job: host.job,
-      nodes: members.map(({ node, name, session }) => ({ node, name, device: session.hello.device as DeviceInfo })),
+      nodes: members.map((member) => this.describe(member)),
+      peers: host.measuredPeers,
       current: standing.map(({ plan }) => plan),
       begun: host.begun,
       model: host.measure,
@@ -69,6 +77,7 @@ export class Formation {
     if (this.moving) return;
     this.outdated = false;
     this.lacks = lacks;
+    this.measuring = wants !== undefined;
     for (const member of dissolved.flatMap((group) => group.members.filter((member) => member.group === group))) {
       if (member.state !== 'gone' && member.state !== 'failed') member.vacate();
     }
@@ -76,9 +85,14 @@ export class Formation {
     const formed = fresh.map((group) => this.form(group, members));
     this.groups = [...kept, ...formed];
     for (const group of formed) this.prepare(group);
+    if (wants !== undefined) host.want(wants);
     if (dissolved.length + formed.length === 0) return;
     if (plan !== undefined) host.emit({ event: 'planned', run: host.run, plan });
     this.announce(members, reason);
+  }
+
+  private describe({ node, name, session }: Member): LayoutNode {
+    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, blocks: this.host.blocksOf(node) };
   }
 
   private form(plan: GroupLayout, members: readonly Member[]): Group {
@@ -99,9 +113,10 @@ export class Formation {
     const { host } = this;
     const message = host.prepareMessage();
     const neighbours = this.neighboursIn(group);
-    const { microbatch, recompute = false } = group.plan;
+    const { microbatch, stages: places } = group.plan;
     for (const [worker, member] of group.members.entries()) {
       const stages = group.stagesOf(member);
+      const recompute = stages.some((stage) => places[stage]!.recompute === true);
       const use = group.solo ? NO_PASSES : { microbatch, inFlight: host.stashCap(group, stages[0]!), recompute };
       const held = stages.map((stage) => ({ stage, ...wireRange(group, stage) }));
       member.prepare(group, worker, message, { held, neighbours: neighbours[worker]!, afterTask: host.lastTask, ...use });
@@ -165,6 +180,6 @@ function wireRange({ plan, solo }: Group, stage: number): BlockRange {
 function sameGroup(a: GroupLayout, b: GroupLayout): boolean {
   if (a === b) return true;
   if (a.stages.length !== b.stages.length) return false;
-  if (nodesOf(a).length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule || a.recompute !== b.recompute)) return false;
+  if (nodesOf(a).length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule)) return false;
   return JSON.stringify(a.stages) === JSON.stringify(b.stages);
 }

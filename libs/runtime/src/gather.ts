@@ -22,10 +22,10 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     if (core.ready.length >= need || (fleet.mine >= need && core.formation.complete)) return;
     const { lacks } = core.formation;
     const around = fleet.mine + fleet.idle.length + fleet.busy;
-    const hopeless = around === 0 || lacks !== undefined;
+    const hopeless = around === 0 || (lacks !== undefined && !core.formation.measuring);
     if (hopeless && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;
     const now = core.clock.nowMs();
-    if (around >= need && lacks === undefined) lackingSinceMs = undefined;
+    if (around >= need && (lacks === undefined || core.formation.measuring)) lackingSinceMs = undefined;
     else lackingSinceMs ??= now;
     const untilMs = lackingSinceMs === undefined ? undefined : lackingSinceMs + core.job.cluster.waitMs;
     const reason = describe(core, fleet);

@@ -8,10 +8,11 @@ import {
   type TensorHeader,
   type TensorKind,
 } from '@longtail/core';
-import type { Place, Prepare, Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
+import type { Place, Prepare, Profile, Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { EncodedTensor } from './encoded-tensor.js';
 import { FanOut } from './fan-out.js';
+import type { MeasuringMessage } from './figures.js';
 import type { Group } from './group.js';
 import type { Part, Session } from './membership.js';
 import type { Published } from './outgoing-parameters.js';
@@ -27,6 +28,8 @@ export interface MemberHost {
   /** Something about a member changed: whoever waits should look again. */
   changed(): void;
   progress(progress: Progress): void;
+  measuring(member: Member, message: MeasuringMessage): void;
+  departed(member: Member): void;
   /** Name of the node that holds a task, for the receipt of one who does not. */
   holderOf(task: number): string | undefined;
   /** A tensor that one stage sends to another one through the server. Resolves when the next chunk may come. */
@@ -36,13 +39,14 @@ export interface MemberHost {
 
 /**
  * - `spare`: has no place in the layout
+ * - `profiling`: has none yet: it times the model's blocks for the layout
  * - `preparing`: builds its model and fetches data
  * - `prepared`: says that it is ready; not yet looked at by the run
  * - `ready`: takes part
  * - `failed`: could not prepare; `failure` says why
  * - `gone`: released or disconnected
  */
-export type MemberState = 'spare' | 'preparing' | 'prepared' | 'ready' | 'failed' | 'gone';
+export type MemberState = 'spare' | 'profiling' | 'preparing' | 'prepared' | 'ready' | 'failed' | 'gone';
 
 /** Bytes a chunk of a file. */
 const FILE_CHUNK_BYTES = 1 << 20;
@@ -88,7 +92,7 @@ export class Member implements Part {
     readonly session: Session,
     private readonly host: MemberHost,
   ) {
-    this.traffic = this.trafficAtStart = { ...session.connection.traffic };
+    this.traffic = this.trafficAtStart = session.traffic;
     this.relay = new Relay(session.connection);
   }
 
@@ -107,6 +111,21 @@ export class Member implements Part {
 
   send(message: ServerMessage): void {
     if (this.state !== 'gone') this.session.send(message);
+  }
+
+  /** False: it has a place by now, or is gone. */
+  startProfile(profile: Profile): boolean {
+    if (this.state !== 'spare') return false;
+    this.state = 'profiling';
+    this.send({ message: 'profile', profile });
+    return true;
+  }
+
+  /** False: it was given a place meanwhile, or is gone. */
+  endProfile(): boolean {
+    if (this.state !== 'profiling') return false;
+    this.state = 'spare';
+    return true;
   }
 
   /** Gives it a place: it prepares, whatever it was prepared for before. */
@@ -156,10 +175,15 @@ export class Member implements Part {
       }
       case 'progress':
         return this.assignments.has(message.progress.task) ? this.host.progress(message.progress) : undefined;
+      case 'profileProgress':
+      case 'profiled':
+      case 'peerProbed':
+        return this.host.measuring(this, message);
       case 'fileRequest':
         return this.serveFile(message.fileRequest.sha256);
       case 'hello':
       case 'heartbeat':
+      case 'linkProbed':
       case 'leave':
         return; // the session's
     }
@@ -370,16 +394,17 @@ export class Member implements Part {
   depart(reason: string): void {
     if (this.state === 'gone') return;
     this.state = 'gone';
-    this.trafficAtEnd = { ...this.session.connection.traffic };
+    this.trafficAtEnd = this.session.traffic;
     for (const stream of this.streams) stream.abort(new LongtailError(reason, { code: 'unreachable' }));
     this.relay.close();
     for (const open of this.assignments.values()) open.end('lost', reason, this.host.clock.nowMs());
     if (this.session.part === this) this.session.part = undefined;
+    this.host.departed(this);
   }
 
   /** Traffic since the last call, for the event of a contribution. */
   takeTraffic(): { readonly bytesUp: number; readonly bytesDown: number } {
-    const { bytesSent, bytesReceived } = this.session.connection.traffic;
+    const { bytesSent, bytesReceived } = this.session.traffic;
     const delta = { bytesUp: bytesReceived - this.traffic.bytesReceived, bytesDown: bytesSent - this.traffic.bytesSent };
     this.traffic = { bytesSent, bytesReceived };
     return delta;
@@ -387,7 +412,7 @@ export class Member implements Part {
 
   /** Of the run: it stands still once the member has left it. */
   totalTraffic(): { readonly up: number; readonly down: number } {
-    const { bytesSent, bytesReceived } = this.trafficAtEnd ?? this.session.connection.traffic;
+    const { bytesSent, bytesReceived } = this.trafficAtEnd ?? this.session.traffic;
     return { up: bytesReceived - this.trafficAtStart.bytesReceived, down: bytesSent - this.trafficAtStart.bytesSent };
   }
 

@@ -9,7 +9,7 @@ const hello = (name: string, incarnation = name): Hello => ({
   incarnation,
   device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode: false,
-  peerAddress: '10.0.0.2:4711',
+  peerAddress: '10.0.0.2:4711', host: '',
 });
 
 function setUp() {
@@ -25,6 +25,7 @@ function setUp() {
     joined: ({ name }) => log.push(`${name} joined`),
     left: ({ name }, reason) => log.push(`${name} left: ${reason}`),
     stray: ({ name }, run, task) => log.push(`${name} strayed: ${run} ${task}`),
+    probed: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s`),
   });
   const dial = (name: string, incarnation?: string) => {
     const sent: ServerMessage[] = [];
@@ -86,6 +87,18 @@ test('what a node without a part in a run sends gets an answer', async () => {
   await handlers.tensor({ header: { run: 'r', task: 4 } as never, payload: new Uint8Array(1) });
   expect(handlers.place!({ run: 'r', task: 4 } as never, 7)).toHaveLength(7);
   expect(log.slice(1)).toEqual(['a strayed: r 3', 'a strayed: r 4']);
+});
+
+test('what only measures the link is no part of any run, and no traffic', async () => {
+  const { membership, dial, log } = setUp();
+  const { say, handlers } = dial('a');
+  const session = membership.sessions[0]!;
+  expect(handlers.place!({ kind: 'probe' } as never, 7)).toBe('borrow');
+  await handlers.tensor({ header: { kind: 'probe' } as never, payload: new Uint8Array(7) });
+  await session.probeWay.sendTensor({ length: 5 } as never, new AbortController().signal);
+  expect(session.traffic).toEqual({ bytesSent: -5, bytesReceived: -7 }); // of a connection that counts none itself
+  say({ message: 'linkProbed', linkProbed: { upBitsPerSecond: 1e6, roundTripMs: 3 } });
+  expect(log.slice(1)).toEqual(['a sends 1000000 bit/s']);
 });
 
 test('rows tell what a node is doing', () => {

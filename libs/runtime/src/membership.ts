@@ -1,6 +1,7 @@
-import type { Clock, Rng, TensorChunk, TensorHeader } from '@longtail/core';
-import { PROTOCOL_VERSION, type Hello, type NodeRow, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
+import type { BlockTiming, Clock, ConnectionTraffic, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
+import { PROTOCOL_VERSION, type Hello, type LinkProbed, type NodeRow, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
+import type { TensorWay } from './measure-sending.js';
 import type { ServerConnection } from './ports.js';
 
 /** A node's part in a run, as its session sees it. */
@@ -20,6 +21,13 @@ export class Session {
   part: Part | undefined;
   /** Of all runs. */
   samplesApplied = 0;
+  /** To and from this server; undefined: not measured yet, or in vain. */
+  link: (MeasuredLink & { readonly measuredAtMs: number }) | undefined;
+  /** Its link is being measured, or will be. */
+  linkPending = false;
+  /** What its device takes for the blocks of the job that was last laid out by such figures. */
+  profile: { readonly job: string; readonly timings: readonly BlockTiming[] } | undefined;
+  private readonly probed = { bytesSent: 0, bytesReceived: 0 };
   private lastHeardMs: number;
   private lastSentMs: number;
   private open = true;
@@ -41,6 +49,28 @@ export class Session {
 
   get activity(): LinkActivity {
     return { lastHeardMs: this.lastHeardMs, lastSentMs: this.lastSentMs };
+  }
+
+  get isOpen(): boolean {
+    return this.open;
+  }
+
+  /** Without what only measured the link. */
+  get traffic(): ConnectionTraffic {
+    const { bytesSent, bytesReceived } = this.connection.traffic;
+    return { bytesSent: bytesSent - this.probed.bytesSent, bytesReceived: bytesReceived - this.probed.bytesReceived };
+  }
+
+  /** For measuring what is sent over it. */
+  readonly probeWay: TensorWay = {
+    sendTensor: async (tensor, signal) => {
+      await this.connection.sendTensor(tensor, signal);
+      this.probed.bytesSent += tensor.length;
+    },
+  };
+
+  probeArrived(bytes: number): void {
+    this.probed.bytesReceived += bytes;
   }
 
   heard(): void {
@@ -75,9 +105,14 @@ export class Session {
       lastSeenMsAgo: nowMs - this.lastHeardMs,
       samplesApplied: this.samplesApplied,
       peerAddress: this.hello.peerAddress,
+      link: this.link ?? NO_LINK,
+      profiledJob: this.profile?.job ?? '',
+      blocks: this.profile?.timings ?? [],
     };
   }
 }
+
+const NO_LINK: MeasuredLink = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 };
 
 export interface MembershipOptions {
   readonly clock: Clock;
@@ -87,6 +122,8 @@ export interface MembershipOptions {
   left(session: Session, reason: string): void;
   /** A tensor chunk or message for a run from a node that has no part in one. */
   stray(session: Session, run: string, task: number): void;
+  /** It measured its way to the server. */
+  probed(session: Session, probed: LinkProbed): void;
 }
 
 /** Who is here. Sessions are kept in the order in which they joined, which is the order in which contributions are added. */
@@ -111,9 +148,10 @@ export class Membership {
     this.byNode.set(node, session);
     connection.start({
       message: (message) => this.receive(session, message),
-      place: (header, bytes) => session.part?.place(header, bytes) ?? new Uint8Array(bytes),
+      place: (header, bytes) => (header.kind === 'probe' ? 'borrow' : (session.part?.place(header, bytes) ?? new Uint8Array(bytes))),
       tensor: (chunk) => {
         session.heard();
+        if (chunk.header.kind === 'probe') return session.probeArrived(chunk.payload.length);
         if (session.part !== undefined) return session.part.tensor(chunk);
         this.options.stray(session, chunk.header.run, chunk.header.task);
       },
@@ -139,6 +177,7 @@ export class Membership {
   private receive(session: Session, message: WorkerMessage): void {
     session.heard();
     if (message.message === 'leave') this.drop(session, message.leave.reason);
+    else if (message.message === 'linkProbed') this.options.probed(session, message.linkProbed);
     else if (message.message === 'taskDone' && session.part === undefined) {
       this.options.stray(session, message.taskDone.run, message.taskDone.task);
     } else if (message.message !== 'heartbeat') session.part?.message(message);

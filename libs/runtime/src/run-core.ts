@@ -1,5 +1,6 @@
 import {
   LongtailError,
+  type BlockTiming,
   type Clock,
   type Codec,
   type Job,
@@ -8,16 +9,19 @@ import {
   type ParameterShard,
   type RunEvent,
   type TensorChunk,
+  type WantedFigures,
 } from '@longtail/core';
 import type { Prepare, Progress } from '@longtail/protocol';
 import { Bell } from './bell.js';
 import { explicitLayout } from './explicit-layout.js';
+import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
 import type { Group } from './group.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
 import type { Member, MemberHost } from './member.js';
 import { OutgoingParameters, type Published } from './outgoing-parameters.js';
+import type { PeerLinks } from './peer-links.js';
 import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
@@ -42,10 +46,11 @@ const NEVER = new AbortController();
  * The state of a run that its phases share, and the moves on it. Phases (round, solo, evaluation) run one after the other;
  * handlers of messages only mark and ring.
  */
-export class RunCore implements MemberHost, FormationHost {
+export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly clock: Clock;
   readonly roster: Roster;
   readonly formation = new Formation(this);
+  readonly figures: Figures;
   readonly tasks = new Tasks(this);
   readonly record = new LearningRecord();
   readonly outgoing: OutgoingParameters;
@@ -66,6 +71,10 @@ export class RunCore implements MemberHost, FormationHost {
     readonly files: readonly ServedFile[],
     readonly dependencies: ServerDependencies,
     readonly chunkLength: number,
+    /** What is known of direct links between the nodes of the server. */
+    readonly peerLinks: PeerLinks,
+    /** Of the largest transfer that measures a link. */
+    readonly probeBytes: number,
     /** A node that the run released is free for others. */
     readonly freed: () => void,
   ) {
@@ -73,6 +82,7 @@ export class RunCore implements MemberHost, FormationHost {
     this.submittedAtMs = this.clock.nowMs();
     this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
     this.roster = new Roster(this);
+    this.figures = new Figures(this);
   }
 
   get run(): string {
@@ -121,6 +131,32 @@ export class RunCore implements MemberHost, FormationHost {
   }
   get plan() {
     return this.dependencies.layout ?? explicitLayout;
+  }
+
+  get measuredPeers() {
+    return this.peerLinks.measured;
+  }
+
+  blocksOf(node: string): readonly BlockTiming[] | undefined {
+    return this.figures.blocksOf(node);
+  }
+
+  want(figures: WantedFigures): void {
+    this.figures.want(figures);
+  }
+
+  measuring(member: Member, message: MeasuringMessage): void {
+    this.figures.onMessage(member, message);
+  }
+
+  departed(member: Member): void {
+    this.figures.departed(member);
+  }
+
+  /** Something that the layout goes by was measured. */
+  figuresChanged(): void {
+    this.formation.changed();
+    this.changed();
   }
 
   prepareMessage(): Omit<Prepare, 'place'> {

@@ -67,6 +67,11 @@ export class Run implements Claimant {
     }
   }
 
+  /** The link to a node was measured, or cannot be. */
+  linkMeasured(): void {
+    this.core.figures.linkMeasured();
+  }
+
   /** The fleet changed: look again. */
   changed(): void {
     this.core.changed();

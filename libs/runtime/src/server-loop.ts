@@ -1,8 +1,10 @@
-import { LongtailError, type Job, type StoredEvent, type Verdict } from '@longtail/core';
-import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow } from '@longtail/protocol';
+import { LongtailError, type Job, type MeasuredLink, type StoredEvent, type Verdict } from '@longtail/core';
+import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type PeerLink } from '@longtail/protocol';
 import { allot, census, type Candidate } from './eligibility.js';
 import { CHUNK_LENGTH } from './grid.js';
+import { LinkSurvey } from './link-survey.js';
 import { Membership, type Session } from './membership.js';
+import { PeerLinks } from './peer-links.js';
 import type { ServedFile, ServerConnection, ServerDependencies } from './ports.js';
 import { Run } from './run.js';
 import { RunCore } from './run-core.js';
@@ -14,6 +16,8 @@ export interface ServerOptions {
   readonly heartbeatMs?: number;
   /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
   readonly chunkLength?: number;
+  /** Bytes of the largest transfer that measures a link. 0: none is measured. @default 32 MiB */
+  readonly probeBytes?: number;
 }
 
 /** The control plane and its parameter shards: who is here, which runs there are, and what they do. */
@@ -30,6 +34,8 @@ export interface Server {
   cancel(run: string, reason: string): Promise<string>;
   jobs(): readonly JobRow[];
   nodes(): readonly NodeRow[];
+  /** Direct links between them, as far as they were measured. */
+  peers(): readonly PeerLink[];
   info(): GetServerReply;
   /** Cancels what runs, waits for the verdicts, then ends the sessions. */
   close(reason: string): Promise<void>;
@@ -38,6 +44,8 @@ export interface Server {
 /** Runs that have ended are kept for `jobs` and `watch` up to this many. */
 const FINISHED_RUNS_KEPT = 100;
 const DEFAULT_HEARTBEAT_MS = 2000;
+/** Takes a tenth of a second at 2.7 Gbit/s: faster links are as good as any. */
+const DEFAULT_PROBE_BYTES = 2 ** 25;
 
 export function createServer(dependencies: ServerDependencies, options: ServerOptions = {}): Server {
   return new ServerLoop(dependencies, options);
@@ -46,6 +54,8 @@ export function createServer(dependencies: ServerDependencies, options: ServerOp
 class ServerLoop implements Server {
   private readonly runs = new Map<string, { readonly run: Run; readonly verdict: Promise<Verdict> }>();
   private readonly membership: Membership;
+  private readonly survey: LinkSurvey;
+  private readonly peerLinks = new PeerLinks();
   private readonly startedAtMs: number;
   private closing: string | undefined;
 
@@ -53,8 +63,9 @@ class ServerLoop implements Server {
     private readonly dependencies: ServerDependencies,
     private readonly options: ServerOptions,
   ) {
-    const { clock, rng } = dependencies;
+    const { clock, rng, allocate = (bytes) => new Uint8Array(bytes) } = dependencies;
     this.startedAtMs = clock.nowMs();
+    this.survey = new LinkSurvey({ clock, allocate, probeBytes: this.probeBytes, measured: (session) => this.linkMeasured(session) });
     this.membership = new Membership({
       clock,
       rng,
@@ -65,7 +76,12 @@ class ServerLoop implements Server {
         const reason = `this node has no part in run ${run || '(none)'}`;
         session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason } });
       },
+      probed: (session, probed) => this.survey.answered(session, probed),
     });
+  }
+
+  private get probeBytes(): number {
+    return this.options.probeBytes ?? DEFAULT_PROBE_BYTES;
   }
 
   onSession(connection: ServerConnection, hello: Hello): void {
@@ -78,7 +94,8 @@ class ServerLoop implements Server {
   async launch(job: Job, files: readonly ServedFile[]): Promise<{ readonly run: string; readonly folder: string }> {
     if (this.closing !== undefined) throw new LongtailError(`the server is closing: ${this.closing}`, { code: 'refused' });
     const store = await this.dependencies.openRun(job);
-    const core = new RunCore(job, store, files, this.dependencies, this.options.chunkLength ?? CHUNK_LENGTH, () => this.dispatch());
+    const { chunkLength = CHUNK_LENGTH } = this.options;
+    const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, () => this.dispatch());
     const run: Run = new Run(core, () => census(run, this.fleet()));
     const verdict = run.execute().then((outcome) => {
       this.forgetOldRuns();
@@ -86,7 +103,11 @@ class ServerLoop implements Server {
       return outcome;
     });
     this.runs.set(store.run, { run, verdict });
-    for (const session of this.membership.sessions) run.nodeEvent(joinedEvent(session));
+    for (const session of this.membership.sessions) {
+      run.nodeEvent(joinedEvent(session));
+      this.survey.refresh(session);
+      if (session.link !== undefined) run.nodeEvent(linkEvent(session, session.link));
+    }
     this.dispatch();
     return { run: store.run, folder: store.folder };
   }
@@ -113,6 +134,10 @@ class ServerLoop implements Server {
   nodes(): readonly NodeRow[] {
     const now = this.dependencies.clock.nowMs();
     return this.membership.sessions.map((session) => session.row(now));
+  }
+
+  peers(): readonly PeerLink[] {
+    return this.peerLinks.measured;
   }
 
   info(): GetServerReply {
@@ -162,10 +187,20 @@ class ServerLoop implements Server {
 
   private joined(session: Session): void {
     for (const run of this.active()) run.nodeEvent(joinedEvent(session));
+    this.survey.add(session);
     this.dispatch();
   }
 
+  private linkMeasured(session: Session): void {
+    for (const run of this.active()) {
+      if (session.link !== undefined && session.isOpen) run.nodeEvent(linkEvent(session, session.link));
+      run.linkMeasured();
+    }
+  }
+
   private left(session: Session, reason: string): void {
+    this.survey.left(session);
+    this.peerLinks.forget(session.node);
     for (const run of this.active()) run.nodeEvent({ event: 'node_left', node: session.node, name: session.name, reason });
     this.dispatch();
   }
@@ -174,6 +209,10 @@ class ServerLoop implements Server {
     const over = [...this.runs.values()].filter(({ run }) => run.over);
     for (const { run } of over.slice(0, Math.max(0, over.length - FINISHED_RUNS_KEPT))) this.runs.delete(run.run);
   }
+}
+
+function linkEvent({ node, name }: Session, { upBitsPerSecond, downBitsPerSecond, roundTripMs }: MeasuredLink) {
+  return { event: 'link', node, name, upBitsPerSecond, downBitsPerSecond, roundTripMs } as const;
 }
 
 function joinedEvent({ node, name, hello }: Session) {

@@ -4,8 +4,12 @@ import type { TaskKind } from '@longtail/protocol';
 /** What a worker goes through, for the one who lends the machine. */
 export type WorkerEvent =
   | { readonly event: 'joined'; readonly node: string; readonly peer: string }
+  /** The way to the server was measured. */
+  | { readonly event: 'link'; readonly upBitsPerSecond: number; readonly roundTripMs: number }
   | { readonly event: 'disconnected'; readonly reason: string }
   | { readonly event: 'reconnecting'; readonly inMs: number; readonly reason: string }
+  /** The blocks of the model are timed, for whoever lays the job out. */
+  | { readonly event: 'profiling'; readonly run: string; readonly job: string }
   | { readonly event: 'preparing'; readonly run: string; readonly job: string }
   | { readonly event: 'ready'; readonly run: string; readonly samplesPerSecond: number; readonly parameters: number }
   | { readonly event: 'task'; readonly run: string; readonly task: number; readonly kind: TaskKind; readonly samples: number }

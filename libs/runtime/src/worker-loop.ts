@@ -22,6 +22,8 @@ export interface WorkerOptions {
   readonly allowCode: boolean;
   /** Direct links to other workers; undefined: everything goes through the server. */
   readonly peers?: PeerNetwork;
+  /** Names the host to the server: workers with the same name reach each other's loopback addresses. @default '': not known */
+  readonly host?: string;
   log(event: WorkerEvent): void;
   /** Keep dialling when no server is there at the start. @default false */
   readonly wait?: boolean;
@@ -42,9 +44,9 @@ const LONGEST_PAUSE_MS = 5000;
  * `refused` or `protocol` when it does not want this worker.
  */
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
-  const { clock, compute, fileCache, codecs, allocate, signal, log, rng, name, allowCode, peers } = options;
+  const { clock, compute, fileCache, codecs, allocate, signal, log, rng, name, allowCode, peers, host = '' } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
-  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode, peerAddress: peers?.address ?? '' };
+  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode, peerAddress: peers?.address ?? '', host };
   const context = { compute, fileCache, codecs, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
   while (!signal.aborted) {

@@ -2,6 +2,8 @@ import { LongtailError } from '@longtail/core';
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
+import { measureSending } from './measure-sending.js';
+import { privateMemory, WorkerProfile } from './worker-profile.js';
 import { WorkerRun, type WorkerRunContext } from './worker-run.js';
 
 export type WorkerSessionContext = Omit<WorkerRunContext, 'connection' | 'send'>;
@@ -11,6 +13,8 @@ export class WorkerSession {
   private lastHeardMs: number;
   private lastSentMs: number;
   private current: WorkerRun | undefined;
+  /** What goes before a place in a run. */
+  private profile: WorkerProfile | undefined;
   /** Resolves when no run holds the device. */
   private deviceFree: Promise<void> = Promise.resolve();
   private readonly ended = new AbortController();
@@ -58,7 +62,8 @@ export class WorkerSession {
       place: () => 'borrow',
       tensor: async (chunk) => {
         this.heard();
-        await this.current?.onTensor(chunk).catch((error: unknown) => this.breakOff(error));
+        if (chunk.header.kind === 'probe') return;
+        await (this.current ?? this.profile)?.onTensor(chunk).catch((error: unknown) => this.breakOff(error));
       },
       closed: (reason) => this.resolveClosed(reason),
     });
@@ -69,12 +74,19 @@ export class WorkerSession {
     switch (message.message) {
       case 'prepare':
         this.drop('another run takes its place');
-        this.current = new WorkerRun(
-          message.prepare,
-          { ...this.context, connection: this.connection, send: (sent) => this.send(sent) },
-          this.deviceFree,
-        );
+        this.current = new WorkerRun(message.prepare, this.runContext, this.deviceFree);
         this.deviceFree = this.current.stopped;
+        return;
+      case 'profile':
+        this.drop('another run takes its place');
+        this.profile = new WorkerProfile(message.profile, this.runContext, this.deviceFree);
+        this.deviceFree = this.profile.stopped;
+        return;
+      case 'probePeer':
+        if (this.profile?.run === message.probePeer.run) void this.profile.onProbePeer(message.probePeer);
+        return;
+      case 'probeLink':
+        void this.probeLink(message.probeLink.mostBytes);
         return;
       case 'task':
         return this.of(message.task.run)?.onTask(message.task);
@@ -87,7 +99,7 @@ export class WorkerSession {
       }
       case 'release': {
         const { run, reason } = message.release;
-        if (this.of(run) === undefined) return;
+        if (this.of(run) === undefined && this.profile?.run !== run) return;
         this.context.log({ event: 'released', run, reason });
         return this.drop(reason);
       }
@@ -98,13 +110,29 @@ export class WorkerSession {
     }
   }
 
+  private get runContext(): WorkerRunContext {
+    return { ...this.context, connection: this.connection, send: (sent) => this.send(sent) };
+  }
+
+  /** Measures the way to the server. A link on which that fails is taken for unknown. */
+  private async probeLink(mostBytes: number): Promise<void> {
+    const { clock, allocate = privateMemory } = this.context;
+    const options = { clock, allocate, mostBytes, signal: this.ended.signal };
+    const rate = await measureSending(this.connection, options).catch(() => ({ bitsPerSecond: 0, roundTripMs: 0 }));
+    const linkProbed = { upBitsPerSecond: rate.bitsPerSecond, roundTripMs: rate.roundTripMs };
+    this.send({ message: 'linkProbed', linkProbed });
+    if (linkProbed.upBitsPerSecond > 0) this.context.log({ event: 'link', ...linkProbed });
+  }
+
   private of(run: string): WorkerRun | undefined {
     return this.current?.run === run ? this.current : undefined;
   }
 
   private drop(reason: string): void {
     this.current?.end(reason);
+    this.profile?.end(reason);
     this.current = undefined;
+    this.profile = undefined;
   }
 
   private leave(reason: string): void {

@@ -59,6 +59,8 @@ export interface Scenario {
   readonly chunkLength?: number;
   readonly serverBitsPerSecond?: number;
   readonly heartbeatMs?: number;
+  /** Bytes of the largest transfer that measures a link; time here is exact, so that small ones say as much. @default 0: none is measured */
+  readonly probeBytes?: number;
   /** Of virtual time. @default one day */
   readonly limitMs?: number;
   /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
@@ -127,7 +129,7 @@ class Simulation {
   private links = 0;
 
   constructor(private readonly scenario: Scenario) {
-    const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs } = scenario;
+    const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs, probeBytes = 0 } = scenario;
     const { clock } = this;
     this.rng = createRng(seed);
     this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
@@ -153,7 +155,7 @@ class Simulation {
         schedule: createSchedule,
         learningRate: learningRateAt,
       },
-      { chunkLength, heartbeatMs },
+      { chunkLength, heartbeatMs, probeBytes },
     );
   }
 

@@ -2,10 +2,10 @@ import type {
   BackwardResult,
   BatchStats,
   BlockRange,
-  BlockTiming,
   Compute,
   ComputeResult,
   DeviceInfo,
+  DeviceTimings,
   ForwardResult,
   HostTensor,
   Job,
@@ -17,7 +17,7 @@ import type {
   StageUse,
   StepHyper,
 } from '@longtail/core';
-import { isStateQuantized, joinLayouts, localStateCount, LongtailError } from '@longtail/core';
+import { isStateQuantized, joinLayouts, localStateCount, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
@@ -219,23 +219,28 @@ export class VirtualCompute implements Compute {
     });
   }
 
-  async profile(
+  profile(
     _job: Job,
     _files: ReadonlyMap<string, string>,
     microbatches: readonly number[],
     onBlock: (done: number, total: number) => void,
-  ): Promise<readonly BlockTiming[]> {
-    const { model, pace } = this.options;
-    const total = model.blocks?.count ?? 1;
-    return Array.from({ length: total }, (_, i) => {
-      onBlock(i + 1, total);
-      return microbatches.map((microbatch) => {
-        const wholeMs = (1000 * microbatch) / pace.samplesPerSecond / total;
-        const backwardMs = (1 - FORWARD_FRACTION) * wholeMs;
-        const times = { forwardMs: FORWARD_FRACTION * wholeMs, backwardMs, inputGradientMs: INPUT_GRADIENT_FRACTION * backwardMs };
-        return { block: `block${i}`, microbatch, ...times, stashBytes: 0 };
-      });
-    }).flat();
+    signal: AbortSignal,
+  ): Promise<DeviceTimings> {
+    return this.exclusively(async () => {
+      this.stages = undefined;
+      const total = this.options.model.blocks?.count ?? 1;
+      const timings = [];
+      for (let i = 0; i < total; i++) {
+        for (const microbatch of microbatches) {
+          const forwardMs = await this.pass(microbatch, FORWARD_FRACTION / total, signal);
+          const backwardMs = await this.pass(microbatch, (1 - FORWARD_FRACTION) / total, signal);
+          const inputGradientMs = INPUT_GRADIENT_FRACTION * backwardMs;
+          timings.push({ block: `block${i}`, microbatch, forwardMs, backwardMs, inputGradientMs, stashBytes: 0 });
+        }
+        onBlock(i + 1, total);
+      }
+      return { timings, cached: false };
+    });
   }
 
   async release(): Promise<void> {

@@ -108,13 +108,16 @@ const clusterFields = z.strictObject({
     .describe('Only workers on this engine; auto: any'),
   layout: layoutSchema
     .optional()
-    .describe('Groups of workers that hold one replica each, with their stages in the order of the blocks; default: every worker solo'),
+    .describe('Groups of workers that hold one replica each, with their stages in the order of the blocks; default: every worker solo where all hold the model, else what the planner finds best'),
   microbatch: integer({ min: 1, max: 1_048_576 })
     .optional()
-    .describe("Samples a forward pass of a pipeline; default: a quarter of a stage's share of the batch"),
+    .describe("Samples a forward pass of a pipeline; default: what the planner finds best, in a layout of your own a quarter of a stage's share of the batch"),
   schedule: oneOf('schedule', ['gpipe', '1f1b', 'capped-1f1b', 'interleaved', 'zero-bubble'])
     .default('capped-1f1b')
     .describe('Order of the passes in a pipeline; interleaved: several stages on each worker, in turn'),
+  recompute: oneOf('value', ['never', 'allowed', 'always'])
+    .default('allowed')
+    .describe('Stages that keep the inputs of passes only and compute the rest again in the backward pass; allowed: those that lack the memory'),
 });
 
 const cluster = clusterFields.check((context) => {
@@ -174,6 +177,7 @@ export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
       layout: file.cluster.layout?.map((stages) => stages.map((stage) => ({ workers: workersOf(stage), blocks: stage.blocks }))),
       microbatch: file.cluster.microbatch,
       schedule: file.cluster.schedule,
+      recompute: file.cluster.recompute,
     },
     checkpoint: { everyMs: file.checkpoint.every },
   };

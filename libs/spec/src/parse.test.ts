@@ -198,8 +198,9 @@ describe('validateJob', () => {
     const layout = [[{ worker: 'a', blocks: 3 }, { workers: ['b', 'c'], blocks: 2 }], [{ worker: 4 }]];
     const { cluster, sync } = validateJob({ data: 'mnist', model: 'cnn', cluster: { layout, microbatch: 8 } });
     const said = [[{ workers: ['a'], blocks: 3 }, { workers: ['b', 'c'], blocks: 2 }], [{ workers: [4] }]];
-    expect(cluster).toMatchObject({ layout: said, microbatch: 8, minWorkers: 4, schedule: 'capped-1f1b' });
+    expect(cluster).toMatchObject({ layout: said, microbatch: 8, minWorkers: 4, schedule: 'capped-1f1b', recompute: 'allowed' });
     expect(sync.activationCodec).toBe('fp32');
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', cluster: { recompute: 'alwas' } })).toThrow(/cluster\.recompute: .*"alwas".*always/);
   });
 
   it('keeps moments of Adam in 32 bits or in 8', () => {

@@ -1,4 +1,4 @@
-import { formatCount } from '@longtail/core';
+import { formatBitRate, formatCount, formatMilliseconds } from '@longtail/core';
 import type { ControlClient } from '@longtail/transport';
 import { connectClient } from '@longtail/transport';
 import type { Output } from '../terminal/output.js';
@@ -14,7 +14,7 @@ export async function nodes(output: Output, options: ServerOptions): Promise<num
   if (output.json) rows.forEach((row) => output.event({ event: 'node', ...row }));
   else if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
   else {
-    const cells = rows.map(({ node, name, device, state, run, samplesPerSecond, samplesApplied }) => [
+    const cells = rows.map(({ node, name, device, state, run, link, samplesPerSecond, samplesApplied }) => [
       node,
       name,
       device.engine,
@@ -22,10 +22,13 @@ export async function nodes(output: Output, options: ServerOptions): Promise<num
       String(device.throttle),
       state,
       run || '–',
+      ...(link.upBitsPerSecond > 0
+        ? [formatBitRate(link.upBitsPerSecond), formatBitRate(link.downBitsPerSecond), formatMilliseconds(link.roundTripMs)]
+        : ['–', '–', '–']),
       samplesPerSecond > 0 ? formatCount(samplesPerSecond) : '–',
       formatCount(samplesApplied),
     ]);
-    output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'samples/s', 'samples'], cells, output.colors, 7));
+    output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'up', 'down', 'round trip', 'samples/s', 'samples'], cells, output.colors, 7));
   }
   return 0;
 }

@@ -73,8 +73,8 @@ async function findCluster({ fleet, server }: PlanOptions): Promise<{ cluster: M
   const { signal } = new AbortController();
   const client = await connectClient(server, signal);
   try {
-    const { nodes } = await client.listNodes(signal);
-    if (nodes.length > 0) return clusterOf(nodes, server);
+    const { nodes, peers } = await client.listNodes(signal);
+    if (nodes.length > 0) return clusterOf(nodes, peers, server);
   } finally {
     client.close();
   }

@@ -2,7 +2,7 @@ import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { bar, percent, showLoss, sparkline } from './marks.js';
 import type { RunProgress, WorkerProgress } from './progress.js';
-import { fractionDone, secondsLeft, workersByName } from './progress.js';
+import { fractionDone, profilingLine, secondsLeft, workersByName } from './progress.js';
 
 /** The run as a block of lines that is drawn over itself. `nowMs` is wall time, on the same axis as the events. */
 export function renderLive(progress: RunProgress, nowMs: number, width: number, colors: Colors): string[] {
@@ -21,6 +21,8 @@ function header(progress: RunProgress, { bold, dim }: Colors): string {
 
 function waitingLine(progress: RunProgress, nowMs: number): string {
   const waited = progress.submittedAtMs > 0 ? `, ${formatSeconds(Math.max(0, nowMs - progress.submittedAtMs) / 1000)}` : '';
+  const profiling = profilingLine(progress);
+  if (profiling !== undefined) return profiling + waited;
   switch (progress.phase) {
     case 'waiting':
       return `waiting for workers: ${progress.waitingFor}${waited}`;

@@ -3,7 +3,7 @@ import { formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
-import { fractionDone, secondsLeft } from './progress.js';
+import { fractionDone, profilingLine, secondsLeft } from './progress.js';
 
 /** A line of numbers at most this often; what matters more is said at once. */
 const LINE_EVERY_MS = 2000;
@@ -11,6 +11,7 @@ const LINE_EVERY_MS = 2000;
 /** Tells a run in lines: for pipes, logs and terminals that cannot redraw. */
 export class PlainNarrator {
   private lastLineMs = -Infinity;
+  private lastProfilingMs = -Infinity;
   private lastWaiting = '';
   private readonly returned = new Map<string, number>();
 
@@ -34,6 +35,10 @@ export class PlainNarrator {
         return this.waitingLine(event);
       case 'worker_ready':
         return `${event.name} is ready: ${event.engine}, ${formatCount(event.samplesPerSecond)} samples/s`;
+      case 'profiling':
+        return this.profilingLine(timeMs, progress);
+      case 'profiled':
+        return profiledLine(event);
       case 'planned':
         return `plan: ${formatCount(event.plan.samplesPerSecond)} samples/s, a step of ${event.plan.batch} samples ${formatMilliseconds(event.plan.stepMs)}`;
       case 'layout':
@@ -67,6 +72,12 @@ export class PlainNarrator {
     return this.colors.dim(`waiting: ${line} (${reason})`);
   }
 
+  private profilingLine(timeMs: number, progress: RunProgress): string | undefined {
+    if (timeMs - this.lastProfilingMs < this.lineEveryMs) return undefined;
+    this.lastProfilingMs = timeMs;
+    return this.colors.dim(`${profilingLine(progress)} …`);
+  }
+
   private commitLine(timeMs: number, progress: RunProgress): string | undefined {
     if (timeMs - this.lastLineMs < this.lineEveryMs) return undefined;
     this.lastLineMs = timeMs;
@@ -87,6 +98,15 @@ export class PlainNarrator {
     if (count > 1) return undefined;
     return this.colors.yellow(`${workerName(progress, event.node)}: ${event.samples} samples go back (${event.reason})`);
   }
+}
+
+/** `a: 6 blocks take 41 ms a microbatch of 8 (measured in 0.8 s)`, at the largest size. */
+function profiledLine({ name, blocks, cached, ms }: Extract<RunEvent, { event: 'profiled' }>): string {
+  const microbatch = Math.max(...blocks.map((block) => block.microbatch));
+  const largest = blocks.filter((block) => block.microbatch === microbatch);
+  const took = largest.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0);
+  const whence = cached ? 'known from before' : `measured in ${formatSeconds(ms / 1000)}`;
+  return `${name}: ${largest.length} blocks take ${formatMilliseconds(took)} a microbatch of ${microbatch} (${whence})`;
 }
 
 /** `layout: p1 = a (blocks 0–2) → b + c (blocks 3–5), d alone; 1 spare (as the job lays it out)`. */

@@ -29,6 +29,8 @@ export interface RunProgress {
   readonly job: Job | undefined;
   readonly phase: Phase;
   readonly waitingFor: string;
+  /** Workers that time the model's blocks, by name: `3/8`. */
+  readonly profiling: ReadonlyMap<string, string>;
   readonly submittedAtMs: number;
   readonly startedAtMs: number | undefined;
   /** Time of the latest event. */
@@ -67,6 +69,7 @@ export const NOTHING_YET: RunProgress = {
   job: undefined,
   phase: 'submitted',
   waitingFor: '',
+  profiling: new Map(),
   submittedAtMs: 0,
   startedAtMs: undefined,
   timeMs: 0,
@@ -106,6 +109,10 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
       };
     case 'node_left':
       return { workers: withWorker(progress, event.node, { name: event.name, gone: event.reason, share: 0 }) };
+    case 'profiling':
+      return { profiling: new Map(progress.profiling).set(event.name, `${event.done}/${event.total}`) };
+    case 'profiled':
+      return { profiling: new Map([...progress.profiling].filter(([name]) => name !== event.name)) };
     case 'worker_ready': {
       const { node, name, engine, samplesPerSecond } = event;
       const phase = progress.phase === 'submitted' || progress.phase === 'waiting' ? 'preparing' : progress.phase;
@@ -132,6 +139,8 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
       return { phase: 'done', verdict: event };
     case 'layout':
       return { groups: new Map(event.groups.flatMap(({ group, stages }) => stages.map(({ node }) => [node, group] as const))) };
+    case 'link':
+    case 'peer_links':
     case 'planned':
     case 'lease_returned':
     case 'checkpoint':
@@ -213,6 +222,11 @@ function afterCommit(progress: RunProgress, event: Extract<RunEvent, { event: 'c
     recent,
     samplesPerSecond: elapsed > 0 ? (event.samplesApplied - first.samplesApplied) / elapsed : event.samplesPerSecond,
   };
+}
+
+/** `profiling a 3/8, b 5/8`; undefined when nobody does. */
+export function profilingLine({ profiling }: RunProgress): string | undefined {
+  return profiling.size === 0 ? undefined : `profiling ${[...profiling].map(([name, done]) => `${name} ${done}`).join(', ')}`;
 }
 
 /** The workers in the order of their names, `worker-10` after `worker-9`. */

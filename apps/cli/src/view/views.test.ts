@@ -215,4 +215,20 @@ describe('progress', () => {
       'layout: p1 = fast (blocks 0–2) → slow + other (blocks 3–4) (planned)',
     ]);
   });
+
+  it('shows who times the model’s blocks, and nothing where nobody does', () => {
+    const took = { forwardMs: 2, backwardMs: 4, inputGradientMs: 2, stashBytes: 0 };
+    const blocks = ['first', 'second'].flatMap((block) => [1, 4].map((microbatch) => ({ block, microbatch, ...took })));
+    const events: RunEvent[] = [
+      { event: 'profiling', ...RUN, node: 'n1', name: 'fast', done: 3, total: 8 },
+      { event: 'profiled', ...RUN, node: 'n1', name: 'fast', blocks, cached: false, ms: 812 },
+    ];
+    const [first, second] = events.map((body, i): StoredEvent => ({ seq: i + 1, timeMs: START, body }));
+    const during = advance(NOTHING_YET, first!);
+    expect(new PlainNarrator(NO_COLORS).tell(first!, during)).toEqual(['profiling fast 3/8 …']);
+    expect(renderLive(during, START, 80, NO_COLORS)).toContain('profiling fast 3/8');
+    const after = advance(during, second!);
+    expect(new PlainNarrator(NO_COLORS).tell(second!, after)).toEqual(['fast: 2 blocks take 12 ms a microbatch of 4 (measured in 812 ms)']);
+    expect(renderLive(after, START, 80, NO_COLORS).join()).not.toContain('profiling');
+  });
 });

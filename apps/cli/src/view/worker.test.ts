@@ -14,6 +14,8 @@ it('tells the owner of a node what matters', () => {
   ]).flat();
   const events: WorkerEvent[] = [
     { event: 'joined', node: 'n1', peer: '10.0.0.5:7077' },
+    { event: 'link', upBitsPerSecond: 18.2e6, roundTripMs: 31.4 },
+    { event: 'profiling', ...RUN, job: 'mnist' },
     { event: 'preparing', ...RUN, job: 'mnist' },
     { event: 'ready', ...RUN, samplesPerSecond: 1600, parameters: 207_000 },
     ...tasks,
@@ -24,6 +26,8 @@ it('tells the owner of a node what matters', () => {
   ];
   expect(events.flatMap((event) => narrator.tell(event))).toEqual([
     'joined 10.0.0.5:7077 as n1',
+    'sends 18 Mbit/s, 31 ms there and back',
+    "mnist: timing the model's blocks (run r1)",
     'mnist: building the model and loading the data (run r1)',
     'ready: 207k parameters, 1.60k samples/s',
     '32 samples were not accepted: the round was over',

@@ -1,4 +1,4 @@
-import { formatCount, formatSeconds } from '@longtail/core';
+import { formatBitRate, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import type { WorkerEvent } from '@longtail/worker';
 import type { Colors } from './colors.js';
 
@@ -26,10 +26,14 @@ export class WorkerNarrator {
     switch (event.event) {
       case 'joined':
         return green(`joined ${event.peer} as ${event.node}`);
+      case 'link':
+        return dim(`sends ${formatBitRate(event.upBitsPerSecond)}, ${formatMilliseconds(event.roundTripMs)} there and back`);
       case 'disconnected':
         return yellow(`disconnected: ${event.reason}`);
       case 'reconnecting':
         return dim(`trying again in ${formatSeconds(event.inMs / 1000)} (${event.reason})`);
+      case 'profiling':
+        return `${event.job}: timing the model's blocks (run ${event.run})`;
       case 'preparing':
         return `${event.job}: building the model and loading the data (run ${event.run})`;
       case 'ready':

@@ -1,4 +1,4 @@
-import type { BlobCache, BlockTiming, Engine, Job } from '@longtail/core';
+import type { BlobCache, DeviceTimings, Engine, Job } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { profileBlocks, type ProfileOptions } from './block-profile.js';
@@ -22,7 +22,20 @@ function memoryCache(): BlobCache {
   return { get: async (key) => blobs.get(key), put: async (key, bytes) => void blobs.set(key, bytes) };
 }
 
-function profile(changes: Partial<ProfileOptions> = {}): Promise<readonly BlockTiming[]> {
+/** What is put into it was measured on a device that takes so many times as long. */
+function cacheOf(slowness: number): BlobCache {
+  const { get, put } = memoryCache();
+  const stretched = ([field, value]: [string, number]) => [field, field.endsWith('Ms') ? slowness * value : value] as const;
+  return {
+    get,
+    put: async (key, bytes) => {
+      const figures = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, number>;
+      await put(key, new TextEncoder().encode(JSON.stringify(Object.fromEntries(Object.entries(figures).map(stretched)))));
+    },
+  };
+}
+
+function profile(changes: Partial<ProfileOptions> = {}): Promise<DeviceTimings> {
   const signature = signatureOf(JOB.model, JOB.loss)!;
   const defaults = { engine, threads: 1, pace: 1, job: JOB, signature, microbatches: [1, 2], memoryBytes: 2 ** 30, cache: memoryCache() };
   return profileBlocks({ ...defaults, interrupts: new Interrupts(), onBlock: () => undefined, ...changes });
@@ -32,11 +45,12 @@ describe('profileBlocks', () => {
   it('times every block at every size, equal ones once', async () => {
     const build = vi.spyOn(engine, 'build');
     const progress: number[][] = [];
-    const timings = await profile({ onBlock: (...call) => void progress.push(call) });
+    const { timings, cached } = await profile({ onBlock: (...call) => void progress.push(call) });
     expect(timings.map(({ block, microbatch }) => `${block} ${microbatch}`)).toEqual(
       ['embedding', 'layer0', 'layer1', 'layer2', 'head'].flatMap((block) => [`${block} 1`, `${block} 2`]),
     );
     expect(build).toHaveBeenCalledTimes(3);
+    expect(cached).toBe(false);
     expect(progress.at(-1)).toEqual([5, 5]);
     const layers = timings.filter(({ block, microbatch }) => block.startsWith('layer') && microbatch === 2);
     for (const { block: _, ...figures } of layers) expect(figures).toEqual({ ...layers[0], block: undefined });
@@ -45,21 +59,32 @@ describe('profileBlocks', () => {
     build.mockRestore();
   });
 
-  it('measures nothing a second time, and stretches what is known to the pace in force', async () => {
-    const cache = memoryCache();
-    const first = await profile({ cache });
+  it('takes but a look a second time, and stretches what is known to the pace in force', async () => {
+    const cache = cacheOf(0.01);
+    expect((await profile({ cache })).cached).toBe(false);
     const build = vi.spyOn(engine, 'build');
     const [again, slower] = [await profile({ cache }), await profile({ cache, pace: 0.25 })];
-    expect(build).not.toHaveBeenCalled();
-    expect(again).toEqual(first);
-    expect(slower.map(({ forwardMs }) => forwardMs)).toEqual(first.map(({ forwardMs }) => 4 * forwardMs));
+    expect(build, 'the costliest block, each time').toHaveBeenCalledTimes(2);
+    expect([again.cached, slower.cached]).toEqual([true, true]);
+    expect(slower.timings.map(({ forwardMs }) => forwardMs)).toEqual(again.timings.map(({ forwardMs }) => 4 * forwardMs));
+    build.mockClear();
     await profile({ cache, microbatches: [1, 4] });
-    expect(build, 'the new size, of each kind').toHaveBeenCalledTimes(3);
+    expect(build, 'the look, and the new size, of each kind').toHaveBeenCalledTimes(4);
+    build.mockRestore();
+  });
+
+  it('measures again what was measured while the device was busy', async () => {
+    const cache = cacheOf(100);
+    const first = await profile({ cache });
+    const build = vi.spyOn(engine, 'build');
+    const second = await profile({ cache });
+    expect(build, 'the look, and each kind').toHaveBeenCalledTimes(4);
+    expect([first.cached, second.cached]).toEqual([false, false]);
     build.mockRestore();
   });
 
   it('leaves out what exceeds the offer, and ends when nobody wants it', async () => {
-    expect((await profile({ memoryBytes: 8_000 })).map(({ block }) => block)).not.toContain('layer0');
+    expect((await profile({ memoryBytes: 8_000 })).timings.map(({ block }) => block)).not.toContain('layer0');
     const interrupts = new Interrupts();
     interrupts.abort();
     await expect(profile({ interrupts })).rejects.toThrow(CallAborted);

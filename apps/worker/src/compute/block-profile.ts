@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { BlobCache, BlockTiming, DataSignature, Engine, HostTensor, Job, Stage } from '@longtail/core';
+import type { BlobCache, BlockTiming, DataSignature, DeviceTimings, Engine, HostTensor, Job, Stage } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
 import type { Model, StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
@@ -10,7 +10,10 @@ import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 const BUDGET_MS = 3000;
 const MOST_ROUNDS = 15;
 /** Raised when the way of measuring changes: older figures are then measured again. */
-const CACHE_VERSION = 1;
+const CACHE_VERSION = 3;
+/** What is known already is believed when a short look finds the device no faster than this: it was busy with something else when it was measured. */
+const BELIEVED = 0.8;
+const LOOK_MS = 200;
 
 export interface ProfileOptions {
   readonly engine: Engine;
@@ -38,24 +41,34 @@ interface Candidate {
 }
 
 /**
- * What each block costs at each microbatch size. Blocks of one kind and shape are measured once, and never again on the same
- * device; each is built alone and gone before the next. Throws `CallAborted`.
+ * What each block costs at each microbatch size. Blocks of one kind and shape are measured once, and not again on the same
+ * device unless a look at the costliest shows that it was busy then; each is built alone and gone before the next. Throws `CallAborted`.
  */
-export async function profileBlocks(options: ProfileOptions): Promise<readonly BlockTiming[]> {
+export async function profileBlocks(options: ProfileOptions): Promise<DeviceTimings> {
   const { job, signature, microbatches, memoryBytes, interrupts, onBlock } = options;
   const model = await createModel(job.model, { ...signature, loss: job.loss });
-  const blocks = candidates(job, model).filter(({ stage }) => fits(stage, microbatches, memoryBytes));
-  const kinds = new Map(blocks.map((block) => [block.signature, block]));
+  const blocks = candidates(job, model).filter(({ stage }) => fits(stage, Math.min(...microbatches), memoryBytes));
+  const kinds = new Map(blocks.map((block) => [block.signature, block.stage]));
   const budgetMs = BUDGET_MS / (kinds.size * microbatches.length);
-  const figures = new Map<string, ReadonlyMap<number, Figures>>();
+  const figures = await recalled(options, kinds);
   const timings: BlockTiming[] = [];
+  let cached = true;
   for (const [done, { name, signature: kind, stage }] of blocks.entries()) {
     interrupts.throwIfAborted();
-    if (!figures.has(kind)) figures.set(kind, await cached(options, kind, (missing) => measure(options, stage, missing, budgetMs)));
-    for (const [microbatch, at] of figures.get(kind)!) timings.push({ block: name, microbatch, ...paced(at, options.pace) });
+    const sizes = microbatches.filter((size) => fits(stage, size, memoryBytes));
+    const known = figures.get(kind)!;
+    const missing = sizes.filter((size) => !known.has(size));
+    if (missing.length > 0) {
+      cached = false;
+      for (const [size, measured] of await measure(options, stage, missing, budgetMs)) {
+        known.set(size, measured);
+        await remember(options, kind, size, measured);
+      }
+    }
+    for (const microbatch of sizes) timings.push({ block: name, microbatch, ...paced(known.get(microbatch)!, options.pace) });
     onBlock(done + 1, blocks.length);
   }
-  return timings;
+  return { timings, cached };
 }
 
 function candidates(job: Job, model: Model): Candidate[] {
@@ -78,37 +91,45 @@ function kindOf({ model, loss, files = [] }: Job, name: string, { layout, inputS
   return JSON.stringify([model.type, content, kind, sizes, shapes, inputShape, outputShape, isFirst, isLast && loss]);
 }
 
-function fits(stage: StageModel, microbatches: readonly number[], memoryBytes: number): boolean {
-  const microbatch = Math.min(...microbatches);
+function fits(stage: StageModel, microbatch: number, memoryBytes: number): boolean {
   const use = { microbatch, inFlight: 1, recompute: false };
   return Object.values(stagesNeed([stage], use, [leastPassBytes(stage, microbatch, false)])).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
 }
 
-/** Figures at full pace: what is in the cache, the rest measured and put there. */
-async function cached(
-  { engine, threads, microbatches, cache, job }: ProfileOptions,
-  kind: string,
-  measureAt: (microbatches: readonly number[]) => Promise<ReadonlyMap<number, Figures>>,
-): Promise<ReadonlyMap<number, Figures>> {
-  const key = (microbatch: number): string => {
-    const { name, description } = engine.info;
-    const subject = JSON.stringify([CACHE_VERSION, name, description, threads ?? 'all', kind, microbatch]);
-    return `profile-${createHash('sha256').update(subject).digest('hex')}`;
-  };
-  const found = new Map<number, Figures>();
-  for (const microbatch of microbatches) {
-    const bytes = await cache.get(key(microbatch));
-    if (bytes !== undefined) found.set(microbatch, JSON.parse(new TextDecoder().decode(bytes)) as Figures);
+/** By kind and size, at full pace: what was measured before, as far as it still holds. */
+async function recalled(options: ProfileOptions, kinds: ReadonlyMap<string, StageModel>): Promise<ReadonlyMap<string, Map<number, Figures>>> {
+  const figures = new Map([...kinds.keys()].map((kind) => [kind, new Map<number, Figures>()]));
+  let costliest: { readonly stage: StageModel; readonly size: number; readonly ms: number } | undefined;
+  for (const [kind, stage] of kinds) {
+    for (const size of options.microbatches) {
+      const bytes = await options.cache.get(cacheKey(options, kind, size));
+      if (bytes === undefined) continue;
+      const known = JSON.parse(new TextDecoder().decode(bytes)) as Figures;
+      figures.get(kind)!.set(size, known);
+      if (fits(stage, size, options.memoryBytes) && passMs(known) > (costliest?.ms ?? 0)) costliest = { stage, size, ms: passMs(known) };
+    }
   }
-  const missing = microbatches.filter((microbatch) => !found.has(microbatch));
-  if (missing.length === 0) return found;
+  if (costliest === undefined) return figures;
+  const look = await measure(options, costliest.stage, [costliest.size], LOOK_MS);
+  if (passMs(look.get(costliest.size)!) < BELIEVED * costliest.ms) for (const known of figures.values()) known.clear();
+  return figures;
+}
+
+async function remember(options: ProfileOptions, kind: string, microbatch: number, figures: Figures): Promise<void> {
+  const { job, cache } = options;
   // A module that nobody has digested may change between runs.
   const known = job.model.type !== 'module' || (job.files ?? []).some((file) => file.name.startsWith('model/'));
-  for (const [microbatch, figures] of await measureAt(missing)) {
-    found.set(microbatch, figures);
-    if (known) await cache.put(key(microbatch), new TextEncoder().encode(JSON.stringify(figures)));
-  }
-  return new Map(microbatches.map((microbatch) => [microbatch, found.get(microbatch)!]));
+  if (known) await cache.put(cacheKey(options, kind, microbatch), new TextEncoder().encode(JSON.stringify(figures)));
+}
+
+function cacheKey({ engine, threads }: ProfileOptions, kind: string, microbatch: number): string {
+  const { name, description } = engine.info;
+  const subject = JSON.stringify([CACHE_VERSION, name, description, threads ?? 'all', kind, microbatch]);
+  return `profile-${createHash('sha256').update(subject).digest('hex')}`;
+}
+
+function passMs({ forwardMs, backwardMs }: Figures): number {
+  return forwardMs + backwardMs;
 }
 
 async function measure(
@@ -132,7 +153,7 @@ async function measure(
         interrupts.throwIfAborted();
         rounds.push(await round(passes));
       }
-      figures.set(samples, medians(rounds));
+      figures.set(samples, fastest(rounds));
     }
     return figures;
   } finally {
@@ -164,9 +185,10 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startMs;
 }
 
-function medians(rounds: readonly Figures[]): Figures {
-  const median = (key: keyof Figures): number => rounds.map((figures) => figures[key]).sort((a, b) => a - b)[rounds.length >> 1]!;
-  return { forwardMs: median('forwardMs'), backwardMs: median('backwardMs'), inputGradientMs: median('inputGradientMs'), stashBytes: median('stashBytes') };
+/** What slows a pass down is other work on the machine. */
+function fastest(rounds: readonly Figures[]): Figures {
+  const least = (key: keyof Figures): number => Math.min(...rounds.map((figures) => figures[key]));
+  return { forwardMs: least('forwardMs'), backwardMs: least('backwardMs'), inputGradientMs: least('inputGradientMs'), stashBytes: rounds[0]!.stashBytes };
 }
 
 /** The pacer stretches every pass to 1/pace of its time. */

@@ -2,7 +2,7 @@ import type {
   BackwardResult,
   BatchStats,
   BlockRange,
-  BlockTiming,
+  DeviceTimings,
   ComputeResult,
   DeviceInfo,
   ForwardResult,
@@ -31,7 +31,7 @@ export interface ComputeCalls {
   takeGradient(): { readonly samples: number };
   dropPasses(): void;
   evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
-  profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): readonly BlockTiming[];
+  profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): DeviceTimings;
   release(): void;
 }
 

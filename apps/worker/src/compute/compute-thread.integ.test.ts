@@ -65,7 +65,7 @@ it('computes a stage between others without any data, and moves tensors instead 
 
 it('profiles with progress, and is as before after an abort', async () => {
   const progress: number[][] = [];
-  const timings = await thread.profile(JOB, NO_FILES, [2], (...call) => void progress.push(call), forever);
+  const { timings } = await thread.profile(JOB, NO_FILES, [2], (...call) => void progress.push(call), forever);
   expect(timings.map(({ block }) => block)).toEqual(['hidden0', 'hidden1', 'hidden2', 'output']);
   expect(progress).toEqual([1, 2, 3, 4].map((done) => [done, 4]));
   const abort = new AbortController();

@@ -4,7 +4,7 @@ import type {
   BackwardResult,
   BatchStats,
   BlockRange,
-  BlockTiming,
+  DeviceTimings,
   Compute,
   ComputeResult,
   DeviceInfo,
@@ -179,7 +179,7 @@ export class ComputeThread implements Compute {
     microbatches: readonly number[],
     onBlock: (done: number, total: number) => void,
     signal: AbortSignal,
-  ): Promise<readonly BlockTiming[]> {
+  ): Promise<DeviceTimings> {
     return this.call('profile', [job, files, microbatches], signal, { onProgress: onBlock });
   }
 

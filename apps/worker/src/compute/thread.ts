@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { BatchStats, BlockRange, BlockTiming, Dataset, DataSignature, DeviceInfo, Engine, HostTensor, Job, StageUse } from '@longtail/core';
+import type { BatchStats, BlockRange, Dataset, DataSignature, DeviceInfo, DeviceTimings, Engine, HostTensor, Job, StageUse } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { openDataset, placeFiles } from '@longtail/data';
 import { chooseEngine, createModel, measureGflops } from '@longtail/engine';
@@ -127,7 +127,7 @@ function openData(job: Job, files: ReadonlyMap<string, string>): Promise<Dataset
 
 type Profiled = Pick<ProfileOptions, 'engine' | 'memoryBytes' | 'interrupts' | 'onBlock'>;
 
-async function profile(device: Profiled, job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Promise<readonly BlockTiming[]> {
+async function profile(device: Profiled, job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Promise<DeviceTimings> {
   const local = { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source) };
   const signature = signatureOf(local.model, local.loss) ?? (await openData(local, files)).signature;
   const { threads, pace } = options;

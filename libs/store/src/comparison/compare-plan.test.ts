@@ -113,6 +113,13 @@ const stored = (bodies: readonly RunEvent[]): StoredEvent[] => bodies.map((body,
 const compare = (...bodies: readonly RunEvent[]) => comparePlan(stored([planned, ...ready, ...bodies]))!;
 
 describe('comparePlan', () => {
+  test('a replica that got nothing in some rounds is judged by the others', () => {
+    const idle = (event: RunEvent): RunEvent => (event.event === 'contribution' && event.name === 'back' ? { ...event, samples: 0, computeMs: 0 } : event);
+    const bodies = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].flatMap((round) => (round % 2 === 0 ? roundOf(round).map(idle) : roundOf(round)));
+    const { passMs } = compare(...bodies).groups[0]!.stages[1]![0]!;
+    expect(passMs.measured).toBeCloseTo(PASS_MS.back, 9);
+  });
+
   test('a run that goes as planned strays nowhere', () => {
     const { roundMs, samplesPerSecond, groups, bytesUp, deviation, ...rest } = compare(...rounds(12));
     expect(rest).toMatchObject({ rounds: 9, warmUp: 3 });

@@ -75,12 +75,14 @@ function compareDevice(
     return part === undefined ? [] : [{ part, roundMs: round.commit.roundMs, steps: stepsOf(round, plan) }];
   });
   const measured = (of: (entry: (typeof mine)[number]) => number) => median(mine.map((entry) => of(entry) / entry.steps));
+  // A replica may have none in a round.
+  const passes = mine.filter(({ part }) => part.samples > 0);
   const passMs = device.forwardMs + device.backwardMs;
   return {
     node: device.device,
     name: device.name,
     blocks: stage.names,
-    passMs: { planned: passMs, measured: median(mine.map(({ part }) => (part.computeMs * group.microbatch) / part.samples)) },
+    passMs: { planned: passMs, measured: median(passes.map(({ part }) => (part.computeMs * group.microbatch) / part.samples)) },
     computeMs: { planned: (passMs * device.samples * plan.stepsPerRound) / group.microbatch, measured: measured(({ part }) => part.computeMs) },
     utilisation: { planned: device.utilisation, measured: median(mine.map(({ part, roundMs }) => Math.min(1, part.computeMs / roundMs))) },
     memoryBytes: { planned: device.memory.total, measured: memoryBytes.get(device.device) ?? NaN },

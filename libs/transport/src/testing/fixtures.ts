@@ -23,7 +23,7 @@ export function someHello(name: string, changes: Partial<Hello> = {}): Hello {
     incarnation: `${name}-${process.pid}-${Math.random()}`,
     device: { engine: 'cpu', description: 'a test', memoryBytes: 1, gflops: 1, throttle: 1 },
     allowCode: false,
-    peerAddress: '',
+    peerAddress: '', host: '',
     ...changes,
   };
 }
@@ -42,7 +42,7 @@ export function idleControl(changes: Partial<ControlService> = {}): ControlServi
       throw await nothing();
     },
     listJobs: () => Promise.resolve({ jobs: [] }),
-    listNodes: () => Promise.resolve({ nodes: [] }),
+    listNodes: () => Promise.resolve({ nodes: [], peers: [] }),
     getServer: () => Promise.resolve({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0 }),
     ...changes,
   };

@@ -1,0 +1,50 @@
+import { createRng } from '@longtail/core';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { UpperBound } from './bound.js';
+import { bruteForceRoundMs } from './brute-force.js';
+import { CostModel } from './layout.js';
+import { randomInstance } from './random-instance.js';
+import { samplesWithin } from './rounds.js';
+import { search } from './search.js';
+
+const FOUR_DEVICES = { devices: 4, blocks: 4 };
+const TEN_DEVICES = { devices: 10, blocks: 6 };
+
+test('no layout has a shorter round, be samples whole or not', () => {
+  fc.assert(
+    fc.property(fc.nat(), fc.boolean(), (seed, whole) => {
+      const { profile, cluster, request } = randomInstance(createRng(seed), FOUR_DEVICES.devices, FOUR_DEVICES.blocks);
+      const model = new CostModel(profile, { ...cluster, server: undefined }, request);
+      const bound = new UpperBound(model);
+      const scenarios = [true, false].map((alone) => ({ alone, maxGroups: Infinity, sharedMs: 0 }));
+      const boundMs = Math.min(...scenarios.map((scenario) => bound.roundMs(scenario, request.batch, whole)));
+      expect(boundMs).toBeLessThanOrEqual(bruteForceRoundMs(model, whole) * (1 + 1e-6));
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('no group manages more than the credits of its members', () => {
+  let groups = 0;
+  fc.assert(
+    fc.property(fc.nat(), (seed) => {
+      const { profile, cluster, request } = randomInstance(createRng(seed), TEN_DEVICES.devices, TEN_DEVICES.blocks);
+      const model = new CostModel(profile, { ...cluster, server: undefined }, request);
+      const { solution } = search(model);
+      if (solution === undefined) return;
+      for (const longer of [1, 2, 10]) {
+        const roundMs = longer * solution.roundMs;
+        const credits = new UpperBound(model).credits(roundMs);
+        for (const { layout } of solution.groups) {
+          groups++;
+          const samples = samplesWithin(model.group(layout, false), roundMs, request.stepsPerRound, 0);
+          const members = layout.stages.flatMap(({ devices }) => devices);
+          expect(samples).toBeLessThanOrEqual(members.reduce((sum, device) => sum + credits[device]!, 0) * (1 + 1e-9));
+        }
+      }
+    }),
+    { numRuns: 30 },
+  );
+  expect(groups).toBeGreaterThan(30);
+});

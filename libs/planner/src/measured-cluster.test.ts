@@ -1,0 +1,39 @@
+import type { BlockTiming } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { measuredCluster } from './measured-cluster.js';
+
+const assumedLink = { upBitsPerSecond: 1e9, downBitsPerSecond: 2e9, roundTripMs: 1 };
+const link = { upBitsPerSecond: 2e7, downBitsPerSecond: 1e8, roundTripMs: 30 };
+const device = { engine: 'wasm', memoryBytes: 2 ** 30, gflops: 50 };
+const block = (name: string) => ({ name, parameters: 1, tied: [], forwardFlops: 1, backwardFlops: 2, outputBytes: 4, stashBytes: 4, cutAfter: true });
+const profile = { name: 'two', inputBytes: 4, blocks: [block('first'), block('second')] };
+const timing = (name: string, microbatch: number, forwardMs: number): BlockTiming => ({
+  block: name,
+  microbatch,
+  forwardMs,
+  backwardMs: 2 * forwardMs,
+  inputGradientMs: forwardMs,
+  stashBytes: 1,
+});
+
+test('a node that measured nothing is known by its GFLOP/s, and its link is assumed', () => {
+  const { devices } = measuredCluster([{ node: 'n1', name: 'a', device }], { peers: [], assumedLink });
+  expect(devices).toEqual([{ id: 'n1', name: 'a', flopsPerSecond: 5e10, memoryBytes: 2 ** 30, stash: { factor: 1.8, parameterCopies: 1 }, ...assumedLink, linkAssumed: true }]);
+  const unmeasured = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 };
+  expect(measuredCluster([{ node: 'n1', name: 'a', device, link: unmeasured }], { peers: [], assumedLink }).devices).toEqual(devices);
+});
+
+test('what was measured is taken in the order of the model’s blocks, each size that has them all', () => {
+  const blocks = [timing('second', 1, 5), timing('first', 1, 3), timing('first', 4, 9)];
+  const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks }], { peers: [], assumedLink, profile });
+  expect(devices[0]).toMatchObject({ ...link, blockTimes: [{ microbatch: 1, forwardMs: [3, 5], backwardMs: [6, 10] }] });
+  expect(devices[0]!.linkAssumed).toBeUndefined();
+  const incomplete = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks: [timing('first', 4, 9)] }], { peers: [], assumedLink, profile });
+  expect(incomplete.devices[0]!.blockTimes).toBeUndefined();
+});
+
+test('links between nodes count where both are here', () => {
+  const nodes = ['n1', 'n2'].map((node) => ({ node, name: node, device }));
+  const peer = (a: string, b: string) => ({ between: [a, b] as [string, string], bitsPerSecond: 1e9, roundTripMs: 1 });
+  expect(measuredCluster(nodes, { peers: [peer('n1', 'n2'), peer('n1', 'n3')], assumedLink }).peers).toEqual([peer('n1', 'n2')]);
+});

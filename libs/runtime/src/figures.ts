@@ -1,0 +1,170 @@
+import type { BlockTiming, Clock, Job, RunEvent, WantedFigures } from '@longtail/core';
+import type { PeerProbed, Prepare, Profiled, WorkerMessage } from '@longtail/protocol';
+import { Answers } from './answers.js';
+import type { Member } from './member.js';
+import type { PeerLinks } from './peer-links.js';
+import { partyOf, reachable, tournament } from './reachable.js';
+
+export interface FiguresHost {
+  readonly run: string;
+  readonly job: Job;
+  readonly clock: Clock;
+  readonly members: readonly Member[];
+  readonly peerLinks: PeerLinks;
+  /** Of the largest transfer over a direct link; 0: nothing is measured. */
+  readonly probeBytes: number;
+  prepareMessage(): Omit<Prepare, 'place'>;
+  /** Of a direct link; empty: there are none. */
+  linkKey(): string;
+  emit(event: RunEvent): void;
+  /** What was wanted is there, or cannot be had. */
+  figuresChanged(): void;
+}
+
+/** What members say while they measure. */
+export type MeasuringMessage = Extract<WorkerMessage, { readonly message: 'profileProgress' | 'profiled' | 'peerProbed' }>;
+
+/** Without a word for that long (of files that come, of blocks that are done) a profile is given up. */
+const PROFILE_PATIENCE_MS = 60_000;
+/** Longer than both ends' own limits for opening a link and measuring it. */
+const PEER_PATIENCE_MS = 10_000;
+/** Pairs that have not had their turn by then go unmeasured. */
+const PEERS_BUDGET_MS = 10_000;
+
+/** What a run's layout wants to know of its nodes: asked of each once, and never waited for without end. */
+export class Figures {
+  private readonly blocks = new Map<string, readonly BlockTiming[]>();
+  private readonly asked = new Set<string>();
+  private readonly profiles: Answers<Profiled>;
+  private readonly probes: Answers<PeerProbed>;
+  private readonly linkWaits = new Set<() => void>();
+
+  constructor(private readonly host: FiguresHost) {
+    this.profiles = new Answers(host.clock);
+    this.probes = new Answers(host.clock);
+  }
+
+  /** Undefined until all that was asked for together with it is known. */
+  blocksOf(node: string): readonly BlockTiming[] | undefined {
+    return this.blocks.get(node);
+  }
+
+  want({ nodes, microbatches }: WantedFigures): void {
+    const members = this.host.members.filter(({ node, state }) => state === 'spare' && nodes.includes(node) && !this.asked.has(node));
+    if (members.length === 0) return;
+    for (const { node } of members) this.asked.add(node);
+    void this.measure(members, microbatches);
+  }
+
+  onMessage(member: Member, message: MeasuringMessage): void {
+    const { node, name } = member;
+    const { run } = this.host;
+    if (message.message === 'profileProgress') {
+      const { done, total } = message.profileProgress;
+      if (this.profiles.heard(node)) this.host.emit({ event: 'profiling', run, node, name, done, total });
+    } else if (message.message === 'profiled') this.profiles.give(node, message.profiled);
+    else this.probes.give(`${node} ${message.peerProbed.node}`, message.peerProbed);
+  }
+
+  /** The link of some node to the server was measured, or cannot be. */
+  linkMeasured(): void {
+    for (const look of [...this.linkWaits]) look();
+  }
+
+  departed(member: Member): void {
+    this.profiles.giveUp(member.node);
+    for (const { node } of this.host.members) for (const key of [`${node} ${member.node}`, `${member.node} ${node}`]) this.probes.giveUp(key);
+    this.linkMeasured();
+  }
+
+  private async measure(members: readonly Member[], microbatches: readonly number[]): Promise<void> {
+    const timings = await this.profileAll(members, microbatches);
+    await Promise.all(members.map((member) => this.linkKnown(member)));
+    await this.probePeers();
+    for (const { node } of members) this.blocks.set(node, timings.get(node)!);
+    this.host.figuresChanged();
+  }
+
+  /**
+   * Workers of one host take turns: at the same time they would measure what they leave to each other, and what the first one
+   * measured the next ones find in their cache.
+   */
+  private async profileAll(members: readonly Member[], microbatches: readonly number[]): Promise<ReadonlyMap<string, readonly BlockTiming[]>> {
+    const timings = new Map<string, readonly BlockTiming[]>();
+    const turns = new Map<string, Promise<void>>();
+    for (const member of members) {
+      const before = turns.get(partyOf(member)) ?? Promise.resolve();
+      const turn = before.then(async () => void timings.set(member.node, await this.profile(member, microbatches)));
+      turns.set(partyOf(member), turn);
+    }
+    await Promise.all(turns.values());
+    return timings;
+  }
+
+  private async profile(member: Member, microbatches: readonly number[]): Promise<readonly BlockTiming[]> {
+    const { host } = this;
+    const { node, name } = member;
+    const startedAtMs = host.clock.nowMs();
+    if (!member.startProfile({ ...host.prepareMessage(), microbatches })) return [];
+    const profiled = await this.profiles.to(node, PROFILE_PATIENCE_MS);
+    if (!member.endProfile()) return [];
+    const { timings, cached, problem } = profiled ?? { timings: [], cached: false, problem: 'it gave no answer' };
+    if (problem !== '') this.warn(`${name} could not measure the model's blocks: ${problem}`, 'It is planned with by its GFLOP/s.');
+    else {
+      member.session.profile = { job: host.job.name, timings };
+      host.emit({ event: 'profiled', run: host.run, node, name, blocks: timings, cached, ms: host.clock.nowMs() - startedAtMs });
+    }
+    return timings;
+  }
+
+  /** Links are measured as nodes join, which may be now. */
+  private linkKnown(member: Member): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        if (member.session.linkPending && member.state !== 'gone') return;
+        this.linkWaits.delete(look);
+        resolve();
+      };
+      this.linkWaits.add(look);
+      look();
+    });
+  }
+
+  private async probePeers(): Promise<void> {
+    const { clock, peerLinks, members, run, probeBytes } = this.host;
+    const startedAtMs = clock.nowMs();
+    const asked = members.filter(({ node, state }) => state !== 'gone' && this.asked.has(node));
+    const pairs = asked.flatMap((a, i) => asked.slice(i + 1).map((b) => [a, b] as const));
+    if (probeBytes === 0) return;
+    const open = pairs.filter(([a, b]) => !peerLinks.knows(a.node, b.node) && (reachable(a, b) || reachable(b, a)));
+    if (open.length === 0) return;
+    for (const round of tournament(open)) {
+      if (clock.nowMs() < startedAtMs + PEERS_BUDGET_MS) await Promise.all(round.map(([a, b]) => this.probePair(a, b)));
+    }
+    if (asked.every(({ state }) => state === 'gone')) return;
+    const links = peerLinks.measured.filter(({ between }) => open.some(([a, b]) => between.includes(a.node) && between.includes(b.node)));
+    this.host.emit({ event: 'peer_links', run, links, ms: clock.nowMs() - startedAtMs });
+  }
+
+  private async probePair(a: Member, b: Member): Promise<void> {
+    const { host, probes } = this;
+    const key = host.linkKey();
+    if (key === '') return;
+    const dialled = reachable(a, b) ? b : a;
+    const ask = (from: Member, to: Member): Promise<PeerProbed | undefined> => {
+      const address = to === dialled ? to.session.hello.peerAddress : '';
+      const answer = probes.to(`${from.node} ${to.node}`, PEER_PATIENCE_MS);
+      from.send({ message: 'probePeer', probePeer: { run: host.run, node: to.node, address, key, mostBytes: host.probeBytes } });
+      return answer;
+    };
+    const answers = await Promise.all([ask(a, b), ask(b, a)]);
+    if (a.state === 'gone' || b.state === 'gone') return;
+    const rates = answers.map((answer) => answer?.bitsPerSecond ?? 0);
+    const link = { bitsPerSecond: Math.min(...rates), roundTripMs: Math.max(...answers.map((answer) => answer?.roundTripMs ?? 0)) };
+    host.peerLinks.put(a.node, b.node, link.bitsPerSecond > 0 ? link : undefined);
+  }
+
+  private warn(message: string, hint: string): void {
+    this.host.emit({ event: 'warning', run: this.host.run, message, hint });
+  }
+}

@@ -1,0 +1,75 @@
+import { LongtailError, type AllocateTensor, type Clock } from '@longtail/core';
+import type { LinkProbed } from '@longtail/protocol';
+import { Answers } from './answers.js';
+import { measureSending } from './measure-sending.js';
+import type { Session } from './membership.js';
+
+export interface LinkSurveyOptions {
+  readonly clock: Clock;
+  readonly allocate: AllocateTensor;
+  /** Of the largest transfer; 0: nothing is measured. */
+  readonly probeBytes: number;
+  /** A node's link was measured, or could not be. */
+  measured(session: Session): void;
+}
+
+/** For a worker's answer: longer than its own limit. */
+const PATIENCE_MS = 8000;
+/** A figure older than that is measured anew when its node gets work. */
+const STALE_MS = 600_000;
+const NEVER = new AbortController();
+
+/**
+ * Measures the links of nodes that join, up and then down, one node after the other: several at once would measure what
+ * they leave to each other.
+ */
+export class LinkSurvey {
+  private readonly answers: Answers<LinkProbed>;
+  private turn: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: LinkSurveyOptions) {
+    this.answers = new Answers(options.clock);
+  }
+
+  add(session: Session): void {
+    if (this.options.probeBytes === 0) return;
+    session.linkPending = true;
+    this.turn = this.turn.then(() => this.measure(session));
+  }
+
+  /** Measures again what is old, where nothing else uses the link. */
+  refresh(session: Session): void {
+    const { link, part, linkPending } = session;
+    if (!linkPending && part === undefined && link !== undefined && this.options.clock.nowMs() > link.measuredAtMs + STALE_MS) this.add(session);
+  }
+
+  answered({ node }: Session, probed: LinkProbed): void {
+    this.answers.give(node, probed);
+  }
+
+  left({ node }: Session): void {
+    this.answers.giveUp(node);
+  }
+
+  private async measure(session: Session): Promise<void> {
+    const { clock, allocate, probeBytes, measured } = this.options;
+    if (session.isOpen) {
+      session.send({ message: 'probeLink', probeLink: { mostBytes: probeBytes } });
+      const up = await this.answers.to(session.node, PATIENCE_MS);
+      const down = await measureSending(session.probeWay, { clock, allocate, mostBytes: probeBytes, signal: NEVER.signal }).catch(unmeasurable);
+      if (up !== undefined && up.upBitsPerSecond > 0 && down !== undefined) {
+        const roundTripMs = Math.min(up.roundTripMs, down.roundTripMs);
+        const { upBitsPerSecond } = up;
+        session.link = { upBitsPerSecond, downBitsPerSecond: down.bitsPerSecond, roundTripMs, measuredAtMs: clock.nowMs() };
+      }
+    }
+    session.linkPending = false;
+    measured(session);
+  }
+}
+
+/** The session ended, or its link is too slow to be of use: whoever plans takes it for unknown. */
+function unmeasurable(error: unknown): undefined {
+  if (error instanceof LongtailError) return undefined;
+  throw error;
+}

@@ -1,0 +1,48 @@
+import type { OutgoingTensor } from '@longtail/core';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { measureSending } from './measure-sending.js';
+
+/** A link that takes its time; `stalls` gives a transfer, by number, some more. */
+function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<number, number> = new Map()) {
+  let nowMs = 0;
+  let sent = 0;
+  const clock = {
+    nowMs: () => nowMs,
+    sleep: (_ms: number, signal: AbortSignal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+  };
+  const sendTensor = async ({ length }: OutgoingTensor) => void (nowMs += roundTripMs + (8000 * length) / bitsPerSecond + (stalls.get(sent++) ?? 0));
+  const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), mostBytes: 2 ** 22, signal: new AbortController().signal };
+  return { measure: () => measureSending({ sendTensor }, options), elapsedMs: () => nowMs };
+}
+
+test('finds rate and round trip of any link, in a second or so and a few round trips', async () => {
+  const rate = fc.double({ min: 1e6, max: 1e10, noNaN: true });
+  const roundTrip = fc.double({ min: 0.1, max: 150, noNaN: true });
+  await fc.assert(
+    fc.asyncProperty(rate, roundTrip, async (bitsPerSecond, roundTripMs) => {
+      const { measure, elapsedMs } = link(bitsPerSecond, roundTripMs);
+      const found = await measure();
+      // Next to a long round trip a fast link's transfer is a trifle: it is told apart as far as it matters.
+      const blurred = (8000 * 2 ** 22) / bitsPerSecond < 0.2 * roundTripMs;
+      if (!blurred) expect(Math.abs(found.bitsPerSecond / bitsPerSecond - 1)).toBeLessThan(0.1);
+      expect(found.roundTripMs / (roundTripMs + 8000 / bitsPerSecond)).toBeCloseTo(1, 1);
+      expect(elapsedMs()).toBeLessThan(2000 + 15 * roundTripMs);
+    }),
+  );
+});
+
+test('a moment’s stall is not taken for a slow link', async () => {
+  const { measure } = link(1e9, 1, new Map([[7, 250]])); // the transfer of 256 KiB
+  expect((await measure()).bitsPerSecond / 1e9).toBeCloseTo(1, 1);
+});
+
+test('what is sent does not compress to less: no byte is common', async () => {
+  const seen = new Uint32Array(256);
+  const sendTensor = async ({ chunk, length }: OutgoingTensor) => void chunk(0, Math.min(length, 4096)).forEach((byte) => seen[byte]!++);
+  let nowMs = 0;
+  const clock = { nowMs: () => (nowMs += 60), sleep: () => new Promise<never>(() => undefined) };
+  await measureSending({ sendTensor }, { clock, allocate: (bytes) => new Uint8Array(bytes), mostBytes: 2 ** 18, signal: new AbortController().signal });
+  const total = seen.reduce((sum, count) => sum + count, 0);
+  expect(Math.max(...seen) / total).toBeLessThan(0.02);
+});

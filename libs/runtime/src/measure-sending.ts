@@ -1,0 +1,83 @@
+import type { AllocateTensor, Clock, Connection, LinkRate, OutgoingTensor } from '@longtail/core';
+import { within } from './within.js';
+
+export interface SendingOptions {
+  readonly clock: Clock;
+  /** Memory for what is sent: links between processes of a host are measured with what they are used for. */
+  readonly allocate: AllocateTensor;
+  /** Of the largest transfer. */
+  readonly mostBytes: number;
+  readonly signal: AbortSignal;
+}
+
+const PINGS = 5;
+const FIRST_BYTES = 16 * 1024;
+const GROWTH = 4;
+/** Chunks of a transfer: enough for the link's window to work as it does with a gradient's. */
+const CHUNKS = 16;
+/** A transfer that takes so long, and so many round trips, is a measurement … */
+const LONG_ENOUGH_MS = 100;
+const ROUND_TRIPS = 4;
+/** … and after that time the one under way is the last. */
+const BUDGET_MS = 1000;
+/** A link that takes that long is of no use. */
+const LIMIT_MS = 5000;
+/** A transfer so much slower than the smaller one before it is repeated. */
+const HICCUP = 0.5;
+/** A round trip's jitter must not make a transfer look as if it took no time. */
+const LEAST_PART = 1 / 8;
+
+/**
+ * How fast tensors leave for a peer, and how long a round trip takes: transfers of growing size until one takes 100 ms
+ * and four round trips; of each the round trip is taken off. A quarter of a second or so; milliseconds on a link within a host. Rejects with LongtailError
+ * `unreachable`, `timeout` on a link of less than 30 kbit/s, or the signal's reason.
+ */
+export function measureSending(link: TensorWay, options: SendingOptions): Promise<LinkRate> {
+  return within(LIMIT_MS, options, (signal) => measure(link, { ...options, signal }));
+}
+
+/** Whatever tensors go over. */
+export type TensorWay = Pick<Connection<never, never>, 'sendTensor'>;
+
+async function measure(link: TensorWay, { clock, allocate, mostBytes, signal }: SendingOptions): Promise<LinkRate> {
+  const payload = noise(allocate(Math.ceil(mostBytes / CHUNKS)));
+  const timed = async (bytes: number) => {
+    const sentMs = clock.nowMs();
+    await link.sendTensor(probe(payload, bytes), signal);
+    return clock.nowMs() - sentMs;
+  };
+  let roundTripMs = Infinity;
+  for (let ping = 0; ping < PINGS; ping++) roundTripMs = Math.min(roundTripMs, await timed(1));
+  const sendingMs = async (bytes: number) => {
+    const ms = await timed(bytes);
+    return Math.max(ms - roundTripMs, LEAST_PART * ms, Number.EPSILON);
+  };
+  const startMs = clock.nowMs();
+  let rateBefore = 0;
+  for (let bytes = Math.min(FIRST_BYTES, mostBytes); ; bytes = Math.min(GROWTH * bytes, mostBytes)) {
+    let ms = await sendingMs(bytes);
+    // Somebody was busy for a moment.
+    if (bytes / ms < HICCUP * rateBefore) ms = Math.min(ms, await sendingMs(bytes));
+    rateBefore = bytes / ms;
+    const last = ms >= Math.max(LONG_ENOUGH_MS, ROUND_TRIPS * roundTripMs) || bytes === mostBytes || clock.nowMs() - startMs >= BUDGET_MS;
+    if (last) return { bitsPerSecond: 8000 * rateBefore, roundTripMs };
+  }
+}
+
+function probe(payload: Uint8Array, length: number): OutgoingTensor {
+  const header = { run: '', kind: 'probe', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: '', start: 0 } as const;
+  const chunkLength = Math.ceil(length / CHUNKS);
+  return { header, length, chunkLength, chunk: (_offset, bytes) => payload.subarray(0, bytes) };
+}
+
+/** What no link makes smaller. Xorshift (Marsaglia 2003). */
+function noise(bytes: Uint8Array): Uint8Array {
+  let state = 0x9e3779b9;
+  for (let i = 0; i < bytes.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bytes[i] = state;
+  }
+  return bytes;
+}
