@@ -1,7 +1,7 @@
 // Pipelines over real processes against what their plans say: step times of unequal layouts, a pipeline of equal stages against
 // its schedule's own bound, and the planner's layout against the equal split. Workers are paced so that all that they really
 // compute together stays well below two cores: what a pace stretches is then the device, not the queue for a core.
-//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [--rounds 16] [--json]
+//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [--rounds 16] [--only NAME] [--json]
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,7 +12,7 @@ import { launch, startFleet } from './fleet.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '16' }, json: { type: 'boolean', default: false } },
+  options: { rounds: { type: 'string', default: '16' }, only: { type: 'string', default: '' }, json: { type: 'boolean', default: false } },
 });
 const PARTS = { layouts, bound, split };
 const BATCH = 48;
@@ -60,12 +60,12 @@ async function layouts() {
     'four stages 2 2 3 3': layoutOf([[1, 2], [2, 2], [3, 3], [4, 3]]),
     'three stages': layoutOf([[2, 4], [1, 5], [4, 1]]),
     'two pipelines of two': layoutOf([[1, 6], [3, 4]], [[2, 7], [4, 3]]),
-    'a pipeline of three and a solo': layoutOf([[2, 5], [3, 3], [4, 2]], [[1]]),
-    'a pipeline of two and two solos': layoutOf([[2, 6], [3, 4]], [[1]], [[4]]),
+    'a pipeline of three and a solo': layoutOf([[2, 5], [3, 3], [4, 2]], [[1, 10]]),
+    'a pipeline of two and two solos': layoutOf([[2, 6], [3, 4]], [[1, 10]], [[4, 10]]),
   };
   return withFleet({ paces: [0.3, 0.24, 0.16, 0.1] }, async (fleet) => {
     const results = [];
-    for (const [name, cluster] of Object.entries(shapes)) {
+    for (const [name, cluster] of Object.entries(shapes).filter(([name]) => name.includes(values.only))) {
       const { roundMs, deviation } = (await run(fleet, cluster)).comparison;
       results.push({ name, ...roundMs, error: roundMs.measured / roundMs.planned - 1, deviation: deviation.sentence });
       console.error(`${name}: planned ${roundMs.planned.toFixed(0)} ms a round, measured ${roundMs.measured.toFixed(0)} ms (${percent(results.at(-1).error)}). ${deviation.sentence}`);
@@ -96,7 +96,7 @@ async function bound() {
 
 /** Nobody holds the model: the planner lays it out; and as many blocks on each. */
 async function split() {
-  const memory = 24 * 2 ** 20;
+  const memory = 40 * 2 ** 20;
   return withFleet({ paces: [0.4, 0.25, 0.15, 0.1], memory }, async (fleet) => {
     const planned = (await run(fleet, { minWorkers: 4, microbatch: MICROBATCH })).comparison;
     const equal = (await run(fleet, layoutOf([[1, 3], [2, 3], [3, 2], [4, 2]]))).comparison;

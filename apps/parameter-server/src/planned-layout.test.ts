@@ -170,6 +170,17 @@ test('a job that lays itself out is told what to expect of it; what cannot be is
   expect(own(2, 3).plan).toBeUndefined();
 });
 
+test('none of its groups is formed before all are here, so that nobody builds before it was measured', () => {
+  const pair = (...workers: readonly string[]) => workers.map((worker, i) => ({ workers: [worker], blocks: 2 + 2 * i }));
+  const cluster = { ...job.cluster, layout: [pair('a', 'b'), pair('c', 'd')] };
+  const unmeasured = ['a', 'b', 'c', 'd'].map((name) => node(name, 1024)).map(({ blocks: _, ...rest }) => rest);
+  const early = layout({ ...request(unmeasured.slice(0, 3)), job: { ...job, cluster } as Job });
+  expect(early.groups).toEqual([]);
+  expect(early.lacks).toBe('worker d');
+  const complete = layout({ ...request(unmeasured), job: { ...job, cluster } as Job });
+  expect(complete.wants?.nodes).toEqual(['a', 'b', 'c', 'd']);
+});
+
 test('a stage computes again what its device has no room to keep, or where the job says so; the others keep it', () => {
   // Two microbatches of 512 samples in flight take the first stage 16 MiB, beside 58.
   const laidOut = (mebibytes: number, recompute?: Job['cluster']['recompute']) => {

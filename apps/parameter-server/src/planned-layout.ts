@@ -29,7 +29,9 @@ export function plannedLayout(profileOf: (job: Job) => ModelProfile | undefined)
 function ofItsOwn(request: LayoutRequest, profile: ModelProfile): RunLayout {
   const layout = explicitLayout(request);
   const { begun, current, job } = request;
-  const isPipelined = layout.lacks === undefined && layout.groups.some(({ stages }) => stages.length > 1);
+  const isPipelined = job.cluster.layout!.some((stages) => stages.length > 1);
+  // A group that stands before the others are here would begin to build before anybody is measured.
+  if (isPipelined && !begun && layout.lacks !== undefined) return { ...layout, groups: current };
   const wants = isPipelined && !begun && current.length === 0 ? wantedOf(request.nodes, job) : undefined;
   return wants === undefined ? expecting(layout, request, profile) : { groups: [], lacks: FIGURES, reason: layout.reason, wants };
 }

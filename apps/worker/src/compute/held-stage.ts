@@ -19,6 +19,8 @@ export interface StageSurroundings {
 
 type Pass = 'F' | 'B' | 'I' | 'W' | 'evaluate';
 
+const WARM_UP_ROUNDS = 6;
+
 /** What the passes of a measurement are fed. */
 interface Probe {
   readonly inputs: HostTensor;
@@ -48,17 +50,17 @@ export class HeldStage {
     return this.open.size;
   }
 
-  /** Every graph that a schedule may run, before anybody waits for it; the first one tells what a microbatch takes. */
+  /** Every graph that a schedule may run, before anybody waits for it, several times: the first one tells what a microbatch holds, the fastest how long it takes. */
   async warmUp(onFirst: (bytes: PassBytes) => void): Promise<void> {
     const { inputs, targets, outputGradient } = this.probe;
     const { microbatch: samples, interrupts } = this.around;
     const timed = async (pass: Pass, work: () => Promise<unknown>): Promise<void> => {
       const startMs = performance.now();
       await work();
-      this.msPerSample.set(pass, (performance.now() - startMs) / samples);
+      this.msPerSample.set(pass, Math.min(this.msPerSample.get(pass) ?? Infinity, (performance.now() - startMs) / samples));
       this.passes.met(`${pass} ${samples}`);
     };
-    for (const round of [0, 1]) {
+    for (let round = 0; round < WARM_UP_ROUNDS; round++) {
       await timed('F', () => this.stage.forward(0, inputs, targets));
       const stash = this.stage.stashBytes;
       await timed('I', () => this.stage.backwardInput(0, outputGradient));
@@ -70,7 +72,7 @@ export class HeldStage {
     await this.stage.infer(inputs, targets);
     await timed('evaluate', () => this.stage.infer(inputs, targets));
     await this.stage.dropPasses();
-    for (const microbatch of [0, 1]) {
+    for (let microbatch = 0; microbatch < WARM_UP_ROUNDS; microbatch++) {
       // The first gradient is kept as it comes, the others are added to it.
       await this.stage.forward(microbatch, inputs, targets);
       await timed('B', () => this.stage.backward(microbatch, outputGradient));

@@ -1,8 +1,8 @@
 import type { Interrupts } from './interrupts.js';
 
 /**
- * Makes a device as slow as `pace` (0 < pace ≤ 1) says, with the same arithmetic: after work of t ms it rests for
- * t · (1/pace − 1). The rest is taken after each slice of work, so that an abort need not wait for a long one.
+ * Makes a device as slow as `pace` (0 < pace ≤ 1) says, with the same arithmetic: work of t ms takes t / pace with the rest
+ * behind it. The rest is taken after each slice of work, so that an abort need not wait for a long one.
  */
 export class Pacer {
   constructor(
@@ -11,11 +11,12 @@ export class Pacer {
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
-  /** Does the work, then rests; resolves after both. Of the time that the work took, at most `deviceMs` counts as the device's. */
+  /** Does the work, then rests; resolves after both. Of the time that the work took, at most `deviceMs` counts as the device's, and is stretched. */
   async run<Result>(work: () => Promise<Result>, deviceMs = Infinity): Promise<Result> {
     const startMs = this.nowMs();
     const result = await work();
-    const restMs = Math.min(this.nowMs() - startMs, deviceMs) * (1 / this.pace - 1);
+    const tookMs = this.nowMs() - startMs;
+    const restMs = Math.min(tookMs, deviceMs) / this.pace - tookMs;
     if (restMs > 0) this.interrupts.pause(restMs);
     return result;
   }

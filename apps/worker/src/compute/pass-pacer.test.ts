@@ -7,9 +7,9 @@ function passes() {
   let nowMs = 0;
   const clock = () => nowMs;
   const pacer = new PassPacer(new Pacer(0.25, { pause: (ms) => void (nowMs += ms) }, clock), clock);
-  const take = async (kind: string, ms: number, firstMs = Infinity): Promise<number> => {
+  const take = async (kind: string, ms: number, unpausedMs = Infinity): Promise<number> => {
     const startMs = nowMs;
-    await pacer.run(kind, firstMs, async () => void (nowMs += ms));
+    await pacer.run(kind, unpausedMs, async () => void (nowMs += ms));
     return nowMs - startMs;
   };
   return { pacer, take };
@@ -23,17 +23,25 @@ test('a pass takes as long as it would on the slower device', async () => {
 
 test('what the engine prepares when it meets a size first is not paced', async () => {
   const { take } = passes();
-  expect(await take('F 4', 500, 10)).toBe(530);
+  expect(await take('F 4', 30, 10)).toBe(40);
+  expect(await take('F 8', 500, 10)).toBe(500);
   expect(await take('F 4', 10, 10)).toBe(40);
+});
+
+test('what is slow after a rest only is not the device', async () => {
+  const { pacer, take } = passes();
+  pacer.met('F 4');
+  for (let i = 0; i < 20; i++) expect(await take('F 4', 15, 10)).toBe(40);
 });
 
 test('a hiccup is not stretched, and a change that lasts is followed', async () => {
   const { pacer, take } = passes();
   pacer.met('B 4');
   for (let i = 0; i < 8; i++) await take('B 4', 10);
-  expect(await take('B 4', 60)).toBe(90);
+  expect(await take('B 4', 30)).toBe(40);
+  expect(await take('B 4', 60)).toBe(60);
   expect(await take('B 4', 10)).toBe(40);
-  for (let i = 0; i < 8; i++) await take('B 4', 20);
+  for (let i = 0; i < 15; i++) await take('B 4', 20);
   expect(await take('B 4', 20)).toBe(80);
   expect(await take('F 4', 7)).toBe(28);
 });

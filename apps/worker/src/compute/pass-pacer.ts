@@ -1,11 +1,12 @@
 import type { Pacer } from './pacer.js';
 
-/** A change that lasts is followed after half of them. */
+/** A change that lasts is followed after so many. */
 const RECENT = 15;
 
 /**
- * Paces passes that come again and again. What one takes the device is what passes of its kind took lately: a hiccup of the
- * host, another process on its core, is not the device's, and must not be stretched with it.
+ * Paces passes that come again and again. What one takes the device is the least that passes of its kind took lately, or
+ * without a pause between them: that caches are cold after a rest, that another process had the core, is the
+ * host's, and must not be stretched with the device's.
  */
 export class PassPacer {
   private readonly recent = new Map<string, number[]>();
@@ -20,8 +21,8 @@ export class PassPacer {
     if (!this.recent.has(kind)) this.recent.set(kind, []);
   }
 
-  /** An engine prepares for a kind when it meets it first, which is the host's work: of that time at most `firstMs` counts as the device's. */
-  async run<Result>(kind: string, firstMs: number, work: () => Promise<Result>): Promise<Result> {
+  /** `unpausedMs`: what such a pass took without pauses. An engine prepares for a kind when it meets it first: no pass to go by. */
+  async run<Result>(kind: string, unpausedMs: number, work: () => Promise<Result>): Promise<Result> {
     const recent = this.recent.get(kind);
     this.met(kind);
     let tookMs = 0;
@@ -31,12 +32,8 @@ export class PassPacer {
       tookMs = this.nowMs() - startMs;
       return result;
     };
-    const result = await this.pacer.run(timed, recent === undefined ? firstMs : typical(recent));
+    const result = await this.pacer.run(timed, Math.min(unpausedMs, ...(recent ?? [])));
     if (recent?.push(tookMs) === RECENT + 1) recent.shift();
     return result;
   }
-}
-
-function typical(recent: readonly number[]): number {
-  return [...recent].sort((a, b) => a - b)[recent.length >> 1] ?? Infinity;
 }

@@ -219,8 +219,7 @@ describe('StageSession', () => {
     await stage.measure();
     pauses.length = 0;
     await stage.forward(0, 0, RANGES[1]!, undefined);
-    expect(pauses).toHaveLength(1);
-    expect(pauses[0]).toBeLessThan(100);
+    expect(pauses.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(100);
     await stage.dispose();
   });
 
