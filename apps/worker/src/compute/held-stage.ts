@@ -19,7 +19,9 @@ export interface StageSurroundings {
 
 type Pass = 'F' | 'B' | 'I' | 'W' | 'evaluate';
 
+/** Rounds of a warm-up: so many, but from the third on only while they do not take longer than this together. */
 const WARM_UP_ROUNDS = 6;
+const WARM_UP_MS = 500;
 
 /** What the passes of a measurement are fed. */
 interface Probe {
@@ -60,7 +62,7 @@ export class HeldStage {
       this.msPerSample.set(pass, Math.min(this.msPerSample.get(pass) ?? Infinity, (performance.now() - startMs) / samples));
       this.passes.met(`${pass} ${samples}`);
     };
-    for (let round = 0; round < WARM_UP_ROUNDS; round++) {
+    for (const round of warmUpRounds()) {
       await timed('F', () => this.stage.forward(0, inputs, targets));
       const stash = this.stage.stashBytes;
       await timed('I', () => this.stage.backwardInput(0, outputGradient));
@@ -72,7 +74,7 @@ export class HeldStage {
     await this.stage.infer(inputs, targets);
     await timed('evaluate', () => this.stage.infer(inputs, targets));
     await this.stage.dropPasses();
-    for (let microbatch = 0; microbatch < WARM_UP_ROUNDS; microbatch++) {
+    for (const microbatch of warmUpRounds()) {
       // The first gradient is kept as it comes, the others are added to it.
       await this.stage.forward(microbatch, inputs, targets);
       await timed('B', () => this.stage.backward(microbatch, outputGradient));
@@ -175,4 +177,9 @@ export class HeldStage {
       Int32Array.from({ length: samples }, (_, i) => i % length),
     ).inputs;
   }
+}
+
+function* warmUpRounds(): Generator<number> {
+  const startMs = performance.now();
+  for (let round = 0; round < 2 || (round < WARM_UP_ROUNDS && performance.now() < startMs + WARM_UP_MS); round++) yield round;
 }
