@@ -1,7 +1,7 @@
 // Pipelines over real processes against what their plans say: step times of unequal layouts, a pipeline of equal stages against
 // its schedule's own bound, and the planner's layout against the equal split. Workers are paced so that all that they really
 // compute together stays well below two cores: what a pace stretches is then the device, not the queue for a core.
-//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [--rounds 16] [--only NAME] [--json]
+//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [--rounds 24] [--only NAME] [--json]
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,7 +12,7 @@ import { launch, startFleet } from './fleet.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '16' }, only: { type: 'string', default: '' }, json: { type: 'boolean', default: false } },
+  options: { rounds: { type: 'string', default: '24' }, only: { type: 'string', default: '' }, json: { type: 'boolean', default: false } },
 });
 const PARTS = { layouts, bound, split };
 const BATCH = 48;

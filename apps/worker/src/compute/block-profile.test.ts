@@ -61,14 +61,14 @@ describe('profileBlocks', () => {
 
   it('takes but a look a second time, and stretches what is known to the pace in force', async () => {
     const cache = cacheOf(0.01);
-    expect((await profile({ cache })).cached).toBe(false);
+    expect((await profile({ cache, pace: 0.5 })).cached).toBe(false);
     const build = vi.spyOn(engine, 'build');
-    const [again, slower] = [await profile({ cache }), await profile({ cache, pace: 0.25 })];
+    const [again, slower] = [await profile({ cache, pace: 0.5 }), await profile({ cache, pace: 0.25 })];
     expect(build, 'the costliest block, each time').toHaveBeenCalledTimes(2);
     expect([again.cached, slower.cached]).toEqual([true, true]);
-    expect(slower.timings.map(({ forwardMs }) => forwardMs)).toEqual(again.timings.map(({ forwardMs }) => 4 * forwardMs));
+    expect(slower.timings.map(({ forwardMs }) => forwardMs)).toEqual(again.timings.map(({ forwardMs }) => 2 * forwardMs));
     build.mockClear();
-    await profile({ cache, microbatches: [1, 4] });
+    await profile({ cache, pace: 0.5, microbatches: [1, 4] });
     expect(build, 'the look, and the new size, of each kind').toHaveBeenCalledTimes(4);
     build.mockRestore();
   });

@@ -10,10 +10,12 @@ import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 const BUDGET_MS = 3000;
 const MOST_ROUNDS = 15;
 /** Raised when the way of measuring changes: older figures are then measured again. */
-const CACHE_VERSION = 3;
+const CACHE_VERSION = 4;
 /** What is known already is believed when a short look finds the device no faster than this: it was busy with something else when it was measured. */
 const BELIEVED = 0.8;
 const LOOK_MS = 200;
+/** A paced device rests between passes, after which they take longer: as long as it rests, but no longer than this. */
+const MOST_REST_MS = 10;
 
 export interface ProfileOptions {
   readonly engine: Engine;
@@ -122,9 +124,9 @@ async function remember(options: ProfileOptions, kind: string, microbatch: numbe
   if (known) await cache.put(cacheKey(options, kind, microbatch), new TextEncoder().encode(JSON.stringify(figures)));
 }
 
-function cacheKey({ engine, threads }: ProfileOptions, kind: string, microbatch: number): string {
+function cacheKey({ engine, threads, pace }: ProfileOptions, kind: string, microbatch: number): string {
   const { name, description } = engine.info;
-  const subject = JSON.stringify([CACHE_VERSION, name, description, threads ?? 'all', kind, microbatch]);
+  const subject = JSON.stringify([CACHE_VERSION, name, description, threads ?? 'all', pace < 1, kind, microbatch]);
   return `profile-${createHash('sha256').update(subject).digest('hex')}`;
 }
 
@@ -133,7 +135,7 @@ function passMs({ forwardMs, backwardMs }: Figures): number {
 }
 
 async function measure(
-  { engine, job, signature, interrupts }: ProfileOptions,
+  { engine, job, signature, interrupts, pace }: ProfileOptions,
   { range, ...model }: StageModel,
   microbatches: readonly number[],
   budgetMs: number,
@@ -145,7 +147,7 @@ async function measure(
       const input = stage.isFirst ? randomInputs(signature, samples) : randomTensor([samples, ...model.inputShape]);
       const targets = stage.isLast ? randomTargets(signature, samples) : undefined;
       const outputGradient = stage.isLast ? undefined : randomTensor([samples, ...model.outputShape]);
-      const passes = { stage, input, targets, outputGradient };
+      const passes = { stage, input, targets, outputGradient, rest: restOf(pace, interrupts) };
       await round(passes); // traces and compiles
       const rounds: Figures[] = [];
       const startMs = performance.now();
@@ -166,23 +168,32 @@ interface Passes {
   readonly input: HostTensor;
   readonly targets: HostTensor | undefined;
   readonly outputGradient: HostTensor | undefined;
+  /** Takes the rest behind a pass of so many ms. */
+  rest(passMs: number): void;
+}
+
+function restOf(pace: number, interrupts: Interrupts): Passes['rest'] {
+  return (passMs) => {
+    if (pace < 1) interrupts.pause(Math.min(MOST_REST_MS, passMs / pace - passMs));
+  };
 }
 
 /** Forward and backward, then forward and backward in halves. */
-async function round({ stage, input, targets, outputGradient }: Passes): Promise<Figures> {
+async function round({ stage, input, targets, outputGradient, rest }: Passes): Promise<Figures> {
+  const timed = async (work: () => Promise<unknown>): Promise<number> => {
+    const startMs = performance.now();
+    await work();
+    const passMs = performance.now() - startMs;
+    rest(passMs);
+    return passMs;
+  };
   const forwardMs = await timed(() => stage.forward(0, input, targets));
   const { stashBytes } = stage;
   const backwardMs = await timed(() => stage.backward(0, outputGradient));
-  await stage.forward(0, input, targets);
+  await timed(() => stage.forward(0, input, targets));
   const inputGradientMs = await timed(() => stage.backwardInput(0, outputGradient));
   await stage.backwardWeights(0);
   return { forwardMs, backwardMs, inputGradientMs, stashBytes };
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const startMs = performance.now();
-  await work();
-  return performance.now() - startMs;
 }
 
 /** What slows a pass down is other work on the machine. */
