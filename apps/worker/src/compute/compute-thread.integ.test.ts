@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type * as threads from 'node:worker_threads';
 import type { HostTensor, Job } from '@longtail/core';
+import { availableEngines } from '@longtail/engine';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ComputeThread } from './compute-thread.js';
 
@@ -85,4 +87,29 @@ it('refuses what exceeds the offer, and holds nothing then', async () => {
     message: expect.stringMatching(/^a stage of test with blocks 1 to 2 \(hidden1 … hidden2\) needs .* this node offers 1.0 MiB: parameters /),
   });
   await expect(thread.takeGradient()).rejects.toThrow('no run is prepared');
+});
+
+it('sets for the process what the engine sets for itself, as native code reads it there', async () => {
+  const names = ['TF_ENABLE_ONEDNN_OPTS', 'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS'];
+  const native = (await availableEngines()).some(({ name, available }) => name === 'tensorflow' && available);
+  const engine = native ? 'tensorflow' : 'wasm';
+  const before = names.map((name) => [name, process.env[name]] as const);
+  for (const name of names) delete process.env[name];
+  try {
+    const alone = `import { loadEngine } from '@longtail/engine';
+      await loadEngine('${engine}', { threads: 2 });
+      console.log(JSON.stringify(${JSON.stringify(names)}.map((name) => process.env[name] ?? '')));
+      process.exit(0);`;
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', alone], { cwd: import.meta.dirname, encoding: 'utf8' });
+    const other = await ComputeThread.open({ engine, pace: 1, memoryBytes: 2 ** 20, threads: 2 }, forever);
+    const found = execFileSync('env', { encoding: 'utf8' }).split('\n');
+    await other.close();
+    const set = names.map((name) => found.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1) ?? '');
+    expect(set).toEqual(JSON.parse(output.trim().split('\n').at(-1)!));
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
 });

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type {
   BackwardResult,
   BatchStats,
@@ -74,9 +74,9 @@ export class ComputeThread implements Compute {
 
   /** Starts the thread and the engine in it. Throws LongtailError `engine`, or the signal's reason. */
   static async open(options: ComputeThreadOptions, signal: AbortSignal): Promise<ComputeThread> {
-    setNativeEnvironment(options.threads);
     const interrupts = new Interrupts();
-    const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: { options, interrupts: interrupts.memory } });
+    // TensorFlow's C code reads the environment of the process: what the engine sets for it must not stay in a copy.
+    const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: { options, interrupts: interrupts.memory }, env: SHARE_ENV });
     const reply = await firstReply(thread, signal).catch(async (error: unknown) => {
       await thread.terminate();
       throw error;
@@ -242,17 +242,6 @@ export class ComputeThread implements Compute {
 
 function crossing(tensor: HostTensor | undefined): { readonly tensor?: HostTensor; readonly moved?: readonly ArrayBuffer[] } {
   return tensor === undefined ? {} : toCross(tensor);
-}
-
-/**
- * TensorFlow's C code reads the environment of the process, and a thread's `process.env` is a copy: what the engine
- * sets for itself on the main thread has to be set for it here. Without oneDNN its convolutions take three times as long.
- */
-function setNativeEnvironment(threads: number | undefined): void {
-  process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
-  if (threads === undefined) return;
-  process.env['TF_NUM_INTRAOP_THREADS'] = String(threads);
-  process.env['TF_NUM_INTEROP_THREADS'] = String(threads);
 }
 
 async function firstReply(thread: Worker, signal: AbortSignal): Promise<ComputeReply> {
