@@ -101,8 +101,6 @@ export interface PlanRequest {
    * model is alone (ADR 3). @default 'devices'
    */
   readonly optimizer?: 'devices' | 'server';
-  /** Whether several devices may hold one stage. @default true */
-  readonly stageReplicas?: boolean;
   /** A value on its way to the server, and back. */
   readonly upBitsPerValue: number;
   readonly downBitsPerValue: number;

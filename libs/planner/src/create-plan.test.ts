@@ -108,7 +108,7 @@ describe('layouts', () => {
   test('a layout that is given costs what it costs where it is found', () => {
     const cluster = fleet([device('a', 4), device('b', 4), device('c', 16, { flopsPerSecond: 3e12 })], 'a', 'b');
     const wide = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, outputBytes: 2e6 })) };
-    const large = { ...request, batch: 65_536, stageReplicas: false };
+    const large = { ...request, batch: 65_536 };
     const found = createPlan(wide, cluster, large);
     expect(found.groups.map(({ kind }) => kind)).toEqual(['solo', 'pipeline']);
     const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));

@@ -58,9 +58,8 @@ function siteBound(model: CostModel, members: readonly number[], held: HeldWork,
   const cutBits = 1000 * smallestCutBits(model);
   const values = costs.parameters(0, costs.blocks);
   const way = model.links.bestAmong(members);
-  const replicas = request.stageReplicas !== false && way !== undefined;
   const sumMs = (of: number) => {
-    if (!replicas) return Infinity;
+    if (way === undefined) return Infinity;
     return request.optimizer === 'server' ? 0 : (1000 * SUM_BITS * of) / way.bitsPerSecond + 2 * way.delayMs;
   };
   const inOneLan = members.length === 1 || model.links.onlyLan(members, members) !== undefined;

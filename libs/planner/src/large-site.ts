@@ -16,7 +16,7 @@ const SOME_STAGES = [2, 3, 4, 6, 8, 12, 16, 24, 32];
 const POOL_SIZES = 3;
 
 /** So many devices are laid out in milliseconds. */
-export const MOST_IN_CHAINS = 64;
+const MOST_IN_CHAINS = 64;
 
 /** Chains weighed for each device. */
 const WEIGHED = 150;

@@ -93,9 +93,8 @@ export class CostModel {
     return [...kinds.values()];
   }
 
-  /** Devices of one stage must reach each other directly: sums over the server would be another group. */
+  /** Devices of one stage must reach each other directly. */
   mayShareStage(devices: readonly number[]): boolean {
-    if (devices.length > 1 && this.request.stageReplicas === false) return false;
     if (this.links.onlyLan(devices, devices) !== undefined) return true;
     return devices.every((a, i) => devices.slice(i + 1).every((b) => this.links.way(a, b).direct));
   }

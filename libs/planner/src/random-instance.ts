@@ -56,7 +56,6 @@ export function randomInstance(rng: Rng, mostDevices: number, mostBlocks: number
       schedule: 'capped-1f1b',
       workspaceBytes: 1e6,
       optimizer: (['devices', 'server'] as const)[rng.below(2)]!,
-      stageReplicas: rng.below(4) > 0,
     },
   };
 }

@@ -2,7 +2,7 @@ import { UpperBound } from './bound.js';
 import { Chains } from './chain.js';
 import { classesOf, dealings } from './device-sets.js';
 import { ExactSite } from './exact-site.js';
-import { LargeSite, MOST_IN_CHAINS } from './large-site.js';
+import { LargeSite } from './large-site.js';
 import { CostModel } from './layout.js';
 import type { Scenario } from './rounds.js';
 import { sharedMs } from './scenarios.js';
@@ -124,23 +124,12 @@ function effort(model: CostModel, devices: readonly number[]): number {
   const ranges = (cuts * (cuts + 1)) / 2;
   // Sets that may be a stage: any of devices that reach each other, else one.
   const here = new Set(devices);
-  const crews =
-    model.request.stageReplicas === false
-      ? sizes.length
-      : model.links
-          .components()
-          .map((members) => members.filter((device) => here.has(device)))
-          .filter((members) => members.length > 0)
-          .reduce(
-            (sum, members) =>
-              sum +
-              dealings(
-                classesOf(model, members).map((kind) => kind.length),
-                2,
-              ) -
-              1,
-            0,
-          );
+  const crews = model.links
+    .components()
+    .map((members) => members.filter((device) => here.has(device)))
+    .filter((members) => members.length > 0)
+    .map((members) => classesOf(model, members).map((kind) => kind.length))
+    .reduce((sum, kinds) => sum + dealings(kinds, 2) - 1, 0);
   const extensions = Math.min(dealings(sizes, 4), dealings(sizes, 2) * crews ** 2);
   const partitions = dealings(sizes, 3) * 10;
   return extensions * ranges * model.request.microbatches.length + partitions;
@@ -150,11 +139,9 @@ function effort(model: CostModel, devices: readonly number[]): number {
 function sitesOf(model: CostModel, most: number, chains: Chains): readonly Site[] {
   const components = model.links.components();
   const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
-  // More than make chains make pools of replicas; where there are none, nothing is gained by their reaching each other.
-  const apart = ({ length }: readonly number[]) => length === 1 || (length > MOST_IN_CHAINS && model.request.stageReplicas === false);
-  const lonely = components.filter(apart).flat();
+  const lonely = components.filter(({ length }) => length === 1).flat();
   const sites: Site[] = components
-    .filter((members) => !apart(members))
+    .filter(({ length }) => length > 1)
     .map((members) => (few(members) ? new ExactSite(model, members) : new LargeSite(model, members, chains)));
   const smallest = Math.min(...model.request.microbatches);
   const holds = (device: number) => model.recomputeFor(device, 0, model.costs.blocks, smallest, 1) !== undefined;
