@@ -4,6 +4,9 @@ import type { Assignment, AssignmentStatus } from './assignment.js';
 import type { Group } from './group.js';
 import type { Passes } from './passes.js';
 
+/** A worker that sends nothing of what it owes for this long is not waited for, where nothing else says how long it may take. */
+export const SILENCE_MS = 60_000;
+
 /** A task in the hands of a group: each member has a part of it, under the same number. It stands and falls as a whole. */
 export class GroupTask {
   constructor(
@@ -85,6 +88,11 @@ export class GroupTask {
     const { broken, status } = this;
     if (broken !== undefined) return broken.endedAtMs;
     return status === 'out' ? undefined : Math.max(...this.parts.map(({ endedAtMs }) => endedAtMs!));
+  }
+
+  /** All that compute say that they are done: what is missing is on its way, or lost. */
+  get computed(): boolean {
+    return this.parts.every(({ done }) => done !== undefined);
   }
 
   /** When something of it came last. */

@@ -1,11 +1,8 @@
 import { chunkSpan } from './grid.js';
 import type { Group } from './group.js';
-import type { GroupTask } from './group-task.js';
+import { SILENCE_MS, type GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
-
-/** A worker that sends nothing of its parameters for this long is not waited for. */
-const SILENCE_MS = 60_000;
 
 /**
  * Lets a group draw fresh parameters, each worker those of its blocks, and makes the shard of them. False when it could

@@ -2,7 +2,7 @@ import type { MemberState as Standing, RoundState, SyncStrategy } from '@longtai
 import { commitRound, type Contribution } from './commit.js';
 import { divergence } from './divergence.js';
 import type { Group } from './group.js';
-import type { GroupTask } from './group-task.js';
+import { SILENCE_MS, type GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import { passesOf } from './passes.js';
 import type { RunCore } from './run-core.js';
@@ -97,8 +97,22 @@ async function collect(core: RunCore, strategy: SyncStrategy, tasks: readonly Gr
       for (const { task } of commit) observeSpeed(core, task);
       return { commit, reason: decision.reason, nonFinite, otherwiseBroken };
     }
-    if (open.size > 0) await core.wait(decision.wakeAtMs);
+    if (open.size > 0) await core.wait(decision.wakeAtMs ?? dropSilent(core, open));
   }
+}
+
+/** In a first round there is no deadline yet, but who is done delivers, or is dropped. Returns when to look again; undefined: when something comes. */
+function dropSilent(core: RunCore, open: Map<string, GroupTask>): number | undefined {
+  const nowMs = core.clock.nowMs();
+  let nextMs: number | undefined;
+  for (const task of [...open.values()].filter(({ computed }) => computed)) {
+    const silentAtMs = task.activeAtMs + SILENCE_MS;
+    nextMs = Math.min(nextMs ?? Infinity, silentAtMs);
+    if (nowMs < silentAtMs) continue;
+    settleMissed(core, task, `nothing came for ${SILENCE_MS / 1000} s after it was done`);
+    open.delete(task.group.id);
+  }
+  return nextMs;
 }
 
 function isBroken({ status }: GroupTask): boolean {

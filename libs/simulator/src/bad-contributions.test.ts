@@ -60,6 +60,17 @@ test.each([
   expect(missed).toMatchObject({ reason: expect.stringMatching(/missed the deadline/) as string });
 });
 
+test('when nobody delivers whole in the first round, who is done and falls silent is not waited for', async () => {
+  const faults = ['a', 'b', 'c', 'd'].map((worker): Fault => ({ kind: 'tamper', worker, round: 1, chunk: 1, how: 'wrong-task' }));
+  const outcome = await counted(faults);
+  expect(outcome.fired).toEqual(new Set(faults));
+  expect(new Set(outcome.parameters)).toEqual(new Set([EPOCHS]));
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: EPOCHS * SAMPLES, lost: 0 } });
+  const missed = eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted);
+  expect(missed.map(({ round, name }) => `${round} ${name}`).sort()).toEqual(['1 a', '1 b', '1 c', '1 d']);
+  for (const { reason } of missed) expect(reason).toMatch(/nothing came for 60 s/);
+});
+
 test('a chunk that comes twice counts once, and the sender is told', async () => {
   const fault: Fault = { kind: 'tamper', worker: 'b', round: 3, chunk: 1, how: 'duplicate' };
   const outcome = await counted([fault]);
