@@ -2,7 +2,8 @@ import type * as tfjs from '@tensorflow/tfjs';
 import type { Ops } from '../ops.js';
 import { causalMask, NORM_EPSILON, rotaryTables } from './constants.js';
 
-const GELU_SCALE = Math.sqrt(2 / Math.PI);
+/** ½(1 + tanh u) = σ(2u), which loses no digits where u is far below zero: twice √(2/π). */
+const GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
 
 /** Attention on queries, keys and values that lie side by side, by one on heads apart. */
 export function splitHeads(
@@ -26,7 +27,7 @@ export function naiveOps(tf: typeof tfjs): Ops {
   };
   const ops: Ops = {
     relu: (x) => tf.relu(x),
-    gelu: (x) => tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(tf.mul(GELU_SCALE, tf.add(x, tf.mul(0.044715, tf.pow(x, 3))))))),
+    gelu: (x) => tf.mul(x, tf.sigmoid(tf.mul(GELU_SCALE, tf.add(x, tf.mul(0.044715, tf.mul(x, tf.square(x))))))),
     swiglu: (gate, up) => tf.mul(tf.mul(gate, tf.sigmoid(gate)), up),
     linear: (x, w, b, transposeWeights = false) => {
       const product = tf.matMul(x, w, false, transposeWeights) as tfjs.Tensor2D;

@@ -61,6 +61,18 @@ test('loss and hits look at the logits once, also when each asks for its own sha
   expect(nodes.get('Equal')!.inputs).toEqual([`${nodeOf(loss)}:2`, labels]);
 });
 
+test('loss and hits share logits that come out of a merged activation', () => {
+  const { graph, x, b } = start();
+  const y = graph.add('LongtailGelu', [graph.add('LongtailBias', [x, b], {})], {});
+  const flat = (): Output => graph.float('Reshape', [y, graph.ints([-1, 3])]);
+  const labels = graph.placeholder('labels', DataType.int32, [2]);
+  const loss = graph.add('LongtailCrossEntropy', [flat(), labels], {});
+  const hits = graph.add('Equal', [graph.add('LongtailArgMax', [flat()], {}), labels], {});
+  const nodes = merged(graph, [loss, hits]);
+  expect(nodes.has('LongtailGelu')).toBe(false);
+  expect(nodes.get('Equal')!.inputs).toEqual([`${nodeOf(loss)}:2`, labels]);
+});
+
 test('what is fetched or waited for stays', () => {
   const { graph, x, b } = start();
   const sum = graph.add('LongtailBias', [x, b], {});

@@ -77,8 +77,9 @@ class Merging {
 
   /** What an output is made from, and how, where it is a new shape of another one: loss and hits each ask for their own. */
   private source(output: Output): string {
-    const node = this.byName.get(nodeOf(output))!;
-    return node.op === 'Reshape' ? `${this.source(node.inputs[0])} as ${node.inputs[1]}` : output;
+    const made = this.redirected.get(output) ?? output;
+    const node = this.byName.get(nodeOf(made))!;
+    return node.op === 'Reshape' ? `${this.source(node.inputs[0])} as ${node.inputs[1]}` : made;
   }
 
   private usersOf(output: Output): GraphNode[] {
