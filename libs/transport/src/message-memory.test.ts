@@ -2,6 +2,8 @@ import { expect, it } from 'vitest';
 import { messageArrived } from './message-memory.js';
 
 const MESSAGE_BYTES = 64 * 1024;
+/** Three collections' worth and a bit: V8 frees on a thread of its own, which may have no core until the next collection. Without ours it takes 30 to 50 MB. */
+const MOST_HELD_BYTES = 27 * 1024 * 1024;
 
 it('frees messages that nobody holds any more, without a collection of the whole heap', () => {
   const before = process.memoryUsage().arrayBuffers;
@@ -11,5 +13,5 @@ it('frees messages that nobody holds any more, without a collection of the whole
     Buffer.allocUnsafeSlow(MESSAGE_BYTES);
     most = Math.max(most, process.memoryUsage().arrayBuffers - before);
   }
-  expect(most).toBeLessThan(20 * 1024 * 1024);
+  expect(most).toBeLessThan(MOST_HELD_BYTES);
 });
