@@ -146,6 +146,18 @@ describe('layouts', () => {
   });
 });
 
+test('GPipe keeps every microbatch: those of the whole batch are charged, so that it recomputes where 1F1B need not', () => {
+  const cluster = fleet([device('a', 5), device('b', 5)], 'a', 'b');
+  const heavy = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, stashBytes: 2e7 })) };
+  const stagesOf = (schedule: PlanRequest['schedule']) =>
+    createPlan(heavy, cluster, { ...request, schedule, microbatches: [4], recompute: 'allowed' }).groups[0]!.stages;
+  const gpipe = stagesOf('gpipe');
+  expect(gpipe.map(({ stashCap }) => stashCap)).toEqual([16, 16]);
+  expect(gpipe.map(({ recompute }) => recompute)).toEqual([true, true]);
+  expect(stagesOf('1f1b').map(({ recompute }) => recompute)).toEqual([false, false]);
+  for (const { memory, offeredBytes } of gpipe.flatMap(({ devices }) => devices)) expect(memory.total).toBeLessThanOrEqual(offeredBytes);
+});
+
 describe('no plan', () => {
   test('a block that exceeds every device is named, with the device nearest to fitting', () => {
     const blocks = profile.blocks.map((block, i) => (i === 2 ? { ...block, parameters: 1e9 } : block));
