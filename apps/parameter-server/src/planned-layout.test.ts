@@ -132,9 +132,10 @@ test('before training begins a fleet that is no longer alike is planned as a who
 });
 
 test('a fleet that cannot hold the model is told what is missing', () => {
-  const { groups, lacks } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
+  const { groups, lacks, shortfall } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
   expect(groups).toEqual([]);
-  expect(lacks).toMatch(/no plan: .* needs \d+/);
+  expect(lacks).toBe('memory');
+  expect(shortfall!.message).toMatch(/no plan: .* needs \d+/);
 });
 
 test('a pipeline that stands is left alone; who comes later waits until those who are free can form another', () => {

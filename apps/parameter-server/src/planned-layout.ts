@@ -58,8 +58,9 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   const planned = plan?.groups.flatMap(groupsOf) ?? [];
   if (plan !== undefined && current.length === 0) return { groups: planned, lacks: undefined, reason: 'as the planner finds best', plan };
   const groups = [...current, ...planned];
-  const reason = shortfall === undefined ? 'those who are free join those who are at work' : shortfall;
-  return expecting({ groups, lacks: groups.length === 0 ? shortfall : undefined, reason, replan }, request, profile);
+  if (groups.length === 0 && shortfall !== undefined) return { groups, lacks: 'memory', shortfall, reason: shortfall.message, replan };
+  const reason = shortfall?.message ?? 'those who are free join those who are at work';
+  return expecting({ groups, lacks: undefined, reason, replan }, request, profile);
 }
 
 /** How long things are taken to stay as they are. */
@@ -105,13 +106,13 @@ function wantedOf(nodes: readonly LayoutNode[], job: Job): RunLayout['wants'] {
 }
 
 /** Undefined, and why, where they hold no model between them. */
-function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: string } {
+function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: LongtailError } {
   if (nodes.length === 0) return {};
   const request = planRequestFor(of.job);
   try {
     return { plan: createPlan(profile, clusterOf(nodes, of, profile), request, { makespanOf: exactMakespan }) };
   } catch (error) {
-    if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error.message };
+    if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error };
     throw error;
   }
 }
