@@ -4,6 +4,7 @@ import { CostModel } from './layout.js';
 import { leftOut } from './left-out.js';
 import { estimateMakespan } from './makespan.js';
 import { complete, devicesOf, planFor, samplesPerSecondOf } from './plan-for.js';
+import { scenarioOf } from './scenarios.js';
 import { search } from './search.js';
 import { shortfall } from './shortfall.js';
 
@@ -26,7 +27,7 @@ export function createPlan(profile: ModelProfile, cluster: MeasuredCluster, requ
   const { makespanOf = estimateMakespan } = options;
   const turns = request.schedule === 'interleaved';
   const groups = solution.groups.map(({ layout, samples }) => (turns ? inTurns(model, layout, samples, makespanOf) : layout));
-  const body = planFor(model, { groups, scenario }, makespanOf);
+  const body = planFor(model, { groups, scenario: scenario.alone ? scenario : scenarioOf(model, groups) }, makespanOf);
   return complete(
     body,
     leftOut(model, devicesOf(body), scenario, body.roundMs),

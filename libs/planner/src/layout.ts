@@ -269,13 +269,20 @@ export class CostModel {
       }),
     );
     // Devices that hold several stages in turn have all something to do that much sooner.
-    return groupCost(microbatch, stages.length, periodMs, periodMs + (latencyMs - periodMs) / chunks, tailMs);
+    const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
+    return groupCost(microbatch, stages.length, periodMs, periodMs + (latencyMs - periodMs) / chunks, tailMs, uploads);
+  }
+
+  /** What replicas of a stage beyond the first send through a limited link of the server, in copies of the model. */
+  moreUploads(devices: number, start: number, end: number): number {
+    if (this.cluster.server === undefined || this.request.optimizer !== 'server') return 0;
+    return ((devices - 1) * this.costs.parameters(start, end)) / this.costs.parameters(0, this.costs.blocks);
   }
 }
 
 /** The replicas of a single stage work side by side and fill nothing. */
-export function groupCost(microbatch: number, stages: number, periodMs: number, latencyMs: number, tailMs: number): GroupCost {
+export function groupCost(microbatch: number, stages: number, periodMs: number, latencyMs: number, tailMs: number, uploads = 1): GroupCost {
   return stages === 1
-    ? { microbatch, periodMs, fillMs: 0, tailMs, minSamples: 0 }
-    : { microbatch, periodMs, fillMs: latencyMs - periodMs, tailMs, minSamples: microbatch };
+    ? { microbatch, periodMs, fillMs: 0, tailMs, minSamples: 0, uploads }
+    : { microbatch, periodMs, fillMs: latencyMs - periodMs, tailMs, minSamples: microbatch, uploads };
 }
