@@ -86,6 +86,7 @@ export class Member implements Part {
   private readonly answered: number[] = [];
   private transfers = 0;
   private vectorsOnTheWay = 0;
+  private vectorsArrivedAtMs = 0;
   private placedAtMs = 0;
   private traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
@@ -195,7 +196,11 @@ export class Member implements Part {
 
   tensor(chunk: TensorChunk): Promise<void> | void {
     const { run, task, kind } = chunk.header;
-    if (kind === 'activation' || kind === 'activation-gradient') return run === this.run ? this.host.relay(this, chunk) : undefined;
+    if (kind === 'activation' || kind === 'activation-gradient') {
+      if (run !== this.run) return;
+      this.assignments.get(task)?.seen(this.host.clock.nowMs());
+      return this.host.relay(this, chunk);
+    }
     this.onTask(run, task, (open, nowMs) => {
       const verdict = open.takeChunk(chunk, nowMs);
       if (verdict.verdict === 'ignored') this.receipt({ task, accepted: false, weight: 0, staleness: 0, reason: verdict.reason });
@@ -295,6 +300,11 @@ export class Member implements Part {
     return this.vectorsOnTheWay === 0;
   }
 
+  /** When the last of them arrived; undefined while they are on their way. */
+  get settledAtMs(): number | undefined {
+    return this.settled ? this.vectorsArrivedAtMs : undefined;
+  }
+
   /** Starts to send parameters unless the worker has them or gets them already; an older version on its way is given up. */
   supply(published: Published): void {
     const { version, exact, tensors } = published;
@@ -330,6 +340,7 @@ export class Member implements Part {
   private onTheWay(vectors: Promise<void>): void {
     this.vectorsOnTheWay++;
     void vectors.finally(() => {
+      this.vectorsArrivedAtMs = this.host.clock.nowMs();
       if (--this.vectorsOnTheWay === 0) this.host.changed();
     });
   }
