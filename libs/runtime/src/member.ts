@@ -7,6 +7,7 @@ import {
   type TensorChunk,
   type TensorHeader,
   type TensorKind,
+  type Verdict,
 } from '@longtail/core';
 import type { Place, Prepare, Profile, Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
@@ -88,6 +89,7 @@ export class Member implements Part {
   private vectorsOnTheWay = 0;
   private vectorsArrivedAtMs = 0;
   private placedAtMs = 0;
+  private directBytes = 0;
   private traffic: { readonly bytesSent: number; readonly bytesReceived: number };
   private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
   private trafficAtEnd: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
@@ -172,6 +174,7 @@ export class Member implements Part {
       case 'ready':
         return this.onReady(message.ready);
       case 'taskDone':
+        this.directBytes += message.taskDone.peerBytesUp;
         return this.onTask(message.taskDone.run, message.taskDone.task, (open, nowMs) => open.takeDone(message.taskDone, nowMs));
       case 'taskFailed': {
         const error = LongtailError.fromWire(message.taskFailed.failure);
@@ -426,10 +429,11 @@ export class Member implements Part {
     return delta;
   }
 
-  /** Of the run: it stands still once the member has left it. */
-  totalTraffic(): { readonly up: number; readonly down: number } {
+  /** Of the run: it stands still once the member has left it. `direct`: sent to other workers. */
+  totalTraffic(): Verdict['bytes'] {
     const { bytesSent, bytesReceived } = this.trafficAtEnd ?? this.session.traffic;
-    return { up: bytesReceived - this.trafficAtStart.bytesReceived, down: bytesSent - this.trafficAtStart.bytesSent };
+    const { trafficAtStart, directBytes: direct } = this;
+    return { up: bytesReceived - trafficAtStart.bytesReceived, down: bytesSent - trafficAtStart.bytesSent, direct };
   }
 
   private remember(task: number): void {

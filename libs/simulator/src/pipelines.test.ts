@@ -423,8 +423,13 @@ test('neighbours that reach each other send activations past the server', async 
   const relayed = await simulate({ ...run, fleet: fleet('abc') });
   expect(outcome.parameters).toEqual(relayed.parameters);
   expect(outcome.verdict.bytes.up).toBeLessThan(0.8 * relayed.verdict.bytes.up);
-  // Contributions count it all the same: five values a sample over two cuts, there and back.
+  // The verdict names it apart: five values a sample over two cuts, there and back, and there at most for each validated one.
   const passed = 4 * 5 * 2 * 2 * run.job.train.epochs * model.trainSamples;
+  const validated = eventsOf(outcome.events, 'validation').length * model.validationSamples;
+  expect(outcome.verdict.bytes.direct).toBeGreaterThan(passed);
+  expect(outcome.verdict.bytes.direct).toBeLessThanOrEqual(passed + 4 * 5 * 2 * validated);
+  expect(relayed.verdict.bytes.direct).toBe(0);
+  // Contributions count it all the same.
   for (const way of ['bytesUp', 'bytesDown'] as const) {
     const counted = eventsOf(outcome.events, 'contribution').reduce((sum, contribution) => sum + contribution[way], 0);
     const server = outcome.verdict.bytes[way === 'bytesUp' ? 'up' : 'down'];
