@@ -191,7 +191,7 @@ try {
   lengthenTimeSlice(); // before the engine starts threads of its own
   const handlers = await open();
   let served: Promise<unknown> = Promise.resolve();
-  parentPort!.on('message', (request: ComputeRequest) => (served = served.then(() => serve(handlers, request))));
+  parentPort!.on('message', (request: ComputeRequest) => void (served = served.then(() => serve(handlers, request))));
 } catch (error) {
   send({ kind: 'failed', error: LongtailError.from(error, 'engine').toWire() });
 }
