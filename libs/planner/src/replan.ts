@@ -84,7 +84,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
 function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly GroupLayout[]; lost: readonly string[] } {
   const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
   const members = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
-  const lost = members.filter(({ device }) => !index.has(device)).map(({ name }) => name);
+  const lost = [...new Set(members.filter(({ device }) => !index.has(device)).map(({ name }) => name))];
   const whole = plan.groups
     .filter((group) => group.stages.every((stage) => stage.devices.every(({ device }) => index.has(device))))
     .map(({ microbatch, stages }) => ({
