@@ -55,7 +55,24 @@ test('the planner has those that hold it beside pipelines of the others, each bl
   ranges.slice(1).forEach(({ start }, i) => expect(start).toBe(ranges[i]!.end));
   for (const { start, end } of ranges) expect((end - start) * 25).toBeLessThan(120);
   expect(plan!.groups.map(({ kind }) => kind).sort()).toEqual(['pipeline', 'solo']);
-  expect(pipeline.maxStash).toEqual(plan!.groups.find(({ kind }) => kind === 'pipeline')!.stages.map(({ stashCap }) => stashCap));
+  const planned = plan!.groups.find(({ kind }) => kind === 'pipeline')!;
+  expect(pipeline.maxStash).toEqual(planned.stages.map(({ stashCap }) => stashCap));
+  expect(pipeline.timings).toEqual(planned.stages.map(({ timing }) => timing));
+});
+
+test('each group is expected to take as long as the plan has for its samples', () => {
+  const nodes = [node('a', 1024), node('b', 120), node('c', 120, 25)];
+  const planned = layout(request(nodes));
+  const cluster = { ...job.cluster, layout: [[{ workers: ['a'] }], [{ workers: ['b'], blocks: 4 }, { workers: ['c'], blocks: 2 }]] };
+  const own = layout({ ...request(nodes), job: { ...job, cluster } as Job });
+  for (const { groups, plan } of [planned, own]) {
+    expect(groups).toHaveLength(2);
+    for (const { expected, stages } of groups) {
+      const group = plan!.groups.find((candidate) => candidate.stages[0]!.devices[0]!.device === stages[0]!.nodes[0])!;
+      expect(expected!.exchangeMs + group.samples * expected!.msPerSample).toBeCloseTo(group.stepMs + group.exchangeMs, 6);
+      expect(expected!.exchangeMs).toBeGreaterThanOrEqual(0);
+    }
+  }
 });
 
 test('a worker that holds the model and is not worth waiting for is left out, and told why', () => {

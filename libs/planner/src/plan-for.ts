@@ -132,7 +132,7 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
         share: samples / batch,
       }),
     ),
-    microbatch: group.stages.length === 1 ? Math.min(group.microbatch, Math.max(1, samples)) : group.microbatch,
+    microbatch: group.microbatch,
     microbatches,
     samples,
     share: samples / batch,

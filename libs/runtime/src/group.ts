@@ -1,6 +1,6 @@
 import { joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
-import { effectiveSamplesPerSecond, initialSpeed, type Speed } from './speed.js';
+import { effectiveSamplesPerSecond, initialSpeed, plannedSpeed, type Speed } from './speed.js';
 
 /** Workers that hold one replica of the model between them; alone, one is solo. */
 export class Group {
@@ -59,8 +59,13 @@ export class Group {
     return [...this.stages.keys()].filter((stage) => this.stages[stage]!.includes(member));
   }
 
-  /** What the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
+  /** As planned, else by what the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
   begin(): void {
+    const { expected } = this.plan;
+    if (expected !== undefined) {
+      this.speed = plannedSpeed(expected);
+      return;
+    }
     const rates = this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0));
     this.speed = initialSpeed(Math.min(...rates));
   }
