@@ -86,7 +86,7 @@ test('a stage that is too slow for one of workers that reach each other gets sev
   const uneven = plannedLayout(() => ({ ...profile, blocks: [{ ...block('light'), parameters: 5 * MIB }, { ...heavy, parameters: 5 * MIB }] }));
   const nodes = ['a', 'b', 'c'].map((name) => node(name, 140));
   const pairs = [['a', 'b'], ['b', 'c'], ['a', 'c']] as const;
-  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2 }));
+  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2, messageMs: 0.1 }));
   const { groups, plan } = uneven(request(nodes, { peers }));
   expect(groups.map(({ stages }) => stages.map((stage) => stage.nodes.length))).toEqual([[1, 2]]);
   expect(plan!.groups[0]!.stages.map(({ devices }) => devices.map(({ samples }) => samples))).toEqual([[32], [16, 16]]);
@@ -115,6 +115,8 @@ test('who may have a stage is measured first, and then has blocks by its times',
         backwardMs: 2 * factor * microbatch,
         inputGradientMs: factor * microbatch,
         stashBytes: 0,
+        forwardCallMs: 0,
+        backwardCallMs: 0,
       })),
     );
   // By their GFLOP/s they are equal; in truth c is twice as fast.

@@ -94,6 +94,8 @@ export interface LayoutNode {
   readonly link?: MeasuredLink;
   /** Of the job's model; undefined: nobody wanted them. None where they could not be had. */
   readonly blocks?: readonly BlockTiming[];
+  /** Measured with them. @default 0 */
+  readonly handOverMs?: number;
   /** How fast it was of late, as a multiple of what was measured of its blocks. @default 1 */
   readonly pace?: number;
 }

@@ -14,6 +14,8 @@ const timing = (name: string, microbatch: number, forwardMs: number): BlockTimin
   backwardMs: 2 * forwardMs,
   inputGradientMs: forwardMs,
   stashBytes: 1,
+  forwardCallMs: 0,
+  backwardCallMs: 0,
 });
 
 test('a node that measured nothing is known by its GFLOP/s, and its link is assumed', () => {
@@ -36,6 +38,6 @@ test('what was measured is taken in the order of the model’s blocks, each size
 
 test('links between nodes count where both are here', () => {
   const nodes = ['n1', 'n2'].map((node) => ({ node, name: node, device }));
-  const peer = (a: string, b: string) => ({ between: [a, b] as [string, string], bitsPerSecond: 1e9, roundTripMs: 1 });
+  const peer = (a: string, b: string) => ({ between: [a, b] as [string, string], bitsPerSecond: 1e9, roundTripMs: 1, messageMs: 0.5 });
   expect(measuredCluster(nodes, { peers: [peer('n1', 'n2'), peer('n1', 'n3')], assumedLink }).peers).toEqual([peer('n1', 'n2')]);
 });
