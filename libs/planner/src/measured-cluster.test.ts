@@ -36,6 +36,12 @@ test('what was measured is taken in the order of the model’s blocks, each size
   expect(incomplete.devices[0]!.blockTimes).toBeUndefined();
 });
 
+test('calls and hand-overs come along, calls at the pace of late', () => {
+  const blocks = ['first', 'second'].map((name) => ({ ...timing(name, 1, 3), forwardCallMs: 0.5, backwardCallMs: 1 }));
+  const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks, handOverMs: 0.7, pace: 0.5 }], { peers: [], assumedLink, profile });
+  expect(devices[0]).toMatchObject({ handOverMs: 0.7, blockTimes: [{ forwardCallMs: 1, backwardCallMs: 2 }] });
+});
+
 test('links between nodes count where both are here', () => {
   const nodes = ['n1', 'n2'].map((node) => ({ node, name: node, device }));
   const peer = (a: string, b: string) => ({ between: [a, b] as [string, string], bitsPerSecond: 1e9, roundTripMs: 1, messageMs: 0.5 });
