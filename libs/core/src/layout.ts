@@ -95,6 +95,8 @@ export interface LayoutNode {
   readonly device: DeviceInfo;
   /** Undefined: not measured, or not yet. */
   readonly link?: MeasuredLink;
+  /** Of its tensors together, by its owner's will; 0: as fast as the link is. @default 0 */
+  readonly maxUploadBitsPerSecond?: number;
   /** Of the job's model; undefined: nobody wanted them. None where they could not be had. */
   readonly blocks?: readonly BlockTiming[];
   /** Measured with them. @default 0 */

@@ -59,15 +59,14 @@ export class Group {
     return [...this.stages.keys()].filter((stage) => this.stages[stage]!.includes(member));
   }
 
-  /** As planned, else by what the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
+  /** What the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
+  get measuredSamplesPerSecond(): number {
+    return Math.min(...this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0)));
+  }
+
   begin(): void {
     const { expected } = this.plan;
-    if (expected !== undefined) {
-      this.speed = plannedSpeed(expected);
-      return;
-    }
-    const rates = this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0));
-    this.speed = initialSpeed(Math.min(...rates));
+    this.speed = expected === undefined ? initialSpeed(this.measuredSamplesPerSecond) : plannedSpeed(expected);
   }
 
   /** Of the whole model; every member is prepared. */
