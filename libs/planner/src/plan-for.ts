@@ -50,7 +50,7 @@ export function planFor(
 function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
   const costs = stages.map(({ devices, start, end, recompute }) => {
     const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
-    const { forwardMs, backwardMs } = model.costs.stageMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
+    const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
     const again = recompute ? forwardMs : 0;
     const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
     const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: (again + (backwardMs - again) / 2) / wholeMs };
@@ -157,7 +157,7 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
         share: samples / batch,
       }),
     ),
-    microbatch: group.stages.length === 1 ? Math.min(group.microbatch, Math.max(1, samples)) : group.microbatch,
+    microbatch: group.microbatch,
     microbatches,
     samples,
     share: samples / batch,

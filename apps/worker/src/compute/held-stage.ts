@@ -7,6 +7,7 @@ import type { Pacer } from './pacer.js';
 import { PassPacer } from './pass-pacer.js';
 import { randomTargets, randomTensor } from './random-tensor.js';
 import type { SampleOrder } from './sample-order.js';
+import type { PassTimes } from './undisturbed.js';
 
 export interface StageSurroundings {
   readonly signature: DataSignature;
@@ -14,14 +15,16 @@ export interface StageSurroundings {
   readonly data: { readonly dataset: Dataset; readonly order: SampleOrder } | undefined;
   /** Samples of the largest microbatch. */
   readonly microbatch: number;
+  /** What its passes take by the profile. */
+  readonly profiled: PassTimes | undefined;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
 }
 
 type Pass = 'F' | 'B' | 'I' | 'W' | 'evaluate';
 
-/** Rounds of a warm-up: so many, but from the third on only while they do not take longer than this together. */
-const WARM_UP_ROUNDS = 6;
+/** Rounds of a warm-up: so many, as others on the machine warm up too, but from the third on only while they do not take longer than this together. */
+const WARM_UP_ROUNDS = 15;
 const WARM_UP_MS = 500;
 
 /** What the passes of a measurement are fed. */
@@ -79,6 +82,11 @@ export class HeldStage {
       // The first gradient is kept as it comes, the others are added to it.
       await this.stage.forward(microbatch, inputs, targets);
       await timed('B', () => this.stage.backward(microbatch, outputGradient));
+    }
+    const { profiled } = this.around;
+    if (profiled === undefined) return;
+    for (const [pass, ms] of [['F', profiled.forwardMs], ['B', profiled.backwardMs]] as const) {
+      this.msPerSample.set(pass, Math.min(this.msPerSample.get(pass)!, ms / samples));
     }
   }
 
