@@ -1,6 +1,7 @@
 // A round over home links: four workers at 50 Mbit/s and 41 ms, the server at 200 Mbit/s, in network namespaces (tools/netlab), against
-// gloo's all-reduce on links of the same rate and round trip. Needs root:
-//   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 15] [--warm-up 4] [--only longtail,gloo]
+// gloo's all-reduce on links of the same rate and round trip, and against the workers' links emulated by the transport (`--link`). All but
+// the last need root:
+//   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 15] [--warm-up 4] [--gap-s 10] [--only longtail,emulated,gloo]
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +18,7 @@ const { values: flags } = parseArgs({
     'rtt-ms': { type: 'string', default: '41' },
     'warm-up': { type: 'string', default: '4' },
     rounds: { type: 'string', default: '15' },
+    'gap-s': { type: 'string', default: '0' },
     congestion: { type: 'string', default: 'cubic' },
     only: { type: 'string', default: 'longtail,gloo' },
   },
@@ -35,36 +37,46 @@ const warmUpRounds = Number(flags['warm-up']);
 const megabits = (length * 4 * 8 * HEADER_FACTOR) / 1e6;
 const limits = {
   longtail: megabits * Math.max(1 / workerMbit, workers / serverMbit),
+  emulated: megabits / workerMbit,
   gloo: (megabits * 2 * (workers - 1)) / workers / workerMbit,
 };
-const contenders = { longtail, gloo };
+const contenders = { longtail, emulated, gloo };
 const seconds = {};
 for (const name of flags.only.split(',')) {
   const all = await contenders[name]();
   if (all === undefined) continue;
   const steady = all.slice(warmUpRounds).sort((a, b) => a - b);
   seconds[name] = steady[Math.floor(steady.length / 2)] / 1000;
-  const share = ((100 * limits[name]) / seconds[name]).toFixed(0);
-  console.log(`${name.padEnd(9)} ${seconds[name].toFixed(3)} s (${steady.map((ms) => (ms / 1000).toFixed(2)).join(' ')}), ${share} % of its limit of ${limits[name].toFixed(2)} s`);
+  const over = (seconds[name] / limits[name]).toFixed(3);
+  console.log(`${name.padEnd(9)} ${seconds[name].toFixed(3)} s (${steady.map((ms) => (ms / 1000).toFixed(2)).join(' ')}), ${over} × its limit of ${limits[name].toFixed(2)} s`);
 }
+if (seconds.longtail && seconds.emulated) console.log(`emulated / shaped by the kernel: ${(seconds.emulated / seconds.longtail).toFixed(3)}`);
 if (seconds.longtail && seconds.gloo) console.log(`longtail / gloo: ${(seconds.longtail / seconds.gloo).toFixed(2)}`);
 
 /** The server hangs on the switch itself, so the workers' links have the whole round trip. */
 async function longtail() {
   const hosts = [{ name: 'server', ip: ip(0), up_mbit: serverMbit, down_mbit: serverMbit }, ...workerHosts(roundTripMs / 2)];
-  return withLinks(hosts, async (inside) => {
-    // Chunks of 64 KiB: the last one's way through the server is what a round takes beyond its transfer.
-    const options = { workers, length, chunkLength: 16_384, rounds, sameHost: false };
-    const server = start(...inside('server', process.execPath, 'server.mjs', { ...options, host: ip(0) }));
-    const { address } = await server.next();
-    const started = Array.from({ length: workers }, (_, rank) => start(...inside(`w${rank}`, process.execPath, 'worker.mjs', { ...options, rank, address })));
-    const times = [];
-    for (let round = 0; round < rounds; round++) times.push((await server.next()).ms);
-    const ends = await Promise.all(started.map(({ next }) => next()));
-    if (ends.some(({ correct }) => !correct)) throw new Error('a worker has wrong parameters');
-    await Promise.all([server, ...started].map(({ exited }) => exited));
-    return times;
-  });
+  return withLinks(hosts, (inside) => exchange({ host: ip(0) }, inside));
+}
+
+/** The same over loopback; the server's own link is as fast as that. */
+async function emulated() {
+  const throttle = { upBitsPerSecond: 1e6 * workerMbit, downBitsPerSecond: 1e6 * workerMbit, roundTripMs };
+  return exchange({ host: '127.0.0.1', throttle }, (_host, command, script, options) => [command, [join(here, script), JSON.stringify(options)]]);
+}
+
+async function exchange(where, inside) {
+  // Chunks of 64 KiB: the last one's way through the server is what a round takes beyond its transfer.
+  const options = { ...where, workers, length, chunkLength: 16_384, rounds, sameHost: false, gapMs: 1000 * Number(flags['gap-s']) };
+  const server = start(...inside('server', process.execPath, 'server.mjs', options));
+  const { address } = await server.next();
+  const started = Array.from({ length: workers }, (_, rank) => start(...inside(`w${rank}`, process.execPath, 'worker.mjs', { ...options, rank, address })));
+  const times = [];
+  for (let round = 0; round < rounds; round++) times.push((await server.next()).ms);
+  const ends = await Promise.all(started.map(({ next }) => next()));
+  if (ends.some(({ correct }) => !correct)) throw new Error('a worker has wrong parameters');
+  await Promise.all([server, ...started].map(({ exited }) => exited));
+  return times;
 }
 
 /** Two workers' links lie between neighbours of the ring, so each has half the round trip. */

@@ -5,7 +5,7 @@ import { PROTOCOL_VERSION } from '@longtail/protocol';
 import { createTensorMemory, listen } from '@longtail/transport';
 import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
-const { workers, length, chunkLength, rounds, host, sameHost } = readOptions();
+const { workers, length, chunkLength, rounds, host, sameHost, gapMs = 0 } = readOptions();
 const chunks = Math.ceil(length / chunkLength);
 const kernels = createKernels();
 const shard = createShard({ length, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } });
@@ -68,7 +68,7 @@ function finish(workerMs) {
   if (++done < workers) return;
   report({ ms: slowestMs });
   roundEnded(++round);
-  if (round < rounds) startRound();
+  if (round < rounds) setTimeout(startRound, gapMs);
   else {
     report({ cpuMs: cpuMsPerRound(rounds) });
     void listener.close('done');

@@ -1,10 +1,10 @@
 // A worker of round.mjs: sends its gradient when told to, takes the parameters, and checks them after the last round.
 import { createCodec, createKernels } from '@longtail/kernels';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
-import { createTensorMemory, dial } from '@longtail/transport';
+import { createTensorMemory, dial, EmulatedLink } from '@longtail/transport';
 import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
-const { address, rank, workers, length, chunkLength, rounds, sameHost } = readOptions();
+const { address, rank, workers, length, chunkLength, rounds, sameHost, throttle } = readOptions();
 const kernels = createKernels();
 const codec = createCodec('fp32', kernels);
 const memory = createTensorMemory();
@@ -32,6 +32,7 @@ const { connection } = await dial(address, {
   },
   crc32c: (bytes) => kernels.crc32c(bytes),
   memory: sameHost ? memory : undefined,
+  link: throttle && new EmulatedLink(throttle),
   signal: stop.signal,
 });
 connection.start({

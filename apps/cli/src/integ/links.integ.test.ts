@@ -1,0 +1,54 @@
+import { rm } from 'node:fs/promises';
+import type { NodeRow } from '@longtail/protocol';
+import { afterEach, expect, it } from 'vitest';
+import { CliProcess, runCli } from './cli-process.js';
+import { jobFolder, smallJob } from './jobs.js';
+
+let folder: string;
+const started: CliProcess[] = [];
+afterEach(async () => {
+  started.forEach((process) => process.killAll());
+  await rm(folder, { recursive: true });
+});
+
+it('trains over a limited uplink and an emulated link, and shows what they carry', { timeout: 90_000 }, async () => {
+  folder = await jobFolder(smallJob({ rounds: 4 }));
+  const settings = { cwd: folder };
+  const start = (...args: string[]) => {
+    const process = new CliProcess(args, settings);
+    started.push(process);
+    return process;
+  };
+  const up = start('up', '--port', '0', '--json');
+  const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+  const workers = [
+    start('join', address, '--engine', 'wasm', '--name', 'limited', '--max-upload', '4mbit'),
+    start('join', address, '--engine', 'wasm', '--name', 'far', '--link', 'up=8mbit,down=40mbit,rtt=30ms'),
+  ];
+  await Promise.all(workers.map((worker) => worker.line('there and back')));
+  const launched = await runCli(['launch', 'job.yaml', '--server', address, '--json'], settings);
+  started.push(launched.process);
+  expect(launched.process.verdict, launched.process.stderr).toMatchObject({ status: 'succeeded', samples: { applied: 4 * 128, lost: 0 } });
+
+  const { process } = await runCli(['nodes', '--server', address, '--json'], settings);
+  started.push(process);
+  const rows = new Map(process.lines.map((line) => JSON.parse(line) as NodeRow).map((row) => [row.name, row]));
+  // Mapped memory, or loopback, would carry a hundred times that.
+  const [limited, far] = [rows.get('limited')!, rows.get('far')!];
+  expect(limited.maxUploadBitsPerSecond).toBe(4e6);
+  expect(limited.link.upBitsPerSecond).toBeLessThan(2 * 4e6);
+  expect(far.maxUploadBitsPerSecond).toBe(0);
+  expect(far.link.upBitsPerSecond).toBeLessThan(2 * 8e6);
+  expect(far.link.downBitsPerSecond).toBeLessThan(2 * 40e6);
+  expect(far.link.roundTripMs).toBeGreaterThan(29);
+});
+
+it.each([
+  [['--link', 'up=20MB'], 'up must be a rate above 0, like 20mbit, found "20MB". Write it like up=20mbit,down=100mbit,rtt=40ms.'],
+  [['--max-upload', 'fast'], 'It must be a rate like 10mbit or 1gbit.'],
+])('join %j says what is wrong', async (options, complaint) => {
+  folder = await jobFolder('');
+  const { process, exitCode } = await runCli(['join', ...options], { cwd: folder });
+  expect(exitCode).toBe(2);
+  expect(process.stderr.replaceAll(/\s+/g, ' ')).toContain(complaint);
+});
