@@ -59,8 +59,8 @@ export class CostModel {
   ) {
     this.costs = new StageCosts(profile, request);
     this.links = new Links(cluster);
-    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, blockTimes }) =>
-      JSON.stringify([flopsPerSecond, memoryBytes, blockTimes]),
+    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, stash, blockTimes }) =>
+      JSON.stringify([flopsPerSecond, memoryBytes, stash, blockTimes]),
     );
   }
 
