@@ -1,4 +1,5 @@
-import type { BlockProfile, Job, LayoutNode, LayoutRequest, ModelProfile } from '@longtail/core';
+import type { BlockProfile, GroupLayout, Job, LayoutNode, LayoutRequest, ModelProfile } from '@longtail/core';
+import { createSchedule } from '@longtail/schedule';
 import { expect, test } from 'vitest';
 import { plannedLayout } from './planned-layout.js';
 
@@ -55,7 +56,24 @@ test('the planner has those that hold it beside pipelines of the others, each bl
   ranges.slice(1).forEach(({ start }, i) => expect(start).toBe(ranges[i]!.end));
   for (const { start, end } of ranges) expect((end - start) * 25).toBeLessThan(120);
   expect(plan!.groups.map(({ kind }) => kind).sort()).toEqual(['pipeline', 'solo']);
-  expect(pipeline.maxStash).toEqual(plan!.groups.find(({ kind }) => kind === 'pipeline')!.stages.map(({ stashCap }) => stashCap));
+  const planned = plan!.groups.find(({ kind }) => kind === 'pipeline')!;
+  expect(pipeline.maxStash).toEqual(planned.stages.map(({ stashCap }) => stashCap));
+  expect(pipeline.timings).toEqual(planned.stages.map(({ timing }) => timing));
+});
+
+test('each group is expected to take as long as the plan has for its samples', () => {
+  const nodes = [node('a', 1024), node('b', 120), node('c', 120, 25)];
+  const planned = layout(request(nodes));
+  const cluster = { ...job.cluster, layout: [[{ workers: ['a'] }], [{ workers: ['b'], blocks: 4 }, { workers: ['c'], blocks: 2 }]] };
+  const own = layout({ ...request(nodes), job: { ...job, cluster } as Job });
+  for (const { groups, plan } of [planned, own]) {
+    expect(groups).toHaveLength(2);
+    for (const { expected, stages } of groups) {
+      const group = plan!.groups.find((candidate) => candidate.stages[0]!.devices[0]!.device === stages[0]!.nodes[0])!;
+      expect(expected!.exchangeMs + group.samples * expected!.msPerSample).toBeCloseTo(group.stepMs + group.exchangeMs, 6);
+      expect(expected!.exchangeMs).toBeGreaterThanOrEqual(0);
+    }
+  }
 });
 
 test('a worker that holds the model and is not worth waiting for is left out, and told why', () => {
@@ -69,7 +87,7 @@ test('a stage that is too slow for one of workers that reach each other gets sev
   const uneven = plannedLayout(() => ({ ...profile, blocks: [{ ...block('light'), parameters: 5 * MIB }, { ...heavy, parameters: 5 * MIB }] }));
   const nodes = ['a', 'b', 'c'].map((name) => node(name, 140));
   const pairs = [['a', 'b'], ['b', 'c'], ['a', 'c']] as const;
-  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2 }));
+  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2, messageMs: 0.1 }));
   const { groups, plan } = uneven(request(nodes, { peers }));
   expect(groups.map(({ stages }) => stages.map((stage) => stage.nodes.length))).toEqual([[1, 2]]);
   expect(plan!.groups[0]!.stages.map(({ devices }) => devices.map(({ samples }) => samples))).toEqual([[32], [16, 16]]);
@@ -98,6 +116,8 @@ test('who may have a stage is measured first, and then has blocks by its times',
         backwardMs: 2 * factor * microbatch,
         inputGradientMs: factor * microbatch,
         stashBytes: 0,
+        forwardCallMs: 0,
+        backwardCallMs: 0,
       })),
     );
   // By their GFLOP/s they are equal; in truth c is twice as fast.
@@ -131,9 +151,10 @@ test('before training begins a fleet that is no longer alike is planned as a who
 });
 
 test('a fleet that cannot hold the model is told what is missing', () => {
-  const { groups, lacks } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
+  const { groups, lacks, shortfall } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
   expect(groups).toEqual([]);
-  expect(lacks).toMatch(/no plan: .* needs \d+/);
+  expect(lacks).toBe('memory');
+  expect(shortfall!.message).toMatch(/no plan: .* needs \d+/);
 });
 
 test('a pipeline that stands is left alone; who comes later waits until those who are free can form another', () => {
@@ -199,4 +220,24 @@ test('a job that lays itself out, or whose model nobody knows, is laid out as it
   const own = { ...job, cluster: { ...job.cluster, layout: [[{ workers: ['a'] }]] } } as unknown as Job;
   expect(layout({ ...request([node('a', 1)]), job: own }).groups[0]!.stages).toEqual([{ blocks: 'all', nodes: ['a'] }]);
   expect(plannedLayout(() => undefined)(request([node('a', 1)])).reason).toMatch(/every worker holds the whole model/);
+});
+
+test('a job that lays stages out in turns is told what to expect, as the workers will count it', () => {
+  const turn = [1, 2, 1, 2].map((worker, i) => ({ workers: [worker], blocks: i < 2 ? 2 : 1 }));
+  const turns = { ...job, cluster: { ...job.cluster, minWorkers: 2, schedule: 'interleaved', microbatch: 4, layout: [turn] } } as Job;
+  const { groups, plan } = layout({ ...request([node('a', 300), node('b', 300)]), job: turns });
+  expect(groups[0]!.schedule).toBe('interleaved');
+  expect(plan!.groups[0]).toMatchObject({ schedule: 'interleaved', microbatches: 8 });
+  const schedule = createSchedule('interleaved', { chunks: 2 });
+  const timings = plan!.groups[0]!.stages.map(({ timing }) => timing);
+  expect(groups[0]!.maxStash).toEqual([0, 1, 0, 1].map((rank) => schedule.stashCap(rank, timings, 8)));
+});
+
+test('asked for interleaved, the planner has the workers of a pipeline take several stages each', () => {
+  const asked = { ...job, cluster: { ...job.cluster, minWorkers: 2, schedule: 'interleaved' } } as Job;
+  const { groups } = layout({ ...request([node('a', 230), node('b', 230)]), job: asked });
+  const [{ stages, schedule }] = groups as [GroupLayout];
+  expect(schedule).toBe('interleaved');
+  expect(stages.map(({ nodes }) => nodes[0])).toEqual(stages.map((_, i) => stages[i % 2]!.nodes[0]));
+  expect(stages.length).toBeGreaterThan(2);
 });

@@ -9,7 +9,15 @@ import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
  */
 export type RunEvent =
   | { readonly event: 'submitted'; readonly run: string; readonly job: Job; readonly protocol: number }
-  | { readonly event: 'waiting'; readonly run: string; readonly have: number; readonly need: number; readonly reason: string }
+  | {
+      readonly event: 'waiting';
+      readonly run: string;
+      readonly have: number;
+      readonly need: number;
+      /** No plan fits those who are here: what is missing, and the ways out. Part of the reason. */
+      readonly shortfall?: string;
+      readonly reason: string;
+    }
   | {
       readonly event: 'node_joined';
       readonly node: string;
@@ -40,6 +48,7 @@ export type RunEvent =
       readonly node: string;
       readonly name: string;
       readonly blocks: readonly BlockTiming[];
+      readonly handOverMs: number;
       /** Nothing was measured now: all of it was known. */
       readonly cached: boolean;
       /** From the question to the answer. */
@@ -153,7 +162,8 @@ export interface Verdict {
   readonly samples: { readonly applied: number; readonly lost: number };
   /** From launch to verdict. */
   readonly seconds: number;
-  readonly bytes: { readonly up: number; readonly down: number };
+  /** To and from the server; and what workers sent each other over direct links, which takes their uplinks too. */
+  readonly bytes: { readonly up: number; readonly down: number; readonly direct: number };
   /** Path of model.safetensors; empty when there is none. */
   readonly model: string;
   readonly reason: string;

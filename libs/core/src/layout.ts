@@ -1,4 +1,5 @@
 import type { BlockTiming, DeviceInfo } from './compute.js';
+import type { LongtailError } from './errors.js';
 import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
 import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
@@ -22,8 +23,18 @@ export interface GroupLayout {
   readonly schedule: ScheduleName;
   /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
   readonly timings?: readonly StageTiming[];
+  /** How fast the group should be, as shares of the first rounds go by it; undefined: as the workers measured while they prepared. */
+  readonly expected?: ExpectedSpeed;
   /** Stashes that a worker of each stage has room for, which the schedule keeps to where it can. @default none */
   readonly maxStash?: readonly number[];
+}
+
+/** Of a group: a round of n samples takes `exchangeMs + n · msPerSample`. */
+export interface ExpectedSpeed {
+  /** Of the worker that computes longest. */
+  readonly msPerSample: number;
+  /** Whatever else: waits for other stages, gradients up, parameters down. */
+  readonly exchangeMs: number;
 }
 
 /** The nodes of a group, each once, in the order of the first stage that each holds. */
@@ -36,6 +47,8 @@ export interface RunLayout {
   readonly groups: readonly GroupLayout[];
   /** What is missing for the layout to be whole (`worker b`): the run begins without it only when it has begun before. */
   readonly lacks: string | undefined;
+  /** No layout of the nodes that are here will do: what is missing, in figures, and the ways out. The run ends with it unless others come in time. */
+  readonly shortfall?: LongtailError;
   /** For people: why so. */
   readonly reason: string;
   /** What is expected of these groups; devices are nodes. Undefined where nobody knows what the model takes. */
@@ -82,8 +95,12 @@ export interface LayoutNode {
   readonly device: DeviceInfo;
   /** Undefined: not measured, or not yet. */
   readonly link?: MeasuredLink;
+  /** Of its tensors together, by its owner's will; 0: as fast as the link is. @default 0 */
+  readonly maxUploadBitsPerSecond?: number;
   /** Of the job's model; undefined: nobody wanted them. None where they could not be had. */
   readonly blocks?: readonly BlockTiming[];
+  /** Measured with them. @default 0 */
+  readonly handOverMs?: number;
   /** How fast it was of late, as a multiple of what was measured of its blocks. @default 1 */
   readonly pace?: number;
 }

@@ -1,6 +1,7 @@
-import { LongtailError, nodesOf, type BlockRange, type BlockTiming, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
+import { LongtailError, nodesOf, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
+import { LinkDrift } from './link-drift.js';
 import type { Member } from './member.js';
 import type { Paces } from './paces.js';
 import type { Measure } from './roster.js';
@@ -21,7 +22,7 @@ export interface FormationHost {
   readonly paces: Paces;
   /** Direct links, as far as they were measured. */
   readonly measuredPeers: readonly MeasuredPeerLink[];
-  blocksOf(node: string): readonly BlockTiming[] | undefined;
+  passesOf(node: string): Pick<LayoutNode, 'blocks' | 'handOverMs'> | undefined;
   /** The layout is asked for again when they are there. */
   want(figures: WantedFigures): void;
   prepareMessage(): Omit<Prepare, 'place'>;
@@ -38,6 +39,8 @@ export class Formation {
   groups: readonly Group[] = [];
   /** What the layout lacks to be whole. */
   lacks: string | undefined;
+  /** Why no layout of those who are here will do. */
+  shortfall: LongtailError | undefined;
   /** It is being measured what the layout wants to know: that ends by itself. */
   measuring = false;
   /** A group that is at work would have to go: the phase under way should come to an end. */
@@ -46,6 +49,7 @@ export class Formation {
   /** What the groups work by, and until when they are to be left alone. */
   private plan: Plan | undefined;
   private settledAtMs: number | undefined;
+  private readonly linkDrift = new LinkDrift();
   private pipelines = 0;
 
   constructor(private readonly host: FormationHost) {}
@@ -70,10 +74,11 @@ export class Formation {
     const { host } = this;
     const nowMs = host.clock.nowMs();
     const settled = nowMs < (this.settledAtMs ?? -Infinity);
-    if (!this.outdated && (settled || !host.paces.drifted) && this.groups.every((group) => group.intact)) return;
+    const drifted = host.paces.drifted || this.linkDrift.in(host.members);
+    if (!this.outdated && (settled || !drifted) && this.groups.every((group) => group.intact)) return;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
-    const { groups, lacks, reason, plan, wants, replan } = host.plan({
+    const { groups, lacks, shortfall, reason, plan, wants, replan } = host.plan({
       job: host.job,
       nodes: members.map((member) => this.describe(member)),
       peers: host.measuredPeers,
@@ -87,7 +92,9 @@ export class Formation {
     this.moving = dissolved.some((group) => group.busy);
     if (this.moving) return;
     this.outdated = false;
+    this.linkDrift.note(members);
     this.lacks = lacks;
+    this.shortfall = shortfall;
     this.measuring = wants !== undefined;
     for (const member of dissolved.flatMap((group) => group.members.filter((member) => member.group === group))) {
       if (member.state !== 'gone' && member.state !== 'failed') member.vacate();
@@ -113,7 +120,7 @@ export class Formation {
 
   private describe({ node, name, session }: Member): LayoutNode {
     const { host } = this;
-    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, blocks: host.blocksOf(node), pace: host.paces.of(node) };
+    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, maxUploadBitsPerSecond: session.hello.maxUploadBitsPerSecond, ...host.passesOf(node), pace: host.paces.of(node) };
   }
 
   private standingPlan(nowMs: number): StandingPlan | undefined {

@@ -1,6 +1,6 @@
 import { joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
-import { effectiveSamplesPerSecond, initialSpeed, type Speed } from './speed.js';
+import { effectiveSamplesPerSecond, initialSpeed, plannedSpeed, type Speed } from './speed.js';
 
 /** Workers that hold one replica of the model between them; alone, one is solo. */
 export class Group {
@@ -60,9 +60,13 @@ export class Group {
   }
 
   /** What the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
+  get measuredSamplesPerSecond(): number {
+    return Math.min(...this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0)));
+  }
+
   begin(): void {
-    const rates = this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0));
-    this.speed = initialSpeed(Math.min(...rates));
+    const { expected } = this.plan;
+    this.speed = expected === undefined ? initialSpeed(this.measuredSamplesPerSecond) : plannedSpeed(expected);
   }
 
   /** Of the whole model; every member is prepared. */

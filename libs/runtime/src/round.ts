@@ -2,9 +2,10 @@ import type { MemberState as Standing, RoundState, SyncStrategy } from '@longtai
 import { commitRound, type Contribution } from './commit.js';
 import { divergence } from './divergence.js';
 import type { Group } from './group.js';
-import { SILENCE_MS, type GroupTask } from './group-task.js';
+import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import { passesOf } from './passes.js';
+import { patienceWith } from './patience.js';
 import type { RunCore } from './run-core.js';
 import { afterDelivery, afterIdleRound, afterMiss, balancedSpeeds, expectedMs } from './speed.js';
 import { sumSamples } from './tasks.js';
@@ -101,15 +102,19 @@ async function collect(core: RunCore, strategy: SyncStrategy, tasks: readonly Gr
   }
 }
 
-/** In a first round there is no deadline yet, but who is done delivers, or is dropped. Returns when to look again; undefined: when something comes. */
+/**
+ * In a first round there is no deadline yet, but who is done delivers, and who has its parameters gets done, or is dropped.
+ * Returns when to look again; undefined: when something comes.
+ */
 function dropSilent(core: RunCore, open: Map<string, GroupTask>): number | undefined {
   const nowMs = core.clock.nowMs();
   let nextMs: number | undefined;
-  for (const task of [...open.values()].filter(({ computed }) => computed)) {
-    const silentAtMs = task.activeAtMs + SILENCE_MS;
-    nextMs = Math.min(nextMs ?? Infinity, silentAtMs);
-    if (nowMs < silentAtMs) continue;
-    settleMissed(core, task, `nothing came for ${SILENCE_MS / 1000} s after it was done`);
+  for (const task of [...open.values()]) {
+    const limit = patienceWith(task);
+    if (limit === undefined) continue;
+    nextMs = Math.min(nextMs ?? Infinity, limit.untilMs);
+    if (nowMs < limit.untilMs) continue;
+    settleMissed(core, task, limit.reason);
     open.delete(task.group.id);
   }
   return nextMs;

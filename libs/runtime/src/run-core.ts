@@ -1,6 +1,5 @@
 import {
   LongtailError,
-  type BlockTiming,
   type Clock,
   type Codec,
   type Job,
@@ -146,8 +145,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     return this.peerLinks.measured;
   }
 
-  blocksOf(node: string): readonly BlockTiming[] | undefined {
-    return this.figures.blocksOf(node);
+  passesOf(node: string) {
+    return this.figures.passesOf(node);
   }
 
   want(figures: WantedFigures): void {

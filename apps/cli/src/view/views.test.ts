@@ -42,7 +42,7 @@ const VERDICT: RunEvent = {
   metrics: { validation_loss: 0.0456, validation_accuracy: 0.9871, train_loss: 0.05 },
   samples: { applied: 120_000, lost: 0 },
   seconds: 27.4,
-  bytes: { up: 30_000_000, down: 31_000_000 },
+  bytes: { up: 30_000_000, down: 31_000_000, direct: 2_000_000 },
   model: '/runs/mnist-1/model.safetensors',
   reason: 'all samples applied',
 };
@@ -156,7 +156,7 @@ describe('the end of a run', () => {
   it('says what came of it', () => {
     expect(verdictLines(VERDICT, '/runs/mnist-1/report.html', NO_COLORS).join('\n')).toMatchInlineSnapshot(`
       "mnist succeeded
-      validation accuracy 98.71 % · validation loss 0.04560 · 120k samples · 27 s · up 28.6 MiB, down 29.6 MiB
+      validation accuracy 98.71 % · validation loss 0.04560 · 120k samples · 27 s · up 28.6 MiB, down 29.6 MiB, 1.9 MiB direct
       model   /runs/mnist-1/model.safetensors
       report  /runs/mnist-1/report.html"
     `);
@@ -217,11 +217,11 @@ describe('progress', () => {
   });
 
   it('shows who times the model’s blocks, and nothing where nobody does', () => {
-    const took = { forwardMs: 2, backwardMs: 4, inputGradientMs: 2, stashBytes: 0 };
+    const took = { forwardMs: 2, backwardMs: 4, inputGradientMs: 2, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 };
     const blocks = ['first', 'second'].flatMap((block) => [1, 4].map((microbatch) => ({ block, microbatch, ...took })));
     const events: RunEvent[] = [
       { event: 'profiling', ...RUN, node: 'n1', name: 'fast', done: 3, total: 8 },
-      { event: 'profiled', ...RUN, node: 'n1', name: 'fast', blocks, cached: false, ms: 812 },
+      { event: 'profiled', ...RUN, node: 'n1', name: 'fast', blocks, handOverMs: 0.4, cached: false, ms: 812 },
     ];
     const [first, second] = events.map((body, i): StoredEvent => ({ seq: i + 1, timeMs: START, body }));
     const during = advance(NOTHING_YET, first!);

@@ -31,7 +31,9 @@ export interface ComputeCalls {
   takeGradient(): { readonly samples: number };
   dropPasses(): void;
   evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
-  profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): DeviceTimings;
+  profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Omit<DeviceTimings, 'handOverMs'>;
+  /** A pass that computes nothing: rests and gives its input back. */
+  echo(input: HostTensor, restMs: number): { readonly output: HostTensor; readonly computeMs: number };
   release(): void;
 }
 
@@ -48,7 +50,7 @@ export interface PreparedTransfer {
   readonly shared: SharedVectors;
 }
 
-/** To the thread. One request at a time. */
+/** To the thread, which answers one after the other. */
 export type ComputeRequest = {
   readonly [Name in CallName]: { readonly call: Name; readonly args: Parameters<ComputeCalls[Name]> };
 }[CallName];

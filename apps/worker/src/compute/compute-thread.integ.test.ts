@@ -8,12 +8,21 @@ import { availableEngines } from '@longtail/engine';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ComputeThread } from './compute-thread.js';
 
+/** What crossed between the threads, in order. */
+const traffic: string[] = vi.hoisted(() => []);
+
 /** The thread runs what `tsc --build` made, without the conditions that lead the tests to sources. */
 vi.mock('node:worker_threads', async (importOriginal) => {
   const original = await importOriginal<typeof threads>();
   class BuiltWorker extends original.Worker {
     constructor(_script: URL, options: threads.WorkerOptions) {
       super(new URL('../../dist/compute/thread.js', import.meta.url), { ...options, execArgv: [] });
+      this.on('message', () => traffic.push('answer'));
+    }
+
+    override postMessage(...message: Parameters<threads.Worker['postMessage']>): void {
+      traffic.push(message[0].call);
+      super.postMessage(...message);
     }
   }
   return { ...original, Worker: BuiltWorker };
@@ -25,6 +34,8 @@ const JOB = {
   loss: 'cross-entropy',
   data: { type: 'mnist' },
   train: { batch: 16, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 }, seed: 3 },
+  sync: { codec: 'fp32' },
+  cluster: {},
 } as unknown as Job;
 const MIDDLE = { start: 1, end: 3 };
 const USE = { microbatch: 8, inFlight: 2, recompute: false };
@@ -65,11 +76,38 @@ it('computes a stage between others without any data, and moves tensors instead 
   expect((await thread.evaluateStage(0, 'validation', 0, 8, activation(5), forever)).output!.shape).toEqual([8, 4]);
 });
 
+it('has passes under one signal one behind the other, and everything else alone', async () => {
+  const ranges = [{ epoch: 0, start: 0, end: 8 }];
+  const { signal } = new AbortController();
+  traffic.length = 0;
+  await Promise.all([
+    thread.forward(0, 2, ranges, activation(5), signal),
+    thread.backward('B', 0, 2, activation(4), signal),
+    thread.forward(0, 3, ranges, activation(5), forever),
+    thread.backward('B', 0, 3, activation(4), forever),
+    thread.takeGradient(),
+    thread.dropPasses(),
+  ]);
+  const [pair, alone] = [['answer', 'answer'], ['answer']];
+  expect(traffic).toEqual(['forward', 'backward', ...pair, 'forward', 'backward', ...pair, 'takeGradient', ...alone, 'dropPasses', ...alone]);
+});
+
+it('answers each of them by itself when one fails', async () => {
+  const { signal } = new AbortController();
+  const unknown = thread.backward('B', 0, 9, activation(4), signal);
+  const next = thread.forward(0, 4, [{ epoch: 0, start: 0, end: 8 }], activation(5), signal);
+  await expect(unknown).rejects.toThrow();
+  expect((await next).output!.shape).toEqual([8, 4]);
+  await thread.dropPasses();
+  expect((await thread.takeGradient()).samples).toBe(0);
+});
+
 it('profiles with progress, and is as before after an abort', async () => {
   const progress: number[][] = [];
-  const { timings } = await thread.profile(JOB, NO_FILES, [2], (...call) => void progress.push(call), forever);
+  const { timings, handOverMs } = await thread.profile(JOB, NO_FILES, [2], (...call) => void progress.push(call), forever);
   expect(timings.map(({ block }) => block)).toEqual(['hidden0', 'hidden1', 'hidden2', 'output']);
   expect(progress).toEqual([1, 2, 3, 4].map((done) => [done, 4]));
+  expect(handOverMs).toBeGreaterThan(0);
   const abort = new AbortController();
   const called = thread.forward(0, 0, [{ epoch: 0, start: 0, end: 8 }], activation(5), abort.signal);
   const dropped = expect(thread.forward(0, 1, [{ epoch: 0, start: 8, end: 16 }], activation(5), abort.signal)).rejects.toThrow('enough');
