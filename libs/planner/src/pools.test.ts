@@ -62,7 +62,6 @@ test('devices that keep more of a passing microbatch are not dealt as if they ke
   const model = lanOf(4, (i) => ({ memoryBytes: 40e6, stash: { factor: 1, parameterCopies: i < 2 ? 0 : 1 } }));
   const stages = poolOf(model, everybody(model), HALVES, 1, { alike: false, slower: Infinity })!;
   for (const [s, { start, end, devices }] of stages.entries())
-    for (const device of devices)
-      expect(model.memory(device, start, end, 1, stages.length - s, false).total).toBeLessThanOrEqual(40e6);
+    for (const device of devices) expect(model.memory(device, start, end, 1, stages.length - s, false).total).toBeLessThanOrEqual(40e6);
   expect(stages.flatMap(({ devices }) => devices)).toContain(0);
 });
