@@ -1,6 +1,7 @@
 import type { BlockRange } from '@longtail/core';
 import type { Chains } from './chain.js';
 import type { CostModel, GroupLayout } from './layout.js';
+import type { Dealing } from './pools.js';
 import { balancedRanges, poolOf } from './pools.js';
 import { regroup } from './regroup.js';
 import type { GroupCost, Scenario } from './rounds.js';
@@ -20,6 +21,11 @@ const MOST_IN_CHAINS = 64;
 
 /** Chains weighed for each device. */
 const WEIGHED = 150;
+
+const EVENLY: Dealing = { alike: false, slower: Infinity };
+
+/** The second costs period, and may save more fill: without it one hall in five was 0.976 of the bound instead of 0.980. */
+const DEALINGS: readonly Dealing[] = [{ alike: true, slower: Infinity }, { alike: true, slower: 3 }, EVENLY];
 
 /** A layout with what it costs in each of the two kinds of round. */
 interface Option {
@@ -95,8 +101,8 @@ export class LargeSite implements Site {
     if (devices.length < 2 || !this.model.mayShareStage(devices.slice(0, 2))) return [];
     return this.someSizes().flatMap((microbatch) =>
       this.rangesFor(devices, microbatch).flatMap((ranges) =>
-        (devices.length > MOST_IN_CHAINS ? [true, false] : [false]).flatMap((alike) => {
-          const stages = poolOf(this.model, devices, ranges, microbatch, alike);
+        (devices.length > MOST_IN_CHAINS ? DEALINGS : [EVENLY]).flatMap((dealing) => {
+          const stages = poolOf(this.model, devices, ranges, microbatch, dealing);
           return stages === undefined ? [] : [this.option({ microbatch, stages })];
         }),
       ),

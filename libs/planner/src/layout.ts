@@ -60,8 +60,8 @@ export class CostModel {
   ) {
     this.costs = new StageCosts(profile, request);
     this.links = new Links(cluster);
-    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, blockTimes, handOverMs }) =>
-      JSON.stringify([flopsPerSecond, memoryBytes, blockTimes, handOverMs]),
+    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, stash, blockTimes, handOverMs }) =>
+      JSON.stringify([flopsPerSecond, memoryBytes, stash, blockTimes, handOverMs]),
     );
   }
 

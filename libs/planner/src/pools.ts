@@ -4,19 +4,27 @@ import type { CostModel, StageLayout } from './layout.js';
 /** Less is rounding. */
 const MORE = 1 + 1e-9;
 
+/** How devices are dealt to stages. */
+export interface Dealing {
+  /** Those alike together, else evenly. */
+  readonly alike: boolean;
+  /** A device that is moved to others takes at most so many times as long as the slowest of them: a microbatch waits for it. */
+  readonly slower: number;
+}
+
 /**
  * A long row of devices behind one model: each of the ranges with as many replicas as it takes. Devices are dealt out, then
  * moved and swapped for as long as that makes the poorest stage richer (without swaps the worst case found was 0.76 of the
- * optimum). Dealt evenly, or those alike together. Undefined where no such pool fits.
+ * optimum). Undefined where no such pool fits.
  */
 export function poolOf(
   model: CostModel,
   devices: readonly number[],
   ranges: readonly BlockRange[],
   microbatch: number,
-  alike: boolean,
+  { alike, slower }: Dealing,
 ): readonly StageLayout[] | undefined {
-  const pool = new Pool(model, devices, ranges, microbatch);
+  const pool = new Pool(model, devices, ranges, microbatch, slower);
   if (alike) pool.fillAlike();
   else pool.fillEvenly();
   pool.improve();
@@ -90,6 +98,7 @@ class Pool {
     devices: readonly number[],
     private readonly ranges: readonly BlockRange[],
     microbatch: number,
+    private readonly slower: number,
   ) {
     const kinds = model.kindsOf(devices);
     const needs = kinds.map(([device]) =>
@@ -177,7 +186,7 @@ class Pool {
     let best: { kind: number; from: number; floor: number } | undefined;
     for (const { kind, stage: from, alone } of this.elsewhere(poorest)) {
       const { rates } = this.kinds[kind]!;
-      if (alone || rates[poorest] === 0) continue;
+      if (alone || !this.admits(poorest, rates[poorest]!)) continue;
       const floor = Math.min(this.wealth[from]! - rates[from]!, this.wealth[poorest]! + rates[poorest]!);
       if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { kind, from, floor };
     }
@@ -193,7 +202,7 @@ class Pool {
     for (const { kind: theirs, stage: from } of this.elsewhere(poorest)) {
       for (const mine of here) {
         const [give, take] = [this.kinds[mine]!.rates, this.kinds[theirs]!.rates];
-        if (give[from] === 0 || take[poorest] === 0) continue;
+        if (!this.admits(from, give[from]!) || !this.admits(poorest, take[poorest]!)) continue;
         const swapped = this.wealth[poorest]! - give[poorest]! + take[poorest]!;
         const floor = Math.min(swapped, this.wealth[from]! - take[from]! + give[from]!);
         if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { mine, theirs, from, floor };
@@ -204,6 +213,15 @@ class Pool {
     this.add(this.take(best.theirs, best.from), best.theirs, poorest);
     this.add(mine, best.mine, best.from);
     return true;
+  }
+
+  private admits(stage: number, rate: number): boolean {
+    if (rate === 0 || this.slower === Infinity) return rate > 0;
+    const slowest = this.kinds.reduce(
+      (least, { rates }, kind) => (this.members[stage]![kind]!.length > 0 ? Math.min(least, rates[stage]!) : least),
+      Infinity,
+    );
+    return rate * this.slower >= slowest;
   }
 
   /** The kinds in each of the other stages. */

@@ -1,0 +1,67 @@
+import type { DeviceProfile, PlanRequest } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { CostModel } from './layout.js';
+import { poolOf } from './pools.js';
+
+/** Four equal layers. */
+const profile = {
+  name: 'four',
+  inputBytes: 1000,
+  blocks: [0, 1, 2, 3].map((i) => ({
+    name: `layer${i}`,
+    parameters: 1_000_000,
+    tied: [],
+    forwardFlops: 1e9,
+    backwardFlops: 2e9,
+    outputBytes: 10_000,
+    stashBytes: 100_000,
+    cutAfter: true,
+  })),
+};
+
+const request: PlanRequest = {
+  batch: 1024,
+  stepsPerRound: 1,
+  microbatches: [1],
+  stateBytesPerParameter: 8,
+  upBitsPerValue: 32,
+  downBitsPerValue: 32,
+  activationBits: 32,
+  recompute: 'never',
+  schedule: 'capped-1f1b',
+  workspaceBytes: 0,
+};
+
+const HALVES = [
+  { start: 0, end: 2 },
+  { start: 2, end: 4 },
+];
+
+function lanOf(count: number, device: (i: number) => Partial<DeviceProfile>): CostModel {
+  const devices = Array.from({ length: count }, (_, i) => ({
+    ...{ id: `d${i}`, name: `D${i}`, flopsPerSecond: 1e12, memoryBytes: 2 ** 30 },
+    ...{ upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 },
+    ...device(i),
+  }));
+  const lans = [{ name: 'lan', devices: devices.map(({ id }) => id), bitsPerSecond: 1e10, roundTripMs: 0.1 }];
+  return new CostModel(profile, { devices, lans, peers: [] }, request);
+}
+
+const everybody = (model: CostModel) => model.cluster.devices.map((_, i) => i);
+
+test('a slow device is moved to fast ones, which makes the poorest stage richer, only where that may be', () => {
+  // Dealt 4 × 14 and 11 × 4 TFLOP/s; a swap and a move make them 50 and 50.
+  const model = lanOf(15, (i) => ({ flopsPerSecond: i < 4 ? 14e12 : 4e12 }));
+  const first = (slower: number) => poolOf(model, everybody(model), HALVES, 1, { alike: true, slower })![0]!.devices;
+  expect(first(3)).toEqual([0, 1, 2, 3]);
+  expect(first(Infinity).filter((i) => i < 4)).toHaveLength(3);
+});
+
+test('devices that keep more of a passing microbatch are not dealt as if they kept as little as others', () => {
+  // Half of the layers take 2 × 1M × 16 bytes; a copy of their parameters beside two microbatches under way, 3 × 8 MB more.
+  const model = lanOf(4, (i) => ({ memoryBytes: 40e6, stash: { factor: 1, parameterCopies: i < 2 ? 0 : 1 } }));
+  const stages = poolOf(model, everybody(model), HALVES, 1, { alike: false, slower: Infinity })!;
+  for (const [s, { start, end, devices }] of stages.entries())
+    for (const device of devices) expect(model.memory(device, start, end, 1, stages.length - s, false).total).toBeLessThanOrEqual(40e6);
+  expect(stages.flatMap(({ devices }) => devices)).toContain(0);
+});
