@@ -216,6 +216,9 @@ export interface Plan {
   readonly notes: readonly string[];
 }
 
+/** What a device's rate strays from its plan by at most, as a fraction, is noise: beyond it another layout is weighed. */
+export const RATE_DRIFT = 0.2;
+
 /** Of one microbatch through all that a device holds, forward and backward, in milliseconds; by device. */
 export function passMsOf({ groups }: Plan): ReadonlyMap<string, number> {
   const passMs = new Map<string, number>();

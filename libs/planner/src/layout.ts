@@ -268,8 +268,8 @@ export class CostModel {
         return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone);
       }),
     );
-    // Devices that hold several stages in turn have all something to do that much sooner.
     const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
+    // Devices that hold several stages in turn have all something to do that much sooner.
     return groupCost(microbatch, stages.length, periodMs, periodMs + (latencyMs - periodMs) / chunks, tailMs, uploads);
   }
 

@@ -173,6 +173,8 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
   const assumed = model.cluster.devices.filter((device) => device.linkAssumed && used.has(device.id));
   if (assumed.length > 0) notes.push(`the links of ${assumed.length} devices are assumed, not measured`);
   const schedules = new Set(groups.filter(({ kind }) => kind === 'pipeline').map(({ schedule }) => schedule));
+  if (model.request.schedule === 'interleaved' && groups.some(({ stages, schedule }) => stages.length > 1 && schedule !== 'interleaved'))
+    notes.push('several stages a device were weighed where interleaved was asked for: where they are not planned they are slower or do not fit');
   if (schedules.size > 0) notes.push(`pipelines run the schedule ${[...schedules].sort().join(' or ')}`);
   return notes;
 }

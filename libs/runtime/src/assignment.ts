@@ -1,4 +1,4 @@
-import type { TensorChunk } from '@longtail/core';
+import type { LongtailError, TensorChunk } from '@longtail/core';
 import type { Task, TaskDone } from '@longtail/protocol';
 import type { ChunkVerdict, Delivery } from './delivery.js';
 import type { Member } from './member.js';
@@ -18,7 +18,7 @@ export class Assignment {
   status: AssignmentStatus = 'out';
   /** Why it is refused, failed or lost. */
   reason = '';
-  /** Refused because of NaN or infinity: the sign of a run that diverges. */
+  /** Refused or failed because of NaN or infinity: the sign of a run that diverges. */
   nonFinite = false;
   done: TaskDone | undefined;
   doneAtMs: number | undefined;
@@ -64,6 +64,12 @@ export class Assignment {
     if (problem !== undefined) this.end('refused', problem, nowMs);
     else if (this.nonFinite) this.end('refused', 'the loss is not finite', nowMs);
     this.checkWhole(nowMs);
+  }
+
+  /** The worker says that it could not. */
+  fail({ code, message }: LongtailError, nowMs: number): void {
+    this.nonFinite = code === 'diverged';
+    this.end('failed', message, nowMs);
   }
 
   end(status: AssignmentStatus, reason: string, nowMs: number): void {
