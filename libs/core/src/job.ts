@@ -2,7 +2,7 @@ import type { DataFile } from './data.js';
 import type { EngineName } from './engine.js';
 import type { LossName, ModelSpec } from './model.js';
 import type { LearningRateSchedule, OptimizerSpec } from './optimizer.js';
-import type { CodecName } from './codec.js';
+import { hasErrorFeedback, type CodecName, type TopKSpec } from './codec.js';
 import type { ScheduleName } from './schedule.js';
 
 /** Where samples come from, as a job names it. */
@@ -77,8 +77,12 @@ export interface Job {
     /** A round's deadline as a multiple of its expected time, at least `minDeadlineMs`. */
     readonly deadlineFactor: number;
     readonly minDeadlineMs: number;
-    /** Codec of gradients up and parameters down. */
-    readonly codec: 'fp32' | 'fp16' | 'bf16';
+    /** Codec of what goes up; below 16 bits with error feedback at the worker. */
+    readonly codec: CodecName;
+    /** Codec of what comes down; below 16 bits of differences, with error feedback at the server. @default as `codec`, `int8` where that is below 16 bits */
+    readonly downCodec?: CodecName;
+    /** What `top-k` keeps, up and down. @default DEFAULT_TOP_K */
+    readonly topK?: TopKSpec;
     /** Reject contributions whose mean gradient norm exceeds this; undefined: only non-finite ones. */
     readonly maxNorm: number | undefined;
     /** Codec of activations and their gradients between the stages of a pipeline. @default 'fp32' */
@@ -105,4 +109,8 @@ export interface Job {
   };
   /** Files of the data by role and content, as the server found them at launch (`describeData`): workers find theirs by sha256. */
   readonly files?: readonly DataFile[];
+}
+
+export function downCodecOf({ codec, downCodec }: Job['sync']): CodecName {
+  return downCodec ?? (hasErrorFeedback(codec) ? 'int8' : codec);
 }

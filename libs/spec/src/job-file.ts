@@ -1,4 +1,4 @@
-import type { Job, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
+import { DEFAULT_TOP_K, type Job, type LearningRateSchedule, type OptimizerSpec } from '@longtail/core';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
 import { choice, duration, integer, oneOf, real } from './fields.js';
@@ -83,13 +83,29 @@ const validation = z.strictObject({
   maxSamples: integer({ min: 1 }).optional().describe('Samples of the validation split to look at; default: all'),
 });
 
+const CODECS = ['fp32', 'fp16', 'bf16', 'int8', 'int4', 'int2', 'sign', 'top-k'] as const;
+
+const topK = z.strictObject({
+  density: real({ above: 0, max: 1 }).default(DEFAULT_TOP_K.density).describe('The part of the values that is kept, of each block of 4096'),
+  values: oneOf('value', ['fp16', 'int8', 'int2']).default(DEFAULT_TOP_K.values).describe('How a kept value travels'),
+  selection: oneOf('value', ['exact', 'sampled'])
+    .default(DEFAULT_TOP_K.selection)
+    .describe('exact: the greatest of each block; sampled: what reaches a threshold that a sample gives, so that parts which moved further send more'),
+});
+
 const sync = z.strictObject({
   strategy: oneOf('strategy', ['bsp'])
     .default('bsp')
     .describe('How contributions become steps; bsp: every round waits for all, up to its deadline'),
   deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
   minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
-  codec: oneOf('codec', ['fp32', 'fp16', 'bf16']).default('fp32').describe('How gradients and parameters travel'),
+  codec: oneOf('codec', CODECS)
+    .default('fp32')
+    .describe('How contributions travel up; int8, int4, int2, sign (blocks that share a scale) and top-k with error feedback at the worker'),
+  downCodec: oneOf('codec', CODECS)
+    .optional()
+    .describe('How parameters travel down; int8 and below as differences with error feedback at the server; default: as codec, int8 where that is below 16 bits'),
+  topK: topK.optional().describe('What top-k keeps'),
   activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16', 'int8'])
     .default('fp32')
     .describe('How activations and their gradients travel between the stages of a pipeline; int8: with a scale a row (last axis)'),
