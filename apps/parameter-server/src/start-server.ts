@@ -85,7 +85,8 @@ function composeServer(
       codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
       allocate: (bytes) => memory.allocate(bytes),
       openRun: (job) => openRunStore(runsFolder, job, notes.get(job) ?? {}),
-      createShard: ({ length, slots }, optimizer) => createShard({ length, optimizer, frozen: slots.filter(({ trainable }) => !trainable) }),
+      createShard: ({ length, slots }, optimizer, differences) =>
+        createShard({ length, optimizer, differences, frozen: slots.filter(({ trainable }) => !trainable) }),
       createLeases: ({ train }, samplesPerEpoch) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
       strategy: ({ sync }) => createStrategy(sync),

@@ -2,7 +2,7 @@ import type { DataFile } from './data.js';
 import type { EngineName } from './engine.js';
 import type { LossName, ModelSpec } from './model.js';
 import type { LearningRateSchedule, OptimizerSpec } from './optimizer.js';
-import type { CodecName } from './codec.js';
+import { hasErrorFeedback, type CodecName, type TopKSpec } from './codec.js';
 import type { ScheduleName } from './schedule.js';
 
 /** Where samples come from, as a job names it. */
@@ -48,7 +48,7 @@ export interface JobStage {
 export type Recompute = 'never' | 'allowed' | 'always';
 
 /** How contributions become steps; see docs/adr/0019-strategies.md. */
-export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco';
+export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco' | 'sparse-diloco';
 
 export interface OuterStep {
   readonly learningRate: number;
@@ -82,11 +82,11 @@ export interface Job {
   };
   readonly sync: {
     readonly strategy: StrategyName;
-    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, else the server steps */
+    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, of `sparse-diloco` 100, else the server steps */
     readonly localSteps?: number;
     /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */
     readonly outer?: OuterStep;
-    /** Of `bsp` and `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
+    /** Of `bsp` and both kinds of `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
     readonly quorum?: number;
     /** … and the others had this much time more. @default 0 */
     readonly graceMs?: number;
@@ -97,8 +97,12 @@ export interface Job {
     /** A round's deadline as a multiple of its expected time, at least `minDeadlineMs`. */
     readonly deadlineFactor: number;
     readonly minDeadlineMs: number;
-    /** Codec of gradients up and parameters down. */
-    readonly codec: 'fp32' | 'fp16' | 'bf16';
+    /** Codec of what goes up; below 16 bits with error feedback at the worker. */
+    readonly codec: CodecName;
+    /** Codec of what comes down; below 16 bits of differences, with error feedback at the server. @default as `codec`, `int8` where that is below 16 bits */
+    readonly downCodec?: CodecName;
+    /** What `top-k` keeps, up and down. @default DEFAULT_TOP_K */
+    readonly topK?: TopKSpec;
     /** Reject contributions whose mean gradient norm exceeds this; undefined: only non-finite ones. */
     readonly maxNorm: number | undefined;
     /** Codec of activations and their gradients between the stages of a pipeline. @default 'fp32' */
@@ -130,6 +134,7 @@ export interface Job {
 /** Inner steps of the fastest group between two exchanges; undefined: the server steps, with the job's optimizer. */
 export function localStepsOf({ strategy, localSteps }: Job['sync']): number | undefined {
   if (strategy === 'diloco') return localSteps ?? 50;
+  if (strategy === 'sparse-diloco') return localSteps ?? 100;
   return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;
 }
 
@@ -142,4 +147,8 @@ export function serverOptimizer({ sync, train }: Job): OptimizerSpec {
   if (localStepsOf(sync) === undefined) return train.optimizer;
   const { momentum } = outerStepOf(sync);
   return { type: 'sgd', momentum, nesterov: momentum > 0, weightDecay: 0 };
+}
+
+export function downCodecOf({ codec, downCodec }: Job['sync']): CodecName {
+  return downCodec ?? (hasErrorFeedback(codec) ? 'int8' : codec);
 }

@@ -1,4 +1,4 @@
-import type { TensorChunk } from '@longtail/core';
+import type { LongtailError, TensorChunk } from '@longtail/core';
 import type { Task, TaskDone } from '@longtail/protocol';
 import type { ChunkVerdict, Delivery } from './delivery.js';
 import type { Member } from './member.js';
@@ -59,6 +59,12 @@ export class Assignment {
     if (problem !== undefined) this.end('refused', problem, nowMs);
     else if (this.nonFinite) this.end('refused', 'the loss is not finite', nowMs);
     this.checkWhole(nowMs);
+  }
+
+  /** The worker says that it could not. A codec that met a NaN or an infinity is as good as a contribution with one. */
+  takeFailure({ code, message }: LongtailError, nowMs: number): void {
+    this.nonFinite = code === 'diverged';
+    this.end(this.nonFinite ? 'refused' : 'failed', message, nowMs);
   }
 
   end(status: AssignmentStatus, reason: string, nowMs: number): void {

@@ -1,8 +1,8 @@
-import { outerStepOf, type CodedChunk } from '@longtail/core';
+import { outerStepOf, type CodedChunk, type ParameterShard } from '@longtail/core';
 import type { GroupTask } from './group-task.js';
 import type { RunCore, Training } from './run-core.js';
 import { chunkSpan } from './grid.js';
-import { CHUNKS_A_TURN } from './outgoing-parameters.js';
+import { CHUNKS_A_TURN, type Published } from './outgoing-parameters.js';
 import type { Segment } from './segments.js';
 
 export interface Contribution {
@@ -48,12 +48,11 @@ export async function commitRound(
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
+  await core.outgoing.finishAll();
   shard.beginStep({ learningRate: stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate) });
-  const codec = core.codec;
-  const parameters = core.outgoing.publish(segments, core.version + 1, codec, ({ offset, length }, out, segment, chunk) => {
+  const step = (offset: number, length: number, segment: Segment, chunk: number): void =>
     shard.stepChunk(offset, length, codedChunk(segment, chunk), clip / weighted);
-    return shard.encodeParameters(offset, length, codec.id, out);
-  });
+  const parameters = publishStepped(core, shard, step);
   core.version++;
   for (const { id, members } of core.groups) {
     if (!atWork.has(id)) for (const member of members) member.supply(parameters);
@@ -72,6 +71,23 @@ export async function commitRound(
     learningRate,
     gradientNorm,
     reason,
+  });
+}
+
+type StepChunk = (offset: number, length: number, segment: Segment, chunk: number) => void;
+
+/** The next version's tensors, whose chunks are stepped as they are coded. */
+function publishStepped(core: RunCore, shard: ParameterShard, step: StepChunk): Published {
+  const { outgoing, segments, version, downCodec } = core;
+  if (core.differences !== undefined) {
+    return outgoing.publishDifference(shard, segments, version + 1, downCodec, core.codecNamed('fp32'), ({ offset, length }, out, segment, chunk) => {
+      step(offset, length, segment, chunk);
+      return shard.encodeDifference(offset, length, out);
+    });
+  }
+  return outgoing.publish(segments, version + 1, downCodec, ({ offset, length }, out, segment, chunk) => {
+    step(offset, length, segment, chunk);
+    return shard.encodeParameters(offset, length, downCodec.id, out);
   });
 }
 

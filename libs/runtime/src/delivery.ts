@@ -90,6 +90,11 @@ export class Delivery {
     if (tensor === undefined || mismatch !== undefined) return { verdict: 'refused', reason: mismatch!, nonFinite: false };
     if (tensor.has(header.chunk)) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
 
+    const room = tensor.expected.codec.maxBytes(header.length);
+    if (payload.length > room) {
+      const reason = `chunk ${header.chunk} has ${payload.length} bytes, ${header.length} values take ${room} at most`;
+      return { verdict: 'refused', reason, nonFinite: false };
+    }
     const chunk = { bytes: payload, codecId: header.codec, weight: 1 };
     let seen: ChunkInspection;
     try {

@@ -1,4 +1,6 @@
 import {
+  DEFAULT_TOP_K,
+  hasErrorFeedback,
   LongtailError,
   type AllocateTensor,
   type BatchStats,
@@ -6,6 +8,7 @@ import {
   type Codec,
   type Compute,
   type ComputeResult,
+  type FeedbackEncoder,
   type Job,
   type LocalStepsResult,
   type PeerNetwork,
@@ -18,7 +21,7 @@ import { Bell } from './bell.js';
 import { FanOut } from './fan-out.js';
 import { FileIntake } from './file-intake.js';
 import { countSamples } from './microbatches.js';
-import type { FileCache, WorkerConnection } from './ports.js';
+import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
 import { StageInbox } from './stage-inbox.js';
 import { StageOutbox } from './stage-outbox.js';
 import { StageRunner } from './stage-runner.js';
@@ -32,6 +35,7 @@ export interface WorkerRunContext {
   readonly compute: Compute;
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
+  createFeedback: CreateFeedback;
   readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly chunkLength: number;
@@ -77,6 +81,10 @@ export class WorkerRun {
   private stageOutbox: StageOutbox | undefined;
   private runner: StageRunner | undefined;
   private outbox: WorkerOutbox | undefined;
+  /** What the codec of contributions lost; undefined where it loses too little to keep. */
+  private feedback: FeedbackEncoder | undefined;
+  /** The task whose contribution was coded last. */
+  private contributed = 0;
 
   /** `before` resolves when the device is free. */
   constructor(
@@ -123,6 +131,7 @@ export class WorkerRun {
   }
 
   onReceipt({ task, accepted }: Receipt): void {
+    if (task === this.contributed) this.feedback?.settle(accepted);
     this.inbox?.judged(task, accepted);
     this.bell.ring();
   }
@@ -183,6 +192,8 @@ export class WorkerRun {
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
+    const { codec, topK = DEFAULT_TOP_K } = this.job.sync;
+    if (hasErrorFeedback(codec)) this.feedback = this.context.createFeedback(parameters.length, { codec, topK });
     this.openStage();
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
@@ -295,8 +306,10 @@ export class WorkerRun {
     this.sendDone(task.task, result, result.steps ?? 0, task.kind);
     if (result.steps === 0) return;
     const vector = this.prepared![kind];
+    const feedback = kind === 'gradient' ? this.feedback : undefined;
+    if (feedback !== undefined) this.contributed = task.task;
     const tensors = task.parts.map(({ segment, start, length }) =>
-      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, this.codecNamed(codec)),
+      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, this.codecNamed(codec), feedback),
     );
     const sends = new FanOut(abort.signal);
     await Promise.all(tensors.map((tensor) => sends.run((signal) => this.outbox!.send(task, result.samples, [tensor], signal))));
@@ -344,7 +357,8 @@ export class WorkerRun {
   private codecNamed(name: Codec['name']): Codec {
     const codec = this.context.codecs.find((candidate) => candidate.name === name);
     if (codec === undefined) throw new LongtailError(`this worker does not know the codec ${name}`, { code: 'protocol' });
-    return codec;
+    const { topK } = this.job.sync;
+    return topK === undefined ? codec : (codec.keeping?.(topK) ?? codec);
   }
 }
 

@@ -58,6 +58,7 @@ function setUp() {
       compute,
       fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
       codecs: [codec],
+      createFeedback: () => expect.unreachable(),
       clock: {
         nowMs: () => 0,
         sleep: (ms, signal) =>

@@ -12,7 +12,7 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { createStrategy, proportionalShares } from '@longtail/sync';
@@ -147,7 +147,7 @@ class Simulation {
         rng: this.rng.fork('server'),
         codecs: this.codecs,
         openRun: async (job) => this.openRun(job),
-        createShard: (layout, optimizer) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer)),
+        createShard: (layout, optimizer, differences) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer, differences)),
         createLeases: ({ train }, samplesPerEpoch) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
         strategy: ({ sync }) => createStrategy(sync),
@@ -245,6 +245,7 @@ class Simulation {
         compute,
         fileCache: actor.files,
         codecs: this.codecs,
+        createFeedback: (length, lossy) => createErrorFeedback({ length, ...lossy, implementation: 'reference' }),
         clock,
         rng: this.rng.fork(name),
         signal: actor.stop.signal,

@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import { downCodecOf, LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
@@ -133,9 +133,9 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
     ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
-    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco)'],
+    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco)'],
     ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
-    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, not for asp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, not for asp'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
     [
       'data: mnist\nmodel: cnn\nsync: diloco\ntrain: {clipNorm: 1}',
@@ -237,10 +237,10 @@ describe('validateJob', () => {
     expect(() => optimizer({ type: 'sgd', stateBits: 8 })).toThrow(/unknown field "stateBits"/);
   });
 
-  it('codes activations in rows of int8, gradients and parameters only as floats', () => {
+  it('codes activations in rows of int8, gradients and parameters as floats unless told', () => {
     const { sync } = validateJob({ data: 'mnist', model: 'cnn', sync: { activationCodec: 'int8' } });
     expect(sync).toMatchObject({ codec: 'fp32', activationCodec: 'int8' });
-    expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int8' } })).toThrow(/sync\.codec: unknown codec "int8"/);
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int3' } })).toThrow(/sync\.codec: unknown codec "int3"/);
   });
 
   it('takes several stages on each worker, and waits for each worker once', () => {
@@ -271,4 +271,19 @@ describe('placeOfField', () => {
     ['loss', 'job.yaml:1:1 loss'],
     ['/data/cars.csv', undefined],
   ])('finds %s, or the section that lacks it', (field, place) => expect(placeOfField(text, 'job.yaml', field)).toBe(place));
+});
+
+describe('lossy codecs', () => {
+  const sync = (fields: object) => validateJob({ data: 'mnist', model: 'cnn', sync: fields }).sync;
+
+  it('take what top-k keeps, with defaults', () => {
+    expect(sync({ codec: 'top-k', topK: { density: 0.01 } }).topK).toEqual({ density: 0.01, values: 'int2', selection: 'exact' });
+    expect(() => sync({ codec: 'top-k', topK: { density: 2 } })).toThrow(/sync\.topK\.density/);
+  });
+
+  it('code what comes down like what goes up, and with int8 where that would be coarser', () => {
+    expect(downCodecOf(sync({ codec: 'fp16' }))).toBe('fp16');
+    expect(downCodecOf(sync({ codec: 'sign' }))).toBe('int8');
+    expect(downCodecOf(sync({ codec: 'sign', downCodec: 'top-k' }))).toBe('top-k');
+  });
 });
