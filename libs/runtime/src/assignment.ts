@@ -1,4 +1,4 @@
-import type { LongtailError, TensorChunk } from '@longtail/core';
+import type { ExchangeTimes, LongtailError, TensorChunk } from '@longtail/core';
 import type { Task, TaskDone } from '@longtail/protocol';
 import type { ChunkVerdict, Delivery } from './delivery.js';
 import type { Member } from './member.js';
@@ -36,6 +36,17 @@ export class Assignment {
     readonly sentAtMs: number,
   ) {
     this.activeAtMs = sentAtMs;
+  }
+
+  /** Where the time went beside computing, without the wait before; undefined while it is not done, and for what is not waited for. */
+  get exchange(): Omit<ExchangeTimes, 'waitMs'> | undefined {
+    const { done, doneAtMs, endedAtMs, sentAtMs } = this;
+    if (done === undefined || this.task.kind === 'LOCAL_STEPS') return undefined;
+    return {
+      receiveMs: Math.max(0, doneAtMs! - sentAtMs - done.elapsedMs),
+      encodeMs: done.encodeMs,
+      sendMs: Math.max(0, (endedAtMs ?? doneAtMs!) - doneAtMs!),
+    };
   }
 
   /** Chunks and `TaskDone` come in any order: they travel on different sockets. */

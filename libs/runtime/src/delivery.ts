@@ -116,6 +116,11 @@ export class Delivery {
     return { verdict: 'taken' };
   }
 
+  /** What float32 would have taken more. */
+  get bytesSaved(): number {
+    return this.tensors.reduce((sum, tensor) => sum + tensor.bytesSaved, 0);
+  }
+
   /** The tensor is part of what was asked for. */
   has(kind: TensorKind, fragment: number): boolean {
     return this.tensorOf({ kind, fragment }) !== undefined;
@@ -131,11 +136,14 @@ export class Delivery {
   }
 }
 
+const FLOAT_BYTES = 4;
+
 class IncomingTensor {
   private readonly chunks: (Uint8Array | undefined)[];
   private buffer: Uint8Array | undefined;
   missing: number;
   sumOfSquares = 0;
+  bytesSaved = 0;
 
   constructor(readonly expected: ExpectedTensor) {
     this.chunks = new Array<Uint8Array | undefined>(expected.grid.chunks);
@@ -149,6 +157,7 @@ class IncomingTensor {
   put(chunk: number, bytes: Uint8Array, sumOfSquares: number): void {
     this.chunks[chunk] = bytes;
     this.sumOfSquares += sumOfSquares;
+    this.bytesSaved += FLOAT_BYTES * chunkSpan(this.expected.grid, chunk).length - bytes.length;
     this.missing--;
   }
 

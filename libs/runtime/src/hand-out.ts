@@ -78,7 +78,7 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
   const shares = core.dependencies.shares(batch, workers, core.previousShares);
   const total = workers.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0);
   const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
-  announce(core, shares, `${workers.length} ${who}, ${total.toPrecision(3)} samples/s together`);
+  announce(core, shares, { reason: `${workers.length} ${who}, ${total.toPrecision(3)} samples/s together` });
   return shares;
 }
 
@@ -86,7 +86,7 @@ function planSteps(core: RunCore, rule: LocalStepRule): ReadonlyMap<string, numb
   const { batch } = core.job.train;
   const steps = rule(core.groups.map(({ id, speed }) => ({ node: id, stepMs: batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
   core.roundSamples = batch * [...steps.values()].reduce((sum, count) => sum + count, 0);
-  announce(core, steps, 'local steps in the time of the fastest');
+  announce(core, steps, { unit: 'local steps', reason: 'each as many as it can in the time of the fastest' });
   return steps;
 }
 
@@ -96,9 +96,9 @@ function fractionLeft(core: RunCore, groups: readonly Group[], steps: ReadonlyMa
   return Math.min(1, Math.ceil(samplesAhead(core) / core.job.train.batch) / wanted);
 }
 
-function announce(core: RunCore, shares: ReadonlyMap<string, number>, reason: string): void {
+function announce(core: RunCore, shares: ReadonlyMap<string, number>, why: { readonly unit?: 'local steps'; readonly reason: string }): void {
   const { previousShares } = core;
   core.previousShares = shares;
   if (shares.size === previousShares.size && [...shares].every(([node, share]) => previousShares.get(node) === share)) return;
-  core.emit({ event: 'shares', run: core.run, round: core.round, shares: Object.fromEntries(shares), reason });
+  core.emit({ event: 'shares', run: core.run, round: core.round, shares: Object.fromEntries(shares), ...why });
 }

@@ -123,7 +123,8 @@ export class Tasks {
     const back = leases.slice(applied);
     for (const lease of back) book.giveBack(lease.id);
     const appliedSamples = sumSamples(leases.slice(0, applied));
-    for (const { member, done, samples: own, sentAtMs, endedAtMs } of task.parts) {
+    for (const part of task.parts) {
+      const { member, done, samples: own, sentAtMs, endedAtMs, delivery } = part;
       const samples = group.solo && accepted ? appliedSamples : own;
       if (accepted) member.session.samplesApplied += samples;
       member.receipt({ task: message.task, accepted, weight, staleness, reason });
@@ -145,8 +146,11 @@ export class Tasks {
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
         bytesUp: traffic.bytesUp + (done?.peerBytesUp ?? 0),
         bytesDown: traffic.bytesDown + (done?.peerBytesDown ?? 0),
+        ...(part.exchange === undefined ? {} : { exchange: { ...part.exchange, waitMs: sentAtMs - (member.idleSinceMs ?? sentAtMs) } }),
+        bytesSaved: delivery.bytesSaved,
         ...(group.solo ? {} : { stage: placeOf(group, member) }),
       });
+      member.idleSinceMs = endedAtMs ?? core.clock.nowMs();
     }
     if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
   }

@@ -24,6 +24,7 @@ const NEVER = new AbortController();
 /** Sends a worker's results, coded chunk by chunk while earlier chunks are on their way. */
 export class WorkerOutbox {
   private readonly pool: BufferPools;
+  private encodeMs = 0;
 
   constructor(
     private readonly connection: WorkerConnection,
@@ -39,11 +40,21 @@ export class WorkerOutbox {
   /** `feedback`: codes in place of the codec, with what was lost before. */
   encode(vector: OutgoingVector, codec: Codec, feedback?: FeedbackEncoder): Outgoing {
     const fill: FillChunk = ({ offset, length }, out) => {
+      const startedAtMs = this.clock.nowMs();
       const values = vector.values.subarray(offset, offset + length);
-      return feedback === undefined ? codec.encode(values, out) : feedback.encode(values, vector.start + offset, out);
+      const bytes = feedback === undefined ? codec.encode(values, out) : feedback.encode(values, vector.start + offset, out);
+      this.encodeMs += this.clock.nowMs() - startedAtMs;
+      return bytes;
     };
     const grid = gridOf(vector.values.length, this.chunkLength);
     return { ...vector, tensor: new EncodedTensor(grid, 0, codec.id, codec.maxBytes(grid.chunkLength), fill, this.pool) };
+  }
+
+  /** Time spent coding since the last call. */
+  takeEncodeMs(): number {
+    const { encodeMs } = this;
+    this.encodeMs = 0;
+    return encodeMs;
   }
 
   /** Codes all of it now: the vector may change afterwards. */

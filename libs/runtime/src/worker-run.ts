@@ -343,7 +343,8 @@ export class WorkerRun {
   ): void {
     const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
     const { sentBytes: peerBytesUp, receivedBytes: peerBytesDown } = this.stageOutbox?.takeTraffic() ?? { sentBytes: 0, receivedBytes: 0 };
-    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown };
+    const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
+    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown, encodeMs };
     this.context.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
   }
