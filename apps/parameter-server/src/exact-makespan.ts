@@ -1,4 +1,4 @@
-import type { MakespanOf, ScheduleName } from '@longtail/core';
+import type { MakespanOf } from '@longtail/core';
 import { estimateMakespan } from '@longtail/planner';
 import { createSchedule, listActions, simulatePipeline } from '@longtail/schedule';
 
@@ -6,10 +6,9 @@ import { createSchedule, listActions, simulatePipeline } from '@longtail/schedul
 const LONG_PIPELINE = 8192;
 
 /** How long a schedule takes, by simulating the lists that the workers will be given. */
-export function exactMakespan(schedule: ScheduleName): MakespanOf {
-  return (stages, microbatches, maxStash) => {
-    if (stages.length * microbatches > LONG_PIPELINE) return estimateMakespan(stages, microbatches);
-    const { makespanMs, ranks } = simulatePipeline(listActions(createSchedule(schedule, { maxStash }), stages, microbatches), stages);
-    return { makespanMs, busyMs: ranks.map(({ busyMs }) => busyMs), stash: ranks.map(({ peakStash }) => peakStash) };
-  };
-}
+export const exactMakespan: MakespanOf = (stages, microbatches, maxStash, order) => {
+  if (stages.length * microbatches > LONG_PIPELINE) return estimateMakespan(stages, microbatches, maxStash, order);
+  const schedule = createSchedule(order.schedule, { chunks: order.chunks, maxStash });
+  const { makespanMs, ranks } = simulatePipeline(listActions(schedule, stages, microbatches), stages);
+  return { makespanMs, stash: ranks.map(({ peakStash }) => peakStash) };
+};

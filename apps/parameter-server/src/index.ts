@@ -1,3 +1,4 @@
 export { exactMakespan } from './exact-makespan.js';
+export { planOwnLayout } from './given-layout.js';
 export type { ParentMessage, ServerMessage } from './events.js';
 export { type RunningServer, type ServerOptions, startServer } from './start-server.js';

@@ -1,4 +1,5 @@
-import type { BlockProfile, Job, LayoutNode, LayoutRequest, ModelProfile } from '@longtail/core';
+import type { BlockProfile, GroupLayout, Job, LayoutNode, LayoutRequest, ModelProfile } from '@longtail/core';
+import { createSchedule } from '@longtail/schedule';
 import { expect, test } from 'vitest';
 import { plannedLayout } from './planned-layout.js';
 
@@ -131,9 +132,10 @@ test('before training begins a fleet that is no longer alike is planned as a who
 });
 
 test('a fleet that cannot hold the model is told what is missing', () => {
-  const { groups, lacks } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
+  const { groups, lacks, shortfall } = layout(request([node('a', 20), node('b', 20), node('c', 20)]));
   expect(groups).toEqual([]);
-  expect(lacks).toMatch(/no plan: .* needs \d+/);
+  expect(lacks).toBe('memory');
+  expect(shortfall!.message).toMatch(/no plan: .* needs \d+/);
 });
 
 test('a pipeline that stands is left alone; who comes later waits until those who are free can form another', () => {
@@ -199,4 +201,24 @@ test('a job that lays itself out, or whose model nobody knows, is laid out as it
   const own = { ...job, cluster: { ...job.cluster, layout: [[{ workers: ['a'] }]] } } as unknown as Job;
   expect(layout({ ...request([node('a', 1)]), job: own }).groups[0]!.stages).toEqual([{ blocks: 'all', nodes: ['a'] }]);
   expect(plannedLayout(() => undefined)(request([node('a', 1)])).reason).toMatch(/every worker holds the whole model/);
+});
+
+test('a job that lays stages out in turns is told what to expect, as the workers will count it', () => {
+  const turn = [1, 2, 1, 2].map((worker, i) => ({ workers: [worker], blocks: i < 2 ? 2 : 1 }));
+  const turns = { ...job, cluster: { ...job.cluster, minWorkers: 2, schedule: 'interleaved', microbatch: 4, layout: [turn] } } as Job;
+  const { groups, plan } = layout({ ...request([node('a', 300), node('b', 300)]), job: turns });
+  expect(groups[0]!.schedule).toBe('interleaved');
+  expect(plan!.groups[0]).toMatchObject({ schedule: 'interleaved', microbatches: 8 });
+  const schedule = createSchedule('interleaved', { chunks: 2 });
+  const timings = plan!.groups[0]!.stages.map(({ timing }) => timing);
+  expect(groups[0]!.maxStash).toEqual([0, 1, 0, 1].map((rank) => schedule.stashCap(rank, timings, 8)));
+});
+
+test('asked for interleaved, the planner has the workers of a pipeline take several stages each', () => {
+  const asked = { ...job, cluster: { ...job.cluster, minWorkers: 2, schedule: 'interleaved' } } as Job;
+  const { groups } = layout({ ...request([node('a', 230), node('b', 230)]), job: asked });
+  const [{ stages, schedule }] = groups as [GroupLayout];
+  expect(schedule).toBe('interleaved');
+  expect(stages.map(({ nodes }) => nodes[0])).toEqual(stages.map((_, i) => stages[i % 2]!.nodes[0]));
+  expect(stages.length).toBeGreaterThan(2);
 });

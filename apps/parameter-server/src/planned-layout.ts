@@ -1,11 +1,9 @@
 import { LongtailError, nodesOf } from '@longtail/core';
-import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, Replan, RunLayout, StagePlace } from '@longtail/core';
-import { considerReplan, CostModel, createPlan, measuredCluster, planLayout, planRequestFor, type ReplanDecision } from '@longtail/planner';
+import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, Replan, RunLayout } from '@longtail/core';
+import { considerReplan, CostModel, createPlan, measuredCluster, planRequestFor, type ReplanDecision } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
 import { exactMakespan } from './exact-makespan.js';
-
-/** A solo worker computes its share in slices of at least so many samples. */
-const SOLO_SAMPLES = 8;
+import { isWhole, planGiven } from './given-layout.js';
 
 /**
  * Lays a job out as it says itself, or every worker solo where all hold the model; else as the planner finds best. Groups
@@ -52,16 +50,17 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   const replan = decision && replanOf(decision);
   if (decision?.plan !== undefined) {
     const { plan: next, reason } = decision;
-    return { groups: next.groups.flatMap((group) => groupsOf(group, next)), lacks: undefined, reason, plan: next, replan };
+    return { groups: next.groups.flatMap(groupsOf), lacks: undefined, reason, plan: next, replan };
   }
   const leftOut = new Set(request.standing?.plan.leftOut.map(({ device }) => device));
   if (current.length > 0 && free.every(({ node }) => leftOut.has(node))) return { groups: current, lacks: undefined, reason: 'nobody is new', replan };
   const { plan, shortfall } = planOver(free, request, profile);
-  const planned = plan?.groups.flatMap((group) => groupsOf(group, plan)) ?? [];
+  const planned = plan?.groups.flatMap(groupsOf) ?? [];
   if (plan !== undefined && current.length === 0) return { groups: planned, lacks: undefined, reason: 'as the planner finds best', plan };
   const groups = [...current, ...planned];
-  const reason = shortfall === undefined ? 'those who are free join those who are at work' : shortfall;
-  return expecting({ groups, lacks: groups.length === 0 ? shortfall : undefined, reason, replan }, request, profile);
+  if (groups.length === 0 && shortfall !== undefined) return { groups, lacks: 'memory', shortfall, reason: shortfall.message, replan };
+  const reason = shortfall?.message ?? 'those who are free join those who are at work';
+  return expecting({ groups, lacks: undefined, reason, replan }, request, profile);
 }
 
 /** How long things are taken to stay as they are. */
@@ -81,7 +80,7 @@ function replanned(request: LayoutRequest, profile: ModelProfile): ReplanDecisio
       cluster: clusterOf(nodes, request, profile),
       request: planRequest,
       horizonMs: Math.min(HORIZON_MS, remainingMs),
-      makespanOf: exactMakespan(planRequest.schedule),
+      makespanOf: exactMakespan,
     });
     return decision.changed ? decision : undefined;
   } catch (error) {
@@ -107,51 +106,25 @@ function wantedOf(nodes: readonly LayoutNode[], job: Job): RunLayout['wants'] {
 }
 
 /** Undefined, and why, where they hold no model between them. */
-function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: string } {
+function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: LongtailError } {
   if (nodes.length === 0) return {};
   const request = planRequestFor(of.job);
   try {
-    return { plan: createPlan(profile, clusterOf(nodes, of, profile), request, { makespanOf: exactMakespan(request.schedule) }) };
+    return { plan: createPlan(profile, clusterOf(nodes, of, profile), request, { makespanOf: exactMakespan }) };
   } catch (error) {
-    if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error.message };
+    if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error };
     throw error;
   }
 }
 
-/**
- * The layout with what is to be expected of it; as it is where it is not whole, its stages do not make up the model, or
- * workers hold several stages, which the planner knows nothing of.
- */
+/** The layout with what is to be expected of it; as it is where it is not whole or its stages do not make up the model. */
 function expecting(layout: RunLayout, of: LayoutRequest, profile: ModelProfile): RunLayout {
   const { job, nodes } = of;
   const { groups, lacks } = layout;
-  const count = profile.blocks.length;
-  const rangeOf = (range: GroupLayout['stages'][number]['blocks']) => (range === 'all' ? { start: 0, end: count } : range);
-  const isWhole = ({ stages }: GroupLayout) => rangeOf(stages.at(-1)!.blocks).end === count && stages.every((stage) => rangeOf(stage.blocks).start < count);
-  const inTurns = groups.some((group) => nodesOf(group).length < group.stages.flatMap((stage) => stage.nodes).length);
   // The times of some blocks and the GFLOP/s of other devices do not compare.
   const asked = nodes.filter(({ node }) => groups.some((group) => nodesOf(group).includes(node))).map(({ blocks }) => blocks !== undefined);
-  if (lacks !== undefined || groups.length === 0 || !groups.every(isWhole) || inTurns || new Set(asked).size > 1) return layout;
-  const request = planRequestFor(job);
-  const index = new Map(nodes.map(({ node }, i) => [node, i]));
-  const cluster = clusterOf(nodes, of, profile);
-  const model = new CostModel(profile, cluster, request);
-  const devicesOf = (stage: StagePlace) => stage.nodes.map((node) => index.get(node)!);
-  /** A stage of the job's own computes again what its devices have no room to keep. */
-  const mustRecompute = (stage: StagePlace, inFlight: number, microbatch: number): boolean => {
-    const { start, end } = rangeOf(stage.blocks);
-    return devicesOf(stage).some((device) => model.recomputeFor(device, start, end, microbatch, inFlight) === true);
-  };
-  const decided = groups.map((group) => {
-    const { stages, microbatch, maxStash } = group;
-    if (stages.length === 1 || maxStash !== undefined) return group;
-    return { ...group, stages: stages.map((stage, i) => (mustRecompute(stage, stages.length - i, microbatch) ? { ...stage, recompute: true } : stage)) };
-  });
-  const given = decided.map(({ stages, microbatch }) => ({
-    microbatch: stages.length === 1 ? Math.min(SOLO_SAMPLES, job.train.batch) : microbatch,
-    stages: stages.map((stage) => ({ ...rangeOf(stage.blocks), devices: devicesOf(stage), recompute: stage.recompute === true })),
-  }));
-  const plan = planLayout(profile, cluster, request, given, { makespanOf: exactMakespan(request.schedule) });
+  if (lacks !== undefined || groups.length === 0 || !groups.every((group) => isWhole(group, profile)) || new Set(asked).size > 1) return layout;
+  const { groups: decided, plan } = planGiven(groups, profile, clusterOf(nodes, of, profile), planRequestFor(job));
   return { ...layout, groups: decided.map((group) => withRoom(group, plan)), plan };
 }
 
@@ -167,8 +140,8 @@ function roomOf({ stages }: PlannedGroup): readonly number[] {
 }
 
 /** Devices that each hold the whole model add their gradients up at the server: each is a group of its own. */
-function groupsOf(group: PlannedGroup, { schedule }: Plan): readonly GroupLayout[] {
-  const { stages, microbatch } = group;
+function groupsOf(group: PlannedGroup): readonly GroupLayout[] {
+  const { stages, microbatch, schedule } = group;
   const places = stages.map(({ blocks, devices, recompute }) => ({ blocks, nodes: devices.map(({ device }) => device), ...(recompute ? { recompute } : {}) }));
   if (places.length === 1) return places[0]!.nodes.map((node) => ({ stages: [{ blocks: 'all', nodes: [node] }], microbatch: 1, schedule }));
   return [{ stages: places, microbatch, schedule, maxStash: roomOf(group) }];

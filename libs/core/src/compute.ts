@@ -97,8 +97,8 @@ export interface DeviceTimings {
 }
 
 /**
- * The device of a worker: model, data and arithmetic. It computes beside the event loop; calls run one after the other.
- * After an abort the state is that before the call.
+ * The device of a worker: model, data and arithmetic. It computes beside the event loop; calls run one after the other,
+ * in the order in which they came. After an abort the state is that before the call.
  */
 export interface Compute {
   readonly device: DeviceInfo;
@@ -127,7 +127,7 @@ export interface Compute {
 
   // Stages of a pipeline, microbatch by microbatch; `stage` counts those that were prepared, from 0. A tensor given to the device is its own from then on (its memory
   // may move to another thread) unless it lies in shared memory; one that it gives belongs to the caller. A pass that has
-  // begun when the signal is aborted is finished.
+  // begun when the signal is aborted is finished. The next pass under the same signal may be given before one is done: the device goes on with it at once.
 
   /**
    * Forward pass over the samples of `ranges`; keeps what backward needs under `microbatch`. The first stage reads its

@@ -9,7 +9,15 @@ import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
  */
 export type RunEvent =
   | { readonly event: 'submitted'; readonly run: string; readonly job: Job; readonly protocol: number }
-  | { readonly event: 'waiting'; readonly run: string; readonly have: number; readonly need: number; readonly reason: string }
+  | {
+      readonly event: 'waiting';
+      readonly run: string;
+      readonly have: number;
+      readonly need: number;
+      /** No plan fits those who are here: what is missing, and the ways out. Part of the reason. */
+      readonly shortfall?: string;
+      readonly reason: string;
+    }
   | {
       readonly event: 'node_joined';
       readonly node: string;

@@ -1,4 +1,5 @@
 import type { BlockTiming, DeviceInfo } from './compute.js';
+import type { LongtailError } from './errors.js';
 import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
 import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
@@ -36,6 +37,8 @@ export interface RunLayout {
   readonly groups: readonly GroupLayout[];
   /** What is missing for the layout to be whole (`worker b`): the run begins without it only when it has begun before. */
   readonly lacks: string | undefined;
+  /** No layout of the nodes that are here will do: what is missing, in figures, and the ways out. The run ends with it unless others come in time. */
+  readonly shortfall?: LongtailError;
   /** For people: why so. */
   readonly reason: string;
   /** What is expected of these groups; devices are nodes. Undefined where nobody knows what the model takes. */

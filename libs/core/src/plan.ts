@@ -124,6 +124,7 @@ export interface PlannedMemory {
   readonly total: number;
 }
 
+/** A device's part in a stage. Where it holds several stages of a pipeline, times, utilisation and bytes add up; its memory is that of all of them. */
 export interface PlannedDevice {
   readonly device: string;
   readonly name: string;
@@ -131,7 +132,7 @@ export interface PlannedDevice {
   readonly offeredBytes: number;
   /** Samples of an inner step that pass through it: less than its group's where its stage has replicas. */
   readonly samples: number;
-  /** Of one microbatch through its stage. */
+  /** Of one microbatch through this stage. */
   readonly forwardMs: number;
   readonly backwardMs: number;
   /** Fraction of the round it computes. */
@@ -146,10 +147,10 @@ export interface PlannedStage {
   readonly blocks: BlockRange;
   /** Names of the first and the last block. */
   readonly names: readonly [string, string];
-  /** More than one: data parallel inside the pipeline. */
+  /** More than one: data parallel inside the pipeline. One that stands in several stages holds them all, in turn with the others (interleaved). */
   readonly devices: readonly PlannedDevice[];
   readonly recompute: boolean;
-  /** Microbatches whose stash a device of it holds at most. */
+  /** Stashes that a device of it holds at most, of all its stages. */
   readonly stashCap: number;
   readonly timing: StageTiming;
   /** Why it runs there. */
@@ -158,6 +159,8 @@ export interface PlannedStage {
 
 export interface PlannedGroup {
   readonly kind: 'solo' | 'pipeline';
+  /** The order of its passes. */
+  readonly schedule: ScheduleName;
   readonly stages: readonly PlannedStage[];
   readonly microbatch: number;
   /** Microbatches an inner step. */
@@ -182,7 +185,6 @@ export interface LeftOut {
 /** How a job is laid over devices, and what that is expected to cost. */
 export interface Plan {
   readonly model: string;
-  readonly schedule: ScheduleName;
   readonly batch: number;
   readonly stepsPerRound: number;
   readonly groups: readonly PlannedGroup[];
@@ -204,15 +206,29 @@ export interface Plan {
   readonly notes: readonly string[];
 }
 
-/** What a schedule makes of a pipeline's stages; `busyMs` and `stash` have one entry a stage. */
+/** Of one microbatch through all that a device holds, forward and backward, in milliseconds; by device. */
+export function passMsOf({ groups }: Plan): ReadonlyMap<string, number> {
+  const passMs = new Map<string, number>();
+  for (const { device, forwardMs, backwardMs } of groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices)))
+    passMs.set(device, (passMs.get(device) ?? 0) + forwardMs + backwardMs);
+  return passMs;
+}
+
+/** What a schedule makes of a pipeline's stages. */
 export interface Makespan {
   readonly makespanMs: number;
-  readonly busyMs: readonly number[];
+  /** Most stashes that each worker holds at once, in the order of their first stages. */
   readonly stash: readonly number[];
 }
 
+/** The order of a pipeline's passes, each worker holding `chunks` stages. */
+export interface PassOrder {
+  readonly schedule: ScheduleName;
+  readonly chunks: number;
+}
+
 /** `maxStash`: stashes that each stage has room for. */
-export type MakespanOf = (stages: readonly StageTiming[], microbatches: number, maxStash: readonly number[]) => Makespan;
+export type MakespanOf = (stages: readonly StageTiming[], microbatches: number, maxStash: readonly number[], order: PassOrder) => Makespan;
 
 /** Throws LongtailError `no-plan` that says in figures what is missing where nothing fits. */
 export type Planner = (profile: ModelProfile, cluster: MeasuredCluster, request: PlanRequest) => Plan;

@@ -51,7 +51,7 @@ export class UpperBound {
 
   /** Each device's credit in a round with exchange, by index. */
   credits(roundMs: number): readonly number[] {
-    const credits = this.creditsWithin(roundMs, { alone: false, maxGroups: Infinity, sharedMs: 0 }, false);
+    const credits = this.creditsWithin(roundMs, { alone: false, maxUploads: Infinity, sharedMs: 0 }, false);
     const sums = LINK_SHARES.map((share) => totalOf(credits, share));
     const share = LINK_SHARES[sums.indexOf(Math.min(...sums))]!;
     const byDevice: number[] = [];

@@ -25,25 +25,38 @@ export function bruteForceRoundMs(model: CostModel, whole = false): number {
       subset.join(),
       enumerate(model, subset, false).map(({ cost }) => cost),
     );
-  let best = leastOf(model, [alone.map(({ cost }) => cost)], 0, whole);
+  let best = leastOf(model, [alone.map(({ cost }) => ({ ...cost, uploads: 1 }))], 1, 0, whole);
   for (const groups of partitions(devices)) {
     const costs = groups.map((group) => bySubset.get(group.join())!);
     if (costs.some((list) => list.length === 0)) continue;
-    best = Math.min(best, leastOf(model, costs, sharedMs(model, groups.length), whole, Math.min(best, MOST_MS)));
+    for (let uploads = groups.length; uploads <= devices.length; uploads++)
+      best = Math.min(best, leastOf(model, costs, uploads, sharedMs(model, uploads), whole, Math.min(best, MOST_MS)));
   }
   return best;
 }
 
-/** One group from each list, whichever manages most in the time at hand. */
-function leastOf(model: CostModel, groups: readonly (readonly GroupCost[])[], shared: number, whole: boolean, below = MOST_MS): number {
+/** One group from each list, or none, whichever manage most in the time at hand with so many uploads between them. */
+function leastOf(
+  model: CostModel,
+  groups: readonly (readonly GroupCost[])[],
+  uploads: number,
+  shared: number,
+  whole: boolean,
+  below = MOST_MS,
+): number {
   const { batch, stepsPerRound } = model.request;
   const enough = (roundMs: number) => {
-    let samples = 0;
+    let most = new Array<number>(uploads + 1).fill(0);
     for (const costs of groups) {
-      const most = costs.reduce((best, cost) => Math.max(best, samplesWithin(cost, roundMs, stepsPerRound, shared)), 0);
-      samples += whole ? Math.floor(most + 1e-9) : most;
+      const gains = new Array<number>(uploads + 1).fill(0);
+      for (const cost of costs) {
+        const samples = samplesWithin(cost, roundMs, stepsPerRound, shared);
+        const taken = Math.ceil(cost.uploads);
+        gains[taken] = Math.max(gains[taken] ?? 0, whole ? Math.floor(samples + 1e-9) : samples);
+      }
+      most = most.map((_, left) => Math.max(...gains.slice(0, left + 1).map((gain, taken) => gain + most[left - taken]!)));
     }
-    return samples >= batch;
+    return most[uploads]! >= batch;
   };
   let [low, high] = [0, below];
   if (!enough(high)) return Infinity;

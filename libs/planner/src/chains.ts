@@ -12,6 +12,7 @@ interface Tail {
   readonly periodMs: number;
   readonly latencyMs: number;
   readonly tailMs: number;
+  readonly uploads: number;
   readonly recompute: boolean;
   readonly next: Tail | undefined;
 }
@@ -100,6 +101,7 @@ class ChainSearch {
           periodMs: Math.max(tail?.periodMs ?? 0, hop?.periodMs ?? 0, cost.periodMs),
           latencyMs: (tail?.latencyMs ?? 0) + (hop ? hop.activationMs + hop.gradientMs : 0) + cost.latencyMs,
           tailMs: Math.max(tail?.tailMs ?? 0, this.model.tailMs(cost, this.sets.all[set]!.devices, start, end, this.alone)),
+          uploads: (tail?.uploads ?? 1) + this.model.moreUploads(this.sets.all[set]!.devices.length, start, end),
           recompute,
           next: tail,
         });
@@ -115,7 +117,7 @@ class ChainSearch {
     if (list === undefined) byUsed.set(used, (list = []));
     const comparable = (other: Tail) => (tail.start === 0 ? (other.stages === 1) === (tail.stages === 1) : other.front === tail.front);
     const better = (a: Tail, b: Tail) =>
-      a.periodMs <= b.periodMs && a.latencyMs <= b.latencyMs && a.tailMs <= b.tailMs && (tail.start === 0 || a.stages <= b.stages);
+      a.periodMs <= b.periodMs && a.latencyMs <= b.latencyMs && a.tailMs <= b.tailMs && a.uploads <= b.uploads && (tail.start === 0 || a.stages <= b.stages);
     if (list.some((other) => comparable(other) && better(other, tail))) return;
     let kept = 0;
     for (const other of list) if (!comparable(other) || !better(tail, other)) list[kept++] = other;
@@ -167,7 +169,7 @@ class ChainSearch {
 
   private candidate(set: number, tail: Tail): Candidate {
     const { microbatch } = this;
-    const cost = groupCost(microbatch, tail.stages, tail.periodMs, tail.latencyMs, tail.tailMs);
+    const cost = groupCost(microbatch, tail.stages, tail.periodMs, tail.latencyMs, tail.tailMs, tail.uploads);
     return { set, cost, layout: { microbatch, stages: this.stagesOf(tail) } };
   }
 

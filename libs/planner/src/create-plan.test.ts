@@ -146,6 +146,30 @@ describe('layouts', () => {
   });
 });
 
+test("the server's own link carries what every replica of a stage sends", () => {
+  const link = { upBitsPerSecond: 1e8, downBitsPerSecond: 1e8 };
+  const cluster = { ...fleet([device('a', 8), device('b', 8), device('c', 8)], 'a', 'b', 'c'), server: link };
+  const stages = (...crews: readonly (readonly number[])[]) => crews.map((devices, i) => ({ start: 3 * i, end: 3 + i, devices, recompute: false }));
+  const exchangeMs = (optimizer: 'devices' | 'server', ...crews: readonly (readonly number[])[]) =>
+    planLayout(profile, cluster, { ...request, optimizer }, [{ microbatch: 4, stages: stages(...crews) }, { microbatch: 4, stages: stages([2]).map((stage) => ({ ...stage, end: 4 })) }]).groups[0]!.exchangeMs;
+  // 400M values of 32 bits up and down at 100 Mbit/s: 256 s a copy. The front stage has three quarters of them.
+  expect(exchangeMs('server', [0], [1])).toBeCloseTo(2 * 256_000, 3);
+  expect(exchangeMs('server', [0, 1], [2])).toBeCloseTo(2.75 * 256_000, 3);
+  expect(exchangeMs('devices', [0, 1], [2])).toBeCloseTo(2 * 256_000, 3);
+});
+
+test('GPipe keeps every microbatch: those of the whole batch are charged, so that it recomputes where 1F1B need not', () => {
+  const cluster = fleet([device('a', 5), device('b', 5)], 'a', 'b');
+  const heavy = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, stashBytes: 2e7 })) };
+  const stagesOf = (schedule: PlanRequest['schedule']) =>
+    createPlan(heavy, cluster, { ...request, schedule, microbatches: [4], recompute: 'allowed' }).groups[0]!.stages;
+  const gpipe = stagesOf('gpipe');
+  expect(gpipe.map(({ stashCap }) => stashCap)).toEqual([16, 16]);
+  expect(gpipe.map(({ recompute }) => recompute)).toEqual([true, true]);
+  expect(stagesOf('1f1b').map(({ recompute }) => recompute)).toEqual([false, false]);
+  for (const { memory, offeredBytes } of gpipe.flatMap(({ devices }) => devices)) expect(memory.total).toBeLessThanOrEqual(offeredBytes);
+});
+
 describe('no plan', () => {
   test('a block that exceeds every device is named, with the device nearest to fitting', () => {
     const blocks = profile.blocks.map((block, i) => (i === 2 ? { ...block, parameters: 1e9 } : block));

@@ -30,19 +30,22 @@ export class ExactSite implements Site {
   bestWithin(roundMs: number, scenario: Scenario): readonly Chosen[] {
     const gains = this.gains(roundMs, scenario);
     const devices = this.sets.all[this.sets.full]!.devices.length;
-    const most = scenario.alone ? 1 : scenario.maxGroups;
-    // As many groups as devices is no limit: then their number need not be counted.
-    return most < devices ? this.limitedPartition(gains, most) : this.unwind(gains, this.everywhere(this.layer(gains)));
+    const most = scenario.alone ? 1 : scenario.maxUploads;
+    // As many as devices is no limit: then they need not be counted.
+    return most < devices ? this.limitedPartition(gains, most) : this.partition(gains);
   }
 
-  /** For each set the group that manages most. */
-  private gains(roundMs: number, { alone, sharedMs }: Scenario): Map<number, Chosen> {
-    const gains = new Map<number, Chosen>();
+  /** For each set the group that manages most, by the uploads that it may take. */
+  private gains(roundMs: number, { alone, sharedMs }: Scenario): Gains {
+    const gains: Gains = new Map();
     for (const [set, candidates] of this.candidatesOf(alone)) {
+      const best: (Chosen | undefined)[] = [];
       for (const { layout, cost } of candidates) {
         const samples = samplesWithin(cost, roundMs, this.model.request.stepsPerRound, sharedMs);
-        if (samples > (gains.get(set)?.samples ?? 0) * MORE) gains.set(set, { layout, cost, samples });
+        const uploads = alone ? 1 : Math.ceil(cost.uploads);
+        if (samples > (best[uploads]?.samples ?? 0) * MORE) best[uploads] = { layout, cost, samples };
       }
+      if (best.length > 0) gains.set(set, best);
     }
     return gains;
   }
@@ -75,43 +78,52 @@ export class ExactSite implements Site {
     return { roundMs, outside: free };
   }
 
-  private limitedPartition(gains: ReadonlyMap<number, Chosen>, most: number): readonly Chosen[] {
-    const layers: Layer[] = [];
-    for (let groups = 0; groups < most; groups++) layers.unshift(this.layer(gains, layers[0] ?? 'nothing'));
-    return this.unwind(gains, layers);
+  private limitedPartition(gains: Gains, most: number): readonly Chosen[] {
+    const layers: Layer[] = [this.emptyLayer()];
+    for (let uploads = 1; uploads <= most; uploads++) layers.push(this.filled(this.emptyLayer(), gains, (group) => layers[uploads - group]));
+    return this.unwind(gains, (left) => layers[left]!, most);
   }
 
-  /** Most samples that each set manages, with one group more than in the layer `below`, or with any number of groups. */
-  private layer(gains: ReadonlyMap<number, Chosen>, below?: Layer | 'nothing'): Layer {
-    const samples = new Float64Array(this.sets.full + 1);
-    const part = new Int32Array(this.sets.full + 1);
-    const rest = below === 'nothing' ? new Float64Array(samples.length) : (below?.samples ?? samples);
+  /** The layer of any number of uploads follows on itself. */
+  private partition(gains: Gains): readonly Chosen[] {
+    const layer = this.emptyLayer();
+    this.filled(layer, gains, () => layer);
+    return this.unwind(gains, () => layer, 0);
+  }
+
+  private emptyLayer(): Layer {
+    return { samples: new Float64Array(this.sets.full + 1), part: new Int32Array(this.sets.full + 1), uploads: new Uint16Array(this.sets.full + 1) };
+  }
+
+  /** Most samples that each set manages: a group, and of the others what the layer has for the uploads that the group leaves. */
+  private filled(layer: Layer, gains: Gains, restFor: (uploads: number) => Layer | undefined): Layer {
+    const { samples, part, uploads } = layer;
     for (let set = 1; set <= this.sets.full; set++) {
       for (const group of this.sets.subsetsOf(set)) {
-        const gain = gains.get(group)?.samples;
-        if (gain === undefined || gain + rest[set - group]! <= samples[set]!) continue;
-        samples[set] = gain + rest[set - group]!;
-        part[set] = group;
+        gains.get(group)?.forEach((gain, taken) => {
+          const rest = gain && restFor(taken);
+          if (rest === undefined || gain!.samples + rest.samples[set - group]! <= samples[set]!) return;
+          samples[set] = gain!.samples + rest.samples[set - group]!;
+          part[set] = group;
+          uploads[set] = taken;
+        });
       }
     }
-    return { samples, part };
+    return layer;
   }
 
-  /** The layer of any number of groups follows on itself. */
-  private everywhere(layer: Layer): readonly Layer[] {
-    return this.sets.all[this.sets.full]!.devices.map(() => layer);
-  }
-
-  private unwind(gains: ReadonlyMap<number, Chosen>, layers: readonly Layer[]): readonly Chosen[] {
+  private unwind(gains: Gains, layerFor: (left: number) => Layer, most: number): readonly Chosen[] {
     const taken = this.sets.classes.map(() => 0);
     const chosen: Chosen[] = [];
-    let set = this.sets.full;
-    for (const layer of layers) {
-      const group = layer.part[set]!;
+    let left = most;
+    for (let set = this.sets.full; ;) {
+      const { part, uploads } = layerFor(left);
+      const group = part[set]!;
       if (group === 0) break;
-      const gain = gains.get(group)!;
+      const gain = gains.get(group)![uploads[set]!]!;
       chosen.push({ ...gain, layout: this.withDevices(gain.layout, taken) });
       this.sets.all[group]!.counts.forEach((count, c) => (taken[c]! += count));
+      left -= uploads[set]!;
       set -= group;
     }
     return chosen;
@@ -124,8 +136,12 @@ export class ExactSite implements Site {
   }
 }
 
-/** By set: the most samples, and the group to take for them. Devices that are of no use stay in the remainder. */
+/** By set, by uploads. */
+type Gains = Map<number, readonly (Chosen | undefined)[]>;
+
+/** By set: the most samples, the group to take for them, and its uploads. Devices that are of no use stay in the remainder. */
 interface Layer {
   readonly samples: Float64Array;
   readonly part: Int32Array;
+  readonly uploads: Uint16Array;
 }

@@ -2,6 +2,7 @@ import type { MeasuredCluster, ModelProfile, PlannedMemory, PlanRequest } from '
 import { Links } from './links.js';
 import type { GroupCost } from './rounds.js';
 import { StageCosts } from './stage-costs.js';
+import { busiest, chunksOf, heldWith } from './turns.js';
 
 /** A stage as a search decides it. Devices by index. */
 export interface StageLayout {
@@ -64,17 +65,81 @@ export class CostModel {
     );
   }
 
-  /** A stage needs the stash of as many microbatches as there are stages from it to the end (1F1B); undefined: it does not fit, even so. */
-  recomputeFor(device: number, start: number, end: number, microbatch: number, inFlight: number): boolean | undefined {
+  /** Whether a stage with so many stages from it to the end must compute activations again for want of memory; undefined: it does not fit, even so. */
+  recomputeFor(device: number, start: number, end: number, microbatch: number, toEnd: number): boolean | undefined {
+    const whole = start === 0 && end === this.costs.blocks;
+    const inFlight = whole ? 1 : this.stashes(toEnd, microbatch);
+    return this.recomputeWhere(device, (recompute) => this.memory(device, start, end, microbatch, inFlight, recompute));
+  }
+
+  /** The same for a stage of a group. */
+  recomputeIn({ stages, microbatch }: GroupLayout, index: number): boolean | undefined {
+    const { devices, start, end } = stages[index]!;
+    if (chunksOf(stages) === 1) {
+      const needs = devices.map((device) => this.recomputeFor(device, start, end, microbatch, stages.length - index));
+      return needs.includes(undefined) ? undefined : needs.includes(true);
+    }
+    const [device] = devices as [number];
+    const inFlight = this.inFlight({ stages, microbatch }, index);
+    const held = heldWith(stages, index);
+    return this.recomputeWhere(device, (recompute) =>
+      this.memoryOf(
+        device,
+        held.map((stage) => ({ ...stage, recompute })),
+        microbatch,
+        inFlight,
+      ),
+    );
+  }
+
+  private recomputeWhere(device: number, memory: (recompute: boolean) => PlannedMemory): boolean | undefined {
     const { memoryBytes } = this.cluster.devices[device]!;
-    const fits = (recompute: boolean) => this.memory(device, start, end, microbatch, inFlight, recompute).total <= memoryBytes;
     const { recompute } = this.request;
-    if (recompute !== 'always' && fits(false)) return false;
-    return recompute !== 'never' && fits(true) ? true : undefined;
+    if (recompute !== 'always' && memory(false).total <= memoryBytes) return false;
+    return recompute !== 'never' && memory(true).total <= memoryBytes ? true : undefined;
+  }
+
+  /** Stashes that a device of a stage holds at once, of all its stages, whatever it has room for. */
+  inFlight({ stages, microbatch }: GroupLayout, index: number): number {
+    const chunks = chunksOf(stages);
+    if (chunks === 1) return stages.length === 1 ? 1 : this.stashes(stages.length - index, microbatch);
+    const workers = stages.length / chunks;
+    const rank = index % workers;
+    // Interleaved 1F1B runs so many passes ahead (Narayanan et al. 2021), and then one forward.
+    return Math.min(this.mostMicrobatches(microbatch) * chunks, (chunks - 1) * workers + 2 * (workers - 1 - rank) + 1);
+  }
+
+  /** Under 1F1B as many as there are stages from it to the end; GPipe keeps all, which may be the whole batch's: a group's share moves with its speed. */
+  private stashes(toEnd: number, microbatch: number): number {
+    return this.request.schedule === 'gpipe' ? this.mostMicrobatches(microbatch) : toEnd;
+  }
+
+  private mostMicrobatches(microbatch: number): number {
+    return Math.ceil(this.request.batch / microbatch);
   }
 
   memory(device: number, start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): PlannedMemory {
     return this.costs.memory(start, end, microbatch, inFlight, recompute, this.cluster.devices[device]!.stash);
+  }
+
+  /** Of a device that holds all of these stages: any of them may have what is in flight. */
+  memoryOf(device: number, stages: readonly StageLayout[], microbatch: number, inFlight: number): PlannedMemory {
+    return stages
+      .map(({ start, end, recompute }) => this.memory(device, start, end, microbatch, inFlight, recompute))
+      .reduce((sum, next) => {
+        const [stash, workspace] = [Math.max(sum.stash, next.stash), Math.max(sum.workspace, next.workspace)];
+        const [parameters, gradients] = [sum.parameters + next.parameters, sum.gradients + next.gradients];
+        const [optimizer, anchor] = [sum.optimizer + next.optimizer, sum.anchor + next.anchor];
+        const total = parameters + gradients + optimizer + anchor + stash + workspace;
+        return { parameters, gradients, optimizer, anchor, stash, workspace, total };
+      });
+  }
+
+  /** Parameters of a device that holds all of these stages: what they share once. */
+  parametersOf(stages: readonly StageLayout[]): number {
+    const blocks = stages.flatMap(({ start, end }) => this.costs.profile.blocks.slice(start, end));
+    const tied = new Map(blocks.flatMap((block) => block.tied.map(({ name, parameters }) => [name, parameters] as const)));
+    return blocks.reduce((sum, { parameters }) => sum + parameters, 0) + [...tied.values()].reduce((sum, parameters) => sum + parameters, 0);
   }
 
   /** Whether a stage of the only group can do without the server. */
@@ -192,17 +257,32 @@ export class CostModel {
     const { microbatch, stages } = layout;
     const costs = stages.map(({ devices, start, end, recompute }) => this.stage(devices, start, end, microbatch, recompute));
     const hops = stages.slice(1).map((stage, i) => this.hop(this.hopWay(stages[i]!.devices, stage.devices), stage.start, microbatch));
-    const periodMs = Math.max(...costs.map((cost) => cost.periodMs), ...hops.map((hop) => hop.periodMs));
+    const chunks = chunksOf(stages);
+    const busiestMs = (each: readonly { readonly periodMs: number }[]) => busiest(each.map(({ periodMs }) => periodMs), stages.length / chunks);
+    const periodMs = Math.max(busiestMs(costs), busiestMs(hops));
     const latencyMs =
       costs.reduce((sum, cost) => sum + cost.latencyMs, 0) + hops.reduce((sum, hop) => sum + hop.activationMs + hop.gradientMs, 0);
-    const tailMs = Math.max(...stages.map(({ devices, start, end }, s) => this.tailMs(costs[s]!, devices, start, end, alone)));
-    return groupCost(microbatch, stages.length, periodMs, latencyMs, tailMs);
+    const tailMs = Math.max(
+      ...stages.map(({ devices, start, end }, s) => {
+        const exchangeMs = chunks === 1 ? costs[s]!.exchangeMs : this.exchangeMs(devices[0]!, this.parametersOf(heldWith(stages, s)));
+        return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone);
+      }),
+    );
+    // Devices that hold several stages in turn have all something to do that much sooner.
+    const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
+    return groupCost(microbatch, stages.length, periodMs, periodMs + (latencyMs - periodMs) / chunks, tailMs, uploads);
+  }
+
+  /** What replicas of a stage beyond the first send through a limited link of the server, in copies of the model. */
+  moreUploads(devices: number, start: number, end: number): number {
+    if (this.cluster.server === undefined || this.request.optimizer !== 'server') return 0;
+    return ((devices - 1) * this.costs.parameters(start, end)) / this.costs.parameters(0, this.costs.blocks);
   }
 }
 
 /** The replicas of a single stage work side by side and fill nothing. */
-export function groupCost(microbatch: number, stages: number, periodMs: number, latencyMs: number, tailMs: number): GroupCost {
+export function groupCost(microbatch: number, stages: number, periodMs: number, latencyMs: number, tailMs: number, uploads = 1): GroupCost {
   return stages === 1
-    ? { microbatch, periodMs, fillMs: 0, tailMs, minSamples: 0 }
-    : { microbatch, periodMs, fillMs: latencyMs - periodMs, tailMs, minSamples: microbatch };
+    ? { microbatch, periodMs, fillMs: 0, tailMs, minSamples: 0, uploads }
+    : { microbatch, periodMs, fillMs: latencyMs - periodMs, tailMs, minSamples: microbatch, uploads };
 }

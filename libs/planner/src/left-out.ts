@@ -30,8 +30,8 @@ function reasonFor(model: CostModel, index: number, scenario: Scenario, roundMs:
   const manages = ((roundMs - exchangeMs) / request.stepsPerRound / periodMs) * smallest;
   if (manages < 1)
     return `a sample takes it ${formatMilliseconds(periodMs / smallest)}, more than the ${formatMilliseconds(roundMs - exchangeMs)} that its exchange leaves of a round`;
-  return scenario.maxGroups < cluster.devices.length
-    ? `the server's link carries ${scenario.maxGroups} groups in ${formatMilliseconds(scenario.sharedMs)}; another would cost more than its ${formatCount(manages)} samples`
+  return scenario.maxUploads < cluster.devices.length
+    ? `the server's link carries ${scenario.maxUploads} times the model in ${formatMilliseconds(scenario.sharedMs)}; another would cost more than its ${formatCount(manages)} samples`
     : `would not shorten the round of ${formatMilliseconds(roundMs)}`;
 }
 

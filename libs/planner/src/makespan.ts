@@ -1,20 +1,22 @@
-import type { Makespan, StageTiming } from '@longtail/core';
+import type { MakespanOf, StageTiming } from '@longtail/core';
+import { busiest } from './turns.js';
 
 /**
  * Fill and bottleneck: the first microbatch goes through all stages and back, the others follow at the pace of the busiest
- * stage. Exact for equal stages under 1F1B, (m + p − 1)(F + B), without delays.
+ * device; where devices hold several stages in turn, the fill is as much shorter. Exact for equal stages without delays under
+ * 1F1B, (m + p − 1)(F + B), and interleaved, m(F + B) + (p − 1)(F + B) / v.
  */
-export function estimateMakespan(stages: readonly StageTiming[], microbatches: number): Makespan {
+export const estimateMakespan: MakespanOf = (stages, microbatches, _maxStash, { chunks }) => {
   const work = stages.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs);
   const hops = stages.reduce((sum, { activationHopMs, gradientHopMs }) => sum + activationHopMs + gradientHopMs, 0);
-  const period = Math.max(...work);
-  const makespanMs = work.reduce((sum, ms) => sum + ms, 0) + hops + (microbatches - 1) * period;
+  const workers = stages.length / chunks;
+  const period = busiest(work, workers);
+  const latencyMs = work.reduce((sum, ms) => sum + ms, 0) + hops;
   return {
-    makespanMs,
-    busyMs: work.map((ms) => ms * microbatches),
-    stash: work.map((_, stage) => Math.min(microbatches, inFlight(stages, stage, period))),
+    makespanMs: (latencyMs - period) / chunks + microbatches * period,
+    stash: Array.from({ length: workers }, (_, rank) => Math.min(microbatches * chunks, inFlight(stages, rank, period))),
   };
-}
+};
 
 /** Capped 1F1B's cap: as many microbatches as keep the busiest stage at work while one goes from here to the end and back. */
 function inFlight(stages: readonly StageTiming[], stage: number, periodMs: number): number {

@@ -1,9 +1,10 @@
-import type { LeftOut, MakespanOf, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
+import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
 import type { CostModel, GroupLayout } from './layout.js';
 import { estimateMakespan } from './makespan.js';
 import { plannedStage } from './planned-stage.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { roundMsOf, wholeShares } from './rounds.js';
+import { busiest, chunksOf } from './turns.js';
 
 export interface LaidOut {
   readonly groups: readonly GroupLayout[];
@@ -19,7 +20,7 @@ export function planFor(
   { groups, scenario }: LaidOut,
   makespanOf: MakespanOf = estimateMakespan,
 ): Omit<Plan, 'leftOut' | 'method' | 'boundSamplesPerSecond' | 'gap'> {
-  const { batch, stepsPerRound, schedule } = model.request;
+  const { batch, stepsPerRound } = model.request;
   let costs = groups.map((group) => model.group(group, scenario.alone));
   let shares = wholeShares(costs, batch, stepsPerRound, scenario.sharedMs);
   for (let turn = 0; turn < REFINEMENTS; turn++) {
@@ -34,7 +35,6 @@ export function planFor(
   const devices = planned.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
   return {
     model: model.costs.profile.name,
-    schedule,
     batch,
     stepsPerRound,
     groups: planned,
@@ -77,17 +77,38 @@ function corrected(model: CostModel, group: GroupLayout, cost: GroupCost, sample
   if (group.stages.length === 1 || samples === 0) return cost;
   const plain = model.group(group, true);
   const microbatches = Math.ceil(samples / group.microbatch);
-  const { makespanMs } = makespanOf(timingsOf(model, group), microbatches, roomFor(model, group, microbatches));
-  // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
-  const stepMs = Math.max(makespanMs, microbatches * plain.periodMs);
+  const stepMs = pipelineMs(model, group, microbatches, makespanOf);
   const estimateMs = plain.fillMs + microbatches * plain.periodMs;
   const factor = stepMs / estimateMs;
   return { ...cost, periodMs: plain.periodMs * factor, fillMs: plain.fillMs * factor };
 }
 
-/** Microbatches that each stage's smallest device holds, each replica its part of them; never fewer than 1F1B needs. */
-function roomFor(model: CostModel, { stages, microbatch }: GroupLayout, microbatches: number): readonly number[] {
+/** An inner step of a pipeline. */
+export function pipelineMs(model: CostModel, group: GroupLayout, microbatches: number, makespanOf: MakespanOf): number {
+  const room = roomFor(model, group, microbatches);
+  const { makespanMs } = makespanOf(timingsOf(model, group), microbatches, room, orderOf(model, group));
+  // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
+  return Math.max(makespanMs, microbatches * model.group(group, true).periodMs);
+}
+
+/** Interleaved where its devices hold several stages, and only there. */
+function orderOf({ request: { schedule } }: CostModel, { stages }: GroupLayout): PassOrder {
+  const chunks = chunksOf(stages);
+  if (chunks > 1) return { schedule: 'interleaved', chunks };
+  return { schedule: schedule === 'interleaved' ? 'capped-1f1b' : schedule, chunks };
+}
+
+/** The schedule holds so many, whatever there is room for. */
+function holdsAll({ schedule }: PassOrder): boolean {
+  return schedule === 'gpipe' || schedule === 'interleaved';
+}
+
+/** Microbatches that each stage's smallest device holds, each replica its part of them; never fewer than the schedule needs. */
+function roomFor(model: CostModel, group: GroupLayout, microbatches: number): readonly number[] {
+  const { stages, microbatch } = group;
+  const fixed = holdsAll(orderOf(model, group));
   return stages.map(({ devices, start, end, recompute }, index) => {
+    if (fixed) return model.inFlight(group, index) * devices.length;
     const kinds = model.kindsOf(devices);
     const fits = (held: number) =>
       kinds.every(
@@ -113,11 +134,15 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
   const exchangeMs = Math.max(cost.tailMs, scenario.sharedMs);
   const stepMs = (roundMsOf(cost, samples, stepsPerRound, scenario.sharedMs) - exchangeMs) / stepsPerRound;
-  const busiestMs = Math.max(...timings.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs)) * (samples / group.microbatch);
+  const order = orderOf(model, group);
+  const work = timings.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs);
+  const busiestMs = busiest(work, group.stages.length / order.chunks) * (samples / group.microbatch);
   const room = roomFor(model, group, microbatches);
-  const { stash } = makespanOf(timings, microbatches, room);
+  const { stash } = makespanOf(timings, microbatches, room, order);
+  const stashes = (index: number) => (holdsAll(order) ? room[index]! : Math.min(room[index]!, Math.max(stash[index]!, group.stages.length - index)));
   return {
     kind: group.stages.length === 1 && group.stages[0]!.devices.length === 1 ? 'solo' : 'pipeline',
+    schedule: order.schedule,
     stages: group.stages.map(({ devices }, index) =>
       plannedStage({
         model,
@@ -126,7 +151,7 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
         timings,
         samples,
         microbatches,
-        stashCap: Math.ceil(Math.min(room[index]!, Math.max(stash[index]!, group.stages.length - index)) / devices.length),
+        stashCap: Math.ceil(stashes(index) / devices.length),
         alone: scenario.alone,
         roundMs,
         share: samples / batch,
@@ -147,7 +172,8 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
   const used = new Set(groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map((device) => device.device))));
   const assumed = model.cluster.devices.filter((device) => device.linkAssumed && used.has(device.id));
   if (assumed.length > 0) notes.push(`the links of ${assumed.length} devices are assumed, not measured`);
-  if (groups.some((group) => group.kind === 'pipeline')) notes.push(`pipelines run the schedule ${model.request.schedule}`);
+  const schedules = new Set(groups.filter(({ kind }) => kind === 'pipeline').map(({ schedule }) => schedule));
+  if (schedules.size > 0) notes.push(`pipelines run the schedule ${[...schedules].sort().join(' or ')}`);
   return notes;
 }
 

@@ -1,6 +1,7 @@
 import type { PlannedDevice, PlannedStage, StageTiming } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupLayout } from './layout.js';
+import { busiest, chunksOf, heldWith } from './turns.js';
 
 interface StageInPlan {
   readonly model: CostModel;
@@ -34,7 +35,8 @@ export function plannedStage(input: StageInPlan): PlannedStage {
 
 function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
   const { model, group, roundMs, stashCap } = input;
-  const { start, end, devices, recompute } = group.stages[input.index]!;
+  const { stages, microbatch } = group;
+  const { start, end, devices, recompute } = stages[input.index]!;
   const device = model.cluster.devices[index]!;
   const { forwardMs, backwardMs } = model.costs.stageMs(device, start, end, group.microbatch, recompute);
   const { periodMs } = model.stage(devices, start, end, group.microbatch, recompute);
@@ -44,7 +46,7 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
   return {
     device: device.id,
     name: device.name,
-    memory: model.memory(index, start, end, group.microbatch, stashCap, recompute),
+    memory: model.memoryOf(index, heldWith(stages, input.index), microbatch, stashCap),
     offeredBytes: device.memoryBytes,
     samples,
     forwardMs,
@@ -63,7 +65,7 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
 function trafficOf({ model, group, index, alone }: StageInPlan, device: number, samples: number): { up: number; down: number } {
   const { request, costs } = model;
   const { start, end, devices } = group.stages[index]!;
-  const values = costs.parameters(start, end);
+  const values = ownParameters(model, group, index);
   const leader = devices.reduce((best, next) => (model.exchangeMs(next, values) < model.exchangeMs(best, values) ? next : best));
   const byServer = request.optimizer === 'server';
   const sums = byServer ? 0 : ((8 * (devices.length - 1)) / devices.length) * values * request.stepsPerRound;
@@ -76,28 +78,43 @@ function trafficOf({ model, group, index, alone }: StageInPlan, device: number, 
   };
 }
 
-function reasonFor({ model, group, index, timings, microbatches, share }: StageInPlan): string {
-  const { start, end, devices, recompute } = group.stages[index]!;
+/** What a stage adds to what its devices have for earlier stages. */
+function ownParameters(model: CostModel, { stages }: GroupLayout, index: number): number {
+  const held = heldWith(stages, index);
+  const before = held.slice(0, held.indexOf(stages[index]!));
+  return model.parametersOf([...before, stages[index]!]) - model.parametersOf(before);
+}
+
+function reasonFor({ model, group, index, timings, microbatches, share, stashCap }: StageInPlan): string {
+  const { stages } = group;
+  const { start, end, devices, recompute } = stages[index]!;
   const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
-  const inFlight = Math.min(microbatches, group.stages.length - index);
+  const again = recompute ? ', computing activations again' : '';
+  const { forwardMs, backwardMs } = timings[index]!;
+  const chunks = chunksOf(stages);
+  const work = timings.map((timing) => timing.forwardMs + timing.backwardMs);
+  const pace = `${formatMilliseconds(forwardMs + backwardMs)} of the ${formatMilliseconds(busiest(work, stages.length / chunks))} between microbatches`;
+  if (chunks > 1) {
+    const held = heldWith(stages, index);
+    const { total } = model.memoryOf(devices[0]!, held, group.microbatch, stashCap);
+    const turn = `stage ${held.indexOf(stages[index]!) + 1} of its ${chunks}`;
+    return `${turn}, which take ${formatBytes(total)} of ${formatBytes(offered)}${again}; ${formatCount(ownParameters(model, group, index))} parameters; ${pace}`;
+  }
+  const inFlight = Math.min(microbatches, model.inFlight(group, index));
   const tightest = devices.find((device) => model.cluster.devices[device]!.memoryBytes === offered)!;
   const needs = (from: number, to: number) => model.memory(tightest, from, to, group.microbatch, inFlight, recompute).total;
   const fits = `${formatBytes(needs(start, end))} of ${formatBytes(offered)}`;
-  const again = recompute ? ', computing activations again' : '';
-  if (group.stages.length === 1) {
+  if (stages.length === 1) {
     const together = devices.length > 1 ? `${devices.length} devices that reach each other hold` : 'holds';
     return `${together} the whole model (${fits}${again}); ${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of the batch by its speed`;
   }
   const [from, to] = end < model.costs.blocks ? [start, end + 1] : [start - 1, end];
   const extra = model.costs.profile.blocks[end < model.costs.blocks ? end : start - 1]!.name;
   const more = needs(from, to);
-  const { forwardMs, backwardMs } = timings[index]!;
-  const period = Math.max(...timings.map((timing) => timing.forwardMs + timing.backwardMs));
   const limit =
     more > offered
       ? `${extra} too would need ${formatBytes(more)}`
       : `with ${extra} too it would take ${formatMilliseconds(model.stage(devices, from, to, group.microbatch, recompute).periodMs)}`;
-  const pace = `${formatMilliseconds(forwardMs + backwardMs)} of the ${formatMilliseconds(period)} between microbatches`;
   const crew = devices.length > 1 ? `${devices.length} replicas, ` : '';
   return `${crew}${formatCount(model.costs.parameters(start, end))} parameters, ${fits}${again}; ${pace}; ${limit}`;
 }

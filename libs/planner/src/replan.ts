@@ -1,5 +1,5 @@
 import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
-import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds, passMsOf } from '@longtail/core';
 import { createPlan } from './create-plan.js';
 import type { GroupLayout } from './layout.js';
 import { CostModel } from './layout.js';
@@ -109,21 +109,15 @@ function joined({ current, cluster }: ReplanInput): readonly string[] {
 
 /** What a device takes for its stage now, against what the plan took. */
 function drifts(model: CostModel, plan: Plan, whole: readonly GroupLayout[]): readonly string[] {
-  const planned = new Map(
-    plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map((device) => [device.device, device] as const))),
-  );
+  const planned = passMsOf(plan);
   return whole.flatMap(({ microbatch, stages }) =>
-    stages.flatMap(({ devices, start, end, recompute }) =>
-      devices.flatMap((index) => {
-        const device = model.cluster.devices[index]!;
-        const before = planned.get(device.id)!;
-        const now = model.costs.stageMs(device, start, end, microbatch, recompute);
-        const change = (before.forwardMs + before.backwardMs) / (now.forwardMs + now.backwardMs) - 1;
-        return Math.abs(change) > DRIFT
-          ? [`${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`]
-          : [];
-      }),
-    ),
+    [...new Set(stages.flatMap(({ devices }) => devices))].flatMap((index) => {
+      const device = model.cluster.devices[index]!;
+      const held = stages.filter(({ devices }) => devices.includes(index));
+      const now = held.map(({ start, end, recompute }) => model.costs.stageMs(device, start, end, microbatch, recompute));
+      const change = planned.get(device.id)! / now.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0) - 1;
+      return Math.abs(change) > DRIFT ? [`${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`] : [];
+    }),
   );
 }
 
@@ -149,7 +143,7 @@ function blocksByDevice(plan: Plan): ReadonlyMap<string, ReadonlySet<number>> {
   for (const group of plan.groups) {
     for (const stage of group.stages) {
       const range = Array.from({ length: stage.blocks.end - stage.blocks.start }, (_, i) => stage.blocks.start + i);
-      for (const { device } of stage.devices) blocks.set(device, new Set(range));
+      for (const { device } of stage.devices) blocks.set(device, new Set([...(blocks.get(device) ?? []), ...range]));
     }
   }
   return blocks;

@@ -9,6 +9,7 @@ const solo = fc.record({
   fillMs: fc.constant(0),
   tailMs: fc.double({ min: 0, max: 1000, noNaN: true }),
   minSamples: fc.constant(0),
+  uploads: fc.constant(1),
 });
 const pipeline = fc
   .tuple(solo, fc.double({ min: 0, max: 300, noNaN: true }))
@@ -45,6 +46,6 @@ test('whole shares sum to the batch, and no sample would be done sooner elsewher
 });
 
 test('a group that is slower to exchange than the others are to be done gets nothing', () => {
-  const fast = { microbatch: 1, periodMs: 1, fillMs: 0, tailMs: 10, minSamples: 0 };
+  const fast = { microbatch: 1, periodMs: 1, fillMs: 0, tailMs: 10, minSamples: 0, uploads: 1 };
   expect(wholeShares([fast, { ...fast, tailMs: 41_000 }], 100, 1, 0)).toEqual([100, 0]);
 });

@@ -9,14 +9,17 @@ export interface GroupCost {
   readonly tailMs: number;
   /** Fewer samples than a microbatch shorten the step of a group of one stage, but not that of a pipeline. */
   readonly minSamples: number;
+  /** Copies of the model that cross the server's link: one, and where the server steps, what further replicas of stages send. Counted only where that link is limited. */
+  readonly uploads: number;
 }
 
 /** How groups meet in a round. */
 export interface Scenario {
   /** One group that exchanges nothing: it steps for itself (ADR 3). */
   readonly alone: boolean;
-  readonly maxGroups: number;
-  /** What the server's own link takes for so many groups. */
+  /** Uploads of all groups together, those of each rounded up. */
+  readonly maxUploads: number;
+  /** What the server's own link takes for so many. */
   readonly sharedMs: number;
 }
 

@@ -106,16 +106,16 @@ function fastest({ request }: CostModel, sites: readonly Site[], scenarios: read
   return best;
 }
 
-/** One group for itself; or several, each count of them with what the server's link then takes. */
+/** One group for itself; or several, each count of uploads with what the server's link then takes. */
 function scenariosOf(model: CostModel, exact: boolean): readonly Scenario[] {
   const { cluster, request } = model;
-  const alone = { alone: true, maxGroups: 1, sharedMs: 0 };
+  const alone = { alone: true, maxUploads: 1, sharedMs: 0 };
   const devices = cluster.devices.length;
   if (devices === 1) return [alone];
-  if (cluster.server === undefined) return [alone, { alone: false, maxGroups: Infinity, sharedMs: 0 }];
+  if (cluster.server === undefined) return [alone, { alone: false, maxUploads: Infinity, sharedMs: 0 }];
   const counts: number[] = request.optimizer === 'server' ? [1] : [];
   for (let count = 2; count < devices; count = exact ? count + 1 : Math.ceil(count * 1.25)) counts.push(count);
-  return [alone, ...[...counts, devices].map((maxGroups) => ({ alone: false, maxGroups, sharedMs: sharedMs(model, maxGroups) }))];
+  return [alone, ...[...counts, devices].map((maxUploads) => ({ alone: false, maxUploads, sharedMs: sharedMs(model, maxUploads) }))];
 }
 
 function effort(model: CostModel, devices: readonly number[]): number {

@@ -12,7 +12,7 @@ export interface Chosen {
 
 /** Devices that are planned together. */
 export interface Site {
-  /** The groups, at most `scenario.maxGroups` and none that overlap, that manage most samples in a round of this time. */
+  /** The groups, none that overlap and with no more than `scenario.maxUploads` between them, that manage most samples in a round of this time. */
   bestWithin(roundMs: number, scenario: Scenario): readonly Chosen[];
 }
 
@@ -59,8 +59,15 @@ function chooseAcross(sites: readonly Site[], roundMs: number, scenario: Scenari
     return sites.map((site) => site.bestWithin(roundMs, scenario)).reduce((best, next) => (total(next) > total(best) ? next : best), []);
   }
   const groups = sites.flatMap((site) => site.bestWithin(roundMs, scenario)).filter((group) => group.samples > 0);
-  if (groups.length <= scenario.maxGroups) return groups;
-  return [...groups].sort((a, b) => b.samples - a.samples).slice(0, scenario.maxGroups);
+  if (uploadsOf(groups) <= scenario.maxUploads) return groups;
+  const taken: Chosen[] = [];
+  for (const group of [...groups].sort((a, b) => b.samples - a.samples))
+    if (uploadsOf([...taken, group]) <= scenario.maxUploads) taken.push(group);
+  return taken;
+}
+
+function uploadsOf(groups: readonly Chosen[]): number {
+  return groups.reduce((sum, { cost }) => sum + Math.ceil(cost.uploads), 0);
 }
 
 function total(groups: readonly Chosen[]): number {

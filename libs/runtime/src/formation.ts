@@ -38,6 +38,8 @@ export class Formation {
   groups: readonly Group[] = [];
   /** What the layout lacks to be whole. */
   lacks: string | undefined;
+  /** Why no layout of those who are here will do. */
+  shortfall: LongtailError | undefined;
   /** It is being measured what the layout wants to know: that ends by itself. */
   measuring = false;
   /** A group that is at work would have to go: the phase under way should come to an end. */
@@ -73,7 +75,7 @@ export class Formation {
     if (!this.outdated && (settled || !host.paces.drifted) && this.groups.every((group) => group.intact)) return;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
-    const { groups, lacks, reason, plan, wants, replan } = host.plan({
+    const { groups, lacks, shortfall, reason, plan, wants, replan } = host.plan({
       job: host.job,
       nodes: members.map((member) => this.describe(member)),
       peers: host.measuredPeers,
@@ -88,6 +90,7 @@ export class Formation {
     if (this.moving) return;
     this.outdated = false;
     this.lacks = lacks;
+    this.shortfall = shortfall;
     this.measuring = wants !== undefined;
     for (const member of dissolved.flatMap((group) => group.members.filter((member) => member.group === group))) {
       if (member.state !== 'gone' && member.state !== 'failed') member.vacate();

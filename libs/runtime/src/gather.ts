@@ -9,8 +9,8 @@ export type CountFleet = () => Census;
 
 /**
  * Waits until `need` workers are ready. Says so in the log when it has to wait.
- * @throws LongtailError `timeout` when fewer than `need` were even around for the job's `waitMs`; the error of preparing
- * when every node failed at it before the run began.
+ * @throws LongtailError `timeout` when fewer than `need` were even around for the job's `waitMs`, `no-plan` when no layout of
+ * those who were would do; the error of preparing when every node failed at it before the run began.
  */
 export async function gather(core: RunCore, need: number, countFleet: CountFleet): Promise<void> {
   let lackingSinceMs: number | undefined;
@@ -20,7 +20,7 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     admitPrepared(core);
     const fleet = countFleet();
     if (core.ready.length >= need || (fleet.mine >= need && core.formation.complete)) return;
-    const { lacks } = core.formation;
+    const { lacks, shortfall } = core.formation;
     const around = fleet.mine + fleet.idle.length + fleet.busy;
     const hopeless = around === 0 || (lacks !== undefined && !core.formation.measuring);
     if (hopeless && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;
@@ -29,8 +29,9 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     else lackingSinceMs ??= now;
     const untilMs = lackingSinceMs === undefined ? undefined : lackingSinceMs + core.job.cluster.waitMs;
     const reason = describe(core, fleet);
-    if (untilMs !== undefined && now >= untilMs) throw tooFew(core, need, around, reason);
-    if (said !== reason) core.emit({ event: 'waiting', run: core.run, have: core.ready.length, need, reason });
+    if (untilMs !== undefined && now >= untilMs) throw shortfall ?? tooFew(core, need, around, reason);
+    const missing = shortfall && { shortfall: sentence(shortfall) };
+    if (said !== reason) core.emit({ event: 'waiting', run: core.run, have: core.ready.length, need, ...missing, reason });
     said = reason;
     await core.wait(untilMs);
   }
@@ -129,10 +130,19 @@ function describe(core: RunCore, fleet: Census): string {
     ...(preparing > 0 ? [`${preparing} preparing`] : []),
     ...(fleet.idle.length > 0 ? [`${fleet.idle.length} idle`] : []),
     ...(fleet.busy > 0 ? [`${fleet.busy} at work for other runs`] : []),
-    ...(core.formation.lacks === undefined ? [] : [`the layout lacks ${core.formation.lacks}`]),
+    ...lackOf(core),
     ...fleet.obstacles.map(({ node, reason }) => `${node} ${reason}`),
   ];
   return parts.join(', ');
+}
+
+function lackOf({ formation: { lacks, shortfall }, job }: RunCore): readonly string[] {
+  if (shortfall !== undefined) return [`${sentence(shortfall)} Others have ${formatSeconds(job.cluster.waitMs / 1000)} to join`];
+  return lacks === undefined ? [] : [`the layout lacks ${lacks}`];
+}
+
+function sentence({ message, hint }: LongtailError): string {
+  return `${message}; ${hint}`;
 }
 
 function tooFew(core: RunCore, need: number, around: number, reason: string): LongtailError {

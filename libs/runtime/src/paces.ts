@@ -1,4 +1,4 @@
-import type { Plan } from '@longtail/core';
+import { passMsOf, type Plan } from '@longtail/core';
 
 interface NodePace {
   /** Of a sample; undefined: the plan has no place for it. */
@@ -22,10 +22,11 @@ export class Paces {
   private readonly nodes = new Map<string, NodePace>();
 
   /** They work by this one from now on; it was made with the paces of now. */
-  workBy({ groups }: Plan): void {
+  workBy(plan: Plan): void {
+    const passMs = passMsOf(plan);
     const plannedMs = new Map(
-      groups.flatMap(({ microbatch, stages }) =>
-        stages.flatMap(({ devices }) => devices.map(({ device, forwardMs, backwardMs }) => [device, (forwardMs + backwardMs) / microbatch] as const)),
+      plan.groups.flatMap(({ microbatch, stages }) =>
+        stages.flatMap(({ devices }) => devices.map(({ device }) => [device, passMs.get(device)! / microbatch] as const)),
       ),
     );
     // Who has no place in the plan is remembered as it was.

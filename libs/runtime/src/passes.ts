@@ -90,14 +90,14 @@ function rankOf({ chunks }: Schedule, { stages }: Group, stage: number): number 
 }
 
 /**
- * Most microbatches that a worker of the stage holds at once: those planned with, else what the whole batch takes; of a
- * replica then too, as it may be dealt nearly all. Asked before anything was measured.
+ * Most microbatches that a worker of the stage holds at once: those planned with, else what the whole batch takes, of which
+ * each replica holds an equal share. Asked before anything was measured.
  */
 export function stashCapOf(core: RunCore, group: Group, stage: number): number {
   const { microbatch, timings = equalTimings(group), maxStash } = group.plan;
   const schedule = scheduleOf(core, group, maxStash && together(group, maxStash));
   const needed = schedule.stashCap(rankOf(schedule, group, stage), timings, Math.ceil(core.job.train.batch / microbatch));
-  return maxStash === undefined ? needed : Math.max(Math.ceil(needed / group.stages[stage]!.length), maxStash[stage]!);
+  return Math.max(Math.ceil(needed / group.stages[stage]!.length), maxStash?.[stage] ?? 0);
 }
 
 /** What the workers of each stage have room for between them. */

@@ -1,13 +1,15 @@
-import { LongtailError, type BatchStats, type Compute, type ComputeResult, type HostTensor } from '@longtail/core';
+import { LongtailError, type BatchStats, type Compute, type ComputeResult, type ForwardResult, type HostTensor } from '@longtail/core';
 import type { Place, StageAction, Task } from '@longtail/protocol';
 import { FanOut } from './fan-out.js';
 import { microbatchesOf } from './microbatches.js';
+import { PassQueue } from './pass-queue.js';
 import type { StageInbox, StageTensorKind } from './stage-inbox.js';
 import type { StageOutbox } from './stage-outbox.js';
 
 /**
  * Walks a worker's passes of a task in the order that the task gives them in. Sends and receives follow from the passes:
- * one waits for the input that it needs and sends its output on without waiting for anybody to take it.
+ * one waits for the input that it needs and sends its output on without waiting for anybody to take it. The device has the
+ * next pass while it works on one, where the input is there.
  */
 export class StageRunner {
   constructor(
@@ -20,21 +22,19 @@ export class StageRunner {
   /** Leaves the gradient sum in `Prepared.gradient`. After a failure or an abort the device has forgotten the task. */
   gradient(task: Task, signal: AbortSignal): Promise<ComputeResult> {
     const microbatches = microbatchesOf(task.ranges, task.microbatch);
-    return this.through(task, signal, async (walk, pass) => {
+    return this.through(task, signal, async (walk) => {
       for (const action of task.actions) {
         const { op, microbatch } = action;
         const ranges = microbatches[microbatch];
         if (ranges === undefined) throw noSuchMicrobatch(action, microbatches.length);
-        if (op === 'F') {
-          const { output, stats, computeMs } = await this.compute.forward(this.held(action), microbatch, ranges, await pass.input(action), signal);
-          walk.add(stats, computeMs, this.isLast(action));
-          pass.on(action, output);
-        } else {
-          const { inputGradient, computeMs } = await this.compute.backward(op, this.held(action), microbatch, await pass.input(action), signal);
-          walk.computeMs += computeMs;
-          pass.on(action, inputGradient);
-        }
+        const held = this.held(action);
+        await walk.pass(action, async (input) => {
+          if (op === 'F') return this.compute.forward(held, microbatch, ranges, input, signal);
+          const { inputGradient: output, computeMs } = await this.compute.backward(op, held, microbatch, input, signal);
+          return { output, stats: undefined, computeMs };
+        });
       }
+      await walk.end();
       // Where there are fewer microbatches than replicas, one may have none.
       return task.actions.length === 0 ? 0 : (await this.compute.takeGradient()).samples;
     });
@@ -43,17 +43,16 @@ export class StageRunner {
   /** Forward passes over samples [start, end) of the validation split. */
   evaluate(task: Task, signal: AbortSignal): Promise<ComputeResult> {
     const { start, end, microbatch: size, actions } = task;
-    return this.through(task, signal, async (walk, pass) => {
+    return this.through(task, signal, async (walk) => {
       let samples = 0;
       for (const action of actions) {
         const from = start + action.microbatch * size;
         const to = Math.min(end, from + size);
-        const input = await pass.input(action);
-        const { output, stats, computeMs } = await this.compute.evaluateStage(this.held(action), 'validation', from, to, input, signal);
-        walk.add(stats, computeMs, this.isLast(action));
-        pass.on(action, output);
+        const held = this.held(action);
+        await walk.pass(action, (input) => this.compute.evaluateStage(held, 'validation', from, to, input, signal));
         if (action.stage === actions[0]!.stage) samples += to - from;
       }
+      await walk.end();
       return samples;
     });
   }
@@ -65,15 +64,12 @@ export class StageRunner {
     return number;
   }
 
-  private isLast({ stage }: StageAction): boolean {
-    return stage === this.place.stages - 1;
-  }
-
   /** `work` returns the samples that it took through each stage. */
-  private async through(task: Task, signal: AbortSignal, work: (walk: Walk, passing: Passing) => Promise<number>): Promise<ComputeResult> {
-    const walk = new Walk();
+  private async through(task: Task, signal: AbortSignal, work: (walk: Walk) => Promise<number>): Promise<ComputeResult> {
+    const { stages } = this.place;
+    const walk = new Walk(new Passing(task, stages, this.inbox, this.outbox, signal), stages - 1);
     try {
-      const samples = await work(walk, new Passing(task, this.place.stages, this.inbox, this.outbox, signal));
+      const samples = await work(walk);
       return { ...walk.sums, samples, computeMs: walk.computeMs };
     } catch (error) {
       await this.compute.dropPasses();
@@ -120,14 +116,35 @@ function kindOf(op: 'F' | 'B' | 'I'): StageTensorKind {
   return op === 'F' ? 'activation' : 'activation-gradient';
 }
 
-/** What a walk comes to. */
+/** Passes of a task on their way through the device, and what they come to. */
 class Walk {
   readonly sums = { targets: 0, lossSum: 0, correct: 0 };
   computeMs = 0;
+  private readonly queue = new PassQueue();
 
-  add(stats: BatchStats | undefined, computeMs: number, atLoss: boolean): void {
+  constructor(
+    private readonly passing: Passing,
+    private readonly lastStage: number,
+  ) {}
+
+  /** Gives the device a pass as soon as its input is there; resolves when the next one may come. */
+  async pass(action: StageAction, run: (input: HostTensor | undefined) => Promise<ForwardResult>): Promise<void> {
+    const input = await this.queue.unlessFailed(this.passing.input(action));
+    await this.queue.add(run(input).then((result) => this.done(action, result)));
+  }
+
+  /** Resolves when all passes are done. */
+  end(): Promise<void> {
+    return this.queue.drained();
+  }
+
+  private done(action: StageAction, { output, stats, computeMs }: ForwardResult): void {
     this.computeMs += computeMs;
-    if (!atLoss) return;
+    if (action.op === 'F' && action.stage === this.lastStage) this.add(stats);
+    this.passing.on(action, output);
+  }
+
+  private add(stats: BatchStats | undefined): void {
     if (stats === undefined) {
       throw new LongtailError('the last stage of the pipeline gave no loss: blocks of the model are on no worker', {
         code: 'usage',

@@ -130,7 +130,7 @@ const clusterFields = z.strictObject({
     .describe("Samples a forward pass of a pipeline; default: what the planner finds best, in a layout of your own a quarter of a stage's share of the batch"),
   schedule: oneOf('schedule', ['gpipe', '1f1b', 'capped-1f1b', 'interleaved', 'zero-bubble'])
     .default('capped-1f1b')
-    .describe('Order of the passes in a pipeline; interleaved: several stages on each worker, in turn'),
+    .describe('Order of the passes in a pipeline; interleaved: several stages on each worker, in turn, where the planner finds that faster or the layout says so'),
   recompute: oneOf('value', ['never', 'allowed', 'always'])
     .default('allowed')
     .describe('Stages that keep the inputs of passes only and compute the rest again in the backward pass; allowed: those that lack the memory'),
@@ -139,7 +139,6 @@ const clusterFields = z.strictObject({
 const cluster = clusterFields.check((context) => {
   const { layout: groups, schedule: order } = context.value;
   const say = (message: string, ...path: (string | number)[]) => context.issues.push({ code: 'custom', message, input: context.value, path });
-  if (groups === undefined && order === 'interleaved') say('interleaved needs cluster.layout, with several stages on each worker', 'schedule');
   for (const { message, group, stage } of layoutProblems(groups ?? [], order)) say(message, 'layout', group, ...(stage === undefined ? [] : [stage]));
 });
 

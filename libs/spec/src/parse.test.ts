@@ -99,7 +99,6 @@ describe('parseJobFile', () => {
       'data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: a}], [{worker: a}]]}',
       'cluster.layout[1][0]: worker a is in another group already',
     ],
-    ['data: mnist\nmodel: cnn\ncluster: {schedule: interleaved}', 'job.yaml:3:11 cluster.schedule: interleaved needs cluster.layout'],
     [
       interleaved('{workers: [a, b], blocks: 1}, {worker: c, blocks: 1}'),
       'cluster.layout[0][0]: the schedule interleaved takes one worker a stage: replicas are for the others',

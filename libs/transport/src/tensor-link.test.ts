@@ -18,6 +18,8 @@ interface Ends {
   readonly failures: string[];
   /** Carries messages until there are none; false when a seeded choice says that this direction waits. */
   carry(chooses?: () => boolean): Promise<void>;
+  /** Carries messages until that is settled: a sender that paces itself goes on by a timer of its own. */
+  carryUntil(settled: Promise<unknown>): Promise<void>;
   /** Messages on their way to the receiver. */
   readonly toReceiver: Uint8Array[][];
 }
@@ -55,7 +57,13 @@ function join(memory?: TensorMemory): Ends {
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  return { sender, receiver, payloads, failures, carry, toReceiver };
+  const carryUntil = async (settled: Promise<unknown>): Promise<void> => {
+    let isSettled = false;
+    const done = settled.finally(() => (isSettled = true));
+    while (!isSettled) await carry();
+    await done;
+  };
+  return { sender, receiver, payloads, failures, carry, carryUntil, toReceiver };
 }
 
 function isForSender(message: Uint8Array[]): boolean {
@@ -68,28 +76,26 @@ function bytesOf(chunks: readonly TensorChunk[]): Buffer {
 
 describe('a tensor link', () => {
   it('cuts a chunk into pieces of 64 KiB while it knows nothing of the link, and into larger ones on a fast link', async () => {
-    const { sender, receiver, carry, toReceiver } = join();
+    const { sender, receiver, carryUntil, toReceiver } = join();
     const chunks: TensorChunk[] = [];
     receiver.start({ tensor: (chunk) => void chunks.push(chunk) });
     const bytes = noise(20 * MIB, 1);
     const sent = sender.send(tensorOfBytes(bytes), forever);
     expect(toReceiver.map(([, payload]) => payload!.length)).toEqual([64 * 1024, 64 * 1024]);
-    await carry();
-    await sent;
+    await carryUntil(sent);
     expect(bytesOf(chunks).equals(bytes)).toBe(true);
   });
 
   it('delivers every byte once, in order, whatever the order of turns', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 300_000 }), { minLength: 1, maxLength: 4 }), fc.infiniteStream(fc.boolean()), async (sizes, turns) => {
-        const { sender, receiver, carry, failures } = join();
+        const { sender, receiver, carry, carryUntil, failures } = join();
         const chunks: TensorChunk[] = [];
         receiver.start({ tensor: async (chunk) => (await Promise.resolve(), void chunks.push(chunk)) });
         const tensors = sizes.map((size, index) => ({ ...tensorOfBytes(noise(size, index + 1), index), chunkLength: 100_000 }));
         const sent = Promise.all(tensors.map((tensor) => sender.send(tensor, forever)));
         await carry(() => turns.next().value);
-        await carry();
-        await sent;
+        await carryUntil(sent);
         sizes.forEach((size, task) => {
           expect(bytesOf(chunks.filter(({ header }) => header.task === task)).equals(noise(size, task + 1))).toBe(true);
         });
@@ -102,20 +108,19 @@ describe('a tensor link', () => {
   const memory = createTensorMemory();
   describe.runIf(memory.segment !== NO_SEGMENT)('between ends of one host', () => {
     it('sends only where shared bytes lie, a chunk in one piece, and all of other bytes', async () => {
-      const { sender, receiver, carry, toReceiver } = join(memory);
+      const { sender, receiver, carryUntil, toReceiver } = join(memory);
       const bytes = noise(3 * MIB, 5);
       const sent = [inMemory(bytes, memory), bytes].map((each, task) => sender.send(tensorOfBytes(each, task), forever));
       expect(toReceiver.map((message) => message.length)).toEqual([1, 1, 1, 2, 2]);
       const chunks: TensorChunk[] = [];
       receiver.start({ tensor: (chunk) => void chunks.push(chunk) });
-      await carry();
-      await Promise.all(sent);
+      await carryUntil(Promise.all(sent));
       for (const task of [0, 1]) expect(bytesOf(chunks.filter(({ header }) => header.task === task)).equals(bytes)).toBe(true);
       receiver.end(new Error('over') as never);
     });
 
     it('lends the bytes themselves to an application that borrows, and copies for others', async () => {
-      const { sender, receiver, carry } = join(memory);
+      const { sender, receiver, carryUntil } = join(memory);
       const bytes = inMemory(noise(2 * MIB, 6), memory);
       const kept: Uint8Array[] = [];
       receiver.start({
@@ -123,8 +128,7 @@ describe('a tensor link', () => {
         tensor: ({ payload }) => void kept.push(payload),
       });
       const sent = sender.send(tensorOfBytes(bytes), forever);
-      await carry();
-      await sent;
+      await carryUntil(sent);
       const before = kept.map(([first]) => first);
       bytes[0]! ^= 255;
       bytes[MIB]! ^= 255;
@@ -148,11 +152,10 @@ describe('a tensor link', () => {
   });
 
   it('counts headers and payloads', async () => {
-    const { sender, receiver, carry } = join();
+    const { sender, receiver, carryUntil } = join();
     receiver.start({ tensor: () => undefined });
     const sent = sender.send(tensorOfBytes(noise(10_000, 1)), forever);
-    await carry();
-    await sent;
+    await carryUntil(sent);
     expect(sender.traffic.bytesSent).toBe(receiver.traffic.bytesReceived);
     expect(sender.traffic.bytesSent).toBeGreaterThan(10_000);
   });

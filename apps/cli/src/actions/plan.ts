@@ -2,7 +2,7 @@ import { LongtailError } from '@longtail/core';
 import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
-import { exactMakespan } from '@longtail/parameter-server';
+import { exactMakespan, planOwnLayout } from '@longtail/parameter-server';
 import { createPlan, planRequestFor } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
@@ -16,7 +16,7 @@ interface PlanOptions {
   readonly fleet?: string;
   readonly server: string;
   readonly localSteps: number;
-  readonly recompute: PlanRequest['recompute'];
+  readonly recompute?: PlanRequest['recompute'];
   readonly optimizerBits?: string;
   readonly activationBits?: string;
 }
@@ -28,7 +28,8 @@ export async function plan(output: Output, options: PlanOptions, file: string): 
   const [job, profile] = await profileJob(file);
   const { cluster, notes } = await findCluster(options);
   const request = requestFor(job, options);
-  const found = createPlan(profile, cluster, request, { makespanOf: exactMakespan(request.schedule) });
+  const own = job.cluster.layout !== undefined;
+  const found = own ? planOwnLayout(job, profile, cluster, request) : createPlan(profile, cluster, request, { makespanOf: exactMakespan });
   const whole = { ...found, notes: [...found.notes, ...notes] };
   if (output.json) output.event({ event: 'plan', ...whole });
   else planLines(whole, output.colors).forEach((line) => output.line(line));
@@ -54,7 +55,7 @@ function requestFor(job: Job, { fleet, localSteps, optimizerBits, activationBits
     ...request,
     stepsPerRound: localSteps,
     activationBits: activationBits === undefined ? request.activationBits : Number(activationBits),
-    recompute,
+    recompute: recompute ?? request.recompute,
     workspaceBytes: fleet === undefined ? 0 : ENGINE_BYTES,
   };
 }

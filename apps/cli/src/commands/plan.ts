@@ -15,9 +15,11 @@ export function planCommand(parent: Command, outcome: Outcome): void {
     .addOption(serverOption())
     .option('--local-steps <count>', 'inner steps a round; 1: every gradient is exchanged', wholeNumber(1, 100_000), 1)
     .addOption(
-      new Option('--recompute <when>', 'compute activations again in the backward pass, to save memory')
-        .choices(['never', 'allowed', 'always'])
-        .default('allowed'),
+      new Option('--recompute <when>', "compute activations again in the backward pass, to save memory; default: as the job's").choices([
+        'never',
+        'allowed',
+        'always',
+      ]),
     )
     .addOption(new Option('--optimizer-bits <bits>', "of a value of Adam's moments; default: as the job's").choices(['8', '32']))
     .addOption(

@@ -7,7 +7,7 @@ const of = (planned: number, measured: number): Compared => ({ planned, measured
 const device = (name: string, memory: number) => ({
   node: `n-${name}`,
   name,
-  blocks: [name, name] as const,
+  blocks: [[name, name]] as const,
   passMs: of(20, 30),
   computeMs: of(200, 300),
   utilisation: of(0.8, 0.6),

@@ -25,10 +25,10 @@ export function explainLines(comparison: PlanComparison, colors: Colors): readon
 
 function rowsOf({ number, stages }: GroupComparison): readonly (readonly string[])[] {
   return stages.flatMap((devices, stage) =>
-    devices.map(({ name, node, blocks: [first, last], passMs, computeMs, utilisation, memoryBytes, bytesUp, bytesDown }) => [
+    devices.map(({ name, node, blocks, passMs, computeMs, utilisation, memoryBytes, bytesUp, bytesDown }) => [
       stages.length > 1 ? `${number}.${stage + 1}` : `${number}`,
       `${node} ${name}`,
-      first === last ? first : `${first} – ${last}`,
+      blocks.map(([first, last]) => (first === last ? first : `${first} – ${last}`)).join(', '),
       pair(passMs, formatMilliseconds),
       pair(computeMs, formatMilliseconds),
       pair(utilisation, percent),

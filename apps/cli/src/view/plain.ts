@@ -67,11 +67,11 @@ export class PlainNarrator {
   }
 
   /** How far each of them is changes often; how many there are is what matters. */
-  private waitingLine({ have, need, reason }: Extract<RunEvent, { event: 'waiting' }>): string | undefined {
+  private waitingLine({ have, need, shortfall = '', reason }: Extract<RunEvent, { event: 'waiting' }>): string | undefined {
     const line = `${have} of ${need} workers`;
-    if (line === this.lastWaiting) return undefined;
-    this.lastWaiting = line;
-    return this.colors.dim(`waiting: ${line} (${reason})`);
+    if (line + shortfall === this.lastWaiting) return undefined;
+    this.lastWaiting = line + shortfall;
+    return this.colors[shortfall === '' ? 'dim' : 'yellow'](`waiting: ${line} (${reason})`);
   }
 
   private profilingLine(timeMs: number, progress: RunProgress): string | undefined {

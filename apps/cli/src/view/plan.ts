@@ -12,7 +12,7 @@ const ROWS = 24;
 /** A plan for people: the verdict, who does what, why, who does nothing and why, what to know. */
 export function planLines(plan: Plan, colors: Colors): readonly string[] {
   const { dim, yellow } = colors;
-  const devices = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
+  const devices = new Set(plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices.map(({ device }) => device))));
   const rows = plan.groups.flatMap((group, g) =>
     group.stages.flatMap((stage, s) => stage.devices.map((device) => rowOf(g, s, group, stage, device))),
   );
@@ -24,7 +24,7 @@ export function planLines(plan: Plan, colors: Colors): readonly string[] {
     '',
     ...reasons(plan, colors),
     ...(plan.leftOut.length > 0
-      ? ['', `left out ${plan.leftOut.length} of ${plan.leftOut.length + devices.length}`, ...leftOutLines(plan.leftOut, dim)]
+      ? ['', `left out ${plan.leftOut.length} of ${plan.leftOut.length + devices.size}`, ...leftOutLines(plan.leftOut, dim)]
       : []),
     ...(plan.notes.length > 0 ? ['', ...plan.notes.map((note) => yellow(`note: ${note}`))] : []),
   ];

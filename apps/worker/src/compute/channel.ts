@@ -48,7 +48,7 @@ export interface PreparedTransfer {
   readonly shared: SharedVectors;
 }
 
-/** To the thread. One request at a time. */
+/** To the thread, which answers one after the other. */
 export type ComputeRequest = {
   readonly [Name in CallName]: { readonly call: Name; readonly args: Parameters<ComputeCalls[Name]> };
 }[CallName];

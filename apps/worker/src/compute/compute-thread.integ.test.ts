@@ -8,12 +8,21 @@ import { availableEngines } from '@longtail/engine';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ComputeThread } from './compute-thread.js';
 
+/** What crossed between the threads, in order. */
+const traffic: string[] = vi.hoisted(() => []);
+
 /** The thread runs what `tsc --build` made, without the conditions that lead the tests to sources. */
 vi.mock('node:worker_threads', async (importOriginal) => {
   const original = await importOriginal<typeof threads>();
   class BuiltWorker extends original.Worker {
     constructor(_script: URL, options: threads.WorkerOptions) {
       super(new URL('../../dist/compute/thread.js', import.meta.url), { ...options, execArgv: [] });
+      this.on('message', () => traffic.push('answer'));
+    }
+
+    override postMessage(...message: Parameters<threads.Worker['postMessage']>): void {
+      traffic.push(message[0].call);
+      super.postMessage(...message);
     }
   }
   return { ...original, Worker: BuiltWorker };
@@ -63,6 +72,32 @@ it('computes a stage between others without any data, and moves tensors instead 
   expect(await thread.takeGradient()).toEqual({ samples: 8 });
   expect(prepared.gradient.some((value) => value !== 0)).toBe(true);
   expect((await thread.evaluateStage(0, 'validation', 0, 8, activation(5), forever)).output!.shape).toEqual([8, 4]);
+});
+
+it('has passes under one signal one behind the other, and everything else alone', async () => {
+  const ranges = [{ epoch: 0, start: 0, end: 8 }];
+  const { signal } = new AbortController();
+  traffic.length = 0;
+  await Promise.all([
+    thread.forward(0, 2, ranges, activation(5), signal),
+    thread.backward('B', 0, 2, activation(4), signal),
+    thread.forward(0, 3, ranges, activation(5), forever),
+    thread.backward('B', 0, 3, activation(4), forever),
+    thread.takeGradient(),
+    thread.dropPasses(),
+  ]);
+  const [pair, alone] = [['answer', 'answer'], ['answer']];
+  expect(traffic).toEqual(['forward', 'backward', ...pair, 'forward', 'backward', ...pair, 'takeGradient', ...alone, 'dropPasses', ...alone]);
+});
+
+it('answers each of them by itself when one fails', async () => {
+  const { signal } = new AbortController();
+  const unknown = thread.backward('B', 0, 9, activation(4), signal);
+  const next = thread.forward(0, 4, [{ epoch: 0, start: 0, end: 8 }], activation(5), signal);
+  await expect(unknown).rejects.toThrow();
+  expect((await next).output!.shape).toEqual([8, 4]);
+  await thread.dropPasses();
+  expect((await thread.takeGradient()).samples).toBe(0);
 });
 
 it('profiles with progress, and is as before after an abort', async () => {

@@ -35,18 +35,32 @@ interface Extras {
   readonly stop?: AbortSignal;
   /** Memory of the arguments that goes to the thread. */
   readonly moved?: readonly ArrayBuffer[];
+  readonly isPass?: boolean;
 }
+
+/** A call that is in line for the thread, or there. */
+interface Turn {
+  /** Whose passes may be posted behind it; undefined: nobody's. */
+  readonly passesOf: AbortSignal | undefined;
+  /** Settle when it was posted, and when it and those before it are answered; never reject. */
+  readonly posted: Promise<unknown>;
+  readonly answered: Promise<unknown>;
+}
+
+const NOTHING: Turn = { passesOf: undefined, posted: Promise.resolve(), answered: Promise.resolve() };
 
 /**
  * The device on a thread of its own: calls cross as messages, vectors lie in shared memory, aborts go through a shared
- * flag because a computing thread reads no messages. Calls are made one after the other, in the order they came.
+ * flag because a computing thread reads no messages. Calls are made one after the other, in the order they came. Passes under one
+ * signal are posted without waiting for answers, so that the thread finds the next one when it is done with one.
  */
 export class ComputeThread implements Compute {
   /** Resolves with the reason when the thread dies by itself; never rejects. */
   readonly died: Promise<LongtailError>;
   private readonly interrupts: Interrupts;
-  private pending: PendingCall | undefined;
-  private queue: Promise<unknown> = Promise.resolve();
+  /** Calls that the thread has not answered, in order. */
+  private readonly pending: PendingCall[] = [];
+  private last = NOTHING;
   private death: LongtailError | undefined;
   private closing = false;
 
@@ -63,8 +77,7 @@ export class ComputeThread implements Compute {
       const die = (error: LongtailError) => {
         if (this.closing || this.death !== undefined) return;
         this.death = error;
-        this.pending?.reject(error);
-        this.pending = undefined;
+        for (const { reject } of this.pending.splice(0)) reject(error);
         resolve(error);
       };
       thread.on('error', (error) => die(threadDied(error.message, error)));
@@ -139,7 +152,7 @@ export class ComputeThread implements Compute {
     signal: AbortSignal,
   ): Promise<ForwardResult> {
     const { tensor, moved } = crossing(input);
-    return this.call('forward', [stage, microbatch, ranges, tensor], signal, { moved });
+    return this.call('forward', [stage, microbatch, ranges, tensor], signal, { moved, isPass: true });
   }
 
   backward(
@@ -150,7 +163,7 @@ export class ComputeThread implements Compute {
     signal: AbortSignal,
   ): Promise<BackwardResult> {
     const { tensor, moved } = crossing(outputGradient);
-    return this.call('backward', [op, stage, microbatch, tensor], signal, { moved });
+    return this.call('backward', [op, stage, microbatch, tensor], signal, { moved, isPass: true });
   }
 
   takeGradient(): Promise<{ readonly samples: number }> {
@@ -170,7 +183,7 @@ export class ComputeThread implements Compute {
     signal: AbortSignal,
   ): Promise<ForwardResult> {
     const { tensor, moved } = crossing(input);
-    return this.call('evaluateStage', [stage, split, start, end, tensor], signal, { moved });
+    return this.call('evaluateStage', [stage, split, start, end, tensor], signal, { moved, isPass: true });
   }
 
   profile(
@@ -200,40 +213,43 @@ export class ComputeThread implements Compute {
     signal?: AbortSignal,
     extra: Extras = {},
   ): Promise<ReturnType<ComputeCalls[Name]>> {
-    const turn = this.queue.then(() => this.callNow({ call, args } as ComputeRequest, signal, extra));
-    this.queue = turn.catch(() => undefined);
-    return turn as Promise<ReturnType<ComputeCalls[Name]>>;
+    const before = this.last;
+    const passesOf = extra.isPass ? signal : undefined;
+    const follows = passesOf !== undefined && before.passesOf === passesOf;
+    const posted = (follows ? before.posted : before.answered).then(() => this.post({ call, args } as ComputeRequest, signal, extra));
+    const answer = posted.then(({ answer }) => answer);
+    const answered = answer.then(
+      () => undefined,
+      () => before.answered,
+    );
+    this.last = { passesOf, posted: posted.catch(() => undefined), answered };
+    return answer as Promise<ReturnType<ComputeCalls[Name]>>;
   }
 
-  private async callNow(
-    request: ComputeRequest,
-    signal: AbortSignal | undefined,
-    { onProgress, stop, moved = [] }: Extras,
-  ): Promise<unknown> {
+  private post(request: ComputeRequest, signal: AbortSignal | undefined, { onProgress, stop, moved = [] }: Extras): { readonly answer: Promise<unknown> } {
     signal?.throwIfAborted();
     if (this.death !== undefined) throw this.death;
-    this.interrupts.clear();
+    if (this.pending.length === 0) this.interrupts.clear();
     if (stop?.aborted) this.interrupts.stop();
     const onAbort = () => this.interrupts.abort();
     const onStop = () => this.interrupts.stop();
     signal?.addEventListener('abort', onAbort);
     stop?.addEventListener('abort', onStop);
-    try {
-      return await new Promise((resolve, reject) => {
-        this.pending = { resolve, reject, signal, onProgress };
-        this.thread.postMessage(request, moved);
-      });
-    } finally {
+    const answer = new Promise((resolve, reject) => {
+      this.thread.postMessage(request, moved);
+      this.pending.push({ resolve, reject, signal, onProgress });
+    }).finally(() => {
       signal?.removeEventListener('abort', onAbort);
       stop?.removeEventListener('abort', onStop);
-    }
+    });
+    return { answer };
   }
 
   private onReply(reply: ComputeReply): void {
-    const { pending } = this;
+    const [pending] = this.pending;
     if (pending === undefined) return;
     if (reply.kind === 'progress') return pending.onProgress?.(reply.done, reply.of as never);
-    this.pending = undefined;
+    this.pending.shift();
     if (reply.kind === 'result') pending.resolve(reply.value);
     else if (reply.kind === 'aborted') pending.reject(pending.signal?.reason);
     else if (reply.kind === 'failed') pending.reject(LongtailError.fromWire(reply.error));

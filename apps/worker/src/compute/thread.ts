@@ -188,7 +188,8 @@ function send(reply: ComputeReply): void {
 
 try {
   const handlers = await open();
-  parentPort!.on('message', (request: ComputeRequest) => void serve(handlers, request));
+  let served: Promise<unknown> = Promise.resolve();
+  parentPort!.on('message', (request: ComputeRequest) => (served = served.then(() => serve(handlers, request))));
 } catch (error) {
   send({ kind: 'failed', error: LongtailError.from(error, 'engine').toWire() });
 }

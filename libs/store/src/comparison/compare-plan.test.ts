@@ -24,6 +24,7 @@ const device = (name: keyof typeof PASS_MS, samples: number): PlannedDevice => (
 });
 const group = (samples: number, stepMs: number, ...devices: readonly PlannedDevice[]): PlannedGroup => ({
   kind: devices.length > 1 ? 'pipeline' : 'solo',
+  schedule: 'capped-1f1b',
   stages: devices.map((planned, i) => ({
     blocks: { start: i, end: i + 1 },
     names: [`block${i}`, `block${i}`],
@@ -43,7 +44,6 @@ const group = (samples: number, stepMs: number, ...devices: readonly PlannedDevi
 });
 const plan: Plan = {
   model: 'pair',
-  schedule: 'capped-1f1b',
   batch: BATCH,
   stepsPerRound: 1,
   groups: [group(32, STEP_MS.pipeline, device('front', 32), device('back', 32)), group(16, STEP_MS.solo, device('lone', 16))],
@@ -118,6 +118,25 @@ describe('comparePlan', () => {
     const bodies = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].flatMap((round) => (round % 2 === 0 ? roundOf(round).map(idle) : roundOf(round)));
     const { passMs } = compare(...bodies).groups[0]!.stages[1]![0]!;
     expect(passMs.measured).toBeCloseTo(PASS_MS.back, 9);
+  });
+
+  test('a worker that holds several stages is compared once, with all of them together', () => {
+    const [pipeline, solo] = plan.groups as [PlannedGroup, PlannedGroup];
+    const half = (planned: PlannedDevice): PlannedDevice => ({ ...planned, forwardMs: planned.forwardMs / 2, backwardMs: planned.backwardMs / 2, utilisation: 0.25, bytesUpPerRound: 500, bytesDownPerRound: 1000 });
+    const stages = [0, 1, 0, 1].map((worker, i) => {
+      const stage = pipeline.stages[worker]!;
+      return { ...stage, names: [`block${i}`, `block${i}`] as const, devices: stage.devices.map(half) };
+    });
+    const turns: Plan = { ...plan, groups: [{ ...pipeline, schedule: 'interleaved', stages }, solo] };
+    const { groups } = comparePlan(stored([{ event: 'planned', run: 'r', plan: turns }, ...ready, ...rounds(12)]))!;
+    const [front, back] = groups[0]!.stages.map(([worker]) => worker!);
+    expect(groups[0]!.stages).toHaveLength(2);
+    expect([front!.blocks, back!.blocks]).toEqual([
+      [['block0', 'block0'], ['block2', 'block2']],
+      [['block1', 'block1'], ['block3', 'block3']],
+    ]);
+    expect(front!.memoryBytes).toEqual({ planned: 100, measured: 90 });
+    for (const { planned: expected, measured } of [front!.passMs, front!.computeMs, front!.bytesUp, back!.passMs]) expect(measured).toBeCloseTo(expected, 9);
   });
 
   test('a run that goes as planned strays nowhere', () => {

@@ -58,36 +58,45 @@ function compareGroup(
     stepMs: { planned: group.stepMs, measured: measured(stepMs) },
     exchangeMs: { planned: group.exchangeMs, measured: measured((parts) => taskMs(parts) - stepMs(parts)) },
     bubble: { planned: group.bubble, measured: median(mine.map(({ parts }) => 1 - busiestMs(parts) / stepMs(parts))) },
-    stages: group.stages.map((stage) => stage.devices.map((device) => compareDevice(group, stage, device, rounds, plan, memoryBytes))),
+    stages: firstStages(group).map(({ devices }) => devices.map(({ device }) => compareDevice(group, device, rounds, plan, memoryBytes))),
   };
 }
 
+/** Those that are the first ones of their devices: where these hold several in turn, each device is compared once. */
+function firstStages({ stages }: PlannedGroup): readonly PlannedStage[] {
+  return stages.filter(({ devices: [first] }, i) => stages.findIndex(({ devices }) => devices[0]!.device === first!.device) === i);
+}
+
+/** All that one device does in a group. */
 function compareDevice(
   group: PlannedGroup,
-  stage: PlannedStage,
-  device: PlannedDevice,
+  node: string,
   rounds: readonly Round[],
   plan: Plan,
   memoryBytes: ReadonlyMap<string, number>,
 ): DeviceComparison {
+  const held = group.stages.filter(({ devices }) => devices.some(({ device }) => device === node));
+  const parts = held.map(({ devices }) => devices.find(({ device }) => device === node)!);
+  const [{ name, memory, samples }] = parts as [PlannedDevice];
+  const planned = (of: (part: PlannedDevice) => number) => parts.reduce((sum, part) => sum + of(part), 0);
   const mine = rounds.flatMap((round) => {
-    const part = round.contributions.find(({ node }) => node === device.device);
+    const part = round.contributions.find((candidate) => candidate.node === node);
     return part === undefined ? [] : [{ part, roundMs: round.commit.roundMs, steps: stepsOf(round, plan) }];
   });
   const measured = (of: (entry: (typeof mine)[number]) => number) => median(mine.map((entry) => of(entry) / entry.steps));
   // A replica may have none in a round.
   const passes = mine.filter(({ part }) => part.samples > 0);
-  const passMs = device.forwardMs + device.backwardMs;
+  const passMs = planned(({ forwardMs, backwardMs }) => forwardMs + backwardMs);
   return {
-    node: device.device,
-    name: device.name,
-    blocks: stage.names,
+    node,
+    name,
+    blocks: held.map(({ names }) => names),
     passMs: { planned: passMs, measured: median(passes.map(({ part }) => (part.computeMs * group.microbatch) / part.samples)) },
-    computeMs: { planned: (passMs * device.samples * plan.stepsPerRound) / group.microbatch, measured: measured(({ part }) => part.computeMs) },
-    utilisation: { planned: device.utilisation, measured: median(mine.map(({ part, roundMs }) => Math.min(1, part.computeMs / roundMs))) },
-    memoryBytes: { planned: device.memory.total, measured: memoryBytes.get(device.device) ?? NaN },
-    bytesUp: { planned: device.bytesUpPerRound, measured: measured(({ part }) => part.bytesUp) },
-    bytesDown: { planned: device.bytesDownPerRound, measured: measured(({ part }) => part.bytesDown) },
+    computeMs: { planned: (passMs * samples * plan.stepsPerRound) / group.microbatch, measured: measured(({ part }) => part.computeMs) },
+    utilisation: { planned: planned(({ utilisation }) => utilisation), measured: median(mine.map(({ part, roundMs }) => Math.min(1, part.computeMs / roundMs))) },
+    memoryBytes: { planned: memory.total, measured: memoryBytes.get(node) ?? NaN },
+    bytesUp: { planned: planned(({ bytesUpPerRound }) => bytesUpPerRound), measured: measured(({ part }) => part.bytesUp) },
+    bytesDown: { planned: planned(({ bytesDownPerRound }) => bytesDownPerRound), measured: measured(({ part }) => part.bytesDown) },
   };
 }
 

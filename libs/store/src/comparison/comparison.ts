@@ -9,8 +9,8 @@ export interface Compared {
 export interface DeviceComparison {
   readonly node: string;
   readonly name: string;
-  /** Names of the first and the last block. */
-  readonly blocks: readonly [string, string];
+  /** Names of the first and the last block of each stage that it holds. */
+  readonly blocks: readonly (readonly [string, string])[];
   /** Forward and backward of one microbatch. */
   readonly passMs: Compared;
   /** A round. */
@@ -33,7 +33,7 @@ export interface GroupComparison {
   readonly exchangeMs: Compared;
   /** Fraction of its step in which its busiest stage does nothing. */
   readonly bubble: Compared;
-  /** By stage, devices of a stage side by side. */
+  /** By stage, devices of a stage side by side; those that hold several stages once. */
   readonly stages: readonly (readonly DeviceComparison[])[];
 }
 
