@@ -6,7 +6,7 @@ import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } fr
 import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { bsp, proportionalShares } from '@longtail/sync';
+import { createStrategy, proportionalShares } from '@longtail/sync';
 import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
@@ -89,7 +89,7 @@ function composeServer(
         createShard({ length, optimizer, differences, frozen: slots.filter(({ trainable }) => !trainable) }),
       createLeases: ({ train }, samplesPerEpoch) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
-      strategy: ({ sync }) => bsp(sync),
+      strategy: ({ sync }) => createStrategy(sync),
       shares: proportionalShares(),
       layout: plannedLayout((job) => profiles.get(job)),
       schedule: createSchedule,

@@ -47,6 +47,14 @@ export interface JobStage {
 /** Whether stages keep the inputs of passes only, and run forward again at backward. */
 export type Recompute = 'never' | 'allowed' | 'always';
 
+/** How contributions become steps; see docs/adr/0019-strategies.md. */
+export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco';
+
+export interface OuterStep {
+  readonly learningRate: number;
+  readonly momentum: number;
+}
+
 /** A job, validated and with every default filled in. */
 export interface Job {
   readonly name: string;
@@ -73,7 +81,19 @@ export interface Job {
     readonly maxSamples: number | undefined;
   };
   readonly sync: {
-    readonly strategy: 'bsp';
+    readonly strategy: StrategyName;
+    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, else the server steps */
+    readonly localSteps?: number;
+    /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */
+    readonly outer?: OuterStep;
+    /** Of `bsp` and `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
+    readonly quorum?: number;
+    /** … and the others had this much time more. @default 0 */
+    readonly graceMs?: number;
+    /** Of `ssp`: tasks that a group may be ahead of the slowest one when it begins another. @default 2 */
+    readonly staleness?: number;
+    /** Of `ssp` and `asp`: a contribution e versions older than when all groups take turns weighs (1 + e)^−power. @default 0.5 */
+    readonly stalenessPower?: number;
     /** A round's deadline as a multiple of its expected time, at least `minDeadlineMs`. */
     readonly deadlineFactor: number;
     readonly minDeadlineMs: number;
@@ -113,4 +133,21 @@ export interface Job {
 
 export function downCodecOf({ codec, downCodec }: Job['sync']): CodecName {
   return downCodec ?? (hasErrorFeedback(codec) ? 'int8' : codec);
+}
+
+/** Inner steps of the fastest group between two exchanges; undefined: the server steps, with the job's optimizer. */
+export function localStepsOf({ strategy, localSteps }: Job['sync']): number | undefined {
+  if (strategy === 'diloco') return localSteps ?? 50;
+  return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;
+}
+
+export function outerStepOf({ outer = { learningRate: 0.7, momentum: 0.9 } }: Job['sync']): OuterStep {
+  return outer;
+}
+
+/** What the server steps with: the job's optimizer, or where groups step for themselves the outer one. */
+export function serverOptimizer({ sync, train }: Job): OptimizerSpec {
+  if (localStepsOf(sync) === undefined) return train.optimizer;
+  const { momentum } = outerStepOf(sync);
+  return { type: 'sgd', momentum, nesterov: momentum > 0, weightDecay: 0 };
 }

@@ -76,7 +76,7 @@ export class Assignment {
 
   private checkWhole(nowMs: number): void {
     if (this.done === undefined) return;
-    const nothingToSend = this.task.kind === 'LOCAL_STEPS' && this.done.steps === 0;
+    const nothingToSend = (this.task.kind === 'LOCAL_STEPS' || this.task.kind === 'DELTA') && this.done.steps === 0;
     if (nothingToSend || this.delivery.complete) this.end('delivered', '', nowMs);
   }
 }
@@ -94,6 +94,7 @@ function expectedSamples(done: TaskDone, task: Task, samples: number): number | 
     case 'EVALUATE':
       return samples;
     case 'LOCAL_STEPS':
+    case 'DELTA':
       if (done.steps > task.steps.length) return undefined;
       return task.steps.slice(0, done.steps).reduce((sum, step) => sum + countSamples(step.ranges), 0);
     case 'INITIALISE':

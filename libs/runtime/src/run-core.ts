@@ -66,6 +66,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   segments: readonly Segment[] = [];
   version = 0;
   round = 0;
+  /** Samples of one task of every group together. */
+  roundSamples = 0;
+  /** Samples, or inner steps where groups step for themselves, of each one's latest task. */
   previousShares: ReadonlyMap<string, number> = new Map();
   private readonly bell = new Bell();
   private readonly stopping = new AbortController();

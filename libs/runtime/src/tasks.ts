@@ -69,7 +69,8 @@ export class Tasks {
   ): Assignment {
     const { core } = this;
     const { maxNorm } = core.job.sync;
-    const bounded = task.kind === 'GRADIENT' && maxNorm !== undefined && samples !== undefined;
+    // A gradient comes as a sum, a move as it is.
+    const summed = task.kind === 'GRADIENT' ? samples : task.kind === 'DELTA' ? 1 : undefined;
     const delivery = new Delivery(
       {
         worker: member.worker,
@@ -77,7 +78,7 @@ export class Tasks {
         baseVersion: task.version,
         samples,
         tensors,
-        maxNorm: bounded ? maxNorm * samples : undefined,
+        maxNorm: maxNorm === undefined || summed === undefined ? undefined : maxNorm * summed,
       },
       (chunk, length) => this.inspect(chunk.bytes, chunk.codecId, length),
       this.receiveBuffers,
@@ -86,6 +87,14 @@ export class Tasks {
     member.assignments.set(task.task, assignment);
     member.send({ message: 'task', task });
     return assignment;
+  }
+
+  /** Local steps are to end with the one under way, and to be delivered. */
+  recall(task: GroupTask): void {
+    task.recalled = true;
+    for (const { member } of task.parts) {
+      member.send({ message: 'cancelTask', cancelTask: { run: this.core.run, task: task.task.task, deliver: true } });
+    }
   }
 
   /** What a member holds of the model, as tensors to expect of it. */

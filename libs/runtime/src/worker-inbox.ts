@@ -53,6 +53,11 @@ export class WorkerInbox {
     this.own = undefined;
   }
 
+  /** The device stepped away from the parameters that it was given. */
+  moved(): void {
+    this.loaded.parameters = 0;
+  }
+
   private owns(version: number): boolean {
     return this.own?.version === version && !this.own.refused;
   }

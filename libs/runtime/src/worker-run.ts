@@ -10,6 +10,7 @@ import {
   type ComputeResult,
   type FeedbackEncoder,
   type Job,
+  type LocalStepsResult,
   type PeerNetwork,
   type Prepared,
   type StageUse,
@@ -232,8 +233,8 @@ export class WorkerRun {
     try {
       const computed = this.dispatch(work);
       const delivered = computed.then((deliver) => deliver());
-      // A gradient has a buffer of its own; other results lie where parameters come in, until they are delivered.
-      this.deviceBusy = (task.kind === 'GRADIENT' ? computed : delivered).catch(() => undefined);
+      // A gradient or a move has a buffer of its own; other results lie where parameters come in, until they are delivered.
+      this.deviceBusy = (task.kind === 'GRADIENT' || task.kind === 'DELTA' ? computed : delivered).catch(() => undefined);
       await delivered;
     } catch (error) {
       if (!work.abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
@@ -271,16 +272,23 @@ export class WorkerRun {
       }
       case 'LOCAL_STEPS': {
         await inbox.loadAll(version, task.optimizerSteps);
-        const result = await this.localSteps(work);
+        const result = await this.localSteps(work, 'parameters');
         if (abort.signal.aborted) inbox.disown(); // called off too late: nobody wants what it stepped to
         abort.signal.throwIfAborted();
         if (result.steps > 0) inbox.stepped(task.task, version + 1);
         return () => this.deliverBehind(work, result);
       }
+      case 'DELTA': {
+        await inbox.loadParameters(version);
+        inbox.moved();
+        const result = await this.localSteps(work, 'move');
+        abort.signal.throwIfAborted();
+        return () => this.deliverNow(work, result, 'gradient', this.job.sync.codec);
+      }
     }
   }
 
-  private localSteps({ task, abort, stop }: Work): Promise<ComputeResult & { steps: number }> {
+  private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
     const { compute, clock, send } = this.context;
     const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
     let saidAtMs = clock.nowMs();
@@ -289,13 +297,14 @@ export class WorkerRun {
       saidAtMs = clock.nowMs();
       send({ message: 'progress', progress: { run: this.run, task: task.task, samples, targets, lossSum, correct } });
     };
-    return compute.localSteps({ batches, stop: stop.signal }, onStep, abort.signal);
+    return compute.localSteps({ batches, result, stop: stop.signal }, onStep, abort.signal);
   }
 
   /** Sends the result, segment by segment, before the next task begins: the next one would overwrite it. */
-  private async deliverNow(work: Work, result: ComputeResult, kind: 'gradient' | 'parameters', codec: Codec['name']): Promise<void> {
+  private async deliverNow(work: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters', codec: Codec['name']): Promise<void> {
     const { task, abort } = work;
-    this.sendDone(task.task, result, 0, task.kind);
+    this.sendDone(task.task, result, result.steps ?? 0, task.kind);
+    if (result.steps === 0) return;
     const vector = this.prepared![kind];
     const feedback = kind === 'gradient' ? this.feedback : undefined;
     if (feedback !== undefined) this.contributed = task.task;

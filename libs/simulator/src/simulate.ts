@@ -15,7 +15,7 @@ import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { bsp, proportionalShares } from '@longtail/sync';
+import { createStrategy, proportionalShares } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
 import { Ledger, type CommittedLeases } from './ledger.js';
@@ -150,7 +150,7 @@ class Simulation {
         createShard: (layout, optimizer, differences) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer, differences)),
         createLeases: ({ train }, samplesPerEpoch) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
-        strategy: ({ sync }) => bsp(sync),
+        strategy: ({ sync }) => createStrategy(sync),
         shares: proportionalShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,

@@ -1,10 +1,11 @@
-import { DEFAULT_TOP_K, type Job, type LearningRateSchedule, type OptimizerSpec } from '@longtail/core';
+import { type Job, type LearningRateSchedule, type OptimizerSpec } from '@longtail/core';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
 import { choice, duration, integer, oneOf, real } from './fields.js';
 import { layoutProblems, layoutSchema, workersOf } from './layout.js';
 import type { ModelDraft } from './model.js';
 import { modelSchema } from './model.js';
+import { stepsLocally, syncOf, syncSchema } from './sync.js';
 
 /**
  * A job as its file says it, every default filled in but those that the data decide: sizes of the model, and the loss.
@@ -83,37 +84,6 @@ const validation = z.strictObject({
   maxSamples: integer({ min: 1 }).optional().describe('Samples of the validation split to look at; default: all'),
 });
 
-const CODECS = ['fp32', 'fp16', 'bf16', 'int8', 'int4', 'int2', 'sign', 'top-k'] as const;
-
-const topK = z.strictObject({
-  density: real({ above: 0, max: 1 }).default(DEFAULT_TOP_K.density).describe('The part of the values that is kept, of each block of 4096'),
-  values: oneOf('value', ['fp16', 'int8', 'int2']).default(DEFAULT_TOP_K.values).describe('How a kept value travels'),
-  selection: oneOf('value', ['exact', 'sampled'])
-    .default(DEFAULT_TOP_K.selection)
-    .describe('exact: the greatest of each block; sampled: what reaches a threshold that a sample gives, so that parts which moved further send more'),
-});
-
-const sync = z.strictObject({
-  strategy: oneOf('strategy', ['bsp'])
-    .default('bsp')
-    .describe('How contributions become steps; bsp: every round waits for all, up to its deadline'),
-  deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
-  minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
-  codec: oneOf('codec', CODECS)
-    .default('fp32')
-    .describe('How contributions travel up; int8, int4, int2, sign (blocks that share a scale) and top-k with error feedback at the worker'),
-  downCodec: oneOf('codec', CODECS)
-    .optional()
-    .describe('How parameters travel down; int8 and below as differences with error feedback at the server; default: as codec, int8 where that is below 16 bits'),
-  topK: topK.optional().describe('What top-k keeps'),
-  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16', 'int8'])
-    .default('fp32')
-    .describe('How activations and their gradients travel between the stages of a pipeline; int8: with a scale a row (last axis)'),
-  maxNorm: real({ above: 0 })
-    .optional()
-    .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),
-});
-
 const clusterFields = z.strictObject({
   minWorkers: integer({ min: 1, max: 100_000 }).default(1).describe('Start when this many workers are ready'),
   wait: duration(0, 7 * 86_400_000)
@@ -148,8 +118,7 @@ const checkpoint = z.strictObject({
     .describe('Time between checkpoints'),
 });
 
-/** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
-export const jobFileSchema = z.strictObject({
+const jobFields = z.strictObject({
   name: z
     .string()
     .min(1)
@@ -167,15 +136,27 @@ export const jobFileSchema = z.strictObject({
     .describe('What to minimise; default: cross-entropy for labels and tokens, else mean-squared-error'),
   train: train.prefault({}).describe('The recipe'),
   validation: validation.prefault({}).describe('When to look how good the model is'),
-  sync: sync.prefault({}).describe('How workers and server exchange what they learn'),
+  sync: syncSchema.prefault({}).describe('How workers and server exchange what they learn'),
   cluster: cluster.prefault({}).describe('What to run on'),
   checkpoint: checkpoint.prefault({}).describe('When to save'),
+});
+
+/** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
+export const jobFileSchema = jobFields.check((context) => {
+  const { sync, train: recipe, cluster: request } = context.value;
+  if (!stepsLocally(sync)) return;
+  const say = (message: string, ...path: string[]) => context.issues.push({ code: 'custom', message, input: context.value, path });
+  const { optimizer: spec, clipNorm } = recipe;
+  if (clipNorm !== undefined) say(`workers that take steps of their own (sync.strategy ${sync.strategy}) do not clip: leave it out, or choose bsp`, 'train', 'clipNorm');
+  if (spec.type === 'adam' && spec.stateBits === 8)
+    say(`with moments in 8 bits the server takes every step, and sync.strategy ${sync.strategy} has workers step for themselves: take 32, or choose bsp`, 'train', 'optimizer', 'stateBits');
+  if (request.layout?.some((stages) => stages.length > 1))
+    say(`pipelines take no local steps yet (sync.strategy ${sync.strategy}): give each worker the whole model, or choose bsp, or ssp or asp without localSteps`, 'cluster', 'layout');
 });
 
 /** Fills in the defaults that depend on other fields. */
 export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
   const { optimizer: optimizerSpec, learningRate, maxSamples, clipNorm } = file.train;
-  const { minDeadline, maxNorm, ...syncRest } = file.sync;
   return {
     name: file.name ?? 'job',
     model: file.model,
@@ -183,7 +164,7 @@ export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
     data: file.data,
     train: { ...file.train, maxSamples, clipNorm, learningRate: learningRate ?? (optimizerSpec.type === 'sgd' ? 0.05 : 0.001) },
     validation: { everyEpochs: file.validation.everyEpochs, maxSamples: file.validation.maxSamples },
-    sync: { ...syncRest, minDeadlineMs: minDeadline, maxNorm },
+    sync: syncOf(file.sync),
     cluster: {
       // A layout is begun whole.
       minWorkers: Math.max(file.cluster.minWorkers, new Set(file.cluster.layout?.flat().flatMap(workersOf)).size),

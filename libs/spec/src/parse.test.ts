@@ -41,6 +41,17 @@ describe('parseJobFile', () => {
     });
   });
 
+  it('takes the name of a strategy for the whole section, and its fields with units', () => {
+    const sync = (text: string) => validateJob(parseJobFile(`data: mnist\nmodel: cnn\nsync: ${text}`, 'job.yaml')).sync;
+    expect(sync('diloco')).toMatchObject({ strategy: 'diloco', minDeadlineMs: 3000 });
+    expect(sync('{ strategy: diloco, localSteps: 20, quorum: 0.75, grace: 2s, outer: { momentum: 0.8 } }')).toMatchObject({
+      localSteps: 20,
+      quorum: 0.75,
+      graceMs: 2000,
+      outer: { learningRate: 0.7, momentum: 0.8 },
+    });
+  });
+
   it('lists every problem with its place, in the order of the file', () => {
     const text = [
       'data: mnist',
@@ -122,6 +133,22 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
     ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
+    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco)'],
+    ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, not for asp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
+    [
+      'data: mnist\nmodel: cnn\nsync: diloco\ntrain: {clipNorm: 1}',
+      'job.yaml:4:9 train.clipNorm: workers that take steps of their own (sync.strategy diloco) do not clip: leave it out, or choose bsp',
+    ],
+    [
+      'data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 9}\ntrain: {optimizer: {type: adam, stateBits: 8}}',
+      'job.yaml:4:33 train.optimizer.stateBits: with moments in 8 bits the server takes every step',
+    ],
+    [
+      'data: mnist\nmodel: cnn\nsync: diloco\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: b, blocks: 1}]]}',
+      'job.yaml:4:11 cluster.layout: pipelines take no local steps yet (sync.strategy diloco): give each worker the whole model',
+    ],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
     ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],
     ['data: mnist\ndata: mnist', 'job.yaml:2:1: not valid YAML: Map keys must be unique'],

@@ -1,0 +1,34 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { dynamicLocalSteps } from './local-steps.js';
+
+const paces = fc.array(
+  fc.record({
+    stepMs: fc.double({ min: 0.1, max: 1e5, noNaN: true }),
+    exchangeMs: fc.option(fc.double({ min: 0, max: 1e5, noNaN: true }), { nil: undefined }),
+  }),
+  { minLength: 1, maxLength: 8 },
+);
+
+test('the demo fleet: 1 : 0.6 : 0.4 : 0.25', () => {
+  const groups = [1, 0.6, 0.4, 0.25].map((speed, i) => ({ node: `n${i}`, stepMs: 100 / speed, exchangeMs: 10 }));
+  expect([...dynamicLocalSteps(40)(groups).values()]).toEqual([40, 24, 16, 10]);
+});
+
+test('somebody takes the most steps, everybody at least one, and nobody is done much after the first', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 500 }), paces, (most, list) => {
+      const groups = list.map((pace, i) => ({ node: `n${i}`, ...pace }));
+      const steps = dynamicLocalSteps(most)(groups);
+      expect(Math.max(...steps.values())).toBe(most);
+      expect(Math.min(...steps.values())).toBeGreaterThanOrEqual(1);
+      if (list.some(({ exchangeMs }) => exchangeMs === undefined)) return;
+      const doneMs = groups.map(({ node, stepMs, exchangeMs }) => exchangeMs! + steps.get(node)! * stepMs);
+      const roundMs = Math.min(...groups.map(({ stepMs, exchangeMs }) => exchangeMs! + most * stepMs));
+      for (const [i, { node, stepMs }] of groups.entries()) {
+        if (steps.get(node)! > 1) expect(doneMs[i]!).toBeLessThanOrEqual(roundMs * (1 + 1e-9) + 1e-6 * stepMs);
+        if (steps.get(node)! < most) expect(doneMs[i]! + stepMs).toBeGreaterThan(roundMs * (1 - 1e-9));
+      }
+    }),
+  );
+});
