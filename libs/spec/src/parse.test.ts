@@ -64,7 +64,7 @@ describe('parseJobFile', () => {
       '  epochs: many',
     ].join('\n');
     expect(problemsIn(text)).toEqual([
-      'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, sgd)',
+      'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, muon, sgd)',
       expect.stringMatching(
         /^job\.yaml:6:3 train\.learningRat: unknown field "learningRat"; did you mean "learningRate"\? \(fields here: epochs, /,
       ),
@@ -286,4 +286,12 @@ describe('lossy codecs', () => {
     expect(downCodecOf(sync({ codec: 'sign' }))).toBe('int8');
     expect(downCodecOf(sync({ codec: 'sign', downCodec: 'top-k' }))).toBe('top-k');
   });
+});
+
+it('takes muon where workers step for themselves, and says why not elsewhere', () => {
+  const job = (sync: object) => validateJob({ data: 'mnist', model: 'cnn', train: { optimizer: 'muon' }, sync });
+  const { optimizer } = job({ strategy: 'diloco' }).train;
+  expect(optimizer).toMatchObject({ type: 'adam', decoupled: true, weightDecay: 0.01, muon: { momentum: 0.95 } });
+  expect(optimizer).not.toHaveProperty('momentum');
+  expect(() => job({ strategy: 'bsp' })).toThrow(/train\.optimizer: muon multiplies matrices, for which the server has no engine/);
 });
