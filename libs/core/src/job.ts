@@ -48,7 +48,7 @@ export interface JobStage {
 export type Recompute = 'never' | 'allowed' | 'always';
 
 /** How contributions become steps; see docs/adr/0019-strategies.md. */
-export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco';
+export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco' | 'sparse-diloco';
 
 export interface OuterStep {
   readonly learningRate: number;
@@ -82,11 +82,11 @@ export interface Job {
   };
   readonly sync: {
     readonly strategy: StrategyName;
-    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, else the server steps */
+    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, of `sparse-diloco` 100, else the server steps */
     readonly localSteps?: number;
     /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */
     readonly outer?: OuterStep;
-    /** Of `bsp` and `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
+    /** Of `bsp` and both kinds of `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
     readonly quorum?: number;
     /** … and the others had this much time more. @default 0 */
     readonly graceMs?: number;
@@ -131,13 +131,10 @@ export interface Job {
   readonly files?: readonly DataFile[];
 }
 
-export function downCodecOf({ codec, downCodec }: Job['sync']): CodecName {
-  return downCodec ?? (hasErrorFeedback(codec) ? 'int8' : codec);
-}
-
 /** Inner steps of the fastest group between two exchanges; undefined: the server steps, with the job's optimizer. */
 export function localStepsOf({ strategy, localSteps }: Job['sync']): number | undefined {
   if (strategy === 'diloco') return localSteps ?? 50;
+  if (strategy === 'sparse-diloco') return localSteps ?? 100;
   return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;
 }
 
@@ -150,4 +147,8 @@ export function serverOptimizer({ sync, train }: Job): OptimizerSpec {
   if (localStepsOf(sync) === undefined) return train.optimizer;
   const { momentum } = outerStepOf(sync);
   return { type: 'sgd', momentum, nesterov: momentum > 0, weightDecay: 0 };
+}
+
+export function downCodecOf({ codec, downCodec }: Job['sync']): CodecName {
+  return downCodec ?? (hasErrorFeedback(codec) ? 'int8' : codec);
 }

@@ -1,4 +1,4 @@
-import { type Job, type LearningRateSchedule, type OptimizerSpec } from '@longtail/core';
+import type { Job, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
 import { choice, duration, integer, oneOf, real } from './fields.js';

@@ -2,7 +2,7 @@ import { DEFAULT_TOP_K, type CodecName, type Job, type StrategyName } from '@lon
 import { z } from 'zod';
 import { duration, integer, oneOf, real, SHORTHAND_NAMES } from './fields.js';
 
-const STRATEGIES = ['bsp', 'ssp', 'asp', 'diloco'] as const satisfies readonly StrategyName[];
+const STRATEGIES = ['bsp', 'ssp', 'asp', 'diloco', 'sparse-diloco'] as const satisfies readonly StrategyName[];
 
 const outer = z.strictObject({
   learningRate: real({ above: 0, max: 10 }).default(0.7).describe("Of the step along the groups' mean move; 1 without momentum: their mean itself"),
@@ -23,13 +23,13 @@ const fields = z.strictObject({
   strategy: oneOf('strategy', STRATEGIES)
     .default('bsp')
     .describe(
-      'How contributions become steps; bsp: every round waits for all, up to its deadline; ssp: each commits when it comes, and none runs further ahead than staleness; asp: the same without a bound; diloco: workers take localSteps for themselves between two rounds',
+      'How contributions become steps; bsp: every round waits for all, up to its deadline; ssp: each commits when it comes, and none runs further ahead than staleness; asp: the same without a bound; diloco: workers take localSteps for themselves between two rounds; sparse-diloco: the same, and the greatest values of how far they moved travel (SparseLoCo)',
     ),
   localSteps: integer({ min: 1, max: 10_000 })
     .optional()
-    .describe('Steps, each of a whole batch, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. Default: 50 with diloco, else none: the server steps'),
+    .describe('Steps, each of a whole batch, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. Default: 50 with diloco, 100 with sparse-diloco, else none: the server steps'),
   outer: outer.optional().describe('With local steps: how the server steps along the mean of the moves'),
-  quorum: real({ above: 0, max: 1 }).optional().describe('With bsp and diloco: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
+  quorum: real({ above: 0, max: 1 }).optional().describe('With bsp, diloco and sparse-diloco: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
   grace: duration(0, 86_400_000).optional().describe('Time that the others have after the quorum; default: none'),
   staleness: integer({ min: 0, max: 1000 }).optional().describe('With ssp: tasks that a worker may be ahead of the slowest one when it begins another; default: 2'),
   stalenessPower: real({ min: 0, max: 10 })
@@ -38,8 +38,8 @@ const fields = z.strictObject({
   deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
   minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
   codec: oneOf('codec', CODECS)
-    .default('fp32')
-    .describe('How contributions travel up; int8, int4, int2, sign (blocks that share a scale) and top-k with error feedback at the worker'),
+    .optional()
+    .describe('How contributions travel up; int8, int4, int2, sign (blocks that share a scale) and top-k with error feedback at the worker; default: fp32, of sparse-diloco top-k'),
   downCodec: oneOf('codec', CODECS)
     .optional()
     .describe('How parameters travel down; int8 and below as differences with error feedback at the server; default: as codec, int8 where that is below 16 bits'),
@@ -56,9 +56,9 @@ type SyncFile = z.output<typeof fields>;
 
 /** Which strategies each field is for; the others are for all. */
 const USED_BY: Partial<Record<keyof SyncFile, readonly StrategyName[]>> = {
-  localSteps: ['ssp', 'asp', 'diloco'],
-  quorum: ['bsp', 'diloco'],
-  grace: ['bsp', 'diloco'],
+  localSteps: ['ssp', 'asp', 'diloco', 'sparse-diloco'],
+  quorum: ['bsp', 'diloco', 'sparse-diloco'],
+  grace: ['bsp', 'diloco', 'sparse-diloco'],
   staleness: ['ssp'],
   stalenessPower: ['ssp', 'asp'],
 };
@@ -78,9 +78,16 @@ export const syncSchema = z
   .meta({ [SHORTHAND_NAMES]: STRATEGIES });
 
 export function stepsLocally({ strategy, localSteps = 1 }: Pick<SyncFile, 'strategy' | 'localSteps'>): boolean {
-  return strategy === 'diloco' || localSteps > 1;
+  return strategy.endsWith('diloco') || localSteps > 1;
 }
 
-export function syncOf({ minDeadline, grace, maxNorm, ...rest }: SyncFile): Job['sync'] {
-  return { ...rest, minDeadlineMs: minDeadline, maxNorm, ...(grace === undefined ? {} : { graceMs: grace }) };
+export function syncOf({ minDeadline, grace, maxNorm, codec, ...rest }: SyncFile): Job['sync'] {
+  const sparse = rest.strategy === 'sparse-diloco';
+  return {
+    ...rest,
+    minDeadlineMs: minDeadline,
+    maxNorm,
+    codec: codec ?? (sparse ? 'top-k' : 'fp32'),
+    ...(grace === undefined ? {} : { graceMs: grace }),
+  };
 }

@@ -15,7 +15,8 @@ export function createStrategy(sync: Job['sync']): SyncStrategy {
     case 'asp':
       return asp(sync, rule);
     case 'diloco':
-      return diloco(sync, rule!);
+    case 'sparse-diloco':
+      return { ...diloco(sync, rule!), name: sync.strategy };
   }
 }
 
