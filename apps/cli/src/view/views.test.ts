@@ -42,7 +42,7 @@ const VERDICT: RunEvent = {
   metrics: { validation_loss: 0.0456, validation_accuracy: 0.9871, train_loss: 0.05 },
   samples: { applied: 120_000, lost: 0 },
   seconds: 27.4,
-  bytes: { up: 30_000_000, down: 31_000_000 },
+  bytes: { up: 30_000_000, down: 31_000_000, direct: 2_000_000 },
   model: '/runs/mnist-1/model.safetensors',
   reason: 'all samples applied',
 };
@@ -156,7 +156,7 @@ describe('the end of a run', () => {
   it('says what came of it', () => {
     expect(verdictLines(VERDICT, '/runs/mnist-1/report.html', NO_COLORS).join('\n')).toMatchInlineSnapshot(`
       "mnist succeeded
-      validation accuracy 98.71 % · validation loss 0.04560 · 120k samples · 27 s · up 28.6 MiB, down 29.6 MiB
+      validation accuracy 98.71 % · validation loss 0.04560 · 120k samples · 27 s · up 28.6 MiB, down 29.6 MiB, 1.9 MiB direct
       model   /runs/mnist-1/model.safetensors
       report  /runs/mnist-1/report.html"
     `);
