@@ -27,6 +27,8 @@ const { connection } = await dial(address, {
     device: { engine: 'none', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
     allowCode: false,
     peerAddress: '',
+    host: '',
+    maxUploadBitsPerSecond: 0,
   },
   crc32c: (bytes) => kernels.crc32c(bytes),
   memory: sameHost ? memory : undefined,

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { hostname } from 'node:os';
 import { LongtailError } from '@longtail/core';
+import type { LinkThrottle } from '@longtail/transport';
 import type { EngineChoice } from './compute/channel.js';
 import { EventLoopStats } from './event-loop-stats.js';
 import type { ParentMessage, WorkerMessage } from './events.js';
@@ -27,10 +28,18 @@ const { values } = parseArgs({
     threads: { type: 'string' },
     memory: { type: 'string' },
     listen: { type: 'string' },
+    'max-upload': { type: 'string' },
+    link: { type: 'string' },
     'allow-code': { type: 'boolean', default: false },
     wait: { type: 'boolean', default: false },
   },
 });
+
+/** Up, down (bit/s, perhaps Infinity) and round trip (ms). */
+function readLink(text: string): LinkThrottle {
+  const [up, down, roundTrip] = text.split(',').map(Number);
+  return { upBitsPerSecond: up!, downBitsPerSecond: down!, roundTripMs: roundTrip! };
+}
 
 const leaving = new AbortController();
 const leave = (reason: string): void => {
@@ -68,6 +77,8 @@ try {
     threads: values.threads === undefined ? undefined : Number(values.threads),
     memoryBytes: values.memory === undefined ? undefined : Number(values.memory),
     listen: values.listen,
+    maxUploadBitsPerSecond: values['max-upload'] === undefined ? undefined : Number(values['max-upload']),
+    link: values.link === undefined ? undefined : readLink(values.link),
     allowCode: values['allow-code'],
     wait: values.wait,
     signal: leaving.signal,

@@ -7,7 +7,7 @@ import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernel
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
 import { nodeFiles, userCache } from '@longtail/store';
-import { createTensorMemory, dial, openPeers, wallClock } from '@longtail/transport';
+import { createTensorMemory, dial, EmulatedLink, openPeers, UploadLimit, wallClock, type DialOptions, type LinkThrottle } from '@longtail/transport';
 import type { ComputeThreadOptions } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { createFileCache } from './file-cache.js';
@@ -19,6 +19,10 @@ export interface WorkerOptions extends ComputeThreadOptions {
   readonly name: string;
   /** Address of this machine where other workers reach it; undefined: workers of this machine only. */
   readonly listen: string | undefined;
+  /** Of all tensors together, by the owner's will; undefined: as fast as the link is. */
+  readonly maxUploadBitsPerSecond: number | undefined;
+  /** A link to emulate, for all that is sent and received; undefined: the machine's own. */
+  readonly link: LinkThrottle | undefined;
   /** The owner lets jobs run their own modules here. */
   readonly allowCode: boolean;
   /** Keep trying when no server is there yet. */
@@ -45,20 +49,36 @@ export async function startWorker(options: WorkerOptions): Promise<{ readonly re
 }
 
 async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ readonly reason: string }> {
+  const { maxUploadBitsPerSecond, listen: host } = options;
   const kernels = createKernels();
-  const crc32c = (bytes: Uint8Array): number => kernels.crc32c(bytes);
-  const peers = await openPeers({ host: options.listen, crc32c });
+  const link = options.link && new EmulatedLink(options.link);
+  const network: Network = {
+    crc32c: (bytes) => kernels.crc32c(bytes),
+    uploadLimit: maxUploadBitsPerSecond === undefined ? undefined : new UploadLimit(maxUploadBitsPerSecond),
+    link,
+  };
+  const peers = await openPeers({ host, ...network });
   try {
-    return await serve(options, compute, peers, kernels);
+    return await serve(options, compute, peers, network, kernels);
   } finally {
     await peers.close('the worker ends');
+    link?.close();
   }
 }
 
-function serve(options: WorkerOptions, compute: ComputeThread, peers: PeerNetwork, kernels: Kernels): Promise<{ readonly reason: string }> {
+/** What sessions and direct links have in common. */
+type Network = Pick<DialOptions, 'crc32c' | 'uploadLimit' | 'link'>;
+
+function serve(
+  options: WorkerOptions,
+  compute: ComputeThread,
+  peers: PeerNetwork,
+  network: Network,
+  kernels: Kernels,
+): Promise<{ readonly reason: string }> {
   const memory = createTensorMemory();
   return runWorker({
-    dial: (hello, signal) => dial(options.server, { hello, signal, memory, crc32c: (bytes) => kernels.crc32c(bytes) }),
+    dial: (hello, signal) => dial(options.server, { hello, signal, memory, ...network }),
     allocate: (bytes) => memory.allocate(bytes),
     compute,
     peers,
@@ -71,6 +91,7 @@ function serve(options: WorkerOptions, compute: ComputeThread, peers: PeerNetwor
     name: options.name,
     allowCode: options.allowCode,
     host: hostName(),
+    maxUploadBitsPerSecond: options.maxUploadBitsPerSecond,
     wait: options.wait,
     log: options.onEvent,
   });

@@ -185,7 +185,8 @@ export interface Verdict {
   readonly samples: { readonly applied: number; readonly lost: number };
   /** From launch to verdict. */
   readonly seconds: number;
-  readonly bytes: { readonly up: number; readonly down: number };
+  /** To and from the server; and what workers sent each other over direct links, which takes their uplinks too. */
+  readonly bytes: { readonly up: number; readonly down: number; readonly direct: number };
   /** Path of model.safetensors; empty when there is none. */
   readonly model: string;
   readonly reason: string;

@@ -50,6 +50,9 @@ export type Recompute = 'never' | 'allowed' | 'always';
 /** How contributions become steps; see docs/adr/0019-strategies.md. */
 export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco' | 'sparse-diloco';
 
+/** `auto`: so many that an exchange is a small part of a round, as both are measured. */
+export type LocalSteps = number | 'auto';
+
 export interface OuterStep {
   readonly learningRate: number;
   readonly momentum: number;
@@ -83,7 +86,7 @@ export interface Job {
   readonly sync: {
     readonly strategy: StrategyName;
     /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, of `sparse-diloco` 100, else the server steps */
-    readonly localSteps?: number;
+    readonly localSteps?: LocalSteps;
     /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */
     readonly outer?: OuterStep;
     /** Of `bsp` and both kinds of `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
@@ -132,7 +135,7 @@ export interface Job {
 }
 
 /** Inner steps of the fastest group between two exchanges; undefined: the server steps, with the job's optimizer. */
-export function localStepsOf({ strategy, localSteps }: Job['sync']): number | undefined {
+export function localStepsOf({ strategy, localSteps }: Job['sync']): LocalSteps | undefined {
   if (strategy === 'diloco') return localSteps ?? 50;
   if (strategy === 'sparse-diloco') return localSteps ?? 100;
   return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;

@@ -85,6 +85,8 @@ export interface LayoutNode {
   readonly device: DeviceInfo;
   /** Undefined: not measured, or not yet. */
   readonly link?: MeasuredLink;
+  /** Of its tensors together, by its owner's will; 0: as fast as the link is. @default 0 */
+  readonly maxUploadBitsPerSecond?: number;
   /** Of the job's model; undefined: nobody wanted them. None where they could not be had. */
   readonly blocks?: readonly BlockTiming[];
   /** How fast it was of late, as a multiple of what was measured of its blocks. @default 1 */

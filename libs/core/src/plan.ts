@@ -141,6 +141,8 @@ export interface PlannedDevice {
   readonly bytesDownPerRound: number;
   /** As the planner took it; what later measurements are compared with. */
   readonly flopsPerSecond: number;
+  readonly upBitsPerSecond: number;
+  readonly downBitsPerSecond: number;
 }
 
 export interface PlannedStage {

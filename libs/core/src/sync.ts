@@ -58,8 +58,8 @@ export interface GroupPace {
   readonly exchangeMs: number | undefined;
 }
 
-/** Inner steps that each group takes in its next task. */
-export type LocalStepRule = (groups: readonly GroupPace[]) => ReadonlyMap<string, number>;
+/** Inner steps that each group takes in its next task, and why so many. */
+export type LocalStepRule = (groups: readonly GroupPace[]) => { readonly steps: ReadonlyMap<string, number>; readonly reason: string };
 
 /** A synchronisation strategy: pure, so that the same object runs live and simulated. */
 export interface SyncStrategy {

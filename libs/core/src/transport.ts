@@ -51,6 +51,8 @@ export interface Connection<Send, Receive> {
   /** The peer's address or identity, for messages to people. */
   readonly peer: string;
   readonly traffic: ConnectionTraffic;
+  /** What tensors that are sent to the peer make of the link, smoothed; another object when more is known, undefined until enough was sent. */
+  readonly sending: LinkRate | undefined;
   /** Sets the handlers; nothing is delivered before. Call once. */
   start(handlers: ConnectionHandlers<Receive>): void;
   /** Queues a decision; never blocks. Ignored after close. */

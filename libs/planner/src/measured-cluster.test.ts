@@ -34,6 +34,14 @@ test('what was measured is taken in the order of the model’s blocks, each size
   expect(incomplete.devices[0]!.blockTimes).toBeUndefined();
 });
 
+test('nobody uploads more than its owner allows, measured or not', () => {
+  const upOf = (more: object) => measuredCluster([{ node: 'n1', name: 'a', device, ...more }], { peers: [], assumedLink }).devices[0]!.upBitsPerSecond;
+  expect(upOf({ link, maxUploadBitsPerSecond: 1e7 })).toBe(1e7);
+  expect(upOf({ link, maxUploadBitsPerSecond: 1e8 })).toBe(2e7);
+  expect(upOf({ link, maxUploadBitsPerSecond: 0 })).toBe(2e7);
+  expect(upOf({ maxUploadBitsPerSecond: 1e7 })).toBe(1e7);
+});
+
 test('links between nodes count where both are here', () => {
   const nodes = ['n1', 'n2'].map((node) => ({ node, name: node, device }));
   const peer = (a: string, b: string) => ({ between: [a, b] as [string, string], bitsPerSecond: 1e9, roundTripMs: 1 });

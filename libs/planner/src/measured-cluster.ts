@@ -10,7 +10,7 @@ export interface ClusterContext {
 }
 
 /** What there is of a node. A listed link of rate 0 was not measured. */
-export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'blocks' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
+export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'maxUploadBitsPerSecond' | 'blocks' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
 
 /** What the portable engines keep of a GPT's microbatch: their tape has every step between, and the weights transposed. */
 const TAPE = { factor: 1.8, parameterCopies: 1 };
@@ -18,7 +18,7 @@ const TAPE = { factor: 1.8, parameterCopies: 1 };
 /** Nodes as a planner sees them: by what was measured, where it was, and by what their engines say of themselves. */
 export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedLink, profile }: ClusterContext): MeasuredCluster {
   const known = new Set(nodes.map(({ node }) => node));
-  const devices = nodes.map(({ node, name, device, link, blocks, pace = 1 }): DeviceProfile => {
+  const devices = nodes.map(({ node, name, device, link, maxUploadBitsPerSecond, blocks, pace = 1 }): DeviceProfile => {
     const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = isMeasured(link) ? link : assumedLink;
     return {
       id: node,
@@ -28,7 +28,7 @@ export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedL
       ...(profile && blockTimesOf(profile, blocks ?? [], pace)),
       memoryBytes: device.memoryBytes,
       ...(device.engine === 'tensorflow' ? {} : { stash: TAPE }),
-      upBitsPerSecond,
+      upBitsPerSecond: Math.min(upBitsPerSecond, maxUploadBitsPerSecond || Infinity),
       downBitsPerSecond,
       roundTripMs,
       ...(isMeasured(link) ? {} : { linkAssumed: true }),

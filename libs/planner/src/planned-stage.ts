@@ -55,6 +55,8 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
     bytesUpPerRound: up,
     bytesDownPerRound: down,
     flopsPerSecond: device.flopsPerSecond,
+    upBitsPerSecond: device.upBitsPerSecond,
+    downBitsPerSecond: device.downBitsPerSecond,
   };
 }
 

@@ -148,3 +148,18 @@ test('a device that joins is taken in where that pays', () => {
   expect(decision.reason).toMatch(/^device 2 joined; /);
   expect(decision.movingBytes).toBeGreaterThan(0);
 });
+
+test('a link that takes a fifth of a round more or less is a reason to look again, one of no weight is none', () => {
+  const before = cluster([1, 1, 1]);
+  const current = createPlan(profile, before, request);
+  const changed = (factor: number) => {
+    const devices = before.devices.map((device, i) => (i === 0 ? { ...device, upBitsPerSecond: factor * device.upBitsPerSecond } : device));
+    return considerReplan({ current, profile, cluster: { ...before, devices }, request, nowMs: 0, horizonMs: HORIZON_MS, settledAtMs: undefined });
+  };
+  const { upBitsPerSecond, bytesUpPerRound } = current.groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices)).find(({ device }) => device === 'd0')!;
+  const upMs = (8000 * bytesUpPerRound) / upBitsPerSecond;
+  expect(changed(1 / (1 + (0.15 * current.roundMs) / upMs))).toMatchObject({ changed: false });
+  const slow = changed(1 / (1 + (0.3 * current.roundMs) / upMs));
+  expect(slow.changed).toBe(true);
+  expect(slow.reason).toMatch(/^the link of device 0 takes .+ a round, not /);
+});

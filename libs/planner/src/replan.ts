@@ -49,7 +49,7 @@ const MARGIN = 0.05;
 export function considerReplan(input: ReplanInput): ReplanDecision {
   const model = new CostModel(input.profile, input.cluster, input.request);
   const { whole, lost } = survivors(input.current, input.cluster);
-  const news = [...lost.map((name) => `${name} left`), ...joined(input), ...drifts(model, input.current, whole)];
+  const news = [...lost.map((name) => `${name} left`), ...joined(input), ...drifts(model, input.current, whole), ...linkDrifts(input)];
   const keep = (reason: string, movingMs = 0, movingBytes = 0): ReplanDecision => ({
     plan: undefined,
     changed: news.length > 0,
@@ -119,6 +119,21 @@ function drifts(model: CostModel, plan: Plan, whole: readonly GroupLayout[]): re
       return Math.abs(change) > DRIFT ? [`${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`] : [];
     }),
   );
+}
+
+/** What a device's link takes a round now, against what the plan took, in parts of the round. */
+function linkDrifts({ current, cluster }: ReplanInput): readonly string[] {
+  const now = new Map(cluster.devices.map((device) => [device.id, device]));
+  const members = current.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
+  return members.flatMap(({ device, name, bytesUpPerRound, bytesDownPerRound, ...planned }) => {
+    const link = now.get(device);
+    if (link === undefined) return [];
+    const takesMs = (rates: Pick<typeof planned, 'upBitsPerSecond' | 'downBitsPerSecond'>) =>
+      8000 * (bytesUpPerRound / rates.upBitsPerSecond + bytesDownPerRound / rates.downBitsPerSecond);
+    const [before, after] = [takesMs(planned), takesMs(link)];
+    if (Math.abs(after - before) <= DRIFT * current.roundMs) return [];
+    return [`the link of ${name} takes ${formatSeconds(after / 1000)} a round, not ${formatSeconds(before / 1000)}`];
+  });
 }
 
 /** Each device fetches what it does not hold, all at once, through the server; the fleet waits for the last. */

@@ -49,9 +49,14 @@ export class Assignment {
     };
   }
 
+  /** Something of it passed through the server. */
+  seen(nowMs: number): void {
+    this.activeAtMs = nowMs;
+  }
+
   /** Chunks and `TaskDone` come in any order: they travel on different sockets. */
   takeChunk(chunk: TensorChunk, nowMs: number): ChunkVerdict {
-    this.activeAtMs = nowMs;
+    this.seen(nowMs);
     const verdict = this.delivery.take(chunk);
     if (verdict.verdict === 'refused') {
       this.nonFinite = verdict.nonFinite;
@@ -62,7 +67,7 @@ export class Assignment {
   }
 
   takeDone(done: TaskDone, nowMs: number): void {
-    this.activeAtMs = nowMs;
+    this.seen(nowMs);
     this.done = done;
     this.doneAtMs = nowMs;
     const problem = problemOf(done, this);

@@ -1,6 +1,7 @@
 import { LongtailError, nodesOf, type BlockRange, type BlockTiming, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
+import { LinkDrift } from './link-drift.js';
 import type { Member } from './member.js';
 import type { Paces } from './paces.js';
 import type { Measure } from './roster.js';
@@ -48,6 +49,7 @@ export class Formation {
   /** What the groups work by, and until when they are to be left alone. */
   private plan: Plan | undefined;
   private settledAtMs: number | undefined;
+  private readonly linkDrift = new LinkDrift();
   private pipelines = 0;
 
   constructor(private readonly host: FormationHost) {}
@@ -72,7 +74,8 @@ export class Formation {
     const { host } = this;
     const nowMs = host.clock.nowMs();
     const settled = nowMs < (this.settledAtMs ?? -Infinity);
-    if (!this.outdated && (settled || !host.paces.drifted) && this.groups.every((group) => group.intact)) return;
+    const drifted = host.paces.drifted || this.linkDrift.in(host.members);
+    if (!this.outdated && (settled || !drifted) && this.groups.every((group) => group.intact)) return;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
     const { groups, lacks, shortfall, reason, plan, wants, replan } = host.plan({
@@ -89,6 +92,7 @@ export class Formation {
     this.moving = dissolved.some((group) => group.busy);
     if (this.moving) return;
     this.outdated = false;
+    this.linkDrift.note(members);
     this.lacks = lacks;
     this.shortfall = shortfall;
     this.measuring = wants !== undefined;
@@ -116,7 +120,7 @@ export class Formation {
 
   private describe({ node, name, session }: Member): LayoutNode {
     const { host } = this;
-    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, blocks: host.blocksOf(node), pace: host.paces.of(node) };
+    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, maxUploadBitsPerSecond: session.hello.maxUploadBitsPerSecond, blocks: host.blocksOf(node), pace: host.paces.of(node) };
   }
 
   private standingPlan(nowMs: number): StandingPlan | undefined {

@@ -62,9 +62,12 @@ export class Group {
   }
 
   /** What the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
+  get measuredSamplesPerSecond(): number {
+    return Math.min(...this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0)));
+  }
+
   begin(): void {
-    const rates = this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0));
-    this.speed = initialSpeed(Math.min(...rates));
+    this.speed = initialSpeed(this.measuredSamplesPerSecond);
   }
 
   /** Of the whole model; every member is prepared. */

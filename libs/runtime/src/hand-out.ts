@@ -84,9 +84,9 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
 
 function planSteps(core: RunCore, rule: LocalStepRule): ReadonlyMap<string, number> {
   const { batch } = core.job.train;
-  const steps = rule(core.groups.map(({ id, speed }) => ({ node: id, stepMs: batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
+  const { steps, reason } = rule(core.groups.map(({ id, speed }) => ({ node: id, stepMs: batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
   core.roundSamples = batch * [...steps.values()].reduce((sum, count) => sum + count, 0);
-  announce(core, steps, { unit: 'local steps', reason: 'each as many as it can in the time of the fastest' });
+  announce(core, steps, { unit: 'local steps', reason });
   return steps;
 }
 

@@ -1,6 +1,7 @@
-import { LongtailError, type AllocateTensor, type Clock } from '@longtail/core';
-import type { LinkProbed } from '@longtail/protocol';
+import { LongtailError, type AllocateTensor, type Clock, type MeasuredLink } from '@longtail/core';
+import type { LinkMeasured, LinkProbed } from '@longtail/protocol';
 import { Answers } from './answers.js';
+import { strays } from './link-drift.js';
 import { measureSending } from './measure-sending.js';
 import type { Session } from './membership.js';
 
@@ -9,7 +10,7 @@ export interface LinkSurveyOptions {
   readonly allocate: AllocateTensor;
   /** Of the largest transfer; 0: nothing is measured. */
   readonly probeBytes: number;
-  /** A node's link was measured, or could not be. */
+  /** A node's link was measured, could not be, or is not what it was. */
   measured(session: Session): void;
 }
 
@@ -21,11 +22,13 @@ const NEVER = new AbortController();
 
 /**
  * Measures the links of nodes that join, up and then down, one node after the other: several at once would measure what
- * they leave to each other.
+ * they leave to each other. From then on they are what training finds.
  */
 export class LinkSurvey {
   private readonly answers: Answers<LinkProbed>;
   private turn: Promise<void> = Promise.resolve();
+  /** Links as they were last reported. */
+  private readonly reported = new WeakMap<Session, MeasuredLink>();
 
   constructor(private readonly options: LinkSurveyOptions) {
     this.answers = new Answers(options.clock);
@@ -43,6 +46,19 @@ export class LinkSurvey {
     if (!linkPending && part === undefined && link !== undefined && this.options.clock.nowMs() > link.measuredAtMs + STALE_MS) this.add(session);
   }
 
+  /** While it trains: up as the worker found it, down as this end did. */
+  used(session: Session, { upBitsPerSecond, roundTripMs }: LinkMeasured): void {
+    const { link, linkPending } = session;
+    const { sending } = session.connection;
+    if (linkPending) return;
+    // As fast as up, until it is known.
+    const downBitsPerSecond = sending?.bitsPerSecond ?? link?.downBitsPerSecond ?? upBitsPerSecond;
+    const shortestMs = Math.min(roundTripMs, sending?.roundTripMs ?? Infinity);
+    session.link = { upBitsPerSecond, downBitsPerSecond, roundTripMs: shortestMs, measuredAtMs: this.options.clock.nowMs() };
+    const before = this.reported.get(session);
+    if (before === undefined || strays(before, session.link)) this.report(session);
+  }
+
   answered({ node }: Session, probed: LinkProbed): void {
     this.answers.give(node, probed);
   }
@@ -52,7 +68,7 @@ export class LinkSurvey {
   }
 
   private async measure(session: Session): Promise<void> {
-    const { clock, allocate, probeBytes, measured } = this.options;
+    const { clock, allocate, probeBytes } = this.options;
     if (session.isOpen) {
       session.send({ message: 'probeLink', probeLink: { mostBytes: probeBytes } });
       const up = await this.answers.to(session.node, PATIENCE_MS);
@@ -64,7 +80,12 @@ export class LinkSurvey {
       }
     }
     session.linkPending = false;
-    measured(session);
+    this.report(session);
+  }
+
+  private report(session: Session): void {
+    if (session.link !== undefined) this.reported.set(session, session.link);
+    this.options.measured(session);
   }
 }
 

@@ -9,7 +9,7 @@ const hello = (name: string, incarnation = name): Hello => ({
   incarnation,
   device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode: false,
-  peerAddress: '10.0.0.2:4711', host: '',
+  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0,
 });
 
 function setUp() {
@@ -26,6 +26,7 @@ function setUp() {
     left: ({ name }, reason) => log.push(`${name} left: ${reason}`),
     stray: ({ name }, run, task) => log.push(`${name} strayed: ${run} ${task}`),
     probed: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s`),
+    linkMeasured: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s while it trains`),
   });
   const dial = (name: string, incarnation?: string) => {
     const sent: ServerMessage[] = [];
@@ -33,6 +34,7 @@ function setUp() {
     const connection = {
       peer: name,
       traffic: { bytesSent: 0, bytesReceived: 0 },
+      sending: undefined,
       start: (given: ConnectionHandlers<WorkerMessage>) => void (handlers = given),
       send: (message: ServerMessage) => void sent.push(message),
       sendTensor: () => Promise.resolve(),
@@ -98,7 +100,8 @@ test('what only measures the link is no part of any run, and no traffic', async 
   await session.probeWay.sendTensor({ length: 5 } as never, new AbortController().signal);
   expect(session.traffic).toEqual({ bytesSent: -5, bytesReceived: -7 }); // of a connection that counts none itself
   say({ message: 'linkProbed', linkProbed: { upBitsPerSecond: 1e6, roundTripMs: 3 } });
-  expect(log.slice(1)).toEqual(['a sends 1000000 bit/s']);
+  say({ message: 'linkMeasured', linkMeasured: { upBitsPerSecond: 2e6, roundTripMs: 3 } });
+  expect(log.slice(1)).toEqual(['a sends 1000000 bit/s', 'a sends 2000000 bit/s while it trains']);
 });
 
 test('rows tell what a node is doing', () => {

@@ -1,5 +1,5 @@
 import type { BlockTiming, Clock, ConnectionTraffic, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
-import { PROTOCOL_VERSION, type Hello, type LinkProbed, type NodeRow, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
+import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
 import type { TensorWay } from './measure-sending.js';
 import type { ServerConnection } from './ports.js';
@@ -108,6 +108,7 @@ export class Session {
       link: this.link ?? NO_LINK,
       profiledJob: this.profile?.job ?? '',
       blocks: this.profile?.timings ?? [],
+      maxUploadBitsPerSecond: this.hello.maxUploadBitsPerSecond,
     };
   }
 }
@@ -124,6 +125,8 @@ export interface MembershipOptions {
   stray(session: Session, run: string, task: number): void;
   /** It measured its way to the server. */
   probed(session: Session, probed: LinkProbed): void;
+  /** It told what its tensors make of the way to the server. */
+  linkMeasured(session: Session, measured: LinkMeasured): void;
 }
 
 /** Who is here. Sessions are kept in the order in which they joined, which is the order in which contributions are added. */
@@ -178,6 +181,7 @@ export class Membership {
     session.heard();
     if (message.message === 'leave') this.drop(session, message.leave.reason);
     else if (message.message === 'linkProbed') this.options.probed(session, message.linkProbed);
+    else if (message.message === 'linkMeasured') this.options.linkMeasured(session, message.linkMeasured);
     else if (message.message === 'taskDone' && session.part === undefined) {
       this.options.stray(session, message.taskDone.run, message.taskDone.task);
     } else if (message.message !== 'heartbeat') session.part?.message(message);

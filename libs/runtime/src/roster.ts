@@ -1,4 +1,4 @@
-import type { LongtailError, ParameterLayout, RunEvent } from '@longtail/core';
+import type { LongtailError, ParameterLayout, RunEvent, Verdict } from '@longtail/core';
 import type { Group } from './group.js';
 import type { Member } from './member.js';
 
@@ -35,7 +35,8 @@ export class Roster {
   measure: Measure | undefined;
   /** Why the last member could not prepare, for a run that nobody can work on. */
   preparationError: LongtailError | undefined;
-  private readonly traffic = { up: 0, down: 0 };
+  /** Of those that are gone. */
+  private traffic: Verdict['bytes'] = { up: 0, down: 0, direct: 0 };
 
   constructor(private readonly host: RosterHost) {}
 
@@ -69,7 +70,8 @@ export class Roster {
   /** A group missed a deadline; after a few in a row its members are released. */
   missed(group: Group, reason: string): void {
     group.misses++;
-    for (const member of group.members) member.forgetHeld();
+    // Stages hold what they held. Sent again it would wait for the device, and what the device waits for behind it.
+    if (group.solo) group.members[0]!.forgetHeld();
     if (group.misses < MAX_MISSES) return;
     const why = group.solo ? 'its device or link is too slow for this run' : 'its devices or links are too slow for this run';
     for (const member of group.members) this.release(member, `${reason}, the ${MAX_MISSES}th deadline in a row: ${why}`);
@@ -98,16 +100,17 @@ export class Roster {
   /** Forgets members who are gone and have nothing left to settle. */
   sweep(): void {
     for (const member of this.members.filter(({ state, assignments }) => state === 'gone' && assignments.size === 0)) {
-      const { up, down } = member.totalTraffic();
-      this.traffic.up += up;
-      this.traffic.down += down;
+      this.traffic = together(this.traffic, member.totalTraffic());
       this.members.splice(this.members.indexOf(member), 1);
     }
   }
 
   /** Of everybody who ever took part. */
-  totalTraffic(): { up: number; down: number } {
-    const present = this.members.map((member) => member.totalTraffic());
-    return present.reduce((sum, { up, down }) => ({ up: sum.up + up, down: sum.down + down }), this.traffic);
+  totalTraffic(): Verdict['bytes'] {
+    return this.members.map((member) => member.totalTraffic()).reduce(together, this.traffic);
   }
+}
+
+function together(a: Verdict['bytes'], b: Verdict['bytes']): Verdict['bytes'] {
+  return { up: a.up + b.up, down: a.down + b.down, direct: a.direct + b.direct };
 }

@@ -2,8 +2,9 @@ import { LongtailError, type Decision, type RoundState, type SyncStrategy, type 
 import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
-import { SILENCE_MS, type GroupTask } from './group-task.js';
+import type { GroupTask } from './group-task.js';
 import { handOut, samplesAhead } from './hand-out.js';
+import { patienceWith } from './patience.js';
 import type { RunCore } from './run-core.js';
 import { afterDelivery, afterMiss, expectedMs } from './speed.js';
 
@@ -115,17 +116,18 @@ class Rounds {
   }
 
   /**
-   * In a first round there is no deadline yet, but who is done delivers, or is dropped. Returns when to look again;
-   * undefined: when something comes.
+   * In a first round there is no deadline yet, but who is done delivers, and who has its parameters gets done, or is dropped.
+   * Returns when to look again; undefined: when something comes.
    */
   private dropSilent(wakeAtMs: number | undefined): number | undefined {
     if (wakeAtMs !== undefined) return undefined;
     const nowMs = this.core.clock.nowMs();
     let nextMs: number | undefined;
-    for (const task of [...this.open.values()].filter(({ computed }) => computed)) {
-      const silentAtMs = task.activeAtMs + SILENCE_MS;
-      nextMs = earliest(nextMs, silentAtMs);
-      if (nowMs >= silentAtMs) this.giveUp(task, `nothing came for ${SILENCE_MS / 1000} s after it was done`, false);
+    for (const task of [...this.open.values()]) {
+      const limit = patienceWith(task);
+      if (limit === undefined) continue;
+      nextMs = earliest(nextMs, limit.untilMs);
+      if (nowMs >= limit.untilMs) this.giveUp(task, limit.reason, false);
     }
     return nextMs;
   }

@@ -77,6 +77,7 @@ class ServerLoop implements Server {
         session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason } });
       },
       probed: (session, probed) => this.survey.answered(session, probed),
+      linkMeasured: (session, measured) => this.survey.used(session, measured),
     });
   }
 

@@ -47,6 +47,7 @@ function connectionThat(end: (close: (reason: string) => void) => void, sent: st
   return {
     peer: 'server',
     traffic: { bytesSent: 0, bytesReceived: 0 },
+      sending: undefined,
     start(handlers) {
       closed = (reason) => handlers.closed(reason);
       end(closed);

@@ -23,6 +23,8 @@ export interface WorkerOptions {
   readonly allowCode: boolean;
   /** Direct links to other workers; undefined: everything goes through the server. */
   readonly peers?: PeerNetwork;
+  /** What its owner lets it send, of all tensors together; the server plans with it. @default 0: as fast as the link is */
+  readonly maxUploadBitsPerSecond?: number;
   /** Names the host to the server: workers with the same name reach each other's loopback addresses. @default '': not known */
   readonly host?: string;
   log(event: WorkerEvent): void;
@@ -45,9 +47,18 @@ const LONGEST_PAUSE_MS = 5000;
  * `refused` or `protocol` when it does not want this worker.
  */
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
-  const { clock, compute, fileCache, codecs, createFeedback, allocate, signal, log, rng, name, allowCode, peers, host = '' } = options;
+  const { clock, compute, fileCache, codecs, createFeedback, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
-  const hello: Hello = { protocol: PROTOCOL_VERSION, name, incarnation, device: compute.device, allowCode, peerAddress: peers?.address ?? '', host };
+  const hello: Hello = {
+    protocol: PROTOCOL_VERSION,
+    name,
+    incarnation,
+    device: compute.device,
+    allowCode,
+    peerAddress: peers?.address ?? '',
+    host,
+    maxUploadBitsPerSecond,
+  };
   const context = { compute, fileCache, codecs, createFeedback, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
   while (!signal.aborted) {

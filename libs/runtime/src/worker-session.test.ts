@@ -1,4 +1,4 @@
-import type { Codec, Compute, ConnectionHandlers, Job, Prepared } from '@longtail/core';
+import type { Codec, Compute, ConnectionHandlers, Job, LinkRate, Prepared } from '@longtail/core';
 import type { ServerMessage, Task, Welcome, WorkerMessage } from '@longtail/protocol';
 import { expect, test } from 'vitest';
 import { WorkerSession } from './worker-session.js';
@@ -15,6 +15,7 @@ const codec: Codec = {
 
 /** A worker whose device never ends a task by itself. */
 function setUp() {
+  const link: { sending: LinkRate | undefined; nowMs: number } = { sending: undefined, nowMs: 0 };
   const sent: WorkerMessage[] = [];
   const calls: string[] = [];
   let closedWith = '';
@@ -48,6 +49,9 @@ function setUp() {
     {
       peer: 'server',
       traffic: { bytesSent: 0, bytesReceived: 0 },
+      get sending() {
+        return link.sending;
+      },
       start: (given) => (handlers = given),
       send: (message) => sent.push(message),
       sendTensor: async (tensor) => void tensor.chunk(0, 4),
@@ -60,7 +64,7 @@ function setUp() {
       codecs: [codec],
       createFeedback: () => expect.unreachable(),
       clock: {
-        nowMs: () => 0,
+        nowMs: () => link.nowMs,
         sleep: (ms, signal) =>
           new Promise((resolve, reject) => (ms > 1e6 ? signal.addEventListener('abort', () => reject(signal.reason as Error)) : resolve())),
       },
@@ -89,6 +93,7 @@ function setUp() {
     },
   });
   return {
+    link,
     sent,
     calls,
     stop,
@@ -185,4 +190,28 @@ test('a chunk that does not fit the model ends the session', async () => {
   } as const;
   await handlers().tensor({ header, payload: new Uint8Array(16) });
   expect(await ended).toBe('chunk 0 of 7 of parameters does not fit the model');
+});
+
+test('tells what its tensors make of the link beside other messages, when that is news, and no more often than heartbeats', async () => {
+  const { link, sent, say, stop, ended } = setUp();
+  const told = () => sent.filter(({ message }) => message === 'linkMeasured').length;
+  const speak = () => say({ message: 'probeLink', probeLink: { mostBytes: 1 } });
+  link.sending = { bitsPerSecond: 1e7, roundTripMs: 40 };
+  speak();
+  await settled();
+  expect(told()).toBe(0);
+  link.nowMs = 1.1e9; // a heartbeat later
+  speak();
+  await settled();
+  expect(sent.at(-1)).toEqual({ message: 'linkMeasured', linkMeasured: { upBitsPerSecond: 1e7, roundTripMs: 40 } });
+  link.nowMs = 3e9;
+  speak();
+  await settled();
+  expect(told()).toBe(1);
+  link.sending = { bitsPerSecond: 2e7, roundTripMs: 40 };
+  speak();
+  await settled();
+  expect(told()).toBe(2);
+  stop.abort();
+  await ended;
 });

@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import { LongtailError, type LinkRate } from '@longtail/core';
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
@@ -12,6 +12,8 @@ export type WorkerSessionContext = Omit<WorkerRunContext, 'connection' | 'send'>
 export class WorkerSession {
   private lastHeardMs: number;
   private lastSentMs: number;
+  /** What the server was last told of its way there, and when. */
+  private told: { readonly rate: LinkRate | undefined; readonly atMs: number };
   private current: WorkerRun | undefined;
   /** What goes before a place in a run. */
   private profile: WorkerProfile | undefined;
@@ -27,6 +29,7 @@ export class WorkerSession {
     private readonly context: WorkerSessionContext,
   ) {
     this.lastHeardMs = this.lastSentMs = context.clock.nowMs();
+    this.told = { rate: undefined, atMs: this.lastHeardMs };
   }
 
   get activity(): LinkActivity {
@@ -162,6 +165,15 @@ export class WorkerSession {
   private send(message: WorkerMessage): void {
     this.lastSentMs = this.context.clock.nowMs();
     this.connection.send(message);
+    this.tellLink();
+  }
+
+  /** With other messages, and at most as often as heartbeats: what tensors made of the way to the server, where that is news. */
+  private tellLink(): void {
+    const { sending } = this.connection;
+    if (sending === undefined || sending === this.told.rate || this.lastSentMs < this.told.atMs + this.welcome.heartbeatMs) return;
+    this.told = { rate: sending, atMs: this.lastSentMs };
+    this.connection.send({ message: 'linkMeasured', linkMeasured: { upBitsPerSecond: sending.bitsPerSecond, roundTripMs: sending.roundTripMs } });
   }
 
   private heard(): void {

@@ -1,5 +1,6 @@
-import { createRng } from '@longtail/core';
+import { createRng, type Job } from '@longtail/core';
 import { expect, test } from 'vitest';
+import { chain } from './chain.js';
 import type { Fault } from './faults.js';
 import { simulate } from './simulate.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
@@ -20,6 +21,23 @@ test('a worker that stalls in mid-round holds up nobody: its lease goes back, a 
   const receipts = outcome.workerEvents.get('b')!.filter((event) => event.event === 'receipt' && !event.accepted);
   expect(receipts).toHaveLength(missed.length);
   expect(missed[1]!.samples).toBeLessThan(missed[0]!.samples);
+});
+
+test.each([
+  ['all workers are solo', undefined, 'abcd'],
+  ['they are a pipeline', [[{ workers: ['a'], blocks: 3 }, { workers: ['b'], blocks: 3 }]], 'ab'],
+] as const)('devices that freeze before anybody is done in a first round are waited for a while, not for ever: %s', async (_name, layout, workers) => {
+  const model = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
+  const fleet = [...workers].map((name) => ({ name, samplesPerSecond: 500, prepareMs: 100 }));
+  // What they measured while they prepared was true then.
+  const faults = [...workers].map((worker): Fault => ({ kind: 'slow', worker, atMs: 110, forMs: 65_000, factor: 1e9 }));
+  const frozen = job({ cluster: { minWorkers: fleet.length, layout: layout as Job['cluster']['layout'], microbatch: 7 } });
+  const outcome = await simulate(scenario({ job: frozen, model, fleet, faults }));
+  expect(outcome.fired).toEqual(new Set(faults));
+  const missed = eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted);
+  expect(missed.map(({ round, name }) => `${round} ${name}`).sort()).toEqual([...workers].map((name) => `1 ${name}`));
+  for (const { reason } of missed) expect(reason).toMatch(/^not done 1 min 0 s after it had all it needs: it measured \d+ ms for that/);
+  expect(outcome.verdict, outcome.verdict.reason).toMatchObject({ status: 'succeeded', samples: { lost: 0 } });
 });
 
 test('a worker that misses deadline after deadline is released with the reason', async () => {

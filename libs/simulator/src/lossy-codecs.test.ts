@@ -15,23 +15,34 @@ interface Changes {
   readonly faults?: Scenario['faults'];
 }
 
-/** Notes each vector of parameters that a gradient was taken at. */
-function watched(seen: Map<string, number>): VirtualModel {
+/** How often each vector of parameters was met. */
+class Seen extends Map<string, number> {
+  note(parameters: Float32Array): void {
+    const bits = Buffer.from(parameters.slice().buffer).toString('base64');
+    this.set(bits, (this.get(bits) ?? 0) + 1);
+  }
+}
+
+/** Notes what gradients are taken at, and what is evaluated. */
+function watched(seen: Seen, evaluated: Seen): VirtualModel {
   return {
     ...model,
     gradient(parameters, samples, out) {
-      const bits = Buffer.from(parameters.slice().buffer).toString('base64');
-      seen.set(bits, (seen.get(bits) ?? 0) + 1);
+      seen.note(parameters);
       return model.gradient(parameters, samples, out);
+    },
+    evaluate(parameters, split, start, end) {
+      evaluated.note(parameters);
+      return model.evaluate(parameters, split, start, end);
     },
   };
 }
 
-async function train({ sync, epochs = 6, fleet = unequalFleet, faults }: Changes): Promise<Outcome & { seen: Map<string, number> }> {
-  const seen = new Map<string, number>();
+async function train({ sync, epochs = 6, fleet = unequalFleet, faults }: Changes): Promise<Outcome & { seen: Seen; evaluated: Seen }> {
+  const [seen, evaluated] = [new Seen(), new Seen()];
   const minWorkers = fleet.filter(({ joinAtMs }) => joinAtMs === undefined).length;
   const recipe = job({ train: { optimizer: sgd, epochs, learningRate: 0.02 }, sync, cluster: { minWorkers } });
-  return { ...(await simulate(scenario({ model: watched(seen), job: recipe, fleet, faults, chunkLength: 100 }))), seen };
+  return { ...(await simulate(scenario({ model: watched(seen, evaluated), job: recipe, fleet, faults, chunkLength: 100 }))), seen, evaluated };
 }
 
 function lastLoss({ events }: Outcome): number {
@@ -78,6 +89,20 @@ test('who comes late, misses rounds on a slow link or goes holds the bits of the
   expect(contributions.some(({ name, accepted }) => name === 'late' && accepted)).toBe(true);
   expect(outcome.fired.size).toBe(1);
   expect(outcome.seen.size).toBe(outcome.steps);
+});
+
+test.each([
+  ['ssp', { strategy: 'ssp', codec: 'int8', downCodec: 'int4' }],
+  ['asp', { strategy: 'asp', codec: 'int4', downCodec: 'int8' }],
+  ['diloco', { strategy: 'diloco', localSteps: 3, codec: 'top-k', downCodec: 'int8', topK }],
+  ['diloco with a quorum', { strategy: 'diloco', localSteps: 3, quorum: 0.5, codec: 'sign', downCodec: 'int2' }],
+] as const)('under %s workers at different versions follow to the same bits', async (_name, sync) => {
+  const outcome = await train({ sync, epochs: 12 });
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 10_800, lost: 0 } });
+  const validations = eventsOf(outcome.events, 'validation');
+  expect(validations.at(-1)!.loss).toBeLessThan(0.5 * validations[0]!.loss);
+  expect(outcome.evaluated.size).toBe(validations.length);
+  expect([...outcome.evaluated.values()].every((workers) => workers === 4)).toBe(true);
 });
 
 test('a worker that is alone for a while steps in float32, and a view begins anew where others join it', async () => {

@@ -51,6 +51,19 @@ test('a node’s link is measured as it joins, each way, to within a few percent
   expect(verdict.status).toBe('succeeded');
 });
 
+test('training finds what a link carries where nothing was measured at the join', async () => {
+  const slow = ['a', 'b'].map((name) => ({ name, samplesPerSecond: 500, link: { upBitsPerSecond: 1e4, downBitsPerSecond: 2e4, rttMs: 30 } }));
+  const { events, verdict } = await simulate(scenario({ fleet: slow, job: job({ cluster: { minWorkers: 2 }, train: { epochs: 20 } }), probeBytes: 0, heartbeatMs: 200 }));
+  expect(verdict.status).toBe('succeeded');
+  const links = eventsOf(events, 'link');
+  for (const { name } of slow) {
+    const found = links.filter((event) => event.name === name).at(-1);
+    near(found!.upBitsPerSecond, 1e4);
+    near(found!.downBitsPerSecond, 2e4);
+    expect(found!.roundTripMs).toBe(30);
+  }
+});
+
 test('a layout that asks for figures gets blocks, links and peers, and the run begins with them', async () => {
   const { run, asked } = measured();
   const { events, verdict, workerEvents } = await simulate(run);

@@ -281,6 +281,9 @@ class Simulation {
         get traffic() {
           return server.traffic;
         },
+        get sending() {
+          return server.sending;
+        },
         start: (handlers) => server.start(handlers),
         send: (message) =>
           message.message === 'welcome' ? resolve({ connection: link.worker, welcome: message.welcome }) : server.send(message),

@@ -3,6 +3,7 @@ import {
   type Connection,
   type ConnectionHandlers,
   type ConnectionTraffic,
+  type LinkRate,
   type OutgoingTensor,
   type PeerLink,
   type PeerNetwork,
@@ -22,6 +23,9 @@ export interface LinkSpec {
 const CREDIT_CHUNKS = 8;
 /** A chunk's header and the frames around it. */
 const HEADER_BYTES = 100;
+
+/** Of sending, until more is known of the link. */
+const LONG_ENOUGH_MS = 100;
 
 /** Changes what a worker sends; an empty list drops it. */
 export type Tamper = (chunk: TensorChunk) => readonly TensorChunk[];
@@ -149,7 +153,7 @@ export interface VirtualLink {
 class Port {
   private freeAtMs = 0;
 
-  constructor(private readonly bitsPerSecond: number) {}
+  constructor(readonly bitsPerSecond: number) {}
 
   /** When `bytes` that come at `nowMs` have passed. */
   pass(bytes: number, nowMs: number): number {
@@ -175,7 +179,10 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private other!: Endpoint<Receive, Send>;
   private handlers: ConnectionHandlers<Receive> | undefined;
   private readonly early: (() => void)[] = [];
-  private readonly sending = new Set<Sending>();
+  private readonly transfers = new Set<Sending>();
+  private rate: LinkRate | undefined;
+  /** Bytes that `rate` is from. */
+  private observed = 0;
   private reading: Promise<void> = Promise.resolve();
   private open = true;
   private sent = 0;
@@ -197,6 +204,16 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     return { bytesSent: this.sent, bytesReceived: this.received };
   }
 
+  /** What a tensor makes of it when nobody else uses the link. */
+  get sending(): LinkRate | undefined {
+    const bitsPerSecond = Math.min(this.up.bitsPerSecond, this.otherDown.bitsPerSecond);
+    if ((8000 * (this.sent - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
+      this.observed = this.sent;
+      this.rate = { bitsPerSecond, roundTripMs: 2 * this.shared.latencyMs };
+    }
+    return this.rate;
+  }
+
   start(handlers: ConnectionHandlers<Receive>): void {
     if (this.handlers !== undefined) throw new Error('start was called twice');
     this.handlers = handlers;
@@ -215,13 +232,13 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
       let next = 0;
       let taken = 0;
       const end = () => {
-        this.sending.delete(sending);
+        this.transfers.delete(sending);
         signal.removeEventListener('abort', aborted);
       };
       const aborted = () => sending.fail(signal.reason);
       const sending: Sending = {
         pump: () => {
-          while (this.sending.has(sending) && next < chunks && next - taken < CREDIT_CHUNKS)
+          while (this.transfers.has(sending) && next < chunks && next - taken < CREDIT_CHUNKS)
             this.sendChunk(tensor, next++, chunks, sending);
         },
         acknowledged: () => {
@@ -235,7 +252,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
           reject(error as Error);
         },
       };
-      this.sending.add(sending);
+      this.transfers.add(sending);
       signal.addEventListener('abort', aborted);
       sending.pump();
     });
@@ -256,7 +273,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     if (!this.open) return;
     this.open = false;
     const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
-    for (const sending of [...this.sending]) sending.fail(error);
+    for (const sending of [...this.transfers]) sending.fail(error);
     const { handlers } = this;
     if (handlers === undefined) this.early.push(() => this.handlers!.closed(reason));
     else this.shared.clock.at(this.shared.clock.nowMs(), () => handlers.closed(reason));

@@ -1,28 +1,8 @@
 import { z } from 'zod';
 import { integer, oneOf, real, SHORTHAND_NAMES, size } from './fields.js';
 import { GPUS } from './gpus.js';
+import { LINK_CLASSES, type LinkRates } from './links.js';
 import { parseBitRate, parseByteSize, parseDurationMs } from './units.js';
-
-/** A link: bit/s up and down, round trip in milliseconds. */
-export interface LinkRates {
-  readonly up: number;
-  readonly down: number;
-  readonly rtt: number;
-}
-
-const MEGABIT = 1e6;
-
-/** What a word for a link means; home links after NUMBERS.md: down : up is 6 : 1 where nothing better is known. */
-export const LINK_CLASSES = {
-  datacenter: { up: 10_000 * MEGABIT, down: 10_000 * MEGABIT, rtt: 0.5 },
-  lan: { up: 1000 * MEGABIT, down: 1000 * MEGABIT, rtt: 1 },
-  fibre: { up: 100 * MEGABIT, down: 500 * MEGABIT, rtt: 15 },
-  cable: { up: 20 * MEGABIT, down: 120 * MEGABIT, rtt: 30 },
-  dsl: { up: 8 * MEGABIT, down: 48 * MEGABIT, rtt: 35 },
-  wifi: { up: 15 * MEGABIT, down: 90 * MEGABIT, rtt: 40 },
-  lte: { up: 10 * MEGABIT, down: 40 * MEGABIT, rtt: 60 },
-  satellite: { up: 10 * MEGABIT, down: 100 * MEGABIT, rtt: 50 },
-} as const satisfies Readonly<Record<string, LinkRates>>;
 
 type LinkClass = keyof typeof LINK_CLASSES;
 

@@ -1,6 +1,6 @@
 export { parseFleetFile } from './fleet.js';
-export { LINK_CLASSES } from './fleet-file.js';
-export type { LinkRates } from './fleet-file.js';
+export { LINK_CLASSES } from './links.js';
+export type { LinkRates } from './links.js';
 export { fleetSchema, jobSchema } from './json-schema.js';
 export type { JobDraft } from './job-file.js';
 export type { ModelDraft } from './model.js';

@@ -42,6 +42,16 @@ const optimizer = choice('optimizer', [
     .describe('AdamW'),
   z
     .strictObject({
+      type: z.literal('muon').describe('Muon for matrices (Jordan et al. 2024), AdamW for the rest; for workers that take local steps'),
+      momentum: real({ min: 0, max: 0.999_999 }).default(0.95).describe("Nesterov's, of the matrices"),
+      beta1: adamFields.beta1,
+      beta2: adamFields.beta2,
+      epsilon: adamFields.epsilon,
+      weightDecay: weightDecay.default(0.01).describe('Decoupled weight decay'),
+    })
+    .describe('Muon'),
+  z
+    .strictObject({
       type: z.literal('sgd').describe('Stochastic gradient descent'),
       momentum: real({ min: 0, max: 0.999_999 }).default(0).describe('Momentum; 0: none'),
       nesterov: z.boolean().default(false).describe('Nesterov momentum'),
@@ -50,6 +60,10 @@ const optimizer = choice('optimizer', [
     .describe('SGD'),
 ]).transform((spec): OptimizerSpec => {
   if (spec.type === 'sgd') return spec;
+  if (spec.type === 'muon') {
+    const { momentum, ...adam } = spec;
+    return { ...adam, type: 'adam', decoupled: true, muon: { momentum } };
+  }
   return { ...spec, type: 'adam', decoupled: spec.type === 'adamw' };
 });
 
@@ -144,9 +158,13 @@ const jobFields = z.strictObject({
 /** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
 export const jobFileSchema = jobFields.check((context) => {
   const { sync, train: recipe, cluster: request } = context.value;
-  if (!stepsLocally(sync)) return;
   const say = (message: string, ...path: string[]) => context.issues.push({ code: 'custom', message, input: context.value, path });
   const { optimizer: spec, clipNorm } = recipe;
+  if (!stepsLocally(sync)) {
+    if (spec.type === 'adam' && spec.muon !== undefined)
+      say(`muon multiplies matrices, for which the server has no engine, and with sync.strategy ${sync.strategy} it takes the steps: choose diloco, or adamw`, 'train', 'optimizer');
+    return;
+  }
   if (clipNorm !== undefined) say(`workers that take steps of their own (sync.strategy ${sync.strategy}) do not clip: leave it out, or choose bsp`, 'train', 'clipNorm');
   if (spec.type === 'adam' && spec.stateBits === 8)
     say(`with moments in 8 bits the server takes every step, and sync.strategy ${sync.strategy} has workers step for themselves: take 32, or choose bsp`, 'train', 'optimizer', 'stateBits');

@@ -64,7 +64,7 @@ describe('parseJobFile', () => {
       '  epochs: many',
     ].join('\n');
     expect(problemsIn(text)).toEqual([
-      'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, sgd)',
+      'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, muon, sgd)',
       expect.stringMatching(
         /^job\.yaml:6:3 train\.learningRat: unknown field "learningRat"; did you mean "learningRate"\? \(fields here: epochs, /,
       ),
@@ -136,6 +136,7 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco)'],
     ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, not for asp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 0}', 'job.yaml:3:23 sync.localSteps: must be a whole number from 1 to 10000, found 0'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
     [
       'data: mnist\nmodel: cnn\nsync: diloco\ntrain: {clipNorm: 1}',
@@ -286,4 +287,12 @@ describe('lossy codecs', () => {
     expect(downCodecOf(sync({ codec: 'sign' }))).toBe('int8');
     expect(downCodecOf(sync({ codec: 'sign', downCodec: 'top-k' }))).toBe('top-k');
   });
+});
+
+it('takes muon where workers step for themselves, and says why not elsewhere', () => {
+  const job = (sync: object) => validateJob({ data: 'mnist', model: 'cnn', train: { optimizer: 'muon' }, sync });
+  const { optimizer } = job({ strategy: 'diloco' }).train;
+  expect(optimizer).toMatchObject({ type: 'adam', decoupled: true, weightDecay: 0.01, muon: { momentum: 0.95 } });
+  expect(optimizer).not.toHaveProperty('momentum');
+  expect(() => job({ strategy: 'bsp' })).toThrow(/train\.optimizer: muon multiplies matrices, for which the server has no engine/);
 });

@@ -1,4 +1,4 @@
-import { DEFAULT_TOP_K, type Job, type StrategyName } from '@longtail/core';
+import { DEFAULT_TOP_K, type CodecName, type Job, type StrategyName } from '@longtail/core';
 import { z } from 'zod';
 import { duration, integer, oneOf, real, SHORTHAND_NAMES } from './fields.js';
 
@@ -9,7 +9,7 @@ const outer = z.strictObject({
   momentum: real({ min: 0, max: 0.999_999 }).default(0.9).describe("Nesterov's; 0: none"),
 });
 
-const CODECS = ['fp32', 'fp16', 'bf16', 'int8', 'int4', 'int2', 'sign', 'top-k'] as const;
+const CODECS = ['fp32', 'fp16', 'bf16', 'int8', 'int4', 'int2', 'sign', 'top-k'] as const satisfies readonly CodecName[];
 
 const topK = z.strictObject({
   density: real({ above: 0, max: 1 }).default(DEFAULT_TOP_K.density).describe('The part of the values that is kept, of each block of 4096'),
@@ -25,9 +25,10 @@ const fields = z.strictObject({
     .describe(
       'How contributions become steps; bsp: every round waits for all, up to its deadline; ssp: each commits when it comes, and none runs further ahead than staleness; asp: the same without a bound; diloco: workers take localSteps for themselves between two rounds; sparse-diloco: the same, and the greatest values of how far they moved travel (SparseLoCo)',
     ),
-  localSteps: integer({ min: 1, max: 10_000 })
+  localSteps: z
+    .union([z.literal('auto'), integer({ min: 1, max: 10_000 })], { error: ({ input }) => `must be auto or a whole number from 1 to 10000, found ${JSON.stringify(input)}` })
     .optional()
-    .describe('Steps, each of a whole batch, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. Default: 50 with diloco, 100 with sparse-diloco, else none: the server steps'),
+    .describe('Steps, each of a whole batch, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. auto: so many that an exchange is 5 % of a round, as both are measured. Default: 50 with diloco, 100 with sparse-diloco, else none: the server steps'),
   outer: outer.optional().describe('With local steps: how the server steps along the mean of the moves'),
   quorum: real({ above: 0, max: 1 }).optional().describe('With bsp, diloco and sparse-diloco: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
   grace: duration(0, 86_400_000).optional().describe('Time that the others have after the quorum; default: none'),
@@ -78,7 +79,7 @@ export const syncSchema = z
   .meta({ [SHORTHAND_NAMES]: STRATEGIES });
 
 export function stepsLocally({ strategy, localSteps = 1 }: Pick<SyncFile, 'strategy' | 'localSteps'>): boolean {
-  return strategy.endsWith('diloco') || localSteps > 1;
+  return strategy.endsWith('diloco') || localSteps !== 1;
 }
 
 export function syncOf({ minDeadline, grace, maxNorm, codec, ...rest }: SyncFile): Job['sync'] {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { parseByteSize, parseDurationMs } from './units.js';
+import { parseBitRate, parseByteSize, parseDurationMs } from './units.js';
 
 it('reads times', () => {
   expect(['30s', '5min', '1.5 h', '200ms', '2', 7, '1d'].map(parseDurationMs)).toEqual([
@@ -11,6 +11,11 @@ it('reads times', () => {
 
 it('tells decimal from binary sizes', () => {
   expect(['10MB', '1.5GiB', '4096', '2kB', '1 TiB'].map(parseByteSize)).toEqual([10e6, 1.5 * 2 ** 30, 4096, 2000, 2 ** 40]);
+});
+
+it('reads rates as people write them', () => {
+  expect(['20Mbit', '10mbit', '1 Gbit/s', '2.5Gbps', '800 kbit', '64', 5].map(parseBitRate)).toEqual([20e6, 10e6, 1e9, 2.5e9, 800e3, 64e6, 5e6]);
+  expect(['', '-1mbit', '10MB', '10/s', '10mbit/s/s', 'mbit'].map(parseBitRate)).toEqual(Array(6).fill(undefined));
 });
 
 it('never takes nonsense', () => {

@@ -11,7 +11,7 @@ const BYTES: Readonly<Record<string, number>> = {
   GiB: 2 ** 30,
   TiB: 2 ** 40,
 };
-const BITS: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, Mbit: 1e6, Gbit: 1e9, kbps: 1e3, Mbps: 1e6, Gbps: 1e9 };
+const BITS: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, gbit: 1e9, kbps: 1e3, mbps: 1e6, gbps: 1e9 };
 
 /** `30s`, `5min`, `1.5h`, `200 ms` as milliseconds; a bare number counts seconds. Undefined for anything else. */
 export function parseDurationMs(value: string | number): number | undefined {
@@ -23,9 +23,9 @@ export function parseByteSize(value: string | number): number | undefined {
   return parseQuantity(value, BYTES, 'B');
 }
 
-/** `20Mbit`, `1Gbit`, `2.5Gbps` as bits a second; a bare number counts Mbit. Undefined for anything else. */
+/** `20Mbit`, `1 gbit/s`, `2.5Gbps` as bits a second, in letters of any case; a bare number counts Mbit. Undefined for anything else. */
 export function parseBitRate(value: string | number): number | undefined {
-  return parseQuantity(value, BITS, 'Mbit');
+  return parseQuantity(String(value).toLowerCase().replace(/bit\/s\s*$/, 'bit'), BITS, 'mbit');
 }
 
 function parseQuantity(value: string | number, units: Readonly<Record<string, number>>, bareUnit: string): number | undefined {

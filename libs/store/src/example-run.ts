@@ -164,7 +164,7 @@ export function exampleEvents({ epochs = 3, seed = 1, status = 'succeeded' }: Ex
     metrics: { validation_loss: validation.loss, validation_accuracy: validation.accuracy, train_loss: 0.036 },
     samples: { applied, lost: 0 },
     seconds: (timeMs - start) / 1000,
-    bytes: { up, down: up },
+    bytes: { up, down: up, direct: 0 },
     model: status === 'succeeded' ? '/home/ada/runs/2026-11-22T10-00-00-mnist-demo-a1b2c3d4/model.safetensors' : '',
     reason:
       status === 'succeeded'

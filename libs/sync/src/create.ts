@@ -1,12 +1,12 @@
 import { localStepsOf, type Job, type SyncStrategy } from '@longtail/core';
 import { asp, ssp } from './asynchronous.js';
-import { dynamicLocalSteps } from './local-steps.js';
+import { dynamicLocalSteps, measuredLocalSteps } from './local-steps.js';
 import { bsp, diloco } from './rounds.js';
 
 /** The strategy that a job asks for. */
 export function createStrategy(sync: Job['sync']): SyncStrategy {
   const most = localStepsOf(sync);
-  const rule = most === undefined ? undefined : dynamicLocalSteps(most);
+  const rule = most === undefined ? undefined : most === 'auto' ? measuredLocalSteps() : dynamicLocalSteps(most);
   switch (sync.strategy) {
     case 'bsp':
       return bsp(sync);

@@ -24,10 +24,13 @@ export const CHANNEL_OPTIONS = {
   'grpc.enable_retries': 0,
 } as const;
 
-/** A channel that is up. Throws LongtailError `unreachable` at the first failure to connect, or the signal's reason. */
-export async function openChannel(address: string, signal: AbortSignal): Promise<Client> {
+/**
+ * A channel that is up, dialled `via` another address where there is one. Throws LongtailError `unreachable` at the first failure to
+ * connect, or the signal's reason.
+ */
+export async function openChannel(address: string, signal: AbortSignal, via = address): Promise<Client> {
   signal.throwIfAborted();
-  const client = new Client(address, credentials.createInsecure(), { ...CHANNEL_OPTIONS, 'grpc.use_local_subchannel_pool': 1 });
+  const client = new Client(via, credentials.createInsecure(), { ...CHANNEL_OPTIONS, 'grpc.use_local_subchannel_pool': 1 });
   const close = (): void => client.close();
   signal.addEventListener('abort', close, { once: true });
   try {

@@ -14,11 +14,13 @@ import {
 import { formatAddress, parseAddress, type Address } from './address.js';
 import { openChannel } from './channel.js';
 import { CONTROL_METHODS } from './control-methods.js';
+import type { EmulatedLink } from './emulated-link.js';
 import { firstPacket } from './first-packet.js';
 import { Session } from './session.js';
 import { fromStatus, versionMismatch } from './status.js';
 import { TensorDealer } from './tensor-dealer.js';
 import type { TensorMemory } from './tensor-memory.js';
+import type { UploadLimit } from './upload-limit.js';
 
 /** For the server's welcome, and for the tensor link. */
 const STEP_MS = 10_000;
@@ -28,6 +30,10 @@ export interface DialOptions {
   readonly crc32c: Crc32c;
   /** A server on this host reads tensors there, and lets this end read its own. @default none: tensors go over TCP */
   readonly memory?: TensorMemory;
+  /** Tensors keep to it and travel, then, whether or not the server could read them in memory. @default none */
+  readonly uploadLimit?: UploadLimit;
+  /** Everything goes over it, and nothing through shared memory. @default the machine's own */
+  readonly link?: EmulatedLink;
   /** Aborting ends the dialling, or the session. */
   readonly signal: AbortSignal;
 }
@@ -42,9 +48,9 @@ export interface Dialled {
  * and the server's own error when it refuses; the signal's reason when aborted.
  */
 export async function dial(address: string, options: DialOptions): Promise<Dialled> {
-  const { signal, hello } = options;
+  const { signal, hello, link } = options;
   const parsed = parseAddress(address);
-  const client = await openChannel(formatAddress(parsed), signal);
+  const client = await openChannel(formatAddress(parsed), signal, link && formatAddress(await link.to(parsed)));
   try {
     const { session } = CONTROL_METHODS;
     const stream = client.makeBidiStreamRequest(session.path, session.requestSerialize, session.responseDeserialize);
@@ -81,14 +87,17 @@ async function openSession(
   stream: ClientDuplexStream<WorkerPacket, ServerPacket>,
   welcome: Welcome,
   server: Address,
-  { hello, crc32c, memory, signal }: DialOptions,
+  { hello, crc32c, memory, uploadLimit, link, signal }: DialOptions,
 ): Promise<Session<WorkerMessage, ServerMessage>> {
+  const address = { host: server.host, port: welcome.tensorPort };
   const dealer = new TensorDealer({
-    address: { host: server.host, port: welcome.tensorPort },
+    address,
+    via: await link?.to(address),
     key: welcome.tensorKey,
     incarnation: hello.incarnation,
     crc32c,
-    memory,
+    memory: link === undefined && uploadLimit === undefined ? memory : undefined,
+    uploadLimit,
     failed: (error) => session.fail(error),
   });
   const aborted = (): void => session.close('the worker was stopped');

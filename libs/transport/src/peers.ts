@@ -2,8 +2,10 @@ import { LongtailError, type PeerLink, type PeerNetwork } from '@longtail/core';
 import type { Crc32c } from '@longtail/protocol';
 import { formatAddress, parseAddress } from './address.js';
 import { DirectLink } from './direct-link.js';
+import type { EmulatedLink } from './emulated-link.js';
 import { TensorDealer } from './tensor-dealer.js';
 import { TensorRouter } from './tensor-router.js';
+import type { UploadLimit } from './upload-limit.js';
 
 /** How long the two ends of a link may take to find each other. */
 const OPEN_MS = 10_000;
@@ -18,6 +20,10 @@ export interface PeerOptions {
   /** Address to listen on, which neighbours dial. @default '127.0.0.1', which only workers of this machine reach */
   readonly host?: string;
   readonly crc32c: Crc32c;
+  /** Tensors keep to it, those of a session that has it too included. @default none */
+  readonly uploadLimit?: UploadLimit;
+  /** Links go over it, whoever dials. @default the machine's own */
+  readonly link?: EmulatedLink;
   /** A stranger's bytes were dropped. */
   readonly onDropped?: (reason: string) => void;
 }
@@ -32,19 +38,21 @@ export interface PeerEndpoint extends PeerNetwork {
  * checksums, credits and keys are those of a session's tensors (docs/adr/0005). Throws LongtailError `unreachable` when the host
  * is not an address of this machine.
  */
-export async function openPeers({ host = '127.0.0.1', crc32c, onDropped }: PeerOptions): Promise<PeerEndpoint> {
+export async function openPeers(options: PeerOptions): Promise<PeerEndpoint> {
+  const { host = '127.0.0.1', crc32c, onDropped, uploadLimit, link: throttled } = options;
   const links = new Set<PeerLink>();
   const dropped = onDropped ?? ((): void => undefined);
-  const router = await TensorRouter.bind({ host, port: 0, crc32c, memory: undefined, dropped, flag: '--listen' });
+  const inside = throttled === undefined ? host : '127.0.0.1';
+  const router = await TensorRouter.bind({ host: inside, port: 0, crc32c, memory: undefined, uploadLimit, dropped, flag: '--listen' });
   void router.watchPeers();
   const add = (link: PeerLink): PeerLink => {
     links.add(link);
     return link;
   };
   return {
-    address: formatAddress({ host, port: router.port }),
+    address: formatAddress({ host, port: throttled === undefined ? router.port : await throttled.from(host, router.port) }),
     accept: async (key, signal) => add(await accept(router, key, signal, (link) => links.delete(link))),
-    dial: async (address, key, signal) => add(await dialPeer(address, key, crc32c, signal, (link) => links.delete(link))),
+    dial: async (address, key, signal) => add(await dialPeer(address, key, options, signal, (link) => links.delete(link))),
     close: async (reason) => {
       for (const link of links) link.close(reason);
       await router.drained();
@@ -69,14 +77,23 @@ async function accept(router: TensorRouter, key: string, signal: AbortSignal, fo
   return opened(direct, opening.promise, 'no neighbour came with the key of the link', signal);
 }
 
-async function dialPeer(address: string, key: string, crc32c: Crc32c, signal: AbortSignal, forget: (link: PeerLink) => void): Promise<PeerLink> {
+async function dialPeer(
+  address: string,
+  key: string,
+  { crc32c, uploadLimit, link }: PeerOptions,
+  signal: AbortSignal,
+  forget: (link: PeerLink) => void,
+): Promise<PeerLink> {
   signal.throwIfAborted();
+  const target = parseAddress(address);
   const dealer = new TensorDealer({
-    address: parseAddress(address),
+    address: target,
+    via: await link?.to(target),
     key,
     incarnation: INCARNATION,
     crc32c,
     memory: undefined,
+    uploadLimit,
     greetEveryMs: GREET_EVERY_MS,
     failed: (error) => direct.fail(error),
   });

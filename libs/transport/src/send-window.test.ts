@@ -43,6 +43,11 @@ function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceByt
   return { deliveredBytes, queueMs };
 }
 
+function sendOne({ bytesPerMs, roundTripMs }: Link, bytes: number, window: SendWindow, fromMs: number): void {
+  const arrivedAtMs = fromMs + bytes / bytesPerMs + roundTripMs / 2;
+  window.acknowledged(window.sent(bytes, fromMs), arrivedAtMs + roundTripMs / 2, arrivedAtMs + CLOCK_OFFSET_MS);
+}
+
 describe('the send window', () => {
   it('fills any link, and keeps at most a few products in flight', () => {
     const links = fc.record({ bytesPerMs: fc.double({ min: 500, max: 100_000, noNaN: true }), roundTripMs: fc.double({ min: 2, max: 150, noNaN: true }) });
@@ -107,6 +112,16 @@ describe('the send window', () => {
     const before = window.bytes;
     run(link, 160, [window], 30_000);
     expect(window.bytes).toBeGreaterThan(0.8 * before);
+  });
+
+  it('takes what little the application sends for no rate of the link', () => {
+    const window = new SendWindow(OPTIONS);
+    const link = { bytesPerMs: 6_250, roundTripMs: 41 };
+    window.observeRoundTrip(link.roundTripMs, true, 0);
+    for (const bytes of [1, 16 * KIB]) for (let fromMs = 0; fromMs < 2_000; fromMs += 100) sendOne(link, bytes, window, fromMs);
+    expect(run(link, 1_000, [window], 5_000).deliveredBytes).toBeGreaterThan(0.85 * 1_000 * link.bytesPerMs);
+    for (let fromMs = 10_000; fromMs < 12_000; fromMs += 100) sendOne(link, 16 * KIB, window, fromMs);
+    expect(run(link, 1_000, [window], 15_000).deliveredBytes).toBeGreaterThan(0.95 * 1_000 * link.bytesPerMs);
   });
 
   it('is never small between near peers', () => {

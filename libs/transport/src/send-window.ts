@@ -91,6 +91,11 @@ export class SendWindow {
     return this.inFlight;
   }
 
+  /** The shortest of late; Infinity before any. */
+  get shortestRoundTripMs(): number {
+    return this.roundTripMs;
+  }
+
   /** Whether a piece of `bytes` may be sent now; one may always be, when nothing is in flight. */
   hasRoom(bytes: number): boolean {
     return this.inFlight === 0 || this.inFlight + bytes <= this.windowBytes;
@@ -186,8 +191,10 @@ export class SendWindow {
       this.roundTripEnd = this.delivered;
     }
     const intervalMs = Math.max(nowMs - mark.deliveredAtMs, mark.atMs - mark.deliveredSentAtMs);
-    if (intervalMs < this.roundTripMs) return;
-    const rate = (this.delivered - mark.deliveredBytes) / intervalMs;
+    const bytes = this.delivered - mark.deliveredBytes;
+    // So little is in flight only when the application has no more to send.
+    if (intervalMs < this.roundTripMs || bytes < this.options.leastBytes) return;
+    const rate = bytes / intervalMs;
     if (rate < this.bestRate && this.roundTrips - this.bestRateRoundTrip < RATE_MEMORY_ROUND_TRIPS) return;
     this.bestRate = rate;
     this.bestRateRoundTrip = this.roundTrips;

@@ -1,4 +1,4 @@
-import { LongtailError, type Connection, type ConnectionHandlers, type ConnectionTraffic, type OutgoingTensor } from '@longtail/core';
+import { LongtailError, type Connection, type ConnectionHandlers, type ConnectionTraffic, type LinkRate, type OutgoingTensor } from '@longtail/core';
 import type { Close } from '@longtail/protocol';
 import type { TensorLink } from './tensor-link.js';
 
@@ -52,6 +52,10 @@ export class Session<Send, Receive> implements Connection<Send, Receive> {
 
   get traffic(): ConnectionTraffic {
     return this.options.link.traffic;
+  }
+
+  get sending(): LinkRate | undefined {
+    return this.options.link.sending;
   }
 
   start(handlers: ConnectionHandlers<Receive>): void {

@@ -10,16 +10,20 @@ import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
 import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+import type { UploadLimit } from './upload-limit.js';
 
 /** How long the last bytes of a link that was closed may take. */
 const FAREWELL_MS = 1_000;
 
 export interface TensorDealerOptions {
   readonly address: Address;
+  /** Where to dial instead, to get there over an emulated link. */
+  readonly via?: Address;
   readonly key: string;
   readonly incarnation: string;
   readonly crc32c: Crc32c;
   readonly memory: TensorMemory | undefined;
+  readonly uploadLimit?: UploadLimit;
   /** Shows the key again this often until it is answered: the other end may not know of it yet. @default never */
   readonly greetEveryMs?: number;
   /** The link ended: the server is gone or broke the protocol. Called once, not after close(). */
@@ -50,6 +54,7 @@ export class TensorDealer {
       payloads: this.payloads,
       crc32c: options.crc32c,
       nowMs: () => performance.now(),
+      uploadLimit: options.uploadLimit,
       post: (parts) => this.writer.post('server', [], parts),
       failed: (error) => this.end(error),
     });
@@ -77,7 +82,7 @@ export class TensorDealer {
   private connect(): void {
     void this.watch();
     void this.read();
-    this.socket.connect(`tcp://${formatAddress(this.options.address)}`);
+    this.socket.connect(`tcp://${formatAddress(this.options.via ?? this.options.address)}`);
   }
 
   private connected(): void {

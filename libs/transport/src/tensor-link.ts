@@ -1,9 +1,10 @@
-import { LongtailError, type ConnectionTraffic, type OutgoingTensor } from '@longtail/core';
+import { LongtailError, type ConnectionTraffic, type LinkRate, type OutgoingTensor } from '@longtail/core';
 import { encodeLinkFrame, type Crc32c, type LinkFrame } from '@longtail/protocol';
 import type { Payloads } from './payloads.js';
 import type { PeerSegment } from './peer-segment.js';
 import { TensorReceiver, type TensorHandlers } from './tensor-receiver.js';
 import { TensorSender, type SendFrame } from './tensor-sender.js';
+import type { UploadLimit } from './upload-limit.js';
 
 export interface TensorLinkOptions {
   /** Tag of the session's frames. */
@@ -11,6 +12,8 @@ export interface TensorLinkOptions {
   readonly payloads: Payloads;
   readonly crc32c: Crc32c;
   readonly nowMs: () => number;
+  /** Of all links of this process together. @default none */
+  readonly uploadLimit?: UploadLimit;
   /** Queues a frame and perhaps a piece's bytes, which must not change until the peer acknowledged them. */
   readonly post: (parts: readonly Uint8Array[]) => void;
   /** The peer broke the protocol, or the application could not take a chunk. */
@@ -27,8 +30,8 @@ export class TensorLink {
   private readonly receiver: TensorReceiver;
 
   constructor(private readonly options: TensorLinkOptions) {
-    const { payloads, nowMs, crc32c, failed } = options;
-    this.sender = new TensorSender(payloads, nowMs, this.sendFrame);
+    const { payloads, nowMs, crc32c, failed, uploadLimit } = options;
+    this.sender = new TensorSender(payloads, nowMs, this.sendFrame, uploadLimit);
     const acknowledge = {
       received: (seq: number) => this.sendFrame({ frame: 'received', received: { seq, atMs: nowMs() } }),
       taken: (seq: number) => this.sendFrame({ frame: 'taken', taken: { seq } }),
@@ -42,6 +45,10 @@ export class TensorLink {
 
   get traffic(): ConnectionTraffic {
     return { bytesSent: this.bytesSent, bytesReceived: this.bytesReceived };
+  }
+
+  get sending(): LinkRate | undefined {
+    return this.sender.rate;
   }
 
   /** A frame of the handshake is sent that the peer answers at once. */
@@ -85,6 +92,7 @@ export class TensorLink {
   readonly sendFrame: SendFrame = (frame, payload) => {
     const head = encodeLinkFrame({ ...frame, session: this.options.session } as LinkFrame);
     this.bytesSent += head.length + (frame.frame === 'piece' ? frame.piece.bytes : 0);
+    this.options.uploadLimit?.sent(head.length + (payload?.length ?? 0), this.options.nowMs());
     this.options.post(payload === undefined ? [head] : [head, payload]);
   };
 }

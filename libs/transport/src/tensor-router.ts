@@ -12,6 +12,7 @@ import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
 import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+import type { UploadLimit } from './upload-limit.js';
 
 /** Messages of one peer that ZeroMQ holds for us; beyond it TCP's flow control stops the peer. */
 const RECEIVE_HIGH_WATER_MARK = 256;
@@ -21,6 +22,7 @@ export interface TensorRouterOptions {
   readonly port: number;
   readonly crc32c: Crc32c;
   readonly memory: TensorMemory | undefined;
+  readonly uploadLimit?: UploadLimit;
   /** A message that belongs to no session was dropped. */
   readonly dropped: (reason: string) => void;
   /** What to change when the port is taken. @default '--tensor-port' */
@@ -95,6 +97,7 @@ export class TensorRouter {
       payloads: this.payloads,
       crc32c: this.options.crc32c,
       nowMs: () => performance.now(),
+      uploadLimit: this.options.uploadLimit,
       post: (parts) => {
         if (seated.routingId !== undefined) this.writer.post(nameOf(seated.routingId), [seated.routingId], parts);
       },

@@ -1,8 +1,10 @@
-import { type LongtailError, type OutgoingTensor, type TensorHeader } from '@longtail/core';
+import { type LinkRate, type LongtailError, type OutgoingTensor, type TensorHeader } from '@longtail/core';
 import { toTensorFrame, type LinkFrame, type Received, type Taken, type TensorFrame } from '@longtail/protocol';
 import { KeepWarm } from './keep-warm.js';
 import type { Payload, Payloads } from './payloads.js';
 import { SendWindow, type SentMark } from './send-window.js';
+import { SendingMeter } from './sending-meter.js';
+import type { UploadLimit } from './upload-limit.js';
 
 /** Pieces of a chunk on the wire: 64 KiB while the window is small, so that many are in flight on a slow link; 1 MiB on a fast one. */
 const LEAST_PIECE_BYTES = 64 * 1024;
@@ -65,6 +67,7 @@ export class TensorSender {
   private readonly watched = new Map<AbortSignal, { readonly transfers: Set<Transfer>; unwatch(): void }>();
   private readonly inFlight = new Map<number, PieceInFlight>();
   private readonly window = new SendWindow(WINDOW);
+  private readonly meter = new SendingMeter();
   private readonly keepWarm: KeepWarm;
   private paceTimer: NodeJS.Timeout | undefined;
   private cut: Cut | undefined;
@@ -79,8 +82,14 @@ export class TensorSender {
     private readonly payloads: Payloads,
     private readonly nowMs: () => number,
     private readonly sendFrame: SendFrame,
+    private readonly uploadLimit?: UploadLimit,
   ) {
     this.keepWarm = new KeepWarm(nowMs, () => sendFrame({ frame: 'idle', idle: {} }));
+  }
+
+  /** What the link made of it of late. */
+  get rate(): LinkRate | undefined {
+    return this.meter.rate;
   }
 
   /** The link is open; `shared`: the peer reads this endpoint's tensor memory; `roundTripMs`: of the handshake. */
@@ -121,10 +130,19 @@ export class TensorSender {
   received({ seq, atMs }: Received): void {
     const piece = this.inFlight.get(seq);
     if (piece?.mark === undefined) return;
-    this.window.acknowledged(piece.mark, this.nowMs(), atMs);
+    const nowMs = this.nowMs();
+    const { bytes } = piece.mark;
+    const { linkWaits } = this;
+    this.window.acknowledged(piece.mark, nowMs, atMs);
+    this.meter.acknowledged(bytes, linkWaits, nowMs, this.window.shortestRoundTripMs);
     piece.mark = undefined;
     if (!piece.last) this.finishPiece(seq, piece);
     this.pump();
+  }
+
+  /** There is more to send, and only the link has no room for it. */
+  private get linkWaits(): boolean {
+    return this.cut !== undefined || (this.transfers.length > 0 && this.untakenBytes < UNTAKEN_BYTES);
   }
 
   taken({ seq }: Taken): void {
@@ -241,7 +259,7 @@ export class TensorSender {
     const { transfer, header, payload, position, at } = cut;
     const total = payload.bytes.length;
     const bytes = position === undefined ? Math.min(this.pieceBytes(), total - at) : total;
-    if (position === undefined && !(this.window.hasRoom(bytes) && this.isTime())) return false;
+    if (position === undefined && !(this.window.hasRoom(bytes) && this.isTime(bytes))) return false;
     const last = at + bytes === total;
     const seq = ++this.lastSeq;
     const mark = position === undefined ? this.window.sent(bytes, this.nowMs()) : undefined;
@@ -256,9 +274,10 @@ export class TensorSender {
     return true;
   }
 
-  /** False when the pace says to wait; it goes on by itself then. */
-  private isTime(): boolean {
-    const waitMs = this.window.paceMs(this.nowMs());
+  /** False when the pace or the owner's limit says to wait; it goes on by itself then. */
+  private isTime(bytes: number): boolean {
+    const nowMs = this.nowMs();
+    const waitMs = Math.max(this.window.paceMs(nowMs), this.uploadLimit?.waitMs(bytes, nowMs) ?? 0);
     if (waitMs === 0) return true;
     this.paceTimer ??= setTimeout(() => {
       this.paceTimer = undefined;
@@ -271,6 +290,6 @@ export class TensorSender {
     const quarter = this.window.bytes / 4;
     let bytes = LEAST_PIECE_BYTES;
     while (bytes < MOST_PIECE_BYTES && 2 * bytes <= quarter) bytes *= 2;
-    return bytes;
+    return Math.min(bytes, this.uploadLimit?.pieceBytes ?? bytes);
   }
 }

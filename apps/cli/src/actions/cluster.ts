@@ -14,7 +14,7 @@ export async function nodes(output: Output, options: ServerOptions): Promise<num
   if (output.json) rows.forEach((row) => output.event({ event: 'node', ...row }));
   else if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
   else {
-    const cells = rows.map(({ node, name, device, state, run, link, samplesPerSecond, samplesApplied }) => [
+    const cells = rows.map(({ node, name, device, state, run, link, maxUploadBitsPerSecond, samplesPerSecond, samplesApplied }) => [
       node,
       name,
       device.engine,
@@ -23,14 +23,20 @@ export async function nodes(output: Output, options: ServerOptions): Promise<num
       state,
       run || '–',
       ...(link.upBitsPerSecond > 0
-        ? [formatBitRate(link.upBitsPerSecond), formatBitRate(link.downBitsPerSecond), formatMilliseconds(link.roundTripMs)]
-        : ['–', '–', '–']),
+        ? [upCell(link.upBitsPerSecond, maxUploadBitsPerSecond), formatBitRate(link.downBitsPerSecond), formatMilliseconds(link.roundTripMs)]
+        : [upCell(0, maxUploadBitsPerSecond), '–', '–']),
       samplesPerSecond > 0 ? formatCount(samplesPerSecond) : '–',
       formatCount(samplesApplied),
     ]);
     output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'up', 'down', 'round trip', 'samples/s', 'samples'], cells, output.colors, 7));
   }
   return 0;
+}
+
+/** `18 Mbit/s`, with the owner's limit where there is one. */
+function upCell(bitsPerSecond: number, limit: number): string {
+  const measured = bitsPerSecond > 0 ? formatBitRate(bitsPerSecond) : '–';
+  return limit > 0 ? `${measured} (at most ${formatBitRate(limit)})` : measured;
 }
 
 export async function jobs(output: Output, options: ServerOptions): Promise<number> {

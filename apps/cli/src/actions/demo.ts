@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import type { LinkRates } from '@longtail/spec/links';
 import { connectClient } from '@longtail/transport';
 import type { EngineChoice } from '@longtail/worker';
 import { fastestEngine } from '../process/engines.js';
@@ -16,6 +17,8 @@ interface DemoOptions {
   readonly paces: readonly number[];
   /** Bytes that each worker offers, repeated as needed; undefined: all there is. */
   readonly memory?: readonly number[];
+  /** That each worker emulates, repeated as needed; undefined: the machine's own. */
+  readonly link?: readonly LinkRates[];
   readonly engine: EngineChoice;
   readonly threads?: number;
   readonly runs: string;
@@ -27,7 +30,11 @@ export async function demo(output: Output, options: DemoOptions): Promise<number
   const cluster = new LocalCluster(
     {
       runsFolder: resolve(options.runs),
-      workers: Array.from({ length: options.workers }, (_, i) => ({ pace: cyclic(options.paces, i)!, memoryBytes: cyclic(options.memory ?? [], i) })),
+      workers: Array.from({ length: options.workers }, (_, i) => ({
+        pace: cyclic(options.paces, i)!,
+        memoryBytes: cyclic(options.memory ?? [], i),
+        link: cyclic(options.link ?? [], i),
+      })),
       threads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / options.workers)),
       // The job and the machine belong to the same person.
       allowCode: true,

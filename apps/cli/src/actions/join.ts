@@ -1,4 +1,5 @@
 import { formatCount } from '@longtail/core';
+import type { LinkRates } from '@longtail/spec/links';
 import { connectClient } from '@longtail/transport';
 import type { EngineChoice, WorkerMessage } from '@longtail/worker';
 import { Interruption } from '../process/interruption.js';
@@ -13,6 +14,8 @@ interface JoinOptions {
   readonly threads?: number;
   readonly memory?: number;
   readonly listen?: string;
+  readonly maxUpload?: number;
+  readonly link?: LinkRates;
   readonly allowCode?: boolean;
   readonly wait?: boolean;
 }
@@ -28,6 +31,8 @@ export async function join(output: Output, options: JoinOptions, address: string
     threads: options.threads,
     memoryBytes: options.memory,
     listen: options.listen,
+    maxUpload: options.maxUpload,
+    link: options.link,
     allowCode: options.allowCode ?? false,
     wait: options.wait ?? false,
     onMessage: (message) => show(message, narrator, output),

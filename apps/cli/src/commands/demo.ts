@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { byteSizes, engineOption, paces, runsOption, wholeNumber } from './options.js';
+import { byteSizes, engineOption, links, paces, runsOption, wholeNumber } from './options.js';
 
 const example = (name: string): string => fileURLToPath(new URL(`../../../../examples/${name}`, import.meta.url));
 
@@ -29,6 +29,7 @@ export function demoCommand(parent: Command, outcome: Outcome): void {
     .option('-w, --workers <count>', 'workers to start; default: 4, with --pipeline 5', wholeNumber(1, 64))
     .option('--paces <list>', 'speed of each worker as a fraction of the device, repeated as needed; default: 1,0.6,0.4,0.25', paces)
     .option('--memory <list>', 'memory that each worker offers, such as 512MiB, repeated as needed; default: all there is', byteSizes)
+    .option('--link <link>', 'a slower link that each worker emulates, such as up=20mbit,down=100mbit,rtt=40ms or dsl; given several times, one for each, repeated as needed', links)
     .addOption(engineOption())
     .option('--threads <count>', 'threads of each worker; default: the cores shared out, at least 1', wholeNumber(1, 1024))
     .addOption(runsOption());
@@ -36,6 +37,7 @@ export function demoCommand(parent: Command, outcome: Outcome): void {
     ['longtail demo', 'a CNN on MNIST, four workers at 1 : 0.6 : 0.4 : 0.25'],
     ['longtail demo --job examples/gpt-gutenberg.yaml', 'another job'],
     ['longtail demo --workers 2 --paces 1,0.1', 'other workers'],
+    ['longtail demo --link cable --link dsl,rtt=80ms', 'over home links, emulated'],
     ['longtail demo --pipeline', 'a GPT over workers too small for it'],
     ['longtail demo --json | tail -1', 'the verdict as JSON'],
   ]);

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { byteSize, DEFAULT_SERVER, engineOption, ownAddress, pace, wholeNumber } from './options.js';
+import { bitRate, byteSize, DEFAULT_SERVER, engineOption, link, ownAddress, pace, wholeNumber } from './options.js';
 
 export function joinCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -18,11 +18,14 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     .option('--threads <count>', 'threads to compute with; default: all cores', wholeNumber(1, 1024))
     .option('--memory <size>', 'memory to offer to models, such as 6GiB; what needs more is refused; default: all there is', byteSize)
     .option('--listen <address>', 'address of this machine where other workers reach it directly; default: only workers of this machine do', ownAddress)
+    .option('--max-upload <rate>', 'most that tensors may take of your uplink, to the server and to other workers together, such as 10mbit; default: all of it', bitRate)
+    .option('--link <link>', 'a slower link to emulate, both ways, such as up=20mbit,down=100mbit,rtt=40ms or dsl', link)
     .option('--allow-code', "let jobs run their own modules on this machine, as you: only for people you'd give a shell")
     .option('--wait', 'keep trying when no server answers yet');
   examples(command, [
     ['longtail join 10.0.0.5:7077', 'work for this server'],
     ['longtail join 10.0.0.5:7077 --throttle 0.5 --threads 4', 'with half the speed of four cores'],
+    ['longtail join 10.0.0.5:7077 --max-upload 10mbit', 'and leave the rest of the uplink to others'],
     ['longtail join 10.0.0.5:7077 --listen 10.0.0.9', 'and take activations of other workers directly'],
     ['longtail join --engine wasm --name laptop', 'with another engine, under a name'],
   ]);

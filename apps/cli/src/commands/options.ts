@@ -1,6 +1,8 @@
 import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
-import { parseByteSize } from '@longtail/spec/units';
+import { LongtailError } from '@longtail/core';
+import { parseLink, type LinkRates } from '@longtail/spec/links';
+import { parseBitRate, parseByteSize } from '@longtail/spec/units';
 
 export const DEFAULT_PORT = 7077;
 export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -48,6 +50,27 @@ export function byteSizes(text: string): number[] {
 export function ownAddress(text: string): string {
   if (isIPv4(text) && text !== '0.0.0.0') return text;
   throw new InvalidArgumentError('It must be an IPv4 address of this machine that other workers reach, like 192.168.1.20.');
+}
+
+/** Bit/s. */
+export function bitRate(text: string): number {
+  const value = parseBitRate(text);
+  if (value !== undefined && value > 0) return value;
+  throw new InvalidArgumentError('It must be a rate like 10mbit or 1gbit.');
+}
+
+export function link(text: string): LinkRates {
+  try {
+    return parseLink(text);
+  } catch (error) {
+    const { message, hint } = LongtailError.from(error);
+    throw new InvalidArgumentError(`${message}. ${hint}`);
+  }
+}
+
+/** For an option that may be given several times. */
+export function links(text: string, before: readonly LinkRates[] = []): readonly LinkRates[] {
+  return [...before, link(text)];
 }
 
 export function byteSize(text: string): number {

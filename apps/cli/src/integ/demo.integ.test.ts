@@ -36,7 +36,7 @@ it('trains on unequal workers, and leaves a model, a report and no process', { t
     metrics: { validation_loss: expect.any(Number), validation_accuracy: expect.any(Number), train_loss: expect.any(Number) },
     samples: { applied: 768, lost: 0 },
     seconds: expect.any(Number),
-    bytes: { up: expect.any(Number), down: expect.any(Number) },
+    bytes: { up: expect.any(Number), down: expect.any(Number), direct: expect.any(Number) },
     model: expect.stringMatching(/model\.safetensors$/),
     reason: expect.any(String),
   } satisfies Verdict);

@@ -18,6 +18,10 @@ const cases = [
   ['asp', 'strategy: asp'],
   ['diloco', 'strategy: diloco, localSteps: 4'],
   ['asp with local steps', 'strategy: asp, localSteps: 4'],
+  ['bsp in 2 bits', 'strategy: bsp, codec: int2, downCodec: int4'],
+  ['asp in 4 bits', 'strategy: asp, codec: int4'],
+  ['diloco with signs', 'strategy: diloco, localSteps: 4, codec: sign'],
+  ['diloco with the greatest 5 %', 'strategy: diloco, localSteps: 4, codec: top-k, topK: { density: 0.05, selection: sampled }'],
 ] as const;
 
 it.each(cases)('%s learns over real processes, and applies every sample once', { timeout: 120_000 }, async (_name, sync) => {

@@ -1,4 +1,5 @@
 import type { LongtailError } from '@longtail/core';
+import type { LinkRates } from '@longtail/spec/links';
 import type { EngineChoice } from '@longtail/worker';
 import type { Output } from '../terminal/output.js';
 import type { Child } from './children.js';
@@ -9,6 +10,8 @@ export interface LocalWorker {
   readonly pace: number;
   /** That it offers; undefined: all there is. */
   readonly memoryBytes: number | undefined;
+  /** That it emulates; undefined: the machine's own. */
+  readonly link: LinkRates | undefined;
 }
 
 export interface LocalClusterOptions {
@@ -63,7 +66,7 @@ export class LocalCluster {
     for (const child of [...this.workers, this.server]) child?.kill();
   }
 
-  private startWorker(server: string, engine: EngineChoice, name: string, { pace, memoryBytes }: LocalWorker): void {
+  private startWorker(server: string, engine: EngineChoice, name: string, { pace, memoryBytes, link }: LocalWorker): void {
     const { threads, allowCode } = this.options;
     let cameUp = false;
     const worker = startWorkerProcess({
@@ -74,6 +77,8 @@ export class LocalCluster {
       threads,
       memoryBytes,
       listen: undefined,
+      maxUpload: undefined,
+      link,
       allowCode,
       wait: false,
       onMessage: (message) => {

@@ -1,6 +1,7 @@
 import type { DeviceInfo } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
 import type { EngineChoice, WorkerMessage } from '@longtail/worker';
+import type { LinkRates } from '@longtail/spec/links';
 import { Child } from './children.js';
 
 export interface WorkerProcessOptions {
@@ -13,6 +14,10 @@ export interface WorkerProcessOptions {
   readonly memoryBytes: number | undefined;
   /** Address of this machine where other workers reach it; undefined: workers of this machine only. */
   readonly listen: string | undefined;
+  /** Bit/s of all tensors that it sends; undefined: as fast as the link is. */
+  readonly maxUpload: number | undefined;
+  /** To emulate; undefined: the machine's own. */
+  readonly link: LinkRates | undefined;
   readonly allowCode: boolean;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
@@ -22,11 +27,13 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
-  const { server, name, engine, pace, threads, memoryBytes, listen, allowCode, wait } = options;
+  const { server, name, engine, pace, threads, memoryBytes, listen, maxUpload, link, allowCode, wait } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
   if (threads !== undefined) args.push('--threads', String(threads));
   if (memoryBytes !== undefined) args.push('--memory', String(memoryBytes));
   if (listen !== undefined) args.push('--listen', listen);
+  if (maxUpload !== undefined) args.push('--max-upload', String(maxUpload));
+  if (link !== undefined) args.push('--link', `${link.up},${link.down},${link.rtt}`);
   if (allowCode) args.push('--allow-code');
   if (wait) args.push('--wait');
   return Child.start({

@@ -52,7 +52,7 @@ export class PlainNarrator {
       case 'started':
         return `training ${formatCount(event.parameters)} parameters on ${event.workers} ${event.workers === 1 ? 'worker' : 'workers'}, ${formatCount(event.samplesTotal)} samples`;
       case 'shares':
-        return event.unit === 'local steps' ? this.stepsLine(event.shares, timeMs, progress) : undefined;
+        return event.unit === 'local steps' ? this.stepsLine(event, timeMs, progress) : undefined;
       case 'commit':
         return this.commitLine(timeMs, progress);
       case 'contribution':
@@ -85,10 +85,11 @@ export class PlainNarrator {
   }
 
   /** Local steps change with measured speeds, by a few from round to round. */
-  private stepsLine(steps: Readonly<Record<string, number>>, timeMs: number, progress: RunProgress): string | undefined {
+  private stepsLine({ shares, reason }: Extract<RunEvent, { event: 'shares' }>, timeMs: number, progress: RunProgress): string | undefined {
     if (timeMs - this.lastStepsMs < STEPS_LINE_EVERY_MS) return undefined;
     this.lastStepsMs = timeMs;
-    return this.colors.dim(`local steps: ${Object.entries(steps).map(([node, count]) => `${workerName(progress, node)} ${count}`).join(', ')}`);
+    const counts = Object.entries(shares).map(([node, count]) => `${workerName(progress, node)} ${count}`);
+    return this.colors.dim(`local steps: ${counts.join(', ')} (${reason})`);
   }
 
   private commitLine(timeMs: number, progress: RunProgress): string | undefined {

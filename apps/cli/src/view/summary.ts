@@ -93,7 +93,7 @@ export function verdictLines(verdict: Verdict, report: string, colors: Colors): 
     ...(loss === null ? [] : [`validation loss ${colors.bold(showLoss(loss))}`]),
     `${formatCount(verdict.samples.applied)} samples${verdict.samples.lost > 0 ? ` (${formatCount(verdict.samples.lost)} lost)` : ''}`,
     formatSeconds(verdict.seconds),
-    `up ${formatBytes(verdict.bytes.up)}, down ${formatBytes(verdict.bytes.down)}`,
+    `up ${formatBytes(verdict.bytes.up)}, down ${formatBytes(verdict.bytes.down)}${verdict.bytes.direct > 0 ? `, ${formatBytes(verdict.bytes.direct)} direct` : ''}`,
   ];
   return [
     colors[STATUS_COLOR[verdict.status]](`${verdict.job} ${verdict.status}`) +

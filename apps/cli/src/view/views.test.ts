@@ -42,7 +42,7 @@ const VERDICT: RunEvent = {
   metrics: { validation_loss: 0.0456, validation_accuracy: 0.9871, train_loss: 0.05 },
   samples: { applied: 120_000, lost: 0 },
   seconds: 27.4,
-  bytes: { up: 30_000_000, down: 31_000_000 },
+  bytes: { up: 30_000_000, down: 31_000_000, direct: 2_000_000 },
   model: '/runs/mnist-1/model.safetensors',
   reason: 'all samples applied',
 };
@@ -152,7 +152,7 @@ describe('local steps', () => {
       const body = { event: 'shares', ...RUN, round: i, shares: { n1: 40 + i, n2: 10 }, unit: 'local steps', reason: 'measured' } as const;
       return narrator.tell({ seq: i, timeMs: START + ms, body }, progress);
     });
-    expect(lines).toEqual(['local steps: fast 40, slow 10', 'local steps: fast 42, slow 10']);
+    expect(lines).toEqual(['local steps: fast 40, slow 10 (measured)', 'local steps: fast 42, slow 10 (measured)']);
   });
 });
 
@@ -179,7 +179,7 @@ describe('the end of a run', () => {
   it('says what came of it', () => {
     expect(verdictLines(VERDICT, '/runs/mnist-1/report.html', NO_COLORS).join('\n')).toMatchInlineSnapshot(`
       "mnist succeeded
-      validation accuracy 98.71 % · validation loss 0.04560 · 120k samples · 27 s · up 28.6 MiB, down 29.6 MiB
+      validation accuracy 98.71 % · validation loss 0.04560 · 120k samples · 27 s · up 28.6 MiB, down 29.6 MiB, 1.9 MiB direct
       model   /runs/mnist-1/model.safetensors
       report  /runs/mnist-1/report.html"
     `);

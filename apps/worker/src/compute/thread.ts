@@ -16,6 +16,7 @@ import { signatureOf } from './model-signature.js';
 import { Pacer } from './pacer.js';
 import { StageSession } from './stage-session.js';
 import type { StageOptions } from './stage-session.js';
+import { lengthenTimeSlice } from './time-slice.js';
 import { TrainingSession } from './training-session.js';
 
 /** The compute thread: an engine, at most one run's session, and one call at a time. */
@@ -187,9 +188,10 @@ function send(reply: ComputeReply): void {
 }
 
 try {
+  lengthenTimeSlice(); // before the engine starts threads of its own
   const handlers = await open();
   let served: Promise<unknown> = Promise.resolve();
-  parentPort!.on('message', (request: ComputeRequest) => (served = served.then(() => serve(handlers, request))));
+  parentPort!.on('message', (request: ComputeRequest) => void (served = served.then(() => serve(handlers, request))));
 } catch (error) {
   send({ kind: 'failed', error: LongtailError.from(error, 'engine').toWire() });
 }

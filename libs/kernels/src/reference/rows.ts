@@ -41,18 +41,19 @@ export function encodeRow(format: RowFormat, row: Float32Array, out: DataView): 
     out.setFloat32(0, scale, true);
     row.forEach((value, i) => putInteger(format, out, i, roundHalfToEven(fround(value * fround(1 / scale)))));
   } else if (format === 'sign') {
-    out.setFloat32(0, laneSum(row.map(Math.abs)) / row.length, true);
+    out.setFloat32(0, meanMagnitude(row), true);
     row.forEach((value, i) => putBit(out, SCALE_BYTES, i, isNegative(value)));
   } else {
-    const border = roundDown(laneSum(row.map(Math.abs)) / row.length);
-    const [below, above] = [row.map(Math.abs).map((x) => (x > border ? 0 : x)), row.map(Math.abs).map((x) => (x > border ? x : 0))];
-    const countAbove = row.filter((value) => Math.abs(value) > border).length;
-    const low = levelOf(laneSum(below) / (row.length - countAbove));
+    const border = roundDown(meanMagnitude(row));
+    const isAbove = (value: number): boolean => Math.abs(value) > border;
+    const above = row.filter(isAbove).length;
+    const sumWhere = (wanted: boolean): number => laneSum(row.length, (i) => (isAbove(row[i]!) === wanted ? Math.abs(row[i]!) : 0));
+    const low = levelOf(sumWhere(false) / (row.length - above));
     out.setUint16(0, low, true);
-    out.setUint16(2, countAbove === 0 ? low : levelOf(laneSum(above) / countAbove), true);
+    out.setUint16(2, above === 0 ? low : levelOf(sumWhere(true) / above), true);
     row.forEach((value, i) => {
       putBit(out, SCALE_BYTES, i, isNegative(value));
-      putBit(out, SCALE_BYTES + Math.ceil(row.length / 8), i, Math.abs(value) > border);
+      putBit(out, SCALE_BYTES + Math.ceil(row.length / 8), i, isAbove(value));
     });
   }
 }
@@ -68,6 +69,10 @@ export function valueOfRow(format: RowFormat, row: DataView, i: number, length: 
   if (format === 'sign') return sign * row.getFloat32(0, true);
   const level = bitAt(row, SCALE_BYTES + Math.ceil(length / 8), i) ? 2 : 0;
   return sign * floatOf(row.getUint16(level, true) << 16);
+}
+
+function meanMagnitude(row: Float32Array): number {
+  return laneSum(row.length, (i) => Math.abs(row[i]!)) / row.length;
 }
 
 /** Whatever the format, the scale then is infinite. */

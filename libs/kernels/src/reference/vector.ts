@@ -41,7 +41,7 @@ function dot(a: Float32Array, b: Float32Array): number {
   assertLength(b.length, a.length, 'b');
   let sum = 0;
   for (let start = 0; start < a.length; start += BLOCK_LENGTH) {
-    sum += laneSum(Float64Array.from(a.subarray(start, start + BLOCK_LENGTH), (value, i) => value * b[start + i]!));
+    sum += laneSum(Math.min(BLOCK_LENGTH, a.length - start), (i) => a[start + i]! * b[start + i]!);
   }
   return sum;
 }

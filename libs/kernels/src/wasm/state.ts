@@ -2,7 +2,7 @@ import { STATE_BLOCK } from '@longtail/core';
 import { SCALE_BYTES, type StateKernels } from '../kernels.js';
 import { STATE_MAPS, type StateMapName } from '../state-map.js';
 import { forEachRun } from './rows.js';
-import { BORDERS_AT, STATE_TABLE_BYTES, VALUES_AT, writeStateTable } from './state-tables.js';
+import { STATE_TABLE_BYTES, writeStateTable } from './state-tables.js';
 import { operand, type Workspace } from './workspace.js';
 
 export function wasmStateKernels(workspace: Workspace): StateKernels {
@@ -21,17 +21,17 @@ export function wasmStateKernels(workspace: Workspace): StateKernels {
   return {
     encodeState(map, values, bytes) {
       const at = place(map);
-      const { leastOfPositive } = STATE_MAPS[map];
+      const { zero, leastOfPositive } = STATE_MAPS[map];
       forEachRun('int8', values, bytes, STATE_BLOCK.length, (values, bytes, blocks, length) => {
         const operands = [operand(bytes, 'write', SCALE_BYTES + length), operand(values, 'read', 4 * length)];
         workspace.forEachBlock(blocks, operands, ([out, x], count) => {
-          wasm.encodeState(out!, x!, count, length, at, at + BORDERS_AT, leastOfPositive);
+          wasm.encodeState(out!, x!, count, length, at, zero, leastOfPositive);
         });
       });
     },
 
     decodeState(map, bytes, out) {
-      const at = place(map) + VALUES_AT;
+      const at = place(map);
       forEachRun('int8', out, bytes, STATE_BLOCK.length, (out, bytes, blocks, length) => {
         const operands = [operand(out, 'write', 4 * length), operand(bytes, 'read', SCALE_BYTES + length)];
         workspace.forEachBlock(blocks, operands, ([out, coded], count) => wasm.decodeState(out!, coded!, count, length, at));

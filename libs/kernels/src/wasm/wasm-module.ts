@@ -59,8 +59,8 @@ export interface WasmExports {
   magnitudeOfRank(x: Address, length: number, k: number): number;
   decodeSparse(out: Address, coded: Address, length: number): number;
   accumulateSparse(accumulator: Address, coded: Address, length: number, weight: number): number;
-  encodeState(out: Address, x: Address, blocks: number, length: number, buckets: Address, borders: Address, leastOfPositive: number): void;
-  decodeState(out: Address, coded: Address, blocks: number, length: number, values: Address): void;
+  encodeState(out: Address, x: Address, blocks: number, length: number, tables: Address, zero: number, leastOfPositive: number): void;
+  decodeState(out: Address, coded: Address, blocks: number, length: number, tables: Address): void;
   crc32cTables(tables: Address): void;
   crc32cFold(at: Address, bytes: number): void;
   crc32cUnfold(at: Address): void;

@@ -21,6 +21,8 @@ const device = (name: keyof typeof PASS_MS, samples: number): PlannedDevice => (
   bytesUpPerRound: 1000,
   bytesDownPerRound: 2000,
   flopsPerSecond: 1e9,
+  upBitsPerSecond: 1e9,
+  downBitsPerSecond: 1e9,
 });
 const group = (samples: number, stepMs: number, ...devices: readonly PlannedDevice[]): PlannedGroup => ({
   kind: devices.length > 1 ? 'pipeline' : 'solo',

@@ -1,0 +1,230 @@
+import { LongtailError, type Clock, type OutgoingTensor, type TensorKind } from '@longtail/core';
+import type { EncodedTensor } from './encoded-tensor.js';
+import { FanOut } from './fan-out.js';
+import type { Session } from './membership.js';
+import type { Published } from './outgoing-parameters.js';
+import type { ServedFile } from './ports.js';
+import type { HeldSegment } from './segments.js';
+
+export interface RecipientHost {
+  readonly run: string;
+  readonly clock: Clock;
+  readonly files: readonly ServedFile[];
+  /** Something about a member changed: whoever waits should look again. */
+  changed(): void;
+  fail(error: LongtailError): void;
+}
+
+/** Bytes a chunk of a file. */
+const FILE_CHUNK_BYTES = 1 << 20;
+
+/** Parameters as the worker has them: of a view, where a line is named. */
+type Held = Pick<Published, 'version' | 'exact' | 'line'>;
+
+/** What is sent one after the other, each to be acknowledged before the next. */
+interface Sending {
+  /** What the worker holds in the end. */
+  target: Published;
+  readonly queue: Published[];
+  readonly streams: FanOut;
+}
+
+/** Versions that wait to be sent to a member; one that is further behind gets parameters whole. */
+const MOST_QUEUED = 8;
+
+/** Given so that no DOMException with a stack is made for every version. */
+const OUTDATED = new Error('a newer version is there');
+
+/** The part of a member that vectors and files are sent to: what it holds of the model, and what is on its way. */
+export class Recipient<Host extends RecipientHost = RecipientHost> {
+  /** Its number among the group's workers. */
+  worker = 0;
+  /** Where the segments lie in its vector; set with every cut of the model. */
+  segments: readonly HeldSegment[] = [];
+  /** Version of the optimizer state on the worker; undefined when it has none that counts. */
+  heldState: number | undefined;
+  /** Number of the last transfer of a vector. */
+  protected transfers = 0;
+  private held: Held | undefined;
+  private sending: Sending | undefined;
+  private readonly streams = new Set<FanOut>();
+  private vectorsOnTheWay = 0;
+  private vectorsArrivedAtMs = 0;
+
+  constructor(
+    readonly session: Session,
+    protected readonly host: Host,
+  ) {}
+
+  get run(): string {
+    return this.host.run;
+  }
+
+  holds(version: number, exact: boolean): boolean {
+    return this.held?.version === version && (this.held.exact || !exact);
+  }
+
+  /** The worker's own result became that version: parameters and optimizer state are there already. */
+  ownsVersion(version: number): void {
+    this.held = { version, exact: true };
+    this.heldState = version;
+  }
+
+  /** Nothing is known any more of what the worker has in memory. */
+  forgetHeld(): void {
+    this.held = undefined;
+    this.heldState = undefined;
+  }
+
+  /** No parameters or state are on their way: what it holds is what was sent last. */
+  get settled(): boolean {
+    return this.vectorsOnTheWay === 0;
+  }
+
+  /** When the last of them arrived; undefined while they are on their way. */
+  get settledAtMs(): number | undefined {
+    return this.settled ? this.vectorsArrivedAtMs : undefined;
+  }
+
+  /**
+   * Starts to send parameters unless the worker has them or gets them already. Differences follow what it has, or what is on
+   * its way to it; where they do not, an older version on its way is given up and parameters are sent whole.
+   */
+  supply(published: Published): void {
+    const { sending } = this;
+    if (this.holdsPublished(published) || sending?.target === published) return;
+    const rest = differencesFrom(sending?.target ?? this.held, published);
+    if (sending !== undefined && rest !== undefined && sending.queue.length + rest.length <= MOST_QUEUED) {
+      sending.target = published;
+      this.enqueue(sending, rest);
+      return;
+    }
+    sending?.streams.abort(OUTDATED);
+    const next: Sending = { target: published, queue: [], streams: new FanOut() };
+    this.sending = next;
+    this.enqueue(next, (sending === undefined ? rest : undefined) ?? [published.difference?.whole ?? published]);
+    this.onTheWay(this.sendQueue(next));
+  }
+
+  private holdsPublished({ version, exact, line }: Published): boolean {
+    return this.holds(version, exact) && this.held?.line === line;
+  }
+
+  private enqueue({ queue }: Sending, more: readonly Published[]): void {
+    for (const { tensors } of more) for (const tensor of tensors) tensor.acquire();
+    queue.push(...more);
+  }
+
+  private async sendQueue(sending: Sending): Promise<void> {
+    const { queue, streams } = sending;
+    for (let next = queue[0]; next !== undefined; next = queue[0]) {
+      this.held = undefined;
+      const { version, exact, line, tensors, difference } = next;
+      const kind = difference === undefined ? 'parameters' : 'difference';
+      const transfer = ++this.transfers;
+      const sent = this.segments.map(({ segment, start }) => this.stream(kind, segment.index, start, tensors[segment.index]!, transfer, streams));
+      const acknowledged = (await Promise.all(sent)).every(Boolean);
+      if (this.sending !== sending || !acknowledged) break;
+      dequeue(queue);
+      this.held = { version, exact, line };
+    }
+    while (queue.length > 0) dequeue(queue);
+    if (this.sending === sending) this.sending = undefined;
+  }
+
+  /** Sends the optimizer's vectors. */
+  supplyState(state: readonly EncodedTensor[], version: number): void {
+    this.heldState = undefined;
+    const streams = state.map((tensor, fragment) => this.stream('state', fragment, 0, tensor, ++this.transfers, new FanOut()));
+    this.onTheWay(
+      Promise.all(streams).then((acknowledged) => {
+        if (acknowledged.every(Boolean)) this.heldState = version;
+      }),
+    );
+  }
+
+  private onTheWay(vectors: Promise<void>): void {
+    this.vectorsOnTheWay++;
+    void vectors.finally(() => {
+      this.vectorsArrivedAtMs = this.host.clock.nowMs();
+      if (--this.vectorsOnTheWay === 0) this.host.changed();
+    });
+  }
+
+  /** Resolves with whether the worker has acknowledged it all. */
+  private async stream(
+    kind: TensorKind,
+    fragment: number,
+    start: number,
+    tensor: EncodedTensor,
+    /** Lets the worker tell a newer transfer from stale chunks of an older one. */
+    transfer: number,
+    streams: FanOut,
+  ): Promise<boolean> {
+    tensor.acquire();
+    this.streams.add(streams);
+    const outgoing: OutgoingTensor = {
+      header: {
+        run: this.run,
+        kind,
+        stage: this.worker,
+        fragment,
+        task: transfer,
+        round: 0,
+        baseVersion: tensor.version,
+        samples: 0,
+        codec: tensor.codecId,
+        name: '',
+        start,
+      },
+      length: tensor.grid.length,
+      chunkLength: tensor.grid.chunkLength,
+      chunk: (offset) => tensor.bytes(offset),
+    };
+    const acknowledged = await streams.run((signal) => this.session.connection.sendTensor(outgoing, signal)).then(
+      () => true,
+      () => false, // given up, or the link ended: `closed` tells why
+    );
+    this.streams.delete(streams);
+    tensor.release(acknowledged);
+    return acknowledged;
+  }
+
+  protected serveFile(sha256: string): void {
+    const file = this.host.files.find((candidate) => candidate.sha256 === sha256);
+    if (file === undefined) return;
+    const outgoing: OutgoingTensor = {
+      header: { run: '', kind: 'file', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: sha256, start: 0 },
+      length: file.bytes,
+      chunkLength: FILE_CHUNK_BYTES,
+      chunk: (offset, length) => file.read(offset, length),
+    };
+    const streams = new FanOut();
+    this.streams.add(streams);
+    streams
+      .run((signal) => this.session.connection.sendTensor(outgoing, signal))
+      .catch((error: unknown) => {
+        // A link that ended shows in `closed`; a file that cannot be read ends the run, as no worker will get it.
+        if (error instanceof LongtailError && error.code !== 'unreachable') this.host.fail(error);
+      })
+      .finally(() => this.streams.delete(streams));
+  }
+
+  /** Nothing that is on its way is wanted, and what it holds counts for nothing. */
+  protected abandon(reason: string): void {
+    for (const stream of this.streams) stream.abort(new LongtailError(reason, { code: 'unreachable' }));
+    this.sending = undefined;
+    this.forgetHeld();
+  }
+}
+
+/** The differences that lead from what is held to what is published; undefined where they do not, or not any more. */
+function differencesFrom(held: Held | undefined, { line, difference }: Published): readonly Published[] | undefined {
+  if (held === undefined || difference === undefined) return undefined;
+  const follows = held.line === line || (held.exact && held.version === line!.startedAt);
+  return follows ? difference.since(held.version) : undefined;
+}
+
+function dequeue(queue: Published[]): void {
+  for (const tensor of queue.shift()!.tensors) tensor.release(true);
+}

@@ -1,0 +1,82 @@
+import type { Job, JobStage, SampleRange } from '@longtail/core';
+import { epochOrder } from '@longtail/data';
+import { createOptimizer, learningRateAt } from '@longtail/kernels';
+import { expect } from 'vitest';
+import { chain } from '../chain.js';
+import type { Outcome, Scenario, SimulatedWorker } from '../simulate.js';
+import { eventsOf, job, scenario, type JobChanges } from './scenarios.js';
+
+export const model = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
+
+export const fleet = (names: string): readonly SimulatedWorker[] => [...names].map((name, i) => ({ name, samplesPerSecond: 1000 - 100 * i }));
+
+export function workersOf(layout: readonly (readonly JobStage[])[]): readonly string[] {
+  return [...new Set(layout.flat().flatMap(({ workers }) => workers.map(String)))];
+}
+
+export function pipelined(layout: readonly (readonly JobStage[])[], changes: JobChanges = {}, rest: Partial<Scenario> = {}): Scenario {
+  const cluster = { minWorkers: workersOf(layout).length, layout, microbatch: 7, ...changes.cluster };
+  return scenario({ ...base, job: job({ ...changes, cluster }), ...rest });
+}
+
+export const base = { model, fleet: fleet('abcdef') };
+export const three: readonly JobStage[] = [
+  { workers: ['a'], blocks: 2 },
+  { workers: ['b'], blocks: 3 },
+  { workers: ['c'], blocks: 1 },
+];
+
+/** Positions of a run's shuffled epochs, batch by batch, as one machine visits them. */
+export function batchesInOrder({ train }: Job): readonly (readonly SampleRange[])[] {
+  const total = train.epochs * model.trainSamples;
+  return Array.from({ length: Math.ceil(total / train.batch) }, (_, step) => {
+    const from = step * train.batch;
+    return Array.from({ length: Math.min(train.batch, total - from) }, (_, i) => {
+      const start = (from + i) % model.trainSamples;
+      return { epoch: Math.floor((from + i) / model.trainSamples), start, end: start + 1 };
+    });
+  });
+}
+
+/** The batches that a run applied, in its order: each local step is one of its own. */
+export function batchesOf({ ledger }: Outcome): readonly (readonly SampleRange[])[] {
+  return ledger.flatMap(({ local, leases }) => (local ? leases.map(({ ranges }) => ranges) : [leases.flatMap(({ ranges }) => ranges)]));
+}
+
+/** The same training on one machine, without Longtail. */
+export function trainAlone({ train }: Job, batches: readonly (readonly SampleRange[])[]): { parameters: Float32Array; losses: number[] } {
+  const parameters = model.initial(train.seed);
+  const optimizer = createOptimizer({ length: parameters.length, optimizer: train.optimizer, implementation: 'reference' });
+  const steps = Math.ceil((train.epochs * model.trainSamples) / train.batch);
+  const losses: number[] = [];
+  let applied = 0;
+  for (const ranges of batches) {
+    const samples = ranges.flatMap((range) => [...epochOrder(model.trainSamples, train.seed, range.epoch).indices(range)]);
+    const gradient = new Float32Array(parameters.length);
+    const stats = model.gradient(parameters, Int32Array.from(samples), gradient) as { lossSum: number };
+    losses.push(stats.lossSum / samples.length);
+    const learningRate = learningRateAt(train.schedule, train.learningRate, Math.floor(applied / train.batch), steps);
+    optimizer.step(
+      parameters,
+      gradient.map((value) => value / samples.length),
+      { learningRate },
+    );
+    applied += samples.length;
+  }
+  return { parameters, losses };
+}
+
+export function relativeDistance(a: Float32Array, b: Float32Array): number {
+  const norm = (v: Float32Array) => Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
+  return norm(a.map((value, i) => value - b[i]!)) / norm(b);
+}
+
+export function expectSameTraining(run: Scenario, outcome: Outcome, batches = batchesInOrder(run.job)): void {
+  const total = run.job.train.epochs * model.trainSamples;
+  expect(outcome.verdict, outcome.verdict.reason).toMatchObject({ status: 'succeeded', samples: { applied: total, lost: 0 } });
+  const alone = trainAlone(run.job, batches);
+  expect(relativeDistance(outcome.parameters, alone.parameters)).toBeLessThan(1e-5);
+  const losses = eventsOf(outcome.events, 'commit').map(({ loss }) => loss);
+  expect(losses).toHaveLength(alone.losses.length);
+  for (const [i, loss] of losses.entries()) expect(loss / alone.losses[i]!).toBeCloseTo(1, 5);
+}
