@@ -56,7 +56,24 @@ test('the planner has those that hold it beside pipelines of the others, each bl
   ranges.slice(1).forEach(({ start }, i) => expect(start).toBe(ranges[i]!.end));
   for (const { start, end } of ranges) expect((end - start) * 25).toBeLessThan(120);
   expect(plan!.groups.map(({ kind }) => kind).sort()).toEqual(['pipeline', 'solo']);
-  expect(pipeline.maxStash).toEqual(plan!.groups.find(({ kind }) => kind === 'pipeline')!.stages.map(({ stashCap }) => stashCap));
+  const planned = plan!.groups.find(({ kind }) => kind === 'pipeline')!;
+  expect(pipeline.maxStash).toEqual(planned.stages.map(({ stashCap }) => stashCap));
+  expect(pipeline.timings).toEqual(planned.stages.map(({ timing }) => timing));
+});
+
+test('each group is expected to take as long as the plan has for its samples', () => {
+  const nodes = [node('a', 1024), node('b', 120), node('c', 120, 25)];
+  const planned = layout(request(nodes));
+  const cluster = { ...job.cluster, layout: [[{ workers: ['a'] }], [{ workers: ['b'], blocks: 4 }, { workers: ['c'], blocks: 2 }]] };
+  const own = layout({ ...request(nodes), job: { ...job, cluster } as Job });
+  for (const { groups, plan } of [planned, own]) {
+    expect(groups).toHaveLength(2);
+    for (const { expected, stages } of groups) {
+      const group = plan!.groups.find((candidate) => candidate.stages[0]!.devices[0]!.device === stages[0]!.nodes[0])!;
+      expect(expected!.exchangeMs + group.samples * expected!.msPerSample).toBeCloseTo(group.stepMs + group.exchangeMs, 6);
+      expect(expected!.exchangeMs).toBeGreaterThanOrEqual(0);
+    }
+  }
 });
 
 test('a worker that holds the model and is not worth waiting for is left out, and told why', () => {
@@ -70,7 +87,7 @@ test('a stage that is too slow for one of workers that reach each other gets sev
   const uneven = plannedLayout(() => ({ ...profile, blocks: [{ ...block('light'), parameters: 5 * MIB }, { ...heavy, parameters: 5 * MIB }] }));
   const nodes = ['a', 'b', 'c'].map((name) => node(name, 140));
   const pairs = [['a', 'b'], ['b', 'c'], ['a', 'c']] as const;
-  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2 }));
+  const peers = pairs.map((between) => ({ between, bitsPerSecond: 1e10, roundTripMs: 0.2, messageMs: 0.1 }));
   const { groups, plan } = uneven(request(nodes, { peers }));
   expect(groups.map(({ stages }) => stages.map((stage) => stage.nodes.length))).toEqual([[1, 2]]);
   expect(plan!.groups[0]!.stages.map(({ devices }) => devices.map(({ samples }) => samples))).toEqual([[32], [16, 16]]);
@@ -99,6 +116,8 @@ test('who may have a stage is measured first, and then has blocks by its times',
         backwardMs: 2 * factor * microbatch,
         inputGradientMs: factor * microbatch,
         stashBytes: 0,
+        forwardCallMs: 0,
+        backwardCallMs: 0,
       })),
     );
   // By their GFLOP/s they are equal; in truth c is twice as fast.

@@ -1,5 +1,5 @@
 import { LongtailError, nodesOf } from '@longtail/core';
-import type { GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, Replan, RunLayout } from '@longtail/core';
+import type { ExpectedSpeed, GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, Replan, RunLayout } from '@longtail/core';
 import { considerReplan, CostModel, createPlan, measuredCluster, planRequestFor, type ReplanDecision } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
 import { exactMakespan } from './exact-makespan.js';
@@ -125,26 +125,40 @@ function expecting(layout: RunLayout, of: LayoutRequest, profile: ModelProfile):
   const asked = nodes.filter(({ node }) => groups.some((group) => nodesOf(group).includes(node))).map(({ blocks }) => blocks !== undefined);
   if (lacks !== undefined || groups.length === 0 || !groups.every((group) => isWhole(group, profile)) || new Set(asked).size > 1) return layout;
   const { groups: decided, plan } = planGiven(groups, profile, clusterOf(nodes, of, profile), planRequestFor(job));
-  return { ...layout, groups: decided.map((group) => withRoom(group, plan)), plan };
+  return { ...layout, groups: decided.map((group) => asPlanned(group, plan)), plan };
 }
 
-/** A group of the job's own, with the stashes that its devices have room for. */
-function withRoom(group: GroupLayout, plan: Plan): GroupLayout {
+/** A group of the job's own, with what the plan says of it; without the stashes that its devices have room for where it says that itself. */
+function asPlanned(group: GroupLayout, plan: Plan): GroupLayout {
   const planned = plan.groups.find(({ stages }) => stages[0]!.devices[0]!.device === group.stages[0]!.nodes[0]);
-  if (group.stages.length === 1 || group.maxStash !== undefined || planned === undefined) return group;
-  return { ...group, maxStash: roomOf(planned) };
+  if (planned === undefined) return group;
+  return group.stages.length === 1 ? { ...group, expected: expectedOf(planned) } : { ...scheduled(planned), ...group };
 }
 
-function roomOf({ stages }: PlannedGroup): readonly number[] {
-  return stages.map(({ stashCap }) => stashCap);
+/** What a pipeline's workers are to go by: not what each measured of its stage while the others of its host were at the same. */
+function scheduled(group: PlannedGroup): Pick<GroupLayout, 'timings' | 'maxStash' | 'expected'> {
+  return { timings: group.stages.map(({ timing }) => timing), maxStash: group.stages.map(({ stashCap }) => stashCap), expected: expectedOf(group) };
+}
+
+/** The plan's own time for the group's samples, told apart as the runtime measures it. */
+function expectedOf({ stages, microbatch, samples, stepMs, exchangeMs }: PlannedGroup): ExpectedSpeed {
+  const computeMs = new Map<string, number>();
+  for (const { device, forwardMs, backwardMs, samples: own } of stages.flatMap(({ devices }) => devices)) {
+    computeMs.set(device, (computeMs.get(device) ?? 0) + ((forwardMs + backwardMs) * own) / microbatch);
+  }
+  const busiestMs = Math.max(...computeMs.values());
+  return { msPerSample: busiestMs / samples, exchangeMs: Math.max(0, stepMs - busiestMs) + exchangeMs };
 }
 
 /** Devices that each hold the whole model add their gradients up at the server: each is a group of its own. */
 function groupsOf(group: PlannedGroup): readonly GroupLayout[] {
   const { stages, microbatch, schedule } = group;
   const places = stages.map(({ blocks, devices, recompute }) => ({ blocks, nodes: devices.map(({ device }) => device), ...(recompute ? { recompute } : {}) }));
-  if (places.length === 1) return places[0]!.nodes.map((node) => ({ stages: [{ blocks: 'all', nodes: [node] }], microbatch: 1, schedule }));
-  return [{ stages: places, microbatch, schedule, maxStash: roomOf(group) }];
+  if (places.length > 1) return [{ stages: places, microbatch, schedule, ...scheduled(group) }];
+  return stages[0]!.devices.map((device) => {
+    const alone = { ...group, samples: device.samples, stages: [{ ...stages[0]!, devices: [device] }] };
+    return { stages: [{ blocks: 'all', nodes: [device.device] }], microbatch: 1, schedule, expected: expectedOf(alone) };
+  });
 }
 
 /** Where a link could not be measured: then speed and memory decide. */

@@ -94,11 +94,16 @@ export interface BlockTiming {
   readonly inputGradientMs: number;
   /** What the device holds of a microbatch between forward and backward. */
   readonly stashBytes: number;
+  /** The parts of `forwardMs` and `backwardMs` that a stage of several blocks pays once: the engine's call, and what crosses into it. */
+  readonly forwardCallMs: number;
+  readonly backwardCallMs: number;
 }
 
 export interface DeviceTimings {
   /** Blocks that could be measured, each at every size. */
   readonly timings: readonly BlockTiming[];
+  /** For how long the device stands still between two passes that have their inputs, at any pace. */
+  readonly handOverMs: number;
   /** Nothing was measured now: all of it was known. */
   readonly cached: boolean;
 }

@@ -48,6 +48,7 @@ export type RunEvent =
       readonly node: string;
       readonly name: string;
       readonly blocks: readonly BlockTiming[];
+      readonly handOverMs: number;
       /** Nothing was measured now: all of it was known. */
       readonly cached: boolean;
       /** From the question to the answer. */

@@ -23,8 +23,18 @@ export interface GroupLayout {
   readonly schedule: ScheduleName;
   /** One a stage, for schedules that look at them; undefined: from what the workers measured while they prepared. */
   readonly timings?: readonly StageTiming[];
+  /** How fast the group should be, as shares of the first rounds go by it; undefined: as the workers measured while they prepared. */
+  readonly expected?: ExpectedSpeed;
   /** Stashes that a worker of each stage has room for, which the schedule keeps to where it can. @default none */
   readonly maxStash?: readonly number[];
+}
+
+/** Of a group: a round of n samples takes `exchangeMs + n · msPerSample`. */
+export interface ExpectedSpeed {
+  /** Of the worker that computes longest. */
+  readonly msPerSample: number;
+  /** Whatever else: waits for other stages, gradients up, parameters down. */
+  readonly exchangeMs: number;
 }
 
 /** The nodes of a group, each once, in the order of the first stage that each holds. */
@@ -89,6 +99,8 @@ export interface LayoutNode {
   readonly maxUploadBitsPerSecond?: number;
   /** Of the job's model; undefined: nobody wanted them. None where they could not be had. */
   readonly blocks?: readonly BlockTiming[];
+  /** Measured with them. @default 0 */
+  readonly handOverMs?: number;
   /** How fast it was of late, as a multiple of what was measured of its blocks. @default 1 */
   readonly pace?: number;
 }

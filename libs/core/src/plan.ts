@@ -33,6 +33,9 @@ export interface BlockTimes {
   readonly microbatch: number;
   readonly forwardMs: readonly number[];
   readonly backwardMs: readonly number[];
+  /** Of each of these, what a stage of several blocks pays once. @default 0 */
+  readonly forwardCallMs?: number;
+  readonly backwardCallMs?: number;
 }
 
 export interface DeviceProfile {
@@ -41,6 +44,8 @@ export interface DeviceProfile {
   /** Effective, not peak; where blocks were measured, only a fallback. */
   readonly flopsPerSecond: number;
   readonly blockTimes?: readonly BlockTimes[];
+  /** For how long it stands still between two passes of a stage; a whole model is one call. @default 0 */
+  readonly handOverMs?: number;
   /** What its owner offers. */
   readonly memoryBytes: number;
   /** To and from the server. */
@@ -73,7 +78,10 @@ export interface Lan {
 export interface MeasuredPeerLink {
   readonly between: readonly [string, string];
   readonly bitsPerSecond: number;
+  /** The smallest of several, without pauses between them. */
   readonly roundTripMs: number;
+  /** What a small message takes one way, after a pause. */
+  readonly messageMs: number;
 }
 
 export interface MeasuredCluster {
@@ -132,7 +140,7 @@ export interface PlannedDevice {
   readonly offeredBytes: number;
   /** Samples of an inner step that pass through it: less than its group's where its stage has replicas. */
   readonly samples: number;
-  /** Of one microbatch through this stage. */
+  /** Of one microbatch through this stage, hand-overs aside. */
   readonly forwardMs: number;
   readonly backwardMs: number;
   /** Fraction of the round it computes. */
@@ -207,6 +215,9 @@ export interface Plan {
   /** What was assumed, and what to know before relying on it. */
   readonly notes: readonly string[];
 }
+
+/** What a device's rate strays from its plan by at most, as a fraction, is noise: beyond it another layout is weighed. */
+export const RATE_DRIFT = 0.2;
 
 /** Of one microbatch through all that a device holds, forward and backward, in milliseconds; by device. */
 export function passMsOf({ groups }: Plan): ReadonlyMap<string, number> {

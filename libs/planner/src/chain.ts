@@ -147,7 +147,7 @@ export class Chains {
 
   private msOf(device: number, start: number, end: number, recompute: boolean): number {
     const { costs, cluster } = this.model;
-    const { forwardMs, backwardMs } = costs.stageMs(cluster.devices[device]!, start, end, this.microbatch, recompute);
+    const { forwardMs, backwardMs } = costs.passMs(cluster.devices[device]!, start, end, this.microbatch, recompute);
     return forwardMs + backwardMs;
   }
 }

@@ -170,7 +170,7 @@ class HeldWork {
 }
 
 function workMs({ costs, cluster }: CostModel, device: number, start: number, end: number, microbatch: number, recompute: boolean): number {
-  const { forwardMs, backwardMs } = costs.stageMs(cluster.devices[device]!, start, end, microbatch, recompute);
+  const { forwardMs, backwardMs } = costs.workMs(cluster.devices[device]!, start, end, microbatch, recompute);
   return forwardMs + backwardMs;
 }
 

@@ -35,7 +35,7 @@ type Borders = readonly number[];
 function dealt(model: CostModel, { stages, microbatch }: GroupLayout, cuts: readonly number[], chunks: number): Borders {
   const [reference] = model.cluster.devices;
   const workTo = (end: number) => {
-    const { forwardMs, backwardMs } = model.costs.stageMs(reference!, 0, end, microbatch, false);
+    const { forwardMs, backwardMs } = model.costs.workMs(reference!, 0, end, microbatch, false);
     return forwardMs + backwardMs;
   };
   const shares = stages.map(({ start, end }) => (workTo(end) - workTo(start)) / chunks);

@@ -60,8 +60,8 @@ export class CostModel {
   ) {
     this.costs = new StageCosts(profile, request);
     this.links = new Links(cluster);
-    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, blockTimes }) =>
-      JSON.stringify([flopsPerSecond, memoryBytes, blockTimes]),
+    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, blockTimes, handOverMs }) =>
+      JSON.stringify([flopsPerSecond, memoryBytes, blockTimes, handOverMs]),
     );
   }
 
@@ -170,7 +170,7 @@ export class CostModel {
     let latencyMs = 0;
     for (const index of devices) {
       const device = this.cluster.devices[index]!;
-      const { forwardMs, backwardMs } = this.costs.stageMs(device, start, end, microbatch, recompute);
+      const { forwardMs, backwardMs } = this.costs.passMs(device, start, end, microbatch, recompute);
       // A stage without arithmetic must not be infinitely fast.
       const ms = Math.max(1e-9, forwardMs + backwardMs);
       rate += 1 / ms;
@@ -268,8 +268,8 @@ export class CostModel {
         return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone);
       }),
     );
-    // Devices that hold several stages in turn have all something to do that much sooner.
     const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
+    // Devices that hold several stages in turn have all something to do that much sooner.
     return groupCost(microbatch, stages.length, periodMs, periodMs + (latencyMs - periodMs) / chunks, tailMs, uploads);
   }
 

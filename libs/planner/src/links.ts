@@ -22,9 +22,9 @@ export class Links {
     cluster.lans.forEach((lan, l) => lan.devices.forEach((id) => (lanOf[index.get(id)!] = l)));
     this.lanOf = lanOf;
     this.lanWays = cluster.lans.map(({ bitsPerSecond, roundTripMs }) => ({ bitsPerSecond, delayMs: roundTripMs / 2, direct: true }));
-    for (const { between, bitsPerSecond, roundTripMs } of cluster.peers) {
+    for (const { between, bitsPerSecond, messageMs } of cluster.peers) {
       const [a, b] = between.map((id) => index.get(id)!);
-      const way = { bitsPerSecond, delayMs: roundTripMs / 2, direct: true };
+      const way = { bitsPerSecond, delayMs: messageMs, direct: true };
       this.peers.set(`${a}-${b}`, way).set(`${b}-${a}`, way);
     }
   }

@@ -14,6 +14,8 @@ const timing = (name: string, microbatch: number, forwardMs: number): BlockTimin
   backwardMs: 2 * forwardMs,
   inputGradientMs: forwardMs,
   stashBytes: 1,
+  forwardCallMs: 0,
+  backwardCallMs: 0,
 });
 
 test('a node that measured nothing is known by its GFLOP/s, and its link is assumed', () => {
@@ -34,6 +36,12 @@ test('what was measured is taken in the order of the model’s blocks, each size
   expect(incomplete.devices[0]!.blockTimes).toBeUndefined();
 });
 
+test('calls and hand-overs come along, calls at the pace of late', () => {
+  const blocks = ['first', 'second'].map((name) => ({ ...timing(name, 1, 3), forwardCallMs: 0.5, backwardCallMs: 1 }));
+  const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks, handOverMs: 0.7, pace: 0.5 }], { peers: [], assumedLink, profile });
+  expect(devices[0]).toMatchObject({ handOverMs: 0.7, blockTimes: [{ forwardCallMs: 1, backwardCallMs: 2 }] });
+});
+
 test('nobody uploads more than its owner allows, measured or not', () => {
   const upOf = (more: object) => measuredCluster([{ node: 'n1', name: 'a', device, ...more }], { peers: [], assumedLink }).devices[0]!.upBitsPerSecond;
   expect(upOf({ link, maxUploadBitsPerSecond: 1e7 })).toBe(1e7);
@@ -44,6 +52,6 @@ test('nobody uploads more than its owner allows, measured or not', () => {
 
 test('links between nodes count where both are here', () => {
   const nodes = ['n1', 'n2'].map((node) => ({ node, name: node, device }));
-  const peer = (a: string, b: string) => ({ between: [a, b] as [string, string], bitsPerSecond: 1e9, roundTripMs: 1 });
+  const peer = (a: string, b: string) => ({ between: [a, b] as [string, string], bitsPerSecond: 1e9, roundTripMs: 1, messageMs: 0.5 });
   expect(measuredCluster(nodes, { peers: [peer('n1', 'n2'), peer('n1', 'n3')], assumedLink }).peers).toEqual([peer('n1', 'n2')]);
 });

@@ -10,7 +10,7 @@ export interface ClusterContext {
 }
 
 /** What there is of a node. A listed link of rate 0 was not measured. */
-export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'maxUploadBitsPerSecond' | 'blocks' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
+export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'maxUploadBitsPerSecond' | 'blocks' | 'handOverMs' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
 
 /** What the portable engines keep of a GPT's microbatch: their tape has every step between, and the weights transposed. */
 const TAPE = { factor: 1.8, parameterCopies: 1 };
@@ -18,7 +18,7 @@ const TAPE = { factor: 1.8, parameterCopies: 1 };
 /** Nodes as a planner sees them: by what was measured, where it was, and by what their engines say of themselves. */
 export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedLink, profile }: ClusterContext): MeasuredCluster {
   const known = new Set(nodes.map(({ node }) => node));
-  const devices = nodes.map(({ node, name, device, link, maxUploadBitsPerSecond, blocks, pace = 1 }): DeviceProfile => {
+  const devices = nodes.map(({ node, name, device, link, maxUploadBitsPerSecond, blocks, handOverMs, pace = 1 }): DeviceProfile => {
     const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = isMeasured(link) ? link : assumedLink;
     return {
       id: node,
@@ -26,6 +26,7 @@ export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedL
       // Without a measurement (the plain engine) all are equal.
       flopsPerSecond: 1e9 * (device.gflops || 1) * pace,
       ...(profile && blockTimesOf(profile, blocks ?? [], pace)),
+      ...(handOverMs && { handOverMs }),
       memoryBytes: device.memoryBytes,
       ...(device.engine === 'tensorflow' ? {} : { stash: TAPE }),
       upBitsPerSecond: Math.min(upBitsPerSecond, maxUploadBitsPerSecond || Infinity),
@@ -48,7 +49,9 @@ function blockTimesOf({ blocks }: ModelProfile, timings: readonly BlockTiming[],
     const byName = new Map(timings.filter((timing) => timing.microbatch === microbatch).map((timing) => [timing.block, timing]));
     const inOrder = blocks.flatMap(({ name }) => byName.get(name) ?? []);
     if (inOrder.length < blocks.length) return [];
-    return [{ microbatch, forwardMs: inOrder.map(({ forwardMs }) => forwardMs / pace), backwardMs: inOrder.map(({ backwardMs }) => backwardMs / pace) }];
+    const atPace = (key: 'forwardMs' | 'backwardMs' | 'forwardCallMs' | 'backwardCallMs') => inOrder.map((timing) => timing[key] / pace);
+    const [forwardCallMs, backwardCallMs] = [Math.min(...atPace('forwardCallMs')), Math.min(...atPace('backwardCallMs'))];
+    return [{ microbatch, forwardMs: atPace('forwardMs'), backwardMs: atPace('backwardMs'), forwardCallMs, backwardCallMs }];
   });
   return blockTimes.length === 0 ? {} : { blockTimes };
 }

@@ -50,7 +50,7 @@ export function planFor(
 function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
   const costs = stages.map(({ devices, start, end, recompute }) => {
     const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
-    const { forwardMs, backwardMs } = model.costs.stageMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
+    const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
     const again = recompute ? forwardMs : 0;
     const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
     const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: (again + (backwardMs - again) / 2) / wholeMs };
@@ -157,7 +157,7 @@ function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, sam
         share: samples / batch,
       }),
     ),
-    microbatch: group.stages.length === 1 ? Math.min(group.microbatch, Math.max(1, samples)) : group.microbatch,
+    microbatch: group.microbatch,
     microbatches,
     samples,
     share: samples / batch,
@@ -173,6 +173,8 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
   const assumed = model.cluster.devices.filter((device) => device.linkAssumed && used.has(device.id));
   if (assumed.length > 0) notes.push(`the links of ${assumed.length} devices are assumed, not measured`);
   const schedules = new Set(groups.filter(({ kind }) => kind === 'pipeline').map(({ schedule }) => schedule));
+  if (model.request.schedule === 'interleaved' && groups.some(({ stages, schedule }) => stages.length > 1 && schedule !== 'interleaved'))
+    notes.push('several stages a device were weighed where interleaved was asked for: where they are not planned they are slower or do not fit');
   if (schedules.size > 0) notes.push(`pipelines run the schedule ${[...schedules].sort().join(' or ')}`);
   return notes;
 }

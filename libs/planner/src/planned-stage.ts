@@ -39,8 +39,9 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
   const { start, end, devices, recompute } = stages[input.index]!;
   const device = model.cluster.devices[index]!;
   const { forwardMs, backwardMs } = model.costs.stageMs(device, start, end, group.microbatch, recompute);
+  const taken = model.costs.passMs(device, start, end, group.microbatch, recompute);
   const { periodMs } = model.stage(devices, start, end, group.microbatch, recompute);
-  const samples = (input.samples * periodMs) / Math.max(1e-9, forwardMs + backwardMs);
+  const samples = (input.samples * periodMs) / Math.max(1e-9, taken.forwardMs + taken.backwardMs);
   const busyMs = (samples / group.microbatch) * (forwardMs + backwardMs) * model.request.stepsPerRound;
   const { up, down } = trafficOf(input, index, samples);
   return {

@@ -47,7 +47,7 @@ export function balancedRanges(
       for (let j = k === 0 ? last : i + 1; j <= last - k; j++) {
         const [behind, squaresBehind] = k === 0 ? [0, 0] : [best[k - 1]![j]!, squares[k - 1]![j]!];
         if (behind > best[k]![i]!) continue;
-        const { forwardMs, backwardMs } = costs.stageMs(reference, cuts[i]!, cuts[j]!, microbatch, false);
+        const { forwardMs, backwardMs } = costs.passMs(reference, cuts[i]!, cuts[j]!, microbatch, false);
         const worst = Math.max(behind, forwardMs + backwardMs);
         const square = squaresBehind + (forwardMs + backwardMs) ** 2;
         if (worst > best[k]![i]! || (worst === best[k]![i]! && square >= squares[k]![i]!)) continue;
@@ -102,7 +102,7 @@ class Pool {
     });
     this.kinds = kinds.map((members, k) => {
       const periods = ranges.map(({ start, end }, s) => {
-        const { forwardMs, backwardMs } = model.costs.stageMs(
+        const { forwardMs, backwardMs } = model.costs.passMs(
           model.cluster.devices[members[0]!]!,
           start,
           end,

@@ -38,7 +38,7 @@ export function randomInstance(rng: Rng, mostDevices: number, mostBlocks: number
   const pair = [rng.below(devices.length), rng.below(devices.length)] as const;
   const peers =
     pair[0] !== pair[1] && rng.below(3) === 0
-      ? [{ between: [devices[pair[0]]!.id, devices[pair[1]]!.id] as const, bitsPerSecond: log(1e7, 1e9), roundTripMs: log(1, 30) }]
+      ? [{ between: [devices[pair[0]]!.id, devices[pair[1]]!.id] as const, bitsPerSecond: log(1e7, 1e9), roundTripMs: 1, messageMs: log(0.5, 15) }]
       : [];
   const server = rng.below(3) === 0 ? { upBitsPerSecond: log(1e7, 1e9), downBitsPerSecond: log(1e7, 1e9) } : undefined;
   return {
@@ -65,6 +65,7 @@ function device(rng: Rng, name: string, parameters: number, log: (low: number, h
     id: name,
     name,
     flopsPerSecond: log(1e11, 4e13),
+    handOverMs: rng.below(2) === 0 ? 0 : log(0.1, 10),
     memoryBytes: log(0.3, 3) * parameters * 16 + 5e6,
     upBitsPerSecond: log(2e6, 1e9),
     downBitsPerSecond: log(1e7, 1e9),

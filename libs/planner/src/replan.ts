@@ -1,5 +1,5 @@
 import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
-import { formatBytes, formatCount, formatSeconds, passMsOf } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds, passMsOf, RATE_DRIFT } from '@longtail/core';
 import { createPlan } from './create-plan.js';
 import type { GroupLayout } from './layout.js';
 import { CostModel } from './layout.js';
@@ -35,9 +35,6 @@ export interface ReplanDecision {
   readonly settledAtMs: number | undefined;
 }
 
-/** A rate that strays no further from its plan is noise. */
-const DRIFT = 0.2;
-
 /** What a move must win beyond its cost: an estimate is no better than that. */
 const MARGIN = 0.05;
 
@@ -58,7 +55,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
     movingBytes,
     settledAtMs: input.settledAtMs,
   });
-  if (news.length === 0) return keep(`every rate is within ${100 * DRIFT} % of the plan`);
+  if (news.length === 0) return keep(`every rate is within ${100 * RATE_DRIFT} % of the plan`);
   const why = news.slice(0, 3).join(', ') + (news.length > 3 ? ` and ${news.length - 3} more` : '');
   const restMs = (input.settledAtMs ?? -Infinity) - input.nowMs;
   if (lost.length === 0 && restMs > 0) return keep(`${why}; but the last move settles for another ${formatSeconds(restMs / 1000)}`);
@@ -87,7 +84,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
 function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly GroupLayout[]; lost: readonly string[] } {
   const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
   const members = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
-  const lost = members.filter(({ device }) => !index.has(device)).map(({ name }) => name);
+  const lost = [...new Set(members.filter(({ device }) => !index.has(device)).map(({ name }) => name))];
   const whole = plan.groups
     .filter((group) => group.stages.every((stage) => stage.devices.every(({ device }) => index.has(device))))
     .map(({ microbatch, stages }) => ({
@@ -116,7 +113,7 @@ function drifts(model: CostModel, plan: Plan, whole: readonly GroupLayout[]): re
       const held = stages.filter(({ devices }) => devices.includes(index));
       const now = held.map(({ start, end, recompute }) => model.costs.stageMs(device, start, end, microbatch, recompute));
       const change = planned.get(device.id)! / now.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0) - 1;
-      return Math.abs(change) > DRIFT ? [`${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`] : [];
+      return Math.abs(change) > RATE_DRIFT ? [`${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`] : [];
     }),
   );
 }
@@ -131,7 +128,7 @@ function linkDrifts({ current, cluster }: ReplanInput): readonly string[] {
     const takesMs = (rates: Pick<typeof planned, 'upBitsPerSecond' | 'downBitsPerSecond'>) =>
       8000 * (bytesUpPerRound / rates.upBitsPerSecond + bytesDownPerRound / rates.downBitsPerSecond);
     const [before, after] = [takesMs(planned), takesMs(link)];
-    if (Math.abs(after - before) <= DRIFT * current.roundMs) return [];
+    if (Math.abs(after - before) <= RATE_DRIFT * current.roundMs) return [];
     return [`the link of ${name} takes ${formatSeconds(after / 1000)} a round, not ${formatSeconds(before / 1000)}`];
   });
 }

@@ -59,6 +59,13 @@ export function search(model: CostModel): SearchResult {
   return { solution: better ?? first, exact, boundMs };
 }
 
+/** Whether any layout does, by the fast search where that finds one. */
+export function fits(model: CostModel): boolean {
+  const bound = new UpperBound(model);
+  const scenarios = scenariosOf(model, false).map((scenario) => ({ scenario, fromMs: bound.roundMs(scenario, model.request.batch) }));
+  return (firstPlan(model, scenarios, FIRST_EFFORT) ?? search(model).solution) !== undefined;
+}
+
 interface Bounded {
   readonly scenario: Scenario;
   /** No layout has a shorter round. */

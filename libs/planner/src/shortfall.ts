@@ -1,7 +1,7 @@
 import type { DeviceProfile, MeasuredCluster, PlanRequest } from '@longtail/core';
 import { formatBytes, LongtailError, STATE_BLOCK } from '@longtail/core';
 import { CostModel } from './layout.js';
-import { search } from './search.js';
+import { fits } from './search.js';
 
 /** Sizes that cards come in. */
 const CARD_GIB = [2, 4, 6, 8, 10, 12, 16, 24, 32, 48, 80, 96, 141, 192];
@@ -60,8 +60,10 @@ function tooMuch(model: CostModel): LongtailError {
 /** Each is tried before it is named. */
 function waysOut(model: CostModel): string {
   const { cluster, request, costs } = model;
+  // What fits at all fits with the smallest microbatches, and a server must not stand still while many ways are tried.
+  const smallest = { ...request, microbatches: [Math.min(...request.microbatches)] };
   const works = (change: Partial<PlanRequest>, devices: MeasuredCluster = cluster) =>
-    search(new CostModel(costs.profile, devices, { ...request, ...change })).solution !== undefined;
+    fits(new CostModel(costs.profile, devices, { ...smallest, ...change }));
   const ways: string[] = [];
   // The server keeps moments in 8 bits for itself (docs/adr/0015).
   const quantized = request.optimizer === 'server' ? 0 : QUANTIZED_ADAM_BYTES;

@@ -1,4 +1,4 @@
-import type { DeviceProfile, ModelProfile, PlannedMemory, PlanRequest } from '@longtail/core';
+import type { BlockTimes, DeviceProfile, ModelProfile, PlannedMemory, PlanRequest } from '@longtail/core';
 
 /** Time of one microbatch in a stage, in milliseconds. */
 export interface StageMs {
@@ -6,12 +6,14 @@ export interface StageMs {
   readonly backwardMs: number;
 }
 
-/** Prefix sums over blocks: entry i holds blocks [0, i). */
+/** Prefix sums over blocks, calls aside: entry i holds blocks [0, i). And what the call of a stage takes. */
 interface BlockSums {
   readonly forwardMs: Float64Array;
   readonly backwardMs: Float64Array;
+  readonly call: StageMs;
 }
 
+const NO_CALL: StageMs = { forwardMs: 0, backwardMs: 0 };
 const FLOAT_BYTES = 4;
 /** Of a row of int8. */
 const SCALE_BITS = 32;
@@ -36,6 +38,7 @@ export class StageCosts {
     this.flops = {
       forwardMs: sums(blocks.map((block) => block.forwardFlops * 1000)),
       backwardMs: sums(blocks.map((block) => block.backwardFlops * 1000)),
+      call: NO_CALL,
     };
   }
 
@@ -61,13 +64,25 @@ export class StageCosts {
     return values * activationBits + (activationBits === 8 ? SCALE_BITS * rows : 0);
   }
 
-  stageMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
-    const measured = device.blockTimes?.length ? this.measuredSums(device, microbatch) : undefined;
-    const { forwardMs, backwardMs } = measured ?? this.flops;
-    const scale = measured === undefined ? microbatch / device.flopsPerSecond : 1;
+  /** What the blocks compute: those of two stages take as long together as one stage of both. */
+  workMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
+    const { forwardMs, backwardMs } = this.sumsOf(device, microbatch);
+    const scale = isMeasured(device) ? 1 : microbatch / device.flopsPerSecond;
     const forward = (forwardMs[end]! - forwardMs[start]!) * scale;
     const backward = (backwardMs[end]! - backwardMs[start]!) * scale;
     return { forwardMs: forward, backwardMs: backward + (recompute ? forward : 0) };
+  }
+
+  /** What the device computes: the blocks' work and the call. */
+  stageMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
+    return plus(this.workMs(device, start, end, microbatch, recompute), this.sumsOf(device, microbatch).call);
+  }
+
+  /** For how long the device is taken up: a pass of a stage has to be handed over, a whole model passes through in one call. */
+  passMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
+    const { handOverMs = 0 } = device;
+    const computing = this.stageMs(device, start, end, microbatch, recompute);
+    return start === 0 && end === this.blocks ? computing : plus(computing, { forwardMs: handOverMs, backwardMs: handOverMs });
   }
 
   /**
@@ -93,7 +108,8 @@ export class StageCosts {
     return this.request.optimizer !== 'server' || (start === 0 && end === this.blocks);
   }
 
-  private measuredSums(device: DeviceProfile, microbatch: number): BlockSums {
+  private sumsOf(device: DeviceProfile, microbatch: number): BlockSums {
+    if (!isMeasured(device)) return this.flops;
     let sizes = this.measured.get(device);
     if (sizes === undefined) this.measured.set(device, (sizes = new Map()));
     let known = sizes.get(microbatch);
@@ -102,17 +118,35 @@ export class StageCosts {
   }
 }
 
-/** Between two measured sizes along the line, outside in proportion to the nearest. */
+function isMeasured({ blockTimes = [] }: DeviceProfile): boolean {
+  return blockTimes.length > 0;
+}
+
+function plus(a: StageMs, b: StageMs): StageMs {
+  return { forwardMs: a.forwardMs + b.forwardMs, backwardMs: a.backwardMs + b.backwardMs };
+}
+
+/** Between two measured sizes along the line, outside in proportion to the nearest, whose calls take as long. */
 function interpolate(device: DeviceProfile, microbatch: number): BlockSums {
   const times = [...device.blockTimes!].sort((a, b) => a.microbatch - b.microbatch);
   const above = times.find((entry) => entry.microbatch >= microbatch) ?? times.at(-1)!;
   const below = times.findLast((entry) => entry.microbatch <= microbatch) ?? above;
-  const at = (of: (entry: typeof above) => readonly number[]) => {
-    if (above.microbatch === below.microbatch) return sums(of(above).map((ms) => (ms * microbatch) / above.microbatch));
-    const part = (microbatch - below.microbatch) / (above.microbatch - below.microbatch);
-    return sums(of(below).map((ms, i) => ms + part * (of(above)[i]! - ms)));
+  const alone = above.microbatch === below.microbatch;
+  const part = alone ? 0 : (microbatch - below.microbatch) / (above.microbatch - below.microbatch);
+  const between = (low: number, high: number) => low + part * (high - low);
+  const call = {
+    forwardMs: between(below.forwardCallMs ?? 0, above.forwardCallMs ?? 0),
+    backwardMs: between(below.backwardCallMs ?? 0, above.backwardCallMs ?? 0),
   };
-  return { forwardMs: at((entry) => entry.forwardMs), backwardMs: at((entry) => entry.backwardMs) };
+  const workOf = (entry: BlockTimes, key: keyof StageMs) => {
+    const callMs = (key === 'forwardMs' ? entry.forwardCallMs : entry.backwardCallMs) ?? 0;
+    return entry[key].map((ms) => Math.max(0, ms - callMs) * (alone ? microbatch / entry.microbatch : 1));
+  };
+  const at = (key: keyof StageMs) => {
+    const high = workOf(above, key);
+    return sums(workOf(below, key).map((ms, i) => between(ms, high[i]!)));
+  };
+  return { forwardMs: at('forwardMs'), backwardMs: at('backwardMs'), call };
 }
 
 function sums(values: readonly number[]): Float64Array {

@@ -18,7 +18,7 @@ export class Assignment {
   status: AssignmentStatus = 'out';
   /** Why it is refused, failed or lost. */
   reason = '';
-  /** Refused because of NaN or infinity: the sign of a run that diverges. */
+  /** Refused or failed because of NaN or infinity: the sign of a run that diverges. */
   nonFinite = false;
   done: TaskDone | undefined;
   doneAtMs: number | undefined;
@@ -78,9 +78,9 @@ export class Assignment {
   }
 
   /** The worker says that it could not. A codec that met a NaN or an infinity is as good as a contribution with one. */
-  takeFailure({ code, message }: LongtailError, nowMs: number): void {
+  fail({ code, message }: LongtailError, nowMs: number): void {
     this.nonFinite = code === 'diverged';
-    this.end(this.nonFinite ? 'refused' : 'failed', message, nowMs);
+    this.end('failed', message, nowMs);
   }
 
   end(status: AssignmentStatus, reason: string, nowMs: number): void {

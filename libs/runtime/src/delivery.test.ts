@@ -4,20 +4,28 @@ import { expect, test } from 'vitest';
 import { Delivery } from './delivery.js';
 import { BufferPool } from './encoded-tensor.js';
 import { chunkSpan, gridOf } from './grid.js';
+import { NormBound } from './norm-bound.js';
 
 const grid = gridOf(10, 4);
 
 /** Bytes stand for themselves: a chunk of `length` values is `length` bytes, 255 is not finite. */
-function delivery(maxNorm?: number, pool = new BufferPool(2)) {
+function delivery(normBound?: NormBound, pool = new BufferPool(2)) {
   const tensors = [{ kind: 'gradient', fragment: 0, codec: { id: 7, maxBytes: (length: number) => length }, grid, start: 0 } as const];
   return new Delivery(
-    { worker: 0, round: 3, baseVersion: 2, samples: 5, tensors, maxNorm },
+    { worker: 0, round: 3, baseVersion: 2, samples: 5, tensors, normBound },
     ({ bytes }, length) => {
       if (bytes.length !== length) throw new Error('wrong size');
       return { finite: !bytes.includes(255), sumOfSquares: bytes.reduce((sum, byte) => sum + byte * byte, 0) };
     },
     pool,
   );
+}
+
+function boundOf(most: number): NormBound {
+  return new NormBound(most, ({ length }, contributions) => {
+    const sums = Array.from({ length }, (_, i) => contributions.reduce((sum, { bytes }) => sum + bytes[i]!, 0));
+    return { finite: true, sumOfSquares: sums.reduce((sum, value) => sum + value * value, 0) };
+  });
 }
 
 function chunkOf(chunk: number, changes: Partial<TensorHeader> = {}, fill = 1) {
@@ -86,10 +94,21 @@ test('refuses bytes that are no coding of the values', () => {
 });
 
 test('the norm counts over all chunks together', () => {
-  const bounded = delivery(Math.sqrt(9));
+  const bounded = delivery(boundOf(3));
   expect(bounded.take(chunkOf(0)).verdict).toBe('taken');
   expect(bounded.take(chunkOf(1)).verdict).toBe('taken');
   expect(bounded.take(chunkOf(2))).toMatchObject({ verdict: 'refused', reason: 'norm 3.16 exceeds the bound 3.00' });
+});
+
+test('the norm is that of the contribution: parts of its own count beside each other, what several send as their sum', () => {
+  // Two replicas of a stage, each with ten ones: together ten twos, of norm √40.
+  for (const [most, verdict] of [[6.4, 'taken'], [6.3, 'refused']] as const) {
+    const bound = boundOf(most);
+    const [first, second] = [delivery(bound), delivery(bound)];
+    for (const chunk of [0, 1, 2]) expect(first.take(chunkOf(chunk)).verdict).toBe('taken');
+    for (const chunk of [0, 1]) expect(second.take(chunkOf(chunk)).verdict).toBe('taken');
+    expect(second.take(chunkOf(2)).verdict).toBe(verdict);
+  }
 });
 
 test('memory is lent for chunks that are expected, once, and goes back with `dispose`', () => {

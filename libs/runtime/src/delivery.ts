@@ -9,6 +9,7 @@ import {
 } from '@longtail/core';
 import type { Buffers } from './encoded-tensor.js';
 import { chunkSpan, type Grid } from './grid.js';
+import type { NormBound } from './norm-bound.js';
 
 /** A tensor that a task must bring home. */
 export interface ExpectedTensor {
@@ -29,8 +30,8 @@ export interface ExpectedDelivery {
   /** Samples in the headers; undefined where the worker decides how many (local steps). */
   readonly samples: number | undefined;
   readonly tensors: readonly ExpectedTensor[];
-  /** Bound of the norm of all tensors together; undefined: only non-finite values are refused. */
-  readonly maxNorm: number | undefined;
+  /** Of the contribution that this is a part of; undefined: only non-finite values are refused. */
+  readonly normBound: NormBound | undefined;
 }
 
 export type ChunkVerdict =
@@ -56,11 +57,7 @@ export class Delivery {
     private readonly buffers: Buffers,
   ) {
     this.tensors = expected.tensors.map((tensor) => new IncomingTensor(tensor));
-  }
-
-  /** Squared norm of what is here. */
-  get sumOfSquares(): number {
-    return this.tensors.reduce((sum, tensor) => sum + tensor.sumOfSquares, 0);
+    expected.normBound?.add(this);
   }
 
   get complete(): boolean {
@@ -104,16 +101,9 @@ export class Delivery {
     }
     if (!seen.finite)
       return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
-    tensor.put(header.chunk, payload, seen.sumOfSquares);
-    const norm = Math.sqrt(this.sumOfSquares);
-    if (this.expected.maxNorm !== undefined && norm > this.expected.maxNorm) {
-      return {
-        verdict: 'refused',
-        reason: `norm ${norm.toPrecision(3)} exceeds the bound ${this.expected.maxNorm.toPrecision(3)}`,
-        nonFinite: false,
-      };
-    }
-    return { verdict: 'taken' };
+    tensor.put(header.chunk, payload);
+    const excess = this.expected.normBound?.exceededWith(header, seen.sumOfSquares);
+    return excess === undefined ? { verdict: 'taken' } : { verdict: 'refused', reason: excess, nonFinite: false };
   }
 
   /** What float32 would have taken more. */
@@ -124,6 +114,16 @@ export class Delivery {
   /** The tensor is part of what was asked for. */
   has(kind: TensorKind, fragment: number): boolean {
     return this.tensorOf({ kind, fragment }) !== undefined;
+  }
+
+  hasChunk(kind: TensorKind, fragment: number, chunk: number): boolean {
+    return this.tensorOf({ kind, fragment })!.has(chunk);
+  }
+
+  /** A chunk that is here. */
+  coded(kind: TensorKind, fragment: number, chunk: number): CodedChunk {
+    const tensor = this.tensorOf({ kind, fragment })!;
+    return { bytes: tensor.at(chunk), codecId: tensor.expected.codec.id, weight: 1 };
   }
 
   /** Coded bytes of a chunk of a complete delivery. */
@@ -142,7 +142,6 @@ class IncomingTensor {
   private readonly chunks: (Uint8Array | undefined)[];
   private buffer: Uint8Array | undefined;
   missing: number;
-  sumOfSquares = 0;
   bytesSaved = 0;
 
   constructor(readonly expected: ExpectedTensor) {
@@ -154,9 +153,8 @@ class IncomingTensor {
     return this.chunks[chunk] !== undefined;
   }
 
-  put(chunk: number, bytes: Uint8Array, sumOfSquares: number): void {
+  put(chunk: number, bytes: Uint8Array): void {
     this.chunks[chunk] = bytes;
-    this.sumOfSquares += sumOfSquares;
     this.bytesSaved += FLOAT_BYTES * chunkSpan(this.expected.grid, chunk).length - bytes.length;
     this.missing--;
   }

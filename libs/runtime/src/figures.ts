@@ -1,4 +1,4 @@
-import type { BlockTiming, Clock, Job, RunEvent, WantedFigures } from '@longtail/core';
+import type { Clock, Job, LayoutNode, RunEvent, WantedFigures } from '@longtail/core';
 import type { PeerProbed, Prepare, Profiled, WorkerMessage } from '@longtail/protocol';
 import { Answers } from './answers.js';
 import type { Member } from './member.js';
@@ -31,9 +31,14 @@ const PEER_PATIENCE_MS = 10_000;
 /** Pairs that have not had their turn by then go unmeasured. */
 const PEERS_BUDGET_MS = 10_000;
 
+/** How long passes of blocks take a node: no blocks where that could not be had. */
+type MeasuredPasses = Required<Pick<LayoutNode, 'blocks' | 'handOverMs'>>;
+
+const NOTHING: MeasuredPasses = { blocks: [], handOverMs: 0 };
+
 /** What a run's layout wants to know of its nodes: asked of each once, and never waited for without end. */
 export class Figures {
-  private readonly blocks = new Map<string, readonly BlockTiming[]>();
+  private readonly measured = new Map<string, MeasuredPasses>();
   private readonly asked = new Set<string>();
   private readonly profiles: Answers<Profiled>;
   private readonly probes: Answers<PeerProbed>;
@@ -45,8 +50,8 @@ export class Figures {
   }
 
   /** Undefined until all that was asked for together with it is known. */
-  blocksOf(node: string): readonly BlockTiming[] | undefined {
-    return this.blocks.get(node);
+  passesOf(node: string): MeasuredPasses | undefined {
+    return this.measured.get(node);
   }
 
   want({ nodes, microbatches }: WantedFigures): void {
@@ -78,10 +83,10 @@ export class Figures {
   }
 
   private async measure(members: readonly Member[], microbatches: readonly number[]): Promise<void> {
-    const timings = await this.profileAll(members, microbatches);
+    const passes = await this.profileAll(members, microbatches);
     await Promise.all(members.map((member) => this.linkKnown(member)));
     await this.probePeers();
-    for (const { node } of members) this.blocks.set(node, timings.get(node)!);
+    for (const { node } of members) this.measured.set(node, passes.get(node)!);
     this.host.figuresChanged();
   }
 
@@ -89,32 +94,32 @@ export class Figures {
    * Workers of one host take turns: at the same time they would measure what they leave to each other, and what the first one
    * measured the next ones find in their cache.
    */
-  private async profileAll(members: readonly Member[], microbatches: readonly number[]): Promise<ReadonlyMap<string, readonly BlockTiming[]>> {
-    const timings = new Map<string, readonly BlockTiming[]>();
+  private async profileAll(members: readonly Member[], microbatches: readonly number[]): Promise<ReadonlyMap<string, MeasuredPasses>> {
+    const passes = new Map<string, MeasuredPasses>();
     const turns = new Map<string, Promise<void>>();
     for (const member of members) {
       const before = turns.get(partyOf(member)) ?? Promise.resolve();
-      const turn = before.then(async () => void timings.set(member.node, await this.profile(member, microbatches)));
+      const turn = before.then(async () => void passes.set(member.node, await this.profile(member, microbatches)));
       turns.set(partyOf(member), turn);
     }
     await Promise.all(turns.values());
-    return timings;
+    return passes;
   }
 
-  private async profile(member: Member, microbatches: readonly number[]): Promise<readonly BlockTiming[]> {
+  private async profile(member: Member, microbatches: readonly number[]): Promise<MeasuredPasses> {
     const { host } = this;
     const { node, name } = member;
     const startedAtMs = host.clock.nowMs();
-    if (!member.startProfile({ ...host.prepareMessage(), microbatches })) return [];
+    if (!member.startProfile({ ...host.prepareMessage(), microbatches })) return NOTHING;
     const profiled = await this.profiles.to(node, PROFILE_PATIENCE_MS);
-    if (!member.endProfile()) return [];
-    const { timings, cached, problem } = profiled ?? { timings: [], cached: false, problem: 'it gave no answer' };
+    if (!member.endProfile()) return NOTHING;
+    const { timings: blocks, handOverMs, cached, problem } = profiled ?? { timings: [], handOverMs: 0, cached: false, problem: 'it gave no answer' };
     if (problem !== '') this.warn(`${name} could not measure the model's blocks: ${problem}`, 'It is planned with by its GFLOP/s.');
     else {
-      member.session.profile = { job: host.job.name, timings };
-      host.emit({ event: 'profiled', run: host.run, node, name, blocks: timings, cached, ms: host.clock.nowMs() - startedAtMs });
+      member.session.profile = { job: host.job.name, timings: blocks };
+      host.emit({ event: 'profiled', run: host.run, node, name, blocks, handOverMs, cached, ms: host.clock.nowMs() - startedAtMs });
     }
-    return timings;
+    return { blocks, handOverMs };
   }
 
   /** Links are measured as nodes join, which may be now. */
@@ -160,7 +165,8 @@ export class Figures {
     const answers = await Promise.all([ask(a, b), ask(b, a)]);
     if (a.state === 'gone' || b.state === 'gone') return;
     const rates = answers.map((answer) => answer?.bitsPerSecond ?? 0);
-    const link = { bitsPerSecond: Math.min(...rates), roundTripMs: Math.max(...answers.map((answer) => answer?.roundTripMs ?? 0)) };
+    const longest = (key: 'roundTripMs' | 'messageMs') => Math.max(...answers.map((answer) => answer?.[key] ?? 0));
+    const link = { bitsPerSecond: Math.min(...rates), roundTripMs: longest('roundTripMs'), messageMs: longest('messageMs') };
     host.peerLinks.put(a.node, b.node, link.bitsPerSecond > 0 ? link : undefined);
   }
 

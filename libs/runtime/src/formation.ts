@@ -1,4 +1,4 @@
-import { LongtailError, nodesOf, type BlockRange, type BlockTiming, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
+import { LongtailError, nodesOf, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import { LinkDrift } from './link-drift.js';
@@ -22,7 +22,7 @@ export interface FormationHost {
   readonly paces: Paces;
   /** Direct links, as far as they were measured. */
   readonly measuredPeers: readonly MeasuredPeerLink[];
-  blocksOf(node: string): readonly BlockTiming[] | undefined;
+  passesOf(node: string): Pick<LayoutNode, 'blocks' | 'handOverMs'> | undefined;
   /** The layout is asked for again when they are there. */
   want(figures: WantedFigures): void;
   prepareMessage(): Omit<Prepare, 'place'>;
@@ -120,7 +120,7 @@ export class Formation {
 
   private describe({ node, name, session }: Member): LayoutNode {
     const { host } = this;
-    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, maxUploadBitsPerSecond: session.hello.maxUploadBitsPerSecond, blocks: host.blocksOf(node), pace: host.paces.of(node) };
+    return { node, name, device: session.hello.device as DeviceInfo, link: session.link, maxUploadBitsPerSecond: session.hello.maxUploadBitsPerSecond, ...host.passesOf(node), pace: host.paces.of(node) };
   }
 
   private standingPlan(nowMs: number): StandingPlan | undefined {

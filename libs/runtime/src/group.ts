@@ -1,6 +1,6 @@
 import { joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
-import { effectiveSamplesPerSecond, initialSpeed, type Speed } from './speed.js';
+import { effectiveSamplesPerSecond, initialSpeed, plannedSpeed, type Speed } from './speed.js';
 
 /** Workers that hold one replica of the model between them; alone, one is solo. */
 export class Group {
@@ -67,7 +67,8 @@ export class Group {
   }
 
   begin(): void {
-    this.speed = initialSpeed(this.measuredSamplesPerSecond);
+    const { expected } = this.plan;
+    this.speed = expected === undefined ? initialSpeed(this.measuredSamplesPerSecond) : plannedSpeed(expected);
   }
 
   /** Of the whole model; every member is prepared. */

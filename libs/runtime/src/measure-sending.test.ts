@@ -1,7 +1,7 @@
 import type { OutgoingTensor } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { measureSending } from './measure-sending.js';
+import { measureMessage, measureSending } from './measure-sending.js';
 
 /** A link that takes its time; `stalls` gives a transfer, by number, some more. */
 function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<number, number> = new Map()) {
@@ -45,4 +45,29 @@ test('what is sent does not compress to less: no byte is common', async () => {
   await measureSending({ sendTensor }, { clock, allocate: (bytes) => new Uint8Array(bytes), mostBytes: 2 ** 18, signal: new AbortController().signal });
   const total = seen.reduce((sum, count) => sum + count, 0);
   expect(Math.max(...seen) / total).toBeLessThan(0.02);
+});
+
+test('a message after a pause takes what the link asleep takes, its bits aside', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.double({ min: 1e5, max: 1e10, noNaN: true }),
+      fc.double({ min: 0, max: 150, noNaN: true }),
+      fc.double({ min: 0, max: 9, noNaN: true }),
+      async (bitsPerSecond, roundTripMs, wakeMs) => {
+        let [nowMs, idleSinceMs] = [0, 0];
+        // The limit is never reached.
+        const sleep = (ms: number) => (ms >= 1000 ? new Promise<never>(() => undefined) : Promise.resolve(void (nowMs += ms)));
+        const clock = { nowMs: () => nowMs, sleep };
+        const sendTensor = async ({ length }: OutgoingTensor) => {
+          if (nowMs > idleSinceMs) nowMs += wakeMs;
+          nowMs += roundTripMs + (8000 * length) / bitsPerSecond;
+          idleSinceMs = nowMs;
+        };
+        const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), signal: new AbortController().signal };
+        const messageMs = await measureMessage({ sendTensor }, { bitsPerSecond, roundTripMs }, options);
+        expect(messageMs).toBeCloseTo(roundTripMs / 2 + wakeMs, 6);
+        expect(nowMs).toBeLessThan(10 * (20 + roundTripMs + wakeMs + 6));
+      },
+    ),
+  );
 });

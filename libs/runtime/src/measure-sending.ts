@@ -11,6 +11,11 @@ export interface SendingOptions {
 }
 
 const PINGS = 5;
+/** Messages after a pause, of which the mean counts: as large as a small activation, or what the link carries in so long. */
+const MESSAGES = 10;
+const PAUSE_MS = 20;
+const MESSAGE_BYTES = 128 * 1024;
+const MESSAGE_MS = 5;
 const FIRST_BYTES = 16 * 1024;
 const GROWTH = 4;
 /** Chunks of a transfer: enough for the link's window to work as it does with a gradient's. */
@@ -34,6 +39,31 @@ const LEAST_PART = 1 / 8;
  */
 export function measureSending(link: TensorWay, options: SendingOptions): Promise<LinkRate> {
   return within(LIMIT_MS, options, (signal) => measure(link, { ...options, signal }));
+}
+
+/**
+ * What a small activation takes to the other end after a pause, its bits on a link of this rate aside. As between passes,
+ * processors have gone to sleep and caches are cold: a round trip that follows another one knows nothing of that. Rejects as
+ * `measureSending`.
+ */
+export function measureMessage(
+  link: TensorWay,
+  { bitsPerSecond, roundTripMs }: LinkRate,
+  options: Pick<SendingOptions, 'clock' | 'signal' | 'allocate'>,
+): Promise<number> {
+  const { clock, allocate } = options;
+  const bytes = Math.max(1, Math.min(MESSAGE_BYTES, Math.floor((MESSAGE_MS * bitsPerSecond) / 8000)));
+  const payload = allocate(bytes);
+  return within(LIMIT_MS, options, async (signal) => {
+    let totalMs = 0;
+    for (let message = 0; message < MESSAGES; message++) {
+      await clock.sleep(PAUSE_MS, signal);
+      const sentMs = clock.nowMs();
+      await link.sendTensor(probe(payload, bytes, 1), signal);
+      totalMs += clock.nowMs() - sentMs;
+    }
+    return Math.max(roundTripMs / 2, totalMs / MESSAGES - roundTripMs / 2 - (8000 * bytes) / bitsPerSecond);
+  });
 }
 
 /** Whatever tensors go over. */
@@ -64,9 +94,9 @@ async function measure(link: TensorWay, { clock, allocate, mostBytes, signal }: 
   }
 }
 
-function probe(payload: Uint8Array, length: number): OutgoingTensor {
+function probe(payload: Uint8Array, length: number, chunks = CHUNKS): OutgoingTensor {
   const header = { run: '', kind: 'probe', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: '', start: 0 } as const;
-  const chunkLength = Math.ceil(length / CHUNKS);
+  const chunkLength = Math.ceil(length / chunks);
   return { header, length, chunkLength, chunk: (_offset, bytes) => payload.subarray(0, bytes) };
 }
 

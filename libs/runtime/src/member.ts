@@ -144,7 +144,7 @@ export class Member extends Recipient<MemberHost> implements Part {
       case 'taskFailed': {
         const error = LongtailError.fromWire(message.taskFailed.failure);
         if (message.taskFailed.task === 0) return this.onPrepareFailed(error);
-        return this.onTask(message.taskFailed.run, message.taskFailed.task, (open, nowMs) => open.takeFailure(error, nowMs));
+        return this.onTask(message.taskFailed.run, message.taskFailed.task, (open, nowMs) => open.fail(error, nowMs));
       }
       case 'progress':
         return this.assignments.has(message.progress.task) ? this.host.progress(message.progress) : undefined;

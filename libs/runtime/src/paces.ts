@@ -1,4 +1,4 @@
-import { passMsOf, type Plan } from '@longtail/core';
+import { passMsOf, RATE_DRIFT, type Plan } from '@longtail/core';
 
 interface NodePace {
   /** Of a sample; undefined: the plan has no place for it. */
@@ -14,8 +14,6 @@ interface NodePace {
 /** Rounds that the median is taken of: single ones on a shared machine take twice as long. */
 const WINDOW = 9;
 const LEAST_ROUNDS = 5;
-/** What strays no further is noise. */
-const DRIFT = 0.2;
 
 /** How fast devices were of late, as a multiple of what was measured of their blocks; by the plan that they work by. */
 export class Paces {
@@ -51,7 +49,7 @@ export class Paces {
 
   /** Somebody's rate is not what it was when the plan was last looked at. */
   get drifted(): boolean {
-    return [...this.nodes].some(([node, { considered }]) => Math.abs(this.of(node) / considered - 1) > DRIFT);
+    return [...this.nodes].some(([node, { considered }]) => Math.abs(this.of(node) / considered - 1) > RATE_DRIFT);
   }
 
   /** The plan was looked at and is kept: only another change is a reason to look again. */

@@ -33,9 +33,9 @@ test('each pair has its turn once, and in no round is a host in two', () => {
 
 test('links are known by their ends in any order, until one of these is gone', () => {
   const links = new PeerLinks();
-  links.put('b', 'a', { bitsPerSecond: 1e8, roundTripMs: 2 });
+  links.put('b', 'a', { bitsPerSecond: 1e8, roundTripMs: 2, messageMs: 1 });
   links.put('a', 'c', undefined);
-  expect(links.measured).toEqual([{ between: ['b', 'a'], bitsPerSecond: 1e8, roundTripMs: 2 }]);
+  expect(links.measured).toEqual([{ between: ['b', 'a'], bitsPerSecond: 1e8, roundTripMs: 2, messageMs: 1 }]);
   expect([links.knows('a', 'b'), links.knows('c', 'a'), links.knows('b', 'c')]).toEqual([true, true, false]);
   links.forget('b');
   expect(links.measured).toEqual([]);

@@ -3,7 +3,6 @@ import {
   downCodecOf,
   hasErrorFeedback,
   LongtailError,
-  type BlockTiming,
   type Clock,
   type Codec,
   type CodecName,
@@ -163,8 +162,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     return this.peerLinks.measured;
   }
 
-  blocksOf(node: string): readonly BlockTiming[] | undefined {
-    return this.figures.blocksOf(node);
+  passesOf(node: string) {
+    return this.figures.passesOf(node);
   }
 
   want(figures: WantedFigures): void {

@@ -9,6 +9,7 @@ import {
   effectiveSamplesPerSecond,
   expectedMs,
   initialSpeed,
+  plannedSpeed,
 } from './speed.js';
 
 const deliver = (speed: ReturnType<typeof initialSpeed>, samples: number, computeMs: number, exchangeMs: number) =>
@@ -21,6 +22,19 @@ test('the first delivery replaces the prior; nothing is expected before it', () 
   const measured = deliver(prior, 100, 200, 50);
   expect(expectedMs(measured, 100)).toBe(250);
   expect(effectiveSamplesPerSecond(measured)).toBe(400);
+});
+
+test('what a plan expects decides the first shares, and holds nobody to a deadline; a dear first round does not undo it', () => {
+  const planned = [plannedSpeed({ msPerSample: 10, exchangeMs: 100 }), plannedSpeed({ msPerSample: 5, exchangeMs: 0 })];
+  const samples = (speeds: typeof planned) => {
+    const balanced = balancedSpeeds(40, speeds);
+    return balanced.map((speed) => Math.round((40 * speed) / balanced.reduce((a, b) => a + b, 0)));
+  };
+  expect(samples(planned)).toEqual([7, 33]);
+  expect(planned.map((speed) => expectedMs(speed, 10))).toEqual([undefined, undefined]);
+  const after = [deliver(planned[0]!, 7, 900, 400), deliver(planned[1]!, 33, 165, 0)];
+  expect(samples(after)).toEqual([7, 33]);
+  expect(expectedMs(after[0]!, 10)).toBe(200);
 });
 
 test('outliers move nothing, a lasting change is followed after half a window', () => {

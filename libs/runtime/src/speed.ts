@@ -1,3 +1,5 @@
+import type { ExpectedSpeed } from '@longtail/core';
+
 /**
  * What is known of a worker's pace: an affine model of a task's time, `exchangeMs + samples · msPerSample`, each the median
  * of its latest measurements. On a shared machine single rounds take twice as long; a mean would make shares follow the
@@ -5,9 +7,9 @@
  */
 export interface Speed {
   readonly msPerSample: number;
-  /** Parameters down, gradient up, and waiting; undefined before the first delivery. */
+  /** Parameters down, gradient up, and waiting; undefined: nobody knows before the first delivery. */
   readonly exchangeMs: number | undefined;
-  /** Samples of its latest task. */
+  /** Samples of its latest task; 0 before the first. */
   readonly latestSamples: number;
   readonly recent: { readonly msPerSample: readonly number[]; readonly exchangeMs: readonly number[] };
 }
@@ -22,6 +24,11 @@ const IDLE_FACTOR = 1.05;
 /** From the speed that the worker measured while it prepared. */
 export function initialSpeed(samplesPerSecond: number): Speed {
   return { msPerSample: 1000 / samplesPerSecond, exchangeMs: undefined, latestSamples: 0, recent: { msPerSample: [], exchangeMs: [] } };
+}
+
+/** From a plan. It counts as a measurement: first rounds, which pay for graphs and connections, do not move the median at once. */
+export function plannedSpeed({ msPerSample, exchangeMs }: ExpectedSpeed): Speed {
+  return { msPerSample, exchangeMs, latestSamples: 0, recent: { msPerSample: [msPerSample], exchangeMs: [exchangeMs] } };
 }
 
 export interface Measurement {
@@ -56,9 +63,9 @@ export function afterIdleRound(speed: Speed): Speed {
   return { ...speed, msPerSample: speed.msPerSample / IDLE_FACTOR, exchangeMs };
 }
 
-/** From task to delivery; undefined before anything was measured. */
+/** From task to delivery; undefined before the first one: what a plan expects is nothing to hold anybody to. */
 export function expectedMs(speed: Speed, samples: number): number | undefined {
-  return speed.exchangeMs === undefined ? undefined : speed.exchangeMs + samples * speed.msPerSample;
+  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : speed.exchangeMs + samples * speed.msPerSample;
 }
 
 /** Samples a second end to end, at the size of its latest task: what it was good for. */

@@ -1,11 +1,12 @@
 import type { Codec, Lease, RunEvent, TensorChunk } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
-import { Delivery, type ExpectedTensor } from './delivery.js';
+import { Delivery, type ExpectedDelivery, type ExpectedTensor } from './delivery.js';
 import { BufferPools } from './encoded-tensor.js';
 import type { Group } from './group.js';
 import { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
+import { NormBound } from './norm-bound.js';
 import type { Passes } from './passes.js';
 import type { RunCore } from './run-core.js';
 
@@ -50,10 +51,13 @@ export class Tasks {
     const { run, version, round } = this.core;
     const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
     const common = { run, task: ++this.last, version, round, microbatch: passes?.microbatch ?? 0, ...blank, ...fields };
+    // A gradient comes as a sum, a move as it is.
+    const summed = common.kind === 'GRADIENT' ? sumSamples(leases) : common.kind === 'DELTA' ? 1 : undefined;
+    const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
       const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors) };
-      return this.assignPart(member, task, tensors, passes?.samplesOf(member), sumSamples(leases));
+      return this.assignPart(member, task, { tensors, samples: passes?.samplesOf(member), normBound }, sumSamples(leases));
     });
     const task = new GroupTask(group, parts, leases, passes);
     this.open.set(common.task, task);
@@ -63,27 +67,15 @@ export class Tasks {
   private assignPart(
     member: Member,
     task: Task,
-    tensors: readonly ExpectedTensor[],
-    samples: number | undefined,
+    expected: Pick<ExpectedDelivery, 'tensors' | 'samples' | 'normBound'>,
     leased: number,
   ): Assignment {
-    const { core } = this;
-    const { maxNorm } = core.job.sync;
-    // A gradient comes as a sum, a move as it is.
-    const summed = task.kind === 'GRADIENT' ? samples : task.kind === 'DELTA' ? 1 : undefined;
     const delivery = new Delivery(
-      {
-        worker: member.worker,
-        round: task.round,
-        baseVersion: task.version,
-        samples,
-        tensors,
-        maxNorm: maxNorm === undefined || summed === undefined ? undefined : maxNorm * summed,
-      },
+      { worker: member.worker, round: task.round, baseVersion: task.version, ...expected },
       (chunk, length) => this.inspect(chunk.bytes, chunk.codecId, length),
       this.receiveBuffers,
     );
-    const assignment = new Assignment(member, task, samples ?? leased, delivery, core.clock.nowMs());
+    const assignment = new Assignment(member, task, expected.samples ?? leased, delivery, this.core.clock.nowMs());
     member.assignments.set(task.task, assignment);
     member.send({ message: 'task', task });
     return assignment;
@@ -95,6 +87,16 @@ export class Tasks {
     for (const { member } of task.parts) {
       member.send({ message: 'cancelTask', cancelTask: { run: this.core.run, task: task.task.task, deliver: true } });
     }
+  }
+
+  /** Of a sum over so many samples. */
+  private normBound(samples: number): NormBound | undefined {
+    const { job, segments, training } = this.core;
+    const { maxNorm } = job.sync;
+    if (maxNorm === undefined) return undefined;
+    return new NormBound(maxNorm * samples, ({ fragment, offset, length }, contributions) =>
+      training!.shard.inspectSum(segments[fragment]!.offset + offset, length, contributions),
+    );
   }
 
   /** What a member holds of the model, as tensors to expect of it. */

@@ -1,7 +1,7 @@
 import { LongtailError, type AllocateTensor, type Job, type PeerLink, type TensorChunk } from '@longtail/core';
-import type { Profile, ProbePeer } from '@longtail/protocol';
+import type { PeerProbed, Profile, ProbePeer } from '@longtail/protocol';
 import { FileIntake } from './file-intake.js';
-import { measureSending } from './measure-sending.js';
+import { measureMessage, measureSending } from './measure-sending.js';
 import { within } from './within.js';
 import type { WorkerRunContext } from './worker-run.js';
 
@@ -43,7 +43,7 @@ export class WorkerProfile {
   async onProbePeer({ node, address, key, mostBytes }: ProbePeer): Promise<void> {
     const { run, lifetime, context } = this;
     const { signal } = lifetime;
-    const answer = (figures: { bitsPerSecond: number; roundTripMs: number; problem: string }) => {
+    const answer = (figures: Omit<PeerProbed, 'run' | 'node'>) => {
       if (!signal.aborted) context.send({ message: 'peerProbed', peerProbed: { run, node, ...figures } });
     };
     try {
@@ -51,9 +51,10 @@ export class WorkerProfile {
       if (peers === undefined) throw new LongtailError('this worker has no direct links', { code: 'unreachable' });
       const link = await within(OPEN_MS, { clock, signal }, (limit) => (address === '' ? peers.accept(key, limit) : peers.dial(address, key, limit)));
       this.adopt(link);
-      answer({ ...(await measureSending(link, { clock, allocate, mostBytes, signal })), problem: '' });
+      const rate = await measureSending(link, { clock, allocate, mostBytes, signal });
+      answer({ ...rate, messageMs: await measureMessage(link, rate, { clock, allocate, signal }), problem: '' });
     } catch (error) {
-      answer({ bitsPerSecond: 0, roundTripMs: 0, problem: LongtailError.from(error, 'unreachable').message });
+      answer({ bitsPerSecond: 0, roundTripMs: 0, messageMs: 0, problem: LongtailError.from(error, 'unreachable').message });
     }
   }
 
@@ -78,11 +79,11 @@ export class WorkerProfile {
       signal.throwIfAborted();
       log({ event: 'profiling', run, job: job.name });
       const files = await this.files.fetch(profile.files, signal);
-      const { timings, cached } = await compute.profile(job, files, profile.microbatches, onBlock, signal);
-      send({ message: 'profiled', profiled: { run, timings, cached, problem: '' } });
+      const { timings, handOverMs, cached } = await compute.profile(job, files, profile.microbatches, onBlock, signal);
+      send({ message: 'profiled', profiled: { run, timings, handOverMs, cached, problem: '' } });
     } catch (error) {
       const problem = LongtailError.from(error, 'engine').message;
-      if (!signal.aborted) send({ message: 'profiled', profiled: { run, timings: [], cached: false, problem } });
+      if (!signal.aborted) send({ message: 'profiled', profiled: { run, timings: [], handOverMs: 0, cached: false, problem } });
     }
   }
 }

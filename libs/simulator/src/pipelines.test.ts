@@ -140,6 +140,21 @@ test('activations as rows of int8 train nearly the same, at a quarter of the byt
   expect(1 - saved / (4 * values)).toBeCloseTo((64 + 4) / 256, 3);
 });
 
+test('the bound of the norm is that of the whole gradient, whatever its stages', async () => {
+  const [alone] = eventsOf((await simulate(pipelined([three], {}, { fleet: fleet('abc') }))).events, 'commit');
+  const verdictAt = async (factor: number, layout: readonly JobStage[], workers: string) => {
+    const train = { epochs: 1, maxSamples: 60 };
+    const outcome = await simulate(pipelined([layout], { train, sync: { maxNorm: factor * alone!.gradientNorm } }, { fleet: fleet(workers) }));
+    const [first] = eventsOf(outcome.events, 'contribution').filter(({ reason }) => reason.includes('norm')).map(({ reason }) => reason);
+    return first;
+  };
+  const replicas = three.map((stage, i) => (i === 1 ? { ...stage, workers: ['b', 'd'] } : stage));
+  for (const [layout, workers] of [[three, 'abc'], [replicas, 'abcd']] as const) {
+    expect(await verdictAt(1.001, layout, workers)).toBeUndefined();
+    expect(await verdictAt(0.999, layout, workers)).toMatch(/norm .* exceeds the bound/);
+  }
+});
+
 test.each<[string, readonly (readonly JobStage[])[], RegExp]>([
   ['too few blocks', [[{ workers: ['a'], blocks: 2 }, { workers: ['b'], blocks: 3 }]], /block 5 \(counted from 0\) of the group a \+ b is on no stage/],
   ['too few blocks on a solo worker', [[{ workers: ['a'], blocks: 5 }]], /block 5 \(counted from 0\) of the group a is on no stage/],

@@ -240,11 +240,11 @@ export class VirtualCompute implements Compute {
           const forwardMs = await this.pass(microbatch, FORWARD_FRACTION / total, signal);
           const backwardMs = await this.pass(microbatch, (1 - FORWARD_FRACTION) / total, signal);
           const inputGradientMs = INPUT_GRADIENT_FRACTION * backwardMs;
-          timings.push({ block: `block${i}`, microbatch, forwardMs, backwardMs, inputGradientMs, stashBytes: 0 });
+          timings.push({ block: `block${i}`, microbatch, forwardMs, backwardMs, inputGradientMs, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 });
         }
         onBlock(i + 1, total);
       }
-      return { timings, cached: false };
+      return { timings, handOverMs: 0, cached: false };
     });
   }
 

@@ -28,6 +28,7 @@ describe('parseFleetFile', () => {
     expect(devices[0]).toEqual({
       id: 'm1',
       name: 'RTX 4090',
+      handOverMs: 1,
       flopsPerSecond: 0.35 * 82.6e12,
       memoryBytes: 20 * 2 ** 30,
       upBitsPerSecond: 100e6,

@@ -14,7 +14,10 @@ import { runJob } from '../terminal/run-job.js';
 interface DemoOptions {
   readonly job: string;
   readonly workers: number;
+  /** Of the workers, repeated as needed. */
   readonly paces: readonly number[];
+  /** The paces say no more than how fast the workers are beside each other: all are slowed down until they fit on the machine. */
+  readonly fitting?: boolean;
   /** Bytes that each worker offers, repeated as needed; undefined: all there is. */
   readonly memory?: readonly number[];
   /** That each worker emulates, repeated as needed; undefined: the machine's own. */
@@ -24,18 +27,26 @@ interface DemoOptions {
   readonly runs: string;
 }
 
+/** Of the machine's processors, what workers that fit may compute on together: the rest is for their event loops and the server. */
+const COMPUTING = 0.6;
+
 export async function demo(output: Output, options: DemoOptions): Promise<number> {
   const file = await readJobFile(options.job);
+  const cores = availableParallelism();
+  const threads = options.threads ?? Math.max(1, Math.floor(cores / options.workers));
+  const paces = Array.from({ length: options.workers }, (_, i) => cyclic(options.paces, i)!);
+  const wanted = threads * paces.reduce((sum, pace) => sum + pace, 0);
+  const slowed = options.fitting ? Math.min(1, (COMPUTING * cores) / wanted) : 1;
   const job = { ...file, document: { ...file.document, cluster: { ...file.document.cluster, minWorkers: options.workers } } };
   const cluster = new LocalCluster(
     {
       runsFolder: resolve(options.runs),
-      workers: Array.from({ length: options.workers }, (_, i) => ({
-        pace: cyclic(options.paces, i)!,
+      workers: paces.map((pace, i) => ({
+        pace: Number((slowed * pace).toPrecision(2)),
         memoryBytes: cyclic(options.memory ?? [], i),
         link: cyclic(options.link ?? [], i),
       })),
-      threads: options.threads ?? Math.max(1, Math.floor(availableParallelism() / options.workers)),
+      threads,
       // The job and the machine belong to the same person.
       allowCode: true,
     },

@@ -14,6 +14,7 @@ const PIPELINE_DEMO = {
   job: example('gpt-pipeline.yaml'),
   workers: 5,
   paces: [1, 0.8, 0.6, 0.5, 0.4],
+  fitting: true,
   memory: [40, 40, 36, 36, 36].map((mebibytes) => mebibytes * 2 ** 20),
 };
 
@@ -27,7 +28,7 @@ export function demoCommand(parent: Command, outcome: Outcome): void {
     .option('--pipeline', 'a model that no worker holds alone, on five workers that the planner makes pipelines of')
     .option('-j, --job <file>', 'job file to run; default: examples/mnist.yaml, with --pipeline examples/gpt-pipeline.yaml')
     .option('-w, --workers <count>', 'workers to start; default: 4, with --pipeline 5', wholeNumber(1, 64))
-    .option('--paces <list>', 'speed of each worker as a fraction of the device, repeated as needed; default: 1,0.6,0.4,0.25', paces)
+    .option('--paces <list>', 'speed of each worker as a fraction of the device, repeated as needed; default: 1,0.6,0.4,0.25, with --pipeline 1,0.8,0.6,0.5,0.4 slowed down until all fit on the machine', paces)
     .option('--memory <list>', 'memory that each worker offers, such as 512MiB, repeated as needed; default: all there is', byteSizes)
     .option('--link <link>', 'a slower link that each worker emulates, such as up=20mbit,down=100mbit,rtt=40ms or dsl; given several times, one for each, repeated as needed', links)
     .addOption(engineOption())
@@ -44,6 +45,6 @@ export function demoCommand(parent: Command, outcome: Outcome): void {
   bind(command, outcome, async () => {
     const { demo } = await import('../actions/demo.js');
     return (output, { pipeline, ...given }: Parameters<typeof demo>[1] & { readonly pipeline?: boolean }) =>
-      demo(output, { ...(pipeline ? PIPELINE_DEMO : DEMO), ...given });
+      demo(output, { ...(pipeline ? PIPELINE_DEMO : DEMO), ...(given.paces && { fitting: false }), ...given });
   });
 }

@@ -65,6 +65,24 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
     expect(result.exitCode).toBe(exitCode);
   });
 
+  it("a job's own layout is planned as it is, interleaved or not, and one that does not suit the machines is refused in a sentence", async () => {
+    const layout = async (cluster: string) => {
+      await writeFile(join(folder, 'job.yaml'), `${smallJob().replace('[32]', '[32, 32, 32]')}cluster: { ${cluster} }\n`);
+      return plan('--fleet', FRIENDS, '--json');
+    };
+    const turns = await layout('schedule: interleaved, layout: [[{worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}, {worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}]]');
+    expect(turns.process.stderr).toBe('');
+    const { groups, method } = JSON.parse(turns.process.lines[0]!) as Plan;
+    expect(method).toBe('given');
+    expect(groups[0]).toMatchObject({ schedule: 'interleaved' });
+    expect(groups[0]!.stages.map(({ devices }) => devices.map(({ name }) => name))).toEqual([['Ben'], ['Cleo'], ['Ben'], ['Cleo']]);
+    const stranger = await layout('layout: [[{worker: Ben, blocks: 2}, {worker: Zoe, blocks: 2}]]');
+    expect(stranger.exitCode).toBe(10);
+    expect(stranger.process.stderr).toMatch(/own layout: it lacks worker Zoe: there are Ada, Ben, Cleo, Dan, Eve/);
+    const short = await layout('layout: [[{worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}]]');
+    expect(short.process.stderr).toMatch(/the stages of Ben \+ Cleo have 2 blocks, .* has 4[^]*hint: +Let the stages/);
+  });
+
   it('a fleet file that is not there', async () => {
     const result = await plan('--fleet', 'none.yaml');
     expect(result.process.stderr).toMatch(/The fleet file none\.yaml does not exist/);

@@ -6,7 +6,7 @@ const node = (name: string, gflops: number) => ({ node: `id-${name}`, name, devi
 
 it('plans with what workers say of themselves and what was measured, and says what it assumes', () => {
   const nodes = [node('ada', 500), node('ben', 0), { ...node('cid', 50), link }];
-  const peers = [{ between: ['id-ada', 'id-cid'], bitsPerSecond: 1e8, roundTripMs: 2 }];
+  const peers = [{ between: ['id-ada', 'id-cid'], bitsPerSecond: 1e8, roundTripMs: 2, messageMs: 1 }];
   const { cluster, notes } = clusterOf(nodes, peers, '192.168.1.4:7077');
   expect(cluster.devices).toEqual([
     {

@@ -240,11 +240,11 @@ describe('progress', () => {
   });
 
   it('shows who times the model’s blocks, and nothing where nobody does', () => {
-    const took = { forwardMs: 2, backwardMs: 4, inputGradientMs: 2, stashBytes: 0 };
+    const took = { forwardMs: 2, backwardMs: 4, inputGradientMs: 2, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 };
     const blocks = ['first', 'second'].flatMap((block) => [1, 4].map((microbatch) => ({ block, microbatch, ...took })));
     const events: RunEvent[] = [
       { event: 'profiling', ...RUN, node: 'n1', name: 'fast', done: 3, total: 8 },
-      { event: 'profiled', ...RUN, node: 'n1', name: 'fast', blocks, cached: false, ms: 812 },
+      { event: 'profiled', ...RUN, node: 'n1', name: 'fast', blocks, handOverMs: 0.4, cached: false, ms: 812 },
     ];
     const [first, second] = events.map((body, i): StoredEvent => ({ seq: i + 1, timeMs: START, body }));
     const during = advance(NOTHING_YET, first!);

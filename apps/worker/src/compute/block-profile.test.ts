@@ -1,4 +1,4 @@
-import type { BlobCache, DeviceTimings, Engine, Job } from '@longtail/core';
+import type { BlobCache, Engine, Job } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { profileBlocks, type ProfileOptions } from './block-profile.js';
@@ -29,15 +29,16 @@ function cacheOf(slowness: number): BlobCache {
   return {
     get,
     put: async (key, bytes) => {
-      const figures = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, number>;
-      await put(key, new TextEncoder().encode(JSON.stringify(Object.fromEntries(Object.entries(figures).map(stretched)))));
+      const { figures, ...rest } = JSON.parse(new TextDecoder().decode(bytes)) as { readonly figures: Record<string, number> };
+      const entry = { ...rest, figures: Object.fromEntries(Object.entries(figures).map(stretched)) };
+      await put(key, new TextEncoder().encode(JSON.stringify(entry)));
     },
   };
 }
 
-function profile(changes: Partial<ProfileOptions> = {}): Promise<DeviceTimings> {
+function profile(changes: Partial<ProfileOptions> = {}): ReturnType<typeof profileBlocks> {
   const signature = signatureOf(JOB.model, JOB.loss)!;
-  const defaults = { engine, threads: 1, pace: 1, job: JOB, signature, microbatches: [1, 2], memoryBytes: 2 ** 30, cache: memoryCache() };
+  const defaults = { engine, threads: 1, pace: 1, job: JOB, signature, microbatches: [1, 2], memoryBytes: 2 ** 30, cache: memoryCache(), nowMs: () => 0 };
   return profileBlocks({ ...defaults, interrupts: new Interrupts(), onBlock: () => undefined, ...changes });
 }
 
@@ -49,36 +50,55 @@ describe('profileBlocks', () => {
     expect(timings.map(({ block, microbatch }) => `${block} ${microbatch}`)).toEqual(
       ['embedding', 'layer0', 'layer1', 'layer2', 'head'].flatMap((block) => [`${block} 1`, `${block} 2`]),
     );
-    expect(build).toHaveBeenCalledTimes(3);
+    expect(build, 'each kind, and two layers together').toHaveBeenCalledTimes(4);
     expect(cached).toBe(false);
     expect(progress.at(-1)).toEqual([5, 5]);
     const layers = timings.filter(({ block, microbatch }) => block.startsWith('layer') && microbatch === 2);
     for (const { block: _, ...figures } of layers) expect(figures).toEqual({ ...layers[0], block: undefined });
     for (const { forwardMs, backwardMs, inputGradientMs } of timings) for (const ms of [forwardMs, backwardMs, inputGradientMs]) expect(ms).toBeGreaterThan(0);
     expect(layers[0]!.stashBytes).toBeGreaterThan(2 * 6 * 8 * 4);
+    for (const { forwardMs, backwardMs, forwardCallMs, backwardCallMs } of layers) {
+      expect(forwardCallMs).toBeGreaterThanOrEqual(0);
+      expect(forwardCallMs).toBeLessThanOrEqual(forwardMs);
+      expect(backwardCallMs).toBeGreaterThanOrEqual(0);
+      expect(backwardCallMs).toBeLessThanOrEqual(backwardMs);
+    }
     build.mockRestore();
   });
 
-  it('takes but a look a second time, and stretches what is known to the pace in force', async () => {
-    const cache = cacheOf(0.01);
-    expect((await profile({ cache, pace: 0.5 })).cached).toBe(false);
+  it('believes what was measured within a minute, and stretches it to the pace in force', async () => {
+    const cache = memoryCache();
+    const first = await profile({ cache, pace: 0.5 });
     const build = vi.spyOn(engine, 'build');
-    const [again, slower] = [await profile({ cache, pace: 0.5 }), await profile({ cache, pace: 0.25 })];
-    expect(build, 'the costliest block, each time').toHaveBeenCalledTimes(2);
-    expect([again.cached, slower.cached]).toEqual([true, true]);
+    const [again, slower] = [await profile({ cache, pace: 0.5, nowMs: () => 59_000 }), await profile({ cache, pace: 0.25, nowMs: () => 59_000 })];
+    expect(build).not.toHaveBeenCalled();
+    expect([first.cached, again.cached, slower.cached]).toEqual([false, true, true]);
+    expect(again.timings).toEqual(first.timings);
     expect(slower.timings.map(({ forwardMs }) => forwardMs)).toEqual(again.timings.map(({ forwardMs }) => 2 * forwardMs));
-    build.mockClear();
     await profile({ cache, pace: 0.5, microbatches: [1, 4] });
-    expect(build, 'the look, and the new size, of each kind').toHaveBeenCalledTimes(4);
+    expect(build, 'the new size, of each kind').toHaveBeenCalledTimes(4);
+    build.mockRestore();
+  });
+
+  it('takes a look at the costliest later on, and brings all that is known to the speed of now', async () => {
+    const cache = cacheOf(0.01);
+    await profile({ cache });
+    const [before, build] = [await profile({ cache }), vi.spyOn(engine, 'build')];
+    const later = await profile({ cache, nowMs: () => 61_000 });
+    expect(build, 'the costliest').toHaveBeenCalledTimes(1);
+    expect(later.cached).toBe(true);
+    const factors = later.timings.map(({ forwardMs }, i) => forwardMs / before.timings[i]!.forwardMs);
+    for (const factor of factors) expect(factor).toBeCloseTo(factors[0]!, 6);
+    expect(factors[0]).toBeGreaterThan(1);
     build.mockRestore();
   });
 
   it('measures again what was measured while the device was busy', async () => {
-    const cache = cacheOf(100);
+    const cache = cacheOf(1000);
     const first = await profile({ cache });
     const build = vi.spyOn(engine, 'build');
-    const second = await profile({ cache });
-    expect(build, 'the look, and each kind').toHaveBeenCalledTimes(4);
+    const second = await profile({ cache, nowMs: () => 61_000 });
+    expect(build, 'the look, and each kind').toHaveBeenCalledTimes(5);
     expect([first.cached, second.cached]).toEqual([false, false]);
     build.mockRestore();
   });

@@ -10,12 +10,12 @@ import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 const BUDGET_MS = 3000;
 const MOST_ROUNDS = 15;
 /** Raised when the way of measuring changes: older figures are then measured again. */
-const CACHE_VERSION = 4;
-/** What is known already is believed when a short look finds the device no faster than this: it was busy with something else when it was measured. */
-const BELIEVED = 0.8;
+const CACHE_VERSION = 5;
+/** What was measured longer ago is held against a short look: the device may share its machine with others now, or have done so then. */
+const FRESH_MS = 60_000;
 const LOOK_MS = 200;
-/** A paced device rests between passes, after which they take longer: as long as it rests, but no longer than this. */
-const MOST_REST_MS = 10;
+/** Where the look takes less than this of what is known, it was busy with something else when it was measured. */
+const BELIEVED = 0.8;
 
 export interface ProfileOptions {
   readonly engine: Engine;
@@ -29,11 +29,16 @@ export interface ProfileOptions {
   /** What the owner lets models take. */
   readonly memoryBytes: number;
   readonly cache: BlobCache;
+  /** Wall clock: figures are shared with other processes. */
+  readonly nowMs: () => number;
   readonly interrupts: Interrupts;
   onBlock(done: number, total: number): void;
 }
 
-type Figures = Omit<BlockTiming, 'block' | 'microbatch'>;
+/** `forwardCallMs` and `backwardCallMs` come of several of these. */
+type Figures = Omit<BlockTiming, 'block' | 'microbatch' | 'forwardCallMs' | 'backwardCallMs'>;
+type Calls = Pick<BlockTiming, 'forwardCallMs' | 'backwardCallMs'>;
+type Known = Map<number, Figures>;
 
 /** A block as a stage of its own, and what names equal ones. */
 interface Candidate {
@@ -43,33 +48,43 @@ interface Candidate {
 }
 
 /**
- * What each block costs at each microbatch size. Blocks of one kind and shape are measured once, and not again on the same
- * device unless a look at the costliest shows that it was busy then; each is built alone and gone before the next. Throws `CallAborted`.
+ * What each block costs at each microbatch size, and what of that is the call of a stage. Blocks of one kind and shape are
+ * measured once, and not again on the same device: a look at the costliest shows how fast it is now, unless it was busy
+ * then. Each is built alone and gone before the next. Throws `CallAborted`.
  */
-export async function profileBlocks(options: ProfileOptions): Promise<DeviceTimings> {
-  const { job, signature, microbatches, memoryBytes, interrupts, onBlock } = options;
+export async function profileBlocks(options: ProfileOptions): Promise<Omit<DeviceTimings, 'handOverMs'>> {
+  const { job, signature, microbatches, memoryBytes, interrupts, onBlock, pace } = options;
   const model = await createModel(job.model, { ...signature, loss: job.loss });
-  const blocks = candidates(job, model).filter(({ stage }) => fits(stage, Math.min(...microbatches), memoryBytes));
-  const kinds = new Map(blocks.map((block) => [block.signature, block.stage]));
+  const all = candidates(job, model);
+  const blocks = all.filter(({ stage }) => fits(stage, Math.min(...microbatches), memoryBytes));
+  const pair = pairOf(model, all);
+  const kinds = new Map([...blocks, ...(pair ? [pair.both] : [])].map((candidate) => [candidate.signature, candidate.stage]));
   const budgetMs = BUDGET_MS / (kinds.size * microbatches.length);
   const figures = await recalled(options, kinds);
-  const timings: BlockTiming[] = [];
   let cached = true;
-  for (const [done, { name, signature: kind, stage }] of blocks.entries()) {
+  const complete = async ({ stage, signature: kind }: Candidate): Promise<void> => {
     interrupts.throwIfAborted();
-    const sizes = microbatches.filter((size) => fits(stage, size, memoryBytes));
     const known = figures.get(kind)!;
-    const missing = sizes.filter((size) => !known.has(size));
-    if (missing.length > 0) {
-      cached = false;
-      for (const [size, measured] of await measure(options, stage, missing, budgetMs)) {
-        known.set(size, measured);
-        await remember(options, kind, size, measured);
-      }
+    const missing = microbatches.filter((size) => !known.has(size) && fits(stage, size, memoryBytes));
+    if (missing.length === 0) return;
+    cached = false;
+    for (const [size, measured] of await measure(options, stage, missing, budgetMs)) {
+      known.set(size, measured);
+      await remember(options, kind, size, measured);
     }
-    for (const microbatch of sizes) timings.push({ block: name, microbatch, ...paced(known.get(microbatch)!, options.pace) });
+  };
+  for (const [done, block] of blocks.entries()) {
+    await complete(block);
     onBlock(done + 1, blocks.length);
   }
+  if (pair !== undefined) await complete(pair.both);
+  const calls = new Map(microbatches.map((size) => [size, callsOf(figures, pair, size)]));
+  const timings = blocks.flatMap(({ name: block, signature: kind }) =>
+    microbatches.flatMap((microbatch) => {
+      const known = figures.get(kind)!.get(microbatch);
+      return known === undefined ? [] : [{ block, microbatch, ...paced({ ...known, ...calls.get(microbatch)! }, pace) }];
+    }),
+  );
   return { timings, cached };
 }
 
@@ -78,6 +93,33 @@ function candidates(job: Job, model: Model): Candidate[] {
     const stage = stageModel(model, { start: i, end: i + 1 });
     return { name, stage, signature: kindOf(job, name, stage) };
   });
+}
+
+/** Two blocks from the middle of the model, apart and as one stage. */
+interface Pair {
+  readonly both: Candidate;
+  readonly apart: readonly Candidate[];
+}
+
+function pairOf(model: Model, blocks: readonly Candidate[]): Pair | undefined {
+  if (blocks.length < 2) return undefined;
+  const start = Math.max(0, (blocks.length >> 1) - 1);
+  const apart = blocks.slice(start, start + 2);
+  const stage = stageModel(model, { start, end: start + 2 });
+  return { apart, both: { name: '', stage, signature: JSON.stringify(apart.map(({ signature }) => signature)) } };
+}
+
+/** What two blocks take less as one stage than they take apart, but no more than the cheapest block of all. */
+function callsOf(figures: ReadonlyMap<string, Known>, pair: Pair | undefined, size: number): Calls {
+  const all = [...figures.values()].flatMap((known) => known.get(size) ?? []);
+  const together = pair && figures.get(pair.both.signature)?.get(size);
+  const apart = pair?.apart.flatMap(({ signature }) => figures.get(signature)?.get(size) ?? []) ?? [];
+  const saved = (key: 'forwardMs' | 'backwardMs'): number => {
+    if (together === undefined || apart.length < 2) return 0;
+    const less = apart.reduce((sum, figure) => sum + figure[key], 0) - together[key];
+    return Math.min(Math.max(0, less), ...all.map((figure) => figure[key]));
+  };
+  return { forwardCallMs: saved('forwardMs'), backwardCallMs: saved('backwardMs') };
 }
 
 /**
@@ -98,35 +140,52 @@ function fits(stage: StageModel, microbatch: number, memoryBytes: number): boole
   return Object.values(stagesNeed([stage], use, [leastPassBytes(stage, microbatch, false)])).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
 }
 
-/** By kind and size, at full pace: what was measured before, as far as it still holds. */
-async function recalled(options: ProfileOptions, kinds: ReadonlyMap<string, StageModel>): Promise<ReadonlyMap<string, Map<number, Figures>>> {
+/** What is in the cache. */
+interface Remembered {
+  readonly figures: Figures;
+  readonly measuredAtMs: number;
+}
+
+/** By kind and size, at full pace: what was measured before, as far as it still holds, and brought to the speed of now. */
+async function recalled(options: ProfileOptions, kinds: ReadonlyMap<string, StageModel>): Promise<ReadonlyMap<string, Known>> {
+  const { cache, microbatches, memoryBytes, nowMs } = options;
   const figures = new Map([...kinds.keys()].map((kind) => [kind, new Map<number, Figures>()]));
   let costliest: { readonly stage: StageModel; readonly size: number; readonly ms: number } | undefined;
+  let oldestMs = Infinity;
   for (const [kind, stage] of kinds) {
-    for (const size of options.microbatches) {
-      const bytes = await options.cache.get(cacheKey(options, kind, size));
-      if (bytes === undefined) continue;
-      const known = JSON.parse(new TextDecoder().decode(bytes)) as Figures;
+    for (const size of microbatches) {
+      const bytes = await cache.get(cacheKey(options, kind, size));
+      if (bytes === undefined || !fits(stage, size, memoryBytes)) continue;
+      const { figures: known, measuredAtMs } = JSON.parse(new TextDecoder().decode(bytes)) as Remembered;
       figures.get(kind)!.set(size, known);
-      if (fits(stage, size, options.memoryBytes) && passMs(known) > (costliest?.ms ?? 0)) costliest = { stage, size, ms: passMs(known) };
+      oldestMs = Math.min(oldestMs, measuredAtMs);
+      if (passMs(known) > (costliest?.ms ?? 0)) costliest = { stage, size, ms: passMs(known) };
     }
   }
-  if (costliest === undefined) return figures;
+  if (costliest === undefined || nowMs() < oldestMs + FRESH_MS) return figures;
   const look = await measure(options, costliest.stage, [costliest.size], LOOK_MS);
-  if (passMs(look.get(costliest.size)!) < BELIEVED * costliest.ms) for (const known of figures.values()) known.clear();
+  const slower = passMs(look.get(costliest.size)!) / costliest.ms;
+  for (const [kind, known] of figures) {
+    if (slower < BELIEVED) known.clear();
+    for (const [size, before] of known) {
+      known.set(size, scaled(before, slower));
+      await remember(options, kind, size, known.get(size)!);
+    }
+  }
   return figures;
 }
 
 async function remember(options: ProfileOptions, kind: string, microbatch: number, figures: Figures): Promise<void> {
-  const { job, cache } = options;
+  const { job, cache, nowMs } = options;
   // A module that nobody has digested may change between runs.
   const known = job.model.type !== 'module' || (job.files ?? []).some((file) => file.name.startsWith('model/'));
-  if (known) await cache.put(cacheKey(options, kind, microbatch), new TextEncoder().encode(JSON.stringify(figures)));
+  const entry: Remembered = { figures, measuredAtMs: nowMs() };
+  if (known) await cache.put(cacheKey(options, kind, microbatch), new TextEncoder().encode(JSON.stringify(entry)));
 }
 
-function cacheKey({ engine, threads, pace }: ProfileOptions, kind: string, microbatch: number): string {
+function cacheKey({ engine, threads }: ProfileOptions, kind: string, microbatch: number): string {
   const { name, description } = engine.info;
-  const subject = JSON.stringify([CACHE_VERSION, name, description, threads ?? 'all', pace < 1, kind, microbatch]);
+  const subject = JSON.stringify([CACHE_VERSION, name, description, threads ?? 'all', kind, microbatch]);
   return `profile-${createHash('sha256').update(subject).digest('hex')}`;
 }
 
@@ -135,7 +194,7 @@ function passMs({ forwardMs, backwardMs }: Figures): number {
 }
 
 async function measure(
-  { engine, job, signature, interrupts, pace }: ProfileOptions,
+  { engine, job, signature, interrupts }: ProfileOptions,
   { range, ...model }: StageModel,
   microbatches: readonly number[],
   budgetMs: number,
@@ -147,7 +206,7 @@ async function measure(
       const input = stage.isFirst ? randomInputs(signature, samples) : randomTensor([samples, ...model.inputShape]);
       const targets = stage.isLast ? randomTargets(signature, samples) : undefined;
       const outputGradient = stage.isLast ? undefined : randomTensor([samples, ...model.outputShape]);
-      const passes = { stage, input, targets, outputGradient, rest: restOf(pace, interrupts) };
+      const passes = { stage, input, targets, outputGradient };
       await round(passes); // traces and compiles
       const rounds: Figures[] = [];
       const startMs = performance.now();
@@ -168,24 +227,14 @@ interface Passes {
   readonly input: HostTensor;
   readonly targets: HostTensor | undefined;
   readonly outputGradient: HostTensor | undefined;
-  /** Takes the rest behind a pass of so many ms. */
-  rest(passMs: number): void;
-}
-
-function restOf(pace: number, interrupts: Interrupts): Passes['rest'] {
-  return (passMs) => {
-    if (pace < 1) interrupts.pause(Math.min(MOST_REST_MS, passMs / pace - passMs));
-  };
 }
 
 /** Forward and backward, then forward and backward in halves. */
-async function round({ stage, input, targets, outputGradient, rest }: Passes): Promise<Figures> {
+async function round({ stage, input, targets, outputGradient }: Passes): Promise<Figures> {
   const timed = async (work: () => Promise<unknown>): Promise<number> => {
     const startMs = performance.now();
     await work();
-    const passMs = performance.now() - startMs;
-    rest(passMs);
-    return passMs;
+    return performance.now() - startMs;
   };
   const forwardMs = await timed(() => stage.forward(0, input, targets));
   const { stashBytes } = stage;
@@ -202,7 +251,12 @@ function fastest(rounds: readonly Figures[]): Figures {
   return { forwardMs: least('forwardMs'), backwardMs: least('backwardMs'), inputGradientMs: least('inputGradientMs'), stashBytes: rounds[0]!.stashBytes };
 }
 
-/** The pacer stretches every pass to 1/pace of its time. */
-function paced({ forwardMs, backwardMs, inputGradientMs, stashBytes }: Figures, pace: number): Figures {
-  return { forwardMs: forwardMs / pace, backwardMs: backwardMs / pace, inputGradientMs: inputGradientMs / pace, stashBytes };
+/** The pacer stretches every pass to 1/pace of what it takes without rests: that is how it is measured here. */
+function paced(figures: Figures & Calls, pace: number): Figures & Calls {
+  const { forwardCallMs, backwardCallMs } = figures;
+  return { ...scaled(figures, 1 / pace), forwardCallMs: forwardCallMs / pace, backwardCallMs: backwardCallMs / pace };
+}
+
+function scaled({ forwardMs, backwardMs, inputGradientMs, stashBytes }: Figures, by: number): Figures {
+  return { forwardMs: by * forwardMs, backwardMs: by * backwardMs, inputGradientMs: by * inputGradientMs, stashBytes };
 }

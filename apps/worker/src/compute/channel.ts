@@ -31,7 +31,9 @@ export interface ComputeCalls {
   takeGradient(): { readonly samples: number };
   dropPasses(): void;
   evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
-  profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): DeviceTimings;
+  profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Omit<DeviceTimings, 'handOverMs'>;
+  /** A pass that computes nothing: rests and gives its input back. */
+  echo(input: HostTensor, restMs: number): { readonly output: HostTensor; readonly computeMs: number };
   release(): void;
 }
 

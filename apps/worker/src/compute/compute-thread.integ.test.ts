@@ -34,6 +34,8 @@ const JOB = {
   loss: 'cross-entropy',
   data: { type: 'mnist' },
   train: { batch: 16, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 }, seed: 3 },
+  sync: { codec: 'fp32' },
+  cluster: {},
 } as unknown as Job;
 const MIDDLE = { start: 1, end: 3 };
 const USE = { microbatch: 8, inFlight: 2, recompute: false };
@@ -102,9 +104,10 @@ it('answers each of them by itself when one fails', async () => {
 
 it('profiles with progress, and is as before after an abort', async () => {
   const progress: number[][] = [];
-  const { timings } = await thread.profile(JOB, NO_FILES, [2], (...call) => void progress.push(call), forever);
+  const { timings, handOverMs } = await thread.profile(JOB, NO_FILES, [2], (...call) => void progress.push(call), forever);
   expect(timings.map(({ block }) => block)).toEqual(['hidden0', 'hidden1', 'hidden2', 'output']);
   expect(progress).toEqual([1, 2, 3, 4].map((done) => [done, 4]));
+  expect(handOverMs).toBeGreaterThan(0);
   const abort = new AbortController();
   const called = thread.forward(0, 0, [{ epoch: 0, start: 0, end: 8 }], activation(5), abort.signal);
   const dropped = expect(thread.forward(0, 1, [{ epoch: 0, start: 8, end: 16 }], activation(5), abort.signal)).rejects.toThrow('enough');

@@ -22,6 +22,11 @@ import { toCross } from './crossing.js';
 import type { CallName, ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions } from './channel.js';
 import { Interrupts } from './interrupts.js';
 
+/** Of a measurement of hand-overs: so many, each after a rest, as a device has between passes, with as much as a small activation. */
+const ECHOES = 10;
+const ECHO_REST_MS = 20;
+const ECHO_VALUES = 2 ** 15;
+
 interface PendingCall {
   readonly resolve: (value: unknown) => void;
   readonly reject: (reason: unknown) => void;
@@ -186,14 +191,27 @@ export class ComputeThread implements Compute {
     return this.call('evaluateStage', [stage, split, start, end, tensor], signal, { moved, isPass: true });
   }
 
-  profile(
+  async profile(
     job: Job,
     files: ReadonlyMap<string, string>,
     microbatches: readonly number[],
     onBlock: (done: number, total: number) => void,
     signal: AbortSignal,
   ): Promise<DeviceTimings> {
-    return this.call('profile', [job, files, microbatches], signal, { onProgress: onBlock });
+    const timings = await this.call('profile', [job, files, microbatches], signal, { onProgress: onBlock });
+    return { ...timings, handOverMs: await this.measureHandOver(signal) };
+  }
+
+  /** What a call takes beside the time that the device is at it: the mean, as in a pipeline everybody waits for the slow ones too. */
+  private async measureHandOver(signal: AbortSignal): Promise<number> {
+    let totalMs = 0;
+    for (let i = 0; i < ECHOES; i++) {
+      const { tensor, moved } = toCross({ dtype: 'float32', shape: [ECHO_VALUES], data: new Float32Array(ECHO_VALUES) });
+      const startMs = performance.now();
+      const { computeMs } = await this.call('echo', [tensor, ECHO_REST_MS], signal, { moved });
+      totalMs += performance.now() - startMs - computeMs;
+    }
+    return totalMs / ECHOES;
   }
 
   release(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { BackwardResult, Batch, DataSignature, Dataset, ForwardResult, HostTensor, SampleRange, Split, Stage } from '@longtail/core';
+import { LongtailError } from '@longtail/core';
 import type { StageModel } from '@longtail/engine';
 import type { Interrupts } from './interrupts.js';
 import type { PassBytes } from './memory.js';
@@ -6,6 +7,7 @@ import type { Pacer } from './pacer.js';
 import { PassPacer } from './pass-pacer.js';
 import { randomTargets, randomTensor } from './random-tensor.js';
 import type { SampleOrder } from './sample-order.js';
+import type { PassTimes } from './undisturbed.js';
 
 export interface StageSurroundings {
   readonly signature: DataSignature;
@@ -13,14 +15,16 @@ export interface StageSurroundings {
   readonly data: { readonly dataset: Dataset; readonly order: SampleOrder } | undefined;
   /** Samples of the largest microbatch. */
   readonly microbatch: number;
+  /** What its passes take by the profile. */
+  readonly profiled: PassTimes | undefined;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
 }
 
 type Pass = 'F' | 'B' | 'I' | 'W' | 'evaluate';
 
-/** Rounds of a warm-up: so many, but from the third on only while they do not take longer than this together. */
-const WARM_UP_ROUNDS = 6;
+/** Rounds of a warm-up: so many, as others on the machine warm up too, but from the third on only while they do not take longer than this together. */
+const WARM_UP_ROUNDS = 15;
 const WARM_UP_MS = 500;
 
 /** What the passes of a measurement are fed. */
@@ -79,6 +83,11 @@ export class HeldStage {
       await this.stage.forward(microbatch, inputs, targets);
       await timed('B', () => this.stage.backward(microbatch, outputGradient));
     }
+    const { profiled } = this.around;
+    if (profiled === undefined) return;
+    for (const [pass, ms] of [['F', profiled.forwardMs], ['B', profiled.backwardMs]] as const) {
+      this.msPerSample.set(pass, Math.min(this.msPerSample.get(pass)!, ms / samples));
+    }
   }
 
   /** Both passes of one microbatch that is as large as they come, and their rest. */
@@ -95,7 +104,9 @@ export class HeldStage {
       const { inputs, targets } = this.feeds('train', this.around.data?.order.indicesOf(ranges), input);
       const { output, stats } = await this.stage.forward(microbatch, inputs, targets);
       this.open.set(microbatch, samples);
-      return { output: this.stage.isLast ? undefined : output, stats };
+      if (this.stage.isLast) return { output: undefined, stats };
+      this.assertFinite(output, 'activation', input);
+      return { output, stats };
     });
   }
 
@@ -103,6 +114,7 @@ export class HeldStage {
     return this.paced(op, this.open.get(microbatch) ?? 0, async () => {
       const inputGradient = await this.backwardPass(op, microbatch, outputGradient);
       if (op !== 'I') this.open.delete(microbatch);
+      if (inputGradient !== undefined) this.assertFinite(inputGradient, 'gradient', outputGradient);
       return { inputGradient };
     });
   }
@@ -119,6 +131,14 @@ export class HeldStage {
       const { output, stats } = await this.stage.infer(inputs, targets);
       return { output: this.stage.isLast ? undefined : output, stats };
     });
+  }
+
+  /** What is not finite goes no further: whoever has it first is where a run diverges, or a device that computes nonsense. */
+  private assertFinite({ data }: HostTensor, what: string, from: HostTensor | undefined): void {
+    if (allFinite(data)) return;
+    const { start, end } = this.model.range;
+    const whence = from === undefined || allFinite(from.data) ? '' : ', as what it came from was not';
+    throw new LongtailError(`the ${what} that leaves blocks ${start} to ${end - 1} is not finite${whence}`, { code: 'diverged' });
   }
 
   /** The work and its rest; an abort before it begins drops it. */
@@ -177,6 +197,11 @@ export class HeldStage {
       Int32Array.from({ length: samples }, (_, i) => i % length),
     ).inputs;
   }
+}
+
+function allFinite(values: HostTensor['data']): boolean {
+  for (const value of values) if (value - value !== 0) return false;
+  return true;
 }
 
 function* warmUpRounds(): Generator<number> {

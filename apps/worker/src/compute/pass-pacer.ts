@@ -1,15 +1,12 @@
 import type { Pacer } from './pacer.js';
 
-/** A change that lasts is followed after so many. */
-const RECENT = 15;
-
 /**
- * Paces passes that come again and again. What one takes the device is the least that passes of its kind took lately, or
- * without a pause between them: that caches are cold after a rest, that another process had the core, is the
- * host's, and must not be stretched with the device's.
+ * Paces passes that come again and again. What one takes the device is the least that passes of its kind ever took, paused or
+ * not: that caches are cold after a rest, that another process had the core, is the host's, and must not be stretched with
+ * the device's.
  */
 export class PassPacer {
-  private readonly recent = new Map<string, number[]>();
+  private readonly least = new Map<string, number>();
 
   constructor(
     private readonly pacer: Pick<Pacer, 'run'>,
@@ -18,12 +15,12 @@ export class PassPacer {
 
   /** Passes of this kind have run before, unpaced: nothing remains to be prepared. */
   met(kind: string): void {
-    if (!this.recent.has(kind)) this.recent.set(kind, []);
+    if (!this.least.has(kind)) this.least.set(kind, Infinity);
   }
 
   /** `unpausedMs`: what such a pass took without pauses. An engine prepares for a kind when it meets it first: no pass to go by. */
   async run<Result>(kind: string, unpausedMs: number, work: () => Promise<Result>): Promise<Result> {
-    const recent = this.recent.get(kind);
+    const least = this.least.get(kind);
     this.met(kind);
     let tookMs = 0;
     const timed = async (): Promise<Result> => {
@@ -32,8 +29,8 @@ export class PassPacer {
       tookMs = this.nowMs() - startMs;
       return result;
     };
-    const result = await this.pacer.run(timed, Math.min(unpausedMs, ...(recent ?? [])));
-    if (recent?.push(tookMs) === RECENT + 1) recent.shift();
+    const result = await this.pacer.run(timed, Math.min(unpausedMs, least ?? Infinity));
+    if (least !== undefined) this.least.set(kind, Math.min(least, tookMs));
     return result;
   }
 }

@@ -189,6 +189,19 @@ describe('StageSession', () => {
     await frugal.dispose();
   });
 
+  it('keeps what is not finite to itself, and says whose it is', async () => {
+    const middle = await stageOf({ start: 1, end: 2 });
+    const activation = (value: number): HostTensor => ({ dtype: 'float32', shape: [8, 5], data: new Float32Array(40).fill(value) });
+    await middle.initialParameters();
+    await middle.forward(0, 0, RANGES[0]!, activation(1));
+    const huge = middle.forward(0, 1, RANGES[0]!, activation(Infinity));
+    await expect(huge).rejects.toMatchObject({ code: 'diverged', message: 'the activation that leaves blocks 1 to 1 is not finite, as what it came from was not' });
+    await middle.dropPasses();
+    await middle.forward(0, 0, RANGES[0]!, activation(1));
+    await expect(middle.backward('B', 0, 0, { dtype: 'float32', shape: [8, 4], data: new Float32Array(32).fill(NaN) })).rejects.toMatchObject({ code: 'diverged' });
+    await middle.dispose();
+  });
+
   it('takes no more microbatches than it was prepared for', async () => {
     const stage = await stageOf({ start: 0, end: 1 });
     for (const microbatch of [0, 1]) await stage.forward(0, microbatch, RANGES[0]!, undefined);

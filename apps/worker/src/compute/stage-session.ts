@@ -23,6 +23,7 @@ import type { Pacer } from './pacer.js';
 import { SampleOrder } from './sample-order.js';
 import { StageVector } from './stage-vector.js';
 import type { SharedVectors } from './training-session.js';
+import type { UndisturbedTimes } from './undisturbed.js';
 
 /** How long the speed is measured, pauses of the throttle included. */
 const MEASURE_MS = 400;
@@ -40,6 +41,8 @@ export interface StageOptions {
   readonly memoryBytes: number;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
+  /** Undefined: the model was not profiled. */
+  readonly undisturbed?: UndisturbedTimes | undefined;
 }
 
 /** The stages of a run's model that a worker holds, on the device. Calls come one at a time; a pass that has begun is finished. */
@@ -71,7 +74,7 @@ export class StageSession {
 
   /** Throws LongtailError `refused` when the stages need more memory than there is. */
   static async create(options: StageOptions): Promise<StageSession> {
-    const { engine, job, stages, use, signature, dataset, memoryBytes, pacer, interrupts } = options;
+    const { engine, job, stages, use, signature, dataset, memoryBytes, pacer, interrupts, undisturbed } = options;
     const whole = await createModel(job.model, { ...signature, loss: job.loss });
     const models = stages.map((blocks) => stageModel(whole, blocks));
     const least = models.map((model) => leastPassBytes(model, use.microbatch, use.recompute, estimateOf(whole, model, job)));
@@ -81,7 +84,10 @@ export class StageSession {
     const build = { loss: job.loss, data: signature, seed: job.train.seed, recompute: use.recompute };
     const held: HeldStage[] = [];
     try {
-      for (const model of models) held.push(new HeldStage(model, await engine.build(job.model, model.range, build), around));
+      for (const model of models) {
+        const profiled = undisturbed?.(model.range, use.microbatch, use.recompute);
+        held.push(new HeldStage(model, await engine.build(job.model, model.range, build), { ...around, profiled }));
+      }
       const session = new StageSession(options, held, whole.blocks.length);
       await session.readParameters();
       return session;

@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { BatchStats, BlockRange, Dataset, DataSignature, DeviceInfo, DeviceTimings, Engine, HostTensor, Job, StageUse } from '@longtail/core';
+import type { BatchStats, BlockRange, Dataset, DataSignature, DeviceInfo, Engine, HostTensor, Job, StageUse } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { openDataset, placeFiles } from '@longtail/data';
 import { chooseEngine, createModel, measureGflops } from '@longtail/engine';
@@ -18,6 +18,7 @@ import { StageSession } from './stage-session.js';
 import type { StageOptions } from './stage-session.js';
 import { lengthenTimeSlice } from './time-slice.js';
 import { TrainingSession } from './training-session.js';
+import { undisturbedTimes, type UndisturbedTimes } from './undisturbed.js';
 
 /** The compute thread: an engine, at most one run's session, and one call at a time. */
 const { options, interrupts: memory } = workerData as { options: ComputeThreadOptions; interrupts: SharedArrayBuffer };
@@ -30,6 +31,8 @@ const cacheRoot = userCache();
 const DEFAULT_USE: StageUse = { microbatch: 16, inFlight: 1, recompute: false };
 
 let session: TrainingSession | StageSession | undefined;
+/** Of the job that was profiled last. */
+let profiled: { readonly job: string; readonly undisturbed: UndisturbedTimes | undefined } | undefined;
 
 type Handlers = {
   readonly [Name in keyof ComputeCalls]: (...args: Parameters<ComputeCalls[Name]>) => Promise<ReturnType<ComputeCalls[Name]>>;
@@ -38,7 +41,10 @@ type Handlers = {
 function handlersFor(engine: Engine, { memoryBytes }: DeviceInfo): Handlers {
   const progress = (done: number, of: BatchStats | number): void => send({ kind: 'progress', done, of });
   return {
-    prepare: (job, files, stages, use) => prepare({ engine, memoryBytes, pacer, interrupts }, job, files, stages, use),
+    prepare: (job, files, stages, use) => {
+      const undisturbed = profiled?.job === JSON.stringify(job) ? profiled.undisturbed : undefined;
+      return prepare({ engine, memoryBytes, pacer, interrupts, undisturbed }, job, files, stages, use);
+    },
     initialParameters: () => current().initialParameters(),
     loadParameters: () => current().loadParameters(),
     loadState: (steps) => current(TrainingSession).loadState(steps),
@@ -51,6 +57,11 @@ function handlersFor(engine: Engine, { memoryBytes }: DeviceInfo): Handlers {
     dropPasses: () => current(StageSession).dropPasses(),
     evaluateStage: (stage, split, start, end, input) => current(StageSession).evaluate(stage, split, start, end, input),
     profile: (job, files, microbatches) => profile({ engine, memoryBytes, interrupts, onBlock: progress }, job, files, microbatches),
+    echo: async (output, restMs) => {
+      const startMs = performance.now();
+      interrupts.pause(restMs);
+      return { output, computeMs: performance.now() - startMs };
+    },
     release,
   };
 }
@@ -62,7 +73,7 @@ function current<Kind extends TrainingSession | StageSession = TrainingSession |
   return session as Kind;
 }
 
-type Device = Pick<StageOptions, 'engine' | 'memoryBytes' | 'pacer' | 'interrupts'>;
+type Device = Pick<StageOptions, 'engine' | 'memoryBytes' | 'pacer' | 'interrupts' | 'undisturbed'>;
 
 async function prepare(
   device: Device,
@@ -126,13 +137,15 @@ function openData(job: Job, files: ReadonlyMap<string, string>): Promise<Dataset
   return openDataset(job.data, placeFiles(dataFilesOf(job), files), { source, cache: blobCache(cacheRoot) });
 }
 
-type Profiled = Pick<ProfileOptions, 'engine' | 'memoryBytes' | 'interrupts' | 'onBlock'>;
+type ProfiledDevice = Pick<ProfileOptions, 'engine' | 'memoryBytes' | 'interrupts' | 'onBlock'>;
 
-async function profile(device: Profiled, job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Promise<DeviceTimings> {
+async function profile(device: ProfiledDevice, job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): ReturnType<typeof profileBlocks> {
   const local = { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source) };
   const signature = signatureOf(local.model, local.loss) ?? (await openData(local, files)).signature;
   const { threads, pace } = options;
-  return profileBlocks({ ...device, threads, pace, job: local, signature, microbatches, cache: blobCache(cacheRoot) });
+  const times = await profileBlocks({ ...device, threads, pace, job: local, signature, microbatches, cache: blobCache(cacheRoot), nowMs: Date.now });
+  profiled = { job: JSON.stringify(job), undisturbed: await undisturbedTimes(local, pace, times.timings) };
+  return times;
 }
 
 async function release(): Promise<void> {

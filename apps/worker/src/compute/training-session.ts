@@ -20,6 +20,7 @@ import { assertFits, wholeNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
 import { PassPacer } from './pass-pacer.js';
 import { SampleOrder } from './sample-order.js';
+import type { UndisturbedTimes } from './undisturbed.js';
 
 /** Work between two looks at the abort flag should not take longer than this. */
 const SLICE_TARGET_MS = 120;
@@ -38,6 +39,8 @@ export interface SessionOptions {
   readonly memoryBytes: number;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
+  /** Undefined: the model was not profiled. */
+  readonly undisturbed?: UndisturbedTimes | undefined;
 }
 
 type Pass = 'gradient' | 'step' | 'evaluate';
@@ -122,7 +125,8 @@ export class TrainingSession {
       await this.options.pacer.run(async () => void (workMs += await timed(() => this.stage.gradient(batch))));
       samples += batch.samples;
     }
-    this.msPerSample = workMs / samples;
+    const profiled = this.options.undisturbed?.('all', batch.samples, false);
+    this.msPerSample = Math.min(workMs / samples, profiled === undefined ? Infinity : (profiled.forwardMs + profiled.backwardMs) / batch.samples);
     const seconds = (performance.now() - startMs) / 1000;
     await this.stage.takeGradient(this.gradientSum);
     return samples / seconds;
