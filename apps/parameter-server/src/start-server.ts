@@ -6,7 +6,7 @@ import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } fr
 import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { bsp, proportionalShares } from '@longtail/sync';
+import { createStrategy, proportionalShares } from '@longtail/sync';
 import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
@@ -85,10 +85,11 @@ function composeServer(
       codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
       allocate: (bytes) => memory.allocate(bytes),
       openRun: (job) => openRunStore(runsFolder, job, notes.get(job) ?? {}),
-      createShard: ({ length, slots }, optimizer) => createShard({ length, optimizer, frozen: slots.filter(({ trainable }) => !trainable) }),
+      createShard: ({ length, slots }, optimizer, differences) =>
+        createShard({ length, optimizer, differences, frozen: slots.filter(({ trainable }) => !trainable) }),
       createLeases: ({ train }, samplesPerEpoch) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
-      strategy: ({ sync }) => bsp(sync),
+      strategy: ({ sync }) => createStrategy(sync),
       shares: proportionalShares(),
       layout: plannedLayout((job) => profiles.get(job)),
       schedule: createSchedule,

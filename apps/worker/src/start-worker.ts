@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng } from '@longtail/core';
-import { CODEC_IDS, createCodec, createKernels, type Kernels } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
 import { nodeFiles, userCache } from '@longtail/store';
@@ -84,6 +84,7 @@ function serve(
     peers,
     fileCache: createFileCache(userCache(), nodeFiles()),
     codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
+    createFeedback: (length, lossy) => createErrorFeedback({ length, ...lossy }),
     clock: wallClock,
     rng: createRng(randomBytes(16).toString('hex')),
     signal: options.signal,

@@ -42,7 +42,7 @@ export interface Prepared {
   readonly blocks?: number;
   /** Parameters live here; whoever fills it calls `loadParameters` afterwards. */
   readonly parameters: Float32Array;
-  /** `gradient` leaves the gradient sum here. */
+  /** `gradient` leaves the gradient sum here, `localSteps` a move. */
   readonly gradient: Float32Array;
   /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. None at a stage, which takes no steps by itself. */
   readonly state: readonly Float32Array[];
@@ -56,9 +56,16 @@ export interface ComputeResult extends BatchStats {
 export interface LocalStepsRequest {
   /** One optimizer step a batch; each batch is the ranges that make it up. */
   readonly batches: readonly { readonly ranges: readonly SampleRange[]; readonly hyper: StepHyper }[];
+  /**
+   * What is left in `Prepared`: the new parameters and moments, or as `gradient` how far the parameters moved, base − new.
+   * With a move `parameters` keeps the base, and moments stay on the device, where later calls go on with them.
+   */
+  readonly result: LocalStepsResult;
   /** Once aborted, the step under way is the last: the call resolves with the steps done so far. */
   readonly stop: AbortSignal;
 }
+
+export type LocalStepsResult = 'parameters' | 'move';
 
 /** A stage's forward pass of one microbatch. */
 export interface ForwardResult {
@@ -125,7 +132,7 @@ export interface Compute {
   loadState(steps: number): Promise<void>;
   /** Gradient sum over the samples, left in `Prepared.gradient`. */
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult>;
-  /** Optimizer steps on the device; parameters and moments are left in `Prepared`. `onStep` reports progress, not every step: sums over the steps done so far. */
+  /** Optimizer steps on the device. After an abort moments may be those of steps that nobody will see, where `result` is a move. `onStep` reports progress, not every step: sums over the steps done so far. */
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal): Promise<ComputeResult & { steps: number }>;
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;

@@ -110,6 +110,10 @@ export type RunEvent =
       /** Sent and received by the worker since its last one: to and from the server, and over direct links. */
       readonly bytesUp: number;
       readonly bytesDown: number;
+      /** Where the worker's time went beside computing; undefined where it never was done. */
+      readonly exchange?: ExchangeTimes;
+      /** What float32 would have taken more than the codec did. */
+      readonly bytesSaved?: number;
       /**
        * In a pipeline each worker has an event with the samples that passed through it: whoever adds samples up counts
        * stage 0. `stage` is the first one that it holds; `held` how many, 1 by default.
@@ -133,7 +137,15 @@ export type RunEvent =
       readonly samplesPerSecond: number;
       readonly reason: string;
     }
-  | { readonly event: 'shares'; readonly run: string; readonly round: number; readonly shares: Readonly<Record<string, number>>; readonly reason: string }
+  | {
+      readonly event: 'shares';
+      readonly run: string;
+      readonly round: number;
+      readonly shares: Readonly<Record<string, number>>;
+      /** What a share counts. @default samples of the batch */
+      readonly unit?: 'local steps';
+      readonly reason: string;
+    }
   | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
   | {
       readonly event: 'validation';
@@ -149,6 +161,18 @@ export type RunEvent =
   | { readonly event: 'warning'; readonly run: string; readonly message: string; readonly hint: string }
   | { readonly event: 'error'; readonly run: string; readonly node: string; readonly error: WireError }
   | Verdict;
+
+/** Of one contribution. */
+export interface ExchangeTimes {
+  /** From the task to its parameters being there. */
+  readonly receiveMs: number;
+  /** Coding the contribution before this one, while it is sent. */
+  readonly encodeMs: number;
+  /** From the end of computing to the server having it all. */
+  readonly sendMs: number;
+  /** Before its task, since its last contribution: for other workers, commits and validations. */
+  readonly waitMs: number;
+}
 
 /** The last event of every run. */
 export interface Verdict {

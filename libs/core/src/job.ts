@@ -2,7 +2,7 @@ import type { DataFile } from './data.js';
 import type { EngineName } from './engine.js';
 import type { LossName, ModelSpec } from './model.js';
 import type { LearningRateSchedule, OptimizerSpec } from './optimizer.js';
-import type { CodecName } from './codec.js';
+import { hasErrorFeedback, type CodecName, type TopKSpec } from './codec.js';
 import type { ScheduleName } from './schedule.js';
 
 /** Where samples come from, as a job names it. */
@@ -47,6 +47,17 @@ export interface JobStage {
 /** Whether stages keep the inputs of passes only, and run forward again at backward. */
 export type Recompute = 'never' | 'allowed' | 'always';
 
+/** How contributions become steps; see docs/adr/0019-strategies.md. */
+export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco' | 'sparse-diloco';
+
+/** `auto`: so many that an exchange is a small part of a round, as both are measured. */
+export type LocalSteps = number | 'auto';
+
+export interface OuterStep {
+  readonly learningRate: number;
+  readonly momentum: number;
+}
+
 /** A job, validated and with every default filled in. */
 export interface Job {
   readonly name: string;
@@ -73,12 +84,28 @@ export interface Job {
     readonly maxSamples: number | undefined;
   };
   readonly sync: {
-    readonly strategy: 'bsp';
+    readonly strategy: StrategyName;
+    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, of `sparse-diloco` 100, else the server steps */
+    readonly localSteps?: LocalSteps;
+    /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */
+    readonly outer?: OuterStep;
+    /** Of `bsp` and both kinds of `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
+    readonly quorum?: number;
+    /** … and the others had this much time more. @default 0 */
+    readonly graceMs?: number;
+    /** Of `ssp`: tasks that a group may be ahead of the slowest one when it begins another. @default 2 */
+    readonly staleness?: number;
+    /** Of `ssp` and `asp`: a contribution e versions older than when all groups take turns weighs (1 + e)^−power. @default 0.5 */
+    readonly stalenessPower?: number;
     /** A round's deadline as a multiple of its expected time, at least `minDeadlineMs`. */
     readonly deadlineFactor: number;
     readonly minDeadlineMs: number;
-    /** Codec of gradients up and parameters down. */
-    readonly codec: 'fp32' | 'fp16' | 'bf16';
+    /** Codec of what goes up; below 16 bits with error feedback at the worker. */
+    readonly codec: CodecName;
+    /** Codec of what comes down; below 16 bits of differences, with error feedback at the server. @default as `codec`, `int8` where that is below 16 bits */
+    readonly downCodec?: CodecName;
+    /** What `top-k` keeps, up and down. @default DEFAULT_TOP_K */
+    readonly topK?: TopKSpec;
     /** Reject contributions whose mean gradient norm exceeds this; undefined: only non-finite ones. */
     readonly maxNorm: number | undefined;
     /** Codec of activations and their gradients between the stages of a pipeline. @default 'fp32' */
@@ -105,4 +132,26 @@ export interface Job {
   };
   /** Files of the data by role and content, as the server found them at launch (`describeData`): workers find theirs by sha256. */
   readonly files?: readonly DataFile[];
+}
+
+/** Inner steps of the fastest group between two exchanges; undefined: the server steps, with the job's optimizer. */
+export function localStepsOf({ strategy, localSteps }: Job['sync']): LocalSteps | undefined {
+  if (strategy === 'diloco') return localSteps ?? 50;
+  if (strategy === 'sparse-diloco') return localSteps ?? 100;
+  return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;
+}
+
+export function outerStepOf({ outer = { learningRate: 0.7, momentum: 0.9 } }: Job['sync']): OuterStep {
+  return outer;
+}
+
+/** What the server steps with: the job's optimizer, or where groups step for themselves the outer one. */
+export function serverOptimizer({ sync, train }: Job): OptimizerSpec {
+  if (localStepsOf(sync) === undefined) return train.optimizer;
+  const { momentum } = outerStepOf(sync);
+  return { type: 'sgd', momentum, nesterov: momentum > 0, weightDecay: 0 };
+}
+
+export function downCodecOf({ codec, downCodec }: Job['sync']): CodecName {
+  return downCodec ?? (hasErrorFeedback(codec) ? 'int8' : codec);
 }

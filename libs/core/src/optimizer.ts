@@ -1,3 +1,5 @@
+import type { ParameterSlot } from './model.js';
+
 export type OptimizerSpec =
   | { readonly type: 'sgd'; readonly momentum: number; readonly nesterov: boolean; readonly weightDecay: number }
   | {
@@ -10,7 +12,22 @@ export type OptimizerSpec =
       readonly decoupled: boolean;
       /** Of a moment: float32, or blocks in 8 bits (Dettmers et al. 2022), which the server alone steps with. @default 32 */
       readonly stateBits?: 8 | 32;
+      /** Matrices are stepped by Muon (Jordan et al. 2024), which keeps its momentum where Adam has m. On workers only: the server has no engine. */
+      readonly muon?: { readonly momentum: number };
     };
+
+/** Is a parameter stepped by Muon, where the optimizer has it? Weights with rows and columns, but for embeddings, whose rows are vectors of their own. */
+export function isMuonMatrix({ name, shape, trainable }: ParameterSlot): boolean {
+  return trainable && shape.length === 2 && Math.min(...shape) > 1 && !name.includes('embedding');
+}
+
+/** Newton–Schulz iteration of fifth order towards the nearest orthogonal matrix: X ← aX + (bA + cA²)X with A = XXᵀ. Coefficients after Jordan et al. 2024. */
+export const NEWTON_SCHULZ = { steps: 5, a: 3.4445, b: -4.775, c: 2.0315, epsilon: 1e-7 } as const;
+
+/** What an orthogonal direction is multiplied by, so that its root mean square is that of AdamW's steps and one learning rate serves both (Liu et al. 2025, arXiv 2502.16982). */
+export function muonScale([rows, columns]: readonly number[]): number {
+  return 0.2 * Math.sqrt(Math.max(rows!, columns!));
+}
 
 /** What may change from step to step. */
 export interface StepHyper {

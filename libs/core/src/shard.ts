@@ -27,6 +27,15 @@ export interface ParameterShard {
   stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number): void;
   /** Codes the chunk's parameters into `out`; returns the bytes written. */
   encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number;
+  /** Followers hold the parameters as they are now: the view is begun anew. Of a shard that was made with a codec for differences, as are the next two. */
+  resetView(): void;
+  /**
+   * Codes what the chunk's parameters differ from the view by, and adds what that decodes to to the view, which so stays what
+   * everybody holds who decodes all differences. Returns the bytes written.
+   */
+  encodeDifference(offset: number, length: number, out: Uint8Array): number;
+  /** As `encodeParameters`, of the view. */
+  encodeView(offset: number, length: number, codecId: number, out: Uint8Array): number;
   readParameters(out: Float32Array, offset?: number): void;
   writeParameters(values: Float32Array, offset?: number): void;
   /** Copies state vector `index` of the optimizer (m = 0, v = 1 for Adam) as it is kept; `offset` counts what the vector is of, values or bytes. */

@@ -1,39 +1,74 @@
-/** A group's standing in the round that is open. Times are `Clock.nowMs`. */
-export interface MemberState {
-  /** The group's id; that of a solo worker is its node's. */
-  readonly node: string;
-  /** Samples asked of it in this round. */
+/** A task in the hands of a group. Times are `Clock.nowMs`. */
+export interface TaskState {
+  /** Samples asked of it. */
   readonly samples: number;
   readonly startedAtMs: number;
   /** Expected time from task to delivery; undefined before anything was measured. */
   readonly expectedMs: number | undefined;
-  /** When its contribution was whole and verified; undefined while it is out. */
+  /** When the contribution was whole and verified; undefined while it is out. */
   readonly deliveredAtMs: number | undefined;
-  /** Version its contribution is based on. */
+  /** Version that the contribution is based on. */
   readonly baseVersion: number;
+  /** It was called home: its local steps end with the one under way. */
+  readonly recalled: boolean;
+}
+
+/** A group as a strategy sees it. */
+export interface MemberState {
+  /** The group's id; that of a solo worker is its node's. */
+  readonly node: string;
+  /** Tasks of it that were committed or given up since the groups changed last: its clock. */
+  readonly rounds: number;
+  /** Undefined: it has nothing to do. */
+  readonly task: TaskState | undefined;
 }
 
 export interface RoundState {
   readonly round: number;
   readonly version: number;
-  readonly openedAtMs: number;
+  /** Samples of one task of every group together: of gradients a batch, of local steps what all do in a round's time. */
+  readonly roundSamples: number;
+  /** In the order in which contributions are added. */
   readonly members: readonly MemberState[];
 }
 
-/** What to do with the open round now, and why. */
+/** What to do now, and why. */
 export interface Decision {
-  /** Contributions to commit now, in this order, each at its weight; empty: nothing yet. */
+  /** Contributions to commit now as one step, in this order, each at its weight; empty: nothing yet. */
   readonly commit: readonly { readonly node: string; readonly weight: number }[];
-  /** Members no longer waited for: their leases go back. */
-  readonly release: readonly { readonly node: string; readonly reason: string }[];
+  /** Multiplies the learning rate of that step: it is below 1 where the step is part of a round, or of stale contributions. */
+  readonly stepScale: number;
+  /** Groups no longer waited for: their leases go back. `late`: the others were enough; it counts as no miss. */
+  readonly release: readonly { readonly node: string; readonly reason: string; readonly late: boolean }[];
+  /** Groups whose local steps are to end with the one under way, and be delivered. */
+  readonly recall: readonly string[];
+  /** Idle groups that may begin their next task. */
+  readonly proceed: readonly string[];
   /** Ask again at this time at the latest; undefined: when something arrives. */
   readonly wakeAtMs: number | undefined;
   readonly reason: string;
 }
 
+/** How long a group takes, as it was measured. */
+export interface GroupPace {
+  readonly node: string;
+  /** Of one inner step. */
+  readonly stepMs: number;
+  /** Parameters down and contribution up; undefined before the first delivery. */
+  readonly exchangeMs: number | undefined;
+}
+
+/** Inner steps that each group takes in its next task, and why so many. */
+export type LocalStepRule = (groups: readonly GroupPace[]) => { readonly steps: ReadonlyMap<string, number>; readonly reason: string };
+
 /** A synchronisation strategy: pure, so that the same object runs live and simulated. */
 export interface SyncStrategy {
   readonly name: string;
+  /**
+   * Groups step for themselves, and a contribution is how far their parameters moved, for the outer optimizer; undefined:
+   * it is a gradient sum, for the job's optimizer at the server.
+   */
+  readonly localSteps: LocalStepRule | undefined;
   decide(round: RoundState, nowMs: number): Decision;
 }
 

@@ -4,7 +4,7 @@
 /** Four float32 as four fp16, each in the low half of its lane. */
 // @ts-ignore: decorator
 @inline
-function toFp16(x: v128): v128 {
+export function toFp16(x: v128): v128 {
   const sign = v128.and(x, i32x4.splat(0x80000000));
   const magnitude = v128.xor(x, sign);
   const isNaN = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
@@ -24,7 +24,7 @@ function toFp16(x: v128): v128 {
 /** Four fp16, zero-extended to 32 bits, as four float32. */
 // @ts-ignore: decorator
 @inline
-function fromFp16(h: v128): v128 {
+export function fromFp16(h: v128): v128 {
   const magnitude = v128.and(h, i32x4.splat(0x7fff));
   const sign = i32x4.shl(v128.xor(h, magnitude), 16);
   const scaled = f32x4.mul(i32x4.shl(magnitude, 13), i32x4.splat(0x77800000)); // × 2^112

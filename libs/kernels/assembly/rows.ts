@@ -1,4 +1,4 @@
-// Rows of int8: each row is a float32 scale and then its values as multiples of it, −127 to 127, ties to even.
+// What rows have in common (libs/kernels/src/kernels.ts, RowKernels): four bytes of scale, then the values.
 
 /** The greatest |x| as its bits: without their sign, float32 order as integers do, NaN above infinity. */
 // @ts-ignore: decorator
@@ -25,73 +25,23 @@ export function greatestMagnitude(x: usize, n: usize): i32 {
   return result;
 }
 
-/** x · inverse to the nearest integer: adding 1.5 · 2^23 leaves it in the low bits. */
+/** value, or accumulator + weight · value */
 // @ts-ignore: decorator
 @inline
-function toIntegers(x: v128, inverse: v128): v128 {
-  return i32x4.sub(f32x4.add(f32x4.mul(x, inverse), f32x4.splat(12582912)), i32x4.splat(0x4b400000));
+export function put(out: usize, value: v128, add: bool, weights: v128): void {
+  v128.store(out, add ? f32x4.add(v128.load(out), f32x4.mul(weights, value)) : value);
 }
 
-/** `out` gets rows · (4 + length) bytes. A row with a NaN or an infinity gets the scale infinity and zeros. */
-export function encodeRows(out: usize, x: usize, rows: usize, length: usize): void {
-  const wideLength = (length & ~15) << 2;
-  const rowBytes = length << 2;
-  for (; rows > 0; rows--) {
-    const greatest = greatestMagnitude(x, length);
-    if (greatest > 0x7f7fffff) {
-      store<f32>(out, reinterpret<f32>(0x7f800000));
-      memory.fill(out + 4, 0, length);
-      out += 4 + length;
-      x += rowBytes;
-      continue;
-    }
-    const scale = max<f32>(reinterpret<f32>(greatest) / 127, reinterpret<f32>(0x00800000));
-    const inverse: f32 = 1 / scale;
-    store<f32>(out, scale);
-    out += 4;
-    const inverses = f32x4.splat(inverse);
-    const wide = x + wideLength;
-    const end = x + rowBytes;
-    while (x < wide) {
-      const a = i16x8.narrow_i32x4_s(toIntegers(v128.load(x), inverses), toIntegers(v128.load(x, 16), inverses));
-      const b = i16x8.narrow_i32x4_s(toIntegers(v128.load(x, 32), inverses), toIntegers(v128.load(x, 48), inverses));
-      v128.store(out, i8x16.narrow_i16x8_s(a, b));
-      out += 16;
-      x += 64;
-    }
-    while (x < end) {
-      store<i8>(out, <i8>nearest<f32>(load<f32>(x) * inverse));
-      out += 1;
-      x += 4;
-    }
-  }
+// @ts-ignore: decorator
+@inline
+export function putOne(out: usize, value: f32, add: bool, weight: f32): void {
+  store<f32>(out, add ? load<f32>(out) + weight * value : value);
 }
 
-/** out[i] = scale · integer[i]; a scale of infinity makes NaN of every zero. */
-export function decodeRows(out: usize, coded: usize, rows: usize, length: usize): void {
-  const wideLength = (length & ~15) << 2;
-  const rowBytes = length << 2;
-  for (; rows > 0; rows--) {
-    const scale = load<f32>(coded);
-    coded += 4;
-    const scales = f32x4.splat(scale);
-    const wide = out + wideLength;
-    const end = out + rowBytes;
-    while (out < wide) {
-      const integers = v128.load(coded);
-      const a = i16x8.extend_low_i8x16_s(integers);
-      const b = i16x8.extend_high_i8x16_s(integers);
-      v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(a)), scales));
-      v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(a)), scales), 16);
-      v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(b)), scales), 32);
-      v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(b)), scales), 48);
-      coded += 16;
-      out += 64;
-    }
-    while (out < end) {
-      store<f32>(out, <f32>load<i8>(coded) * scale);
-      coded += 1;
-      out += 4;
-    }
-  }
+/** A row with a NaN or an infinity decodes to values that are not finite, whatever its format. */
+// @ts-ignore: decorator
+@inline
+export function spoil(out: usize, header: i32, bytes: usize): void {
+  store<i32>(out, header);
+  memory.fill(out + 4, 0, bytes);
 }

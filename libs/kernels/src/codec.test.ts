@@ -1,3 +1,4 @@
+import type { CodecName } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CODEC_IDS, CodecTable, createCodec } from './codec.js';
@@ -209,16 +210,16 @@ describe('int8', () => {
   });
 
   it.each([NaN, Infinity, -Infinity])('makes NaN of the row that has a %d, and leaves the others alone', (value) => {
-    const values = Float32Array.of(1, -1, value, 1, 1, 1);
-    expect([...roundTrip(values, 2)]).toEqual([1, -1, NaN, NaN, 1, 1]);
-    expect(roundTrip(Float32Array.from({ length: 40 }, (_, i) => (i === 17 ? value : i))).every(Number.isNaN)).toBe(true);
+    const values = Float32Array.of(127, -127, value, 1, 127, 127);
+    expect([...roundTrip(values, 2)]).toEqual([127, -127, NaN, NaN, 127, 127]);
+    expect(roundTrip(Float32Array.from({ length: 40 }, (_, i) => (i === 17 ? value : i)), 40).every(Number.isNaN)).toBe(true);
   });
 
   it('gives each row of activations a scale, and cuts rows that are longer than a block', () => {
     expect(codec.maxBytes(6 * 512, 512)).toBe(6 * (512 + 4));
     expect(codec.maxBytes(7, 3)).toBe(7 + 3 * 4);
     expect(codec.maxBytes(7, 1)).toBe(7 * 5);
-    expect(codec.maxBytes(3 * BLOCK_LENGTH)).toBe(3 * (BLOCK_LENGTH + 4));
+    expect(codec.maxBytes(3 * BLOCK_LENGTH, 2 * BLOCK_LENGTH)).toBe(3 * (BLOCK_LENGTH + 4));
     expect(codec.maxBytes(0, 4)).toBe(0);
     const values = Float32Array.from({ length: 2 * BLOCK_LENGTH + 3 }, (_, i) => (i < BLOCK_LENGTH ? 1e-3 : 1) * Math.sin(i));
     const decoded = roundTrip(values);
@@ -246,11 +247,7 @@ describe('int8', () => {
 describe('CodecTable', () => {
   it('finds each codec by the id it sends', () => {
     const table = new CodecTable(wasm);
-    for (const name of names) expect(table.get(createCodec(name, wasm).id).name).toBe(name);
-  });
-
-  it('adds no rows: they code activations only', () => {
-    expect(() => new CodecTable(wasm).get(CODEC_IDS.int8)).toThrow(expect.objectContaining({ code: 'protocol' }));
+    for (const name of Object.keys(CODEC_IDS) as CodecName[]) expect(table.get(createCodec(name, wasm).id).name).toBe(name);
   });
 
   it('names the codecs it has when asked for another', () => {

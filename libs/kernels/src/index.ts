@@ -1,4 +1,4 @@
-export { CODEC_IDS, createCodec, type SliceableCodec } from './codec.js';
+export { CODEC_IDS, createCodec } from './codec.js';
 export { createKernels, type KernelsOptions } from './create-kernels.js';
 export type {
   AdamCoefficients,
@@ -12,6 +12,8 @@ export type {
   SgdCoefficients,
   VectorKernels,
 } from './kernels.js';
+export { createErrorFeedback, type ErrorFeedbackOptions } from './error-feedback.js';
 export { learningRateAt } from './learning-rate.js';
 export { createOptimizer, type CountedOptimizer, type OptimizerOptions } from './optimizer.js';
 export { createShard, type ShardOptions } from './shard.js';
+export type { SliceableCodec } from './sliceable-codec.js';

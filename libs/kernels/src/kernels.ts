@@ -10,7 +10,7 @@ import type { StateMapName } from './state-map.js';
  * float32 results are rounded after every operation, in the order that the docstrings write; sums of squares are added
  * in float64 in an order that depends on the length alone.
  */
-export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, RowKernels, StateKernels, ChecksumKernels {
+export interface Kernels extends VectorKernels, OptimizerKernels, FormatKernels, RowKernels, SparseKernels, StateKernels, ChecksumKernels {
   readonly implementation: KernelsImplementation;
   /** A vector of zeros in the kernels' memory. It is never moved or freed while the kernels live. */
   allocate(length: number): Float32Array;
@@ -89,18 +89,56 @@ export interface FormatKernels {
   decodeAccumulate(format: FloatFormat, bytes: Uint8Array, accumulator: Float32Array, weight: number): void;
 }
 
-/** What a row of int8 takes beside its values. */
+/** What a row takes beside its values. */
 export const SCALE_BYTES = 4;
 
 /**
- * Rows of int8, the last one as long as what is left: each row is a little-endian float32 scale and its values as multiples
- * of it. The scale is the greatest magnitude / 127, at least 2^-126; a row with a NaN or an infinity decodes to NaN as a
- * whole. `rowLength` is at most `BLOCK_LENGTH`; `bytes` has exactly the size needed and may start at any address.
+ * Rows that share a scale, the last one as long as what is left; little-endian. `int8` and `int4` hold multiples of a float32:
+ * the greatest magnitude / 127 or / 7 rounded up to 16 significant bits, so that multiples are exact, at least 2^-126; two
+ * values of `int4` share a byte, the first in its lower half. `sign` holds the row's mean magnitude, a float32, and a bit a
+ * value. `int2` holds two levels, the lower one first, as the upper halves of float32, and two planes of bits, signs and
+ * levels: the means of the magnitudes that are above the row's mean and that are not.
+ */
+export type RowFormat = 'int8' | 'int4' | 'int2' | 'sign';
+
+export const ROW_FORMATS: readonly RowFormat[] = ['int8', 'int4', 'int2', 'sign'];
+
+/**
+ * A row with a NaN or an infinity decodes to values that are not finite as a whole. `rowLength` is at most `BLOCK_LENGTH`;
+ * `bytes` has exactly the size needed and may start at any address.
  */
 export interface RowKernels {
-  /** Rounds to nearest, ties to even. */
-  encodeRows(values: Float32Array, bytes: Uint8Array, rowLength: number): void;
-  decodeRows(bytes: Uint8Array, out: Float32Array, rowLength: number): void;
+  /** Integers are rounded to nearest, ties to even. */
+  encodeRows(format: RowFormat, values: Float32Array, bytes: Uint8Array, rowLength: number): void;
+  decodeRows(format: RowFormat, bytes: Uint8Array, out: Float32Array, rowLength: number): void;
+  /** accumulator += weight · value */
+  accumulateRows(format: RowFormat, bytes: Uint8Array, accumulator: Float32Array, rowLength: number, weight: number): void;
+}
+
+/** What may be kept of a vector, as assembly/sparse.ts and sparse.ts lay it out. */
+export interface SparseKernels {
+  /**
+   * Codes the values of greatest magnitude of each block, of equal ones the first; never zeros. Returns the bytes written to
+   * `bytes`, which must have room for `mostSparseBytes`; −1 when a value is not finite.
+   */
+  encodeSparse(format: SparseFormat, values: Float32Array, bytes: Uint8Array, selection: SparseSelection): number;
+  /** The k-th greatest magnitude of up to 4096 values, the least one above 0 where fewer are not 0. */
+  magnitudeOfRank(values: Float32Array, k: number): number;
+  /** out = what is kept among zeros. Returns the number, from 0, of the first block whose indices are broken, else −1; sizes are checked before (`checkSparse`). */
+  decodeSparse(bytes: Uint8Array, out: Float32Array): number;
+  /** accumulator += weight · value, where a value is kept. Returns as `decodeSparse`. */
+  accumulateSparse(bytes: Uint8Array, accumulator: Float32Array, weight: number): number;
+}
+
+/** `fp16` is in parts of a power of two, `int8` and `int2` are as in rows. */
+export type SparseFormat = 'fp16' | 'int8' | 'int2';
+
+/** Counts are of a block of 4096 values, of a shorter one its share, rounded up. */
+export interface SparseSelection {
+  readonly keep: number;
+  /** Where this is above 0, keep what reaches it in place of `keep` values, but at most `most`. */
+  readonly threshold: number;
+  readonly most: number;
 }
 
 /**
@@ -127,7 +165,26 @@ export function assertLength(actual: number, expected: number, operand: string):
   if (actual !== expected) throw new Error(`${operand} has length ${actual}, not ${expected}`);
 }
 
-/** Bytes that `length` values take as rows of int8. */
-export function bytesOfRows(length: number, rowLength: number): number {
-  return length + SCALE_BYTES * Math.ceil(length / rowLength);
+/** Bytes of a row beside its scale. */
+function packedBytes(format: RowFormat, length: number): number {
+  switch (format) {
+    case 'int8':
+      return length;
+    case 'int4':
+      return Math.ceil(length / 2);
+    case 'int2':
+      return 2 * Math.ceil(length / 8);
+    case 'sign':
+      return Math.ceil(length / 8);
+  }
+}
+
+export function bytesOfRow(format: RowFormat, length: number): number {
+  return SCALE_BYTES + packedBytes(format, length);
+}
+
+/** Bytes that `length` values take in rows. */
+export function bytesOfRows(format: RowFormat, length: number, rowLength: number): number {
+  const rest = length % rowLength;
+  return Math.floor(length / rowLength) * bytesOfRow(format, rowLength) + (rest > 0 ? bytesOfRow(format, rest) : 0);
 }

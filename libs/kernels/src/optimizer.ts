@@ -35,7 +35,8 @@ export function planStep(kernels: Kernels, spec: OptimizerSpec, hyper: StepHyper
 }
 
 function planAdam(kernels: Kernels, spec: Extract<OptimizerSpec, { type: 'adam' }>, { learningRate }: StepHyper, step: number): StepKernel {
-  const { beta1, beta2, epsilon, weightDecay, decoupled } = spec;
+  const { beta1, beta2, epsilon, weightDecay, decoupled, muon } = spec;
+  if (muon !== undefined) throw new Error('Muon steps on an engine');
   const fixed = {
     l2: decoupled ? 0 : weightDecay,
     keep: decoupled ? 1 - learningRate * weightDecay : 1,

@@ -5,15 +5,18 @@ import type { StateMapName } from './state-map.js';
 /** A state vector of the optimizer in kernel memory. */
 export interface SegmentState {
   readonly kept: StateVector;
-  /** Values [from, to) in float32, for a step to change; no multiple of `BLOCK_LENGTH` lies between the two. */
+  /** Values [from, to) in float32, for a step to change: at most `BLOCK_LENGTH`. */
   take(from: number, to: number): Float32Array;
   /** What was taken last is stepped. */
   put(from: number, to: number): void;
 }
 
+/** A block's values, and those that share a scale with its first and its last one. */
+const SCRATCH_LENGTH = BLOCK_LENGTH + 2 * STATE_BLOCK.length;
+
 /** The vectors that `createSegmentState` will allocate for `length` parameters, in values. */
 export function segmentStateVectors(optimizer: OptimizerSpec, length: number): readonly number[] {
-  const vectors = isStateQuantized(optimizer) ? [bytesOfRows(length, STATE_BLOCK.length) / 4, BLOCK_LENGTH] : [length];
+  const vectors = isStateQuantized(optimizer) ? [bytesOfRows('int8', length, STATE_BLOCK.length) / 4, SCRATCH_LENGTH] : [length];
   return Array.from({ length: optimizerStateCount(optimizer) }, () => vectors.map(Math.ceil)).flat();
 }
 
@@ -56,10 +59,10 @@ class BlockwiseState implements SegmentState {
     private readonly map: StateMapName,
     private readonly length: number,
   ) {
-    const bytes = bytesOfRows(length, STATE_BLOCK.length);
+    const bytes = bytesOfRows('int8', length, STATE_BLOCK.length);
     const room = kernels.allocate(Math.ceil(bytes / 4));
     this.kept = new Uint8Array(room.buffer, room.byteOffset, bytes);
-    this.scratch = kernels.allocate(BLOCK_LENGTH);
+    this.scratch = kernels.allocate(SCRATCH_LENGTH);
   }
 
   take(from: number, to: number): Float32Array {
@@ -94,8 +97,8 @@ class BlockwiseState implements SegmentState {
 
   /** The bytes of the blocks from `start`, where one begins, to `end`, where one ends. */
   private coded(start: number, end: number): Uint8Array {
-    const at = bytesOfRows(start, STATE_BLOCK.length);
-    return this.kept.subarray(at, at + bytesOfRows(end - start, STATE_BLOCK.length));
+    const at = bytesOfRows('int8', start, STATE_BLOCK.length);
+    return this.kept.subarray(at, at + bytesOfRows('int8', end - start, STATE_BLOCK.length));
   }
 
   private blockEnd(at: number): number {

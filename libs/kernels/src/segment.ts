@@ -12,6 +12,8 @@ export interface Segment {
   readonly kernels: Kernels;
   readonly codecs: CodecTable;
   readonly parameters: Float32Array;
+  /** What those who follow by differences hold; empty where nobody does. */
+  readonly view: Float32Array;
   readonly state: readonly SegmentState[];
   /** One block, in which contributions are added up. */
   readonly accumulator: Float32Array;
@@ -20,13 +22,16 @@ export interface Segment {
 export interface SegmentsOptions {
   readonly length: number;
   readonly optimizer: OptimizerSpec;
+  /** Keep a view. @default false */
+  readonly followed?: boolean;
   readonly implementation?: KernelsImplementation;
   readonly segmentLength?: number;
 }
 
 /** Lays a shard over as few memories as hold it; there is at least one. */
 export function createSegments(options: SegmentsOptions): readonly Segment[] {
-  const segmentLength = wholeBlocks(options.optimizer, options.segmentLength ?? longestSegment(options.optimizer));
+  const { optimizer, followed = false } = options;
+  const segmentLength = wholeBlocks(optimizer, options.segmentLength ?? longestSegment(optimizer, followed));
   const segments: Segment[] = [];
   let start = 0;
   do {
@@ -38,9 +43,9 @@ export function createSegments(options: SegmentsOptions): readonly Segment[] {
 }
 
 /** In whole blocks, so that every vector and the accumulator end on a cache line. */
-function longestSegment(optimizer: OptimizerSpec): number {
+function longestSegment(optimizer: OptimizerSpec, followed: boolean): number {
   const fixed = BLOCK_LENGTH + sum(segmentStateVectors(optimizer, 0));
-  const values = 1 + (sum(segmentStateVectors(optimizer, BLOCK_LENGTH)) - sum(segmentStateVectors(optimizer, 0))) / BLOCK_LENGTH;
+  const values = (followed ? 2 : 1) + (sum(segmentStateVectors(optimizer, BLOCK_LENGTH)) - sum(segmentStateVectors(optimizer, 0))) / BLOCK_LENGTH;
   return Math.floor((MAX_MEMORY_VALUES - fixed) / values / BLOCK_LENGTH) * BLOCK_LENGTH;
 }
 
@@ -53,8 +58,9 @@ function sum(lengths: readonly number[]): number {
   return lengths.reduce((total, length) => total + length, 0);
 }
 
-function createSegment(start: number, length: number, { optimizer, implementation }: SegmentsOptions): Segment {
-  const kernels = createKernels({ vectors: [BLOCK_LENGTH, length, ...segmentStateVectors(optimizer, length)], implementation });
+function createSegment(start: number, length: number, { optimizer, followed, implementation }: SegmentsOptions): Segment {
+  const viewed = followed ? length : 0;
+  const kernels = createKernels({ vectors: [BLOCK_LENGTH, length, viewed, ...segmentStateVectors(optimizer, length)], implementation });
   return {
     start,
     length,
@@ -62,6 +68,7 @@ function createSegment(start: number, length: number, { optimizer, implementatio
     codecs: new CodecTable(kernels),
     accumulator: kernels.allocate(BLOCK_LENGTH),
     parameters: kernels.allocate(length),
+    view: kernels.allocate(viewed),
     state: createSegmentState(optimizer, length, kernels),
   };
 }

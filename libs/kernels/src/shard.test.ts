@@ -29,8 +29,7 @@ function values(length: number, seed: number): Float32Array {
 function coded(vector: Float32Array, name: keyof typeof CODEC_IDS = 'fp32', weight = 1): CodedChunk {
   const codec = createCodec(name, kernels);
   const bytes = new Uint8Array(codec.maxBytes(vector.length));
-  codec.encode(vector, bytes);
-  return { bytes, codecId: codec.id, weight };
+  return { bytes: bytes.subarray(0, codec.encode(vector, bytes)), codecId: codec.id, weight };
 }
 
 function parametersOf(shard: ParameterShard): Float32Array {
@@ -267,3 +266,84 @@ describe('a shard', () => {
     expect(shard.inspect(coded(new Float32Array(0)), 0)).toEqual({ finite: true, sumOfSquares: 0 });
   });
 });
+
+describe('contributions in codecs with scales', () => {
+  const length = 2 * BLOCK_LENGTH + 901;
+  const names = ['int8', 'int4', 'int2', 'sign', 'top-k'] as const;
+
+  it.each(names)('of %s are added as they decode, also where a memory ends within a block', (name) => {
+    const parametersAfter = (options: { readonly segmentLength?: number; readonly implementation?: KernelsImplementation }) => {
+      const shard = createShard({ length, optimizer: sgd, ...options });
+      shard.beginStep({ learningRate: 1 });
+      shard.stepChunk(100, length - 100, [coded(values(length - 100, 1), name), coded(values(length - 100, 2), 'fp32', 2)], 0.5);
+      return parametersOf(shard);
+    };
+    const other = values(length - 100, 2);
+    const expected = decoded(coded(values(length - 100, 1), name), length - 100).map((value, i) => {
+      const sum = Math.fround(value + Math.fround(2 * other[i]!));
+      return 0 - Math.fround(sum * 0.5);
+    });
+    const whole = parametersAfter({});
+    expect(Buffer.compare(Buffer.from(whole.buffer, 400), Buffer.from(expected.buffer))).toBe(0);
+    expectSame([parametersAfter({ segmentLength: 5000 })], [whole]);
+    expectSame([parametersAfter({ implementation: 'reference' })], [whole]);
+  });
+
+  it.each(names)('of %s are looked at whole', (name) => {
+    const shard = createShard({ length, optimizer: sgd });
+    const chunk = coded(values(length, 1), name);
+    const { finite, sumOfSquares } = shard.inspect(chunk, length);
+    expect(finite).toBe(true);
+    expect(sumOfSquares).toBeCloseTo(decoded(chunk, length).reduce((sum, value) => sum + value * value, 0), 3);
+    expect(() => shard.inspect({ ...chunk, bytes: chunk.bytes.subarray(1) }, length)).toThrow(expect.objectContaining({ code: 'protocol' }));
+  });
+});
+
+describe('followers by differences', () => {
+  const length = BLOCK_LENGTH + 5000;
+  const cuts = [
+    [0, 9000],
+    [9000, length],
+  ] as const;
+
+  it.each(['int8', 'sign', 'top-k'] as const)('of %s hold the view, bit by bit, which goes where the parameters are', (codec) => {
+    const shard = createShard({ length, optimizer: sgd, differences: { codec }, segmentLength: 7000 });
+    shard.writeParameters(values(length, 1));
+    shard.resetView();
+    const follower = values(length, 1);
+    const difference = createCodec(codec, kernels);
+    const out = new Uint8Array(difference.maxBytes(length));
+    const view = new Uint8Array(4 * length);
+    const distances: number[] = [];
+    for (let step = 0; step < 40; step++) {
+      if (step < 2) {
+        shard.beginStep({ learningRate: 0.1 });
+        for (const [from, to] of cuts) shard.stepChunk(from, to - from, [coded(values(length, step + 5).subarray(from, to))], 1);
+      }
+      for (const [from, to] of cuts) {
+        const written = shard.encodeDifference(from, to - from, out);
+        difference.decodeAccumulate(out.subarray(0, written), follower.subarray(from, to), 1);
+      }
+      shard.encodeView(0, length, CODEC_IDS.fp32, view);
+      expect(Buffer.compare(view, Buffer.from(follower.buffer))).toBe(0);
+      distances.push(relativeDistance(follower, parametersOf(shard)));
+    }
+    expect(distances[39]!).toBeLessThan(distances[1]! / 2);
+  });
+
+  it('begin anew from the parameters', () => {
+    const shard = createShard({ length: 3, optimizer: sgd, differences: { codec: 'sign' } });
+    shard.writeParameters(Float32Array.of(1, 2, 3));
+    shard.resetView();
+    const view = new Float32Array(3);
+    shard.encodeView(0, 3, CODEC_IDS.fp32, new Uint8Array(view.buffer));
+    expect([...view]).toEqual([1, 2, 3]);
+  });
+});
+
+function decoded({ bytes, codecId }: CodedChunk, length: number): Float32Array {
+  const name = (Object.keys(CODEC_IDS) as (keyof typeof CODEC_IDS)[]).find((candidate) => CODEC_IDS[candidate] === codecId)!;
+  const out = new Float32Array(length);
+  createCodec(name, kernels).decode(bytes, out);
+  return out;
+}

@@ -1,20 +1,25 @@
 import {
   type ChunkInspection,
+  type CodecName,
   type CodedChunk,
   type OptimizerSpec,
   type ParameterShard,
   type StateVector,
   type StepHyper,
+  type TopKSpec,
 } from '@longtail/core';
-import type { SliceableCodec } from './codec.js';
+import { createCodec } from './codec.js';
 import { BLOCK_LENGTH, type KernelsImplementation } from './kernels.js';
 import { planStep, type StepKernel } from './optimizer.js';
 import { createSegments, type Segment } from './segment.js';
+import type { SliceableCodec } from './sliceable-codec.js';
 
 export interface ShardOptions {
   /** Parameters, one float32 each. */
   readonly length: number;
   readonly optimizer: OptimizerSpec;
+  /** Codes the differences that followers get; `topK` is what `top-k` keeps. @default none, nobody follows */
+  readonly differences?: { readonly codec: CodecName; readonly topK?: TopKSpec };
   /** Values that no step moves, not even by weight decay; in order, not overlapping. @default none */
   readonly frozen?: readonly Span[];
   /** @default 'wasm' */
@@ -38,25 +43,25 @@ interface Span {
  *
  * @throws LongtailError `internal` when the machine cannot give the memory: 4 bytes a value of each vector, 1.02 of state in 8 bits.
  */
-export function createShard({ length, optimizer, frozen = [], implementation, segmentLength }: ShardOptions): ParameterShard {
-  return new SegmentedShard(
-    length,
-    optimizer,
-    between(frozen, length),
-    createSegments({ length, optimizer, implementation, segmentLength }),
-  );
+export function createShard({ length, optimizer, differences, frozen = [], implementation, segmentLength }: ShardOptions): ParameterShard {
+  const segments = createSegments({ length, optimizer, followed: differences !== undefined, implementation, segmentLength });
+  const codec = differences && createCodec(differences.codec, segments[0]!.kernels, differences.topK);
+  return new SegmentedShard(length, optimizer, between(frozen, length), segments, codec);
 }
 
 class SegmentedShard implements ParameterShard {
   private taken = 0;
   /** The step begun, for each segment. */
   private plans: readonly StepKernel[] = [];
+  /** Of a chunk. */
+  private difference = new Float32Array(0);
 
   constructor(
     readonly length: number,
     private readonly spec: OptimizerSpec,
     private readonly trainable: readonly Span[],
     private readonly segments: readonly Segment[],
+    private readonly differenceCodec: SliceableCodec | undefined,
   ) {}
 
   get steps(): number {
@@ -74,7 +79,7 @@ class SegmentedShard implements ParameterShard {
     let sumOfSquares = 0;
     for (let from = 0; from < length; from += BLOCK_LENGTH) {
       const values = segment.accumulator.subarray(0, Math.min(BLOCK_LENGTH, length - from));
-      codec.decode(valuesOf(chunk, codec, from, values.length), values);
+      codec.decode(codec.slice(chunk.bytes, length, from, values.length), values);
       sumOfSquares += segment.kernels.dot(values, values);
     }
     return { finite: Number.isFinite(sumOfSquares), sumOfSquares };
@@ -83,9 +88,9 @@ class SegmentedShard implements ParameterShard {
   inspectSum(offset: number, length: number, contributions: readonly CodedChunk[]): ChunkInspection {
     for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
     let sumOfSquares = 0;
-    this.forEachBlock(offset, length, ({ segment, chunkFrom, from, to }) => {
-      const sum = reduceBlock(segment, contributions, chunkFrom, to - from);
-      sumOfSquares += segment.kernels.dot(sum, sum);
+    this.forEachBlock(offset, length, (block) => {
+      const sum = reduceBlock(block, contributions, length);
+      sumOfSquares += block.segment.kernels.dot(sum, sum);
     });
     return { finite: Number.isFinite(sumOfSquares), sumOfSquares };
   }
@@ -98,8 +103,9 @@ class SegmentedShard implements ParameterShard {
   stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number): void {
     if (this.plans.length === 0) throw new Error('stepChunk before beginStep');
     for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
-    this.forEachBlock(offset, length, ({ segment, index, chunkFrom, from, to }) => {
-      const sum = reduceBlock(segment, contributions, chunkFrom, to - from);
+    this.forEachBlock(offset, length, (block) => {
+      const { segment, index, from, to } = block;
+      const sum = reduceBlock(block, contributions, length);
       const taken = segment.state.map((vector) => vector.take(from, to));
       for (const span of this.trainable) {
         const first = Math.max(from, span.offset - segment.start);
@@ -113,9 +119,34 @@ class SegmentedShard implements ParameterShard {
   }
 
   encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number {
-    let written = 0;
-    this.forEachBlock(offset, length, ({ segment, from, to }) => {
-      written += segment.codecs.get(codecId).encode(segment.parameters.subarray(from, to), out.subarray(written));
+    return this.encode(({ parameters }) => parameters, offset, length, codecId, out);
+  }
+
+  resetView(): void {
+    for (const { parameters, view } of this.segments) view.set(parameters);
+  }
+
+  encodeView(offset: number, length: number, codecId: number, out: Uint8Array): number {
+    return this.encode(({ view }) => view, offset, length, codecId, out);
+  }
+
+  encodeDifference(offset: number, length: number, out: Uint8Array): number {
+    if (this.difference.length < length) this.difference = new Float32Array(length);
+    const codec = this.differenceCodec!;
+    const difference = this.difference.subarray(0, length);
+    const ofChunk = ({ segment, from, to }: Block): Float32Array => {
+      const at = segment.start + from - offset;
+      return difference.subarray(at, at + to - from);
+    };
+    this.forEachBlock(offset, length, (block) => {
+      const { segment, from, to } = block;
+      segment.kernels.subtract(ofChunk(block), segment.parameters.subarray(from, to), segment.view.subarray(from, to));
+    });
+    const written = codec.encode(difference, out);
+    codec.decode(out.subarray(0, written), difference);
+    this.forEachBlock(offset, length, (block) => {
+      const { segment, from, to } = block;
+      segment.kernels.accumulate(segment.view.subarray(from, to), ofChunk(block), 1);
     });
     return written;
   }
@@ -144,6 +175,14 @@ class SegmentedShard implements ParameterShard {
     write(this.stateVectors(index), values, offset);
   }
 
+  private encode(vectorOf: (segment: Segment) => Float32Array, offset: number, length: number, codecId: number, out: Uint8Array): number {
+    let written = 0;
+    this.forEachBlock(offset, length, ({ segment, from, to }) => {
+      written += segment.codecs.get(codecId).encode(vectorOf(segment).subarray(from, to), out.subarray(written));
+    });
+    return written;
+  }
+
   private stateVectors(index: number): readonly StateVector[] {
     return this.segments.map(({ state }) => {
       if (state[index] === undefined) throw new Error(`the optimizer has ${state.length} state vectors, none numbered ${index}`);
@@ -151,7 +190,7 @@ class SegmentedShard implements ParameterShard {
     });
   }
 
-  /** Visits [offset, offset + length) in order, in parts of the segments' blocks. */
+  /** Visits [offset, offset + length) in order, in blocks counted from `offset`, which may be cut where segments end. */
   private forEachBlock(offset: number, length: number, visit: (block: Block) => void): void {
     if (!(offset >= 0 && length >= 0 && offset + length <= this.length)) {
       throw new Error(`values ${offset} to ${offset + length} are not within a shard of ${this.length}`);
@@ -160,8 +199,10 @@ class SegmentedShard implements ParameterShard {
       const first = Math.max(0, offset - segment.start);
       const last = Math.min(segment.length, offset + length - segment.start);
       for (let from = first, to; from < last; from = to) {
-        to = Math.min(from - (from % BLOCK_LENGTH) + BLOCK_LENGTH, last);
-        visit({ segment, index, chunkFrom: segment.start + from - offset, from, to });
+        const chunkFrom = segment.start + from - offset;
+        const skipped = chunkFrom % BLOCK_LENGTH;
+        to = Math.min(from - skipped + BLOCK_LENGTH, last);
+        visit({ segment, index, chunkFrom: chunkFrom - skipped, skipped, from, to });
       }
     });
   }
@@ -179,23 +220,25 @@ interface Block {
   readonly index: number;
   /** Where the block starts in the chunk. */
   readonly chunkFrom: number;
-  /** Where it starts and ends in the segment. */
+  /** Values of it that the segment before has. */
+  readonly skipped: number;
+  /** Where the rest starts and ends in the segment. */
   readonly from: number;
   readonly to: number;
 }
 
-/** Σ weight_k · decode(chunk_k) of one block, in the order given; the result lies in the segment's accumulator. */
-function reduceBlock(segment: Segment, contributions: readonly CodedChunk[], chunkFrom: number, length: number): Float32Array {
-  const sum = segment.accumulator.subarray(0, length);
+/** Σ weight_k · decode(chunk_k) of one block of a chunk of `length`, in the order given; the result lies in the segment's accumulator. */
+function reduceBlock({ segment, chunkFrom, skipped, from, to }: Block, contributions: readonly CodedChunk[], length: number): Float32Array {
+  const sum = segment.accumulator.subarray(0, Math.min(BLOCK_LENGTH, length - chunkFrom));
   if (contributions.length === 0) sum.fill(0);
   contributions.forEach((chunk, k) => {
     const codec = segment.codecs.get(chunk.codecId);
-    const bytes = valuesOf(chunk, codec, chunkFrom, length);
+    const bytes = codec.slice(chunk.bytes, length, chunkFrom, sum.length);
     if (k > 0) return codec.decodeAccumulate(bytes, sum, chunk.weight);
     codec.decode(bytes, sum);
     if (chunk.weight !== 1) segment.kernels.scale(sum, chunk.weight);
   });
-  return sum;
+  return sum.subarray(skipped, skipped + to - from);
 }
 
 /** The chunk's codec, once it is known that the bytes are `length` values of it. */
@@ -203,10 +246,6 @@ function wholeCodec(segment: Segment, chunk: CodedChunk, length: number): Slicea
   const codec = segment.codecs.get(chunk.codecId);
   codec.checkSize(chunk.bytes, length);
   return codec;
-}
-
-function valuesOf({ bytes }: CodedChunk, { bytesPerValue }: SliceableCodec, from: number, length: number): Uint8Array {
-  return bytes.subarray(from * bytesPerValue, (from + length) * bytesPerValue);
 }
 
 /** Elements [offset, offset + out.length) of the vectors one after the other. */

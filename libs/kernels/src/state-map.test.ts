@@ -19,7 +19,7 @@ function vectorOf(name: (typeof names)[number], values: readonly number[]): Floa
 }
 
 function encode(name: (typeof names)[number], values: Float32Array, kernels = wasm): Uint8Array {
-  const bytes = new Uint8Array(bytesOfRows(values.length, BLOCK));
+  const bytes = new Uint8Array(bytesOfRows('int8', values.length, BLOCK));
   kernels.encodeState(name, values, bytes);
   return bytes;
 }

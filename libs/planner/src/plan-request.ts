@@ -1,5 +1,5 @@
 import type { Job, PlanRequest } from '@longtail/core';
-import { CODEC_BITS, localStateCount } from '@longtail/core';
+import { codecBits, downCodecOf, localStateCount } from '@longtail/core';
 
 /** Sizes of microbatches to choose from. */
 const MICROBATCHES = [1, 2, 4, 8, 16, 64];
@@ -12,7 +12,6 @@ const STATE_VECTORS = 2;
 
 /** What a job asks of a plan, as this runtime does it: the server steps, gradients go up when all microbatches are done. */
 export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
-  const bits = CODEC_BITS[sync.codec];
   return {
     batch: train.batch,
     stepsPerRound: 1,
@@ -21,9 +20,9 @@ export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
     parameterVectors: PARAMETER_VECTORS,
     gradientVectors: GRADIENT_VECTORS,
     optimizer: 'server',
-    upBitsPerValue: bits,
-    downBitsPerValue: bits,
-    activationBits: CODEC_BITS[sync.activationCodec ?? 'fp32'],
+    upBitsPerValue: codecBits(sync.codec, sync.topK),
+    downBitsPerValue: codecBits(downCodecOf(sync), sync.topK),
+    activationBits: codecBits(sync.activationCodec ?? 'fp32'),
     recompute: cluster.recompute ?? 'allowed',
     schedule: cluster.schedule ?? 'capped-1f1b',
     workspaceBytes: 0,

@@ -9,6 +9,7 @@ export type Crc32c = (bytes: Uint8Array) => number;
 const FRAME_KINDS: Readonly<Record<TensorKind, TensorFrameKind>> = {
   gradient: 'GRADIENT',
   parameters: 'PARAMETERS',
+  difference: 'DIFFERENCE',
   state: 'STATE',
   file: 'FILE',
   activation: 'ACTIVATION',

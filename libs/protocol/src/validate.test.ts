@@ -35,8 +35,8 @@ describe('validation of messages', () => {
     ['Hello', { ...hello, peerAddress: '10.0.0.2' }, 'Hello.peerAddress is "10.0.0.2", not HOST:PORT'],
     ['Hello', { ...hello, peerAddress: '10.0.0.2:0' }, 'Hello.peerAddress is "10.0.0.2:0", not HOST:PORT'],
     ['Hello', { ...hello, allowCode: 'yes' }, 'Hello.allowCode is no boolean'],
-    ['Task', { ...task, kind: 'KIND_UNSPECIFIED' }, 'Task.kind is KIND_UNSPECIFIED, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE'],
-    ['Task', { ...task, kind: 9 }, 'Task.kind is 9, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE'],
+    ['Task', { ...task, kind: 'KIND_UNSPECIFIED' }, 'Task.kind is KIND_UNSPECIFIED, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE, DELTA'],
+    ['Task', { ...task, kind: 9 }, 'Task.kind is 9, not one of INITIALISE, GRADIENT, LOCAL_STEPS, EVALUATE, DELTA'],
     ['Task', { ...task, ranges: [{ epoch: 1, start: 0, end: 1 }, {}] }, 'Task.ranges[1].epoch is undefined, not a count'],
     ['Task', { ...task, steps: new Array(LIMITS.entries + 1).fill(null) }, `Task.steps has ${LIMITS.entries + 1} entries, the limit is ${LIMITS.entries}`],
     ['WatchRequest', { run: 'r', fromSeq: 2 ** 60 }, `WatchRequest.fromSeq is ${2 ** 60}, not a count`],
@@ -46,7 +46,7 @@ describe('validation of messages', () => {
   });
 
   it('lets a diverged loss through', () => {
-    const done = { run: 'r', task: 1, samples: 1, targets: 1, lossSum: NaN, correct: 0, computeMs: 1, steps: 0, elapsedMs: 1, peerBytesUp: 0, peerBytesDown: 0 };
+    const done = { run: 'r', task: 1, samples: 1, targets: 1, lossSum: NaN, correct: 0, computeMs: 1, steps: 0, elapsedMs: 1, peerBytesUp: 0, peerBytesDown: 0, encodeMs: 0 };
     expect(refusal('TaskDone', done)).toBeUndefined();
   });
 

@@ -1,4 +1,4 @@
-import type { LongtailError, TensorChunk } from '@longtail/core';
+import type { ExchangeTimes, LongtailError, TensorChunk } from '@longtail/core';
 import type { Task, TaskDone } from '@longtail/protocol';
 import type { ChunkVerdict, Delivery } from './delivery.js';
 import type { Member } from './member.js';
@@ -38,6 +38,17 @@ export class Assignment {
     this.activeAtMs = sentAtMs;
   }
 
+  /** Where the time went beside computing, without the wait before; undefined while it is not done, and for what is not waited for. */
+  get exchange(): Omit<ExchangeTimes, 'waitMs'> | undefined {
+    const { done, doneAtMs, endedAtMs, sentAtMs } = this;
+    if (done === undefined || this.task.kind === 'LOCAL_STEPS') return undefined;
+    return {
+      receiveMs: Math.max(0, doneAtMs! - sentAtMs - done.elapsedMs),
+      encodeMs: done.encodeMs,
+      sendMs: Math.max(0, (endedAtMs ?? doneAtMs!) - doneAtMs!),
+    };
+  }
+
   /** Something of it passed through the server. */
   seen(nowMs: number): void {
     this.activeAtMs = nowMs;
@@ -66,7 +77,7 @@ export class Assignment {
     this.checkWhole(nowMs);
   }
 
-  /** The worker says that it could not. */
+  /** The worker says that it could not. A codec that met a NaN or an infinity is as good as a contribution with one. */
   fail({ code, message }: LongtailError, nowMs: number): void {
     this.nonFinite = code === 'diverged';
     this.end('failed', message, nowMs);
@@ -81,7 +92,7 @@ export class Assignment {
 
   private checkWhole(nowMs: number): void {
     if (this.done === undefined) return;
-    const nothingToSend = this.task.kind === 'LOCAL_STEPS' && this.done.steps === 0;
+    const nothingToSend = (this.task.kind === 'LOCAL_STEPS' || this.task.kind === 'DELTA') && this.done.steps === 0;
     if (nothingToSend || this.delivery.complete) this.end('delivered', '', nowMs);
   }
 }
@@ -99,6 +110,7 @@ function expectedSamples(done: TaskDone, task: Task, samples: number): number | 
     case 'EVALUATE':
       return samples;
     case 'LOCAL_STEPS':
+    case 'DELTA':
       if (done.steps > task.steps.length) return undefined;
       return task.steps.slice(0, done.steps).reduce((sum, step) => sum + countSamples(step.ranges), 0);
     case 'INITIALISE':

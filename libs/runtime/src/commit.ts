@@ -1,13 +1,21 @@
-import type { CodedChunk } from '@longtail/core';
+import { outerStepOf, type CodedChunk, type ParameterShard } from '@longtail/core';
 import type { GroupTask } from './group-task.js';
 import type { RunCore, Training } from './run-core.js';
 import { chunkSpan } from './grid.js';
-import { CHUNKS_A_TURN } from './outgoing-parameters.js';
+import { CHUNKS_A_TURN, type Published } from './outgoing-parameters.js';
 import type { Segment } from './segments.js';
 
 export interface Contribution {
   readonly task: GroupTask;
   readonly weight: number;
+}
+
+export interface CommitOptions {
+  /** Multiplies the learning rate. */
+  readonly stepScale: number;
+  readonly reason: string;
+  /** The contributions are moves of groups that stepped for themselves: they weigh by their samples. */
+  readonly local: boolean;
 }
 
 type CodedOf = (segment: Segment, chunk: number) => CodedChunk[];
@@ -16,39 +24,45 @@ type CodedOf = (segment: Segment, chunk: number) => CodedChunk[];
 const NORM_PASS_LENGTH = 1 << 20;
 
 /**
- * Steps the optimizer with the mean gradient of the contributions, added in the order given, and sends the new
- * parameters to every ready member while they are made: one pass over the chunks of the segments. What is tied between
- * two stages of a group gets the sum of both. Once begun it is finished, whatever happens to the run, so that the shard
- * is never between two versions.
+ * Steps the server's optimizer with the mean of the contributions, by samples and weights, added in the order given, and
+ * sends the new parameters to every ready member of a group that is not at work, while they are made: one pass over the
+ * chunks of the segments. What is tied between two stages of a group gets the sum of both. Once begun it is finished,
+ * whatever happens to the run, so that the shard is never between two versions.
  */
-export async function commitRound(core: RunCore, contributions: readonly Contribution[], reason: string): Promise<void> {
+export async function commitRound(
+  core: RunCore,
+  contributions: readonly Contribution[],
+  { stepScale, reason, local }: CommitOptions,
+  atWork: ReadonlySet<string>,
+): Promise<void> {
   const training = core.training!;
   const { shard, leases } = training;
   const { segments } = core;
   const codedChunk: CodedOf = (segment, chunk) =>
-    contributions.flatMap(({ task, weight }) => codedGradients(task, weight, segment, chunk, core.codec.id));
-  const samples = contributions.reduce((sum, { task }) => sum + task.samples, 0);
-  const weighted = contributions.reduce((sum, { task, weight }) => sum + weight * task.samples, 0);
+    contributions.flatMap(({ task, weight }) => codedGradients(task, local ? weight * task.done!.samples : weight, segment, chunk, core.codec.id));
+  const done = contributions.map(({ task }) => task.done!);
+  const samples = sum(done.map((one) => one.samples));
+  const weighted = sum(contributions.map(({ weight }, i) => weight * done[i]!.samples));
   const gradientNorm = (await normOfSum(core, training, segments, codedChunk)) / weighted;
   const { clipNorm } = core.job.train;
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
-  shard.beginStep({ learningRate });
-  const codec = core.codec;
-  const parameters = core.outgoing.publish(segments, core.version + 1, codec, ({ offset, length }, out, segment, chunk) => {
+  await core.outgoing.finishAll();
+  shard.beginStep({ learningRate: stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate) });
+  const step = (offset: number, length: number, segment: Segment, chunk: number): void =>
     shard.stepChunk(offset, length, codedChunk(segment, chunk), clip / weighted);
-    return shard.encodeParameters(offset, length, codec.id, out);
-  });
+  const parameters = publishStepped(core, shard, step);
   core.version++;
-  for (const member of core.ready) member.supply(parameters);
+  for (const { id, members } of core.groups) {
+    if (!atWork.has(id)) for (const member of members) member.supply(parameters);
+  }
   await core.outgoing.finish(parameters.tensors);
 
   for (const { task, weight } of contributions) {
-    core.tasks.settle(task, { applied: task.leases.length, weight, reason: '' });
+    core.tasks.settle(task, { applied: task.leasesDone, weight, reason: task.recalled ? 'called home early' : '' });
     core.roster.succeeded(task.group);
   }
-  const done = contributions.map(({ task }) => task.done!);
   core.announceCommit({
     samples,
     lossSum: sum(done.map(({ lossSum }) => lossSum)),
@@ -57,6 +71,23 @@ export async function commitRound(core: RunCore, contributions: readonly Contrib
     learningRate,
     gradientNorm,
     reason,
+  });
+}
+
+type StepChunk = (offset: number, length: number, segment: Segment, chunk: number) => void;
+
+/** The next version's tensors, whose chunks are stepped as they are coded. */
+function publishStepped(core: RunCore, shard: ParameterShard, step: StepChunk): Published {
+  const { outgoing, segments, version, downCodec } = core;
+  if (core.differences !== undefined) {
+    return outgoing.publishDifference(shard, segments, version + 1, downCodec, core.codecNamed('fp32'), ({ offset, length }, out, segment, chunk) => {
+      step(offset, length, segment, chunk);
+      return shard.encodeDifference(offset, length, out);
+    });
+  }
+  return outgoing.publish(segments, version + 1, downCodec, ({ offset, length }, out, segment, chunk) => {
+    step(offset, length, segment, chunk);
+    return shard.encodeParameters(offset, length, downCodec.id, out);
   });
 }
 

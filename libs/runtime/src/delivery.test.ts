@@ -124,3 +124,13 @@ test('memory is lent for chunks that are expected, once, and goes back with `dis
   first.dispose();
   expect(delivery(undefined, pool).place(chunkOf(2).header, 2)!.buffer).toBe(a.buffer);
 });
+
+test('a chunk of more bytes than its values can take is refused, and finds no memory', () => {
+  const { header } = chunkOf(2);
+  const payload = new Uint8Array(5);
+  expect(delivery().place(header, 5)).toBeUndefined();
+  expect(delivery().take({ header, payload })).toMatchObject({
+    verdict: 'refused',
+    reason: 'chunk 2 has 5 bytes, 2 values take 2 at most',
+  });
+});

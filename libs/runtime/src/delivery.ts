@@ -87,6 +87,11 @@ export class Delivery {
     if (tensor === undefined || mismatch !== undefined) return { verdict: 'refused', reason: mismatch!, nonFinite: false };
     if (tensor.has(header.chunk)) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
 
+    const room = tensor.expected.codec.maxBytes(header.length);
+    if (payload.length > room) {
+      const reason = `chunk ${header.chunk} has ${payload.length} bytes, ${header.length} values take ${room} at most`;
+      return { verdict: 'refused', reason, nonFinite: false };
+    }
     const chunk = { bytes: payload, codecId: header.codec, weight: 1 };
     let seen: ChunkInspection;
     try {
@@ -99,6 +104,11 @@ export class Delivery {
     tensor.put(header.chunk, payload);
     const excess = this.expected.normBound?.exceededWith(header, seen.sumOfSquares);
     return excess === undefined ? { verdict: 'taken' } : { verdict: 'refused', reason: excess, nonFinite: false };
+  }
+
+  /** What float32 would have taken more. */
+  get bytesSaved(): number {
+    return this.tensors.reduce((sum, tensor) => sum + tensor.bytesSaved, 0);
   }
 
   /** The tensor is part of what was asked for. */
@@ -126,10 +136,13 @@ export class Delivery {
   }
 }
 
+const FLOAT_BYTES = 4;
+
 class IncomingTensor {
   private readonly chunks: (Uint8Array | undefined)[];
   private buffer: Uint8Array | undefined;
   missing: number;
+  bytesSaved = 0;
 
   constructor(readonly expected: ExpectedTensor) {
     this.chunks = new Array<Uint8Array | undefined>(expected.grid.chunks);
@@ -142,6 +155,7 @@ class IncomingTensor {
 
   put(chunk: number, bytes: Uint8Array): void {
     this.chunks[chunk] = bytes;
+    this.bytesSaved += FLOAT_BYTES * chunkSpan(this.expected.grid, chunk).length - bytes.length;
     this.missing--;
   }
 

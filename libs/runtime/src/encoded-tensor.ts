@@ -63,7 +63,7 @@ export class BufferPools implements Buffers {
  * only after every receiver has acknowledged it: a socket may read it until then.
  */
 export class EncodedTensor {
-  private readonly buffer: Uint8Array;
+  private buffer: Uint8Array | undefined;
   private readonly sizes: number[] = [];
   private users = 0;
   private retired = false;
@@ -76,8 +76,11 @@ export class EncodedTensor {
     private readonly chunkBytes: number,
     private readonly fill: FillChunk,
     private readonly pool: Buffers,
-  ) {
-    this.buffer = pool.take(grid.chunks * chunkBytes);
+  ) {}
+
+  /** Somebody is sent it, or was. */
+  get wanted(): boolean {
+    return this.users > 0 || this.sizes.length > 0;
   }
 
   get complete(): boolean {
@@ -118,11 +121,12 @@ export class EncodedTensor {
   private recycle(): void {
     if (this.retired && this.users === 0 && this.intact && this.complete) {
       this.intact = false;
-      this.pool.give(this.buffer);
+      this.pool.give(this.buffer!);
     }
   }
 
   private slot(chunk: number): Uint8Array {
+    this.buffer ??= this.pool.take(this.grid.chunks * this.chunkBytes);
     return this.buffer.subarray(chunk * this.chunkBytes, (chunk + 1) * this.chunkBytes);
   }
 }

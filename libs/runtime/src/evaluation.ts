@@ -1,4 +1,4 @@
-import type { SyncStrategy } from '@longtail/core';
+import type { SyncStrategy, TaskState } from '@longtail/core';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import type { RunCore } from './run-core.js';
@@ -26,10 +26,12 @@ interface Sums {
  * Loss and accuracy of the current version on the validation split, shared by speed. Slices of groups who leave, fail
  * or miss the deadline go to the others. `requireWorker` waits for one when all are gone.
  */
-export async function evaluate(core: RunCore, strategy: SyncStrategy, requireWorker: () => Promise<void>): Promise<void> {
+export async function evaluate(core: RunCore, requireWorker: () => Promise<void>): Promise<void> {
   const total = core.training!.validationSamples;
   const sums: Sums = { samples: 0, targets: 0, lossSum: 0, correct: 0 };
   const startedAtMs = core.clock.nowMs();
+  // Nothing is learnt from it: everybody is waited for, up to the deadline.
+  const strategy = core.dependencies.strategy({ ...core.job, sync: { ...core.job.sync, strategy: 'bsp', quorum: 1 } });
   for (let pending: readonly Slice[] = [{ start: 0, end: total }]; pending.length > 0;) {
     await requireWorker();
     pending = await evaluationPass(core, strategy, pending, sums);
@@ -39,7 +41,6 @@ export async function evaluate(core: RunCore, strategy: SyncStrategy, requireWor
 
 /** Gives each group one slice of what is pending; returns what is still to do. */
 async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: readonly Slice[], sums: Sums): Promise<readonly Slice[]> {
-  const openedAtMs = core.clock.nowMs();
   const { tasks, rest } = await handOut(core, pending);
   const open = new Map(tasks.map((task) => [task.group.id, task]));
   const lost: Slice[] = [...rest];
@@ -49,8 +50,9 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
       lost.push(sliceOf(task));
       dropBroken(core, task);
     }
-    const members = [...open.values()].map((task) => standing(task));
-    const decision = strategy.decide({ round: core.round, version: core.version, openedAtMs, members }, core.clock.nowMs());
+    const members = [...open.values()].map((task) => ({ node: task.group.id, rounds: 0, task: standing(task) }));
+    const { round, version } = core;
+    const decision = strategy.decide({ round, version, roundSamples: core.training!.validationSamples, members }, core.clock.nowMs());
     for (const { node, reason } of decision.release) {
       const late = open.get(node)!;
       open.delete(node);
@@ -102,15 +104,15 @@ function take(core: RunCore, task: GroupTask, sums: Sums): void {
   sums.correct += done.correct;
 }
 
-function standing({ group, task, sentAtMs, status, endedAtMs }: GroupTask) {
+function standing({ group, task, sentAtMs, status, endedAtMs, recalled }: GroupTask): TaskState {
   const samples = task.end - task.start;
   return {
-    node: group.id,
     samples,
     startedAtMs: sentAtMs,
     expectedMs: group.evaluationSpeed === undefined ? undefined : (group.speed.exchangeMs ?? 0) + (1000 * samples) / group.evaluationSpeed,
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,
+    recalled,
   };
 }
 

@@ -9,6 +9,9 @@ export const SILENCE_MS = 60_000;
 
 /** A task in the hands of a group: each member has a part of it, under the same number. It stands and falls as a whole. */
 export class GroupTask {
+  /** Its local steps are to end with the one under way. */
+  recalled = false;
+
   constructor(
     readonly group: Group,
     /** In the order of the group's members. */
@@ -35,6 +38,13 @@ export class GroupTask {
 
   get samples(): number {
     return this.leases.reduce((sum, lease) => sum + lease.samples, 0);
+  }
+
+  /** Leases, from the first, that what was done is of. */
+  get leasesDone(): number {
+    let left = this.done!.samples;
+    const kept = this.leases.findIndex(({ samples }) => (left -= samples) < 0);
+    return kept < 0 ? this.leases.length : kept;
   }
 
   get sentAtMs(): number {

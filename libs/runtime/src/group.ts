@@ -7,6 +7,8 @@ export class Group {
   speed: Speed = initialSpeed(0);
   /** Samples a second of evaluation; undefined before the first. */
   evaluationSpeed: number | undefined;
+  /** Tasks that were committed or given up since the groups changed last. */
+  rounds = 0;
   /** Missed deadlines in a row. */
   misses = 0;
   /** Who holds each stage: several are its replicas. */

@@ -1,8 +1,10 @@
 export { CHUNK_LENGTH } from './grid.js';
 export { explicitLayout } from './explicit-layout.js';
 export type {
+  CreateFeedback,
   FileCache,
   FileSink,
+  LossyCodec,
   RunSnapshot,
   RunStore,
   ServedFile,

@@ -1,3 +1,4 @@
+import { serverOptimizer } from '@longtail/core';
 import { chunkSpan } from './grid.js';
 import type { Group } from './group.js';
 import { SILENCE_MS, type GroupTask } from './group-task.js';
@@ -36,7 +37,7 @@ function begin(core: RunCore, group: Group, task: GroupTask): void {
   const { job, dependencies } = core;
   const { trainSamples, validationSamples } = group.members[0]!.ready!;
   const { layout } = core.measure!;
-  const shard = dependencies.createShard(layout, job.train.optimizer);
+  const shard = dependencies.createShard(layout, serverOptimizer(job), core.differences);
   const codec = core.codecNamed('fp32');
   for (const { grid, index, offset: from } of core.segments) {
     const { delivery } = task.parts.find((part) => part.delivery.has('parameters', index))!;

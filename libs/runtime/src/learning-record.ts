@@ -34,8 +34,8 @@ export class LearningRecord {
   validationDueAt = Infinity;
   /** Version last validated. */
   validatedVersion = -1;
-  /** Rounds in a row with non-finite contributions, and the nodes that they came from. */
-  readonly nonFinite = { rounds: 0, nodes: new Set<string>() };
+  /** Commits in a row that non-finite contributions went before, and the nodes that these came from. */
+  readonly nonFinite = { commits: 0, nodes: new Set<string>() };
   /** Done by the only worker since the last commit, for people who watch. */
   private localSamples = 0;
   private lastCommitMs = 0;

@@ -53,6 +53,8 @@ export class Member extends Recipient<MemberHost> implements Part {
   strikes = 0;
   /** From its last prepare to ready; 0 before the first. */
   setupMs = 0;
+  /** When its last task ended, for a task's event to say how long it waited. */
+  idleSinceMs: number | undefined;
   /** Grants of local steps that it brought home. */
   grants = 0;
   readonly assignments = new Map<number, Assignment>();

@@ -2,13 +2,29 @@ import type { AllocateTensor, Codec, ParameterShard } from '@longtail/core';
 import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import type { Segment } from './segments.js';
 
-/** Parameters as they are sent, a tensor a segment: whoever has them in float32 has them exactly. */
+/** Parameters as they are sent, a tensor a segment. */
 export interface Published {
   readonly version: number;
   readonly segments: readonly Segment[];
   /** In the order of the segments. */
   readonly tensors: readonly EncodedTensor[];
+  /** Who has them, has the parameters exactly. */
   readonly exact: boolean;
+  /** They are of a view; undefined: of the parameters themselves. */
+  readonly line?: Line;
+  /** The tensors are differences to the version before. */
+  readonly difference?: {
+    /** What they lead to. */
+    readonly whole: Published;
+    /** The differences that lead here from an older version, in order; undefined where they are not kept any more. */
+    since(version: number): readonly Published[] | undefined;
+  };
+}
+
+/** Versions of the shard's view, each made of the one before by a difference. The first one is the parameters of its version. */
+export interface Line {
+  readonly startedAt: number;
+  version: number;
 }
 
 /** Codes a chunk of a segment; `offset` counts from the begin of the whole vector. */
@@ -19,10 +35,14 @@ export const CHUNKS_A_TURN = 4;
 /** One version on its way to slow receivers, one being made. */
 const SPARE_BUFFERS = 2;
 
+/** Differences kept for those who are that many versions behind; who is further gets the view whole. */
+const KEPT_DIFFERENCES = 8;
+
 /** The shard's parameters and moments, coded once a version and sent to whoever needs them. */
 export class OutgoingParameters {
   private readonly pool: BufferPools;
   private published: readonly Published[] = [];
+  private line: Line | undefined;
 
   /** `turn` lets sockets have a turn. */
   constructor(
@@ -35,11 +55,74 @@ export class OutgoingParameters {
   /** The tensors that a version will be sent as; tensors of older versions are sent to nobody new. */
   publish(segments: readonly Segment[], version: number, codec: Codec, fill: FillSegment): Published {
     this.retireBefore(version);
-    const tensors = segments.map((segment) => {
+    return this.keep({ version, segments, tensors: this.tensors(segments, version, codec, fill), exact: codec.name === 'fp32' });
+  }
+
+  /**
+   * The differences that lead from the version before to this one, and the view that they lead to for those who cannot follow.
+   * Where the version before was made by other means than a difference, a new line begins at it.
+   */
+  publishDifference(
+    shard: ParameterShard,
+    segments: readonly Segment[],
+    version: number,
+    codec: Codec,
+    wholeCodec: Codec,
+    fill: FillSegment,
+  ): Published {
+    if (this.line?.version !== version - 1) {
+      shard.resetView();
+      this.line = { startedAt: version - 1, version: version - 1 };
+    }
+    const { line } = this;
+    line.version = version;
+    this.retireWhere((one) => one.version < (one.difference === undefined ? version : version + 1 - KEPT_DIFFERENCES));
+    const tensors = this.tensors(segments, version, codec, fill);
+    const view = this.viewTensors(shard, segments, version, wholeCodec, tensors);
+    const whole = { version, segments, tensors: view, exact: false, line };
+    const since = (older: number) => this.differences(line, older, version);
+    return this.keep({ version, segments, tensors, exact: false, line, difference: { whole, since } });
+  }
+
+  private differences(line: Line, after: number, upTo: number): readonly Published[] | undefined {
+    const kept = this.published.filter(
+      (one) => one.difference !== undefined && one.line === line && one.version > after && one.version <= upTo,
+    );
+    return kept.length === upTo - after ? kept : undefined;
+  }
+
+  /** What followers are to hold at the present version, whole when it resolves: differences to it where there are any, else the view, or parameters for a line to begin at. */
+  async currentView(shard: ParameterShard, segments: readonly Segment[], version: number, wholeCodec: Codec): Promise<Published> {
+    const { line } = this;
+    if (line?.version !== version) return this.current(shard, segments, version, wholeCodec);
+    const there = this.published.find((one) => one.version === version && one.line === line);
+    if (there !== undefined) return there;
+    const published = this.keep({ version, segments, tensors: this.viewTensors(shard, segments, version, wholeCodec), exact: false, line });
+    await this.finish(published.tensors);
+    return published;
+  }
+
+  private viewTensors(
+    shard: ParameterShard,
+    segments: readonly Segment[],
+    version: number,
+    codec: Codec,
+    differences?: readonly EncodedTensor[],
+  ): readonly EncodedTensor[] {
+    return this.tensors(segments, version, codec, ({ offset, length }, out, segment) => {
+      differences?.[segment.index]!.bytes(offset - segment.offset); // the view is of this version once its difference is coded
+      return shard.encodeView(offset, length, codec.id, out);
+    });
+  }
+
+  private tensors(segments: readonly Segment[], version: number, codec: Codec, fill: FillSegment): readonly EncodedTensor[] {
+    return segments.map((segment) => {
       const fillChunk: FillChunk = ({ offset, length }, out, chunk) => fill({ offset: segment.offset + offset, length }, out, segment, chunk);
       return new EncodedTensor(segment.grid, version, codec.id, codec.maxBytes(segment.grid.chunkLength), fillChunk, this.pool);
     });
-    const published = { version, segments, tensors, exact: codec.name === 'fp32' };
+  }
+
+  private keep(published: Published): Published {
     this.published = [...this.published, published];
     return published;
   }
@@ -47,7 +130,7 @@ export class OutgoingParameters {
   /** Parameters of the shard's present version, coded the first time somebody needs them. Whole when it resolves. */
   async current(shard: ParameterShard, segments: readonly Segment[], version: number, codec: Codec): Promise<Published> {
     const there = this.published.find(
-      (published) => published.version === version && published.segments === segments && (published.exact || codec.name !== 'fp32'),
+      ({ version: its, segments: cut, exact, line }) => its === version && cut === segments && line === undefined && (exact || codec.name !== 'fp32'),
     );
     if (there !== undefined) return there;
     const published = this.publish(segments, version, codec, ({ offset, length }, out) =>
@@ -82,21 +165,37 @@ export class OutgoingParameters {
     }
   }
 
+  /** Before the shard changes: what somebody began to be sent is of the version that it says. */
+  async finishAll(): Promise<void> {
+    for (const { tensors, difference } of this.published) {
+      await this.finish([...tensors, ...(difference?.whole.tensors ?? [])].filter((tensor) => tensor.wanted));
+    }
+  }
+
   /** The segments were cut anew: nothing coded before is sent to anybody new. */
   recut(): void {
-    for (const { tensors } of this.published) for (const tensor of tensors) tensor.retire();
+    for (const published of this.published) retire(published);
     this.published = [];
     this.pool.clear();
   }
 
   clear(): void {
     this.published = [];
+    this.line = undefined;
     this.pool.clear();
   }
 
   /** Tensors of older versions are sent to nobody new. */
   retireBefore(version: number): void {
-    for (const published of this.published) if (published.version < version) for (const tensor of published.tensors) tensor.retire();
-    this.published = this.published.filter((published) => published.version >= version);
+    this.retireWhere((published) => published.version < version);
   }
+
+  private retireWhere(isOver: (published: Published) => boolean): void {
+    for (const published of this.published.filter(isOver)) retire(published);
+    this.published = this.published.filter((published) => !isOver(published));
+  }
+}
+
+function retire({ tensors, difference }: Published): void {
+  for (const tensor of [...tensors, ...(difference?.whole.tensors ?? [])]) tensor.retire();
 }

@@ -2,9 +2,11 @@ import type {
   AllocateTensor,
   Clock,
   Codec,
+  CodecName,
   Connection,
   DataFile,
   EventLog,
+  FeedbackEncoder,
   Job,
   LayoutPlan,
   LeaseBook,
@@ -19,6 +21,7 @@ import type {
   ShareRule,
   StateVector,
   SyncStrategy,
+  TopKSpec,
   Verdict,
 } from '@longtail/core';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
@@ -57,6 +60,15 @@ export interface RunStore {
   finish(verdict: Verdict): Promise<void>;
 }
 
+/** A codec that needs error feedback. */
+export interface LossyCodec {
+  readonly codec: CodecName;
+  readonly topK: TopKSpec;
+}
+
+/** Error feedback for a vector of `length`. */
+export type CreateFeedback = (length: number, codec: LossyCodec) => FeedbackEncoder;
+
 /** A file that the server serves to workers which miss it. */
 export interface ServedFile extends DataFile {
   /** Bytes [offset, offset + length), at once: from memory, a mapping or a synchronous read. Throws LongtailError `missing-file`. */
@@ -89,8 +101,8 @@ export interface ServerDependencies {
   /** Memory for what is sent to workers. @default that of JavaScript */
   readonly allocate?: AllocateTensor;
   openRun(job: Job): Promise<RunStore>;
-  /** Zeros of the layout's length; its frozen slots are never moved. */
-  createShard(layout: ParameterLayout, optimizer: OptimizerSpec): ParameterShard;
+  /** Zeros of the layout's length; its frozen slots are never moved. `differences`: followers get them in this codec. */
+  createShard(layout: ParameterLayout, optimizer: OptimizerSpec, differences?: LossyCodec): ParameterShard;
   createLeases(job: Job, samplesPerEpoch: number): LeaseBook;
   strategy(job: Job): SyncStrategy;
   readonly shares: ShareRule;

@@ -18,6 +18,20 @@ export interface RecipientHost {
 /** Bytes a chunk of a file. */
 const FILE_CHUNK_BYTES = 1 << 20;
 
+/** Parameters as the worker has them: of a view, where a line is named. */
+type Held = Pick<Published, 'version' | 'exact' | 'line'>;
+
+/** What is sent one after the other, each to be acknowledged before the next. */
+interface Sending {
+  /** What the worker holds in the end. */
+  target: Published;
+  readonly queue: Published[];
+  readonly streams: FanOut;
+}
+
+/** Versions that wait to be sent to a member; one that is further behind gets parameters whole. */
+const MOST_QUEUED = 8;
+
 /** Given so that no DOMException with a stack is made for every version. */
 const OUTDATED = new Error('a newer version is there');
 
@@ -31,8 +45,8 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   heldState: number | undefined;
   /** Number of the last transfer of a vector. */
   protected transfers = 0;
-  private held: { readonly version: number; readonly exact: boolean } | undefined;
-  private sending: { readonly published: Published; readonly streams: FanOut } | undefined;
+  private held: Held | undefined;
+  private sending: Sending | undefined;
   private readonly streams = new Set<FanOut>();
   private vectorsOnTheWay = 0;
   private vectorsArrivedAtMs = 0;
@@ -72,25 +86,50 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     return this.settled ? this.vectorsArrivedAtMs : undefined;
   }
 
-  /** Starts to send parameters unless the worker has them or gets them already; an older version on its way is given up. */
+  /**
+   * Starts to send parameters unless the worker has them or gets them already. Differences follow what it has, or what is on
+   * its way to it; where they do not, an older version on its way is given up and parameters are sent whole.
+   */
   supply(published: Published): void {
-    const { version, exact, tensors } = published;
-    if (this.holds(version, exact) || this.sending?.published === published) return;
-    this.sending?.streams.abort(OUTDATED);
-    const sending = { published, streams: new FanOut() };
-    this.sending = sending;
-    this.held = undefined;
-    const transfer = ++this.transfers;
-    const streams = this.segments.map(({ segment, start }) =>
-      this.stream('parameters', segment.index, start, tensors[segment.index]!, transfer, sending.streams),
-    );
-    this.onTheWay(
-      Promise.all(streams).then((acknowledged) => {
-        if (this.sending !== sending) return;
-        this.sending = undefined;
-        if (acknowledged.every(Boolean)) this.held = { version, exact };
-      }),
-    );
+    const { sending } = this;
+    if (this.holdsPublished(published) || sending?.target === published) return;
+    const rest = differencesFrom(sending?.target ?? this.held, published);
+    if (sending !== undefined && rest !== undefined && sending.queue.length + rest.length <= MOST_QUEUED) {
+      sending.target = published;
+      this.enqueue(sending, rest);
+      return;
+    }
+    sending?.streams.abort(OUTDATED);
+    const next: Sending = { target: published, queue: [], streams: new FanOut() };
+    this.sending = next;
+    this.enqueue(next, (sending === undefined ? rest : undefined) ?? [published.difference?.whole ?? published]);
+    this.onTheWay(this.sendQueue(next));
+  }
+
+  private holdsPublished({ version, exact, line }: Published): boolean {
+    return this.holds(version, exact) && this.held?.line === line;
+  }
+
+  private enqueue({ queue }: Sending, more: readonly Published[]): void {
+    for (const { tensors } of more) for (const tensor of tensors) tensor.acquire();
+    queue.push(...more);
+  }
+
+  private async sendQueue(sending: Sending): Promise<void> {
+    const { queue, streams } = sending;
+    for (let next = queue[0]; next !== undefined; next = queue[0]) {
+      this.held = undefined;
+      const { version, exact, line, tensors, difference } = next;
+      const kind = difference === undefined ? 'parameters' : 'difference';
+      const transfer = ++this.transfers;
+      const sent = this.segments.map(({ segment, start }) => this.stream(kind, segment.index, start, tensors[segment.index]!, transfer, streams));
+      const acknowledged = (await Promise.all(sent)).every(Boolean);
+      if (this.sending !== sending || !acknowledged) break;
+      dequeue(queue);
+      this.held = { version, exact, line };
+    }
+    while (queue.length > 0) dequeue(queue);
+    if (this.sending === sending) this.sending = undefined;
   }
 
   /** Sends the optimizer's vectors. */
@@ -177,4 +216,15 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     this.sending = undefined;
     this.forgetHeld();
   }
+}
+
+/** The differences that lead from what is held to what is published; undefined where they do not, or not any more. */
+function differencesFrom(held: Held | undefined, { line, difference }: Published): readonly Published[] | undefined {
+  if (held === undefined || difference === undefined) return undefined;
+  const follows = held.line === line || (held.exact && held.version === line!.startedAt);
+  return follows ? difference.since(held.version) : undefined;
+}
+
+function dequeue(queue: Published[]): void {
+  for (const tensor of queue.shift()!.tensors) tensor.release(true);
 }

@@ -1,178 +1,183 @@
-import type { MemberState as Standing, RoundState, SyncStrategy } from '@longtail/core';
-import { commitRound, type Contribution } from './commit.js';
-import { divergence } from './divergence.js';
+import { LongtailError, type Decision, type RoundState, type SyncStrategy, type TaskState } from '@longtail/core';
+import { commitRound } from './commit.js';
+import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
-import type { Member } from './member.js';
-import { passesOf } from './passes.js';
+import { handOut, samplesAhead } from './hand-out.js';
 import { patienceWith } from './patience.js';
 import type { RunCore } from './run-core.js';
-import { afterDelivery, afterIdleRound, afterMiss, balancedSpeeds, expectedMs } from './speed.js';
-import { sumSamples } from './tasks.js';
+import { afterDelivery, afterMiss, expectedMs } from './speed.js';
 
-/** Rounds in a row with a non-finite contribution, from different nodes, after which it is the run and not a node. */
-const NON_FINITE_ROUNDS = 3;
-
-/**
- * One round of the groups (DESIGN.md section 4): shares, tasks, contributions, and the commit that the strategy decides.
- * `meanwhile` runs while the workers compute.
- */
-export async function runRound(core: RunCore, strategy: SyncStrategy, meanwhile: () => Promise<void>): Promise<void> {
-  core.round++;
-  const openedAtMs = core.clock.nowMs();
-  const tasks = await handOut(core);
-  await meanwhile();
-  const outcome = await collect(core, strategy, tasks, openedAtMs);
-  checkDivergence(core, outcome);
-  if (outcome.commit.length > 0) await commitRound(core, outcome.commit, outcome.reason);
-}
-
-/** Splits the next batch over the groups and sends each its task. */
-async function handOut(core: RunCore): Promise<GroupTask[]> {
-  const { leases } = core.training!;
-  const shares = planShares(core, Math.min(core.job.train.batch, leases.totals().free));
-  const parameters = await core.parameters(false);
-  const tasks: GroupTask[] = [];
-  for (const group of core.groups) {
-    const mine = core.tasks.leaseUpTo(group, shares.get(group.id) ?? 0);
-    if (mine.length === 0) {
-      group.speed = afterIdleRound(group.speed);
-      continue;
-    }
-    for (const member of group.members) member.supply(parameters);
-    const samples = sumSamples(mine);
-    const ranges = mine.flatMap((lease) => lease.ranges);
-    const passes = passesOf(core, group, samples);
-    const tensorsOf = (member: Member) => (passes.samplesOf(member) > 0 ? core.tasks.expected(member, 'gradient', core.codec) : []);
-    tasks.push(core.tasks.assign(group, { kind: 'GRADIENT', ranges }, { tensorsOf, leases: mine, passes }));
-  }
-  return tasks;
-}
-
-function planShares(core: RunCore, batch: number): ReadonlyMap<string, number> {
-  const { groups } = core;
-  const speeds = balancedSpeeds(
-    batch,
-    groups.map(({ speed }) => speed),
-  );
-  const workers = groups.map(({ id }, i) => ({ node: id, samplesPerSecond: speeds[i]! }));
-  const shares = core.dependencies.shares(batch, workers, core.previousShares);
-  if (!sameShares(shares, core.previousShares)) {
-    const total = workers.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0);
-    const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
-    const reason = `${workers.length} ${who}, ${total.toPrecision(3)} samples/s together`;
-    core.emit({ event: 'shares', run: core.run, round: core.round, shares: Object.fromEntries(shares), reason });
-  }
-  core.previousShares = shares;
-  return shares;
-}
-
-interface Outcome {
-  readonly commit: readonly Contribution[];
-  readonly reason: string;
-  readonly nonFinite: readonly Group[];
-  /** Contributions that came and were worthless for another reason. */
-  readonly otherwiseBroken: number;
-}
-
-/** Waits until the strategy commits, or nobody is left to wait for. */
-async function collect(core: RunCore, strategy: SyncStrategy, tasks: readonly GroupTask[], openedAtMs: number): Promise<Outcome> {
-  const open = new Map(tasks.map((task) => [task.group.id, task]));
-  const nonFinite: Group[] = [];
-  let otherwiseBroken = 0;
-  for (;;) {
-    for (const task of [...open.values()].filter(isBroken)) {
-      open.delete(task.group.id);
-      if (task.nonFinite) nonFinite.push(task.group);
-      else otherwiseBroken++;
-      settleBroken(core, task);
-    }
-    if (open.size === 0) return { commit: [], reason: 'no contribution left', nonFinite, otherwiseBroken };
-    const decision = strategy.decide(roundState(core, openedAtMs, [...open.values()]), core.clock.nowMs());
-    for (const { node, reason } of decision.release) {
-      settleMissed(core, open.get(node)!, reason);
-      open.delete(node);
-    }
-    if (decision.commit.length > 0) {
-      const commit = decision.commit.map(({ node, weight }) => ({ task: open.get(node)!, weight }));
-      for (const { task } of commit) observeSpeed(core, task);
-      return { commit, reason: decision.reason, nonFinite, otherwiseBroken };
-    }
-    if (open.size > 0) await core.wait(decision.wakeAtMs ?? dropSilent(core, open));
-  }
+export interface RoundsContext {
+  /** Runs while the workers compute. */
+  meanwhile(): Promise<void>;
+  /** Something else is to be done as soon as nobody is at work: no new tasks. */
+  mustEnd(): boolean;
 }
 
 /**
- * In a first round there is no deadline yet, but who is done delivers, and who has its parameters gets done, or is dropped.
- * Returns when to look again; undefined: when something comes.
+ * Rounds of the groups with the server (DESIGN.md section 4): tasks, contributions, and the commits, as the strategy decides.
+ * Ends when no group is at work: under a strategy with rounds after each one, else when it must, or the samples are out.
  */
-function dropSilent(core: RunCore, open: Map<string, GroupTask>): number | undefined {
-  const nowMs = core.clock.nowMs();
-  let nextMs: number | undefined;
-  for (const task of [...open.values()]) {
-    const limit = patienceWith(task);
-    if (limit === undefined) continue;
-    nextMs = Math.min(nextMs ?? Infinity, limit.untilMs);
-    if (nowMs < limit.untilMs) continue;
-    settleMissed(core, task, limit.reason);
-    open.delete(task.group.id);
+export async function runRounds(core: RunCore, strategy: SyncStrategy, context: RoundsContext): Promise<void> {
+  const rounds = new Rounds(core, strategy);
+  do await rounds.advance(context);
+  while (rounds.underWay);
+}
+
+class Rounds {
+  private readonly open = new Map<string, GroupTask>();
+  private readonly nonFinite: NonFiniteWatch;
+  private ending = false;
+
+  constructor(
+    private readonly core: RunCore,
+    private readonly strategy: SyncStrategy,
+  ) {
+    this.nonFinite = new NonFiniteWatch(core);
+    for (const group of core.groups) group.rounds = 0;
+    checkWhole(core, strategy);
   }
-  return nextMs;
+
+  get underWay(): boolean {
+    return this.open.size > 0;
+  }
+
+  /** One look at how everybody stands; waits where there is nothing to do. */
+  async advance(context: RoundsContext): Promise<void> {
+    const { core, open } = this;
+    const begins = !this.underWay;
+    this.dropBroken();
+    if (!begins && !this.underWay) return this.nonFinite.nobodyLeft();
+    const decision = this.strategy.decide(this.state(), core.clock.nowMs());
+    this.release(decision);
+    if (decision.commit.length > 0) return this.commit(decision);
+    if (!begins && !this.underWay) return this.nonFinite.nobodyLeft();
+    for (const node of decision.recall) core.tasks.recall(open.get(node)!);
+    if (await this.handOut(decision.proceed, context)) return context.meanwhile();
+    if (this.underWay) await core.wait(earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs)));
+  }
+
+  /** Whether anybody got a task. */
+  private async handOut(nodes: readonly string[], { mustEnd }: RoundsContext): Promise<boolean> {
+    const { core, open } = this;
+    const groups = core.groups.filter(({ id }) => nodes.includes(id));
+    if (groups.length === 0 || samplesAhead(core) === 0) return false;
+    this.ending ||= mustEnd();
+    const tasks = this.ending ? [] : await handOut(core, groups, this.strategy.localSteps);
+    for (const task of tasks) open.set(task.group.id, task);
+    return tasks.length > 0;
+  }
+
+  private async commit({ commit, stepScale, reason }: Decision): Promise<void> {
+    const { core, open } = this;
+    const contributions = commit.map(({ node, weight }) => ({ task: open.get(node)!, weight }));
+    for (const { task } of contributions) {
+      observeSpeed(core, task);
+      this.close(task);
+    }
+    const atWork = new Set(open.keys());
+    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined }, atWork);
+    this.nonFinite.committed();
+  }
+
+  private release({ release }: Decision): void {
+    for (const { node, reason, late } of release) this.giveUp(this.open.get(node)!, reason, late);
+  }
+
+  /** Those whose contribution is worthless. */
+  private dropBroken(): void {
+    const { core } = this;
+    for (const task of [...this.open.values()]) {
+      const { broken, nonFinite, reason } = task;
+      const idle = task.status === 'delivered' && task.task.kind === 'DELTA' && task.done!.steps === 0;
+      if (broken === undefined && !idle) continue;
+      this.close(task);
+      core.tasks.settle(task, { applied: 0, weight: 0, reason: idle ? NO_STEP : reason });
+      if (broken === undefined) continue;
+      this.nonFinite.broken(task.group, nonFinite);
+      if (broken.status !== 'lost') core.roster.strike(broken.member, reason);
+    }
+  }
+
+  private giveUp(task: GroupTask, reason: string, late: boolean): void {
+    const { core } = this;
+    const { group, samples, sentAtMs } = task;
+    this.close(task);
+    core.tasks.settle(task, { applied: 0, weight: 0, reason });
+    group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - sentAtMs);
+    if (late) for (const member of group.members) member.forgetHeld();
+    else core.roster.missed(group, reason);
+  }
+
+  private close({ group }: GroupTask): void {
+    this.open.delete(group.id);
+    group.rounds++;
+  }
+
+  /**
+   * In a first round there is no deadline yet, but who is done delivers, and who has its parameters gets done, or is dropped.
+   * Returns when to look again; undefined: when something comes.
+   */
+  private dropSilent(wakeAtMs: number | undefined): number | undefined {
+    if (wakeAtMs !== undefined) return undefined;
+    const nowMs = this.core.clock.nowMs();
+    let nextMs: number | undefined;
+    for (const task of [...this.open.values()]) {
+      const limit = patienceWith(task);
+      if (limit === undefined) continue;
+      nextMs = earliest(nextMs, limit.untilMs);
+      if (nowMs >= limit.untilMs) this.giveUp(task, limit.reason, false);
+    }
+    return nextMs;
+  }
+
+  private state(): RoundState {
+    const { round, version, roundSamples } = this.core;
+    const members = this.members().map((group) => {
+      const task = this.open.get(group.id);
+      return { node: group.id, rounds: group.rounds, task: task && standing(task) };
+    });
+    return { round, version, roundSamples, members };
+  }
+
+  /** Groups that take part, and those at work that do so no more. */
+  private members(): readonly Group[] {
+    const { groups } = this.core;
+    const leaving = [...this.open.values()].map(({ group }) => group).filter((group) => !groups.includes(group));
+    return [...groups, ...leaving];
+  }
 }
 
-function isBroken({ status }: GroupTask): boolean {
-  return status === 'refused' || status === 'failed' || status === 'lost';
+const NO_STEP = 'called home before its first step';
+
+/** Inner steps are taken by workers that hold the whole model. */
+function checkWhole({ groups }: RunCore, { name, localSteps }: SyncStrategy): void {
+  const pipeline = localSteps === undefined ? undefined : groups.find(({ solo }) => !solo);
+  if (pipeline === undefined) return;
+  throw new LongtailError(`${name} with local steps needs workers that hold the whole model, and ${pipeline.id} is a pipeline of ${pipeline.name}`, {
+    code: 'usage',
+    where: 'sync.strategy',
+    hint: 'Let workers with more memory join, or choose bsp, or ssp or asp without localSteps.',
+  });
 }
 
-function settleBroken(core: RunCore, task: GroupTask): void {
-  const { broken, reason } = task;
-  core.tasks.settle(task, { applied: 0, weight: 0, reason });
-  if (broken!.status !== 'lost') core.roster.strike(broken!.member, reason);
+function observeSpeed({ paces }: RunCore, { group, done, sentAtMs, endedAtMs, parts }: GroupTask): void {
+  for (const { member, done: own } of parts) paces.observe(member.node, own!.samples, own!.computeMs);
+  group.speed = afterDelivery(group.speed, { samples: done!.samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - sentAtMs });
 }
 
-function settleMissed(core: RunCore, task: GroupTask, reason: string): void {
-  const { group, samples, sentAtMs } = task;
-  core.tasks.settle(task, { applied: 0, weight: 0, reason });
-  group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - sentAtMs);
-  core.roster.missed(group, reason);
-}
-
-function observeSpeed({ paces }: RunCore, { group, samples, done, sentAtMs, endedAtMs, parts }: GroupTask): void {
-  for (const part of parts) paces.observe(part.member.node, part.samples, part.done!.computeMs);
-  group.speed = afterDelivery(group.speed, { samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - sentAtMs });
-}
-
-function roundState(core: RunCore, openedAtMs: number, tasks: readonly GroupTask[]): RoundState {
-  return { round: core.round, version: core.version, openedAtMs, members: tasks.map(standing) };
-}
-
-function standing({ group, samples, sentAtMs, status, endedAtMs, task }: GroupTask): Standing {
+function standing({ group, samples, sentAtMs, status, endedAtMs, task, recalled }: GroupTask): TaskState {
   return {
-    node: group.id,
     samples,
     startedAtMs: sentAtMs,
     expectedMs: expectedMs(group.speed, samples),
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,
+    recalled,
   };
 }
 
-/** One worker's NaN is that worker's; everybody's is the run's. */
-function checkDivergence(core: RunCore, { commit, nonFinite, otherwiseBroken }: Outcome): void {
-  const { nonFinite: seen } = core.record;
-  if (nonFinite.length === 0) {
-    seen.rounds = 0;
-    seen.nodes.clear();
-    return;
-  }
-  seen.rounds++;
-  for (const { id } of nonFinite) seen.nodes.add(id);
-  const everybody = commit.length === 0 && otherwiseBroken === 0;
-  const again = seen.rounds >= NON_FINITE_ROUNDS && seen.nodes.size > 1;
-  if (everybody || again)
-    throw divergence(core, everybody ? 'every worker' : `${seen.nodes.size} workers in ${seen.rounds} rounds running`);
-}
-
-function sameShares(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
-  return a.size === b.size && [...a].every(([node, share]) => b.get(node) === share);
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
 }

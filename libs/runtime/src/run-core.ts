@@ -1,7 +1,11 @@
 import {
+  DEFAULT_TOP_K,
+  downCodecOf,
+  hasErrorFeedback,
   LongtailError,
   type Clock,
   type Codec,
+  type CodecName,
   type Job,
   type LeaseBook,
   type ParameterLayout,
@@ -22,7 +26,7 @@ import type { Member, MemberHost } from './member.js';
 import { OutgoingParameters, type Published } from './outgoing-parameters.js';
 import { Paces } from './paces.js';
 import type { PeerLinks } from './peer-links.js';
-import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
+import type { LossyCodec, RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
 import { heldBy, segmentsOf, type Segment } from './segments.js';
@@ -61,6 +65,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   segments: readonly Segment[] = [];
   version = 0;
   round = 0;
+  /** Samples of one task of every group together. */
+  roundSamples = 0;
+  /** Samples, or inner steps where groups step for themselves, of each one's latest task. */
   previousShares: ReadonlyMap<string, number> = new Map();
   private readonly bell = new Bell();
   private readonly stopping = new AbortController();
@@ -101,15 +108,25 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   get ready(): readonly Member[] {
     return this.groups.flatMap(({ members }) => members);
   }
-  /** Codec of gradients up and parameters down. */
+  /** Of what comes up. */
   get codec(): Codec {
     return this.codecNamed(this.job.sync.codec);
   }
+  /** Of what goes down. */
+  get downCodec(): Codec {
+    return this.codecNamed(downCodecOf(this.job.sync));
+  }
+  /** Undefined: parameters go down whole. */
+  get differences(): LossyCodec | undefined {
+    const codec = downCodecOf(this.job.sync);
+    return hasErrorFeedback(codec) ? { codec, topK: this.job.sync.topK ?? DEFAULT_TOP_K } : undefined;
+  }
 
-  codecNamed(name: Codec['name']): Codec {
+  codecNamed(name: CodecName): Codec {
     const codec = this.dependencies.codecs.find((candidate) => candidate.name === name);
     if (codec === undefined) throw new Error(`no codec ${name}`);
-    return codec;
+    const { topK } = this.job.sync;
+    return topK === undefined ? codec : (codec.keeping?.(topK) ?? codec);
   }
 
   grid(length: number): Grid {
@@ -294,7 +311,10 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   /** Parameters of the present version. `exact`: in float32, whatever the job's codec. */
   parameters(exact: boolean): Promise<Published> {
     const { shard } = this.training!;
-    return this.outgoing.current(shard, this.segments, this.version, exact ? this.codecNamed('fp32') : this.codec);
+    const whole = this.codecNamed('fp32');
+    if (exact) return this.outgoing.current(shard, this.segments, this.version, whole);
+    if (this.differences !== undefined) return this.outgoing.currentView(shard, this.segments, this.version, whole);
+    return this.outgoing.current(shard, this.segments, this.version, this.downCodec);
   }
 }
 

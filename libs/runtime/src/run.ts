@@ -1,4 +1,4 @@
-import { isStateQuantized, LongtailError, type Verdict } from '@longtail/core';
+import { isStateQuantized, localStepsOf, LongtailError, type Verdict } from '@longtail/core';
 import { PROTOCOL_VERSION, type JobRow } from '@longtail/protocol';
 import type { Claimant } from './eligibility.js';
 import { evaluate } from './evaluation.js';
@@ -6,7 +6,7 @@ import { admitPrepared, gather, type CountFleet } from './gather.js';
 import { initialise } from './initialise.js';
 import { Member } from './member.js';
 import type { Session } from './membership.js';
-import { runRound } from './round.js';
+import { runRounds } from './round.js';
 import type { RunCore } from './run-core.js';
 import { Snapshots } from './snapshots.js';
 import { runSolo } from './solo.js';
@@ -134,20 +134,28 @@ export class Run implements Claimant {
     if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
     else if (second === undefined && first.solo && this.stepsAlone) await runSolo(core, first, snapshots.whenDue);
-    else await runRound(core, strategy, snapshots.whenDue);
+    else await runRounds(core, strategy, { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
   }
 
-  /** May a lone worker step for itself? It keeps moments in float32 only, and does not clip. */
+  /** A lone worker may step for itself; groups came, go or are to be moved. */
+  private get roundsMustEnd(): boolean {
+    const { formation, roster, groups } = this.core;
+    this.arrange();
+    const changes = formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
+    return changes || (groups.length === 1 && groups[0]!.solo && this.stepsAlone);
+  }
+
+  /** May a lone worker step for itself? It keeps moments in float32 only, and does not clip; under an outer optimizer there is always an exchange. */
   private get stepsAlone(): boolean {
     const { optimizer, clipNorm } = this.core.job.train;
-    return clipNorm === undefined && !isStateQuantized(optimizer);
+    return clipNorm === undefined && !isStateQuantized(optimizer) && localStepsOf(this.core.job.sync) === undefined;
   }
 
   private readonly requireWorker = (): Promise<void> => gather(this.core, 1, this.countFleet);
 
   private async validate(): Promise<void> {
     const { core } = this;
-    await evaluate(core, core.dependencies.strategy(core.job), this.requireWorker);
+    await evaluate(core, this.requireWorker);
     core.planValidation();
   }
 

@@ -1,4 +1,4 @@
-import { freshState, LongtailError, type StateVector } from '@longtail/core';
+import { freshState, LongtailError, serverOptimizer, type StateVector } from '@longtail/core';
 import { divergence } from './divergence.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { RunSnapshot } from './ports.js';
@@ -66,8 +66,7 @@ export class Snapshots {
   private async take(): Promise<RunSnapshot> {
     const { core } = this;
     const { shard, grid, layout, leases } = core.training!;
-    const { optimizer } = core.job.train;
-    const { parameters, state } = (this.copy ??= { parameters: new Float32Array(grid.length), state: freshState(optimizer, grid.length) });
+    const { parameters, state } = (this.copy ??= { parameters: new Float32Array(grid.length), state: freshState(serverOptimizer(core.job), grid.length) });
     await this.inTurns(parameters, (part, offset) => shard.readParameters(part, offset));
     for (const [index, vector] of state.entries()) await this.inTurns(vector, (part, offset) => shard.readState(index, part, offset));
     const { run, job, version } = core;

@@ -70,12 +70,10 @@ class Solo {
 
   /** Calls the grants home when there is a reason to. */
   checkStop(): void {
-    const { core, member } = this;
+    const { core } = this;
     if (this.drainUntilMs !== undefined || (core.groups.length <= 1 && !core.formation.moving && !core.signal.aborted)) return;
     this.drainUntilMs = core.clock.nowMs() + this.drainMs();
-    for (const { assignment } of this.grants) {
-      member.send({ message: 'cancelTask', cancelTask: { run: core.run, task: assignment.task.task, deliver: true } });
-    }
+    for (const { assignment } of this.grants) core.tasks.recall(assignment);
   }
 
   /**

@@ -51,7 +51,9 @@ export class Tasks {
     const { run, version, round } = this.core;
     const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
     const common = { run, task: ++this.last, version, round, microbatch: passes?.microbatch ?? 0, ...blank, ...fields };
-    const normBound = common.kind === 'GRADIENT' ? this.normBound(sumSamples(leases)) : undefined;
+    // A gradient comes as a sum, a move as it is.
+    const summed = common.kind === 'GRADIENT' ? sumSamples(leases) : common.kind === 'DELTA' ? 1 : undefined;
+    const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
       const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors) };
@@ -79,7 +81,15 @@ export class Tasks {
     return assignment;
   }
 
-  /** Of a gradient sum over so many samples. */
+  /** Local steps are to end with the one under way, and to be delivered. */
+  recall(task: GroupTask): void {
+    task.recalled = true;
+    for (const { member } of task.parts) {
+      member.send({ message: 'cancelTask', cancelTask: { run: this.core.run, task: task.task.task, deliver: true } });
+    }
+  }
+
+  /** Of a sum over so many samples. */
   private normBound(samples: number): NormBound | undefined {
     const { job, segments, training } = this.core;
     const { maxNorm } = job.sync;
@@ -115,7 +125,8 @@ export class Tasks {
     const back = leases.slice(applied);
     for (const lease of back) book.giveBack(lease.id);
     const appliedSamples = sumSamples(leases.slice(0, applied));
-    for (const { member, done, samples: own, sentAtMs, endedAtMs } of task.parts) {
+    for (const part of task.parts) {
+      const { member, done, samples: own, sentAtMs, endedAtMs, delivery } = part;
       const samples = group.solo && accepted ? appliedSamples : own;
       if (accepted) member.session.samplesApplied += samples;
       member.receipt({ task: message.task, accepted, weight, staleness, reason });
@@ -137,8 +148,11 @@ export class Tasks {
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
         bytesUp: traffic.bytesUp + (done?.peerBytesUp ?? 0),
         bytesDown: traffic.bytesDown + (done?.peerBytesDown ?? 0),
+        ...(part.exchange === undefined ? {} : { exchange: { ...part.exchange, waitMs: sentAtMs - (member.idleSinceMs ?? sentAtMs) } }),
+        bytesSaved: delivery.bytesSaved,
         ...(group.solo ? {} : { stage: placeOf(group, member) }),
       });
+      member.idleSinceMs = endedAtMs ?? core.clock.nowMs();
     }
     if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
   }

@@ -21,7 +21,15 @@ export type WorkerEvent =
       readonly samples: number;
       readonly computeMs: number;
     }
-  | { readonly event: 'receipt'; readonly run: string; readonly task: number; readonly accepted: boolean; readonly reason: string }
+  | {
+      readonly event: 'receipt';
+      readonly run: string;
+      readonly task: number;
+      readonly accepted: boolean;
+      readonly weight: number;
+      readonly staleness: number;
+      readonly reason: string;
+    }
   | { readonly event: 'released'; readonly run: string; readonly reason: string }
   /** Task 0: preparing the run. */
   | { readonly event: 'failed'; readonly run: string; readonly task: number; readonly error: WireError };

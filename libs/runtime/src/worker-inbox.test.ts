@@ -127,3 +127,31 @@ test('a chunk that fits nowhere is an error that names it', () => {
   expect(() => inbox.take({ header, payload: new Uint8Array(4) })).toThrow('chunk 0 of 3 of parameters does not fit the model');
   expect(() => inbox.take({ header: { ...header, kind: 'state', fragment: 1 }, payload: new Uint8Array(4) })).toThrow('no state 1');
 });
+
+test('a difference is added to the version before, chunk by chunk, and is no version until it is whole', async () => {
+  const { inbox, prepared, chunk, whole } = setUp();
+  whole('parameters', 1, 5);
+  chunk('difference', 2, 6, 1, 1);
+  expect(inbox.hasParameters(5)).toBe(false);
+  chunk('difference', 2, 6, 1, 1);
+  chunk('difference', 2, 6, 0, 1);
+  expect(inbox.hasParameters(6)).toBe(true);
+  expect([...prepared.parameters]).toEqual([11, 11, 11, 11, 11, 11]);
+});
+
+test('a difference follows what was drawn here, and what was stepped to', () => {
+  const { inbox, prepared, whole } = setUp();
+  inbox.drew();
+  whole('difference', 1, 1);
+  expect([...prepared.parameters]).toEqual([1, 1, 1, 1, 1, 1]);
+  inbox.stepped(9, 4);
+  whole('difference', 2, 5);
+  expect(inbox.hasParameters(5)).toBe(true);
+  expect([...prepared.parameters]).toEqual([6, 6, 6, 6, 6, 6]);
+});
+
+test('a difference to another version than the one that is here is refused', () => {
+  const { chunk, whole } = setUp();
+  whole('parameters', 1, 5);
+  expect(() => chunk('difference', 2, 7, 0)).toThrow('does not hold the one before');
+});

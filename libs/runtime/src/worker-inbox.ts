@@ -26,9 +26,9 @@ export class WorkerInbox {
 
   /** Writes a chunk where it belongs. Throws LongtailError `protocol` for one that fits nowhere. */
   take({ header, payload }: TensorChunk): void {
-    const intake = header.kind === 'parameters' ? this.parameters : this.state[header.fragment];
+    const intake = header.kind === 'state' ? this.state[header.fragment] : this.parameters;
     if (intake === undefined) throw new LongtailError(`no ${header.kind} ${header.fragment} belongs to this model`, { code: 'protocol' });
-    if (intake.take(header, payload)) this.own = undefined;
+    if (intake.take(header, payload, this.own?.version)) this.own = undefined;
   }
 
   /** Fresh parameters were drawn on this worker: they are version 0. */
@@ -51,6 +51,11 @@ export class WorkerInbox {
   disown(): void {
     for (const intake of [this.parameters, ...this.state]) intake.overwritten();
     this.own = undefined;
+  }
+
+  /** The device stepped away from the parameters that it was given. */
+  moved(): void {
+    this.loaded.parameters = 0;
   }
 
   private owns(version: number): boolean {
@@ -97,6 +102,8 @@ class Intake {
   private readonly seen = new Set<number>();
   private missing: number;
   private transfer: number;
+  /** Of a chunk. */
+  private difference: Float32Array | undefined;
 
   constructor(
     private readonly values: Float32Array,
@@ -108,8 +115,8 @@ class Intake {
     this.transfer = afterTransfer + 1;
   }
 
-  /** True when values were written; false for a chunk that is stale or came before. */
-  take(header: TensorHeader, payload: Uint8Array): boolean {
+  /** True when values were written; false for a chunk that is stale or came before. `own`: the version of what is in memory by other means. */
+  take(header: TensorHeader, payload: Uint8Array, own?: number): boolean {
     if (header.task < this.transfer) return false;
     const codec = this.codecs.find(({ id }) => id === header.codec);
     if (!this.fits(header) || codec === undefined) {
@@ -118,14 +125,31 @@ class Intake {
         hint: 'Run the same version of Longtail on the server and on the worker.',
       });
     }
-    if (header.task > this.transfer) this.restart(header.task);
+    const isDifference = header.kind === 'difference';
+    if (header.task > this.transfer || this.seen.size === 0) {
+      if (isDifference && (this.version ?? own) !== header.baseVersion - 1) throw this.noBase(header);
+      this.restart(header.task);
+    }
     const from = header.start + header.offset;
     if (this.seen.has(from)) return false;
-    codec.decode(payload, this.values.subarray(from, from + header.length));
+    const values = this.values.subarray(from, from + header.length);
+    if (isDifference) this.add(values, payload, codec);
+    else codec.decode(payload, values);
     this.seen.add(from);
     this.missing -= header.length;
-    if (this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32');
+    if (this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32' && !isDifference);
     return true;
+  }
+
+  private add(values: Float32Array, payload: Uint8Array, codec: Codec): void {
+    this.difference ??= new Float32Array(this.chunkLength);
+    const difference = this.difference.subarray(0, values.length);
+    codec.decode(payload, difference);
+    for (let i = 0; i < values.length; i++) values[i]! += difference[i]!;
+  }
+
+  private noBase({ baseVersion }: TensorHeader): LongtailError {
+    return new LongtailError(`a difference leads to version ${baseVersion}, this worker does not hold the one before`, { code: 'protocol' });
   }
 
   /** Chunks of one length, but for the last one, all of them within the vector. */

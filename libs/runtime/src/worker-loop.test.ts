@@ -29,6 +29,7 @@ function setUp(overrides: Partial<WorkerOptions> = {}) {
     compute: { device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 } } as unknown as Compute,
     fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
     codecs: [],
+    createFeedback: () => expect.unreachable(),
     clock,
     rng: createRng(1),
     signal: stop.signal,

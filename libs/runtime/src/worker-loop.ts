@@ -1,7 +1,7 @@
 import { formatSeconds, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
-import type { FileCache, WorkerConnection } from './ports.js';
+import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
 import type { WorkerEvent } from './worker-events.js';
 import { WorkerSession } from './worker-session.js';
 
@@ -11,6 +11,7 @@ export interface WorkerOptions {
   readonly compute: Compute;
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
+  createFeedback: CreateFeedback;
   /** Memory for what is sent to the server. @default that of JavaScript */
   readonly allocate?: AllocateTensor;
   readonly clock: Clock;
@@ -46,7 +47,7 @@ const LONGEST_PAUSE_MS = 5000;
  * `refused` or `protocol` when it does not want this worker.
  */
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
-  const { clock, compute, fileCache, codecs, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
+  const { clock, compute, fileCache, codecs, createFeedback, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
   const hello: Hello = {
     protocol: PROTOCOL_VERSION,
@@ -58,7 +59,7 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     host,
     maxUploadBitsPerSecond,
   };
-  const context = { compute, fileCache, codecs, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
+  const context = { compute, fileCache, codecs, createFeedback, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
   while (!signal.aborted) {
     const found = await search.dial(hello);

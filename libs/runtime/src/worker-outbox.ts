@@ -1,6 +1,6 @@
-import { LongtailError, type AllocateTensor, type Clock, type Codec, type TensorKind } from '@longtail/core';
+import { LongtailError, type AllocateTensor, type Clock, type Codec, type FeedbackEncoder, type TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
-import { BufferPools, EncodedTensor } from './encoded-tensor.js';
+import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import { gridOf } from './grid.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { WorkerConnection } from './ports.js';
@@ -24,6 +24,7 @@ const NEVER = new AbortController();
 /** Sends a worker's results, coded chunk by chunk while earlier chunks are on their way. */
 export class WorkerOutbox {
   private readonly pool: BufferPools;
+  private encodeMs = 0;
 
   constructor(
     private readonly connection: WorkerConnection,
@@ -36,11 +37,24 @@ export class WorkerOutbox {
     this.pool = new BufferPools(SPARE_BUFFERS, allocate);
   }
 
-  encode(vector: OutgoingVector, codec: Codec): Outgoing {
-    const fill = ({ offset, length }: { offset: number; length: number }, out: Uint8Array) =>
-      codec.encode(vector.values.subarray(offset, offset + length), out);
+  /** `feedback`: codes in place of the codec, with what was lost before. */
+  encode(vector: OutgoingVector, codec: Codec, feedback?: FeedbackEncoder): Outgoing {
+    const fill: FillChunk = ({ offset, length }, out) => {
+      const startedAtMs = this.clock.nowMs();
+      const values = vector.values.subarray(offset, offset + length);
+      const bytes = feedback === undefined ? codec.encode(values, out) : feedback.encode(values, vector.start + offset, out);
+      this.encodeMs += this.clock.nowMs() - startedAtMs;
+      return bytes;
+    };
     const grid = gridOf(vector.values.length, this.chunkLength);
     return { ...vector, tensor: new EncodedTensor(grid, 0, codec.id, codec.maxBytes(grid.chunkLength), fill, this.pool) };
+  }
+
+  /** Time spent coding since the last call. */
+  takeEncodeMs(): number {
+    const { encodeMs } = this;
+    this.encodeMs = 0;
+    return encodeMs;
   }
 
   /** Codes all of it now: the vector may change afterwards. */

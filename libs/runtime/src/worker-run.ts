@@ -1,4 +1,6 @@
 import {
+  DEFAULT_TOP_K,
+  hasErrorFeedback,
   LongtailError,
   type AllocateTensor,
   type BatchStats,
@@ -6,7 +8,9 @@ import {
   type Codec,
   type Compute,
   type ComputeResult,
+  type FeedbackEncoder,
   type Job,
+  type LocalStepsResult,
   type PeerNetwork,
   type Prepared,
   type StageUse,
@@ -17,7 +21,7 @@ import { Bell } from './bell.js';
 import { FanOut } from './fan-out.js';
 import { FileIntake } from './file-intake.js';
 import { countSamples } from './microbatches.js';
-import type { FileCache, WorkerConnection } from './ports.js';
+import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
 import { StageInbox } from './stage-inbox.js';
 import { StageOutbox } from './stage-outbox.js';
 import { StageRunner } from './stage-runner.js';
@@ -31,6 +35,7 @@ export interface WorkerRunContext {
   readonly compute: Compute;
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
+  createFeedback: CreateFeedback;
   readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly chunkLength: number;
@@ -76,6 +81,10 @@ export class WorkerRun {
   private stageOutbox: StageOutbox | undefined;
   private runner: StageRunner | undefined;
   private outbox: WorkerOutbox | undefined;
+  /** What the codec of contributions lost; undefined where it loses too little to keep. */
+  private feedback: FeedbackEncoder | undefined;
+  /** The task whose contribution was coded last. */
+  private contributed = 0;
 
   /** `before` resolves when the device is free. */
   constructor(
@@ -122,6 +131,7 @@ export class WorkerRun {
   }
 
   onReceipt({ task, accepted }: Receipt): void {
+    if (task === this.contributed) this.feedback?.settle(accepted);
     this.inbox?.judged(task, accepted);
     this.bell.ring();
   }
@@ -182,6 +192,8 @@ export class WorkerRun {
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
+    const { codec, topK = DEFAULT_TOP_K } = this.job.sync;
+    if (hasErrorFeedback(codec)) this.feedback = this.context.createFeedback(parameters.length, { codec, topK });
     this.openStage();
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
@@ -221,8 +233,8 @@ export class WorkerRun {
     try {
       const computed = this.dispatch(work);
       const delivered = computed.then((deliver) => deliver());
-      // A gradient has a buffer of its own; other results lie where parameters come in, until they are delivered.
-      this.deviceBusy = (task.kind === 'GRADIENT' ? computed : delivered).catch(() => undefined);
+      // A gradient or a move has a buffer of its own; other results lie where parameters come in, until they are delivered.
+      this.deviceBusy = (task.kind === 'GRADIENT' || task.kind === 'DELTA' ? computed : delivered).catch(() => undefined);
       await delivered;
     } catch (error) {
       if (!work.abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
@@ -260,16 +272,23 @@ export class WorkerRun {
       }
       case 'LOCAL_STEPS': {
         await inbox.loadAll(version, task.optimizerSteps);
-        const result = await this.localSteps(work);
+        const result = await this.localSteps(work, 'parameters');
         if (abort.signal.aborted) inbox.disown(); // called off too late: nobody wants what it stepped to
         abort.signal.throwIfAborted();
         if (result.steps > 0) inbox.stepped(task.task, version + 1);
         return () => this.deliverBehind(work, result);
       }
+      case 'DELTA': {
+        await inbox.loadParameters(version);
+        inbox.moved();
+        const result = await this.localSteps(work, 'move');
+        abort.signal.throwIfAborted();
+        return () => this.deliverNow(work, result, 'gradient', this.job.sync.codec);
+      }
     }
   }
 
-  private localSteps({ task, abort, stop }: Work): Promise<ComputeResult & { steps: number }> {
+  private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
     const { compute, clock, send } = this.context;
     const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
     let saidAtMs = clock.nowMs();
@@ -278,16 +297,19 @@ export class WorkerRun {
       saidAtMs = clock.nowMs();
       send({ message: 'progress', progress: { run: this.run, task: task.task, samples, targets, lossSum, correct } });
     };
-    return compute.localSteps({ batches, stop: stop.signal }, onStep, abort.signal);
+    return compute.localSteps({ batches, result, stop: stop.signal }, onStep, abort.signal);
   }
 
   /** Sends the result, segment by segment, before the next task begins: the next one would overwrite it. */
-  private async deliverNow(work: Work, result: ComputeResult, kind: 'gradient' | 'parameters', codec: Codec['name']): Promise<void> {
+  private async deliverNow(work: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters', codec: Codec['name']): Promise<void> {
     const { task, abort } = work;
-    this.sendDone(task.task, result, 0, task.kind);
+    this.sendDone(task.task, result, result.steps ?? 0, task.kind);
+    if (result.steps === 0) return;
     const vector = this.prepared![kind];
+    const feedback = kind === 'gradient' ? this.feedback : undefined;
+    if (feedback !== undefined) this.contributed = task.task;
     const tensors = task.parts.map(({ segment, start, length }) =>
-      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, this.codecNamed(codec)),
+      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, this.codecNamed(codec), feedback),
     );
     const sends = new FanOut(abort.signal);
     await Promise.all(tensors.map((tensor) => sends.run((signal) => this.outbox!.send(task, result.samples, [tensor], signal))));
@@ -321,7 +343,8 @@ export class WorkerRun {
   ): void {
     const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
     const { sentBytes: peerBytesUp, receivedBytes: peerBytesDown } = this.stageOutbox?.takeTraffic() ?? { sentBytes: 0, receivedBytes: 0 };
-    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown };
+    const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
+    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown, encodeMs };
     this.context.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
   }
@@ -335,7 +358,8 @@ export class WorkerRun {
   private codecNamed(name: Codec['name']): Codec {
     const codec = this.context.codecs.find((candidate) => candidate.name === name);
     if (codec === undefined) throw new LongtailError(`this worker does not know the codec ${name}`, { code: 'protocol' });
-    return codec;
+    const { topK } = this.job.sync;
+    return topK === undefined ? codec : (codec.keeping?.(topK) ?? codec);
   }
 }
 

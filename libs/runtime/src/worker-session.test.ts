@@ -62,6 +62,7 @@ function setUp() {
       compute,
       fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
       codecs: [codec],
+      createFeedback: () => expect.unreachable(),
       clock: {
         nowMs: () => link.nowMs,
         sleep: (ms, signal) =>

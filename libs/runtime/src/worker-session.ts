@@ -96,9 +96,9 @@ export class WorkerSession {
       case 'cancelTask':
         return this.of(message.cancelTask.run)?.onCancel(message.cancelTask);
       case 'receipt': {
-        const { run, task, accepted, reason } = message.receipt;
-        this.context.log({ event: 'receipt', run, task, accepted, reason });
-        return this.of(run)?.onReceipt(message.receipt);
+        const { receipt } = message;
+        this.context.log({ event: 'receipt', ...receipt });
+        return this.of(receipt.run)?.onReceipt(receipt);
       }
       case 'release': {
         const { run, reason } = message.release;

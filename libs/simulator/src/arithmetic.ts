@@ -1,16 +1,17 @@
 import type { OptimizerSpec, ParameterShard } from '@longtail/core';
 import { createOptimizer, createShard } from '@longtail/kernels';
+import type { LossyCodec } from '@longtail/runtime';
 import type { VirtualOptimizer } from './virtual-compute.js';
 
 /** What the server and the devices compute with. */
 export interface Arithmetic {
-  createShard(length: number, optimizer: OptimizerSpec): ParameterShard;
+  createShard(length: number, optimizer: OptimizerSpec, differences?: LossyCodec): ParameterShard;
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
 }
 
 /** The plain-TypeScript twins of libs/kernels. */
 export const referenceArithmetic: Arithmetic = {
-  createShard: (length, optimizer) => createShard({ length, optimizer, implementation: 'reference' }),
+  createShard: (length, optimizer, differences) => createShard({ length, optimizer, differences, implementation: 'reference' }),
   createOptimizer(length, optimizer) {
     const inner = createOptimizer({ length, optimizer, implementation: 'reference' });
     const mean = new Float32Array(length);

@@ -1,4 +1,4 @@
-import { createRng, type Rng } from '@longtail/core';
+import { createRng, localStepsOf, type Job, type Rng } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { Fault } from './faults.js';
 import { simulate, type Scenario } from './simulate.js';
@@ -9,8 +9,18 @@ const SEEDS = 200;
 const SEEDS_A_TEST = 50;
 const SAMPLES = 240;
 
+const BSP: Partial<Job['sync']> = { strategy: 'bsp' };
+const OTHERS: readonly Partial<Job['sync']>[] = [
+  { strategy: 'bsp', quorum: 0.5, graceMs: 20 },
+  { strategy: 'ssp', staleness: 1 },
+  { strategy: 'asp' },
+  { strategy: 'diloco', localSteps: 4, quorum: 0.75, graceMs: 50 },
+  { strategy: 'ssp', staleness: 1, localSteps: 3 },
+  { strategy: 'asp', localSteps: 3 },
+];
+
 /** A fleet that joins, leaves, breaks and comes back at random. The first worker stays, so that most runs succeed. */
-function chaos(seed: number): Scenario {
+function chaos(seed: number, sync: Partial<Job['sync']>): Scenario {
   const rng = createRng(`chaos/${seed}`);
   const fleet = Array.from({ length: 1 + rng.below(4) }, (_, i) => ({
     name: `w${i}`,
@@ -28,7 +38,7 @@ function chaos(seed: number): Scenario {
   return {
     job: job({
       train: { epochs: 3, batch: 16 + rng.below(40), optimizer: momentum },
-      sync: { minDeadlineMs: 100 + rng.below(400) },
+      sync: { ...sync, minDeadlineMs: 100 + rng.below(400) },
       cluster: { waitMs: 8000 },
       validation: { everyEpochs: 0.5 + rng.uniform() },
       checkpoint: { everyMs: 200 },
@@ -71,18 +81,22 @@ function randomFault(rng: Rng, workers: readonly string[]): Fault {
 }
 
 const firstSeeds = Array.from({ length: SEEDS / SEEDS_A_TEST }, (_, i) => 1 + i * SEEDS_A_TEST);
+const cases = [...firstSeeds.map((from) => [BSP, from] as const), ...OTHERS.map((sync) => [sync, 1] as const)];
 
-test.each(firstSeeds)(
-  'every sample is applied exactly once, whoever comes and goes (seeds from %i)',
-  async (from) => {
+test.each(cases)(
+  'every sample is applied exactly once, whoever comes and goes (%j, seeds from %i)',
+  async (sync, from) => {
     let succeeded = 0;
     let fired = 0;
     for (let seed = from; seed < from + SEEDS_A_TEST; seed++) {
-      const outcome = await simulate(chaos(seed)).catch((error: unknown) => {
+      const scenario = chaos(seed, sync);
+      const outcome = await simulate(scenario).catch((error: unknown) => {
         throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
       });
       const where = `seed ${seed}, ${outcome.verdict.status}: ${outcome.verdict.reason}`;
-      const counts = [...outcome.parameters];
+      // What moves the parameters up is a move down, base − new.
+      const sign = localStepsOf(scenario.job.sync) === undefined ? 1 : -1;
+      const counts = [...outcome.parameters].map((value) => sign * value);
       const { applied, lost, leased, free, total } = outcome.leases;
       expect(applied + lost + free, where).toBe(total);
       expect(leased, where).toBe(0);

@@ -12,10 +12,10 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { bsp, proportionalShares } from '@longtail/sync';
+import { createStrategy, proportionalShares } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
 import { Ledger, type CommittedLeases } from './ledger.js';
@@ -147,10 +147,10 @@ class Simulation {
         rng: this.rng.fork('server'),
         codecs: this.codecs,
         openRun: async (job) => this.openRun(job),
-        createShard: (layout, optimizer) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer)),
+        createShard: (layout, optimizer, differences) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer, differences)),
         createLeases: ({ train }, samplesPerEpoch) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
-        strategy: ({ sync }) => bsp(sync),
+        strategy: ({ sync }) => createStrategy(sync),
         shares: proportionalShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
@@ -245,6 +245,7 @@ class Simulation {
         compute,
         fileCache: actor.files,
         codecs: this.codecs,
+        createFeedback: (length, lossy) => createErrorFeedback({ length, ...lossy, implementation: 'reference' }),
         clock,
         rng: this.rng.fork(name),
         signal: actor.stop.signal,

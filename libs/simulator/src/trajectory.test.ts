@@ -86,6 +86,15 @@ test.each([
   expect(relativeDistance(outcome.parameters, trainAlone(long, batchesOf(outcome)))).toBeLessThan(1e-5);
 });
 
+test('local steps of one worker, taken over as they are, are the steps of one machine', async () => {
+  const outer = { learningRate: 1, momentum: 0 };
+  const local = job({ sync: { strategy: 'diloco', localSteps: 7, outer }, train: { epochs: 4 } });
+  const outcome = await simulate(scenario({ job: local, fleet: [unequalFleet[0]!] }));
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400, lost: 0 } });
+  expect(outcome.steps).toBe(8); // 3 in each half of the run between two validations, 7 + 3 steps of a batch an epoch
+  expect(relativeDistance(outcome.parameters, trainAlone(local, batchesInOrder(local)))).toBeLessThan(1e-5);
+});
+
 test('a worker that joins a lone one in mid-grant does not change the order of the samples', async () => {
   const joined = job({ train: { epochs: 8 } });
   const outcome = await simulate(

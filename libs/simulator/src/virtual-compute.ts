@@ -147,8 +147,12 @@ export class VirtualCompute implements Compute {
       const before = this.copyAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
-        this.prepared!.parameters.set(this.parameters);
-        for (const [i, vector] of this.optimizer!.state().entries()) this.prepared!.state[i]!.set(vector);
+        const { parameters, gradient, state } = this.prepared!;
+        if (request.result === 'move') for (let i = 0; i < gradient.length; i++) gradient[i] = parameters[i]! - this.parameters[i]!;
+        else {
+          parameters.set(this.parameters);
+          for (const [i, vector] of this.optimizer!.state().entries()) state[i]!.set(vector);
+        }
         return result;
       } catch (error) {
         this.restore(before);
@@ -249,7 +253,7 @@ export class VirtualCompute implements Compute {
     this.optimizer = undefined;
   }
 
-  private async stepThrough({ batches, stop }: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
+  private async stepThrough({ batches, stop }: Pick<LocalStepsRequest, 'batches' | 'stop'>, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     const total = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 };
     const gradient = new Float32Array(this.parameters.length);
     for (const { ranges, hyper } of batches) {

@@ -5,6 +5,7 @@ import { choice, duration, integer, oneOf, real } from './fields.js';
 import { layoutProblems, layoutSchema, workersOf } from './layout.js';
 import type { ModelDraft } from './model.js';
 import { modelSchema } from './model.js';
+import { stepsLocally, syncOf, syncSchema } from './sync.js';
 
 /**
  * A job as its file says it, every default filled in but those that the data decide: sizes of the model, and the loss.
@@ -41,6 +42,16 @@ const optimizer = choice('optimizer', [
     .describe('AdamW'),
   z
     .strictObject({
+      type: z.literal('muon').describe('Muon for matrices (Jordan et al. 2024), AdamW for the rest; for workers that take local steps'),
+      momentum: real({ min: 0, max: 0.999_999 }).default(0.95).describe("Nesterov's, of the matrices"),
+      beta1: adamFields.beta1,
+      beta2: adamFields.beta2,
+      epsilon: adamFields.epsilon,
+      weightDecay: weightDecay.default(0.01).describe('Decoupled weight decay'),
+    })
+    .describe('Muon'),
+  z
+    .strictObject({
       type: z.literal('sgd').describe('Stochastic gradient descent'),
       momentum: real({ min: 0, max: 0.999_999 }).default(0).describe('Momentum; 0: none'),
       nesterov: z.boolean().default(false).describe('Nesterov momentum'),
@@ -49,6 +60,10 @@ const optimizer = choice('optimizer', [
     .describe('SGD'),
 ]).transform((spec): OptimizerSpec => {
   if (spec.type === 'sgd') return spec;
+  if (spec.type === 'muon') {
+    const { momentum, ...adam } = spec;
+    return { ...adam, type: 'adam', decoupled: true, muon: { momentum } };
+  }
   return { ...spec, type: 'adam', decoupled: spec.type === 'adamw' };
 });
 
@@ -81,21 +96,6 @@ const validation = z.strictObject({
     .default(1)
     .describe('Evaluate each time this many epochs have been applied (fractions will do), and at the end'),
   maxSamples: integer({ min: 1 }).optional().describe('Samples of the validation split to look at; default: all'),
-});
-
-const sync = z.strictObject({
-  strategy: oneOf('strategy', ['bsp'])
-    .default('bsp')
-    .describe('How contributions become steps; bsp: every round waits for all, up to its deadline'),
-  deadlineFactor: real({ min: 1, max: 1000 }).default(4).describe("A round's deadline as a multiple of its expected time"),
-  minDeadline: duration(10, 86_400_000).prefault('3s').describe("A round's deadline is never shorter than this"),
-  codec: oneOf('codec', ['fp32', 'fp16', 'bf16']).default('fp32').describe('How gradients and parameters travel'),
-  activationCodec: oneOf('codec', ['fp32', 'fp16', 'bf16', 'int8'])
-    .default('fp32')
-    .describe('How activations and their gradients travel between the stages of a pipeline; int8: with a scale a row (last axis)'),
-  maxNorm: real({ above: 0 })
-    .optional()
-    .describe('Reject contributions whose mean gradient norm exceeds this; default: only non-finite ones'),
 });
 
 const clusterFields = z.strictObject({
@@ -132,8 +132,7 @@ const checkpoint = z.strictObject({
     .describe('Time between checkpoints'),
 });
 
-/** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
-export const jobFileSchema = z.strictObject({
+const jobFields = z.strictObject({
   name: z
     .string()
     .min(1)
@@ -151,15 +150,31 @@ export const jobFileSchema = z.strictObject({
     .describe('What to minimise; default: cross-entropy for labels and tokens, else mean-squared-error'),
   train: train.prefault({}).describe('The recipe'),
   validation: validation.prefault({}).describe('When to look how good the model is'),
-  sync: sync.prefault({}).describe('How workers and server exchange what they learn'),
+  sync: syncSchema.prefault({}).describe('How workers and server exchange what they learn'),
   cluster: cluster.prefault({}).describe('What to run on'),
   checkpoint: checkpoint.prefault({}).describe('When to save'),
+});
+
+/** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
+export const jobFileSchema = jobFields.check((context) => {
+  const { sync, train: recipe, cluster: request } = context.value;
+  const say = (message: string, ...path: string[]) => context.issues.push({ code: 'custom', message, input: context.value, path });
+  const { optimizer: spec, clipNorm } = recipe;
+  if (!stepsLocally(sync)) {
+    if (spec.type === 'adam' && spec.muon !== undefined)
+      say(`muon multiplies matrices, for which the server has no engine, and with sync.strategy ${sync.strategy} it takes the steps: choose diloco, or adamw`, 'train', 'optimizer');
+    return;
+  }
+  if (clipNorm !== undefined) say(`workers that take steps of their own (sync.strategy ${sync.strategy}) do not clip: leave it out, or choose bsp`, 'train', 'clipNorm');
+  if (spec.type === 'adam' && spec.stateBits === 8)
+    say(`with moments in 8 bits the server takes every step, and sync.strategy ${sync.strategy} has workers step for themselves: take 32, or choose bsp`, 'train', 'optimizer', 'stateBits');
+  if (request.layout?.some((stages) => stages.length > 1))
+    say(`pipelines take no local steps yet (sync.strategy ${sync.strategy}): give each worker the whole model, or choose bsp, or ssp or asp without localSteps`, 'cluster', 'layout');
 });
 
 /** Fills in the defaults that depend on other fields. */
 export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
   const { optimizer: optimizerSpec, learningRate, maxSamples, clipNorm } = file.train;
-  const { minDeadline, maxNorm, ...syncRest } = file.sync;
   return {
     name: file.name ?? 'job',
     model: file.model,
@@ -167,7 +182,7 @@ export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
     data: file.data,
     train: { ...file.train, maxSamples, clipNorm, learningRate: learningRate ?? (optimizerSpec.type === 'sgd' ? 0.05 : 0.001) },
     validation: { everyEpochs: file.validation.everyEpochs, maxSamples: file.validation.maxSamples },
-    sync: { ...syncRest, minDeadlineMs: minDeadline, maxNorm },
+    sync: syncOf(file.sync),
     cluster: {
       // A layout is begun whole.
       minWorkers: Math.max(file.cluster.minWorkers, new Set(file.cluster.layout?.flat().flatMap(workersOf)).size),

@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import { downCodecOf, LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
@@ -41,6 +41,17 @@ describe('parseJobFile', () => {
     });
   });
 
+  it('takes the name of a strategy for the whole section, and its fields with units', () => {
+    const sync = (text: string) => validateJob(parseJobFile(`data: mnist\nmodel: cnn\nsync: ${text}`, 'job.yaml')).sync;
+    expect(sync('diloco')).toMatchObject({ strategy: 'diloco', minDeadlineMs: 3000 });
+    expect(sync('{ strategy: diloco, localSteps: 20, quorum: 0.75, grace: 2s, outer: { momentum: 0.8 } }')).toMatchObject({
+      localSteps: 20,
+      quorum: 0.75,
+      graceMs: 2000,
+      outer: { learningRate: 0.7, momentum: 0.8 },
+    });
+  });
+
   it('lists every problem with its place, in the order of the file', () => {
     const text = [
       'data: mnist',
@@ -53,7 +64,7 @@ describe('parseJobFile', () => {
       '  epochs: many',
     ].join('\n');
     expect(problemsIn(text)).toEqual([
-      'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, sgd)',
+      'job.yaml:5:5 train.optimizer.type: unknown optimizer "adma"; did you mean "adam"? (one of adam, adamw, muon, sgd)',
       expect.stringMatching(
         /^job\.yaml:6:3 train\.learningRat: unknown field "learningRat"; did you mean "learningRate"\? \(fields here: epochs, /,
       ),
@@ -122,6 +133,23 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
     ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
+    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco)'],
+    ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, not for asp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 0}', 'job.yaml:3:23 sync.localSteps: must be a whole number from 1 to 10000, found 0'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
+    [
+      'data: mnist\nmodel: cnn\nsync: diloco\ntrain: {clipNorm: 1}',
+      'job.yaml:4:9 train.clipNorm: workers that take steps of their own (sync.strategy diloco) do not clip: leave it out, or choose bsp',
+    ],
+    [
+      'data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 9}\ntrain: {optimizer: {type: adam, stateBits: 8}}',
+      'job.yaml:4:33 train.optimizer.stateBits: with moments in 8 bits the server takes every step',
+    ],
+    [
+      'data: mnist\nmodel: cnn\nsync: diloco\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: b, blocks: 1}]]}',
+      'job.yaml:4:11 cluster.layout: pipelines take no local steps yet (sync.strategy diloco): give each worker the whole model',
+    ],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
     ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],
     ['data: mnist\ndata: mnist', 'job.yaml:2:1: not valid YAML: Map keys must be unique'],
@@ -210,10 +238,10 @@ describe('validateJob', () => {
     expect(() => optimizer({ type: 'sgd', stateBits: 8 })).toThrow(/unknown field "stateBits"/);
   });
 
-  it('codes activations in rows of int8, gradients and parameters only as floats', () => {
+  it('codes activations in rows of int8, gradients and parameters as floats unless told', () => {
     const { sync } = validateJob({ data: 'mnist', model: 'cnn', sync: { activationCodec: 'int8' } });
     expect(sync).toMatchObject({ codec: 'fp32', activationCodec: 'int8' });
-    expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int8' } })).toThrow(/sync\.codec: unknown codec "int8"/);
+    expect(() => validateJob({ data: 'mnist', model: 'cnn', sync: { codec: 'int3' } })).toThrow(/sync\.codec: unknown codec "int3"/);
   });
 
   it('takes several stages on each worker, and waits for each worker once', () => {
@@ -244,4 +272,27 @@ describe('placeOfField', () => {
     ['loss', 'job.yaml:1:1 loss'],
     ['/data/cars.csv', undefined],
   ])('finds %s, or the section that lacks it', (field, place) => expect(placeOfField(text, 'job.yaml', field)).toBe(place));
+});
+
+describe('lossy codecs', () => {
+  const sync = (fields: object) => validateJob({ data: 'mnist', model: 'cnn', sync: fields }).sync;
+
+  it('take what top-k keeps, with defaults', () => {
+    expect(sync({ codec: 'top-k', topK: { density: 0.01 } }).topK).toEqual({ density: 0.01, values: 'int2', selection: 'exact' });
+    expect(() => sync({ codec: 'top-k', topK: { density: 2 } })).toThrow(/sync\.topK\.density/);
+  });
+
+  it('code what comes down like what goes up, and with int8 where that would be coarser', () => {
+    expect(downCodecOf(sync({ codec: 'fp16' }))).toBe('fp16');
+    expect(downCodecOf(sync({ codec: 'sign' }))).toBe('int8');
+    expect(downCodecOf(sync({ codec: 'sign', downCodec: 'top-k' }))).toBe('top-k');
+  });
+});
+
+it('takes muon where workers step for themselves, and says why not elsewhere', () => {
+  const job = (sync: object) => validateJob({ data: 'mnist', model: 'cnn', train: { optimizer: 'muon' }, sync });
+  const { optimizer } = job({ strategy: 'diloco' }).train;
+  expect(optimizer).toMatchObject({ type: 'adam', decoupled: true, weightDecay: 0.01, muon: { momentum: 0.95 } });
+  expect(optimizer).not.toHaveProperty('momentum');
+  expect(() => job({ strategy: 'bsp' })).toThrow(/train\.optimizer: muon multiplies matrices, for which the server has no engine/);
 });

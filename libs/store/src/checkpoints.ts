@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isStateQuantized, layOut, LongtailError, type Job, type LeaseBookState, type ParameterLayout, type StateVector } from '@longtail/core';
+import { isStateQuantized, layOut, LongtailError, serverOptimizer, type Job, type LeaseBookState, type ParameterLayout, type StateVector } from '@longtail/core';
 import { syncFolder, writeFileAtomic } from './atomic.js';
 import { openSafetensors, readFlat, tensorsOf, writeSafetensors, type TensorSource, type WrittenFile } from './safetensors/index.js';
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
@@ -146,7 +146,7 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
   for (const [name, expected] of Object.entries(files)) await verify(join(path, name), expected);
   const parameters = await readFlat(join(path, PARAMETERS), layout);
   const optimizer = join(path, OPTIMIZER);
-  const quantized = isStateQuantized(rest.job.train.optimizer);
+  const quantized = isStateQuantized(serverOptimizer(rest.job));
   const state: StateVector[] = [];
   for (let i = 0; i < stateVectors; i++) {
     state.push(await (quantized ? readBlocks(optimizer, i) : readFlat(optimizer, layout, undefined, statePrefix(i))));

@@ -1,2 +1,2 @@
-export { bsp, type BspOptions } from './bsp.js';
+export { createStrategy } from './create.js';
 export { proportionalShares, type ProportionalSharesOptions } from './proportional-shares.js';

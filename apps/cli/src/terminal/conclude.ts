@@ -4,7 +4,7 @@ import type { Verdict } from '@longtail/core';
 import { EXIT_CODES, LongtailError } from '@longtail/core';
 import { comparePlan, readEvents, RUN_FILES } from '@longtail/store';
 import { explainLines } from '../view/explain.js';
-import { verdictLines, workerTable } from '../view/summary.js';
+import { exchangeTable, verdictLines, workerTable } from '../view/summary.js';
 import type { Followed } from './follow.js';
 import type { Output } from './output.js';
 
@@ -17,7 +17,10 @@ export async function concludeRun({ progress, verdict }: Followed, folder: strin
     });
   }
   if (!output.json) {
-    if (!output.quiet) output.line(`\n${workerTable(progress, output.colors)}\n`);
+    if (!output.quiet) {
+      const tables = [workerTable(progress, output.colors), exchangeTable(progress, output.colors)].filter((table) => table !== '');
+      output.line(`\n${tables.join('\n\n')}\n`);
+    }
     for (const line of verdictLines(verdict, join(folder, RUN_FILES.report), output.colors)) output.line(line);
     if (!output.quiet) for (const line of await comparisonLines(folder, output)) output.line(line);
   }

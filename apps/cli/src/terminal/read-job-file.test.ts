@@ -12,11 +12,14 @@ let file: string;
 beforeEach(async () => void (file = join(await mkdtemp(join(tmpdir(), 'longtail-job-')), 'job.yaml')));
 afterEach(() => rm(join(file, '..'), { recursive: true }));
 
-it('takes the job that the README shows, laid out as it shows', async () => {
+it('takes the job that the README shows, laid out and synchronised as it shows', async () => {
   const shown = [...(await readFile(README, 'utf8')).matchAll(/```yaml\n([^]*?)```/g)].map((match) => match[1]!);
-  expect(shown).toHaveLength(2); // a whole job, and how one lays itself out
-  await writeFile(file, shown.join(''));
-  expect((await readJobFile(file)).document).toMatchObject({ name: 'my-job', data: { path: join(file, '..', 'cars.csv') } });
+  const [layout, sync, job, ...more] = shown;
+  expect(more).toEqual([]);
+  for (const part of [layout!, sync!]) {
+    await writeFile(file, part + job!);
+    expect((await readJobFile(file)).document).toMatchObject({ name: 'my-job', data: { path: join(file, '..', 'cars.csv') } });
+  }
 });
 
 it('tells what the server found wrong at its place in the file', async () => {

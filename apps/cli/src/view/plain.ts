@@ -7,11 +7,13 @@ import { fractionDone, profilingLine, secondsLeft } from './progress.js';
 
 /** A line of numbers at most this often; what matters more is said at once. */
 const LINE_EVERY_MS = 2000;
+const STEPS_LINE_EVERY_MS = 30_000;
 
 /** Tells a run in lines: for pipes, logs and terminals that cannot redraw. */
 export class PlainNarrator {
   private lastLineMs = -Infinity;
   private lastProfilingMs = -Infinity;
+  private lastStepsMs = -Infinity;
   private lastWaiting = '';
   private readonly returned = new Map<string, number>();
 
@@ -49,6 +51,8 @@ export class PlainNarrator {
         return yellow(`${event.name} left: ${event.reason}`);
       case 'started':
         return `training ${formatCount(event.parameters)} parameters on ${event.workers} ${event.workers === 1 ? 'worker' : 'workers'}, ${formatCount(event.samplesTotal)} samples`;
+      case 'shares':
+        return event.unit === 'local steps' ? this.stepsLine(event, timeMs, progress) : undefined;
       case 'commit':
         return this.commitLine(timeMs, progress);
       case 'contribution':
@@ -78,6 +82,14 @@ export class PlainNarrator {
     if (timeMs - this.lastProfilingMs < this.lineEveryMs) return undefined;
     this.lastProfilingMs = timeMs;
     return this.colors.dim(`${profilingLine(progress)} …`);
+  }
+
+  /** Local steps change with measured speeds, by a few from round to round. */
+  private stepsLine({ shares, reason }: Extract<RunEvent, { event: 'shares' }>, timeMs: number, progress: RunProgress): string | undefined {
+    if (timeMs - this.lastStepsMs < STEPS_LINE_EVERY_MS) return undefined;
+    this.lastStepsMs = timeMs;
+    const counts = Object.entries(shares).map(([node, count]) => `${workerName(progress, node)} ${count}`);
+    return this.colors.dim(`local steps: ${counts.join(', ')} (${reason})`);
   }
 
   private commitLine(timeMs: number, progress: RunProgress): string | undefined {

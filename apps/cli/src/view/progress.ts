@@ -1,4 +1,4 @@
-import type { Job, RunEvent, StoredEvent, Verdict } from '@longtail/core';
+import type { ExchangeTimes, Job, RunEvent, StoredEvent, Verdict } from '@longtail/core';
 
 /** One worker as its events show it. */
 export interface WorkerProgress {
@@ -18,6 +18,9 @@ export interface WorkerProgress {
   readonly computeMs: number;
   readonly bytesUp: number;
   readonly bytesDown: number;
+  readonly bytesSaved: number;
+  /** Sums over its contributions; undefined where none said. */
+  readonly exchange: ExchangeTimes | undefined;
   readonly gone: string | undefined;
 }
 
@@ -163,6 +166,8 @@ const NEW_WORKER: Omit<WorkerProgress, 'node' | 'name'> = {
   computeMs: 0,
   bytesUp: 0,
   bytesDown: 0,
+  bytesSaved: 0,
+  exchange: undefined,
   gone: undefined,
 };
 
@@ -195,9 +200,21 @@ function afterContribution(progress: RunProgress, event: Extract<RunEvent, { eve
       computeMs: (before?.computeMs ?? 0) + event.computeMs,
       bytesUp: (before?.bytesUp ?? 0) + event.bytesUp,
       bytesDown: (before?.bytesDown ?? 0) + event.bytesDown,
+      bytesSaved: (before?.bytesSaved ?? 0) + (event.bytesSaved ?? 0),
+      exchange: event.exchange === undefined ? before?.exchange : addTimes(before?.exchange, event.exchange),
       // A running mean: one slow round says little.
       samplesPerSecond: smooth(before?.samplesPerSecond ?? 0, seconds > 0 ? event.samples / seconds : 0),
     }),
+  };
+}
+
+function addTimes(before: ExchangeTimes | undefined, more: ExchangeTimes): ExchangeTimes {
+  if (before === undefined) return more;
+  return {
+    receiveMs: before.receiveMs + more.receiveMs,
+    encodeMs: before.encodeMs + more.encodeMs,
+    sendMs: before.sendMs + more.sendMs,
+    waitMs: before.waitMs + more.waitMs,
   };
 }
 

@@ -33,6 +33,18 @@ export function workerTable(progress: RunProgress, colors: Colors): string {
   );
 }
 
+/** Where each worker's time went beside computing, and what the codec saved; empty where no contribution says. */
+export function exchangeTable(progress: RunProgress, colors: Colors): string {
+  const rows = workersByName(progress).flatMap(({ name, computeMs, bytesUp, bytesSaved, exchange }) => {
+    if (exchange === undefined) return [];
+    const { receiveMs, encodeMs, sendMs, waitMs } = exchange;
+    const all = computeMs + receiveMs + sendMs + waitMs || 1;
+    const saved = bytesSaved === 0 ? '–' : `${formatBytes(bytesSaved)} of ${formatBytes(bytesUp + bytesSaved)}`;
+    return [[name, ...[computeMs, sendMs, encodeMs, receiveMs, waitMs].map((ms) => percent(Math.max(0, ms) / all, 1)), saved]];
+  });
+  return rows.length === 0 ? '' : renderTable(['worker', 'computes', 'sends', 'codes', 'receives', 'waits', 'codec saves up'], rows, colors, 1);
+}
+
 /** A table without frames; columns from `rightFrom` on are right-aligned. */
 export function renderTable(
   headings: readonly string[],

@@ -4,7 +4,7 @@ import { NO_COLORS } from './colors.js';
 import { renderLive } from './live.js';
 import { PlainNarrator } from './plain.js';
 import { advance, NOTHING_YET, secondsLeft } from './progress.js';
-import { verdictLines, workerTable } from './summary.js';
+import { exchangeTable, verdictLines, workerTable } from './summary.js';
 
 const START = 1_700_000_000_000;
 const RUN = { run: 'mnist-1' };
@@ -144,12 +144,35 @@ describe('a run as a live block', () => {
   });
 });
 
+describe('local steps', () => {
+  it('are told when they begin, and every half a minute as they adapt', () => {
+    const narrator = new PlainNarrator(NO_COLORS);
+    const progress = progressAfter(STORED);
+    const lines = [0, 10_000, 31_000].flatMap((ms, i) => {
+      const body = { event: 'shares', ...RUN, round: i, shares: { n1: 40 + i, n2: 10 }, unit: 'local steps', reason: 'measured' } as const;
+      return narrator.tell({ seq: i, timeMs: START + ms, body }, progress);
+    });
+    expect(lines).toEqual(['local steps: fast 40, slow 10 (measured)', 'local steps: fast 42, slow 10 (measured)']);
+  });
+});
+
 describe('the end of a run', () => {
   it('says who did what', () => {
     expect(workerTable(progressAfter(ALL), NO_COLORS)).toMatchInlineSnapshot(`
       "worker       engine      pace  samples   share  samples/s  compute  busy       up     down
       fast         tensorflow     1    48.0k  88.9 %      4.20k     11 s  45 %  1.6 MiB  1.6 MiB
       slow (left)  wasm        0.25    6.00k  11.1 %        936     15 s  62 %  1.6 MiB  1.6 MiB"
+    `);
+  });
+
+  it('says where the time went, and what the codec saved', () => {
+    expect(exchangeTable(progressAfter(ALL), NO_COLORS)).toBe('');
+    const times = { receiveMs: 500, encodeMs: 20, sendMs: 2000, waitMs: 1500 };
+    const told = { ...contribution(9, 'n1', 'fast', 30_000, 6000, true), exchange: times, bytesSaved: 7 * 856_000 } as RunEvent;
+    const fresh = [told, told].map((body, i) => ({ seq: i + 1, timeMs: START, body }));
+    expect(exchangeTable(progressAfter(fresh), NO_COLORS)).toMatchInlineSnapshot(`
+      "worker  computes   sends  codes  receives   waits        codec saves up
+      fast      60.0 %  20.0 %  0.2 %     5.0 %  15.0 %  11.4 MiB of 13.1 MiB"
     `);
   });
 

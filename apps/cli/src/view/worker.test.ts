@@ -10,7 +10,7 @@ it('tells the owner of a node what matters', () => {
   const tasks = Array.from({ length: 100 }, (_, i): WorkerEvent[] => [
     { event: 'task', ...RUN, task: i + 1, kind: 'GRADIENT', samples: 32 },
     { event: 'done', ...RUN, task: i + 1, kind: 'GRADIENT', samples: 32, computeMs: 20 },
-    { event: 'receipt', ...RUN, task: i + 1, accepted: i !== 50, reason: i === 50 ? 'the round was over' : '' },
+    { event: 'receipt', ...RUN, task: i + 1, weight: 1, staleness: 0, accepted: i !== 50, reason: i === 50 ? 'the round was over' : '' },
   ]).flat();
   const events: WorkerEvent[] = [
     { event: 'joined', node: 'n1', peer: '10.0.0.5:7077' },

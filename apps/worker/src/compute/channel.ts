@@ -24,7 +24,7 @@ export interface ComputeCalls {
   loadParameters(): void;
   loadState(steps: number): void;
   gradient(ranges: readonly SampleRange[]): ComputeResult;
-  localSteps(batches: LocalStepsRequest['batches']): ComputeResult & { steps: number };
+  localSteps(request: Omit<LocalStepsRequest, 'stop'>): ComputeResult & { steps: number };
   evaluate(split: Split, start: number, end: number): ComputeResult;
   forward(stage: number, microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
   backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;

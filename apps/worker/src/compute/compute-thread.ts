@@ -138,11 +138,11 @@ export class ComputeThread implements Compute {
   }
 
   async localSteps(
-    request: LocalStepsRequest,
+    { batches, result, stop }: LocalStepsRequest,
     onStep: (done: number, stats: BatchStats) => void,
     signal: AbortSignal,
   ): Promise<ComputeResult & { steps: number }> {
-    return this.call('localSteps', [request.batches], signal, { onProgress: onStep, stop: request.stop });
+    return this.call('localSteps', [{ batches, result }], signal, { onProgress: onStep, stop });
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {

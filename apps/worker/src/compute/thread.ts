@@ -48,7 +48,7 @@ function handlersFor(engine: Engine, { memoryBytes }: DeviceInfo): Handlers {
     loadParameters: () => current().loadParameters(),
     loadState: (steps) => current(TrainingSession).loadState(steps),
     gradient: (ranges) => current(TrainingSession).gradient(ranges),
-    localSteps: (batches) => current(TrainingSession).localSteps(batches, progress),
+    localSteps: (request) => current(TrainingSession).localSteps(request, progress),
     evaluate: (split, start, end) => current(TrainingSession).evaluate(split, start, end),
     forward: (stage, microbatch, ranges, input) => current(StageSession).forward(stage, microbatch, ranges, input),
     backward: (op, stage, microbatch, outputGradient) => current(StageSession).backward(op, stage, microbatch, outputGradient),

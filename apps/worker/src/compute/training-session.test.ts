@@ -103,7 +103,7 @@ describe('TrainingSession', () => {
 
   it('draws the same fresh parameters again after training', async () => {
     const fresh = parameters();
-    await session.localSteps([{ ranges: RANGES, hyper: HYPER }], () => undefined);
+    await session.localSteps({ batches: [{ ranges: RANGES, hyper: HYPER }], result: 'parameters' }, () => undefined);
     expect(parameters()).not.toEqual(fresh);
     await session.initialParameters();
     expect(parameters()).toEqual(fresh);
@@ -113,27 +113,57 @@ describe('TrainingSession', () => {
     let steps = 0;
     onPause = () => void (++steps === 2 && interrupts.stop());
     const batches = Array.from({ length: 5 }, (_, i) => ({ ranges: [{ epoch: 0, start: 16 * i, end: 16 * i + 16 }], hyper: HYPER }));
-    const result = await session.localSteps(batches, () => undefined);
+    const result = await session.localSteps({ batches, result: 'parameters' }, () => undefined);
     expect(result).toMatchObject({ steps: 2, samples: 32 });
     expect(state()[0]!.some((value) => value !== 0)).toBe(true);
   });
 
   it('takes aborted local steps back, moments and all', async () => {
-    await session.localSteps([{ ranges: RANGES, hyper: HYPER }], () => undefined);
+    await session.localSteps({ batches: [{ ranges: RANGES, hyper: HYPER }], result: 'parameters' }, () => undefined);
     const [before, moments] = [parameters(), state()];
     const more = [{ ranges: [{ epoch: 2, start: 0, end: 16 }], hyper: HYPER }];
     onPause = () => interrupts.abort();
-    await expect(session.localSteps([...more, ...more], () => undefined)).rejects.toThrow(CallAborted);
+    await expect(session.localSteps({ batches: [...more, ...more], result: 'parameters' }, () => undefined)).rejects.toThrow(CallAborted);
     interrupts.clear();
     onPause = () => undefined;
     expect([parameters(), state()]).toEqual([before, moments]);
 
-    const after = await session.localSteps(more, () => undefined).then(parameters);
+    const after = await session.localSteps({ batches: more, result: 'parameters' }, () => undefined).then(parameters);
     new Float32Array(session.shared.parameters).set(before);
     session.shared.state.forEach((memory, i) => new Float32Array(memory).set(moments[i]!));
     await session.loadParameters();
     await session.loadState(1);
-    expect(await session.localSteps(more, () => undefined).then(parameters)).toEqual(after);
+    expect(await session.localSteps({ batches: more, result: 'parameters' }, () => undefined).then(parameters)).toEqual(after);
+  });
+
+  it('leaves how far local steps moved beside the parameters that they began from, and goes on with its moments', async () => {
+    const base = parameters();
+    const batches = [0, 1].map((i) => ({ ranges: [{ epoch: 0, start: 16 * i, end: 16 * i + 16 }], hyper: HYPER }));
+    await session.localSteps({ batches: batches.slice(0, 1), result: 'move' }, () => undefined);
+    expect(parameters()).toEqual(base);
+    const first = base.map((value, i) => Math.fround(value - gradient()[i]!));
+    new Float32Array(session.shared.parameters).set(first);
+    await session.loadParameters();
+    await session.localSteps({ batches: batches.slice(1), result: 'move' }, () => undefined);
+    const second = first.map((value, i) => Math.fround(value - gradient()[i]!));
+
+    new Float32Array(session.shared.parameters).set(base);
+    await session.loadParameters();
+    session.shared.state.forEach((memory) => new Float32Array(memory).fill(0));
+    await session.loadState(0);
+    await session.localSteps({ batches, result: 'parameters' }, () => undefined);
+    parameters().forEach((value, i) => expect(second[i]).toBeCloseTo(value, 6));
+  });
+
+  it('takes an aborted move back', async () => {
+    const base = parameters();
+    onPause = () => interrupts.abort();
+    const batches = [{ ranges: RANGES, hyper: HYPER }, { ranges: RANGES, hyper: HYPER }];
+    await expect(session.localSteps({ batches, result: 'move' }, () => undefined)).rejects.toThrow(CallAborted);
+    interrupts.clear();
+    onPause = () => undefined;
+    await session.localSteps({ batches: [], result: 'parameters' }, () => undefined);
+    expect(parameters()).toEqual(base);
   });
 
   it('evaluates a part of a split in order', async () => {
@@ -190,7 +220,7 @@ describe('TrainingSession', () => {
     expect(await needed(coded)).not.toContain('state');
     const stepless = await TrainingSession.create({ engine, job: coded, dataset: DATASET, memoryBytes: 2 ** 30, pacer: new Pacer(1, interrupts), interrupts });
     expect(stepless.shared.state).toEqual([]);
-    await expect(stepless.localSteps([{ ranges: RANGES, hyper: HYPER }], () => undefined)).rejects.toMatchObject({ code: 'refused' });
+    await expect(stepless.localSteps({ batches: [{ ranges: RANGES, hyper: HYPER }], result: 'parameters' }, () => undefined)).rejects.toMatchObject({ code: 'refused' });
     await stepless.dispose();
   });
 });

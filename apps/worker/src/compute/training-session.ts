@@ -6,6 +6,7 @@ import type {
   Engine,
   Job,
   LocalStepsRequest,
+  LocalStepsResult,
   ParameterLayout,
   SampleRange,
   Split,
@@ -167,7 +168,7 @@ export class TrainingSession {
   }
 
   async localSteps(
-    batches: LocalStepsRequest['batches'],
+    { batches, result }: Omit<LocalStepsRequest, 'stop'>,
     onStep: (done: number, stats: BatchStats) => void,
   ): Promise<ComputeResult & { steps: number }> {
     const startMs = performance.now();
@@ -189,11 +190,14 @@ export class TrainingSession {
         }
       }
     } catch (error) {
-      if (error instanceof CallAborted) await this.restore();
+      if (error instanceof CallAborted) await this.restore(result);
       throw error;
     }
-    await this.stage.readParameters(this.parameters);
-    this.steps = (await this.stage.readOptimizerState(this.state)).steps;
+    if (result === 'move') await this.readMove();
+    else {
+      await this.stage.readParameters(this.parameters);
+      this.steps = (await this.stage.readOptimizerState(this.state)).steps;
+    }
     return { ...total, steps: done, computeMs: performance.now() - startMs };
   }
 
@@ -208,10 +212,16 @@ export class TrainingSession {
     return this.stage.dispose();
   }
 
-  /** The shared vectors hold what the device had before the call. */
-  private async restore(): Promise<void> {
+  private async readMove(): Promise<void> {
+    const { parameters, gradientSum: move } = this;
+    await this.stage.readParameters(move);
+    for (let i = 0; i < move.length; i++) move[i] = parameters[i]! - move[i]!;
+  }
+
+  /** The shared vectors hold what the device had before the call, but for moments that never leave it. */
+  private async restore(result: LocalStepsResult): Promise<void> {
     await this.stage.writeParameters(this.parameters);
-    await this.stage.writeOptimizerState(this.state, this.steps);
+    if (result === 'parameters') await this.stage.writeOptimizerState(this.state, this.steps);
   }
 
   private async prepareOptimizer(): Promise<void> {

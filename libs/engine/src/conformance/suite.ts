@@ -21,6 +21,7 @@ const OPTIMIZERS: Readonly<Record<string, OptimizerSpec>> = {
   // A large epsilon, because Adam's direction is a sign where a gradient is nothing but rounding.
   adam: { type: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.01, decoupled: false },
   adamw: { type: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.05, decoupled: true },
+  muon: { type: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-3, weightDecay: 0.05, decoupled: true, muon: { momentum: 0.9 } },
 };
 
 export interface ConformanceOptions {

@@ -1,5 +1,5 @@
-import { optimizerStateCount } from '@longtail/core';
-import type { OptimizerSpec, ParameterLayout, StepHyper } from '@longtail/core';
+import { isMuonMatrix, muonScale, NEWTON_SCHULZ, optimizerStateCount } from '@longtail/core';
+import type { OptimizerSpec, ParameterLayout, ParameterSlot, StepHyper } from '@longtail/core';
 import type * as tfjs from '@tensorflow/tfjs';
 
 type AdamSpec = Extract<OptimizerSpec, { type: 'adam' }>;
@@ -35,7 +35,7 @@ export class TensorOptimizer {
       if (!slot.trainable) return parameters[i];
       const { parameter, moments } = this.tf.tidy(() => {
         const sum = gradientSums[i] ?? this.tf.zerosLike(parameters[i]);
-        return this.update(parameters[i], this.tf.mul(sum, 1 / samples), this.moments.map((moment) => moment[i]), hyper.learningRate);
+        return this.update(slot, parameters[i], this.tf.mul(sum, 1 / samples), this.moments.map((moment) => moment[i]), hyper.learningRate);
       });
       moments.forEach((moment, k) => {
         this.moments[k][i].dispose();
@@ -49,7 +49,8 @@ export class TensorOptimizer {
     this.moments.flat().forEach((moment) => moment.dispose());
   }
 
-  private update(parameter: tfjs.Tensor, gradient: tfjs.Tensor, moments: tfjs.Tensor[], learningRate: number): Update {
+  private update(slot: ParameterSlot, parameter: tfjs.Tensor, gradient: tfjs.Tensor, moments: tfjs.Tensor[], learningRate: number): Update {
+    if (this.spec.type === 'adam' && this.spec.muon !== undefined && isMuonMatrix(slot)) return this.muon(this.spec, parameter, gradient, moments, learningRate);
     return this.spec.type === 'adam' ? this.adam(this.spec, parameter, gradient, moments, learningRate) : this.sgd(this.spec, parameter, gradient, moments, learningRate);
   }
 
@@ -71,5 +72,28 @@ export class TensorOptimizer {
     const stepSize = learningRate / (1 - beta1 ** this.steps);
     const deviation = tf.add(tf.mul(tf.sqrt(v), 1 / Math.sqrt(1 - beta2 ** this.steps)), epsilon);
     return { parameter: tf.sub(decayed, tf.mul(tf.div(m, deviation), stepSize)), moments: [m, v] };
+  }
+
+  private muon({ muon, weightDecay }: AdamSpec, parameter: tfjs.Tensor, gradient: tfjs.Tensor, [momentum, unused]: tfjs.Tensor[], learningRate: number): Update {
+    const { tf } = this;
+    const beta = muon!.momentum;
+    const next = tf.add(tf.mul(momentum, beta), tf.mul(gradient, 1 - beta));
+    const direction = this.orthogonal(tf.add(tf.mul(gradient, 1 - beta), tf.mul(next, beta)) as tfjs.Tensor2D);
+    const decayed = tf.mul(parameter, 1 - learningRate * weightDecay);
+    return { parameter: tf.sub(decayed, tf.mul(direction, learningRate * muonScale(parameter.shape))), moments: [next, unused.clone()] };
+  }
+
+  /** The wider side is the inner one of XXᵀ, which so is small. */
+  private orthogonal(x: tfjs.Tensor2D): tfjs.Tensor2D {
+    const { tf } = this;
+    const { steps, a, b, c, epsilon } = NEWTON_SCHULZ;
+    const tall = x.shape[0] > x.shape[1];
+    let y = tf.div<tfjs.Tensor2D>(tall ? tf.transpose(x) : x, tf.add(tf.sqrt(tf.sum(tf.square(x))), epsilon));
+    for (let i = 0; i < steps; i++) {
+      const square = tf.matMul<tfjs.Tensor2D>(y, y, false, true);
+      const series = tf.add(tf.mul(square, b), tf.mul(tf.matMul(square, square), c));
+      y = tf.add(tf.mul(y, a), tf.matMul(series as tfjs.Tensor2D, y));
+    }
+    return tall ? tf.transpose(y) : y;
   }
 }

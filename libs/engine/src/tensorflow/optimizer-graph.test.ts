@@ -1,3 +1,4 @@
+import { layOut } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { Graph } from './graph.js';
 import { addOptimizer, optimizerFeeds } from './optimizer-graph.js';
@@ -7,9 +8,14 @@ const ADAM = { type: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDeca
 
 function graphOf(optimizer: Parameters<typeof addOptimizer>[1], fused = false): { graph: Graph; nodes: string[] } {
   const graph = new Graph();
+  const { slots } = layOut([
+    { name: 'bias', shape: [3] },
+    { name: 'weights', shape: [4, 3] },
+  ]);
   const parameters = unpackVariables(graph, 'parameters', 2);
-  const values = parameters.map((handle) => readVariable(graph, handle, { dtype: 1, shape: [3] }));
+  const values = parameters.map((handle, i) => readVariable(graph, handle, { dtype: 1, shape: slots[i].shape }));
   const nodes = addOptimizer(graph, optimizer, {
+    slots,
     parameters,
     values,
     gradients: values,
@@ -29,6 +35,7 @@ test('the graph of an optimizer has a placeholder for each of its feeds', () => 
     ADAM,
     { ...ADAM, weightDecay: 0.1 },
     { ...ADAM, weightDecay: 0.1, decoupled: true },
+    { ...ADAM, weightDecay: 0.1, decoupled: true, muon: { momentum: 0.95 } },
   ]) {
     const { graph, nodes } = graphOf(optimizer);
     const placeholders = [...graph.ancestors(nodes)].filter((name) => graph.node(name).op === 'Placeholder');

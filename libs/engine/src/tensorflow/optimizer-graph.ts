@@ -1,11 +1,14 @@
-import { optimizerStateCount } from '@longtail/core';
-import type { OptimizerSpec, StepHyper } from '@longtail/core';
+import { isMuonMatrix, optimizerStateCount } from '@longtail/core';
+import type { OptimizerSpec, ParameterSlot, StepHyper } from '@longtail/core';
 import { attribute, DataType, nodeOf } from './graph-def.js';
 import type { Output } from './graph-def.js';
 import type { Graph } from './graph.js';
+import { addMuon } from './muon-graph.js';
 import { readVariable } from './variables.js';
 
 export interface OptimizerInputs {
+  /** Of the trainable parameters. */
+  readonly slots: readonly ParameterSlot[];
   /** Handles of the trainable parameters, and their values before the step. */
   readonly parameters: readonly Output[];
   readonly values: readonly Output[];
@@ -28,7 +31,11 @@ export function optimizerFeeds(optimizer: OptimizerSpec, step: number, { learnin
   const correction1 = 1 - Math.fround(optimizer.beta1) ** step;
   const correction2 = Math.sqrt(1 - Math.fround(optimizer.beta2) ** step);
   const feeds = { learningRate: (learningRate * correction2) / correction1, epsilon: optimizer.epsilon * correction2 };
-  return shrinks(optimizer) ? { ...feeds, shrink: learningRate * optimizer.weightDecay } : feeds;
+  return {
+    ...feeds,
+    ...(shrinks(optimizer) ? { shrink: learningRate * optimizer.weightDecay } : {}),
+    ...(optimizer.muon === undefined ? {} : { muonRate: learningRate }),
+  };
 }
 
 /** Whether weights decay on their own (Loshchilov & Hutter 2019) and not through the gradient. */
@@ -36,8 +43,43 @@ function shrinks(optimizer: Extract<OptimizerSpec, { type: 'adam' }>): boolean {
   return optimizer.decoupled && optimizer.weightDecay !== 0;
 }
 
+/** Matrices by Muon, the rest by the optimizer that it goes with. */
+function addWithMuon(graph: Graph, optimizer: Extract<OptimizerSpec, { type: 'adam' }>, inputs: OptimizerInputs): string[] {
+  const count = inputs.parameters.length;
+  const state = inputs.stateHandles(2 * count);
+  const indices = inputs.slots.map((_, i) => i);
+  const rest = indices.filter((i) => !isMuonMatrix(inputs.slots[i]));
+  const of = <T>(list: readonly T[]): T[] => rest.map((i) => list[i]);
+  const others = addOptimizer(graph, { ...optimizer, muon: undefined }, {
+    ...inputs,
+    slots: of(inputs.slots),
+    parameters: of(inputs.parameters),
+    values: of(inputs.values),
+    gradients: of(inputs.gradients),
+    stateHandles: () => [...of(state), ...of(state.slice(count))],
+    readersOf: (i) => inputs.readersOf(rest[i]),
+  });
+  const rate = graph.placeholder('muonRate', DataType.float, []);
+  const matrices = indices.filter((i) => isMuonMatrix(inputs.slots[i]));
+  return [
+    ...others,
+    ...matrices.flatMap((i) =>
+      addMuon(graph, optimizer, {
+        parameter: inputs.parameters[i],
+        value: inputs.values[i],
+        gradient: inputs.gradients[i],
+        momentum: state[i],
+        shape: inputs.slots[i].shape,
+        rate,
+        readers: inputs.readersOf(i),
+      }),
+    ),
+  ];
+}
+
 /** Adds the nodes of one optimizer step; all parameters have changed when the nodes it names have run. */
 export function addOptimizer(graph: Graph, optimizer: OptimizerSpec, inputs: OptimizerInputs): string[] {
+  if (optimizer.type === 'adam' && optimizer.muon !== undefined) return addWithMuon(graph, optimizer, inputs);
   const scalar = (name: string): Output => graph.placeholder(name, DataType.float, []);
   const learningRate = scalar('learningRate');
   const flags = { use_locking: attribute.bool(false) };

@@ -70,6 +70,7 @@ export class GraphOptimizer {
     const scale = graph.placeholder('scale', DataType.float, []);
     const sums = unpackVariables(graph, 'gradientSum', types.length).map((handle, i) => readVariable(graph, handle, types[i]));
     const nodes = addOptimizer(graph, this.spec, {
+      slots: trainable(this.model, this.model.layout.slots),
       parameters: trainable(this.model, handles),
       values: trainable(this.model, values),
       gradients: sums.map((sum) => graph.float('Mul', [sum, scale])),

@@ -60,9 +60,9 @@ export function readVariable(graph: Graph, handle: Output, type: OutputType): Ou
   return graph.add('ReadVariableOp', [handle], { dtype: attribute.type(type.dtype) }, { outputTypes: [type] });
 }
 
-/** Adds to variables in place; gives the nodes that do it. */
-export function addToVariables(graph: Graph, handles: readonly Output[], values: readonly Output[]): string[] {
-  return handles.map((handle, i) => nodeOf(graph.add('AssignAddVariableOp', [handle, values[i]], FLOAT)));
+/** Adds to variables in place, once the nodes `after` have run; gives the nodes that do it. */
+export function addToVariables(graph: Graph, handles: readonly Output[], values: readonly Output[], after: readonly string[] = []): string[] {
+  return handles.map((handle, i) => nodeOf(graph.add('AssignAddVariableOp', [handle, values[i]], FLOAT, { after })));
 }
 
 /**

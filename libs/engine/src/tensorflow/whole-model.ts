@@ -156,6 +156,7 @@ function addStep(
   const values = trainable(model, parameters.values);
   const needed = graph.ancestors([...gradients, stats].map(nodeOf));
   return addOptimizer(graph, optimizer, {
+    slots: trainable(model, model.layout.slots),
     parameters: trainable(model, parameters.handles),
     values,
     gradients,

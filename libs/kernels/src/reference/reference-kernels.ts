@@ -3,6 +3,7 @@ import { referenceChecksumKernels } from './checksum.js';
 import { referenceFormatKernels } from './format.js';
 import { referenceOptimizerKernels } from './optimizer.js';
 import { referenceRowKernels } from './rows.js';
+import { referenceSparseKernels } from './sparse.js';
 import { referenceStateKernels } from './state.js';
 import { referenceVectorKernels } from './vector.js';
 
@@ -15,6 +16,7 @@ export function createReferenceKernels(): Kernels {
     ...referenceOptimizerKernels,
     ...referenceFormatKernels,
     ...referenceRowKernels,
+    ...referenceSparseKernels,
     ...referenceStateKernels,
     ...referenceChecksumKernels,
   };

@@ -6,7 +6,7 @@ const { fround } = Math;
 
 export const referenceStateKernels: StateKernels = {
   encodeState(map, values, bytes) {
-    assertLength(bytes.length, bytesOfRows(values.length, STATE_BLOCK.length), 'bytes');
+    assertLength(bytes.length, bytesOfRows('int8', values.length, STATE_BLOCK.length), 'bytes');
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let at = 0;
     for (let start = 0; start < values.length; start += STATE_BLOCK.length) {
@@ -19,7 +19,7 @@ export const referenceStateKernels: StateKernels = {
   },
 
   decodeState(map, bytes, out) {
-    assertLength(bytes.length, bytesOfRows(out.length, STATE_BLOCK.length), 'bytes');
+    assertLength(bytes.length, bytesOfRows('int8', out.length, STATE_BLOCK.length), 'bytes');
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let at = 0;
     let scale = 0;

@@ -1,4 +1,5 @@
 import { assertLength, BLOCK_LENGTH, type VectorKernels } from '../kernels.js';
+import { laneSum } from './lanes.js';
 
 const { fround } = Math;
 
@@ -40,20 +41,7 @@ function dot(a: Float32Array, b: Float32Array): number {
   assertLength(b.length, a.length, 'b');
   let sum = 0;
   for (let start = 0; start < a.length; start += BLOCK_LENGTH) {
-    sum += dotBlock(a.subarray(start, start + BLOCK_LENGTH), b.subarray(start, start + BLOCK_LENGTH));
+    sum += laneSum(Math.min(BLOCK_LENGTH, a.length - start), (i) => a[start + i]! * b[start + i]!);
   }
   return sum;
 }
-
-/** Eight lanes, added as the SIMD kernel adds them; then the values after the last whole group of eight. */
-function dotBlock(a: Float32Array, b: Float32Array): number {
-  const lanes = new Float64Array(8);
-  const grouped = a.length - (a.length % 8);
-  for (let i = 0; i < grouped; i++) lanes[i % 8] = lanes[i % 8]! + a[i]! * b[i]!;
-  const [l0, l1, l2, l3, l4, l5, l6, l7] = lanes as unknown as EightNumbers;
-  let sum = l0 + l2 + (l4 + l6) + (l1 + l3 + (l5 + l7));
-  for (let i = grouped; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
-}
-
-type EightNumbers = [number, number, number, number, number, number, number, number];

@@ -3,15 +3,41 @@ import type { StateMap } from '../state-map.js';
 /** A code for each sign and upper 14 bits of a magnitude below 2; then the borders, then the values. */
 const BUCKETS = 2 * 2 ** 14;
 
-/** Where they lie in the table of a map. */
-export const BORDERS_AT = BUCKETS;
-export const VALUES_AT = BORDERS_AT + 4 * 256;
-export const STATE_TABLE_BYTES = VALUES_AT + 4 * 256;
+/** Of the first code of a decade below the extreme; the last entry is the extreme itself. */
+const DECADE_ENTRIES = 8;
+
+/** As assembly/state.ts reads them: buckets, borders, values, then of the decades the cells a unit, the place of 0, and the last code; and where they begin. */
+const BORDERS_AT = BUCKETS;
+const VALUES_AT = BORDERS_AT + 4 * 256;
+const STEPS_AT = VALUES_AT + 4 * 256;
+const FIRSTS_AT = STEPS_AT + 4 * DECADE_ENTRIES;
+const LASTS_AT = FIRSTS_AT + 4 * DECADE_ENTRIES;
+const DECADES_AT = LASTS_AT + 16;
+export const STATE_TABLE_BYTES = DECADES_AT + 4 * DECADE_ENTRIES;
 
 export function writeStateTable(heap: Uint8Array, at: number, map: StateMap): void {
+  const { steps, firsts, lasts, decades } = decadesOf(map);
   heap.set(bucketsOf(map), at);
-  heap.set(new Uint8Array(map.borders.buffer), at + BORDERS_AT);
-  heap.set(new Uint8Array(map.values.buffer), at + VALUES_AT);
+  const tables = { [BORDERS_AT]: map.borders, [VALUES_AT]: map.values, [STEPS_AT]: steps, [FIRSTS_AT]: firsts, [DECADES_AT]: decades };
+  for (const [offset, table] of Object.entries(tables)) heap.set(new Uint8Array(table.buffer), at + Number(offset));
+  heap.set(lasts, at + LASTS_AT);
+}
+
+/** Codes above that of 0, counted from it, lie evenly within a decade. */
+function decadesOf({ values, borders, zero, decades }: StateMap): Record<'steps' | 'firsts' | 'decades', Float32Array> & { lasts: Uint8Array } {
+  const one = values.length - 1 - zero;
+  const steps = new Float32Array(DECADE_ENTRIES);
+  const firsts = new Float32Array(DECADE_ENTRIES);
+  const lasts = new Uint8Array(16);
+  const begins = Float32Array.of(borders[zero]!, ...decades.map(({ first, count }) => borders[zero + first + count - 1]!));
+  decades.forEach(({ first, count, extreme }, i) => {
+    steps[i] = count / (0.9 * extreme);
+    firsts[i] = first - count / 9;
+    lasts[i + 1] = first + count - 1;
+  });
+  firsts[decades.length] = one;
+  lasts[decades.length + 1] = one;
+  return { steps, firsts, lasts, decades: begins };
 }
 
 /** The code of the lowest value of each bucket. */

@@ -1,8 +1,8 @@
 import { STATE_BLOCK } from '@longtail/core';
-import { assertLength, bytesOfRows, SCALE_BYTES, type StateKernels } from '../kernels.js';
+import { SCALE_BYTES, type StateKernels } from '../kernels.js';
 import { STATE_MAPS, type StateMapName } from '../state-map.js';
 import { forEachRun } from './rows.js';
-import { BORDERS_AT, STATE_TABLE_BYTES, VALUES_AT, writeStateTable } from './state-tables.js';
+import { STATE_TABLE_BYTES, writeStateTable } from './state-tables.js';
 import { operand, type Workspace } from './workspace.js';
 
 export function wasmStateKernels(workspace: Workspace): StateKernels {
@@ -20,21 +20,19 @@ export function wasmStateKernels(workspace: Workspace): StateKernels {
 
   return {
     encodeState(map, values, bytes) {
-      assertLength(bytes.length, bytesOfRows(values.length, STATE_BLOCK.length), 'bytes');
       const at = place(map);
-      const { leastOfPositive } = STATE_MAPS[map];
-      forEachRun(values, bytes, STATE_BLOCK.length, (values, bytes, blocks, length) => {
+      const { zero, leastOfPositive } = STATE_MAPS[map];
+      forEachRun('int8', values, bytes, STATE_BLOCK.length, (values, bytes, blocks, length) => {
         const operands = [operand(bytes, 'write', SCALE_BYTES + length), operand(values, 'read', 4 * length)];
         workspace.forEachBlock(blocks, operands, ([out, x], count) => {
-          wasm.encodeState(out!, x!, count, length, at, at + BORDERS_AT, leastOfPositive);
+          wasm.encodeState(out!, x!, count, length, at, zero, leastOfPositive);
         });
       });
     },
 
     decodeState(map, bytes, out) {
-      assertLength(bytes.length, bytesOfRows(out.length, STATE_BLOCK.length), 'bytes');
-      const at = place(map) + VALUES_AT;
-      forEachRun(out, bytes, STATE_BLOCK.length, (out, bytes, blocks, length) => {
+      const at = place(map);
+      forEachRun('int8', out, bytes, STATE_BLOCK.length, (out, bytes, blocks, length) => {
         const operands = [operand(out, 'write', 4 * length), operand(bytes, 'read', SCALE_BYTES + length)];
         workspace.forEachBlock(blocks, operands, ([out, coded], count) => wasm.decodeState(out!, coded!, count, length, at));
       });

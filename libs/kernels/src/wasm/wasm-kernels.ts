@@ -3,6 +3,7 @@ import { wasmChecksumKernels } from './checksum.js';
 import { wasmFormatKernels } from './format.js';
 import { wasmOptimizerKernels } from './optimizer.js';
 import { wasmRowKernels } from './rows.js';
+import { wasmSparseKernels } from './sparse.js';
 import { wasmStateKernels } from './state.js';
 import { wasmVectorKernels } from './vector.js';
 import { Workspace } from './workspace.js';
@@ -17,6 +18,7 @@ export function createWasmKernels(vectors: readonly number[]): Kernels {
     ...wasmOptimizerKernels(workspace),
     ...wasmFormatKernels(workspace),
     ...wasmRowKernels(workspace),
+    ...wasmSparseKernels(workspace),
     ...wasmStateKernels(workspace),
     ...wasmChecksumKernels(workspace),
   };

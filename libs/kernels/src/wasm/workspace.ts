@@ -80,17 +80,37 @@ export class Workspace {
     }
   }
 
+  slotAt(slot: number): number {
+    return SLOTS_AT + slot * SLOT_BYTES;
+  }
+
+  /** The address of up to `BLOCK_LENGTH` values: where they are, or copied to the slot. */
+  bringValues(values: Float32Array, slot: number): number {
+    return this.bring(operand(values, 'update'), slot, 0, values.length);
+  }
+
+  /** After `bringValues`: they may have changed. */
+  takeValuesBack(values: Float32Array, slot: number): void {
+    this.takeBack(operand(values, 'update'), slot, 0, values.length);
+  }
+
+  /** Copies bytes to the slot, wherever they are: what reads a little past them meets nothing else. */
+  copyIn(bytes: Uint8Array, slot: number): number {
+    this.heap.set(bytes, this.slotAt(slot));
+    return this.slotAt(slot);
+  }
+
   /** The address of a block of `operand`: where it is, or in the operand's slot. */
   private bring({ bytes, bytesPerValue, access }: Operand, slot: number, start: number, count: number): number {
     if (bytes.buffer === this.buffer) return bytes.byteOffset + start * bytesPerValue;
-    const address = SLOTS_AT + slot * SLOT_BYTES;
+    const address = this.slotAt(slot);
     if (access !== 'write') this.heap.set(slice(bytes, start * bytesPerValue, count * bytesPerValue), address);
     return address;
   }
 
   private takeBack({ bytes, bytesPerValue, access }: Operand, slot: number, start: number, count: number): void {
     if (access === 'read' || bytes.buffer === this.buffer) return;
-    const address = SLOTS_AT + slot * SLOT_BYTES;
+    const address = this.slotAt(slot);
     bytes.set(slice(this.heap, address, count * bytesPerValue), start * bytesPerValue);
   }
 }

@@ -119,6 +119,15 @@ class CountingShard implements ParameterShard {
   encodeParameters(offset: number, length: number, _codecId: number, out: Uint8Array) {
     return codec.encode(this.parameters.subarray(offset, offset + length), out);
   }
+  resetView(): never {
+    throw new Error('nobody follows a counting shard');
+  }
+  encodeDifference(): never {
+    throw new Error('nobody follows a counting shard');
+  }
+  encodeView(): never {
+    throw new Error('nobody follows a counting shard');
+  }
   readParameters(out: Float32Array, offset = 0) {
     out.set(this.parameters.subarray(offset, offset + out.length));
   }

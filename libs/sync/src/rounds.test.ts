@@ -1,17 +1,25 @@
-import type { MemberState, RoundState } from '@longtail/core';
+import type { MemberState, RoundState, SyncStrategy, TaskState } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bsp } from './bsp.js';
+import { dynamicLocalSteps } from './local-steps.js';
+import { bsp, diloco } from './rounds.js';
 
 const strategy = bsp({ deadlineFactor: 3, minDeadlineMs: 100 });
 
-function member(node: string, overrides: Partial<MemberState> = {}): MemberState {
-  return { node, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, ...overrides };
+function member(node: string, overrides: Partial<TaskState> = {}): MemberState {
+  const task = { samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
+  return { node, rounds: 0, task };
 }
 
 function round(...members: MemberState[]): RoundState {
-  return { round: 7, version: 1, openedAtMs: 0, members };
+  return { round: 7, version: 1, roundSamples: 64, members };
 }
+
+test('a round begins for all groups at once, when none is at work', () => {
+  const idle = ['a', 'b'].map((node) => ({ node, rounds: 3, task: undefined }));
+  expect(strategy.decide(round(...idle), 0).proceed).toEqual(['a', 'b']);
+  expect(strategy.decide(round(idle[0]!, member('b')), 0).proceed).toEqual([]);
+});
 
 test('commits at once when all have delivered, in the order of the members', () => {
   const decision = strategy.decide(round(member('b', { deliveredAtMs: 60 }), member('a', { deliveredAtMs: 40 })), 60);
@@ -27,7 +35,7 @@ test('waits for a missing member until the deadline, then commits without it and
   expect(strategy.decide(state, 149)).toMatchObject({ commit: [], release: [], wakeAtMs: 150 });
   expect(strategy.decide(state, 150)).toMatchObject({
     commit: [{ node: 'a', weight: 1 }],
-    release: [{ node: 'b', reason: 'missed the deadline of 150 ms of round 7' }],
+    release: [{ node: 'b', reason: 'missed the deadline of 150 ms of round 7', late: false }],
   });
 });
 
@@ -57,6 +65,25 @@ test('one extreme estimate stretches the deadline to four times the others, not 
   expect(strategy.decide(state, 50).wakeAtMs).toBe(3 * 4 * 50);
 });
 
+test('with backup workers a round commits at its quorum and the grace, and the late ones are told so', () => {
+  const backed = bsp({ deadlineFactor: 3, minDeadlineMs: 1000, quorum: 2 / 3, graceMs: 20 });
+  const state = round(member('a', { deliveredAtMs: 40 }), member('b', { deliveredAtMs: 50 }), member('c'));
+  expect(backed.decide(state, 69)).toMatchObject({ commit: [], wakeAtMs: 70 });
+  const decision = backed.decide(state, 70);
+  expect(decision.commit.map(({ node }) => node)).toEqual(['a', 'b']);
+  expect(decision.release).toEqual([{ node: 'c', reason: 'came after the quorum of round 7 and its grace', late: true }]);
+  expect(decision.reason).toBe('2 of 3 delivered, and 20 ms of grace are over');
+});
+
+test('local steps are called home when the time of the round is over, once, and only for somebody who waits', () => {
+  const local = diloco({ deadlineFactor: 4, minDeadlineMs: 10 }, dynamicLocalSteps(8));
+  const waiting = (recalled: boolean) => round(member('a', { deliveredAtMs: 60 }), member('b', { recalled }));
+  expect(local.decide(waiting(false), 74)).toMatchObject({ recall: [], wakeAtMs: 75 });
+  expect(local.decide(waiting(false), 75)).toMatchObject({ recall: ['b'], commit: [], release: [] });
+  expect(local.decide(waiting(true), 75)).toMatchObject({ recall: [], wakeAtMs: 240 });
+  expect(local.decide(round(member('a'), member('b')), 75).recall).toEqual([]);
+});
+
 const anyMember = fc.record({
   samples: fc.integer({ min: 1, max: 512 }),
   startedAtMs: fc.constant(0),
@@ -65,7 +92,7 @@ const anyMember = fc.record({
 });
 
 /** Asks `decide` at each delivery and at each time it wants to be woken, as the runtime does. */
-function play(members: readonly { expectedMs: number | undefined; deliverAtMs: number | undefined; samples: number }[]) {
+function play(strategy: SyncStrategy, members: readonly { expectedMs: number | undefined; deliverAtMs: number | undefined; samples: number }[]) {
   const arrivals = [...new Set(members.flatMap(({ deliverAtMs }) => (deliverAtMs === undefined ? [] : [deliverAtMs])))].sort(
     (a, b) => a - b,
   );
@@ -88,7 +115,7 @@ function play(members: readonly { expectedMs: number | undefined; deliverAtMs: n
 test('under any interleaving a round with a delivery commits by the deadline, and every member is either committed or released', () => {
   fc.assert(
     fc.property(fc.array(anyMember, { minLength: 1, maxLength: 8 }), (members) => {
-      const outcome = play(members);
+      const outcome = play(strategy, members);
       const arrivals = members.flatMap(({ deliverAtMs }) => (deliverAtMs === undefined ? [] : [deliverAtMs]));
       if (outcome === undefined) {
         expect(arrivals).toEqual([]);
@@ -100,5 +127,24 @@ test('under any interleaving a round with a delivery commits by the deadline, an
       const slowest = Math.max(0, ...members.map(({ expectedMs }) => expectedMs ?? 0));
       if (decision.commit.length > 0) expect(nowMs).toBeLessThanOrEqual(Math.max(100, 3 * slowest, 3 * Math.min(...arrivals)));
     }),
+  );
+});
+
+test('a quorum is never waited for longer than its grace, nor is anybody committed before it is there', () => {
+  fc.assert(
+    fc.property(
+      fc.array(anyMember, { minLength: 1, maxLength: 8 }),
+      fc.double({ min: 0.01, max: 1, noNaN: true }),
+      fc.integer({ min: 0, max: 5000 }),
+      (members, quorum, graceMs) => {
+        const outcome = play(bsp({ deadlineFactor: 3, minDeadlineMs: 100, quorum, graceMs }), members);
+        const arrivals = members.flatMap(({ deliverAtMs }) => (deliverAtMs === undefined ? [] : [deliverAtMs])).sort((a, b) => a - b);
+        const need = Math.max(1, Math.ceil(quorum * members.length - 1e-9));
+        if (arrivals.length < need) return;
+        expect(outcome!.nowMs).toBeLessThanOrEqual(arrivals[need - 1]! + graceMs);
+        const { commit, release } = outcome!.decision;
+        if (release.some(({ late }) => late)) expect(commit.length).toBeGreaterThanOrEqual(need);
+      },
+    ),
   );
 });

@@ -1,0 +1,104 @@
+import type { Lease, LocalStepRule } from '@longtail/core';
+import type { LocalStep } from '@longtail/protocol';
+import type { Group } from './group.js';
+import type { GroupTask } from './group-task.js';
+import type { Member } from './member.js';
+import { passesOf } from './passes.js';
+import type { RunCore } from './run-core.js';
+import { afterIdleRound, balancedSpeeds } from './speed.js';
+import { sumSamples } from './tasks.js';
+
+/**
+ * Gives groups their next tasks, and whoever lacks them the parameters: a share of the batch, or local steps. Who gets none
+ * stays idle. What lies behind the next validation is not handed out before it.
+ */
+export async function handOut(core: RunCore, groups: readonly Group[], rule: LocalStepRule | undefined): Promise<readonly GroupTask[]> {
+  core.round++;
+  const parameters = await core.parameters(false);
+  const shares = rule === undefined ? planShares(core) : planSteps(core, rule);
+  const fraction = rule === undefined ? 1 : fractionLeft(core, groups, shares);
+  let before = 0;
+  return groups.flatMap((group) => {
+    const share = shares.get(group.id) ?? 0;
+    const count = Math.round((before + share) * fraction) - Math.round(before * fraction);
+    before += share;
+    const assign = rule === undefined ? gradientTask(core, group, share) : deltaTask(core, group, count, core.roundSamples / share);
+    if (assign === undefined) {
+      if (rule === undefined) group.speed = afterIdleRound(group.speed);
+      group.rounds++;
+      return [];
+    }
+    for (const member of group.members) member.supply(parameters);
+    return [assign()];
+  });
+}
+
+/** Samples that may be handed out now. */
+export function samplesAhead(core: RunCore): number {
+  const { applied, leased, free } = core.training!.leases.totals();
+  return Math.max(0, Math.min(free, core.record.validationDueAt - applied - leased));
+}
+
+function gradientTask(core: RunCore, group: Group, share: number): (() => GroupTask) | undefined {
+  const leases = core.tasks.leaseUpTo(group, share);
+  if (leases.length === 0) return undefined;
+  const passes = passesOf(core, group, sumSamples(leases));
+  const tensorsOf = (member: Member) => (passes.samplesOf(member) > 0 ? core.tasks.expected(member, 'gradient', core.codec) : []);
+  const ranges = leases.flatMap((lease) => lease.ranges);
+  return () => core.tasks.assign(group, { kind: 'GRADIENT', ranges }, { tensorsOf, leases, passes });
+}
+
+/** Each step is of a whole batch; meanwhile all groups together go through `samplesAStep`. */
+function deltaTask(core: RunCore, group: Group, count: number, samplesAStep: number): (() => GroupTask) | undefined {
+  const { batch } = core.job.train;
+  const { applied, total } = core.training!.leases.totals();
+  const leases: Lease[] = [];
+  const steps: LocalStep[] = [];
+  for (let step = 0; step < count; step++) {
+    const mine = core.tasks.leaseUpTo(group, batch);
+    if (mine.length === 0) break;
+    leases.push(...mine);
+    const learningRate = core.learningRate(Math.min(total - 1, applied + step * samplesAStep));
+    steps.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
+  }
+  if (leases.length === 0) return undefined;
+  const tensorsOf = (member: Member) => core.tasks.expected(member, 'gradient', core.codec);
+  return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, leases });
+}
+
+function planShares(core: RunCore): ReadonlyMap<string, number> {
+  const { groups } = core;
+  const batch = Math.min(core.job.train.batch, core.training!.leases.totals().free);
+  core.roundSamples = core.job.train.batch;
+  const speeds = balancedSpeeds(
+    batch,
+    groups.map(({ speed }) => speed),
+  );
+  const workers = groups.map(({ id }, i) => ({ node: id, samplesPerSecond: speeds[i]! }));
+  const shares = core.dependencies.shares(batch, workers, core.previousShares);
+  const total = workers.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0);
+  const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
+  announce(core, shares, { reason: `${workers.length} ${who}, ${total.toPrecision(3)} samples/s together` });
+  return shares;
+}
+
+function planSteps(core: RunCore, rule: LocalStepRule): ReadonlyMap<string, number> {
+  const { batch } = core.job.train;
+  const { steps, reason } = rule(core.groups.map(({ id, speed }) => ({ node: id, stepMs: batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
+  core.roundSamples = batch * [...steps.values()].reduce((sum, count) => sum + count, 0);
+  announce(core, steps, { unit: 'local steps', reason });
+  return steps;
+}
+
+/** Of the steps planned: towards the end of the data, or a validation, there are samples for fewer. */
+function fractionLeft(core: RunCore, groups: readonly Group[], steps: ReadonlyMap<string, number>): number {
+  const wanted = groups.reduce((sum, { id }) => sum + steps.get(id)!, 0);
+  return Math.min(1, Math.ceil(samplesAhead(core) / core.job.train.batch) / wanted);
+}
+
+function announce(core: RunCore, shares: ReadonlyMap<string, number>, why: { readonly unit?: 'local steps'; readonly reason: string }): void {
+  const { previousShares } = core;
+  core.previousShares = shares;
+  if (shares.size === previousShares.size && [...shares].every(([node, share]) => previousShares.get(node) === share)) return;
+  core.emit({ event: 'shares', run: core.run, round: core.round, shares: Object.fromEntries(shares), ...why });
+}

@@ -1,0 +1,151 @@
+import type { CodecName, Job } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { chain } from './chain.js';
+import type { Fault } from './faults.js';
+import { simulate, type Outcome } from './simulate.js';
+import { eventsOf, job, model, scenario, unequalFleet } from './testing/scenarios.js';
+import { curves } from './testing/strategy-curves.js';
+
+const HOME = { upBitsPerSecond: 1e6, downBitsPerSecond: 5e6, rttMs: 40 };
+const EPOCHS = 6;
+const adamw = { type: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01, decoupled: true } as const;
+
+/** Six epochs of 600 samples on four unequal workers behind slow links. */
+function train(sync: Partial<Job['sync']>, faults: readonly Fault[] = [], virtual = model, epochs = EPOCHS): Promise<Outcome> {
+  const recipe = { batch: 20, epochs, optimizer: adamw, learningRate: 0.02 };
+  return simulate(
+    scenario({
+      job: job({ train: recipe, sync, cluster: { minWorkers: 4 } }),
+      fleet: unequalFleet.map((worker) => ({ ...worker, link: HOME })),
+      model: virtual,
+      faults,
+    }),
+  );
+}
+
+const topK = { density: 0.1, values: 'int2', selection: 'exact' } as const;
+const strategies: Readonly<Record<keyof typeof curves, Partial<Job['sync']>>> = {
+  bsp: { strategy: 'bsp' },
+  ssp: { strategy: 'ssp', staleness: 1 },
+  asp: { strategy: 'asp' },
+  diloco: { strategy: 'diloco', localSteps: 10 },
+  'sparse-diloco': { strategy: 'sparse-diloco', localSteps: 10, codec: 'top-k', topK },
+  'ssp, local steps': { strategy: 'ssp', staleness: 1, localSteps: 10 },
+  'asp, local steps': { strategy: 'asp', localSteps: 10 },
+};
+const names = Object.keys(strategies) as (keyof typeof curves)[];
+
+/** A model that keeps the parameters that it is evaluated with, by worker and validation. */
+function watched() {
+  const seen: Float32Array[] = [];
+  const watching: typeof model = {
+    ...model,
+    evaluate(parameters, split, start, end) {
+      seen.push(parameters.slice());
+      return model.evaluate(parameters, split, start, end);
+    },
+  };
+  return { watching, seen };
+}
+
+test.each(names)('%s: applies every sample once, learns as it always did, and all workers hold the same bits', async (name) => {
+  const { watching, seen } = watched();
+  const outcome = await train(strategies[name], [], watching);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: EPOCHS * 600, lost: 0 } });
+  const losses = eventsOf(outcome.events, 'validation').map(({ loss }) => loss);
+  expect(losses).toHaveLength(EPOCHS);
+  // Bits may differ between processors' exponentials, curves not.
+  losses.forEach((loss, i) => expect(loss, `epoch ${i + 1}`).toBeCloseTo(curves[name][i]!, 3));
+  const distinct = new Set(seen.map((parameters) => Buffer.from(parameters.buffer).toString('base64')));
+  expect(seen.length).toBeGreaterThan(2 * EPOCHS);
+  expect(distinct.size).toBe(EPOCHS);
+});
+
+const codecs: readonly CodecName[] = ['fp16', 'bf16', 'int8', 'int4', 'int2', 'sign', 'top-k'];
+const pairs = names.flatMap((name) => codecs.map((codec) => [name, codec] as const));
+
+test.each(pairs)('%s with %s: every sample once, the same bits everywhere, and it learns', async (name, codec) => {
+  const { watching, seen } = watched();
+  const outcome = await train({ ...strategies[name], codec, topK }, [], watching, 2);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 1200, lost: 0 } });
+  expect(outcome.verdict.metrics.validation_loss!).toBeLessThan(0.7 * Math.log(3));
+  expect(new Set(seen.map((parameters) => Buffer.from(parameters.buffer).toString('base64'))).size).toBe(2);
+});
+
+test('local steps take a small part of the bytes, and of the time behind slow links', async () => {
+  const [rounds, local] = [await train(strategies.bsp), await train(strategies.diloco)];
+  expect(local.verdict.bytes.up).toBeLessThan(rounds.verdict.bytes.up / 10);
+  expect(local.virtualMs).toBeLessThan(rounds.virtualMs / 3);
+});
+
+test('each worker takes as many local steps as its speed allows in the time of a round', async () => {
+  const { events } = await train(strategies.diloco);
+  const commits = eventsOf(events, 'commit');
+  const samples = new Map(eventsOf(events, 'contribution').filter(({ round }) => round === commits[2]!.round).map((event) => [event.name, event.samples]));
+  expect([...samples]).toEqual([['a', 200], ['b', 120], ['c', 80], ['d', 40]]);
+  expect(commits[2]!.samples).toBe(440);
+});
+
+test('a worker that slows down in the midst of its local steps is called home, and what it did counts', async () => {
+  const slow: Fault = { kind: 'slow', worker: 'b', atMs: 1400, forMs: 3000, factor: 6 };
+  const { events, fired } = await train(strategies.diloco, [slow]);
+  expect(fired).toContain(slow);
+  const early = eventsOf(events, 'contribution').filter(({ reason }) => reason === 'called home early');
+  expect(early[0]).toMatchObject({ name: 'b', accepted: true, weight: 1 });
+  expect(early[0]!.samples).toBeLessThan(120);
+  expect(eventsOf(events, 'lease_returned').some(({ reason }) => reason === 'called home early')).toBe(true);
+});
+
+test('ssp: nobody is further ahead than the bound, whoever stalls', async () => {
+  const stall: Fault = { kind: 'stall', worker: 'c', atMs: 900, forMs: 120 };
+  const { events, fired } = await train(strategies.ssp, [stall]);
+  expect(fired).toContain(stall);
+  const ended = new Map(['a', 'b', 'c', 'd'].map((name) => [name, 0]));
+  let furthest = 0;
+  for (const { body } of events) {
+    // The groups start anew after a validation.
+    if (body.event === 'validation') for (const name of ended.keys()) ended.set(name, 0);
+    if (body.event !== 'contribution') continue;
+    const { name, staleness } = body;
+    ended.set(name, ended.get(name)! + 1);
+    expect(staleness).toBeLessThanOrEqual(3 * (2 * 1 + 1));
+    furthest = Math.max(furthest, ended.get(name)! - Math.min(...ended.values()));
+  }
+  expect(furthest).toBe(2); // one ahead when it begins, two when it ends
+});
+
+test('asp: a stalled worker holds nobody up, and what it brings late weighs less', async () => {
+  const stall: Fault = { kind: 'slow', worker: 'c', atMs: 900, forMs: 150, factor: 50 };
+  const outcome = await train(strategies.asp, [stall]);
+  const contributions = eventsOf(outcome.events, 'contribution');
+  const late = contributions.filter(({ name, accepted, weight }) => name === 'c' && accepted && weight < 1);
+  expect(late.length).toBeGreaterThan(0);
+  for (const { staleness, weight } of contributions.filter(({ accepted }) => accepted)) {
+    expect(weight).toBeCloseTo((1 + Math.max(0, staleness - 3)) ** -0.5, 12);
+  }
+  const receipts = outcome.workerEvents.get('c')!.filter((event) => event.event === 'receipt');
+  expect(receipts.some((receipt) => receipt.weight < 1 && receipt.staleness > 3)).toBe(true);
+});
+
+test('with a backup worker a round waits for nobody in particular, and the late one is told', async () => {
+  const slow: Fault = { kind: 'slow', worker: 'd', atMs: 600, forMs: 1e7, factor: 30 };
+  const sync: Partial<Job['sync']> = { strategy: 'bsp', quorum: 0.75, graceMs: 20, minDeadlineMs: 900 };
+  const outcome = await train(sync, [slow]);
+  const refused = eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted);
+  expect(refused[0]!.reason).toMatch(/^came after the quorum of round \d+ and its grace$/);
+  expect(new Set(refused.map(({ name }) => name))).toEqual(new Set(['d']));
+  const commits = eventsOf(outcome.events, 'commit');
+  expect(commits.some(({ reason }) => reason === '3 of 4 delivered, and 20 ms of grace are over')).toBe(true);
+  // No longer than a validation, which waits for everybody up to its deadline.
+  expect(Math.max(...commits.map(({ roundMs }) => roundMs))).toBeLessThan(1200);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: EPOCHS * 600 } });
+});
+
+test('local steps in a pipeline are refused, with the field and the way out', async () => {
+  const layout = [['a', 'b'].map((worker) => ({ workers: [worker], blocks: 3 }))];
+  const cluster = { minWorkers: 2, layout, microbatch: 7 };
+  const blocks = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
+  const { verdict } = await simulate(scenario({ job: job({ sync: { strategy: 'diloco' }, cluster }), model: blocks, fleet: unequalFleet.slice(0, 2) }));
+  expect(verdict.reason).toBe('diloco with local steps needs workers that hold the whole model, and p1 is a pipeline of a + b');
+  expect(verdict.error).toMatchObject({ code: 'usage', where: 'sync.strategy', hint: expect.stringContaining('choose bsp') as string });
+});

@@ -1,0 +1,23 @@
+import { localStepsOf, type Job, type SyncStrategy } from '@longtail/core';
+import { asp, ssp } from './asynchronous.js';
+import { dynamicLocalSteps, measuredLocalSteps } from './local-steps.js';
+import { bsp, diloco } from './rounds.js';
+
+/** The strategy that a job asks for. */
+export function createStrategy(sync: Job['sync']): SyncStrategy {
+  const most = localStepsOf(sync);
+  const rule = most === undefined ? undefined : most === 'auto' ? measuredLocalSteps() : dynamicLocalSteps(most);
+  switch (sync.strategy) {
+    case 'bsp':
+      return bsp(sync);
+    case 'ssp':
+      return ssp({ ...sync, staleness: sync.staleness ?? DEFAULT_STALENESS }, rule);
+    case 'asp':
+      return asp(sync, rule);
+    case 'diloco':
+    case 'sparse-diloco':
+      return { ...diloco(sync, rule!), name: sync.strategy };
+  }
+}
+
+const DEFAULT_STALENESS = 2;

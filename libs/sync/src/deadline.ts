@@ -1,0 +1,38 @@
+import type { MemberState, TaskState } from '@longtail/core';
+
+export interface DeadlineOptions {
+  /** A task may take this multiple of its expected time … */
+  readonly deadlineFactor: number;
+  /** … but never less than this. */
+  readonly minDeadlineMs: number;
+}
+
+/** A group that is at work, or has delivered. */
+export interface Busy extends MemberState {
+  readonly task: TaskState;
+}
+
+/**
+ * A member may stretch the expected time to this multiple of the others' (lower median). Beyond it the member is late in
+ * every round, and whoever watches over the run releases it: where others wait for it they would all wait for its link.
+ */
+const STRAGGLER_CAP = 4;
+
+export function busy(members: readonly MemberState[]): readonly Busy[] {
+  return members.filter((member): member is Busy => member.task !== undefined);
+}
+
+export function isDelivered({ task }: Busy): boolean {
+  return task.deliveredAtMs !== undefined;
+}
+
+export function spanMs({ deadlineFactor, minDeadlineMs }: DeadlineOptions, basisMs: number): number {
+  return Math.max(minDeadlineMs, deadlineFactor * basisMs);
+}
+
+/** Of the slowest, within the cap; undefined before anything was measured. */
+export function expectedTime(members: readonly Busy[]): number | undefined {
+  const known = members.flatMap(({ task: { expectedMs } }) => (expectedMs === undefined ? [] : [expectedMs])).sort((a, b) => a - b);
+  const median = known[(known.length - 1) >> 1];
+  return median === undefined ? undefined : Math.min(known.at(-1)!, STRAGGLER_CAP * median);
+}

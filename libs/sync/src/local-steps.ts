@@ -1,0 +1,57 @@
+import { formatMilliseconds, type GroupPace, type LocalStepRule } from '@longtail/core';
+
+/**
+ * Dynamic local steps (the DyLU of Liu et al. 2024, arXiv 2401.09135): the group that would be done first takes `most` steps,
+ * every other as many as it can in the same time, its exchange included, and at least one.
+ */
+export function dynamicLocalSteps(most: number): LocalStepRule {
+  return (groups) => ({ steps: stepsWithin(most, groups), reason: 'each as many as it can in the time of the fastest' });
+}
+
+/** What an exchange may take of a round. */
+const EXCHANGE_PART = 0.05;
+/** Before an exchange was measured. */
+const FIRST_STEPS = 10;
+const MOST_STEPS = 500;
+/** A link that takes more than this multiple of the others' median does not decide for all. */
+const STRAGGLER_CAP = 4;
+
+/**
+ * The same with as many steps as make the longest exchange 5 % of a round: DESIGN.md's H ≥ R·b / (6·T·u), for rounds in which
+ * nothing is computed meanwhile, and by what steps and exchanges take rather than by the data sheet.
+ */
+export function measuredLocalSteps(): LocalStepRule {
+  return (groups) => {
+    const exchangeMs = longestExchange(groups);
+    if (exchangeMs === undefined) return { steps: stepsWithin(FIRST_STEPS, groups), reason: 'no exchange was measured yet' };
+    const roundMs = exchangeMs / EXCHANGE_PART;
+    const stepMs = Math.min(...groups.map((group) => group.stepMs));
+    const needed = Math.max(1, Math.ceil((roundMs - exchangeMs) / stepMs));
+    const [exchange, round, step] = [exchangeMs, roundMs, stepMs].map(formatMilliseconds);
+    const reason = `an exchange of ${exchange} is ${100 * EXCHANGE_PART} % of a round of ${round}: ${needed} steps of ${step} of the fastest`;
+    return { steps: stepsWithin(Math.min(MOST_STEPS, needed), groups), reason: needed > MOST_STEPS ? `${reason}, at most ${MOST_STEPS}` : reason };
+  };
+}
+
+function stepsWithin(most: number, groups: readonly GroupPace[]): ReadonlyMap<string, number> {
+  const unmeasuredMs = median(measured(groups)) ?? 0;
+  const exchangeOf = ({ exchangeMs = unmeasuredMs }: GroupPace) => exchangeMs;
+  const roundMs = Math.min(...groups.map((group) => exchangeOf(group) + most * group.stepMs));
+  const stepsOf = (group: GroupPace) => Math.floor((roundMs - exchangeOf(group)) / group.stepMs + 1e-9);
+  return new Map(groups.map((group) => [group.node, Math.min(most, Math.max(1, stepsOf(group)))]));
+}
+
+function longestExchange(groups: readonly GroupPace[]): number | undefined {
+  const all = measured(groups);
+  const middle = median(all);
+  return middle === undefined ? undefined : Math.min(Math.max(...all), STRAGGLER_CAP * middle);
+}
+
+function measured(groups: readonly GroupPace[]): readonly number[] {
+  return groups.flatMap(({ exchangeMs }) => (exchangeMs === undefined ? [] : [exchangeMs]));
+}
+
+/** The lower one of the two in the middle. */
+function median(values: readonly number[]): number | undefined {
+  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1];
+}

@@ -1,0 +1,115 @@
+import type { Decision, LocalStepRule, RoundState, SyncStrategy } from '@longtail/core';
+import { busy, expectedTime, isDelivered, spanMs, type Busy, type DeadlineOptions } from './deadline.js';
+
+export interface RoundsOptions extends DeadlineOptions {
+  /** A round commits once this fraction of its groups has delivered … @default 1 */
+  readonly quorum?: number;
+  /** … and the others had this much time more. @default 0 */
+  readonly graceMs?: number;
+}
+
+/** With nothing delivered nobody is being held up; after this multiple of the deadline the whole round is given up. */
+const SILENCE_FACTOR = 10;
+
+/** Local steps that take this multiple of a round's expected time are called home, once somebody waits for them. */
+const RECALL_FACTOR = 1.25;
+
+/**
+ * Bulk synchronous parallel training (Valiant 1990) with a deadline: all groups begin a round together, and it commits when
+ * every contribution is there, or a quorum of them and the grace is over (the backup workers of Chen et al. 2016,
+ * "Revisiting distributed synchronous SGD"), or at the deadline with those that are. Contributions go in the order of the
+ * members, each at weight 1.
+ *
+ * The expected time is the slowest member's, corrected upwards when even the fastest took longer: then the estimate was
+ * wrong for all, and punishing everybody would only lose work.
+ */
+export function bsp(options: RoundsOptions): SyncStrategy {
+  return { name: 'bsp', localSteps: undefined, decide: (round, nowMs) => decide(options, round, nowMs) };
+}
+
+/**
+ * Local SGD with an outer optimizer (DiLoCo, Douillard et al. 2023, arXiv 2311.08105) in rounds like those of `bsp`. Groups
+ * that are not done when the round's expected time is over are called home: what they did counts.
+ */
+export function diloco(options: RoundsOptions, localSteps: LocalStepRule): SyncStrategy {
+  return {
+    name: 'diloco',
+    localSteps,
+    decide(round, nowMs) {
+      const decision = decide(options, round, nowMs);
+      return decision.commit.length + decision.release.length + decision.proceed.length > 0 ? decision : withRecall(decision, round, nowMs);
+    },
+  };
+}
+
+function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decision {
+  const members = busy(round.members);
+  if (members.length === 0) return { ...NOTHING, proceed: round.members.map(({ node }) => node), reason: 'a round begins' };
+  const delivered = members.filter(isDelivered);
+  const missing = members.filter((member) => !isDelivered(member));
+  if (missing.length === 0) return commitOf(delivered, [], `all ${delivered.length} delivered`);
+
+  const openedAtMs = opening(members);
+  const deadlineMs = deadlineOf(options, members, openedAtMs);
+  const enoughMs = enoughAt(options, members);
+  if (enoughMs !== undefined && nowMs >= enoughMs && enoughMs < (deadlineMs ?? Infinity)) {
+    const why = `${delivered.length} of ${members.length} delivered, and ${options.graceMs ?? 0} ms of grace are over`;
+    const reason = `came after the quorum of round ${round.round} and its grace`;
+    return commitOf(delivered, missing.map(({ node }) => ({ node, reason, late: true })), why);
+  }
+  if (deadlineMs === undefined || nowMs < deadlineMs) {
+    const names = missing.map(({ node }) => node).join(', ');
+    return { ...NOTHING, wakeAtMs: earliest(enoughMs, deadlineMs), reason: `waiting for ${names}` };
+  }
+  const tookMs = Math.round(deadlineMs - openedAtMs);
+  const reason = `missed the deadline of ${tookMs} ms of round ${round.round}`;
+  const release = missing.map(({ node }) => ({ node, reason, late: false }));
+  return commitOf(delivered, release, `deadline of ${tookMs} ms: ${delivered.length} of ${members.length} delivered`);
+}
+
+const NOTHING: Decision = { commit: [], stepScale: 1, release: [], recall: [], proceed: [], wakeAtMs: undefined, reason: '' };
+
+function commitOf(delivered: readonly Busy[], release: Decision['release'], reason: string): Decision {
+  return { ...NOTHING, commit: delivered.map(({ node }) => ({ node, weight: 1 })), release, reason };
+}
+
+function opening(members: readonly Busy[]): number {
+  return Math.min(...members.map(({ task }) => task.startedAtMs));
+}
+
+/** When the quorum's grace ends; undefined while the quorum is not there. */
+function enoughAt({ quorum = 1, graceMs = 0 }: RoundsOptions, members: readonly Busy[]): number | undefined {
+  const need = Math.max(1, Math.ceil(quorum * members.length - 1e-9));
+  const arrivals = members.flatMap(({ task }) => (task.deliveredAtMs === undefined ? [] : [task.deliveredAtMs])).sort((a, b) => a - b);
+  const last = arrivals[need - 1];
+  return last === undefined ? undefined : last + graceMs;
+}
+
+/** Undefined while nothing is known that a deadline could be made of: the first round, before the first delivery. */
+function deadlineOf(options: RoundsOptions, members: readonly Busy[], openedAtMs: number): number | undefined {
+  const expectedMs = expectedTime(members);
+  const fastestMs = fastest(members);
+  if (fastestMs !== undefined) return openedAtMs + spanMs(options, Math.max(expectedMs ?? 0, fastestMs));
+  const measured = members.every(({ task }) => task.expectedMs !== undefined);
+  return measured && expectedMs !== undefined ? openedAtMs + SILENCE_FACTOR * spanMs(options, expectedMs) : undefined;
+}
+
+/** From task to delivery; undefined before the first. */
+function fastest(members: readonly Busy[]): number | undefined {
+  const took = members.flatMap(({ task }) => (task.deliveredAtMs === undefined ? [] : [task.deliveredAtMs - task.startedAtMs]));
+  return took.length === 0 ? undefined : Math.min(...took);
+}
+
+function withRecall(decision: Decision, round: RoundState, nowMs: number): Decision {
+  const members = busy(round.members);
+  const fastestMs = fastest(members);
+  const slow = members.filter((member) => !isDelivered(member) && !member.task.recalled);
+  if (fastestMs === undefined || slow.length === 0) return decision;
+  const recallMs = opening(members) + RECALL_FACTOR * Math.max(fastestMs, expectedTime(members) ?? 0);
+  if (nowMs < recallMs) return { ...decision, wakeAtMs: earliest(decision.wakeAtMs, recallMs) };
+  return { ...decision, recall: slow.map(({ node }) => node), reason: 'the time of the round is over' };
+}
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
+}
