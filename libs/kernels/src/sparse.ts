@@ -52,7 +52,7 @@ export function keptOf(length: number, most: number): number {
   return Math.ceil((most * length) / SPARSE_BLOCK);
 }
 
-export interface BlockHead {
+interface BlockHead {
   readonly count: number;
   readonly format: SparseFormat | undefined;
 }

@@ -1,7 +1,6 @@
 export { CHUNK_LENGTH } from './grid.js';
 export { explicitLayout } from './explicit-layout.js';
 export type {
-  CreateFeedback,
   FileCache,
   FileSink,
   LossyCodec,

@@ -22,7 +22,7 @@ export interface Published {
 }
 
 /** Versions of the shard's view, each made of the one before by a difference. The first one is the parameters of its version. */
-export interface Line {
+interface Line {
   readonly startedAt: number;
   version: number;
 }
