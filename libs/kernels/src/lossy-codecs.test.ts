@@ -130,22 +130,6 @@ describe.each(ALL)('$label', ({ name, topK }) => {
     );
   });
 
-  it('codes what it decoded to the same values', () => {
-    fc.assert(
-      fc.property(vectors, (list) => {
-        // Values, scales and parts of scales are normal numbers of their formats: below nothing keeps its significant bits.
-        const greatest = list.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
-        const least = Math.max(2 ** -100, greatest * 2 ** -12);
-        const values = list.map((value) => (Math.abs(value) >= least ? value : 0));
-        const once = decode(codec, encode(codec, values), values.length);
-        const again = decode(codec, encode(codec, once), values.length);
-        const withoutSignOfZero = (vector: Float32Array) => vector.map((value) => value + 0);
-        expectSame(withoutSignOfZero(again), withoutSignOfZero(once));
-      }),
-      { numRuns: 60 },
-    );
-  });
-
   it('says where a value is not finite', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 9000 }), fc.nat(), fc.constantFrom(NaN, Infinity, -Infinity), (length, place, bad) => {
@@ -168,6 +152,30 @@ describe.each(ALL)('$label', ({ name, topK }) => {
     for (const wrong of [bytes.subarray(0, -1), Uint8Array.of(...bytes, 0), new Uint8Array(0), bytes.subarray(0, 1)]) {
       expect(() => decode(codec, wrong, values.length)).toThrow(expect.objectContaining({ code: 'protocol' }));
     }
+  });
+});
+
+/** A sampled threshold is another one for what was decoded. */
+const REPEATABLE = ALL.filter(({ topK }) => topK?.selection !== 'sampled');
+
+describe.each(REPEATABLE)('$label', ({ name, topK }) => {
+  const codec = createCodec(name, wasm, topK);
+
+  it('codes what it decoded to the same values', () => {
+    fc.assert(
+      fc.property(vectors, (list) => {
+        // Values, scales and parts of scales are normal numbers of their formats: below nothing keeps its significant bits, and
+        // from 2^127 on what is rounded up may be infinite.
+        const greatest = list.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
+        const least = Math.max(2 ** -100, greatest * 2 ** -12);
+        const values = list.map((value) => (Math.abs(value) >= least && Math.abs(value) < 2 ** 127 ? value : 0));
+        const once = decode(codec, encode(codec, values), values.length);
+        const again = decode(codec, encode(codec, once), values.length);
+        const withoutSignOfZero = (vector: Float32Array) => vector.map((value) => value + 0);
+        expectSame(withoutSignOfZero(again), withoutSignOfZero(once));
+      }),
+      { numRuns: 60 },
+    );
   });
 });
 
