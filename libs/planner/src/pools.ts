@@ -1,5 +1,6 @@
 import type { BlockRange } from '@longtail/core';
 import type { CostModel, StageLayout } from './layout.js';
+import type { Range } from './recompute-choices.js';
 
 /** Less is rounding. */
 const MORE = 1 + 1e-9;
@@ -20,7 +21,7 @@ export interface Dealing {
 export function poolOf(
   model: CostModel,
   devices: readonly number[],
-  ranges: readonly BlockRange[],
+  ranges: readonly Range[],
   microbatch: number,
   { alike, slower }: Dealing,
 ): readonly StageLayout[] | undefined {
@@ -91,12 +92,11 @@ class Pool {
   /** [stage][kind]: devices. */
   private readonly members: readonly (readonly number[][])[];
   private readonly wealth: number[];
-  private readonly recompute: readonly boolean[];
 
   constructor(
     model: CostModel,
     devices: readonly number[],
-    private readonly ranges: readonly BlockRange[],
+    private readonly ranges: readonly Range[],
     microbatch: number,
     private readonly slower: number,
   ) {
@@ -104,23 +104,12 @@ class Pool {
     const needs = kinds.map(([device]) =>
       ranges.map(({ start, end }, s) => model.recomputeFor(device!, start, end, microbatch, ranges.length - s)),
     );
-    // One replica that has to recompute would make all do it: a stage does where most of its candidates have to.
-    this.recompute = ranges.map((_, s) => {
-      const having = kinds.reduce((sum, members, k) => sum + (needs[k]![s] === true ? members.length : 0), 0);
-      return model.request.recompute === 'always' || having > devices.length / 2;
-    });
     this.kinds = kinds.map((members, k) => {
-      const periods = ranges.map(({ start, end }, s) => {
-        const { forwardMs, backwardMs } = model.costs.passMs(
-          model.cluster.devices[members[0]!]!,
-          start,
-          end,
-          microbatch,
-          this.recompute[s]!,
-        );
+      const periods = ranges.map(({ start, end, recompute }) => {
+        const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[members[0]!]!, start, end, microbatch, recompute);
         return Math.max(1e-9, forwardMs + backwardMs);
       });
-      const fits = needs[k]!.map((need, s) => need !== undefined && (!need || this.recompute[s]!));
+      const fits = needs[k]!.map((need, s) => need !== undefined && (!need || ranges[s]!.recompute));
       return {
         devices: members,
         rates: periods.map((periodMs, s) => (fits[s] ? 1 / periodMs : 0)),
@@ -173,12 +162,7 @@ class Pool {
 
   layout(): readonly StageLayout[] | undefined {
     if (this.members.some((kinds) => kinds.every((members) => members.length === 0))) return undefined;
-    return this.ranges.map(({ start, end }, s) => ({
-      start,
-      end,
-      devices: this.members[s]!.flat().sort((a, b) => a - b),
-      recompute: this.recompute[s]!,
-    }));
+    return this.ranges.map((range, s) => ({ ...range, devices: this.members[s]!.flat().sort((a, b) => a - b) }));
   }
 
   /** The move that leaves the poorer of the two stages richest. */
