@@ -1,4 +1,4 @@
-import type { CostModel, GroupLayout, StageLayout } from './layout.js';
+import type { CostModel, GroupDraft, StageDraft } from './layout.js';
 import type { GroupCost } from './rounds.js';
 import { samplesWithin } from './rounds.js';
 import { sharedMs } from './scenarios.js';
@@ -7,7 +7,7 @@ import { sharedMs } from './scenarios.js';
 const MOST_MS = 1e15;
 
 interface Enumerated {
-  readonly layout: GroupLayout;
+  readonly layout: GroupDraft;
   readonly cost: GroupCost;
 }
 
@@ -80,7 +80,7 @@ function enumerate(model: CostModel, devices: readonly number[], alone: boolean)
 }
 
 /** All ways to put blocks from `start` on these devices, all of them used. */
-function* pipelines(model: CostModel, devices: readonly number[], start: number, microbatch: number): Generator<StageLayout[]> {
+function* pipelines(model: CostModel, devices: readonly number[], start: number, microbatch: number): Generator<StageDraft[]> {
   const { blocks } = model.costs;
   if (start === blocks) {
     if (devices.length === 0) yield [];

@@ -1,4 +1,4 @@
-import type { CostModel, GroupLayout, HopWay } from './layout.js';
+import type { CostModel, GroupDraft, HopWay } from './layout.js';
 import { groupCost } from './layout.js';
 import { samplesWithin } from './rounds.js';
 
@@ -70,7 +70,7 @@ export class Chains {
     return best;
   }
 
-  layoutOf({ stages }: Chain): GroupLayout {
+  layoutOf({ stages }: Chain): GroupDraft {
     const { microbatch, model } = this;
     return {
       microbatch,

@@ -1,5 +1,5 @@
 import type { DeviceSets } from './device-sets.js';
-import type { CostModel, GroupLayout, HopWay, StageCost, StageLayout } from './layout.js';
+import type { CostModel, GroupDraft, HopWay, StageCost, StageDraft } from './layout.js';
 import { groupCost } from './layout.js';
 import type { GroupCost } from './rounds.js';
 import { samplesWithin } from './rounds.js';
@@ -25,7 +25,7 @@ interface StageOption {
 
 export interface Candidate {
   readonly set: number;
-  readonly layout: GroupLayout;
+  readonly layout: GroupDraft;
   readonly cost: GroupCost;
 }
 
@@ -173,9 +173,9 @@ class ChainSearch {
     return { set, cost, layout: { microbatch, stages: this.stagesOf(tail) } };
   }
 
-  private stagesOf(first: Tail): StageLayout[] {
+  private stagesOf(first: Tail): StageDraft[] {
     const taken = this.sets.classes.map(() => 0);
-    const stages: StageLayout[] = [];
+    const stages: StageDraft[] = [];
     for (let tail: Tail | undefined = first; tail !== undefined; tail = tail.next) {
       const devices = this.sets.all[tail.front]!.counts.flatMap((count, c) => this.sets.classes[c]!.slice(taken[c]!, (taken[c]! += count)));
       stages.push({ start: tail.start, end: tail.next?.start ?? this.blocks, devices, recompute: tail.recompute });

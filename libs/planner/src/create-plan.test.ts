@@ -6,37 +6,14 @@ import { createPlan } from './create-plan.js';
 import { planLayout } from './plan-layout.js';
 import { estimateMakespan } from './makespan.js';
 import { randomInstance } from './random-instance.js';
+import { equalLayers, REQUEST } from './testing/equal-layers.js';
 
 const GIB = 2 ** 30;
 
 /** 4 layers of 100M parameters, 1 GFLOP a sample each; 6.4 GiB with Adam in float32. */
-const profile = {
-  name: 'four',
-  inputBytes: 1000,
-  blocks: [0, 1, 2, 3].map((i) => ({
-    name: `layer${i}`,
-    parameters: 100_000_000,
-    tied: [],
-    forwardFlops: 1e9,
-    backwardFlops: 2e9,
-    outputBytes: 10_000,
-    stashBytes: 100_000,
-    cutAfter: true,
-  })),
-};
+const profile = equalLayers(4, { parameters: 100_000_000 });
 
-const request: PlanRequest = {
-  batch: 64,
-  stepsPerRound: 1,
-  microbatches: [1, 4],
-  stateBytesPerParameter: 8,
-  upBitsPerValue: 32,
-  downBitsPerValue: 32,
-  activationBits: 32,
-  recompute: 'never',
-  schedule: 'capped-1f1b',
-  workspaceBytes: 0,
-};
+const request: PlanRequest = { ...REQUEST, microbatches: [1, 4] };
 
 function device(id: string, gib: number, change: Partial<DeviceProfile> = {}): DeviceProfile {
   const link = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 };
@@ -114,7 +91,11 @@ describe('layouts', () => {
     const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
     const groups = found.groups.map(({ microbatch, stages }) => ({
       microbatch,
-      stages: stages.map(({ blocks, devices, recompute }) => ({ ...blocks, recompute, devices: devices.map(({ device }) => index.get(device)!) })),
+      stages: stages.map(({ blocks, devices, recompute }) => ({
+        ...blocks,
+        recompute,
+        devices: devices.map(({ device }) => index.get(device)!),
+      })),
     }));
     expect(planLayout(wide, cluster, large, groups)).toEqual({ ...found, method: 'given' });
   });
@@ -149,9 +130,13 @@ describe('layouts', () => {
 test("the server's own link carries what every replica of a stage sends", () => {
   const link = { upBitsPerSecond: 1e8, downBitsPerSecond: 1e8 };
   const cluster = { ...fleet([device('a', 8), device('b', 8), device('c', 8)], 'a', 'b', 'c'), server: link };
-  const stages = (...crews: readonly (readonly number[])[]) => crews.map((devices, i) => ({ start: 3 * i, end: 3 + i, devices, recompute: false }));
+  const stages = (...crews: readonly (readonly number[])[]) =>
+    crews.map((devices, i) => ({ start: 3 * i, end: 3 + i, devices, recompute: false }));
   const exchangeMs = (optimizer: 'devices' | 'server', ...crews: readonly (readonly number[])[]) =>
-    planLayout(profile, cluster, { ...request, optimizer }, [{ microbatch: 4, stages: stages(...crews) }, { microbatch: 4, stages: stages([2]).map((stage) => ({ ...stage, end: 4 })) }]).groups[0]!.exchangeMs;
+    planLayout(profile, cluster, { ...request, optimizer }, [
+      { microbatch: 4, stages: stages(...crews) },
+      { microbatch: 4, stages: stages([2]).map((stage) => ({ ...stage, end: 4 })) },
+    ]).groups[0]!.exchangeMs;
   // 400M values of 32 bits up and down at 100 Mbit/s: 256 s a copy. The front stage has three quarters of them.
   expect(exchangeMs('server', [0], [1])).toBeCloseTo(2 * 256_000, 3);
   expect(exchangeMs('server', [0, 1], [2])).toBeCloseTo(2.75 * 256_000, 3);
@@ -175,14 +160,14 @@ describe('no plan', () => {
     const blocks = profile.blocks.map((block, i) => (i === 2 ? { ...block, parameters: 1e9 } : block));
     const error = failure(() => createPlan({ ...profile, blocks }, fleet([device('a', 4), device('b', 6)], 'a', 'b'), request));
     expect(error.code).toBe('no-plan');
-    expect(error.message).toMatch(/block layer2 of four needs 14\.9 GiB on one device, and the roomiest, B \(b\), offers 6\.0 GiB/);
+    expect(error.message).toMatch(/block layer2 of model-of-4 needs 14\.9 GiB on one device, and the roomiest, B \(b\), offers 6\.0 GiB/);
     expect(error.hint).toBe('add one 16 GiB device.');
   });
 
   test('a fleet that is too small is told by how much, and what was tried and works', () => {
     const error = failure(() => createPlan(profile, fleet([device('a', 2), device('b', 2)], 'a', 'b'), request));
     expect(error.message).toMatch(
-      /four has 4\.5 GiB of parameters and optimizer state and needs 6\.0 GiB to train, the fleet of 2 holds 4\.0 GiB/,
+      /model-of-4 has 4\.5 GiB of parameters and optimizer state and needs 6\.0 GiB to train, the fleet of 2 holds 4\.0 GiB/,
     );
     expect(error.hint).toBe('add one 4 GiB device or use 8-bit Adam.');
   });
@@ -192,7 +177,7 @@ describe('no plan', () => {
     const error = failure(() =>
       createPlan({ ...profile, blocks: [...blocks.slice(0, 3), profile.blocks[3]!] }, fleet([device('a', 4)]), request),
     );
-    expect(error.message).toContain('blocks layer0 to layer3 of four, which no cut may part, need 6.0 GiB');
+    expect(error.message).toContain('blocks layer0 to layer3 of model-of-4, which no cut may part, need 6.0 GiB');
   });
 });
 

@@ -2,7 +2,7 @@ import type { Candidate, Incumbent } from './chains.js';
 import { pipelinesOn } from './chains.js';
 import type { UpperBound } from './bound.js';
 import { DeviceSets } from './device-sets.js';
-import type { CostModel, GroupLayout } from './layout.js';
+import type { CostModel, GroupDraft } from './layout.js';
 import type { Scenario } from './rounds.js';
 import { samplesWithin } from './rounds.js';
 import type { Chosen, Site } from './site.js';
@@ -130,7 +130,7 @@ export class ExactSite implements Site {
   }
 
   /** A layout speaks of the first devices of each class: here those that are still free. */
-  private withDevices(layout: GroupLayout, taken: readonly number[]): GroupLayout {
+  private withDevices(layout: GroupDraft, taken: readonly number[]): GroupDraft {
     const free = new Map(this.sets.classes.flatMap((members, c) => members.map((device, i) => [device, members[i + taken[c]!]!] as const)));
     return { ...layout, stages: layout.stages.map((stage) => ({ ...stage, devices: stage.devices.map((device) => free.get(device)!) })) };
   }

@@ -4,37 +4,19 @@ import { describe, expect, test } from 'vitest';
 import { createPlan } from './create-plan.js';
 import { estimateMakespan } from './makespan.js';
 import { planLayout } from './plan-layout.js';
+import { equalLayers, REQUEST } from './testing/equal-layers.js';
 
 const MIB = 2 ** 20;
 
-const profile = (blocks: number) => ({
-  name: 'deep',
-  inputBytes: 1000,
-  blocks: Array.from({ length: blocks }, (_, i) => ({
-    name: `layer${i}`,
-    parameters: MIB,
-    tied: [],
-    forwardFlops: 1e9,
-    backwardFlops: 2e9,
-    outputBytes: 1000,
-    stashBytes: 1e5,
-    cutAfter: true,
-  })),
-});
+const profile = (blocks: number) => equalLayers(blocks, { parameters: MIB, outputBytes: 1000 });
 const request: PlanRequest = {
+  ...REQUEST,
   batch: 32,
-  stepsPerRound: 1,
-  microbatches: [4],
-  stateBytesPerParameter: 8,
   parameterVectors: 2,
   gradientVectors: 3,
   optimizer: 'server',
-  upBitsPerValue: 32,
-  downBitsPerValue: 32,
-  activationBits: 32,
   recompute: 'allowed',
   schedule: 'interleaved',
-  workspaceBytes: 0,
 };
 const device = (id: string, mebibytes: number, flopsPerSecond = 1e12): DeviceProfile => ({
   id,
@@ -90,7 +72,8 @@ describe('asked for interleaved', () => {
           expect(stages[0]!.blocks.start).toBe(0);
           expect(stages.at(-1)!.blocks.end).toBe(blocks);
           stages.slice(1).forEach(({ blocks: { start } }, i) => expect(start).toBe(stages[i]!.blocks.end));
-          for (const { devices } of stages) for (const { memory, offeredBytes } of devices) expect(memory.total).toBeLessThanOrEqual(offeredBytes);
+          for (const { devices } of stages)
+            for (const { memory, offeredBytes } of devices) expect(memory.total).toBeLessThanOrEqual(offeredBytes);
           const order = stages.map(({ devices }) => devices.map(({ device: id }) => id).join());
           const workers = new Set(order).size;
           order.forEach((id, i) => expect(id).toBe(order[i % workers]));

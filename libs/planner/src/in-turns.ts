@@ -1,5 +1,5 @@
 import type { MakespanOf } from '@longtail/core';
-import type { CostModel, GroupLayout, StageLayout } from './layout.js';
+import type { CostModel, GroupDraft, StageDraft } from './layout.js';
 import { pipelineMs } from './plan-for.js';
 
 /** Stages a device: with more the fill hardly shrinks and there is more to send. */
@@ -9,11 +9,11 @@ const MOST_CHUNKS = 4;
  * The pipeline with several stages on each device, in turn (interleaved 1F1B), where its step is then shorter; else as it is.
  * Each device keeps its part of the work, dealt into as many stages as it gets turns; then cuts move for as long as that pays.
  */
-export function inTurns(model: CostModel, group: GroupLayout, samples: number, makespanOf: MakespanOf): GroupLayout {
+export function inTurns(model: CostModel, group: GroupDraft, samples: number, makespanOf: MakespanOf): GroupDraft {
   if (group.stages.length === 1 || group.stages.some(({ devices }) => devices.length > 1)) return group;
   const cuts = Array.from({ length: model.costs.blocks + 1 }, (_, at) => at).filter((at) => model.costs.canCut(at));
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
-  const weigh = (layout: GroupLayout | undefined): Weighed | undefined =>
+  const weigh = (layout: GroupDraft | undefined): Weighed | undefined =>
     layout && { layout, stepMs: pipelineMs(model, layout, microbatches, makespanOf) };
   let best = weigh(group)!;
   for (let chunks = 2; chunks <= MOST_CHUNKS && chunks * group.stages.length < cuts.length; chunks++) {
@@ -24,7 +24,7 @@ export function inTurns(model: CostModel, group: GroupLayout, samples: number, m
 }
 
 interface Weighed {
-  readonly layout: GroupLayout;
+  readonly layout: GroupDraft;
   readonly stepMs: number;
 }
 
@@ -32,7 +32,7 @@ interface Weighed {
 type Borders = readonly number[];
 
 /** Each device's part of the work, as the pipeline has it, in `chunks` equal stages: the borders are the cuts next to that. */
-function dealt(model: CostModel, { stages, microbatch }: GroupLayout, cuts: readonly number[], chunks: number): Borders {
+function dealt(model: CostModel, { stages, microbatch }: GroupDraft, cuts: readonly number[], chunks: number): Borders {
   const [reference] = model.cluster.devices;
   const workTo = (end: number) => {
     const { forwardMs, backwardMs } = model.costs.workMs(reference!, 0, end, microbatch, false);
@@ -71,8 +71,8 @@ function improved(borders: Borders, weigh: (borders: Borders) => Weighed | undef
 }
 
 /** Undefined: some device has not the memory. */
-function layoutOf(model: CostModel, { stages, microbatch }: GroupLayout, cuts: readonly number[], borders: Borders): GroupLayout | undefined {
-  const turns = borders.slice(1).map((to, i): StageLayout => {
+function layoutOf(model: CostModel, { stages, microbatch }: GroupDraft, cuts: readonly number[], borders: Borders): GroupDraft | undefined {
+  const turns = borders.slice(1).map((to, i): StageDraft => {
     const { devices } = stages[i % stages.length]!;
     return { start: cuts[borders[i]!]!, end: cuts[to]!, devices, recompute: false };
   });

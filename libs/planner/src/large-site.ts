@@ -1,6 +1,6 @@
 import type { BlockRange } from '@longtail/core';
 import type { Chains } from './chain.js';
-import type { CostModel, GroupLayout } from './layout.js';
+import type { CostModel, GroupDraft } from './layout.js';
 import type { Dealing } from './pools.js';
 import { balancedRanges, poolOf } from './pools.js';
 import type { Range } from './recompute-choices.js';
@@ -31,7 +31,7 @@ const DEALINGS: readonly Dealing[] = [{ alike: true, slower: Infinity }, { alike
 
 /** A layout with what it costs in each of the two kinds of round. */
 interface Option {
-  readonly layout: GroupLayout;
+  readonly layout: GroupDraft;
   readonly alone: GroupCost;
   readonly exchanging: GroupCost;
 }
@@ -138,7 +138,7 @@ export class LargeSite implements Site {
     return sizes.length <= POOL_SIZES ? sizes : [sizes[0]!, sizes[sizes.length >> 1]!, sizes.at(-1)!];
   }
 
-  private option(layout: GroupLayout): Option {
+  private option(layout: GroupDraft): Option {
     return { layout, alone: this.model.group(layout, true), exchanging: this.model.group(layout, false) };
   }
 }

@@ -5,7 +5,7 @@ import { StageCosts } from './stage-costs.js';
 import { busiest, chunksOf, heldWith } from './turns.js';
 
 /** A stage as a search decides it. Devices by index. */
-export interface StageLayout {
+export interface StageDraft {
   readonly start: number;
   readonly end: number;
   readonly devices: readonly number[];
@@ -13,9 +13,9 @@ export interface StageLayout {
 }
 
 /** A group as a search decides it: its stages in the order of the model. */
-export interface GroupLayout {
+export interface GroupDraft {
   readonly microbatch: number;
-  readonly stages: readonly StageLayout[];
+  readonly stages: readonly StageDraft[];
 }
 
 /** A stage's times, in milliseconds. */
@@ -73,7 +73,7 @@ export class CostModel {
   }
 
   /** The same for a stage of a group. */
-  recomputeIn({ stages, microbatch }: GroupLayout, index: number): boolean | undefined {
+  recomputeIn({ stages, microbatch }: GroupDraft, index: number): boolean | undefined {
     const { devices, start, end } = stages[index]!;
     if (chunksOf(stages) === 1) {
       const needs = devices.map((device) => this.recomputeFor(device, start, end, microbatch, stages.length - index));
@@ -100,7 +100,7 @@ export class CostModel {
   }
 
   /** Stashes that a device of a stage holds at once, of all its stages, whatever it has room for. */
-  inFlight({ stages, microbatch }: GroupLayout, index: number): number {
+  inFlight({ stages, microbatch }: GroupDraft, index: number): number {
     const chunks = chunksOf(stages);
     if (chunks === 1) return stages.length === 1 ? 1 : this.stashes(stages.length - index, microbatch);
     const workers = stages.length / chunks;
@@ -123,7 +123,7 @@ export class CostModel {
   }
 
   /** Of a device that holds all of these stages: any of them may have what is in flight. */
-  memoryOf(device: number, stages: readonly StageLayout[], microbatch: number, inFlight: number): PlannedMemory {
+  memoryOf(device: number, stages: readonly StageDraft[], microbatch: number, inFlight: number): PlannedMemory {
     return stages
       .map(({ start, end, recompute }) => this.memory(device, start, end, microbatch, inFlight, recompute))
       .reduce((sum, next) => {
@@ -136,7 +136,7 @@ export class CostModel {
   }
 
   /** Parameters of a device that holds all of these stages: what they share once. */
-  parametersOf(stages: readonly StageLayout[]): number {
+  parametersOf(stages: readonly StageDraft[]): number {
     const blocks = stages.flatMap(({ start, end }) => this.costs.profile.blocks.slice(start, end));
     const tied = new Map(blocks.flatMap((block) => block.tied.map(({ name, parameters }) => [name, parameters] as const)));
     return blocks.reduce((sum, { parameters }) => sum + parameters, 0) + [...tied.values()].reduce((sum, parameters) => sum + parameters, 0);
@@ -253,7 +253,7 @@ export class CostModel {
     return this.stepsForItself(devices, start, end) ? this.request.stepsPerRound * syncMs : Infinity;
   }
 
-  group(layout: GroupLayout, alone: boolean): GroupCost {
+  group(layout: GroupDraft, alone: boolean): GroupCost {
     const { microbatch, stages } = layout;
     const costs = stages.map(({ devices, start, end, recompute }) => this.stage(devices, start, end, microbatch, recompute));
     const hops = stages.slice(1).map((stage, i) => this.hop(this.hopWay(stages[i]!.devices, stage.devices), stage.start, microbatch));

@@ -1,5 +1,5 @@
 import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
-import type { CostModel, GroupLayout } from './layout.js';
+import type { CostModel, GroupDraft } from './layout.js';
 import { estimateMakespan } from './makespan.js';
 import { plannedStage } from './planned-stage.js';
 import type { GroupCost, Scenario } from './rounds.js';
@@ -7,7 +7,7 @@ import { roundMsOf, wholeShares } from './rounds.js';
 import { busiest, chunksOf } from './turns.js';
 
 export interface LaidOut {
-  readonly groups: readonly GroupLayout[];
+  readonly groups: readonly GroupDraft[];
   readonly scenario: Scenario;
 }
 
@@ -47,7 +47,7 @@ export function planFor(
   };
 }
 
-function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): readonly StageTiming[] {
+function timingsOf(model: CostModel, { microbatch, stages }: GroupDraft): readonly StageTiming[] {
   const costs = stages.map(({ devices, start, end, recompute }) => {
     const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
     const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
@@ -73,7 +73,7 @@ function timingsOf(model: CostModel, { microbatch, stages }: GroupLayout): reado
 }
 
 /** The cost of a pipeline, stretched or shrunk to what the schedule makes of so many microbatches. A single stage has nothing to schedule. */
-function corrected(model: CostModel, group: GroupLayout, cost: GroupCost, samples: number, makespanOf: MakespanOf): GroupCost {
+function corrected(model: CostModel, group: GroupDraft, cost: GroupCost, samples: number, makespanOf: MakespanOf): GroupCost {
   if (group.stages.length === 1 || samples === 0) return cost;
   const plain = model.group(group, true);
   const microbatches = Math.ceil(samples / group.microbatch);
@@ -84,7 +84,7 @@ function corrected(model: CostModel, group: GroupLayout, cost: GroupCost, sample
 }
 
 /** An inner step of a pipeline. */
-export function pipelineMs(model: CostModel, group: GroupLayout, microbatches: number, makespanOf: MakespanOf): number {
+export function pipelineMs(model: CostModel, group: GroupDraft, microbatches: number, makespanOf: MakespanOf): number {
   const room = roomFor(model, group, microbatches);
   const { makespanMs } = makespanOf(timingsOf(model, group), microbatches, room, orderOf(model, group));
   // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
@@ -92,7 +92,7 @@ export function pipelineMs(model: CostModel, group: GroupLayout, microbatches: n
 }
 
 /** Interleaved where its devices hold several stages, and only there. */
-function orderOf({ request: { schedule } }: CostModel, { stages }: GroupLayout): PassOrder {
+function orderOf({ request: { schedule } }: CostModel, { stages }: GroupDraft): PassOrder {
   const chunks = chunksOf(stages);
   if (chunks > 1) return { schedule: 'interleaved', chunks };
   return { schedule: schedule === 'interleaved' ? 'capped-1f1b' : schedule, chunks };
@@ -104,7 +104,7 @@ function holdsAll({ schedule }: PassOrder): boolean {
 }
 
 /** Microbatches that each stage's smallest device holds, each replica its part of them; never fewer than the schedule needs. */
-function roomFor(model: CostModel, group: GroupLayout, microbatches: number): readonly number[] {
+function roomFor(model: CostModel, group: GroupDraft, microbatches: number): readonly number[] {
   const { stages, microbatch } = group;
   const fixed = holdsAll(orderOf(model, group));
   return stages.map(({ devices, start, end, recompute }, index) => {
@@ -127,7 +127,7 @@ interface InPlan {
   readonly makespanOf: MakespanOf;
 }
 
-function plannedGroup(model: CostModel, group: GroupLayout, cost: GroupCost, samples: number, inPlan: InPlan): PlannedGroup {
+function plannedGroup(model: CostModel, group: GroupDraft, cost: GroupCost, samples: number, inPlan: InPlan): PlannedGroup {
   const { scenario, roundMs, makespanOf } = inPlan;
   const { stepsPerRound, batch } = model.request;
   const timings = timingsOf(model, group);

@@ -1,6 +1,6 @@
 import type { MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
 import type { PlanOptions } from './create-plan.js';
-import type { GroupLayout } from './layout.js';
+import type { GroupDraft } from './layout.js';
 import { CostModel } from './layout.js';
 import { leftOut } from './left-out.js';
 import { complete, devicesOf, planFor, samplesPerSecondOf } from './plan-for.js';
@@ -12,7 +12,7 @@ export function planLayout(
   profile: ModelProfile,
   cluster: MeasuredCluster,
   request: PlanRequest,
-  groups: readonly GroupLayout[],
+  groups: readonly GroupDraft[],
   { makespanOf }: PlanOptions = {},
 ): Plan {
   const model = new CostModel(profile, cluster, request);

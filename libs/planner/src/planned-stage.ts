@@ -1,11 +1,11 @@
 import type { PlannedDevice, PlannedStage, StageTiming } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
-import type { CostModel, GroupLayout } from './layout.js';
+import type { CostModel, GroupDraft } from './layout.js';
 import { busiest, chunksOf, heldWith } from './turns.js';
 
 interface StageInPlan {
   readonly model: CostModel;
-  readonly group: GroupLayout;
+  readonly group: GroupDraft;
   readonly index: number;
   readonly timings: readonly StageTiming[];
   /** Of the group, an inner step. */
@@ -82,7 +82,7 @@ function trafficOf({ model, group, index, alone }: StageInPlan, device: number, 
 }
 
 /** What a stage adds to what its devices have for earlier stages. */
-function ownParameters(model: CostModel, { stages }: GroupLayout, index: number): number {
+function ownParameters(model: CostModel, { stages }: GroupDraft, index: number): number {
   const held = heldWith(stages, index);
   const before = held.slice(0, held.indexOf(stages[index]!));
   return model.parametersOf([...before, stages[index]!]) - model.parametersOf(before);

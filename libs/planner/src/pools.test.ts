@@ -5,35 +5,11 @@ import { createPlan } from './create-plan.js';
 import { CostModel } from './layout.js';
 import { poolOf } from './pools.js';
 import { recomputeChoices } from './recompute-choices.js';
+import { equalLayers, REQUEST } from './testing/equal-layers.js';
 
-/** Four equal layers. */
-const profile = {
-  name: 'four',
-  inputBytes: 1000,
-  blocks: [0, 1, 2, 3].map((i) => ({
-    name: `layer${i}`,
-    parameters: 1_000_000,
-    tied: [],
-    forwardFlops: 1e9,
-    backwardFlops: 2e9,
-    outputBytes: 10_000,
-    stashBytes: 100_000,
-    cutAfter: true,
-  })),
-};
+const profile = equalLayers(4, { parameters: 1_000_000 });
 
-const request: PlanRequest = {
-  batch: 1024,
-  stepsPerRound: 1,
-  microbatches: [1],
-  stateBytesPerParameter: 8,
-  upBitsPerValue: 32,
-  downBitsPerValue: 32,
-  activationBits: 32,
-  recompute: 'never',
-  schedule: 'capped-1f1b',
-  workspaceBytes: 0,
-};
+const request: PlanRequest = { ...REQUEST, batch: 1024, microbatches: [1] };
 
 const HALVES = [
   { start: 0, end: 2, recompute: false },

@@ -1,5 +1,5 @@
 import type { BlockRange } from '@longtail/core';
-import type { CostModel, StageLayout } from './layout.js';
+import type { CostModel, StageDraft } from './layout.js';
 import type { Range } from './recompute-choices.js';
 
 /** Less is rounding. */
@@ -24,7 +24,7 @@ export function poolOf(
   ranges: readonly Range[],
   microbatch: number,
   { alike, slower }: Dealing,
-): readonly StageLayout[] | undefined {
+): readonly StageDraft[] | undefined {
   const pool = new Pool(model, devices, ranges, microbatch, slower);
   if (alike) pool.fillAlike();
   else pool.fillEvenly();
@@ -160,7 +160,7 @@ class Pool {
     }
   }
 
-  layout(): readonly StageLayout[] | undefined {
+  layout(): readonly StageDraft[] | undefined {
     if (this.members.some((kinds) => kinds.every((members) => members.length === 0))) return undefined;
     return this.ranges.map((range, s) => ({ ...range, devices: this.members[s]!.flat().sort((a, b) => a - b) }));
   }

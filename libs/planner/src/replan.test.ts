@@ -4,34 +4,11 @@ import { expect, test } from 'vitest';
 import { createPlan } from './create-plan.js';
 import type { ReplanDecision } from './replan.js';
 import { considerReplan } from './replan.js';
+import { equalLayers, REQUEST } from './testing/equal-layers.js';
 
-const profile = {
-  name: 'six',
-  inputBytes: 1000,
-  blocks: Array.from({ length: 6 }, (_, i) => ({
-    name: `layer${i}`,
-    parameters: 10_000_000,
-    tied: [],
-    forwardFlops: 1e9,
-    backwardFlops: 2e9,
-    outputBytes: 10_000,
-    stashBytes: 100_000,
-    cutAfter: true,
-  })),
-};
+const profile = equalLayers(6);
 
-const request: PlanRequest = {
-  batch: 256,
-  stepsPerRound: 1,
-  microbatches: [4],
-  stateBytesPerParameter: 8,
-  upBitsPerValue: 32,
-  downBitsPerValue: 32,
-  activationBits: 32,
-  recompute: 'never',
-  schedule: 'capped-1f1b',
-  workspaceBytes: 0,
-};
+const request: PlanRequest = { ...REQUEST, batch: 256 };
 
 /** Devices of these speeds that hold four of the six blocks, in one LAN. */
 function cluster(speeds: readonly number[]): MeasuredCluster {
@@ -154,9 +131,19 @@ test('a link that takes a fifth of a round more or less is a reason to look agai
   const current = createPlan(profile, before, request);
   const changed = (factor: number) => {
     const devices = before.devices.map((device, i) => (i === 0 ? { ...device, upBitsPerSecond: factor * device.upBitsPerSecond } : device));
-    return considerReplan({ current, profile, cluster: { ...before, devices }, request, nowMs: 0, horizonMs: HORIZON_MS, settledAtMs: undefined });
+    return considerReplan({
+      current,
+      profile,
+      cluster: { ...before, devices },
+      request,
+      nowMs: 0,
+      horizonMs: HORIZON_MS,
+      settledAtMs: undefined,
+    });
   };
-  const { upBitsPerSecond, bytesUpPerRound } = current.groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices)).find(({ device }) => device === 'd0')!;
+  const { upBitsPerSecond, bytesUpPerRound } = current.groups
+    .flatMap(({ stages }) => stages.flatMap(({ devices }) => devices))
+    .find(({ device }) => device === 'd0')!;
   const upMs = (8000 * bytesUpPerRound) / upBitsPerSecond;
   expect(changed(1 / (1 + (0.15 * current.roundMs) / upMs))).toMatchObject({ changed: false });
   const slow = changed(1 / (1 + (0.3 * current.roundMs) / upMs));

@@ -1,7 +1,7 @@
 import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
 import { formatBytes, formatCount, formatSeconds, passMsOf, RATE_DRIFT } from '@longtail/core';
 import { createPlan } from './create-plan.js';
-import type { GroupLayout } from './layout.js';
+import type { GroupDraft } from './layout.js';
 import { CostModel } from './layout.js';
 import { planFor } from './plan-for.js';
 import { scenarioOf } from './scenarios.js';
@@ -81,7 +81,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
 }
 
 /** Groups whose devices are all still there, by index in the new cluster, and the names of devices that are not. */
-function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly GroupLayout[]; lost: readonly string[] } {
+function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly GroupDraft[]; lost: readonly string[] } {
   const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
   const members = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
   const lost = [...new Set(members.filter(({ device }) => !index.has(device)).map(({ name }) => name))];
@@ -105,7 +105,7 @@ function joined({ current, cluster }: ReplanInput): readonly string[] {
 }
 
 /** What a device takes for its stage now, against what the plan took. */
-function drifts(model: CostModel, plan: Plan, whole: readonly GroupLayout[]): readonly string[] {
+function drifts(model: CostModel, plan: Plan, whole: readonly GroupDraft[]): readonly string[] {
   const planned = passMsOf(plan);
   return whole.flatMap(({ microbatch, stages }) =>
     [...new Set(stages.flatMap(({ devices }) => devices))].flatMap((index) => {

@@ -1,4 +1,4 @@
-import type { CostModel, GroupLayout } from './layout.js';
+import type { CostModel, GroupDraft } from './layout.js';
 import type { Scenario } from './rounds.js';
 
 /** What the server's own link takes for the exchange of so many copies of the model. */
@@ -10,7 +10,7 @@ export function sharedMs({ cluster, request, costs }: CostModel, uploads: number
 }
 
 /** How the groups of a layout meet that is known. */
-export function scenarioOf(model: CostModel, groups: readonly GroupLayout[]): Scenario {
+export function scenarioOf(model: CostModel, groups: readonly GroupDraft[]): Scenario {
   const alone = groups.length === 1 && groups[0]!.stages.every(({ devices, start, end }) => model.stepsForItself(devices, start, end));
   const uploads = groups.reduce((sum, group) => sum + model.group(group, alone).uploads, 0);
   return { alone, maxUploads: Math.ceil(uploads), sharedMs: alone ? 0 : sharedMs(model, uploads) };

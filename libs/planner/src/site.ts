@@ -1,10 +1,10 @@
-import type { GroupLayout } from './layout.js';
+import type { GroupDraft } from './layout.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { leastRoundMs } from './rounds.js';
 
 /** A group that a search has chosen, with what it costs in the scenario it was chosen for. */
 export interface Chosen {
-  readonly layout: GroupLayout;
+  readonly layout: GroupDraft;
   readonly cost: GroupCost;
   /** Samples an inner step, as a real number. */
   readonly samples: number;

@@ -1,13 +1,13 @@
-import type { StageLayout } from './layout.js';
+import type { StageDraft } from './layout.js';
 
 /** Stages that each device of a pipeline holds: several where they take them in turn, stage s on device s mod p (interleaved). */
-export function chunksOf(stages: readonly StageLayout[]): number {
+export function chunksOf(stages: readonly StageDraft[]): number {
   const [first] = stages[0]!.devices;
   return stages.filter(({ devices }) => devices[0] === first).length;
 }
 
 /** The stages that the devices of one stage hold. */
-export function heldWith<Stage extends StageLayout>(stages: readonly Stage[], index: number): readonly Stage[] {
+export function heldWith<Stage extends StageDraft>(stages: readonly Stage[], index: number): readonly Stage[] {
   const workers = stages.length / chunksOf(stages);
   return stages.filter((_, stage) => stage % workers === index % workers);
 }
