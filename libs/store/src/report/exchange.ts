@@ -24,11 +24,12 @@ const PARTS = [
 export function exchangeSection(data: RunData): Markup | undefined {
   const workers = data.workers.filter(({ exchange }) => exchange !== undefined);
   if (workers.length === 0) return undefined;
-  return html`${timeTable(workers)}
-    <div class="pair">${data.localSteps.length > 0 && stepsChart(data)}${uplinkChart(data)}</div>`;
+  return html`${timeTable(data, workers)}
+    <div class="pair">${data.localSteps.length > 0 && stepsChart(data)}${uplinkChart(data)}</div>
+    ${data.localStepsReason !== '' && html`<p class="note">Local steps at the end: ${data.localStepsReason}.</p>`}`;
 }
 
-function timeTable(workers: readonly WorkerData[]): Markup {
+function timeTable(data: RunData, workers: readonly WorkerData[]): Markup {
   return html`<div class="scroll">
     <table>
       <thead>
@@ -42,19 +43,19 @@ function timeTable(workers: readonly WorkerData[]): Markup {
         </tr>
       </thead>
       <tbody>
-        ${workers.map(timeRow)}
+        ${workers.map((worker) => timeRow(worker, colourOf(data, worker.name)))}
       </tbody>
     </table>
   </div>`;
 }
 
-function timeRow({ name, computeMs, exchange, bytesUp, bytesSaved }: WorkerData): Markup {
+function timeRow({ name, computeMs, exchange, bytesUp, bytesSaved }: WorkerData, colour: string): Markup {
   const parts = timeParts(computeMs, exchange!);
   const saved = bytesSaved > 0 ? `${formatBytes(bytesSaved)} of ${formatBytes(bytesUp + bytesSaved)}` : '–';
   return html`<tr>
-    <td class="name">${name}</td>
+    <td class="name"><i class="key" style="background:${colour}"></i>${name}</td>
     <td class="name">
-      <span class="bar parts">${PARTS.map(({ part, colour }) => html`<b style="width:${(100 * parts[part]).toFixed(1)}%;background:${colour}"></b>`)}</span>
+      <span class="bar parts">${PARTS.map(({ part, colour: its }) => html`<b style="width:${(100 * parts[part]).toFixed(1)}%;background:${its}"></b>`)}</span>
     </td>
     ${PARTS.map(({ part }) => html`<td class="n">${percent(parts[part])}</td>`)}
     <td class="n">${percent(parts.codes)}</td>
@@ -69,7 +70,6 @@ function stepsChart(data: RunData): Markup {
   const most = Math.max(1, ...series.flatMap(({ points }) => points.map(({ y }) => y)));
   return lineChart('local-steps', {
     title: 'Local steps between two exchanges',
-    note: data.localStepsReason,
     x: timeAxis(data),
     y: { scale: niceScale(0, most, 5), label: 'Steps (H)', format: String },
     series,

@@ -50,7 +50,7 @@ svg text{fill:var(--muted);font-size:11px}svg .label{font-size:11.5px}svg .lane-
 #by-time:checked~.switches [for=by-time],#by-samples:checked~.switches [for=by-samples]{background:var(--grid);color:var(--text)}
 #by-time:focus-visible~.switches [for=by-time],#by-samples:focus-visible~.switches [for=by-samples]{outline:2px solid var(--train);outline-offset:-2px}
 #by-time:checked~.by-samples,#by-samples:checked~.by-time{display:none}
-.stack>*+*,.scroll+.pair{margin-top:22px}
+.stack>*+*,.scroll+.pair,.scroll+.scroll{margin-top:22px}.pair+.note{margin:8px 0 0}
 .scroll{overflow-x:auto}
 table{width:100%;border-collapse:collapse;font-size:14px}
 th{font-weight:500;font-size:12.5px;color:var(--muted);text-align:left;white-space:nowrap}
