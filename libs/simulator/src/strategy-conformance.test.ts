@@ -17,7 +17,7 @@ async function train(sync: SyncChoice): Promise<TrainedRun> {
     ...referenceArithmetic,
     createShard: (length, optimizer, differences) => (shard = referenceArithmetic.createShard(length, optimizer, differences)),
   };
-  const recipe = job({ train: { batch: 20, epochs, learningRate: 0.02 }, sync, cluster: { minWorkers: unequalFleet.length } });
+  const recipe = job({ train: { batch: 40, epochs, learningRate: 0.03 }, sync, cluster: { minWorkers: unequalFleet.length } });
   const outcome = await simulate(scenario({ job: recipe, model, arithmetic, chunkLength }));
   return { events: outcome.events.map(({ body }) => body), notes: outcome.workerEvents, view: checksum(shard, recipe.sync) };
 }

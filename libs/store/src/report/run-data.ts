@@ -48,7 +48,7 @@ export interface WorkerData {
 }
 
 /** The local steps that a group takes between two exchanges, as they adapt. */
-export interface LocalStepsData {
+interface LocalStepsData {
   readonly name: string;
   readonly points: readonly CurvePoint[];
 }
