@@ -105,8 +105,7 @@ class Rounds {
     this.close(task);
     core.tasks.settle(task, { applied: 0, weight: 0, reason });
     group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - sentAtMs);
-    if (late) for (const member of group.members) member.forgetHeld();
-    else core.roster.missed(group, reason);
+    if (!late) core.roster.missed(group, reason);
   }
 
   private close({ group }: GroupTask): void {

@@ -56,7 +56,7 @@ export class Tasks {
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
-      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors) };
+      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), codec: tensors[0]?.codec.id ?? 0 };
       return this.assignPart(member, task, { tensors, samples: passes?.samplesOf(member), normBound }, sumSamples(leases));
     });
     const task = new GroupTask(group, parts, leases, passes);

@@ -262,7 +262,7 @@ class Simulation {
         compute,
         fileCache: actor.files,
         codecs: this.codecs,
-        createFeedback: (length, lossy) => createErrorFeedback({ length, ...lossy, implementation: 'reference' }),
+        createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
         clock,
         rng: this.rng.fork(name),
         signal: actor.stop.signal,
