@@ -77,7 +77,7 @@ export interface Scenario {
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
 }
 
-export type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
+type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
 
 /** Of the first job, unless it says otherwise. */
 export interface Outcome {
