@@ -90,6 +90,7 @@ function setUp() {
       microbatch: 0,
       actions: [],
       parts: [{ segment: 0, start: 0, length: 4 }],
+      shared: [],
     },
   });
   return {
