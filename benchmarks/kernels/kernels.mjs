@@ -110,7 +110,7 @@ function coding() {
   for (const [name, [codecName, topK]] of Object.entries(codecs)) {
     const codec = createCodec(codecName, wasm, topK);
     const twin = createCodec(codecName, reference, topK);
-    const feedback = createErrorFeedback({ length: CHUNK, codec: codecName, topK });
+    const feedback = createErrorFeedback({ length: CHUNK, topK });
     const room = new Uint8Array(codec.maxBytes(CHUNK));
     const coded = room.slice(0, codec.encode(chunk, room));
     const twinCoded = room.slice(0, twin.encode(twinChunk, room));
@@ -125,7 +125,7 @@ function coding() {
       decode: many(() => codec.decode(coded, out)),
       add: many(() => codec.decodeAccumulate(coded, out, 1)),
       feedback: many(() => {
-        feedback.encode(chunk, 0, room);
+        feedback.encode(codecName, chunk, 0, room);
         feedback.settle(true);
       }),
       twin: () => {

@@ -84,7 +84,7 @@ function serve(
     peers,
     fileCache: createFileCache(userCache(), nodeFiles()),
     codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
-    createFeedback: (length, lossy) => createErrorFeedback({ length, ...lossy }),
+    createFeedback: (length, topK) => createErrorFeedback({ length, topK }),
     clock: wallClock,
     rng: createRng(randomBytes(16).toString('hex')),
     signal: options.signal,

@@ -49,12 +49,12 @@ export function hasErrorFeedback(name: CodecName): boolean {
 }
 
 /**
- * Error feedback (Seide et al. 2014; Karimireddy et al. 2019) round a codec, over a vector of fixed length: what an encoding
- * lost is added to what is coded in its place the next time.
+ * Error feedback (Seide et al. 2014; Karimireddy et al. 2019) over a vector of fixed length: what an encoding lost is added to
+ * what is coded in its place the next time, whatever the codec is then.
  */
 export interface FeedbackEncoder {
   /** Codes values [offset, offset + values.length) with what was lost there; returns the bytes written. Throws as the codec does. */
-  encode(values: Float32Array, offset: number, out: Uint8Array): number;
+  encode(codec: CodecName, values: Float32Array, offset: number, out: Uint8Array): number;
   /** Whether what was coded since the last call took effect: if not, it is as if it had not been coded. */
   settle(accepted: boolean): void;
 }

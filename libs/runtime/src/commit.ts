@@ -39,7 +39,7 @@ export async function commitRound(
   const { shard, leases } = training;
   const { segments } = core;
   const codedChunk: CodedOf = (segment, chunk) =>
-    contributions.flatMap(({ task, weight }) => codedGradients(task, local ? weight * task.done!.samples : weight, segment, chunk, core.codec.id));
+    contributions.flatMap(({ task, weight }) => codedGradients(task, local ? weight * task.done!.samples : weight, segment, chunk));
   const done = contributions.map(({ task }) => task.done!);
   const samples = sum(done.map((one) => one.samples));
   const weighted = sum(contributions.map(({ weight }, i) => weight * done[i]!.samples));
@@ -80,10 +80,10 @@ type StepChunk = (offset: number, length: number, segment: Segment, chunk: numbe
 /** The next version's tensors, whose chunks are stepped as they are coded. */
 function publishStepped(core: RunCore, shard: ParameterShard, step: StepChunk): Published {
   const { outgoing, segments, version, downCodec } = core;
-  if (core.differences !== undefined) {
+  if (core.byDifferences) {
     return outgoing.publishDifference(shard, segments, version + 1, downCodec, core.codecNamed('fp32'), ({ offset, length }, out, segment, chunk) => {
       step(offset, length, segment, chunk);
-      return shard.encodeDifference(offset, length, out);
+      return shard.encodeDifference(offset, length, downCodec.name, out);
     });
   }
   return outgoing.publish(segments, version + 1, downCodec, ({ offset, length }, out, segment, chunk) => {
@@ -93,10 +93,10 @@ function publishStepped(core: RunCore, shard: ParameterShard, step: StepChunk): 
 }
 
 /** Of each stage that holds the segment, in the order of the stages. */
-function codedGradients({ parts }: GroupTask, weight: number, segment: Segment, chunk: number, codecId: number): CodedChunk[] {
+function codedGradients({ parts }: GroupTask, weight: number, segment: Segment, chunk: number): CodedChunk[] {
   return parts
     .filter(({ delivery }) => delivery.has('gradient', segment.index))
-    .map(({ delivery }) => ({ bytes: delivery.bytes('gradient', segment.index, chunk), codecId, weight }));
+    .map(({ delivery }) => ({ ...delivery.coded('gradient', segment.index, chunk), weight }));
 }
 
 /** Norm of the gradient sum; 0 where nobody asked for it and it would be dear. */

@@ -35,9 +35,6 @@ export const CHUNKS_A_TURN = 4;
 /** One version on its way to slow receivers, one being made. */
 const SPARE_BUFFERS = 2;
 
-/** Differences kept for those who are that many versions behind; who is further gets the view whole. */
-const KEPT_DIFFERENCES = 8;
-
 /** The shard's parameters and moments, coded once a version and sent to whoever needs them. */
 export class OutgoingParameters {
   private readonly pool: BufferPools;
@@ -76,12 +73,20 @@ export class OutgoingParameters {
     }
     const { line } = this;
     line.version = version;
-    this.retireWhere((one) => one.version < (one.difference === undefined ? version : version + 1 - KEPT_DIFFERENCES));
     const tensors = this.tensors(segments, version, codec, fill);
     const view = this.viewTensors(shard, segments, version, wholeCodec, tensors);
     const whole = { version, segments, tensors: view, exact: false, line };
+    const oldest = this.oldestWorthKeeping(roomOf(view) - roomOf(tensors));
+    this.retireWhere((one) => one.version < (one.difference === undefined ? version : oldest));
     const since = (older: number) => this.differences(line, older, version);
     return this.keep({ version, segments, tensors, exact: false, line, difference: { whole, since } });
+  }
+
+  /** Whoever follows is sent differences as long as they take no more than the view whole, `room` besides the latest. */
+  private oldestWorthKeeping(room: number): number {
+    const kept = this.published.filter(({ difference }) => difference !== undefined).reverse();
+    const tooMuch = kept.find(({ tensors }) => (room -= roomOf(tensors)) < 0);
+    return tooMuch === undefined ? 0 : tooMuch.version + 1;
   }
 
   private differences(line: Line, after: number, upTo: number): readonly Published[] | undefined {
@@ -194,6 +199,11 @@ export class OutgoingParameters {
     for (const published of this.published.filter(isOver)) retire(published);
     this.published = this.published.filter((published) => !isOver(published));
   }
+}
+
+/** Bytes that tensors take at most. */
+export function roomOf(tensors: readonly EncodedTensor[]): number {
+  return tensors.reduce((sum, { room }) => sum + room, 0);
 }
 
 function retire({ tensors, difference }: Published): void {

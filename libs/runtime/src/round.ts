@@ -35,7 +35,6 @@ class Rounds {
     private readonly strategy: SyncStrategy,
   ) {
     this.nonFinite = new NonFiniteWatch(core);
-    for (const group of core.groups) group.rounds = 0;
   }
 
   get underWay(): boolean {
@@ -105,8 +104,7 @@ class Rounds {
     this.close(task);
     core.tasks.settle(task, { applied: 0, weight: 0, reason });
     group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - sentAtMs);
-    if (late) for (const member of group.members) member.forgetHeld();
-    else core.roster.missed(group, reason);
+    if (!late) core.roster.missed(group, reason);
   }
 
   private close({ group }: GroupTask): void {

@@ -1,5 +1,4 @@
 import {
-  DEFAULT_TOP_K,
   downCodecOf,
   hasErrorFeedback,
   LongtailError,
@@ -26,7 +25,7 @@ import type { Member, MemberHost } from './member.js';
 import { OutgoingParameters, type Published } from './outgoing-parameters.js';
 import { Paces } from './paces.js';
 import type { PeerLinks } from './peer-links.js';
-import type { LossyCodec, RunStore, ServedFile, ServerDependencies } from './ports.js';
+import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
 import { heldBy, segmentsOf, type Segment } from './segments.js';
@@ -116,10 +115,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   get downCodec(): Codec {
     return this.codecNamed(downCodecOf(this.job.sync));
   }
-  /** Undefined: parameters go down whole. */
-  get differences(): LossyCodec | undefined {
-    const codec = downCodecOf(this.job.sync);
-    return hasErrorFeedback(codec) ? { codec, topK: this.job.sync.topK ?? DEFAULT_TOP_K } : undefined;
+  /** Parameters go down as differences, not whole. */
+  get byDifferences(): boolean {
+    return hasErrorFeedback(downCodecOf(this.job.sync));
   }
 
   codecNamed(name: CodecName): Codec {
@@ -197,11 +195,12 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     return stashCapOf(this, group, stage);
   }
 
-  /** Cuts the model at the borders of the stages that take part, when these have changed. Between phases only. */
+  /** When the groups have changed: cuts the model at the borders of their stages, and starts their clocks anew. Between phases only. */
   cut(): void {
     const { groups, chunkLength } = this;
     if (groups.length === 0 || (groups.length === this.cutFor.length && groups.every((group, i) => group === this.cutFor[i]))) return;
     this.cutFor = groups;
+    for (const group of groups) group.rounds = 0;
     const whole = this.measure!.layout;
     const layouts = groups.map(({ members }) => members.map(({ layout }) => layout!));
     const segments = segmentsOf(whole, layouts, chunkLength);
@@ -313,7 +312,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     const { shard } = this.training!;
     const whole = this.codecNamed('fp32');
     if (exact) return this.outgoing.current(shard, this.segments, this.version, whole);
-    if (this.differences !== undefined) return this.outgoing.currentView(shard, this.segments, this.version, whole);
+    if (this.byDifferences) return this.outgoing.currentView(shard, this.segments, this.version, whole);
     return this.outgoing.current(shard, this.segments, this.version, this.downCodec);
   }
 }

@@ -58,7 +58,7 @@ export class Tasks {
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
-      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), shared: sharedOf?.(member) ?? [] };
+      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), shared: sharedOf?.(member) ?? [], codec: tensors[0]?.codec.id ?? 0 };
       // Of local steps it is the group that decides how many.
       const samples = common.kind === 'DELTA' ? undefined : passes?.samplesOf(member);
       return this.assignPart(member, task, { tensors, samples, normBound }, sumSamples(leases));

@@ -81,7 +81,7 @@ export class WorkerRun {
   private stageOutbox: StageOutbox | undefined;
   private runner: StageRunner | undefined;
   private outbox: WorkerOutbox | undefined;
-  /** What the codec of contributions lost; undefined where it loses too little to keep. */
+  /** What codecs lost of contributions; undefined as long as none lost enough to keep. */
   private feedback: FeedbackEncoder | undefined;
   /** The task whose contribution was coded last. */
   private contributed = 0;
@@ -195,8 +195,6 @@ export class WorkerRun {
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
-    const { codec, topK = DEFAULT_TOP_K } = this.job.sync;
-    if (hasErrorFeedback(codec)) this.feedback = this.context.createFeedback(parameters.length, { codec, topK });
     this.openStage();
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
@@ -210,7 +208,8 @@ export class WorkerRun {
     const { compute, connection, chunkLength, peers } = this.context;
     const { place } = this.prepare;
     const { sync, train } = this.job;
-    const codecs = { activation: this.codecNamed(sync.activationCodec ?? 'fp32'), peer: this.codecNamed('fp32') };
+    const named = (name: Codec['name']) => this.codecWhere((codec) => codec.name === name, name);
+    const codecs = { activation: named(sync.activationCodec ?? 'fp32'), peer: named('fp32') };
     this.stageOutbox = new StageOutbox(place, connection, codecs, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
     this.stageOutbox.open();
     this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox, train.clipNorm);
@@ -258,13 +257,13 @@ export class WorkerRun {
       case 'INITIALISE': {
         await compute.initialParameters();
         inbox.drew();
-        return () => this.deliverNow(work, NOTHING, 'parameters', 'fp32');
+        return () => this.deliverNow(work, NOTHING, 'parameters');
       }
       case 'GRADIENT': {
         await inbox.loadParameters(version);
         const { signal } = abort;
         const result = await (this.runner === undefined ? compute.gradient(ranges, signal) : this.runner.gradient(task, signal));
-        return () => this.deliverNow(work, result, 'gradient', this.job.sync.codec);
+        return () => this.deliverNow(work, result, 'gradient');
       }
       case 'EVALUATE': {
         await inbox.loadParameters(version);
@@ -287,7 +286,7 @@ export class WorkerRun {
         inbox.moved();
         const result = await this.localSteps(work, 'move');
         abort.signal.throwIfAborted();
-        return () => this.deliverNow(work, result, 'gradient', this.job.sync.codec);
+        return () => this.deliverNow(work, result, 'gradient');
       }
     }
   }
@@ -307,15 +306,16 @@ export class WorkerRun {
   }
 
   /** Sends the result, segment by segment, before the next task begins: the next one would overwrite it. */
-  private async deliverNow(work: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters', codec: Codec['name']): Promise<void> {
+  private async deliverNow(work: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters'): Promise<void> {
     const { task, abort } = work;
     this.sendDone(task.task, result, result.steps ?? 0, task.kind);
     if (result.steps === 0) return;
     const vector = this.prepared![kind];
-    const feedback = kind === 'gradient' ? this.feedback : undefined;
+    const codec = this.codecOf(task);
+    const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
     if (feedback !== undefined) this.contributed = task.task;
     const tensors = task.parts.map(({ segment, start, length }) =>
-      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, this.codecNamed(codec), feedback),
+      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
     );
     const sends = new FanOut(abort.signal);
     await Promise.all(tensors.map((tensor) => sends.run((signal) => this.outbox!.send(task, result.samples, [tensor], signal))));
@@ -327,7 +327,7 @@ export class WorkerRun {
     if (result.steps === 0) return this.sendDone(task.task, NOTHING, 0);
     await this.upload;
     const { parameters, state } = this.prepared!;
-    const codec = this.codecNamed('fp32');
+    const codec = this.codecOf(task);
     const vectors = [
       { kind: 'parameters', fragment: 0, values: parameters, start: 0 } as const,
       ...state.map((values, fragment) => ({ kind: 'state', fragment, values, start: 0 }) as const),
@@ -361,9 +361,20 @@ export class WorkerRun {
     this.context.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
   }
 
-  private codecNamed(name: Codec['name']): Codec {
-    const codec = this.context.codecs.find((candidate) => candidate.name === name);
-    if (codec === undefined) throw new LongtailError(`this worker does not know the codec ${name}`, { code: 'protocol' });
+  /** Error feedback, once there was something to keep: what is left goes with whatever codec comes next. */
+  private feedbackFor({ name }: Codec): FeedbackEncoder | undefined {
+    if (!hasErrorFeedback(name)) return this.feedback;
+    return (this.feedback ??= this.context.createFeedback(this.prepared!.parameters.length, this.job.sync.topK ?? DEFAULT_TOP_K));
+  }
+
+  /** Of what a task brings home. */
+  private codecOf({ codec: id }: Task): Codec {
+    return this.codecWhere((codec) => codec.id === id, `${id}`);
+  }
+
+  private codecWhere(matches: (codec: Codec) => boolean, what: string): Codec {
+    const codec = this.context.codecs.find(matches);
+    if (codec === undefined) throw new LongtailError(`this worker does not know the codec ${what}`, { code: 'protocol' });
     const { topK } = this.job.sync;
     return topK === undefined ? codec : (codec.keeping?.(topK) ?? codec);
   }

@@ -1,5 +1,5 @@
 import type { Batch, BlockRange, Dataset, Engine, HostTensor, Job, OptimizerSpec, ParameterLayout, StageUse } from '@longtail/core';
-import { createRng, joinLayouts } from '@longtail/core';
+import { createRng, joinLayouts, sumOfSquares } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CallAborted, Interrupts } from './interrupts.js';
@@ -159,10 +159,10 @@ describe('StageSession', () => {
 
   // Blocks of moments in 8 bits are others in a stage than in the whole model.
   it.each<[string, OptimizerSpec, number]>([
-    ['AdamW', adamw, 4],
-    ['AdamW with moments in 8 bits', { ...adamw, stateBits: 8 }, 2],
-    ['Muon', { ...adamw, muon: { momentum: 0.9 } }, 4],
-  ])('stages that step for themselves move as the whole model does: %s', async (_, optimizer, digits) => {
+    ['AdamW', adamw, 1e-3],
+    ['AdamW with moments in 8 bits', { ...adamw, stateBits: 8 }, 0.3],
+    ['Muon', { ...adamw, muon: { momentum: 0.9 } }, 1e-3],
+  ])('stages that step for themselves move as the whole model does: %s', async (_, optimizer, tolerance) => {
     const job = { ...GPT_JOB, sync: { strategy: 'diloco' }, train: { ...GPT_JOB.train, optimizer } } as Job;
     const whole = await TrainingSession.create({ engine, job, dataset: TOKENS, memoryBytes: 2 ** 30, pacer, interrupts });
     const ends = await StageSession.create({ ...gptStages(), job, stages: [{ start: 0, end: 1 }, { start: 3, end: 5 }] });
@@ -187,11 +187,14 @@ describe('StageSession', () => {
     const moves = byName(whole.layouts, whole.shared.gradient);
     for (const session of [ends, middle]) {
       await session.takeMove();
-      for (const [name, values] of byName(session.layouts, session.shared.gradient)) {
-        for (const [i, value] of values.entries()) expect(value, name).toBeCloseTo(moves.get(name)![i], digits);
+      const own = byName(session.layouts, session.shared.gradient);
+      let [squares, errors] = [0, 0];
+      for (const [name, values] of own) {
+        squares += sumOfSquares(moves.get(name)!);
+        errors += sumOfSquares(values.map((value, i) => value - moves.get(name)![i]));
       }
+      expect(Math.sqrt(errors / squares)).toBeLessThan(tolerance);
     }
-    expect(moves.get('embedding.table')!.some((value) => Math.abs(value) > 0.01)).toBe(true);
     for (const session of [ends, middle, whole]) await session.dispose();
   });
 
