@@ -22,7 +22,7 @@ import { FanOut } from './fan-out.js';
 import { FileIntake } from './file-intake.js';
 import { countSamples } from './microbatches.js';
 import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
-import { StageInbox } from './stage-inbox.js';
+import { isStageTensor, StageInbox } from './stage-inbox.js';
 import { StageOutbox } from './stage-outbox.js';
 import { StageRunner } from './stage-runner.js';
 import { WorkerInbox } from './worker-inbox.js';
@@ -36,6 +36,7 @@ export interface WorkerRunContext {
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
   createFeedback: CreateFeedback;
+  crc32c(bytes: Uint8Array): number;
   readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly chunkLength: number;
@@ -118,7 +119,10 @@ export class WorkerRun {
 
   onCancel({ task, deliver }: CancelTask): void {
     const queued = this.queue.findIndex((work) => work.task.task === task);
-    if (queued >= 0) {
+    if (queued >= 0 && deliver && this.runner !== undefined) {
+      // The others of the group may be at it: they end it together.
+      this.queue[queued]!.stop.abort();
+    } else if (queued >= 0) {
       this.queue.splice(queued, 1);
       if (deliver) this.sendDone(task, NOTHING, 0);
     } else if (this.working?.task.task === task) {
@@ -141,7 +145,7 @@ export class WorkerRun {
     const { kind } = chunk.header;
     if (kind === 'file') return this.files.take(chunk);
     // The device waits for these: they must not wait for the device.
-    if (kind === 'activation' || kind === 'activation-gradient') return this.onStageTensor(chunk);
+    if (isStageTensor(kind)) return this.onStageTensor(chunk);
     await this.deviceBusy;
     if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
     this.inbox?.take(chunk);
@@ -204,11 +208,12 @@ export class WorkerRun {
     if (stageInbox === undefined) return;
     const { compute, connection, chunkLength, peers } = this.context;
     const { place } = this.prepare;
-    const name = this.job.sync.activationCodec ?? 'fp32';
-    const codec = this.codecWhere((candidate) => candidate.name === name, name);
-    this.stageOutbox = new StageOutbox(place, connection, codec, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
+    const { sync, train } = this.job;
+    const named = (name: Codec['name']) => this.codecWhere((codec) => codec.name === name, name);
+    const codecs = { activation: named(sync.activationCodec ?? 'fp32'), peer: named('fp32') };
+    this.stageOutbox = new StageOutbox(place, connection, codecs, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
     this.stageOutbox.open();
-    this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox);
+    this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox, train.clipNorm);
   }
 
   /** The next task whose inputs are here; tasks are done in the order in which they came. */
@@ -264,10 +269,10 @@ export class WorkerRun {
       case 'EVALUATE': {
         await inbox.loadParameters(version);
         const { signal } = abort;
-        const result = await (this.runner === undefined
-          ? compute.evaluate('validation', start, end, signal)
-          : this.runner.evaluate(task, signal));
-        return async () => this.sendDone(task.task, result, 0, kind);
+        const evaluated = this.runner === undefined ? compute.evaluate('validation', start, end, signal) : this.runner.evaluate(task, signal);
+        const held = { version, crc: this.checksum() }; // while the device is at it
+        const result = await evaluated;
+        return async () => this.sendDone(task.task, result, 0, kind, held);
       }
       case 'LOCAL_STEPS': {
         await inbox.loadAll(version, task.optimizerSteps);
@@ -289,13 +294,15 @@ export class WorkerRun {
 
   private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
     const { compute, clock, send } = this.context;
-    const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
+    const { runner } = this;
     let saidAtMs = clock.nowMs();
     const onStep = (_done: number, { samples, targets, lossSum, correct }: BatchStats) => {
       if (clock.nowMs() < saidAtMs + PROGRESS_EVERY_MS) return;
       saidAtMs = clock.nowMs();
       send({ message: 'progress', progress: { run: this.run, task: task.task, samples, targets, lossSum, correct } });
     };
+    if (runner !== undefined) return runner.localSteps(task, this.prepared!.gradient, stop.signal, onStep, abort.signal);
+    const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
     return compute.localSteps({ batches, result, stop: stop.signal }, onStep, abort.signal);
   }
 
@@ -340,13 +347,19 @@ export class WorkerRun {
     { samples, targets, lossSum, correct, computeMs }: ComputeResult,
     steps: number,
     kind?: Task['kind'],
+    held?: { readonly version: number; readonly crc: number },
   ): void {
     const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
     const { sentBytes: peerBytesUp, receivedBytes: peerBytesDown } = this.stageOutbox?.takeTraffic() ?? { sentBytes: 0, receivedBytes: 0 };
     const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
     const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown, encodeMs };
     this.context.send({ message: 'taskDone', taskDone });
-    if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
+    if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
+  }
+
+  private checksum(): number {
+    const { buffer, byteOffset, byteLength } = this.prepared!.parameters;
+    return this.context.crc32c(new Uint8Array(buffer, byteOffset, byteLength));
   }
 
   private fail(task: number, thrown: unknown): void {

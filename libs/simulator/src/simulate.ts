@@ -263,6 +263,7 @@ class Simulation {
         fileCache: actor.files,
         codecs: this.codecs,
         createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
+        crc32c: (bytes) => kernels.crc32c(bytes),
         clock,
         rng: this.rng.fork(name),
         signal: actor.stop.signal,
