@@ -1,5 +1,8 @@
-/** What a tensor on the wire is; a difference makes the parameters of its version out of those of the version before; a probe only measures the link. */
-export type TensorKind = 'gradient' | 'parameters' | 'difference' | 'state' | 'file' | 'activation' | 'activation-gradient' | 'probe';
+/**
+ * What a tensor on the wire is; a difference makes the parameters of its version out of those of the version before, as does a
+ * fragment, the part of them that the version changed, whole or as a difference; a probe only measures the link.
+ */
+export type TensorKind = 'gradient' | 'parameters' | 'difference' | 'fragment' | 'fragment-difference' | 'state' | 'file' | 'activation' | 'activation-gradient' | 'probe';
 
 /** Goes before each chunk of a tensor (protos/tensor.proto). */
 export interface TensorHeader {
@@ -8,7 +11,7 @@ export interface TensorHeader {
   readonly kind: TensorKind;
   /** Pipeline stage that the tensor belongs to; of activations and their gradients the one that they go to. */
   readonly stage: number;
-  /** Number of the segment (gradient, parameters, difference), of the state vector, or of the microbatch (activations). */
+  /** Number of the segment (gradient, parameters, difference, fragment), of the state vector, or of the microbatch (activations). */
   readonly fragment: number;
   /** Task that it answers; for what is sent to a worker the number of the transfer to it, 1, 2, 3, …. */
   readonly task: number;

@@ -91,6 +91,7 @@ function setUp() {
       actions: [],
       parts: [{ segment: 0, start: 0, length: 4 }],
       codec: 0,
+      mixing: 0,
     },
   });
   return {

@@ -16,6 +16,7 @@ import type {
   SampleRange,
   Split,
   StageUse,
+  VectorRange,
 } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { toCross } from './crossing.js';
@@ -143,6 +144,18 @@ export class ComputeThread implements Compute {
     signal: AbortSignal,
   ): Promise<ComputeResult & { steps: number }> {
     return this.call('localSteps', [{ batches, result }], signal, { onProgress: onStep, stop });
+  }
+
+  startStream(): Promise<void> {
+    return this.call('startStream', []);
+  }
+
+  takeMove(parts: readonly VectorRange[]): Promise<void> {
+    return this.call('takeMove', [parts]);
+  }
+
+  mixParameters(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    return this.call('mixParameters', [parts, mixing]);
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
