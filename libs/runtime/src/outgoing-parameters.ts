@@ -18,8 +18,6 @@ export interface Published {
   readonly difference?: {
     /** What they lead to. */
     readonly whole: Published;
-    /** Versions that are kept, and may wait to be sent to somebody; who is further behind gets parameters whole. */
-    readonly kept: number;
     /** The differences that lead here from an older version, in order; undefined where they are not kept any more. */
     since(version: number): readonly Published[] | undefined;
   };
@@ -49,9 +47,6 @@ export type FillSegment = (span: { readonly offset: number; readonly length: num
 export const CHUNKS_A_TURN = 4;
 /** One version on its way to slow receivers, one being made. */
 const SPARE_BUFFERS = 2;
-
-/** Changes of the whole model that are kept for those who are that many behind. */
-const KEPT_CHANGES = 8;
 
 /** The shard's parameters and moments, coded once a version and sent to whoever needs them. */
 export class OutgoingParameters {
@@ -85,15 +80,22 @@ export class OutgoingParameters {
     }
     const { line } = this;
     line.version = version;
-    const kept = KEPT_CHANGES * (fragment === undefined ? 1 : segments.length);
-    this.retireWhere((one) => one.version < (one.difference === undefined ? version : version + 1 - kept));
     const changed = fragment === undefined ? segments : [fragment];
     const tensors = this.tensors(changed, version, codec, fill);
     const first = changed[0]!.index;
     const whole = this.wholeOf(line, shard, segments, viewCodec ?? codec, { first, tensors });
     const kind = fragment === undefined ? 'difference' : viewCodec === undefined ? 'fragment' : 'fragment-difference';
+    const oldest = this.oldestWorthKeeping(roomOf(whole.tensors) - roomOf(tensors));
+    this.retireWhere((one) => one.version < (one.difference === undefined ? version : oldest));
     const since = (older: number) => this.differences(line, older, version);
-    return this.keep({ version, kind, segments, first, tensors, exact: false, line, difference: { whole, kept, since } });
+    return this.keep({ version, kind, segments, first, tensors, exact: false, line, difference: { whole, since } });
+  }
+
+  /** Whoever follows is sent differences as long as they take no more than the view whole, `room` besides the latest. */
+  private oldestWorthKeeping(room: number): number {
+    const kept = this.published.filter(({ difference }) => difference !== undefined).reverse();
+    const tooMuch = kept.find(({ tensors }) => (room -= roomOf(tensors)) < 0);
+    return tooMuch === undefined ? 0 : tooMuch.version + 1;
   }
 
   private differences(line: Line, after: number, upTo: number): readonly Published[] | undefined {
@@ -212,6 +214,11 @@ export class OutgoingParameters {
     for (const published of this.published.filter(isOver)) retire(published);
     this.published = this.published.filter((published) => !isOver(published));
   }
+}
+
+/** Bytes that tensors take at most. */
+export function roomOf(tensors: readonly EncodedTensor[]): number {
+  return tensors.reduce((sum, { room }) => sum + room, 0);
 }
 
 function retire({ tensors, difference }: Published): void {

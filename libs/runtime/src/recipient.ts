@@ -2,7 +2,7 @@ import { LongtailError, type Clock, type OutgoingTensor, type TensorKind } from 
 import type { EncodedTensor } from './encoded-tensor.js';
 import { FanOut } from './fan-out.js';
 import type { Session } from './membership.js';
-import type { Published } from './outgoing-parameters.js';
+import { roomOf, type Published } from './outgoing-parameters.js';
 import type { ServedFile } from './ports.js';
 import type { HeldSegment } from './segments.js';
 
@@ -91,7 +91,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const { sending } = this;
     if (this.holdsPublished(published) || sending?.target === published) return;
     const rest = differencesFrom(sending?.target ?? this.held, published);
-    if (sending !== undefined && rest !== undefined && sending.queue.length + rest.length <= published.difference!.kept) {
+    if (sending !== undefined && rest !== undefined && worthFollowing([...sending.queue.slice(1), ...rest], published)) {
       sending.target = published;
       this.enqueue(sending, rest);
       return;
@@ -222,6 +222,12 @@ function differencesFrom(held: Held | undefined, { line, difference }: Published
   if (held === undefined || difference === undefined) return undefined;
   const follows = held.line === line || ((held.exact || !line!.exact) && held.version === line!.startedAt);
   return follows ? difference.since(held.version) : undefined;
+}
+
+/** Differences that wait to be sent are worth it as long as they take no more than parameters whole. */
+function worthFollowing(waiting: readonly Published[], { tensors, difference }: Published): boolean {
+  const most = roomOf(difference?.whole.tensors ?? tensors);
+  return waiting.reduce((sum, one) => sum + roomOf(one.tensors), 0) <= most;
 }
 
 function dequeue(queue: Published[]): void {

@@ -135,7 +135,6 @@ class Rounds {
     this.close(task);
     core.tasks.settle(task, { applied: 0, weight: 0, reason });
     if (samples > 0) group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - startedAtMs);
-    if (late && this.turns === undefined) for (const member of group.members) member.forgetHeld();
     if (!late) core.roster.missed(group, reason);
   }
 

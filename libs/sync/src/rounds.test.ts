@@ -55,6 +55,12 @@ test('with nothing delivered nobody is held up: the round is given up only after
   expect(strategy.decide(state, 1500)).toMatchObject({ commit: [], release: [{ node: 'a' }, { node: 'b' }] });
 });
 
+test('the last one there is has one deadline, however slow it has become', () => {
+  const state = round(member('a'));
+  expect(strategy.decide(state, 149)).toMatchObject({ release: [], wakeAtMs: 150 });
+  expect(strategy.decide(state, 150)).toMatchObject({ commit: [], release: [{ node: 'a', late: false }] });
+});
+
 test('before anything was measured there is no deadline', () => {
   const state = round(member('a', { expectedMs: undefined }), member('b', { expectedMs: undefined }));
   expect(strategy.decide(state, 1e9)).toMatchObject({ commit: [], release: [], wakeAtMs: undefined });
