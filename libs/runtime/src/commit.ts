@@ -78,6 +78,7 @@ export async function commitRound(
     learningRate,
     gradientNorm,
     reason,
+    fragments: core.fragments === undefined ? undefined : moved.map(({ index }) => index),
   });
 }
 

@@ -17,6 +17,7 @@ const cases = [
   ['ssp', 'strategy: ssp, staleness: 1'],
   ['asp', 'strategy: asp'],
   ['diloco', 'strategy: diloco, localSteps: 4'],
+  ['streaming-diloco', 'strategy: streaming-diloco, localSteps: 6, fragments: 3, codec: int8'],
   ['asp with local steps', 'strategy: asp, localSteps: 4'],
   ['bsp in 2 bits', 'strategy: bsp, codec: int2, downCodec: int4'],
   ['asp in 4 bits', 'strategy: asp, codec: int4'],
