@@ -3,13 +3,17 @@ import { FragmentTurns } from './fragment-turns.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 
-const group = { rounds: 3 } as Group;
+const group = {} as Group;
 const task = (segments: readonly number[], samples: number | undefined, status = 'delivered') =>
   ({ group, status, done: samples === undefined ? undefined : { samples }, task: { parts: segments.map((segment) => ({ segment })) } }) as unknown as GroupTask;
 
 test('rounds go through the fragments in turn, and each group through all rounds', () => {
   const turns = new FragmentTurns(3, 7);
-  expect([0, 1, 2].map((open) => turns.roundOf(group, open))).toEqual([10, 11, 12]);
+  expect([0, 1, 2].map((open) => turns.roundOf(group, open))).toEqual([7, 8, 9]);
+  turns.leave(group);
+  turns.ended(task([1], 10));
+  expect([0, 1].map((open) => turns.roundOf(group, open))).toEqual([9, 10]);
+  expect(turns.roundOf({} as Group, 0)).toBe(7);
   expect([10, 11, 12, 13].map((round) => turns.fragmentOf(round))).toEqual([1, 2, 0, 1]);
 });
 
@@ -33,6 +37,6 @@ test('a group that is called off in the midst of its steps owes nothing: it begi
 test('fractions of steps add up over the rounds, and nobody takes none', () => {
   const turns = new FragmentTurns(2, 1);
   expect([1, 2, 3, 4].map(() => turns.wholeSteps(group, 2.5))).toEqual([2, 3, 2, 3]);
-  const other = { rounds: 0 } as Group;
+  const other = {} as Group;
   expect([1, 2, 3, 4].map(() => turns.wholeSteps(other, 0.25))).toEqual([1, 1, 1, 1]);
 });

@@ -9,6 +9,8 @@ export type MovedSamples = ReadonlyMap<number, number>;
  * rounds are numbered, and every group goes through all of them.
  */
 export class FragmentTurns {
+  /** Rounds that a group is through with. */
+  private readonly through = new Map<Group, number>();
   private readonly unsent = new Map<Group, number[]>();
   private readonly stepsLeft = new Map<Group, number>();
 
@@ -19,8 +21,13 @@ export class FragmentTurns {
   ) {}
 
   /** Of the next task of a group that has so many open. */
-  roundOf({ rounds }: Group, open: number): number {
-    return this.first + rounds + open;
+  roundOf(group: Group, open: number): number {
+    return this.first + (this.through.get(group) ?? 0) + open;
+  }
+
+  /** A group got no task for a round, or it ended. */
+  leave(group: Group): void {
+    this.through.set(group, (this.through.get(group) ?? 0) + 1);
   }
 
   fragmentOf(round: number): number {
@@ -42,6 +49,7 @@ export class FragmentTurns {
 
   /** A task ended: what its fragments bring home is sent, or given up by the group too. */
   ended({ group, done, status, task }: GroupTask): MovedSamples {
+    this.leave(group);
     const unsent = this.of(group);
     // A group that is called off in the midst of its steps, or fails, begins anew.
     if (done === undefined || status === 'failed') unsent.fill(0);

@@ -58,7 +58,7 @@ export async function handOutStream(
     const round = turns.roundOf(group, openOf(group));
     const { steps, leases } = leaseSteps(core, group, count, applied + leased, core.roundSamples / share);
     if (leases.length === 0) {
-      group.rounds++;
+      turns.leave(group);
       return [];
     }
     for (const member of group.members) member.supply(parameters);

@@ -39,7 +39,6 @@ class Rounds {
     private readonly strategy: SyncStrategy,
   ) {
     this.nonFinite = new NonFiniteWatch(core);
-    for (const group of core.groups) group.rounds = 0;
     checkWhole(core, strategy);
     if (strategy.fragments !== undefined) this.turns = new FragmentTurns(core.segments.length, core.round + 1);
   }
