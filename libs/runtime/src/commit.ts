@@ -78,6 +78,7 @@ export async function commitRound(
     learningRate,
     gradientNorm,
     reason,
+    round: contributions[0]!.task.task.round,
     fragments: core.fragments === undefined ? undefined : moved.map(({ index }) => index),
   });
 }

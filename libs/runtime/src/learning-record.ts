@@ -2,6 +2,8 @@ import type { LeaseBook, RunEvent, Verdict } from '@longtail/core';
 
 /** Sums over the samples of a commit. */
 export interface CommitSums {
+  /** Of the contributions; undefined: the latest. */
+  readonly round?: number;
   readonly samples: number;
   readonly lossSum: number;
   readonly correct: number;
@@ -59,7 +61,7 @@ export class LearningRecord {
   }
 
   /** Takes a commit down, and says how the event log puts it. */
-  commit({ samples, lossSum, correct, targets, learningRate, gradientNorm, reason, fragments }: CommitSums, at: CommitPlace): RunEvent {
+  commit({ samples, lossSum, correct, targets, learningRate, gradientNorm, reason, fragments, round }: CommitSums, at: CommitPlace): RunEvent {
     const roundMs = at.nowMs - this.lastCommitMs;
     const before = this.metrics.train_loss;
     const loss = targets === 0 ? (before ?? 0) : lossSum / targets;
@@ -70,7 +72,7 @@ export class LearningRecord {
     return {
       event: 'commit',
       run: at.run,
-      round: at.round,
+      round: round ?? at.round,
       version: at.version,
       samples,
       samplesApplied: at.samplesApplied,
