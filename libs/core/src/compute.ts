@@ -44,7 +44,7 @@ export interface Prepared {
   readonly parameters: Float32Array;
   /** `gradient` leaves the gradient sum here, `localSteps` a move. */
   readonly gradient: Float32Array;
-  /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. None at a stage, which takes no steps by itself. */
+  /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. None where the moments never leave the device. */
   readonly state: readonly Float32Array[];
 }
 
@@ -137,12 +137,12 @@ export interface Compute {
   /** Begins a stream of local steps at `Prepared.parameters`: what they move is counted from there. */
   startStream(): Promise<void>;
   /** Leaves in these parts of `Prepared.gradient` how far the parameters moved since they were taken, mixed or the stream began: before − now. */
-  takeMove(parts: readonly VectorRange[]): Promise<void>;
+  takeStreamMove(parts: readonly VectorRange[]): Promise<void>;
   /**
    * Lets these parts of the stream go on from `Prepared.parameters`, together with what they moved since they were taken;
    * `mixing` is the part of the difference to that which the device keeps.
    */
-  mixParameters(parts: readonly VectorRange[], mixing: number): Promise<void>;
+  mixStream(parts: readonly VectorRange[], mixing: number): Promise<void>;
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;
 
@@ -174,6 +174,10 @@ export interface Compute {
   ): Promise<BackwardResult>;
   /** Leaves the gradient sum of all backward passes since the last call in `Prepared.gradient`; `samples` went through each stage. */
   takeGradient(): Promise<{ readonly samples: number }>;
+  /** An optimizer step of every stage on the gradient in `Prepared.gradient`, divided by `samples`. The moments stay on the device. */
+  stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }>;
+  /** Leaves in `Prepared.gradient` how far the steps since `loadParameters` moved the parameters, base − new; `Prepared.parameters` is the base. */
+  takeMove(): Promise<void>;
   /** Forgets stashes and gradient sum of a task that was called off. */
   dropPasses(): Promise<void>;
   /** Forward pass of samples [start, end) of a split, in index order, without a stash. */

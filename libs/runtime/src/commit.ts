@@ -47,8 +47,9 @@ export async function commitRound(
   const done = contributions.map(({ task }) => task.done!);
   const samples = sum(done.map((one) => one.samples));
   const moved = core.fragments === undefined ? segments : segments.filter((segment) => weightedOf(segment) > 0);
-  const gradientNorm = await normOfMean(core, training, moved, codedChunk, weightedOf);
-  const { clipNorm } = core.job.train;
+  // Of gradients: what groups do for themselves they clip at each step.
+  const clipNorm = local ? undefined : core.job.train.clipNorm;
+  const gradientNorm = await normOfMean(core, training, moved, { codedChunk, weightedOf, clips: clipNorm !== undefined });
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
@@ -112,10 +113,9 @@ async function normOfMean(
   core: RunCore,
   { shard, grid }: Training,
   segments: readonly Segment[],
-  codedChunk: CodedOf,
-  weightedOf: (segment: Segment) => number,
+  { codedChunk, weightedOf, clips }: { readonly codedChunk: CodedOf; weightedOf(segment: Segment): number; readonly clips: boolean },
 ): Promise<number> {
-  if (core.job.train.clipNorm === undefined && grid.length > NORM_PASS_LENGTH) return 0;
+  if (!clips && grid.length > NORM_PASS_LENGTH) return 0;
   let sumOfSquares = 0;
   let chunks = 0;
   for (const segment of segments) {

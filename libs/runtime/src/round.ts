@@ -183,20 +183,20 @@ class Rounds {
 
 const NO_STEP = 'called home before its first step';
 
-/** Inner steps are taken by workers that hold the whole model. */
-function checkWhole({ groups }: RunCore, { name, localSteps }: SyncStrategy): void {
-  const pipeline = localSteps === undefined ? undefined : groups.find(({ solo }) => !solo);
+/** Streams of steps are of workers that hold the whole model. */
+function checkWhole({ groups }: RunCore, { name, fragments }: SyncStrategy): void {
+  const pipeline = fragments === undefined ? undefined : groups.find(({ solo }) => !solo);
   if (pipeline === undefined) return;
-  throw new LongtailError(`${name} with local steps needs workers that hold the whole model, and ${pipeline.id} is a pipeline of ${pipeline.name}`, {
+  throw new LongtailError(`${name} needs workers that hold the whole model, and ${pipeline.id} is a pipeline of ${pipeline.name}`, {
     code: 'usage',
     where: 'sync.strategy',
-    hint: 'Let workers with more memory join, or choose bsp, or ssp or asp without localSteps.',
+    hint: 'Let workers with more memory join, or choose diloco, which pipelines take too.',
   });
 }
 
-function observeSpeed({ paces }: RunCore, { group, done, startedAtMs, endedAtMs, parts }: GroupTask): void {
+function observeSpeed({ paces }: RunCore, { group, done, startedAtMs, endedAtMs, parts, passes }: GroupTask): void {
   if (done!.samples === 0) return;
-  for (const { member, done: own } of parts) paces.observe(member.node, own!.samples, own!.computeMs);
+  for (const { member, done: own } of parts) paces.observe(member.node, done!.samples * (passes?.fractionOf(member) ?? 1), own!.computeMs);
   group.speed = afterDelivery(group.speed, { samples: done!.samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - startedAtMs });
 }
 

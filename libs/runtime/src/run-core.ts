@@ -213,7 +213,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     for (const group of groups) group.rounds = 0;
     const whole = this.measure!.layout;
     const layouts = groups.map(({ members }) => members.map(({ layout }) => layout!));
-    const { fragments } = this;
+    const fragments = groups.every(({ solo }) => solo) ? this.fragments : undefined;
     const segments = fragments === undefined ? segmentsOf(whole, layouts, chunkLength) : cutEvenly(whole.length, fragments, chunkLength);
     if (!sameCut(segments, this.segments)) {
       this.segments = segments;

@@ -55,7 +55,7 @@ export class StreamRunner {
     let total = NO_STEPS;
     while (total.steps < batches.length && !stop.signal.aborted) {
       if (this.inbox.hasArrived) {
-        await this.undisturbed(this.compute.mixParameters(this.inbox.takeArrived(), task.mixing));
+        await this.undisturbed(this.compute.mixStream(this.inbox.takeArrived(), task.mixing));
         continue;
       }
       const before = total;

@@ -164,11 +164,12 @@ test('with a backup worker a round waits for nobody in particular, and the late 
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: EPOCHS * 600 } });
 });
 
-test('local steps in a pipeline are refused, with the field and the way out', async () => {
+test('a stream in a pipeline is refused, with the field and the way out', async () => {
   const layout = [['a', 'b'].map((worker) => ({ workers: [worker], blocks: 3 }))];
   const cluster = { minWorkers: 2, layout, microbatch: 7 };
   const blocks = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
-  const { verdict } = await simulate(scenario({ job: job({ sync: { strategy: 'diloco' }, cluster }), model: blocks, fleet: unequalFleet.slice(0, 2) }));
-  expect(verdict.reason).toBe('diloco with local steps needs workers that hold the whole model, and p1 is a pipeline of a + b');
-  expect(verdict.error).toMatchObject({ code: 'usage', where: 'sync.strategy', hint: expect.stringContaining('choose bsp') as string });
+  const recipe = job({ sync: { strategy: 'streaming-diloco' }, cluster });
+  const { verdict } = await simulate(scenario({ job: recipe, model: blocks, fleet: unequalFleet.slice(0, 2) }));
+  expect(verdict.reason).toBe('streaming-diloco needs workers that hold the whole model, and p1 is a pipeline of a + b');
+  expect(verdict.error).toMatchObject({ code: 'usage', where: 'sync.strategy', hint: expect.stringContaining('choose diloco') as string });
 });

@@ -135,24 +135,16 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
     ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco, streaming-diloco)'],
     ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
+    [
+      'data: mnist\nmodel: cnn\nsync: streaming-diloco\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: b, blocks: 1}]]}',
+      'job.yaml:4:11 cluster.layout: pipelines do not stream (sync.strategy streaming-diloco): give each worker the whole model, or choose diloco',
+    ],
     ['data: mnist\nmodel: cnn\nsync: {strategy: diloco, fragments: 4}', 'job.yaml:3:26 sync.fragments: is for the strategies streaming-diloco, not for diloco'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: streaming-diloco, fragments: 0}', 'job.yaml:3:36 sync.fragments: must be a whole number from 1 to 64, found 0'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: streaming-diloco, mixing: 1}', 'job.yaml:3:36 sync.mixing: must be a number from 0 to 0.99, found 1'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, streaming-diloco, not for asp'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 0}', 'job.yaml:3:23 sync.localSteps: must be a whole number from 1 to 10000, found 0'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
-    [
-      'data: mnist\nmodel: cnn\nsync: diloco\ntrain: {clipNorm: 1}',
-      'job.yaml:4:9 train.clipNorm: workers that take steps of their own (sync.strategy diloco) do not clip: leave it out, or choose bsp',
-    ],
-    [
-      'data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 9}\ntrain: {optimizer: {type: adam, stateBits: 8}}',
-      'job.yaml:4:33 train.optimizer.stateBits: with moments in 8 bits the server takes every step',
-    ],
-    [
-      'data: mnist\nmodel: cnn\nsync: diloco\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: b, blocks: 1}]]}',
-      'job.yaml:4:11 cluster.layout: pipelines take no local steps yet (sync.strategy diloco): give each worker the whole model',
-    ],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
     ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],
     ['data: mnist\ndata: mnist', 'job.yaml:2:1: not valid YAML: Map keys must be unique'],

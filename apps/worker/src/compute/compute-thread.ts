@@ -16,6 +16,7 @@ import type {
   SampleRange,
   Split,
   StageUse,
+  StepHyper,
   VectorRange,
 } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
@@ -150,12 +151,12 @@ export class ComputeThread implements Compute {
     return this.call('startStream', []);
   }
 
-  takeMove(parts: readonly VectorRange[]): Promise<void> {
-    return this.call('takeMove', [parts]);
+  takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
+    return this.call('takeStreamMove', [parts]);
   }
 
-  mixParameters(parts: readonly VectorRange[], mixing: number): Promise<void> {
-    return this.call('mixParameters', [parts, mixing]);
+  mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    return this.call('mixStream', [parts, mixing]);
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
@@ -186,6 +187,14 @@ export class ComputeThread implements Compute {
 
   takeGradient(): Promise<{ readonly samples: number }> {
     return this.call('takeGradient', []);
+  }
+
+  stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
+    return this.call('stepStages', [samples, hyper]);
+  }
+
+  takeMove(): Promise<void> {
+    return this.call('takeMove', []);
   }
 
   dropPasses(): Promise<void> {
