@@ -149,8 +149,8 @@ function sendsWhatTheCodecPromises(run: TrainedRun, { strategy, ...sync }: SyncC
   for (const name of run.notes.keys()) {
     const mine = eventsOf(run, 'contribution').filter((contribution) => contribution.name === name);
     let brought = 0;
-    for (const { round, bytesSaved } of mine.filter(({ accepted }) => accepted)) {
-      const part = (fragmentsIn(run, round) ?? 1) / (sync.fragments ?? 1);
+    for (const { fragments, bytesSaved } of mine.filter(({ accepted }) => accepted)) {
+      const part = (fragments?.length ?? 1) / (sync.fragments ?? 1);
       const coded = part * whole - bytesSaved!;
       expect(coded, 'up').toBeLessThanOrEqual(part * (1 + CODED.part) * promised(sync.codec) + CODED.bytesAChunk * chunks);
       expect(coded, 'up').toBeGreaterThan(part * (1 - CODED.part) * promised(sync.codec));
@@ -162,11 +162,6 @@ function sendsWhatTheCodecPromises(run: TrainedRun, { strategy, ...sync }: SyncC
     const down = IN_ROUNDS.includes(strategy) ? once : Math.max(once, mine.length * wholeFramed);
     expect(sum(mine.map(({ bytesDown }) => bytesDown)), 'down').toBeLessThanOrEqual(2 * wholeFramed + down);
   }
-}
-
-/** Exchanged in a round; undefined: all parameters are. */
-function fragmentsIn(run: TrainedRun, round: number): number | undefined {
-  return eventsOf(run, 'commit').find((commit) => commit.round === round)?.fragments?.length;
 }
 
 function sum(values: readonly number[]): number {
