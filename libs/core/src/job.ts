@@ -84,7 +84,8 @@ export interface Job {
     readonly maxSamples: number | undefined;
   };
   readonly sync: {
-    readonly strategy: StrategyName;
+    /** `auto`: measured links and speeds decide when training begins. */
+    readonly strategy: StrategyName | 'auto';
     /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, of `sparse-diloco` 100, else the server steps */
     readonly localSteps?: LocalSteps;
     /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */

@@ -3,11 +3,13 @@ import { asp, ssp } from './asynchronous.js';
 import { dynamicLocalSteps, measuredLocalSteps } from './local-steps.js';
 import { bsp, diloco } from './rounds.js';
 
-/** The strategy that a job asks for. */
+/** The strategy that a job asks for; `auto` is none before it has chosen. */
 export function createStrategy(sync: Job['sync']): SyncStrategy {
   const most = localStepsOf(sync);
   const rule = most === undefined ? undefined : most === 'auto' ? measuredLocalSteps() : dynamicLocalSteps(most);
   switch (sync.strategy) {
+    case 'auto':
+      throw new Error('sync: auto has not chosen yet');
     case 'bsp':
       return bsp(sync);
     case 'ssp':

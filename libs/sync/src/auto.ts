@@ -1,0 +1,157 @@
+import {
+  codecBits,
+  formatBitRate,
+  formatMilliseconds,
+  type ChooseSync,
+  type Job,
+  type StrategyName,
+  type SyncChoice,
+  type SyncExchange,
+  type SyncFleet,
+  type SyncLink,
+} from '@longtail/core';
+
+/** A way to exchange, without its arithmetic. */
+type Way = Pick<SyncChoice, 'strategy' | 'localSteps' | 'codec' | 'downCodec'>;
+
+/** What an exchange may take of a round in which nothing is computed meanwhile. */
+const EXCHANGE_PART = 0.05;
+/** What was chosen stays while links a quarter faster or slower would not have had it otherwise. */
+const HYSTERESIS = 1.25;
+
+/** From what costs no tokens to what costs most; see `chooseSync`. */
+const LADDER: readonly Way[] = [
+  { strategy: 'bsp', codec: 'fp32', downCodec: 'fp32' },
+  { strategy: 'bsp', codec: 'bf16', downCodec: 'bf16' },
+  { strategy: 'bsp', codec: 'int8', downCodec: 'int8' },
+  { strategy: 'bsp', codec: 'int4', downCodec: 'int8' },
+  ...local('diloco', 'int8', 3, 20),
+  ...local('diloco', 'int4', 21, 100),
+  ...local('sparse-diloco', 'top-k', 100, 500),
+];
+
+function local(strategy: StrategyName, codec: Way['codec'], least: number, most: number): readonly Way[] {
+  return Array.from({ length: most - least + 1 }, (_, i) => ({ strategy, localSteps: least + i, codec, downCodec: 'int8' }));
+}
+
+/**
+ * The first way on a ladder whose exchange is hidden behind compute on every link (DESIGN.md section 2), else the last one.
+ * Steps that are exchanged one by one cost fewest tokens, then few local steps, then many; a codec costs the less the more
+ * bits it has. Each way on the ladder sends no more bits for a step than the one before, up and down: a slower link never
+ * gets more of them.
+ *
+ * Where nothing is computed during an exchange, hidden means 5 % of a round.
+ */
+export const chooseSync: ChooseSync = (job, fleet, standing) => {
+  const ways = LADDER.filter((way) => mayUse(job, way, standing));
+  const at = (slowed: number) => firstHidden(ways, job, fleet, slowed);
+  const kept = standing === undefined ? -1 : ways.findIndex((way) => same(way, standing));
+  const stays = kept >= at(1 / HYSTERESIS) && kept <= at(HYSTERESIS);
+  const index = stays ? kept : at(1);
+  return weighed(ways, index, job, fleet);
+};
+
+/** What the server steps with cannot change while it trains; Muon is for matrices, which it does not know. */
+function mayUse({ train: { optimizer } }: Job, way: Way, standing: SyncChoice | undefined): boolean {
+  if (standing !== undefined) return isLocal(way) === isLocal(standing);
+  return isLocal(way) || optimizer.type !== 'adam' || optimizer.muon === undefined;
+}
+
+function isLocal({ localSteps }: Way): boolean {
+  return localSteps !== undefined;
+}
+
+function same(a: Way, b: Way): boolean {
+  return a.strategy === b.strategy && a.localSteps === b.localSteps && a.codec === b.codec;
+}
+
+/** `slowed`: how many times as long exchanges are taken to be. Further down on the ladder an exchange is never a greater part of its round. */
+function firstHidden(ways: readonly Way[], job: Job, fleet: SyncFleet, slowed: number): number {
+  let [first, last] = [0, ways.length - 1];
+  while (first < last) {
+    const middle = (first + last) >> 1;
+    const way = ways[middle]!;
+    const allowedMs = allowedMsOf(computeMsOf(job, fleet, way)) / slowed;
+    if (exchangesOf(fleet, way).every((exchange) => msOf(exchange) <= allowedMs)) last = middle;
+    else first = middle + 1;
+  }
+  return first;
+}
+
+/** What is computed between two exchanges: a batch by all groups together, or batches of its own by the fastest. */
+function computeMsOf({ train: { batch } }: Job, { groups }: SyncFleet, { localSteps }: Way): number {
+  if (localSteps !== undefined) return localSteps * batch * Math.min(...groups.map(({ msPerSample }) => msPerSample));
+  return batch / groups.reduce((sum, { msPerSample }) => sum + 1 / msPerSample, 0);
+}
+
+function allowedMsOf(computeMs: number): number {
+  return (computeMs * EXCHANGE_PART) / (1 - EXCHANGE_PART);
+}
+
+type Times = Pick<SyncExchange, 'name' | 'upMs' | 'downMs' | 'roundTripMs'>;
+
+function msOf({ upMs, downMs, roundTripMs }: Times): number {
+  return upMs + downMs + roundTripMs;
+}
+
+/** Of each link; what all send together has to pass the server's. */
+function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec }: Way): readonly Times[] {
+  const links = groups.flatMap((group) => group.links);
+  const values = links.reduce((sum, link) => sum + link.values, 0);
+  const shared = (bits: number, rate: number | undefined) => (rate === undefined ? 0 : (1000 * bits * values) / rate);
+  const [upBits, downBits] = [codecBits(codec), codecBits(downCodec)];
+  const [sharedUpMs, sharedDownMs] = [shared(upBits, server?.downBitsPerSecond), shared(downBits, server?.upBitsPerSecond)];
+  return links.map((link) => ({
+    name: link.name,
+    upMs: Math.max(sharedUpMs, (1000 * upBits * link.values) / link.upBitsPerSecond),
+    downMs: Math.max(sharedDownMs, (1000 * downBits * link.values) / link.downBitsPerSecond),
+    roundTripMs: link.roundTripMs,
+  }));
+}
+
+function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet): SyncChoice {
+  const way = ways[index]!;
+  const computeMs = computeMsOf(job, fleet, way);
+  const exchanges = exchangesOf(fleet, way).map((times) => ({ ...times, hidden: msOf(times) <= allowedMsOf(computeMs) }));
+  // What comes before it on the ladder and is not it with fewer local steps.
+  const before = ways.slice(0, index).findLast(({ strategy, codec }) => strategy !== way.strategy || codec !== way.codec);
+  const sentences = [
+    `${nameOf(way)}: ${arithmetic(way, computeMs, longest(exchanges), fleet)}`,
+    ...(before === undefined ? [] : [`${nameOf(before)} would wait ${beside(before, computeMsOf(job, fleet, before), longest(exchangesOf(fleet, before)))}`]),
+    ...exposed(exchanges),
+  ];
+  return { ...way, computeMs, exchanges, reason: sentences.join('; ') };
+}
+
+function nameOf({ strategy, localSteps, codec }: Way): string {
+  return localSteps === undefined ? `${strategy}, ${codec}` : `${strategy}, H = ${localSteps}, ${codec}`;
+}
+
+function longest<Some extends Times>(exchanges: readonly Some[]): Some {
+  return exchanges.reduce((most, exchange) => (msOf(exchange) > msOf(most) ? exchange : most));
+}
+
+/** `one exchange of 2.8 s beside 40 steps of 1.4 s, 4.8 % of a round (d: 2.0 s up at 20 Mbit/s, 0.80 s down at 100 Mbit/s, 40 ms there and back)`. */
+function arithmetic(way: Way, computeMs: number, exchange: Times, { groups }: SyncFleet): string {
+  const link = groups.flatMap(({ links }) => links).find(({ name }) => name === exchange.name)!;
+  const { upMs, downMs, roundTripMs, name } = exchange;
+  const up = `${formatMilliseconds(upMs)} up${rate(link, way.codec, upMs)}`;
+  const down = `${formatMilliseconds(downMs)} down${rate(link, way.downCodec, downMs)}`;
+  const part = msOf(exchange) / (msOf(exchange) + computeMs);
+  return `one exchange of ${beside(way, computeMs, exchange)}, ${(100 * part).toFixed(1)} % of a round (${name}: ${up}, ${down}, ${formatMilliseconds(roundTripMs)} there and back)`;
+}
+
+function rate({ values }: SyncLink, codec: Way['codec'], ms: number): string {
+  return ` at ${formatBitRate((1000 * values * codecBits(codec)) / ms)}`;
+}
+
+function beside({ localSteps }: Way, computeMs: number, exchange: Times): string {
+  const [exchangeMs, stepMs] = [msOf(exchange), computeMs / (localSteps ?? 1)].map(formatMilliseconds);
+  return `${exchangeMs} beside ${localSteps === undefined ? 'a step' : `${localSteps} steps`} of ${stepMs}`;
+}
+
+/** Those whose exchange costs more, though nothing on the ladder sends less. */
+function exposed(exchanges: readonly SyncExchange[]): readonly string[] {
+  const names = exchanges.filter(({ hidden }) => !hidden).map((exchange) => `${exchange.name} (${formatMilliseconds(msOf(exchange))})`);
+  return names.length === 0 ? [] : [`not hidden, as nothing sends less: ${names.join(', ')}`];
+}
