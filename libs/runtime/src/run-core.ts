@@ -14,6 +14,7 @@ import {
   type WantedFigures,
 } from '@longtail/core';
 import type { Prepare, Progress } from '@longtail/protocol';
+import { AutoSync } from './auto-sync.js';
 import { Bell } from './bell.js';
 import { explicitLayout } from './explicit-layout.js';
 import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
@@ -59,6 +60,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly record = new LearningRecord();
   readonly outgoing: OutgoingParameters;
   readonly submittedAtMs: number;
+  readonly auto: AutoSync;
   training: Training | undefined;
   /** The cut of the model that holds since the groups changed last. */
   segments: readonly Segment[] = [];
@@ -73,7 +75,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private cutFor: readonly Group[] = [];
 
   constructor(
-    readonly job: Job,
+    /** As it runs: with what `sync: auto` stands for, once that is known. */
+    public job: Job,
     readonly store: RunStore,
     readonly files: readonly ServedFile[],
     readonly dependencies: ServerDependencies,
@@ -89,6 +92,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.submittedAtMs = this.clock.nowMs();
     this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
     this.roster = new Roster(this);
+    this.auto = new AutoSync(this, job.sync.strategy === 'auto');
     this.figures = new Figures(this);
   }
 
@@ -118,6 +122,11 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   /** Parameters go down as differences, not whole. */
   get byDifferences(): boolean {
     return hasErrorFeedback(downCodecOf(this.job.sync));
+  }
+
+  /** Now or later. */
+  get mayFollow(): boolean {
+    return this.auto.isAsked || this.byDifferences;
   }
 
   codecNamed(name: CodecName): Codec {

@@ -70,6 +70,7 @@ export class Run implements Claimant {
   /** The link to a node was measured, or cannot be. */
   linkMeasured(): void {
     this.core.figures.linkMeasured();
+    this.core.changed();
   }
 
   /** The fleet changed: look again. */
@@ -118,7 +119,8 @@ export class Run implements Claimant {
     do {
       await gather(core, core.job.cluster.minWorkers, this.countFleet);
       this.status = 'running';
-    } while (!(await initialise(core, core.groups[0]!)));
+      await core.auto.begin();
+    } while (core.groups.length === 0 || !(await initialise(core, core.groups[0]!)));
     while (this.samplesLeft()) await this.phase();
     if (core.training!.validationSamples > 0 && core.record.validatedVersion !== core.version) await this.validate();
   }
@@ -129,12 +131,17 @@ export class Run implements Claimant {
     core.signal.throwIfAborted();
     core.roster.sweep();
     admitPrepared(core);
-    const strategy = core.dependencies.strategy(core.job);
     const [first, second] = core.groups;
     if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
     else if (second === undefined && first.solo && this.stepsAlone) await runSolo(core, first, snapshots.whenDue);
-    else await runRounds(core, strategy, { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
+    else await this.rounds();
+  }
+
+  private rounds(): Promise<void> {
+    const { core, snapshots } = this;
+    core.auto.follow();
+    return runRounds(core, core.dependencies.strategy(core.job), { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
   }
 
   /** A lone worker may step for itself; groups came, go or are to be moved. */
