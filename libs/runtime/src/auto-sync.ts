@@ -29,9 +29,9 @@ export class AutoSync {
     this.choose(undefined);
   }
 
-  /** Links and speeds may not be what they were. */
-  follow(): void {
-    if (this.isAsked) this.choose(this.standing);
+  /** Whether another way to exchange suits links and speeds as they are now. */
+  follow(): boolean {
+    return this.isAsked && this.choose(this.standing);
   }
 
   private isUnsettled(): boolean {
@@ -39,14 +39,16 @@ export class AutoSync {
     return members.some(({ state, session }) => state === 'preparing' || state === 'prepared' || (state === 'ready' && session.linkPending));
   }
 
-  private choose(from: SyncChoice | undefined): void {
+  /** Whether that is another choice than the one before. */
+  private choose(from: SyncChoice | undefined): boolean {
     const { core, standing } = this;
-    if (core.groups.length === 0) return;
+    if (core.groups.length === 0) return false;
     const choice = core.dependencies.chooseSync(core.job, fleetOf(core), from);
     this.standing = choice;
-    if (choice.strategy === standing?.strategy && choice.localSteps === standing.localSteps && choice.codec === standing.codec) return;
+    if (choice.strategy === standing?.strategy && choice.localSteps === standing.localSteps && choice.codec === standing.codec) return false;
     core.job = { ...core.job, sync: syncOf(core.job, choice) };
     core.emit({ event: 'sync', run: core.run, ...choice });
+    return true;
   }
 }
 

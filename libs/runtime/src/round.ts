@@ -35,7 +35,6 @@ class Rounds {
     private readonly strategy: SyncStrategy,
   ) {
     this.nonFinite = new NonFiniteWatch(core);
-    for (const group of core.groups) group.rounds = 0;
     checkWhole(core, strategy);
   }
 

@@ -204,11 +204,12 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     return stashCapOf(this, group, stage);
   }
 
-  /** Cuts the model at the borders of the stages that take part, when these have changed. Between phases only. */
+  /** When the groups have changed: cuts the model at the borders of their stages, and starts their clocks anew. Between phases only. */
   cut(): void {
     const { groups, chunkLength } = this;
     if (groups.length === 0 || (groups.length === this.cutFor.length && groups.every((group, i) => group === this.cutFor[i]))) return;
     this.cutFor = groups;
+    for (const group of groups) group.rounds = 0;
     const whole = this.measure!.layout;
     const layouts = groups.map(({ members }) => members.map(({ layout }) => layout!));
     const segments = segmentsOf(whole, layouts, chunkLength);

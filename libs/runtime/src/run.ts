@@ -131,24 +131,19 @@ export class Run implements Claimant {
     core.signal.throwIfAborted();
     core.roster.sweep();
     admitPrepared(core);
+    const strategy = core.dependencies.strategy(core.job);
     const [first, second] = core.groups;
     if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
     else if (second === undefined && first.solo && this.stepsAlone) await runSolo(core, first, snapshots.whenDue);
-    else await this.rounds();
+    else await runRounds(core, strategy, { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
   }
 
-  private rounds(): Promise<void> {
-    const { core, snapshots } = this;
-    core.auto.follow();
-    return runRounds(core, core.dependencies.strategy(core.job), { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
-  }
-
-  /** A lone worker may step for itself; groups came, go or are to be moved. */
+  /** A lone worker may step for itself; groups came, go or are to be moved; or another way to exchange was chosen. */
   private get roundsMustEnd(): boolean {
-    const { formation, roster, groups } = this.core;
+    const { auto, formation, roster, groups } = this.core;
     this.arrange();
-    const changes = formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
+    const changes = auto.follow() || formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
     return changes || (groups.length === 1 && groups[0]!.solo && this.stepsAlone);
   }
 

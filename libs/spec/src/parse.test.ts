@@ -133,9 +133,10 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
     ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
-    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco)'],
+    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco, auto)'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: auto, codec: int4}', 'job.yaml:3:23 sync.codec: is for the strategies bsp, ssp, asp, diloco, sparse-diloco, not for auto'],
     ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
-    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, not for asp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, auto, not for asp'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 0}', 'job.yaml:3:23 sync.localSteps: must be a whole number from 1 to 10000, found 0'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
     [

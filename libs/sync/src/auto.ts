@@ -4,7 +4,6 @@ import {
   formatMilliseconds,
   type ChooseSync,
   type Job,
-  type StrategyName,
   type SyncChoice,
   type SyncExchange,
   type SyncFleet,
@@ -25,13 +24,13 @@ const LADDER: readonly Way[] = [
   { strategy: 'bsp', codec: 'bf16', downCodec: 'bf16' },
   { strategy: 'bsp', codec: 'int8', downCodec: 'int8' },
   { strategy: 'bsp', codec: 'int4', downCodec: 'int8' },
-  ...local('diloco', 'int8', 3, 20),
-  ...local('diloco', 'int4', 21, 100),
-  ...local('sparse-diloco', 'top-k', 100, 500),
+  ...local({ strategy: 'diloco', codec: 'int8', downCodec: 'int8' }, 3, 20),
+  ...local({ strategy: 'diloco', codec: 'int4', downCodec: 'int8' }, 21, 100),
+  ...local({ strategy: 'sparse-diloco', codec: 'top-k', downCodec: 'int4' }, 100, 500),
 ];
 
-function local(strategy: StrategyName, codec: Way['codec'], least: number, most: number): readonly Way[] {
-  return Array.from({ length: most - least + 1 }, (_, i) => ({ strategy, localSteps: least + i, codec, downCodec: 'int8' }));
+function local(way: Omit<Way, 'localSteps'>, least: number, most: number): readonly Way[] {
+  return Array.from({ length: most - least + 1 }, (_, i) => ({ ...way, localSteps: least + i }));
 }
 
 /**
@@ -48,7 +47,8 @@ export const chooseSync: ChooseSync = (job, fleet, standing) => {
   const kept = standing === undefined ? -1 : ways.findIndex((way) => same(way, standing));
   const stays = kept >= at(1 / HYSTERESIS) && kept <= at(HYSTERESIS);
   const index = stays ? kept : at(1);
-  return weighed(ways, index, job, fleet);
+  const stuck = standing !== undefined && !isLocal(standing) ? 'what the server steps with cannot change' : 'nothing sends less';
+  return weighed(ways, index, job, fleet, stuck);
 };
 
 /** What the server steps with cannot change while it trains; Muon is for matrices, which it does not know. */
@@ -109,7 +109,7 @@ function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec }: Way): 
   }));
 }
 
-function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet): SyncChoice {
+function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet, stuck: string): SyncChoice {
   const way = ways[index]!;
   const computeMs = computeMsOf(job, fleet, way);
   const exchanges = exchangesOf(fleet, way).map((times) => ({ ...times, hidden: msOf(times) <= allowedMsOf(computeMs) }));
@@ -118,7 +118,7 @@ function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet
   const sentences = [
     `${nameOf(way)}: ${arithmetic(way, computeMs, longest(exchanges), fleet)}`,
     ...(before === undefined ? [] : [`${nameOf(before)} would wait ${beside(before, computeMsOf(job, fleet, before), longest(exchangesOf(fleet, before)))}`]),
-    ...exposed(exchanges),
+    ...exposed(exchanges, stuck),
   ];
   return { ...way, computeMs, exchanges, reason: sentences.join('; ') };
 }
@@ -150,8 +150,8 @@ function beside({ localSteps }: Way, computeMs: number, exchange: Times): string
   return `${exchangeMs} beside ${localSteps === undefined ? 'a step' : `${localSteps} steps`} of ${stepMs}`;
 }
 
-/** Those whose exchange costs more, though nothing on the ladder sends less. */
-function exposed(exchanges: readonly SyncExchange[]): readonly string[] {
+/** Those whose exchange costs more, though there is nothing further down on the ladder. */
+function exposed(exchanges: readonly SyncExchange[], stuck: string): readonly string[] {
   const names = exchanges.filter(({ hidden }) => !hidden).map((exchange) => `${exchange.name} (${formatMilliseconds(msOf(exchange))})`);
-  return names.length === 0 ? [] : [`not hidden, as nothing sends less: ${names.join(', ')}`];
+  return names.length === 0 ? [] : [`not hidden, as ${stuck}: ${names.join(', ')}`];
 }
