@@ -36,6 +36,7 @@ export interface WorkerRunContext {
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
   createFeedback: CreateFeedback;
+  crc32c(bytes: Uint8Array): number;
   readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly chunkLength: number;
@@ -264,10 +265,10 @@ export class WorkerRun {
       case 'EVALUATE': {
         await inbox.loadParameters(version);
         const { signal } = abort;
-        const result = await (this.runner === undefined
-          ? compute.evaluate('validation', start, end, signal)
-          : this.runner.evaluate(task, signal));
-        return async () => this.sendDone(task.task, result, 0, kind);
+        const evaluated = this.runner === undefined ? compute.evaluate('validation', start, end, signal) : this.runner.evaluate(task, signal);
+        const held = { version, crc: this.checksum() }; // while the device is at it
+        const result = await evaluated;
+        return async () => this.sendDone(task.task, result, 0, kind, held);
       }
       case 'LOCAL_STEPS': {
         await inbox.loadAll(version, task.optimizerSteps);
@@ -340,13 +341,19 @@ export class WorkerRun {
     { samples, targets, lossSum, correct, computeMs }: ComputeResult,
     steps: number,
     kind?: Task['kind'],
+    held?: { readonly version: number; readonly crc: number },
   ): void {
     const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
     const { sentBytes: peerBytesUp, receivedBytes: peerBytesDown } = this.stageOutbox?.takeTraffic() ?? { sentBytes: 0, receivedBytes: 0 };
     const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
     const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown, encodeMs };
     this.context.send({ message: 'taskDone', taskDone });
-    if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs });
+    if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
+  }
+
+  private checksum(): number {
+    const { buffer, byteOffset, byteLength } = this.prepared!.parameters;
+    return this.context.crc32c(new Uint8Array(buffer, byteOffset, byteLength));
   }
 
   private fail(task: number, thrown: unknown): void {

@@ -63,6 +63,7 @@ function setUp() {
       fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
       codecs: [codec],
       createFeedback: () => expect.unreachable(),
+      crc32c: () => 0,
       clock: {
         nowMs: () => link.nowMs,
         sleep: (ms, signal) =>

@@ -71,13 +71,15 @@ function showEpochs(count: number): string {
 
 function workerLines(workers: readonly WorkerProgress[], { dim, yellow, cyan }: Colors): string[] {
   const nameWidth = Math.min(24, Math.max(6, ...workers.map((worker) => worker.name.length)));
-  const heading = `${'worker'.padEnd(nameWidth)}  ${'engine'.padEnd(10)}  ${'pace'.padStart(5)}  ${'share'.padEnd(17)}  ${'samples/s'.padStart(9)}  ${'samples'.padStart(8)}`;
+  const steps = workers.some(({ localSteps }) => localSteps !== undefined);
+  const stepsCell = (text: string) => (steps ? `  ${text.padStart(11)}` : '');
+  const heading = `${'worker'.padEnd(nameWidth)}  ${'engine'.padEnd(10)}  ${'pace'.padStart(5)}  ${'share'.padEnd(17)}  ${'samples/s'.padStart(9)}  ${'samples'.padStart(8)}${stepsCell('local steps')}`;
   const rows = workers.map((worker) => {
     const name = worker.name.slice(0, nameWidth).padEnd(nameWidth);
     if (worker.gone !== undefined) return yellow(`${name}  gone: ${worker.gone}`);
     const share = `${cyan(bar(worker.share, 10))} ${percent(worker.share, 1).padStart(6)}`;
     const rate = formatCount(worker.samplesPerSecond).padStart(9);
-    return `${name}  ${worker.engine.padEnd(10)}  ${String(worker.throttle).padStart(5)}  ${share}  ${rate}  ${formatCount(worker.samples).padStart(8)}`;
+    return `${name}  ${worker.engine.padEnd(10)}  ${String(worker.throttle).padStart(5)}  ${share}  ${rate}  ${formatCount(worker.samples).padStart(8)}${stepsCell(String(worker.localSteps ?? '–'))}`;
   });
   return [dim(heading), ...rows];
 }

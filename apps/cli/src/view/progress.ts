@@ -1,4 +1,4 @@
-import type { ExchangeTimes, Job, RunEvent, StoredEvent, Verdict } from '@longtail/core';
+import { addTimes, type ExchangeTimes, type Job, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 
 /** One worker as its events show it. */
 export interface WorkerProgress {
@@ -9,6 +9,8 @@ export interface WorkerProgress {
   readonly samplesPerSecond: number;
   /** Fraction of the last round's batch. */
   readonly share: number;
+  /** That it takes between two exchanges at present; undefined where the server steps. */
+  readonly localSteps: number | undefined;
   /** Samples that reached a commit. */
   readonly samples: number;
   /** Those of them that no other stage of its pipeline counts. */
@@ -134,7 +136,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
         recent: [{ timeMs, samplesApplied: progress.samplesApplied }],
       };
     case 'shares':
-      return { workers: withShares(progress, event.shares) };
+      return { workers: withShares(progress, event) };
     case 'contribution':
       return afterContribution(progress, event);
     case 'commit':
@@ -164,6 +166,7 @@ const NEW_WORKER: Omit<WorkerProgress, 'node' | 'name'> = {
   throttle: 1,
   samplesPerSecond: 0,
   share: 0,
+  localSteps: undefined,
   samples: 0,
   ownSamples: 0,
   contributions: 0,
@@ -184,10 +187,14 @@ function withWorker(progress: RunProgress, node: string, change: Partial<WorkerP
 /** A pipeline's share is that of each of its stages. */
 function withShares(
   { workers, groups }: RunProgress,
-  shares: Readonly<Record<string, number>>,
+  { shares, unit }: Extract<RunEvent, { event: 'shares' }>,
 ): ReadonlyMap<string, WorkerProgress> {
   const total = Object.values(shares).reduce((sum, share) => sum + share, 0) || 1;
-  return new Map([...workers].map(([node, worker]) => [node, { ...worker, share: (shares[groups.get(node) ?? node] ?? 0) / total }]));
+  const after = (node: string): Partial<WorkerProgress> => {
+    const share = shares[groups.get(node) ?? node] ?? 0;
+    return { share: share / total, localSteps: unit === 'local steps' ? share : undefined };
+  };
+  return new Map([...workers].map(([node, worker]) => [node, { ...worker, ...after(node) }]));
 }
 
 function afterContribution(progress: RunProgress, event: Extract<RunEvent, { event: 'contribution' }>): Partial<RunProgress> {
@@ -206,21 +213,15 @@ function afterContribution(progress: RunProgress, event: Extract<RunEvent, { eve
       bytesUp: (before?.bytesUp ?? 0) + event.bytesUp,
       bytesDown: (before?.bytesDown ?? 0) + event.bytesDown,
       bytesSaved: (before?.bytesSaved ?? 0) + (event.bytesSaved ?? 0),
-      exchange: event.exchange === undefined ? before?.exchange : addTimes(before?.exchange, event.exchange),
+      exchange: addedTimes(before?.exchange, event.exchange),
       // A running mean: one slow round says little.
       samplesPerSecond: smooth(before?.samplesPerSecond ?? 0, seconds > 0 ? event.samples / seconds : 0),
     }),
   };
 }
 
-function addTimes(before: ExchangeTimes | undefined, more: ExchangeTimes): ExchangeTimes {
-  if (before === undefined) return more;
-  return {
-    receiveMs: before.receiveMs + more.receiveMs,
-    encodeMs: before.encodeMs + more.encodeMs,
-    sendMs: before.sendMs + more.sendMs,
-    waitMs: before.waitMs + more.waitMs,
-  };
+function addedTimes(before: ExchangeTimes | undefined, more: ExchangeTimes | undefined): ExchangeTimes | undefined {
+  return before === undefined || more === undefined ? (before ?? more) : addTimes(before, more);
 }
 
 function smooth(before: number, now: number): number {
