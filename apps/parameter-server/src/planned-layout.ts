@@ -111,10 +111,7 @@ function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: Mode
   if (nodes.length === 0) return {};
   const cluster = clusterOf(nodes, of, profile);
   try {
-    return planWithSync(of.job, profile, cluster, (request) =>
-      // As those plans do that this one is held against when devices come and go.
-      createPlan(profile, cluster, { ...request, stepsPerRound: 1 }, { makespanOf: exactMakespan }),
-    );
+    return planWithSync(of.job, profile, cluster, (request) => createPlan(profile, cluster, request, { makespanOf: exactMakespan }));
   } catch (error) {
     if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error };
     throw error;

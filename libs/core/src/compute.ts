@@ -44,7 +44,7 @@ export interface Prepared {
   readonly parameters: Float32Array;
   /** `gradient` leaves the gradient sum here, `localSteps` a move. */
   readonly gradient: Float32Array;
-  /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. None at a stage, which takes no steps by itself. */
+  /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. None where the moments never leave the device. */
   readonly state: readonly Float32Array[];
 }
 
@@ -165,6 +165,10 @@ export interface Compute {
   ): Promise<BackwardResult>;
   /** Leaves the gradient sum of all backward passes since the last call in `Prepared.gradient`; `samples` went through each stage. */
   takeGradient(): Promise<{ readonly samples: number }>;
+  /** An optimizer step of every stage on the gradient in `Prepared.gradient`, divided by `samples`. The moments stay on the device. */
+  stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }>;
+  /** Leaves in `Prepared.gradient` how far the steps since `loadParameters` moved the parameters, base − new; `Prepared.parameters` is the base. */
+  takeMove(): Promise<void>;
   /** Forgets stashes and gradient sum of a task that was called off. */
   dropPasses(): Promise<void>;
   /** Forward pass of samples [start, end) of a split, in index order, without a stash. */

@@ -43,8 +43,9 @@ export async function commitRound(
   const done = contributions.map(({ task }) => task.done!);
   const samples = sum(done.map((one) => one.samples));
   const weighted = sum(contributions.map(({ weight }, i) => weight * done[i]!.samples));
-  const gradientNorm = (await normOfSum(core, training, segments, codedChunk)) / weighted;
-  const { clipNorm } = core.job.train;
+  // Of gradients: what groups do for themselves they clip at each step.
+  const clipNorm = local ? undefined : core.job.train.clipNorm;
+  const gradientNorm = (await normOfSum(core, training, segments, codedChunk, clipNorm !== undefined)) / weighted;
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
@@ -99,8 +100,8 @@ function codedGradients({ parts }: GroupTask, weight: number, segment: Segment, 
 }
 
 /** Norm of the gradient sum; 0 where nobody asked for it and it would be dear. */
-async function normOfSum(core: RunCore, { shard, grid }: Training, segments: readonly Segment[], codedChunk: CodedOf): Promise<number> {
-  if (core.job.train.clipNorm === undefined && grid.length > NORM_PASS_LENGTH) return 0;
+async function normOfSum(core: RunCore, { shard, grid }: Training, segments: readonly Segment[], codedChunk: CodedOf, clips: boolean): Promise<number> {
+  if (!clips && grid.length > NORM_PASS_LENGTH) return 0;
   let sumOfSquares = 0;
   let chunks = 0;
   for (const segment of segments) {

@@ -84,8 +84,11 @@ export class GroupTask {
     const last = this.lastStage.map(({ done }) => done);
     if (!last.every((done) => done !== undefined)) return undefined;
     const sum = (key: 'samples' | 'targets' | 'lossSum' | 'correct') => last.reduce((total, done) => total + done[key], 0);
-    const sums = { samples: sum('samples'), targets: sum('targets'), lossSum: sum('lossSum'), correct: sum('correct') };
-    return { ...last[0]!, ...sums, computeMs: Math.max(...this.parts.map(({ done }) => done?.computeMs ?? 0)) };
+    const sums = { targets: sum('targets'), lossSum: sum('lossSum'), correct: sum('correct') };
+    const of = (key: 'computeMs' | 'elapsedMs') => this.parts.map(({ done }) => done?.[key] ?? 0);
+    // Of local steps each says the samples of all; and what counts is how long the group was at them, who began last for the shortest time.
+    if (this.task.kind === 'DELTA') return { ...last[0]!, ...sums, computeMs: Math.min(...of('elapsedMs')) };
+    return { ...last[0]!, ...sums, samples: sum('samples'), computeMs: Math.max(...of('computeMs')) };
   }
 
   private get lastStage(): readonly Assignment[] {

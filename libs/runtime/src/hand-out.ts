@@ -3,6 +3,7 @@ import type { LocalStep } from '@longtail/protocol';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
+import { countSamples } from './microbatches.js';
 import { passesOf } from './passes.js';
 import type { RunCore } from './run-core.js';
 import { afterIdleRound, balancedSpeeds } from './speed.js';
@@ -62,8 +63,21 @@ function deltaTask(core: RunCore, group: Group, count: number, samplesAStep: num
     steps.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
   }
   if (leases.length === 0) return undefined;
-  const tensorsOf = (member: Member) => core.tasks.expected(member, 'gradient', core.codec);
-  return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, leases });
+  // What several hold moves alike: one of them brings it home.
+  const tensorsOf = (member: Member) =>
+    core.tasks.expected(member, 'gradient', core.codec).filter(({ fragment }) => holdersOf(group, fragment)[0] === member.worker);
+  if (group.solo) return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, leases });
+  const passes = passesOf(core, group, countSamples(steps[0]!.ranges));
+  const sharedOf = (member: Member) =>
+    member.segments
+      .map(({ segment, start }) => ({ start, length: segment.grid.length, holders: holdersOf(group, segment.index) }))
+      .filter(({ holders }) => holders.length > 1);
+  return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, sharedOf, leases, passes });
+}
+
+/** Numbers of the workers of a group that hold a segment. */
+function holdersOf({ members }: Group, index: number): number[] {
+  return members.filter(({ segments }) => segments.some(({ segment }) => segment.index === index)).map(({ worker }) => worker);
 }
 
 function planShares(core: RunCore): ReadonlyMap<string, number> {

@@ -13,6 +13,7 @@ import type { Group } from './group.js';
 import type { Part, Session } from './membership.js';
 import { Recipient, type RecipientHost } from './recipient.js';
 import { Relay } from './relay.js';
+import { isStageTensor } from './stage-inbox.js';
 
 /** What a member needs of its run. */
 export interface MemberHost extends RecipientHost {
@@ -164,7 +165,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   tensor(chunk: TensorChunk): Promise<void> | void {
     const { run, task, kind } = chunk.header;
-    if (kind === 'activation' || kind === 'activation-gradient') {
+    if (isStageTensor(kind)) {
       if (run !== this.run) return;
       this.assignments.get(task)?.seen(this.host.clock.nowMs());
       return this.host.relay(this, chunk);

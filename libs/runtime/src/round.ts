@@ -1,4 +1,4 @@
-import { LongtailError, type Decision, type RoundState, type SyncStrategy, type TaskState } from '@longtail/core';
+import type { Decision, RoundState, SyncStrategy, TaskState } from '@longtail/core';
 import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
@@ -35,7 +35,6 @@ class Rounds {
     private readonly strategy: SyncStrategy,
   ) {
     this.nonFinite = new NonFiniteWatch(core);
-    checkWhole(core, strategy);
   }
 
   get underWay(): boolean {
@@ -149,19 +148,8 @@ class Rounds {
 
 const NO_STEP = 'called home before its first step';
 
-/** Inner steps are taken by workers that hold the whole model. */
-function checkWhole({ groups }: RunCore, { name, localSteps }: SyncStrategy): void {
-  const pipeline = localSteps === undefined ? undefined : groups.find(({ solo }) => !solo);
-  if (pipeline === undefined) return;
-  throw new LongtailError(`${name} with local steps needs workers that hold the whole model, and ${pipeline.id} is a pipeline of ${pipeline.name}`, {
-    code: 'usage',
-    where: 'sync.strategy',
-    hint: 'Let workers with more memory join, or choose bsp, or ssp or asp without localSteps.',
-  });
-}
-
-function observeSpeed({ paces }: RunCore, { group, done, sentAtMs, endedAtMs, parts }: GroupTask): void {
-  for (const { member, done: own } of parts) paces.observe(member.node, own!.samples, own!.computeMs);
+function observeSpeed({ paces }: RunCore, { group, done, sentAtMs, endedAtMs, parts, passes }: GroupTask): void {
+  for (const { member, done: own } of parts) paces.observe(member.node, done!.samples * (passes?.fractionOf(member) ?? 1), own!.computeMs);
   group.speed = afterDelivery(group.speed, { samples: done!.samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - sentAtMs });
 }
 

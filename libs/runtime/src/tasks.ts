@@ -1,5 +1,5 @@
 import type { Codec, Lease, RunEvent, TensorChunk } from '@longtail/core';
-import type { Task } from '@longtail/protocol';
+import type { SharedPart, Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
 import { Delivery, type ExpectedDelivery, type ExpectedTensor } from './delivery.js';
 import { BufferPools } from './encoded-tensor.js';
@@ -16,8 +16,10 @@ type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | '
 interface Work {
   /** What a member must bring home. */
   tensorsOf(member: Member): readonly ExpectedTensor[];
+  /** What it holds and others of its group too, where they step for themselves. */
+  readonly sharedOf?: (member: Member) => readonly SharedPart[];
   readonly leases?: readonly Lease[];
-  /** Of samples through the group: undefined where it is the worker that decides how many. */
+  /** Of samples through the group; of local steps those of the first one, of which there are most. A solo worker has none of these. */
   readonly passes?: Passes;
 }
 
@@ -47,7 +49,7 @@ export class Tasks {
   }
 
   /** Sends a group a task, each member its part. */
-  assign(group: Group, fields: TaskFields, { tensorsOf, leases = [], passes }: Work): GroupTask {
+  assign(group: Group, fields: TaskFields, { tensorsOf, sharedOf, leases = [], passes }: Work): GroupTask {
     const { run, version, round } = this.core;
     const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
     const common = { run, task: ++this.last, version, round, microbatch: passes?.microbatch ?? 0, ...blank, ...fields };
@@ -56,8 +58,10 @@ export class Tasks {
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
-      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), codec: tensors[0]?.codec.id ?? 0 };
-      return this.assignPart(member, task, { tensors, samples: passes?.samplesOf(member), normBound }, sumSamples(leases));
+      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), shared: sharedOf?.(member) ?? [], codec: tensors[0]?.codec.id ?? 0 };
+      // Of local steps it is the group that decides how many.
+      const samples = common.kind === 'DELTA' ? undefined : passes?.samplesOf(member);
+      return this.assignPart(member, task, { tensors, samples, normBound }, sumSamples(leases));
     });
     const task = new GroupTask(group, parts, leases, passes);
     this.open.set(common.task, task);
@@ -104,19 +108,23 @@ export class Tasks {
     return member.segments.map(({ segment, start }) => ({ kind, fragment: segment.index, codec, grid: segment.grid, start }));
   }
 
-  /** From one stage of a task to the next one or the one before; whatever else comes is dropped. */
+  /** From one stage of a task to the next one or the one before, or between the workers of a group that steps for itself; whatever else comes is dropped. */
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {
-    const { kind, stage, fragment, task } = chunk.header;
-    const passes = this.open.get(task)?.passes;
-    if (passes?.taker(stage + (kind === 'activation' ? -1 : 1), fragment) !== from) return;
-    const to = passes.taker(stage, fragment);
+    const { task } = chunk.header;
+    const to = this.receiver(from, chunk);
     if (to !== undefined && to.state !== 'gone' && to.assignments.get(task)?.status === 'out') return to.forward(chunk);
+  }
+
+  private receiver(from: Member, { header: { kind, stage, fragment, task, to = 0 } }: TensorChunk): Member | undefined {
+    const open = this.open.get(task);
+    if (kind === 'peer') return open?.task.kind === 'DELTA' && open.group.members[stage] === from ? open.group.members[to] : undefined;
+    return open?.passes?.taker(stage + (kind === 'activation' ? -1 : 1), fragment) === from ? open.passes.taker(stage, fragment) : undefined;
   }
 
   /** Ends a contribution: leases, receipts, events. A task still out is called off. */
   settle(task: GroupTask, { applied, weight, reason }: Settlement): void {
     const { core } = this;
-    const { group, leases, task: message } = task;
+    const { group, leases, passes, task: message } = task;
     const { leases: book } = core.training!;
     const accepted = applied > 0;
     const staleness = Math.max(0, core.version - message.version - (accepted ? 1 : 0));
@@ -127,7 +135,7 @@ export class Tasks {
     const appliedSamples = sumSamples(leases.slice(0, applied));
     for (const part of task.parts) {
       const { member, done, samples: own, sentAtMs, endedAtMs, delivery } = part;
-      const samples = group.solo && accepted ? appliedSamples : own;
+      const samples = accepted ? Math.round(appliedSamples * (passes?.fractionOf(member) ?? 1)) : own;
       if (accepted) member.session.samplesApplied += samples;
       member.receipt({ task: message.task, accepted, weight, staleness, reason });
       const traffic = member.takeTraffic();

@@ -22,7 +22,7 @@ import { FanOut } from './fan-out.js';
 import { FileIntake } from './file-intake.js';
 import { countSamples } from './microbatches.js';
 import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
-import { StageInbox } from './stage-inbox.js';
+import { isStageTensor, StageInbox } from './stage-inbox.js';
 import { StageOutbox } from './stage-outbox.js';
 import { StageRunner } from './stage-runner.js';
 import { WorkerInbox } from './worker-inbox.js';
@@ -119,7 +119,10 @@ export class WorkerRun {
 
   onCancel({ task, deliver }: CancelTask): void {
     const queued = this.queue.findIndex((work) => work.task.task === task);
-    if (queued >= 0) {
+    if (queued >= 0 && deliver && this.runner !== undefined) {
+      // The others of the group may be at it: they end it together.
+      this.queue[queued]!.stop.abort();
+    } else if (queued >= 0) {
       this.queue.splice(queued, 1);
       if (deliver) this.sendDone(task, NOTHING, 0);
     } else if (this.working?.task.task === task) {
@@ -142,7 +145,7 @@ export class WorkerRun {
     const { kind } = chunk.header;
     if (kind === 'file') return this.files.take(chunk);
     // The device waits for these: they must not wait for the device.
-    if (kind === 'activation' || kind === 'activation-gradient') return this.onStageTensor(chunk);
+    if (isStageTensor(kind)) return this.onStageTensor(chunk);
     await this.deviceBusy;
     if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
     this.inbox?.take(chunk);
@@ -205,11 +208,12 @@ export class WorkerRun {
     if (stageInbox === undefined) return;
     const { compute, connection, chunkLength, peers } = this.context;
     const { place } = this.prepare;
-    const name = this.job.sync.activationCodec ?? 'fp32';
-    const codec = this.codecWhere((candidate) => candidate.name === name, name);
-    this.stageOutbox = new StageOutbox(place, connection, codec, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
+    const { sync, train } = this.job;
+    const named = (name: Codec['name']) => this.codecWhere((codec) => codec.name === name, name);
+    const codecs = { activation: named(sync.activationCodec ?? 'fp32'), peer: named('fp32') };
+    this.stageOutbox = new StageOutbox(place, connection, codecs, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
     this.stageOutbox.open();
-    this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox);
+    this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox, train.clipNorm);
   }
 
   /** The next task whose inputs are here; tasks are done in the order in which they came. */
@@ -290,13 +294,15 @@ export class WorkerRun {
 
   private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
     const { compute, clock, send } = this.context;
-    const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
+    const { runner } = this;
     let saidAtMs = clock.nowMs();
     const onStep = (_done: number, { samples, targets, lossSum, correct }: BatchStats) => {
       if (clock.nowMs() < saidAtMs + PROGRESS_EVERY_MS) return;
       saidAtMs = clock.nowMs();
       send({ message: 'progress', progress: { run: this.run, task: task.task, samples, targets, lossSum, correct } });
     };
+    if (runner !== undefined) return runner.localSteps(task, this.prepared!.gradient, stop.signal, onStep, abort.signal);
+    const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
     return compute.localSteps({ batches, result, stop: stop.signal }, onStep, abort.signal);
   }
 

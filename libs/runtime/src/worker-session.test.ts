@@ -91,6 +91,7 @@ function setUp() {
       microbatch: 0,
       actions: [],
       parts: [{ segment: 0, start: 0, length: 4 }],
+      shared: [],
       codec: 0,
     },
   });

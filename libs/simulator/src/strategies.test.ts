@@ -1,6 +1,5 @@
 import type { Job } from '@longtail/core';
 import { expect, test } from 'vitest';
-import { chain } from './chain.js';
 import type { Fault } from './faults.js';
 import { simulate, type Outcome } from './simulate.js';
 import { eventsOf, job, model, scenario, unequalFleet } from './testing/scenarios.js';
@@ -126,13 +125,4 @@ test('with a backup worker a round waits for nobody in particular, and the late 
   // No longer than a validation, which waits for everybody up to its deadline.
   expect(Math.max(...commits.map(({ roundMs }) => roundMs))).toBeLessThan(1200);
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: EPOCHS * 600 } });
-});
-
-test('local steps in a pipeline are refused, with the field and the way out', async () => {
-  const layout = [['a', 'b'].map((worker) => ({ workers: [worker], blocks: 3 }))];
-  const cluster = { minWorkers: 2, layout, microbatch: 7 };
-  const blocks = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
-  const { verdict } = await simulate(scenario({ job: job({ sync: { strategy: 'diloco' }, cluster }), model: blocks, fleet: unequalFleet.slice(0, 2) }));
-  expect(verdict.reason).toBe('diloco with local steps needs workers that hold the whole model, and p1 is a pipeline of a + b');
-  expect(verdict.error).toMatchObject({ code: 'usage', where: 'sync.strategy', hint: expect.stringContaining('choose bsp') as string });
 });

@@ -17,7 +17,7 @@ import type {
   StageUse,
   StepHyper,
 } from '@longtail/core';
-import { isStateQuantized, joinLayouts, localStateCount, type LongtailError } from '@longtail/core';
+import { clippedDivisor, isStateQuantized, joinLayouts, localStateCount, sumOfSquares, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
@@ -124,8 +124,8 @@ export class VirtualCompute implements Compute {
 
   async loadParameters(): Promise<void> {
     const { parameters } = this.prepared!;
-    if (this.stages === undefined) this.parameters.set(parameters);
-    else this.stages.load(parameters);
+    this.parameters.set(parameters);
+    this.stages?.load(parameters);
   }
 
   async loadState(steps: number): Promise<void> {
@@ -147,8 +147,8 @@ export class VirtualCompute implements Compute {
       const before = this.copyAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
-        const { parameters, gradient, state } = this.prepared!;
-        if (request.result === 'move') for (let i = 0; i < gradient.length; i++) gradient[i] = parameters[i]! - this.parameters[i]!;
+        const { parameters, state } = this.prepared!;
+        if (request.result === 'move') this.readMove();
         else {
           parameters.set(this.parameters);
           for (const [i, vector] of this.optimizer!.state().entries()) state[i]!.set(vector);
@@ -203,6 +203,18 @@ export class VirtualCompute implements Compute {
     return this.inLine(async () => ({ samples: this.held.takeGradient(this.prepared!.gradient) }));
   }
 
+  stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
+    return this.inLine(async () => {
+      this.optimizer!.stepSum(this.parameters, this.prepared!.gradient, samples, hyper);
+      this.held.load(this.parameters);
+      return { computeMs: 0 };
+    });
+  }
+
+  takeMove(): Promise<void> {
+    return this.inLine(async () => this.readMove());
+  }
+
   dropPasses(): Promise<void> {
     return this.inLine(async () => this.held.drop());
   }
@@ -253,6 +265,11 @@ export class VirtualCompute implements Compute {
     this.optimizer = undefined;
   }
 
+  private readMove(): void {
+    const { parameters, gradient } = this.prepared!;
+    for (let i = 0; i < gradient.length; i++) gradient[i] = parameters[i]! - this.parameters[i]!;
+  }
+
   private async stepThrough({ batches, stop }: Pick<LocalStepsRequest, 'batches' | 'stop'>, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     const total = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 };
     const gradient = new Float32Array(this.parameters.length);
@@ -261,7 +278,8 @@ export class VirtualCompute implements Compute {
       total.computeMs += await this.pass(countSamples(ranges), 1, signal);
       gradient.fill(0);
       const stats = await this.gradientOf(ranges, gradient);
-      this.optimizer!.stepSum(this.parameters, gradient, stats.samples, hyper);
+      const divisor = clippedDivisor(sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
+      this.optimizer!.stepSum(this.parameters, gradient, divisor, hyper);
       for (const key of ['samples', 'targets', 'lossSum', 'correct'] as const) total[key] += stats[key];
       total.steps++;
       onStep(total.steps, total);

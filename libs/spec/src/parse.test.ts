@@ -139,18 +139,6 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, auto, not for asp'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 0}', 'job.yaml:3:23 sync.localSteps: must be a whole number from 1 to 10000, found 0'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
-    [
-      'data: mnist\nmodel: cnn\nsync: diloco\ntrain: {clipNorm: 1}',
-      'job.yaml:4:9 train.clipNorm: workers that take steps of their own (sync.strategy diloco) do not clip: leave it out, or choose bsp',
-    ],
-    [
-      'data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 9}\ntrain: {optimizer: {type: adam, stateBits: 8}}',
-      'job.yaml:4:33 train.optimizer.stateBits: with moments in 8 bits the server takes every step',
-    ],
-    [
-      'data: mnist\nmodel: cnn\nsync: diloco\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: b, blocks: 1}]]}',
-      'job.yaml:4:11 cluster.layout: pipelines take no local steps yet (sync.strategy diloco): give each worker the whole model',
-    ],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
     ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],
     ['data: mnist\ndata: mnist', 'job.yaml:2:1: not valid YAML: Map keys must be unique'],

@@ -15,7 +15,7 @@ import { planLines } from '../view/plan.js';
 interface PlanOptions {
   readonly fleet?: string;
   readonly server: string;
-  readonly localSteps: number;
+  readonly localSteps?: number;
   readonly recompute?: PlanRequest['recompute'];
   readonly optimizerBits?: string;
   readonly activationBits?: string;
@@ -54,7 +54,7 @@ async function profileJob(file: string): Promise<[Job, ModelProfile]> {
 function requestFor(request: PlanRequest, { fleet, localSteps, activationBits, recompute }: PlanOptions): PlanRequest {
   return {
     ...request,
-    stepsPerRound: Math.max(localSteps, request.stepsPerRound),
+    stepsPerRound: localSteps ?? request.stepsPerRound,
     activationBits: activationBits === undefined ? request.activationBits : Number(activationBits),
     recompute: recompute ?? request.recompute,
     workspaceBytes: fleet === undefined ? 0 : ENGINE_BYTES,

@@ -13,6 +13,7 @@ import type {
   SampleRange,
   Split,
   StageUse,
+  StepHyper,
   WireError,
 } from '@longtail/core';
 import type { SharedVectors } from './training-session.js';
@@ -29,6 +30,8 @@ export interface ComputeCalls {
   forward(stage: number, microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
   backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;
   takeGradient(): { readonly samples: number };
+  stepStages(samples: number, hyper: StepHyper): { readonly computeMs: number };
+  takeMove(): void;
   dropPasses(): void;
   evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
   profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Omit<DeviceTimings, 'handOverMs'>;

@@ -16,6 +16,7 @@ import type {
   SampleRange,
   Split,
   StageUse,
+  StepHyper,
 } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { toCross } from './crossing.js';
@@ -173,6 +174,14 @@ export class ComputeThread implements Compute {
 
   takeGradient(): Promise<{ readonly samples: number }> {
     return this.call('takeGradient', []);
+  }
+
+  stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
+    return this.call('stepStages', [samples, hyper]);
+  }
+
+  takeMove(): Promise<void> {
+    return this.call('takeMove', []);
   }
 
   dropPasses(): Promise<void> {

@@ -53,6 +53,8 @@ function handlersFor(engine: Engine, { memoryBytes }: DeviceInfo): Handlers {
     forward: (stage, microbatch, ranges, input) => current(StageSession).forward(stage, microbatch, ranges, input),
     backward: (op, stage, microbatch, outputGradient) => current(StageSession).backward(op, stage, microbatch, outputGradient),
     takeGradient: () => current(StageSession).takeGradient(),
+    stepStages: (samples, hyper) => current(StageSession).stepStages(samples, hyper),
+    takeMove: () => current(StageSession).takeMove(),
     dropPasses: () => current(StageSession).dropPasses(),
     evaluateStage: (stage, split, start, end, input) => current(StageSession).evaluate(stage, split, start, end, input),
     profile: (job, files, microbatches) => profile({ engine, memoryBytes, interrupts, onBlock: progress }, job, files, microbatches),
