@@ -14,7 +14,7 @@ export function planWithSync(
 ): { readonly plan: Plan; readonly sync?: SyncChoice } {
   const plan = planBy(planRequestFor(job));
   if (job.sync.strategy !== 'auto') return { plan };
-  const { strategy, localSteps, codec, downCodec } = chooseSync(job, syncFleetOf(plan, profile, cluster));
-  const second = planBy(planRequestFor({ ...job, sync: { ...job.sync, strategy, localSteps, codec, downCodec } }));
+  const { strategy, localSteps, fragments, codec, downCodec } = chooseSync(job, syncFleetOf(plan, profile, cluster));
+  const second = planBy(planRequestFor({ ...job, sync: { ...job.sync, strategy, localSteps, fragments, codec, downCodec } }));
   return { plan: second, sync: chooseSync(job, syncFleetOf(second, profile, cluster)) };
 }

@@ -52,8 +52,8 @@ export class AutoSync {
   }
 }
 
-function syncOf({ sync }: Job, { strategy, localSteps, codec, downCodec }: SyncChoice): Job['sync'] {
-  return { ...sync, strategy, localSteps, codec, downCodec };
+function syncOf({ sync }: Job, { strategy, localSteps, fragments, codec, downCodec }: SyncChoice): Job['sync'] {
+  return { ...sync, strategy, localSteps, fragments, codec, downCodec };
 }
 
 function fleetOf({ groups }: RunCore): SyncFleet {

@@ -57,3 +57,12 @@ test('links that turn out to be slow change the codec between rounds, and all wo
   expect([saved[0], saved.at(-1)! > 0]).toEqual([0, true]);
   expect(distinct).toBe(EPOCHS);
 });
+
+test('local steps and strategy change too, as long as the server steps along moves', async () => {
+  const fleet = unequalFleet.map((worker) => ({ ...worker, samplesPerSecond: 10 * worker.samplesPerSecond, link: HOME }));
+  const recipe = job({ sync: { strategy: 'auto' }, train: { epochs: EPOCHS }, validation: { everyEpochs: 4 }, cluster: { minWorkers: 4 } });
+  const { events, distinct } = await train(HOME, { probeBytes: 0, fleet, job: recipe });
+  const strategies = eventsOf(events, 'sync').map(({ strategy }) => strategy);
+  expect([strategies[0], strategies.at(-1)]).toEqual(['diloco', 'streaming-diloco']);
+  expect(distinct).toBe(eventsOf(events, 'validation').length);
+});

