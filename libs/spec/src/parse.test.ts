@@ -134,7 +134,7 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
     ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
     ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco, streaming-diloco, auto)'],
-    ['data: mnist\nmodel: cnn\nsync: {strategy: auto, codec: int4}', 'job.yaml:3:23 sync.codec: is for the strategies bsp, ssp, asp, diloco, sparse-diloco, streaming-diloco, not for auto'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: auto, codec: int4}', 'job.yaml:3:24 sync.codec: is for the strategies bsp, ssp, asp, diloco, sparse-diloco, streaming-diloco, not for auto'],
     ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
     [
       'data: mnist\nmodel: cnn\nsync: streaming-diloco\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: b, blocks: 1}]]}',
