@@ -290,5 +290,6 @@ it('takes muon where workers step for themselves, and says why not elsewhere', (
   const { optimizer } = job({ strategy: 'diloco' }).train;
   expect(optimizer).toMatchObject({ type: 'adam', decoupled: true, weightDecay: 0.01, muon: { momentum: 0.95 } });
   expect(optimizer).not.toHaveProperty('momentum');
+  expect(job({ strategy: 'auto' }).sync.strategy).toBe('auto');
   expect(() => job({ strategy: 'bsp' })).toThrow(/train\.optimizer: muon multiplies matrices, for which the server has no engine/);
 });

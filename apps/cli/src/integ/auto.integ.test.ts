@@ -48,6 +48,9 @@ it('over 20 Mbit/s workers step for themselves and send few bits, and it says wh
   expect(codecBits(choice!.codec)).toBeLessThanOrEqual(8);
   expect(choice!.reason).toMatch(/H = \d+, .* \(.* up at .* Mbit\/s, .*; .* would wait .* beside /);
   expect(run.events.find((event) => event.event === 'shares')).toMatchObject({ unit: 'local steps' });
+  const { process: explained } = await runCli(['explain', run.verdict.run], { cwd: folders[0]! });
+  started.push(explained);
+  expect(explained.lines).toContain(`sync: ${choice!.reason}`);
   const accepted = run.events.flatMap((event) => (event.event === 'contribution' && event.accepted ? [event] : []));
   expect(accepted.every(({ bytesSaved = 0 }) => bytesSaved > 0)).toBe(true);
 });
