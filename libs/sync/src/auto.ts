@@ -135,7 +135,7 @@ function longest<Some extends Times>(exchanges: readonly Some[]): Some {
   return exchanges.reduce((most, exchange) => (msOf(exchange) > msOf(most) ? exchange : most));
 }
 
-/** `one exchange of 2.8 s beside 40 steps of 1.4 s, 4.8 % of a round (d: 2.0 s up at 20 Mbit/s, 0.80 s down at 100 Mbit/s, 40 ms there and back)`. */
+/** `one exchange of 2.8 s beside 40 steps of 1.4 s, 4.8 % of a round (d: 2.0 s up at 20 Mbit/s, 800 ms down at 100 Mbit/s, 40 ms there and back)`. */
 function arithmetic(way: Way, computeMs: number, exchange: Times, { groups }: SyncFleet): string {
   const link = groups.flatMap(({ links }) => links).find(({ name }) => name === exchange.name)!;
   const { upMs, downMs, roundTripMs, name } = exchange;
