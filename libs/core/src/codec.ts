@@ -1,3 +1,5 @@
+import type { VectorRange } from './tensor.js';
+
 /**
  * How a vector of float32 becomes bytes. Codecs keep no state: error feedback is a wrapper. `rowLength` is the length of the
  * vector's rows, which get a scale each where a codec has scales; without it the vector is flat, and its blocks do.
@@ -49,14 +51,14 @@ export function hasErrorFeedback(name: CodecName): boolean {
 }
 
 /**
- * Error feedback (Seide et al. 2014; Karimireddy et al. 2019) round a codec, over a vector of fixed length: what an encoding
- * lost is added to what is coded in its place the next time.
+ * Error feedback (Seide et al. 2014; Karimireddy et al. 2019) over a vector of fixed length: what an encoding lost is added to
+ * what is coded in its place the next time, whatever the codec is then.
  */
 export interface FeedbackEncoder {
   /** Codes values [offset, offset + values.length) with what was lost there; returns the bytes written. Throws as the codec does. */
-  encode(values: Float32Array, offset: number, out: Uint8Array): number;
-  /** Whether what was coded since the last call took effect: if not, it is as if it had not been coded. */
-  settle(accepted: boolean): void;
+  encode(codec: CodecName, values: Float32Array, offset: number, out: Uint8Array): number;
+  /** Whether what was coded since the last call took effect: if not, it is as if it had not been coded. `range`: only that in it. */
+  settle(accepted: boolean, range?: VectorRange): void;
 }
 
 /** What a look at a chunk tells before it may touch anything (DESIGN.md section 5, line 3). */

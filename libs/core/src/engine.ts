@@ -92,6 +92,12 @@ export interface Stage {
   readParameters(out: Float32Array): Promise<void>;
   writeParameters(flat: Float32Array): Promise<void>;
 
+  /**
+   * One step of the stage's own optimizer on `gradientSum` / `samples`: a gradient that `takeGradient` gave, and whatever was
+   * added to it since. Passes under way go on with the parameters that they began with. `useOptimizer` first.
+   */
+  applyGradient(gradientSum: Float32Array, samples: number, hyper: StepHyper): Promise<void>;
+
   /** Gives the stage an optimizer of its own with fresh state. */
   useOptimizer(optimizer: OptimizerSpec): Promise<void>;
   /** Flat moment vectors in the optimizer's order, and the count of steps taken. */

@@ -1,4 +1,4 @@
-import type { ChunkInspection } from './codec.js';
+import type { ChunkInspection, CodecName } from './codec.js';
 import type { StateVector, StepHyper } from './optimizer.js';
 
 /** One contribution's bytes for a chunk of the shard, as they came off the wire. */
@@ -27,13 +27,13 @@ export interface ParameterShard {
   stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number): void;
   /** Codes the chunk's parameters into `out`; returns the bytes written. */
   encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number;
-  /** Followers hold the parameters as they are now: the view is begun anew. Of a shard that was made with a codec for differences, as are the next two. */
+  /** Followers hold the parameters as they are now: the view is begun anew. Of a shard that was made for followers, as are the next two. */
   resetView(): void;
   /**
    * Codes what the chunk's parameters differ from the view by, and adds what that decodes to to the view, which so stays what
-   * everybody holds who decodes all differences. Returns the bytes written.
+   * everybody holds who decodes all differences, whatever codecs they are in. Returns the bytes written.
    */
-  encodeDifference(offset: number, length: number, out: Uint8Array): number;
+  encodeDifference(offset: number, length: number, codec: CodecName, out: Uint8Array): number;
   /** As `encodeParameters`, of the view. */
   encodeView(offset: number, length: number, codecId: number, out: Uint8Array): number;
   readParameters(out: Float32Array, offset?: number): void;

@@ -1,4 +1,4 @@
-import { freshState, type CodedChunk, type OptimizerSpec, type ParameterShard, type StateVector } from '@longtail/core';
+import { DEFAULT_TOP_K, freshState, type CodedChunk, type OptimizerSpec, type ParameterShard, type StateVector } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CODEC_IDS, createCodec } from './codec.js';
@@ -306,22 +306,23 @@ describe('followers by differences', () => {
     [9000, length],
   ] as const;
 
-  it.each(['int8', 'sign', 'top-k'] as const)('of %s hold the view, bit by bit, which goes where the parameters are', (codec) => {
-    const shard = createShard({ length, optimizer: sgd, differences: { codec }, segmentLength: 7000 });
+  it.each([[['int8']], [['sign']], [['top-k']], [['int4', 'top-k', 'int8']]] as const)('in %j hold the view, bit by bit, which goes where the parameters are', (names) => {
+    const shard = createShard({ length, optimizer: sgd, differences: DEFAULT_TOP_K, segmentLength: 7000 });
     shard.writeParameters(values(length, 1));
     shard.resetView();
     const follower = values(length, 1);
-    const difference = createCodec(codec, kernels);
-    const out = new Uint8Array(difference.maxBytes(length));
+    const differences = names.map((name) => createCodec(name, kernels));
+    const out = new Uint8Array(4 * length);
     const view = new Uint8Array(4 * length);
     const distances: number[] = [];
     for (let step = 0; step < 40; step++) {
+      const difference = differences[step % names.length]!;
       if (step < 2) {
         shard.beginStep({ learningRate: 0.1 });
         for (const [from, to] of cuts) shard.stepChunk(from, to - from, [coded(values(length, step + 5).subarray(from, to))], 1);
       }
       for (const [from, to] of cuts) {
-        const written = shard.encodeDifference(from, to - from, out);
+        const written = shard.encodeDifference(from, to - from, difference.name, out);
         difference.decodeAccumulate(out.subarray(0, written), follower.subarray(from, to), 1);
       }
       shard.encodeView(0, length, CODEC_IDS.fp32, view);
@@ -332,7 +333,7 @@ describe('followers by differences', () => {
   });
 
   it('begin anew from the parameters', () => {
-    const shard = createShard({ length: 3, optimizer: sgd, differences: { codec: 'sign' } });
+    const shard = createShard({ length: 3, optimizer: sgd, differences: DEFAULT_TOP_K });
     shard.writeParameters(Float32Array.of(1, 2, 3));
     shard.resetView();
     const view = new Float32Array(3);

@@ -18,8 +18,8 @@ export interface ShardOptions {
   /** Parameters, one float32 each. */
   readonly length: number;
   readonly optimizer: OptimizerSpec;
-  /** Codes the differences that followers get; `topK` is what `top-k` keeps. @default none, nobody follows */
-  readonly differences?: { readonly codec: CodecName; readonly topK?: TopKSpec };
+  /** Keep a view for those who follow by differences; what `top-k` keeps of one. @default nobody follows */
+  readonly differences?: TopKSpec;
   /** Values that no step moves, not even by weight decay; in order, not overlapping. @default none */
   readonly frozen?: readonly Span[];
   /** @default 'wasm' */
@@ -45,8 +45,8 @@ interface Span {
  */
 export function createShard({ length, optimizer, differences, frozen = [], implementation, segmentLength }: ShardOptions): ParameterShard {
   const segments = createSegments({ length, optimizer, followed: differences !== undefined, implementation, segmentLength });
-  const codec = differences && createCodec(differences.codec, segments[0]!.kernels, differences.topK);
-  return new SegmentedShard(length, optimizer, between(frozen, length), segments, codec);
+  const codecNamed = (name: CodecName): SliceableCodec => createCodec(name, segments[0]!.kernels, differences);
+  return new SegmentedShard(length, optimizer, between(frozen, length), segments, codecNamed);
 }
 
 class SegmentedShard implements ParameterShard {
@@ -55,13 +55,14 @@ class SegmentedShard implements ParameterShard {
   private plans: readonly StepKernel[] = [];
   /** Of a chunk. */
   private difference = new Float32Array(0);
+  private differenceCodec: SliceableCodec | undefined;
 
   constructor(
     readonly length: number,
     private readonly spec: OptimizerSpec,
     private readonly trainable: readonly Span[],
     private readonly segments: readonly Segment[],
-    private readonly differenceCodec: SliceableCodec | undefined,
+    private readonly codecNamed: (name: CodecName) => SliceableCodec,
   ) {}
 
   get steps(): number {
@@ -130,9 +131,9 @@ class SegmentedShard implements ParameterShard {
     return this.encode(({ view }) => view, offset, length, codecId, out);
   }
 
-  encodeDifference(offset: number, length: number, out: Uint8Array): number {
+  encodeDifference(offset: number, length: number, name: CodecName, out: Uint8Array): number {
     if (this.difference.length < length) this.difference = new Float32Array(length);
-    const codec = this.differenceCodec!;
+    const codec = this.differenceCodec?.name === name ? this.differenceCodec : (this.differenceCodec = this.codecNamed(name));
     const difference = this.difference.subarray(0, length);
     const ofChunk = ({ segment, from, to }: Block): Float32Array => {
       const at = segment.start + from - offset;

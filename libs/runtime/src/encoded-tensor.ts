@@ -83,6 +83,11 @@ export class EncodedTensor {
     return this.users > 0 || this.sizes.length > 0;
   }
 
+  /** Bytes that it takes at most. */
+  get room(): number {
+    return this.grid.chunks * this.chunkBytes;
+  }
+
   get complete(): boolean {
     return this.sizes.length === this.grid.chunks;
   }
@@ -126,7 +131,7 @@ export class EncodedTensor {
   }
 
   private slot(chunk: number): Uint8Array {
-    this.buffer ??= this.pool.take(this.grid.chunks * this.chunkBytes);
+    this.buffer ??= this.pool.take(this.room);
     return this.buffer.subarray(chunk * this.chunkBytes, (chunk + 1) * this.chunkBytes);
   }
 }

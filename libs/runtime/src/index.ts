@@ -3,7 +3,6 @@ export { explicitLayout } from './explicit-layout.js';
 export type {
   FileCache,
   FileSink,
-  LossyCodec,
   RunSnapshot,
   RunStore,
   ServedFile,

@@ -1,4 +1,4 @@
-import { serverOptimizer } from '@longtail/core';
+import { DEFAULT_TOP_K, serverOptimizer } from '@longtail/core';
 import { chunkSpan } from './grid.js';
 import type { Group } from './group.js';
 import { SILENCE_MS, type GroupTask } from './group-task.js';
@@ -37,7 +37,7 @@ function begin(core: RunCore, group: Group, task: GroupTask): void {
   const { job, dependencies } = core;
   const { trainSamples, validationSamples } = group.members[0]!.ready!;
   const { layout } = core.measure!;
-  const shard = dependencies.createShard(layout, serverOptimizer(job), core.differences);
+  const shard = dependencies.createShard(layout, serverOptimizer(job), core.byDifferences ? (job.sync.topK ?? DEFAULT_TOP_K) : undefined);
   const codec = core.codecNamed('fp32');
   for (const { grid, index, offset: from } of core.segments) {
     const { delivery } = task.parts.find((part) => part.delivery.has('parameters', index))!;

@@ -2,7 +2,6 @@ import type {
   AllocateTensor,
   Clock,
   Codec,
-  CodecName,
   Connection,
   DataFile,
   EventLog,
@@ -60,14 +59,8 @@ export interface RunStore {
   finish(verdict: Verdict): Promise<void>;
 }
 
-/** A codec that needs error feedback. */
-export interface LossyCodec {
-  readonly codec: CodecName;
-  readonly topK: TopKSpec;
-}
-
-/** Error feedback for a vector of `length`. */
-export type CreateFeedback = (length: number, codec: LossyCodec) => FeedbackEncoder;
+/** Error feedback for a vector of `length`; `topK` is what `top-k` keeps. */
+export type CreateFeedback = (length: number, topK: TopKSpec) => FeedbackEncoder;
 
 /** A file that the server serves to workers which miss it. */
 export interface ServedFile extends DataFile {
@@ -101,8 +94,8 @@ export interface ServerDependencies {
   /** Memory for what is sent to workers. @default that of JavaScript */
   readonly allocate?: AllocateTensor;
   openRun(job: Job): Promise<RunStore>;
-  /** Zeros of the layout's length; its frozen slots are never moved. `differences`: followers get them in this codec. */
-  createShard(layout: ParameterLayout, optimizer: OptimizerSpec, differences?: LossyCodec): ParameterShard;
+  /** Zeros of the layout's length; its frozen slots are never moved. `differences`: there may be followers; what `top-k` keeps for them. */
+  createShard(layout: ParameterLayout, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
   createLeases(job: Job, samplesPerEpoch: number): LeaseBook;
   strategy(job: Job): SyncStrategy;
   readonly shares: ShareRule;

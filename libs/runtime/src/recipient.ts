@@ -2,7 +2,7 @@ import { LongtailError, type Clock, type OutgoingTensor, type TensorKind } from 
 import type { EncodedTensor } from './encoded-tensor.js';
 import { FanOut } from './fan-out.js';
 import type { Session } from './membership.js';
-import type { Published } from './outgoing-parameters.js';
+import { roomOf, type Published } from './outgoing-parameters.js';
 import type { ServedFile } from './ports.js';
 import type { HeldSegment } from './segments.js';
 
@@ -28,9 +28,6 @@ interface Sending {
   readonly queue: Published[];
   readonly streams: FanOut;
 }
-
-/** Versions that wait to be sent to a member; one that is further behind gets parameters whole. */
-const MOST_QUEUED = 8;
 
 /** Given so that no DOMException with a stack is made for every version. */
 const OUTDATED = new Error('a newer version is there');
@@ -94,7 +91,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const { sending } = this;
     if (this.holdsPublished(published) || sending?.target === published) return;
     const rest = differencesFrom(sending?.target ?? this.held, published);
-    if (sending !== undefined && rest !== undefined && sending.queue.length + rest.length <= MOST_QUEUED) {
+    if (sending !== undefined && rest !== undefined && worthFollowing([...sending.queue.slice(1), ...rest], published)) {
       sending.target = published;
       this.enqueue(sending, rest);
       return;
@@ -119,10 +116,12 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const { queue, streams } = sending;
     for (let next = queue[0]; next !== undefined; next = queue[0]) {
       this.held = undefined;
-      const { version, exact, line, tensors, difference } = next;
-      const kind = difference === undefined ? 'parameters' : 'difference';
+      const { version, exact, line, kind, first, tensors } = next;
       const transfer = ++this.transfers;
-      const sent = this.segments.map(({ segment, start }) => this.stream(kind, segment.index, start, tensors[segment.index]!, transfer, streams));
+      const sent = this.segments.flatMap(({ segment, start }) => {
+        const tensor = tensors[segment.index - first];
+        return tensor === undefined ? [] : [this.stream(kind, segment.index, start, tensor, transfer, streams)];
+      });
       const acknowledged = (await Promise.all(sent)).every(Boolean);
       if (this.sending !== sending || !acknowledged) break;
       dequeue(queue);
@@ -221,8 +220,14 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
 /** The differences that lead from what is held to what is published; undefined where they do not, or not any more. */
 function differencesFrom(held: Held | undefined, { line, difference }: Published): readonly Published[] | undefined {
   if (held === undefined || difference === undefined) return undefined;
-  const follows = held.line === line || (held.exact && held.version === line!.startedAt);
+  const follows = held.line === line || ((held.exact || !line!.exact) && held.version === line!.startedAt);
   return follows ? difference.since(held.version) : undefined;
+}
+
+/** Differences that wait to be sent are worth it as long as they take no more than parameters whole. */
+function worthFollowing(waiting: readonly Published[], { tensors, difference }: Published): boolean {
+  const most = roomOf(difference?.whole.tensors ?? tensors);
+  return waiting.reduce((sum, one) => sum + roomOf(one.tensors), 0) <= most;
 }
 
 function dequeue(queue: Published[]): void {

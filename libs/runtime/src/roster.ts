@@ -70,8 +70,6 @@ export class Roster {
   /** A group missed a deadline; after a few in a row its members are released. */
   missed(group: Group, reason: string): void {
     group.misses++;
-    // Stages hold what they held. Sent again it would wait for the device, and what the device waits for behind it.
-    if (group.solo) group.members[0]!.forgetHeld();
     if (group.misses < MAX_MISSES) return;
     const why = group.solo ? 'its device or link is too slow for this run' : 'its devices or links are too slow for this run';
     for (const member of group.members) this.release(member, `${reason}, the ${MAX_MISSES}th deadline in a row: ${why}`);

@@ -37,12 +37,12 @@ export class WorkerOutbox {
     this.pool = new BufferPools(SPARE_BUFFERS, allocate);
   }
 
-  /** `feedback`: codes in place of the codec, with what was lost before. */
+  /** `feedback`: codes with what was lost before. */
   encode(vector: OutgoingVector, codec: Codec, feedback?: FeedbackEncoder): Outgoing {
     const fill: FillChunk = ({ offset, length }, out) => {
       const startedAtMs = this.clock.nowMs();
       const values = vector.values.subarray(offset, offset + length);
-      const bytes = feedback === undefined ? codec.encode(values, out) : feedback.encode(values, vector.start + offset, out);
+      const bytes = feedback === undefined ? codec.encode(values, out) : feedback.encode(codec.name, values, vector.start + offset, out);
       this.encodeMs += this.clock.nowMs() - startedAtMs;
       return bytes;
     };

@@ -1,11 +1,10 @@
-import type { OptimizerSpec, ParameterShard } from '@longtail/core';
+import type { OptimizerSpec, ParameterShard, TopKSpec } from '@longtail/core';
 import { createOptimizer, createShard } from '@longtail/kernels';
-import type { LossyCodec } from '@longtail/runtime';
 import type { VirtualOptimizer } from './virtual-compute.js';
 
 /** What the server and the devices compute with. */
 export interface Arithmetic {
-  createShard(length: number, optimizer: OptimizerSpec, differences?: LossyCodec): ParameterShard;
+  createShard(length: number, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
 }
 

@@ -91,10 +91,23 @@ test('who comes late, misses rounds on a slow link or goes holds the bits of the
   expect(outcome.seen.size).toBe(outcome.steps);
 });
 
+test('who comes after the quorum is sent what it missed as differences, like everybody else', async () => {
+  const far = { upBitsPerSecond: 3e3, downBitsPerSecond: 1e6, rttMs: 40 };
+  const fleet: readonly SimulatedWorker[] = [...unequalFleet.slice(0, 3), { name: 'far', samplesPerSecond: 1000, link: far }];
+  const sync = { strategy: 'diloco', localSteps: 5, quorum: 0.75, codec: 'int8', downCodec: 'int8' } as const;
+  const outcome = await train({ sync, epochs: 12, fleet });
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded' });
+  const ofNode = (node: string) => eventsOf(outcome.events, 'contribution').filter(({ name }) => name === node);
+  const down = (node: string) => ofNode(node).reduce((sum, { bytesDown }) => sum + bytesDown, 0);
+  expect(ofNode('far').filter(({ accepted }) => !accepted).length).toBeGreaterThan(5);
+  expect(down('far')).toBeLessThan(1.05 * down('a'));
+});
+
 test.each([
   ['ssp', { strategy: 'ssp', codec: 'int8', downCodec: 'int4' }],
   ['asp', { strategy: 'asp', codec: 'int4', downCodec: 'int8' }],
   ['diloco', { strategy: 'diloco', localSteps: 3, codec: 'top-k', downCodec: 'int8', topK }],
+  ['streaming-diloco', { strategy: 'streaming-diloco', localSteps: 4, fragments: 2, codec: 'int4', downCodec: 'int8' }],
   ['diloco with a quorum', { strategy: 'diloco', localSteps: 3, quorum: 0.5, codec: 'sign', downCodec: 'int2' }],
 ] as const)('under %s workers at different versions follow to the same bits', async (_name, sync) => {
   const outcome = await train({ sync, epochs: 12 });

@@ -10,12 +10,14 @@ class MemoryLog implements EventLog {
   constructor(
     private readonly clock: Clock,
     private readonly throwIfFull: () => void,
+    private readonly appended: ((event: StoredEvent) => void) | undefined,
   ) {}
 
   append(event: RunEvent): StoredEvent {
     this.throwIfFull();
     const stored = { seq: this.events.length + 1, timeMs: this.clock.nowMs(), body: event };
     this.events.push(stored);
+    this.appended?.(stored);
     this.wake();
     return stored;
   }
@@ -54,6 +56,8 @@ export interface MemoryStoreOptions {
   readonly clock: Clock;
   /** Time that a checkpoint or model takes to write. */
   readonly writeMs: number;
+  /** Told of each event of the log. */
+  readonly appended?: (event: StoredEvent) => void;
 }
 
 /** A run's folder in memory. Snapshots are copied when the write ends: whoever changes one too early is found out. */
@@ -72,7 +76,7 @@ export class MemoryStore implements RunStore {
     readonly job: Job,
     private readonly options: MemoryStoreOptions,
   ) {
-    this.log = new MemoryLog(options.clock, () => this.throwIfFull('log'));
+    this.log = new MemoryLog(options.clock, () => this.throwIfFull('log'), options.appended);
   }
 
   get events(): readonly StoredEvent[] {

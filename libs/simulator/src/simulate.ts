@@ -8,7 +8,9 @@ import {
   type LeaseBook,
   type LayoutPlan,
   type ParameterShard,
+  type RunEvent,
   type StoredEvent,
+  type SyncStrategy,
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
@@ -69,7 +71,13 @@ export interface Scenario {
   readonly arithmetic?: Arithmetic;
   /** @default what the job says, else everybody solo */
   readonly layout?: LayoutPlan;
+  /** In the place of the one that the job names; the outer step is the job's. */
+  readonly strategy?: SyncStrategy;
+  /** Told of each commit of the first run; `parameters` reads those of the server then. */
+  committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
 }
+
+type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
 
 /** Of the first job, unless it says otherwise. */
 export interface Outcome {
@@ -150,7 +158,7 @@ class Simulation {
         createShard: (layout, optimizer, differences) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer, differences)),
         createLeases: ({ train }, samplesPerEpoch) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
-        strategy: ({ sync }) => createStrategy(sync),
+        strategy: ({ sync }) => scenario.strategy ?? createStrategy(sync),
         shares: proportionalShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
@@ -175,13 +183,11 @@ class Simulation {
     const virtualMs = clock.nowMs();
     for (const { stop } of this.actors.values()) stop.abort();
     await clock.runUntil(Promise.all([server.close('the simulation is over'), ...workers]));
-    const parameters = new Float32Array(this.shard?.length ?? 0);
-    this.shard?.readParameters(parameters);
     return {
       verdict,
       queued: this.stores.slice(1),
       events: this.store!.events,
-      parameters,
+      parameters: this.parameters(),
       steps: this.shard?.steps ?? 0,
       leases: this.leases?.totals() ?? { total: 0, applied: 0, lost: 0, leased: 0, free: 0 },
       ledger: this.ledger.commits(this.store!.events),
@@ -199,9 +205,20 @@ class Simulation {
   }
 
   private openRun(job: Job): MemoryStore {
-    const store = new MemoryStore(`run-${this.stores.length + 1}`, job, { clock: this.clock, writeMs: 50 });
+    const appended = this.stores.length === 0 ? (event: StoredEvent) => this.tell(event) : undefined;
+    const store = new MemoryStore(`run-${this.stores.length + 1}`, job, { clock: this.clock, writeMs: 50, appended });
     this.stores.push(store);
     return store;
+  }
+
+  private tell({ timeMs, body }: StoredEvent): void {
+    if (body.event === 'commit') this.scenario.committed?.(body, timeMs, () => this.parameters());
+  }
+
+  private parameters(): Float32Array {
+    const parameters = new Float32Array(this.shard?.length ?? 0);
+    this.shard?.readParameters(parameters);
+    return parameters;
   }
 
   /** The first run's is kept for the outcome. */
@@ -245,7 +262,8 @@ class Simulation {
         compute,
         fileCache: actor.files,
         codecs: this.codecs,
-        createFeedback: (length, lossy) => createErrorFeedback({ length, ...lossy, implementation: 'reference' }),
+        createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
+        crc32c: (bytes) => kernels.crc32c(bytes),
         clock,
         rng: this.rng.fork(name),
         signal: actor.stop.signal,

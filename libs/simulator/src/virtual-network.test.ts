@@ -58,6 +58,20 @@ test('two workers share the rate of the server', async () => {
   expect(clock.nowMs()).toBeCloseTo(21, 0);
 });
 
+test('nodes of one site share its link, each way, and leave others alone', async () => {
+  const { clock, network } = setUp();
+  const times: number[] = [];
+  for (const site of ['here', 'here', undefined]) {
+    const link = network.connect('w', { upBitsPerSecond: 8.8e6, downBitsPerSecond: 17.6e6, rttMs: 0, site }, (chunk) => [chunk]);
+    for (const end of [link.server, link.worker]) {
+      end.start(ignore);
+      void end.sendTensor(tensor(10), never).then(() => times.push(Math.round(clock.nowMs())));
+    }
+  }
+  await clock.runUntil(clock.sleep(100, never));
+  expect(times).toEqual([5, 9, 10, 10, 18, 20]);
+});
+
 test('a receiver that takes its time holds the sender back', async () => {
   const { clock, connect } = setUp();
   const link = connect();

@@ -17,6 +17,8 @@ export interface LinkSpec {
   readonly downBitsPerSecond: number;
   /** Between this node and the server. */
   readonly rttMs: number;
+  /** Nodes of one site reach the server over the same link: its rates are those of the first that dialled. @default a link of its own */
+  readonly site?: string;
 }
 
 /** Chunks of a tensor that may be out without an acknowledgement. */
@@ -44,6 +46,7 @@ export interface NetworkOptions {
 export class VirtualNetwork {
   private readonly serverUp: Port;
   private readonly serverDown: Port;
+  private readonly sites = new Map<string, Ports>();
   /** Ends of direct links that wait for the other one, by key. */
   private readonly waiting = new Map<string, PeerEnd & { opened(link: PeerLink): void }>();
   private readonly pairs: { readonly names: readonly string[]; readonly ends: readonly Endpoint<never, never>[] }[] = [];
@@ -103,10 +106,9 @@ export class VirtualNetwork {
   connect(name: string, link: LinkSpec, tamper: Tamper): VirtualLink {
     const { clock, crc32c } = this.options;
     const shared = { clock, crc32c, latencyMs: link.rttMs / 2, stalledUntilMs: 0 };
-    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, new Port(link.upBitsPerSecond), this.serverDown, tamper);
-    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, new Port(link.downBitsPerSecond), (chunk) => [
-      chunk,
-    ]);
+    const { up, down } = this.portsOf(link);
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, up, this.serverDown, tamper);
+    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, down, (chunk) => [chunk]);
     worker.attach(server);
     server.attach(worker);
     return {
@@ -121,6 +123,18 @@ export class VirtualNetwork {
       },
     };
   }
+
+  private portsOf({ upBitsPerSecond, downBitsPerSecond, site }: LinkSpec): Ports {
+    const known = site === undefined ? undefined : this.sites.get(site);
+    const ports = known ?? { up: new Port(upBitsPerSecond), down: new Port(downBitsPerSecond) };
+    if (site !== undefined) this.sites.set(site, ports);
+    return ports;
+  }
+}
+
+interface Ports {
+  readonly up: Port;
+  readonly down: Port;
 }
 
 interface PeerEnd {

@@ -8,7 +8,7 @@ export interface RoundsOptions extends DeadlineOptions {
   readonly graceMs?: number;
 }
 
-/** With nothing delivered nobody is being held up; after this multiple of the deadline the whole round is given up. */
+/** With nothing delivered nobody is being held up, and what all expected may be wrong; after this multiple of the deadline the whole round is given up. */
 const SILENCE_FACTOR = 10;
 
 /** Local steps that take this multiple of a round's expected time are called home, once somebody waits for them. */
@@ -91,7 +91,9 @@ function deadlineOf(options: RoundsOptions, members: readonly Busy[], openedAtMs
   const fastestMs = fastest(members);
   if (fastestMs !== undefined) return openedAtMs + spanMs(options, Math.max(expectedMs ?? 0, fastestMs));
   const measured = members.every(({ task }) => task.expectedMs !== undefined);
-  return measured && expectedMs !== undefined ? openedAtMs + SILENCE_FACTOR * spanMs(options, expectedMs) : undefined;
+  if (!measured || expectedMs === undefined) return undefined;
+  // One that is alone has nobody beside it who could be late for the same reason.
+  return openedAtMs + (members.length === 1 ? 1 : SILENCE_FACTOR) * spanMs(options, expectedMs);
 }
 
 /** From task to delivery; undefined before the first. */

@@ -188,8 +188,8 @@ async function expectFiniteDifferences(engine: Engine, testCase: ConformanceCase
 }
 
 async function expectReferenceSteps(engine: Engine, testCase: ConformanceCase, optimizer: OptimizerSpec): Promise<void> {
-  const [stepped, twin] = [await build(engine, testCase), await build(engine, testCase)];
-  await stepped.useOptimizer(optimizer);
+  const [stepped, twin, applied] = [await build(engine, testCase), await build(engine, testCase), await build(engine, testCase)];
+  for (const stage of [stepped, applied]) await stage.useOptimizer(optimizer);
   const reference = new ReferenceOptimizer(optimizer, twin.layout);
   const parameters = await parametersOf(twin);
   for (let i = 0; i < 3; i++) {
@@ -197,9 +197,10 @@ async function expectReferenceSteps(engine: Engine, testCase: ConformanceCase, o
     await twin.writeParameters(parameters);
     expectStats(await twin.gradient(testCase.batch), stats);
     const { gradient, samples } = await take(twin);
+    await applied.applyGradient(gradient, samples, { learningRate: 0.05 });
     reference.step(parameters, gradient.map((sum) => sum / samples), 0.05);
   }
   expectClose(stepped.layout, await parametersOf(stepped), parameters);
-  await stepped.dispose();
-  await twin.dispose();
+  expectClose(applied.layout, await parametersOf(applied), parameters);
+  for (const stage of [stepped, twin, applied]) await stage.dispose();
 }

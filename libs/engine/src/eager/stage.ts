@@ -97,12 +97,9 @@ export class EagerStage implements Stage {
 
   async step(batch: Batch, hyper: StepHyper): Promise<BatchStats> {
     this.assertWhole();
-    if (this.optimizer === undefined) throw new Error('the stage has no optimizer: call useOptimizer first');
+    this.ownOptimizer();
     const { sums, stats } = await this.batchGradient(batch, this.noGradients());
-    const before = this.parameters;
-    this.parameters = this.optimizer.step(before, sums, batch.samples, hyper);
-    before.forEach((tensor, i) => tensor !== this.parameters[i] && tensor.dispose());
-    sums.forEach((tensor) => tensor?.dispose());
+    this.stepOn(sums, batch.samples, hyper);
     return stats;
   }
 
@@ -138,6 +135,10 @@ export class EagerStage implements Stage {
     before.forEach((tensor) => tensor.dispose());
   }
 
+  async applyGradient(gradientSum: Float32Array, samples: number, hyper: StepHyper): Promise<void> {
+    this.stepOn(this.fromFlat(gradientSum), samples, hyper);
+  }
+
   async useOptimizer(optimizer: OptimizerSpec): Promise<void> {
     this.optimizer?.dispose();
     this.optimizer = new TensorOptimizer(this.backend.tf, optimizer, this.layout);
@@ -162,6 +163,14 @@ export class EagerStage implements Stage {
     this.optimizer?.dispose();
     this.parameters.forEach((tensor) => tensor.dispose());
     this.parameters = [];
+  }
+
+  /** Takes over the sums. */
+  private stepOn(sums: Gradients, samples: number, hyper: StepHyper): void {
+    const before = this.parameters;
+    this.parameters = this.ownOptimizer().step(before, sums, samples, hyper);
+    before.forEach((tensor, i) => tensor !== this.parameters[i] && tensor.dispose());
+    sums.forEach((tensor) => tensor?.dispose());
   }
 
   private addGradients(gradients: Gradients, samples: number): void {

@@ -82,7 +82,8 @@ export class TracedStage implements Stage {
       loss,
       recompute,
       parameters: () => this.parameters,
-      mayStep: () => this.optimizer !== undefined,
+      // Of a part of a model only `applyGradient` steps, which leaves alone what passes hold.
+      mayStep: () => this.optimizer !== undefined && model.isFirst && model.isLast,
       gradientSum: this.gradientSum,
     });
   }
@@ -158,6 +159,19 @@ export class TracedStage implements Stage {
       this.parameters = this.parameterSpace.zeros();
     }
     this.parameterSpace.write(this.parameters, this.views(flat, this.layout.slots));
+  }
+
+  async applyGradient(gradientSum: Float32Array, samples: number, hyper: StepHyper): Promise<void> {
+    const optimizer = this.ownOptimizer();
+    if (this.pipeline.isHolding) {
+      const parameters = new Float32Array(this.layout.length);
+      await this.readParameters(parameters);
+      await this.writeParameters(parameters);
+    }
+    const gradient = this.gradientSpace.zeros();
+    this.gradientSpace.write(gradient, this.views(gradientSum, this.trainable));
+    optimizer.apply(this.parameters, gradient, samples, hyper);
+    gradient.dispose();
   }
 
   async useOptimizer(optimizer: OptimizerSpec): Promise<void> {
