@@ -29,15 +29,16 @@ const serverMbit = Number(flags['server-mbit']);
 const roundTripMs = Number(flags['rtt-ms']);
 const rounds = Number(flags.rounds);
 const length = Number(flags.mb) * 250_000;
-/** Ethernet, IP and TCP headers: 1514 bytes carry 1448. */
+/** Ethernet, IP and TCP headers: 1514 bytes carry 1448. No limit has acknowledgements or latency in it, nor that an answer follows the last byte. */
 const HEADER_FACTOR = 1514 / 1448;
 /** The first rounds open TCP's windows. */
 const warmUpRounds = Number(flags['warm-up']);
 
 const megabits = (length * 4 * 8 * HEADER_FACTOR) / 1e6;
+const limit = megabits * Math.max(1 / workerMbit, workers / serverMbit);
 const limits = {
-  longtail: megabits * Math.max(1 / workerMbit, workers / serverMbit),
-  emulated: megabits / workerMbit,
+  longtail: limit,
+  emulated: limit,
   gloo: (megabits * 2 * (workers - 1)) / workers / workerMbit,
 };
 const contenders = { longtail, emulated, gloo };
@@ -59,10 +60,11 @@ async function longtail() {
   return withLinks(hosts, (inside) => exchange({ host: ip(0) }, inside));
 }
 
-/** The same over loopback; the server's own link is as fast as that. */
+/** The same over loopback; the server's own link is emulated only where it is narrower than all workers' together. */
 async function emulated() {
   const throttle = { upBitsPerSecond: 1e6 * workerMbit, downBitsPerSecond: 1e6 * workerMbit, roundTripMs };
-  return exchange({ host: '127.0.0.1', throttle }, (_host, command, script, options) => [command, [join(here, script), JSON.stringify(options)]]);
+  const serverThrottle = serverMbit < workers * workerMbit ? { upBitsPerSecond: 1e6 * serverMbit, downBitsPerSecond: 1e6 * serverMbit, roundTripMs: 0 } : undefined;
+  return exchange({ host: '127.0.0.1', throttle, serverThrottle }, (_host, command, script, options) => [command, [join(here, script), JSON.stringify(options)]]);
 }
 
 async function exchange(where, inside) {
