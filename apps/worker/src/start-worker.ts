@@ -85,6 +85,7 @@ function serve(
     fileCache: createFileCache(userCache(), nodeFiles()),
     codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
     createFeedback: (length, topK) => createErrorFeedback({ length, topK }),
+    crc32c: network.crc32c,
     clock: wallClock,
     rng: createRng(randomBytes(16).toString('hex')),
     signal: options.signal,

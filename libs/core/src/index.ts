@@ -19,3 +19,4 @@ export * from './tensor.js';
 export * from './transport.js';
 export * from './units.js';
 export * from './wire.js';
+export * from './worker-time.js';

@@ -55,6 +55,29 @@ export function localStateCount(optimizer: OptimizerSpec): number {
   return isStateQuantized(optimizer) ? 0 : optimizerStateCount(optimizer);
 }
 
+/**
+ * Bytes a parameter of the state that a worker keeps for itself where groups take local steps. Moments in 8 bits are stepped
+ * by the kernels, which need the parameters beside them.
+ */
+export function ownStateBytes(optimizer: OptimizerSpec): number {
+  const vectors = optimizerStateCount(optimizer);
+  return isStateQuantized(optimizer) ? 4 + (vectors * STATE_BLOCK.bytes) / STATE_BLOCK.length : 4 * vectors;
+}
+
+/**
+ * What to divide a gradient sum over `samples` by, with this sum of its squares, so that it becomes the mean, or the mean
+ * clipped to a norm of `clipNorm`.
+ */
+export function clippedDivisor(sumOfSquares: number, samples: number, clipNorm: number | undefined): number {
+  return clipNorm === undefined ? samples : Math.max(samples, Math.sqrt(sumOfSquares) / clipNorm);
+}
+
+export function sumOfSquares(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return sum;
+}
+
 /** State of `length` parameters at the start: zeros, also as blocks in 8 bits. */
 export function freshState(optimizer: OptimizerSpec, length: number): readonly StateVector[] {
   const bytes = length + 4 * Math.ceil(length / STATE_BLOCK.length);

@@ -27,6 +27,8 @@ const headers: fc.Arbitrary<TensorHeader> = fc
     offset: fc.integer({ min: 0, max: LIMITS.tensorLength - 0xffffffff }),
     length: uint32,
     crc: uint32,
+    step: uint32,
+    to: uint32,
   })
   .map(({ chunkFraction, ...header }) => ({ ...header, chunk: Math.floor(chunkFraction * header.chunks) }) as TensorHeader);
 

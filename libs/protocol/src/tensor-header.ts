@@ -10,17 +10,20 @@ const FRAME_KINDS: Readonly<Record<TensorKind, TensorFrameKind>> = {
   gradient: 'GRADIENT',
   parameters: 'PARAMETERS',
   difference: 'DIFFERENCE',
+  fragment: 'FRAGMENT',
+  'fragment-difference': 'FRAGMENT_DIFFERENCE',
   state: 'STATE',
   file: 'FILE',
   activation: 'ACTIVATION',
   'activation-gradient': 'ACTIVATION_GRADIENT',
+  peer: 'PEER',
   probe: 'PROBE',
 };
 
 const KINDS = new Map(Object.entries(FRAME_KINDS).map(([kind, frameKind]) => [frameKind as string, kind as TensorKind]));
 
 export function toTensorFrame(header: TensorHeader): TensorFrame {
-  return { ...header, kind: FRAME_KINDS[header.kind] };
+  return { step: 0, to: 0, ...header, kind: FRAME_KINDS[header.kind] };
 }
 
 /** A frame from an untrusted peer as a header. Throws LongtailError `protocol` naming the field. */

@@ -47,8 +47,8 @@ export class GroupTask {
     return kept < 0 ? this.leases.length : kept;
   }
 
-  get sentAtMs(): number {
-    return this.parts[0]!.sentAtMs;
+  get startedAtMs(): number {
+    return this.parts[0]!.startedAtMs;
   }
 
   /** `delivered` when all parts are; what befalls one part befalls the task. */
@@ -62,6 +62,11 @@ export class GroupTask {
   get broken(): Assignment | undefined {
     const broken = this.parts.filter(({ status }) => status !== 'out' && status !== 'delivered');
     return broken.sort((a, b) => a.endedAtMs! - b.endedAtMs!)[0];
+  }
+
+  /** It was to take steps, and took none. */
+  get idle(): boolean {
+    return this.status === 'delivered' && this.parts[0]!.idle;
   }
 
   /** Why it is refused, failed or lost. */
@@ -84,8 +89,11 @@ export class GroupTask {
     const last = this.lastStage.map(({ done }) => done);
     if (!last.every((done) => done !== undefined)) return undefined;
     const sum = (key: 'samples' | 'targets' | 'lossSum' | 'correct') => last.reduce((total, done) => total + done[key], 0);
-    const sums = { samples: sum('samples'), targets: sum('targets'), lossSum: sum('lossSum'), correct: sum('correct') };
-    return { ...last[0]!, ...sums, computeMs: Math.max(...this.parts.map(({ done }) => done?.computeMs ?? 0)) };
+    const sums = { targets: sum('targets'), lossSum: sum('lossSum'), correct: sum('correct') };
+    const of = (key: 'computeMs' | 'elapsedMs') => this.parts.map(({ done }) => done?.[key] ?? 0);
+    // Of local steps each says the samples of all; and what counts is how long the group was at them, who began last for the shortest time.
+    if (this.task.kind === 'DELTA') return { ...last[0]!, ...sums, computeMs: Math.min(...of('elapsedMs')) };
+    return { ...last[0]!, ...sums, samples: sum('samples'), computeMs: Math.max(...of('computeMs')) };
   }
 
   private get lastStage(): readonly Assignment[] {

@@ -41,6 +41,11 @@ export class Passes {
     return sizes.reduce((sum, size) => sum + size, 0);
   }
 
+  /** Of the samples. */
+  fractionOf(member: Member): number {
+    return this.samplesOf(member) / this.samples;
+  }
+
   /** What a member does in which order, and who takes each output further: nothing of the kind for a solo worker. */
   actionsOf(member: Member): Task['actions'] {
     if (this.group.solo) return [];

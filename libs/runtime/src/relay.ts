@@ -24,9 +24,9 @@ export class Relay {
     while (this.onTheWay >= AHEAD && !sends.aborted) await new Promise<void>((resolve) => this.waiting.push(resolve));
     if (sends.aborted) return;
     this.onTheWay++;
-    const { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name } = header;
+    const { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, step, to } = header;
     const tensor: OutgoingTensor = {
-      header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start: header.start + header.offset },
+      header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start: header.start + header.offset, step, to },
       length: header.length,
       chunkLength: header.length,
       chunk: () => payload,

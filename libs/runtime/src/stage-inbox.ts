@@ -1,57 +1,87 @@
-import { elementCount, LongtailError, type Codec, type HostTensor, type TensorChunk, type TensorHeader } from '@longtail/core';
+import { elementCount, LongtailError, type Codec, type HostTensor, type TensorChunk, type TensorHeader, type TensorKind } from '@longtail/core';
 
-/** Tensors of one task that may wait here: twice the microbatches of the largest task anybody should give. */
+/** Tensors of one inner step that may wait here: twice the microbatches of the largest one anybody should give. */
 const MAX_WAITING = 8192;
-/** Tasks whose tensors may come before the task: the next one, while the last one is being called off. */
-const MAX_TASKS = 4;
+/** Inner steps whose tensors may come before them: the next one, and the next task's while the last one is being called off. */
+const MAX_STEPS = 4;
+/** More than any task has. */
+const STEPS_A_TASK = 2 ** 20;
 /** 4 GiB of float32. */
 const MAX_VALUES = 2 ** 30;
 
-export type StageTensorKind = 'activation' | 'activation-gradient';
+export type StageTensorKind = 'activation' | 'activation-gradient' | 'peer';
 
-/** Tensors for the stages of a worker, put together and kept until the stage takes them. Each counts once; what belongs to a task that is over is dropped. */
+/** Travels between the workers of a group. */
+export function isStageTensor(kind: TensorKind): kind is StageTensorKind {
+  return kind === 'activation' || kind === 'activation-gradient' || kind === 'peer';
+}
+
+/** An inner step of a task; a gradient or an evaluation is one step, 0. */
+export interface StepOfTask {
+  readonly task: number;
+  readonly step: number;
+}
+
+/** Tensors for a worker of a pipeline, put together and kept until it takes them. Each counts once; what belongs to a step that is over is dropped. */
 export class StageInbox {
-  private readonly tasks = new Map<number, Map<string, Incoming>>();
+  /** By the step's number, counted over all tasks. */
+  private readonly steps = new Map<number, Map<string, Incoming>>();
+  private over: number;
 
-  /** Tasks up to `over` are over. */
+  /** Tasks up to `afterTask` are over. */
   constructor(
     private readonly codecs: readonly Codec[],
-    private over: number,
-  ) {}
+    afterTask: number,
+  ) {
+    this.over = numberOf({ task: afterTask, step: STEPS_A_TASK - 1 });
+  }
 
   /** Puts a chunk where it belongs. Throws LongtailError `protocol` for one that fits nowhere. */
   put({ header, payload }: TensorChunk): void {
-    if (header.task <= this.over) return;
+    const number = numberOf({ task: header.task, step: header.step ?? 0 });
+    if (number <= this.over) return;
     const codec = this.codecs.find(({ id }) => id === header.codec);
     if (codec === undefined) throw misfit(header, `comes in codec ${header.codec}, which this worker does not know`);
-    this.incoming(header.task, keyOf(header.kind, header.stage, header.fragment)).put(header, payload, codec);
+    this.incoming(number, keyOf(header.kind, header.stage, header.fragment)).put(header, payload, codec);
   }
 
-  /** The tensor once it is whole; rejects with the signal's reason. A tensor can be taken once. */
-  async take(task: number, kind: StageTensorKind, stage: number, microbatch: number, signal: AbortSignal): Promise<HostTensor> {
+  /**
+   * The tensor once it is whole; rejects with the signal's reason. A tensor can be taken once. `stage` and `fragment` are
+   * those of its header.
+   */
+  async take(of: StepOfTask, kind: StageTensorKind, stage: number, fragment: number, signal: AbortSignal): Promise<HostTensor> {
     signal.throwIfAborted();
-    return this.incoming(task, keyOf(kind, stage, microbatch)).take(signal);
+    return this.incoming(numberOf(of), keyOf(kind, stage, fragment)).take(signal);
+  }
+
+  /** The step is over, and what came before it. */
+  closeStep(of: StepOfTask): void {
+    this.over = Math.max(this.over, numberOf(of));
+    for (const number of [...this.steps.keys()]) if (number <= this.over) this.steps.delete(number);
   }
 
   /** The task is over, and those before it. */
   close(task: number): void {
-    this.over = Math.max(this.over, task);
-    for (const number of [...this.tasks.keys()]) if (number <= this.over) this.tasks.delete(number);
+    this.closeStep({ task, step: STEPS_A_TASK - 1 });
   }
 
-  private incoming(task: number, key: string): Incoming {
-    let tensors = this.tasks.get(task);
+  private incoming(number: number, key: string): Incoming {
+    let tensors = this.steps.get(number);
     if (tensors === undefined) {
-      if (this.tasks.size >= MAX_TASKS) throw new LongtailError(`tensors of more than ${MAX_TASKS} tasks wait`, { code: 'protocol' });
-      this.tasks.set(task, (tensors = new Map<string, Incoming>()));
+      if (this.steps.size >= MAX_STEPS) throw new LongtailError(`tensors of more than ${MAX_STEPS} steps wait`, { code: 'protocol' });
+      this.steps.set(number, (tensors = new Map<string, Incoming>()));
     }
     let tensor = tensors.get(key);
     if (tensor === undefined) {
-      if (tensors.size >= MAX_WAITING) throw new LongtailError(`more than ${MAX_WAITING} tensors of task ${task}`, { code: 'protocol' });
+      if (tensors.size >= MAX_WAITING) throw new LongtailError(`more than ${MAX_WAITING} tensors of one step`, { code: 'protocol' });
       tensors.set(key, (tensor = new Incoming()));
     }
     return tensor;
   }
+}
+
+function numberOf({ task, step }: StepOfTask): number {
+  return task * STEPS_A_TASK + step;
 }
 
 /** One tensor, from its first chunk until it was taken. */
@@ -103,10 +133,10 @@ class Incoming {
   }
 }
 
-function keyOf(kind: string, stage: number, microbatch: number): string {
-  return `${kind}/${stage}/${microbatch}`;
+function keyOf(kind: string, stage: number, fragment: number): string {
+  return `${kind}/${stage}/${fragment}`;
 }
 
 function misfit({ kind, fragment }: TensorHeader, problem: string): LongtailError {
-  return new LongtailError(`the ${kind} of microbatch ${fragment} ${problem}`, { code: 'protocol' });
+  return new LongtailError(`the ${kind} ${fragment} ${problem}`, { code: 'protocol' });
 }

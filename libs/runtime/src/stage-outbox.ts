@@ -3,12 +3,13 @@ import type { Place, Task } from '@longtail/protocol';
 import type { WorkerConnection } from './ports.js';
 import type { StageTensorKind } from './stage-inbox.js';
 
-/** An output of a stage on its way to the next one, or to the one before. */
+/** An output of a stage on its way to the next one, or to the one before; or what a worker tells another one of its group. */
 export interface StageOutput {
   readonly kind: StageTensorKind;
-  /** That takes it. */
+  /** That takes it; of `peer` tensors the number of the worker that sends it. */
   readonly stage: number;
-  readonly microbatch: number;
+  /** The microbatch, or what it is about. */
+  readonly fragment: number;
   /** Number of the worker that takes it. */
   readonly to: number;
   readonly tensor: HostTensor;
@@ -28,7 +29,8 @@ export class StageOutbox {
   constructor(
     private readonly place: Place,
     private readonly connection: WorkerConnection,
-    private readonly codec: Codec,
+    /** Of activations and their gradients; what workers add up travels as it is, so that all come to the same bits. */
+    private readonly codecs: { readonly activation: Codec; readonly peer: Codec },
     private readonly chunkLength: number,
     private readonly peers: PeerNetwork | undefined,
     /** What comes in over direct links. */
@@ -62,8 +64,9 @@ export class StageOutbox {
   }
 
   /** Resolves when the neighbour has the tensor; rejects with the signal's reason, or when the session ends. */
-  async send(task: Task, output: StageOutput, signal: AbortSignal): Promise<void> {
-    const tensor = this.outgoing(task, output);
+  async send(task: Task, step: number, output: StageOutput, signal: AbortSignal): Promise<void> {
+    const codec = output.kind === 'peer' ? this.codecs.peer : this.codecs.activation;
+    const tensor = this.outgoing(task, step, output, codec);
     const link = this.links.get(output.to);
     if (link !== undefined) {
       const arrived = await link.sendTensor(tensor, signal).then(
@@ -71,7 +74,7 @@ export class StageOutbox {
         () => false,
       );
       if (arrived) {
-        this.sentBytes += this.codec.maxBytes(tensor.length, output.tensor.shape.at(-1)!);
+        this.sentBytes += codec.maxBytes(tensor.length, output.tensor.shape.at(-1)!);
         return;
       }
       signal.throwIfAborted();
@@ -79,15 +82,14 @@ export class StageOutbox {
     await this.connection.sendTensor(tensor, signal);
   }
 
-  private outgoing(task: Task, { kind, stage, microbatch: fragment, tensor }: StageOutput): OutgoingTensor {
-    const { codec } = this;
+  private outgoing(task: Task, step: number, { kind, stage, fragment, to, tensor }: StageOutput, codec: Codec): OutgoingTensor {
     const values = tensor.data as Float32Array;
     const length = elementCount(tensor.shape);
     const rowLength = tensor.shape.at(-1)!;
     // Whole rows where one fits.
     const chunkLength = Math.min(length, this.chunkLength - (rowLength < this.chunkLength ? this.chunkLength % rowLength : 0));
     const { run, round } = task;
-    const of = { run, kind, stage, fragment, task: task.task, round, baseVersion: task.version };
+    const of = { run, kind, stage, fragment, task: task.task, round, baseVersion: task.version, step, to };
     return {
       header: { ...of, samples: tensor.shape[0] ?? 0, codec: codec.id, name: tensor.shape.join('x'), start: 0 },
       length,

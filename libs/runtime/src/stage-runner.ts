@@ -1,9 +1,10 @@
-import { LongtailError, type BatchStats, type Compute, type ComputeResult, type ForwardResult, type HostTensor } from '@longtail/core';
+import { clippedDivisor, LongtailError, sumOfSquares, type BatchStats, type Compute, type ComputeResult, type ForwardResult, type HostTensor, type SampleRange } from '@longtail/core';
 import type { Place, StageAction, Task } from '@longtail/protocol';
 import { FanOut } from './fan-out.js';
-import { microbatchesOf } from './microbatches.js';
+import { countSamples, microbatchesOf } from './microbatches.js';
 import { PassQueue } from './pass-queue.js';
-import type { StageInbox, StageTensorKind } from './stage-inbox.js';
+import { Peers } from './peers.js';
+import type { StageInbox } from './stage-inbox.js';
 import type { StageOutbox } from './stage-outbox.js';
 
 /**
@@ -17,27 +18,64 @@ export class StageRunner {
     private readonly compute: Compute,
     private readonly inbox: StageInbox,
     private readonly outbox: Pick<StageOutbox, 'send'>,
+    /** Of local steps. */
+    private readonly clipNorm: number | undefined,
   ) {}
 
   /** Leaves the gradient sum in `Prepared.gradient`. After a failure or an abort the device has forgotten the task. */
   gradient(task: Task, signal: AbortSignal): Promise<ComputeResult> {
-    const microbatches = microbatchesOf(task.ranges, task.microbatch);
     return this.through(task, signal, async (walk) => {
-      for (const action of task.actions) {
-        const { op, microbatch } = action;
-        const ranges = microbatches[microbatch];
-        if (ranges === undefined) throw noSuchMicrobatch(action, microbatches.length);
-        const held = this.held(action);
-        await walk.pass(action, async (input) => {
-          if (op === 'F') return this.compute.forward(held, microbatch, ranges, input, signal);
-          const { inputGradient: output, computeMs } = await this.compute.backward(op, held, microbatch, input, signal);
-          return { output, stats: undefined, computeMs };
-        });
-      }
-      await walk.end();
+      await this.train(walk, task.actions, microbatchesOf(task.ranges, task.microbatch), signal);
       // Where there are fewer microbatches than replicas, one may have none.
       return task.actions.length === 0 ? 0 : (await this.compute.takeGradient()).samples;
     });
+  }
+
+  /**
+   * Inner steps of the group: each worker walks its passes, adds up with the others what they share, and steps its own
+   * parameters. Leaves in `gradient`, which is `Prepared.gradient`, how far they moved. Once `stop` is aborted at the group's first worker, the step
+   * under way is the last for all. `samples` are those of the group. `onStep` gets sums over the steps done so far.
+   */
+  async localSteps(
+    task: Task,
+    gradient: Float32Array,
+    stop: AbortSignal,
+    onStep: (done: number, stats: BatchStats) => void,
+    signal: AbortSignal,
+  ): Promise<ComputeResult & { steps: number }> {
+    const { compute, inbox, outbox, place } = this;
+    const peers = new Peers(place, task, inbox, outbox, signal);
+    let done = 0;
+    const result = await this.through(task, signal, async (walk) => {
+      let samples = 0;
+      for (const { ranges, learningRate } of task.steps) {
+        if (!(await peers.begin(done, !stop.aborted))) break;
+        walk.step = done;
+        const microbatches = microbatchesOf(ranges, task.microbatch);
+        const actions = task.actions.filter(({ microbatch }) => microbatch < microbatches.length);
+        await this.train(walk, actions, microbatches, signal);
+        await compute.takeGradient();
+        await peers.addShared(done, gradient);
+        const count = countSamples(ranges);
+        const divisor = await this.divisor(peers, done, task, gradient, count);
+        walk.computeMs += (await compute.stepStages(divisor, { learningRate })).computeMs;
+        inbox.closeStep({ task: task.task, step: done });
+        done++;
+        samples += count;
+        if (walk.sums.targets > 0) onStep(done, { ...walk.sums, samples });
+      }
+      await compute.takeMove();
+      return samples;
+    });
+    return { ...result, steps: done };
+  }
+
+  /** What a step's gradient sum is divided by. What several workers hold counts once: with the one who brings it home. */
+  private async divisor(peers: Peers, step: number, { parts }: Task, gradient: Float32Array, samples: number): Promise<number> {
+    const { clipNorm } = this;
+    if (clipNorm === undefined) return samples;
+    const own = parts.reduce((sum, { start, length }) => sum + sumOfSquares(gradient.subarray(start, start + length)), 0);
+    return clippedDivisor((await peers.norm(step, Math.sqrt(own))) ** 2, samples, clipNorm);
   }
 
   /** Forward passes over samples [start, end) of the validation split. */
@@ -55,6 +93,22 @@ export class StageRunner {
       await walk.end();
       return samples;
     });
+  }
+
+  /** Forward and backward passes; resolves when all are done. */
+  private async train(walk: Walk, actions: readonly StageAction[], microbatches: readonly (readonly SampleRange[])[], signal: AbortSignal): Promise<void> {
+    for (const action of actions) {
+      const { op, microbatch } = action;
+      const ranges = microbatches[microbatch];
+      if (ranges === undefined) throw noSuchMicrobatch(action, microbatches.length);
+      const held = this.held(action);
+      await walk.pass(action, async (input) => {
+        if (op === 'F') return this.compute.forward(held, microbatch, ranges, input, signal);
+        const { inputGradient: output, computeMs } = await this.compute.backward(op, held, microbatch, input, signal);
+        return { output, stats: undefined, computeMs };
+      });
+    }
+    await walk.end();
   }
 
   /** Its number among the stages that the worker holds. */
@@ -95,24 +149,24 @@ class Passing {
   }
 
   /** What the action needs of a neighbour: data and loss are at the ends, and the second half of a backward pass needs nothing. */
-  async input({ op, stage, microbatch }: StageAction): Promise<HostTensor | undefined> {
+  async input({ op, stage, microbatch }: StageAction, step: number): Promise<HostTensor | undefined> {
     const { task, stages, inbox, signal } = this;
     if (op === 'W' || stage === (op === 'F' ? 0 : stages - 1)) return undefined;
-    return inbox.take(task.task, kindOf(op), stage, microbatch, signal);
+    return inbox.take({ task: task.task, step }, kindOf(op), stage, microbatch, signal);
   }
 
   /** Sends the action's output on its way. */
-  on({ op, stage, microbatch, to }: StageAction, tensor: HostTensor | undefined): void {
+  on({ op, stage, microbatch, to }: StageAction, step: number, tensor: HostTensor | undefined): void {
     if (op === 'W' || stage === (op === 'F' ? this.stages - 1 : 0)) return;
     const kind = kindOf(op);
     if (tensor === undefined) throw new Error(`stage ${stage} gave no ${kind} of microbatch ${microbatch}`);
-    const output = { kind, stage: stage + (op === 'F' ? 1 : -1), microbatch, to, tensor } as const;
+    const output = { kind, stage: stage + (op === 'F' ? 1 : -1), fragment: microbatch, to, tensor } as const;
     // Called off, or the session ended: whoever waits for it is told by that.
-    void this.sends.run((signal) => this.outbox.send(this.task, output, signal)).catch(() => undefined);
+    void this.sends.run((signal) => this.outbox.send(this.task, step, output, signal)).catch(() => undefined);
   }
 }
 
-function kindOf(op: 'F' | 'B' | 'I'): StageTensorKind {
+function kindOf(op: 'F' | 'B' | 'I'): 'activation' | 'activation-gradient' {
   return op === 'F' ? 'activation' : 'activation-gradient';
 }
 
@@ -120,6 +174,8 @@ function kindOf(op: 'F' | 'B' | 'I'): StageTensorKind {
 class Walk {
   readonly sums = { targets: 0, lossSum: 0, correct: 0 };
   computeMs = 0;
+  /** The inner step under way. */
+  step = 0;
   private readonly queue = new PassQueue();
 
   constructor(
@@ -129,7 +185,7 @@ class Walk {
 
   /** Gives the device a pass as soon as its input is there; resolves when the next one may come. */
   async pass(action: StageAction, run: (input: HostTensor | undefined) => Promise<ForwardResult>): Promise<void> {
-    const input = await this.queue.unlessFailed(this.passing.input(action));
+    const input = await this.queue.unlessFailed(this.passing.input(action, this.step));
     await this.queue.add(run(input).then((result) => this.done(action, result)));
   }
 
@@ -141,7 +197,7 @@ class Walk {
   private done(action: StageAction, { output, stats, computeMs }: ForwardResult): void {
     this.computeMs += computeMs;
     if (action.op === 'F' && action.stage === this.lastStage) this.add(stats);
-    this.passing.on(action, output);
+    this.passing.on(action, this.step, output);
   }
 
   private add(stats: BatchStats | undefined): void {

@@ -1,5 +1,5 @@
 import type { Codec, Lease, RunEvent, TensorChunk } from '@longtail/core';
-import type { Task } from '@longtail/protocol';
+import type { SharedPart, Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
 import { Delivery, type ExpectedDelivery, type ExpectedTensor } from './delivery.js';
 import { BufferPools } from './encoded-tensor.js';
@@ -11,13 +11,15 @@ import type { Passes } from './passes.js';
 import type { RunCore } from './run-core.js';
 
 /** A run's tasks differ in these; the rest follows from the run. */
-type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version'>>;
+type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version' | 'round' | 'mixing'>>;
 
 interface Work {
   /** What a member must bring home. */
   tensorsOf(member: Member): readonly ExpectedTensor[];
+  /** What it holds and others of its group too, where they step for themselves. */
+  readonly sharedOf?: (member: Member) => readonly SharedPart[];
   readonly leases?: readonly Lease[];
-  /** Of samples through the group: undefined where it is the worker that decides how many. */
+  /** Of samples through the group; of local steps those of the first one, of which there are most. A solo worker has none of these. */
   readonly passes?: Passes;
 }
 
@@ -47,17 +49,19 @@ export class Tasks {
   }
 
   /** Sends a group a task, each member its part. */
-  assign(group: Group, fields: TaskFields, { tensorsOf, leases = [], passes }: Work): GroupTask {
+  assign(group: Group, fields: TaskFields, { tensorsOf, sharedOf, leases = [], passes }: Work): GroupTask {
     const { run, version, round } = this.core;
-    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
+    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0, mixing: 0 };
     const common = { run, task: ++this.last, version, round, microbatch: passes?.microbatch ?? 0, ...blank, ...fields };
     // A gradient comes as a sum, a move as it is.
-    const summed = common.kind === 'GRADIENT' ? sumSamples(leases) : common.kind === 'DELTA' ? 1 : undefined;
+    const summed = common.kind === 'GRADIENT' ? sumSamples(leases) : common.kind === 'DELTA' || common.kind === 'STREAM' ? 1 : undefined;
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
-      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), codec: tensors[0]?.codec.id ?? 0 };
-      return this.assignPart(member, task, { tensors, samples: passes?.samplesOf(member), normBound }, sumSamples(leases));
+      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), shared: sharedOf?.(member) ?? [], codec: tensors[0]?.codec.id ?? 0 };
+      // Of local steps it is the group that decides how many.
+      const samples = common.kind === 'DELTA' ? undefined : passes?.samplesOf(member);
+      return this.assignPart(member, task, { tensors, samples, normBound }, sumSamples(leases));
     });
     const task = new GroupTask(group, parts, leases, passes);
     this.open.set(common.task, task);
@@ -76,7 +80,7 @@ export class Tasks {
       this.receiveBuffers,
     );
     const assignment = new Assignment(member, task, expected.samples ?? leased, delivery, this.core.clock.nowMs());
-    member.assignments.set(task.task, assignment);
+    member.begin(assignment);
     member.send({ message: 'task', task });
     return assignment;
   }
@@ -104,21 +108,25 @@ export class Tasks {
     return member.segments.map(({ segment, start }) => ({ kind, fragment: segment.index, codec, grid: segment.grid, start }));
   }
 
-  /** From one stage of a task to the next one or the one before; whatever else comes is dropped. */
+  /** From one stage of a task to the next one or the one before, or between the workers of a group that steps for itself; whatever else comes is dropped. */
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {
-    const { kind, stage, fragment, task } = chunk.header;
-    const passes = this.open.get(task)?.passes;
-    if (passes?.taker(stage + (kind === 'activation' ? -1 : 1), fragment) !== from) return;
-    const to = passes.taker(stage, fragment);
+    const { task } = chunk.header;
+    const to = this.receiver(from, chunk);
     if (to !== undefined && to.state !== 'gone' && to.assignments.get(task)?.status === 'out') return to.forward(chunk);
+  }
+
+  private receiver(from: Member, { header: { kind, stage, fragment, task, to = 0 } }: TensorChunk): Member | undefined {
+    const open = this.open.get(task);
+    if (kind === 'peer') return open?.task.kind === 'DELTA' && open.group.members[stage] === from ? open.group.members[to] : undefined;
+    return open?.passes?.taker(stage + (kind === 'activation' ? -1 : 1), fragment) === from ? open.passes.taker(stage, fragment) : undefined;
   }
 
   /** Ends a contribution: leases, receipts, events. A task still out is called off. */
   settle(task: GroupTask, { applied, weight, reason }: Settlement): void {
     const { core } = this;
-    const { group, leases, task: message } = task;
+    const { group, leases, passes, task: message } = task;
     const { leases: book } = core.training!;
-    const accepted = applied > 0;
+    const accepted = weight > 0;
     const staleness = Math.max(0, core.version - message.version - (accepted ? 1 : 0));
     this.callOff(task);
     for (const lease of leases.slice(0, applied)) book.apply(lease.id);
@@ -126,8 +134,8 @@ export class Tasks {
     for (const lease of back) book.giveBack(lease.id);
     const appliedSamples = sumSamples(leases.slice(0, applied));
     for (const part of task.parts) {
-      const { member, done, samples: own, sentAtMs, endedAtMs, delivery } = part;
-      const samples = group.solo && accepted ? appliedSamples : own;
+      const { member, done, samples: own, startedAtMs, endedAtMs, delivery, exchange } = part;
+      const samples = accepted ? Math.round(appliedSamples * (passes?.fractionOf(member) ?? 1)) : own;
       if (accepted) member.session.samplesApplied += samples;
       member.receipt({ task: message.task, accepted, weight, staleness, reason });
       const traffic = member.takeTraffic();
@@ -144,15 +152,15 @@ export class Tasks {
         reason,
         computeMs: done?.computeMs ?? 0,
         elapsedMs: done?.elapsedMs ?? 0,
-        sentAtMs,
+        sentAtMs: startedAtMs,
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
         bytesUp: traffic.bytesUp + (done?.peerBytesUp ?? 0),
         bytesDown: traffic.bytesDown + (done?.peerBytesDown ?? 0),
-        ...(part.exchange === undefined ? {} : { exchange: { ...part.exchange, waitMs: sentAtMs - (member.idleSinceMs ?? sentAtMs) } }),
+        ...(exchange === undefined ? {} : { exchange }),
         bytesSaved: delivery.bytesSaved,
         ...(group.solo ? {} : { stage: placeOf(group, member) }),
       });
-      member.idleSinceMs = endedAtMs ?? core.clock.nowMs();
+      member.idleFrom(endedAtMs ?? core.clock.nowMs());
     }
     if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
   }

@@ -20,6 +20,8 @@ export type WorkerEvent =
       readonly kind: TaskKind;
       readonly samples: number;
       readonly computeMs: number;
+      /** Of an evaluation: the parameters, as the CRC-32C of its values in float32. Who holds the same blocks of a version has the same. */
+      readonly held?: { readonly version: number; readonly crc: number };
     }
   | {
       readonly event: 'receipt';

@@ -30,6 +30,7 @@ function setUp(overrides: Partial<WorkerOptions> = {}) {
     fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
     codecs: [],
     createFeedback: () => expect.unreachable(),
+    crc32c: () => 0,
     clock,
     rng: createRng(1),
     signal: stop.signal,

@@ -12,6 +12,7 @@ export interface WorkerOptions {
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
   createFeedback: CreateFeedback;
+  crc32c(bytes: Uint8Array): number;
   /** Memory for what is sent to the server. @default that of JavaScript */
   readonly allocate?: AllocateTensor;
   readonly clock: Clock;
@@ -47,7 +48,7 @@ const LONGEST_PAUSE_MS = 5000;
  * `refused` or `protocol` when it does not want this worker.
  */
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
-  const { clock, compute, fileCache, codecs, createFeedback, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
+  const { clock, compute, fileCache, codecs, createFeedback, crc32c, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
   const hello: Hello = {
     protocol: PROTOCOL_VERSION,
@@ -59,7 +60,7 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     host,
     maxUploadBitsPerSecond,
   };
-  const context = { compute, fileCache, codecs, createFeedback, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
+  const context = { compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
   while (!signal.aborted) {
     const found = await search.dial(hello);

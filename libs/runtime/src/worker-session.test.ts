@@ -63,6 +63,7 @@ function setUp() {
       fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
       codecs: [codec],
       createFeedback: () => expect.unreachable(),
+      crc32c: () => 0,
       clock: {
         nowMs: () => link.nowMs,
         sleep: (ms, signal) =>
@@ -90,7 +91,9 @@ function setUp() {
       microbatch: 0,
       actions: [],
       parts: [{ segment: 0, start: 0, length: 4 }],
+      shared: [],
       codec: 0,
+      mixing: 0,
     },
   });
   return {

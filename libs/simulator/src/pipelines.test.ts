@@ -1,8 +1,8 @@
-import { createRng, type JobStage, type Rng } from '@longtail/core';
+import { createRng, type JobStage } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { chain } from './chain.js';
-import { simulate, type SimulatedWorker } from './simulate.js';
-import { base, batchesInOrder, expectSameTraining, fleet, model, pipelined, relativeDistance, three, trainAlone, workersOf } from './testing/pipelined.js';
+import { simulate } from './simulate.js';
+import { base, batchesInOrder, expectSameTraining, fleet, model, pipelined, randomLayout, randomWorkers, relativeDistance, three, trainAlone } from './testing/pipelined.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 
 test('a lone pipeline trains what one machine trains, in rounds', async () => {
@@ -38,39 +38,11 @@ test('solo workers and pipelines of different length side by side, weighed by th
   expect(counted.reduce((sum, { samples }) => sum + samples, 0)).toBe(outcome.leases.applied);
 });
 
-/** Groups of up to four stages, some of them with up to three replicas, or interleaved of up to three workers with two or three stages each. */
-function randomLayout(rng: Rng, interleaved: boolean): readonly (readonly JobStage[])[] {
-  let names = 0;
-  const crew = (count: number) => Array.from({ length: count }, () => `w${names++}`);
-  return Array.from({ length: 1 + rng.below(3) }, () => {
-    const plain = 1 + rng.below(4);
-    const turns = rng.below(4) === 0 ? undefined : { workers: crew(2 + rng.below(2)), chunks: 2 + rng.below(2) };
-    const stages = !interleaved ? plain : turns === undefined ? 1 : Math.min(model.blocks!.count, turns.workers.length * turns.chunks);
-    const cuts = [...Array.from({ length: model.blocks!.count - 1 }, (_, i) => i + 1)].sort(() => rng.uniform() - 0.5);
-    const borders = [0, ...cuts.slice(0, stages - 1).sort((a, b) => a - b), model.blocks!.count];
-    return Array.from({ length: stages }, (_, i) => {
-      const replicas = stages > 1 && rng.below(3) === 0 ? 2 + rng.below(2) : 1;
-      const workers = interleaved && turns !== undefined ? [turns.workers[i % turns.workers.length]!] : crew(replicas);
-      return { workers, blocks: borders[i + 1]! - borders[i]! };
-    });
-  });
-}
-
-function randomWorkers(rng: Rng, layout: readonly (readonly JobStage[])[]): readonly SimulatedWorker[] {
-  return workersOf(layout).map((name) => ({
-    name,
-    samplesPerSecond: 100 + rng.below(2000),
-    overheadMs: rng.uniform(),
-    link: { upBitsPerSecond: 1e6 * (1 + rng.below(50)), downBitsPerSecond: 1e7, rttMs: 1 + rng.below(60) },
-    peers: (['listens', 'dials', undefined] as const)[rng.below(3)],
-  }));
-}
-
 test.each([1, 11, 21, 31])('random layouts, schedules, microbatches and links: the gradient is the single machine’s (seeds from %i)', async (from) => {
   for (let seed = from; seed < from + 10; seed++) {
     const rng = createRng(`layouts/${seed}`);
     const schedule = (['gpipe', '1f1b', 'capped-1f1b', 'zero-bubble', 'interleaved', 'interleaved'] as const)[rng.below(6)]!;
-    const layout = randomLayout(rng, schedule === 'interleaved');
+    const layout = randomLayout(rng, 1 + rng.below(3), schedule === 'interleaved');
     const workers = randomWorkers(rng, layout);
     const cluster = { schedule, microbatch: 1 + rng.below(20) };
     const clipNorm = rng.below(2) === 0 ? 0.5 : undefined;

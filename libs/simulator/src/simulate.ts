@@ -77,7 +77,7 @@ export interface Scenario {
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
 }
 
-export type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
+type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
 
 /** Of the first job, unless it says otherwise. */
 export interface Outcome {
@@ -263,6 +263,7 @@ class Simulation {
         fileCache: actor.files,
         codecs: this.codecs,
         createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
+        crc32c: (bytes) => kernels.crc32c(bytes),
         clock,
         rng: this.rng.fork(name),
         signal: actor.stop.signal,

@@ -16,9 +16,11 @@ import type {
   Split,
   StageUse,
   StepHyper,
+  VectorRange,
 } from '@longtail/core';
-import { isStateQuantized, joinLayouts, localStateCount, type LongtailError } from '@longtail/core';
+import { clippedDivisor, isStateQuantized, joinLayouts, localStateCount, sumOfSquares, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
+import { Anchor } from '@longtail/kernels';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
 import { VirtualStages } from './virtual-stages.js';
@@ -63,6 +65,7 @@ export class VirtualCompute implements Compute {
   private job: Job | undefined;
   /** What the engine would hold; `Prepared.parameters` is only the way in and out. */
   private parameters = new Float32Array(0);
+  private anchor: Anchor | undefined;
   private busy = false;
   private line: Promise<unknown> = Promise.resolve();
   /** Undefined: it holds the whole model. */
@@ -124,8 +127,8 @@ export class VirtualCompute implements Compute {
 
   async loadParameters(): Promise<void> {
     const { parameters } = this.prepared!;
-    if (this.stages === undefined) this.parameters.set(parameters);
-    else this.stages.load(parameters);
+    this.parameters.set(parameters);
+    this.stages?.load(parameters);
   }
 
   async loadState(steps: number): Promise<void> {
@@ -147,9 +150,9 @@ export class VirtualCompute implements Compute {
       const before = this.copyAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
-        const { parameters, gradient, state } = this.prepared!;
-        if (request.result === 'move') for (let i = 0; i < gradient.length; i++) gradient[i] = parameters[i]! - this.parameters[i]!;
-        else {
+        const { parameters, state } = this.prepared!;
+        if (request.result === 'move') this.readMove();
+        if (request.result === 'parameters') {
           parameters.set(this.parameters);
           for (const [i, vector] of this.optimizer!.state().entries()) state[i]!.set(vector);
         }
@@ -159,6 +162,19 @@ export class VirtualCompute implements Compute {
         throw error;
       }
     });
+  }
+
+  async startStream(): Promise<void> {
+    await this.loadParameters();
+    this.anchor = new Anchor(this.parameters);
+  }
+
+  async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
+    for (const part of parts) this.anchor!.takeMove(this.parameters, this.prepared!.gradient, part);
+  }
+
+  async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    for (const part of parts) this.anchor!.mix(this.parameters, this.prepared!.parameters, part, mixing);
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
@@ -201,6 +217,18 @@ export class VirtualCompute implements Compute {
 
   takeGradient(): Promise<{ readonly samples: number }> {
     return this.inLine(async () => ({ samples: this.held.takeGradient(this.prepared!.gradient) }));
+  }
+
+  stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
+    return this.inLine(async () => {
+      this.optimizer!.stepSum(this.parameters, this.prepared!.gradient, samples, hyper);
+      this.held.load(this.parameters);
+      return { computeMs: 0 };
+    });
+  }
+
+  takeMove(): Promise<void> {
+    return this.inLine(async () => this.readMove());
   }
 
   dropPasses(): Promise<void> {
@@ -253,6 +281,11 @@ export class VirtualCompute implements Compute {
     this.optimizer = undefined;
   }
 
+  private readMove(): void {
+    const { parameters, gradient } = this.prepared!;
+    for (let i = 0; i < gradient.length; i++) gradient[i] = parameters[i]! - this.parameters[i]!;
+  }
+
   private async stepThrough({ batches, stop }: Pick<LocalStepsRequest, 'batches' | 'stop'>, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     const total = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 };
     const gradient = new Float32Array(this.parameters.length);
@@ -261,7 +294,8 @@ export class VirtualCompute implements Compute {
       total.computeMs += await this.pass(countSamples(ranges), 1, signal);
       gradient.fill(0);
       const stats = await this.gradientOf(ranges, gradient);
-      this.optimizer!.stepSum(this.parameters, gradient, stats.samples, hyper);
+      const divisor = clippedDivisor(sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
+      this.optimizer!.stepSum(this.parameters, gradient, divisor, hyper);
       for (const key of ['samples', 'targets', 'lossSum', 'correct'] as const) total[key] += stats[key];
       total.steps++;
       onStep(total.steps, total);

@@ -157,19 +157,15 @@ const jobFields = z.strictObject({
 
 /** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
 export const jobFileSchema = jobFields.check((context) => {
-  const { sync, train: recipe, cluster: request } = context.value;
-  const say = (message: string, ...path: string[]) => context.issues.push({ code: 'custom', message, input: context.value, path });
-  const { optimizer: spec, clipNorm } = recipe;
-  if (!stepsLocally(sync)) {
-    if (spec.type === 'adam' && spec.muon !== undefined)
-      say(`muon multiplies matrices, for which the server has no engine, and with sync.strategy ${sync.strategy} it takes the steps: choose diloco, or adamw`, 'train', 'optimizer');
-    return;
+  const { sync, train: recipe, cluster: fleet } = context.value;
+  if (sync.strategy === 'streaming-diloco' && fleet.layout?.some((stages) => stages.length > 1)) {
+    const message = 'pipelines do not stream (sync.strategy streaming-diloco): give each worker the whole model, or choose diloco';
+    context.issues.push({ code: 'custom', message, input: context.value, path: ['cluster', 'layout'] });
   }
-  if (clipNorm !== undefined) say(`workers that take steps of their own (sync.strategy ${sync.strategy}) do not clip: leave it out, or choose bsp`, 'train', 'clipNorm');
-  if (spec.type === 'adam' && spec.stateBits === 8)
-    say(`with moments in 8 bits the server takes every step, and sync.strategy ${sync.strategy} has workers step for themselves: take 32, or choose bsp`, 'train', 'optimizer', 'stateBits');
-  if (request.layout?.some((stages) => stages.length > 1))
-    say(`pipelines take no local steps yet (sync.strategy ${sync.strategy}): give each worker the whole model, or choose bsp, or ssp or asp without localSteps`, 'cluster', 'layout');
+  const { optimizer: spec } = recipe;
+  if (stepsLocally(sync) || spec.type !== 'adam' || spec.muon === undefined) return;
+  const message = `muon multiplies matrices, for which the server has no engine, and with sync.strategy ${sync.strategy} it takes the steps: choose diloco, or adamw`;
+  context.issues.push({ code: 'custom', message, input: context.value, path: ['train', 'optimizer'] });
 });
 
 /** Fills in the defaults that depend on other fields. */

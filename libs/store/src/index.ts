@@ -1,7 +1,7 @@
 export { writeFileAtomic } from './atomic.js';
 export { blobCache, fileCache, userCache, type FileCache, type IncomingFile } from './cache.js';
 export { comparePlan } from './comparison/compare-plan.js';
-export type { Compared, GroupComparison, PlanComparison } from './comparison/comparison.js';
+export type { Compared, DeviceComparison, ExchangeComparison, GroupComparison, PlanComparison } from './comparison/comparison.js';
 export { checkpointFolder, type Checkpoint, type CheckpointFolder } from './checkpoints.js';
 export { openEventLog, readEvents, type EventLogOptions } from './event-log.js';
 export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';

@@ -61,7 +61,7 @@ async function openByHand(): Promise<{ socket: zmq.Dealer; session: number; seen
 function pieceOf(session: number, payload: Uint8Array, changes: Partial<Extract<LinkFrame, { frame: 'piece' }>['piece']> = {}): Uint8Array {
   const { header } = tensorOfBytes(payload);
   const bytes = payload.length;
-  const frame = { ...header, kind: 'GRADIENT', chunk: 0, chunks: 1, offset: 0, length: bytes, crc: crc32c(payload) } as const;
+  const frame = { step: 0, to: 0, ...header, kind: 'GRADIENT', chunk: 0, chunks: 1, offset: 0, length: bytes, crc: crc32c(payload) } as const;
   return encodeLinkFrame({ session, frame: 'piece', piece: { seq: 1, transfer: 1, header: frame, at: 0, bytes, total: bytes, position: 0, ...changes } });
 }
 

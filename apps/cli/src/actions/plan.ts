@@ -15,7 +15,7 @@ import { planLines } from '../view/plan.js';
 interface PlanOptions {
   readonly fleet?: string;
   readonly server: string;
-  readonly localSteps: number;
+  readonly localSteps?: number;
   readonly recompute?: PlanRequest['recompute'];
   readonly optimizerBits?: string;
   readonly activationBits?: string;
@@ -53,7 +53,7 @@ function requestFor(job: Job, { fleet, localSteps, optimizerBits, activationBits
   const request = planRequestFor(withStateBits(job, optimizerBits));
   return {
     ...request,
-    stepsPerRound: localSteps,
+    stepsPerRound: localSteps ?? request.stepsPerRound,
     activationBits: activationBits === undefined ? request.activationBits : Number(activationBits),
     recompute: recompute ?? request.recompute,
     workspaceBytes: fleet === undefined ? 0 : ENGINE_BYTES,

@@ -13,7 +13,7 @@ export function planCommand(parent: Command, outcome: Outcome): void {
     )
     .option('-f, --fleet <file>', 'plan for the machines of this file (see `longtail schema fleet`), not for a server')
     .addOption(serverOption())
-    .option('--local-steps <count>', 'inner steps a round; 1: every gradient is exchanged', wholeNumber(1, 100_000), 1)
+    .option('--local-steps <count>', 'inner steps a round; 1: every gradient is exchanged; default: as the job says', wholeNumber(1, 100_000))
     .addOption(
       new Option('--recompute <when>', "compute activations again in the backward pass, to save memory; default: as the job's").choices([
         'never',

@@ -24,7 +24,7 @@ export class CliProcess {
   readonly exit: Promise<number | null>;
   private readonly mark = randomUUID();
   private readonly child: ChildProcess;
-  private readonly waiting = new Set<() => void>();
+  private readonly waiting: (() => void)[] = [];
 
   constructor(args: readonly string[], options: CliOptions) {
     const env = { ...process.env, NO_COLOR: '1', ...options.env, [MARK]: this.mark };
@@ -37,7 +37,7 @@ export class CliProcess {
         : spawn('bash', ['-c', `${options.shellPrefix}; exec "$@"`, 'bash', ...command], settings);
     createInterface({ input: this.child.stdout! }).on('line', (line) => {
       this.lines.push(line);
-      this.waiting.forEach((wake) => wake());
+      this.waiting.splice(0).forEach((wake) => wake());
     });
     this.child.stderr!.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.exit = new Promise((resolve) => this.child.once('close', (code) => resolve(code)));
@@ -54,13 +54,12 @@ export class CliProcess {
 
   /** Resolves with the first line that has `text`; rejects when the command ends without one. */
   async line(text: string): Promise<string> {
-    for (;;) {
-      const found = this.lines.find((line) => line.includes(text));
+    for (let seen = 0, ended = false; ; ) {
+      const found = this.lines.slice(seen).find((line) => line.includes(text));
       if (found !== undefined) return found;
-      const ended = await Promise.race([this.exit.then(() => true), new Promise<void>((resolve) => this.waiting.add(resolve))]);
-      if (ended === true && !this.lines.some((line) => line.includes(text))) {
-        throw new Error(`the command ended without a line with ${text}:\n${this.lines.join('\n')}\n${this.stderr}`);
-      }
+      if (ended) throw new Error(`the command ended without a line with ${text}:\n${this.lines.join('\n')}\n${this.stderr}`);
+      seen = this.lines.length;
+      ended = await Promise.race([this.exit.then(() => true), new Promise<false>((resolve) => this.waiting.push(() => resolve(false)))]);
     }
   }
 

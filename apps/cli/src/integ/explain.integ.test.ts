@@ -69,7 +69,7 @@ it('demo --pipeline prints the plan first and predicted against measured last; e
 
 it('says why a run has nothing to explain, and what to do', { timeout: 60_000 }, async () => {
   const folder = await folderWith(smallJob({ rounds: 2 }));
-  const demo = await cli(folder, 'demo', '--job', 'job.yaml', '--workers', '2', '--engine', 'wasm', '--json');
+  const demo = await cli(folder, 'demo', '--job', 'job.yaml', '--workers', '1', '--engine', 'wasm', '--json');
   expect(demo.process.events.some(({ event }: RunEvent) => event === 'planned')).toBe(false);
   const solo = await cli(folder, 'explain', demo.process.verdict.run);
   expect(solo.process.stderr).toMatch(/has no plan: every worker held the whole model[^]*hint: .*report\.html/);

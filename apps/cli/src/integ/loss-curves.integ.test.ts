@@ -8,7 +8,7 @@ const STEPS = 50;
 const TOLERANCE = 1e-4;
 
 /** With an embedding that the head shares: both ends of a pipeline hold it. */
-const job = (cluster: string) => `
+const job = (cluster: string, sync: string) => `
 data: { type: gutenberg, tokenizer: byte, sequence: 16 }
 model: { type: gpt, width: 32, layers: 2, heads: 2 }
 train:
@@ -19,6 +19,7 @@ train:
   clipNorm: 1
   seed: 3
 validation: { maxSamples: 16 }
+sync: ${sync}
 cluster: ${cluster}
 `;
 
@@ -29,23 +30,32 @@ afterEach(async () => {
   await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true })));
 });
 
-/** The loss of each step. */
-async function losses(cluster: string): Promise<readonly number[]> {
-  const folder = await jobFolder(job(cluster));
+/** The loss of each commit. */
+async function losses(workers: number, cluster: string, sync = 'bsp'): Promise<readonly number[]> {
+  const folder = await jobFolder(job(cluster, sync));
   folders.push(folder);
-  const args = ['demo', '--job', 'job.yaml', '--workers', '3', '--paces', '1,0.7,0.5', '--engine', 'wasm', '--json'];
+  const args = ['demo', '--job', 'job.yaml', '--workers', `${workers}`, '--paces', '1,0.7,0.5', '--engine', 'wasm', '--json'];
   const { exitCode, process } = await runCli(args, { cwd: folder });
   started.push(process);
   expect(exitCode, process.stderr).toBe(0);
   return process.events.flatMap((event) => (event.event === 'commit' ? [event.loss] : []));
 }
 
-it('a pipeline learns as workers do that each hold the whole model: the same loss over 50 steps', { timeout: 240_000 }, async () => {
-  const unpipelined = await losses('{ minWorkers: 3 }');
-  const stages = ['worker-1, blocks: 2', 'worker-2, blocks: 1', 'worker-3, blocks: 1'].map((stage) => `{ worker: ${stage} }`);
-  const pipelined = await losses(`{ minWorkers: 3, microbatch: 3, layout: [[${stages.join(', ')}]] }`);
-  expect(unpipelined).toHaveLength(STEPS);
-  expect(pipelined).toHaveLength(STEPS);
+const stages = ['worker-1, blocks: 2', 'worker-2, blocks: 1', 'worker-3, blocks: 1'].map((stage) => `{ worker: ${stage} }`);
+const PIPELINE = `{ minWorkers: 3, microbatch: 3, layout: [[${stages.join(', ')}]] }`;
+
+function expectSameCurve(pipelined: readonly number[], unpipelined: readonly number[], commits: number): void {
+  expect(unpipelined).toHaveLength(commits);
+  expect(pipelined).toHaveLength(commits);
   expect(pipelined.at(-1)!).toBeLessThan(0.8 * pipelined[0]!);
-  pipelined.forEach((loss, step) => expect(Math.abs(loss / unpipelined[step]! - 1), `step ${step + 1}`).toBeLessThan(TOLERANCE));
+  pipelined.forEach((loss, i) => expect(Math.abs(loss / unpipelined[i]! - 1), `commit ${i + 1}`).toBeLessThan(TOLERANCE));
+}
+
+it('a pipeline learns as workers do that each hold the whole model: the same loss over 50 steps', { timeout: 240_000 }, async () => {
+  expectSameCurve(await losses(3, PIPELINE), await losses(3, '{ minWorkers: 3 }'), STEPS);
+});
+
+it('a pipeline takes the local steps of a worker that holds the whole model, clipped as its are', { timeout: 240_000 }, async () => {
+  const sync = '{ strategy: diloco, localSteps: 10, minDeadline: 60s }';
+  expectSameCurve(await losses(3, PIPELINE, sync), await losses(1, '{ minWorkers: 1 }', sync), STEPS / 10);
 });

@@ -1,40 +1,104 @@
-import { rm } from 'node:fs/promises';
-import { afterEach, expect, it } from 'vitest';
-import { type CliProcess, runCli } from './cli-process.js';
-import { jobFolder, smallJob } from './jobs.js';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createRng, hasErrorFeedback, layOut, type RunEvent } from '@longtail/core';
+import { createCodec, createKernels } from '@longtail/kernels';
+import { parseJobFile } from '@longtail/spec';
+import { readFlat } from '@longtail/store';
+import { strategyConformance, type SyncChoice, type TrainedRun, type WorkerNote } from '@longtail/testing';
+import { connectClient, type ControlClient } from '@longtail/transport';
+import { stringify } from 'yaml';
+import { afterAll, beforeAll } from 'vitest';
+import { watchRun } from '../terminal/run-events.js';
+import { CliProcess } from './cli-process.js';
 
-const folders: string[] = [];
+const FEATURES = 60;
+const CLASSES = 3;
+const HIDDEN = 64;
+const ROWS = 640;
+const TRAIN_ROWS = 0.9 * ROWS;
+const EPOCHS = 2;
+const { signal } = new AbortController();
+const kernels = createKernels();
+
+let folder: string;
+let client: ControlClient;
 const started: CliProcess[] = [];
-afterEach(async () => {
-  started.forEach((process) => process.killAll());
-  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true })));
+const workers = new Map<string, CliProcess>();
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'longtail-strategies-'));
+  await writeFile(join(folder, 'clusters.csv'), clusters());
+  const up = start('up', '--port', '0', '--json');
+  const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+  for (const [name, pace] of [['a', '1'], ['b', '0.7'], ['c', '0.5']] as const) {
+    workers.set(name, start('join', address, '--name', name, '--throttle', pace, '--engine', 'wasm', '--threads', '1', '--json'));
+  }
+  await Promise.all([...workers.values()].map((worker) => worker.line('"joined"')));
+  client = await connectClient(address, signal);
 });
 
-/** Whoever is slow on a busy machine is waited for. */
-const cases = [
-  ['bsp', 'strategy: bsp'],
-  ['bsp with a quorum', 'strategy: bsp, quorum: 0.5, grace: 60s'],
-  ['ssp', 'strategy: ssp, staleness: 1'],
-  ['asp', 'strategy: asp'],
-  ['diloco', 'strategy: diloco, localSteps: 4'],
-  ['asp with local steps', 'strategy: asp, localSteps: 4'],
-  ['bsp in 2 bits', 'strategy: bsp, codec: int2, downCodec: int4'],
-  ['asp in 4 bits', 'strategy: asp, codec: int4'],
-  ['diloco with signs', 'strategy: diloco, localSteps: 4, codec: sign'],
-  ['diloco with the greatest 5 %', 'strategy: diloco, localSteps: 4, codec: top-k, topK: { density: 0.05, selection: sampled }'],
-] as const;
+afterAll(async () => {
+  client?.close();
+  started.forEach((process) => process.killAll());
+  await rm(folder, { recursive: true });
+});
 
-it.each(cases)('%s learns over real processes, and applies every sample once', { timeout: 120_000 }, async (_name, sync) => {
-  const folder = await jobFolder(`${smallJob({ rounds: 48 })}sync: { ${sync}, minDeadline: 60s }\ncluster: { minWorkers: 3 }\n`);
-  folders.push(folder);
-  const args = ['demo', '--job', 'job.yaml', '--workers', '3', '--paces', '1,0.7,0.5', '--engine', 'wasm', '--json'];
-  const { exitCode, process } = await runCli(args, { cwd: folder });
+function start(...args: string[]): CliProcess {
+  const process = new CliProcess(args, { cwd: folder });
   started.push(process);
-  expect(exitCode, process.stderr).toBe(0);
-  const { verdict, events } = process;
-  expect(verdict).toMatchObject({ status: 'succeeded', samples: { applied: 48 * 128, lost: 0 } });
-  expect(verdict.metrics.validation_loss!).toBeLessThan(1.6);
-  const accepted = events.flatMap((event) => (event.event === 'contribution' && event.accepted ? [event] : []));
-  expect(accepted.reduce((sum, { samples }) => sum + samples, 0)).toBe(48 * 128);
-  expect(new Set(accepted.map(({ name }) => name)).size).toBe(3);
+  return process;
+}
+
+/** Gaussian clusters as a table: a class a centre. */
+function clusters(): string {
+  const rng = createRng(7);
+  const centres = Array.from({ length: CLASSES * FEATURES }, () => rng.normal());
+  const header = ['label', ...Array.from({ length: FEATURES }, (_, i) => `x${i}`)];
+  const rows = Array.from({ length: ROWS }, () => {
+    const label = rng.below(CLASSES);
+    return [`class${label}`, ...Array.from({ length: FEATURES }, (_, i) => (centres[label * FEATURES + i]! + 2 * rng.normal()).toFixed(3))];
+  });
+  return [header, ...rows].map((cells) => cells.join(',')).join('\n');
+}
+
+/** A job of the standing fleet. Nothing of what it does depends on how fast the machine is. */
+async function train({ graceMs, ...sync }: SyncChoice): Promise<TrainedRun> {
+  const job = {
+    data: { type: 'csv', path: 'clusters.csv', target: 'label', validationFraction: 0.1 },
+    model: { type: 'mlp', hidden: [HIDDEN] },
+    train: { batch: 24, epochs: EPOCHS, optimizer: 'adamw', learningRate: 0.01, seed: 3 },
+    sync: { ...sync, ...(graceMs !== undefined && { grace: `${graceMs}ms` }), minDeadline: '60s' },
+    cluster: { minWorkers: workers.size },
+  };
+  const document = parseJobFile(stringify(job), 'job.yaml', (path) => join(folder, path));
+  const { run } = await client.launch(JSON.stringify(document), signal);
+  const events: RunEvent[] = [];
+  for await (const { body } of watchRun(client, run, signal)) events.push(body);
+  const notes = await Promise.all([...workers].map(async ([name, worker]) => [name, await notesOf(worker, run)] as const));
+  return { events, notes: new Map(notes), view: await viewOf(events.at(-1)!, sync) };
+}
+
+async function notesOf(worker: CliProcess, run: string): Promise<readonly WorkerNote[]> {
+  await worker.line(`"event":"released","run":"${run}"`);
+  return worker.lines.filter((line) => line.includes(`"run":"${run}"`)).map((line) => JSON.parse(line) as WorkerNote);
+}
+
+/** Without differences, what all workers hold is what the model decodes to. */
+async function viewOf(verdict: RunEvent, { codec: name }: SyncChoice): Promise<number | undefined> {
+  if (verdict.event !== 'verdict' || verdict.model === '' || hasErrorFeedback(name)) return undefined;
+  const { layout } = JSON.parse(await readFile(verdict.model.replace(/safetensors$/, 'json'), 'utf8')) as { layout: Parameters<typeof layOut>[0] };
+  const parameters = await readFlat(verdict.model, layOut(layout));
+  const codec = createCodec(name, kernels);
+  const coded = new Uint8Array(codec.maxBytes(parameters.length));
+  codec.decode(coded.subarray(0, codec.encode(parameters, coded)), parameters);
+  return kernels.crc32c(new Uint8Array(parameters.buffer));
+}
+
+strategyConformance('over processes', {
+  train,
+  samples: EPOCHS * TRAIN_ROWS,
+  parameters: (FEATURES + 1) * HIDDEN + (HIDDEN + 1) * CLASSES,
+  chunkLength: 262_144,
+  firstLoss: Math.log(CLASSES),
 });

@@ -1,7 +1,8 @@
+import type { StoredEvent } from '@longtail/core';
 import type { Compared, PlanComparison } from '@longtail/store';
 import { expect, it } from 'vitest';
 import { NO_COLORS } from './colors.js';
-import { explainLines } from './explain.js';
+import { explainLines, measuredLines, measuredRun } from './explain.js';
 
 const of = (planned: number, measured: number): Compared => ({ planned, measured });
 const device = (name: string, memory: number) => ({
@@ -14,7 +15,9 @@ const device = (name: string, memory: number) => ({
   memoryBytes: of(2 ** 20, memory),
   bytesUp: of(1000, 1000),
   bytesDown: of(1000, 1000),
+  exchange: undefined,
 });
+const exchange = { receiveMs: of(8, 16), encodeMs: of(NaN, 1), sendMs: of(30, 90), waitMs: of(0, 5), sends: 0.3 };
 const figures = { samples: of(32, 30), stepMs: of(240, 480), exchangeMs: of(10, 20), bubble: of(0.1, 0.4) };
 const comparison: PlanComparison = {
   plan: { model: 'pair' } as PlanComparison['plan'],
@@ -26,7 +29,7 @@ const comparison: PlanComparison = {
   bytesDown: of(3000, 3000),
   groups: [
     { number: 1, kind: 'pipeline', ...figures, stages: [[device('front', 2 ** 21)], [device('back', NaN)]] },
-    { number: 2, kind: 'solo', ...figures, stages: [[device('lone', 2 ** 20)]] },
+    { number: 2, kind: 'solo', ...figures, stages: [[{ ...device('lone', 2 ** 20), exchange }]] },
   ],
   deviation: { part: 'compute', ms: of(200, 300), sentence: 'A round takes 100 % more than planned.' },
 };
@@ -43,5 +46,19 @@ it('shows predicted → measured for the whole, each stage and each group, and w
   expect(text).toMatch(/\n2 +n-lone lone /);
   expect(text).toContain('1: 32 → 30 samples in a step of 240 ms → 480 ms, of which its busiest stage waits 10 % → 40 %; exchange 10 ms → 20 ms');
   expect(text).toContain('2: 32 → 30 samples in a step of 240 ms → 480 ms; exchange');
+  expect(text).toMatch(/\n2 +n-lone lone +8 ms → 16 ms +– → 1 ms +30 ms → 90 ms +0 ms → 5 ms +not hidden, 30\.0 % of its time\n/);
   expect(lines.at(-1)).toBe('A round takes 100 % more than planned.');
+});
+
+it('says of a run without a plan what was measured, and how many local steps there are and why', () => {
+  const reason = 'an exchange of 200 ms is 5 % of a round of 4 s: 76 steps of 50 ms of the fastest';
+  const contribution = { event: 'contribution', node: 'n1', name: 'fast', samples: 10, accepted: true, computeMs: 950, bytesUp: 1000, bytesDown: 1000 } as const;
+  const told = { ...contribution, exchange: { receiveMs: 20, encodeMs: 3, sendMs: 30, waitMs: 0 }, bytesSaved: 3000 };
+  const shares = { event: 'shares', shares: { n1: 76 }, unit: 'local steps', reason } as const;
+  const events = (bodies: readonly object[]) => bodies.map((body, i) => ({ seq: i + 1, timeMs: i, body }) as StoredEvent);
+  const lines = measuredLines(measuredRun(events([told, shares]))!, NO_COLORS);
+  expect(lines[0]).toMatch(/^no plan: every worker held the whole model/);
+  expect(lines.join('\n')).toMatch(/fast +95\.0 % +2\.0 % +0\.3 % +3\.0 % +0\.0 % +2\.9 KiB of 3\.9 KiB +hidden, 3\.0 % of its time/);
+  expect(lines.at(-1)).toBe(`local steps at the end: fast 76 (${reason})`);
+  expect(measuredRun(events([contribution]))).toBeUndefined();
 });

@@ -2,7 +2,7 @@ import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { bar, percent, showLoss, sparkline } from './marks.js';
 import type { RunProgress, WorkerProgress } from './progress.js';
-import { fractionDone, profilingLine, secondsLeft, workersByName } from './progress.js';
+import { fractionDone, profilingLine, secondsLeft, showFragments, workersByName } from './progress.js';
 
 /** The run as a block of lines that is drawn over itself. `nowMs` is wall time, on the same axis as the events. */
 export function renderLive(progress: RunProgress, nowMs: number, width: number, colors: Colors): string[] {
@@ -46,6 +46,7 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
     `${bold(formatCount(progress.samplesPerSecond ?? 0))} samples/s`,
     `up ${formatBytes(progress.bytesUp)}`,
     `down ${formatBytes(progress.bytesDown)}`,
+    ...(progress.fragments.length === 0 ? [] : [showFragments(progress)]),
   ];
   const { validation } = progress;
   return [
@@ -66,13 +67,15 @@ function showEpochs(count: number): string {
 
 function workerLines(workers: readonly WorkerProgress[], { dim, yellow, cyan }: Colors): string[] {
   const nameWidth = Math.min(24, Math.max(6, ...workers.map((worker) => worker.name.length)));
-  const heading = `${'worker'.padEnd(nameWidth)}  ${'engine'.padEnd(10)}  ${'pace'.padStart(5)}  ${'share'.padEnd(17)}  ${'samples/s'.padStart(9)}  ${'samples'.padStart(8)}`;
+  const steps = workers.some(({ localSteps }) => localSteps !== undefined);
+  const stepsCell = (text: string) => (steps ? `  ${text.padStart(11)}` : '');
+  const heading = `${'worker'.padEnd(nameWidth)}  ${'engine'.padEnd(10)}  ${'pace'.padStart(5)}  ${'share'.padEnd(17)}  ${'samples/s'.padStart(9)}  ${'samples'.padStart(8)}${stepsCell('local steps')}`;
   const rows = workers.map((worker) => {
     const name = worker.name.slice(0, nameWidth).padEnd(nameWidth);
     if (worker.gone !== undefined) return yellow(`${name}  gone: ${worker.gone}`);
     const share = `${cyan(bar(worker.share, 10))} ${percent(worker.share, 1).padStart(6)}`;
     const rate = formatCount(worker.samplesPerSecond).padStart(9);
-    return `${name}  ${worker.engine.padEnd(10)}  ${String(worker.throttle).padStart(5)}  ${share}  ${rate}  ${formatCount(worker.samples).padStart(8)}`;
+    return `${name}  ${worker.engine.padEnd(10)}  ${String(worker.throttle).padStart(5)}  ${share}  ${rate}  ${formatCount(worker.samples).padStart(8)}${stepsCell(String(worker.localSteps ?? '–'))}`;
   });
   return [dim(heading), ...rows];
 }

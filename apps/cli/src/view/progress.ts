@@ -1,4 +1,4 @@
-import type { ExchangeTimes, Job, RunEvent, StoredEvent, Verdict } from '@longtail/core';
+import { addTimes, type ExchangeTimes, type Job, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 
 /** One worker as its events show it. */
 export interface WorkerProgress {
@@ -9,6 +9,8 @@ export interface WorkerProgress {
   readonly samplesPerSecond: number;
   /** Fraction of the last round's batch. */
   readonly share: number;
+  /** That it takes between two exchanges at present; undefined where the server steps. */
+  readonly localSteps: number | undefined;
   /** Samples that reached a commit. */
   readonly samples: number;
   /** Those of them that no other stage of its pipeline counts. */
@@ -47,6 +49,8 @@ export interface RunProgress {
   readonly version: number;
   readonly loss: number | undefined;
   readonly accuracy: number | undefined;
+  /** Of the latest commit, counted from 0; empty where all parameters are exchanged at once. */
+  readonly fragments: readonly number[];
   /** Loss of the latest commits, oldest first. */
   readonly losses: readonly number[];
   /** Samples a second over the last few seconds. */
@@ -84,6 +88,7 @@ export const NOTHING_YET: RunProgress = {
   version: 0,
   loss: undefined,
   accuracy: undefined,
+  fragments: [],
   losses: [],
   samplesPerSecond: undefined,
   validation: undefined,
@@ -131,7 +136,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
         recent: [{ timeMs, samplesApplied: progress.samplesApplied }],
       };
     case 'shares':
-      return { workers: withShares(progress, event.shares) };
+      return { workers: withShares(progress, event) };
     case 'contribution':
       return afterContribution(progress, event);
     case 'commit':
@@ -159,6 +164,7 @@ const NEW_WORKER: Omit<WorkerProgress, 'node' | 'name'> = {
   throttle: 1,
   samplesPerSecond: 0,
   share: 0,
+  localSteps: undefined,
   samples: 0,
   ownSamples: 0,
   contributions: 0,
@@ -179,10 +185,14 @@ function withWorker(progress: RunProgress, node: string, change: Partial<WorkerP
 /** A pipeline's share is that of each of its stages. */
 function withShares(
   { workers, groups }: RunProgress,
-  shares: Readonly<Record<string, number>>,
+  { shares, unit }: Extract<RunEvent, { event: 'shares' }>,
 ): ReadonlyMap<string, WorkerProgress> {
   const total = Object.values(shares).reduce((sum, share) => sum + share, 0) || 1;
-  return new Map([...workers].map(([node, worker]) => [node, { ...worker, share: (shares[groups.get(node) ?? node] ?? 0) / total }]));
+  const after = (node: string): Partial<WorkerProgress> => {
+    const share = shares[groups.get(node) ?? node] ?? 0;
+    return { share: share / total, localSteps: unit === 'local steps' ? share : undefined };
+  };
+  return new Map([...workers].map(([node, worker]) => [node, { ...worker, ...after(node) }]));
 }
 
 function afterContribution(progress: RunProgress, event: Extract<RunEvent, { event: 'contribution' }>): Partial<RunProgress> {
@@ -201,21 +211,15 @@ function afterContribution(progress: RunProgress, event: Extract<RunEvent, { eve
       bytesUp: (before?.bytesUp ?? 0) + event.bytesUp,
       bytesDown: (before?.bytesDown ?? 0) + event.bytesDown,
       bytesSaved: (before?.bytesSaved ?? 0) + (event.bytesSaved ?? 0),
-      exchange: event.exchange === undefined ? before?.exchange : addTimes(before?.exchange, event.exchange),
+      exchange: addedTimes(before?.exchange, event.exchange),
       // A running mean: one slow round says little.
       samplesPerSecond: smooth(before?.samplesPerSecond ?? 0, seconds > 0 ? event.samples / seconds : 0),
     }),
   };
 }
 
-function addTimes(before: ExchangeTimes | undefined, more: ExchangeTimes): ExchangeTimes {
-  if (before === undefined) return more;
-  return {
-    receiveMs: before.receiveMs + more.receiveMs,
-    encodeMs: before.encodeMs + more.encodeMs,
-    sendMs: before.sendMs + more.sendMs,
-    waitMs: before.waitMs + more.waitMs,
-  };
+function addedTimes(before: ExchangeTimes | undefined, more: ExchangeTimes | undefined): ExchangeTimes | undefined {
+  return before === undefined || more === undefined ? (before ?? more) : addTimes(before, more);
 }
 
 function smooth(before: number, now: number): number {
@@ -228,10 +232,14 @@ function afterCommit(progress: RunProgress, event: Extract<RunEvent, { event: 'c
   const recent = [...progress.recent, { timeMs, samplesApplied: event.samplesApplied }].filter(
     (commit) => commit.timeMs >= timeMs - RATE_WINDOW_MS,
   );
+  const { version, fragments = [] } = event;
+  // The end of a phase brings moves home that are of samples applied before.
+  if (event.samples === 0) return { version, fragments };
   const first = recent[0]!;
   const elapsed = (timeMs - first.timeMs) / 1000;
   return {
-    version: event.version,
+    version,
+    fragments,
     samplesApplied: event.samplesApplied,
     epoch: event.epoch,
     loss: event.loss ?? NaN,
@@ -250,6 +258,11 @@ export function profilingLine({ profiling }: RunProgress): string | undefined {
 /** The workers in the order of their names, `worker-10` after `worker-9`. */
 export function workersByName(progress: RunProgress): readonly WorkerProgress[] {
   return [...progress.workers.values()].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+}
+
+/** `fragment 2`, or several; counted from 1. */
+export function showFragments({ fragments }: RunProgress): string {
+  return `${fragments.length === 1 ? 'fragment' : 'fragments'} ${fragments.map((fragment) => fragment + 1).join(', ')}`;
 }
 
 /** Fraction of the run's samples that were applied. */

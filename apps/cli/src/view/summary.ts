@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 
 import type { Verdict } from '@longtail/core';
-import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds, timeParts, uplinkInWords } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
@@ -33,16 +33,15 @@ export function workerTable(progress: RunProgress, colors: Colors): string {
   );
 }
 
-/** Where each worker's time went beside computing, and what the codec saved; empty where no contribution says. */
+/** Where each worker's time went beside computing, what the codec saved, and whether compute hides the uplink; empty where no contribution says. */
 export function exchangeTable(progress: RunProgress, colors: Colors): string {
   const rows = workersByName(progress).flatMap(({ name, computeMs, bytesUp, bytesSaved, exchange }) => {
     if (exchange === undefined) return [];
-    const { receiveMs, encodeMs, sendMs, waitMs } = exchange;
-    const all = computeMs + receiveMs + sendMs + waitMs || 1;
+    const { computes, receives, codes, sends, waits } = timeParts(computeMs, exchange);
     const saved = bytesSaved === 0 ? '–' : `${formatBytes(bytesSaved)} of ${formatBytes(bytesUp + bytesSaved)}`;
-    return [[name, ...[computeMs, sendMs, encodeMs, receiveMs, waitMs].map((ms) => percent(Math.max(0, ms) / all, 1)), saved]];
+    return [[name, ...[computes, receives, codes, sends, waits].map((part) => percent(part, 1)), saved, uplinkInWords(sends)]];
   });
-  return rows.length === 0 ? '' : renderTable(['worker', 'computes', 'sends', 'codes', 'receives', 'waits', 'codec saves up'], rows, colors, 1);
+  return rows.length === 0 ? '' : renderTable(['worker', 'computes', 'receives', 'codes', 'sends', 'waits', 'codec saves up', 'uplink'], rows, colors, 1);
 }
 
 /** A table without frames; columns from `rightFrom` on are right-aligned. */

@@ -154,6 +154,13 @@ describe('local steps', () => {
     });
     expect(lines).toEqual(['local steps: fast 40, slow 10 (measured)', 'local steps: fast 42, slow 10 (measured)']);
   });
+
+  it('have a column while it trains', () => {
+    const body = { event: 'shares', ...RUN, round: 4, shares: { n1: 40, n2: 10 }, unit: 'local steps', reason: 'measured' } as const;
+    const [heading, fast, slow] = renderLive(progressAfter([...STORED.slice(0, 15), { seq: 50, timeMs: START + 15_500, body }]), START + 16_000, 100, NO_COLORS).slice(-3);
+    expect(heading).toMatch(/ samples {2}local steps$/);
+    expect([fast, slow].map((line) => line!.split(/ +/).at(-1))).toEqual(['40', '10']);
+  });
 });
 
 describe('the end of a run', () => {
@@ -171,8 +178,8 @@ describe('the end of a run', () => {
     const told = { ...contribution(9, 'n1', 'fast', 30_000, 6000, true), exchange: times, bytesSaved: 7 * 856_000 } as RunEvent;
     const fresh = [told, told].map((body, i) => ({ seq: i + 1, timeMs: START, body }));
     expect(exchangeTable(progressAfter(fresh), NO_COLORS)).toMatchInlineSnapshot(`
-      "worker  computes   sends  codes  receives   waits        codec saves up
-      fast      60.0 %  20.0 %  0.2 %     5.0 %  15.0 %  11.4 MiB of 13.1 MiB"
+      "worker  computes  receives  codes   sends   waits        codec saves up                          uplink
+      fast      60.0 %     5.0 %  0.2 %  20.0 %  15.0 %  11.4 MiB of 13.1 MiB  not hidden, 20.0 % of its time"
     `);
   });
 

@@ -13,6 +13,8 @@ import type {
   SampleRange,
   Split,
   StageUse,
+  StepHyper,
+  VectorRange,
   WireError,
 } from '@longtail/core';
 import type { SharedVectors } from './training-session.js';
@@ -25,10 +27,15 @@ export interface ComputeCalls {
   loadState(steps: number): void;
   gradient(ranges: readonly SampleRange[]): ComputeResult;
   localSteps(request: Omit<LocalStepsRequest, 'stop'>): ComputeResult & { steps: number };
+  startStream(): void;
+  takeStreamMove(parts: readonly VectorRange[]): void;
+  mixStream(parts: readonly VectorRange[], mixing: number): void;
   evaluate(split: Split, start: number, end: number): ComputeResult;
   forward(stage: number, microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
   backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;
   takeGradient(): { readonly samples: number };
+  stepStages(samples: number, hyper: StepHyper): { readonly computeMs: number };
+  takeMove(): void;
   dropPasses(): void;
   evaluateStage(stage: number, split: Split, start: number, end: number, input: HostTensor | undefined): ForwardResult;
   profile(job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): Omit<DeviceTimings, 'handOverMs'>;

@@ -16,6 +16,8 @@ import type {
   SampleRange,
   Split,
   StageUse,
+  StepHyper,
+  VectorRange,
 } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { toCross } from './crossing.js';
@@ -145,6 +147,18 @@ export class ComputeThread implements Compute {
     return this.call('localSteps', [{ batches, result }], signal, { onProgress: onStep, stop });
   }
 
+  startStream(): Promise<void> {
+    return this.call('startStream', []);
+  }
+
+  takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
+    return this.call('takeStreamMove', [parts]);
+  }
+
+  mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    return this.call('mixStream', [parts, mixing]);
+  }
+
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
     return this.call('evaluate', [split, start, end], signal);
   }
@@ -173,6 +187,14 @@ export class ComputeThread implements Compute {
 
   takeGradient(): Promise<{ readonly samples: number }> {
     return this.call('takeGradient', []);
+  }
+
+  stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
+    return this.call('stepStages', [samples, hyper]);
+  }
+
+  takeMove(): Promise<void> {
+    return this.call('takeMove', []);
   }
 
   dropPasses(): Promise<void> {

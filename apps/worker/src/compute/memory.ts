@@ -23,20 +23,20 @@ export interface PassBytes {
 
 const VALUE_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
-/** Of a worker's stages whose microbatches take so much, as far as that is known: which ones are in flight the schedule decides. */
-export function stagesNeed(stages: readonly StageModel[], { inFlight }: StageUse, passes: readonly PassBytes[]): MemoryNeed {
+/** Of a worker's stages whose microbatches take so much, as far as that is known: which ones are in flight the schedule decides. `stateBytes`: of its own optimizer, a parameter. */
+export function stagesNeed(stages: readonly StageModel[], { inFlight }: StageUse, passes: readonly PassBytes[], stateBytes = 0): MemoryNeed {
   const vectors = stages.map(({ layout }) => VALUE_BYTES * layout.length);
   const vector = vectors.reduce((sum, bytes) => sum + bytes, 0);
   const stash = inFlight * Math.max(...passes.map((pass) => pass.stash));
   const workspace = Math.max(...passes.map((pass, i) => vectors[i] + pass.workspace));
-  return { parameters: 2 * vector, gradient: 2 * vector, state: 0, stash, workspace };
+  return { parameters: 2 * vector, gradient: 2 * vector, state: (stateBytes * vector) / VALUE_BYTES, stash, workspace };
 }
 
-/** Of a whole model that may run an optimizer with so many state vectors. */
-export function wholeNeed(stage: StageModel, stateVectors: number, samples: number): MemoryNeed {
+/** Of a whole model whose optimizer has so many bytes of state a parameter. */
+export function wholeNeed(stage: StageModel, stateBytes: number, samples: number): MemoryNeed {
   const vector = VALUE_BYTES * stage.layout.length;
   const { stash, workspace } = leastPassBytes(stage, samples, false);
-  return { parameters: 2 * vector, gradient: 2 * vector, state: 2 * stateVectors * vector, stash, workspace: vector + workspace };
+  return { parameters: 2 * vector, gradient: 2 * vector, state: stateBytes * stage.layout.length, stash, workspace: vector + workspace };
 }
 
 /**

@@ -1,5 +1,5 @@
-import type { Batch, BlockRange, Dataset, Engine, HostTensor, Job, ParameterLayout, StageUse } from '@longtail/core';
-import { createRng, joinLayouts } from '@longtail/core';
+import type { Batch, BlockRange, Dataset, Engine, HostTensor, Job, OptimizerSpec, ParameterLayout, StageUse } from '@longtail/core';
+import { createRng, joinLayouts, sumOfSquares } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CallAborted, Interrupts } from './interrupts.js';
@@ -12,6 +12,7 @@ const JOB = {
   model: { type: 'mlp', input: 6, hidden: [5, 4], outputs: 3 },
   loss: 'cross-entropy',
   data: { type: 'mnist' },
+  sync: { strategy: 'bsp' },
   train: { batch: 16, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 }, seed: 3 },
 } as unknown as Job;
 
@@ -151,6 +152,49 @@ describe('StageSession', () => {
       }
     }
     expect(await ends.measure()).toBeGreaterThan(0);
+    for (const session of [ends, middle, whole]) await session.dispose();
+  });
+
+  const adamw = { type: 'adam', beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1, decoupled: true } as const;
+
+  // Blocks of moments in 8 bits are others in a stage than in the whole model.
+  it.each<[string, OptimizerSpec, number]>([
+    ['AdamW', adamw, 1e-3],
+    ['AdamW with moments in 8 bits', { ...adamw, stateBits: 8 }, 0.3],
+    ['Muon', { ...adamw, muon: { momentum: 0.9 } }, 1e-3],
+  ])('stages that step for themselves move as the whole model does: %s', async (_, optimizer, tolerance) => {
+    const job = { ...GPT_JOB, sync: { strategy: 'diloco' }, train: { ...GPT_JOB.train, optimizer } } as Job;
+    const whole = await TrainingSession.create({ engine, job, dataset: TOKENS, memoryBytes: 2 ** 30, pacer, interrupts });
+    const ends = await StageSession.create({ ...gptStages(), job, stages: [{ start: 0, end: 1 }, { start: 3, end: 5 }] });
+    const middle = await StageSession.create({ ...gptStages(), job, stages: [{ start: 1, end: 3 }], dataset: undefined });
+    for (const session of [ends, middle]) await session.initialParameters();
+    const hypers = [{ learningRate: 0.01 }, { learningRate: 0.02 }, { learningRate: 0.005 }];
+    for (const hyper of hypers) {
+      for (const [microbatch, ranges] of RANGES.entries()) {
+        const first = await ends.forward(0, microbatch, ranges, undefined);
+        const second = await middle.forward(0, microbatch, ranges, first.output);
+        await ends.forward(1, microbatch, ranges, second.output);
+        const last = await ends.backward('B', 1, microbatch, undefined);
+        const back = await middle.backward('B', 0, microbatch, last.inputGradient);
+        await ends.backward('B', 0, microbatch, back.inputGradient);
+      }
+      for (const session of [ends, middle]) {
+        const { samples } = await session.takeGradient();
+        await session.stepStages(samples, hyper);
+      }
+    }
+    await whole.localSteps({ batches: hypers.map((hyper) => ({ ranges: RANGES.flat(), hyper })), result: 'move' }, () => undefined);
+    const moves = byName(whole.layouts, whole.shared.gradient);
+    for (const session of [ends, middle]) {
+      await session.takeMove();
+      const own = byName(session.layouts, session.shared.gradient);
+      let [squares, errors] = [0, 0];
+      for (const [name, values] of own) {
+        squares += sumOfSquares(moves.get(name)!);
+        errors += sumOfSquares(values.map((value, i) => value - moves.get(name)![i]));
+      }
+      expect(Math.sqrt(errors / squares)).toBeLessThan(tolerance);
+    }
     for (const session of [ends, middle, whole]) await session.dispose();
   });
 

@@ -11,12 +11,15 @@ import type {
   SampleRange,
   Split,
   StageUse,
+  StepHyper,
 } from '@longtail/core';
-import { joinLayouts, LongtailError } from '@longtail/core';
+import { joinLayouts, localStepsOf, LongtailError, ownStateBytes } from '@longtail/core';
 import { createModel, initialParameters, profileModel, stageModel } from '@longtail/engine';
 import type { Model, StageModel } from '@longtail/engine';
 import { HeldStage } from './held-stage.js';
 import type { Interrupts } from './interrupts.js';
+import { createLocalOptimizer } from './local-optimizer.js';
+import type { LocalOptimizer } from './local-optimizer.js';
 import type { PassBytes } from './memory.js';
 import { assertFits, leastPassBytes, stagesNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
@@ -59,6 +62,8 @@ export class StageSession {
   private constructor(
     private readonly options: StageOptions,
     private readonly held: readonly HeldStage[],
+    /** Of each stage, where groups step for themselves. */
+    private readonly optimizers: readonly LocalOptimizer[],
     /** Of the whole model. */
     readonly blocks: number,
   ) {
@@ -78,7 +83,7 @@ export class StageSession {
     const whole = await createModel(job.model, { ...signature, loss: job.loss });
     const models = stages.map((blocks) => stageModel(whole, blocks));
     const least = models.map((model) => leastPassBytes(model, use.microbatch, use.recompute, estimateOf(whole, model, job)));
-    assertFits(nameOf(models, job), stagesNeed(models, use, least), memoryBytes);
+    assertFits(nameOf(models, job), stagesNeed(models, use, least, stateBytesOf(job)), memoryBytes);
     const data = dataset && { dataset, order: new SampleOrder(dataset.length('train'), job.train.seed) };
     const around = { signature, data, microbatch: use.microbatch, pacer, interrupts };
     const build = { loss: job.loss, data: signature, seed: job.train.seed, recompute: use.recompute };
@@ -88,8 +93,10 @@ export class StageSession {
         const profiled = undisturbed?.(model.range, use.microbatch, use.recompute);
         held.push(new HeldStage(model, await engine.build(job.model, model.range, build), { ...around, profiled }));
       }
-      const session = new StageSession(options, held, whole.blocks.length);
-      await session.readParameters();
+      const optimizers: LocalOptimizer[] = [];
+      if (localStepsOf(job.sync) !== undefined) for (const { stage } of held) optimizers.push(await createLocalOptimizer(stage, job.train.optimizer));
+      const session = new StageSession(options, held, optimizers, whole.blocks.length);
+      await session.readParameters(session.parameters);
       return session;
     } catch (error) {
       for (const { stage } of held) await stage.dispose();
@@ -105,7 +112,7 @@ export class StageSession {
     for (const stage of this.held) {
       await stage.warmUp((bytes) => {
         taken.push(bytes);
-        this.memoryBytes = assertFits(nameOf(models, job), stagesNeed(models, use, taken), memoryBytes);
+        this.memoryBytes = assertFits(nameOf(models, job), stagesNeed(models, use, taken, stateBytesOf(job)), memoryBytes);
       });
     }
     let samples = 0;
@@ -159,6 +166,21 @@ export class StageSession {
     return { samples: counts[0] };
   }
 
+  /** The gradient of what stages share is that of all of them together: they step alike. */
+  async stepStages(samples: number, hyper: StepHyper): Promise<{ computeMs: number }> {
+    const startMs = performance.now();
+    await this.options.pacer.run(async () => {
+      for (const [i, optimizer] of this.optimizers.entries()) await optimizer.apply(this.vectors[i].from(this.gradientSum), samples, hyper);
+    });
+    return { computeMs: performance.now() - startMs };
+  }
+
+  async takeMove(): Promise<void> {
+    const { parameters, gradientSum: move } = this;
+    await this.readParameters(move);
+    for (let i = 0; i < move.length; i++) move[i] = parameters[i] - move[i];
+  }
+
   async dropPasses(): Promise<void> {
     for (const stage of this.held) await stage.dropPasses();
   }
@@ -171,11 +193,15 @@ export class StageSession {
     for (const { stage } of this.held) await stage.dispose();
   }
 
-  private async readParameters(): Promise<void> {
+  private async readParameters(out: Float32Array): Promise<void> {
     for (const [i, { stage }] of this.held.entries()) {
-      await this.vectors[i].into(this.parameters, 'stays', (values) => stage.readParameters(values));
+      await this.vectors[i].into(out, 'stays', (values) => stage.readParameters(values));
     }
   }
+}
+
+function stateBytesOf({ sync, train }: Job): number {
+  return localStepsOf(sync) === undefined ? 0 : ownStateBytes(train.optimizer);
 }
 
 /** Bytes a sample that a stage keeps for its backward pass, by the shapes inside its blocks. */

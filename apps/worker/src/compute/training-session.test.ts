@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Batch, Dataset, Engine, Job, Stage } from '@longtail/core';
-import { createRng, formatBytes } from '@longtail/core';
+import { createRng, formatBytes, sumOfSquares } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CallAborted, Interrupts } from './interrupts.js';
@@ -12,6 +12,7 @@ const JOB = {
   model: { type: 'mlp', input: 6, hidden: [5], outputs: 3 },
   loss: 'cross-entropy',
   data: { type: 'mnist' },
+  sync: { strategy: 'bsp' },
   train: { batch: 16, optimizer: { type: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, decoupled: false }, seed: 3 },
 } as unknown as Job;
 
@@ -155,6 +156,24 @@ describe('TrainingSession', () => {
     parameters().forEach((value, i) => expect(second[i]).toBeCloseTo(value, 6));
   });
 
+  it('streams: what was moved is taken part by part, what comes is mixed in, and each step counts once', async () => {
+    const base = parameters();
+    const half = base.length >> 1;
+    const [first, second] = [{ start: 0, length: half }, { start: half, length: base.length - half }];
+    const batches = [0, 1].map((i) => ({ ranges: [{ epoch: 0, start: 16 * i, end: 16 * i + 16 }], hyper: HYPER }));
+    await session.startStream();
+    await session.localSteps({ batches: batches.slice(0, 1), result: 'nothing' }, () => undefined);
+    await session.takeStreamMove([first, second]);
+    const moved = Array.from(gradient());
+    expect(moved.every((value) => value === 0)).toBe(false);
+    new Float32Array(session.shared.parameters).fill(0.01, half);
+    await session.mixStream([second], 0);
+    await session.takeStreamMove([first, second]);
+    expect(gradient().every((value) => value === 0)).toBe(true);
+    await session.localSteps({ batches: [], result: 'parameters' }, () => undefined);
+    parameters().forEach((value, i) => expect(value).toBeCloseTo(i < half ? base[i]! - moved[i]! : 0.01, 6));
+  });
+
   it('takes an aborted move back', async () => {
     const base = parameters();
     onPause = () => interrupts.abort();
@@ -210,17 +229,58 @@ describe('TrainingSession', () => {
     expect(gradient()).toEqual(expected);
   });
 
-  it('holds no moments where the server keeps them in 8 bits, and takes no steps of its own then', async () => {
-    const { optimizer } = JOB.train;
-    const coded = { ...JOB, train: { ...JOB.train, optimizer: { ...optimizer, stateBits: 8 } } } as Job;
+  const changed = (train: object, sync = JOB.sync) => ({ ...JOB, sync, train: { ...JOB.train, ...train } }) as Job;
+  const create = (job: Job, memoryBytes = 2 ** 30) =>
+    TrainingSession.create({ engine, job, dataset: DATASET, memoryBytes, pacer: new Pacer(1, interrupts), interrupts });
+  const local = { strategy: 'diloco' } as Job['sync'];
+  const eightBits = { optimizer: { ...JOB.train.optimizer, stateBits: 8 } };
+
+  /** How far four local steps move. */
+  async function moveOf(job: Job): Promise<Float32Array> {
+    const stepping = await create(job);
+    const batches = [0, 1, 2, 3].map((i) => ({ ranges: [{ epoch: 0, start: 40 * i, end: 40 * i + 40 }], hyper: HYPER }));
+    await stepping.localSteps({ batches, result: 'move' }, () => undefined);
+    await stepping.dispose();
+    return new Float32Array(stepping.shared.gradient);
+  }
+
+  it('says what moments take: none here where the server keeps them, none to send where they stay', async () => {
+    const needed = (job: Job) => create(job, 1).catch((error: Error) => error.message);
     const vector = 4 * session.layouts[0]!.length;
-    const needed = (job: Job) =>
-      TrainingSession.create({ engine, job, dataset: DATASET, memoryBytes: 1, pacer: new Pacer(1, interrupts), interrupts }).catch((error: Error) => error.message);
     expect(await needed(JOB)).toContain(`state ${formatBytes(4 * vector)}`);
-    expect(await needed(coded)).not.toContain('state');
-    const stepless = await TrainingSession.create({ engine, job: coded, dataset: DATASET, memoryBytes: 2 ** 30, pacer: new Pacer(1, interrupts), interrupts });
-    expect(stepless.shared.state).toEqual([]);
-    await expect(stepless.localSteps({ batches: [{ ranges: RANGES, hyper: HYPER }], result: 'parameters' }, () => undefined)).rejects.toMatchObject({ code: 'refused' });
-    await stepless.dispose();
+    expect(await needed(changed({}, local))).toContain(`state ${formatBytes(2 * vector)}`);
+    expect(await needed(changed(eightBits))).not.toContain('state');
+    expect(await needed(changed(eightBits, local))).toContain(`state ${formatBytes(((4 + (2 * 260) / 256) * vector) / 4)}`);
+    for (const job of [changed({}, local), changed(eightBits), changed(eightBits, local)]) {
+      const stateless = await create(job);
+      expect(stateless.shared.state).toEqual([]);
+      await stateless.dispose();
+    }
+  });
+
+  it('steps for itself with moments in 8 bits, nearly as with whole ones', async () => {
+    const [coded, whole] = [await moveOf(changed(eightBits, local)), await moveOf(changed({}, local))];
+    expect(coded).not.toEqual(whole);
+    expect(relativeDistance(coded, whole)).toBeLessThan(0.05);
+  });
+
+  it('clips the gradient of each local step to its global norm', async () => {
+    const sgd = { optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } };
+    const clipNorm = 1e-4;
+    const clipped = await moveOf(changed({ ...sgd, clipNorm }, local));
+    // Four steps of that length, nearly in one direction.
+    expect(norm(clipped) / (4 * clipNorm * HYPER.learningRate)).toBeGreaterThan(0.5);
+    expect(norm(clipped) / (4 * clipNorm * HYPER.learningRate)).toBeLessThanOrEqual(1.0001);
+    const whole = await moveOf(changed(sgd, local));
+    expect(relativeDistance(await moveOf(changed({ ...sgd, clipNorm: 1e6 }, local)), whole)).toBeLessThan(1e-5);
+    expect(norm(clipped)).toBeLessThan(norm(whole));
   });
 });
+
+function norm(vector: Float32Array): number {
+  return Math.sqrt(sumOfSquares(vector));
+}
+
+function relativeDistance(a: Float32Array, b: Float32Array): number {
+  return norm(a.map((value, i) => value - b[i]!)) / norm(b);
+}

@@ -11,11 +11,16 @@ import type {
   SampleRange,
   Split,
   Stage,
+  StepHyper,
+  VectorRange,
 } from '@longtail/core';
-import { isStateQuantized, LongtailError, localStateCount } from '@longtail/core';
+import { clippedDivisor, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, sumOfSquares } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
+import { Anchor } from '@longtail/kernels';
 import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
+import { createLocalOptimizer } from './local-optimizer.js';
+import type { LocalOptimizer } from './local-optimizer.js';
 import { assertFits, wholeNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
 import { PassPacer } from './pass-pacer.js';
@@ -66,7 +71,9 @@ export class TrainingSession {
   private steps = 0;
   /** The stage's parameters are still those drawn from the seed. */
   private fresh = true;
-  private hasOptimizer = false;
+  private optimizer: LocalOptimizer | undefined;
+  /** Of a stream of steps, with room for its parameters. */
+  private stream: { readonly anchor: Anchor; readonly parameters: Float32Array } | undefined;
 
   private constructor(
     private readonly options: SessionOptions,
@@ -77,7 +84,8 @@ export class TrainingSession {
     readonly memoryBytes: number,
   ) {
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
-    const stateCount = localStateCount(options.job.train.optimizer);
+    const { sync, train } = options.job;
+    const stateCount = localStepsOf(sync) === undefined ? localStateCount(train.optimizer) : 0;
     this.shared = { parameters: vector(), gradient: vector(), state: Array.from({ length: stateCount }, vector) };
     this.parameters = new Float32Array(this.shared.parameters);
     this.gradientSum = new Float32Array(this.shared.gradient);
@@ -90,7 +98,10 @@ export class TrainingSession {
   static async create(options: SessionOptions): Promise<TrainingSession> {
     const model = stageModel(await createModel(options.job.model, { ...options.dataset.signature, loss: options.job.loss }), 'all');
     const { job, memoryBytes } = options;
-    const need = assertFits(`the model of ${job.name}`, wholeNeed(model, localStateCount(job.train.optimizer), MIN_SLICE), memoryBytes);
+    const { optimizer } = job.train;
+    // Moments that go to the server and come from there lie in memory that is shared, too.
+    const stateBytes = localStepsOf(job.sync) === undefined ? 8 * localStateCount(optimizer) : ownStateBytes(optimizer);
+    const need = assertFits(`the model of ${job.name}`, wholeNeed(model, stateBytes, MIN_SLICE), memoryBytes);
     const session = new TrainingSession(options, await build(options), model.blocks.length, need);
     try {
       await session.stage.readParameters(session.parameters);
@@ -136,7 +147,7 @@ export class TrainingSession {
     if (!this.fresh) {
       await this.stage.dispose();
       this.stage = await build(this.options);
-      this.hasOptimizer = false;
+      this.optimizer = undefined;
       this.fresh = true;
     }
     await this.stage.readParameters(this.parameters);
@@ -182,7 +193,7 @@ export class TrainingSession {
         this.options.interrupts.throwIfAborted();
         if (this.options.interrupts.stopped) break;
         const batch = this.options.dataset.batch('train', this.order.indicesOf(ranges));
-        total = add(total, await this.paced('step', batch, () => this.stage.step(batch, hyper)));
+        total = add(total, await this.paced('step', batch, () => this.step(batch, hyper)));
         done++;
         if (performance.now() - reportedMs >= MIN_PROGRESS_GAP_MS) {
           reportedMs = performance.now();
@@ -194,7 +205,7 @@ export class TrainingSession {
       throw error;
     }
     if (result === 'move') await this.readMove();
-    else {
+    if (result === 'parameters') {
       await this.stage.readParameters(this.parameters);
       this.steps = (await this.stage.readOptimizerState(this.state)).steps;
     }
@@ -212,24 +223,51 @@ export class TrainingSession {
     return this.stage.dispose();
   }
 
+  async startStream(): Promise<void> {
+    await this.loadParameters();
+    if (this.stream === undefined) this.stream = { anchor: new Anchor(this.parameters), parameters: new Float32Array(this.parameters.length) };
+    else this.stream.anchor.moveTo(this.parameters);
+  }
+
+  async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
+    const { anchor, parameters } = this.stream!;
+    await this.stage.readParameters(parameters);
+    for (const part of parts) anchor.takeMove(parameters, this.gradientSum, part);
+  }
+
+  async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    const { anchor, parameters } = this.stream!;
+    await this.stage.readParameters(parameters);
+    for (const part of parts) anchor.mix(parameters, this.parameters, part, mixing);
+    await this.stage.writeParameters(parameters);
+  }
+
   private async readMove(): Promise<void> {
     const { parameters, gradientSum: move } = this;
     await this.stage.readParameters(move);
     for (let i = 0; i < move.length; i++) move[i] = parameters[i]! - move[i]!;
   }
 
-  /** The shared vectors hold what the device had before the call, but for moments that never leave it. */
+  /** The shared vectors hold what the device had before the call, but for moments that never leave it; of a stream they do not. */
   private async restore(result: LocalStepsResult): Promise<void> {
+    if (result === 'nothing') return;
     await this.stage.writeParameters(this.parameters);
     if (result === 'parameters') await this.stage.writeOptimizerState(this.state, this.steps);
   }
 
+  /** As one call where nothing is to be done between backward pass and step. */
+  private async step(batch: Batch, hyper: StepHyper): Promise<BatchStats> {
+    const { stage, gradientSum, optimizer } = this;
+    const { optimizer: spec, clipNorm } = this.options.job.train;
+    if (clipNorm === undefined && !isStateQuantized(spec)) return stage.step(batch, hyper);
+    const stats = await stage.gradient(batch);
+    await stage.takeGradient(gradientSum);
+    await optimizer!.apply(gradientSum, clippedDivisor(sumOfSquares(gradientSum), batch.samples, clipNorm), hyper);
+    return stats;
+  }
+
   private async prepareOptimizer(): Promise<void> {
-    if (this.hasOptimizer) return;
-    const { optimizer } = this.options.job.train;
-    if (isStateQuantized(optimizer)) throw new LongtailError('a worker takes no steps of its own with moments in 8 bits', { code: 'refused' });
-    await this.stage.useOptimizer(optimizer);
-    this.hasOptimizer = true;
+    this.optimizer ??= await createLocalOptimizer(this.stage, this.options.job.train.optimizer);
   }
 
   private async overSlices(

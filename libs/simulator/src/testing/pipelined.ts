@@ -1,4 +1,4 @@
-import type { Job, JobStage, SampleRange } from '@longtail/core';
+import type { Job, JobStage, Rng, SampleRange } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import { createOptimizer, learningRateAt } from '@longtail/kernels';
 import { expect } from 'vitest';
@@ -25,6 +25,34 @@ export const three: readonly JobStage[] = [
   { workers: ['b'], blocks: 3 },
   { workers: ['c'], blocks: 1 },
 ];
+
+/** Groups of up to four stages, some of them with up to three replicas, or interleaved of up to three workers with two or three stages each. */
+export function randomLayout(rng: Rng, groups: number, interleaved: boolean): readonly (readonly JobStage[])[] {
+  let names = 0;
+  const crew = (count: number) => Array.from({ length: count }, () => `w${names++}`);
+  return Array.from({ length: groups }, () => {
+    const plain = 1 + rng.below(4);
+    const turns = rng.below(4) === 0 ? undefined : { workers: crew(2 + rng.below(2)), chunks: 2 + rng.below(2) };
+    const stages = !interleaved ? plain : turns === undefined ? 1 : Math.min(model.blocks!.count, turns.workers.length * turns.chunks);
+    const cuts = [...Array.from({ length: model.blocks!.count - 1 }, (_, i) => i + 1)].sort(() => rng.uniform() - 0.5);
+    const borders = [0, ...cuts.slice(0, stages - 1).sort((a, b) => a - b), model.blocks!.count];
+    return Array.from({ length: stages }, (_, i) => {
+      const replicas = stages > 1 && rng.below(3) === 0 ? 2 + rng.below(2) : 1;
+      const workers = interleaved && turns !== undefined ? [turns.workers[i % turns.workers.length]!] : crew(replicas);
+      return { workers, blocks: borders[i + 1]! - borders[i]! };
+    });
+  });
+}
+
+export function randomWorkers(rng: Rng, layout: readonly (readonly JobStage[])[]): readonly SimulatedWorker[] {
+  return workersOf(layout).map((name) => ({
+    name,
+    samplesPerSecond: 100 + rng.below(2000),
+    overheadMs: rng.uniform(),
+    link: { upBitsPerSecond: 1e6 * (1 + rng.below(50)), downBitsPerSecond: 1e7, rttMs: 1 + rng.below(60) },
+    peers: (['listens', 'dials', undefined] as const)[rng.below(3)],
+  }));
+}
 
 /** Positions of a run's shuffled epochs, batch by batch, as one machine visits them. */
 export function batchesInOrder({ train }: Job): readonly (readonly SampleRange[])[] {

@@ -183,6 +183,17 @@ describe('comparePlan', () => {
     expect({ ...stormy, warmUp: 0, rounds: 0 }).toEqual({ ...calm, warmUp: 0, rounds: 0 });
   });
 
+  test('sending, receiving and waiting are held against the plan where it has figures for them', () => {
+    const exchange = { receiveMs: 30, encodeMs: 2, sendMs: 60, waitMs: 10 };
+    const told = rounds(12).map((event) => (event.event === 'contribution' ? { ...event, exchange } : event));
+    const [front, , lone] = compare(...told).groups.flatMap(({ stages }) => stages.flat().map((device) => device.exchange!));
+    // 1000 bytes up and 2000 down at 1 Gbit/s; the solo group is done 30 ms before the pipeline.
+    expect(lone).toMatchObject({ sendMs: { planned: 0.008, measured: 60 }, receiveMs: { planned: 0.016, measured: 30 }, waitMs: { planned: 30, measured: 10 } });
+    expect(lone!.sends).toBeCloseTo(60 / (80 + 30 + 60 + 10), 9);
+    expect(front).toMatchObject({ sendMs: { planned: NaN, measured: 60 }, encodeMs: { planned: NaN, measured: 2 } });
+    expect(compare(...rounds(12)).groups[0]!.stages[0]![0]!.exchange).toBeUndefined();
+  });
+
   test('a single slow round among many moves nothing: medians', () => {
     fc.assert(
       fc.property(fc.integer({ min: 6, max: 20 }), fc.nat(), fc.double({ min: 2, max: 100, noNaN: true }), (count, at, slow) => {

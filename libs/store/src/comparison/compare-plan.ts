@@ -1,5 +1,5 @@
-import type { Plan, PlannedDevice, PlannedGroup, PlannedStage, StoredEvent } from '@longtail/core';
-import type { Compared, DeviceComparison, GroupComparison, PlanComparison } from './comparison.js';
+import { addTimes, timeParts, type ExchangeTimes, type Plan, type PlannedDevice, type PlannedGroup, type PlannedStage, type StoredEvent } from '@longtail/core';
+import type { Compared, DeviceComparison, ExchangeComparison, GroupComparison, PlanComparison } from './comparison.js';
 import { deviationOf } from './deviation.js';
 import { plannedRounds, type Contribution, type Round } from './planned-rounds.js';
 
@@ -97,6 +97,27 @@ function compareDevice(
     memoryBytes: { planned: memory.total, measured: memoryBytes.get(node) ?? NaN },
     bytesUp: { planned: planned(({ bytesUpPerRound }) => bytesUpPerRound), measured: measured(({ part }) => part.bytesUp) },
     bytesDown: { planned: planned(({ bytesDownPerRound }) => bytesDownPerRound), measured: measured(({ part }) => part.bytesDown) },
+    exchange: compareExchange(group, parts[0]!, plan, mine),
+  };
+}
+
+function compareExchange(
+  { kind, stepMs, exchangeMs }: PlannedGroup,
+  { bytesUpPerRound, bytesDownPerRound, upBitsPerSecond, downBitsPerSecond }: PlannedDevice,
+  { roundMs, stepsPerRound }: Plan,
+  mine: readonly { readonly part: Contribution; readonly steps: number }[],
+): ExchangeComparison | undefined {
+  const told = mine.flatMap(({ part: { exchange, computeMs }, steps }) => (exchange === undefined ? [] : [{ exchange, computeMs, steps }]));
+  if (told.length === 0) return undefined;
+  const measured = (of: (exchange: ExchangeTimes) => number) => median(told.map(({ exchange, steps }) => of(exchange) / steps));
+  const transfer = (bytes: number, bitsPerSecond: number) => (kind === 'solo' ? (8000 * bytes) / bitsPerSecond : NaN);
+  const computeMs = told.reduce((sum, one) => sum + one.computeMs, 0);
+  return {
+    receiveMs: { planned: transfer(bytesDownPerRound, downBitsPerSecond), measured: measured(({ receiveMs }) => receiveMs) },
+    encodeMs: { planned: NaN, measured: measured(({ encodeMs }) => encodeMs) },
+    sendMs: { planned: transfer(bytesUpPerRound, upBitsPerSecond), measured: measured(({ sendMs }) => sendMs) },
+    waitMs: { planned: Math.max(0, roundMs - stepsPerRound * stepMs - exchangeMs), measured: measured(({ waitMs }) => waitMs) },
+    sends: timeParts(computeMs, told.map(({ exchange }) => exchange).reduce(addTimes)).sends,
   };
 }
 

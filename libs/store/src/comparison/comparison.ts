@@ -1,6 +1,6 @@
 import type { Plan, PlannedGroup } from '@longtail/core';
 
-/** What a plan expected, and the median of what was measured. */
+/** What a plan expected, and the median of what was measured; NaN where either has no figure. */
 export interface Compared {
   readonly planned: number;
   readonly measured: number;
@@ -20,6 +20,18 @@ export interface DeviceComparison {
   /** A round, to and from the server. */
   readonly bytesUp: Compared;
   readonly bytesDown: Compared;
+  /** Undefined where no contribution says. */
+  readonly exchange: ExchangeComparison | undefined;
+}
+
+/** What a device does in a round beside computing. No plan knows what coding takes, nor the exchange's part of a pipeline's traffic. */
+export interface ExchangeComparison {
+  readonly receiveMs: Compared;
+  readonly encodeMs: Compared;
+  readonly sendMs: Compared;
+  readonly waitMs: Compared;
+  /** The part of its time in which it sends and does not compute, as it was measured. */
+  readonly sends: number;
 }
 
 export interface GroupComparison {

@@ -1,6 +1,7 @@
 import { formatBytes, formatCount, formatSeconds, type StoredEvent } from '@longtail/core';
 import { comparePlan } from '../comparison/compare-plan.js';
 import { curveCharts, hasAccuracy } from './curves.js';
+import { exchangeSection } from './exchange.js';
 import { html, Markup } from './markup.js';
 import { planTable } from './plan-table.js';
 import { collectRun, type RunData } from './run-data.js';
@@ -18,6 +19,7 @@ import { timelines } from './timeline.js';
 export function renderReport(events: readonly StoredEvent[]): string {
   const data = collectRun(events);
   const comparison = comparePlan(events);
+  const exchange = exchangeSection(data);
   const title = data.job?.name ?? 'Run';
   return html`<!doctype html>
     <html lang="en">
@@ -57,6 +59,13 @@ export function renderReport(events: readonly StoredEvent[]): string {
                 <div class="wide">${throughputChart(data)}</div>
                 ${timelines(data)}
               </section>`
+          }
+          ${
+            exchange &&
+            html`<section class="card">
+              <h2>Links</h2>
+              ${exchange}
+            </section>`
           }
           ${
             comparison &&

@@ -27,6 +27,8 @@ export interface LineChart {
   readonly series: readonly Series[];
   /** Vertical lines, such as the ends of epochs. */
   readonly marks?: readonly { readonly x: number; readonly label: string }[];
+  /** Horizontal lines, such as a bound. */
+  readonly levels?: readonly { readonly y: number; readonly label: string }[];
   /** Values in the tooltip, with more digits than on the axis. */
   formatValue(value: number): string;
 }
@@ -69,6 +71,7 @@ export function lineChart(id: string, chart: LineChart): Markup {
       /></clipPath>
       ${yAxis(chart.y, toY)}
       ${(chart.marks ?? []).map(({ x, label }) => html`<line class="mark" x1="${px(toX(x))}" x2="${px(toX(x))}" y1="${CHART.top}" y2="${BASE}" /><text class="mark-label" x="${px(toX(x) - 4)}" y="${CHART.top + 9}" text-anchor="end">${label}</text>`)}
+      ${(chart.levels ?? []).map(({ y, label }) => html`<line class="mark" x1="${CHART.left}" x2="${CHART.width - CHART.right}" y1="${px(toY(y))}" y2="${px(toY(y))}" /><text class="mark-label" x="${CHART.left + 4}" y="${px(toY(y) - 4)}">${label}</text>`)}
       ${xAxis(chart.x, toX)}
       <g clip-path="url(#${id})">
         ${chart.series.map(({ raw, colour }) => raw && html`<path class="raw" style="stroke:${colour}" d="${path(raw)}" />`)}

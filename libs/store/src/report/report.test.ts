@@ -61,6 +61,36 @@ test('the time of a contribution is cut into transfer, computing and waiting', (
   expect(workers[0].spans[0]).toMatchObject({ sent: 1000, computeFrom: 1100, computeTo: 1500, done: 1600, roundEnd: 2000 });
 });
 
+test('says where the time went, whether the uplink is hidden, and how local steps adapt', () => {
+  const steps = (round: number, a: number, b: number): RunEvent => {
+    const reason = `an exchange of ${round} s is 5 % of a round`;
+    return { event: 'shares', run: 'r', round, shares: { n1: a, n2: b }, unit: 'local steps', reason };
+  };
+  const slow = { receiveMs: 100, encodeMs: 20, sendMs: 500, waitMs: 0 };
+  const fast = { receiveMs: 50, encodeMs: 20, sendMs: 10, waitMs: 540 };
+  const bodies = [
+    steps(1, 10, 4),
+    contribution({ exchange: slow, bytesUp: 1000, bytesSaved: 3000 }),
+    contribution({ node: 'n2', name: 'b', samples: 4, exchange: fast }),
+    steps(2, 81, 30),
+  ];
+  const { workers, localSteps } = collectRun(stored(bodies));
+  expect(workers.map(({ sends }) => sends.map(({ value }) => value))).toEqual([[0.5], [0.01]]);
+  expect(workers[0].spans[0]).toMatchObject({ computeFrom: 1100, computeTo: 1500 });
+  expect(localSteps.map(({ name, points }) => [name, points.map(({ value }) => value)])).toEqual([
+    ['a', [10, 81]],
+    ['b', [4, 30]],
+  ]);
+  const page = renderReport(stored(bodies));
+  expect(page).toContain('<h2>Links</h2>');
+  expect(page).toContain('not hidden, 50.0 % of its time');
+  expect(page).toContain('>hidden, 1.0 % of its time');
+  expect(page).toContain('2.9 KiB of 3.9 KiB');
+  expect(page).toContain('Local steps at the end: an exchange of 2 s is 5 % of a round.');
+  expect(page).not.toMatch(/NaN|Infinity|undefined|\[object/);
+  expect(renderReport(events)).not.toContain('<h2>Links</h2>');
+});
+
 test('a node that comes back goes on in its row; two of one name have their own', () => {
   const joined = (node: string): RunEvent => ({ event: 'node_joined', node, name: 'a', engine: 'cpu', device: '', throttle: 1 });
   const left: RunEvent = { event: 'node_left', node: 'n1', name: 'a', reason: 'gone' };

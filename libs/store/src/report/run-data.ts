@@ -1,4 +1,4 @@
-import type { Job, RunEvent, StoredEvent, Verdict } from '@longtail/core';
+import { addTimes, timeParts, type ExchangeTimes, type Job, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 
 /** A point of a curve; times in seconds from the start of the run. */
 export interface CurvePoint {
@@ -39,6 +39,18 @@ export interface WorkerData {
   readonly waitMs: number;
   readonly bytesUp: number;
   readonly bytesDown: number;
+  /** What float32 would have taken more, up. */
+  readonly bytesSaved: number;
+  /** Sums over its contributions; undefined where none says. */
+  readonly exchange: ExchangeTimes | undefined;
+  /** The part of its time that it sends and does not compute, contribution by contribution. */
+  readonly sends: readonly CurvePoint[];
+}
+
+/** The local steps that a group takes between two exchanges, as they adapt. */
+interface LocalStepsData {
+  readonly name: string;
+  readonly points: readonly CurvePoint[];
 }
 
 /** Something a reader should know of. */
@@ -68,6 +80,10 @@ export interface RunData {
   readonly validations: readonly { readonly from: number; readonly to: number }[];
   /** Most samples first. */
   readonly workers: readonly WorkerData[];
+  /** In the order of the workers; empty where the server steps. */
+  readonly localSteps: readonly LocalStepsData[];
+  /** Why the last ones are so many. */
+  readonly localStepsReason: string;
   readonly incidents: readonly Incident[];
 }
 
@@ -87,6 +103,7 @@ interface MutableWorker {
   throttle: number | undefined;
   present: boolean;
   readonly contributions: EventOf<'contribution'>[];
+  readonly sends: CurvePoint[];
 }
 
 class Collector {
@@ -108,6 +125,9 @@ class Collector {
   private readonly workers: MutableWorker[] = [];
   private readonly roundEnds = new Map<number, number>();
   private readonly incidents: Incident[] = [];
+  /** By group. */
+  private readonly localSteps = new Map<string, CurvePoint[]>();
+  private localStepsReason = '';
 
   constructor(private readonly startMs: number) {}
 
@@ -135,12 +155,15 @@ class Collector {
         this.samplesPerEpoch = body.samplesPerEpoch;
         break;
       case 'contribution':
-        this.workerOf(body.node, body.name).contributions.push(body);
+        this.contribute(this.workerOf(body.node, body.name), body, seconds);
         if (!body.accepted)
           incident('rejected', `Round ${body.round}: ${body.samples} samples of ${body.name} were not applied: ${body.reason}`);
         break;
       case 'commit':
         this.commit(body, timeMs, seconds);
+        break;
+      case 'shares':
+        if (body.unit === 'local steps') this.takeSteps(body, seconds);
         break;
       case 'validation':
         this.validations.push({ from: timeMs - this.startMs - body.ms, to: timeMs - this.startMs });
@@ -162,6 +185,7 @@ class Collector {
 
   result(endMs: number): RunData {
     const workers = this.workers.filter(({ contributions }) => contributions.length > 0).map((worker) => this.measure(worker));
+    workers.sort((a, b) => b.samples - a.samples);
     return {
       run: this.run,
       job: this.job,
@@ -174,15 +198,42 @@ class Collector {
       rounds: this.rounds,
       ...this.curves,
       validations: this.validations,
-      workers: workers.sort((a, b) => b.samples - a.samples),
+      workers,
+      localSteps: this.stepsByName(workers),
+      localStepsReason: this.localStepsReason,
       incidents: this.incidents,
     };
+  }
+
+  private contribute(worker: MutableWorker, body: EventOf<'contribution'>, seconds: number): void {
+    worker.contributions.push(body);
+    if (body.exchange === undefined) return;
+    worker.sends.push({ seconds, samples: this.samplesApplied, value: timeParts(body.computeMs, body.exchange).sends });
+  }
+
+  private takeSteps({ shares, reason }: EventOf<'shares'>, seconds: number): void {
+    this.localStepsReason = reason;
+    for (const [group, value] of Object.entries(shares)) {
+      const points = this.localSteps.get(group) ?? [];
+      this.localSteps.set(group, [...points, { seconds, samples: this.samplesApplied, value }]);
+    }
+  }
+
+  /** A node that came back under its name has another id: its steps go on in the same curve. */
+  private stepsByName(workers: readonly WorkerData[]): readonly LocalStepsData[] {
+    const byName = new Map<string, CurvePoint[]>(workers.filter(() => this.localSteps.size > 0).map(({ name }) => [name, []]));
+    for (const [group, points] of this.localSteps) {
+      const name = this.byNode.get(group)?.name ?? group;
+      byName.set(name, [...(byName.get(name) ?? []), ...points]);
+    }
+    return [...byName].filter(([, points]) => points.length > 0).map(([name, points]) => ({ name, points: points.sort((a, b) => a.seconds - b.seconds) }));
   }
 
   private commit(event: EventOf<'commit'>, timeMs: number, seconds: number): void {
     this.rounds++;
     this.samplesApplied = event.samplesApplied;
     this.roundEnds.set(event.round, timeMs);
+    if (event.samples === 0) return;
     this.push('trainLoss', seconds, event.loss);
     this.push('trainAccuracy', seconds, event.accuracy);
   }
@@ -217,12 +268,13 @@ class Collector {
       throttle: undefined,
       present: true,
       contributions: [],
+      sends: [],
     };
     this.workers.push(worker);
     return worker;
   }
 
-  private measure({ name, engine, device, throttle, contributions }: MutableWorker): WorkerData {
+  private measure({ name, engine, device, throttle, contributions, sends }: MutableWorker): WorkerData {
     const spans = contributions.map((contribution) => this.toSpan(contribution));
     const sum = (value: (i: number) => number): number => spans.reduce((total, _, i) => total + value(i), 0);
     return {
@@ -239,15 +291,18 @@ class Collector {
       waitMs: sum((i) => spans[i].roundEnd - spans[i].done),
       bytesUp: sum((i) => contributions[i].bytesUp),
       bytesDown: sum((i) => contributions[i].bytesDown),
+      bytesSaved: sum((i) => contributions[i].bytesSaved ?? 0),
+      exchange: contributions.flatMap(({ exchange }) => exchange ?? []).reduce<ExchangeTimes | undefined>((all, one) => (all ? addTimes(all, one) : one), undefined),
+      sends,
     };
   }
 
-  /** The log says how long a worker computed, not when: the transfer before and after is taken as equal. */
-  private toSpan({ round, sentAtMs, doneAtMs, computeMs, samples, accepted, reason, stage }: EventOf<'contribution'>): WorkSpan {
+  /** Where a contribution does not say how long its parameters took, the transfer before and after computing is taken as equal. */
+  private toSpan({ round, sentAtMs, doneAtMs, computeMs, samples, accepted, reason, stage, exchange }: EventOf<'contribution'>): WorkSpan {
     const sent = sentAtMs - this.startMs;
     const done = Math.max(sent, doneAtMs - this.startMs);
     const compute = Math.min(computeMs, done - sent);
-    const computeFrom = sent + (done - sent - compute) / 2;
+    const computeFrom = sent + Math.min(exchange?.receiveMs ?? (done - sent - compute) / 2, done - sent - compute);
     const roundEnd = Math.max(done, (this.roundEnds.get(round) ?? 0) - this.startMs);
     const part = (samples * (stage?.held ?? 1)) / (stage?.stages ?? 1);
     return { round, sent, computeFrom, computeTo: computeFrom + compute, done, roundEnd, samples, part, accepted, reason };

@@ -11,11 +11,11 @@ export const OTHERS_COLOUR = 'var(--others)';
 /** The style sheet: light, dark and print. */
 export const STYLE = `
 :root{color-scheme:light;--page:#f6f7f9;--card:#fff;--line:#e3e6eb;--text:#1b2230;--muted:#667085;--faint:#98a2b3;--grid:#eceef2;
---train:#2f6fde;--validation:#d9610f;--compute:#2f6fde;--transfer:#e8a13a;--wait:#d5dae2;--validating:#b9a5e8;--rejected:#d13438;
+--train:#2f6fde;--validation:#d9610f;--compute:#2f6fde;--transfer:#e8a13a;--receive:#f3d29b;--wait:#d5dae2;--validating:#b9a5e8;--rejected:#d13438;
 --ok:#0f7b4f;--ok-soft:#e3f5ec;--bad:#b42318;--bad-soft:#fdeceb;--warn:#93580a;--warn-soft:#fdf3df;
 --worker-0:#2f6fde;--worker-1:#e08a1e;--worker-2:#149a73;--worker-3:#b8579b;--worker-4:#57b0e0;--worker-5:#d0502a;--worker-6:#8a6fd6;--worker-7:#a9a13c;--others:#9aa4b2}
 @media screen and (prefers-color-scheme:dark){:root{color-scheme:dark;--page:#0f131a;--card:#171c25;--line:#2a313d;--text:#e6e9ef;--muted:#9aa5b5;--faint:#6f7b8c;--grid:#242b36;
---train:#6ea0ff;--validation:#ff9c52;--compute:#5b8ff5;--transfer:#e0a44a;--wait:#3a4352;--validating:#6d5aa8;--rejected:#f0645f;
+--train:#6ea0ff;--validation:#ff9c52;--compute:#5b8ff5;--transfer:#e0a44a;--receive:#8f6c35;--wait:#3a4352;--validating:#6d5aa8;--rejected:#f0645f;
 --ok:#5fd39e;--ok-soft:#123427;--bad:#ff8a80;--bad-soft:#3d1a1a;--warn:#f0bf69;--warn-soft:#372a12;
 --worker-0:#6ea0ff;--worker-1:#f0a94e;--worker-2:#45c79c;--worker-3:#dd86c2;--worker-4:#7cc8ef;--worker-5:#f0805c;--worker-6:#a994ec;--worker-7:#cfc765;--others:#6f7b8c}}
 *{box-sizing:border-box}
@@ -50,15 +50,15 @@ svg text{fill:var(--muted);font-size:11px}svg .label{font-size:11.5px}svg .lane-
 #by-time:checked~.switches [for=by-time],#by-samples:checked~.switches [for=by-samples]{background:var(--grid);color:var(--text)}
 #by-time:focus-visible~.switches [for=by-time],#by-samples:focus-visible~.switches [for=by-samples]{outline:2px solid var(--train);outline-offset:-2px}
 #by-time:checked~.by-samples,#by-samples:checked~.by-time{display:none}
-.stack>*+*{margin-top:22px}
+.stack>*+*,.scroll+.pair,.scroll+.scroll{margin-top:22px}.pair+.note{margin:8px 0 0}
 .scroll{overflow-x:auto}
 table{width:100%;border-collapse:collapse;font-size:14px}
 th{font-weight:500;font-size:12.5px;color:var(--muted);text-align:left;white-space:nowrap}
 th,td{padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border-bottom:0}
 th:first-child,td:first-child{padding-left:0}th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap}.sub{display:block;font-size:12.5px;color:var(--muted)}
-td.name{white-space:nowrap}td i.key{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:8px}
-.bar{display:inline-block;width:74px;height:8px;border-radius:4px;background:var(--grid);margin-right:8px;overflow:hidden;vertical-align:1px}.bar b{display:block;height:100%;border-radius:4px}
+td.name{white-space:nowrap}i.key{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:8px}
+.bar{display:inline-block;width:74px;height:8px;border-radius:4px;background:var(--grid);margin-right:8px;overflow:hidden;vertical-align:1px}.bar.parts{width:150px;margin:0}.bar.parts b{display:inline-block;border-radius:0;vertical-align:top}.bar b{display:block;height:100%;border-radius:4px}
 .tag{display:inline-block;white-space:nowrap;min-width:74px;text-align:center;padding:0 8px;border-radius:99px;font-size:12px;font-weight:600;background:var(--grid);color:var(--muted)}
 .tag.warning,.tag.rejected{background:var(--warn-soft);color:var(--warn)}.tag.error{background:var(--bad-soft);color:var(--bad)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:5px 20px;margin:0}dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}
