@@ -4,7 +4,7 @@
 //   node benchmarks/system/time-to-loss.mjs [target] [rounds] [single] [longtail] [sparse] [free] [ddp] [diloco] [report] [--rounds 12] [--results FILE] [--quick]
 // Losses alone: target (DDP on free links), rounds (DiLoCo in PyTorch on free links, with so many rounds), single (one machine, on Longtail's
 // samples).
-// Times: longtail, sparse (sparse-diloco), ddp (26 steps), diloco (3 rounds) on the links; free (bsp over loopback, nothing shaped).
+// Times: longtail, sparse (sparse-diloco), ddp (22 steps), diloco (2 rounds) on the links; free (150 steps of bsp over loopback, nothing shaped).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -33,10 +33,20 @@ const DDP_STEPS = flags.quick ? 10 : 500;
 /** Steps of a round of DiLoCo in PyTorch. */
 const DILOCO_INNER = flags.quick ? 2 : 50;
 const RECIPE = { learningRate: 2e-3, beta2: 0.95, weightDecay: 0.1, warmup: 0.05, floor: 0.1 };
-/** What Longtail takes to the target: its samples, of each local step and in all, and how it synchronises. */
-const MOST_SAMPLES = 20_000;
-const LONGTAIL = { batch: 4, samples: flags.quick ? 640 : 9600, sync: { strategy: 'diloco', localSteps: 40, codec: 'int4', downCodec: 'int4', outer: { learningRate: 1, momentum: 0 } } };
-const SPARSE = { batch: 4, samples: flags.quick ? 640 : 12_800, sync: { strategy: 'sparse-diloco', outer: { learningRate: 1, momentum: 0 } } };
+const OUTER = { learningRate: 1, momentum: 0 };
+/** What Longtail takes to the target: samples of each local step and in all, and how it synchronises. */
+const LONGTAIL = {
+  batch: 4,
+  samples: flags.quick ? 640 : 20_000,
+  sync: { strategy: 'streaming-diloco', localSteps: 20, fragments: 4, codec: 'int2', downCodec: 'int2', outer: OUTER },
+};
+const SPARSE = {
+  batch: 4,
+  samples: flags.quick ? 640 : 24_000,
+  sync: { strategy: 'sparse-diloco', localSteps: 100, topK: { density: 0.25 }, downCodec: 'int2', outer: OUTER },
+};
+/** More than any contender goes through. */
+const MOST_SAMPLES = 40_000;
 
 function job({ batch, samples, sync }) {
   const { learningRate, beta2, weightDecay, warmup, floor } = RECIPE;
@@ -65,10 +75,14 @@ const PARTS = {
   single: async () => trained(job({ batch: BATCH, samples: LONGTAIL.samples, sync: 'bsp' }), { paces: [1] }),
   longtail: () => onLinks(ROUND_TRIP_MS / 2, true, (network, carried) => trained(job(LONGTAIL), { network, carried })),
   sparse: () => onLinks(ROUND_TRIP_MS / 2, true, (network, carried) => trained(job(SPARSE), { network, carried })),
-  free: () => trained(job({ batch: BATCH, samples: DDP_STEPS * BATCH, sync: 'bsp' }), {}),
+  free: async () => {
+    const steps = flags.quick ? 5 : 150;
+    const run = await trained(job({ batch: BATCH, samples: steps * BATCH, sync: 'bsp' }), {});
+    return { ...run, stepSeconds: run.seconds / steps };
+  },
   ddp: (parameters) =>
     onLinks(ROUND_TRIP_MS / 4, false, async (network, carried) => {
-      const steps = flags.quick ? 3 : 26;
+      const steps = flags.quick ? 3 : 22;
       const before = carried();
       const [{ seconds }] = await torch('ddp', { steps, total: DDP_STEPS, batch: BATCH, warmUp: 2 }, network);
       // The first model goes to all from rank 0, before the first step.
@@ -78,8 +92,8 @@ const PARTS = {
   diloco: () =>
     onLinks(ROUND_TRIP_MS / 4, false, async (network, carried) => {
       const before = carried();
-      const done = await torch('diloco', { rounds: 3, totalRounds: 16, inner: DILOCO_INNER, localBatch: BATCH / PACES.length, validate: false }, network);
-      const seconds = done.slice(1).map((round) => round.seconds);
+      const done = await torch('diloco', { rounds: 2, totalRounds: 2, inner: DILOCO_INNER, localBatch: BATCH / PACES.length, validate: false }, network);
+      const seconds = done.map((round) => round.seconds);
       return { roundSeconds: median(seconds), seconds, bytesARound: (carried() - before) / done.length };
     }),
   report,
@@ -117,7 +131,6 @@ async function trained(document, { paces = PACES, network, carried }) {
     const before = carried?.();
     const events = await launch(file, fleet.address, network);
     const bytes = carried && carried() - before;
-    if (process.env.EVENTS) writeFileSync(process.env.EVENTS, JSON.stringify(events));
     return { ...figuresOf(events), bytes };
   } finally {
     await fleet.end();
@@ -193,8 +206,8 @@ function report() {
     ['loss of Longtail, of the target', longtail.loss / target.loss, '≤ 1'],
     ['… of a single machine on the same samples', longtail.loss / single.loss, '≤ 1.01'],
     ['seconds', longtail.seconds, ''],
-    ['… of the same fleet on free links', longtail.seconds / free.seconds, '≤ 1.25'],
-    ['… of what its devices compute alone, with no exchange at all', longtail.seconds / (free.samples / speedOf(free)), ''],
+    ['… of the same fleet on free links', longtail.seconds / (DDP_STEPS * free.stepSeconds), '≤ 1.25'],
+    ['… of what its devices compute alone, with no exchange at all', longtail.seconds / ((DDP_STEPS * BATCH) / speedOf(free)), ''],
     ['DDP takes times as long', ddpSeconds / longtail.seconds, '≥ 10'],
     [`DiLoCo in PyTorch, ${reached.length > 0 ? '' : 'not there yet after '}${needed} rounds, takes times as long`, (needed * diloco.roundSeconds) / longtail.seconds, '≥ 3'],
     ['DDP sends times as much', ddpBytes / longtail.bytes, '≥ 100'],
