@@ -175,6 +175,8 @@ export interface ExchangeTimes {
   readonly encodeMs: number;
   /** From the end of computing to the server having it all. */
   readonly sendMs: number;
+  /** The part of it in which the worker was at its next task; undefined: none. */
+  readonly hiddenMs?: number;
   /** Before its task, since its last contribution: for other workers, commits and validations. */
   readonly waitMs: number;
 }
