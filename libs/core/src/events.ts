@@ -2,6 +2,7 @@ import type { BlockTiming } from './compute.js';
 import type { WireError } from './errors.js';
 import type { Job } from './job.js';
 import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
+import type { SyncChoice } from './sync.js';
 
 /**
  * What happened in a run: the only source for progress, report, metrics and replay. Append-only.
@@ -80,6 +81,8 @@ export type RunEvent =
       readonly spares: readonly string[];
       readonly reason: string;
     }
+  /** What `sync: auto` chose, from here on. */
+  | ({ readonly event: 'sync'; readonly run: string } & SyncChoice)
   /** A device left, joined, or is not as fast as it was: whether groups move, and why. */
   | {
       readonly event: 'replan';
@@ -172,6 +175,8 @@ export interface ExchangeTimes {
   readonly encodeMs: number;
   /** From the end of computing to the server having it all. */
   readonly sendMs: number;
+  /** The part of it in which the worker was at its next task; undefined: none. */
+  readonly hiddenMs?: number;
   /** Before its task, since its last contribution: for other workers, commits and validations. */
   readonly waitMs: number;
 }

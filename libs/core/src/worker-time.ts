@@ -1,6 +1,6 @@
 import type { ExchangeTimes } from './events.js';
 
-/** What a worker's time goes to, as parts of it that add up to 1, but for coding, which overlaps with sending. */
+/** What a worker's time goes to, as parts of it that add up to 1, but for coding, which overlaps with sending. What is sent beside computing takes none. */
 export interface TimeParts {
   readonly computes: number;
   readonly receives: number;
@@ -10,10 +10,11 @@ export interface TimeParts {
 }
 
 /** Of sums over any number of contributions. */
-export function timeParts(computeMs: number, { receiveMs, encodeMs, sendMs, waitMs }: ExchangeTimes): TimeParts {
-  const all = Math.max(0, computeMs) + receiveMs + sendMs + Math.max(0, waitMs) || 1;
+export function timeParts(computeMs: number, { receiveMs, encodeMs, sendMs, hiddenMs = 0, waitMs }: ExchangeTimes): TimeParts {
+  const sends = sendMs - hiddenMs;
+  const all = Math.max(0, computeMs) + receiveMs + sends + Math.max(0, waitMs) || 1;
   const part = (ms: number) => Math.max(0, ms) / all;
-  return { computes: part(computeMs), receives: part(receiveMs), codes: part(encodeMs), sends: part(sendMs), waits: part(waitMs) };
+  return { computes: part(computeMs), receives: part(receiveMs), codes: part(encodeMs), sends: part(sends), waits: part(waitMs) };
 }
 
 export function addTimes(a: ExchangeTimes, b: ExchangeTimes): ExchangeTimes {
@@ -21,6 +22,7 @@ export function addTimes(a: ExchangeTimes, b: ExchangeTimes): ExchangeTimes {
     receiveMs: a.receiveMs + b.receiveMs,
     encodeMs: a.encodeMs + b.encodeMs,
     sendMs: a.sendMs + b.sendMs,
+    hiddenMs: (a.hiddenMs ?? 0) + (b.hiddenMs ?? 0),
     waitMs: a.waitMs + b.waitMs,
   };
 }

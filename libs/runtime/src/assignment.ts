@@ -29,7 +29,9 @@ export class Assignment {
   /** When it was given, and what the worker was given before was done. */
   startedAtMs: number;
   /** For how long the worker had nothing to do before that. */
-  waitedMs = 0;
+  private waitedMs = 0;
+  /** When the worker began the task after it; undefined before that. */
+  followedAtMs: number | undefined;
 
   constructor(
     readonly member: Member,
@@ -49,12 +51,13 @@ export class Assignment {
 
   /** Where the time went beside computing; undefined while it is not done, and for what is not waited for. */
   get exchange(): ExchangeTimes | undefined {
-    const { done, doneAtMs, endedAtMs, startedAtMs, waitedMs } = this;
+    const { done, doneAtMs, endedAtMs, startedAtMs, followedAtMs, waitedMs } = this;
     if (done === undefined || this.task.kind === 'LOCAL_STEPS') return undefined;
     return {
       receiveMs: Math.max(0, doneAtMs! - startedAtMs - done.elapsedMs),
       encodeMs: done.encodeMs,
       sendMs: Math.max(0, (endedAtMs ?? doneAtMs!) - doneAtMs!),
+      ...(followedAtMs === undefined ? {} : { hiddenMs: Math.max(0, (endedAtMs ?? doneAtMs!) - followedAtMs) }),
       waitMs: waitedMs,
     };
   }

@@ -56,7 +56,7 @@ export class Member extends Recipient<MemberHost> implements Part {
   setupMs = 0;
   /** When its last task ended, for a task's event to say how long it waited. */
   private idleSinceMs: number | undefined;
-  /** The first of its assignments that is not done. */
+  /** The last of its assignments that it began. */
   private atWork: Assignment | undefined;
   /** Grants of local steps that it brought home. */
   grants = 0;
@@ -258,7 +258,9 @@ export class Member extends Recipient<MemberHost> implements Part {
   private startNext(): void {
     const next = [...this.assignments.values()].find(({ status, done }) => status === 'out' && done === undefined);
     const nowMs = this.host.clock.nowMs();
-    if (next !== undefined && next !== this.atWork) next.start(nowMs, nowMs - (this.idleSinceMs ?? nowMs));
+    if (next === undefined || next === this.atWork) return;
+    next.start(nowMs, nowMs - (this.idleSinceMs ?? nowMs));
+    if (this.atWork !== undefined) this.atWork.followedAtMs = nowMs;
     this.atWork = next;
   }
 

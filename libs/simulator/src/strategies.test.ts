@@ -102,6 +102,7 @@ test('streaming-diloco: nobody waits for a link, and each fragment has its turn'
   for (const { exchange, elapsedMs, computeMs } of later) {
     expect(exchange!.waitMs + exchange!.receiveMs + elapsedMs - computeMs).toBeLessThan(1e-6);
     expect(exchange!.sendMs).toBeGreaterThan(0);
+    expect(exchange!.hiddenMs).toBe(exchange!.sendMs);
   }
   const commits = eventsOf(events, 'commit');
   expect(commits.slice(0, 6).map(({ fragments }) => fragments)).toEqual([[1], [2], [0], [1], [2], [0]]);
