@@ -1,3 +1,5 @@
+import type { VectorRange } from './tensor.js';
+
 /**
  * How a vector of float32 becomes bytes. Codecs keep no state: error feedback is a wrapper. `rowLength` is the length of the
  * vector's rows, which get a scale each where a codec has scales; without it the vector is flat, and its blocks do.
@@ -55,8 +57,8 @@ export function hasErrorFeedback(name: CodecName): boolean {
 export interface FeedbackEncoder {
   /** Codes values [offset, offset + values.length) with what was lost there; returns the bytes written. Throws as the codec does. */
   encode(codec: CodecName, values: Float32Array, offset: number, out: Uint8Array): number;
-  /** Whether what was coded since the last call took effect: if not, it is as if it had not been coded. */
-  settle(accepted: boolean): void;
+  /** Whether what was coded since the last call took effect: if not, it is as if it had not been coded. `range`: only that in it. */
+  settle(accepted: boolean, range?: VectorRange): void;
 }
 
 /** What a look at a chunk tells before it may touch anything (DESIGN.md section 5, line 3). */

@@ -3,7 +3,7 @@ import type { BatchStats, EngineName } from './engine.js';
 import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
 import type { StepHyper } from './optimizer.js';
-import type { HostTensor } from './tensor.js';
+import type { HostTensor, VectorRange } from './tensor.js';
 
 /** What a node is, as it says so itself on joining. */
 export interface DeviceInfo {
@@ -57,15 +57,15 @@ export interface LocalStepsRequest {
   /** One optimizer step a batch; each batch is the ranges that make it up. */
   readonly batches: readonly { readonly ranges: readonly SampleRange[]; readonly hyper: StepHyper }[];
   /**
-   * What is left in `Prepared`: the new parameters and moments, or as `gradient` how far the parameters moved, base − new.
-   * With a move `parameters` keeps the base, and moments stay on the device, where later calls go on with them.
+   * What is left in `Prepared`: the new parameters and moments, or as `gradient` how far the parameters moved, base − new, or
+   * nothing. With the latter two `parameters` keeps the base, and moments stay on the device, where later calls go on with them.
    */
   readonly result: LocalStepsResult;
   /** Once aborted, the step under way is the last: the call resolves with the steps done so far. */
   readonly stop: AbortSignal;
 }
 
-export type LocalStepsResult = 'parameters' | 'move';
+export type LocalStepsResult = 'parameters' | 'move' | 'nothing';
 
 /** A stage's forward pass of one microbatch. */
 export interface ForwardResult {
@@ -132,8 +132,17 @@ export interface Compute {
   loadState(steps: number): Promise<void>;
   /** Gradient sum over the samples, left in `Prepared.gradient`. */
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult>;
-  /** Optimizer steps on the device. After an abort moments may be those of steps that nobody will see, where `result` is a move. `onStep` reports progress, not every step: sums over the steps done so far. */
+  /** Optimizer steps on the device. After an abort moments may be those of steps that nobody will see, where `result` is a move, and parameters too, where it is nothing. `onStep` reports progress, not every step: sums over the steps done so far. */
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal): Promise<ComputeResult & { steps: number }>;
+  /** Begins a stream of local steps at `Prepared.parameters`: what they move is counted from there. */
+  startStream(): Promise<void>;
+  /** Leaves in these parts of `Prepared.gradient` how far the parameters moved since they were taken, mixed or the stream began: before − now. */
+  takeStreamMove(parts: readonly VectorRange[]): Promise<void>;
+  /**
+   * Lets these parts of the stream go on from `Prepared.parameters`, together with what they moved since they were taken;
+   * `mixing` is the part of the difference to that which the device keeps.
+   */
+  mixStream(parts: readonly VectorRange[], mixing: number): Promise<void>;
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;
 

@@ -136,6 +136,8 @@ export type RunEvent =
       readonly roundMs: number;
       readonly samplesPerSecond: number;
       readonly reason: string;
+      /** Of the parameters, where they are exchanged in turn: each makes a version. Those of the end of a phase come without samples. */
+      readonly fragments?: readonly number[];
     }
   | {
       readonly event: 'shares';

@@ -48,7 +48,7 @@ export interface JobStage {
 export type Recompute = 'never' | 'allowed' | 'always';
 
 /** How contributions become steps; see docs/adr/0019-strategies.md. */
-export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco' | 'sparse-diloco';
+export type StrategyName = 'bsp' | 'ssp' | 'asp' | 'diloco' | 'sparse-diloco' | 'streaming-diloco';
 
 /** `auto`: so many that an exchange is a small part of a round, as both are measured. */
 export type LocalSteps = number | 'auto';
@@ -85,11 +85,15 @@ export interface Job {
   };
   readonly sync: {
     readonly strategy: StrategyName;
-    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` 50, of `sparse-diloco` 100, else the server steps */
+    /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` and `streaming-diloco` 50, of `sparse-diloco` 100, else the server steps */
     readonly localSteps?: LocalSteps;
+    /** Of `streaming-diloco`: parts of the parameters that are exchanged in turn, each every `localSteps`. @default 4 */
+    readonly fragments?: number;
+    /** Of `streaming-diloco`: the part of the difference to the server's parameters that a worker keeps when these are mixed in. @default 0 */
+    readonly mixing?: number;
     /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */
     readonly outer?: OuterStep;
-    /** Of `bsp` and both kinds of `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
+    /** Of `bsp` and all kinds of `diloco`: a round commits once this fraction of the groups has delivered … @default 1 */
     readonly quorum?: number;
     /** … and the others had this much time more. @default 0 */
     readonly graceMs?: number;
@@ -136,9 +140,14 @@ export interface Job {
 
 /** Inner steps of the fastest group between two exchanges; undefined: the server steps, with the job's optimizer. */
 export function localStepsOf({ strategy, localSteps }: Job['sync']): LocalSteps | undefined {
-  if (strategy === 'diloco') return localSteps ?? 50;
+  if (strategy === 'diloco' || strategy === 'streaming-diloco') return localSteps ?? 50;
   if (strategy === 'sparse-diloco') return localSteps ?? 100;
   return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;
+}
+
+/** Parts of the parameters that are exchanged in turn, while workers step on; undefined: all are exchanged at once, between steps. */
+export function fragmentsOf({ strategy, fragments = 4 }: Job['sync']): number | undefined {
+  return strategy === 'streaming-diloco' ? fragments : undefined;
 }
 
 export function outerStepOf({ outer = { learningRate: 0.7, momentum: 0.9 } }: Job['sync']): OuterStep {

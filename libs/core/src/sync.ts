@@ -1,7 +1,10 @@
 /** A task in the hands of a group. Times are `Clock.nowMs`. */
 export interface TaskState {
+  /** Its number. */
+  readonly round: number;
   /** Samples asked of it. */
   readonly samples: number;
+  /** When it was given, and what the group was given before was done. */
   readonly startedAtMs: number;
   /** Expected time from task to delivery; undefined before anything was measured. */
   readonly expectedMs: number | undefined;
@@ -19,8 +22,10 @@ export interface MemberState {
   readonly node: string;
   /** Tasks of it that were committed or given up since the groups changed last: its clock. */
   readonly rounds: number;
-  /** Undefined: it has nothing to do. */
+  /** The oldest one that is open; undefined: it has nothing to do. */
   readonly task: TaskState | undefined;
+  /** Tasks that were given after it and are open too. */
+  readonly queued: number;
 }
 
 export interface RoundState {
@@ -42,7 +47,7 @@ export interface Decision {
   readonly release: readonly { readonly node: string; readonly reason: string; readonly late: boolean }[];
   /** Groups whose local steps are to end with the one under way, and be delivered. */
   readonly recall: readonly string[];
-  /** Idle groups that may begin their next task. */
+  /** Groups that may be given their next task. */
   readonly proceed: readonly string[];
   /** Ask again at this time at the latest; undefined: when something arrives. */
   readonly wakeAtMs: number | undefined;
@@ -58,7 +63,7 @@ export interface GroupPace {
   readonly exchangeMs: number | undefined;
 }
 
-/** Inner steps that each group takes in its next task, and why so many. */
+/** Inner steps that each group takes in its next task, of overlapped exchanges on average, and why so many. */
 export type LocalStepRule = (groups: readonly GroupPace[]) => { readonly steps: ReadonlyMap<string, number>; readonly reason: string };
 
 /** A synchronisation strategy: pure, so that the same object runs live and simulated. */
@@ -69,6 +74,11 @@ export interface SyncStrategy {
    * it is a gradient sum, for the job's optimizer at the server.
    */
   readonly localSteps: LocalStepRule | undefined;
+  /**
+   * Parts of the parameters that are exchanged in turn, one a round, while the groups step on; undefined: all of them at once,
+   * between a group's tasks.
+   */
+  readonly fragments?: number;
   decide(round: RoundState, nowMs: number): Decision;
 }
 

@@ -7,6 +7,12 @@ export interface HostTensor {
   readonly data: Float32Array | Int32Array | Uint8Array;
 }
 
+/** Values [start, start + length) of a flat vector. */
+export interface VectorRange {
+  readonly start: number;
+  readonly length: number;
+}
+
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);

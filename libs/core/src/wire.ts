@@ -1,5 +1,20 @@
-/** What a tensor on the wire is; a difference makes the parameters of its version out of those of the version before; `peer` is what the workers of a pipeline tell each other at an inner step; a probe only measures the link. */
-export type TensorKind = 'gradient' | 'parameters' | 'difference' | 'state' | 'file' | 'activation' | 'activation-gradient' | 'peer' | 'probe';
+/**
+ * What a tensor on the wire is; a difference makes the parameters of its version out of those of the version before, as does a
+ * fragment, the part of them that the version changed, whole or as a difference; `peer` is what the workers of a pipeline tell
+ * each other at an inner step; a probe only measures the link.
+ */
+export type TensorKind =
+  | 'gradient'
+  | 'parameters'
+  | 'difference'
+  | 'fragment'
+  | 'fragment-difference'
+  | 'state'
+  | 'file'
+  | 'activation'
+  | 'activation-gradient'
+  | 'peer'
+  | 'probe';
 
 /** Goes before each chunk of a tensor (protos/tensor.proto). */
 export interface TensorHeader {
@@ -8,7 +23,7 @@ export interface TensorHeader {
   readonly kind: TensorKind;
   /** Pipeline stage that the tensor belongs to; of activations and their gradients the one that they go to. */
   readonly stage: number;
-  /** Number of the segment (gradient, parameters, difference), of the state vector, of the microbatch (activations), or of the matter (peer). */
+  /** Number of the segment (gradient, parameters, difference, fragment), of the state vector, of the microbatch (activations), or of the matter (peer). */
   readonly fragment: number;
   /** Task that it answers; for what is sent to a worker the number of the transfer to it, 1, 2, 3, …. */
   readonly task: number;

@@ -1,4 +1,4 @@
-import type { CodecName, FeedbackEncoder, TopKSpec } from '@longtail/core';
+import type { CodecName, FeedbackEncoder, TopKSpec, VectorRange } from '@longtail/core';
 import { createCodec } from './codec.js';
 import { createKernels } from './create-kernels.js';
 import type { Kernels, KernelsImplementation } from './kernels.js';
@@ -47,8 +47,11 @@ class ErrorFeedback implements FeedbackEncoder {
     return written;
   }
 
-  settle(accepted: boolean): void {
-    if (accepted) for (const [from, to] of this.open) this.residual.set(this.next.subarray(from, to), from);
-    this.open.clear();
+  settle(accepted: boolean, { start, length }: VectorRange = { start: 0, length: this.residual.length }): void {
+    for (const [from, to] of this.open) {
+      if (from < start || from >= start + length) continue;
+      if (accepted) this.residual.set(this.next.subarray(from, to), from);
+      this.open.delete(from);
+    }
   }
 }

@@ -1,3 +1,4 @@
+export { Anchor } from './anchor.js';
 export { CODEC_IDS, createCodec } from './codec.js';
 export { createKernels, type KernelsOptions } from './create-kernels.js';
 export type {

@@ -18,7 +18,7 @@ test('no layout has a shorter round, be samples whole or not', () => {
       const model = new CostModel(profile, { ...cluster, server: undefined }, request);
       const bound = new UpperBound(model);
       const scenarios = [true, false].map((alone) => ({ alone, maxUploads: Infinity, sharedMs: 0 }));
-      const boundMs = Math.min(...scenarios.map((scenario) => bound.roundMs(scenario, request.batch, whole)));
+      const boundMs = Math.min(...scenarios.map((scenario) => bound.roundMs(scenario, request.batch, { whole })));
       expect(boundMs).toBeLessThanOrEqual(bruteForceRoundMs(model, whole) * (1 + 1e-6));
     }),
     { numRuns: 150 },

@@ -6,8 +6,14 @@ import type { Scenario } from './rounds.js';
 /** λ below: which of them bounds best depends on the fleet. */
 const LINK_SHARES = [0, 0.8, 0.9, 1];
 
-/** Halvings of the round sought: the bound is low by less than one part in 10⁶. */
-const HALVINGS = 22;
+/** By so much of the round sought the bound is low at most. */
+const PRECISION = 1e-6;
+
+/** Whole samples make a round longer by less, mostly. */
+const NEARLY = 1.01;
+
+/** Of an interval, the part that a step leaves at either end: both ends close in. */
+const MARGIN = 1e-3;
 
 /**
  * Samples an inner step that no layout can exceed in a round of this time. Each device has a credit, and no group manages more
@@ -36,15 +42,36 @@ export class UpperBound {
       1 / this.sites.flatMap(({ devices }) => devices).reduce((sum, bound) => sum + bound.devices.length / bound.exchangeMs, 0);
   }
 
-  /** The least round that any layout could have; Infinity where nothing can train. `whole`: where each group does whole samples. */
-  roundMs(scenario: Scenario, batch: number, whole = false): number {
-    let high = 1;
-    while (this.samplesWithin(high, scenario, whole) < batch) if ((high *= 4) > 1e16) return Infinity;
-    let low = high / 4;
-    for (let i = 0; i < HALVINGS; i++) {
-      const middle = (low + high) / 2;
-      if (this.samplesWithin(middle, scenario, whole) < batch) low = middle;
-      else high = middle;
+  /**
+   * The least round that any layout could have; Infinity where nothing can train. `whole`: where each group does whole samples.
+   * `fromMs`: a round that is known to be too short. What a round manages grows almost along a line, which is followed to the
+   * batch (regula falsi, in its Illinois form).
+   */
+  roundMs(
+    scenario: Scenario,
+    batch: number,
+    { whole = false, fromMs = 0 }: { readonly whole?: boolean; readonly fromMs?: number } = {},
+  ): number {
+    const missing = (roundMs: number) => this.samplesWithin(roundMs, scenario, whole) - batch;
+    let [low, high] = [fromMs, Math.max(1, fromMs * NEARLY)];
+    let [below, above] = [-batch, missing(high)];
+    for (; above < 0; above = missing((high *= 4))) {
+      if (high > 1e16) return Infinity;
+      [low, below] = [high, above];
+    }
+    for (let side = 0; high - low > PRECISION * high;) {
+      const part = Math.min(1 - MARGIN, Math.max(MARGIN, -below / (above - below)));
+      const between = low + part * (high - low);
+      const left = missing(between);
+      if (left < 0) {
+        [low, below] = [between, left];
+        if (side < 0) above /= 2;
+        side = -1;
+      } else {
+        [high, above] = [between, left];
+        if (side > 0) below /= 2;
+        side = 1;
+      }
     }
     return low;
   }

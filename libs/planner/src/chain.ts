@@ -26,6 +26,11 @@ export class Chains {
   private readonly microbatch: number;
   private readonly kinds: Kind[] = [];
   private readonly ways = new Map<number, HopWay>();
+  private readonly mayCut: Uint8Array;
+  /** By device. */
+  private readonly roundTripMs: Float64Array;
+  private readonly msPerValue: Float64Array;
+  private readonly starts: Int32Array;
 
   constructor(
     private readonly model: CostModel,
@@ -37,6 +42,10 @@ export class Chains {
       const kind = { wholeMs: this.msOf(members[0]!, 0, costs.blocks, false), times: [] };
       for (const device of members) this.kinds[device] = kind;
     }
+    this.mayCut = Uint8Array.from({ length: costs.blocks }, (_, at) => (costs.canCut(at) ? 1 : 0));
+    this.roundTripMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 0));
+    this.msPerValue = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 1) - model.exchangeMs(device, 0));
+    this.starts = new Int32Array(cluster.devices.length);
   }
 
   /** Time of the whole model a microbatch, whether or not it fits. */
@@ -56,13 +65,13 @@ export class Chains {
     let low = beyond;
     let high = this.most(devices);
     let best: Chain | undefined;
-    if (this.deal(devices, low) === undefined) return undefined;
+    if (!this.deal(devices, low)) return undefined;
     for (let i = 0; i < HALVINGS; i++) {
       const samples = (low + high) / 2;
-      const stages = this.deal(devices, samples);
-      if (stages === undefined) high = samples;
+      if (!this.deal(devices, samples)) high = samples;
       else {
         low = samples;
+        const stages = this.dealt(devices);
         const chain = { stages, samples: this.samplesOf(stages) };
         if (chain.samples > (best?.samples ?? beyond)) best = chain;
       }
@@ -83,26 +92,43 @@ export class Chains {
     };
   }
 
-  private deal(devices: readonly number[], samples: number): readonly Link[] | undefined {
+  /** Whether these devices have all blocks when each takes as many as it can; `starts` says which. */
+  private deal(devices: readonly number[], samples: number): boolean {
+    const { starts } = this;
+    let end = this.model.costs.blocks;
+    let stages = 0;
+    for (let i = 0; i < devices.length; i++) {
+      const start = this.reach(devices[i]!, end, stages + 1, samples);
+      if (start < end) stages++;
+      starts[i] = end = start;
+      if (start === 0) return true;
+    }
+    return false;
+  }
+
+  /** What was dealt last. */
+  private dealt(devices: readonly number[]): readonly Link[] {
     const stages: Link[] = [];
     let end = this.model.costs.blocks;
-    for (const device of devices) {
-      const start = this.reach(device, end, stages.length + 1, samples);
-      if (start < end) stages.push({ device, start, end });
-      if (start === 0) return stages;
+    for (let i = 0; end > 0; i++) {
+      const start = this.starts[i]!;
+      if (start < end) stages.push({ device: devices[i]!, start, end });
       end = start;
     }
-    return undefined;
+    return stages;
   }
 
   private reach(device: number, end: number, inFlight: number, samples: number): number {
-    const { costs, request } = this.model;
-    const steps = (request.stepsPerRound * samples) / this.microbatch;
+    const { costs } = this.model;
+    const steps = (this.model.request.stepsPerRound * samples) / this.microbatch;
+    const table = this.timesOf(device, inFlight);
+    const width = costs.blocks + 1;
     let reached = end;
     for (let start = end - 1; start >= 0; start--) {
-      if (!costs.canCut(start)) continue;
-      const ownMs = this.model.exchangeMs(device, costs.parameters(start, end));
-      if (!(steps * this.ms(device, start, end, inFlight) + ownMs <= this.roundMs)) break;
+      if (this.mayCut[start] === 0) continue;
+      const ms = table[start * width + end]! || this.ms(device, start, end, inFlight);
+      const ownMs = this.roundTripMs[device]! + this.msPerValue[device]! * costs.parameters(start, end);
+      if (!(steps * ms + ownMs <= this.roundMs)) break;
       reached = start;
     }
     return reached;
@@ -134,15 +160,18 @@ export class Chains {
 
   /** Infinity: does not fit. */
   private ms(device: number, start: number, end: number, inFlight: number): number {
-    const { blocks } = this.model.costs;
-    const { times } = this.kinds[device]!;
-    const table = (times[inFlight] ??= new Float64Array((blocks + 1) ** 2));
-    const at = start * (blocks + 1) + end;
+    const table = this.timesOf(device, inFlight);
+    const at = start * (this.model.costs.blocks + 1) + end;
     if (table[at] === 0) {
       const recompute = this.model.recomputeFor(device, start, end, this.microbatch, inFlight);
       table[at] = recompute === undefined ? Infinity : Math.max(1e-9, this.msOf(device, start, end, recompute));
     }
     return table[at]!;
+  }
+
+  private timesOf(device: number, inFlight: number): Float64Array {
+    const { times } = this.kinds[device]!;
+    return (times[inFlight] ??= new Float64Array((this.model.costs.blocks + 1) ** 2));
   }
 
   private msOf(device: number, start: number, end: number, recompute: boolean): number {

@@ -48,9 +48,9 @@ export function search(model: CostModel): SearchResult {
   const everybody = model.cluster.devices.map((_, i) => i);
   const exact = effort(model, everybody) <= EXACT_EFFORT;
   const bound = new UpperBound(model);
-  const scenarios = scenariosOf(model, exact).map((scenario) => ({ scenario, fromMs: bound.roundMs(scenario, model.request.batch) }));
+  const scenarios = boundedBy(model, bound, exact);
   const first = firstPlan(model, scenarios, exact ? FIRST_EFFORT : EXACT_EFFORT);
-  const boundMs = Math.min(...scenarios.map(({ scenario }) => bound.roundMs(scenario, model.request.batch, true)));
+  const boundMs = wholeBoundMs(model, bound, scenarios);
   const weighed = exact ? model : thinned(model, everybody);
   if (weighed === undefined) return { solution: first, exact, boundMs };
   const known = first && { roundMs: first.roundMs * (1 - TOLERANCE), bound };
@@ -62,7 +62,7 @@ export function search(model: CostModel): SearchResult {
 /** Whether any layout does, by the fast search where that finds one. */
 export function fits(model: CostModel): boolean {
   const bound = new UpperBound(model);
-  const scenarios = scenariosOf(model, false).map((scenario) => ({ scenario, fromMs: bound.roundMs(scenario, model.request.batch) }));
+  const scenarios = boundedBy(model, bound, false);
   return (firstPlan(model, scenarios, FIRST_EFFORT) ?? search(model).solution) !== undefined;
 }
 
@@ -101,7 +101,16 @@ function thinned(model: CostModel, devices: readonly number[]): CostModel | unde
 /** Of a round, whatever the layout. */
 export function leastBoundMs(model: CostModel): number {
   const bound = new UpperBound(model);
-  return Math.min(...scenariosOf(model, true).map((scenario) => bound.roundMs(scenario, model.request.batch, true)));
+  return wholeBoundMs(model, bound, boundedBy(model, bound, true));
+}
+
+function boundedBy(model: CostModel, bound: UpperBound, exact: boolean): readonly Bounded[] {
+  return scenariosOf(model, exact).map((scenario) => ({ scenario, fromMs: bound.roundMs(scenario, model.request.batch) }));
+}
+
+/** Where groups do whole samples. */
+function wholeBoundMs({ request }: CostModel, bound: UpperBound, scenarios: readonly Bounded[]): number {
+  return Math.min(...scenarios.map(({ scenario, fromMs }) => bound.roundMs(scenario, request.batch, { whole: true, fromMs })));
 }
 
 function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Bounded[], atMostMs?: number): Solution | undefined {

@@ -10,6 +10,8 @@ const FRAME_KINDS: Readonly<Record<TensorKind, TensorFrameKind>> = {
   gradient: 'GRADIENT',
   parameters: 'PARAMETERS',
   difference: 'DIFFERENCE',
+  fragment: 'FRAGMENT',
+  'fragment-difference': 'FRAGMENT_DIFFERENCE',
   state: 'STATE',
   file: 'FILE',
   activation: 'ACTIVATION',

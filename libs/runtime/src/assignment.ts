@@ -26,6 +26,10 @@ export class Assignment {
   endedAtMs: number | undefined;
   /** When something of it came last. */
   activeAtMs: number;
+  /** When it was given, and what the worker was given before was done. */
+  startedAtMs: number;
+  /** For how long the worker had nothing to do before that. */
+  waitedMs = 0;
 
   constructor(
     readonly member: Member,
@@ -33,19 +37,25 @@ export class Assignment {
     /** That pass through the worker; of local steps those of all that it was granted. */
     readonly samples: number,
     readonly delivery: Delivery,
-    readonly sentAtMs: number,
+    sentAtMs: number,
   ) {
-    this.activeAtMs = sentAtMs;
+    this.activeAtMs = this.startedAtMs = sentAtMs;
   }
 
-  /** Where the time went beside computing, without the wait before; undefined while it is not done, and for what is not waited for. */
-  get exchange(): Omit<ExchangeTimes, 'waitMs'> | undefined {
-    const { done, doneAtMs, endedAtMs, sentAtMs } = this;
+  start(nowMs: number, waitedMs: number): void {
+    this.startedAtMs = this.activeAtMs = nowMs;
+    this.waitedMs = waitedMs;
+  }
+
+  /** Where the time went beside computing; undefined while it is not done, and for what is not waited for. */
+  get exchange(): ExchangeTimes | undefined {
+    const { done, doneAtMs, endedAtMs, startedAtMs, waitedMs } = this;
     if (done === undefined || this.task.kind === 'LOCAL_STEPS') return undefined;
     return {
-      receiveMs: Math.max(0, doneAtMs! - sentAtMs - done.elapsedMs),
+      receiveMs: Math.max(0, doneAtMs! - startedAtMs - done.elapsedMs),
       encodeMs: done.encodeMs,
       sendMs: Math.max(0, (endedAtMs ?? doneAtMs!) - doneAtMs!),
+      waitMs: waitedMs,
     };
   }
 
@@ -90,10 +100,14 @@ export class Assignment {
     this.endedAtMs = nowMs;
   }
 
+  /** It was to take steps, and took none: there is nothing to send. */
+  get idle(): boolean {
+    return this.done?.steps === 0 && this.task.steps.length > 0;
+  }
+
   private checkWhole(nowMs: number): void {
     if (this.done === undefined) return;
-    const nothingToSend = (this.task.kind === 'LOCAL_STEPS' || this.task.kind === 'DELTA') && this.done.steps === 0;
-    if (nothingToSend || this.delivery.complete) this.end('delivered', '', nowMs);
+    if (this.idle || this.delivery.complete) this.end('delivered', '', nowMs);
   }
 }
 
@@ -111,6 +125,7 @@ function expectedSamples(done: TaskDone, task: Task, samples: number): number | 
       return samples;
     case 'LOCAL_STEPS':
     case 'DELTA':
+    case 'STREAM':
       if (done.steps > task.steps.length) return undefined;
       return task.steps.slice(0, done.steps).reduce((sum, step) => sum + countSamples(step.ranges), 0);
     case 'INITIALISE':

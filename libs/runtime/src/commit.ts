@@ -1,13 +1,16 @@
 import { outerStepOf, type CodedChunk, type ParameterShard } from '@longtail/core';
+import type { MovedSamples } from './fragment-turns.js';
 import type { GroupTask } from './group-task.js';
 import type { RunCore, Training } from './run-core.js';
 import { chunkSpan } from './grid.js';
-import { CHUNKS_A_TURN, type Published } from './outgoing-parameters.js';
+import { CHUNKS_A_TURN, type FillSegment, type Published } from './outgoing-parameters.js';
 import type { Segment } from './segments.js';
 
 export interface Contribution {
   readonly task: GroupTask;
   readonly weight: number;
+  /** Samples that its move of each fragment is of; undefined: the task's. */
+  readonly moved?: MovedSamples | undefined;
 }
 
 export interface CommitOptions {
@@ -39,26 +42,30 @@ export async function commitRound(
   const { shard, leases } = training;
   const { segments } = core;
   const codedChunk: CodedOf = (segment, chunk) =>
-    contributions.flatMap(({ task, weight }) => codedGradients(task, local ? weight * task.done!.samples : weight, segment, chunk));
+    contributions.flatMap((one) => codedGradients(one.task, local ? one.weight * samplesOf(one, segment) : one.weight, segment, chunk));
+  const weightedOf = (segment: Segment) => sum(contributions.map((one) => one.weight * samplesOf(one, segment)));
   const done = contributions.map(({ task }) => task.done!);
   const samples = sum(done.map((one) => one.samples));
-  const weighted = sum(contributions.map(({ weight }, i) => weight * done[i]!.samples));
+  const moved = core.fragments === undefined ? segments : segments.filter((segment) => weightedOf(segment) > 0);
   // Of gradients: what groups do for themselves they clip at each step.
   const clipNorm = local ? undefined : core.job.train.clipNorm;
-  const gradientNorm = (await normOfSum(core, training, segments, codedChunk, clipNorm !== undefined)) / weighted;
+  const gradientNorm = await normOfMean(core, training, moved, { codedChunk, weightedOf, clips: clipNorm !== undefined });
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
-  await core.outgoing.finishAll();
-  shard.beginStep({ learningRate: stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate) });
   const step = (offset: number, length: number, segment: Segment, chunk: number): void =>
-    shard.stepChunk(offset, length, codedChunk(segment, chunk), clip / weighted);
-  const parameters = publishStepped(core, shard, step);
-  core.version++;
-  for (const { id, members } of core.groups) {
-    if (!atWork.has(id)) for (const member of members) member.supply(parameters);
+    shard.stepChunk(offset, length, codedChunk(segment, chunk), clip / weightedOf(segment));
+  // Each fragment makes a version of its own.
+  for (const fragment of core.fragments === undefined ? [undefined] : moved) {
+    await core.outgoing.finishAll();
+    shard.beginStep({ learningRate: stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate) });
+    const parameters = publishStepped(core, shard, step, fragment);
+    core.version++;
+    for (const { id, members } of core.groups) {
+      if (!atWork.has(id)) for (const member of members) member.supply(parameters);
+    }
+    await core.outgoing.finish(parameters.tensors);
   }
-  await core.outgoing.finish(parameters.tensors);
 
   for (const { task, weight } of contributions) {
     core.tasks.settle(task, { applied: task.leasesDone, weight, reason: task.recalled ? 'called home early' : '' });
@@ -72,24 +79,26 @@ export async function commitRound(
     learningRate,
     gradientNorm,
     reason,
+    round: contributions[0]!.task.task.round,
+    fragments: core.fragments === undefined ? undefined : moved.map(({ index }) => index),
   });
 }
 
 type StepChunk = (offset: number, length: number, segment: Segment, chunk: number) => void;
 
 /** The next version's tensors, whose chunks are stepped as they are coded. */
-function publishStepped(core: RunCore, shard: ParameterShard, step: StepChunk): Published {
-  const { outgoing, segments, version, downCodec } = core;
-  if (core.byDifferences) {
-    return outgoing.publishDifference(shard, segments, version + 1, downCodec, core.codecNamed('fp32'), ({ offset, length }, out, segment, chunk) => {
-      step(offset, length, segment, chunk);
-      return shard.encodeDifference(offset, length, downCodec.name, out);
-    });
-  }
-  return outgoing.publish(segments, version + 1, downCodec, ({ offset, length }, out, segment, chunk) => {
+function publishStepped(core: RunCore, shard: ParameterShard, step: StepChunk, fragment: Segment | undefined): Published {
+  const { outgoing, segments, version, downCodec, byDifferences, change } = core;
+  const fill: FillSegment = ({ offset, length }, out, segment, chunk) => {
     step(offset, length, segment, chunk);
-    return shard.encodeParameters(offset, length, downCodec.id, out);
-  });
+    return byDifferences ? shard.encodeDifference(offset, length, downCodec.name, out) : shard.encodeParameters(offset, length, downCodec.id, out);
+  };
+  if (fragment === undefined && !byDifferences) return outgoing.publish(segments, version + 1, downCodec, fill);
+  return outgoing.publishChange(shard, segments, version + 1, { ...change, fragment }, fill);
+}
+
+function samplesOf({ task, moved }: Contribution, { index }: Segment): number {
+  return moved === undefined ? task.done!.samples : (moved.get(index) ?? 0);
 }
 
 /** Of each stage that holds the segment, in the order of the stages. */
@@ -99,15 +108,20 @@ function codedGradients({ parts }: GroupTask, weight: number, segment: Segment, 
     .map(({ delivery }) => ({ ...delivery.coded('gradient', segment.index, chunk), weight }));
 }
 
-/** Norm of the gradient sum; 0 where nobody asked for it and it would be dear. */
-async function normOfSum(core: RunCore, { shard, grid }: Training, segments: readonly Segment[], codedChunk: CodedOf, clips: boolean): Promise<number> {
+/** Norm of the mean gradient; 0 where nobody asked for it and it would be dear. */
+async function normOfMean(
+  core: RunCore,
+  { shard, grid }: Training,
+  segments: readonly Segment[],
+  { codedChunk, weightedOf, clips }: { readonly codedChunk: CodedOf; weightedOf(segment: Segment): number; readonly clips: boolean },
+): Promise<number> {
   if (!clips && grid.length > NORM_PASS_LENGTH) return 0;
   let sumOfSquares = 0;
   let chunks = 0;
   for (const segment of segments) {
     for (let chunk = 0; chunk < segment.grid.chunks; chunk++) {
       const { offset, length } = chunkSpan(segment.grid, chunk);
-      sumOfSquares += shard.inspectSum(segment.offset + offset, length, codedChunk(segment, chunk)).sumOfSquares;
+      sumOfSquares += shard.inspectSum(segment.offset + offset, length, codedChunk(segment, chunk)).sumOfSquares / weightedOf(segment) ** 2;
       if (++chunks % CHUNKS_A_TURN === 0) await core.turn();
     }
   }

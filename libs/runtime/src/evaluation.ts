@@ -50,7 +50,7 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
       lost.push(sliceOf(task));
       dropBroken(core, task);
     }
-    const members = [...open.values()].map((task) => ({ node: task.group.id, rounds: 0, task: standing(task) }));
+    const members = [...open.values()].map((task) => ({ node: task.group.id, rounds: 0, task: standing(task), queued: 0 }));
     const { round, version } = core;
     const decision = strategy.decide({ round, version, roundSamples: core.training!.validationSamples, members }, core.clock.nowMs());
     for (const { node, reason } of decision.release) {
@@ -104,11 +104,12 @@ function take(core: RunCore, task: GroupTask, sums: Sums): void {
   sums.correct += done.correct;
 }
 
-function standing({ group, task, sentAtMs, status, endedAtMs, recalled }: GroupTask): TaskState {
+function standing({ group, task, startedAtMs, status, endedAtMs, recalled }: GroupTask): TaskState {
   const samples = task.end - task.start;
   return {
+    round: task.round,
     samples,
-    startedAtMs: sentAtMs,
+    startedAtMs,
     expectedMs: group.evaluationSpeed === undefined ? undefined : (group.speed.exchangeMs ?? 0) + (1000 * samples) / group.evaluationSpeed,
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,

@@ -47,8 +47,8 @@ export class GroupTask {
     return kept < 0 ? this.leases.length : kept;
   }
 
-  get sentAtMs(): number {
-    return this.parts[0]!.sentAtMs;
+  get startedAtMs(): number {
+    return this.parts[0]!.startedAtMs;
   }
 
   /** `delivered` when all parts are; what befalls one part befalls the task. */
@@ -62,6 +62,11 @@ export class GroupTask {
   get broken(): Assignment | undefined {
     const broken = this.parts.filter(({ status }) => status !== 'out' && status !== 'delivered');
     return broken.sort((a, b) => a.endedAtMs! - b.endedAtMs!)[0];
+  }
+
+  /** It was to take steps, and took none. */
+  get idle(): boolean {
+    return this.status === 'delivered' && this.parts[0]!.idle;
   }
 
   /** Why it is refused, failed or lost. */

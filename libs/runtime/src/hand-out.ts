@@ -1,5 +1,6 @@
 import type { Lease, LocalStepRule } from '@longtail/core';
 import type { LocalStep } from '@longtail/protocol';
+import type { FragmentTurns } from './fragment-turns.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
@@ -34,6 +35,56 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
   });
 }
 
+/**
+ * Gives groups their next tasks of a stream: steps that go on from those before, after which the fragment whose turn it is in
+ * the group's round is brought home.
+ */
+export async function handOutStream(
+  core: RunCore,
+  groups: readonly Group[],
+  rule: LocalStepRule,
+  turns: FragmentTurns,
+  openOf: (group: Group) => number,
+): Promise<readonly GroupTask[]> {
+  const parameters = await core.parameters(false);
+  const steps = planSteps(core, rule, turns.count);
+  const whole = new Map(groups.map((group) => [group.id, turns.wholeSteps(group, steps.get(group.id)!)]));
+  const fraction = fractionLeft(core, groups, whole);
+  const { applied, leased } = core.training!.leases.totals();
+  let before = 0;
+  return groups.flatMap((group) => {
+    const share = whole.get(group.id)!;
+    const count = Math.round((before + share) * fraction) - Math.round(before * fraction);
+    before += share;
+    const round = turns.roundOf(group, openOf(group));
+    const { steps, leases } = leaseSteps(core, group, count, applied + leased, core.roundSamples / share);
+    if (leases.length === 0) {
+      turns.leave(group);
+      return [];
+    }
+    for (const member of group.members) member.supply(parameters);
+    return [streamTask(core, group, round, [turns.fragmentOf(round)], steps, leases)];
+  });
+}
+
+/** Lets a group bring home what it stepped and did not send, of every fragment. */
+export function bringHome(core: RunCore, group: Group, turns: FragmentTurns): GroupTask {
+  return streamTask(core, group, turns.roundOf(group, 0), turns.owedBy(group), [], []);
+}
+
+function streamTask(
+  core: RunCore,
+  group: Group,
+  round: number,
+  fragments: readonly number[],
+  steps: readonly LocalStep[],
+  leases: readonly Lease[],
+): GroupTask {
+  core.round = Math.max(core.round, round);
+  const tensorsOf = (member: Member) => core.tasks.expected(member, 'gradient', core.codec).filter(({ fragment }) => fragments.includes(fragment));
+  return core.tasks.assign(group, { kind: 'STREAM', steps, round, mixing: core.job.sync.mixing ?? 0 }, { tensorsOf, leases });
+}
+
 /** Samples that may be handed out now. */
 export function samplesAhead(core: RunCore): number {
   const { applied, leased, free } = core.training!.leases.totals();
@@ -51,17 +102,8 @@ function gradientTask(core: RunCore, group: Group, share: number): (() => GroupT
 
 /** Each step is of a whole batch; meanwhile all groups together go through `samplesAStep`. */
 function deltaTask(core: RunCore, group: Group, count: number, samplesAStep: number): (() => GroupTask) | undefined {
-  const { batch } = core.job.train;
-  const { applied, total } = core.training!.leases.totals();
-  const leases: Lease[] = [];
-  const steps: LocalStep[] = [];
-  for (let step = 0; step < count; step++) {
-    const mine = core.tasks.leaseUpTo(group, batch);
-    if (mine.length === 0) break;
-    leases.push(...mine);
-    const learningRate = core.learningRate(Math.min(total - 1, applied + step * samplesAStep));
-    steps.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
-  }
+  const { applied } = core.training!.leases.totals();
+  const { steps, leases } = leaseSteps(core, group, count, applied, samplesAStep);
   if (leases.length === 0) return undefined;
   // What several hold moves alike: one of them brings it home.
   const tensorsOf = (member: Member) =>
@@ -80,6 +122,28 @@ function holdersOf({ members }: Group, index: number): number[] {
   return members.filter(({ segments }) => segments.some(({ segment }) => segment.index === index)).map(({ worker }) => worker);
 }
 
+function leaseSteps(
+  core: RunCore,
+  group: Group,
+  count: number,
+  /** Samples before the first step. */
+  from: number,
+  samplesAStep: number,
+): { readonly steps: readonly LocalStep[]; readonly leases: readonly Lease[] } {
+  const { batch } = core.job.train;
+  const { total } = core.training!.leases.totals();
+  const leases: Lease[] = [];
+  const steps: LocalStep[] = [];
+  for (let step = 0; step < count; step++) {
+    const mine = core.tasks.leaseUpTo(group, batch);
+    if (mine.length === 0) break;
+    leases.push(...mine);
+    const learningRate = core.learningRate(Math.min(total - 1, from + step * samplesAStep));
+    steps.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
+  }
+  return { steps, leases };
+}
+
 function planShares(core: RunCore): ReadonlyMap<string, number> {
   const { groups } = core;
   const batch = Math.min(core.job.train.batch, core.training!.leases.totals().free);
@@ -96,11 +160,12 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
   return shares;
 }
 
-function planSteps(core: RunCore, rule: LocalStepRule): ReadonlyMap<string, number> {
+/** Steps a round; `rounds` go by before they are announced as a number, to which fractions are rounded. */
+function planSteps(core: RunCore, rule: LocalStepRule, rounds = 1): ReadonlyMap<string, number> {
   const { batch } = core.job.train;
   const { steps, reason } = rule(core.groups.map(({ id, speed }) => ({ node: id, stepMs: batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
   core.roundSamples = batch * [...steps.values()].reduce((sum, count) => sum + count, 0);
-  announce(core, steps, { unit: 'local steps', reason });
+  announce(core, new Map([...steps].map(([node, count]) => [node, Math.round(rounds * count)])), { unit: 'local steps', reason });
   return steps;
 }
 

@@ -2,6 +2,8 @@ import type { LeaseBook, RunEvent, Verdict } from '@longtail/core';
 
 /** Sums over the samples of a commit. */
 export interface CommitSums {
+  /** Of the contributions; undefined: the latest. */
+  readonly round?: number;
   readonly samples: number;
   readonly lossSum: number;
   readonly correct: number;
@@ -9,6 +11,8 @@ export interface CommitSums {
   readonly learningRate: number;
   readonly gradientNorm: number;
   readonly reason: string;
+  /** Undefined: of all parameters. */
+  readonly fragments?: readonly number[] | undefined;
 }
 
 /** Where in a run a commit stands. */
@@ -57,10 +61,10 @@ export class LearningRecord {
   }
 
   /** Takes a commit down, and says how the event log puts it. */
-  commit({ samples, lossSum, correct, targets, learningRate, gradientNorm, reason }: CommitSums, at: CommitPlace): RunEvent {
+  commit({ samples, lossSum, correct, targets, learningRate, gradientNorm, reason, fragments, round }: CommitSums, at: CommitPlace): RunEvent {
     const roundMs = at.nowMs - this.lastCommitMs;
-    const loss = targets === 0 ? 0 : lossSum / targets;
     const before = this.metrics.train_loss;
+    const loss = targets === 0 ? (before ?? 0) : lossSum / targets;
     const weight = 1 - (1 - LOSS_SMOOTHING) ** (samples / at.batch);
     this.metrics.train_loss = before === null ? loss : before + weight * (loss - before);
     this.lastCommitMs = at.nowMs;
@@ -68,7 +72,7 @@ export class LearningRecord {
     return {
       event: 'commit',
       run: at.run,
-      round: at.round,
+      round: round ?? at.round,
       version: at.version,
       samples,
       samplesApplied: at.samplesApplied,
@@ -80,6 +84,7 @@ export class LearningRecord {
       roundMs,
       samplesPerSecond: (1000 * samples) / Math.max(roundMs, 1e-3),
       reason,
+      ...(fragments === undefined ? {} : { fragments }),
     };
   }
 

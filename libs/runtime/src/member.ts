@@ -55,7 +55,9 @@ export class Member extends Recipient<MemberHost> implements Part {
   /** From its last prepare to ready; 0 before the first. */
   setupMs = 0;
   /** When its last task ended, for a task's event to say how long it waited. */
-  idleSinceMs: number | undefined;
+  private idleSinceMs: number | undefined;
+  /** The first of its assignments that is not done. */
+  private atWork: Assignment | undefined;
   /** Grants of local steps that it brought home. */
   grants = 0;
   readonly assignments = new Map<number, Assignment>();
@@ -220,6 +222,8 @@ export class Member extends Recipient<MemberHost> implements Part {
     if (open?.status === 'out') {
       const { done } = open;
       move(open, this.host.clock.nowMs());
+      if (open.done !== done) this.idleFrom(this.host.clock.nowMs());
+      this.startNext();
       if (open.status !== 'out' || open.done !== done) this.host.changed();
       return;
     }
@@ -241,9 +245,27 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.send({ message: 'receipt', receipt: { run: this.run, ...receipt } });
   }
 
+  /** Tasks are worked on in the order in which they are given. */
+  begin(assignment: Assignment): void {
+    this.assignments.set(assignment.task.task, assignment);
+    this.startNext();
+  }
+
+  idleFrom(ms: number): void {
+    this.idleSinceMs = Math.max(ms, this.idleSinceMs ?? ms);
+  }
+
+  private startNext(): void {
+    const next = [...this.assignments.values()].find(({ status, done }) => status === 'out' && done === undefined);
+    const nowMs = this.host.clock.nowMs();
+    if (next !== undefined && next !== this.atWork) next.start(nowMs, nowMs - (this.idleSinceMs ?? nowMs));
+    this.atWork = next;
+  }
+
   /** Closes a task: what still comes of it is ignored. */
   close(task: number): void {
     this.assignments.delete(task);
+    this.startNext();
     this.relay.drop(task);
     this.remember(task);
   }

@@ -5,14 +5,16 @@ import type { Segment } from './segments.js';
 /** Parameters as they are sent, a tensor a segment. */
 export interface Published {
   readonly version: number;
+  readonly kind: 'parameters' | 'difference' | 'fragment' | 'fragment-difference';
   readonly segments: readonly Segment[];
-  /** In the order of the segments. */
+  /** In the order of the segments, from the one with this index on. */
+  readonly first: number;
   readonly tensors: readonly EncodedTensor[];
   /** Who has them, has the parameters exactly. */
   readonly exact: boolean;
-  /** They are of a view; undefined: of the parameters themselves. */
+  /** They are of a line of versions; undefined: of the parameters themselves. */
   readonly line?: Line;
-  /** The tensors are differences to the version before. */
+  /** The tensors make the version out of the one before. */
   readonly difference?: {
     /** What they lead to. */
     readonly whole: Published;
@@ -21,10 +23,21 @@ export interface Published {
   };
 }
 
-/** Versions of the shard's view, each made of the one before by a difference. The first one is the parameters of its version. */
+/** Versions that follow each other by differences or fragments. The first one is the parameters of its version. */
 interface Line {
   readonly startedAt: number;
+  /** What follows is added to them: they must be held exactly. */
+  readonly exact: boolean;
   version: number;
+}
+
+/** How a version differs from the one before. */
+export interface Change {
+  /** The only segment that it differs in. */
+  readonly fragment?: Segment | undefined;
+  readonly codec: Codec;
+  /** Its tensors are differences, and this is for those who get the view whole; undefined: they are of the parameters. */
+  readonly viewCodec: Codec | undefined;
 }
 
 /** Codes a chunk of a segment; `offset` counts from the begin of the whole vector. */
@@ -52,34 +65,30 @@ export class OutgoingParameters {
   /** The tensors that a version will be sent as; tensors of older versions are sent to nobody new. */
   publish(segments: readonly Segment[], version: number, codec: Codec, fill: FillSegment): Published {
     this.retireBefore(version);
-    return this.keep({ version, segments, tensors: this.tensors(segments, version, codec, fill), exact: codec.name === 'fp32' });
+    return this.keep({ version, kind: 'parameters', segments, first: 0, tensors: this.tensors(segments, version, codec, fill), exact: codec.name === 'fp32' });
   }
 
   /**
-   * The differences that lead from the version before to this one, and the view that they lead to for those who cannot follow.
-   * Where the version before was made by other means than a difference, a new line begins at it.
+   * What leads from the version before to this one, and for those who cannot follow all that it leads to. Where the version
+   * before was made by other means, a new line begins at it.
    */
-  publishDifference(
-    shard: ParameterShard,
-    segments: readonly Segment[],
-    version: number,
-    codec: Codec,
-    wholeCodec: Codec,
-    fill: FillSegment,
-  ): Published {
+  publishChange(shard: ParameterShard, segments: readonly Segment[], version: number, change: Change, fill: FillSegment): Published {
+    const { fragment, codec, viewCodec } = change;
     if (this.line?.version !== version - 1) {
-      shard.resetView();
-      this.line = { startedAt: version - 1, version: version - 1 };
+      if (viewCodec !== undefined) shard.resetView();
+      this.line = { startedAt: version - 1, exact: viewCodec !== undefined, version: version - 1 };
     }
     const { line } = this;
     line.version = version;
-    const tensors = this.tensors(segments, version, codec, fill);
-    const view = this.viewTensors(shard, segments, version, wholeCodec, tensors);
-    const whole = { version, segments, tensors: view, exact: false, line };
-    const oldest = this.oldestWorthKeeping(roomOf(view) - roomOf(tensors));
+    const changed = fragment === undefined ? segments : [fragment];
+    const tensors = this.tensors(changed, version, codec, fill);
+    const first = changed[0]!.index;
+    const whole = this.wholeOf(line, shard, segments, viewCodec ?? codec, { first, tensors });
+    const kind = fragment === undefined ? 'difference' : viewCodec === undefined ? 'fragment' : 'fragment-difference';
+    const oldest = this.oldestWorthKeeping(roomOf(whole.tensors) - roomOf(tensors));
     this.retireWhere((one) => one.version < (one.difference === undefined ? version : oldest));
     const since = (older: number) => this.differences(line, older, version);
-    return this.keep({ version, segments, tensors, exact: false, line, difference: { whole, since } });
+    return this.keep({ version, kind, segments, first, tensors, exact: false, line, difference: { whole, since } });
   }
 
   /** Whoever follows is sent differences as long as they take no more than the view whole, `room` besides the latest. */
@@ -96,28 +105,34 @@ export class OutgoingParameters {
     return kept.length === upTo - after ? kept : undefined;
   }
 
-  /** What followers are to hold at the present version, whole when it resolves: differences to it where there are any, else the view, or parameters for a line to begin at. */
-  async currentView(shard: ParameterShard, segments: readonly Segment[], version: number, wholeCodec: Codec): Promise<Published> {
+  /**
+   * What followers are to hold at the present version, whole when it resolves: what leads to it where there is anything, else
+   * all of it, or parameters for a line to begin at.
+   */
+  async currentOfLine(shard: ParameterShard, segments: readonly Segment[], version: number, { codec, viewCodec }: Change): Promise<Published> {
     const { line } = this;
+    const wholeCodec = viewCodec ?? codec;
     if (line?.version !== version) return this.current(shard, segments, version, wholeCodec);
     const there = this.published.find((one) => one.version === version && one.line === line);
     if (there !== undefined) return there;
-    const published = this.keep({ version, segments, tensors: this.viewTensors(shard, segments, version, wholeCodec), exact: false, line });
+    const published = this.keep(this.wholeOf(line, shard, segments, wholeCodec));
     await this.finish(published.tensors);
     return published;
   }
 
-  private viewTensors(
+  private wholeOf(
+    line: Line,
     shard: ParameterShard,
     segments: readonly Segment[],
-    version: number,
     codec: Codec,
-    differences?: readonly EncodedTensor[],
-  ): readonly EncodedTensor[] {
-    return this.tensors(segments, version, codec, ({ offset, length }, out, segment) => {
-      differences?.[segment.index]!.bytes(offset - segment.offset); // the view is of this version once its difference is coded
-      return shard.encodeView(offset, length, codec.id, out);
+    /** The tensors that the version is made with. */
+    change?: Pick<Published, 'first' | 'tensors'>,
+  ): Published {
+    const tensors = this.tensors(segments, line.version, codec, ({ offset, length }, out, segment) => {
+      change?.tensors[segment.index - change.first]?.bytes(offset - segment.offset); // a chunk is of this version once what leads to it is coded
+      return line.exact ? shard.encodeView(offset, length, codec.id, out) : shard.encodeParameters(offset, length, codec.id, out);
     });
+    return { version: line.version, kind: 'parameters', segments, first: 0, tensors, exact: false, line };
   }
 
   private tensors(segments: readonly Segment[], version: number, codec: Codec, fill: FillSegment): readonly EncodedTensor[] {

@@ -116,10 +116,12 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const { queue, streams } = sending;
     for (let next = queue[0]; next !== undefined; next = queue[0]) {
       this.held = undefined;
-      const { version, exact, line, tensors, difference } = next;
-      const kind = difference === undefined ? 'parameters' : 'difference';
+      const { version, exact, line, kind, first, tensors } = next;
       const transfer = ++this.transfers;
-      const sent = this.segments.map(({ segment, start }) => this.stream(kind, segment.index, start, tensors[segment.index]!, transfer, streams));
+      const sent = this.segments.flatMap(({ segment, start }) => {
+        const tensor = tensors[segment.index - first];
+        return tensor === undefined ? [] : [this.stream(kind, segment.index, start, tensor, transfer, streams)];
+      });
       const acknowledged = (await Promise.all(sent)).every(Boolean);
       if (this.sending !== sending || !acknowledged) break;
       dequeue(queue);
@@ -218,7 +220,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
 /** The differences that lead from what is held to what is published; undefined where they do not, or not any more. */
 function differencesFrom(held: Held | undefined, { line, difference }: Published): readonly Published[] | undefined {
   if (held === undefined || difference === undefined) return undefined;
-  const follows = held.line === line || (held.exact && held.version === line!.startedAt);
+  const follows = held.line === line || ((held.exact || !line!.exact) && held.version === line!.startedAt);
   return follows ? difference.since(held.version) : undefined;
 }
 

@@ -1,9 +1,10 @@
-import type { Decision, RoundState, SyncStrategy, TaskState } from '@longtail/core';
+import { LongtailError, type Decision, type RoundState, type SyncStrategy, type TaskState } from '@longtail/core';
 import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
-import { handOut, samplesAhead } from './hand-out.js';
+import { FragmentTurns, type MovedSamples } from './fragment-turns.js';
+import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
 import { patienceWith } from './patience.js';
 import type { RunCore } from './run-core.js';
 import { afterDelivery, afterMiss, expectedMs } from './speed.js';
@@ -26,7 +27,10 @@ export async function runRounds(core: RunCore, strategy: SyncStrategy, context: 
 }
 
 class Rounds {
-  private readonly open = new Map<string, GroupTask>();
+  /** The oldest first, of each group that has any. */
+  private readonly open = new Map<string, readonly GroupTask[]>();
+  /** Of a strategy that exchanges fragments. */
+  private readonly turns: FragmentTurns | undefined;
   private readonly nonFinite: NonFiniteWatch;
   private ending = false;
 
@@ -35,60 +39,86 @@ class Rounds {
     private readonly strategy: SyncStrategy,
   ) {
     this.nonFinite = new NonFiniteWatch(core);
+    checkWhole(core, strategy);
+    if (strategy.fragments !== undefined) this.turns = new FragmentTurns(core.segments.length, core.round + 1);
   }
 
+  /** Somebody is at work, or has steps that it did not send. */
   get underWay(): boolean {
-    return this.open.size > 0;
+    const { core, open, turns } = this;
+    return open.size > 0 || (turns !== undefined && core.groups.some((group) => turns.owedBy(group).length > 0));
+  }
+
+  private get tasks(): readonly GroupTask[] {
+    return [...this.open.values()].flat();
+  }
+
+  private oldest(group: string): GroupTask | undefined {
+    return this.open.get(group)?.[0];
   }
 
   /** One look at how everybody stands; waits where there is nothing to do. */
   async advance(context: RoundsContext): Promise<void> {
     const { core, open } = this;
-    const begins = !this.underWay;
+    const begins = open.size === 0;
     this.dropBroken();
-    if (!begins && !this.underWay) return this.nonFinite.nobodyLeft();
+    if (!begins && open.size === 0) return this.nonFinite.nobodyLeft();
     const decision = this.strategy.decide(this.state(), core.clock.nowMs());
     this.release(decision);
     if (decision.commit.length > 0) return this.commit(decision);
-    if (!begins && !this.underWay) return this.nonFinite.nobodyLeft();
-    for (const node of decision.recall) core.tasks.recall(open.get(node)!);
+    if (!begins && open.size === 0) return this.nonFinite.nobodyLeft();
+    for (const node of decision.recall) core.tasks.recall(this.oldest(node)!);
     if (await this.handOut(decision.proceed, context)) return context.meanwhile();
-    if (this.underWay) await core.wait(earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs)));
+    if (open.size > 0) await core.wait(earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs)));
   }
 
   /** Whether anybody got a task. */
   private async handOut(nodes: readonly string[], { mustEnd }: RoundsContext): Promise<boolean> {
     const { core, open } = this;
     const groups = core.groups.filter(({ id }) => nodes.includes(id));
-    if (groups.length === 0 || samplesAhead(core) === 0) return false;
-    this.ending ||= mustEnd();
-    const tasks = this.ending ? [] : await handOut(core, groups, this.strategy.localSteps);
-    for (const task of tasks) open.set(task.group.id, task);
+    if (groups.length === 0) return false;
+    const over = samplesAhead(core) === 0;
+    this.ending ||= !over && mustEnd();
+    const tasks = over || this.ending ? this.lastTasks(groups) : await this.nextTasks(groups);
+    for (const task of tasks) open.set(task.group.id, [...(open.get(task.group.id) ?? []), task]);
     return tasks.length > 0;
+  }
+
+  private nextTasks(groups: readonly Group[]): Promise<readonly GroupTask[]> {
+    const { core, open, strategy, turns } = this;
+    const { localSteps } = strategy;
+    if (turns === undefined) return handOut(core, groups, localSteps);
+    return handOutStream(core, groups, localSteps!, turns, ({ id }) => open.get(id)?.length ?? 0);
+  }
+
+  /** Before something else begins, everybody sends what it did not send yet. */
+  private lastTasks(groups: readonly Group[]): readonly GroupTask[] {
+    const { core, open, turns } = this;
+    if (turns === undefined) return [];
+    return groups.filter((group) => !open.has(group.id) && turns.owedBy(group).length > 0).map((group) => bringHome(core, group, turns));
   }
 
   private async commit({ commit, stepScale, reason }: Decision): Promise<void> {
     const { core, open } = this;
-    const contributions = commit.map(({ node, weight }) => ({ task: open.get(node)!, weight }));
-    for (const { task } of contributions) {
+    const contributions = commit.map(({ node, weight }) => {
+      const task = this.oldest(node)!;
       observeSpeed(core, task);
-      this.close(task);
-    }
-    const atWork = new Set(open.keys());
+      return { task, weight, moved: this.close(task) };
+    });
+    const atWork = new Set(this.turns === undefined ? open.keys() : []);
     await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined }, atWork);
     this.nonFinite.committed();
   }
 
   private release({ release }: Decision): void {
-    for (const { node, reason, late } of release) this.giveUp(this.open.get(node)!, reason, late);
+    for (const { node, reason, late } of release) this.giveUp(this.oldest(node)!, reason, late);
   }
 
   /** Those whose contribution is worthless. */
   private dropBroken(): void {
     const { core } = this;
-    for (const task of [...this.open.values()]) {
-      const { broken, nonFinite, reason } = task;
-      const idle = task.status === 'delivered' && task.task.kind === 'DELTA' && task.done!.steps === 0;
+    for (const task of this.tasks) {
+      const { broken, nonFinite, reason, idle } = task;
       if (broken === undefined && !idle) continue;
       this.close(task);
       core.tasks.settle(task, { applied: 0, weight: 0, reason: idle ? NO_STEP : reason });
@@ -100,16 +130,20 @@ class Rounds {
 
   private giveUp(task: GroupTask, reason: string, late: boolean): void {
     const { core } = this;
-    const { group, samples, sentAtMs } = task;
+    const { group, samples, startedAtMs } = task;
     this.close(task);
     core.tasks.settle(task, { applied: 0, weight: 0, reason });
-    group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - sentAtMs);
+    if (samples > 0) group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - startedAtMs);
     if (!late) core.roster.missed(group, reason);
   }
 
-  private close({ group }: GroupTask): void {
-    this.open.delete(group.id);
+  private close(task: GroupTask): MovedSamples | undefined {
+    const { group } = task;
+    const rest = this.open.get(group.id)!.filter((one) => one !== task);
+    if (rest.length > 0) this.open.set(group.id, rest);
+    else this.open.delete(group.id);
     group.rounds++;
+    return this.turns?.ended(task);
   }
 
   /**
@@ -120,11 +154,11 @@ class Rounds {
     if (wakeAtMs !== undefined) return undefined;
     const nowMs = this.core.clock.nowMs();
     let nextMs: number | undefined;
-    for (const task of [...this.open.values()]) {
-      const limit = patienceWith(task);
+    for (const [task] of this.open.values()) {
+      const limit = patienceWith(task!);
       if (limit === undefined) continue;
       nextMs = earliest(nextMs, limit.untilMs);
-      if (nowMs >= limit.untilMs) this.giveUp(task, limit.reason, false);
+      if (nowMs >= limit.untilMs) this.giveUp(task!, limit.reason, false);
     }
     return nextMs;
   }
@@ -132,8 +166,9 @@ class Rounds {
   private state(): RoundState {
     const { round, version, roundSamples } = this.core;
     const members = this.members().map((group) => {
-      const task = this.open.get(group.id);
-      return { node: group.id, rounds: group.rounds, task: task && standing(task) };
+      const open = this.open.get(group.id) ?? [];
+      const exchanges = this.turns === undefined ? 1 : open[0]?.task.parts.length;
+      return { node: group.id, rounds: group.rounds, task: open[0] && standing(open[0], exchanges), queued: Math.max(0, open.length - 1) };
     });
     return { round, version, roundSamples, members };
   }
@@ -141,23 +176,36 @@ class Rounds {
   /** Groups that take part, and those at work that do so no more. */
   private members(): readonly Group[] {
     const { groups } = this.core;
-    const leaving = [...this.open.values()].map(({ group }) => group).filter((group) => !groups.includes(group));
-    return [...groups, ...leaving];
+    const leaving = this.tasks.map(({ group }) => group).filter((group) => !groups.includes(group));
+    return [...groups, ...new Set(leaving)];
   }
 }
 
 const NO_STEP = 'called home before its first step';
 
-function observeSpeed({ paces }: RunCore, { group, done, sentAtMs, endedAtMs, parts, passes }: GroupTask): void {
-  for (const { member, done: own } of parts) paces.observe(member.node, done!.samples * (passes?.fractionOf(member) ?? 1), own!.computeMs);
-  group.speed = afterDelivery(group.speed, { samples: done!.samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - sentAtMs });
+/** Streams of steps are of workers that hold the whole model. */
+function checkWhole({ groups }: RunCore, { name, fragments }: SyncStrategy): void {
+  const pipeline = fragments === undefined ? undefined : groups.find(({ solo }) => !solo);
+  if (pipeline === undefined) return;
+  throw new LongtailError(`${name} needs workers that hold the whole model, and ${pipeline.id} is a pipeline of ${pipeline.name}`, {
+    code: 'usage',
+    where: 'sync.strategy',
+    hint: 'Let workers with more memory join, or choose diloco, which pipelines take too.',
+  });
 }
 
-function standing({ group, samples, sentAtMs, status, endedAtMs, task, recalled }: GroupTask): TaskState {
+function observeSpeed({ paces }: RunCore, { group, done, startedAtMs, endedAtMs, parts, passes }: GroupTask): void {
+  if (done!.samples === 0) return;
+  for (const { member, done: own } of parts) paces.observe(member.node, done!.samples * (passes?.fractionOf(member) ?? 1), own!.computeMs);
+  group.speed = afterDelivery(group.speed, { samples: done!.samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - startedAtMs });
+}
+
+function standing({ group, samples, startedAtMs, status, endedAtMs, task, recalled }: GroupTask, exchanges: number | undefined): TaskState {
   return {
+    round: task.round,
     samples,
-    startedAtMs: sentAtMs,
-    expectedMs: expectedMs(group.speed, samples),
+    startedAtMs,
+    expectedMs: expectedMs(group.speed, samples, exchanges),
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,
     recalled,

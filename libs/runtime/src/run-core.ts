@@ -1,5 +1,6 @@
 import {
   downCodecOf,
+  fragmentsOf,
   hasErrorFeedback,
   LongtailError,
   type Clock,
@@ -22,13 +23,13 @@ import { gridOf, type Grid } from './grid.js';
 import type { Group } from './group.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
 import type { Member, MemberHost } from './member.js';
-import { OutgoingParameters, type Published } from './outgoing-parameters.js';
+import { OutgoingParameters, type Change, type Published } from './outgoing-parameters.js';
 import { Paces } from './paces.js';
 import type { PeerLinks } from './peer-links.js';
 import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
-import { heldBy, segmentsOf, type Segment } from './segments.js';
+import { cutEvenly, heldBy, segmentsOf, type Segment } from './segments.js';
 import { Tasks } from './tasks.js';
 
 /** What exists once the first worker has sent fresh parameters. */
@@ -120,6 +121,15 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     return hasErrorFeedback(downCodecOf(this.job.sync));
   }
 
+  /** How a version differs from the one before, where it does not go down whole. */
+  get change(): Change {
+    return { codec: this.downCodec, viewCodec: this.byDifferences ? this.codecNamed('fp32') : undefined };
+  }
+  /** Parts of the parameters that are exchanged in turn. */
+  get fragments(): number | undefined {
+    return fragmentsOf(this.job.sync);
+  }
+
   codecNamed(name: CodecName): Codec {
     const codec = this.dependencies.codecs.find((candidate) => candidate.name === name);
     if (codec === undefined) throw new Error(`no codec ${name}`);
@@ -203,13 +213,16 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     for (const group of groups) group.rounds = 0;
     const whole = this.measure!.layout;
     const layouts = groups.map(({ members }) => members.map(({ layout }) => layout!));
-    const segments = segmentsOf(whole, layouts, chunkLength);
+    const fragments = groups.every(({ solo }) => solo) ? this.fragments : undefined;
+    const segments = fragments === undefined ? segmentsOf(whole, layouts, chunkLength) : cutEvenly(whole.length, fragments, chunkLength);
     if (!sameCut(segments, this.segments)) {
       this.segments = segments;
       this.outgoing.recut();
       this.tasks.forgetBuffers();
     }
-    for (const member of this.ready) member.segments = heldBy(member.layout!, this.segments);
+    for (const member of this.ready) {
+      member.segments = fragments === undefined ? heldBy(member.layout!, this.segments) : this.segments.map((segment) => ({ segment, start: segment.offset }));
+    }
   }
 
   // ---- what members ask
@@ -312,7 +325,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     const { shard } = this.training!;
     const whole = this.codecNamed('fp32');
     if (exact) return this.outgoing.current(shard, this.segments, this.version, whole);
-    if (this.byDifferences) return this.outgoing.currentView(shard, this.segments, this.version, whole);
+    if (this.byDifferences || this.fragments !== undefined) return this.outgoing.currentOfLine(shard, this.segments, this.version, this.change);
     return this.outgoing.current(shard, this.segments, this.version, this.downCodec);
   }
 }

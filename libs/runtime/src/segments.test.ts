@@ -1,7 +1,7 @@
 import { joinLayouts, layOut, type ParameterLayout } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { heldBy, segmentsOf } from './segments.js';
+import { cutEvenly, heldBy, segmentsOf } from './segments.js';
 
 const CHUNK = 8;
 
@@ -75,4 +75,21 @@ test('what is tied over a border is a segment of its own, in both stages', () =>
     [0, 3],
     [2, 0],
   ]);
+});
+
+test('fragments cover the vector evenly, in whole blocks where it is long enough', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 1_000_000 }), fc.integer({ min: 1, max: 64 }), (length, count) => {
+      const parts = cutEvenly(length, count, CHUNK);
+      expect(parts.length).toBeLessThanOrEqual(count);
+      let end = 0;
+      for (const [index, { offset, grid }] of parts.entries()) {
+        expect([index, offset, grid.length > 0]).toEqual([parts[index]!.index, end, true]);
+        if (length >= count * 4096) expect(offset % 4096).toBe(0);
+        end += grid.length;
+      }
+      expect(end).toBe(length);
+      expect(new Set(parts.slice(0, -1).map(({ grid }) => grid.length)).size).toBeLessThanOrEqual(1);
+    }),
+  );
 });

@@ -9,7 +9,7 @@ export interface Segment {
   readonly index: number;
   /** Values of the whole vector before it. */
   readonly offset: number;
-  /** Name of its first parameter. */
+  /** Name of its first parameter; empty for a part of the whole vector that begins anywhere. */
   readonly first: string;
   readonly grid: Grid;
 }
@@ -44,6 +44,19 @@ export function segmentsOf(
     const [first, last] = [run[0]!, run.at(-1)!];
     const length = last.offset + last.length - first.offset;
     return { index, offset: first.offset, first: first.name, grid: gridOf(length, chunkLength) };
+  });
+}
+
+/** Blocks of codecs are counted from where a segment begins. */
+const ALIGNMENT = 4096;
+
+/** `count` parts of about the same length, fewer where there are not as many values. Who holds them holds the whole vector. */
+export function cutEvenly(length: number, count: number, chunkLength: number): readonly Segment[] {
+  const alignment = length >= count * ALIGNMENT ? ALIGNMENT : 1;
+  const each = alignment * Math.ceil(length / count / alignment);
+  return Array.from({ length: Math.ceil(length / each) }, (_, index) => {
+    const offset = index * each;
+    return { index, offset, first: '', grid: gridOf(Math.min(each, length - offset), chunkLength) };
   });
 }
 

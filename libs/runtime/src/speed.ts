@@ -63,9 +63,9 @@ export function afterIdleRound(speed: Speed): Speed {
   return { ...speed, msPerSample: speed.msPerSample / IDLE_FACTOR, exchangeMs };
 }
 
-/** From task to delivery; undefined before the first one: what a plan expects is nothing to hold anybody to. */
-export function expectedMs(speed: Speed, samples: number): number | undefined {
-  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : speed.exchangeMs + samples * speed.msPerSample;
+/** From task to delivery, of so many times what is exchanged as a rule; undefined before the first one: what a plan expects is nothing to hold anybody to. */
+export function expectedMs(speed: Speed, samples: number, exchanges = 1): number | undefined {
+  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : exchanges * speed.exchangeMs + samples * speed.msPerSample;
 }
 
 /** Samples a second end to end, at the size of its latest task: what it was good for. */

@@ -11,7 +11,7 @@ import type { Passes } from './passes.js';
 import type { RunCore } from './run-core.js';
 
 /** A run's tasks differ in these; the rest follows from the run. */
-type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version'>>;
+type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version' | 'round' | 'mixing'>>;
 
 interface Work {
   /** What a member must bring home. */
@@ -51,10 +51,10 @@ export class Tasks {
   /** Sends a group a task, each member its part. */
   assign(group: Group, fields: TaskFields, { tensorsOf, sharedOf, leases = [], passes }: Work): GroupTask {
     const { run, version, round } = this.core;
-    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
+    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0, mixing: 0 };
     const common = { run, task: ++this.last, version, round, microbatch: passes?.microbatch ?? 0, ...blank, ...fields };
     // A gradient comes as a sum, a move as it is.
-    const summed = common.kind === 'GRADIENT' ? sumSamples(leases) : common.kind === 'DELTA' ? 1 : undefined;
+    const summed = common.kind === 'GRADIENT' ? sumSamples(leases) : common.kind === 'DELTA' || common.kind === 'STREAM' ? 1 : undefined;
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
@@ -80,7 +80,7 @@ export class Tasks {
       this.receiveBuffers,
     );
     const assignment = new Assignment(member, task, expected.samples ?? leased, delivery, this.core.clock.nowMs());
-    member.assignments.set(task.task, assignment);
+    member.begin(assignment);
     member.send({ message: 'task', task });
     return assignment;
   }
@@ -126,7 +126,7 @@ export class Tasks {
     const { core } = this;
     const { group, leases, passes, task: message } = task;
     const { leases: book } = core.training!;
-    const accepted = applied > 0;
+    const accepted = weight > 0;
     const staleness = Math.max(0, core.version - message.version - (accepted ? 1 : 0));
     this.callOff(task);
     for (const lease of leases.slice(0, applied)) book.apply(lease.id);
@@ -134,7 +134,7 @@ export class Tasks {
     for (const lease of back) book.giveBack(lease.id);
     const appliedSamples = sumSamples(leases.slice(0, applied));
     for (const part of task.parts) {
-      const { member, done, samples: own, sentAtMs, endedAtMs, delivery } = part;
+      const { member, done, samples: own, startedAtMs, endedAtMs, delivery, exchange } = part;
       const samples = accepted ? Math.round(appliedSamples * (passes?.fractionOf(member) ?? 1)) : own;
       if (accepted) member.session.samplesApplied += samples;
       member.receipt({ task: message.task, accepted, weight, staleness, reason });
@@ -152,15 +152,15 @@ export class Tasks {
         reason,
         computeMs: done?.computeMs ?? 0,
         elapsedMs: done?.elapsedMs ?? 0,
-        sentAtMs,
+        sentAtMs: startedAtMs,
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
         bytesUp: traffic.bytesUp + (done?.peerBytesUp ?? 0),
         bytesDown: traffic.bytesDown + (done?.peerBytesDown ?? 0),
-        ...(part.exchange === undefined ? {} : { exchange: { ...part.exchange, waitMs: sentAtMs - (member.idleSinceMs ?? sentAtMs) } }),
+        ...(exchange === undefined ? {} : { exchange }),
         bytesSaved: delivery.bytesSaved,
         ...(group.solo ? {} : { stage: placeOf(group, member) }),
       });
-      member.idleSinceMs = endedAtMs ?? core.clock.nowMs();
+      member.idleFrom(endedAtMs ?? core.clock.nowMs());
     }
     if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
   }

@@ -1,4 +1,4 @@
-import type { Codec, Compute, Prepared, TensorKind } from '@longtail/core';
+import type { Codec, Compute, Prepared, TensorHeader, TensorKind } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { chunkSpan, gridOf } from './grid.js';
 import { WorkerInbox } from './worker-inbox.js';
@@ -15,7 +15,7 @@ function setUp() {
     loadState: async (steps: number) => void calls.push(`state ${steps}`),
   } as unknown as Compute;
   const inbox = new WorkerInbox(prepared, compute, [codec(0, 'fp32'), codec(1, 'fp16')], 4);
-  const chunk = (kind: TensorKind, transfer: number, version: number, index: number, codecId = 0) => {
+  const chunk = (kind: TensorKind, transfer: number, version: number, index: number, codecId = 0, place: Partial<TensorHeader> = {}) => {
     const { offset, length } = chunkSpan(grid, index);
     const header = {
       run: 'r',
@@ -34,6 +34,7 @@ function setUp() {
       offset,
       length,
       crc: 0,
+      ...place,
     };
     inbox.take({ header, payload: new Uint8Array(length).fill(version) });
   };
@@ -154,4 +155,27 @@ test('a difference to another version than the one that is here is refused', () 
   const { chunk, whole } = setUp();
   whole('parameters', 1, 5);
   expect(() => chunk('difference', 2, 7, 0)).toThrow('does not hold the one before');
+});
+
+test('a fragment replaces its part of the version before, and is handed on once it is whole', () => {
+  const { inbox, prepared, chunk, whole } = setUp();
+  expect(() => chunk('fragment', 1, 6, 0)).toThrow('does not hold the one before');
+  whole('parameters', 2, 5);
+  expect(inbox.takeArrived()).toEqual([{ start: 0, length: 6 }]);
+  chunk('fragment', 3, 6, 0, 0, { chunks: 1, start: 1 });
+  expect([...prepared.parameters]).toEqual([5, 6, 6, 6, 6, 5]);
+  expect([inbox.hasReached(5), inbox.hasReached(6), inbox.hasReached(7)]).toEqual([true, true, false]);
+  expect(inbox.takeArrived()).toEqual([{ start: 1, length: 4 }]);
+  expect(inbox.hasArrived).toBe(false);
+});
+
+test('nothing is handed on while a part is half written: it may be the same', () => {
+  const { inbox, prepared, chunk, whole } = setUp();
+  whole('parameters', 1, 5);
+  inbox.takeArrived();
+  chunk('fragment-difference', 2, 6, 1);
+  expect([inbox.hasArrived, inbox.hasReached(5)]).toEqual([false, false]);
+  chunk('fragment-difference', 2, 6, 0);
+  expect(inbox.hasArrived).toBe(true);
+  expect([...prepared.parameters]).toEqual([11, 11, 11, 11, 11, 11]);
 });

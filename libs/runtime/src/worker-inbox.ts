@@ -1,4 +1,4 @@
-import { LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader } from '@longtail/core';
+import { LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader, type VectorRange } from '@longtail/core';
 
 /**
  * Parameters and optimizer state of a worker: what is in memory, of which version, and what is on its way in. Says when
@@ -66,6 +66,32 @@ export class WorkerInbox {
     return this.owns(version) || this.parameters.version === version || this.prepared.parameters.length === 0;
   }
 
+  /** A version that is this or newer, for a stream to begin at. */
+  hasReached(version: number): boolean {
+    return (this.parameters.version ?? -1) >= version;
+  }
+
+  /** Parts came since the last `takeArrived`, and none is on its way in, as that may be the same. */
+  get hasArrived(): boolean {
+    return this.parameters.version !== undefined && this.parameters.arrived.length > 0;
+  }
+
+  takeArrived(): readonly VectorRange[] {
+    return this.parameters.arrived.splice(0);
+  }
+
+  /** These parts count as if they had come once more. */
+  takeAgain(parts: readonly VectorRange[]): void {
+    this.parameters.arrived.push(...parts);
+  }
+
+  /** The device begins a stream with the parameters, whatever it had. */
+  async startStream(): Promise<void> {
+    this.takeArrived();
+    this.moved();
+    await this.compute.startStream();
+  }
+
   /** For local steps: parameters in full precision, and the moments that belong to them. */
   hasAll(version: number, optimizerSteps: number): boolean {
     if (this.owns(version)) return true;
@@ -77,6 +103,7 @@ export class WorkerInbox {
   async loadParameters(version: number): Promise<void> {
     if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return;
     const { generation } = this.parameters;
+    this.takeArrived();
     await this.compute.loadParameters();
     this.loaded.parameters = generation;
   }
@@ -90,17 +117,30 @@ export class WorkerInbox {
   }
 }
 
-/** A vector that is written chunk by chunk, in one tensor or in several that say where they lie. */
+/** What a kind of tensor makes of the parameters: it follows the version before, adds to it, is a part of it. */
+const NATURES: Partial<Record<TensorHeader['kind'], { readonly follows: boolean; readonly isDifference: boolean; readonly isPart: boolean }>> = {
+  difference: { follows: true, isDifference: true, isPart: false },
+  fragment: { follows: true, isDifference: false, isPart: true },
+  'fragment-difference': { follows: true, isDifference: true, isPart: true },
+};
+const WHOLE = { follows: false, isDifference: false, isPart: false };
+
+/** A vector that is written chunk by chunk, in one tensor or in several that say where they lie, and a part of it in one. */
 class Intake {
-  /** Of a whole vector; undefined while it is on its way in. */
+  /** Of the whole vector; undefined while some of it is on its way in. */
   version: number | undefined;
   /** Came in float32. */
   exact = false;
-  /** Grows with every vector that comes in whole. */
+  /** Grows with every transfer that comes in whole. */
   generation = 0;
+  /** What came in whole, for whoever takes it from here. */
+  readonly arrived: VectorRange[] = [];
   /** Where chunks of this transfer began. */
   private readonly seen = new Set<number>();
+  /** Values of the whole vector, or chunks of a part. */
   private missing: number;
+  /** What is on its way in, where it is a part. */
+  private part: VectorRange | undefined;
   private transfer: number;
   /** Of a chunk. */
   private difference: Float32Array | undefined;
@@ -125,10 +165,10 @@ class Intake {
         hint: 'Run the same version of Longtail on the server and on the worker.',
       });
     }
-    const isDifference = header.kind === 'difference';
+    const { follows, isDifference, isPart } = NATURES[header.kind] ?? WHOLE;
     if (header.task > this.transfer || this.seen.size === 0) {
-      if (isDifference && (this.version ?? own) !== header.baseVersion - 1) throw this.noBase(header);
-      this.restart(header.task);
+      if (follows && (this.version ?? own) !== header.baseVersion - 1) throw this.noBase(header);
+      this.restart(header, isPart);
     }
     const from = header.start + header.offset;
     if (this.seen.has(from)) return false;
@@ -136,8 +176,12 @@ class Intake {
     if (isDifference) this.add(values, payload, codec);
     else codec.decode(payload, values);
     this.seen.add(from);
-    this.missing -= header.length;
-    if (this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32' && !isDifference);
+    if (this.part === undefined) this.missing -= header.length;
+    else {
+      this.missing--;
+      this.part = { ...this.part, length: this.part.length + header.length };
+    }
+    if (this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32' && !follows);
     return true;
   }
 
@@ -149,7 +193,7 @@ class Intake {
   }
 
   private noBase({ baseVersion }: TensorHeader): LongtailError {
-    return new LongtailError(`a difference leads to version ${baseVersion}, this worker does not hold the one before`, { code: 'protocol' });
+    return new LongtailError(`a difference or fragment leads to version ${baseVersion}, this worker does not hold the one before`, { code: 'protocol' });
   }
 
   /** Chunks of one length, but for the last one, all of them within the vector. */
@@ -170,16 +214,18 @@ class Intake {
     this.version = undefined;
   }
 
-  private restart(transfer: number): void {
-    this.transfer = transfer;
+  private restart({ task, chunks, start }: TensorHeader, isPart: boolean): void {
+    this.transfer = task;
     this.version = undefined;
     this.seen.clear();
-    this.missing = this.values.length;
+    this.part = isPart ? { start, length: 0 } : undefined;
+    this.missing = isPart ? chunks : this.values.length;
   }
 
   private complete(version: number, exact: boolean): void {
     this.version = version;
     this.exact = exact;
     this.generation++;
+    this.arrived.push(this.part ?? { start: 0, length: this.values.length });
   }
 }

@@ -25,6 +25,7 @@ import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
 import { isStageTensor, StageInbox } from './stage-inbox.js';
 import { StageOutbox } from './stage-outbox.js';
 import { StageRunner } from './stage-runner.js';
+import { StreamRunner } from './stream-runner.js';
 import { WorkerInbox } from './worker-inbox.js';
 import { WorkerOutbox } from './worker-outbox.js';
 import type { WorkerEvent } from './worker-events.js';
@@ -71,8 +72,8 @@ export class WorkerRun {
   private working: Work | undefined;
   /** When the inputs of the task under way were there. */
   private startedAtMs = 0;
-  private uploading: Work | undefined;
-  private upload: Promise<void> = Promise.resolve();
+  /** On their way while other tasks are worked on. */
+  private readonly uploads = new Map<Work, Promise<void>>();
   /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
   private deviceBusy: Promise<unknown> = Promise.resolve();
   private prepared: Prepared | undefined;
@@ -84,8 +85,9 @@ export class WorkerRun {
   private outbox: WorkerOutbox | undefined;
   /** What codecs lost of contributions; undefined as long as none lost enough to keep. */
   private feedback: FeedbackEncoder | undefined;
-  /** The task whose contribution was coded last. */
-  private contributed = 0;
+  /** What was brought home and had no receipt yet, by task. */
+  private readonly contributed = new Map<number, Task['parts']>();
+  private stream: StreamRunner | undefined;
 
   /** `before` resolves when the device is free. */
   constructor(
@@ -106,7 +108,7 @@ export class WorkerRun {
     const error = new LongtailError(reason, { code: 'cancelled' });
     this.lifetime.abort(error);
     this.working?.abort.abort(error);
-    this.uploading?.abort.abort(error);
+    for (const { abort } of this.uploads.keys()) abort.abort(error);
   }
 
   // ---- what the server says
@@ -119,6 +121,7 @@ export class WorkerRun {
 
   onCancel({ task, deliver }: CancelTask): void {
     const queued = this.queue.findIndex((work) => work.task.task === task);
+    const calledOff = new LongtailError('called off by the server', { code: 'cancelled' });
     if (queued >= 0 && deliver && this.runner !== undefined) {
       // The others of the group may be at it: they end it together.
       this.queue[queued]!.stop.abort();
@@ -127,15 +130,18 @@ export class WorkerRun {
       if (deliver) this.sendDone(task, NOTHING, 0);
     } else if (this.working?.task.task === task) {
       if (deliver) this.working.stop.abort();
-      else this.working.abort.abort(new LongtailError('called off by the server', { code: 'cancelled' }));
-    } else if (this.uploading?.task.task === task && !deliver) {
-      this.uploading.abort.abort(new LongtailError('called off by the server', { code: 'cancelled' }));
+      else this.working.abort.abort(calledOff);
+    } else if (!deliver) {
+      for (const work of this.uploads.keys()) if (work.task.task === task) work.abort.abort(calledOff);
     }
     this.bell.ring();
   }
 
   onReceipt({ task, accepted }: Receipt): void {
-    if (task === this.contributed) this.feedback?.settle(accepted);
+    const parts = this.contributed.get(task) ?? [];
+    this.contributed.delete(task);
+    for (const part of parts) this.feedback?.settle(accepted, part);
+    if (!accepted) this.stream?.refused(parts);
     this.inbox?.judged(task, accepted);
     this.bell.ring();
   }
@@ -146,9 +152,10 @@ export class WorkerRun {
     if (kind === 'file') return this.files.take(chunk);
     // The device waits for these: they must not wait for the device.
     if (isStageTensor(kind)) return this.onStageTensor(chunk);
-    await this.deviceBusy;
+    for (let busy; busy !== this.deviceBusy;) await (busy = this.deviceBusy);
     if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
     this.inbox?.take(chunk);
+    this.stream?.arrived();
     this.bell.ring();
   }
 
@@ -174,7 +181,7 @@ export class WorkerRun {
       if (!signal.aborted) this.fail(0, error);
     }
     this.stageOutbox?.close('the run is over');
-    await this.upload;
+    await Promise.all(this.uploads.values());
     await compute.release().catch((error: unknown) => this.fail(0, error));
   }
 
@@ -196,6 +203,7 @@ export class WorkerRun {
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
+    this.stream = new StreamRunner(compute, this.inbox, (call) => this.undisturbed(call));
     this.openStage();
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
@@ -225,8 +233,10 @@ export class WorkerRun {
     }
   }
 
-  private inputsAreHere({ kind, version, optimizerSteps }: Task): boolean {
+  private inputsAreHere(task: Task): boolean {
+    const { kind, version, optimizerSteps } = task;
     if (kind === 'INITIALISE') return true;
+    if (kind === 'STREAM') return this.stream!.mayBegin(task);
     return kind === 'LOCAL_STEPS' ? this.inbox!.hasAll(version, optimizerSteps) : this.inbox!.hasParameters(version);
   }
 
@@ -238,13 +248,20 @@ export class WorkerRun {
       const computed = this.dispatch(work);
       const delivered = computed.then((deliver) => deliver());
       // A gradient or a move has a buffer of its own; other results lie where parameters come in, until they are delivered.
-      this.deviceBusy = (task.kind === 'GRADIENT' || task.kind === 'DELTA' ? computed : delivered).catch(() => undefined);
+      if (task.kind !== 'STREAM') this.deviceBusy = (task.kind === 'GRADIENT' || task.kind === 'DELTA' ? computed : delivered).catch(() => undefined);
       await delivered;
     } catch (error) {
+      this.stream!.end();
       if (!work.abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
     } finally {
       this.working = undefined;
     }
+  }
+
+  /** Nothing of the server's parameters is put away before the call is done. */
+  private undisturbed(call: Promise<void>): Promise<void> {
+    this.deviceBusy = call.catch(() => undefined);
+    return call;
   }
 
   /** Lets the device do a task; resolves with what remains to be done once the device is free. */
@@ -254,6 +271,7 @@ export class WorkerRun {
     const { kind, version, start, end, ranges } = task;
     this.startedAtMs = clock.nowMs();
     const inbox = this.inbox!;
+    if (kind !== 'STREAM') this.stream!.end();
     switch (kind) {
       case 'INITIALISE': {
         await compute.initialParameters();
@@ -289,21 +307,40 @@ export class WorkerRun {
         abort.signal.throwIfAborted();
         return () => this.deliverNow(work, result, 'gradient');
       }
+      case 'STREAM': {
+        const result = await this.stream!.steps(work, this.progressOf(task));
+        if (result.steps === 0 && task.steps.length > 0) return async () => this.sendDone(task.task, NOTHING, 0);
+        await this.judged(task.parts, abort.signal);
+        await compute.takeStreamMove(task.parts);
+        abort.signal.throwIfAborted();
+        return async () => this.deliverMeanwhile(work, result);
+      }
     }
   }
 
+  /** The receipts of what was brought home of these parts before are here: what it was coded from may be written to. */
+  private async judged(parts: Task['parts'], signal: AbortSignal): Promise<void> {
+    const open = () => [...this.contributed.values()].flat().some(({ segment }) => parts.some((part) => part.segment === segment));
+    while (open()) await this.bell.wait(undefined, this.context.clock, signal);
+  }
+
   private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
-    const { compute, clock, send } = this.context;
     const { runner } = this;
+    const onStep = this.progressOf(task);
+    if (runner !== undefined) return runner.localSteps(task, this.prepared!.gradient, stop.signal, (_, stats) => onStep(stats), abort.signal);
+    const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
+    return this.context.compute.localSteps({ batches, result, stop: stop.signal }, (_, stats) => onStep(stats), abort.signal);
+  }
+
+  /** For people who watch, now and then. */
+  private progressOf({ task }: Task): (done: BatchStats) => void {
+    const { clock, send } = this.context;
     let saidAtMs = clock.nowMs();
-    const onStep = (_done: number, { samples, targets, lossSum, correct }: BatchStats) => {
+    return ({ samples, targets, lossSum, correct }) => {
       if (clock.nowMs() < saidAtMs + PROGRESS_EVERY_MS) return;
       saidAtMs = clock.nowMs();
-      send({ message: 'progress', progress: { run: this.run, task: task.task, samples, targets, lossSum, correct } });
+      send({ message: 'progress', progress: { run: this.run, task, samples, targets, lossSum, correct } });
     };
-    if (runner !== undefined) return runner.localSteps(task, this.prepared!.gradient, stop.signal, onStep, abort.signal);
-    const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
-    return compute.localSteps({ batches, result, stop: stop.signal }, onStep, abort.signal);
   }
 
   /** Sends the result, segment by segment, before the next task begins: the next one would overwrite it. */
@@ -311,22 +348,41 @@ export class WorkerRun {
     const { task, abort } = work;
     this.sendDone(task.task, result, result.steps ?? 0, task.kind);
     if (result.steps === 0) return;
+    await this.sendParts(task, result.samples, kind, abort.signal);
+  }
+
+  /** Sends a move while the next steps are computed. */
+  private deliverMeanwhile(work: Work, result: ComputeResult & { steps: number }): void {
+    const { task, abort } = work;
+    this.sendDone(task.task, result, result.steps, task.kind);
+    const upload = this.sendParts(task, result.samples, 'gradient', abort.signal).catch((error: unknown) => {
+      if (!abort.signal.aborted) this.fail(task.task, error);
+    });
+    this.keep(work, upload);
+  }
+
+  private keep(work: Work, upload: Promise<void>): void {
+    this.uploads.set(work, upload);
+    void upload.finally(() => this.uploads.delete(work));
+  }
+
+  private async sendParts(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal): Promise<void> {
     const vector = this.prepared![kind];
     const codec = this.codecOf(task);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
-    if (feedback !== undefined) this.contributed = task.task;
+    if (kind === 'gradient' && !signal.aborted) this.contributed.set(task.task, task.parts);
     const tensors = task.parts.map(({ segment, start, length }) =>
       this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
     );
-    const sends = new FanOut(abort.signal);
-    await Promise.all(tensors.map((tensor) => sends.run((signal) => this.outbox!.send(task, result.samples, [tensor], signal))));
+    const sends = new FanOut(signal);
+    await Promise.all(tensors.map((tensor) => sends.run((signal) => this.outbox!.send(task, samples, [tensor], signal))));
   }
 
   /** Copies the result and sends it while the next steps are computed; waits for the upload before, so that one copy is enough. */
   private async deliverBehind(work: Work, result: ComputeResult & { steps: number }): Promise<void> {
     const { task, abort } = work;
     if (result.steps === 0) return this.sendDone(task.task, NOTHING, 0);
-    await this.upload;
+    await Promise.all(this.uploads.values());
     const { parameters, state } = this.prepared!;
     const codec = this.codecOf(task);
     const vectors = [
@@ -336,10 +392,10 @@ export class WorkerRun {
     const tensors = vectors.map((vector) => this.outbox!.encode(vector, codec));
     for (const tensor of tensors) await this.outbox!.finish(tensor);
     this.sendDone(task.task, result, result.steps, task.kind);
-    this.uploading = work;
-    this.upload = this.outbox!.send(task, result.samples, tensors, abort.signal)
-      .catch(() => undefined) // called off, or the link ended: the session knows
-      .finally(() => (this.uploading = undefined));
+    this.keep(
+      work,
+      this.outbox!.send(task, result.samples, tensors, abort.signal).catch(() => undefined), // called off, or the link ended: the session knows
+    );
   }
 
   private sendDone(

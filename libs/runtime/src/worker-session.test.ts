@@ -93,6 +93,7 @@ function setUp() {
       parts: [{ segment: 0, start: 0, length: 4 }],
       shared: [],
       codec: 0,
+      mixing: 0,
     },
   });
   return {

@@ -107,6 +107,7 @@ test.each([
   ['ssp', { strategy: 'ssp', codec: 'int8', downCodec: 'int4' }],
   ['asp', { strategy: 'asp', codec: 'int4', downCodec: 'int8' }],
   ['diloco', { strategy: 'diloco', localSteps: 3, codec: 'top-k', downCodec: 'int8', topK }],
+  ['streaming-diloco', { strategy: 'streaming-diloco', localSteps: 4, fragments: 2, codec: 'int4', downCodec: 'int8' }],
   ['diloco with a quorum', { strategy: 'diloco', localSteps: 3, quorum: 0.5, codec: 'sign', downCodec: 'int2' }],
 ] as const)('under %s workers at different versions follow to the same bits', async (_name, sync) => {
   const outcome = await train({ sync, epochs: 12 });

@@ -1,7 +1,9 @@
 import type { Job } from '@longtail/core';
 import { expect, test } from 'vitest';
+import { chain } from './chain.js';
 import type { Fault } from './faults.js';
 import { simulate, type Outcome } from './simulate.js';
+import { countingArithmetic, countingModel } from './testing/counting.js';
 import { eventsOf, job, model, scenario, unequalFleet } from './testing/scenarios.js';
 import { curves } from './testing/strategy-curves.js';
 
@@ -29,6 +31,8 @@ const strategies: Readonly<Record<keyof typeof curves, Partial<Job['sync']>>> = 
   asp: { strategy: 'asp' },
   diloco: { strategy: 'diloco', localSteps: 10 },
   'sparse-diloco': { strategy: 'sparse-diloco', localSteps: 10, codec: 'top-k', topK },
+  'streaming-diloco': { strategy: 'streaming-diloco', localSteps: 10, fragments: 2 },
+  'streaming-diloco, mixed': { strategy: 'streaming-diloco', localSteps: 10, fragments: 1, mixing: 0.5 },
   'ssp, local steps': { strategy: 'ssp', staleness: 1, localSteps: 10 },
   'asp, local steps': { strategy: 'asp', localSteps: 10 },
 };
@@ -84,6 +88,39 @@ test('a worker that slows down in the midst of its local steps is called home, a
   expect(eventsOf(events, 'lease_returned').some(({ reason }) => reason === 'called home early')).toBe(true);
 });
 
+test('streaming-diloco: nobody waits for a link, and each fragment has its turn', async () => {
+  const recipe = job({
+    train: { batch: 20, epochs: EPOCHS, optimizer: adamw },
+    sync: { strategy: 'streaming-diloco', localSteps: 18, fragments: 3 },
+    validation: { everyEpochs: EPOCHS },
+    cluster: { minWorkers: 4 },
+  });
+  const { events } = await simulate(scenario({ job: recipe, fleet: unequalFleet.map((worker) => ({ ...worker, link: HOME })) }));
+  const tasks = eventsOf(events, 'contribution').filter(({ samples }) => samples > 0);
+  const later = tasks.filter(({ round }) => round > 1);
+  expect(later.length).toBeGreaterThan(2 * tasks.length / 3);
+  for (const { exchange, elapsedMs, computeMs } of later) {
+    expect(exchange!.waitMs + exchange!.receiveMs + elapsedMs - computeMs).toBeLessThan(1e-6);
+    expect(exchange!.sendMs).toBeGreaterThan(0);
+  }
+  const commits = eventsOf(events, 'commit');
+  expect(commits.slice(0, 6).map(({ fragments }) => fragments)).toEqual([[1], [2], [0], [1], [2], [0]]);
+  expect(commits.at(-1)!.fragments!.length).toBeGreaterThan(1);
+});
+
+test.each([1, 2, 5])('streaming-diloco: each sample is in each of %i fragments exactly as often as there were epochs', async (fragments) => {
+  const outcome = await simulate({
+    job: job({ train: { batch: 20, epochs: 3 }, sync: { strategy: 'streaming-diloco', localSteps: 10, fragments }, cluster: { minWorkers: 4 } }),
+    model: countingModel(600, 50),
+    arithmetic: countingArithmetic,
+    fleet: unequalFleet.map((worker) => ({ ...worker, link: HOME })),
+    seed: 1,
+    chunkLength: 64,
+  });
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 1800, lost: 0 } });
+  expect(new Set(outcome.parameters)).toEqual(new Set([-3]));
+});
+
 test('ssp: nobody is further ahead than the bound, whoever stalls', async () => {
   const stall: Fault = { kind: 'stall', worker: 'c', atMs: 900, forMs: 120 };
   const { events, fired } = await train(strategies.ssp, [stall]);
@@ -125,4 +162,14 @@ test('with a backup worker a round waits for nobody in particular, and the late 
   // No longer than a validation, which waits for everybody up to its deadline.
   expect(Math.max(...commits.map(({ roundMs }) => roundMs))).toBeLessThan(1200);
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: EPOCHS * 600 } });
+});
+
+test('a stream in a pipeline is refused, with the field and the way out', async () => {
+  const layout = [['a', 'b'].map((worker) => ({ workers: [worker], blocks: 3 }))];
+  const cluster = { minWorkers: 2, layout, microbatch: 7 };
+  const blocks = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
+  const recipe = job({ sync: { strategy: 'streaming-diloco' }, cluster });
+  const { verdict } = await simulate(scenario({ job: recipe, model: blocks, fleet: unequalFleet.slice(0, 2) }));
+  expect(verdict.reason).toBe('streaming-diloco needs workers that hold the whole model, and p1 is a pipeline of a + b');
+  expect(verdict.error).toMatchObject({ code: 'usage', where: 'sync.strategy', hint: expect.stringContaining('choose diloco') as string });
 });

@@ -16,9 +16,11 @@ import type {
   Split,
   StageUse,
   StepHyper,
+  VectorRange,
 } from '@longtail/core';
 import { clippedDivisor, isStateQuantized, joinLayouts, localStateCount, sumOfSquares, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
+import { Anchor } from '@longtail/kernels';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
 import { VirtualStages } from './virtual-stages.js';
@@ -63,6 +65,7 @@ export class VirtualCompute implements Compute {
   private job: Job | undefined;
   /** What the engine would hold; `Prepared.parameters` is only the way in and out. */
   private parameters = new Float32Array(0);
+  private anchor: Anchor | undefined;
   private busy = false;
   private line: Promise<unknown> = Promise.resolve();
   /** Undefined: it holds the whole model. */
@@ -149,7 +152,7 @@ export class VirtualCompute implements Compute {
         const result = await this.stepThrough(request, onStep, signal);
         const { parameters, state } = this.prepared!;
         if (request.result === 'move') this.readMove();
-        else {
+        if (request.result === 'parameters') {
           parameters.set(this.parameters);
           for (const [i, vector] of this.optimizer!.state().entries()) state[i]!.set(vector);
         }
@@ -159,6 +162,19 @@ export class VirtualCompute implements Compute {
         throw error;
       }
     });
+  }
+
+  async startStream(): Promise<void> {
+    await this.loadParameters();
+    this.anchor = new Anchor(this.parameters);
+  }
+
+  async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
+    for (const part of parts) this.anchor!.takeMove(this.parameters, this.prepared!.gradient, part);
+  }
+
+  async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    for (const part of parts) this.anchor!.mix(this.parameters, this.prepared!.parameters, part, mixing);
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {

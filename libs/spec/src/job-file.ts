@@ -157,7 +157,11 @@ const jobFields = z.strictObject({
 
 /** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
 export const jobFileSchema = jobFields.check((context) => {
-  const { sync, train: recipe } = context.value;
+  const { sync, train: recipe, cluster: fleet } = context.value;
+  if (sync.strategy === 'streaming-diloco' && fleet.layout?.some((stages) => stages.length > 1)) {
+    const message = 'pipelines do not stream (sync.strategy streaming-diloco): give each worker the whole model, or choose diloco';
+    context.issues.push({ code: 'custom', message, input: context.value, path: ['cluster', 'layout'] });
+  }
   const { optimizer: spec } = recipe;
   if (stepsLocally(sync) || spec.type !== 'adam' || spec.muon === undefined) return;
   const message = `muon multiplies matrices, for which the server has no engine, and with sync.strategy ${sync.strategy} it takes the steps: choose diloco, or adamw`;

@@ -2,7 +2,7 @@ import { DEFAULT_TOP_K, type CodecName, type Job, type StrategyName } from '@lon
 import { z } from 'zod';
 import { duration, integer, oneOf, real, SHORTHAND_NAMES } from './fields.js';
 
-const STRATEGIES = ['bsp', 'ssp', 'asp', 'diloco', 'sparse-diloco'] as const satisfies readonly StrategyName[];
+const STRATEGIES = ['bsp', 'ssp', 'asp', 'diloco', 'sparse-diloco', 'streaming-diloco'] as const satisfies readonly StrategyName[];
 
 const outer = z.strictObject({
   learningRate: real({ above: 0, max: 10 }).default(0.7).describe("Of the step along the groups' mean move; 1 without momentum: their mean itself"),
@@ -23,14 +23,20 @@ const fields = z.strictObject({
   strategy: oneOf('strategy', STRATEGIES)
     .default('bsp')
     .describe(
-      'How contributions become steps; bsp: every round waits for all, up to its deadline; ssp: each commits when it comes, and none runs further ahead than staleness; asp: the same without a bound; diloco: workers take localSteps for themselves between two rounds; sparse-diloco: the same, and the greatest values of how far they moved travel (SparseLoCo)',
+      'How contributions become steps; bsp: every round waits for all, up to its deadline; ssp: each commits when it comes, and none runs further ahead than staleness; asp: the same without a bound; diloco: workers take localSteps for themselves between two rounds; sparse-diloco: the same, and the greatest values of how far they moved travel (SparseLoCo); streaming-diloco: the same as diloco in fragments, exchanged in turn while the workers step on',
     ),
   localSteps: z
     .union([z.literal('auto'), integer({ min: 1, max: 10_000 })], { error: ({ input }) => `must be auto or a whole number from 1 to 10000, found ${JSON.stringify(input)}` })
     .optional()
-    .describe('Steps, each of a whole batch, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. auto: so many that an exchange is 5 % of a round, as both are measured. Default: 50 with diloco, 100 with sparse-diloco, else none: the server steps'),
+    .describe('Steps, each of a whole batch, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. auto: so many that an exchange is 5 % of a round, as both are measured. Default: 50 with diloco and streaming-diloco, 100 with sparse-diloco, else none: the server steps'),
   outer: outer.optional().describe('With local steps: how the server steps along the mean of the moves'),
-  quorum: real({ above: 0, max: 1 }).optional().describe('With bsp, diloco and sparse-diloco: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
+  fragments: integer({ min: 1, max: 64 })
+    .optional()
+    .describe('With streaming-diloco: parts of the parameters that are exchanged in turn, each every localSteps; default: 4'),
+  mixing: real({ min: 0, max: 0.99 })
+    .optional()
+    .describe("With streaming-diloco: the part of the difference to the server's parameters that a worker keeps when these come; default: 0"),
+  quorum: real({ above: 0, max: 1 }).optional().describe('With bsp and all kinds of diloco: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
   grace: duration(0, 86_400_000).optional().describe('Time that the others have after the quorum; default: none'),
   staleness: integer({ min: 0, max: 1000 }).optional().describe('With ssp: tasks that a worker may be ahead of the slowest one when it begins another; default: 2'),
   stalenessPower: real({ min: 0, max: 10 })
@@ -57,9 +63,11 @@ type SyncFile = z.output<typeof fields>;
 
 /** Which strategies each field is for; the others are for all. */
 const USED_BY: Partial<Record<keyof SyncFile, readonly StrategyName[]>> = {
-  localSteps: ['ssp', 'asp', 'diloco', 'sparse-diloco'],
-  quorum: ['bsp', 'diloco', 'sparse-diloco'],
-  grace: ['bsp', 'diloco', 'sparse-diloco'],
+  localSteps: ['ssp', 'asp', 'diloco', 'sparse-diloco', 'streaming-diloco'],
+  fragments: ['streaming-diloco'],
+  mixing: ['streaming-diloco'],
+  quorum: ['bsp', 'diloco', 'sparse-diloco', 'streaming-diloco'],
+  grace: ['bsp', 'diloco', 'sparse-diloco', 'streaming-diloco'],
   staleness: ['ssp'],
   stalenessPower: ['ssp', 'asp'],
 };

@@ -20,7 +20,7 @@ const METRICS_HEADER = `${COLUMNS.join(',')}\n`;
 /** The line of metrics.csv for a commit or a validation; undefined for other events. `time_s` counts from `startMs`. */
 export function metricsLine({ timeMs, body }: StoredEvent, startMs: number): string | undefined {
   const time = ((timeMs - startMs) / 1000).toFixed(3);
-  if (body.event === 'commit') {
+  if (body.event === 'commit' && body.samples > 0) {
     const { round, version, epoch, samplesApplied, loss, accuracy, learningRate, gradientNorm, samplesPerSecond } = body;
     return toLine([time, 'train', round, version, epoch, samplesApplied, loss, accuracy, learningRate, gradientNorm, samplesPerSecond]);
   }

@@ -23,9 +23,9 @@ function play(strategy: SyncStrategy, times: readonly (readonly number[])[], loo
     version,
     roundSamples: samples * groups.length,
     members: groups.map(({ node, rounds, task }): MemberState => {
-      if (task === undefined) return { node, rounds, task };
+      if (task === undefined) return { node, rounds, task, queued: 0 };
       const doneAtMs = task.startedAtMs + task.tookMs;
-      return { node, rounds, task: { ...task, samples, deliveredAtMs: doneAtMs <= nowMs ? doneAtMs : undefined, recalled: false } };
+      return { node, rounds, task: { ...task, round: 1, samples, deliveredAtMs: doneAtMs <= nowMs ? doneAtMs : undefined, recalled: false }, queued: 0 };
     }),
   });
   for (;;) {
@@ -122,28 +122,28 @@ test('a step has the learning rate of its samples, and every sample the same wei
   );
 });
 
-const task = { samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 0, recalled: false };
+const task = { round: 1, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 0, recalled: false };
 const stateOf = (...members: MemberState[]): RoundState => ({ round: 1, version: 4, roundSamples: 16, members });
 
 test('who misses its deadline is released, and holds nobody back from then on', () => {
   const strategy = ssp({ ...deadlines, staleness: 0 });
-  const held = stateOf({ node: 'a', rounds: 1, task: undefined }, { node: 'b', rounds: 0, task });
+  const held = stateOf({ node: 'a', rounds: 1, task: undefined, queued: 0 }, { node: 'b', rounds: 0, task, queued: 0 });
   const waiting = strategy.decide(held, 149);
   expect(waiting).toMatchObject({ release: [], proceed: [], wakeAtMs: 150 });
   expect(waiting.reason).toBe('waiting for b; a may not run further ahead');
   expect(strategy.decide(held, 150).release).toEqual([{ node: 'b', reason: 'missed its deadline of 150 ms', late: false }]);
-  const freed = stateOf({ node: 'a', rounds: 1, task: undefined }, { node: 'b', rounds: 1, task: undefined });
+  const freed = stateOf({ node: 'a', rounds: 1, task: undefined, queued: 0 }, { node: 'b', rounds: 1, task: undefined, queued: 0 });
   expect(strategy.decide(freed, 150).proceed).toEqual(['a', 'b']);
 });
 
 test('one extreme estimate does not hold others up under a bound; without one it is nobody else\'s concern', () => {
-  const members = stateOf({ node: 'a', rounds: 1, task }, { node: 'b', rounds: 0, task: { ...task, expectedMs: 1e6 } });
+  const members = stateOf({ node: 'a', rounds: 1, task, queued: 0 }, { node: 'b', rounds: 0, task: { ...task, expectedMs: 1e6 }, queued: 0 });
   expect(ssp({ ...deadlines, staleness: 1 }).decide(members, 599).release.map(({ node }) => node)).toEqual(['a']);
   expect(ssp({ ...deadlines, staleness: 1 }).decide(members, 600).release.map(({ node }) => node)).toEqual(['a', 'b']);
   expect(asp(deadlines).decide(members, 600).release.map(({ node }) => node)).toEqual(['a']);
 });
 
 test('the reason of a commit names how far behind each contribution was', () => {
-  const { reason } = asp(deadlines).decide(stateOf({ node: 'a', rounds: 1, task: { ...task, deliveredAtMs: 9 } }), 10);
+  const { reason } = asp(deadlines).decide(stateOf({ node: 'a', rounds: 1, task: { ...task, deliveredAtMs: 9 }, queued: 0 }), 10);
   expect(reason).toBe('delivered: a (4 behind)');
 });

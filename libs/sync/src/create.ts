@@ -1,7 +1,8 @@
-import { localStepsOf, type Job, type SyncStrategy } from '@longtail/core';
+import { fragmentsOf, localStepsOf, type Job, type SyncStrategy } from '@longtail/core';
 import { asp, ssp } from './asynchronous.js';
-import { dynamicLocalSteps, measuredLocalSteps } from './local-steps.js';
+import { dynamicLocalSteps, measuredLocalSteps, measuredOverlappedSteps, overlappedSteps } from './local-steps.js';
 import { bsp, diloco } from './rounds.js';
+import { streamingDiloco } from './streaming.js';
 
 /** The strategy that a job asks for. */
 export function createStrategy(sync: Job['sync']): SyncStrategy {
@@ -17,6 +18,10 @@ export function createStrategy(sync: Job['sync']): SyncStrategy {
     case 'diloco':
     case 'sparse-diloco':
       return { ...diloco(sync, rule!), name: sync.strategy };
+    case 'streaming-diloco': {
+      const fragments = fragmentsOf(sync)!;
+      return streamingDiloco(sync, fragments, most === 'auto' ? measuredOverlappedSteps() : overlappedSteps(most! / fragments));
+    }
   }
 }
 

@@ -33,6 +33,35 @@ export function measuredLocalSteps(): LocalStepRule {
   };
 }
 
+/**
+ * Between two exchanges that overlap with steps: the fastest group takes `most`, which may be a fraction, every other as many
+ * as it can in the same time. Whoever rounds carries what is left to the next exchange.
+ */
+export function overlappedSteps(most: number): LocalStepRule {
+  return (groups) => ({ steps: stepsBeside(most, groups), reason: 'each as many as it can in the time of the fastest' });
+}
+
+/** Of the time between two exchanges, so that single ones may take longer. */
+const OVERLAPPED_PART = 0.6;
+
+/** The same with as many steps as hide the longest exchange behind them: DESIGN.md's H ≥ R·b / (6·T·u). */
+export function measuredOverlappedSteps(): LocalStepRule {
+  return (groups) => {
+    const exchangeMs = longestExchange(groups);
+    if (exchangeMs === undefined) return { steps: stepsBeside(FIRST_STEPS, groups), reason: 'no exchange was measured yet' };
+    const stepMs = Math.min(...groups.map((group) => group.stepMs));
+    const needed = Math.max(1, Math.ceil(exchangeMs / OVERLAPPED_PART / stepMs));
+    const [exchange, step] = [exchangeMs, stepMs].map(formatMilliseconds);
+    const reason = `an exchange of ${exchange} hides behind ${needed} steps of ${step} of the fastest`;
+    return { steps: stepsBeside(Math.min(MOST_STEPS, needed), groups), reason: needed > MOST_STEPS ? `${reason}, at most ${MOST_STEPS}` : reason };
+  };
+}
+
+function stepsBeside(most: number, groups: readonly GroupPace[]): ReadonlyMap<string, number> {
+  const fastestMs = Math.min(...groups.map(({ stepMs }) => stepMs));
+  return new Map(groups.map(({ node, stepMs }) => [node, (most * fastestMs) / stepMs]));
+}
+
 function stepsWithin(most: number, groups: readonly GroupPace[]): ReadonlyMap<string, number> {
   const unmeasuredMs = median(measured(groups)) ?? 0;
   const exchangeOf = ({ exchangeMs = unmeasuredMs }: GroupPace) => exchangeMs;

@@ -7,8 +7,8 @@ import { bsp, diloco } from './rounds.js';
 const strategy = bsp({ deadlineFactor: 3, minDeadlineMs: 100 });
 
 function member(node: string, overrides: Partial<TaskState> = {}): MemberState {
-  const task = { samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
-  return { node, rounds: 0, task };
+  const task = { round: 1, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
+  return { node, rounds: 0, task, queued: 0 };
 }
 
 function round(...members: MemberState[]): RoundState {
@@ -16,7 +16,7 @@ function round(...members: MemberState[]): RoundState {
 }
 
 test('a round begins for all groups at once, when none is at work', () => {
-  const idle = ['a', 'b'].map((node) => ({ node, rounds: 3, task: undefined }));
+  const idle = ['a', 'b'].map((node) => ({ node, rounds: 3, task: undefined, queued: 0 }));
   expect(strategy.decide(round(...idle), 0).proceed).toEqual(['a', 'b']);
   expect(strategy.decide(round(idle[0]!, member('b')), 0).proceed).toEqual([]);
 });

@@ -10,7 +10,7 @@ import {
 import { expect, it } from 'vitest';
 
 /** Of a job's `sync` what the table says. */
-export type SyncChoice = Pick<Job['sync'], 'strategy' | 'codec' | 'downCodec' | 'localSteps' | 'staleness' | 'quorum' | 'graceMs' | 'topK'>;
+export type SyncChoice = Pick<Job['sync'], 'strategy' | 'codec' | 'downCodec' | 'localSteps' | 'fragments' | 'staleness' | 'quorum' | 'graceMs' | 'topK'>;
 
 /** One job from launch to verdict, as its server and its workers tell it. */
 export interface TrainedRun {
@@ -55,6 +55,7 @@ const STRATEGIES: Readonly<Record<string, Omit<SyncChoice, 'codec' | 'downCodec'
   asp: { strategy: 'asp' },
   diloco: { strategy: 'diloco', localSteps: 4 },
   'sparse-diloco': { strategy: 'sparse-diloco', localSteps: 4 },
+  'streaming-diloco': { strategy: 'streaming-diloco', localSteps: 4, fragments: 2 },
   'ssp with local steps': { strategy: 'ssp', staleness: 1, localSteps: 4 },
   'asp with local steps': { strategy: 'asp', localSteps: 4 },
 };
@@ -118,7 +119,7 @@ function answersEveryContribution(run: TrainedRun): void {
     const settled = eventsOf(run, 'contribution').filter((contribution) => contribution.name === name);
     expect(receipts.map(outcomeOf), name).toEqual(settled.map(outcomeOf));
     const answered = new Set(receipts.map(({ task }) => task));
-    const delivered = notes.filter(({ event, kind }) => event === 'done' && (kind === 'GRADIENT' || kind === 'DELTA'));
+    const delivered = notes.filter(({ event, kind }) => event === 'done' && (kind === 'GRADIENT' || kind === 'DELTA' || kind === 'STREAM'));
     for (const { task } of delivered) expect(answered, `${name}, task ${task}`).toContain(task);
   }
 }
@@ -147,17 +148,25 @@ function sendsWhatTheCodecPromises(run: TrainedRun, { strategy, ...sync }: SyncC
   const versions = eventsOf(run, 'commit').length;
   for (const name of run.notes.keys()) {
     const mine = eventsOf(run, 'contribution').filter((contribution) => contribution.name === name);
-    for (const { bytesSaved, bytesUp } of mine.filter(({ accepted }) => accepted)) {
-      const coded = whole - bytesSaved!;
-      expect(coded, 'up').toBeLessThanOrEqual(most(sync.codec));
-      expect(coded, 'up').toBeGreaterThan((1 - CODED.part) * promised(sync.codec));
-      expect(bytesUp, 'up').toBeGreaterThanOrEqual(coded);
+    let brought = 0;
+    for (const { round, bytesSaved } of mine.filter(({ accepted }) => accepted)) {
+      const part = (fragmentsIn(run, round) ?? 1) / (sync.fragments ?? 1);
+      const coded = part * whole - bytesSaved!;
+      expect(coded, 'up').toBeLessThanOrEqual(part * (1 + CODED.part) * promised(sync.codec) + CODED.bytesAChunk * chunks);
+      expect(coded, 'up').toBeGreaterThan(part * (1 - CODED.part) * promised(sync.codec));
+      brought += coded;
     }
+    expect(sum(mine.map(({ bytesUp }) => bytesUp)), 'up').toBeGreaterThanOrEqual(brought);
     // The first parameters come whole; so may those of who fell behind, which nobody does in rounds.
     const once = versions * version;
     const down = IN_ROUNDS.includes(strategy) ? once : Math.max(once, mine.length * wholeFramed);
     expect(sum(mine.map(({ bytesDown }) => bytesDown)), 'down').toBeLessThanOrEqual(2 * wholeFramed + down);
   }
+}
+
+/** Exchanged in a round; undefined: all parameters are. */
+function fragmentsIn(run: TrainedRun, round: number): number | undefined {
+  return eventsOf(run, 'commit').find((commit) => commit.round === round)?.fragments?.length;
 }
 
 function sum(values: readonly number[]): number {

@@ -2,7 +2,7 @@ import { formatBytes, formatCount, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { bar, percent, showLoss, sparkline } from './marks.js';
 import type { RunProgress, WorkerProgress } from './progress.js';
-import { fractionDone, profilingLine, secondsLeft, workersByName } from './progress.js';
+import { fractionDone, profilingLine, secondsLeft, showFragments, workersByName } from './progress.js';
 
 /** The run as a block of lines that is drawn over itself. `nowMs` is wall time, on the same axis as the events. */
 export function renderLive(progress: RunProgress, nowMs: number, width: number, colors: Colors): string[] {
@@ -46,6 +46,7 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
     `${bold(formatCount(progress.samplesPerSecond ?? 0))} samples/s`,
     `up ${formatBytes(progress.bytesUp)}`,
     `down ${formatBytes(progress.bytesDown)}`,
+    ...(progress.fragments.length === 0 ? [] : [showFragments(progress)]),
   ];
   const { validation } = progress;
   return [

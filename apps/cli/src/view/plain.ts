@@ -3,7 +3,7 @@ import { formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
-import { fractionDone, profilingLine, secondsLeft } from './progress.js';
+import { fractionDone, profilingLine, secondsLeft, showFragments } from './progress.js';
 
 /** A line of numbers at most this often; what matters more is said at once. */
 const LINE_EVERY_MS = 2000;
@@ -101,6 +101,7 @@ export class PlainNarrator {
       `epoch ${progress.epoch.toFixed(2)}`,
       `loss ${showLoss(progress.loss!)}${accuracy(progress.accuracy ?? 0)}`,
       `${formatCount(progress.samplesPerSecond ?? 0)} samples/s`,
+      ...(progress.fragments.length === 0 ? [] : [showFragments(progress)]),
       ...(left === undefined ? [] : [`${formatSeconds(left)} left`]),
     ].join('  ');
   }

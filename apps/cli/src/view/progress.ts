@@ -49,6 +49,8 @@ export interface RunProgress {
   readonly version: number;
   readonly loss: number | undefined;
   readonly accuracy: number | undefined;
+  /** Of the latest commit, counted from 0; empty where all parameters are exchanged at once. */
+  readonly fragments: readonly number[];
   /** Loss of the latest commits, oldest first. */
   readonly losses: readonly number[];
   /** Samples a second over the last few seconds. */
@@ -86,6 +88,7 @@ export const NOTHING_YET: RunProgress = {
   version: 0,
   loss: undefined,
   accuracy: undefined,
+  fragments: [],
   losses: [],
   samplesPerSecond: undefined,
   validation: undefined,
@@ -229,10 +232,14 @@ function afterCommit(progress: RunProgress, event: Extract<RunEvent, { event: 'c
   const recent = [...progress.recent, { timeMs, samplesApplied: event.samplesApplied }].filter(
     (commit) => commit.timeMs >= timeMs - RATE_WINDOW_MS,
   );
+  const { version, fragments = [] } = event;
+  // The end of a phase brings moves home that are of samples applied before.
+  if (event.samples === 0) return { version, fragments };
   const first = recent[0]!;
   const elapsed = (timeMs - first.timeMs) / 1000;
   return {
-    version: event.version,
+    version,
+    fragments,
     samplesApplied: event.samplesApplied,
     epoch: event.epoch,
     loss: event.loss ?? NaN,
@@ -251,6 +258,11 @@ export function profilingLine({ profiling }: RunProgress): string | undefined {
 /** The workers in the order of their names, `worker-10` after `worker-9`. */
 export function workersByName(progress: RunProgress): readonly WorkerProgress[] {
   return [...progress.workers.values()].sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+}
+
+/** `fragment 2`, or several; counted from 1. */
+export function showFragments({ fragments }: RunProgress): string {
+  return `${fragments.length === 1 ? 'fragment' : 'fragments'} ${fragments.map((fragment) => fragment + 1).join(', ')}`;
 }
 
 /** Fraction of the run's samples that were applied. */

@@ -14,6 +14,7 @@ import type {
   Split,
   StageUse,
   StepHyper,
+  VectorRange,
   WireError,
 } from '@longtail/core';
 import type { SharedVectors } from './training-session.js';
@@ -26,6 +27,9 @@ export interface ComputeCalls {
   loadState(steps: number): void;
   gradient(ranges: readonly SampleRange[]): ComputeResult;
   localSteps(request: Omit<LocalStepsRequest, 'stop'>): ComputeResult & { steps: number };
+  startStream(): void;
+  takeStreamMove(parts: readonly VectorRange[]): void;
+  mixStream(parts: readonly VectorRange[], mixing: number): void;
   evaluate(split: Split, start: number, end: number): ComputeResult;
   forward(stage: number, microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
   backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;

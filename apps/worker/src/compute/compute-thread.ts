@@ -17,6 +17,7 @@ import type {
   Split,
   StageUse,
   StepHyper,
+  VectorRange,
 } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { toCross } from './crossing.js';
@@ -144,6 +145,18 @@ export class ComputeThread implements Compute {
     signal: AbortSignal,
   ): Promise<ComputeResult & { steps: number }> {
     return this.call('localSteps', [{ batches, result }], signal, { onProgress: onStep, stop });
+  }
+
+  startStream(): Promise<void> {
+    return this.call('startStream', []);
+  }
+
+  takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
+    return this.call('takeStreamMove', [parts]);
+  }
+
+  mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    return this.call('mixStream', [parts, mixing]);
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {

@@ -156,6 +156,24 @@ describe('TrainingSession', () => {
     parameters().forEach((value, i) => expect(second[i]).toBeCloseTo(value, 6));
   });
 
+  it('streams: what was moved is taken part by part, what comes is mixed in, and each step counts once', async () => {
+    const base = parameters();
+    const half = base.length >> 1;
+    const [first, second] = [{ start: 0, length: half }, { start: half, length: base.length - half }];
+    const batches = [0, 1].map((i) => ({ ranges: [{ epoch: 0, start: 16 * i, end: 16 * i + 16 }], hyper: HYPER }));
+    await session.startStream();
+    await session.localSteps({ batches: batches.slice(0, 1), result: 'nothing' }, () => undefined);
+    await session.takeStreamMove([first, second]);
+    const moved = Array.from(gradient());
+    expect(moved.every((value) => value === 0)).toBe(false);
+    new Float32Array(session.shared.parameters).fill(0.01, half);
+    await session.mixStream([second], 0);
+    await session.takeStreamMove([first, second]);
+    expect(gradient().every((value) => value === 0)).toBe(true);
+    await session.localSteps({ batches: [], result: 'parameters' }, () => undefined);
+    parameters().forEach((value, i) => expect(value).toBeCloseTo(i < half ? base[i]! - moved[i]! : 0.01, 6));
+  });
+
   it('takes an aborted move back', async () => {
     const base = parameters();
     onPause = () => interrupts.abort();

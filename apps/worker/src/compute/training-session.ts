@@ -12,9 +12,11 @@ import type {
   Split,
   Stage,
   StepHyper,
+  VectorRange,
 } from '@longtail/core';
 import { clippedDivisor, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, sumOfSquares } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
+import { Anchor } from '@longtail/kernels';
 import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
 import { createLocalOptimizer } from './local-optimizer.js';
@@ -70,6 +72,8 @@ export class TrainingSession {
   /** The stage's parameters are still those drawn from the seed. */
   private fresh = true;
   private optimizer: LocalOptimizer | undefined;
+  /** Of a stream of steps, with room for its parameters. */
+  private stream: { readonly anchor: Anchor; readonly parameters: Float32Array } | undefined;
 
   private constructor(
     private readonly options: SessionOptions,
@@ -201,7 +205,7 @@ export class TrainingSession {
       throw error;
     }
     if (result === 'move') await this.readMove();
-    else {
+    if (result === 'parameters') {
       await this.stage.readParameters(this.parameters);
       this.steps = (await this.stage.readOptimizerState(this.state)).steps;
     }
@@ -219,14 +223,34 @@ export class TrainingSession {
     return this.stage.dispose();
   }
 
+  async startStream(): Promise<void> {
+    await this.loadParameters();
+    if (this.stream === undefined) this.stream = { anchor: new Anchor(this.parameters), parameters: new Float32Array(this.parameters.length) };
+    else this.stream.anchor.moveTo(this.parameters);
+  }
+
+  async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
+    const { anchor, parameters } = this.stream!;
+    await this.stage.readParameters(parameters);
+    for (const part of parts) anchor.takeMove(parameters, this.gradientSum, part);
+  }
+
+  async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    const { anchor, parameters } = this.stream!;
+    await this.stage.readParameters(parameters);
+    for (const part of parts) anchor.mix(parameters, this.parameters, part, mixing);
+    await this.stage.writeParameters(parameters);
+  }
+
   private async readMove(): Promise<void> {
     const { parameters, gradientSum: move } = this;
     await this.stage.readParameters(move);
     for (let i = 0; i < move.length; i++) move[i] = parameters[i]! - move[i]!;
   }
 
-  /** The shared vectors hold what the device had before the call, but for moments that never leave it. */
+  /** The shared vectors hold what the device had before the call, but for moments that never leave it; of a stream they do not. */
   private async restore(result: LocalStepsResult): Promise<void> {
+    if (result === 'nothing') return;
     await this.stage.writeParameters(this.parameters);
     if (result === 'parameters') await this.stage.writeOptimizerState(this.state, this.steps);
   }

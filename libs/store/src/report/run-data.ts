@@ -233,6 +233,7 @@ class Collector {
     this.rounds++;
     this.samplesApplied = event.samplesApplied;
     this.roundEnds.set(event.round, timeMs);
+    if (event.samples === 0) return;
     this.push('trainLoss', seconds, event.loss);
     this.push('trainAccuracy', seconds, event.accuracy);
   }

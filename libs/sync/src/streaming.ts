@@ -1,0 +1,31 @@
+import type { LocalStepRule, SyncStrategy } from '@longtail/core';
+import { busy } from './deadline.js';
+import { diloco, type RoundsOptions } from './rounds.js';
+
+/** One is worked on while what the one before it brings home travels. */
+const TASKS_A_GROUP = 2;
+
+/**
+ * DiLoCo whose parameters are exchanged in `fragments`, one a round, while the groups step on (Streaming DiLoCo, Douillard et
+ * al. 2025, arXiv 2501.18512). A round is decided like one of `diloco`, the oldest that is open first; who is ahead is not waited
+ * for, and lends the others no hurry: a round's time begins when the last of its groups begins it.
+ */
+export function streamingDiloco(options: RoundsOptions, fragments: number, localSteps: LocalStepRule): SyncStrategy {
+  const rounds = diloco(options, localSteps);
+  return {
+    name: 'streaming-diloco',
+    localSteps,
+    fragments,
+    decide(state, nowMs) {
+      const round = Math.min(...busy(state.members).map(({ task }) => task.round));
+      const inRound = busy(state.members.filter(({ task }) => task?.round === round));
+      const startedAtMs = Math.max(...inRound.map(({ task }) => task.startedAtMs));
+      const members = state.members.map((member) => {
+        return { ...member, task: member.task?.round === round ? { ...member.task, startedAtMs } : undefined };
+      });
+      const decision = rounds.decide({ ...state, round, members }, nowMs);
+      const proceed = state.members.filter(({ task, queued }) => task === undefined || queued + 1 < TASKS_A_GROUP).map(({ node }) => node);
+      return { ...decision, proceed };
+    },
+  };
+}
