@@ -22,8 +22,11 @@ const steps = (most: number): Bound => ({
   block: 1024,
   most: (values) => values.length * (0.5 * (1 + 2 ** -14) * values.reduce((greatest, value) => Math.max(greatest, Math.abs(value)), 0) / most) ** 2,
 });
-/** The best that one magnitude for all can do, but for rounding in float32; two do no worse. */
-const magnitude: Bound = { block: 1024, most: (values) => (1 + 1e-6) * squares(values) - sum(values, Math.abs) ** 2 / values.length };
+/** The best that one magnitude for all can do, but for the rounding of it; two do no worse. */
+const magnitude = (rounding: number): Bound => ({
+  block: 1024,
+  most: (values) => (1 + rounding ** 2) * squares(values) - sum(values, Math.abs) ** 2 / values.length,
+});
 /** The greatest are at least their share of the norm; what is kept loses what fp16 does. */
 const greatest = (kept: number): Bound => ({ block: 4096, most: (values) => (1 - keptOf(values.length, kept) / values.length + 2 ** -22) * squares(values) });
 /** A shorter block keeps as great a part. */
@@ -35,8 +38,8 @@ const BOUNDS: Readonly<Record<CodecName, Bound>> = {
   bf16: each(2 ** -8),
   int8: steps(127),
   int4: steps(7),
-  int2: magnitude,
-  sign: magnitude,
+  int2: magnitude(2 ** -8),
+  sign: magnitude(2 ** -10),
   'top-k': greatest(Math.ceil(topK.density * 4096)),
 };
 
