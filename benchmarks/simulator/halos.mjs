@@ -63,6 +63,8 @@ const synchronous = (steps) => ({
 });
 
 const int4 = { codec: 'int4', downCodec: 'int4' };
+/** The server takes over the mean of the moves; else it steps along it with their 0.7 and Nesterov's 0.9, as DiLoCo does. */
+const plainMean = { outer: { learningRate: 1, momentum: 0 } };
 const dynamic = (localSteps, rest) => ({ sync: { strategy: 'diloco', localSteps, ...rest } });
 const ARMS = {
   'synchronous, 32 steps, fp32': { ...dynamic(STEPS), strategy: synchronous(STEPS) },
@@ -72,9 +74,13 @@ const ARMS = {
   'diloco 32, fp32': dynamic(32),
   'synchronous, 128 steps, fp32': { ...dynamic(128), strategy: synchronous(128) },
   'diloco auto, int4': dynamic('auto', int4),
-  'asp 8, int4': { sync: { strategy: 'asp', localSteps: 8, ...int4, outer: { learningRate: 0.7, momentum: 0 } } },
+  'asp 8, int4, plain mean': { sync: { strategy: 'asp', localSteps: 8, ...int4, ...plainMean } },
   'diloco 64, int4, quorum 3/4': dynamic(64, { ...int4, quorum: 0.75, graceMs: 500 }),
-  'sparse-diloco 64': { sync: { strategy: 'sparse-diloco', localSteps: 64, outer: { learningRate: 1, momentum: 0 } } },
+  'streaming-diloco 64, int4': { sync: { strategy: 'streaming-diloco', localSteps: 64, ...int4 } },
+  'streaming-diloco 64, int4, a link a region': { sync: { strategy: 'streaming-diloco', localSteps: 64, ...int4 }, shared: true },
+  'synchronous, 32 steps, fp32, plain mean': { ...dynamic(STEPS, plainMean), strategy: synchronous(STEPS) },
+  'diloco 64, int4, plain mean': dynamic(64, { ...int4, ...plainMean }),
+  'sparse-diloco 64, plain mean': { sync: { strategy: 'sparse-diloco', localSteps: 64, codec: 'top-k', topK: { density: 1 / 16, values: 'int8', selection: 'exact' }, ...plainMean } },
 };
 
 const jobOf = (sync) => ({

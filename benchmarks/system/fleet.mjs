@@ -1,5 +1,5 @@
 // A server and workers in processes of their own, as `longtail up` and `longtail join` start them, with what they say.
-import { fork } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,21 +8,33 @@ import { nativeEnvironment } from '@longtail/engine/native';
 
 const entry = (name) => fileURLToPath(new URL('./main.js', import.meta.resolve(name)));
 
-/** @param {{ paces: number[], threads: number, engine?: string, memory?: number }} options `memory`: bytes that each worker offers */
-export async function startFleet({ paces, threads, engine = 'tensorflow', memory }) {
+/** A program on this machine itself, at the address of its server. */
+const HERE = { address: '127.0.0.1', inside: (_host, command, args) => [command, args] };
+
+/**
+ * @param {{ paces: number[], threads: number, engine?: string, memory?: number, network?: typeof HERE }} options
+ *   `memory`: bytes that each worker offers; `network`: where its programs run, in the hosts `server` and `w0`, `w1`, …
+ */
+export async function startFleet({ paces, threads, engine = 'tensorflow', memory, network = HERE }) {
   const folder = mkdtempSync(join(tmpdir(), 'longtail-bench-'));
-  const server = await startChild(entry('@longtail/parameter-server'), ['--port', '0', '--runs', folder], (message) => message.type === 'listening');
+  const beyond = network === HERE ? [] : ['--host', network.address, '--insecure'];
+  const node = (host, module, args) => network.inside(host, process.execPath, [module, ...args]);
+  const server = await startChild(
+    node('server', entry('@longtail/parameter-server'), ['--port', '0', '--runs', folder, ...beyond]),
+    (message) => message.type === 'listening',
+  );
   const { address } = server.first;
   const environment = { ...nativeEnvironment(), TF_NUM_INTRAOP_THREADS: String(threads), TF_NUM_INTEROP_THREADS: '1' };
   const workers = await Promise.all(
-    paces.map((pace, i) =>
-      startChild(
-        entry('@longtail/worker'),
-        ['--server', address, '--name', `worker-${i + 1}`, '--engine', engine, '--pace', String(pace), '--threads', String(threads), ...(memory === undefined ? [] : ['--memory', String(memory)])],
+    paces.map((pace, i) => {
+      const options = ['--name', `worker-${i + 1}`, '--engine', engine, '--pace', String(pace), '--threads', String(threads)];
+      const offer = memory === undefined ? [] : ['--memory', String(memory)];
+      return startChild(
+        node(`w${i}`, entry('@longtail/worker'), ['--server', address, ...options, ...offer]),
         (message) => message.type === 'event' && message.event.event === 'joined',
         environment,
-      ),
-    ),
+      );
+    }),
   );
   return {
     address,
@@ -37,9 +49,9 @@ export async function startFleet({ paces, threads, engine = 'tensorflow', memory
 }
 
 /** Resolves when the child has said what `ready` waits for. */
-function startChild(module, args, ready, environment = {}) {
+function startChild([command, args], ready, environment = {}) {
   return new Promise((resolve, reject) => {
-    const child = fork(module, args, { env: { TF_CPP_MIN_LOG_LEVEL: '2', ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const child = spawn(command, args, { env: { TF_CPP_MIN_LOG_LEVEL: '2', ...process.env, ...environment }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     const messages = [];
     const ended = new Promise((done) => child.once('exit', done));
     child.on('message', (message) => {
@@ -52,16 +64,17 @@ function startChild(module, args, ready, environment = {}) {
         resolve({ messages, first: message, end });
       }
     });
-    void ended.then((code) => reject(new Error(`${module} ended with ${code} before it was ready`)));
+    void ended.then((code) => reject(new Error(`${args.join(' ')} ended with ${code} before it was ready`)));
   });
 }
 
 /** Launches a job with the command that users type; resolves with its events, each with the time it was heard. */
-export function launch(jobFile, address) {
+export function launch(jobFile, address, network = HERE) {
   const cli = fileURLToPath(new URL('../../apps/cli/bin/longtail.mjs', import.meta.url));
   return new Promise((resolve, reject) => {
     const startedMs = performance.now();
-    const child = fork(cli, ['launch', jobFile, '--server', address, '--json'], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    const [command, args] = network.inside('server', process.execPath, [cli, 'launch', jobFile, '--server', address, '--json']);
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
     const events = [];
     let rest = '';
     child.stdout.on('data', (chunk) => {

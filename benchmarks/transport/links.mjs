@@ -2,10 +2,10 @@
 // gloo's all-reduce on links of the same rate and round trip, and against the workers' links emulated by the transport (`--link`). All but
 // the last need root:
 //   node benchmarks/transport/links.mjs [--mb 10] [--workers 4] [--worker-mbit 50] [--server-mbit 200] [--rtt-ms 41] [--rounds 15] [--warm-up 4] [--gap-s 10] [--only longtail,emulated,gloo]
-import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { withLinks } from './netlab.mjs';
 import { start } from './start.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -29,15 +29,16 @@ const serverMbit = Number(flags['server-mbit']);
 const roundTripMs = Number(flags['rtt-ms']);
 const rounds = Number(flags.rounds);
 const length = Number(flags.mb) * 250_000;
-/** Ethernet, IP and TCP headers: 1514 bytes carry 1448. */
+/** Ethernet, IP and TCP headers: 1514 bytes carry 1448. No limit has acknowledgements or latency in it, nor that an answer follows the last byte. */
 const HEADER_FACTOR = 1514 / 1448;
 /** The first rounds open TCP's windows. */
 const warmUpRounds = Number(flags['warm-up']);
 
 const megabits = (length * 4 * 8 * HEADER_FACTOR) / 1e6;
+const limit = megabits * Math.max(1 / workerMbit, workers / serverMbit);
 const limits = {
-  longtail: megabits * Math.max(1 / workerMbit, workers / serverMbit),
-  emulated: megabits / workerMbit,
+  longtail: limit,
+  emulated: limit,
   gloo: (megabits * 2 * (workers - 1)) / workers / workerMbit,
 };
 const contenders = { longtail, emulated, gloo };
@@ -59,18 +60,19 @@ async function longtail() {
   return withLinks(hosts, (inside) => exchange({ host: ip(0) }, inside));
 }
 
-/** The same over loopback; the server's own link is as fast as that. */
+/** The same over loopback; the server's own link is emulated only where it is narrower than all workers' together. */
 async function emulated() {
   const throttle = { upBitsPerSecond: 1e6 * workerMbit, downBitsPerSecond: 1e6 * workerMbit, roundTripMs };
-  return exchange({ host: '127.0.0.1', throttle }, (_host, command, script, options) => [command, [join(here, script), JSON.stringify(options)]]);
+  const serverThrottle = serverMbit < workers * workerMbit ? { upBitsPerSecond: 1e6 * serverMbit, downBitsPerSecond: 1e6 * serverMbit, roundTripMs: 0 } : undefined;
+  return exchange({ host: '127.0.0.1', throttle, serverThrottle }, (_host, command, args) => [command, args]);
 }
 
 async function exchange(where, inside) {
   // Chunks of 64 KiB: the last one's way through the server is what a round takes beyond its transfer.
   const options = { ...where, workers, length, chunkLength: 16_384, rounds, sameHost: false, gapMs: 1000 * Number(flags['gap-s']) };
-  const server = start(...inside('server', process.execPath, 'server.mjs', options));
+  const server = start(...inside('server', process.execPath, program('server.mjs', options)));
   const { address } = await server.next();
-  const started = Array.from({ length: workers }, (_, rank) => start(...inside(`w${rank}`, process.execPath, 'worker.mjs', { ...options, rank, address })));
+  const started = Array.from({ length: workers }, (_, rank) => start(...inside(`w${rank}`, process.execPath, program('worker.mjs', { ...options, rank, address }))));
   const times = [];
   for (let round = 0; round < rounds; round++) times.push((await server.next()).ms);
   const ends = await Promise.all(started.map(({ next }) => next()));
@@ -89,7 +91,7 @@ async function gloo() {
   }
   return withLinks(workerHosts(roundTripMs / 4), async (inside) => {
     const ranks = Array.from({ length: workers }, (_, rank) =>
-      start(...inside(`w${rank}`, interpreter, 'gloo.py', { workers, length, rounds, rank, master: ip(1), port: 29_500, interface: 'eth0' })),
+      start(...inside(`w${rank}`, interpreter, program('gloo.py', { workers, length, rounds, rank, master: ip(1), port: 29_500, interface: 'eth0' }))),
     );
     const times = [];
     for (let round = 0; round < rounds; round++) times.push((await ranks[0].next()).ms);
@@ -113,18 +115,6 @@ function ip(host) {
   return `10.78.0.${host + 1}`;
 }
 
-/** Runs `measure` while the links stand; its argument makes command and arguments of a program in a host. */
-async function withLinks(hosts, measure) {
-  const lab = spawn('python3', [join(here, '..', '..', 'tools', 'netlab', 'netlab.py'), JSON.stringify(hosts)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = new Promise((resolve) => lab.once('exit', resolve));
-  await new Promise((resolve, reject) => {
-    lab.stdout.once('data', resolve);
-    lab.once('exit', () => reject(new Error('the links could not be made: netlab needs root')));
-  });
-  try {
-    return await measure((host, command, script, options) => ['ip', ['netns', 'exec', `netlab-${host}`, command, join(here, script), JSON.stringify(options)]]);
-  } finally {
-    lab.stdin.end();
-    await ended;
-  }
+function program(script, options) {
+  return [join(here, script), JSON.stringify(options)];
 }

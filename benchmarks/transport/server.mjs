@@ -2,10 +2,10 @@
 // worker's contribution to it has come.
 import { createKernels, createShard } from '@longtail/kernels';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
-import { createTensorMemory, listen } from '@longtail/transport';
+import { createTensorMemory, EmulatedLink, listen } from '@longtail/transport';
 import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
-const { workers, length, chunkLength, rounds, host, sameHost, gapMs = 0 } = readOptions();
+const { workers, length, chunkLength, rounds, host, sameHost, gapMs = 0, serverThrottle } = readOptions();
 const chunks = Math.ceil(length / chunkLength);
 const kernels = createKernels();
 const shard = createShard({ length, optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } });
@@ -13,6 +13,7 @@ const memory = createTensorMemory();
 // Of one version; the next one is made when every worker has it.
 const coded = memory.allocate(length * 4);
 const stop = new AbortController();
+const link = serverThrottle && new EmulatedLink(serverThrottle);
 const connections = [];
 let round = 0;
 let slowestMs = 0;
@@ -28,6 +29,7 @@ const listener = await listen({
   port: 0,
   crc32c: (bytes) => kernels.crc32c(bytes),
   memory: sameHost ? memory : undefined,
+  link,
   control: { launch: refuseClients, cancel: refuseClients, listJobs: refuseClients, listNodes: refuseClients, getServer: refuseClients, watch: refuseClients },
   signal: stop.signal,
   onSession: welcome,
@@ -71,7 +73,7 @@ function finish(workerMs) {
   if (round < rounds) setTimeout(startRound, gapMs);
   else {
     report({ cpuMs: cpuMsPerRound(rounds) });
-    void listener.close('done');
+    void listener.close('done').then(() => link?.close());
   }
 }
 

@@ -14,7 +14,7 @@ const INSPECTION: Inspection = {
 function createService() {
   const launch = vi.fn(async (_job: Job, _files: readonly ServedFile[]) => ({ run: 'r1', folder: '/runs/r1' }));
   const notes = new WeakMap();
-  const profiles = new WeakMap<Job, ModelProfile>();
+  const profiles = new WeakMap<Job['model'], ModelProfile>();
   const verdict = async (run: string) => ({ run, status: 'succeeded', reason: 'every sample was applied' });
   const server = { launch, verdict } as unknown as Server;
   const logged: unknown[] = [];
@@ -37,7 +37,7 @@ it('checks a job and resolves it with its data before anything runs', async () =
   expect(job.files).toEqual([{ name: 'data/train-images', bytes: 3, sha256: 'abc' }]);
   expect(files.map(({ name }) => name)).toEqual(['data/train-images']);
   expect(notes.get(job)).toEqual({ classNames: ['zero', 'one'] });
-  expect(profiles.get(job)!.blocks.map(({ name }) => name)).toEqual(['convolution0', 'convolution1', 'hidden0', 'output']);
+  expect(profiles.get(job.model)!.blocks.map(({ name }) => name)).toEqual(['convolution0', 'convolution1', 'hidden0', 'output']);
 });
 
 it.each([

@@ -16,7 +16,7 @@ export interface ControlServiceOptions {
   /** Receives what the data say about the model of each job launched. */
   readonly notes: WeakMap<Job, ModelNotes>;
   /** Receives what each job's model takes, where that is known without its files or its code. */
-  readonly profiles: WeakMap<Job, ModelProfile>;
+  readonly profiles: WeakMap<Job['model'], ModelProfile>;
   readonly log: Logger;
 }
 
@@ -30,7 +30,7 @@ export function createControlService({ server, inspect, notes, profiles, log }: 
       const job: Job = { ...resolveJob(draft, signature), files: files.map(withoutPath) };
       notes.set(job, inspection.notes);
       const profile = await profileOf(job, signature);
-      if (profile !== undefined) profiles.set(job, profile);
+      if (profile !== undefined) profiles.set(job.model, profile);
       const launched = await server.launch(job, files.map(servedFile));
       log.info({ run: launched.run, job: job.name }, 'launched');
       void server.verdict(launched.run).then(({ run, status, reason }) => log.info({ run, status, reason }, 'ended'));

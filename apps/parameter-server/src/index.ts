@@ -1,3 +1,4 @@
+export { planWithSync } from './auto-plan.js';
 export { exactMakespan } from './exact-makespan.js';
 export { planOwnLayout } from './given-layout.js';
 export type { ParentMessage, ServerMessage } from './events.js';

@@ -2,6 +2,7 @@ import { LongtailError, nodesOf } from '@longtail/core';
 import type { ExpectedSpeed, GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, Replan, RunLayout } from '@longtail/core';
 import { considerReplan, CostModel, createPlan, measuredCluster, planRequestFor, type ReplanDecision } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
+import { planWithSync } from './auto-plan.js';
 import { exactMakespan } from './exact-makespan.js';
 import { isWhole, planGiven } from './given-layout.js';
 
@@ -108,9 +109,9 @@ function wantedOf(nodes: readonly LayoutNode[], job: Job): RunLayout['wants'] {
 /** Undefined, and why, where they hold no model between them. */
 function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: ModelProfile): { readonly plan?: Plan; readonly shortfall?: LongtailError } {
   if (nodes.length === 0) return {};
-  const request = planRequestFor(of.job);
+  const cluster = clusterOf(nodes, of, profile);
   try {
-    return { plan: createPlan(profile, clusterOf(nodes, of, profile), request, { makespanOf: exactMakespan }) };
+    return planWithSync(of.job, profile, cluster, (request) => createPlan(profile, cluster, request, { makespanOf: exactMakespan }));
   } catch (error) {
     if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error };
     throw error;

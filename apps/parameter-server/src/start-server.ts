@@ -6,7 +6,7 @@ import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } fr
 import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { createStrategy, proportionalShares } from '@longtail/sync';
+import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
 import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
@@ -43,7 +43,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   if (!isLoopback(host) && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const notes = new WeakMap<Job, ModelNotes>();
-  const profiles = new WeakMap<Job, ModelProfile>();
+  const profiles = new WeakMap<Job['model'], ModelProfile>();
   const memory = createTensorMemory();
   const server = composeServer(options, notes, profiles, memory);
   const listener = await listen({
@@ -74,7 +74,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 function composeServer(
   { version, runsFolder }: ServerOptions,
   notes: WeakMap<Job, ModelNotes>,
-  profiles: WeakMap<Job, ModelProfile>,
+  profiles: WeakMap<Job['model'], ModelProfile>,
   memory: TensorMemory,
 ): Server {
   const kernels = createKernels();
@@ -90,8 +90,9 @@ function composeServer(
       createLeases: ({ train }, samplesPerEpoch) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
       strategy: ({ sync }) => createStrategy(sync),
+      chooseSync,
       shares: proportionalShares(),
-      layout: plannedLayout((job) => profiles.get(job)),
+      layout: plannedLayout((job) => profiles.get(job.model)),
       schedule: createSchedule,
       linkKey: () => randomBytes(16).toString('hex'),
       learningRate: learningRateAt,

@@ -2,6 +2,7 @@ import type { BlockTiming } from './compute.js';
 import type { WireError } from './errors.js';
 import type { Job } from './job.js';
 import type { MeasuredLink, MeasuredPeerLink, Plan } from './plan.js';
+import type { SyncChoice } from './sync.js';
 
 /**
  * What happened in a run: the only source for progress, report, metrics and replay. Append-only.
@@ -80,6 +81,8 @@ export type RunEvent =
       readonly spares: readonly string[];
       readonly reason: string;
     }
+  /** What `sync: auto` chose, from here on. */
+  | ({ readonly event: 'sync'; readonly run: string } & SyncChoice)
   /** A device left, joined, or is not as fast as it was: whether groups move, and why. */
   | {
       readonly event: 'replan';

@@ -84,7 +84,8 @@ export interface Job {
     readonly maxSamples: number | undefined;
   };
   readonly sync: {
-    readonly strategy: StrategyName;
+    /** `auto`: measured links and speeds decide when training begins. */
+    readonly strategy: StrategyName | 'auto';
     /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` and `streaming-diloco` 50, of `sparse-diloco` 100, else the server steps */
     readonly localSteps?: LocalSteps;
     /** Of `streaming-diloco`: parts of the parameters that are exchanged in turn, each every `localSteps`. @default 4 */

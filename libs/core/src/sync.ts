@@ -1,3 +1,7 @@
+import type { CodecName } from './codec.js';
+import type { Job, StrategyName } from './job.js';
+import type { MeasuredLink } from './plan.js';
+
 /** A task in the hands of a group. Times are `Clock.nowMs`. */
 export interface TaskState {
   /** Its number. */
@@ -81,6 +85,59 @@ export interface SyncStrategy {
   readonly fragments?: number;
   decide(round: RoundState, nowMs: number): Decision;
 }
+
+/** What `sync: auto` knows of a group. */
+export interface SyncGroup {
+  /** The group's id. */
+  readonly node: string;
+  readonly msPerSample: number;
+  /** Of its workers. */
+  readonly links: readonly SyncLink[];
+}
+
+/** A worker's way to the server. */
+export interface SyncLink extends MeasuredLink {
+  readonly name: string;
+  /** Parameters that the worker exchanges over it. */
+  readonly values: number;
+}
+
+/** Who trains, as it was measured. */
+export interface SyncFleet {
+  readonly groups: readonly SyncGroup[];
+  /** The server's own link, shared by all; undefined: never the bottleneck. */
+  readonly server?: { readonly upBitsPerSecond: number; readonly downBitsPerSecond: number };
+}
+
+/** How a worker's exchange stands beside what is computed meanwhile, or between two exchanges. */
+export interface SyncExchange {
+  readonly name: string;
+  readonly upMs: number;
+  readonly downMs: number;
+  /** As often as the exchange takes it. */
+  readonly roundTripMs: number;
+  /** It costs no more of a round than it may. */
+  readonly hidden: boolean;
+}
+
+/** What `sync: auto` chose, and by which arithmetic. */
+export interface SyncChoice {
+  readonly strategy: StrategyName;
+  /** Undefined: the server steps. */
+  readonly localSteps?: number;
+  /** Parts of the parameters that travel in turn while groups step on; undefined: they wait for an exchange. */
+  readonly fragments?: number;
+  readonly codec: CodecName;
+  readonly downCodec: CodecName;
+  /** What is computed between two exchanges: all groups together a step, or the fastest its local steps. */
+  readonly computeMs: number;
+  /** In the order of the groups and their links. */
+  readonly exchanges: readonly SyncExchange[];
+  readonly reason: string;
+}
+
+/** Pure. `standing`: what was chosen last, which stays until another choice is clearly better; its optimizer at the server stays in any case. */
+export type ChooseSync = (job: Job, fleet: SyncFleet, standing?: SyncChoice) => SyncChoice;
 
 /** What a scheduler of samples knows of a worker. */
 export interface WorkerSpeed {

@@ -16,7 +16,7 @@ interface Link {
 }
 
 /** Of the samples aimed at: what is left then is finer than blocks are. */
-const HALVINGS = 5;
+const HALVINGS = 4;
 
 /**
  * Chains for rounds of a given time. From the model's end, each device takes as many blocks as it has memory and, with its
@@ -29,7 +29,7 @@ export class Chains {
   private readonly mayCut: Uint8Array;
   /** By device. */
   private readonly roundTripMs: Float64Array;
-  private readonly msPerValue: Float64Array;
+  private readonly valueMs: Float64Array;
   private readonly starts: Int32Array;
 
   constructor(
@@ -44,13 +44,18 @@ export class Chains {
     }
     this.mayCut = Uint8Array.from({ length: costs.blocks }, (_, at) => (costs.canCut(at) ? 1 : 0));
     this.roundTripMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 0));
-    this.msPerValue = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 1) - model.exchangeMs(device, 0));
+    this.valueMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 1) - model.exchangeMs(device, 0));
     this.starts = new Int32Array(cluster.devices.length);
   }
 
   /** Time of the whole model a microbatch, whether or not it fits. */
   wholeMs(device: number): number {
     return this.kinds[device]!.wholeMs;
+  }
+
+  /** Of an exchange, each parameter. */
+  msPerValue(device: number): number {
+    return this.valueMs[device]!;
   }
 
   /** No chain of these devices manages more. */
@@ -62,21 +67,18 @@ export class Chains {
 
   /** Of some or all of these devices, in this order; undefined: none manages more than `beyond`. */
   of(devices: readonly number[], beyond = 0): Chain | undefined {
+    if (!this.deal(devices, beyond)) return undefined;
     let low = beyond;
     let high = this.most(devices);
-    let best: Chain | undefined;
-    if (!this.deal(devices, low)) return undefined;
     for (let i = 0; i < HALVINGS; i++) {
       const samples = (low + high) / 2;
-      if (!this.deal(devices, samples)) high = samples;
-      else {
-        low = samples;
-        const stages = this.dealt(devices);
-        const chain = { stages, samples: this.samplesOf(stages) };
-        if (chain.samples > (best?.samples ?? beyond)) best = chain;
-      }
+      if (this.deal(devices, samples)) low = samples;
+      else high = samples;
     }
-    return best;
+    this.deal(devices, low);
+    const stages = this.dealt(devices);
+    const samples = this.samplesOf(stages);
+    return samples > beyond ? { stages, samples } : undefined;
   }
 
   layoutOf({ stages }: Chain): GroupDraft {
@@ -127,7 +129,7 @@ export class Chains {
     for (let start = end - 1; start >= 0; start--) {
       if (this.mayCut[start] === 0) continue;
       const ms = table[start * width + end]! || this.ms(device, start, end, inFlight);
-      const ownMs = this.roundTripMs[device]! + this.msPerValue[device]! * costs.parameters(start, end);
+      const ownMs = this.roundTripMs[device]! + this.valueMs[device]! * costs.parameters(start, end);
       if (!(steps * ms + ownMs <= this.roundMs)) break;
       reached = start;
     }

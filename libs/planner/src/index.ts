@@ -8,5 +8,6 @@ export type { ClusterNode } from './measured-cluster.js';
 export { planFor } from './plan-for.js';
 export { planLayout } from './plan-layout.js';
 export { planRequestFor } from './plan-request.js';
+export { syncFleetOf } from './sync-fleet.js';
 export { considerReplan } from './replan.js';
 export type { ReplanDecision, ReplanInput } from './replan.js';

@@ -21,7 +21,7 @@ const POOL_SIZES = 3;
 /** So many devices are laid out in milliseconds. */
 const MOST_IN_CHAINS = 64;
 
-/** Chains weighed for each device. */
+/** Chains weighed for each device, from each beginning. */
 const WEIGHED = 150;
 
 const EVENLY: Dealing = { alike: false, slower: Infinity };

@@ -5,10 +5,24 @@ const MORE = 1 + 1e-9;
 
 /**
  * Devices dealt into chains: from the least that hold the model together, by moves from one chain to another, swaps and mergers for
- * as long as two chains gain by it. At most so many chains are weighed.
+ * as long as two chains gain by it. Where that ends depends on where it begins, so from two beginnings: fast devices beside slow
+ * ones, and those of like links together. At most so many chains are weighed from each.
  */
 export function regroup(chains: Chains, devices: readonly number[], effort: number): readonly Chain[] {
-  return new Regrouping(chains, devices, effort).run();
+  const byLink = [...devices].sort((a, b) => chains.msPerValue(a) - chains.msPerValue(b) || a - b);
+  const [first, second] = [fastBesideSlow(chains, devices), byLink].map((order) => new Regrouping(chains, order, effort).run());
+  const total = (found: readonly Chain[]) => found.reduce((sum, { samples }) => sum + samples, 0);
+  return total(second!) > total(first!) ? second! : first!;
+}
+
+/** The fastest, the slowest, the second fastest and so on. */
+function fastBesideSlow(chains: Chains, devices: readonly number[]): readonly number[] {
+  const order = bySpeed(chains, devices);
+  return order.map((_, i) => order[i % 2 === 0 ? i / 2 : order.length - (i + 1) / 2]!);
+}
+
+function bySpeed(chains: Chains, devices: readonly number[]): readonly number[] {
+  return [...devices].sort((a, b) => chains.wholeMs(a) - chains.wholeMs(b) || a - b);
 }
 
 interface Group {
@@ -20,14 +34,17 @@ const samplesOf = ({ chain }: Group) => chain?.samples ?? 0;
 
 class Regrouping {
   private readonly groups: Group[] = [];
+  /** By speed. */
+  private readonly rank = new Map<number, number>();
 
   constructor(
     private readonly chains: Chains,
     devices: readonly number[],
     private effort: number,
   ) {
+    bySpeed(chains, devices).forEach((device, rank) => this.rank.set(device, rank));
     let open: number[] = [];
-    for (const device of [...devices].sort((a, b) => this.chains.wholeMs(a) - this.chains.wholeMs(b) || a - b)) {
+    for (const device of devices) {
       open.push(device);
       const group = this.group(open);
       if (group.chain === undefined) continue;
@@ -75,7 +92,7 @@ class Regrouping {
   /** The fastest at the model's end or at its beginning. */
   private group(devices: readonly number[], beyond = 0): Group {
     this.effort--;
-    const order = [...devices].sort((a, b) => this.chains.wholeMs(a) - this.chains.wholeMs(b) || a - b);
+    const order = [...devices].sort((a, b) => this.rank.get(a)! - this.rank.get(b)!);
     const first = this.chains.of(order, Math.max(0, beyond));
     const second = this.chains.of(order.reverse(), Math.max(0, beyond, first?.samples ?? 0));
     return { devices, chain: second ?? first };

@@ -35,7 +35,7 @@ const PASSES = 3;
 const TOLERANCE = 1e-9;
 
 /** Devices that hold no model and reach nobody directly: so many of them, of like links, are dealt into pipelines through the server. */
-const RELAYED = 12;
+const RELAYED = 24;
 
 /** Fewer places to cut at are not worth a subset search. */
 const FEWEST_CUTS = 6;

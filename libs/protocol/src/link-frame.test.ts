@@ -47,8 +47,8 @@ const frames: fc.Arbitrary<LinkFrame> = fc.oneof(
   fc.record({ session: uint32, frame: fc.constant('ready' as const), ready: fc.record({ readsSegment: fc.boolean() }) }),
   fc.record({ session: uint32, frame: fc.constant('piece' as const), piece: pieces }),
   fc.record({ session: uint32, frame: fc.constant('taken' as const), taken: fc.record({ seq: uint32 }) }),
-  fc.record({ session: uint32, frame: fc.constant('received' as const), received: fc.record({ seq: uint32, atMs: uint32 }) }),
-  fc.record({ session: uint32, frame: fc.constant('idle' as const), idle: fc.constant({}) }),
+  fc.record({ session: uint32, frame: fc.constant('received' as const), received: fc.record({ seq: uint32, atMs: uint32, share: uint32 }) }),
+  fc.record({ session: uint32, frame: fc.constant('idle' as const), idle: fc.record({ padding: text }) }),
   fc.record({ session: uint32, frame: fc.constant('withdrawn' as const), withdrawn: fc.record({ transfer: uint32 }) }),
 );
 

@@ -37,7 +37,7 @@ function begin(core: RunCore, group: Group, task: GroupTask): void {
   const { job, dependencies } = core;
   const { trainSamples, validationSamples } = group.members[0]!.ready!;
   const { layout } = core.measure!;
-  const shard = dependencies.createShard(layout, serverOptimizer(job), core.byDifferences ? (job.sync.topK ?? DEFAULT_TOP_K) : undefined);
+  const shard = dependencies.createShard(layout, serverOptimizer(job), core.mayFollow ? (job.sync.topK ?? DEFAULT_TOP_K) : undefined);
   const codec = core.codecNamed('fp32');
   for (const { grid, index, offset: from } of core.segments) {
     const { delivery } = task.parts.find((part) => part.delivery.has('parameters', index))!;

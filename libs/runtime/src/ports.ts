@@ -1,5 +1,6 @@
 import type {
   AllocateTensor,
+  ChooseSync,
   Clock,
   Codec,
   Connection,
@@ -98,6 +99,8 @@ export interface ServerDependencies {
   createShard(layout: ParameterLayout, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
   createLeases(job: Job, samplesPerEpoch: number): LeaseBook;
   strategy(job: Job): SyncStrategy;
+  /** What `sync: auto` stands for. */
+  readonly chooseSync: ChooseSync;
   readonly shares: ShareRule;
   /** How a job is laid over its nodes. @default what the job says, else every worker solo */
   readonly layout?: LayoutPlan;

@@ -15,6 +15,7 @@ import {
   type WantedFigures,
 } from '@longtail/core';
 import type { Prepare, Progress } from '@longtail/protocol';
+import { AutoSync } from './auto-sync.js';
 import { Bell } from './bell.js';
 import { explicitLayout } from './explicit-layout.js';
 import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
@@ -60,6 +61,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly record = new LearningRecord();
   readonly outgoing: OutgoingParameters;
   readonly submittedAtMs: number;
+  readonly auto: AutoSync;
   training: Training | undefined;
   /** The cut of the model that holds since the groups changed last. */
   segments: readonly Segment[] = [];
@@ -74,7 +76,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private cutFor: readonly Group[] = [];
 
   constructor(
-    readonly job: Job,
+    /** As it runs: with what `sync: auto` stands for, once that is known. */
+    public job: Job,
     readonly store: RunStore,
     readonly files: readonly ServedFile[],
     readonly dependencies: ServerDependencies,
@@ -90,6 +93,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.submittedAtMs = this.clock.nowMs();
     this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
     this.roster = new Roster(this);
+    this.auto = new AutoSync(this, job.sync.strategy === 'auto');
     this.figures = new Figures(this);
   }
 
@@ -121,6 +125,10 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     return hasErrorFeedback(downCodecOf(this.job.sync));
   }
 
+  /** Now or later. */
+  get mayFollow(): boolean {
+    return this.auto.isAsked || this.byDifferences;
+  }
   /** How a version differs from the one before, where it does not go down whole. */
   get change(): Change {
     return { codec: this.downCodec, viewCodec: this.byDifferences ? this.codecNamed('fp32') : undefined };

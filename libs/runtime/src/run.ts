@@ -70,6 +70,7 @@ export class Run implements Claimant {
   /** The link to a node was measured, or cannot be. */
   linkMeasured(): void {
     this.core.figures.linkMeasured();
+    this.core.changed();
   }
 
   /** The fleet changed: look again. */
@@ -118,7 +119,8 @@ export class Run implements Claimant {
     do {
       await gather(core, core.job.cluster.minWorkers, this.countFleet);
       this.status = 'running';
-    } while (!(await initialise(core, core.groups[0]!)));
+      await core.auto.begin();
+    } while (core.groups.length === 0 || !(await initialise(core, core.groups[0]!)));
     while (this.samplesLeft()) await this.phase();
     if (core.training!.validationSamples > 0 && core.record.validatedVersion !== core.version) await this.validate();
   }
@@ -137,11 +139,11 @@ export class Run implements Claimant {
     else await runRounds(core, strategy, { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
   }
 
-  /** A lone worker may step for itself; groups came, go or are to be moved. */
+  /** A lone worker may step for itself; groups came, go or are to be moved; or another way to exchange was chosen. */
   private get roundsMustEnd(): boolean {
-    const { formation, roster, groups } = this.core;
+    const { auto, formation, roster, groups } = this.core;
     this.arrange();
-    const changes = formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
+    const changes = auto.follow() || formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
     return changes || (groups.length === 1 && groups[0]!.solo && this.stepsAlone);
   }
 

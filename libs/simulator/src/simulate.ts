@@ -17,7 +17,7 @@ import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { createStrategy, proportionalShares } from '@longtail/sync';
+import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
 import { Ledger, type CommittedLeases } from './ledger.js';
@@ -159,6 +159,7 @@ class Simulation {
         createLeases: ({ train }, samplesPerEpoch) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
         strategy: ({ sync }) => scenario.strategy ?? createStrategy(sync),
+        chooseSync,
         shares: proportionalShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,

@@ -1,6 +1,6 @@
 import { downCodecOf, hasErrorFeedback, type ParameterShard } from '@longtail/core';
 import { CODEC_IDS, createCodec, createKernels } from '@longtail/kernels';
-import { strategyConformance, type SyncChoice, type TrainedRun } from '@longtail/testing';
+import { strategyConformance, type SyncRow, type TrainedRun } from '@longtail/testing';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { softmaxRegression } from './model.js';
 import { simulate } from './simulate.js';
@@ -11,7 +11,7 @@ const model = softmaxRegression({ features: 300, classes: 3, trainSamples: 600, 
 const epochs = 2;
 const chunkLength = 512;
 
-async function train(sync: SyncChoice): Promise<TrainedRun> {
+async function train(sync: SyncRow): Promise<TrainedRun> {
   let shard!: ParameterShard;
   const arithmetic: Arithmetic = {
     ...referenceArithmetic,

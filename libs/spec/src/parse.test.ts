@@ -133,7 +133,8 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\ncluster: {layout: [[{worker: 0}]]}', 'cluster.layout[0][0].worker: must be a whole number from 1 to 100000, found 0'],
     ['data: mnist\nmodel: cnn\ncluster: {layout: []}', 'cluster.layout'],
     ['data: mnist\nmodel: cnn\ncluster: {schedule: gpip}', 'unknown schedule "gpip"; did you mean "gpipe"?'],
-    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco, streaming-diloco)'],
+    ['data: mnist\nmodel: cnn\nsync: diloc', 'job.yaml:3:1 sync.strategy: unknown strategy "diloc"; did you mean "diloco"? (one of bsp, ssp, asp, diloco, sparse-diloco, streaming-diloco, auto)'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: auto, codec: int4}', 'job.yaml:3:24 sync.codec: is for the strategies bsp, ssp, asp, diloco, sparse-diloco, streaming-diloco, not for auto'],
     ['data: mnist\nmodel: cnn\nsync: {staleness: 3}', 'job.yaml:3:8 sync.staleness: is for the strategies ssp, not for bsp'],
     [
       'data: mnist\nmodel: cnn\nsync: streaming-diloco\ncluster: {layout: [[{worker: a, blocks: 2}, {worker: b, blocks: 1}]]}',
@@ -142,7 +143,7 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\nsync: {strategy: diloco, fragments: 4}', 'job.yaml:3:26 sync.fragments: is for the strategies streaming-diloco, not for diloco'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: streaming-diloco, fragments: 0}', 'job.yaml:3:36 sync.fragments: must be a whole number from 1 to 64, found 0'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: streaming-diloco, mixing: 1}', 'job.yaml:3:36 sync.mixing: must be a number from 0 to 0.99, found 1'],
-    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, streaming-diloco, not for asp'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, streaming-diloco, auto, not for asp'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 0}', 'job.yaml:3:23 sync.localSteps: must be a whole number from 1 to 10000, found 0'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
@@ -289,5 +290,6 @@ it('takes muon where workers step for themselves, and says why not elsewhere', (
   const { optimizer } = job({ strategy: 'diloco' }).train;
   expect(optimizer).toMatchObject({ type: 'adam', decoupled: true, weightDecay: 0.01, muon: { momentum: 0.95 } });
   expect(optimizer).not.toHaveProperty('momentum');
+  expect(job({ strategy: 'auto' }).sync.strategy).toBe('auto');
   expect(() => job({ strategy: 'bsp' })).toThrow(/train\.optimizer: muon multiplies matrices, for which the server has no engine/);
 });

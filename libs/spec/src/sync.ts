@@ -2,7 +2,8 @@ import { DEFAULT_TOP_K, type CodecName, type Job, type StrategyName } from '@lon
 import { z } from 'zod';
 import { duration, integer, oneOf, real, SHORTHAND_NAMES } from './fields.js';
 
-const STRATEGIES = ['bsp', 'ssp', 'asp', 'diloco', 'sparse-diloco', 'streaming-diloco'] as const satisfies readonly StrategyName[];
+const STRATEGIES = ['bsp', 'ssp', 'asp', 'diloco', 'sparse-diloco', 'streaming-diloco', 'auto'] as const satisfies readonly (StrategyName | 'auto')[];
+type Strategy = (typeof STRATEGIES)[number];
 
 const outer = z.strictObject({
   learningRate: real({ above: 0, max: 10 }).default(0.7).describe("Of the step along the groups' mean move; 1 without momentum: their mean itself"),
@@ -23,7 +24,7 @@ const fields = z.strictObject({
   strategy: oneOf('strategy', STRATEGIES)
     .default('bsp')
     .describe(
-      'How contributions become steps; bsp: every round waits for all, up to its deadline; ssp: each commits when it comes, and none runs further ahead than staleness; asp: the same without a bound; diloco: workers take localSteps for themselves between two rounds; sparse-diloco: the same, and the greatest values of how far they moved travel (SparseLoCo); streaming-diloco: the same as diloco in fragments, exchanged in turn while the workers step on',
+      'How contributions become steps; bsp: every round waits for all, up to its deadline; ssp: each commits when it comes, and none runs further ahead than staleness; asp: the same without a bound; diloco: workers take localSteps for themselves between two rounds; sparse-diloco: the same, and the greatest values of how far they moved travel (SparseLoCo); streaming-diloco: the same as diloco in fragments, exchanged in turn while the workers step on; auto: bsp, or a kind of diloco with as few local steps and as many bits as hide the exchange behind compute, by measured links and speeds; both follow them',
     ),
   localSteps: z
     .union([z.literal('auto'), integer({ min: 1, max: 10_000 })], { error: ({ input }) => `must be auto or a whole number from 1 to 10000, found ${JSON.stringify(input)}` })
@@ -36,7 +37,7 @@ const fields = z.strictObject({
   mixing: real({ min: 0, max: 0.99 })
     .optional()
     .describe("With streaming-diloco: the part of the difference to the server's parameters that a worker keeps when these come; default: 0.5"),
-  quorum: real({ above: 0, max: 1 }).optional().describe('With bsp and all kinds of diloco: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
+  quorum: real({ above: 0, max: 1 }).optional().describe('With bsp, all kinds of diloco and auto: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
   grace: duration(0, 86_400_000).optional().describe('Time that the others have after the quorum; default: none'),
   staleness: integer({ min: 0, max: 1000 }).optional().describe('With ssp: tasks that a worker may be ahead of the slowest one when it begins another; default: 2'),
   stalenessPower: real({ min: 0, max: 10 })
@@ -61,21 +62,26 @@ const fields = z.strictObject({
 
 type SyncFile = z.output<typeof fields>;
 
+const NOT_AUTO: readonly Strategy[] = STRATEGIES.filter((strategy) => strategy !== 'auto');
+
 /** Which strategies each field is for; the others are for all. */
-const USED_BY: Partial<Record<keyof SyncFile, readonly StrategyName[]>> = {
+const USED_BY: Partial<Record<keyof SyncFile, readonly Strategy[]>> = {
   localSteps: ['ssp', 'asp', 'diloco', 'sparse-diloco', 'streaming-diloco'],
   fragments: ['streaming-diloco'],
   mixing: ['streaming-diloco'],
-  quorum: ['bsp', 'diloco', 'sparse-diloco', 'streaming-diloco'],
-  grace: ['bsp', 'diloco', 'sparse-diloco', 'streaming-diloco'],
+  quorum: ['bsp', 'diloco', 'sparse-diloco', 'streaming-diloco', 'auto'],
+  grace: ['bsp', 'diloco', 'sparse-diloco', 'streaming-diloco', 'auto'],
   staleness: ['ssp'],
   stalenessPower: ['ssp', 'asp'],
+  codec: NOT_AUTO,
+  downCodec: NOT_AUTO,
+  topK: NOT_AUTO,
 };
 
 const checked = fields.check((context) => {
   const sync = context.value;
   const say = (message: string, field: string) => context.issues.push({ code: 'custom', message, input: sync, path: [field] });
-  for (const [field, strategies] of Object.entries(USED_BY) as [keyof SyncFile, readonly StrategyName[]][]) {
+  for (const [field, strategies] of Object.entries(USED_BY) as [keyof SyncFile, readonly Strategy[]][]) {
     if (sync[field] !== undefined && !strategies.includes(sync.strategy)) say(`is for the strategies ${strategies.join(', ')}, not for ${sync.strategy}`, field);
   }
   if (sync.outer !== undefined && !stepsLocally(sync)) say(`is for local steps: set localSteps, or the strategy diloco`, 'outer');
@@ -86,8 +92,9 @@ export const syncSchema = z
   .preprocess((value) => (typeof value === 'string' ? { strategy: value } : value), checked)
   .meta({ [SHORTHAND_NAMES]: STRATEGIES });
 
+/** Now, or when `auto` chooses so. */
 export function stepsLocally({ strategy, localSteps = 1 }: Pick<SyncFile, 'strategy' | 'localSteps'>): boolean {
-  return strategy.endsWith('diloco') || localSteps !== 1;
+  return strategy === 'auto' || strategy.endsWith('diloco') || localSteps !== 1;
 }
 
 export function syncOf({ minDeadline, grace, maxNorm, codec, ...rest }: SyncFile): Job['sync'] {

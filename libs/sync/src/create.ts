@@ -4,11 +4,13 @@ import { dynamicLocalSteps, measuredLocalSteps, measuredOverlappedSteps, overlap
 import { bsp, diloco } from './rounds.js';
 import { streamingDiloco } from './streaming.js';
 
-/** The strategy that a job asks for. */
+/** The strategy that a job asks for; `auto` is none before it has chosen. */
 export function createStrategy(sync: Job['sync']): SyncStrategy {
   const most = localStepsOf(sync);
   const rule = most === undefined ? undefined : most === 'auto' ? measuredLocalSteps() : dynamicLocalSteps(most);
   switch (sync.strategy) {
+    case 'auto':
+      throw new Error('sync: auto has not chosen yet');
     case 'bsp':
       return bsp(sync);
     case 'ssp':

@@ -1,2 +1,3 @@
+export { chooseSync } from './auto.js';
 export { createStrategy } from './create.js';
 export { proportionalShares, type ProportionalSharesOptions } from './proportional-shares.js';

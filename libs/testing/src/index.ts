@@ -1,2 +1,2 @@
 export { connectionConformance, type ConnectionPair, type ConnectionSubject } from './connection.js';
-export { strategyConformance, type StrategySubject, type SyncChoice, type TrainedRun, type WorkerNote } from './strategies.js';
+export { strategyConformance, type StrategySubject, type SyncRow, type TrainedRun, type WorkerNote } from './strategies.js';

@@ -73,6 +73,17 @@ it.each(['a link', 'a limit'])('a session over %s maps no memory: what it sends 
   expect(await session.closed).toBe('done');
 });
 
+it('a server behind a link is found at its ends', async () => {
+  const server = await startServer({ link: emulate() });
+  closing.push(() => server.stop());
+  const { connection } = await dial(server.listener.address, { hello: someHello('w'), crc32c, signal: forever, link: emulate() });
+  const session = await server.session(0);
+  connection.start({ message: () => undefined, tensor: () => undefined, closed: () => undefined });
+  const bytes = noise(300_000, 7);
+  await connection.sendTensor(tensorOfBytes(bytes), forever);
+  expect(Buffer.concat(session.chunks.map(({ payload }) => payload)).equals(bytes)).toBe(true);
+});
+
 it('a direct link goes over the links of both ends', async () => {
   const ends = await Promise.all([0, 1].map(() => openPeers({ crc32c, link: emulate() })));
   for (const end of ends) closing.push(() => end.close('the test is over'));

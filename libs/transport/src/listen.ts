@@ -16,6 +16,7 @@ import {
 import { bindFailure, formatAddress } from './address.js';
 import { CHANNEL_OPTIONS } from './channel.js';
 import { CONTROL_METHODS, type ControlService } from './control-methods.js';
+import type { EmulatedLink } from './emulated-link.js';
 import { firstPacket } from './first-packet.js';
 import { Session } from './session.js';
 import { toStatus, versionMismatch } from './status.js';
@@ -46,6 +47,8 @@ export interface ListenOptions {
   readonly onDropped?: (reason: string) => void;
   /** Workers on this host read tensors there, and let this end read theirs. @default none: tensors go over TCP */
   readonly memory?: TensorMemory;
+  /** Everything comes over it, from ports of its own whatever `port` says, and nothing through shared memory. @default the machine's own */
+  readonly link?: EmulatedLink;
   readonly signal: AbortSignal;
 }
 
@@ -61,24 +64,26 @@ export interface Listener {
 /** Serves workers and clients. Throws LongtailError `address-in-use` naming the port and the flag that changes it. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   options.signal.throwIfAborted();
-  const host = options.host ?? '127.0.0.1';
+  const { host = '127.0.0.1', link } = options;
+  const inside = link === undefined ? host : '127.0.0.1';
   const server = new Server(CHANNEL_OPTIONS);
   const sessions = new Set<Session<ServerMessage, WorkerMessage>>();
-  const port = await bind(server, host, options.port);
+  const bound = await bind(server, inside, options.port);
   let router: TensorRouter;
   try {
     router = await TensorRouter.bind({
-      host,
-      port: options.tensorPort ?? (options.port === 0 ? 0 : port + 1),
+      host: inside,
+      port: options.tensorPort ?? (options.port === 0 ? 0 : bound + 1),
       crc32c: options.crc32c,
-      memory: options.memory,
+      memory: link === undefined ? options.memory : undefined,
       dropped: options.onDropped ?? ((): void => undefined),
     });
   } catch (error) {
     server.forceShutdown();
     throw error;
   }
-  serve(server, options, router, sessions);
+  const [port, tensorPort] = link === undefined ? [bound, router.port] : [await link.from(host, bound), await link.from(host, router.port)];
+  serve(server, options, router, tensorPort, sessions);
 
   let closing: Promise<void> | undefined;
   const close = (reason: string): Promise<void> => {
@@ -87,7 +92,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
   const aborted = (): void => void close('the server was stopped');
   options.signal.addEventListener('abort', aborted, { once: true });
-  return { address: formatAddress({ host, port }), port, tensorPort: router.port, close };
+  return { address: formatAddress({ host, port }), port, tensorPort, close };
 }
 
 function bind(server: Server, host: string, port: number): Promise<number> {
@@ -114,13 +119,13 @@ async function closeAll(server: Server, router: TensorRouter, sessions: Set<Sess
   await router.close();
 }
 
-function serve(server: Server, options: ListenOptions, router: TensorRouter, sessions: Set<Session<ServerMessage, WorkerMessage>>): void {
+function serve(server: Server, options: ListenOptions, router: TensorRouter, tensorPort: number, sessions: Set<Session<ServerMessage, WorkerMessage>>): void {
   const { control } = options;
   const { session, launch, watch, cancel, listJobs, listNodes, getServer } = CONTROL_METHODS;
   server.addService(
     { session, launch, watch, cancel, listJobs, listNodes, getServer },
     {
-      session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, options, router, sessions),
+      session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, options, router, tensorPort, sessions),
       launch: unary('LaunchRequest', (request) => {
         if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);
         return control.launch(request);
@@ -139,6 +144,7 @@ async function admit(
   stream: ServerDuplexStream<WorkerPacket, ServerPacket>,
   options: ListenOptions,
   router: TensorRouter,
+  tensorPort: number,
   sessions: Set<Session<ServerMessage, WorkerMessage>>,
 ): Promise<void> {
   const peer = stream.getPeer();
@@ -150,7 +156,7 @@ async function admit(
     refuse(stream, LongtailError.from(error));
     return;
   }
-  options.onSession(openSession(stream, hello, router, sessions), hello);
+  options.onSession(openSession(stream, hello, router, tensorPort, sessions), hello);
 }
 
 function readHello(packet: unknown): Hello {
@@ -174,6 +180,7 @@ function openSession(
   stream: ServerDuplexStream<WorkerPacket, ServerPacket>,
   hello: Hello,
   router: TensorRouter,
+  tensorPort: number,
   sessions: Set<Session<ServerMessage, WorkerMessage>>,
 ): Session<ServerMessage, WorkerMessage> {
   let deadline: NodeJS.Timeout | undefined;
@@ -190,7 +197,7 @@ function openSession(
     outgoing: (message) => {
       if (message.message !== 'welcome') return message;
       deadline = setTimeout(() => session.close('its tensor link did not open'), HANDSHAKE_MS);
-      return { message: 'welcome', welcome: { ...message.welcome, tensorPort: router.port, tensorKey: seat.key } };
+      return { message: 'welcome', welcome: { ...message.welcome, tensorPort, tensorKey: seat.key } };
     },
     release: () => {
       clearTimeout(deadline);

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FairShare } from './fair-share.js';
 import { SendWindow, type SentMark } from './send-window.js';
 
 const KIB = 1024;
-const OPTIONS = { leastBytes: 128 * KIB, leastNearBytes: 4 * KIB * KIB, nearMs: 2, mostBytes: 16 * KIB * KIB, gain: 1.5, paceGain: 1.25 };
+const OPTIONS = { leastBytes: 64 * KIB, burstBytes: 128 * KIB, nearMs: 2, mostBytes: 16 * KIB * KIB, gain: 1.75, paceGain: 1.25 };
 
 interface Link {
   readonly bytesPerMs: number;
@@ -12,21 +13,31 @@ interface Link {
   readonly acknowledgementMs?: number;
   /** Acknowledgements arrive together, so often. */
   readonly burstEveryMs?: number;
+  /** The receiver says what it leaves to each. */
+  readonly tellsShare?: boolean;
+}
+
+interface Run {
+  readonly deliveredBytes: number;
+  readonly ofEach: readonly number[];
+  readonly queueMs: number;
 }
 
 const CLOCK_OFFSET_MS = -1e6;
 
 /** Sends over a link with an endless queue for a while, then waits for what is in flight; gives what was delivered, and the longest queue in ms. */
-function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceBytes = 64 * KIB): { deliveredBytes: number; queueMs: number } {
+function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceBytes = 64 * KIB): Run {
   const acknowledgements: { atMs: number; arrivedAtMs: number; window: SendWindow; mark: SentMark }[] = [];
   let busyUntilMs = 0;
   let queueMs = 0;
-  let deliveredBytes = 0;
+  const ofEach = new Map(windows.map((window) => [window, 0]));
+  const fair = new FairShare();
   for (let nowMs = fromMs; nowMs < fromMs + ms || acknowledgements.length > 0; nowMs += 0.25) {
     while (acknowledgements.length > 0 && acknowledgements[0]!.atMs <= nowMs) {
       const { window, mark, arrivedAtMs } = acknowledgements.shift()!;
-      window.acknowledged(mark, nowMs, arrivedAtMs + CLOCK_OFFSET_MS);
-      deliveredBytes += mark.bytes;
+      const share = link.tellsShare === true ? fair.arrived(window, mark.bytes, arrivedAtMs) : 0;
+      window.acknowledged(mark, nowMs, arrivedAtMs + CLOCK_OFFSET_MS, share === 0 ? Infinity : share);
+      ofEach.set(window, ofEach.get(window)! + mark.bytes);
     }
     for (const window of windows) {
       while (nowMs < fromMs + ms && window.hasRoom(pieceBytes) && window.paceMs(nowMs) === 0) {
@@ -40,7 +51,7 @@ function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceByt
       }
     }
   }
-  return { deliveredBytes, queueMs };
+  return { deliveredBytes: [...ofEach.values()].reduce((sum, bytes) => sum + bytes), ofEach: [...ofEach.values()], queueMs };
 }
 
 function sendOne({ bytesPerMs, roundTripMs }: Link, bytes: number, window: SendWindow, fromMs: number): void {
@@ -57,7 +68,7 @@ describe('the send window', () => {
         const { deliveredBytes } = run(link, 5_000, [window]);
         const most = OPTIONS.mostBytes / (link.roundTripMs + 1);
         expect(deliveredBytes).toBeGreaterThan(0.7 * 5_000 * Math.min(link.bytesPerMs, most));
-        const product = link.bytesPerMs * Math.max(10, link.roundTripMs + (64 * KIB) / link.bytesPerMs);
+        const product = link.bytesPerMs * Math.max(30, link.roundTripMs + (64 * KIB) / link.bytesPerMs);
         expect(window.bytes).toBeLessThanOrEqual(OPTIONS.leastBytes + 1.2 * OPTIONS.gain * product);
       }),
       { numRuns: 30 },
@@ -71,6 +82,17 @@ describe('the send window', () => {
     const { deliveredBytes, queueMs } = run(link, 5_000, windows);
     expect(deliveredBytes).toBeGreaterThan(0.95 * 5_000 * link.bytesPerMs);
     expect(queueMs).toBeLessThan(150);
+  });
+
+  it('leaves others their share of a link, whatever it had before they came', () => {
+    const windows = Array.from({ length: 4 }, () => new SendWindow(OPTIONS));
+    const link = { bytesPerMs: 6_250, roundTripMs: 41, tellsShare: true };
+    for (const window of windows) window.observeRoundTrip(link.roundTripMs, true, 0);
+    run(link, 1_000, [windows[0]!], 0, 32 * KIB);
+    const { deliveredBytes, ofEach, queueMs } = run(link, 5_000, windows, 3_000, 32 * KIB);
+    expect(deliveredBytes).toBeGreaterThan(0.97 * 5_000 * link.bytesPerMs);
+    expect(Math.min(...ofEach)).toBeGreaterThan(0.85 * (deliveredBytes / 4));
+    expect(queueMs).toBeLessThan(120);
   });
 
   it('fills a link whose acknowledgements are late, and no queue by it', () => {
@@ -124,10 +146,10 @@ describe('the send window', () => {
     expect(run(link, 1_000, [window], 15_000).deliveredBytes).toBeGreaterThan(0.95 * 1_000 * link.bytesPerMs);
   });
 
-  it('is never small between near peers', () => {
+  it('is large between near peers, where processors are the bottleneck and small messages would keep them so', () => {
     const window = new SendWindow(OPTIONS);
-    run({ bytesPerMs: 10_000, roundTripMs: 0.2 }, 1_000, [window], 0, 1_000);
-    expect(window.bytes).toBeGreaterThanOrEqual(OPTIONS.leastNearBytes);
+    run({ bytesPerMs: 100_000, roundTripMs: 0.3 }, 1_000, [window], 0, 32 * KIB);
+    expect(window.bytes).toBeGreaterThanOrEqual(4 * KIB * KIB);
   });
 
   it('lets one piece go whatever its size', () => {

@@ -13,13 +13,14 @@ export interface SentMark {
 export interface SendWindowOptions {
   /** Bytes in flight to begin with, and always beside the product. */
   readonly leastBytes: number;
-  /** The same for a peer whose round trip is below `nearMs`: there processors are the bottleneck, and small messages would keep them so. */
-  readonly leastNearBytes: number;
+  /** What may leave at once, whatever the pace. */
+  readonly burstBytes: number;
+  /** Peers with shorter round trips are in the same room: nothing is paced there. */
   readonly nearMs: number;
   readonly mostBytes: number;
   /** Window as a multiple of the bandwidth-delay product; what exceeds 1 waits in the link's queue, and lets a higher rate show. */
   readonly gain: number;
-  /** Rate of sending as a multiple of the delivery rate; `leastBytes` may go at once. */
+  /** Rate of sending as a multiple of the delivery rate. */
   readonly paceGain: number;
 }
 
@@ -27,13 +28,17 @@ export interface SendWindowOptions {
  * The shortest round trip that counts: between fast peers it is two event loops' turns, not the wire, that an acknowledgement waits for,
  * and those vary.
  */
-const TURNAROUND_MS = 10;
+const TURNAROUND_MS = 30;
 
 /** How long a round trip counts as the shortest one. */
 const ROUND_TRIP_MEMORY_MS = 10_000;
 
 /** How long a one-way delay counts as the shortest: clocks drift by some 6 ms a minute at most. */
 const WAY_MEMORY_MS = 60_000;
+
+/** Beyond what one sender alone keeps before a link: others send over it too. */
+const SHARED_QUEUE_MS = 30;
+const TOWARDS_SHARE = 1.25;
 
 /**
  * How long a rate counts as the highest one: a share of a link shrinks when others begin to send. In round trips of pieces, as time does
@@ -64,6 +69,8 @@ export class SendWindow {
   private unqueuedMs = 0;
   private bestRate = 0;
   private bestRateRoundTrip = 0;
+  /** Of a link that is shared. */
+  private share = Infinity;
   private roundTrips = 0;
   /** The current round trip ends with the first piece that was sent when so much had been delivered. */
   private roundTripEnd = 0;
@@ -89,6 +96,11 @@ export class SendWindow {
 
   get inFlightBytes(): number {
     return this.inFlight;
+  }
+
+  /** Bandwidth times delay, without any queue; 0 while no rate is known. */
+  get productBytes(): number {
+    return this.bestRate === 0 ? 0 : this.bestRate * this.roundTripMs;
   }
 
   /** The shortest of late; Infinity before any. */
@@ -121,7 +133,7 @@ export class SendWindow {
   sent(bytes: number, nowMs: number): SentMark {
     if (this.isPaced) {
       const pace = this.paceGain * this.bestRate;
-      this.pacedUntilMs = Math.max(this.pacedUntilMs, nowMs - this.options.leastBytes / pace) + bytes / pace;
+      this.pacedUntilMs = Math.max(this.pacedUntilMs, nowMs - this.options.burstBytes / pace) + bytes / pace;
     }
     const alone = this.inFlight === 0;
     if (alone) {
@@ -135,8 +147,11 @@ export class SendWindow {
     return { bytes, atMs: nowMs, deliveredBytes: delivered, deliveredAtMs, deliveredSentAtMs, alone };
   }
 
-  /** `arrivedAtMs` by the receiver's clock, which may have any offset. */
-  acknowledged(mark: SentMark, nowMs: number, arrivedAtMs: number): void {
+  /**
+   * `arrivedAtMs` by the receiver's clock, which may have any offset. `share`, in bytes/ms: what the receiver would leave to each of those
+   * who send to it. Each measures its own part of a shared link, keeps what it got by chance, and who waits for all of them waits for the slowest.
+   */
+  acknowledged(mark: SentMark, nowMs: number, arrivedAtMs: number, share = Infinity): void {
     this.inFlight -= mark.bytes;
     this.delivered += mark.bytes;
     this.deliveredAtMs = nowMs;
@@ -144,16 +159,18 @@ export class SendWindow {
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
     this.observeRate(mark, nowMs);
     this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
+    this.share = arrivedAtMs - mark.atMs - this.shortestWayMs > SHARED_QUEUE_MS ? share : Infinity;
     this.resize();
   }
 
   private resize(): void {
     const ms = Math.max(this.unqueuedMs, this.distanceMs) + (this.options.gain - 1) * this.distanceMs;
-    this.windowBytes = Math.min(this.bestRate * ms + this.leastBytes, this.options.mostBytes);
+    this.windowBytes = Math.min(this.rate * ms + this.options.leastBytes, this.options.mostBytes);
   }
 
-  private get leastBytes(): number {
-    return this.isNear ? this.options.leastNearBytes : this.options.leastBytes;
+  /** Who has less than the share of a link gets there by steps: its own may be narrower. */
+  private get rate(): number {
+    return this.share === Infinity ? this.bestRate : Math.min(this.share, TOWARDS_SHARE * this.bestRate);
   }
 
   private get distanceMs(): number {

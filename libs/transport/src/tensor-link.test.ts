@@ -75,13 +75,13 @@ function bytesOf(chunks: readonly TensorChunk[]): Buffer {
 }
 
 describe('a tensor link', () => {
-  it('cuts a chunk into pieces of 64 KiB while it knows nothing of the link, and into larger ones on a fast link', async () => {
+  it('cuts a chunk into pieces of 32 KiB while it knows nothing of the link, and into larger ones on a fast link', async () => {
     const { sender, receiver, carryUntil, toReceiver } = join();
     const chunks: TensorChunk[] = [];
     receiver.start({ tensor: (chunk) => void chunks.push(chunk) });
     const bytes = noise(20 * MIB, 1);
     const sent = sender.send(tensorOfBytes(bytes), forever);
-    expect(toReceiver.map(([, payload]) => payload!.length)).toEqual([64 * 1024, 64 * 1024]);
+    expect(toReceiver.map(([, payload]) => payload!.length)).toEqual([32 * 1024, 32 * 1024]);
     await carryUntil(sent);
     expect(bytesOf(chunks).equals(bytes)).toBe(true);
   });
@@ -135,6 +135,20 @@ describe('a tensor link', () => {
       expect(kept.map(([first]) => first)).toEqual([before[0]! ^ 255, before[1]]);
       receiver.end(new Error('over') as never);
     });
+  });
+
+  it('runs ahead of an application that waits by about a window and a chunk, and goes on when it takes', async () => {
+    const { sender, receiver, carry, carryUntil } = join();
+    let takes!: () => void;
+    const waits = new Promise<void>((resolve) => (takes = resolve));
+    receiver.start({ tensor: () => waits });
+    const sent = sender.send({ ...tensorOfBytes(noise(4 * MIB, 7)), chunkLength: 16 * 1024 }, forever);
+    await carry();
+    expect(sender.traffic.bytesSent).toBeGreaterThan(64 * 1024);
+    expect(sender.traffic.bytesSent).toBeLessThan(MIB);
+    takes();
+    await carryUntil(sent);
+    expect(sender.traffic.bytesSent).toBeGreaterThan(4 * MIB);
   });
 
   it('does not settle an aborted tensor while the link may still read its bytes', async () => {

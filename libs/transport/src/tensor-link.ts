@@ -1,5 +1,6 @@
 import { LongtailError, type ConnectionTraffic, type LinkRate, type OutgoingTensor } from '@longtail/core';
 import { encodeLinkFrame, type Crc32c, type LinkFrame } from '@longtail/protocol';
+import type { FairShare } from './fair-share.js';
 import type { Payloads } from './payloads.js';
 import type { PeerSegment } from './peer-segment.js';
 import { TensorReceiver, type TensorHandlers } from './tensor-receiver.js';
@@ -14,6 +15,8 @@ export interface TensorLinkOptions {
   readonly nowMs: () => number;
   /** Of all links of this process together. @default none */
   readonly uploadLimit?: UploadLimit;
+  /** Among all links of this end. @default this is the only one */
+  readonly fairShare?: FairShare;
   /** Queues a frame and perhaps a piece's bytes, which must not change until the peer acknowledged them. */
   readonly post: (parts: readonly Uint8Array[]) => void;
   /** The peer broke the protocol, or the application could not take a chunk. */
@@ -30,10 +33,13 @@ export class TensorLink {
   private readonly receiver: TensorReceiver;
 
   constructor(private readonly options: TensorLinkOptions) {
-    const { payloads, nowMs, crc32c, failed, uploadLimit } = options;
+    const { payloads, nowMs, crc32c, failed, uploadLimit, fairShare } = options;
     this.sender = new TensorSender(payloads, nowMs, this.sendFrame, uploadLimit);
     const acknowledge = {
-      received: (seq: number) => this.sendFrame({ frame: 'received', received: { seq, atMs: nowMs() } }),
+      received: (seq: number, bytes: number) => {
+        const atMs = nowMs();
+        this.sendFrame({ frame: 'received', received: { seq, atMs, share: fairShare?.arrived(this, bytes, atMs) ?? 0 } });
+      },
       taken: (seq: number) => this.sendFrame({ frame: 'taken', taken: { seq } }),
     };
     this.receiver = new TensorReceiver(crc32c, acknowledge, failed);

@@ -50,7 +50,7 @@ export class TensorReceiver {
 
   constructor(
     private readonly crc32c: Crc32c,
-    private readonly send: { received(seq: number): void; taken(seq: number): void },
+    private readonly send: { received(seq: number, bytes: number): void; taken(seq: number): void },
     private readonly fail: (error: LongtailError) => void,
   ) {}
 
@@ -83,7 +83,7 @@ export class TensorReceiver {
       this.arrive({ header, transfer, seq, bytes: total, payload, shared: true, withdrawn: false });
       return;
     }
-    this.send.received(seq);
+    this.send.received(seq, piece.bytes);
     messageArrived(piece.bytes);
     const last = at + piece.bytes === total;
     const payload = at === 0 && last ? bytes : this.assemble(piece, bytes);

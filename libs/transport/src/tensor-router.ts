@@ -4,12 +4,14 @@ import { LongtailError } from '@longtail/core';
 import type { Crc32c, LinkFrame, LinkOpen } from '@longtail/protocol';
 import * as zmq from 'zeromq';
 import { bindFailure, formatAddress } from './address.js';
+import { FairShare } from './fair-share.js';
 import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { portFreed } from './port-freed.js';
 import { PeerSegment } from './peer-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
+import { IDLE } from './tensor-sender.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
 import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
 import type { UploadLimit } from './upload-limit.js';
@@ -53,6 +55,7 @@ export class TensorRouter {
   private readonly seats = new Map<string, Seated>();
   private readonly connected = new Map<string, Seated>();
   private readonly writer: SocketWriter;
+  private readonly fairShare = new FairShare();
 
   private constructor(
     private readonly socket: zmq.Router,
@@ -98,6 +101,7 @@ export class TensorRouter {
       crc32c: this.options.crc32c,
       nowMs: () => performance.now(),
       uploadLimit: this.options.uploadLimit,
+      fairShare: this.fairShare,
       post: (parts) => {
         if (seated.routingId !== undefined) this.writer.post(nameOf(seated.routingId), [seated.routingId], parts);
       },
@@ -119,7 +123,7 @@ export class TensorRouter {
   async watchPeers(): Promise<void> {
     for await (const event of this.socket.events) {
       if (event.type !== 'disconnect') continue;
-      for (const { link } of this.connected.values()) link.sendFrame({ frame: 'idle', idle: {} });
+      for (const { link } of this.connected.values()) link.sendFrame(IDLE);
     }
   }
 

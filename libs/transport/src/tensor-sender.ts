@@ -6,22 +6,32 @@ import { SendWindow, type SentMark } from './send-window.js';
 import { SendingMeter } from './sending-meter.js';
 import type { UploadLimit } from './upload-limit.js';
 
-/** Pieces of a chunk on the wire: 64 KiB while the window is small, so that many are in flight on a slow link; 1 MiB on a fast one. */
-const LEAST_PIECE_BYTES = 64 * 1024;
+/** Pieces of a chunk on the wire: 32 KiB while the window is small, so that many are in flight on a slow link; 1 MiB on a fast one. */
+const LEAST_PIECE_BYTES = 32 * 1024;
 const MOST_PIECE_BYTES = 1024 * 1024;
 
 /** Chunks that the peer's application has not taken yet, of one connection. A chunk more is started when fewer bytes wait. */
 export const UNTAKEN_BYTES = 16 * 1024 * 1024;
 
-/** Twice a home link's fair share at 50 Mbit/s and 20 ms; larger links are found by measurement. */
+/**
+ * The queue that a sender keeps before a slow link is what `leastBytes` and `gain` add to the product: long enough that an event loop may stand
+ * for some 40 ms, and of four senders together before 50 Mbit/s shorter than what home links hold.
+ */
 const WINDOW = {
   leastBytes: 2 * LEAST_PIECE_BYTES,
-  leastNearBytes: 4 * MOST_PIECE_BYTES,
+  burstBytes: 4 * LEAST_PIECE_BYTES,
   nearMs: 2,
   mostBytes: 16 * MOST_PIECE_BYTES,
-  gain: 1.5,
+  gain: 1.75,
   paceGain: 1.25,
 };
+
+/** Says nothing. */
+export const IDLE = { frame: 'idle', idle: { padding: '' } } as const;
+const PADDED = { frame: 'idle', idle: { padding: ' '.repeat(4_000) } } as const;
+
+/** Opening TCP's window sends half a product up to five times: a small part of what is exchanged. */
+const LEAST_EXCHANGE_PRODUCTS = 32;
 
 /** Queues a link frame and perhaps a piece's bytes for the peer. */
 export type SendFrame = (frame: WithoutSession<LinkFrame>, bytes?: Uint8Array) => void;
@@ -57,6 +67,8 @@ interface PieceInFlight {
   readonly payload: Payload;
   /** The last piece of a chunk stays until the application has taken the chunk. */
   readonly last: boolean;
+  /** Of a chunk whose last piece came over the network and that is not taken yet. */
+  arrivedBytes: number;
 }
 
 /** The sending half of a link: tensors into chunks into pieces, as the peer's acknowledgements make room. */
@@ -72,6 +84,9 @@ export class TensorSender {
   private paceTimer: NodeJS.Timeout | undefined;
   private cut: Cut | undefined;
   private untakenBytes = 0;
+  /** Of chunks that have arrived and are not taken; and of the one that arrived last. */
+  private behindBytes = 0;
+  private newestBytes = 0;
   private lastTransfer = 0;
   private lastSeq = 0;
   private ready = false;
@@ -84,7 +99,7 @@ export class TensorSender {
     private readonly sendFrame: SendFrame,
     private readonly uploadLimit?: UploadLimit,
   ) {
-    this.keepWarm = new KeepWarm(nowMs, () => sendFrame({ frame: 'idle', idle: {} }));
+    this.keepWarm = new KeepWarm(nowMs, () => sendFrame(IDLE), (usedBytes) => this.openWindow(usedBytes));
   }
 
   /** What the link made of it of late. */
@@ -127,22 +142,31 @@ export class TensorSender {
     });
   }
 
-  received({ seq, atMs }: Received): void {
+  received({ seq, atMs, share }: Received): void {
     const piece = this.inFlight.get(seq);
     if (piece?.mark === undefined) return;
     const nowMs = this.nowMs();
     const { bytes } = piece.mark;
     const { linkWaits } = this;
-    this.window.acknowledged(piece.mark, nowMs, atMs);
+    this.window.acknowledged(piece.mark, nowMs, atMs, share === 0 ? Infinity : share);
     this.meter.acknowledged(bytes, linkWaits, nowMs, this.window.shortestRoundTripMs);
     piece.mark = undefined;
-    if (!piece.last) this.finishPiece(seq, piece);
+    if (piece.last) this.behindBytes += this.newestBytes = piece.arrivedBytes = piece.payload.bytes.length;
+    else this.finishPiece(seq, piece);
     this.pump();
   }
 
   /** There is more to send, and only the link has no room for it. */
   private get linkWaits(): boolean {
-    return this.cut !== undefined || (this.transfers.length > 0 && this.untakenBytes < UNTAKEN_BYTES);
+    return this.cut !== undefined || (this.transfers.length > 0 && this.isTaken);
+  }
+
+  /**
+   * The peer's application keeps up. Where it waits for what others send over the same link, whoever is a window ahead of them leaves them
+   * his share of it.
+   */
+  private get isTaken(): boolean {
+    return this.untakenBytes < UNTAKEN_BYTES && this.behindBytes - this.newestBytes < this.window.bytes;
   }
 
   taken({ seq }: Taken): void {
@@ -188,12 +212,13 @@ export class TensorSender {
     this.watched.delete(signal);
   }
 
-  private finishPiece(seq: number, { transfer, payload, last }: PieceInFlight): void {
+  private finishPiece(seq: number, { transfer, payload, last, arrivedBytes }: PieceInFlight): void {
     this.inFlight.delete(seq);
     transfer.piecesInFlight--;
     if (last) {
       transfer.chunksLeft--;
       this.untakenBytes -= payload.bytes.length;
+      this.behindBytes -= arrivedBytes;
     }
     this.payloads.release(payload);
     if (transfer.givenUp !== undefined) this.settleGivenUp(transfer);
@@ -230,7 +255,7 @@ export class TensorSender {
 
   /** Takes the next chunk of the transfer whose turn it is; false when there is none or too much is untaken. */
   private cutNextChunk(): boolean {
-    if (this.untakenBytes >= UNTAKEN_BYTES || !this.window.hasRoom(LEAST_PIECE_BYTES)) return false;
+    if (!this.isTaken || !this.window.hasRoom(LEAST_PIECE_BYTES)) return false;
     const transfer = this.transfers.shift();
     if (transfer === undefined) return false;
     try {
@@ -263,12 +288,12 @@ export class TensorSender {
     const last = at + bytes === total;
     const seq = ++this.lastSeq;
     const mark = position === undefined ? this.window.sent(bytes, this.nowMs()) : undefined;
-    if (mark !== undefined && !this.window.isNear) this.keepWarm.used();
+    if (mark !== undefined && !this.window.isNear) this.keepWarm.used(bytes);
     cut.at += bytes;
     if (last) this.cut = undefined;
     else payload.users++;
     transfer.piecesInFlight++;
-    this.inFlight.set(seq, { transfer, mark, payload, last });
+    this.inFlight.set(seq, { transfer, mark, payload, last, arrivedBytes: 0 });
     const piece = { seq, transfer: transfer.id, header, at, bytes, total, position: position ?? 0 };
     this.sendFrame({ frame: 'piece', piece }, position === undefined ? payload.bytes.subarray(at, at + bytes) : undefined);
     return true;
@@ -284,6 +309,13 @@ export class TensorSender {
       this.pump();
     }, waitMs);
     return false;
+  }
+
+  /** With half the product in flight TCP opens its window to the whole: in slow start it may double what is in use. */
+  private openWindow(usedBytes: number): void {
+    const { productBytes } = this.window;
+    if (usedBytes < LEAST_EXCHANGE_PRODUCTS * productBytes) return;
+    for (let sent = 0; sent < productBytes / 2; sent += PADDED.idle.padding.length) this.sendFrame(PADDED);
   }
 
   private pieceBytes(): number {

@@ -13,14 +13,17 @@ interface ExplainOptions {
 export async function explain(output: Output, options: ExplainOptions, run: string): Promise<number> {
   const events = await readEvents(join(await findRunFolder(run, options.runs), RUN_FILES.events));
   const comparison = comparePlan(events);
+  const sync = events.flatMap(({ body }) => (body.event === 'sync' ? [body] : []));
+  const chosen = sync.length > 0 && { sync };
   const measured = comparison === undefined && !hasPlan(events) ? measuredRun(events) : undefined;
   if (comparison !== undefined) {
-    output.event({ event: 'explained', ...comparison });
+    output.event({ event: 'explained', ...comparison, ...chosen });
     if (!output.json) explainLines(comparison, output.colors).forEach((line) => output.line(line));
   } else if (measured !== undefined) {
-    output.event({ event: 'explained', workers: workersByName(measured.progress) });
+    output.event({ event: 'explained', workers: workersByName(measured.progress), ...chosen });
     if (!output.json) measuredLines(measured, output.colors).forEach((line) => output.line(line));
   } else throw nothingToExplain(events, run);
+  if (!output.json) sync.forEach(({ reason }, i) => output.line(`${i === 0 ? 'sync' : 'then'}: ${reason}`));
   return 0;
 }
 

@@ -2,8 +2,8 @@ import { LongtailError } from '@longtail/core';
 import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
-import { exactMakespan, planOwnLayout } from '@longtail/parameter-server';
-import { createPlan, planRequestFor } from '@longtail/planner';
+import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/parameter-server';
+import { createPlan } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
@@ -27,12 +27,14 @@ const ENGINE_BYTES = 2 ** 29;
 export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
   const [job, profile] = await profileJob(file);
   const { cluster, notes } = await findCluster(options);
-  const request = requestFor(job, options);
   const own = job.cluster.layout !== undefined;
-  const found = own ? planOwnLayout(job, profile, cluster, request) : createPlan(profile, cluster, request, { makespanOf: exactMakespan });
+  const { plan: found, sync } = planWithSync(withStateBits(job, options.optimizerBits), profile, cluster, (wanted) => {
+    const request = requestFor(wanted, options);
+    return own ? planOwnLayout(job, profile, cluster, request) : createPlan(profile, cluster, request, { makespanOf: exactMakespan });
+  });
   const whole = { ...found, notes: [...found.notes, ...notes] };
-  if (output.json) output.event({ event: 'plan', ...whole });
-  else planLines(whole, output.colors).forEach((line) => output.line(line));
+  if (output.json) output.event({ event: 'plan', ...whole, ...(sync && { sync }) });
+  else [...planLines(whole, output.colors), ...(sync === undefined ? [] : ['', `sync: ${sync.reason}`])].forEach((line) => output.line(line));
   return 0;
 }
 
@@ -49,8 +51,7 @@ async function profileJob(file: string): Promise<[Job, ModelProfile]> {
   return [job, profileModel(`${job.model.type} of ${job.name}`, model)];
 }
 
-function requestFor(job: Job, { fleet, localSteps, optimizerBits, activationBits, recompute }: PlanOptions): PlanRequest {
-  const request = planRequestFor(withStateBits(job, optimizerBits));
+function requestFor(request: PlanRequest, { fleet, localSteps, activationBits, recompute }: PlanOptions): PlanRequest {
   return {
     ...request,
     stepsPerRound: localSteps ?? request.stepsPerRound,

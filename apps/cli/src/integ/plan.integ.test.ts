@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Plan } from '@longtail/core';
+import type { Plan, SyncChoice } from '@longtail/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
@@ -37,6 +37,18 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
     expect(samplesPerSecond).toBeGreaterThan(0);
     const used = groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices));
     expect(used.length + leftOut.length).toBe(5);
+  });
+
+  it('says what sync: auto would choose for its machines, and plans for that', async () => {
+    await writeFile(join(folder, 'job.yaml'), `${smallJob()}sync: auto\n`);
+    const { process } = await plan('--fleet', FRIENDS, '--json');
+    const { sync, stepsPerRound, bytesUpPerRound } = JSON.parse(process.lines[0]!) as Plan & { readonly sync: SyncChoice };
+    expect(sync).toMatchObject({ strategy: 'sparse-diloco', codec: 'top-k' });
+    expect(sync.reason).toMatch(/^sparse-diloco, H = \d+, top-k: one exchange of .* would wait /);
+    expect(stepsPerRound).toBe(sync.localSteps);
+    expect(bytesUpPerRound).toBeLessThan(10_000);
+    const people = await plan('--fleet', FRIENDS);
+    expect(people.process.lines.at(-1)).toBe(`sync: ${sync.reason}`);
   });
 
   it.each([

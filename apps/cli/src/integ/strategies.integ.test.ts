@@ -5,7 +5,7 @@ import { createRng, hasErrorFeedback, layOut, type RunEvent } from '@longtail/co
 import { createCodec, createKernels } from '@longtail/kernels';
 import { parseJobFile } from '@longtail/spec';
 import { readFlat } from '@longtail/store';
-import { strategyConformance, type SyncChoice, type TrainedRun, type WorkerNote } from '@longtail/testing';
+import { strategyConformance, type SyncRow, type TrainedRun, type WorkerNote } from '@longtail/testing';
 import { connectClient, type ControlClient } from '@longtail/transport';
 import { stringify } from 'yaml';
 import { afterAll, beforeAll } from 'vitest';
@@ -63,7 +63,7 @@ function clusters(): string {
 }
 
 /** A job of the standing fleet. Nothing of what it does depends on how fast the machine is. */
-async function train({ graceMs, ...sync }: SyncChoice): Promise<TrainedRun> {
+async function train({ graceMs, ...sync }: SyncRow): Promise<TrainedRun> {
   const job = {
     data: { type: 'csv', path: 'clusters.csv', target: 'label', validationFraction: 0.1 },
     model: { type: 'mlp', hidden: [HIDDEN] },
@@ -85,7 +85,7 @@ async function notesOf(worker: CliProcess, run: string): Promise<readonly Worker
 }
 
 /** Without differences, what all workers hold is what the model decodes to. */
-async function viewOf(verdict: RunEvent, { codec: name }: SyncChoice): Promise<number | undefined> {
+async function viewOf(verdict: RunEvent, { codec: name }: SyncRow): Promise<number | undefined> {
   if (verdict.event !== 'verdict' || verdict.model === '' || hasErrorFeedback(name)) return undefined;
   const { layout } = JSON.parse(await readFile(verdict.model.replace(/safetensors$/, 'json'), 'utf8')) as { layout: Parameters<typeof layOut>[0] };
   const parameters = await readFlat(verdict.model, layOut(layout));

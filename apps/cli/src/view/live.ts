@@ -52,6 +52,7 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
   return [
     `${cyan(bar(fraction, barWidth, '░'))}${place}${dim(times)}`,
     figures.join(dim(' · ')),
+    ...(progress.sync === undefined ? [] : [dim(shortened(`sync: ${progress.sync}`, width))]),
     dim(sparkline(progress.losses, Math.max(10, Math.min(60, width - 4)))),
     validation === undefined
       ? dim('validation: not yet')
@@ -59,6 +60,10 @@ function training(progress: RunProgress, nowMs: number, width: number, { bold, c
           `validation: loss ${showLoss(validation.loss)}${validation.accuracy > 0 ? `, accuracy ${percent(validation.accuracy, 2)}` : ''} after ${validation.epoch.toFixed(2)} epochs`,
         ),
   ];
+}
+
+function shortened(text: string, width: number): string {
+  return text.length < width ? text : `${text.slice(0, width - 2)}…`;
 }
 
 function showEpochs(count: number): string {

@@ -45,6 +45,8 @@ export class PlainNarrator {
         return `plan: ${formatCount(event.plan.samplesPerSecond)} samples/s, a step of ${event.plan.batch} samples ${formatMilliseconds(event.plan.stepMs)}`;
       case 'layout':
         return layoutLine(event);
+      case 'sync':
+        return `sync: ${event.reason}`;
       case 'replan':
         return this.colors.dim(`${event.moves ? 'groups move' : 'groups stay'}: ${event.reason}`);
       case 'node_left':

@@ -55,6 +55,8 @@ export interface RunProgress {
   readonly losses: readonly number[];
   /** Samples a second over the last few seconds. */
   readonly samplesPerSecond: number | undefined;
+  /** What `sync: auto` chose, and why. */
+  readonly sync: string | undefined;
   readonly validation: Extract<RunEvent, { event: 'validation' }> | undefined;
   readonly workers: ReadonlyMap<string, WorkerProgress>;
   /** Pipeline of a worker, by node. */
@@ -91,6 +93,7 @@ export const NOTHING_YET: RunProgress = {
   fragments: [],
   losses: [],
   samplesPerSecond: undefined,
+  sync: undefined,
   validation: undefined,
   workers: new Map(),
   groups: new Map(),
@@ -145,6 +148,8 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
       return { validation: event };
     case 'verdict':
       return { phase: 'done', verdict: event };
+    case 'sync':
+      return { sync: event.reason };
     case 'layout':
       return { groups: new Map(event.groups.flatMap(({ group, stages }) => stages.map(({ node }) => [node, group] as const))) };
     case 'link':

@@ -82,7 +82,7 @@ export function renderReport(events: readonly StoredEvent[]): string {
             data.job &&
             html`<section class="card">
               <h2>Job</h2>
-              ${jobSummary(data.job, data.parameters)}
+              ${jobSummary(data.job, data.parameters, data.sync)}
             </section>`
           }
           <footer>

@@ -149,3 +149,8 @@ test('markup escapes what it is given and nothing else', () => {
     '<b title="&#34;&#60;&#38;&#39;"><i></i>x&#60;3</b>',
   );
 });
+
+test('what sync: auto chose stands in place of what the job says', () => {
+  const choice = { strategy: 'bsp', codec: 'int8', downCodec: 'int8', computeMs: 900, exchanges: [], reason: 'bsp, int8: one exchange of 3 ms' } as const;
+  expect(renderReport([...events, ...stored([{ event: 'sync', run: 'r', ...choice }])])).toContain('AUTO · bsp, int8: one exchange of 3 ms · deadline');
+});

@@ -65,6 +65,8 @@ export interface Incident {
 export interface RunData {
   readonly run: string;
   readonly job: Job | undefined;
+  /** What `sync: auto` chose last, and why. */
+  readonly sync: string | undefined;
   readonly startMs: number;
   readonly seconds: number;
   readonly verdict: Verdict | undefined;
@@ -109,6 +111,7 @@ interface MutableWorker {
 class Collector {
   private job: Job | undefined;
   private run = '';
+  private sync: string | undefined;
   private verdict: Verdict | undefined;
   private parameters: number | undefined;
   private samplesPerEpoch: number | undefined;
@@ -150,6 +153,9 @@ class Collector {
       case 'worker_ready':
         this.workerOf(body.node, body.name).engine = body.engine;
         break;
+      case 'sync':
+        this.sync = body.reason;
+        break;
       case 'started':
         this.parameters = body.parameters;
         this.samplesPerEpoch = body.samplesPerEpoch;
@@ -189,6 +195,7 @@ class Collector {
     return {
       run: this.run,
       job: this.job,
+      sync: this.sync,
       startMs: this.startMs,
       seconds: (endMs - this.startMs) / 1000,
       verdict: this.verdict,

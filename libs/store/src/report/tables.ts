@@ -85,7 +85,7 @@ export function incidentTable({ incidents, seconds }: RunData): Markup {
 }
 
 /** The job in a few lines, and whole on demand. */
-export function jobSummary(job: Job, parameters: number | undefined): Markup {
+export function jobSummary(job: Job, parameters: number | undefined, chosenSync: string | undefined): Markup {
   const { model, data, train, validation, sync, cluster, checkpoint } = job;
   const rows: [string, string][] = [
     ['Model', `${describe(model)}${parameters === undefined ? '' : ` · ${formatCount(parameters)} parameters`}`],
@@ -100,7 +100,7 @@ export function jobSummary(job: Job, parameters: number | undefined): Markup {
     ],
     [
       'Synchronisation',
-      `${sync.strategy.toUpperCase()} · ${sync.codec} · deadline ${sync.deadlineFactor} × the expected time, at least ${formatSeconds(sync.minDeadlineMs / 1000)}`,
+      `${chosenSync === undefined ? `${sync.strategy.toUpperCase()} · ${sync.codec}` : `AUTO · ${chosenSync}`} · deadline ${sync.deadlineFactor} × the expected time, at least ${formatSeconds(sync.minDeadlineMs / 1000)}`,
     ],
     [
       'Validation',

@@ -1,0 +1,20 @@
+import type { Job, MeasuredCluster, ModelProfile, Plan, PlanRequest, SyncChoice } from '@longtail/core';
+import { planRequestFor, syncFleetOf } from '@longtail/planner';
+import { chooseSync } from '@longtail/sync';
+
+/**
+ * A plan, and under `sync: auto` what that chooses: for those whom a plan for whole gradients finds, then once more for those
+ * whom a plan for this choice finds.
+ */
+export function planWithSync(
+  job: Job,
+  profile: ModelProfile,
+  cluster: MeasuredCluster,
+  planBy: (request: PlanRequest) => Plan,
+): { readonly plan: Plan; readonly sync?: SyncChoice } {
+  const plan = planBy(planRequestFor(job));
+  if (job.sync.strategy !== 'auto') return { plan };
+  const { strategy, localSteps, fragments, codec, downCodec } = chooseSync(job, syncFleetOf(plan, profile, cluster));
+  const second = planBy(planRequestFor({ ...job, sync: { ...job.sync, strategy, localSteps, fragments, codec, downCodec } }));
+  return { plan: second, sync: chooseSync(job, syncFleetOf(second, profile, cluster)) };
+}

@@ -1,0 +1,68 @@
+import type { Job, MeasuredLink, SyncChoice, SyncFleet, SyncLink } from '@longtail/core';
+import { admitPrepared } from './gather.js';
+import type { Member } from './member.js';
+import type { RunCore } from './run-core.js';
+
+/** Who is about to be ready is waited for, so that one choice is made for all; but not longer than this. */
+const SETTLE_MS = 60_000;
+/** Of a link that could not be measured. */
+const ASSUMED_LINK: MeasuredLink = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 };
+
+/** What `sync: auto` stands for: chosen when training begins, looked at again between rounds. */
+export class AutoSync {
+  private standing: SyncChoice | undefined;
+
+  constructor(
+    private readonly core: RunCore,
+    readonly isAsked: boolean,
+  ) {}
+
+  /** The first choice, once links are measured and those who prepare are ready. */
+  async begin(): Promise<void> {
+    if (!this.isAsked) return;
+    const { core } = this;
+    const untilMs = core.clock.nowMs() + SETTLE_MS;
+    while (this.isUnsettled() && core.clock.nowMs() < untilMs) {
+      await core.wait(untilMs);
+      admitPrepared(core);
+    }
+    this.choose(undefined);
+  }
+
+  /** Whether another way to exchange suits links and speeds as they are now. */
+  follow(): boolean {
+    return this.isAsked && this.choose(this.standing);
+  }
+
+  private isUnsettled(): boolean {
+    const { members } = this.core.roster;
+    return members.some(({ state, session }) => state === 'preparing' || state === 'prepared' || (state === 'ready' && session.linkPending));
+  }
+
+  /** Whether that is another choice than the one before. */
+  private choose(from: SyncChoice | undefined): boolean {
+    const { core, standing } = this;
+    if (core.groups.length === 0) return false;
+    const choice = core.dependencies.chooseSync(core.job, fleetOf(core), from);
+    this.standing = choice;
+    if (choice.strategy === standing?.strategy && choice.localSteps === standing.localSteps && choice.codec === standing.codec) return false;
+    core.job = { ...core.job, sync: syncOf(core.job, choice) };
+    core.emit({ event: 'sync', run: core.run, ...choice });
+    return true;
+  }
+}
+
+function syncOf({ sync }: Job, { strategy, localSteps, fragments, codec, downCodec }: SyncChoice): Job['sync'] {
+  return { ...sync, strategy, localSteps, fragments, codec, downCodec };
+}
+
+function fleetOf({ groups }: RunCore): SyncFleet {
+  return { groups: groups.map(({ id, speed, members }) => ({ node: id, msPerSample: speed.msPerSample, links: members.map(linkOf) })) };
+}
+
+/** No faster than its owner allows. */
+function linkOf({ name, layout, session }: Member): SyncLink {
+  const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = session.link ?? ASSUMED_LINK;
+  const most = session.hello.maxUploadBitsPerSecond || Infinity;
+  return { name, values: layout!.length, upBitsPerSecond: Math.min(upBitsPerSecond, most), downBitsPerSecond, roundTripMs };
+}

@@ -1,0 +1,162 @@
+import {
+  codecBits,
+  formatBitRate,
+  formatMilliseconds,
+  type ChooseSync,
+  type Job,
+  type SyncChoice,
+  type SyncExchange,
+  type SyncFleet,
+  type SyncLink,
+} from '@longtail/core';
+
+/** A way to exchange, without its arithmetic. */
+type Way = Pick<SyncChoice, 'strategy' | 'localSteps' | 'fragments' | 'codec' | 'downCodec'>;
+
+/** What an exchange may take of a round in which nothing is computed meanwhile. */
+const EXCHANGE_PART = 0.05;
+/** And of one in which groups step on: what it strays by must not let them wait. */
+const OVERLAPPED_PART = 0.8;
+/** What was chosen stays while links a quarter faster or slower would not have had it otherwise. */
+const HYSTERESIS = 1.25;
+
+/** From what costs no tokens to what costs most; see `chooseSync`. `streaming-diloco` has the place of `diloco` in int4 where no group is a pipeline. */
+const LADDER: readonly Way[] = [
+  { strategy: 'bsp', codec: 'fp32', downCodec: 'fp32' },
+  { strategy: 'bsp', codec: 'bf16', downCodec: 'bf16' },
+  { strategy: 'bsp', codec: 'int8', downCodec: 'int8' },
+  { strategy: 'bsp', codec: 'int4', downCodec: 'int8' },
+  ...local({ strategy: 'diloco', codec: 'int8', downCodec: 'int8' }, 3, 20),
+  ...local({ strategy: 'streaming-diloco', fragments: 4, codec: 'int4', downCodec: 'int8' }, 21, 100),
+  ...local({ strategy: 'diloco', codec: 'int4', downCodec: 'int8' }, 21, 100),
+  ...local({ strategy: 'sparse-diloco', codec: 'top-k', downCodec: 'int4' }, 100, 500),
+];
+
+function local(way: Omit<Way, 'localSteps'>, least: number, most: number): readonly Way[] {
+  return Array.from({ length: most - least + 1 }, (_, i) => ({ ...way, localSteps: least + i }));
+}
+
+/**
+ * The first way on a ladder whose exchange is hidden behind compute on every link (DESIGN.md section 2), else the last one.
+ * Steps that are exchanged one by one cost fewest tokens, then few local steps, then many; a codec costs the less the more
+ * bits it has. Each way on the ladder sends no more bits for a step than the one before, up and down: a slower link never
+ * gets more of them.
+ *
+ * Where nothing is computed during an exchange, hidden means 5 % of a round; where groups step on meanwhile, 80 % of that time.
+ */
+export const chooseSync: ChooseSync = (job, fleet, standing) => {
+  const ways = LADDER.filter((way) => mayUse(job, fleet, way, standing));
+  const at = (slowed: number) => firstHidden(ways, job, fleet, slowed);
+  const kept = standing === undefined ? -1 : ways.findIndex((way) => same(way, standing));
+  const stays = kept >= at(1 / HYSTERESIS) && kept <= at(HYSTERESIS);
+  const index = stays ? kept : at(1);
+  const stuck = standing !== undefined && !isLocal(standing) ? 'what the server steps with cannot change' : 'nothing sends less';
+  return weighed(ways, index, job, fleet, stuck);
+};
+
+/** What the server steps with cannot change while it trains; Muon is for matrices, which it does not know. */
+function mayUse({ train: { optimizer } }: Job, { groups }: SyncFleet, way: Way, standing: SyncChoice | undefined): boolean {
+  const streams = groups.every(({ links }) => links.length === 1);
+  if (streams ? way.strategy === 'diloco' && way.codec === 'int4' : way.fragments !== undefined) return false;
+  if (standing !== undefined) return isLocal(way) === isLocal(standing);
+  return isLocal(way) || optimizer.type !== 'adam' || optimizer.muon === undefined;
+}
+
+function isLocal({ localSteps }: Way): boolean {
+  return localSteps !== undefined;
+}
+
+function same(a: Way, b: Way): boolean {
+  return a.strategy === b.strategy && a.localSteps === b.localSteps && a.codec === b.codec;
+}
+
+/** `slowed`: how many times as long exchanges are taken to be. */
+function firstHidden(ways: readonly Way[], job: Job, fleet: SyncFleet, slowed: number): number {
+  const longestOf = new Map<string, number>();
+  const longestMs = (way: Way): number => {
+    const key = `${way.strategy} ${way.codec}`;
+    if (!longestOf.has(key)) longestOf.set(key, msOf(longest(exchangesOf(fleet, way))));
+    return longestOf.get(key)!;
+  };
+  const index = ways.findIndex((way) => longestMs(way) <= allowedMsOf(way, computeMsOf(job, fleet, way)) / slowed);
+  return index < 0 ? ways.length - 1 : index;
+}
+
+/** What is computed between two exchanges: a batch by all groups together, or batches of its own by the fastest. */
+function computeMsOf({ train: { batch } }: Job, { groups }: SyncFleet, { localSteps }: Way): number {
+  if (localSteps !== undefined) return localSteps * batch * Math.min(...groups.map(({ msPerSample }) => msPerSample));
+  return batch / groups.reduce((sum, { msPerSample }) => sum + 1 / msPerSample, 0);
+}
+
+function allowedMsOf({ fragments }: Way, computeMs: number): number {
+  return computeMs * (fragments === undefined ? EXCHANGE_PART / (1 - EXCHANGE_PART) : OVERLAPPED_PART);
+}
+
+type Times = Pick<SyncExchange, 'name' | 'upMs' | 'downMs' | 'roundTripMs'>;
+
+function msOf({ upMs, downMs, roundTripMs }: Times): number {
+  return upMs + downMs + roundTripMs;
+}
+
+/** Of each link; what all send together has to pass the server's. */
+function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec, fragments = 1 }: Way): readonly Times[] {
+  const links = groups.flatMap((group) => group.links);
+  const values = links.reduce((sum, link) => sum + link.values, 0);
+  const shared = (bits: number, rate: number | undefined) => (rate === undefined ? 0 : (1000 * bits * values) / rate);
+  const [upBits, downBits] = [codecBits(codec), codecBits(downCodec)];
+  const [sharedUpMs, sharedDownMs] = [shared(upBits, server?.downBitsPerSecond), shared(downBits, server?.upBitsPerSecond)];
+  return links.map((link) => ({
+    name: link.name,
+    upMs: Math.max(sharedUpMs, (1000 * upBits * link.values) / link.upBitsPerSecond),
+    downMs: Math.max(sharedDownMs, (1000 * downBits * link.values) / link.downBitsPerSecond),
+    roundTripMs: fragments * link.roundTripMs,
+  }));
+}
+
+function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet, stuck: string): SyncChoice {
+  const way = ways[index]!;
+  const computeMs = computeMsOf(job, fleet, way);
+  const exchanges = exchangesOf(fleet, way).map((times) => ({ ...times, hidden: msOf(times) <= allowedMsOf(way, computeMs) }));
+  // What comes before it on the ladder and is not it with fewer local steps.
+  const before = ways.slice(0, index).findLast(({ strategy, codec }) => strategy !== way.strategy || codec !== way.codec);
+  const sentences = [
+    `${nameOf(way)}: ${arithmetic(way, computeMs, longest(exchanges), fleet)}`,
+    ...(before === undefined ? [] : [`${nameOf(before)} would wait ${beside(before, computeMsOf(job, fleet, before), longest(exchangesOf(fleet, before)))}`]),
+    ...exposed(exchanges, stuck),
+  ];
+  return { ...way, computeMs, exchanges, reason: sentences.join('; ') };
+}
+
+function nameOf({ strategy, localSteps, codec }: Way): string {
+  return localSteps === undefined ? `${strategy}, ${codec}` : `${strategy}, H = ${localSteps}, ${codec}`;
+}
+
+function longest<Some extends Times>(exchanges: readonly Some[]): Some {
+  return exchanges.reduce((most, exchange) => (msOf(exchange) > msOf(most) ? exchange : most));
+}
+
+/** `one exchange of 2.8 s beside 40 steps of 1.4 s, 4.8 % of a round (d: 2.0 s up at 20 Mbit/s, 800 ms down at 100 Mbit/s, 40 ms there and back)`. */
+function arithmetic(way: Way, computeMs: number, exchange: Times, { groups }: SyncFleet): string {
+  const link = groups.flatMap(({ links }) => links).find(({ name }) => name === exchange.name)!;
+  const { upMs, downMs, roundTripMs, name } = exchange;
+  const up = `${formatMilliseconds(upMs)} up${rate(link, way.codec, upMs)}`;
+  const down = `${formatMilliseconds(downMs)} down${rate(link, way.downCodec, downMs)}`;
+  const part = way.fragments === undefined ? msOf(exchange) / (msOf(exchange) + computeMs) : msOf(exchange) / computeMs;
+  const of = way.fragments === undefined ? 'a round' : `their time, in ${way.fragments} fragments while they are taken`;
+  return `one exchange of ${beside(way, computeMs, exchange)}, ${(100 * part).toFixed(1)} % of ${of} (${name}: ${up}, ${down}, ${formatMilliseconds(roundTripMs)} there and back)`;
+}
+
+function rate({ values }: SyncLink, codec: Way['codec'], ms: number): string {
+  return ` at ${formatBitRate((1000 * values * codecBits(codec)) / ms)}`;
+}
+
+function beside({ localSteps }: Way, computeMs: number, exchange: Times): string {
+  const [exchangeMs, stepMs] = [msOf(exchange), computeMs / (localSteps ?? 1)].map(formatMilliseconds);
+  return `${exchangeMs} beside ${localSteps === undefined ? 'a step' : `${localSteps} steps`} of ${stepMs}`;
+}
+
+/** Those whose exchange costs more, though there is nothing further down on the ladder. */
+function exposed(exchanges: readonly SyncExchange[], stuck: string): readonly string[] {
+  const names = exchanges.filter(({ hidden }) => !hidden).map((exchange) => `${exchange.name} (${formatMilliseconds(msOf(exchange))})`);
+  return names.length === 0 ? [] : [`not hidden, as ${stuck}: ${names.join(', ')}`];
+}
