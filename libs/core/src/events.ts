@@ -117,6 +117,8 @@ export type RunEvent =
       readonly exchange?: ExchangeTimes;
       /** What float32 would have taken more than the codec did. */
       readonly bytesSaved?: number;
+      /** That it brought home, where fragments are exchanged in turn. */
+      readonly fragments?: readonly number[];
       /**
        * In a pipeline each worker has an event with the samples that passed through it: whoever adds samples up counts
        * stage 0. `stage` is the first one that it holds; `held` how many, 1 by default.

@@ -90,7 +90,7 @@ export interface Job {
     readonly localSteps?: LocalSteps;
     /** Of `streaming-diloco`: parts of the parameters that are exchanged in turn, each every `localSteps`. @default 4 */
     readonly fragments?: number;
-    /** Of `streaming-diloco`: the part of the difference to the server's parameters that a worker keeps when these are mixed in. @default 0 */
+    /** Of `streaming-diloco`: the part of the difference to the server's parameters that a worker keeps when these are mixed in. @default 0.5 */
     readonly mixing?: number;
     /** Of local steps: what makes a step of the groups' mean move, with Nesterov's momentum. @default 0.7 and 0.9 (DiLoCo's) */
     readonly outer?: OuterStep;
@@ -149,6 +149,10 @@ export function localStepsOf({ strategy, localSteps }: Job['sync']): LocalSteps 
 /** Parts of the parameters that are exchanged in turn, while workers step on; undefined: all are exchanged at once, between steps. */
 export function fragmentsOf({ strategy, fragments = 4 }: Job['sync']): number | undefined {
   return strategy === 'streaming-diloco' ? fragments : undefined;
+}
+
+export function mixingOf({ mixing = 0.5 }: Job['sync']): number {
+  return mixing;
 }
 
 export function outerStepOf({ outer = { learningRate: 0.7, momentum: 0.9 } }: Job['sync']): OuterStep {

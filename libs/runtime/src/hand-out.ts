@@ -1,4 +1,4 @@
-import type { Lease, LocalStepRule } from '@longtail/core';
+import { mixingOf, type Lease, type LocalStepRule } from '@longtail/core';
 import type { LocalStep } from '@longtail/protocol';
 import type { FragmentTurns } from './fragment-turns.js';
 import type { Group } from './group.js';
@@ -82,7 +82,7 @@ function streamTask(
 ): GroupTask {
   core.round = Math.max(core.round, round);
   const tensorsOf = (member: Member) => core.tasks.expected(member, 'gradient', core.codec).filter(({ fragment }) => fragments.includes(fragment));
-  return core.tasks.assign(group, { kind: 'STREAM', steps, round, mixing: core.job.sync.mixing ?? 0 }, { tensorsOf, leases });
+  return core.tasks.assign(group, { kind: 'STREAM', steps, round, mixing: mixingOf(core.job.sync) }, { tensorsOf, leases });
 }
 
 /** Samples that may be handed out now. */

@@ -158,6 +158,7 @@ export class Tasks {
         bytesDown: traffic.bytesDown + (done?.peerBytesDown ?? 0),
         ...(exchange === undefined ? {} : { exchange }),
         bytesSaved: delivery.bytesSaved,
+        ...(message.kind === 'STREAM' ? { fragments: message.parts.map(({ segment }) => segment) } : {}),
         ...(group.solo ? {} : { stage: placeOf(group, member) }),
       });
       member.idleFrom(endedAtMs ?? core.clock.nowMs());

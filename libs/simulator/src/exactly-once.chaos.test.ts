@@ -15,7 +15,7 @@ const OTHERS: readonly Partial<Job['sync']>[] = [
   { strategy: 'ssp', staleness: 1 },
   { strategy: 'asp' },
   { strategy: 'diloco', localSteps: 4, quorum: 0.75, graceMs: 50 },
-  { strategy: 'streaming-diloco', localSteps: 4, fragments: 1, quorum: 0.75, graceMs: 50 },
+  { strategy: 'streaming-diloco', localSteps: 4, fragments: 1, mixing: 0, quorum: 0.75, graceMs: 50 },
   { strategy: 'streaming-diloco', localSteps: 4, fragments: 3 },
   { strategy: 'ssp', staleness: 1, localSteps: 3 },
   { strategy: 'asp', localSteps: 3 },

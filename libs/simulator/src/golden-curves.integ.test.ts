@@ -23,7 +23,7 @@ const strategies: Readonly<Record<keyof typeof golden.cnn, Partial<Job['sync']>>
   asp: { strategy: 'asp' },
   diloco: { strategy: 'diloco', localSteps: 4 },
   'sparse-diloco': { strategy: 'sparse-diloco', localSteps: 4, codec: 'top-k', topK },
-  'streaming-diloco': { strategy: 'streaming-diloco', localSteps: 4, fragments: 2 },
+  'streaming-diloco': { strategy: 'streaming-diloco', localSteps: 4, fragments: 2, mixing: 0 },
 };
 const names = Object.keys(strategies) as (keyof typeof strategies)[];
 

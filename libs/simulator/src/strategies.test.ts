@@ -31,8 +31,8 @@ const strategies: Readonly<Record<keyof typeof curves, Partial<Job['sync']>>> = 
   asp: { strategy: 'asp' },
   diloco: { strategy: 'diloco', localSteps: 10 },
   'sparse-diloco': { strategy: 'sparse-diloco', localSteps: 10, codec: 'top-k', topK },
-  'streaming-diloco': { strategy: 'streaming-diloco', localSteps: 10, fragments: 2 },
-  'streaming-diloco, mixed': { strategy: 'streaming-diloco', localSteps: 10, fragments: 1, mixing: 0.5 },
+  'streaming-diloco': { strategy: 'streaming-diloco', localSteps: 10, fragments: 2, mixing: 0 },
+  'streaming-diloco, mixed': { strategy: 'streaming-diloco', localSteps: 10, fragments: 1 },
   'ssp, local steps': { strategy: 'ssp', staleness: 1, localSteps: 10 },
   'asp, local steps': { strategy: 'asp', localSteps: 10 },
 };
@@ -102,8 +102,10 @@ test('streaming-diloco: nobody waits for a link, and each fragment has its turn'
   for (const { exchange, elapsedMs, computeMs } of later) {
     expect(exchange!.waitMs + exchange!.receiveMs + elapsedMs - computeMs).toBeLessThan(1e-6);
     expect(exchange!.sendMs).toBeGreaterThan(0);
-    expect(exchange!.hiddenMs).toBe(exchange!.sendMs);
+    // But for each one's last.
+    if (exchange!.hiddenMs !== undefined) expect(exchange!.hiddenMs).toBe(exchange!.sendMs);
   }
+  expect(later.filter(({ exchange }) => exchange!.hiddenMs === undefined).length).toBeLessThanOrEqual(4);
   const commits = eventsOf(events, 'commit');
   expect(commits.slice(0, 6).map(({ fragments }) => fragments)).toEqual([[1], [2], [0], [1], [2], [0]]);
   expect(commits.at(-1)!.fragments!.length).toBeGreaterThan(1);
@@ -111,7 +113,7 @@ test('streaming-diloco: nobody waits for a link, and each fragment has its turn'
 
 test.each([1, 2, 5])('streaming-diloco: each sample is in each of %i fragments exactly as often as there were epochs', async (fragments) => {
   const outcome = await simulate({
-    job: job({ train: { batch: 20, epochs: 3 }, sync: { strategy: 'streaming-diloco', localSteps: 10, fragments }, cluster: { minWorkers: 4 } }),
+    job: job({ train: { batch: 20, epochs: 3 }, sync: { strategy: 'streaming-diloco', localSteps: 10, fragments, mixing: 0 }, cluster: { minWorkers: 4 } }),
     model: countingModel(600, 50),
     arithmetic: countingArithmetic,
     fleet: unequalFleet.map((worker) => ({ ...worker, link: HOME })),

@@ -36,7 +36,7 @@ const fields = z.strictObject({
     .describe('With streaming-diloco: parts of the parameters that are exchanged in turn, each every localSteps; default: 4'),
   mixing: real({ min: 0, max: 0.99 })
     .optional()
-    .describe("With streaming-diloco: the part of the difference to the server's parameters that a worker keeps when these come; default: 0"),
+    .describe("With streaming-diloco: the part of the difference to the server's parameters that a worker keeps when these come; default: 0.5"),
   quorum: real({ above: 0, max: 1 }).optional().describe('With bsp, all kinds of diloco and auto: a round commits once this fraction of the groups has delivered, and the grace is over; default: 1'),
   grace: duration(0, 86_400_000).optional().describe('Time that the others have after the quorum; default: none'),
   staleness: integer({ min: 0, max: 1000 }).optional().describe('With ssp: tasks that a worker may be ahead of the slowest one when it begins another; default: 2'),
