@@ -37,8 +37,8 @@ const OUTER = { learningRate: 1, momentum: 0 };
 /** What Longtail takes to the target: samples of each local step and in all, and how it synchronises. */
 const LONGTAIL = {
   batch: 4,
-  samples: flags.quick ? 640 : 22_000,
-  sync: { strategy: 'streaming-diloco', localSteps: 24, fragments: 4, codec: 'int2', downCodec: 'int2', outer: OUTER },
+  samples: flags.quick ? 640 : 18_000,
+  sync: { strategy: 'streaming-diloco', localSteps: 20, fragments: 4, codec: 'int2', downCodec: 'int2', outer: OUTER },
 };
 const SPARSE = {
   batch: 4,

@@ -5,7 +5,7 @@
                                           {"name": "w0", "ip": "10.78.0.2", "up_mbit": 50, "down_mbit": 50, "delay_ms": 20.5}]'
 
 prints one line, {"namespaces": {"server": "netlab-server", ...}}, when the links are up, and takes them down when its standard input
-ends or it is told to stop. Programs run in a host with `ip netns exec netlab-w0 ...`.
+ends or it is told to stop. A second laboratory on the machine waits for the first one's end. Programs run in a host with `ip netns exec netlab-w0 ...`.
 
 Fields of a host (rates in Mbit/s of Ethernet frames, 0: unlimited):
   up_mbit, down_mbit   what the host sends and receives
@@ -32,6 +32,7 @@ import time
 from collections import deque
 
 PREFIX = 'netlab-'
+LOCK = '/run/netlab.lock'
 SWITCH = PREFIX + 'switch'
 PACKET_BYTES = 65536
 FRAMES_A_TURN = 64
@@ -225,6 +226,8 @@ def carry(directions):
 
 def main():
     hosts = json.loads(sys.argv[1])
+    lock = open(LOCK, 'w')
+    fcntl.flock(lock, fcntl.LOCK_EX)
     remove_namespaces()
     try:
         allow_congestion_controls()
