@@ -13,15 +13,26 @@ interface Arrival {
 /** What each of those who send to one end at the same time may count on. */
 export class FairShare {
   private readonly arrivals: Arrival[] = [];
+  private bytes = 0;
+  /** How many of the arrivals are whose. */
+  private readonly ofSender = new Map<object, number>();
 
   /** Something came; gives all that came of late over the number of its senders, in bytes/ms, and 0 where there is one only. */
   arrived(sender: object, bytes: number, atMs: number): number {
     this.arrivals.push({ sender, bytes, atMs });
-    while (this.arrivals[0]!.atMs < atMs - HORIZON_MS) this.arrivals.shift();
-    const [first, ...later] = this.arrivals;
-    const senders = new Set(this.arrivals.map((arrival) => arrival.sender)).size;
-    if (senders === 1) return 0;
-    const total = later.reduce((sum, arrival) => sum + arrival.bytes, 0);
-    return total / Math.max(LEAST_MS, atMs - first!.atMs) / senders;
+    this.bytes += bytes;
+    this.ofSender.set(sender, (this.ofSender.get(sender) ?? 0) + 1);
+    while (this.arrivals[0]!.atMs < atMs - HORIZON_MS) this.forgetFirst();
+    const [first] = this.arrivals;
+    const { size } = this.ofSender;
+    return size === 1 ? 0 : (this.bytes - first!.bytes) / Math.max(LEAST_MS, atMs - first!.atMs) / size;
+  }
+
+  private forgetFirst(): void {
+    const { sender, bytes } = this.arrivals.shift()!;
+    this.bytes -= bytes;
+    const left = this.ofSender.get(sender)! - 1;
+    if (left === 0) this.ofSender.delete(sender);
+    else this.ofSender.set(sender, left);
   }
 }
