@@ -1,5 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { LongtailError } from '@longtail/core';
 import type { LinkRates } from '@longtail/spec/links';
 import { connectClient } from '@longtail/transport';
 import type { EngineChoice } from '@longtail/worker';
@@ -29,6 +31,8 @@ interface DemoOptions {
 
 /** Of the machine's processors, what workers that fit may compute on together: the rest is for their event loops and the server. */
 const COMPUTING = 0.6;
+/** Within which a server that no longer answers is known to have ended, if it has. */
+const DEATH_MS = 2000;
 
 export async function demo(output: Output, options: DemoOptions): Promise<number> {
   const file = await readJobFile(options.job);
@@ -63,6 +67,8 @@ export async function demo(output: Output, options: DemoOptions): Promise<number
   } catch (error) {
     // What breaks after a Ctrl-C breaks because of it.
     interruption.signal.throwIfAborted();
+    // A connection breaks before it is known how the process behind it ended.
+    if (LongtailError.from(error).code === 'unreachable') throw await Promise.race([cluster.failed, delay(DEATH_MS, error, { ref: false })]);
     throw error;
   } finally {
     await cluster.end();

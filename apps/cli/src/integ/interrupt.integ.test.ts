@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess } from './cli-process.js';
@@ -54,4 +54,14 @@ it('takes its processes along when it is killed', { timeout: 60_000 }, async () 
   cli.signal('SIGKILL');
   await cli.exit;
   await cli.nobodyLeft(15_000);
+});
+
+it('says how its server ended, not that nobody answers', { timeout: 60_000 }, async () => {
+  cli = new CliProcess(DEMO, { cwd: folder });
+  await cli.line('"event":"commit"');
+  const server = cli.processes().find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('parameter-server'));
+  process.kill(server!, 'SIGKILL');
+  expect(await cli.exit).not.toBe(0);
+  expect(cli.stderr).toContain('parameter server was killed (SIGKILL)');
+  expect(cli.processes()).toEqual([]);
 });
