@@ -1,4 +1,4 @@
-import type { MeasuredCluster } from '@longtail/core';
+import type { MeasuredCluster, Rng } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -23,14 +23,26 @@ const SHAPES: readonly ((cluster: MeasuredCluster) => MeasuredCluster)[] = [
   (cluster) => ({ ...cluster, lans: [], peers: [] }),
 ];
 
-test('no layout has a shorter round, be samples whole or not', () => {
+/** With blocks that were timed on each device, some of them no longer than the call that they came with. */
+function timed(cluster: MeasuredCluster, blocks: number, rng: Rng): MeasuredCluster {
+  const times = () => Array.from({ length: blocks }, () => 1 + rng.below(3));
+  const devices = cluster.devices.map((device) => ({
+    ...device,
+    blockTimes: [{ microbatch: 1, forwardMs: times(), backwardMs: times(), forwardCallMs: 1, backwardCallMs: 1 }],
+  }));
+  return { ...cluster, devices };
+}
+
+test('no layout has a shorter round, be samples whole or not, blocks timed or not', () => {
   fc.assert(
-    fc.property(fc.nat(), fc.constantFrom(...SHAPES), fc.boolean(), (seed, shape, whole) => {
+    fc.property(fc.nat(), fc.constantFrom(...SHAPES), fc.boolean(), fc.boolean(), (seed, shape, whole, isTimed) => {
       const { profile, cluster, request } = randomInstance(createRng(seed), FOUR_DEVICES.devices, FOUR_DEVICES.blocks);
-      const model = new CostModel(profile, { ...shape(cluster), server: undefined }, request);
+      const known = isTimed ? timed(cluster, profile.blocks.length, createRng(seed + 1)) : cluster;
+      const model = new CostModel(profile, { ...shape(known), server: undefined }, request);
       const bound = new UpperBound(model);
       const scenarios = [true, false].map((alone) => ({ alone, maxUploads: Infinity, sharedMs: 0 }));
       const boundMs = Math.min(...scenarios.map((scenario) => bound.roundMs(scenario, request.batch, { whole })));
+      expect(boundMs).toBeGreaterThan(0);
       expect(boundMs).toBeLessThanOrEqual(bruteForceRoundMs(model, whole) * (1 + 1e-6));
     }),
     { numRuns: 300 },

@@ -45,14 +45,18 @@ export interface SiteBound {
 /** Counts of devices beside one in a pipeline that are told apart, and all. */
 const PARTNERS = [1, 2, 3, 4, 6, 9, 13, 19];
 
+/** Of what takes no time that can be told. */
+const LEAST_MS = 1e-9;
+
 /** What UpperBound weighs, site by site; devices that are alike once. */
 export function boundsOf(model: CostModel): readonly SiteBound[] {
-  const held = new HeldWork(model);
-  const valuesPerWork = leastValuesPerWork(model);
-  return model.links.components().map((members) => siteBound(model, members, held, valuesPerWork));
+  const work = new Work(model);
+  const held = new HeldWork(model, work);
+  const valuesPerWork = leastValuesPerWork(model, work);
+  return model.links.components().map((members) => siteBound(model, members, work, held, valuesPerWork));
 }
 
-function siteBound(model: CostModel, members: readonly number[], held: HeldWork, valuesPerWork: number): SiteBound {
+function siteBound(model: CostModel, members: readonly number[], work: Work, held: HeldWork, valuesPerWork: number): SiteBound {
   const { costs, request, cluster } = model;
   const smallest = Math.min(...request.microbatches);
   const cutBits = 1000 * smallestCutBits(model);
@@ -71,7 +75,7 @@ function siteBound(model: CostModel, members: readonly number[], held: HeldWork,
     const exchangeMs = model.exchangeMs(device, values);
     const paces = request.microbatches.map((microbatch) => ({
       microbatch,
-      msPerSample: atItsBest(model, device, microbatch, request.recompute === 'always') / microbatch,
+      msPerSample: work.atItsBest(device, microbatch, request.recompute === 'always') / microbatch,
       held: held.of(device, microbatch),
     }));
     // Replicas share an exchange, and sum among themselves each step; or each exchanges what the server sums.
@@ -113,14 +117,14 @@ function siteBound(model: CostModel, members: readonly number[], held: HeldWork,
 }
 
 /** Of all stages, the smallest part of the parameters for a part of the work. */
-function leastValuesPerWork(model: CostModel): number {
+function leastValuesPerWork(model: CostModel, work: Work): number {
   const { costs, request } = model;
   const microbatch = Math.min(...request.microbatches);
-  const whole = workMs(model, 0, 0, costs.blocks, microbatch, false);
+  const whole = work.of(0, costs.blocks, microbatch);
   let least = Infinity;
   for (const [start, end] of ranges(model)) {
-    const work = workMs(model, 0, start, end, microbatch, false) / whole;
-    if (work > 0) least = Math.min(least, costs.parameters(start, end) / costs.parameters(0, costs.blocks) / work);
+    const part = work.of(start, end, microbatch) / whole;
+    if (part > 0) least = Math.min(least, costs.parameters(start, end) / costs.parameters(0, costs.blocks) / part);
   }
   return least;
 }
@@ -148,7 +152,10 @@ function smallestCutBits({ costs }: CostModel): number {
 class HeldWork {
   private readonly known = new Map<string, number>();
 
-  constructor(private readonly model: CostModel) {}
+  constructor(
+    private readonly model: CostModel,
+    private readonly work: Work,
+  ) {}
 
   of(device: number, microbatch: number): number {
     const { memoryBytes, stash } = this.model.cluster.devices[device]!;
@@ -163,26 +170,61 @@ class HeldWork {
     let most = 0;
     for (const [start, end] of ranges(this.model)) {
       if (this.model.recomputeFor(device, start, end, microbatch, end === costs.blocks ? 1 : 2) === undefined) continue;
-      most = Math.max(most, workMs(this.model, 0, start, end, microbatch, false));
+      most = Math.max(most, this.work.of(start, end, microbatch));
     }
-    return most / workMs(this.model, 0, 0, costs.blocks, microbatch, false);
+    return most / this.work.of(0, costs.blocks, microbatch);
   }
 }
 
-function workMs({ costs, cluster }: CostModel, device: number, start: number, end: number, microbatch: number, recompute: boolean): number {
-  const { forwardMs, backwardMs } = costs.workMs(cluster.devices[device]!, start, end, microbatch, recompute);
-  return forwardMs + backwardMs;
-}
+/**
+ * What the model's parts are of its whole: for each block the least time that it takes any device, so that no device does a part of the
+ * work in less than that part of its time for all of it at its best. A block that takes some device no time beside the call is no work.
+ */
+class Work {
+  private readonly known = new Map<string, Float64Array>();
+  private readonly isMeasured: boolean;
 
-/** Time for the whole model at the speed of the block at which the device is fastest, beside the first device. */
-function atItsBest(model: CostModel, index: number, microbatch: number, recompute: boolean): number {
-  const { costs, cluster } = model;
-  const ms = (device: number, start: number, end: number) => workMs(model, device, start, end, microbatch, recompute);
-  if (!cluster.devices.some((device) => device.blockTimes?.length)) return ms(index, 0, costs.blocks);
-  let ratio = Infinity;
-  for (let i = 0; i < costs.blocks; i++) {
-    const reference = ms(0, i, i + 1);
-    if (reference > 0) ratio = Math.min(ratio, ms(index, i, i + 1) / reference);
+  constructor(private readonly model: CostModel) {
+    this.isMeasured = model.cluster.devices.some((device) => device.blockTimes?.length);
   }
-  return ratio * ms(0, 0, costs.blocks);
+
+  of(start: number, end: number, microbatch: number, recompute = false): number {
+    const sums = this.sumsOf(microbatch, recompute);
+    return sums[end]! - sums[start]!;
+  }
+
+  /** Milliseconds of the whole model at the speed of the block at which the device is fastest. */
+  atItsBest(device: number, microbatch: number, recompute: boolean): number {
+    const { blocks } = this.model.costs;
+    if (!this.isMeasured) return this.msOn(device, 0, blocks, microbatch, recompute);
+    let ratio = Infinity;
+    for (let i = 0; i < blocks; i++) {
+      const least = this.of(i, i + 1, microbatch, recompute);
+      if (least > 0) ratio = Math.min(ratio, this.msOn(device, i, i + 1, microbatch, recompute) / least);
+    }
+    return Math.max(LEAST_MS, ratio * this.of(0, blocks, microbatch, recompute));
+  }
+
+  private sumsOf(microbatch: number, recompute: boolean): Float64Array {
+    const key = `${microbatch} ${recompute}`;
+    let sums = this.known.get(key);
+    if (sums === undefined) this.known.set(key, (sums = this.sum(microbatch, recompute)));
+    return sums;
+  }
+
+  private sum(microbatch: number, recompute: boolean): Float64Array {
+    const { costs, cluster } = this.model;
+    const devices = this.isMeasured ? cluster.devices.map((_, i) => i) : [0];
+    const least = Array.from({ length: costs.blocks }, (_, i) => Math.min(...devices.map((device) => this.msOn(device, i, i + 1, microbatch, recompute))));
+    const known = least.some((ms) => ms > 0);
+    const sums = new Float64Array(costs.blocks + 1);
+    least.forEach((ms, i) => (sums[i + 1] = sums[i]! + (known ? Math.max(0, ms) : 1)));
+    return sums;
+  }
+
+  private msOn(device: number, start: number, end: number, microbatch: number, recompute: boolean): number {
+    const { costs, cluster } = this.model;
+    const { forwardMs, backwardMs } = costs.workMs(cluster.devices[device]!, start, end, microbatch, recompute);
+    return forwardMs + backwardMs;
+  }
 }
