@@ -122,6 +122,22 @@ describe('comparePlan', () => {
     expect(passMs.measured).toBeCloseTo(PASS_MS.back, 9);
   });
 
+  test('of local steps, what a round holds is told as one of them', () => {
+    const steps = 4;
+    const local: Plan = { ...plan, stepsPerRound: steps, roundMs: steps * STEP_MS.pipeline + EXCHANGE_MS };
+    const lasting = (event: RunEvent): RunEvent => {
+      if (event.event === 'commit') return { ...event, samples: steps * event.samples, roundMs: local.roundMs };
+      if (event.event !== 'contribution') return event;
+      const elapsedMs = steps * event.elapsedMs;
+      return { ...event, samples: steps * event.samples, computeMs: steps * event.computeMs, elapsedMs, doneAtMs: event.sentAtMs + elapsedMs + EXCHANGE_MS };
+    };
+    const { groups, deviation } = comparePlan(stored([{ event: 'planned', run: 'r', plan: local }, ...ready, ...rounds(12).map(lasting)]))!;
+    expect(deviation.ms.measured).toBeCloseTo(deviation.ms.planned, 9);
+    for (const { samples, stepMs, exchangeMs } of groups) {
+      for (const { planned, measured } of [samples, stepMs, exchangeMs]) expect(measured).toBeCloseTo(planned, 9);
+    }
+  });
+
   test('a worker that holds several stages is compared once, with all of them together', () => {
     const [pipeline, solo] = plan.groups as [PlannedGroup, PlannedGroup];
     const half = (planned: PlannedDevice): PlannedDevice => ({ ...planned, forwardMs: planned.forwardMs / 2, backwardMs: planned.backwardMs / 2, utilisation: 0.25, bytesUpPerRound: 500, bytesDownPerRound: 1000 });
@@ -167,7 +183,7 @@ describe('comparePlan', () => {
     ['compute', { compute: 1.5 }, /31 % more than planned.* compute takes 120 ms \(planned 80 ms\); back needs 15 ms \(planned 10 ms\) a microbatch, slower/],
     ['compute', { compute: 0.5 }, /31 % less than planned.* back needs 5 ms \(planned 10 ms\) a microbatch, faster than its profile/],
     ['exchange', { exchange: 4 }, /46 % more.* take group 1 80 ms \(planned 20 ms\): its link is slower/],
-    ['waiting', { waiting: 60 }, /46 % more.* waits 90 ms \(planned 30 ms\) a step/],
+    ['waiting', { waiting: 60 }, /46 % more.* waits 90 ms \(planned 30 ms\) a round/],
     ['rest', { commit: 50 }, /38 % more.* 50 ms \(planned 0 ms\) of a round .* the server's commit/],
   ] as const)('names %s where that strays', (part, strain, sentence) => {
     const { deviation } = compare(...rounds(12, strain));

@@ -31,7 +31,7 @@ export function comparePlan(events: readonly StoredEvent[]): PlanComparison | un
     bytesUp: total(({ bytesUp }) => bytesUp),
     bytesDown: total(({ bytesDown }) => bytesDown),
     groups,
-    deviation: deviationOf(groups, roundMs),
+    deviation: deviationOf(groups, roundMs, plan.stepsPerRound),
   };
 }
 
@@ -54,8 +54,8 @@ function compareGroup(
   return {
     number,
     kind: group.kind,
-    samples: { planned: group.samples, measured: measured((parts) => sumSamples(parts.filter(({ node }) => entrances.has(node)))) },
-    stepMs: { planned: group.stepMs, measured: measured(stepMs) },
+    samples: { planned: group.samples, measured: measured((parts) => sumSamples(parts.filter(({ node }) => entrances.has(node)))) / plan.stepsPerRound },
+    stepMs: { planned: group.stepMs, measured: measured(stepMs) / plan.stepsPerRound },
     exchangeMs: { planned: group.exchangeMs, measured: measured((parts) => taskMs(parts) - stepMs(parts)) },
     bubble: { planned: group.bubble, measured: median(mine.map(({ parts }) => 1 - busiestMs(parts) / stepMs(parts))) },
     stages: firstStages(group).map(({ devices }) => devices.map(({ device }) => compareDevice(group, device, rounds, plan, memoryBytes))),

@@ -5,13 +5,13 @@ import type { Compared, Deviation, DeviceComparison, GroupComparison } from './c
 const AS_PLANNED = 0.02;
 
 /** The round is that of the slowest group, and falls into four parts: each is held against its plan. */
-export function deviationOf(groups: readonly GroupComparison[], roundMs: Compared): Deviation {
-  const slowest = most(groups, ({ stepMs, exchangeMs }) => stepMs.measured + exchangeMs.measured);
+export function deviationOf(groups: readonly GroupComparison[], roundMs: Compared, stepsPerRound: number): Deviation {
+  const slowest = most(groups, ({ stepMs, exchangeMs }) => stepsPerRound * stepMs.measured + exchangeMs.measured);
   const devices = slowest.stages.flat();
   const [planned, measured] = (['planned', 'measured'] as const).map((of) => {
     const compute = most(devices, ({ computeMs }) => computeMs[of]).computeMs[of];
-    const [step, exchange] = [slowest.stepMs[of], slowest.exchangeMs[of]];
-    return { compute, waiting: Math.max(0, step - compute), exchange, rest: Math.max(0, roundMs[of] - step - exchange) };
+    const [steps, exchange] = [stepsPerRound * slowest.stepMs[of], slowest.exchangeMs[of]];
+    return { compute, waiting: Math.max(0, steps - compute), exchange, rest: Math.max(0, roundMs[of] - steps - exchange) };
   }) as [Record<Deviation['part'], number>, Record<Deviation['part'], number>];
   const parts = (['compute', 'waiting', 'exchange', 'rest'] as const).map((part) => ({ part, ms: { planned: planned[part], measured: measured[part] } }));
   const { part, ms } = most(parts, ({ ms }) => Math.abs(ms.measured - ms.planned));
@@ -31,8 +31,8 @@ const sentences: Readonly<Record<Deviation['part'], Sentence>> = {
     `compute takes ${pair(ms)}; ${name} needs ${pair(passMs)} a microbatch, ${passMs.measured > passMs.planned ? 'slower than its profile: other work on that machine, or a profile that knows its FLOP/s only' : 'faster than its profile'}.`,
   waiting: (ms, { number, kind }) =>
     kind === 'solo'
-      ? `group ${number} is at a step ${pair(ms)} longer than it computes: its event loop or its data hold it up.`
-      : `the busiest stage of group ${number} waits ${pair(ms)} a step for others: the schedule's bubble, and what links and hand-overs between stages add to it.`,
+      ? `group ${number} is at its steps ${pair(ms)} longer than it computes: its event loop or its data hold it up.`
+      : `the busiest stage of group ${number} waits ${pair(ms)} a round for others: the schedule's bubble, and what links and hand-overs between stages add to it.`,
   exchange: (ms, { number }) =>
     `parameters down and gradients up take group ${number} ${pair(ms)}: its link is ${ms.measured > ms.planned ? 'slower than planned with, or shared' : 'faster than planned with, or the exchange hides behind compute'}.`,
   rest: (ms) => `${pair(ms)} of a round are neither a group's step nor its exchange: the server's commit, validation, and waiting for other groups.`,
