@@ -4,7 +4,7 @@
 //   node benchmarks/system/time-to-loss.mjs [target] [rounds] [single] [longtail] [sparse] [free] [ddp] [diloco] [report] [--rounds 12] [--results FILE] [--quick]
 // Losses alone: target (DDP on free links), rounds (DiLoCo in PyTorch on free links, with so many rounds), single (one machine, on Longtail's
 // samples).
-// Times: longtail, sparse (sparse-diloco), ddp (22 steps), diloco (2 rounds) on the links; free (150 steps of bsp over loopback, nothing shaped).
+// Times: longtail, sparse (sparse-diloco), ddp (22 steps), diloco (2 rounds) on the links; free (100 steps of bsp over loopback, nothing shaped).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -76,7 +76,7 @@ const PARTS = {
   longtail: () => onLinks(ROUND_TRIP_MS / 2, true, (network, carried) => trained(job(LONGTAIL), { network, carried })),
   sparse: () => onLinks(ROUND_TRIP_MS / 2, true, (network, carried) => trained(job(SPARSE), { network, carried })),
   free: async () => {
-    const steps = flags.quick ? 5 : 150;
+    const steps = flags.quick ? 5 : 100;
     const run = await trained(job({ batch: BATCH, samples: steps * BATCH, sync: 'bsp' }), {});
     return { ...run, stepSeconds: run.seconds / steps };
   },
@@ -196,6 +196,8 @@ function speedOf({ workers }) {
 }
 
 function report() {
+  const missing = Object.keys(PARTS).filter((name) => name !== 'report' && results[name] === undefined);
+  if (missing.length > 0) throw new Error(`${flags.results} lacks ${missing.join(', ')}: run these parts first`);
   const { target, rounds: tried, single, longtail, sparse, free, ddp, diloco } = results;
   const reached = tried.tried.filter(({ loss }) => loss <= target.loss).map(({ rounds }) => rounds);
   const needed = Math.min(...(reached.length > 0 ? reached : tried.tried.map(({ rounds }) => rounds)));
