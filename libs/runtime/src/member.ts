@@ -65,13 +65,14 @@ export class Member extends Recipient<MemberHost> implements Part {
   private readonly answered: number[] = [];
   private placedAtMs = 0;
   private directBytes = 0;
-  private traffic: { readonly bytesSent: number; readonly bytesReceived: number };
+  /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
+  private traffic: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
   private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
   private trafficAtEnd: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
 
   constructor(session: Session, host: MemberHost) {
     super(session, host);
-    this.traffic = this.trafficAtStart = session.traffic;
+    this.trafficAtStart = session.traffic;
     this.relay = new Relay(session.connection);
   }
 
@@ -247,6 +248,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Tasks are worked on in the order in which they are given. */
   begin(assignment: Assignment): void {
+    this.traffic ??= this.session.traffic;
     this.assignments.set(assignment.task.task, assignment);
     this.startNext();
   }
@@ -286,10 +288,11 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.host.departed(this);
   }
 
-  /** Traffic since the last call, for the event of a contribution. */
+  /** Traffic since the last call, at first since the first task began, for the event of a contribution. */
   takeTraffic(): { readonly bytesUp: number; readonly bytesDown: number } {
     const { bytesSent, bytesReceived } = this.session.traffic;
-    const delta = { bytesUp: bytesReceived - this.traffic.bytesReceived, bytesDown: bytesSent - this.traffic.bytesSent };
+    const since = this.traffic!;
+    const delta = { bytesUp: bytesReceived - since.bytesReceived, bytesDown: bytesSent - since.bytesSent };
     this.traffic = { bytesSent, bytesReceived };
     return delta;
   }

@@ -34,7 +34,8 @@ beforeAll(async () => {
   for (const [name, pace] of [['a', '1'], ['b', '0.7'], ['c', '0.5']] as const) {
     workers.set(name, start('join', address, '--name', name, '--throttle', pace, '--engine', 'wasm', '--threads', '1', '--json'));
   }
-  await Promise.all([...workers.values()].map((worker) => worker.line('"joined"')));
+  // With its link probed: the probes would be in the traffic of the first job.
+  await Promise.all([...workers.values()].map((worker) => worker.line('"link"')));
   client = await connectClient(address, signal);
 });
 
