@@ -22,6 +22,7 @@ import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
 import type { Group } from './group.js';
+import { KnownCodecs } from './known-codecs.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
 import type { Member, MemberHost } from './member.js';
 import { OutgoingParameters, type Change, type Published } from './outgoing-parameters.js';
@@ -129,20 +130,19 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   get mayFollow(): boolean {
     return this.auto.isAsked || this.byDifferences;
   }
+
   /** How a version differs from the one before, where it does not go down whole. */
   get change(): Change {
     return { codec: this.downCodec, viewCodec: this.byDifferences ? this.codecNamed('fp32') : undefined };
   }
+
   /** Parts of the parameters that are exchanged in turn. */
   get fragments(): number | undefined {
     return fragmentsOf(this.job.sync);
   }
 
   codecNamed(name: CodecName): Codec {
-    const codec = this.dependencies.codecs.find((candidate) => candidate.name === name);
-    if (codec === undefined) throw new Error(`no codec ${name}`);
-    const { topK } = this.job.sync;
-    return topK === undefined ? codec : (codec.keeping?.(topK) ?? codec);
+    return new KnownCodecs(this.dependencies.codecs, this.job.sync).named(name);
   }
 
   grid(length: number): Grid {

@@ -1,6 +1,4 @@
 import {
-  DEFAULT_TOP_K,
-  hasErrorFeedback,
   LongtailError,
   type AllocateTensor,
   type BatchStats,
@@ -8,7 +6,6 @@ import {
   type Codec,
   type Compute,
   type ComputeResult,
-  type FeedbackEncoder,
   type Job,
   type LocalStepsResult,
   type PeerNetwork,
@@ -18,8 +15,9 @@ import {
 } from '@longtail/core';
 import type { CancelTask, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
 import { Bell } from './bell.js';
-import { FanOut } from './fan-out.js';
+import { Deliveries } from './deliveries.js';
 import { FileIntake } from './file-intake.js';
+import { KnownCodecs } from './known-codecs.js';
 import { countSamples } from './microbatches.js';
 import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
 import { isStageTensor, StageInbox } from './stage-inbox.js';
@@ -72,8 +70,6 @@ export class WorkerRun {
   private working: Work | undefined;
   /** When the inputs of the task under way were there. */
   private startedAtMs = 0;
-  /** On their way while other tasks are worked on. */
-  private readonly uploads = new Map<Work, Promise<void>>();
   /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
   private deviceBusy: Promise<unknown> = Promise.resolve();
   private prepared: Prepared | undefined;
@@ -83,10 +79,7 @@ export class WorkerRun {
   private stageOutbox: StageOutbox | undefined;
   private runner: StageRunner | undefined;
   private outbox: WorkerOutbox | undefined;
-  /** What codecs lost of contributions; undefined as long as none lost enough to keep. */
-  private feedback: FeedbackEncoder | undefined;
-  /** What was brought home and had no receipt yet, by task. */
-  private readonly contributed = new Map<number, Task['parts']>();
+  private deliveries: Deliveries | undefined;
   private stream: StreamRunner | undefined;
 
   /** `before` resolves when the device is free. */
@@ -108,7 +101,7 @@ export class WorkerRun {
     const error = new LongtailError(reason, { code: 'cancelled' });
     this.lifetime.abort(error);
     this.working?.abort.abort(error);
-    for (const { abort } of this.uploads.keys()) abort.abort(error);
+    this.deliveries?.callOff(error);
   }
 
   // ---- what the server says
@@ -132,15 +125,14 @@ export class WorkerRun {
       if (deliver) this.working.stop.abort();
       else this.working.abort.abort(calledOff);
     } else if (!deliver) {
-      for (const work of this.uploads.keys()) if (work.task.task === task) work.abort.abort(calledOff);
+      this.deliveries?.callOff(calledOff, task);
     }
     this.bell.ring();
   }
 
-  onReceipt({ task, accepted }: Receipt): void {
-    const parts = this.contributed.get(task) ?? [];
-    this.contributed.delete(task);
-    for (const part of parts) this.feedback?.settle(accepted, part);
+  onReceipt(receipt: Receipt): void {
+    const { task, accepted } = receipt;
+    const parts = this.deliveries?.receipt(receipt) ?? [];
     if (!accepted) this.stream?.refused(parts);
     this.inbox?.judged(task, accepted);
     this.bell.ring();
@@ -181,7 +173,7 @@ export class WorkerRun {
       if (!signal.aborted) this.fail(0, error);
     }
     this.stageOutbox?.close('the run is over');
-    await Promise.all(this.uploads.values());
+    await this.deliveries?.settled();
     await compute.release().catch((error: unknown) => this.fail(0, error));
   }
 
@@ -197,28 +189,29 @@ export class WorkerRun {
 
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
-    const { compute, codecs, connection, chunkLength, clock, allocate, send, log } = this.context;
+    const { compute, codecs, createFeedback, connection, chunkLength, clock, allocate, send, log } = this.context;
     const { layouts, parameters, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
     const { group, worker, afterTransfer } = this.prepare.place;
     this.prepared = prepared;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, afterTransfer);
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
+    const known = new KnownCodecs(codecs, this.job.sync);
+    this.deliveries = new Deliveries(prepared, this.outbox, known, this.job.sync, createFeedback);
     this.stream = new StreamRunner(compute, this.inbox, (call) => this.undisturbed(call));
-    this.openStage();
+    this.openStage(known);
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
     send({ message: 'ready', ready: { run: this.run, ...said } });
     log({ event: 'ready', run: this.run, samplesPerSecond, parameters: parameters.length });
   }
 
-  private openStage(): void {
+  private openStage(known: KnownCodecs): void {
     const { stageInbox } = this;
     if (stageInbox === undefined) return;
     const { compute, connection, chunkLength, peers } = this.context;
     const { place } = this.prepare;
     const { sync, train } = this.job;
-    const named = (name: Codec['name']) => this.codecWhere((codec) => codec.name === name, name);
-    const codecs = { activation: named(sync.activationCodec ?? 'fp32'), peer: named('fp32') };
+    const codecs = { activation: known.named(sync.activationCodec ?? 'fp32'), peer: known.named('fp32') };
     this.stageOutbox = new StageOutbox(place, connection, codecs, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
     this.stageOutbox.open();
     this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox, train.clipNorm);
@@ -310,18 +303,12 @@ export class WorkerRun {
       case 'STREAM': {
         const result = await this.stream!.steps(work, this.progressOf(task));
         if (result.steps === 0 && task.steps.length > 0) return async () => this.sendDone(task.task, NOTHING, 0);
-        await this.judged(task.parts, abort.signal);
+        await this.deliveries!.judged(task.parts, () => this.bell.wait(undefined, clock, abort.signal));
         await compute.takeStreamMove(task.parts);
         abort.signal.throwIfAborted();
         return async () => this.deliverMeanwhile(work, result);
       }
     }
-  }
-
-  /** The receipts of what was brought home of these parts before are here: what it was coded from may be written to. */
-  private async judged(parts: Task['parts'], signal: AbortSignal): Promise<void> {
-    const open = () => [...this.contributed.values()].flat().some(({ segment }) => parts.some((part) => part.segment === segment));
-    while (open()) await this.bell.wait(undefined, this.context.clock, signal);
   }
 
   private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
@@ -348,54 +335,27 @@ export class WorkerRun {
     const { task, abort } = work;
     this.sendDone(task.task, result, result.steps ?? 0, task.kind);
     if (result.steps === 0) return;
-    await this.sendParts(task, result.samples, kind, abort.signal);
+    await this.deliveries!.send(task, result.samples, kind, abort.signal);
   }
 
   /** Sends a move while the next steps are computed. */
   private deliverMeanwhile(work: Work, result: ComputeResult & { steps: number }): void {
     const { task, abort } = work;
     this.sendDone(task.task, result, result.steps, task.kind);
-    const upload = this.sendParts(task, result.samples, 'gradient', abort.signal).catch((error: unknown) => {
+    const sent = this.deliveries!.send(task, result.samples, 'gradient', abort.signal).catch((error: unknown) => {
       if (!abort.signal.aborted) this.fail(task.task, error);
     });
-    this.keep(work, upload);
+    this.deliveries!.keep(task.task, abort, sent);
   }
 
-  private keep(work: Work, upload: Promise<void>): void {
-    this.uploads.set(work, upload);
-    void upload.finally(() => this.uploads.delete(work));
-  }
-
-  private async sendParts(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal): Promise<void> {
-    const vector = this.prepared![kind];
-    const codec = this.codecOf(task);
-    const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
-    if (kind === 'gradient' && !signal.aborted) this.contributed.set(task.task, task.parts);
-    const tensors = task.parts.map(({ segment, start, length }) =>
-      this.outbox!.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
-    );
-    const sends = new FanOut(signal);
-    await Promise.all(tensors.map((tensor) => sends.run((signal) => this.outbox!.send(task, samples, [tensor], signal))));
-  }
-
-  /** Copies the result and sends it while the next steps are computed; waits for the upload before, so that one copy is enough. */
+  /** Copies the result and sends it while the next steps are computed. */
   private async deliverBehind(work: Work, result: ComputeResult & { steps: number }): Promise<void> {
     const { task, abort } = work;
     if (result.steps === 0) return this.sendDone(task.task, NOTHING, 0);
-    await Promise.all(this.uploads.values());
-    const { parameters, state } = this.prepared!;
-    const codec = this.codecOf(task);
-    const vectors = [
-      { kind: 'parameters', fragment: 0, values: parameters, start: 0 } as const,
-      ...state.map((values, fragment) => ({ kind: 'state', fragment, values, start: 0 }) as const),
-    ];
-    const tensors = vectors.map((vector) => this.outbox!.encode(vector, codec));
-    for (const tensor of tensors) await this.outbox!.finish(tensor);
+    const send = await this.deliveries!.copy(task);
     this.sendDone(task.task, result, result.steps, task.kind);
-    this.keep(
-      work,
-      this.outbox!.send(task, result.samples, tensors, abort.signal).catch(() => undefined), // called off, or the link ended: the session knows
-    );
+    // Called off, or the link ended: the session knows.
+    this.deliveries!.keep(task.task, abort, send(result.samples, abort.signal).catch(() => undefined));
   }
 
   private sendDone(
@@ -422,24 +382,6 @@ export class WorkerRun {
     const error = LongtailError.from(thrown, 'engine').toWire();
     this.context.log({ event: 'failed', run: this.run, task, error });
     this.context.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
-  }
-
-  /** Error feedback, once there was something to keep: what is left goes with whatever codec comes next. */
-  private feedbackFor({ name }: Codec): FeedbackEncoder | undefined {
-    if (!hasErrorFeedback(name)) return this.feedback;
-    return (this.feedback ??= this.context.createFeedback(this.prepared!.parameters.length, this.job.sync.topK ?? DEFAULT_TOP_K));
-  }
-
-  /** Of what a task brings home. */
-  private codecOf({ codec: id }: Task): Codec {
-    return this.codecWhere((codec) => codec.id === id, `${id}`);
-  }
-
-  private codecWhere(matches: (codec: Codec) => boolean, what: string): Codec {
-    const codec = this.context.codecs.find(matches);
-    if (codec === undefined) throw new LongtailError(`this worker does not know the codec ${what}`, { code: 'protocol' });
-    const { topK } = this.job.sync;
-    return topK === undefined ? codec : (codec.keeping?.(topK) ?? codec);
   }
 }
 

@@ -1,0 +1,94 @@
+import { DEFAULT_TOP_K, hasErrorFeedback, type Codec, type FeedbackEncoder, type Job, type Prepared } from '@longtail/core';
+import type { Receipt, Task } from '@longtail/protocol';
+import { FanOut } from './fan-out.js';
+import type { KnownCodecs } from './known-codecs.js';
+import type { CreateFeedback } from './ports.js';
+import type { WorkerOutbox } from './worker-outbox.js';
+
+interface Upload {
+  readonly task: number;
+  readonly abort: AbortController;
+  readonly sent: Promise<void>;
+}
+
+/** What a worker's tasks bring home: coded with what codecs lost before, on its way, and without a receipt so far. */
+export class Deliveries {
+  /** On their way while other tasks are worked on. */
+  private readonly uploads = new Set<Upload>();
+  /** What was sent and had no receipt yet, by task. */
+  private readonly contributed = new Map<number, Task['parts']>();
+  /** What codecs lost of contributions; undefined as long as none lost enough to keep. */
+  private feedback: FeedbackEncoder | undefined;
+
+  constructor(
+    private readonly prepared: Prepared,
+    private readonly outbox: WorkerOutbox,
+    private readonly codecs: KnownCodecs,
+    private readonly sync: Job['sync'],
+    private readonly createFeedback: CreateFeedback,
+  ) {}
+
+  /** Sends what the task brings home, segment by segment. */
+  async send(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal): Promise<void> {
+    const vector = this.prepared[kind];
+    const codec = this.codecs.numbered(task.codec);
+    const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
+    if (kind === 'gradient' && !signal.aborted) this.contributed.set(task.task, task.parts);
+    const tensors = task.parts.map(({ segment, start, length }) =>
+      this.outbox.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
+    );
+    const sends = new FanOut(signal);
+    await Promise.all(tensors.map((tensor) => sends.run((each) => this.outbox.send(task, samples, [tensor], each))));
+  }
+
+  /** Copies all that a worker alone steps to, once what was copied before is sent, so that one copy is enough; resolves with how to send it. */
+  async copy(task: Task): Promise<(samples: number, signal: AbortSignal) => Promise<void>> {
+    await this.settled();
+    const { parameters, state } = this.prepared;
+    const codec = this.codecs.numbered(task.codec);
+    const vectors = [
+      { kind: 'parameters', fragment: 0, values: parameters, start: 0 } as const,
+      ...state.map((values, fragment) => ({ kind: 'state', fragment, values, start: 0 }) as const),
+    ];
+    const tensors = vectors.map((vector) => this.outbox.encode(vector, codec));
+    for (const tensor of tensors) await this.outbox.finish(tensor);
+    return (samples, signal) => this.outbox.send(task, samples, tensors, signal);
+  }
+
+  /** It goes on while other tasks are worked on; `sent` never rejects. */
+  keep(task: number, abort: AbortController, sent: Promise<void>): void {
+    const upload = { task, abort, sent };
+    this.uploads.add(upload);
+    void sent.finally(() => this.uploads.delete(upload));
+  }
+
+  /** Drops what is on its way, of one task or of all. */
+  callOff(reason: Error, task?: number): void {
+    for (const upload of this.uploads) if (task === undefined || upload.task === task) upload.abort.abort(reason);
+  }
+
+  /** Resolves when nothing is on its way any more. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.uploads].map(({ sent }) => sent));
+  }
+
+  /** What the task brought home. */
+  receipt({ task, accepted }: Receipt): Task['parts'] {
+    const parts = this.contributed.get(task) ?? [];
+    this.contributed.delete(task);
+    for (const part of parts) this.feedback?.settle(accepted, part);
+    return parts;
+  }
+
+  /** Resolves when the receipts of what was brought home of these parts before are here: what it was coded from may be written to. */
+  async judged(parts: Task['parts'], wait: () => Promise<unknown>): Promise<void> {
+    const open = () => [...this.contributed.values()].flat().some(({ segment }) => parts.some((part) => part.segment === segment));
+    while (open()) await wait();
+  }
+
+  /** Error feedback, once there was something to keep: what is left goes with whatever codec comes next. */
+  private feedbackFor({ name }: Codec): FeedbackEncoder | undefined {
+    if (!hasErrorFeedback(name)) return this.feedback;
+    return (this.feedback ??= this.createFeedback(this.prepared.parameters.length, this.sync.topK ?? DEFAULT_TOP_K));
+  }
+}
