@@ -63,6 +63,11 @@ export class CliProcess {
     }
   }
 
+  /** Of `up --port 0 --json`: its address, once it listens. */
+  async listening(): Promise<string> {
+    return (JSON.parse(await this.line('"listening"')) as { address: string }).address;
+  }
+
   /** As a terminal does: to every process of the group. */
   signalGroup(signal: NodeJS.Signals): void {
     process.kill(-this.child.pid!, signal);

@@ -34,7 +34,7 @@ it(
   { timeout: 90_000 },
   async () => {
     const up = start('up', '--port', '0', '--json');
-    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+    const address = await up.listening();
 
     const join1 = start('join', address, '--engine', 'wasm', '--name', 'lent', '--throttle', '0.5');
     expect(await join1.line('wasm at pace 0.5')).toContain('wasm was asked for');
@@ -72,7 +72,7 @@ it('cancels a run from another terminal, and keeps what it learnt', { timeout: 9
   await rm(join(folder, 'job.yaml'));
   folder = await jobFolder(smallJob({ rounds: 100_000 }));
   const up = start('up', '--port', '0', '--json');
-  const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+  const address = await up.listening();
   start('join', address, '--engine', 'wasm');
   const [run] = await output('launch', 'job.yaml', '--server', address, '--detach');
   const follower = start('logs', run!, '--follow', '--server', address, '--json');

@@ -75,7 +75,7 @@ describe('a server', { timeout: 30_000 }, () => {
   it('meets a worker of another protocol', async () => {
     const up = new CliProcess(['up', '--port', '0', '--json'], { cwd: folder });
     started.push(up);
-    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+    const address = await up.listening();
     const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
     const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0 };
     const joining = dial(address, { hello, crc32c: () => 0, signal: new AbortController().signal });
@@ -95,7 +95,7 @@ describe('a server', { timeout: 30_000 }, () => {
   it('that does not know the run', async () => {
     const up = new CliProcess(['up', '--port', '0', '--json'], { cwd: folder });
     started.push(up);
-    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+    const address = await up.listening();
     await expectFailure(['cancel', 'none', '--server', address], 2, /error: .*none/);
     up.signal('SIGINT');
     expect(await up.exit).toBe(0);

@@ -23,7 +23,7 @@ it('trains over a limited uplink and an emulated link, and shows what they carry
     return process;
   };
   const up = start('up', '--port', '0', '--json');
-  const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+  const address = await up.listening();
   const workers = [
     start('join', address, '--engine', 'wasm', '--name', 'limited', '--max-upload', `${LIMIT / 1e6}mbit`),
     start('join', address, '--engine', 'wasm', '--name', 'far', '--link', 'up=8mbit,down=40mbit,rtt=30ms'),

@@ -28,7 +28,7 @@ it('measures links as workers join, and blocks and direct links before a pipelin
     return process;
   };
   const up = start('up', '--port', '0', '--json');
-  const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+  const address = await up.listening();
   const workers = [start('join', address, '--engine', 'wasm', '--name', 'whole', '--throttle', '0.8'), start('join', address, '--engine', 'wasm', '--name', 'quarter', '--throttle', '0.2')];
   await Promise.all(workers.map((worker) => worker.line('there and back')));
 

@@ -106,7 +106,7 @@ describe('plan --server', { timeout: 60_000 }, () => {
   it('plans with what workers and their links were measured to be', async () => {
     const up = new CliProcess(['up', '--port', '0', '--json'], { cwd: folder });
     started.push(up);
-    const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+    const address = await up.listening();
     const empty = await plan('--server', address);
     expect(empty.process.stderr).toMatch(/no worker has joined[^]*longtail join/);
     expect(empty.exitCode).toBe(10);

@@ -30,7 +30,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'longtail-strategies-'));
   await writeFile(join(folder, 'clusters.csv'), clusters());
   const up = start('up', '--port', '0', '--json');
-  const { address } = JSON.parse(await up.line('"listening"')) as { address: string };
+  const address = await up.listening();
   for (const [name, pace] of [['a', '1'], ['b', '0.7'], ['c', '0.5']] as const) {
     workers.set(name, start('join', address, '--name', name, '--throttle', pace, '--engine', 'wasm', '--threads', '1', '--json'));
   }
