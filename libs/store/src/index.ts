@@ -22,3 +22,4 @@ export {
 } from './run-folder.js';
 export * from './safetensors/index.js';
 export { asStorageError, ensureDiskSpace, withStorageErrors } from './storage-error.js';
+export { secretFile, userState, type SecretFile } from './user-state.js';
