@@ -201,6 +201,23 @@ describe('parseJobFile', () => {
     );
   });
 
+  // benchmarks/system/fuzz-files.mjs tries more.
+  it('says what is wrong with any mutant of a job, or takes it', () => {
+    const text = 'name: digits\ndata: mnist\nmodel: {type: cnn, channels: [8, 16]}\ntrain: {epochs: 2, batch: 64}\nsync: {strategy: diloco, localSteps: 8, codec: int8}\n';
+    const mutations = fc.array(fc.record({ at: fc.nat(text.length), remove: fc.nat(4), put: fc.string({ maxLength: 3, unit: 'binary' }) }), { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(mutations, (list) => {
+        const mutant = list.reduce((made, { at, remove, put }) => made.slice(0, at) + put + made.slice(at + remove), text);
+        try {
+          validateJob(parseJobFile(mutant, 'job.yaml'));
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'invalid-file' });
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('resolves paths of model and data, and leaves URLs alone', () => {
     const text = 'data: {type: csv, path: [a.csv, "https://example.org/b.csv"], target: y}\nmodel: {type: keras, path: model.json}\n';
     const job = validateJob(parseJobFile(text, 'job.yaml', (path) => `/jobs/${path}`));

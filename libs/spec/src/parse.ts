@@ -1,4 +1,5 @@
-import { LineCounter, parseDocument } from 'yaml';
+import { LineCounter, parseDocument, type Document } from 'yaml';
+import type { LongtailError } from '@longtail/core';
 import type { z } from 'zod';
 import { describeIssue } from './fields.js';
 import type { JobDraft } from './job-file.js';
@@ -23,6 +24,15 @@ export function readFile<Schema extends z.ZodType>(schema: Schema, text: string,
   return check(schema, text, file, schemaCommand).data;
 }
 
+/** An alias of nothing, or too many of them, shows only now. */
+function documentOf(yaml: Document.Parsed, refused: (message: string) => LongtailError): unknown {
+  try {
+    return yaml.toJS();
+  } catch (error) {
+    throw refused(error instanceof Error ? error.message : String(error));
+  }
+}
+
 /** The document as it stands in the file, and as the schema reads it. */
 function check<Schema extends z.ZodType>(
   schema: Schema,
@@ -43,7 +53,7 @@ function check<Schema extends z.ZodType>(
       schemaCommand,
     );
   if (yaml.contents === null) throw invalidFile(file, [`${place(0)}: the file is empty`], schemaCommand);
-  const document: unknown = yaml.toJS();
+  const document = documentOf(yaml, (message) => invalidFile(file, [`${place(0)}: not valid YAML: ${message}`], schemaCommand));
   const parsed = schema.safeParse(document, { error: describeIssue });
   if (parsed.success) return { document, data: parsed.data };
   const problems = problemsOf(parsed.error).map(({ path, message }) => ({

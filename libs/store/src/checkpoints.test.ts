@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, trun
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { layOut, type Job, type LongtailError } from '@longtail/core';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { checkpointFolder, type Checkpoint } from './checkpoints.js';
 import { exampleJob } from './example-run.js';
@@ -90,6 +91,30 @@ test.each([
   expect((await checkpoints.latest((error) => errors.push(error.code)))!.version).toBe(1);
   expect(errors).toHaveLength(1);
   expect(['checksum', 'missing-file']).toContain(errors[0]);
+});
+
+// benchmarks/system/fuzz-files.mjs tries more.
+test('a mutant of a checkpoint is refused, or is as good as the original', async () => {
+  const checkpoints = checkpointFolder(folder, { keep: 1 });
+  const { path } = await checkpoints.write(checkpoint(1));
+  const original = await checkpoints.read(1);
+  const file = fc.constantFrom('parameters.safetensors', 'optimizer.safetensors', 'checkpoint.json');
+  await fc.assert(
+    fc.asyncProperty(file, fc.nat(), fc.nat(255), fc.boolean(), async (name, at, byte, cut) => {
+      const whole = readFileSync(join(path, name));
+      const mutant = cut ? whole.subarray(0, at % whole.length) : Buffer.from(whole);
+      if (!cut) mutant[at % whole.length] = byte;
+      writeFileSync(join(path, name), mutant);
+      try {
+        expect(await checkpoints.read(1)).toEqual(original);
+      } catch (error) {
+        expect(['checksum', 'invalid-file', 'missing-file']).toContain((error as LongtailError).code);
+      } finally {
+        writeFileSync(join(path, name), whole);
+      }
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test('what a killed write left is never read, and removed by the next write', async () => {
