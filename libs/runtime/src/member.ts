@@ -14,6 +14,7 @@ import type { Part, Session } from './membership.js';
 import { Recipient, type RecipientHost } from './recipient.js';
 import { Relay } from './relay.js';
 import { isStageTensor } from './stage-inbox.js';
+import { parseLayouts } from './worker-layouts.js';
 
 /** What a member needs of its run. */
 export interface MemberHost extends RecipientHost {
@@ -197,8 +198,13 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   private onReady(ready: Ready): void {
     if (this.state !== 'preparing' || ready.run !== this.run || ready.group !== this.group?.id) return;
-    const layouts = JSON.parse(ready.layoutsJson) as readonly ParameterLayout[];
     const stages = this.group.stagesOf(this).length;
+    let layouts: readonly ParameterLayout[];
+    try {
+      layouts = parseLayouts(ready.layoutsJson);
+    } catch (error) {
+      return this.onPrepareFailed(LongtailError.from(error));
+    }
     if (layouts.length !== stages) {
       return this.onPrepareFailed(new LongtailError(`laid out ${layouts.length} stages, it holds ${stages}`, { code: 'protocol' }));
     }
