@@ -52,6 +52,8 @@ export async function runSolo(core: RunCore, group: Group, meanwhile: () => Prom
 class Solo {
   private readonly grants: Grant[] = [];
   private uploadMs: number | undefined;
+  /** Where sending fails nobody has said yet that the link has ended: not at once again. */
+  private resendAtMs = -Infinity;
   /** Set once the phase is to end: no new grants, and those out are called home by then. */
   private drainUntilMs: number | undefined;
   private readonly moments: number;
@@ -83,7 +85,9 @@ class Solo {
   async supply(): Promise<void> {
     const { core, member, grants } = this;
     const { shard } = core.training!;
-    if (grants.length > 0 || this.drainUntilMs !== undefined || !member.settled || this.supplied()) return;
+    const nowMs = core.clock.nowMs();
+    if (grants.length > 0 || this.drainUntilMs !== undefined || !member.settled || this.supplied() || nowMs < this.resendAtMs) return;
+    this.resendAtMs = nowMs + RESEND_MS;
     member.supply(await core.parameters(true));
     if (shard.steps === 0 || member.heldState === core.version) return;
     const moments = await core.outgoing.moments(shard, this.segment, core.version, this.moments, core.codecNamed('fp32'));
@@ -150,9 +154,7 @@ class Solo {
   private async awaitsSupply(): Promise<boolean> {
     const { core, member } = this;
     if (this.drainUntilMs !== undefined || member.state !== 'ready' || !this.samplesAhead()) return false;
-    // Sending failed, and nobody said yet that the link has ended: not at once again.
-    const untilMs = member.settled ? core.clock.nowMs() + RESEND_MS : undefined;
-    if (!this.supplied()) await core.waitThrough(untilMs);
+    if (!this.supplied()) await core.waitThrough(member.settled ? this.resendAtMs : undefined);
     return true;
   }
 
