@@ -75,6 +75,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private readonly bell = new Bell();
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
+  private cutInto: number | undefined;
 
   constructor(
     /** As it runs: with what `sync: auto` stands for, once that is known. */
@@ -213,15 +214,17 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     return stashCapOf(this, group, stage);
   }
 
-  /** When the groups have changed: cuts the model at the borders of their stages, and starts their clocks anew. Between phases only. */
+  /** When the groups have changed, or what they exchange at once: cuts the model at the borders of stages and fragments, and starts the groups' clocks anew. Between phases only. */
   cut(): void {
     const { groups, chunkLength } = this;
-    if (groups.length === 0 || (groups.length === this.cutFor.length && groups.every((group, i) => group === this.cutFor[i]))) return;
+    const fragments = groups.every(({ solo }) => solo) ? this.fragments : undefined;
+    const unchanged = fragments === this.cutInto && groups.length === this.cutFor.length && groups.every((group, i) => group === this.cutFor[i]);
+    if (groups.length === 0 || unchanged) return;
     this.cutFor = groups;
+    this.cutInto = fragments;
     for (const group of groups) group.rounds = 0;
     const whole = this.measure!.layout;
     const layouts = groups.map(({ members }) => members.map(({ layout }) => layout!));
-    const fragments = groups.every(({ solo }) => solo) ? this.fragments : undefined;
     const segments = fragments === undefined ? segmentsOf(whole, layouts, chunkLength) : cutEvenly(whole.length, fragments, chunkLength);
     if (!sameCut(segments, this.segments)) {
       this.segments = segments;

@@ -66,3 +66,15 @@ test('local steps and strategy change too, as long as the server steps along mov
   expect([strategies[0], strategies.at(-1)]).toEqual(['diloco', 'streaming-diloco']);
   expect(distinct).toBe(eventsOf(events, 'validation').length);
 });
+
+test('fragments travel in turn from the first round on', async () => {
+  const links = [6.3e6, 5.3e6].map((upBitsPerSecond, i) => ({ upBitsPerSecond, downBitsPerSecond: 1e6, rttMs: [6, 51][i]! }));
+  const fleet = links.map((link, i) => ({ name: 'ab'[i]!, samplesPerSecond: [210, 429][i]!, link }));
+  const recipe = job({ sync: { strategy: 'auto', codec: 'fp16' }, train: { epochs: 6, batch: 19 }, cluster: { minWorkers: 2 } });
+  const { events, verdict } = await simulate(scenario({ job: recipe, fleet, probeBytes: 4096 }));
+  expect(verdict.status).toBe('succeeded');
+  expect(eventsOf(events, 'sync')[0]).toMatchObject({ strategy: 'streaming-diloco', fragments: 4 });
+  const rounds = eventsOf(events, 'commit').filter(({ samples }) => samples > 0);
+  expect(rounds.map(({ fragments }) => fragments!.length)).toEqual(rounds.map(() => 1));
+  expect(new Set(rounds.slice(0, 4).flatMap(({ fragments }) => fragments!))).toEqual(new Set([0, 1, 2, 3]));
+});
