@@ -158,6 +158,8 @@ export type RunEvent =
       readonly loss: number;
       readonly accuracy: number;
       readonly learningRate: number;
+      /** Of the learning rate, what the step is scaled by: a part of a round, or of stale contributions. @default 1 */
+      readonly stepScale?: number;
       /** Of the mean gradient, before clipping; 0 where nobody measured it (local steps, very large models without clipNorm). */
       readonly gradientNorm: number;
       readonly roundMs: number;
@@ -176,7 +178,7 @@ export type RunEvent =
       readonly reason: string;
     }
   | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
-  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. */
+  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. `node` is empty where a server that was killed took them along. */
   | { readonly event: 'samples_lost'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
   | {
       readonly event: 'validation';
@@ -247,7 +249,7 @@ export function standingEvents(events: readonly StoredEvent[]): readonly StoredE
   return standing;
 }
 
-const UNDONE: ReadonlySet<RunEventName> = new Set(['commit', 'contribution', 'validation']);
+const UNDONE: ReadonlySet<RunEventName> = new Set(['commit', 'contribution', 'samples_lost', 'validation']);
 
 export interface EventLog {
   /** Durable order is the order of the calls. Throws LongtailError `storage` when it cannot be written. */

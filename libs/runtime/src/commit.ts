@@ -78,6 +78,7 @@ export async function commitRound(
     correct: sum(done.map(({ correct }) => correct)),
     targets: sum(done.map(({ targets }) => targets)),
     learningRate,
+    stepScale,
     gradientNorm,
     reason,
     round: contributions[0]!.task.task.round,

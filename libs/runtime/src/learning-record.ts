@@ -9,6 +9,7 @@ export interface CommitSums {
   readonly correct: number;
   readonly targets: number;
   readonly learningRate: number;
+  readonly stepScale?: number;
   readonly gradientNorm: number;
   readonly reason: string;
   /** Undefined: of all parameters. */
@@ -61,7 +62,7 @@ export class LearningRecord {
   }
 
   /** Takes a commit down, and says how the event log puts it. */
-  commit({ samples, lossSum, correct, targets, learningRate, gradientNorm, reason, fragments, round }: CommitSums, at: CommitPlace): RunEvent {
+  commit({ samples, lossSum, correct, targets, learningRate, stepScale = 1, gradientNorm, reason, fragments, round }: CommitSums, at: CommitPlace): RunEvent {
     const roundMs = at.nowMs - this.lastCommitMs;
     const before = this.metrics.train_loss;
     const loss = targets === 0 ? (before ?? 0) : lossSum / targets;
@@ -80,6 +81,7 @@ export class LearningRecord {
       loss,
       accuracy: targets === 0 ? 0 : correct / targets,
       learningRate,
+      ...(stepScale === 1 ? {} : { stepScale }),
       gradientNorm,
       roundMs,
       samplesPerSecond: (1000 * samples) / Math.max(roundMs, 1e-3),
