@@ -3,10 +3,11 @@ export { modelOfBlocks, type VirtualBlocks, type VirtualPass } from './blocks.js
 export { chain, type ChainOptions } from './chain.js';
 export type { CommittedLeases } from './ledger.js';
 export type { Fault, Tampering } from './faults.js';
+export type { FuzzCount } from './frame-fuzz.js';
 export { MemoryStore, type StorageTarget } from './memory-store.js';
 export { softmaxRegression, type SoftmaxRegressionOptions, type VirtualModel } from './model.js';
 export { simulate, type Outcome, type Scenario, type SimulatedWorker } from './simulate.js';
 export { modelOfStage } from './stage-model.js';
 export { VirtualClock } from './virtual-clock.js';
 export { VirtualCompute, type DevicePace, type VirtualComputeOptions, type VirtualOptimizer } from './virtual-compute.js';
-export { VirtualNetwork, type LinkSpec, type NetworkOptions, type Tamper, type VirtualLink } from './virtual-network.js';
+export { VirtualNetwork, type LinkSpec, type Meddling, type NetworkOptions, type SentChunk, type Tamper, type VirtualLink } from './virtual-network.js';

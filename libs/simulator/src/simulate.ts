@@ -12,20 +12,24 @@ import {
   type RunEvent,
   type StoredEvent,
   type SyncStrategy,
+  type TensorChunk,
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
+import type { WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
-import { tamper, type Fault } from './faults.js';
+import { LATE_MS, tamper, type Fault } from './faults.js';
+import { FrameFuzz, type FuzzCount } from './frame-fuzz.js';
 import { Ledger, type CommittedLeases } from './ledger.js';
 import { Life } from './life.js';
 import { MemoryFiles } from './memory-files.js';
 import { MemoryStore } from './memory-store.js';
 import type { VirtualModel } from './model.js';
+import { ProcessClock } from './process-clock.js';
 import { VirtualClock } from './virtual-clock.js';
 import { VirtualCompute } from './virtual-compute.js';
 import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
@@ -77,6 +81,10 @@ export interface Scenario {
   readonly strategy?: SyncStrategy;
   /** Told of each commit of the first run; `parameters` reads those of the server then. */
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
+  /** Told of each chunk that a node sends to the server, before anything happens to it. The payload is the node's. */
+  sent?(node: string, chunk: TensorChunk): void;
+  /** Stands between the run and its strategy. */
+  watch?(strategy: SyncStrategy): SyncStrategy;
 }
 
 type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
@@ -97,6 +105,7 @@ export interface Outcome {
   readonly store: MemoryStore;
   /** Faults that did something. */
   readonly fired: ReadonlySet<Fault>;
+  readonly fuzzed: FuzzCount;
   readonly workerEvents: ReadonlyMap<string, readonly WorkerEvent[]>;
   /** Files that each worker got from the server, by sha256. */
   readonly workerFiles: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>;
@@ -109,34 +118,48 @@ const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 
 const DAY_MS = 86_400_000;
 /** Codecs and checksums keep no state: every simulation uses the same. */
 const kernels = createKernels();
+const crc32c = (bytes: Uint8Array): number => kernels.crc32c(bytes);
+/** Of a device: it comes to nothing within a day. */
+const STANDSTILL = 1e12;
 
 /** Runs one job on a fleet in virtual time: the runtime of the live system on a virtual clock, network and devices. */
 export async function simulate(scenario: Scenario): Promise<Outcome> {
   return new Simulation(scenario).run();
 }
 
+/** A worker's process. */
 interface Actor {
+  readonly clock: ProcessClock;
   readonly compute: VirtualCompute;
   readonly files: MemoryFiles;
   readonly stop: AbortController;
   link: VirtualLink | undefined;
   /** No new dials after this. */
   dead: boolean;
+  /** No dial gets through before. */
+  unreachableUntilMs: number;
   poisoned: Fault | undefined;
+  /** Of its next message, and of the next chunk that is sent to it. */
+  message: Extract<Fault, { kind: 'message' }> | undefined;
+  tamperDown: Extract<Fault, { kind: 'tamper-down' }> | undefined;
 }
 
 class Simulation {
   private readonly clock = new VirtualClock();
+  private readonly serverClock = new ProcessClock(this.clock);
   private readonly codecs: readonly Codec[];
   private readonly network: VirtualNetwork;
   private life: Life;
   private server: Server;
   private lives = 0;
   private readonly actors = new Map<string, Actor>();
+  private readonly processes: Promise<void>[] = [];
   private readonly fired = new Set<Fault>();
   private readonly workerEvents = new Map<string, WorkerEvent[]>();
   private readonly workerEnds = new Map<string, string>();
   private readonly rng;
+  private readonly fuzzing: Extract<Fault, { kind: 'fuzz' }> | undefined;
+  private readonly fuzz: FrameFuzz | undefined;
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
@@ -148,14 +171,16 @@ class Simulation {
     const { seed, serverBitsPerSecond = 1e9 } = scenario;
     const { clock } = this;
     this.rng = createRng(seed);
+    this.fuzzing = scenario.faults?.find((fault) => fault.kind === 'fuzz');
+    this.fuzz = this.fuzzing && new FrameFuzz(this.rng.fork('fuzz'), this.fuzzing.each, crc32c);
     this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
     this.network = new VirtualNetwork({
       clock,
       serverUpBitsPerSecond: serverBitsPerSecond,
       serverDownBitsPerSecond: serverBitsPerSecond,
-      crc32c: (bytes) => kernels.crc32c(bytes),
+      crc32c,
     });
-    this.life = new Life(clock);
+    this.life = new Life(this.serverClock);
     this.server = this.startServer();
   }
 
@@ -171,7 +196,7 @@ class Simulation {
         createShard: (layout, optimizer, differences) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer, differences)),
         createLeases: ({ train }, samplesPerEpoch, state) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
-        strategy: ({ sync }) => scenario.strategy ?? createStrategy(sync),
+        strategy: ({ sync }) => this.watched(scenario.strategy ?? createStrategy(sync)),
         chooseSync,
         shares: proportionalShares(),
         layout: scenario.layout,
@@ -185,7 +210,7 @@ class Simulation {
 
   async run(): Promise<Outcome> {
     const { scenario, clock } = this;
-    const workers = scenario.fleet.map((spec) => this.startWorker(spec));
+    for (const spec of scenario.fleet) this.processes.push(this.startWorker(spec, spec.joinAtMs ?? 0));
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
     const jobs = [scenario.job, ...(scenario.queued ?? [])];
     const launched = Promise.all(jobs.map((job) => this.server.launch(job, scenario.files ?? [])));
@@ -196,7 +221,7 @@ class Simulation {
     });
     const virtualMs = clock.nowMs();
     for (const { stop } of this.actors.values()) stop.abort();
-    await clock.runUntil(Promise.all([this.server.close('the simulation is over'), ...workers]));
+    await clock.runUntil(Promise.all([this.server.close('the simulation is over'), ...this.processes]));
     return {
       verdict,
       queued: this.stores.slice(1),
@@ -208,6 +233,7 @@ class Simulation {
       lost: this.ledger.lost,
       store: this.store!,
       fired: this.fired,
+      fuzzed: this.fuzz?.count ?? { mutated: 0, wellFormed: 0 },
       workerEvents: this.workerEvents,
       workerFiles: new Map([...this.actors].map(([name, { files }]) => [name, files.received])),
       workerEnds: this.workerEnds,
@@ -250,8 +276,8 @@ class Simulation {
 
   /** Another process over the same folders. */
   private restartServer(): void {
-    const { scenario, clock } = this;
-    this.life = new Life(clock);
+    const { scenario } = this;
+    this.life = new Life(this.serverClock);
     this.server = this.startServer();
     if (this.store?.verdict === undefined) this.shard = this.leases = undefined;
     for (const [index, before] of this.stores.entries()) {
@@ -261,6 +287,10 @@ class Simulation {
       this.server.resume({ store, job: store.job, files: scenario.files ?? [], snapshot, past: [...store.events], reason: 'its server was killed' });
       this.hear(store.run);
     }
+  }
+
+  private watched(strategy: SyncStrategy): SyncStrategy {
+    return this.scenario.watch?.(strategy) ?? strategy;
   }
 
   private tell({ timeMs, body }: StoredEvent): void {
@@ -289,22 +319,26 @@ class Simulation {
     return this.scenario.arithmetic ?? referenceArithmetic;
   }
 
-  private async startWorker(spec: SimulatedWorker): Promise<void> {
+  private async startWorker(spec: SimulatedWorker, joinAtMs: number): Promise<void> {
     const { clock, scenario } = this;
-    const { name, samplesPerSecond, overheadMs = 1, prepareMs = 100, memoryBytes = 2 ** 30, joinAtMs = 0, engine = 'cpu' } = spec;
+    const { name, samplesPerSecond, overheadMs = 1, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
     const pace = { samplesPerSecond, overheadMs, prepareMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const compute = new VirtualCompute({ clock, device, pace, model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
     const actor: Actor = {
+      clock: new ProcessClock(clock),
       compute,
       files: new MemoryFiles(),
       stop: new AbortController(),
       link: undefined,
       dead: false,
+      unreachableUntilMs: 0,
       poisoned: undefined,
+      message: undefined,
+      tamperDown: undefined,
     };
-    const events: WorkerEvent[] = [];
+    const events = this.workerEvents.get(name) ?? [];
     this.actors.set(name, actor);
     this.workerEvents.set(name, events);
     try {
@@ -315,9 +349,9 @@ class Simulation {
         fileCache: actor.files,
         codecs: this.codecs,
         createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
-        crc32c: (bytes) => kernels.crc32c(bytes),
-        clock,
-        rng: this.rng.fork(name),
+        crc32c,
+        clock: actor.clock,
+        rng: this.rng.fork(this.processes.length < scenario.fleet.length ? name : `${name}/${this.processes.length}`),
         signal: actor.stop.signal,
         name,
         allowCode: false,
@@ -336,10 +370,20 @@ class Simulation {
   private async dial(spec: SimulatedWorker, actor: Actor, hello: Parameters<Server['onSession']>[1]) {
     if (actor.dead) throw new LongtailError('this worker is no more', { code: 'refused' });
     const { clock } = this;
-    const link = this.network.connect(spec.name, spec.link ?? HOME, (chunk) => this.alter(spec.name, chunk));
-    await clock.sleep((spec.link ?? HOME).rttMs, actor.stop.signal);
+    const { rttMs } = spec.link ?? HOME;
+    let node = '';
+    const link = this.network.connect(spec.name, spec.link ?? HOME, {
+      up: (chunk) => {
+        this.scenario.sent?.(node, chunk);
+        return [...this.alter(spec.name, actor, chunk), ...(this.mutants(spec.name)?.chunks(chunk) ?? [])];
+      },
+      down: (chunk) => this.alterDown(actor, chunk),
+      message: (message) => [...this.delay(actor, message), ...(this.mutants(spec.name)?.messages(message) ?? []).map((mutant) => ({ message: mutant, lateMs: 0 }))],
+    });
+    await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
-    if (life.isOver) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
+    const unreachable = actor.dead || life.isOver || clock.nowMs() < actor.unreachableUntilMs;
+    if (unreachable) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
     actor.link = link;
     return new Promise<{
       connection: VirtualLink['worker'];
@@ -358,8 +402,11 @@ class Simulation {
           return server.sending;
         },
         start: (handlers) => server.start(life.guard(handlers)),
-        send: (message) =>
-          message.message === 'welcome' ? resolve({ connection: link.worker, welcome: message.welcome }) : server.send(message),
+        send: (message) => {
+          if (message.message !== 'welcome') return server.send(message);
+          node = message.welcome.node;
+          resolve({ connection: link.worker, welcome: message.welcome });
+        },
         sendTensor: (tensor, signal) => life.wait(server.sendTensor(tensor, signal)),
         close: (reason) => server.close(reason),
       };
@@ -368,20 +415,41 @@ class Simulation {
   }
 
   /** Tampering with one chunk, at most once a fault. */
-  private alter(worker: string, chunk: Parameters<typeof tamper>[1]) {
-    const crc = (bytes: Uint8Array) => kernels.crc32c(bytes);
-    const { poisoned } = this.actors.get(worker)!;
+  private alter(worker: string, { poisoned }: Actor, chunk: TensorChunk) {
     if (poisoned !== undefined) {
       this.fired.add(poisoned);
-      return tamper('nan', chunk, crc);
+      return tamper('nan', chunk, crc32c);
     }
     for (const fault of this.scenario.faults ?? []) {
       if (fault.kind !== 'tamper' || fault.worker !== worker || this.fired.has(fault)) continue;
       if (fault.round !== chunk.header.round || fault.chunk !== chunk.header.chunk || chunk.header.round === 0) continue;
       this.fired.add(fault);
-      return tamper(fault.how, chunk, crc);
+      return tamper(fault.how, chunk, crc32c);
     }
     return [chunk];
+  }
+
+  private alterDown(actor: Actor, chunk: TensorChunk) {
+    const fault = actor.tamperDown;
+    if (fault === undefined || chunk.payload.length === 0) return [chunk];
+    actor.tamperDown = undefined;
+    this.fired.add(fault);
+    return tamper(fault.how, chunk, crc32c);
+  }
+
+  private delay(actor: Actor, message: WorkerMessage) {
+    const fault = actor.message;
+    const now = { message, lateMs: 0 };
+    if (fault === undefined) return [now];
+    actor.message = undefined;
+    this.fired.add(fault);
+    return fault.how === 'late' ? [{ message, lateMs: LATE_MS }] : [now, now];
+  }
+
+  private mutants(worker: string): FrameFuzz | undefined {
+    if (this.fuzzing?.worker !== worker) return undefined;
+    this.fired.add(this.fuzzing);
+    return this.fuzz;
   }
 
   private fire(fault: Extract<Fault, { atMs: number }>): void {
@@ -391,12 +459,21 @@ class Simulation {
     }
     const actor = this.actors.get(fault.worker);
     if (actor === undefined) throw new Error(`no worker ${fault.worker}`);
-    if (fault.kind === 'poison') {
-      actor.poisoned = fault; // fires with the first chunk
-      return;
+    switch (fault.kind) {
+      // These fire with the next chunk or message.
+      case 'poison':
+        actor.poisoned = fault;
+        return;
+      case 'message':
+        actor.message = fault;
+        return;
+      case 'tamper-down':
+        actor.tamperDown = fault;
+        return;
+      default:
+        this.fired.add(fault);
+        this.strikeActor(actor, fault);
     }
-    this.fired.add(fault);
-    this.strikeActor(actor, fault);
   }
 
   private strikeServer(fault: Exclude<Extract<Fault, { atMs: number }>, { worker: string }>): void {
@@ -411,6 +488,9 @@ class Simulation {
         return;
       case 'disk-full':
         this.store!.full.add(fault.what);
+        return;
+      case 'server-clock-jump':
+        this.serverClock.jump(fault.byMs);
     }
   }
 
@@ -423,23 +503,40 @@ class Simulation {
         return this.network.cutPeers(fault.worker, 'the links were cut');
       case 'stall':
         return actor.link?.stall(fault.forMs);
+      case 'partition':
+        actor.unreachableUntilMs = Math.max(actor.unreachableUntilMs, clock.nowMs() + fault.forMs);
+        return actor.link?.stall(fault.forMs);
+      case 'freeze':
+        actor.clock.freeze(fault.forMs);
+        actor.link?.stall(fault.forMs);
+        return this.slow(actor, STANDSTILL, fault.forMs);
+      case 'clock-jump':
+        return actor.clock.jump(fault.byMs);
       case 'kill':
-        actor.dead = true;
-        this.network.cutPeers(fault.worker, 'the process was killed');
-        return actor.link?.cut('the process was killed');
+        return this.kill(actor, fault.worker);
+      case 'restart':
+        this.kill(actor, fault.worker);
+        this.processes.push(this.startWorker(this.scenario.fleet.find(({ name }) => name === fault.worker)!, fault.forMs));
+        return;
       case 'leave':
         return actor.stop.abort();
       case 'slow':
-        actor.compute.slowdown *= fault.factor;
-        clock.at(clock.nowMs() + fault.forMs, () => {
-          actor.compute.slowdown /= fault.factor;
-        });
-        return;
+        return this.slow(actor, fault.factor, fault.forMs);
       case 'fail':
         actor.compute.failure = new LongtailError('the device gave up', { code: 'engine' });
-        return;
-      case 'poison':
-        actor.poisoned = fault;
     }
+  }
+
+  private kill(actor: Actor, name: string): void {
+    actor.dead = true;
+    this.network.cutPeers(name, 'the process was killed');
+    actor.link?.cut('the process was killed');
+  }
+
+  private slow({ compute }: Actor, factor: number, forMs: number): void {
+    compute.slowdown *= factor;
+    this.clock.at(this.clock.nowMs() + forMs, () => {
+      compute.slowdown /= factor;
+    });
   }
 }

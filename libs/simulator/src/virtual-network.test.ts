@@ -18,7 +18,7 @@ function setUp(link: Partial<LinkSpec> = {}, serverBitsPerSecond = 1e12) {
     crc32c: (bytes) => kernels.crc32c(bytes),
   });
   const spec = { upBitsPerSecond: 8.8e6, downBitsPerSecond: 88e6, rttMs: 10, ...link };
-  return { clock, network, connect: () => network.connect('w', spec, (chunk) => [chunk]) };
+  return { clock, network, connect: () => network.connect('w', spec) };
 }
 
 function tensor(chunks: number, values = new Uint8Array(chunks * CHUNK)): OutgoingTensor {
@@ -62,7 +62,7 @@ test('nodes of one site share its link, each way, and leave others alone', async
   const { clock, network } = setUp();
   const times: number[] = [];
   for (const site of ['here', 'here', undefined]) {
-    const link = network.connect('w', { upBitsPerSecond: 8.8e6, downBitsPerSecond: 17.6e6, rttMs: 0, site }, (chunk) => [chunk]);
+    const link = network.connect('w', { upBitsPerSecond: 8.8e6, downBitsPerSecond: 17.6e6, rttMs: 0, site });
     for (const end of [link.server, link.worker]) {
       end.start(ignore);
       void end.sendTensor(tensor(10), never).then(() => times.push(Math.round(clock.nowMs())));

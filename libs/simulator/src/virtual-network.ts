@@ -29,8 +29,26 @@ const HEADER_BYTES = 100;
 /** Of sending, until more is known of the link. */
 const LONG_ENOUGH_MS = 100;
 
-/** Changes what a worker sends; an empty list drops it. */
-export type Tamper = (chunk: TensorChunk) => readonly TensorChunk[];
+/** A chunk as it travels: `lateMs` longer than the link takes. */
+export interface SentChunk extends TensorChunk {
+  readonly lateMs?: number;
+}
+
+interface LateMessage<Message> {
+  readonly message: Message;
+  readonly lateMs: number;
+}
+
+/** Changes what is sent; an empty list drops it. */
+export type Tamper = (chunk: TensorChunk) => readonly SentChunk[];
+
+/** What becomes of what goes over a link. @default it arrives as it was sent */
+export interface Meddling {
+  readonly up?: Tamper;
+  readonly down?: Tamper;
+  /** What arrives instead of a worker's message, and how much later than over the link alone. */
+  readonly message?: (message: WorkerMessage) => readonly LateMessage<WorkerMessage>[];
+}
 
 export interface NetworkOptions {
   readonly clock: VirtualClock;
@@ -92,10 +110,9 @@ export class VirtualNetwork {
   private pair(a: PeerEnd, b: PeerEnd): readonly [Endpoint<never, never>, Endpoint<never, never>] {
     const { clock, crc32c } = this.options;
     const shared = { clock, crc32c, latencyMs: (a.link.rttMs + b.link.rttMs) / 4, stalledUntilMs: 0 };
-    const untouched: Tamper = (chunk) => [chunk];
     const ends = [
-      new Endpoint<never, never>(b.name, shared, new Port(a.link.upBitsPerSecond), new Port(b.link.downBitsPerSecond), untouched),
-      new Endpoint<never, never>(a.name, shared, new Port(b.link.upBitsPerSecond), new Port(a.link.downBitsPerSecond), untouched),
+      new Endpoint<never, never>(b.name, shared, new Port(a.link.upBitsPerSecond), new Port(b.link.downBitsPerSecond)),
+      new Endpoint<never, never>(a.name, shared, new Port(b.link.upBitsPerSecond), new Port(a.link.downBitsPerSecond)),
     ] as const;
     ends[0].attach(ends[1]);
     ends[1].attach(ends[0]);
@@ -103,12 +120,12 @@ export class VirtualNetwork {
     return ends;
   }
 
-  connect(name: string, link: LinkSpec, tamper: Tamper): VirtualLink {
+  connect(name: string, link: LinkSpec, meddling: Meddling = {}): VirtualLink {
     const { clock, crc32c } = this.options;
     const shared = { clock, crc32c, latencyMs: link.rttMs / 2, stalledUntilMs: 0 };
     const { up, down } = this.portsOf(link);
-    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, up, this.serverDown, tamper);
-    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, down, (chunk) => [chunk]);
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, up, this.serverDown, meddling.up, meddling.message);
+    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, down, meddling.down);
     worker.attach(server);
     server.attach(worker);
     return {
@@ -207,7 +224,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     private readonly shared: Shared,
     private readonly up: Port,
     private readonly otherDown: Port,
-    private readonly tamper: Tamper,
+    private readonly tamper: Tamper = (chunk) => [chunk],
+    private readonly meddle: (message: Send) => readonly LateMessage<Send>[] = (message) => [{ message, lateMs: 0 }],
   ) {}
 
   attach(other: Endpoint<Receive, Send>): void {
@@ -235,7 +253,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   }
 
   send(message: Send): void {
-    if (this.open) this.travel(() => this.other.deliver(() => this.other.handlers!.message(message)));
+    if (!this.open) return;
+    for (const { message: sent, lateMs } of this.meddle(message)) this.travel(() => this.other.deliver(() => this.other.handlers!.message(sent)), lateMs);
   }
 
   sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
@@ -303,7 +322,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
       const bytes = HEADER_BYTES + altered.payload.length;
       this.sent += bytes;
       const leftAtMs = this.up.pass(bytes, clock.nowMs());
-      clock.at(leftAtMs + this.shared.latencyMs, () =>
+      clock.at(leftAtMs + this.shared.latencyMs + (altered.lateMs ?? 0), () =>
         clock.at(this.otherDown.pass(bytes, clock.nowMs()), () => this.other.arrive(altered, copy === 0 ? sending : undefined)),
       );
     }
@@ -337,7 +356,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     else handle();
   }
 
-  private travel(arrive: () => void): void {
-    this.shared.clock.at(this.shared.clock.nowMs() + this.shared.latencyMs, arrive);
+  private travel(arrive: () => void, lateMs = 0): void {
+    this.shared.clock.at(this.shared.clock.nowMs() + this.shared.latencyMs + lateMs, arrive);
   }
 }

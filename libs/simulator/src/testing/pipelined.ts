@@ -72,16 +72,16 @@ export function batchesOf({ ledger }: Outcome): readonly (readonly SampleRange[]
 }
 
 /** The same training on one machine, without Longtail. */
-export function trainAlone({ train }: Job, batches: readonly (readonly SampleRange[])[]): { parameters: Float32Array; losses: number[] } {
-  const parameters = model.initial(train.seed);
+export function trainAlone({ train }: Job, batches: readonly (readonly SampleRange[])[], learner = model): { parameters: Float32Array; losses: number[] } {
+  const parameters = learner.initial(train.seed);
   const optimizer = createOptimizer({ length: parameters.length, optimizer: train.optimizer, implementation: 'reference' });
-  const steps = Math.ceil((train.epochs * model.trainSamples) / train.batch);
+  const steps = Math.ceil((train.epochs * learner.trainSamples) / train.batch);
   const losses: number[] = [];
   let applied = 0;
   for (const ranges of batches) {
-    const samples = ranges.flatMap((range) => [...epochOrder(model.trainSamples, train.seed, range.epoch).indices(range)]);
+    const samples = ranges.flatMap((range) => [...epochOrder(learner.trainSamples, train.seed, range.epoch).indices(range)]);
     const gradient = new Float32Array(parameters.length);
-    const stats = model.gradient(parameters, Int32Array.from(samples), gradient) as { lossSum: number };
+    const stats = learner.gradient(parameters, Int32Array.from(samples), gradient) as { lossSum: number };
     losses.push(stats.lossSum / samples.length);
     const learningRate = learningRateAt(train.schedule, train.learningRate, Math.floor(applied / train.batch), steps);
     optimizer.step(

@@ -1,0 +1,4 @@
+import { pipelinePlan } from './testing/chaos-plan.js';
+import { chaosSuite } from './testing/chaos-suite.js';
+
+chaosSuite('pipelines', { plan: pipelinePlan, seeds: 350, fired: {} });
