@@ -59,6 +59,7 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     peerAddress: peers?.address ?? '',
     host,
     maxUploadBitsPerSecond,
+    curveKey: '', // the transport's to fill in
   };
   const context = { compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
