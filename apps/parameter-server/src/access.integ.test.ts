@@ -20,7 +20,7 @@ let access: Access;
 let listener: Listener;
 let nowMs: number;
 let dropped: string[];
-let sessions: { readonly connection: Connection<ServerMessage, WorkerMessage>; readonly received: Uint8Array[]; readonly arrived: Promise<void> }[];
+let sessions: { readonly node: string; readonly connection: Connection<ServerMessage, WorkerMessage>; readonly received: Uint8Array[]; readonly arrived: Promise<void> }[];
 const cleanups: (() => unknown)[] = [];
 
 const control: ControlService = {
@@ -52,9 +52,9 @@ async function start(): Promise<void> {
   listener = await listen({ port: 0, control, crc32c, access, onDropped: (reason) => dropped.push(reason), onSession: welcome, signal });
 }
 
-function welcome(connection: Connection<ServerMessage, WorkerMessage>): void {
+function welcome(connection: Connection<ServerMessage, WorkerMessage>, { node }: Hello): void {
   let arrive!: () => void;
-  const session = { connection, received: [] as Uint8Array[], arrived: new Promise<void>((resolve) => (arrive = resolve)) };
+  const session = { node, connection, received: [] as Uint8Array[], arrived: new Promise<void>((resolve) => (arrive = resolve)) };
   sessions.push(session);
   connection.start({
     message: () => undefined,
@@ -66,7 +66,7 @@ function welcome(connection: Connection<ServerMessage, WorkerMessage>): void {
   });
   connection.send({
     message: 'welcome',
-    welcome: { node: 'n1', heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '' },
+    welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '' },
   });
 }
 
@@ -83,13 +83,13 @@ async function enrolWith(token: string, at: string = listener.address): Promise<
 
 const enrolled = async (role: Role): Promise<Credentials> => enrolWith(await tokenFor(role));
 
-function someHello(): Hello {
+function someHello(node = ''): Hello {
   const device = { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 };
-  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '' };
+  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node };
 }
 
-async function work(credentials: Credentials): Promise<Connection<WorkerMessage, ServerMessage>> {
-  const { connection } = await dial(listener.address, { hello: someHello(), crc32c, security: { credentials, curve: createCurveKeys() }, signal });
+async function work(credentials: Credentials, node?: string): Promise<Connection<WorkerMessage, ServerMessage>> {
+  const { connection } = await dial(listener.address, { hello: someHello(node), crc32c, security: { credentials, curve: createCurveKeys() }, signal });
   cleanups.push(() => connection.close('the test is over'));
   return connection;
 }
@@ -101,7 +101,7 @@ function tensorOf(bytes: Uint8Array): OutgoingTensor {
 
 /** What each method does for somebody; resolves when it was let through. */
 const CALLS: Readonly<Record<string, (credentials: Credentials) => Promise<unknown>>> = {
-  session: work,
+  session: (who) => work(who),
   launch: (who) => asking(who, (client) => client.launch('{}', signal)),
   watch: (who) => asking(who, (client) => client.watch({ run: 'r', fromSeq: 1 }, signal)[Symbol.asyncIterator]().next()),
   cancel: (who) => asking(who, (client) => client.cancel({ run: 'r', reason: '' }, signal)),
@@ -240,13 +240,39 @@ describe('who is revoked', () => {
   });
 });
 
+it('gives a node an id of its identity, and nobody that of another', async () => {
+  const [honest, thief] = [await enrolled('node'), await enrolled('node')];
+  await work(honest);
+  const { node } = sessions[0]!;
+  await work(honest, node);
+  await work(honest);
+  await work(thief, node);
+  const ids = sessions.map((session) => session.node);
+  expect(ids[1]).toBe(node);
+  for (const id of ids.slice(0, 3)) expect(id.startsWith(`${honest.id}.`)).toBe(true);
+  expect(ids[3]!.startsWith(`${thief.id}.`)).toBe(true);
+});
+
 describe('tensors', () => {
-  it('of a session arrive over CURVE, and nothing of a stranger does', async () => {
+  it('of a session arrive over CURVE', async () => {
     const connection = await work(await enrolled('node'));
     const bytes = Uint8Array.from({ length: 3 << 20 }, (_, i) => i * 31);
     await connection.sendTensor(tensorOf(bytes), signal);
     await sessions[0]!.arrived;
     expect(Buffer.concat(sessions[0]!.received).equals(bytes)).toBe(true);
+  });
+
+  it.each([
+    ['with another key', createCurveKeys()],
+    ['in the clear', undefined],
+  ])('reach nothing from a stranger who has learnt what the session shows, but comes %s', async (_how, curve) => {
+    const { connection, welcome } = await dial(listener.address, { hello: someHello(), crc32c, security: { credentials: await enrolled('node'), curve: createCurveKeys() }, signal });
+    cleanups.push(() => connection.close('the test is over'));
+    const stranger = await openPeers({ crc32c, curve });
+    cleanups.push(() => stranger.close('the test is over'));
+    const dialled = stranger.dial(`127.0.0.1:${listener.tensorPort}`, welcome.tensorKey, signal, welcome.tensorCurveKey);
+    await expect(dialled).rejects.toMatchObject({ message: expect.stringContaining('the connection broke') });
+    expect(dropped).toEqual([]);
   });
 
   it('go over a direct link between the keys that the server told, and no others', async () => {

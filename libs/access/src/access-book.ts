@@ -30,7 +30,7 @@ type Kept<T> = { -readonly [Field in keyof T]: T[Field] };
 export type TokenEntry = Readonly<z.infer<typeof TOKEN>>;
 export type IdentityEntry = Readonly<z.infer<typeof IDENTITY>>;
 
-export const MOST_TOKENS = 10_000;
+const MOST_TOKENS = 10_000;
 /** How long a token that is over can still be told from one that never was. */
 const REMEMBERED_MS = 30 * 24 * 3_600_000;
 

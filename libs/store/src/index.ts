@@ -17,6 +17,7 @@ export {
   type ModelSidecar,
   type RunFolder,
   type RunFolderOptions,
+  type RunOwner,
   type RunSummary,
 } from './run-folder.js';
 export * from './safetensors/index.js';

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerUnaryCall, type ServerWritableStream, type sendUnaryData } from '@grpc/grpc-js';
 import { LongtailError, type Connection, type PeerIdentity } from '@longtail/core';
 import {
@@ -23,6 +24,7 @@ import { CONTROL_METHODS, type ControlService } from './control-methods.js';
 import { createCurveKeys, type CurveKeys } from './curve.js';
 import type { EmulatedLink } from './emulated-link.js';
 import { firstPacket } from './first-packet.js';
+import { sparing } from './rate-bound.js';
 import { SecureGate } from './secure-gate.js';
 import { Session } from './session.js';
 import { toStatus, versionMismatch } from './status.js';
@@ -75,6 +77,7 @@ export interface Listener {
 /** What serving takes, beside the options. */
 interface Host {
   readonly options: ListenOptions;
+  readonly dropped: (reason: string) => void;
   readonly router: TensorRouter;
   readonly tensorPort: number;
   /** Of the tensor port; undefined: it is not encrypted. */
@@ -88,7 +91,8 @@ interface Host {
 /** Serves workers and clients. Throws LongtailError `address-in-use` naming the port and the flag that changes it. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   options.signal.throwIfAborted();
-  const { host = '127.0.0.1', link, access, onDropped: dropped = () => undefined } = options;
+  const { host = '127.0.0.1', link, access } = options;
+  const dropped = sparing(options.onDropped ?? ((): void => undefined), () => performance.now());
   const inside = link === undefined ? host : '127.0.0.1';
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: access && [authorization(access)] });
   const gate = access && new SecureGate(server, access, dropped);
@@ -110,7 +114,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     throw error;
   }
   const [port, tensorPort] = link === undefined ? [bound, router.port] : [await link.from(host, bound), await link.from(host, router.port)];
-  const serving: Host = { options, router, tensorPort, curve, sessions: new Map(), gate };
+  const serving: Host = { options, dropped, router, tensorPort, curve, sessions: new Map(), gate };
   serve(server, serving);
 
   let closing: Promise<void> | undefined;
@@ -162,7 +166,7 @@ function serve(server: Server, host: Host): void {
     listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
     getServer: unary('GetServerRequest', (request) => control.getServer(request)),
     enrol: unary('EnrolRequest', (request) => {
-      if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('this side', request.protocol, PROTOCOL_VERSION);
+      if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);
       return certified(access).enrol(request);
     }),
     renew: unary('RenewRequest', (request, call) => certified(access).renew(request, identityOf(call, certified(access)))),
@@ -186,7 +190,7 @@ async function revoke(request: RevokeRequest, { options, sessions, gate }: Host)
 
 /** From hello to a session in the application's hands. */
 async function admit(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, host: Host): Promise<void> {
-  const { options } = host;
+  const { options, dropped } = host;
   const peer = stream.getPeer();
   let hello: Hello;
   let identity: PeerIdentity | undefined;
@@ -195,11 +199,18 @@ async function admit(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, hos
     identity = options.access && identityOf(stream, options.access);
     if (identity !== undefined && !CURVE_KEY.test(hello.curveKey)) throw new LongtailError('hello has no key for encrypted tensors', { code: 'protocol' });
   } catch (error) {
-    options.onDropped?.(`${peer}: ${LongtailError.from(error).message}`);
+    dropped(`${peer}: ${LongtailError.from(error).message}`);
     refuse(stream, LongtailError.from(error));
     return;
   }
+  if (identity !== undefined) hello = boundTo(identity, hello);
   options.onSession(openSession(stream, hello, identity?.id ?? '', host), hello);
+}
+
+/** A node's id begins with the identity that it enrolled as, so that nobody takes another's place; one identity may have several workers. */
+function boundTo({ id }: PeerIdentity, hello: Hello): Hello {
+  const own = hello.node.startsWith(`${id}.`) && /^\.[0-9a-f]{4}$/.test(hello.node.slice(id.length));
+  return own ? hello : { ...hello, node: `${id}.${randomBytes(2).toString('hex')}` };
 }
 
 function readHello(packet: unknown): Hello {

@@ -1,4 +1,4 @@
-import { constants, X509Certificate } from 'node:crypto';
+import { constants, type X509Certificate } from 'node:crypto';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { ServerCredentials, type Server } from '@grpc/grpc-js';
@@ -52,7 +52,8 @@ export class SecureGate {
     this.tls.on('connection', (socket: Socket) => this.arrived(socket));
     this.tls.on('secureConnection', (socket) => this.greeted(socket));
     this.tls.on('tlsClientError', (error, socket) => {
-      this.dropped(`${nameOf(socket)}: ${error.message}`);
+      // Whoever asks for the authority's certificate hangs up when it has it.
+      if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') this.dropped(`${nameOf(socket)}: ${error.message}`);
       socket.destroy();
     });
   }
