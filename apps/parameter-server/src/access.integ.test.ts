@@ -1,15 +1,16 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { once } from 'node:events';
 import { parseJoinToken, requestCertificate, type Credentials } from '@longtail/access';
-import { ROLES, type Role } from '@longtail/core';
+import { ROLES, type Connection, type OutgoingTensor, type PeerLink, type Role } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { connectClient, createCurveKeys, dial, enrol, listen, openPeers, renew, type ControlService, type Listener } from '@longtail/transport';
-import type { Connection, OutgoingTensor, PeerLink } from '@longtail/core';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openAccess, type Access } from './open-access.js';
+import { startServer } from './start-server.js';
 
 const DAY = 24 * 3_600_000;
 const { signal } = new AbortController();
@@ -307,6 +308,11 @@ it('lets few strangers in at a time, and none of them keeps others out who have 
   expect(refused).toBe(16);
   for (const socket of sockets) socket.destroy();
   await asking(who, (client) => client.listNodes(signal));
+});
+
+it('does not listen beyond this machine without certificates', async () => {
+  const open = startServer({ host: '0.0.0.0', port: 0, runsFolder: folder, version: '', insecure: false, log: pino({ level: 'silent' }) });
+  await expect(open).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining('--tls') });
 });
 
 it('knows everybody again after a restart, and its owner by no token', async () => {

@@ -66,6 +66,24 @@ it('refuses a damaged request, or gives no more for it than for a whole one', { 
   );
 });
 
+it('knows nobody by a damaged certificate', async () => {
+  const { certificate } = await issued();
+  fc.assert(
+    fc.property(fc.nat(), fc.integer({ min: 1, max: 255 }), (at, flipped) => {
+      const der = Buffer.from(certificate.raw);
+      der[at % der.length]! ^= flipped;
+      let damaged: X509Certificate;
+      try {
+        damaged = new X509Certificate(der);
+      } catch {
+        return; // no certificate at all
+      }
+      expect(authority.identify(damaged, NOW)).toBeUndefined();
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 it('says so when its files are damaged', async () => {
   await expect(Authority.open({ ...material, privateKey: 'x' })).rejects.toMatchObject({ code: 'storage' });
   await expect(Authority.open({ ...material, certificate: 'x' })).rejects.toMatchObject({ code: 'storage' });

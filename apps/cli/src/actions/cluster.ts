@@ -1,6 +1,5 @@
 import { formatBitRate, formatCount, formatMilliseconds } from '@longtail/core';
-import type { ControlClient } from '@longtail/transport';
-import { connect, type ServerChoice } from '../process/identity.js';
+import { ask, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 import { percent, showLoss } from '../view/marks.js';
 import { renderTable } from '../view/summary.js';
@@ -59,17 +58,4 @@ export async function cancel(output: Output, options: ServerChoice, run: string)
   if (output.json) output.event({ event: 'cancel', run, status });
   else output.line(`${run}: ${status}`);
   return 0;
-}
-
-async function ask<Reply>(
-  server: ServerChoice,
-  question: (client: ControlClient, signal: AbortSignal) => Promise<Reply>,
-): Promise<Reply> {
-  const { signal } = new AbortController();
-  const client = await connect(server, signal);
-  try {
-    return await question(client, signal);
-  } finally {
-    client.close();
-  }
 }

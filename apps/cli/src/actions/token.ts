@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
-import type { ControlClient } from '@longtail/transport';
-import { connect, identityFolder, type ServerChoice } from '../process/identity.js';
+import { ask, identityFolder, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 import { renderTable } from '../view/summary.js';
 
@@ -57,14 +56,4 @@ function tellRevoked(output: Output, ids: readonly string[]): number {
     else output.line(`${id}: revoked`);
   }
   return 0;
-}
-
-async function ask<Reply>(server: ServerChoice, question: (client: ControlClient, signal: AbortSignal) => Promise<Reply>): Promise<Reply> {
-  const { signal } = new AbortController();
-  const client = await connect(server, signal);
-  try {
-    return await question(client, signal);
-  } finally {
-    client.close();
-  }
 }

@@ -22,6 +22,17 @@ export async function connect({ server, token }: ServerChoice, signal: AbortSign
   return connectClient(server, signal, await identityOn(server, 'client', token, signal));
 }
 
+/** One question to a server. Throws as `connect`, and what the server answers with. */
+export async function ask<Reply>(server: ServerChoice, question: (client: ControlClient, signal: AbortSignal) => Promise<Reply>): Promise<Reply> {
+  const { signal } = new AbortController();
+  const client = await connect(server, signal);
+  try {
+    return await question(client, signal);
+  } finally {
+    client.close();
+  }
+}
+
 /** What every command that talks to a server is told. */
 export interface ServerChoice {
   readonly server: string;
