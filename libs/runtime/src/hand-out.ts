@@ -37,7 +37,7 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
 
 /**
  * Gives groups their next tasks of a stream: steps that go on from those before, after which the fragment whose turn it is in
- * the group's round is brought home.
+ * the group's last round of them is brought home.
  */
 export async function handOutStream(
   core: RunCore,
@@ -48,16 +48,15 @@ export async function handOutStream(
 ): Promise<readonly GroupTask[]> {
   const parameters = await core.parameters(false);
   const steps = planSteps(core, rule, turns.count);
-  const whole = new Map(groups.map((group) => [group.id, turns.wholeSteps(group, steps.get(group.id)!)]));
-  const fraction = fractionLeft(core, groups, whole);
+  const next = new Map(groups.map((group) => [group.id, turns.nextTask(group, openOf(group), steps.get(group.id)!)]));
+  const fraction = fractionLeft(core, groups, new Map([...next].map(([id, task]) => [id, task.steps])));
   const { applied, leased } = core.training!.leases.totals();
   let before = 0;
   return groups.flatMap((group) => {
-    const share = whole.get(group.id)!;
+    const { round, rounds, steps: share } = next.get(group.id)!;
     const count = Math.round((before + share) * fraction) - Math.round(before * fraction);
     before += share;
-    const round = turns.roundOf(group, openOf(group));
-    const { steps, leases } = leaseSteps(core, group, count, applied + leased, core.roundSamples / share);
+    const { steps, leases } = leaseSteps(core, group, count, applied + leased, (rounds * core.roundSamples) / share);
     if (leases.length === 0) {
       turns.leave(group);
       return [];
