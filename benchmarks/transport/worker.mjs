@@ -28,7 +28,7 @@ const { connection } = await dial(address, {
     allowCode: false,
     peerAddress: '',
     host: '',
-    maxUploadBitsPerSecond: 0,
+    maxUploadBitsPerSecond: 0, node: '',
   },
   crc32c: (bytes) => kernels.crc32c(bytes),
   memory: sameHost ? memory : undefined,

@@ -1,9 +1,10 @@
-import type { Job, ModelProfile } from '@longtail/core';
+import type { Job } from '@longtail/core';
 import type { ServedFile, Server } from '@longtail/runtime';
 import { pino } from 'pino';
 import { expect, it, vi } from 'vitest';
 import { createControlService } from './control-service.js';
 import type { Inspection } from './inspect-data.js';
+import { JobDesk } from './job-desk.js';
 
 const INSPECTION: Inspection = {
   signature: { inputShape: [28, 28, 1], inputType: 'float32', targetShape: [], targetType: 'int32', classes: 10 },
@@ -13,8 +14,7 @@ const INSPECTION: Inspection = {
 
 function createService() {
   const launch = vi.fn(async (_job: Job, _files: readonly ServedFile[]) => ({ run: 'r1', folder: '/runs/r1' }));
-  const notes = new WeakMap();
-  const profiles = new WeakMap<Job['model'], ModelProfile>();
+  const desk = new JobDesk(async () => INSPECTION);
   const verdict = async (run: string) => ({ run, status: 'succeeded', reason: 'every sample was applied' });
   const server = { launch, verdict } as unknown as Server;
   const logged: unknown[] = [];
@@ -22,22 +22,22 @@ function createService() {
   return {
     launch,
     logged,
-    notes,
-    profiles,
-    service: createControlService({ server, inspect: async () => INSPECTION, notes, profiles, log }),
+    desk,
+    service: createControlService({ server, desk, log }),
   };
 }
 
 it('checks a job and resolves it with its data before anything runs', async () => {
-  const { launch, notes, profiles, service } = createService();
-  const jobJson = JSON.stringify({ name: 'digits', data: 'mnist', model: 'cnn' });
+  const { launch, desk, service } = createService();
+  const document = { name: 'digits', data: 'mnist', model: 'cnn' };
+  const jobJson = JSON.stringify(document);
   expect(await service.launch({ protocol: 1, jobJson })).toEqual({ run: 'r1', folder: '/runs/r1' });
   const [job, files] = launch.mock.calls[0]!;
   expect(job).toMatchObject({ name: 'digits', model: { type: 'cnn', input: [28, 28, 1], outputs: 10 }, loss: 'cross-entropy' });
   expect(job.files).toEqual([{ name: 'data/train-images', bytes: 3, sha256: 'abc' }]);
   expect(files.map(({ name }) => name)).toEqual(['data/train-images']);
-  expect(notes.get(job)).toEqual({ classNames: ['zero', 'one'] });
-  expect(profiles.get(job.model)!.blocks.map(({ name }) => name)).toEqual(['convolution0', 'convolution1', 'hidden0', 'output']);
+  expect(desk.notesOf(job)).toMatchObject({ model: { classNames: ['zero', 'one'] }, document });
+  expect(desk.profileOf(job)!.blocks.map(({ name }) => name)).toEqual(['convolution0', 'convolution1', 'hidden0', 'output']);
 });
 
 it.each([

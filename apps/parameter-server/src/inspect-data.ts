@@ -15,12 +15,14 @@ export type InspectionReply =
   { readonly kind: 'done'; readonly inspection: Inspection } | { readonly kind: 'failed'; readonly error: WireError };
 
 /** Finds a job's files, checks that they are a data set, and says what its samples look like. */
-export type InspectData = (draft: JobDraft) => Promise<Inspection>;
+export type InspectData = (job: InspectedJob) => Promise<Inspection>;
+
+export type InspectedJob = Pick<JobDraft, 'data' | 'model'>;
 
 /** On a thread of its own: reading and tokenising takes seconds that the server's event loop does not have, and memory that it should not keep. */
-export function inspectOnThread(draft: JobDraft): Promise<Inspection> {
+export function inspectOnThread({ data, model }: InspectedJob): Promise<Inspection> {
   return new Promise((resolve, reject) => {
-    const thread = new Worker(new URL('./inspect-thread.js', import.meta.url), { workerData: draft });
+    const thread = new Worker(new URL('./inspect-thread.js', import.meta.url), { workerData: { data, model } satisfies InspectedJob });
     thread.once('message', (reply: InspectionReply) => {
       if (reply.kind === 'done') resolve(reply.inspection);
       else reject(LongtailError.fromWire(reply.error));

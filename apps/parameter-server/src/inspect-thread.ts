@@ -1,12 +1,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { LongtailError } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
-import type { JobDraft } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
-import type { Inspection, InspectionReply } from './inspect-data.js';
+import type { InspectedJob, Inspection, InspectionReply } from './inspect-data.js';
 import { modelFiles } from './served-files.js';
 
-async function inspect(draft: JobDraft): Promise<Inspection> {
+async function inspect(draft: InspectedJob): Promise<Inspection> {
   const source = nodeFiles();
   const { signal } = new AbortController();
   const data = await describeData(draft.data, source, signal);
@@ -20,7 +19,7 @@ function send(reply: InspectionReply): void {
 }
 
 try {
-  send({ kind: 'done', inspection: await inspect(workerData as JobDraft) });
+  send({ kind: 'done', inspection: await inspect(workerData as InspectedJob) });
 } catch (error) {
   send({ kind: 'failed', error: LongtailError.from(error, 'invalid-data').toWire() });
 }

@@ -1,19 +1,22 @@
 import { stat } from 'node:fs/promises';
-import type { Job } from '@longtail/core';
+import { LongtailError } from '@longtail/core';
 import type { RunSnapshot, RunStore } from '@longtail/runtime';
-import { createRun, type ModelSidecar, type RunFolder } from '@longtail/store';
+import type { Checkpoint, ModelSidecar, RunFolder } from '@longtail/store';
 
 /** What the data say about a model that is trained on them; goes beside it. */
 export type ModelNotes = Omit<ModelSidecar, 'metrics'>;
 
 /** A run's folder as the runtime sees it. LongtailError `storage`. */
-export async function openRunStore(runsFolder: string, job: Job, notes: ModelNotes): Promise<RunStore> {
-  const folder = await createRun(runsFolder, job, { now: () => Date.now() });
+export function runStore(folder: RunFolder, notes: ModelNotes): RunStore {
   return {
     run: folder.id,
     folder: folder.path,
     log: folder.events,
-    checkpoint: (snapshot) => writeCheckpoint(folder, snapshot),
+    async checkpoint(snapshot) {
+      // What leads to a durable version is durable.
+      await folder.events.flush();
+      return folder.checkpoints.write(asCheckpoint(snapshot));
+    },
     async saveModel({ parameters, layout, metrics }) {
       const path = await folder.writeModel(parameters, layout, { ...notes, metrics });
       return { path, bytes: (await stat(path)).size };
@@ -25,8 +28,35 @@ export async function openRunStore(runsFolder: string, job: Job, notes: ModelNot
   };
 }
 
-function writeCheckpoint(folder: RunFolder, snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }> {
-  const { run, job, version, steps, leases: leaseBook, layout, parameters, state } = snapshot;
-  // Leases and fresh parameters are functions of the job's seed and the cursor: no generator has a state of its own.
-  return folder.checkpoints.write({ run, job, version, steps, leaseBook, rng: {}, layout, parameters, state });
+// Leases and fresh parameters are functions of the job's seed and the cursor: no generator has a state of its own.
+function asCheckpoint({ leases: leaseBook, ...rest }: RunSnapshot): Checkpoint {
+  return { ...rest, leaseBook, rng: {} };
+}
+
+function asSnapshot({ leaseBook: leases, rng: _, ...rest }: Checkpoint): RunSnapshot {
+  return { ...rest, leases };
+}
+
+/**
+ * The last durable version, damaged ones passed over; undefined when there never was one. LongtailError `checksum` when all
+ * are damaged.
+ */
+export async function lastSnapshot({ checkpoints, path }: RunFolder, onDamaged: (error: LongtailError) => void): Promise<RunSnapshot | undefined> {
+  let damage: LongtailError | undefined;
+  const latest = await checkpoints.latest((error) => onDamaged((damage = error)));
+  if (latest !== undefined) return asSnapshot(latest);
+  if (damage === undefined) return undefined;
+  throw new LongtailError('No checkpoint of the run is whole.', { code: 'checksum', where: path, hint: 'Launch the job again.', cause: damage });
+}
+
+/** A version that is there. LongtailError `missing-file`, `checksum`. */
+export async function snapshotAt({ checkpoints, path }: RunFolder, version: number): Promise<RunSnapshot> {
+  const versions = await checkpoints.versions();
+  if (versions.includes(version)) return asSnapshot(await checkpoints.read(version));
+  const there = versions.length === 0 ? 'none' : versions.join(', ');
+  throw new LongtailError(`Version ${version} of the run was not kept; there is ${there}.`, {
+    code: 'missing-file',
+    where: path,
+    hint: 'Checkpoints are made every `checkpoint.every`, and the newest `checkpoint.keep` stay.',
+  });
 }

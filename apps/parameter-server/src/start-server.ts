@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { CodecName, Job, ModelProfile } from '@longtail/core';
+import type { CodecName } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } from '@longtail/kernels';
@@ -7,13 +7,15 @@ import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
+import { createRun, type RunOwner } from '@longtail/store';
 import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
-import type { ModelNotes } from './run-store.js';
+import { JobDesk } from './job-desk.js';
 import { plannedLayout } from './planned-layout.js';
-import { openRunStore } from './run-store.js';
+import { resumeUnfinished } from './resume-runs.js';
+import { runStore } from './run-store.js';
 
 export interface ServerOptions {
   readonly host: string;
@@ -42,14 +44,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const { host, port, log } = options;
   if (!isLoopback(host) && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
-  const notes = new WeakMap<Job, ModelNotes>();
-  const profiles = new WeakMap<Job['model'], ModelProfile>();
+  const desk = new JobDesk(inspectOnThread);
   const memory = createTensorMemory();
-  const server = composeServer(options, notes, profiles, memory);
+  const owner: RunOwner = { address: `${host}:${port}`, pid: process.pid };
+  const server = composeServer(options, desk, owner, memory);
   const listener = await listen({
     host,
     port,
-    control: createControlService({ server, inspect: inspectOnThread, notes, profiles, log }),
+    control: createControlService({ server, desk, log }),
     crc32c: (bytes) => kernels.crc32c(bytes),
     memory,
     onSession: (connection, hello) => {
@@ -60,6 +62,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     signal: new AbortController().signal,
   });
   log.info({ address: listener.address, tensorPort: listener.tensorPort }, 'listening');
+  // The port is ours by now: no other server goes on with these runs.
+  await resumeUnfinished({ server, desk, runsFolder: options.runsFolder, owner, log });
   return {
     address: listener.address,
     async close(reason) {
@@ -73,8 +77,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 function composeServer(
   { version, runsFolder }: ServerOptions,
-  notes: WeakMap<Job, ModelNotes>,
-  profiles: WeakMap<Job['model'], ModelProfile>,
+  desk: JobDesk,
+  owner: RunOwner,
   memory: TensorMemory,
 ): Server {
   const kernels = createKernels();
@@ -84,15 +88,18 @@ function composeServer(
       rng: createRng(randomBytes(16).toString('hex')),
       codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
       allocate: (bytes) => memory.allocate(bytes),
-      openRun: (job) => openRunStore(runsFolder, job, notes.get(job) ?? {}),
+      async openRun(job) {
+        const { model, document } = desk.notesOf(job);
+        return runStore(await createRun(runsFolder, job, { now: Date.now, owner, document }), model);
+      },
       createShard: ({ length, slots }, optimizer, differences) =>
         createShard({ length, optimizer, differences, frozen: slots.filter(({ trainable }) => !trainable) }),
-      createLeases: ({ train }, samplesPerEpoch) =>
-        createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples }),
+      createLeases: ({ train }, samplesPerEpoch, state) =>
+        createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state }),
       strategy: ({ sync }) => createStrategy(sync),
       chooseSync,
       shares: proportionalShares(),
-      layout: plannedLayout((job) => profiles.get(job.model)),
+      layout: plannedLayout((job) => desk.profileOf(job)),
       schedule: createSchedule,
       linkKey: () => randomBytes(16).toString('hex'),
       learningRate: learningRateAt,

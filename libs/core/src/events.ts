@@ -57,6 +57,28 @@ export type RunEvent =
     }
   /** Direct links between workers, measured for the same purpose. */
   | { readonly event: 'peer_links'; readonly run: string; readonly links: readonly MeasuredPeerLink[]; readonly ms: number }
+  /**
+   * The run goes on from its last durable version. What came after event `stands` is undone, as far as it is of commits,
+   * contributions and validations: the samples are leased again (`standingEvents`).
+   */
+  | {
+      readonly event: 'resumed';
+      readonly run: string;
+      /** 0: fresh parameters. */
+      readonly version: number;
+      readonly samplesApplied: number;
+      readonly stands: number;
+      readonly undone: { readonly commits: number; readonly samples: number };
+      readonly reason: string;
+    }
+  /** The run began with the parameters of another one. */
+  | {
+      readonly event: 'forked';
+      readonly run: string;
+      readonly from: { readonly run: string; readonly version: number };
+      /** Of its own job, which go on where the other one's version was; 0: its data begin anew. */
+      readonly samplesApplied: number;
+    }
   | {
       readonly event: 'started';
       readonly run: string;
@@ -154,6 +176,8 @@ export type RunEvent =
       readonly reason: string;
     }
   | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
+  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. */
+  | { readonly event: 'samples_lost'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
   | {
       readonly event: 'validation';
       readonly run: string;
@@ -212,10 +236,25 @@ export interface StoredEvent {
   readonly body: RunEvent;
 }
 
+/** Events without those that a later `resumed` undid. */
+export function standingEvents(events: readonly StoredEvent[]): readonly StoredEvent[] {
+  let standing: StoredEvent[] = [];
+  for (const stored of events) {
+    const { body } = stored;
+    if (body.event === 'resumed') standing = standing.filter(({ seq, body: { event } }) => seq <= body.stands || !UNDONE.has(event));
+    standing.push(stored);
+  }
+  return standing;
+}
+
+const UNDONE: ReadonlySet<RunEventName> = new Set(['commit', 'contribution', 'validation']);
+
 export interface EventLog {
   /** Durable order is the order of the calls. Throws LongtailError `storage` when it cannot be written. */
   append(event: RunEvent): StoredEvent;
   /** Events from `fromSeq` on, then live ones until the log is closed or the signal aborts. */
   read(fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent>;
+  /** Resolves when all that was appended survives a power cut. LongtailError `storage`. */
+  flush(): Promise<void>;
   close(): Promise<void>;
 }

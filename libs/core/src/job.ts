@@ -134,6 +134,8 @@ export interface Job {
   };
   readonly checkpoint: {
     readonly everyMs: number;
+    /** The newest so many stay. @default 2 */
+    readonly keep?: number;
   };
   /** Files of the data by role and content, as the server found them at launch (`describeData`): workers find theirs by sha256. */
   readonly files?: readonly DataFile[];

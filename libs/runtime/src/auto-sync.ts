@@ -17,6 +17,14 @@ export class AutoSync {
     readonly isAsked: boolean,
   ) {}
 
+  /** Goes on with what was chosen before: `job` is as it ran. */
+  restore(job: Job): void {
+    const { strategy, localSteps, fragments, codec, downCodec = codec } = job.sync;
+    if (strategy === 'auto') return;
+    this.core.job = job;
+    this.standing = { strategy, localSteps: localSteps as number, fragments, codec, downCodec, computeMs: 0, exchanges: [], reason: '' };
+  }
+
   /** The first choice, once links are measured and those who prepare are ready. */
   async begin(): Promise<void> {
     if (!this.isAsked) return;
@@ -26,7 +34,7 @@ export class AutoSync {
       await core.wait(untilMs);
       admitPrepared(core);
     }
-    this.choose(undefined);
+    this.choose(this.standing);
   }
 
   /** Whether another way to exchange suits links and speeds as they are now. */

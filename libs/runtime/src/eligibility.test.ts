@@ -9,7 +9,7 @@ const hello = (engine: string, allowCode = false): Hello => ({
   incarnation: 'i',
   device: { engine, description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode,
-  peerAddress: '', host: '', maxUploadBitsPerSecond: 0,
+  peerAddress: '', host: '', maxUploadBitsPerSecond: 0, node: '',
 });
 
 const job = (changes: { engine?: string; minWorkers?: number; model?: string } = {}) =>
@@ -23,9 +23,10 @@ const claimant = (run: string, overrides: Partial<Claimant> = {}): Claimant => (
   job: job(),
   excluded: new Set(),
   begun: false,
+  awaited: new Set(),
   ...overrides,
 });
-const node = (name: string, run?: string, engine = 'cpu'): Candidate => ({ node: name, hello: hello(engine), run });
+const node = (name: string, run?: string, engine = 'cpu'): Candidate => ({ node: name, hello: { ...hello(engine), incarnation: `of ${name}` }, run });
 
 test('a job that names an engine gets no other; code runs only where its owner allows it', () => {
   expect(obstacle(job({ engine: 'tensorflow' }), hello('cpu'))).toMatch(/runs on cpu, the job wants tensorflow/);
@@ -34,7 +35,7 @@ test('a job that names an engine gets no other; code runs only where its owner a
 });
 
 test('a census tells mine, idle, busy, and why the others do not count', () => {
-  const run = claimant('a', { job: job({ engine: 'cpu' }), excluded: new Set(['n4']) });
+  const run = claimant('a', { job: job({ engine: 'cpu' }), excluded: new Set(['of n4']) });
   const fleet = [node('n1', 'a'), node('n2'), node('n3', 'b'), node('n4'), node('n5', undefined, 'wasm')];
   expect(census(run, fleet)).toEqual({
     mine: 1,
@@ -64,4 +65,10 @@ test('a run takes nothing before it can take enough to begin; then it takes ever
   ]);
   expect(allot([big], [node('n1'), node('n2'), node('n3')])).toHaveLength(3);
   expect(allot([{ ...big, begun: true }], [node('n1', 'a'), node('n2')])).toEqual([{ run: 'a', node: 'n2' }]);
+});
+
+test('a run that is resumed waits until those who took part are all back', () => {
+  const run = claimant('a', { awaited: new Set(['n1', 'n2']) });
+  expect(allot([run], [node('n1'), node('n3')])).toEqual([]);
+  expect(allot([run], [node('n1'), node('n3'), node('n2')]).map((one) => one.node)).toEqual(['n1', 'n3', 'n2']);
 });

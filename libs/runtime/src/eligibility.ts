@@ -19,10 +19,12 @@ export interface Candidate {
 export interface Claimant {
   readonly run: string;
   readonly job: Job;
-  /** Nodes released from the run for a reason. */
+  /** Incarnations of nodes released from the run for a reason: who is started anew gets another chance. */
   readonly excluded: ReadonlySet<string>;
   /** It has begun; until then it takes nothing before it can take enough. */
   readonly begun: boolean;
+  /** Nodes that it waits for before it takes anyone. */
+  readonly awaited: ReadonlySet<string>;
 }
 
 /** What the fleet is for a run. */
@@ -43,7 +45,7 @@ export function census(claimant: Claimant, fleet: readonly Candidate[]): Census 
   let mine = 0;
   let busy = 0;
   for (const { node, hello, run } of fleet) {
-    const reason = claimant.excluded.has(node) ? 'was released from the run' : obstacle(claimant.job, hello);
+    const reason = claimant.excluded.has(hello.incarnation) ? 'was released from the run' : obstacle(claimant.job, hello);
     if (run === claimant.run) mine++;
     else if (reason !== undefined) obstacles.push({ node, reason });
     else if (run === undefined) idle.push(node);
@@ -61,9 +63,13 @@ export function allot(
   let free = fleet;
   for (const claimant of claimants) {
     const { mine, idle } = census(claimant, free);
-    if (!claimant.begun && mine + idle.length < claimant.job.cluster.minWorkers) continue;
+    if (!claimant.begun && !isEnough(claimant, mine, idle)) continue;
     taken.push(...idle.map((node) => ({ run: claimant.run, node })));
     free = free.filter(({ node }) => !idle.includes(node));
   }
   return taken;
+}
+
+function isEnough({ awaited, job }: Claimant, mine: number, idle: readonly string[]): boolean {
+  return awaited.size > 0 ? [...awaited].every((node) => idle.includes(node)) : mine + idle.length >= job.cluster.minWorkers;
 }

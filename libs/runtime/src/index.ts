@@ -3,6 +3,7 @@ export { explicitLayout } from './explicit-layout.js';
 export type {
   FileCache,
   FileSink,
+  Resumption,
   RunSnapshot,
   RunStore,
   ServedFile,
@@ -10,6 +11,6 @@ export type {
   ServerDependencies,
   WorkerConnection,
 } from './ports.js';
-export { createServer, type Server, type ServerOptions } from './server-loop.js';
+export { createServer, type LaunchedRun, type Server, type ServerOptions } from './server-loop.js';
 export type { WorkerEvent } from './worker-events.js';
-export { runWorker, type WorkerOptions } from './worker-loop.js';
+export { runWorker, type NodeIdentity, type WorkerOptions } from './worker-loop.js';

@@ -3,7 +3,8 @@ import { chunkSpan } from './grid.js';
 import type { Group } from './group.js';
 import { SILENCE_MS, type GroupTask } from './group-task.js';
 import type { Member } from './member.js';
-import type { RunCore } from './run-core.js';
+import type { Measure } from './roster.js';
+import type { RunCore, Training } from './run-core.js';
 
 /**
  * Lets a group draw fresh parameters, each worker those of its blocks, and makes the shard of them. False when it could
@@ -15,7 +16,7 @@ export async function initialise(core: RunCore, group: Group): Promise<boolean> 
     await core.wait(task.activeAtMs + SILENCE_MS);
   }
   const delivered = task.status === 'delivered';
-  if (delivered) begin(core, group, task);
+  if (delivered) draw(core, group, task);
   core.tasks.callOff(task);
   if (delivered) for (const member of group.members) member.ownsVersion(core.version);
   else if (task.status !== 'lost') {
@@ -33,11 +34,12 @@ function ownParameters(core: RunCore, group: Group, member: Member) {
   return all.filter((_, i) => !before.has(member.segments[i]!.segment));
 }
 
-function begin(core: RunCore, group: Group, task: GroupTask): void {
+function draw(core: RunCore, group: Group, task: GroupTask): void {
   const { job, dependencies } = core;
   const { trainSamples, validationSamples } = group.members[0]!.ready!;
   const { layout } = core.measure!;
-  const shard = dependencies.createShard(layout, serverOptimizer(job), core.mayFollow ? (job.sync.topK ?? DEFAULT_TOP_K) : undefined);
+  const leases = dependencies.createLeases(job, trainSamples);
+  const { shard } = beginTraining(core, { layout, leases, trainSamples, validationSamples });
   const codec = core.codecNamed('fp32');
   for (const { grid, index, offset: from } of core.segments) {
     const { delivery } = task.parts.find((part) => part.delivery.has('parameters', index))!;
@@ -48,11 +50,16 @@ function begin(core: RunCore, group: Group, task: GroupTask): void {
       shard.writeParameters(values, from + offset);
     }
   }
-  const leases = dependencies.createLeases(job, trainSamples);
-  const grid = core.grid(layout.length);
-  core.begin({ layout, shard, leases, grid, samplesPerEpoch: trainSamples, validationSamples: evaluated(core, validationSamples) });
 }
 
-function evaluated(core: RunCore, validationSamples: number): number {
-  return Math.min(validationSamples, core.job.validation.maxSamples ?? Infinity);
+interface Source extends Pick<Training, 'layout' | 'leases'>, Pick<Measure, 'trainSamples' | 'validationSamples'> {}
+
+/** With a shard of zeros. */
+export function beginTraining(core: RunCore, { layout, leases, trainSamples, validationSamples }: Source): Training {
+  const { job, dependencies } = core;
+  const shard = dependencies.createShard(layout, serverOptimizer(job), core.mayFollow ? (job.sync.topK ?? DEFAULT_TOP_K) : undefined);
+  const evaluated = Math.min(validationSamples, job.validation.maxSamples ?? Infinity);
+  const training = { layout, shard, leases, grid: core.grid(layout.length), samplesPerEpoch: trainSamples, validationSamples: evaluated };
+  core.begin(training);
+  return training;
 }

@@ -9,7 +9,7 @@ const hello = (name: string, incarnation = name): Hello => ({
   incarnation,
   device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode: false,
-  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0,
+  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, node: '',
 });
 
 function setUp() {
@@ -57,7 +57,7 @@ test('a node is welcomed with an id of its own, and kept in the order of joining
   dial('b');
   const [first, second] = membership.sessions;
   expect(sent).toMatchObject([{ message: 'welcome', welcome: { node: first!.node, heartbeatMs: 1000 } }]);
-  expect(first!.node).toMatch(/^n1-[0-9a-f]{4}$/);
+  expect(first!.node).toMatch(/^n1-[0-9a-f]{8}$/);
   expect(second!.node).toMatch(/^n2-/);
   expect(log).toEqual(['a joined', 'b joined']);
 });

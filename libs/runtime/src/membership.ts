@@ -142,10 +142,10 @@ export class Membership {
 
   admit(connection: ServerConnection, hello: Hello): void {
     for (const old of this.sessions) {
-      if (old.hello.incarnation === hello.incarnation) this.drop(old, 'the same worker connected again');
+      if (old.hello.incarnation === hello.incarnation || old.node === hello.node) this.drop(old, 'the same worker connected again');
     }
-    const { clock, rng, heartbeatMs } = this.options;
-    const node = `n${++this.joins}-${rng.uint32().toString(16).padStart(8, '0').slice(0, 4)}`;
+    const { clock, heartbeatMs } = this.options;
+    const node = hello.node || this.newId();
     const session = new Session(node, hello, connection, clock.nowMs(), clock);
     const ended = new AbortController();
     this.byNode.set(node, session);
@@ -169,6 +169,11 @@ export class Membership {
       () => undefined, // the session ended before
     );
     this.options.joined(session);
+  }
+
+  /** Nodes that come back keep theirs, also those of an earlier server: it must not be one of them. */
+  private newId(): string {
+    return `n${++this.joins}-${this.options.rng.uint32().toString(16).padStart(8, '0')}`;
   }
 
   /** Ends a session from this side. */

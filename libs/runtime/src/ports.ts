@@ -20,6 +20,7 @@ import type {
   ScheduleName,
   ShareRule,
   StateVector,
+  StoredEvent,
   SyncStrategy,
   TopKSpec,
   Verdict,
@@ -42,7 +43,25 @@ export interface RunSnapshot {
   /** Flat moment vectors in the optimizer's order. */
   readonly state: readonly StateVector[];
   readonly leases: LeaseBookState;
+  /** Of the data. */
+  readonly validationSamples: number;
+  /** Of the model; undefined: nobody counted. */
+  readonly blocks: number | undefined;
   readonly metrics: Verdict['metrics'];
+}
+
+/** A run that an earlier server left unfinished, or that ended before its samples did. */
+export interface Resumption {
+  readonly store: RunStore;
+  /** As it was launched. */
+  readonly job: Job;
+  readonly files: readonly ServedFile[];
+  /** Its last durable version; undefined: there never was one, and it begins anew. */
+  readonly snapshot: RunSnapshot | undefined;
+  /** Its log so far. */
+  readonly past: readonly StoredEvent[];
+  /** Why it has to be resumed. */
+  readonly reason: string;
 }
 
 /** Where a run leaves what it makes. Failures are LongtailError `storage` and end the run. */
@@ -97,7 +116,8 @@ export interface ServerDependencies {
   openRun(job: Job): Promise<RunStore>;
   /** Zeros of the layout's length; its frozen slots are never moved. `differences`: there may be followers; what `top-k` keeps for them. */
   createShard(layout: ParameterLayout, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
-  createLeases(job: Job, samplesPerEpoch: number): LeaseBook;
+  /** `state`: goes on from there. Throws LongtailError `invalid-file` where it is of other data. */
+  createLeases(job: Job, samplesPerEpoch: number, state?: LeaseBookState): LeaseBook;
   strategy(job: Job): SyncStrategy;
   /** What `sync: auto` stands for. */
   readonly chooseSync: ChooseSync;

@@ -27,7 +27,7 @@ const MAX_MISSES = 5;
 /** The workers of a run, in the order in which they joined, and who may not come back. */
 export class Roster {
   readonly members: Member[] = [];
-  /** Nodes released for a reason. */
+  /** Incarnations of those released for a reason. */
   readonly excluded = new Set<string>();
   /** Engines that took part. */
   readonly engines = new Set<string>();
@@ -82,7 +82,7 @@ export class Roster {
 
   /** Sends a member home; the node stays, the run will not take it again. */
   release(member: Member, reason: string): void {
-    this.excluded.add(member.node);
+    this.excluded.add(member.session.hello.incarnation);
     this.host.emit({ event: 'warning', run: this.host.run, message: `${member.name} released: ${reason}`, hint: '' });
     this.dismiss(member, reason);
     this.host.freed();

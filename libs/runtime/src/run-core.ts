@@ -61,7 +61,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly tasks = new Tasks(this);
   readonly record = new LearningRecord();
   readonly outgoing: OutgoingParameters;
-  readonly submittedAtMs: number;
+  submittedAtMs: number;
   readonly auto: AutoSync;
   training: Training | undefined;
   /** The cut of the model that holds since the groups changed last. */
@@ -284,13 +284,16 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   // ---- training
 
-  /** The first worker's parameters are there. */
   begin(training: Training): void {
     this.training = training;
-    this.record.begin(this.clock.nowMs());
     this.planValidation();
-    const { total } = training.leases.totals();
-    const { layout, samplesPerEpoch } = training;
+  }
+
+  /** Parameters and workers are there. */
+  announceStart(): void {
+    const { layout, samplesPerEpoch, leases } = this.training!;
+    const { total } = leases.totals();
+    this.record.begin(this.clock.nowMs());
     this.emit({
       event: 'started',
       run: this.run,

@@ -1,5 +1,6 @@
 import { isStateQuantized, localStepsOf, LongtailError, type Verdict } from '@longtail/core';
-import { PROTOCOL_VERSION, type JobRow } from '@longtail/protocol';
+import type { JobRow } from '@longtail/protocol';
+import { recall, restore, type Beginning } from './beginning.js';
 import type { Claimant } from './eligibility.js';
 import { evaluate } from './evaluation.js';
 import { admitPrepared, gather, type CountFleet } from './gather.js';
@@ -12,6 +13,9 @@ import { Snapshots } from './snapshots.js';
 import { runSolo } from './solo.js';
 import type { Tasks } from './tasks.js';
 
+/** Longer than workers pause between two looks for a server (`worker-loop.ts`). */
+const REJOIN_MS = 8000;
+
 export type RunStatus = 'waiting' | 'running' | Verdict['status'];
 
 /** One execution of a job, from submission to verdict. */
@@ -22,11 +26,16 @@ export class Run implements Claimant {
   private lastRow: JobRow | undefined;
   private readonly snapshots: Snapshots;
 
+  /** Nodes that took part when it broke off: it begins again when they are all back, or did not come. */
+  awaited: ReadonlySet<string>;
+
   constructor(
     private readonly core: RunCore,
     private readonly countFleet: CountFleet,
+    private readonly beginning: Beginning,
   ) {
-    this.snapshots = new Snapshots(core);
+    this.snapshots = new Snapshots(core, beginning.snapshot?.version ?? 0);
+    this.awaited = recall(core, beginning.past ?? []);
   }
 
   get run(): string {
@@ -39,7 +48,8 @@ export class Run implements Claimant {
     return this.core.roster.excluded;
   }
   get begun(): boolean {
-    return this.core.roster.members.length > 0 || this.core.training !== undefined;
+    const { roster, training } = this.core;
+    return this.awaited.size === 0 && (roster.members.length > 0 || training !== undefined);
   }
   get over(): boolean {
     return this.status !== 'waiting' && this.status !== 'running';
@@ -89,9 +99,12 @@ export class Run implements Claimant {
   /** Never rejects: whatever happens is in the verdict. */
   async execute(): Promise<Verdict> {
     const { core } = this;
-    core.emit({ event: 'submitted', run: core.run, job: core.job, protocol: PROTOCOL_VERSION });
+    const { events, snapshot } = this.beginning;
+    for (const event of events) core.emit(event);
     let error: LongtailError | undefined;
     try {
+      if (snapshot !== undefined) restore(core, snapshot);
+      await this.rejoin();
       await this.train();
     } catch (thrown) {
       error = LongtailError.from(thrown);
@@ -114,13 +127,24 @@ export class Run implements Claimant {
     };
   }
 
+  /** Those who took part look for the server by themselves: once they are all here they are laid out together. */
+  private async rejoin(): Promise<void> {
+    const { core } = this;
+    if (this.awaited.size === 0) return;
+    const untilMs = core.clock.nowMs() + REJOIN_MS;
+    while (core.members.length === 0 && core.clock.nowMs() < untilMs) await core.wait(untilMs);
+    this.awaited = new Set();
+    core.freed();
+  }
+
   private async train(): Promise<void> {
     const { core } = this;
     do {
-      await gather(core, core.job.cluster.minWorkers, this.countFleet);
+      await gather(core, core.begun ? 1 : core.job.cluster.minWorkers, this.countFleet);
       this.status = 'running';
       await core.auto.begin();
-    } while (core.groups.length === 0 || !(await initialise(core, core.groups[0]!)));
+    } while (core.groups.length === 0 || !(core.begun || (await initialise(core, core.groups[0]!))));
+    core.announceStart();
     while (this.samplesLeft()) await this.phase();
     if (core.training!.validationSamples > 0 && core.record.validatedVersion !== core.version) await this.validate();
   }
@@ -184,7 +208,7 @@ export class Run implements Claimant {
       seconds: (core.clock.nowMs() - core.submittedAtMs) / 1000,
       bytes: core.roster.totalTraffic(),
       model,
-      reason: error?.message ?? 'every sample was applied',
+      reason: error?.message ?? (totals?.lost ? `every sample was applied, but for ${totals.lost} that were lost` : 'every sample was applied'),
       ...(error === undefined ? {} : { error: error.toWire() }),
     };
     core.emit(verdict);

@@ -1,11 +1,12 @@
 import { LongtailError, type Job, type MeasuredLink, type StoredEvent, type Verdict } from '@longtail/core';
 import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type PeerLink } from '@longtail/protocol';
+import { forked, forkSnapshot, launched, resumed, type Beginning } from './beginning.js';
 import { allot, census, type Candidate } from './eligibility.js';
 import { CHUNK_LENGTH } from './grid.js';
 import { LinkSurvey } from './link-survey.js';
 import { Membership, type Session } from './membership.js';
 import { PeerLinks } from './peer-links.js';
-import type { ServedFile, ServerConnection, ServerDependencies } from './ports.js';
+import type { Resumption, RunSnapshot, RunStore, ServedFile, ServerConnection, ServerDependencies } from './ports.js';
 import { Run } from './run.js';
 import { RunCore } from './run-core.js';
 
@@ -24,8 +25,14 @@ export interface ServerOptions {
 export interface Server {
   /** A worker dialled and its hello was checked; the server answers with welcome. */
   onSession(connection: ServerConnection, hello: Hello): void;
-  /** Resolves when the run is there (its `submitted` event is in the log); it starts as soon as it has workers. */
-  launch(job: Job, files: readonly ServedFile[]): Promise<{ readonly run: string; readonly folder: string }>;
+  /**
+   * Resolves when the run is there (its `submitted` event is in the log); it starts as soon as it has workers. `from`: with
+   * the parameters, the state and the data cursor of another run of the same model and data, which are its first durable
+   * version. Throws LongtailError `usage` where nothing is left to learn then, and what `openRun` throws.
+   */
+  launch(job: Job, files: readonly ServedFile[], from?: RunSnapshot): Promise<LaunchedRun>;
+  /** Goes on with a run that this server does not have, or that has ended. Throws LongtailError `usage` for one that goes on. */
+  resume(resumption: Resumption): LaunchedRun;
   /** Resolves when the run has ended and its store is finished. LongtailError `usage` for an unknown run, here and below. */
   verdict(run: string): Promise<Verdict>;
   /** Events from `fromSeq` on, then live ones until the verdict or the signal. */
@@ -39,6 +46,11 @@ export interface Server {
   info(): GetServerReply;
   /** Cancels what runs, waits for the verdicts, then ends the sessions. */
   close(reason: string): Promise<void>;
+}
+
+export interface LaunchedRun {
+  readonly run: string;
+  readonly folder: string;
 }
 
 /** Runs that have ended are kept for `jobs` and `watch` up to this many. */
@@ -74,7 +86,7 @@ class ServerLoop implements Server {
       left: (session, reason) => this.left(session, reason),
       stray: (session, run, task) => {
         const reason = `this node has no part in run ${run || '(none)'}`;
-        session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason } });
+        session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason, pending: false } });
       },
       probed: (session, probed) => this.survey.answered(session, probed),
       linkMeasured: (session, measured) => this.survey.used(session, measured),
@@ -92,12 +104,46 @@ class ServerLoop implements Server {
     connection.close(refused.message);
   }
 
-  async launch(job: Job, files: readonly ServedFile[]): Promise<{ readonly run: string; readonly folder: string }> {
-    if (this.closing !== undefined) throw new LongtailError(`the server is closing: ${this.closing}`, { code: 'refused' });
+  async launch(job: Job, files: readonly ServedFile[], from?: RunSnapshot): Promise<LaunchedRun> {
+    this.checkOpen();
+    if (from === undefined) {
+      const store = await this.dependencies.openRun(job);
+      return this.begin(job, store, files, launched(store.run, job));
+    }
+    this.checkUnfinished(forkSnapshot(from, '', job));
     const store = await this.dependencies.openRun(job);
+    const snapshot = forkSnapshot(from, store.run, job);
+    await store.checkpoint(snapshot);
+    return this.begin(job, store, files, forked(from, snapshot));
+  }
+
+  resume(resumption: Resumption): LaunchedRun {
+    this.checkOpen();
+    const { store, job, files } = resumption;
+    if (this.runs.get(store.run)?.run.over === false) {
+      throw new LongtailError(`run ${store.run} goes on as it is`, { code: 'usage', hint: 'Watch it with `longtail logs RUN --follow`.' });
+    }
+    return this.begin(job, store, files, resumed(resumption));
+  }
+
+  private checkOpen(): void {
+    if (this.closing !== undefined) throw new LongtailError(`the server is closing: ${this.closing}`, { code: 'refused' });
+  }
+
+  private checkUnfinished({ job, leases, version }: RunSnapshot): void {
+    const { free, total } = this.dependencies.createLeases(job, leases.samplesPerEpoch, leases).totals();
+    if (free > 0) return;
+    throw new LongtailError(`version ${version} has all ${total} samples of the job: nothing is left to learn`, {
+      code: 'usage',
+      where: 'train.epochs',
+      hint: 'Fork the run with more epochs: `longtail fork RUN --set train.epochs=N`.',
+    });
+  }
+
+  private begin(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): LaunchedRun {
     const { chunkLength = CHUNK_LENGTH } = this.options;
     const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, () => this.dispatch());
-    const run: Run = new Run(core, () => census(run, this.fleet()));
+    const run: Run = new Run(core, () => census(run, this.fleet()), beginning);
     const verdict = run.execute().then((outcome) => {
       this.forgetOldRuns();
       this.dispatch();

@@ -9,10 +9,13 @@ export class Snapshots {
   private copy: { readonly parameters: Float32Array; readonly state: readonly StateVector[] } | undefined;
   private writing: Promise<void> | undefined;
   private nextAtMs: number;
-  private lastVersion = 0;
   private lastPath = '';
 
-  constructor(private readonly core: RunCore) {
+  constructor(
+    private readonly core: RunCore,
+    /** That is durable. */
+    private lastVersion: number,
+  ) {
     this.nextAtMs = core.clock.nowMs() + core.job.checkpoint.everyMs;
   }
 
@@ -79,6 +82,8 @@ export class Snapshots {
       parameters,
       state,
       leases: leases.snapshot(),
+      validationSamples: core.measure!.validationSamples,
+      blocks: core.measure!.blocks,
       metrics: { ...core.record.metrics },
     };
   }

@@ -26,6 +26,8 @@ export interface WorkerOptions {
   readonly peers?: PeerNetwork;
   /** What its owner lets it send, of all tensors together; the server plans with it. @default 0: as fast as the link is */
   readonly maxUploadBitsPerSecond?: number;
+  /** The node's id, kept from one process to the next. @default a new one for each process */
+  readonly identity?: NodeIdentity;
   /** Names the host to the server: workers with the same name reach each other's loopback addresses. @default '': not known */
   readonly host?: string;
   log(event: WorkerEvent): void;
@@ -35,6 +37,13 @@ export interface WorkerOptions {
   readonly reconnectForMs?: number;
   /** Values a chunk of a tensor; must equal the server's. @default 262144 */
   readonly chunkLength?: number;
+}
+
+/** Where a node keeps the id that a server gave it. */
+export interface NodeIdentity {
+  /** Empty: none yet. */
+  readonly node: string;
+  remember(node: string): void;
 }
 
 const DEFAULT_RECONNECT_FOR_MS = 600_000;
@@ -50,7 +59,7 @@ const LONGEST_PAUSE_MS = 5000;
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { clock, compute, fileCache, codecs, createFeedback, crc32c, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
   const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
-  const hello: Hello = {
+  let hello: Hello = {
     protocol: PROTOCOL_VERSION,
     name,
     incarnation,
@@ -59,12 +68,16 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     peerAddress: peers?.address ?? '',
     host,
     maxUploadBitsPerSecond,
+    node: options.identity?.node ?? '',
   };
   const context = { compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
   while (!signal.aborted) {
     const found = await search.dial(hello);
     if (found === undefined) break;
+    const { node } = found.welcome;
+    if (node !== hello.node) options.identity?.remember(node);
+    hello = { ...hello, node };
     log({ event: 'joined', node: found.welcome.node, peer: found.connection.peer });
     const reason = await new WorkerSession(found.connection, found.welcome, context).serve(signal);
     log({ event: 'disconnected', reason });

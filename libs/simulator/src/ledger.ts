@@ -1,4 +1,4 @@
-import type { Lease, LeaseBook, StoredEvent } from '@longtail/core';
+import { standingEvents, type Lease, type LeaseBook, type StoredEvent } from '@longtail/core';
 
 export interface CommittedLeases {
   /** Several steps of one lease each, or one step of all. */
@@ -9,6 +9,8 @@ export interface CommittedLeases {
 /** Notes which leases a run applies, and between which of its events. */
 export class Ledger {
   private readonly applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
+  /** Leases whose samples will never reach a commit as a whole. */
+  readonly lost: Lease[] = [];
 
   /** A lease book that is noted. */
   record(book: LeaseBook, events: readonly StoredEvent[]): LeaseBook {
@@ -24,12 +26,14 @@ export class Ledger {
         this.applied.push({ lease: open.get(id)!, afterEvents: events.length });
         open.delete(id);
       },
+      applyPartly: (id) => book.applyPartly(id),
       giveBack(id) {
         book.giveBack(id);
         open.delete(id);
       },
-      lose(id) {
+      lose: (id) => {
         book.lose(id);
+        this.lost.push(open.get(id)!);
         open.delete(id);
       },
       totals: () => book.totals(),
@@ -37,14 +41,16 @@ export class Ledger {
     };
   }
 
-  /** Leases applied between two commits belong to the later one. */
+  /** Of the commits that stand. Leases applied between two commits belong to the later one; what a server that was killed did not commit, to none. */
   commits(events: readonly StoredEvent[]): readonly CommittedLeases[] {
     let from = 0;
-    return events.flatMap(({ seq, body }) => {
-      if (body.event !== 'commit') return [];
+    const commits = new Map<number, CommittedLeases>();
+    for (const { seq, body } of events) {
+      if (body.event !== 'commit' && body.event !== 'resumed') continue;
       const leases = this.applied.filter(({ afterEvents }) => afterEvents >= from && afterEvents < seq).map(({ lease }) => lease);
       from = seq;
-      return [{ local: body.reason.includes('local steps'), leases }];
-    });
+      if (body.event === 'commit') commits.set(seq, { local: body.reason.includes('local steps'), leases });
+    }
+    return standingEvents(events).flatMap(({ seq }) => commits.get(seq) ?? []);
   }
 }

@@ -3,22 +3,22 @@ import type { RunSnapshot, RunStore } from '@longtail/runtime';
 
 /** An event log in memory. */
 class MemoryLog implements EventLog {
-  readonly events: StoredEvent[] = [];
   private closed = false;
   private changed: (() => void)[] = [];
 
   constructor(
+    readonly events: StoredEvent[],
     private readonly clock: Clock,
     private readonly throwIfFull: () => void,
-    private readonly appended: ((event: StoredEvent) => void) | undefined,
+    private readonly appended: (event: StoredEvent) => void,
   ) {}
 
   append(event: RunEvent): StoredEvent {
     this.throwIfFull();
     const stored = { seq: this.events.length + 1, timeMs: this.clock.nowMs(), body: event };
+    this.appended(stored);
     this.events.push(stored);
-    this.appended?.(stored);
-    this.wake();
+        this.wake();
     return stored;
   }
 
@@ -39,6 +39,8 @@ class MemoryLog implements EventLog {
     }
   }
 
+  async flush(): Promise<void> {}
+
   async close(): Promise<void> {
     this.closed = true;
     this.wake();
@@ -57,7 +59,7 @@ export interface MemoryStoreOptions {
   /** Time that a checkpoint or model takes to write. */
   readonly writeMs: number;
   /** Told of each event of the log. */
-  readonly appended?: (event: StoredEvent) => void;
+  readonly appended: (event: StoredEvent) => void;
 }
 
 /** A run's folder in memory. Snapshots are copied when the write ends: whoever changes one too early is found out. */
@@ -65,22 +67,23 @@ export class MemoryStore implements RunStore {
   readonly folder = 'memory:';
   readonly log: MemoryLog;
   readonly full = new Set<StorageTarget>();
-  readonly checkpoints: RunSnapshot[] = [];
+  readonly checkpoints: RunSnapshot[];
+  readonly events: StoredEvent[];
   model: RunSnapshot | undefined;
   verdict: Verdict | undefined;
   writing = 0;
   peakWriting = 0;
 
+  /** `before`: the same folder, as a server that was killed left it. */
   constructor(
     readonly run: string,
     readonly job: Job,
     private readonly options: MemoryStoreOptions,
+    before?: MemoryStore,
   ) {
-    this.log = new MemoryLog(options.clock, () => this.throwIfFull('log'), options.appended);
-  }
-
-  get events(): readonly StoredEvent[] {
-    return this.log.events;
+    this.events = [...(before?.events ?? [])];
+    this.checkpoints = [...(before?.checkpoints ?? [])];
+    this.log = new MemoryLog(this.events, options.clock, () => this.throwIfFull('log'), options.appended);
   }
 
   async checkpoint(snapshot: RunSnapshot): Promise<{ path: string; bytes: number }> {

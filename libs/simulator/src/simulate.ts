@@ -5,6 +5,7 @@ import {
   type CodecName,
   type EngineName,
   type Job,
+  type Lease,
   type LeaseBook,
   type LayoutPlan,
   type ParameterShard,
@@ -21,6 +22,7 @@ import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
 import { Ledger, type CommittedLeases } from './ledger.js';
+import { Life } from './life.js';
 import { MemoryFiles } from './memory-files.js';
 import { MemoryStore } from './memory-store.js';
 import type { VirtualModel } from './model.js';
@@ -91,6 +93,7 @@ export interface Outcome {
   readonly leases: ReturnType<LeaseBook['totals']>;
   /** Samples of each commit, lease by lease, in the order in which they were applied. */
   readonly ledger: readonly CommittedLeases[];
+  readonly lost: readonly Lease[];
   readonly store: MemoryStore;
   /** Faults that did something. */
   readonly fired: ReadonlySet<Fault>;
@@ -126,7 +129,9 @@ class Simulation {
   private readonly clock = new VirtualClock();
   private readonly codecs: readonly Codec[];
   private readonly network: VirtualNetwork;
-  private readonly server: Server;
+  private life: Life;
+  private server: Server;
+  private lives = 0;
   private readonly actors = new Map<string, Actor>();
   private readonly fired = new Set<Fault>();
   private readonly workerEvents = new Map<string, WorkerEvent[]>();
@@ -135,11 +140,12 @@ class Simulation {
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
+  private readonly verdicts = new Map<string, (verdict: Verdict) => void>();
   private readonly ledger = new Ledger();
   private links = 0;
 
   constructor(private readonly scenario: Scenario) {
-    const { seed, serverBitsPerSecond = 1e9, chunkLength = 16, heartbeatMs, probeBytes = 0 } = scenario;
+    const { seed, serverBitsPerSecond = 1e9 } = scenario;
     const { clock } = this;
     this.rng = createRng(seed);
     this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
@@ -149,15 +155,22 @@ class Simulation {
       serverDownBitsPerSecond: serverBitsPerSecond,
       crc32c: (bytes) => kernels.crc32c(bytes),
     });
-    this.server = createServer(
+    this.life = new Life(clock);
+    this.server = this.startServer();
+  }
+
+  private startServer(): Server {
+    const { scenario, life } = this;
+    const { chunkLength = 16, heartbeatMs, probeBytes = 0 } = scenario;
+    return createServer(
       {
-        clock,
-        rng: this.rng.fork('server'),
+        clock: life.clock,
+        rng: this.rng.fork(`server${this.lives++ || ''}`),
         codecs: this.codecs,
         openRun: async (job) => this.openRun(job),
         createShard: (layout, optimizer, differences) => this.keepShard(this.arithmetic.createShard(layout.length, optimizer, differences)),
-        createLeases: ({ train }, samplesPerEpoch) =>
-          this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples })),
+        createLeases: ({ train }, samplesPerEpoch, state) =>
+          this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
         strategy: ({ sync }) => scenario.strategy ?? createStrategy(sync),
         chooseSync,
         shares: proportionalShares(),
@@ -171,19 +184,19 @@ class Simulation {
   }
 
   async run(): Promise<Outcome> {
-    const { scenario, clock, server } = this;
+    const { scenario, clock } = this;
     const workers = scenario.fleet.map((spec) => this.startWorker(spec));
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
     const jobs = [scenario.job, ...(scenario.queued ?? [])];
-    const launched = Promise.all(jobs.map((job) => server.launch(job, scenario.files ?? [])));
-    const ended = launched.then((runs) => Promise.all(runs.map(({ run }) => server.verdict(run)))).then(([first]) => first!);
+    const launched = Promise.all(jobs.map((job) => this.server.launch(job, scenario.files ?? [])));
+    const ended = launched.then((runs) => Promise.all(runs.map(({ run }) => this.verdict(run)))).then(([first]) => first!);
     const verdict = await clock.runUntil(ended, scenario.limitMs ?? DAY_MS).catch((error: unknown) => {
       const last = this.store?.events.slice(-8).map(({ timeMs, body }) => `${timeMs.toFixed(1)} ${JSON.stringify(body)}`);
       throw new Error([String(error), ...(last ?? [])].join('\n'), { cause: error });
     });
     const virtualMs = clock.nowMs();
     for (const { stop } of this.actors.values()) stop.abort();
-    await clock.runUntil(Promise.all([server.close('the simulation is over'), ...workers]));
+    await clock.runUntil(Promise.all([this.server.close('the simulation is over'), ...workers]));
     return {
       verdict,
       queued: this.stores.slice(1),
@@ -192,6 +205,7 @@ class Simulation {
       steps: this.shard?.steps ?? 0,
       leases: this.leases?.totals() ?? { total: 0, applied: 0, lost: 0, leased: 0, free: 0 },
       ledger: this.ledger.commits(this.store!.events),
+      lost: this.ledger.lost,
       store: this.store!,
       fired: this.fired,
       workerEvents: this.workerEvents,
@@ -206,10 +220,47 @@ class Simulation {
   }
 
   private openRun(job: Job): MemoryStore {
-    const appended = this.stores.length === 0 ? (event: StoredEvent) => this.tell(event) : undefined;
-    const store = new MemoryStore(`run-${this.stores.length + 1}`, job, { clock: this.clock, writeMs: 50, appended });
-    this.stores.push(store);
-    return store;
+    return this.openStore(this.stores.length, job);
+  }
+
+  private openStore(index: number, job: Job, before?: MemoryStore): MemoryStore {
+    const { life } = this;
+    const appended = (event: StoredEvent) => {
+      if (life.isOver) throw new Error(`a server that was killed logs ${event.body.event}`);
+      if (index === 0) this.tell(event);
+    };
+    return (this.stores[index] = new MemoryStore(`run-${index + 1}`, job, { clock: life.clock, writeMs: 50, appended }, before));
+  }
+
+  /** Of a run, whichever server says it. */
+  private verdict(run: string): Promise<Verdict> {
+    const said = new Promise<Verdict>((resolve) => this.verdicts.set(run, resolve));
+    this.hear(run);
+    return said;
+  }
+
+  private hear(run: string): void {
+    void this.server.verdict(run).then((verdict) => this.verdicts.get(run)!(verdict));
+  }
+
+  private killServer(): void {
+    this.life.end();
+    for (const { link } of this.actors.values()) link?.cut('the server was killed');
+  }
+
+  /** Another process over the same folders. */
+  private restartServer(): void {
+    const { scenario, clock } = this;
+    this.life = new Life(clock);
+    this.server = this.startServer();
+    if (this.store?.verdict === undefined) this.shard = this.leases = undefined;
+    for (const [index, before] of this.stores.entries()) {
+      if (before.verdict !== undefined) continue;
+      const store = this.openStore(index, before.job, before);
+      const snapshot = store.checkpoints.at(-1);
+      this.server.resume({ store, job: store.job, files: scenario.files ?? [], snapshot, past: [...store.events], reason: 'its server was killed' });
+      this.hear(store.run);
+    }
   }
 
   private tell({ timeMs, body }: StoredEvent): void {
@@ -272,6 +323,7 @@ class Simulation {
         allowCode: false,
         log: (event) => events.push(event),
         chunkLength: scenario.chunkLength ?? 16,
+        wait: true,
         reconnectForMs: 60_000,
         peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : ''),
       });
@@ -286,6 +338,8 @@ class Simulation {
     const { clock } = this;
     const link = this.network.connect(spec.name, spec.link ?? HOME, (chunk) => this.alter(spec.name, chunk));
     await clock.sleep((spec.link ?? HOME).rttMs, actor.stop.signal);
+    const { life } = this;
+    if (life.isOver) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
     actor.link = link;
     return new Promise<{
       connection: VirtualLink['worker'];
@@ -303,10 +357,10 @@ class Simulation {
         get sending() {
           return server.sending;
         },
-        start: (handlers) => server.start(handlers),
+        start: (handlers) => server.start(life.guard(handlers)),
         send: (message) =>
           message.message === 'welcome' ? resolve({ connection: link.worker, welcome: message.welcome }) : server.send(message),
-        sendTensor: (tensor, signal) => server.sendTensor(tensor, signal),
+        sendTensor: (tensor, signal) => life.wait(server.sendTensor(tensor, signal)),
         close: (reason) => server.close(reason),
       };
       this.server.onSession(connection, hello);
@@ -331,14 +385,8 @@ class Simulation {
   }
 
   private fire(fault: Extract<Fault, { atMs: number }>): void {
-    if (fault.kind === 'cancel') {
-      this.fired.add(fault);
-      void this.server.cancel(this.store!.run, 'the user said so');
-      return;
-    }
-    if (fault.kind === 'disk-full') {
-      this.fired.add(fault);
-      this.store!.full.add(fault.what);
+    if (!('worker' in fault)) {
+      if (!this.life.isOver) this.strikeServer(fault);
       return;
     }
     const actor = this.actors.get(fault.worker);
@@ -349,6 +397,21 @@ class Simulation {
     }
     this.fired.add(fault);
     this.strikeActor(actor, fault);
+  }
+
+  private strikeServer(fault: Exclude<Extract<Fault, { atMs: number }>, { worker: string }>): void {
+    this.fired.add(fault);
+    switch (fault.kind) {
+      case 'kill-server':
+        this.killServer();
+        this.clock.at(this.clock.nowMs() + fault.forMs, () => this.restartServer());
+        return;
+      case 'cancel':
+        void this.server.cancel(this.store!.run, 'the user said so');
+        return;
+      case 'disk-full':
+        this.store!.full.add(fault.what);
+    }
   }
 
   private strikeActor(actor: Actor, fault: Extract<Fault, { atMs: number; worker: string }>): void {

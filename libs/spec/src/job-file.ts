@@ -129,7 +129,8 @@ const cluster = clusterFields.check((context) => {
 const checkpoint = z.strictObject({
   every: duration(100, 7 * 86_400_000)
     .prefault('30s')
-    .describe('Time between checkpoints'),
+    .describe('Time between checkpoints: a server that dies costs the work since the last one'),
+  keep: integer({ min: 1, max: 1000 }).default(2).describe('Checkpoints to keep, the newest'),
 });
 
 const jobFields = z.strictObject({
@@ -189,6 +190,6 @@ export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
       schedule: file.cluster.schedule,
       recompute: file.cluster.recompute,
     },
-    checkpoint: { everyMs: file.checkpoint.every },
+    checkpoint: { everyMs: file.checkpoint.every, keep: file.checkpoint.keep },
   };
 }

@@ -12,12 +12,12 @@ export function temporaryName(path: string): string {
  * Writes a file that is whole and durable, or not there: into a temporary neighbour, which then takes its name. What was
  * under that name stays until then. LongtailError `storage`.
  */
-export async function writeAtomic<T>(path: string, write: (file: FileHandle) => Promise<T>): Promise<T> {
+export async function writeAtomic<T>(path: string, write: (file: FileHandle) => Promise<T>, mode?: number): Promise<T> {
   return withStorageErrors('write the file', path, async () => {
     await mkdir(dirname(path), { recursive: true });
     const temporary = temporaryName(path);
     try {
-      const file = await open(temporary, 'wx');
+      const file = await open(temporary, 'wx', mode);
       let result: T;
       try {
         result = await write(file);

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isStateQuantized, layOut, LongtailError, serverOptimizer, type Job, type LeaseBookState, type ParameterLayout, type StateVector } from '@longtail/core';
+import { isStateQuantized, layOut, LongtailError, serverOptimizer, type Job, type LeaseBookState, type ParameterLayout, type StateVector, type Verdict } from '@longtail/core';
 import { syncFolder, writeFileAtomic } from './atomic.js';
 import { openSafetensors, readFlat, tensorsOf, writeSafetensors, type TensorSource, type WrittenFile } from './safetensors/index.js';
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
@@ -17,6 +17,11 @@ export interface Checkpoint {
   readonly leaseBook: LeaseBookState;
   /** Where seeded generators stand, by name. */
   readonly rng: Readonly<Record<string, number>>;
+  /** Of the data. */
+  readonly validationSamples: number;
+  /** Of the model; undefined: nobody counted. */
+  readonly blocks: number | undefined;
+  readonly metrics: Verdict['metrics'];
   readonly layout: ParameterLayout;
   readonly parameters: Float32Array;
   /** Moment vectors of the optimizer as they are kept: each as long as the parameters, or blocks of them in 8 bits. */
@@ -37,7 +42,7 @@ export interface CheckpointFolder {
 const PARAMETERS = 'parameters.safetensors';
 const OPTIMIZER = 'optimizer.safetensors';
 const SIDECAR = 'checkpoint.json';
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** What goes into `checkpoint.json`; `sha256` is that of the rest as JSON. */
 interface Sidecar extends Omit<Checkpoint, 'parameters' | 'state' | 'layout'> {
@@ -102,11 +107,11 @@ function placeFor(folder: string, version: number, places: readonly Place[]): st
 }
 
 async function writeCheckpoint(folder: string, path: string, checkpoint: Checkpoint): Promise<number> {
-  const { layout, parameters, state, run, job, version, steps, leaseBook, rng } = checkpoint;
+  const { layout, parameters, state, ...rest } = checkpoint;
   await mkdir(folder, { recursive: true });
   await removeUnfinished(folder);
   await ensureDiskSpace(folder, state.reduce((bytes, vector) => bytes + vector.byteLength, parameters.byteLength));
-  const temporary = join(folder, `.${version}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = join(folder, `.${rest.version}.${randomBytes(6).toString('hex')}.tmp`);
   try {
     await mkdir(temporary);
     const files = {
@@ -119,12 +124,7 @@ async function writeCheckpoint(folder: string, path: string, checkpoint: Checkpo
     const tensors = layout.slots.map(({ name, shape, trainable }) => ({ name, shape, trainable }));
     const sidecar: Sidecar = {
       format: FORMAT,
-      run,
-      job,
-      version,
-      steps,
-      leaseBook,
-      rng,
+      ...rest,
       layout: tensors,
       stateVectors: state.length,
       files,

@@ -1,6 +1,7 @@
 import { closeSync, fdatasync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { LongtailError, type EventLog, type RunEvent, type StoredEvent } from '@longtail/core';
 import { asStorageError, withStorageErrors } from './storage-error.js';
 
@@ -100,6 +101,10 @@ class FileEventLog implements EventLog {
     } finally {
       await file.close();
     }
+  }
+
+  flush(): Promise<void> {
+    return withStorageErrors('write the event log', this.path, () => promisify(fdatasync)(this.fd));
   }
 
   async close(): Promise<void> {

@@ -17,7 +17,9 @@ export {
   type ModelSidecar,
   type RunFolder,
   type RunFolderOptions,
+  type RunOwner,
   type RunSummary,
 } from './run-folder.js';
 export * from './safetensors/index.js';
 export { asStorageError, ensureDiskSpace, withStorageErrors } from './storage-error.js';
+export { secretFile, userState, type SecretFile } from './user-state.js';

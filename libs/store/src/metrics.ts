@@ -1,4 +1,4 @@
-import type { StoredEvent } from '@longtail/core';
+import { standingEvents, type StoredEvent } from '@longtail/core';
 
 /** Columns of metrics.csv; a cell is empty where the event has no such value. */
 const COLUMNS = [
@@ -29,10 +29,10 @@ export function metricsLine({ timeMs, body }: StoredEvent, startMs: number): str
   return undefined;
 }
 
-/** metrics.csv of a whole log. */
+/** metrics.csv of a whole log, without what was undone. */
 export function metricsCsv(events: readonly StoredEvent[]): string {
   const startMs = events[0]?.timeMs ?? 0;
-  return METRICS_HEADER + events.map((event) => metricsLine(event, startMs) ?? '').join('');
+  return METRICS_HEADER + standingEvents(events).map((event) => metricsLine(event, startMs) ?? '').join('');
 }
 
 function toLine(cells: readonly (number | string | null)[]): string {

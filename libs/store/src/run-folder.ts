@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
@@ -28,15 +28,25 @@ export const RUN_FILES = {
   model: 'model.safetensors',
   modelSidecar: 'model.json',
   report: 'report.html',
+  owner: 'server.json',
 } as const;
 
 const RUN_FORMAT = 1;
-const KEPT_CHECKPOINTS = 2;
+const DEFAULT_KEEP = 2;
 const TAIL_BYTES = 64 * 1024;
+
+/** The server that writes a run's folder. */
+export interface RunOwner {
+  /** That it was told to listen on. */
+  readonly address: string;
+  readonly pid: number;
+}
 
 export interface RunFolderOptions {
   /** Wall clock, milliseconds since 1970. */
   readonly now: () => number;
+  /** Taken down in the folder. @default nobody */
+  readonly owner?: RunOwner;
 }
 
 /** What goes beside model.safetensors, so that the model can be used without the run. */
@@ -53,6 +63,10 @@ export interface RunFolder {
   readonly id: string;
   readonly path: string;
   readonly job: Job;
+  /** The job as its user wrote it. */
+  readonly document: unknown;
+  /** Its log, as it was when the folder was opened. */
+  readonly past: readonly StoredEvent[];
   /** events.jsonl; metrics.csv follows it line by line. */
   readonly events: EventLog;
   readonly checkpoints: CheckpointFolder;
@@ -72,6 +86,8 @@ export interface RunSummary {
   readonly createdAtMs: number;
   /** Undefined while it runs, or when its server was killed. */
   readonly verdict: Verdict | undefined;
+  /** Who wrote it last. */
+  readonly owner: RunOwner | undefined;
 }
 
 /** job.json */
@@ -80,15 +96,16 @@ interface RunFile {
   readonly run: string;
   readonly createdAtMs: number;
   readonly job: Job;
+  readonly document: unknown;
 }
 
 /** Makes `<root>/<date-time>-<name>-<id>/`. Root is `./runs` unless given. LongtailError `storage`. */
-export async function createRun(root: string | undefined, job: Job, options: RunFolderOptions): Promise<RunFolder> {
+export async function createRun(root: string | undefined, job: Job, options: RunFolderOptions & { readonly document?: unknown }): Promise<RunFolder> {
   const id = randomBytes(4).toString('hex');
   const createdAtMs = options.now();
   const path = resolve(root ?? 'runs', `${new Date(createdAtMs).toISOString().slice(0, 19).replaceAll(':', '-')}-${slug(job.name)}-${id}`);
   await makeFolder('make the folder of the run', path);
-  const file: RunFile = { format: RUN_FORMAT, run: id, createdAtMs, job };
+  const file: RunFile = { format: RUN_FORMAT, run: id, createdAtMs, job, document: options.document };
   await writeFileAtomic(join(path, RUN_FILES.job), `${JSON.stringify(file, undefined, 2)}\n`);
   return openFolder(path, file, options);
 }
@@ -101,7 +118,8 @@ export async function openRun(path: string, options: RunFolderOptions): Promise<
 /** The run in a folder, which another process may be writing. LongtailError `missing-file`, `invalid-file`. */
 export async function readRun(path: string): Promise<RunSummary & { readonly job: Job }> {
   const { run, job, createdAtMs } = await readRunFile(path);
-  return { id: run, path: resolve(path), name: job.name, createdAtMs, verdict: await readVerdict(join(path, RUN_FILES.events)), job };
+  const [verdict, owner] = await Promise.all([readVerdict(join(path, RUN_FILES.events)), readOwner(join(path, RUN_FILES.owner))]);
+  return { id: run, path: resolve(path), name: job.name, createdAtMs, verdict, owner, job };
 }
 
 /** Runs under a root, newest first; folders that are no runs are passed over. LongtailError `storage`. */
@@ -121,7 +139,8 @@ export async function listRuns(root: string | undefined): Promise<readonly RunSu
   return runs.filter((run) => run !== undefined).sort((a, b) => b.createdAtMs - a.createdAtMs);
 }
 
-async function openFolder(path: string, { run, job }: RunFile, { now }: RunFolderOptions): Promise<RunFolder> {
+async function openFolder(path: string, { run, job, document }: RunFile, { now, owner }: RunFolderOptions): Promise<RunFolder> {
+  if (owner !== undefined) await writeFileAtomic(join(path, RUN_FILES.owner), `${JSON.stringify(owner)}\n`);
   const eventsPath = join(path, RUN_FILES.events);
   const log = openEventLog(eventsPath, { now });
   const past = await readEvents(eventsPath);
@@ -130,8 +149,10 @@ async function openFolder(path: string, { run, job }: RunFile, { now }: RunFolde
     id: run,
     path,
     job,
-    events: withMetrics(log, join(path, RUN_FILES.metrics), past[0]?.timeMs),
-    checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: KEPT_CHECKPOINTS }),
+    document,
+    past,
+    events: withMetrics(log, join(path, RUN_FILES.metrics), past),
+    checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: job.checkpoint.keep ?? DEFAULT_KEEP }),
     async writeModel(parameters, layout, sidecar) {
       const model = join(path, RUN_FILES.model);
       const { bytes, sha256 } = await writeSafetensors(model, tensorsOf(parameters, layout), { format: 'longtail', run });
@@ -149,24 +170,24 @@ async function openFolder(path: string, { run, job }: RunFile, { now }: RunFolde
   };
 }
 
-/** A log that appends to metrics.csv as well. */
-function withMetrics(log: EventLog, path: string, startMs: number | undefined): EventLog {
-  let origin = startMs;
+/** A log that appends to metrics.csv as well. What a run that is resumed undoes leaves it; `past` is what the log begins with. */
+function withMetrics(log: EventLog, path: string, past: readonly StoredEvent[]): EventLog {
+  let origin = past[0]?.timeMs;
   return {
     append(event: RunEvent): StoredEvent {
       const stored = log.append(event);
       origin ??= stored.timeMs;
       const line = metricsLine(stored, origin);
-      if (line !== undefined) {
-        try {
-          appendFileSync(path, line);
-        } catch (cause) {
-          throw asStorageError(cause, 'write the metrics', path);
-        }
+      try {
+        if (event.event === 'resumed') writeFileSync(path, metricsCsv([...past, stored]));
+        else if (line !== undefined) appendFileSync(path, line);
+      } catch (cause) {
+        throw asStorageError(cause, 'write the metrics', path);
       }
       return stored;
     },
     read: (fromSeq, signal) => log.read(fromSeq, signal),
+    flush: () => log.flush(),
     close: () => log.close(),
   };
 }
@@ -185,6 +206,13 @@ async function readRunFile(path: string): Promise<RunFile> {
     where: file,
     hint: 'Name a folder that `longtail jobs` lists.',
   });
+}
+
+async function readOwner(path: string): Promise<RunOwner | undefined> {
+  return readFile(path, 'utf8').then(
+    (text) => JSON.parse(text) as RunOwner,
+    () => undefined,
+  );
 }
 
 /** The last event, if it is a verdict, without reading the whole log. */

@@ -77,7 +77,7 @@ describe('a server', { timeout: 30_000 }, () => {
     started.push(up);
     const address = await up.listening();
     const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
-    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0 };
+    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, node: '' };
     const joining = dial(address, { hello, crc32c: () => 0, signal: new AbortController().signal });
     await expect(joining).rejects.toMatchObject({
       code: 'protocol',

@@ -33,6 +33,10 @@ export class PlainNarrator {
     switch (event.event) {
       case 'submitted':
         return `${event.job.name}: run ${event.run}`;
+      case 'resumed':
+        return yellow(resumedLine(event));
+      case 'forked':
+        return `goes on from version ${event.from.version} of run ${event.from.run}, after ${formatCount(event.samplesApplied)} samples`;
       case 'waiting':
         return this.waitingLine(event);
       case 'worker_ready':
@@ -61,6 +65,8 @@ export class PlainNarrator {
         return event.accepted ? undefined : yellow(`${event.name}: contribution of round ${event.round} not accepted: ${event.reason}`);
       case 'lease_returned':
         return this.returnLine(event, progress);
+      case 'samples_lost':
+        return yellow(`${workerName(progress, event.node)}: ${event.samples} samples are lost (${event.reason})`);
       case 'validation':
         return green(`validation after ${epochs(event.epoch)}: loss ${showLoss(event.loss)}${accuracy(event.accuracy)}`);
       case 'warning':
@@ -124,6 +130,13 @@ function profiledLine({ name, blocks, cached, ms }: Extract<RunEvent, { event: '
   const took = largest.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0);
   const whence = cached ? 'known from before' : `measured in ${formatSeconds(ms / 1000)}`;
   return `${name}: ${largest.length} blocks take ${formatMilliseconds(took)} a microbatch of ${microbatch} (${whence})`;
+}
+
+/** `resumed at version 12: its server was killed; 3 commits after it are undone, 384 samples are learnt again`. */
+function resumedLine({ version, undone: { commits, samples }, reason }: Extract<RunEvent, { event: 'resumed' }>): string {
+  const begin = version === 0 ? 'begins anew' : `resumed at version ${version}`;
+  const undone = `${commits} ${commits === 1 ? 'commit' : 'commits'} after it ${commits === 1 ? 'is' : 'are'} undone, ${formatCount(samples)} samples are learnt again`;
+  return `${begin}: ${reason}${commits === 0 ? '' : `; ${undone}`}`;
 }
 
 /** `layout: p1 = a (blocks 0–2) → b + c (blocks 3–5), d alone; 1 spare (as the job lays it out)`. */

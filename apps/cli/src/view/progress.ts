@@ -144,6 +144,18 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
       return afterContribution(progress, event);
     case 'commit':
       return afterCommit(progress, event, timeMs);
+    case 'resumed':
+      return {
+        phase: 'waiting',
+        waitingFor: event.reason,
+        samplesApplied: event.samplesApplied,
+        version: event.version,
+        recent: [],
+        samplesPerSecond: undefined,
+        verdict: undefined,
+      };
+    case 'forked':
+      return { samplesApplied: event.samplesApplied, version: event.from.version };
     case 'validation':
       return { validation: event };
     case 'verdict':
@@ -157,6 +169,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
     case 'planned':
     case 'replan':
     case 'lease_returned':
+    case 'samples_lost':
     case 'checkpoint':
     case 'warning':
     case 'error':

@@ -1,4 +1,4 @@
-import { addTimes, timeParts, type ExchangeTimes, type Job, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
+import { addTimes, standingEvents, timeParts, type ExchangeTimes, type Job, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 
 /** A point of a curve; times in seconds from the start of the run. */
 export interface CurvePoint {
@@ -94,7 +94,7 @@ type EventOf<Name extends RunEvent['event']> = Extract<RunEvent, { readonly even
 /** Reads a log, whole or still growing, into what the report shows. */
 export function collectRun(events: readonly StoredEvent[]): RunData {
   const collector = new Collector(events[0]?.timeMs ?? 0);
-  for (const event of events) collector.add(event);
+  for (const event of standingEvents(events)) collector.add(event);
   return collector.result(events.at(-1)?.timeMs ?? 0);
 }
 
@@ -178,6 +178,11 @@ class Collector {
         break;
       case 'warning':
         incident('warning', body.message, body.hint);
+        break;
+      case 'resumed':
+        this.verdict = undefined;
+        this.samplesApplied = body.samplesApplied;
+        incident('warning', `Resumed at version ${body.version}: ${body.reason}; ${body.undone.samples} samples of ${body.undone.commits} commits after it were learnt again`);
         break;
       case 'error':
         incident('error', body.error.message, body.error.hint);

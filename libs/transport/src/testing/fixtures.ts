@@ -23,7 +23,7 @@ export function someHello(name: string, changes: Partial<Hello> = {}): Hello {
     incarnation: `${name}-${process.pid}-${Math.random()}`,
     device: { engine: 'cpu', description: 'a test', memoryBytes: 1, gflops: 1, throttle: 1 },
     allowCode: false,
-    peerAddress: '', host: '', maxUploadBitsPerSecond: 0,
+    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, node: '',
     ...changes,
   };
 }

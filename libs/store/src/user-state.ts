@@ -1,0 +1,48 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { writeAtomic } from './atomic.js';
+import { asStorageError } from './storage-error.js';
+
+/** The folder for what cannot be made again, such as keys: LONGTAIL_STATE, else where the system keeps a user's state. */
+export function userState(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+  home: string = homedir(),
+): string {
+  if (env.LONGTAIL_STATE) return env.LONGTAIL_STATE;
+  if (env.XDG_STATE_HOME) return join(env.XDG_STATE_HOME, 'longtail');
+  if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'longtail');
+  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(home, 'AppData', 'Local'), 'longtail', 'State');
+  return join(home, '.local', 'state', 'longtail');
+}
+
+/** A small text that only its owner may read. It is there whole or not at all. */
+export interface SecretFile {
+  readonly path: string;
+  /** Undefined: it was never written. LongtailError `storage`. */
+  read(): Promise<string | undefined>;
+  /** Durable when it resolves. LongtailError `storage`. */
+  write(text: string): Promise<void>;
+}
+
+/** The file with mode 0600; folders made for it have 0700. */
+export function secretFile(path: string): SecretFile {
+  return {
+    path,
+    async read() {
+      try {
+        return await readFile(path, 'utf8');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw asStorageError(error, 'read the file', path);
+      }
+    },
+    async write(text) {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+        throw asStorageError(error, 'make the folder', dirname(path));
+      });
+      await writeAtomic(path, (file) => file.writeFile(text), 0o600);
+    },
+  };
+}
