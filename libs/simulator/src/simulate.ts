@@ -20,7 +20,7 @@ import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRat
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
 import type { WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
-import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
+import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { LATE_MS, tamper, type Fault } from './faults.js';
 import { FrameFuzz, type FuzzCount } from './frame-fuzz.js';
@@ -39,6 +39,8 @@ export interface SimulatedWorker {
   readonly samplesPerSecond: number;
   /** Of every task, whatever its size. @default 1 */
   readonly overheadMs?: number;
+  /** Passes take up to this fraction more or less, as drawn from the seed. @default 0 */
+  readonly jitter?: number;
   /** @default 100 */
   readonly prepareMs?: number;
   /** What it offers; by what models say that they take, not by what they take here. @default 1 GiB */
@@ -198,7 +200,7 @@ class Simulation {
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
         strategy: ({ sync }) => this.watched(scenario.strategy ?? createStrategy(sync)),
         chooseSync,
-        shares: proportionalShares(),
+        shares: balancedShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
         schedule: createSchedule,
@@ -321,11 +323,11 @@ class Simulation {
 
   private async startWorker(spec: SimulatedWorker, joinAtMs: number): Promise<void> {
     const { clock, scenario } = this;
-    const { name, samplesPerSecond, overheadMs = 1, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
+    const { name, samplesPerSecond, overheadMs = 1, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
-    const pace = { samplesPerSecond, overheadMs, prepareMs };
+    const pace = { samplesPerSecond, overheadMs, prepareMs, jitter };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
-    const compute = new VirtualCompute({ clock, device, pace, model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,
@@ -387,7 +389,7 @@ class Simulation {
     actor.link = link;
     return new Promise<{
       connection: VirtualLink['worker'];
-      welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string };
+      welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string; tensorCurveKey: string };
     }>((resolve) => {
       // The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest.
       const { server } = link;
