@@ -76,7 +76,7 @@ export class FrameFuzz {
   /** Some bits, bytes or the length are others. */
   private mutate(original: Uint8Array): Uint8Array {
     const { rng } = this;
-    const bytes = original.slice();
+    const bytes = new Uint8Array(original); // a copy, of a Buffer too
     for (let changes = 1 + rng.below(3); changes > 0 && bytes.length > 0; changes--) {
       const at = rng.below(bytes.length);
       bytes[at] = [bytes[at]! ^ (1 << rng.below(8)), rng.below(256), 0, 255][rng.below(4)]!;

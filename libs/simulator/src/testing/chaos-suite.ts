@@ -23,19 +23,27 @@ const MODELS = {
   },
 };
 
+const OFTEN = ['cut', 'stall', 'partition', 'freeze', 'restart', 'kill', 'leave', 'slow', 'fail', 'clock-jump', 'kill-server', 'message twice', 'message late'];
+const SELDOM = [
+  ...['duplicate', 'late', 'corrupt', 'nan', 'truncated', 'misshapen', 'stale', 'wrong-task', 'wrong-run', 'wrong-codec', 'wrong-worker'].map((how) => `tamper ${how}`),
+  ...['duplicate', 'corrupt', 'truncated', 'misshapen'].map((how) => `tamper-down ${how}`),
+  ...['poison', 'cancel', 'server-clock-jump', 'disk-full log', 'disk-full checkpoint'],
+];
+
 export interface ChaosSuite {
   readonly plan: (seed: number) => ChaosPlan;
   readonly seeds: number;
-  /** Runs in which each kind of fault did something, at least. */
-  readonly fired: Readonly<Record<string, number>>;
+  /** Runs in which each kind of fault did something, at least: the kinds that are drawn often, and the others. */
+  readonly fired: { readonly often: number; readonly seldom: number };
+  /** `LONGTAIL_CHAOS_SEED`. */
+  readonly only: string | undefined;
 }
 
 /**
  * Whole jobs in virtual time under random faults, one a seed; after each all that always holds is checked. A seed that fails is
  * in the error, and runs alone with `LONGTAIL_CHAOS_SEED=<seed>`; `<first>-<last>` runs several, each a test of its own.
  */
-export function chaosSuite(name: string, { plan, seeds, fired: least }: ChaosSuite): void {
-  const only = process.env.LONGTAIL_CHAOS_SEED;
+export function chaosSuite(name: string, { plan, seeds, fired: least, only }: ChaosSuite): void {
   const fired = new Map<string, number>();
   let succeeded = 0;
   const runSeed = async (seed: number): Promise<void> => {
@@ -54,10 +62,9 @@ export function chaosSuite(name: string, { plan, seeds, fired: least }: ChaosSui
     120_000,
   );
   test(`${name}: faults of every kind fired, and most runs succeeded`, () => {
-    if (process.env.LT_COUNTS) process.stderr.write(JSON.stringify([succeeded, Object.fromEntries(fired)]) + '\n');
-    const few = Object.entries(least).filter(([kind, count]) => (fired.get(kind) ?? 0) < count);
-    expect(few.map(([kind, count]) => `${kind}: ${fired.get(kind) ?? 0} of ${count}`), JSON.stringify(Object.fromEntries(fired))).toEqual([]);
-    expect(succeeded).toBeGreaterThan(0.7 * seeds);
+    const few = [...OFTEN.map((kind) => [kind, least.often] as const), ...SELDOM.map((kind) => [kind, least.seldom] as const)];
+    expect(few.flatMap(([kind, count]) => ((fired.get(kind) ?? 0) < count ? [`${kind}: ${fired.get(kind) ?? 0} of ${count}`] : []))).toEqual([]);
+    expect(succeeded).toBeGreaterThan(seeds / 2);
   });
 }
 
