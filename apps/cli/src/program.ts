@@ -13,6 +13,7 @@ import { launchCommand } from './commands/launch.js';
 import { logsCommand } from './commands/logs.js';
 import { planCommand } from './commands/plan.js';
 import { schemaCommand } from './commands/schema.js';
+import { forgetCommand, revokeCommand, tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
 import { createOutput } from './terminal/output.js';
 import { VERSION } from './version.js';
@@ -44,6 +45,9 @@ function createProgram(outcome: Outcome): Command {
     explainCommand,
     cancelCommand,
     exportCommand,
+    tokenCommand,
+    revokeCommand,
+    forgetCommand,
     doctorCommand,
     engineCommand,
     schemaCommand,

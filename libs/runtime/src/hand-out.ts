@@ -7,7 +7,7 @@ import type { Member } from './member.js';
 import { countSamples } from './microbatches.js';
 import { passesOf } from './passes.js';
 import type { RunCore } from './run-core.js';
-import { afterIdleRound, balancedSpeeds } from './speed.js';
+import { afterIdleRound, roundTimes } from './speed.js';
 import { sumSamples } from './tasks.js';
 
 /**
@@ -147,15 +147,11 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
   const { groups } = core;
   const batch = Math.min(core.job.train.batch, core.training!.leases.totals().free);
   core.roundSamples = core.job.train.batch;
-  const speeds = balancedSpeeds(
-    batch,
-    groups.map(({ speed }) => speed),
-  );
-  const workers = groups.map(({ id }, i) => ({ node: id, samplesPerSecond: speeds[i]! }));
-  const shares = core.dependencies.shares(batch, workers, core.previousShares);
-  const total = workers.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0);
+  const times = roundTimes(groups);
+  const shares = core.dependencies.shares(batch, times, core.previousShares);
+  const roundMs = Math.max(...times.map(({ node, fixedMs, msPerSample }) => (shares.get(node) ? fixedMs + shares.get(node)! * msPerSample : 0)));
   const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
-  announce(core, shares, { reason: `${workers.length} ${who}, ${total.toPrecision(3)} samples/s together` });
+  announce(core, shares, { reason: `${groups.length} ${who}, ${((1000 * batch) / roundMs).toPrecision(3)} samples/s together` });
   return shares;
 }
 

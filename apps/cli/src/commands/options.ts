@@ -2,7 +2,7 @@ import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
 import { LongtailError } from '@longtail/core';
 import { parseLink, type LinkRates } from '@longtail/spec/links';
-import { parseBitRate, parseByteSize } from '@longtail/spec/units';
+import { parseBitRate, parseByteSize, parseDurationMs } from '@longtail/spec/units';
 
 export const DEFAULT_PORT = 7077;
 export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -10,6 +10,10 @@ const DEFAULT_RUNS = 'runs';
 
 export function serverOption(): Option {
   return new Option('-s, --server <address>', 'server to talk to').default(DEFAULT_SERVER).env('LONGTAIL_SERVER');
+}
+
+export function tokenOption(): Option {
+  return new Option('--token <token>', 'to enrol with, where this machine has no identity on the server yet').env('LONGTAIL_TOKEN');
 }
 
 export function runsOption(): Option {
@@ -50,6 +54,13 @@ export function byteSizes(text: string): number[] {
 export function ownAddress(text: string): string {
   if (isIPv4(text) && text !== '0.0.0.0') return text;
   throw new InvalidArgumentError('It must be an IPv4 address of this machine that other workers reach, like 192.168.1.20.');
+}
+
+/** Milliseconds. */
+export function duration(text: string): number {
+  const value = parseDurationMs(text);
+  if (value !== undefined && value > 0) return value;
+  throw new InvalidArgumentError('It must be a time like 30m, 24h or 7d.');
 }
 
 /** Bit/s. */
