@@ -158,8 +158,6 @@ export type RunEvent =
       readonly loss: number;
       readonly accuracy: number;
       readonly learningRate: number;
-      /** Of the learning rate, what the step is scaled by: a part of a round, or of stale contributions. @default 1 */
-      readonly stepScale?: number;
       /** Of the mean gradient, before clipping; 0 where nobody measured it (local steps, very large models without clipNorm). */
       readonly gradientNorm: number;
       readonly roundMs: number;
@@ -178,7 +176,7 @@ export type RunEvent =
       readonly reason: string;
     }
   | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
-  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. `node` is empty where a server that was killed took them along. */
+  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. `node` is empty where the server ended. */
   | { readonly event: 'samples_lost'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
   | {
       readonly event: 'validation';

@@ -11,6 +11,7 @@ const ASSUMED_LINK: MeasuredLink = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e
 /** What `sync: auto` stands for: chosen when training begins, looked at again between rounds. */
 export class AutoSync {
   private standing: SyncChoice | undefined;
+  private next: SyncChoice | undefined;
 
   constructor(
     private readonly core: RunCore,
@@ -37,9 +38,16 @@ export class AutoSync {
     this.choose(this.standing);
   }
 
-  /** Whether another way to exchange suits links and speeds as they are now. */
+  /** Whether another way to exchange suits links and speeds as they are now: `takeUp` is for when nobody is at work. */
   follow(): boolean {
-    return this.isAsked && this.choose(this.standing);
+    this.next = this.isAsked ? this.choose(this.standing) : undefined;
+    return this.next !== undefined;
+  }
+
+  /** Between phases: tasks and commits of one go by one way to exchange. */
+  takeUp(): void {
+    if (this.next !== undefined) this.adopt(this.next);
+    this.next = undefined;
   }
 
   private isUnsettled(): boolean {
@@ -47,16 +55,22 @@ export class AutoSync {
     return members.some(({ state, session }) => state === 'preparing' || state === 'prepared' || (state === 'ready' && session.linkPending));
   }
 
-  /** Whether that is another choice than the one before. */
-  private choose(from: SyncChoice | undefined): boolean {
+  /** Undefined: it is the one that stands. */
+  private choose(from: SyncChoice | undefined): SyncChoice | undefined {
     const { core, standing } = this;
-    if (core.groups.length === 0) return false;
+    if (core.groups.length === 0) return undefined;
     const choice = core.dependencies.chooseSync(core.job, fleetOf(core), from);
+    const stands = choice.strategy === standing?.strategy && choice.localSteps === standing.localSteps && choice.codec === standing.codec;
+    if (!stands) return choice;
     this.standing = choice;
-    if (choice.strategy === standing?.strategy && choice.localSteps === standing.localSteps && choice.codec === standing.codec) return false;
+    return undefined;
+  }
+
+  private adopt(choice: SyncChoice): void {
+    const { core } = this;
+    this.standing = choice;
     core.job = { ...core.job, sync: syncOf(core.job, choice) };
     core.emit({ event: 'sync', run: core.run, ...choice });
-    return true;
   }
 }
 

@@ -32,16 +32,11 @@ export function resumed({ store: { run }, job, snapshot, past, reason }: Resumpt
   const version = snapshot?.version ?? 0;
   const { stands, undone } = rollBack(past, version);
   const event = { event: 'resumed', run, version, samplesApplied: snapshot?.leases.applied ?? 0, stands, undone, reason } as const;
-  const lost = lostWith(snapshot, past, stands, reason);
-  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...lost], snapshot, past };
-}
-
-/** Samples that were in some fragments of the snapshot's parameters, and in the hands of workers for the others. */
-function lostWith(snapshot: RunSnapshot | undefined, past: readonly StoredEvent[], stands: number, reason: string): readonly RunEvent[] {
-  if (snapshot === undefined) return [];
-  const told = standingEvents(past).reduce((sum, { seq, body }) => sum + (body.event === 'samples_lost' && seq <= stands ? body.samples : 0), 0);
-  const samples = snapshot.leases.lost - told;
-  return samples === 0 ? [] : [{ event: 'samples_lost', run: snapshot.run, node: '', samples, reason: `in some fragments of version ${snapshot.version} only: ${reason}` }];
+  // Half-applied leases count as lost in a snapshot, whether their groups were lost or the server.
+  const reported = standingEvents(past).reduce((sum, { seq, body }) => sum + (body.event === 'samples_lost' && seq <= stands ? body.samples : 0), 0);
+  const samples = (snapshot?.leases.lost ?? 0) - reported;
+  const lost = { event: 'samples_lost', run, node: '', samples, reason: 'the server ended before all of it was sent' } as const;
+  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...(samples > 0 ? [lost] : [])], snapshot, past };
 }
 
 /** `snapshot` is of the run already (`forkSnapshot`). */

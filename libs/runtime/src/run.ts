@@ -154,6 +154,7 @@ export class Run implements Claimant {
     const { core, snapshots } = this;
     core.signal.throwIfAborted();
     core.roster.sweep();
+    core.auto.takeUp();
     admitPrepared(core);
     const strategy = core.dependencies.strategy(core.job);
     const [first, second] = core.groups;

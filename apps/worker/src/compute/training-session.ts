@@ -233,15 +233,19 @@ export class TrainingSession {
 
   async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
     const { anchor, parameters } = this.stream!;
-    await this.stage.readParameters(parameters);
-    for (const part of parts) anchor.takeMove(parameters, this.gradientSum, part);
+    for (const part of parts) {
+      await this.stage.readParameters(parameters, part);
+      anchor.takeMove(parameters, this.gradientSum, part);
+    }
   }
 
   async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
     const { anchor, parameters } = this.stream!;
-    await this.stage.readParameters(parameters);
-    for (const part of parts) anchor.mix(parameters, this.parameters, part, mixing);
-    await this.stage.writeParameters(parameters);
+    for (const part of parts) {
+      await this.stage.readParameters(parameters, part);
+      anchor.mix(parameters, this.parameters, part, mixing);
+      await this.stage.writeParameters(parameters, part);
+    }
   }
 
   private async readMove(): Promise<void> {
