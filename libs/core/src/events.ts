@@ -158,6 +158,8 @@ export type RunEvent =
       readonly loss: number;
       readonly accuracy: number;
       readonly learningRate: number;
+      /** Of the learning rate, what the step is scaled by: a part of a round, or of stale contributions. @default 1 */
+      readonly stepScale?: number;
       /** Of the mean gradient, before clipping; 0 where nobody measured it (local steps, very large models without clipNorm). */
       readonly gradientNorm: number;
       readonly roundMs: number;

@@ -35,7 +35,8 @@ export class AutoSync {
       await core.wait(untilMs);
       admitPrepared(core);
     }
-    this.choose(this.standing);
+    this.next = this.choose(this.standing);
+    this.takeUp();
   }
 
   /** Whether another way to exchange suits links and speeds as they are now: `takeUp` is for when nobody is at work. */
