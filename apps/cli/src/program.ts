@@ -12,6 +12,7 @@ import { joinCommand } from './commands/join.js';
 import { launchCommand } from './commands/launch.js';
 import { logsCommand } from './commands/logs.js';
 import { planCommand } from './commands/plan.js';
+import { forkCommand, resumeCommand } from './commands/resume.js';
 import { schemaCommand } from './commands/schema.js';
 import { upCommand } from './commands/up.js';
 import { createOutput } from './terminal/output.js';
@@ -43,6 +44,8 @@ function createProgram(outcome: Outcome): Command {
     logsCommand,
     explainCommand,
     cancelCommand,
+    resumeCommand,
+    forkCommand,
     exportCommand,
     doctorCommand,
     engineCommand,

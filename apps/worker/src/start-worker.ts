@@ -1,12 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
-import { nodeFiles, userCache } from '@longtail/store';
+import { claimIdentity, nodeFiles, userCache, type ClaimedIdentity } from '@longtail/store';
 import { createTensorMemory, dial, EmulatedLink, openPeers, UploadLimit, wallClock, type DialOptions, type LinkThrottle } from '@longtail/transport';
 import type { ComputeThreadOptions } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
@@ -27,6 +28,10 @@ export interface WorkerOptions extends ComputeThreadOptions {
   readonly allowCode: boolean;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
+  /** Where the node's id is kept; undefined: it gets a new one. */
+  readonly stateFolder: string | undefined;
+  /** How long to look for a server that went away. @default ten minutes */
+  readonly reconnectForMs: number | undefined;
   /** Aborting it makes the worker leave the server and end. */
   readonly signal: AbortSignal;
   onDevice(device: DeviceInfo, choice: string): void;
@@ -58,9 +63,11 @@ async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ r
     link,
   };
   const peers = await openPeers({ host, ...network });
+  const identity = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
   try {
-    return await serve(options, compute, peers, network, kernels);
+    return await serve(options, compute, peers, network, kernels, identity);
   } finally {
+    identity?.release();
     await peers.close('the worker ends');
     link?.close();
   }
@@ -75,6 +82,7 @@ function serve(
   peers: PeerNetwork,
   network: Network,
   kernels: Kernels,
+  identity: ClaimedIdentity | undefined,
 ): Promise<{ readonly reason: string }> {
   const memory = createTensorMemory();
   return runWorker({
@@ -94,6 +102,8 @@ function serve(
     host: hostName(),
     maxUploadBitsPerSecond: options.maxUploadBitsPerSecond,
     wait: options.wait,
+    reconnectForMs: options.reconnectForMs,
+    identity,
     log: options.onEvent,
   });
 }

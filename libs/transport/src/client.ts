@@ -4,11 +4,14 @@ import {
   validateMessage,
   type CancelReply,
   type CancelRequest,
+  type ForkRequest,
   type GetServerReply,
   type LaunchReply,
   type ListJobsReply,
   type ListNodesReply,
   type MessageTypes,
+  type ResumedReply,
+  type ResumeRequest,
   type StoredEvent,
   type WatchRequest,
 } from '@longtail/protocol';
@@ -28,6 +31,8 @@ export interface ControlClient {
   /** Events of a run from a sequence number on; ends after its verdict. Leaving the loop ends the call. */
   watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<StoredEvent>;
   cancel(request: CancelRequest, signal: AbortSignal): Promise<CancelReply>;
+  resume(request: ResumeRequest, signal: AbortSignal): Promise<ResumedReply>;
+  fork(request: ForkRequest, signal: AbortSignal): Promise<ResumedReply>;
   listJobs(signal: AbortSignal): Promise<ListJobsReply>;
   listNodes(signal: AbortSignal): Promise<ListNodesReply>;
   getServer(signal: AbortSignal): Promise<GetServerReply>;
@@ -49,13 +54,15 @@ export async function connectClient(address: string, signal: AbortSignal): Promi
 }
 
 function controlClient(client: Client, where: string, server: GetServerReply): ControlClient {
-  const { launch, cancel, listJobs, listNodes, getServer } = CONTROL_METHODS;
+  const { launch, cancel, resume, fork, listJobs, listNodes, getServer } = CONTROL_METHODS;
   return {
     address: where,
     server,
     launch: (jobJson, signal) => call(client, where, launch, 'LaunchReply', { protocol: PROTOCOL_VERSION, jobJson }, signal),
     watch: (request, signal) => watch(client, where, request, signal),
     cancel: (request, signal) => call(client, where, cancel, 'CancelReply', request, signal),
+    resume: (request, signal) => call(client, where, resume, 'ResumedReply', request, signal),
+    fork: (request, signal) => call(client, where, fork, 'ResumedReply', request, signal),
     listJobs: (signal) => call(client, where, listJobs, 'ListJobsReply', {}, signal),
     listNodes: (signal) => call(client, where, listNodes, 'ListNodesReply', {}, signal),
     getServer: (signal) => call(client, where, getServer, 'GetServerReply', {}, signal),

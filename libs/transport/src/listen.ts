@@ -121,9 +121,8 @@ async function closeAll(server: Server, router: TensorRouter, sessions: Set<Sess
 
 function serve(server: Server, options: ListenOptions, router: TensorRouter, tensorPort: number, sessions: Set<Session<ServerMessage, WorkerMessage>>): void {
   const { control } = options;
-  const { session, launch, watch, cancel, listJobs, listNodes, getServer } = CONTROL_METHODS;
   server.addService(
-    { session, launch, watch, cancel, listJobs, listNodes, getServer },
+    CONTROL_METHODS,
     {
       session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, options, router, tensorPort, sessions),
       launch: unary('LaunchRequest', (request) => {
@@ -132,6 +131,8 @@ function serve(server: Server, options: ListenOptions, router: TensorRouter, ten
       }),
       watch: (call: ServerWritableStream<WatchRequest, StoredEvent>) => void pour(call, control),
       cancel: unary('CancelRequest', (request) => control.cancel(request)),
+      resume: unary('ResumeRequest', (request) => control.resume(request)),
+      fork: unary('ForkRequest', (request) => control.fork(request)),
       listJobs: unary('ListJobsRequest', (request) => control.listJobs(request)),
       listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
       getServer: unary('GetServerRequest', (request) => control.getServer(request)),

@@ -2,7 +2,7 @@ import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
 import { LongtailError } from '@longtail/core';
 import { parseLink, type LinkRates } from '@longtail/spec/links';
-import { parseBitRate, parseByteSize } from '@longtail/spec/units';
+import { parseBitRate, parseByteSize, parseDurationMs } from '@longtail/spec/units';
 
 export const DEFAULT_PORT = 7077;
 export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -77,4 +77,26 @@ export function byteSize(text: string): number {
   const value = parseByteSize(text);
   if (value !== undefined && value > 0) return value;
   throw new InvalidArgumentError('It must be a size like 4GB or 512MiB.');
+}
+
+/** Milliseconds. */
+export function duration(text: string): number {
+  const value = parseDurationMs(text);
+  if (value !== undefined && value > 0) return value;
+  throw new InvalidArgumentError('It must be a time like 30s, 10m or 12h.');
+}
+
+/** `train.epochs=3`: a field and its value, JSON or a word. */
+export function override(text: string, before: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const [, field, value] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(text) ?? [];
+  if (field === undefined) throw new InvalidArgumentError('It must be a field and its value, like train.epochs=3.');
+  return { ...before, [field]: jsonOrWord(value!) };
+}
+
+function jsonOrWord(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
