@@ -42,8 +42,8 @@ const LONGTAIL = {
 };
 const SPARSE = {
   batch: 4,
-  samples: flags.quick ? 640 : 28_000,
-  sync: { strategy: 'sparse-diloco', localSteps: 150, topK: { density: 0.25 }, downCodec: 'int2', outer: OUTER },
+  samples: flags.quick ? 640 : 34_000,
+  sync: { strategy: 'sparse-diloco', localSteps: 150, topK: { density: 0.2 }, downCodec: 'int2', outer: OUTER },
 };
 /** More than any contender goes through. */
 const MOST_SAMPLES = 40_000;

@@ -69,12 +69,14 @@ export interface LeaseBook {
   lease(holder: string, samples: number): Lease | undefined;
   /** The samples reached a commit. Throws for a lease that is not open. */
   apply(leaseId: number): void;
+  /** A part of what the samples do reached a commit, the rest is to come: until then the lease stays open, but it cannot be given back. */
+  applyPartly(leaseId: number): void;
   /** The samples did not reach a commit: they are free again. */
   giveBack(leaseId: number): void;
   /** The samples never will: they are counted as lost. */
   lose(leaseId: number): void;
   totals(): LeaseTotals;
-  /** Everything open counts as free again in the snapshot, as after a crash. */
+  /** As after a crash: everything open counts as free again in the snapshot, and as lost where a part of it was applied. */
   snapshot(): LeaseBookState;
 }
 

@@ -176,6 +176,8 @@ export type RunEvent =
       readonly reason: string;
     }
   | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
+  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. */
+  | { readonly event: 'samples_lost'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
   | {
       readonly event: 'validation';
       readonly run: string;

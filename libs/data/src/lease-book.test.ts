@@ -25,10 +25,11 @@ class Tally {
 const action = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('lease' as const), samples: fc.integer({ min: 1, max: 12 }) }) },
   fc.record({ do: fc.constantFrom('apply' as const, 'giveBack' as const, 'lose' as const), pick: fc.nat() }),
+  fc.record({ do: fc.constant('applyPartly' as const), pick: fc.nat() }),
   fc.record({ do: fc.constant('crash' as const) }),
 );
 
-test('under any interleaving each sample is applied exactly once or lost', () => {
+test('under any interleaving each sample is applied exactly once or lost, and none that was applied in part comes back', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 23 }),
@@ -40,11 +41,17 @@ test('under any interleaving each sample is applied exactly once or lost', () =>
         let book = createLeaseBook(options);
         let open: Lease[] = [];
         const counted = new Tally();
+        const partly = new Set<Lease>();
         const total = Math.min(samplesPerEpoch * epochs, maxSamples ?? Infinity);
 
         const close = (verb: 'apply' | 'giveBack' | 'lose', pick: number): void => {
           if (open.length === 0) return;
-          const [lease] = open.splice(pick % open.length, 1);
+          const chosen = pick % open.length;
+          if (verb === 'giveBack' && partly.has(open[chosen]!)) {
+            expect(() => book.giveBack(open[chosen]!.id)).toThrow(/applied in part/);
+            return;
+          }
+          const [lease] = open.splice(chosen, 1);
           book[verb](lease.id);
           if (verb !== 'giveBack') counted.add(lease.ranges);
           expect(() => book[verb](lease.id)).toThrow(/not open/);
@@ -55,8 +62,16 @@ test('under any interleaving each sample is applied exactly once or lost', () =>
             const lease = book.lease('worker', step.samples);
             if (lease) open.push(lease);
             else expect(book.totals().free).toBe(0);
+          } else if (step.do === 'applyPartly') {
+            const lease = open[step.pick % open.length];
+            if (lease !== undefined) book.applyPartly(lease.id);
+            if (lease !== undefined) partly.add(lease);
           } else if (step.do === 'crash') {
+            const before = book.totals().lost;
+            const halfway = open.filter((lease) => partly.has(lease));
+            for (const { ranges } of halfway) counted.add(ranges);
             book = createLeaseBook({ ...options, state: JSON.parse(JSON.stringify(book.snapshot())) });
+            expect(book.totals().lost - before).toBe(halfway.reduce((sum, { samples }) => sum + samples, 0));
             open = [];
           } else close(step.do, step.pick);
           const totals = book.totals();

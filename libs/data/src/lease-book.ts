@@ -20,6 +20,7 @@ interface Span {
 interface OpenLease {
   readonly spans: readonly Span[];
   readonly samples: number;
+  readonly partly: boolean;
 }
 
 /**
@@ -64,7 +65,7 @@ class Book implements LeaseBook {
       this.cursor = end;
     }
     if (spans.length === 0) return undefined;
-    const lease = { spans, samples: countSamples(spans) };
+    const lease = { spans, samples: countSamples(spans), partly: false };
     const id = ++this.lastId;
     this.open.set(id, lease);
     this.leasedSamples += lease.samples;
@@ -75,7 +76,12 @@ class Book implements LeaseBook {
     this.applied += this.close(leaseId).samples;
   }
 
+  applyPartly(leaseId: number): void {
+    this.open.set(leaseId, { ...this.find(leaseId), partly: true });
+  }
+
   giveBack(leaseId: number): void {
+    if (this.find(leaseId).partly) throw new Error(`lease ${leaseId} is applied in part`);
     const { spans, samples } = this.close(leaseId);
     this.returned = mergeSpans([...this.returned, ...spans]);
     this.returnedSamples += samples;
@@ -91,14 +97,16 @@ class Book implements LeaseBook {
   }
 
   snapshot(): LeaseBookState {
-    const open = [...this.open.values()].flatMap((lease) => lease.spans);
+    const open = [...this.open.values()];
+    const free = open.filter(({ partly }) => !partly).flatMap(({ spans }) => spans);
+    const halfway = open.reduce((sum, { partly, samples }) => sum + (partly ? samples : 0), 0);
     return {
       samplesPerEpoch: this.samplesPerEpoch,
       epochs: this.epochs,
       applied: this.applied,
-      lost: this.lost,
+      lost: this.lost + halfway,
       cursor: { epoch: Math.floor(this.cursor / this.samplesPerEpoch), position: this.cursor % this.samplesPerEpoch },
-      returned: this.toRanges(mergeSpans([...this.returned, ...open])),
+      returned: this.toRanges(mergeSpans([...this.returned, ...free])),
     };
   }
 
@@ -154,9 +162,14 @@ class Book implements LeaseBook {
     return taken;
   }
 
-  private close(leaseId: number): OpenLease {
+  private find(leaseId: number): OpenLease {
     const lease = this.open.get(leaseId);
     if (!lease) throw new Error(`lease ${leaseId} is not open`);
+    return lease;
+  }
+
+  private close(leaseId: number): OpenLease {
+    const lease = this.find(leaseId);
     this.open.delete(leaseId);
     this.leasedSamples -= lease.samples;
     return lease;

@@ -1,5 +1,5 @@
 import { outerStepOf, type CodedChunk, type ParameterShard } from '@longtail/core';
-import type { MovedSamples } from './fragment-turns.js';
+import type { Moved } from './fragment-turns.js';
 import type { GroupTask } from './group-task.js';
 import type { RunCore, Training } from './run-core.js';
 import { chunkSpan } from './grid.js';
@@ -9,8 +9,8 @@ import type { Segment } from './segments.js';
 export interface Contribution {
   readonly task: GroupTask;
   readonly weight: number;
-  /** Samples that its move of each fragment is of; undefined: the task's. */
-  readonly moved?: MovedSamples | undefined;
+  /** Where fragments are exchanged in turn. */
+  readonly moved?: Moved | undefined;
 }
 
 export interface CommitOptions {
@@ -67,8 +67,9 @@ export async function commitRound(
     await core.outgoing.finish(parameters.tensors);
   }
 
-  for (const { task, weight } of contributions) {
+  for (const { task, weight, moved } of contributions) {
     core.tasks.settle(task, { applied: task.leasesDone, weight, reason: task.recalled ? 'called home early' : '' });
+    for (const lease of moved?.whole ?? []) leases.apply(lease.id);
     core.roster.succeeded(task.group);
   }
   core.announceCommit({
@@ -98,7 +99,7 @@ function publishStepped(core: RunCore, shard: ParameterShard, step: StepChunk, f
 }
 
 function samplesOf({ task, moved }: Contribution, { index }: Segment): number {
-  return moved === undefined ? task.done!.samples : (moved.get(index) ?? 0);
+  return moved === undefined ? task.done!.samples : (moved.samples.get(index) ?? 0);
 }
 
 /** Of each stage that holds the segment, in the order of the stages. */

@@ -72,12 +72,10 @@ export class Deliveries {
     await Promise.all([...this.uploads].map(({ sent }) => sent));
   }
 
-  /** What the task brought home. */
-  receipt({ task, accepted }: Receipt): Task['parts'] {
-    const parts = this.contributed.get(task) ?? [];
-    this.contributed.delete(task);
-    for (const part of parts) this.feedback?.settle(accepted, part);
-    return parts;
+  /** Whether the task brought something home. */
+  receipt({ task, accepted }: Receipt): boolean {
+    for (const part of this.contributed.get(task) ?? []) this.feedback?.settle(accepted, part);
+    return this.contributed.delete(task);
   }
 
   /** Resolves when the receipts of what was brought home of these parts before are here: what it was coded from may be written to. */

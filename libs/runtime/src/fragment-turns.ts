@@ -1,8 +1,22 @@
+import type { Lease } from '@longtail/core';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 
-/** Samples that a contribution's move of each fragment is of. */
-export type MovedSamples = ReadonlyMap<number, number>;
+/** What a contribution of fragments brings home. */
+export interface Moved {
+  /** That the move of each fragment is of. */
+  readonly samples: ReadonlyMap<number, number>;
+  /** Leases that are part of every fragment now. */
+  readonly whole: readonly Lease[];
+}
+
+/** Steps of one task. */
+interface Steps {
+  readonly samples: number;
+  readonly leases: readonly Lease[];
+  /** Fragments that they are not part of yet. */
+  readonly missing: Set<number>;
+}
 
 /**
  * Which fragment each round exchanges, what the groups stepped and did not send yet of each, and how far they are: a phase's
@@ -11,7 +25,7 @@ export type MovedSamples = ReadonlyMap<number, number>;
 export class FragmentTurns {
   /** Rounds that a group is through with. */
   private readonly through = new Map<Group, number>();
-  private readonly unsent = new Map<Group, number[]>();
+  private readonly unsent = new Map<Group, readonly Steps[]>();
   private readonly stepsLeft = new Map<Group, number>();
 
   constructor(
@@ -44,24 +58,45 @@ export class FragmentTurns {
 
   /** Fragments of which it has steps that it did not send. */
   owedBy(group: Group): readonly number[] {
-    return [...(this.unsent.get(group) ?? []).keys()].filter((fragment) => this.of(group)[fragment]! > 0);
+    const owed = new Set(this.stepsOf(group).flatMap(({ missing }) => [...missing]));
+    return [...owed].sort((a, b) => a - b);
   }
 
-  /** A task ended: what its fragments bring home is sent, or given up by the group too. */
-  ended({ group, done, status, task }: GroupTask): MovedSamples {
+  /** A task's contribution is taken: its fragments are part of the commit, with all steps that they were not sent with before. */
+  taken(task: GroupTask): Moved {
+    const { group } = task;
     this.leave(group);
-    const unsent = this.of(group);
-    // A group that is called off in the midst of its steps, or fails, begins anew.
-    if (done === undefined || status === 'failed') unsent.fill(0);
-    else for (let fragment = 0; fragment < this.count; fragment++) unsent[fragment]! += done.samples;
-    const moved = new Map(task.parts.map(({ segment }) => [segment, unsent[segment]!]));
-    for (const fragment of moved.keys()) unsent[fragment] = 0;
-    return moved;
+    const steps = [...this.stepsOf(group)];
+    const fragments = task.task.parts.map(({ segment }) => segment);
+    if (task.done!.samples > 0) {
+      const missing = new Set(Array.from({ length: this.count }, (_, fragment) => fragment));
+      steps.push({ samples: task.done!.samples, leases: task.leases.slice(0, task.leasesDone), missing });
+    }
+    const samples = new Map(fragments.map((fragment) => [fragment, sum(steps.filter(({ missing }) => missing.delete(fragment)))]));
+    this.unsent.set(
+      group,
+      steps.filter(({ missing }) => missing.size > 0),
+    );
+    return { samples, whole: steps.filter(({ missing }) => missing.size === 0).flatMap(({ leases }) => leases) };
   }
 
-  private of(group: Group): number[] {
-    let unsent = this.unsent.get(group);
-    if (unsent === undefined) this.unsent.set(group, (unsent = new Array<number>(this.count).fill(0)));
-    return unsent;
+  /** A group begins anew, or is gone: leases of steps that are part of some fragments, and will not be of the others. */
+  lost(group: Group): readonly Lease[] {
+    const leases = this.stepsOf(group).flatMap((steps) => steps.leases);
+    this.unsent.delete(group);
+    return leases;
   }
+
+  /** Those that have steps which they did not send. */
+  get owing(): readonly Group[] {
+    return [...this.unsent.keys()].filter((group) => this.stepsOf(group).length > 0);
+  }
+
+  private stepsOf(group: Group): readonly Steps[] {
+    return this.unsent.get(group) ?? [];
+  }
+}
+
+function sum(steps: readonly Steps[]): number {
+  return steps.reduce((total, { samples }) => total + samples, 0);
 }

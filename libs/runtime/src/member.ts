@@ -175,7 +175,7 @@ export class Member extends Recipient<MemberHost> implements Part {
     }
     this.onTask(run, task, (open, nowMs) => {
       const verdict = open.takeChunk(chunk, nowMs);
-      if (verdict.verdict === 'ignored') this.receipt({ task, accepted: false, weight: 0, staleness: 0, reason: verdict.reason });
+      if (verdict.verdict === 'ignored') this.refuse(task, verdict.reason, true);
     });
   }
 
@@ -237,13 +237,17 @@ export class Member extends Recipient<MemberHost> implements Part {
         : holder !== undefined && holder !== this.node
           ? `task ${task} belongs to ${holder}`
           : `task ${task} is not open: it is answered already, or was never given to this node`;
-    this.receipt({ task, accepted: false, weight: 0, staleness: 0, reason });
+    this.refuse(task, reason, false);
   }
 
   // ---- what is sent
 
-  receipt(receipt: Omit<Receipt, 'run'>): void {
-    this.send({ message: 'receipt', receipt: { run: this.run, ...receipt } });
+  receipt(receipt: Omit<Receipt, 'run' | 'pending'>): void {
+    this.send({ message: 'receipt', receipt: { run: this.run, pending: false, ...receipt } });
+  }
+
+  private refuse(task: number, reason: string, pending: boolean): void {
+    this.send({ message: 'receipt', receipt: { run: this.run, task, accepted: false, weight: 0, staleness: 0, reason, pending } });
   }
 
   /** Tasks are worked on in the order in which they are given. */

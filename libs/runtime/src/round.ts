@@ -3,7 +3,7 @@ import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
-import { FragmentTurns, type MovedSamples } from './fragment-turns.js';
+import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
 import { patienceWith } from './patience.js';
 import type { RunCore } from './run-core.js';
@@ -22,8 +22,12 @@ export interface RoundsContext {
  */
 export async function runRounds(core: RunCore, strategy: SyncStrategy, context: RoundsContext): Promise<void> {
   const rounds = new Rounds(core, strategy);
-  do await rounds.advance(context);
-  while (rounds.underWay);
+  try {
+    do await rounds.advance(context);
+    while (rounds.underWay);
+  } finally {
+    rounds.end();
+  }
 }
 
 class Rounds {
@@ -49,6 +53,11 @@ class Rounds {
     return open.size > 0 || (turns !== undefined && core.groups.some((group) => turns.owedBy(group).length > 0));
   }
 
+  /** Whatever is not sent will not be. */
+  end(): void {
+    for (const group of this.turns?.owing ?? []) this.lose(group, 'the rounds ended before all of it was sent');
+  }
+
   private get tasks(): readonly GroupTask[] {
     return [...this.open.values()].flat();
   }
@@ -62,6 +71,7 @@ class Rounds {
     const { core, open } = this;
     const begins = open.size === 0;
     this.dropBroken();
+    this.dropGone();
     if (!begins && open.size === 0) return this.nonFinite.nobodyLeft();
     const decision = this.strategy.decide(this.state(), core.clock.nowMs());
     this.release(decision);
@@ -103,7 +113,8 @@ class Rounds {
     const contributions = commit.map(({ node, weight }) => {
       const task = this.oldest(node)!;
       observeSpeed(core, task);
-      return { task, weight, moved: this.close(task) };
+      this.close(task);
+      return { task, weight, moved: this.turns?.taken(task) };
     });
     const atWork = new Set(this.turns === undefined ? open.keys() : []);
     await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined }, atWork);
@@ -119,31 +130,61 @@ class Rounds {
     const { core } = this;
     for (const task of this.tasks) {
       const { broken, nonFinite, reason, idle } = task;
-      if (broken === undefined && !idle) continue;
-      this.close(task);
-      core.tasks.settle(task, { applied: 0, weight: 0, reason: idle ? NO_STEP : reason });
-      if (broken === undefined) continue;
+      const given = this.open.get(task.group.id)?.includes(task);
+      if (!given || (broken === undefined && !idle)) continue;
+      if (broken === undefined) {
+        this.drop(task, NO_STEP);
+        continue;
+      }
+      this.dropAll(task, reason);
       this.nonFinite.broken(task.group, nonFinite);
       if (broken.status !== 'lost') core.roster.strike(broken.member, reason);
+    }
+  }
+
+  /** Who left between two tasks. */
+  private dropGone(): void {
+    const { core, open, turns } = this;
+    for (const group of turns?.owing ?? []) {
+      if (!open.has(group.id) && !core.groups.includes(group)) this.lose(group, 'it left before all of it was sent');
     }
   }
 
   private giveUp(task: GroupTask, reason: string, late: boolean): void {
     const { core } = this;
     const { group, samples, startedAtMs } = task;
-    this.close(task);
-    core.tasks.settle(task, { applied: 0, weight: 0, reason });
+    this.dropAll(task, reason);
     if (samples > 0) group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - startedAtMs);
     if (!late) core.roster.missed(group, reason);
   }
 
-  private close(task: GroupTask): MovedSamples | undefined {
+  /**
+   * What a group's stream brings home goes on from what it brought home before: when a contribution is not taken, the others that
+   * are under way are not either, what it did not send of those before is lost, and it begins anew.
+   */
+  private dropAll(task: GroupTask, reason: string): void {
+    const { group } = task;
+    this.drop(task, reason);
+    for (const other of this.open.get(group.id) ?? []) this.drop(other, `the group begins anew: ${reason}`);
+    this.lose(group, reason);
+  }
+
+  private drop(task: GroupTask, reason: string): void {
+    this.close(task);
+    this.turns?.leave(task.group);
+    this.core.tasks.settle(task, { applied: 0, weight: 0, reason });
+  }
+
+  private lose(group: Group, reason: string): void {
+    if (this.turns !== undefined) this.core.tasks.lose(group, this.turns.lost(group), reason);
+  }
+
+  private close(task: GroupTask): void {
     const { group } = task;
     const rest = this.open.get(group.id)!.filter((one) => one !== task);
     if (rest.length > 0) this.open.set(group.id, rest);
     else this.open.delete(group.id);
     group.rounds++;
-    return this.turns?.ended(task);
   }
 
   /**

@@ -208,7 +208,7 @@ export class Run implements Claimant {
       seconds: (core.clock.nowMs() - core.submittedAtMs) / 1000,
       bytes: core.roster.totalTraffic(),
       model,
-      reason: error?.message ?? 'every sample was applied',
+      reason: error?.message ?? (totals?.lost ? `every sample was applied, but for ${totals.lost} that were lost` : 'every sample was applied'),
       ...(error === undefined ? {} : { error: error.toWire() }),
     };
     core.emit(verdict);

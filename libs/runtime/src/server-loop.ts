@@ -86,7 +86,7 @@ class ServerLoop implements Server {
       left: (session, reason) => this.left(session, reason),
       stray: (session, run, task) => {
         const reason = `this node has no part in run ${run || '(none)'}`;
-        session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason } });
+        session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason, pending: false } });
       },
       probed: (session, probed) => this.survey.answered(session, probed),
       linkMeasured: (session, measured) => this.survey.used(session, measured),

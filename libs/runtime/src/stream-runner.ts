@@ -1,4 +1,4 @@
-import type { BatchStats, Compute, ComputeResult, VectorRange } from '@longtail/core';
+import type { BatchStats, Compute, ComputeResult } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import type { WorkerInbox } from './worker-inbox.js';
 
@@ -28,7 +28,7 @@ export class StreamRunner {
     return this.flowing || this.inbox.hasReached(version);
   }
 
-  /** The device was given something else: the next task begins with the server's parameters. */
+  /** The device was given something else, or what it brought home was not taken: the next task begins with the server's parameters. */
   end(): void {
     this.flowing = false;
   }
@@ -36,13 +36,6 @@ export class StreamRunner {
   /** Something came. */
   arrived(): void {
     if (this.inbox.hasArrived) this.piece?.abort();
-  }
-
-  /** The server did not take what these parts moved: the device lets go of it. */
-  refused(parts: readonly VectorRange[]): void {
-    if (!this.flowing) return;
-    this.inbox.takeAgain(parts);
-    this.arrived();
   }
 
   /** After an abort the device's parameters count for nothing. */

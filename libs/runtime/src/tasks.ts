@@ -25,7 +25,7 @@ interface Work {
 
 /** What happens to a task's samples and why. */
 interface Settlement {
-  /** Leases, from the first, that are part of a commit; the others go back. */
+  /** Leases, from the first, that are part of a commit, in a stream of some fragments of the parameters; the others go back. */
   readonly applied: number;
   readonly weight: number;
   readonly reason: string;
@@ -129,7 +129,10 @@ export class Tasks {
     const accepted = weight > 0;
     const staleness = Math.max(0, core.version - message.version - (accepted ? 1 : 0));
     this.callOff(task);
-    for (const lease of leases.slice(0, applied)) book.apply(lease.id);
+    for (const { id } of leases.slice(0, applied)) {
+      if (message.kind === 'STREAM') book.applyPartly(id);
+      else book.apply(id);
+    }
     const back = leases.slice(applied);
     for (const lease of back) book.giveBack(lease.id);
     const appliedSamples = sumSamples(leases.slice(0, applied));
@@ -164,6 +167,13 @@ export class Tasks {
       member.idleFrom(endedAtMs ?? core.clock.nowMs());
     }
     if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
+  }
+
+  /** Of tasks settled before, which are part of some fragments of the parameters and will not be of the others. */
+  lose(group: Group, leases: readonly Lease[], reason: string): void {
+    if (leases.length === 0) return;
+    for (const { id } of leases) this.core.training!.leases.lose(id);
+    this.core.emit({ event: 'samples_lost', run: this.core.run, node: group.id, samples: sumSamples(leases), reason });
   }
 
   /** Closes a task without a word about samples: evaluation, initialisation. Parts that are still out are called off. */

@@ -80,11 +80,6 @@ export class WorkerInbox {
     return this.parameters.arrived.splice(0);
   }
 
-  /** These parts count as if they had come once more. */
-  takeAgain(parts: readonly VectorRange[]): void {
-    this.parameters.arrived.push(...parts);
-  }
-
   /** The device begins a stream with the parameters, whatever it had. */
   async startStream(): Promise<void> {
     this.takeArrived();

@@ -131,9 +131,10 @@ export class WorkerRun {
   }
 
   onReceipt(receipt: Receipt): void {
-    const { task, accepted } = receipt;
-    const parts = this.deliveries?.receipt(receipt) ?? [];
-    if (!accepted) this.stream?.refused(parts);
+    const { task, accepted, pending } = receipt;
+    if (pending) return;
+    const wasSent = this.deliveries?.receipt(receipt) ?? false;
+    if (wasSent && !accepted) this.stream!.end();
     this.inbox?.judged(task, accepted);
     this.bell.ring();
   }

@@ -9,6 +9,8 @@ export interface CommittedLeases {
 /** Notes which leases a run applies, and between which of its events. */
 export class Ledger {
   private readonly applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
+  /** Leases whose samples will never reach a commit as a whole. */
+  readonly lost: Lease[] = [];
 
   /** A lease book that is noted. */
   record(book: LeaseBook, events: readonly StoredEvent[]): LeaseBook {
@@ -24,12 +26,14 @@ export class Ledger {
         this.applied.push({ lease: open.get(id)!, afterEvents: events.length });
         open.delete(id);
       },
+      applyPartly: (id) => book.applyPartly(id),
       giveBack(id) {
         book.giveBack(id);
         open.delete(id);
       },
-      lose(id) {
+      lose: (id) => {
         book.lose(id);
+        this.lost.push(open.get(id)!);
         open.delete(id);
       },
       totals: () => book.totals(),

@@ -5,6 +5,7 @@ import {
   type CodecName,
   type EngineName,
   type Job,
+  type Lease,
   type LeaseBook,
   type LayoutPlan,
   type ParameterShard,
@@ -92,6 +93,7 @@ export interface Outcome {
   readonly leases: ReturnType<LeaseBook['totals']>;
   /** Samples of each commit, lease by lease, in the order in which they were applied. */
   readonly ledger: readonly CommittedLeases[];
+  readonly lost: readonly Lease[];
   readonly store: MemoryStore;
   /** Faults that did something. */
   readonly fired: ReadonlySet<Fault>;
@@ -203,6 +205,7 @@ class Simulation {
       steps: this.shard?.steps ?? 0,
       leases: this.leases?.totals() ?? { total: 0, applied: 0, lost: 0, leased: 0, free: 0 },
       ledger: this.ledger.commits(this.store!.events),
+      lost: this.ledger.lost,
       store: this.store!,
       fired: this.fired,
       workerEvents: this.workerEvents,

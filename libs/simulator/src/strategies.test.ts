@@ -124,6 +124,37 @@ test.each([1, 2, 5])('streaming-diloco: each sample is in each of %i fragments e
   expect(new Set(outcome.parameters)).toEqual(new Set([-3]));
 });
 
+test.each<{ readonly fault: Fault; readonly reason: string }>([
+  { fault: { kind: 'kill', worker: 'b', atMs: 1500 }, reason: 'the process was killed' },
+  { fault: { kind: 'tamper', worker: 'b', round: 7, chunk: 0, how: 'corrupt' }, reason: 'chunk 0 of gradient 30 fails its checksum' },
+])('streaming-diloco: what a group did not send of every fragment when it ends in mid-turn ($fault.kind) is reported lost, and nothing comes twice', async ({ fault, reason }) => {
+  const copies = 4;
+  const outcome = await simulate({
+    job: job({ train: { batch: 20, epochs: 3 }, sync: { strategy: 'streaming-diloco', localSteps: 16, fragments: copies, mixing: 0 }, cluster: { minWorkers: 4 } }),
+    model: countingModel(600, 50, copies),
+    arithmetic: countingArithmetic,
+    fleet: unequalFleet.map((worker) => ({ ...worker, link: HOME })),
+    faults: [fault],
+    seed: 1,
+    chunkLength: 64,
+  });
+  expect(outcome.fired).toContain(fault);
+  const [lost, ...others] = eventsOf(outcome.events, 'samples_lost');
+  expect(others).toEqual([]);
+  expect(lost!.reason).toBe(reason);
+  expect(lost!.samples).toBeGreaterThan(0);
+  const { applied } = outcome.verdict.samples;
+  expect(outcome.verdict).toMatchObject({
+    status: 'succeeded',
+    reason: `every sample was applied, but for ${lost!.samples} that were lost`,
+    samples: { applied: 1800 - lost!.samples, lost: lost!.samples },
+  });
+  const counted = outcome.parameters.reduce((sum, value) => sum - value, 0);
+  expect(Math.max(...outcome.parameters.map((value) => -value))).toBe(3);
+  expect(counted).toBeGreaterThan(copies * applied);
+  expect(counted).toBeLessThan(copies * 1800);
+});
+
 test('ssp: nobody is further ahead than the bound, whoever stalls', async () => {
   const stall: Fault = { kind: 'stall', worker: 'c', atMs: 900, forMs: 120 };
   const { events, fired } = await train(strategies.ssp, [stall]);

@@ -127,6 +127,26 @@ describe('the send window', () => {
     expect(queueMs).toBeLessThan(80);
   });
 
+  it('leaves room in a queue that all begin to fill at once', () => {
+    const windows = Array.from({ length: 4 }, () => new SendWindow(OPTIONS));
+    const link = { bytesPerMs: 6_250, roundTripMs: 41, tellsShare: true };
+    for (const window of windows) window.observeRoundTrip(link.roundTripMs, true, 0);
+    run(link, 5_000, windows, 0, 32 * KIB);
+    expect(run(link, 20, windows, 7_000, 32 * KIB).queueMs).toBeLessThan(50);
+  });
+
+  it('takes what others had queued before its first piece for no distance', () => {
+    const windows = Array.from({ length: 4 }, () => new SendWindow(OPTIONS));
+    const link = { bytesPerMs: 6_250, roundTripMs: 41, tellsShare: true };
+    for (const window of windows) window.observeRoundTrip(link.roundTripMs, true, 0);
+    for (let exchange = 0; exchange < 10; exchange++) {
+      // Each begins when those before it have.
+      run(link, 500, windows, 12_000 * exchange, 32 * KIB);
+      windows.push(windows.shift()!);
+    }
+    expect(Math.max(...windows.map(({ shortestRoundTripMs }) => shortestRoundTripMs))).toBeLessThan(50);
+  });
+
   it('is as large after a pause as before', () => {
     const window = new SendWindow(OPTIONS);
     const link = { bytesPerMs: 6_250, roundTripMs: 80 };

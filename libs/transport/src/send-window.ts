@@ -13,7 +13,7 @@ export interface SentMark {
 export interface SendWindowOptions {
   /** Bytes in flight to begin with, and always beside the product. */
   readonly leastBytes: number;
-  /** What may leave at once, whatever the pace. */
+  /** What may leave at once, whatever the pace, where the pace takes no longer than `BURST_MS` for it. */
   readonly burstBytes: number;
   /** Peers with shorter round trips are in the same room: nothing is paced there. */
   readonly nearMs: number;
@@ -35,6 +35,9 @@ const ROUND_TRIP_MEMORY_MS = 10_000;
 
 /** How long a one-way delay counts as the shortest: clocks drift by some 6 ms a minute at most. */
 const WAY_MEMORY_MS = 60_000;
+
+/** Many who begin together before one link, each over a faster one of its own, then queue no more there than one alone would. */
+const BURST_MS = 16;
 
 /** Beyond what one sender alone keeps before a link: others send over it too. */
 const SHARED_QUEUE_MS = 30;
@@ -126,14 +129,15 @@ export class SendWindow {
   }
 
   /** A rate that still grows is not the link's. */
-  private get paceGain(): number {
-    return this.roundTrips - this.grownRoundTrip < GROWTH_ROUND_TRIPS ? GROWTH_PACE_GAIN : this.options.paceGain;
+  private get isGrowing(): boolean {
+    return this.roundTrips - this.grownRoundTrip < GROWTH_ROUND_TRIPS;
   }
 
   sent(bytes: number, nowMs: number): SentMark {
     if (this.isPaced) {
-      const pace = this.paceGain * this.bestRate;
-      this.pacedUntilMs = Math.max(this.pacedUntilMs, nowMs - this.options.burstBytes / pace) + bytes / pace;
+      const pace = (this.isGrowing ? GROWTH_PACE_GAIN : this.options.paceGain) * this.rate;
+      const burstMs = Math.min(this.options.burstBytes / pace, this.isGrowing ? Infinity : BURST_MS);
+      this.pacedUntilMs = Math.max(this.pacedUntilMs, nowMs - burstMs) + bytes / pace;
     }
     const alone = this.inFlight === 0;
     if (alone) {
@@ -156,10 +160,10 @@ export class SendWindow {
     this.delivered += mark.bytes;
     this.deliveredAtMs = nowMs;
     this.deliveredSentAtMs = mark.atMs;
-    this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs);
+    const queuedMs = this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
+    this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs, queuedMs);
     this.observeRate(mark, nowMs);
-    this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
-    this.share = arrivedAtMs - mark.atMs - this.shortestWayMs > SHARED_QUEUE_MS ? share : Infinity;
+    this.share = queuedMs > SHARED_QUEUE_MS ? share : Infinity;
     this.resize();
   }
 
@@ -179,27 +183,30 @@ export class SendWindow {
 
   /**
    * A round trip that was measured beside the pieces: the handshake's has no queue in it. An old minimum gives way to a longer one by a
-   * quarter at a time, and only when none of our own bytes were queued, else a queue (ours, or that of workers who send when we do)
-   * would be taken for distance.
+   * quarter at a time, only when none of our own bytes were queued, and less the `queuedMs` that it waited behind others': else a queue
+   * (ours, or that of workers who send when we do) would be taken for distance.
    */
-  observeRoundTrip(ms: number, alone: boolean, nowMs: number): void {
+  observeRoundTrip(ms: number, alone: boolean, nowMs: number, queuedMs = 0): void {
     const isOld = alone && nowMs - this.roundTripAtMs > ROUND_TRIP_MEMORY_MS;
     if (ms > this.roundTripMs && !isOld) return;
-    this.roundTripMs = Math.min(ms, isOld ? 1.25 * this.roundTripMs : Infinity);
+    this.roundTripMs = Math.min(ms, Math.max(this.roundTripMs, Math.min(ms - queuedMs, 1.25 * this.roundTripMs)));
     this.roundTripAtMs = nowMs;
   }
 
   /**
-   * The round trip less the queue before the receiver. An acknowledgement may wait behind the other direction's pieces or for a busy event
-   * loop; what is in flight must cover that, and fills no queue by it. One-way delays compare as in LEDBAT (RFC 6817).
+   * Gives the queue before the receiver, in ms, and notes the round trip less that. An acknowledgement may wait behind the other
+   * direction's pieces or for a busy event loop; what is in flight must cover that, and fills no queue by it. One-way delays compare as
+   * in LEDBAT (RFC 6817).
    */
-  private observeWay(roundTripMs: number, wayMs: number, alone: boolean, nowMs: number): void {
+  private observeWay(roundTripMs: number, wayMs: number, alone: boolean, nowMs: number): number {
     if (wayMs <= this.shortestWayMs || (alone && nowMs - this.shortestWayAtMs > WAY_MEMORY_MS)) {
       this.shortestWayMs = wayMs;
       this.shortestWayAtMs = nowMs;
     }
-    const unqueuedMs = roundTripMs - (wayMs - this.shortestWayMs);
+    const queuedMs = wayMs - this.shortestWayMs;
+    const unqueuedMs = roundTripMs - queuedMs;
     this.unqueuedMs += (unqueuedMs - this.unqueuedMs) / (this.unqueuedMs === 0 ? 1 : 8);
+    return queuedMs;
   }
 
   private observeRate(mark: SentMark, nowMs: number): void {

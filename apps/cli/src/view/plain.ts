@@ -65,6 +65,8 @@ export class PlainNarrator {
         return event.accepted ? undefined : yellow(`${event.name}: contribution of round ${event.round} not accepted: ${event.reason}`);
       case 'lease_returned':
         return this.returnLine(event, progress);
+      case 'samples_lost':
+        return yellow(`${workerName(progress, event.node)}: ${event.samples} samples are lost (${event.reason})`);
       case 'validation':
         return green(`validation after ${epochs(event.epoch)}: loss ${showLoss(event.loss)}${accuracy(event.accuracy)}`);
       case 'warning':

@@ -169,6 +169,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
     case 'planned':
     case 'replan':
     case 'lease_returned':
+    case 'samples_lost':
     case 'checkpoint':
     case 'warning':
     case 'error':

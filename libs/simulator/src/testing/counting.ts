@@ -7,17 +7,18 @@ import type { Arithmetic } from '../arithmetic.js';
 const codec = createCodec('fp32', createKernels({ implementation: 'reference' }));
 
 /**
- * One parameter a sample; its gradient is 1 there and 0 elsewhere. With `countingArithmetic` the trained parameters say
- * how often each sample was applied.
+ * One parameter a sample and copy, copy by copy; a sample's gradient is 1 in its parameters and 0 elsewhere. With
+ * `countingArithmetic` the trained parameters say how often each sample was applied, there.
  */
-export function countingModel(trainSamples: number, validationSamples: number): VirtualModel {
+export function countingModel(trainSamples: number, validationSamples: number, copies = 1): VirtualModel {
+  const length = copies * trainSamples;
   return {
-    layout: layOut([{ name: 'counts', shape: [trainSamples] }]),
+    layout: layOut([{ name: 'counts', shape: [length] }]),
     trainSamples,
     validationSamples,
-    initial: () => new Float32Array(trainSamples),
+    initial: () => new Float32Array(length),
     gradient(_parameters, samples, out) {
-      for (const sample of samples) out[sample] = out[sample]! + 1;
+      for (const sample of samples) for (let at = sample; at < length; at += trainSamples) out[at]! += 1;
       return { samples: samples.length, targets: samples.length, lossSum: samples.length, correct: 0 };
     },
     evaluate: (_parameters, _split, start, end) => ({ samples: end - start, targets: end - start, lossSum: end - start, correct: 0 }),
