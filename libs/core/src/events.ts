@@ -176,7 +176,7 @@ export type RunEvent =
       readonly reason: string;
     }
   | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
-  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. */
+  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. `node` empty: of several, whose server died. */
   | { readonly event: 'samples_lost'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
   | {
       readonly event: 'validation';
@@ -247,7 +247,7 @@ export function standingEvents(events: readonly StoredEvent[]): readonly StoredE
   return standing;
 }
 
-const UNDONE: ReadonlySet<RunEventName> = new Set(['commit', 'contribution', 'validation']);
+const UNDONE: ReadonlySet<RunEventName> = new Set(['commit', 'contribution', 'samples_lost', 'validation']);
 
 export interface EventLog {
   /** Durable order is the order of the calls. Throws LongtailError `storage` when it cannot be written. */

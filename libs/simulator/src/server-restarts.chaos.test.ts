@@ -11,14 +11,15 @@ const SAMPLES = 240;
 const killed = (atMs: number, forMs = 500): Fault => ({ kind: 'kill-server', atMs, forMs });
 const group = job({ cluster: { minWorkers: 4 }, train: { epochs: 8 }, checkpoint: { everyMs: 300 } });
 
-/** What stands of the log is what was applied, sample by sample. */
+/** What stands of the log is what was applied, sample by sample; fragments that were not sent when a server died are lost, and said to be. */
 function expectAddedUp({ events, leases, verdict, ledger }: Outcome): void {
   const standing = standingEvents(events);
   const committed = eventsOf(standing, 'commit').reduce((sum, { samples }) => sum + samples, 0);
   const contributed = eventsOf(standing, 'contribution').reduce((sum, { accepted, samples }) => sum + (accepted ? samples : 0), 0);
   const noted = ledger.flatMap((commit) => commit.leases).reduce((sum, { samples }) => sum + samples, 0);
-  expect([committed, contributed, noted, verdict.samples.applied]).toEqual(Array.from({ length: 4 }, () => leases.applied));
-  expect(leases).toMatchObject({ leased: 0, lost: 0 });
+  const lost = eventsOf(standing, 'samples_lost').reduce((sum, { samples }) => sum + samples, 0);
+  expect([noted, verdict.samples.applied, committed - lost, contributed - lost]).toEqual(Array.from({ length: 4 }, () => leases.applied));
+  expect(leases).toMatchObject({ leased: 0, lost, total: leases.applied + lost });
 }
 
 test('a server that is killed goes on from its last durable version, and undoes what came after it, visibly', async () => {
