@@ -14,6 +14,7 @@ import { logsCommand } from './commands/logs.js';
 import { planCommand } from './commands/plan.js';
 import { forkCommand, resumeCommand } from './commands/resume.js';
 import { schemaCommand } from './commands/schema.js';
+import { forgetCommand, revokeCommand, tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
 import { createOutput } from './terminal/output.js';
 import { VERSION } from './version.js';
@@ -47,6 +48,9 @@ function createProgram(outcome: Outcome): Command {
     resumeCommand,
     forkCommand,
     exportCommand,
+    tokenCommand,
+    revokeCommand,
+    forgetCommand,
     doctorCommand,
     engineCommand,
     schemaCommand,

@@ -2,4 +2,5 @@ export { planWithSync } from './auto-plan.js';
 export { exactMakespan } from './exact-makespan.js';
 export { planOwnLayout } from './given-layout.js';
 export type { ParentMessage, ServerMessage } from './events.js';
-export { type RunningServer, type ServerOptions, startServer } from './start-server.js';
+export { type Access, openAccess } from './open-access.js';
+export { isLoopback, type RunningServer, type ServerOptions, startServer } from './start-server.js';

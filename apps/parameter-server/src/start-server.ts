@@ -8,7 +8,7 @@ import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
 import { createRun, type RunOwner } from '@longtail/store';
-import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
+import { createTensorMemory, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
@@ -24,7 +24,9 @@ export interface ServerOptions {
   /** Folder in which each run gets one of its own. */
   readonly runsFolder: string;
   readonly version: string;
-  /** There is no encryption yet: beyond this machine only on purpose. */
+  /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
+  readonly access?: ServerAccess;
+  /** Beyond this machine without `access`, on purpose. */
   readonly insecure: boolean;
   readonly log: Logger;
 }
@@ -41,8 +43,8 @@ export interface RunningServer {
  * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, port, log } = options;
-  if (!isLoopback(host) && !options.insecure) throw refuseInsecure(host);
+  const { host, port, access, log } = options;
+  if (!isLoopback(host) && access === undefined && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const desk = new JobDesk(inspectOnThread);
   const memory = createTensorMemory();
@@ -55,6 +57,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     control: createControlService({ server, desk, past, log }),
     crc32c: (bytes) => kernels.crc32c(bytes),
     memory,
+    access,
     onSession: (connection, hello) => {
       log.info({ worker: hello.name, engine: hello.device.engine, device: hello.device.description }, 'worker joined');
       server.onSession(connection, hello);
@@ -109,17 +112,18 @@ function composeServer(
   );
 }
 
-function isLoopback(host: string): boolean {
+/** Only this machine reaches it. */
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
 function refuseInsecure(host: string): LongtailError {
   return new LongtailError(
-    `Listening on ${host} would let anybody on that network join, launch and listen: connections are not encrypted yet.`,
+    `Listening on ${host} without certificates would let anybody on that network join, launch and read along.`,
     {
       code: 'usage',
       where: `--host ${host}`,
-      hint: 'Stay on 127.0.0.1 and reach it through an SSH tunnel, or add --insecure on a network you trust.',
+      hint: 'Use --tls; or --insecure, on a network you trust.',
     },
   );
 }

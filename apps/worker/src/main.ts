@@ -22,6 +22,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const { values } = parseArgs({
   options: {
     server: { type: 'string', default: '127.0.0.1:7077' },
+    identity: { type: 'string' },
     name: { type: 'string', default: hostname() },
     engine: { type: 'string', default: 'auto' },
     pace: { type: 'string', default: '1' },
@@ -73,6 +74,7 @@ let exitCode = 0;
 try {
   const { reason } = await startWorker({
     server: values.server,
+    identity: values.identity,
     name: values.name,
     engine: values.engine as EngineChoice,
     pace: Number(values.pace),

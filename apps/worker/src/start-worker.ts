@@ -8,14 +8,28 @@ import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernel
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
 import { claimIdentity, nodeFiles, userCache, type ClaimedIdentity } from '@longtail/store';
-import { createTensorMemory, dial, EmulatedLink, openPeers, UploadLimit, wallClock, type DialOptions, type LinkThrottle } from '@longtail/transport';
+import {
+  createCurveKeys,
+  createTensorMemory,
+  dial,
+  EmulatedLink,
+  openPeers,
+  UploadLimit,
+  wallClock,
+  type CurveKeys,
+  type DialOptions,
+  type LinkThrottle,
+} from '@longtail/transport';
 import type { ComputeThreadOptions } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { createFileCache } from './file-cache.js';
+import { WorkerIdentity } from './worker-identity.js';
 
 export interface WorkerOptions extends ComputeThreadOptions {
   /** `host:port` of the server. */
   readonly server: string;
+  /** File of its identity on a server that has certificates; undefined: it has none. */
+  readonly identity: string | undefined;
   /** For people; the server gives the node its id. */
   readonly name: string;
   /** Address of this machine where other workers reach it; undefined: workers of this machine only. */
@@ -61,20 +75,23 @@ async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ r
     crc32c: (bytes) => kernels.crc32c(bytes),
     uploadLimit: maxUploadBitsPerSecond === undefined ? undefined : new UploadLimit(maxUploadBitsPerSecond),
     link,
+    security: options.identity === undefined ? undefined : { identity: new WorkerIdentity(options.server, options.identity, options.signal), curve: createCurveKeys() },
   };
-  const peers = await openPeers({ host, ...network });
-  const identity = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
+  const peers = await openPeers({ host, ...network, curve: network.security?.curve });
+  const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
   try {
-    return await serve(options, compute, peers, network, kernels, identity);
+    return await serve(options, compute, peers, network, kernels, nodeId);
   } finally {
-    identity?.release();
+    nodeId?.release();
     await peers.close('the worker ends');
     link?.close();
   }
 }
 
 /** What sessions and direct links have in common. */
-type Network = Pick<DialOptions, 'crc32c' | 'uploadLimit' | 'link'>;
+type Network = Pick<DialOptions, 'crc32c' | 'uploadLimit' | 'link'> & {
+  readonly security: { readonly identity: WorkerIdentity; readonly curve: CurveKeys } | undefined;
+};
 
 function serve(
   options: WorkerOptions,
@@ -82,11 +99,14 @@ function serve(
   peers: PeerNetwork,
   network: Network,
   kernels: Kernels,
-  identity: ClaimedIdentity | undefined,
+  nodeId: ClaimedIdentity | undefined,
 ): Promise<{ readonly reason: string }> {
   const memory = createTensorMemory();
   return runWorker({
-    dial: (hello, signal) => dial(options.server, { hello, signal, memory, ...network }),
+    dial: async (hello, signal) => {
+      const security = network.security && { curve: network.security.curve, credentials: await network.security.identity.current(signal) };
+      return dial(options.server, { hello, signal, memory, ...network, security });
+    },
     allocate: (bytes) => memory.allocate(bytes),
     compute,
     peers,
@@ -103,7 +123,7 @@ function serve(
     maxUploadBitsPerSecond: options.maxUploadBitsPerSecond,
     wait: options.wait,
     reconnectForMs: options.reconnectForMs,
-    identity,
+    identity: nodeId,
     log: options.onEvent,
   });
 }

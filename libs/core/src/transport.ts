@@ -76,8 +76,11 @@ export interface PeerLink extends Pick<Connection<never, never>, 'peer' | 'traff
 export interface PeerNetwork {
   /** `host:port` that neighbours dial. */
   readonly address: string;
-  /** The link that shows the key. Throws LongtailError `timeout` when none does in 10 s, or the signal's reason. */
-  accept(key: string, signal: AbortSignal): Promise<PeerLink>;
+  /**
+   * The link that shows the key, from the peer with that CURVE public key where links are encrypted. Throws LongtailError `timeout` when none
+   * does in 10 s, or the signal's reason.
+   */
+  accept(key: string, signal: AbortSignal, curveKey?: string): Promise<PeerLink>;
   /** Throws LongtailError `unreachable`, `timeout` when nobody there accepts the key in 10 s, or the signal's reason. */
-  dial(address: string, key: string, signal: AbortSignal): Promise<PeerLink>;
+  dial(address: string, key: string, signal: AbortSignal, curveKey?: string): Promise<PeerLink>;
 }

@@ -9,7 +9,7 @@ const hello = (engine: string, allowCode = false): Hello => ({
   incarnation: 'i',
   device: { engine, description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode,
-  peerAddress: '', host: '', maxUploadBitsPerSecond: 0, node: '',
+  peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '',
 });
 
 const job = (changes: { engine?: string; minWorkers?: number; model?: string } = {}) =>

@@ -157,9 +157,10 @@ export class Figures {
     if (key === '') return;
     const dialled = reachable(a, b) ? b : a;
     const ask = (from: Member, to: Member): Promise<PeerProbed | undefined> => {
-      const address = to === dialled ? to.session.hello.peerAddress : '';
+      const { peerAddress, curveKey } = to.session.hello;
+      const address = to === dialled ? peerAddress : '';
       const answer = probes.to(`${from.node} ${to.node}`, PEER_PATIENCE_MS);
-      from.send({ message: 'probePeer', probePeer: { run: host.run, node: to.node, address, key, mostBytes: host.probeBytes } });
+      from.send({ message: 'probePeer', probePeer: { run: host.run, node: to.node, address, key, curveKey, mostBytes: host.probeBytes } });
       return answer;
     };
     const answers = await Promise.all([ask(a, b), ask(b, a)]);

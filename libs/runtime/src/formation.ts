@@ -179,8 +179,8 @@ export class Formation {
     const key = lowerAddress === '' && upperAddress === '' ? '' : this.host.linkKey();
     const upwards = key !== '' && upperAddress !== '';
     return {
-      lower: { node: lower.node, address: key === '' || upwards ? '' : lowerAddress, key },
-      upper: { node: upper.node, address: upwards ? upperAddress : '', key },
+      lower: { node: lower.node, address: key === '' || upwards ? '' : lowerAddress, key, curveKey: lower.session.hello.curveKey },
+      upper: { node: upper.node, address: upwards ? upperAddress : '', key, curveKey: upper.session.hello.curveKey },
     };
   }
 

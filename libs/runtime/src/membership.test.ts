@@ -9,7 +9,7 @@ const hello = (name: string, incarnation = name, node = ''): Hello => ({
   incarnation,
   device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode: false,
-  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, node,
+  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node,
 });
 
 function setUp() {

@@ -163,7 +163,7 @@ export class Membership {
         this.remove(session, reason);
       },
     });
-    session.send({ message: 'welcome', welcome: { node, heartbeatMs, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '' } });
+    session.send({ message: 'welcome', welcome: { node, heartbeatMs, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '' } });
     watchLink(session, heartbeatMs, clock, ended.signal).then(
       (reason) => this.drop(session, reason),
       () => undefined, // the session ended before

@@ -41,8 +41,8 @@ export class StageOutbox {
   open(): void {
     const { peers, place, lifetime } = this;
     if (peers === undefined) return;
-    for (const { worker, address, key } of place.neighbours.filter((candidate) => candidate.key !== '')) {
-      const opening = address === '' ? peers.accept(key, lifetime.signal) : peers.dial(address, key, lifetime.signal);
+    for (const { worker, address, key, curveKey } of place.neighbours.filter((candidate) => candidate.key !== '')) {
+      const opening = address === '' ? peers.accept(key, lifetime.signal, curveKey) : peers.dial(address, key, lifetime.signal, curveKey);
       opening.then(
         (link) => this.adopt(worker, link),
         () => undefined, // the server is the way

@@ -67,6 +67,7 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     host,
     maxUploadBitsPerSecond,
     node: options.identity?.node ?? '',
+    curveKey: '', // the transport's to fill in
   };
   const context = { compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);

@@ -40,7 +40,7 @@ export class WorkerProfile {
   }
 
   /** Measures the way to another worker, who measures the way back. The link stays open for that, until the end. */
-  async onProbePeer({ node, address, key, mostBytes }: ProbePeer): Promise<void> {
+  async onProbePeer({ node, address, key, curveKey, mostBytes }: ProbePeer): Promise<void> {
     const { run, lifetime, context } = this;
     const { signal } = lifetime;
     const answer = (figures: Omit<PeerProbed, 'run' | 'node'>) => {
@@ -49,7 +49,9 @@ export class WorkerProfile {
     try {
       const { clock, peers, allocate = privateMemory } = context;
       if (peers === undefined) throw new LongtailError('this worker has no direct links', { code: 'unreachable' });
-      const link = await within(OPEN_MS, { clock, signal }, (limit) => (address === '' ? peers.accept(key, limit) : peers.dial(address, key, limit)));
+      const link = await within(OPEN_MS, { clock, signal }, (limit) =>
+        address === '' ? peers.accept(key, limit, curveKey) : peers.dial(address, key, limit, curveKey),
+      );
       this.adopt(link);
       const rate = await measureSending(link, { clock, allocate, mostBytes, signal });
       answer({ ...rate, messageMs: await measureMessage(link, rate, { clock, allocate, signal }), problem: '' });

@@ -343,7 +343,7 @@ class Simulation {
     actor.link = link;
     return new Promise<{
       connection: VirtualLink['worker'];
-      welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string };
+      welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string; tensorCurveKey: string };
     }>((resolve) => {
       // The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest.
       const { server } = link;

@@ -31,7 +31,7 @@ export function claimIdentity(folder: string, name: string): ClaimedIdentity {
 function identity(path: string): ClaimedIdentity {
   return {
     node: readNode(path),
-    remember: (node) => writeFileSync(path, `${JSON.stringify({ node })}\n`),
+    remember: (node) => writeFileSync(path, `${JSON.stringify({ node })}\n`, { mode: 0o600 }),
     release: () => rmSync(`${path}.lock`, { force: true }),
   };
 }
@@ -49,7 +49,7 @@ function readNode(path: string): string {
 function lock(path: string): boolean {
   for (;;) {
     try {
-      writeFileSync(path, String(process.pid), { flag: 'wx' });
+      writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 });
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

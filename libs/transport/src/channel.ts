@@ -1,6 +1,11 @@
-import { Client, connectivityState, credentials, logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import { createSecureContext } from 'node:tls';
+import { Client, connectivityState, credentials as channelCredentials, logVerbosity, setLogVerbosity, type ChannelCredentials } from '@grpc/grpc-js';
+import { SERVER_NAME } from '@longtail/core';
 import { LIMITS } from '@longtail/protocol';
+import type { ClientCredentials } from './access.js';
+import { parseAddress } from './address.js';
 import { unreachable } from './status.js';
+import { explainFailure } from './tls-failure.js';
 
 // Every failure is reported as an error; gRPC's own lines on stderr would tell it twice, in its words.
 if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
@@ -24,25 +29,39 @@ export const CHANNEL_OPTIONS = {
   'grpc.enable_retries': 0,
 } as const;
 
-/**
- * A channel that is up, dialled `via` another address where there is one. Throws LongtailError `unreachable` at the first failure to
- * connect, or the signal's reason.
- */
-export async function openChannel(address: string, signal: AbortSignal, via = address): Promise<Client> {
+export interface ChannelOptions {
+  /** Where to dial instead, to get there over an emulated link. */
+  readonly via?: string;
+  /** TLS 1.3 with these. @default no encryption */
+  readonly credentials?: ClientCredentials;
+}
+
+/** A channel that is up. Throws LongtailError `unreachable` or `refused` at the first failure to connect, or the signal's reason. */
+export async function openChannel(address: string, signal: AbortSignal, { via = address, credentials }: ChannelOptions = {}): Promise<Client> {
   signal.throwIfAborted();
-  const client = new Client(via, credentials.createInsecure(), { ...CHANNEL_OPTIONS, 'grpc.use_local_subchannel_pool': 1 });
+  const client = new Client(via, secure(credentials), {
+    ...CHANNEL_OPTIONS,
+    'grpc.use_local_subchannel_pool': 1,
+    ...(credentials && { 'grpc.ssl_target_name_override': SERVER_NAME, 'grpc.default_authority': SERVER_NAME }),
+  });
   const close = (): void => client.close();
   signal.addEventListener('abort', close, { once: true });
   try {
     await ready(client, address);
     return client;
-  } catch (error) {
+  } catch {
     client.close();
     signal.throwIfAborted();
-    throw error;
+    throw await explainFailure(address, parseAddress(via), credentials === undefined ? 'plain' : 'encrypted', credentials?.authority);
   } finally {
     signal.removeEventListener('abort', close);
   }
+}
+
+function secure(credentials: ClientCredentials | undefined): ChannelCredentials {
+  if (credentials === undefined) return channelCredentials.createInsecure();
+  const { authority, certificate, privateKey } = credentials;
+  return channelCredentials.createFromSecureContext(createSecureContext({ ca: authority, cert: certificate, key: privateKey, minVersion: 'TLSv1.3' }));
 }
 
 /** Waiting for a whole deadline, as gRPC's own waitForReady does, would hide for seconds that nobody listens there. */

@@ -1,26 +1,30 @@
-import type { Client, MethodDefinition } from '@grpc/grpc-js';
+import type { Client } from '@grpc/grpc-js';
 import {
   PROTOCOL_VERSION,
   validateMessage,
   type CancelReply,
   type CancelRequest,
+  type CreateTokenReply,
+  type CreateTokenRequest,
   type ForkRequest,
   type GetServerReply,
   type LaunchReply,
+  type ListAccessReply,
   type ListJobsReply,
   type ListNodesReply,
-  type MessageTypes,
   type ResumedReply,
   type ResumeRequest,
+  type RevokeReply,
+  type RevokeRequest,
   type StoredEvent,
   type WatchRequest,
 } from '@longtail/protocol';
+import type { ClientCredentials } from './access.js';
 import { formatAddress, parseAddress } from './address.js';
+import { call } from './call.js';
 import { openChannel } from './channel.js';
 import { CONTROL_METHODS } from './control-methods.js';
 import { fromStatus, versionMismatch } from './status.js';
-
-const CALL_MS = 30_000;
 
 /** What a client may ask of a server. Every call throws the server's LongtailError, `unreachable`, `timeout`, or the signal's reason. */
 export interface ControlClient {
@@ -36,25 +40,30 @@ export interface ControlClient {
   listJobs(signal: AbortSignal): Promise<ListJobsReply>;
   listNodes(signal: AbortSignal): Promise<ListNodesReply>;
   getServer(signal: AbortSignal): Promise<GetServerReply>;
+  createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
+  listAccess(signal: AbortSignal): Promise<ListAccessReply>;
+  revoke(request: RevokeRequest, signal: AbortSignal): Promise<RevokeReply>;
+  /** Another connection to the same server, which may have been started anew. Throws as `connectClient`. */
+  reconnect(signal: AbortSignal): Promise<ControlClient>;
   close(): void;
 }
 
-/** Connects and compares protocol versions. Throws LongtailError `unreachable` or `protocol`. */
-export async function connectClient(address: string, signal: AbortSignal): Promise<ControlClient> {
+/** Connects and compares protocol versions. Throws LongtailError `unreachable`, `protocol` or `refused`. */
+export async function connectClient(address: string, signal: AbortSignal, credentials?: ClientCredentials): Promise<ControlClient> {
   const where = formatAddress(parseAddress(address));
-  const client = await openChannel(where, signal);
+  const client = await openChannel(where, signal, { credentials });
   try {
     const server = await call(client, where, CONTROL_METHODS.getServer, 'GetServerReply', {}, signal);
     if (server.protocol !== PROTOCOL_VERSION) throw versionMismatch('the server', server.protocol, PROTOCOL_VERSION);
-    return controlClient(client, where, server);
+    return controlClient(client, where, server, (again) => connectClient(address, again, credentials));
   } catch (error) {
     client.close();
     throw error;
   }
 }
 
-function controlClient(client: Client, where: string, server: GetServerReply): ControlClient {
-  const { launch, cancel, resume, fork, listJobs, listNodes, getServer } = CONTROL_METHODS;
+function controlClient(client: Client, where: string, server: GetServerReply, reconnect: ControlClient['reconnect']): ControlClient {
+  const { launch, cancel, resume, fork, listJobs, listNodes, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
   return {
     address: where,
     server,
@@ -66,36 +75,12 @@ function controlClient(client: Client, where: string, server: GetServerReply): C
     listJobs: (signal) => call(client, where, listJobs, 'ListJobsReply', {}, signal),
     listNodes: (signal) => call(client, where, listNodes, 'ListNodesReply', {}, signal),
     getServer: (signal) => call(client, where, getServer, 'GetServerReply', {}, signal),
+    createToken: (request, signal) => call(client, where, createToken, 'CreateTokenReply', request, signal),
+    listAccess: (signal) => call(client, where, listAccess, 'ListAccessReply', {}, signal),
+    revoke: (request, signal) => call(client, where, revoke, 'RevokeReply', request, signal),
+    reconnect,
     close: () => client.close(),
   };
-}
-
-function call<Request, Name extends keyof MessageTypes>(
-  client: Client,
-  where: string,
-  method: MethodDefinition<Request, MessageTypes[Name]>,
-  replyName: Name,
-  request: Request,
-  signal: AbortSignal,
-): Promise<MessageTypes[Name]> {
-  signal.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const { path, requestSerialize, responseDeserialize } = method;
-    const unary = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline: Date.now() + CALL_MS }, (error, reply) => {
-      signal.removeEventListener('abort', aborted);
-      if (error !== null) {
-        reject(signal.aborted ? (signal.reason as Error) : fromStatus(error, where));
-        return;
-      }
-      try {
-        resolve(validateMessage(replyName, reply));
-      } catch (invalid) {
-        reject(invalid as Error);
-      }
-    });
-    const aborted = (): void => unary.cancel();
-    signal.addEventListener('abort', aborted, { once: true });
-  });
 }
 
 async function* watch(client: Client, where: string, request: WatchRequest, signal: AbortSignal): AsyncGenerator<StoredEvent> {

@@ -11,9 +11,11 @@ import {
   type WorkerMessage,
   type WorkerPacket,
 } from '@longtail/protocol';
+import type { ClientCredentials } from './access.js';
 import { formatAddress, parseAddress, type Address } from './address.js';
 import { openChannel } from './channel.js';
 import { CONTROL_METHODS } from './control-methods.js';
+import type { CurveKeys } from './curve.js';
 import type { EmulatedLink } from './emulated-link.js';
 import { firstPacket } from './first-packet.js';
 import { Session } from './session.js';
@@ -26,8 +28,11 @@ import type { UploadLimit } from './upload-limit.js';
 const STEP_MS = 10_000;
 
 export interface DialOptions {
+  /** The transport fills in the key of its tensor socket. */
   readonly hello: Hello;
   readonly crc32c: Crc32c;
+  /** What it proves its identity with, and the keys that its tensors are encrypted with. @default no encryption */
+  readonly security?: { readonly credentials: ClientCredentials; readonly curve: CurveKeys };
   /** A server on this host reads tensors there, and lets this end read its own. @default none: tensors go over TCP */
   readonly memory?: TensorMemory;
   /** Tensors keep to it and travel, then, whether or not the server could read them in memory. @default none */
@@ -48,9 +53,13 @@ export interface Dialled {
  * and the server's own error when it refuses; the signal's reason when aborted.
  */
 export async function dial(address: string, options: DialOptions): Promise<Dialled> {
-  const { signal, hello, link } = options;
+  const { signal, link, security } = options;
+  const hello = { ...options.hello, curveKey: security?.curve.publicKey ?? '' };
   const parsed = parseAddress(address);
-  const client = await openChannel(formatAddress(parsed), signal, link && formatAddress(await link.to(parsed)));
+  const client = await openChannel(formatAddress(parsed), signal, {
+    via: link && formatAddress(await link.to(parsed)),
+    credentials: security?.credentials,
+  });
   try {
     const { session } = CONTROL_METHODS;
     const stream = client.makeBidiStreamRequest(session.path, session.requestSerialize, session.responseDeserialize);
@@ -87,7 +96,7 @@ async function openSession(
   stream: ClientDuplexStream<WorkerPacket, ServerPacket>,
   welcome: Welcome,
   server: Address,
-  { hello, crc32c, memory, uploadLimit, link, signal }: DialOptions,
+  { hello, crc32c, security, memory, uploadLimit, link, signal }: DialOptions,
 ): Promise<Session<WorkerMessage, ServerMessage>> {
   const address = { host: server.host, port: welcome.tensorPort };
   const dealer = new TensorDealer({
@@ -98,6 +107,7 @@ async function openSession(
     crc32c,
     memory: link === undefined && uploadLimit === undefined ? memory : undefined,
     uploadLimit,
+    curve: security && { own: security.curve, theirs: welcome.tensorCurveKey },
     failed: (error) => session.fail(error),
   });
   const aborted = (): void => session.close('the worker was stopped');

@@ -1,11 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerUnaryCall, type ServerWritableStream, type sendUnaryData } from '@grpc/grpc-js';
-import { LongtailError, type Connection } from '@longtail/core';
+import { LongtailError, type Connection, type PeerIdentity } from '@longtail/core';
 import {
   PROTOCOL_VERSION,
   validateMessage,
   type Crc32c,
   type Hello,
   type MessageTypes,
+  type RevokeReply,
+  type RevokeRequest,
   type ServerMessage,
   type ServerPacket,
   type StoredEvent,
@@ -13,11 +16,16 @@ import {
   type WorkerMessage,
   type WorkerPacket,
 } from '@longtail/protocol';
+import type { ServerAccess } from './access.js';
 import { bindFailure, formatAddress } from './address.js';
+import { authorization, identityOf } from './authorization.js';
 import { CHANNEL_OPTIONS } from './channel.js';
 import { CONTROL_METHODS, type ControlService } from './control-methods.js';
+import { createCurveKeys, type CurveKeys } from './curve.js';
 import type { EmulatedLink } from './emulated-link.js';
 import { firstPacket } from './first-packet.js';
+import { sparing } from './rate-bound.js';
+import { SecureGate } from './secure-gate.js';
 import { Session } from './session.js';
 import { toStatus, versionMismatch } from './status.js';
 import type { TensorMemory } from './tensor-memory.js';
@@ -25,6 +33,9 @@ import { TensorRouter } from './tensor-router.js';
 
 /** How long a peer may take for its hello, and its tensor link for its key. */
 const HANDSHAKE_MS = 10_000;
+
+/** 32 bytes, Z85. */
+const CURVE_KEY = /^[!-~]{40}$/;
 
 /** How long close() waits for peers to take their leave. */
 const CLOSE_GRACE_MS = 2_000;
@@ -38,6 +49,8 @@ export interface ListenOptions {
   readonly tensorPort?: number;
   readonly control: ControlService;
   readonly crc32c: Crc32c;
+  /** TLS for decisions and CURVE for tensors, and only for those it lets in. @default everybody who connects, without encryption */
+  readonly access?: ServerAccess;
   /**
    * A worker said hello, in the right protocol version. The application answers with `welcome`, whose tensor fields the transport
    * fills in, or with `refused` and close().
@@ -61,14 +74,30 @@ export interface Listener {
   close(reason: string): Promise<void>;
 }
 
+/** What serving takes, beside the options. */
+interface Host {
+  readonly options: ListenOptions;
+  readonly dropped: (reason: string) => void;
+  readonly router: TensorRouter;
+  readonly tensorPort: number;
+  /** Of the tensor port; undefined: it is not encrypted. */
+  readonly curve: CurveKeys | undefined;
+  /** With the identity of the worker; empty: nobody asked. */
+  readonly sessions: Map<Session<ServerMessage, WorkerMessage>, string>;
+  /** Undefined: there are no certificates. */
+  readonly gate: SecureGate | undefined;
+}
+
 /** Serves workers and clients. Throws LongtailError `address-in-use` naming the port and the flag that changes it. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   options.signal.throwIfAborted();
-  const { host = '127.0.0.1', link } = options;
+  const { host = '127.0.0.1', link, access } = options;
+  const dropped = sparing(options.onDropped ?? ((): void => undefined), () => performance.now());
   const inside = link === undefined ? host : '127.0.0.1';
-  const server = new Server(CHANNEL_OPTIONS);
-  const sessions = new Set<Session<ServerMessage, WorkerMessage>>();
-  const bound = await bind(server, inside, options.port);
+  const server = new Server({ ...CHANNEL_OPTIONS, interceptors: access && [authorization(access)] });
+  const gate = access && new SecureGate(server, access, dropped);
+  const bound = await (gate?.listen(inside, options.port) ?? bind(server, inside, options.port));
+  const curve = access && createCurveKeys();
   let router: TensorRouter;
   try {
     router = await TensorRouter.bind({
@@ -76,19 +105,22 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       port: options.tensorPort ?? (options.port === 0 ? 0 : bound + 1),
       crc32c: options.crc32c,
       memory: link === undefined ? options.memory : undefined,
-      dropped: options.onDropped ?? ((): void => undefined),
+      curve: curve && { own: curve, patienceMs: 0 },
+      dropped,
     });
   } catch (error) {
     server.forceShutdown();
+    gate?.close();
     throw error;
   }
   const [port, tensorPort] = link === undefined ? [bound, router.port] : [await link.from(host, bound), await link.from(host, router.port)];
-  serve(server, options, router, tensorPort, sessions);
+  const serving: Host = { options, dropped, router, tensorPort, curve, sessions: new Map(), gate };
+  serve(server, serving);
 
   let closing: Promise<void> | undefined;
   const close = (reason: string): Promise<void> => {
     options.signal.removeEventListener('abort', aborted);
-    return (closing ??= closeAll(server, router, sessions, reason));
+    return (closing ??= closeAll(server, serving, reason));
   };
   const aborted = (): void => void close('the server was stopped');
   options.signal.addEventListener('abort', aborted, { once: true });
@@ -104,8 +136,8 @@ function bind(server: Server, host: string, port: number): Promise<number> {
   });
 }
 
-async function closeAll(server: Server, router: TensorRouter, sessions: Set<Session<ServerMessage, WorkerMessage>>, reason: string): Promise<void> {
-  for (const session of sessions) session.close(reason);
+async function closeAll(server: Server, { router, sessions, gate }: Host, reason: string): Promise<void> {
+  for (const session of sessions.keys()) session.close(reason);
   await new Promise<void>((resolve) => {
     const force = setTimeout(() => {
       server.forceShutdown();
@@ -116,48 +148,71 @@ async function closeAll(server: Server, router: TensorRouter, sessions: Set<Sess
       resolve();
     });
   });
+  gate?.close();
   await router.close();
 }
 
-function serve(server: Server, options: ListenOptions, router: TensorRouter, tensorPort: number, sessions: Set<Session<ServerMessage, WorkerMessage>>): void {
-  const { control } = options;
-  server.addService(
-    CONTROL_METHODS,
-    {
-      session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, options, router, tensorPort, sessions),
-      launch: unary('LaunchRequest', (request) => {
-        if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);
-        return control.launch(request);
-      }),
-      watch: (call: ServerWritableStream<WatchRequest, StoredEvent>) => void pour(call, control),
-      cancel: unary('CancelRequest', (request) => control.cancel(request)),
-      resume: unary('ResumeRequest', (request) => control.resume(request)),
-      fork: unary('ForkRequest', (request) => control.fork(request)),
-      listJobs: unary('ListJobsRequest', (request) => control.listJobs(request)),
-      listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
-      getServer: unary('GetServerRequest', (request) => control.getServer(request)),
-    },
-  );
+function serve(server: Server, host: Host): void {
+  const { control, access } = host.options;
+  server.addService(CONTROL_METHODS, {
+    session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, host),
+    launch: unary('LaunchRequest', (request) => {
+      if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);
+      return control.launch(request);
+    }),
+    watch: (call: ServerWritableStream<WatchRequest, StoredEvent>) => void pour(call, control),
+    cancel: unary('CancelRequest', (request) => control.cancel(request)),
+    resume: unary('ResumeRequest', (request) => control.resume(request)),
+    fork: unary('ForkRequest', (request) => control.fork(request)),
+    listJobs: unary('ListJobsRequest', (request) => control.listJobs(request)),
+    listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
+    getServer: unary('GetServerRequest', (request) => control.getServer(request)),
+    enrol: unary('EnrolRequest', (request) => {
+      if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);
+      return certified(access).enrol(request);
+    }),
+    renew: unary('RenewRequest', (request, call) => certified(access).renew(request, identityOf(call, certified(access)))),
+    createToken: unary('CreateTokenRequest', (request) => certified(access).createToken(request)),
+    listAccess: unary('ListAccessRequest', () => certified(access).listAccess()),
+    revoke: unary('RevokeRequest', (request) => revoke(request, host)),
+  });
+}
+
+function certified(access: ServerAccess | undefined): ServerAccess {
+  if (access !== undefined) return access;
+  throw new LongtailError('this server lets in everybody: it has no certificates', { code: 'refused', hint: 'Start it with longtail up --tls.' });
+}
+
+async function revoke(request: RevokeRequest, { options, sessions, gate }: Host): Promise<RevokeReply> {
+  const reply = await certified(options.access).revoke(request);
+  for (const [session, identity] of sessions) if (reply.identities.includes(identity)) session.close('its identity was revoked');
+  gate?.reviewAll();
+  return reply;
 }
 
 /** From hello to a session in the application's hands. */
-async function admit(
-  stream: ServerDuplexStream<WorkerPacket, ServerPacket>,
-  options: ListenOptions,
-  router: TensorRouter,
-  tensorPort: number,
-  sessions: Set<Session<ServerMessage, WorkerMessage>>,
-): Promise<void> {
+async function admit(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, host: Host): Promise<void> {
+  const { options, dropped } = host;
   const peer = stream.getPeer();
   let hello: Hello;
+  let identity: PeerIdentity | undefined;
   try {
     hello = readHello(await firstPacket(stream, HANDSHAKE_MS, peer, options.signal));
+    identity = options.access && identityOf(stream, options.access);
+    if (identity !== undefined && !CURVE_KEY.test(hello.curveKey)) throw new LongtailError('hello has no key for encrypted tensors', { code: 'protocol' });
   } catch (error) {
-    options.onDropped?.(`${peer}: ${LongtailError.from(error).message}`);
+    dropped(`${peer}: ${LongtailError.from(error).message}`);
     refuse(stream, LongtailError.from(error));
     return;
   }
-  options.onSession(openSession(stream, hello, router, tensorPort, sessions), hello);
+  if (identity !== undefined) hello = boundTo(identity, hello);
+  options.onSession(openSession(stream, hello, identity?.id ?? '', host), hello);
+}
+
+/** A node's id begins with the identity that it enrolled as, so that nobody takes another's place; one identity may have several workers. */
+function boundTo({ id }: PeerIdentity, hello: Hello): Hello {
+  const own = hello.node.startsWith(`${id}.`) && /^\.[0-9a-f]{4}$/.test(hello.node.slice(id.length));
+  return own ? hello : { ...hello, node: `${id}.${randomBytes(2).toString('hex')}` };
 }
 
 function readHello(packet: unknown): Hello {
@@ -180,15 +235,15 @@ function refuse(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, error: L
 function openSession(
   stream: ServerDuplexStream<WorkerPacket, ServerPacket>,
   hello: Hello,
-  router: TensorRouter,
-  tensorPort: number,
-  sessions: Set<Session<ServerMessage, WorkerMessage>>,
+  identity: string,
+  { router, tensorPort, curve, sessions }: Host,
 ): Session<ServerMessage, WorkerMessage> {
   let deadline: NodeJS.Timeout | undefined;
   const seat = router.seat(
     hello.incarnation,
     () => clearTimeout(deadline),
     (error) => session.fail(error),
+    hello.curveKey,
   );
   const session = new Session<ServerMessage, WorkerMessage>({
     peer: `${hello.name} (${stream.getPeer()})`,
@@ -198,7 +253,7 @@ function openSession(
     outgoing: (message) => {
       if (message.message !== 'welcome') return message;
       deadline = setTimeout(() => session.close('its tensor link did not open'), HANDSHAKE_MS);
-      return { message: 'welcome', welcome: { ...message.welcome, tensorPort, tensorKey: seat.key } };
+      return { message: 'welcome', welcome: { ...message.welcome, tensorPort, tensorKey: seat.key, tensorCurveKey: curve?.publicKey ?? '' } };
     },
     release: () => {
       clearTimeout(deadline);
@@ -206,17 +261,17 @@ function openSession(
       sessions.delete(session);
     },
   });
-  sessions.add(session);
+  sessions.set(session, identity);
   return session;
 }
 
 function unary<Name extends keyof MessageTypes, Reply>(
   name: Name,
-  handle: (request: MessageTypes[Name]) => Promise<Reply>,
+  handle: (request: MessageTypes[Name], call: ServerUnaryCall<MessageTypes[Name], Reply>) => Promise<Reply>,
 ): (call: ServerUnaryCall<MessageTypes[Name], Reply>, callback: sendUnaryData<Reply>) => void {
   return (call, callback) => {
     Promise.resolve()
-      .then(() => handle(validateMessage(name, call.request)))
+      .then(() => handle(validateMessage(name, call.request), call))
       .then(
         (reply) => callback(null, reply),
         (error: unknown) => callback(toStatus(error)),

@@ -1,6 +1,7 @@
 import { LongtailError, type PeerLink, type PeerNetwork } from '@longtail/core';
 import type { Crc32c } from '@longtail/protocol';
 import { formatAddress, parseAddress } from './address.js';
+import type { CurveKeys } from './curve.js';
 import { DirectLink } from './direct-link.js';
 import type { EmulatedLink } from './emulated-link.js';
 import { TensorDealer } from './tensor-dealer.js';
@@ -24,6 +25,8 @@ export interface PeerOptions {
   readonly uploadLimit?: UploadLimit;
   /** Links go over it, whoever dials. @default the machine's own */
   readonly link?: EmulatedLink;
+  /** Links are encrypted with these, and open only between the keys that the server told. @default no encryption */
+  readonly curve?: CurveKeys;
   /** A stranger's bytes were dropped. */
   readonly onDropped?: (reason: string) => void;
 }
@@ -39,11 +42,12 @@ export interface PeerEndpoint extends PeerNetwork {
  * is not an address of this machine.
  */
 export async function openPeers(options: PeerOptions): Promise<PeerEndpoint> {
-  const { host = '127.0.0.1', crc32c, onDropped, uploadLimit, link: throttled } = options;
+  const { host = '127.0.0.1', crc32c, onDropped, uploadLimit, link: throttled, curve: own } = options;
   const links = new Set<PeerLink>();
   const dropped = onDropped ?? ((): void => undefined);
   const inside = throttled === undefined ? host : '127.0.0.1';
-  const router = await TensorRouter.bind({ host: inside, port: 0, crc32c, memory: undefined, uploadLimit, dropped, flag: '--listen' });
+  const curve = own && { own, patienceMs: OPEN_MS };
+  const router = await TensorRouter.bind({ host: inside, port: 0, crc32c, memory: undefined, uploadLimit, curve, dropped, flag: '--listen' });
   void router.watchPeers();
   const add = (link: PeerLink): PeerLink => {
     links.add(link);
@@ -51,8 +55,8 @@ export async function openPeers(options: PeerOptions): Promise<PeerEndpoint> {
   };
   return {
     address: formatAddress({ host, port: throttled === undefined ? router.port : await throttled.from(host, router.port) }),
-    accept: async (key, signal) => add(await accept(router, key, signal, (link) => links.delete(link))),
-    dial: async (address, key, signal) => add(await dialPeer(address, key, options, signal, (link) => links.delete(link))),
+    accept: async (key, signal, curveKey) => add(await accept(router, key, curveKey, signal, (link) => links.delete(link))),
+    dial: async (address, key, signal, curveKey = '') => add(await dialPeer(address, key, curveKey, options, signal, (link) => links.delete(link))),
     close: async (reason) => {
       for (const link of links) link.close(reason);
       await router.drained();
@@ -61,10 +65,16 @@ export async function openPeers(options: PeerOptions): Promise<PeerEndpoint> {
   };
 }
 
-async function accept(router: TensorRouter, key: string, signal: AbortSignal, forget: (link: PeerLink) => void): Promise<PeerLink> {
+async function accept(
+  router: TensorRouter,
+  key: string,
+  curveKey: string | undefined,
+  signal: AbortSignal,
+  forget: (link: PeerLink) => void,
+): Promise<PeerLink> {
   signal.throwIfAborted();
   const opening = deferred<void>();
-  const seat = router.seat(INCARNATION, opening.resolve, (error) => direct.fail(error), key);
+  const seat = router.seat(INCARNATION, opening.resolve, (error) => direct.fail(error), curveKey, key);
   const direct: DirectLink = new DirectLink({
     peer: 'the neighbour that dials',
     link: seat.link,
@@ -80,7 +90,8 @@ async function accept(router: TensorRouter, key: string, signal: AbortSignal, fo
 async function dialPeer(
   address: string,
   key: string,
-  { crc32c, uploadLimit, link }: PeerOptions,
+  curveKey: string,
+  { crc32c, uploadLimit, link, curve }: PeerOptions,
   signal: AbortSignal,
   forget: (link: PeerLink) => void,
 ): Promise<PeerLink> {
@@ -94,6 +105,7 @@ async function dialPeer(
     crc32c,
     memory: undefined,
     uploadLimit,
+    curve: curve && { own: curve, theirs: curveKey },
     greetEveryMs: GREET_EVERY_MS,
     failed: (error) => direct.fail(error),
   });

@@ -1,9 +1,13 @@
 import { LongtailError, type Connection, type ConnectionHandlers, type ConnectionTraffic, type LinkRate, type OutgoingTensor } from '@longtail/core';
 import type { Close } from '@longtail/protocol';
+import { RateBound } from './rate-bound.js';
 import type { TensorLink } from './tensor-link.js';
 
 /** Decisions queued to a peer that does not read them; beyond it the session ends. */
 const MOST_QUEUED_MESSAGES = 4_096;
+
+/** Decisions of a peer in a second; nobody who means well comes near it. */
+const MOST_MESSAGES_A_SECOND = 10_000;
 
 /** What travels on a session's stream, either way. */
 type Packet<Message> = { readonly packet: 'message'; readonly message: Message } | { readonly packet: 'close'; readonly close: Close };
@@ -36,6 +40,7 @@ export interface SessionOptions<Send, Receive> {
 export class Session<Send, Receive> implements Connection<Send, Receive> {
   private handlers: ConnectionHandlers<Receive> | undefined;
   private endReason: string | undefined;
+  private readonly rate = new RateBound(MOST_MESSAGES_A_SECOND, 1_000);
 
   constructor(private readonly options: SessionOptions<Send, Receive>) {
     const { stream } = options;
@@ -94,6 +99,7 @@ export class Session<Send, Receive> implements Connection<Send, Receive> {
 
   private receive(packet: unknown): void {
     if (this.endReason !== undefined) return;
+    if (!this.rate.take(performance.now())) return this.close(`${this.peer} sends more than ${MOST_MESSAGES_A_SECOND} messages a second`);
     let valid: Packet<Receive>;
     try {
       valid = this.options.validate(packet);

@@ -3,6 +3,7 @@ import { LongtailError } from '@longtail/core';
 import type { Crc32c } from '@longtail/protocol';
 import * as zmq from 'zeromq';
 import { formatAddress, type Address } from './address.js';
+import type { CurveKeys } from './curve.js';
 import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { PeerSegment } from './peer-segment.js';
@@ -24,6 +25,8 @@ export interface TensorDealerOptions {
   readonly crc32c: Crc32c;
   readonly memory: TensorMemory | undefined;
   readonly uploadLimit?: UploadLimit;
+  /** Encrypts: keys of this end, and the public one that the other end must have. @default no encryption */
+  readonly curve?: { readonly own: CurveKeys; readonly theirs: string };
   /** Shows the key again this often until it is answered: the other end may not know of it yet. @default never */
   readonly greetEveryMs?: number;
   /** The link ended: the server is gone or broke the protocol. Called once, not after close(). */
@@ -46,7 +49,14 @@ export class TensorDealer {
   private greetings: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: TensorDealerOptions) {
-    this.socket = new zmq.Dealer({ ...TENSOR_SOCKET_OPTIONS, context: tensorContext(), connectTimeout: 3_000, reconnectInterval: -1 });
+    const { curve } = options;
+    this.socket = new zmq.Dealer({
+      ...TENSOR_SOCKET_OPTIONS,
+      context: tensorContext(),
+      connectTimeout: 3_000,
+      reconnectInterval: -1,
+      ...(curve && { curveServerKey: curve.theirs, curvePublicKey: curve.own.publicKey, curveSecretKey: curve.own.secretKey }),
+    });
     this.writer = new SocketWriter(this.socket, (_peer, error) => this.fail(`cannot send: ${String(error)}`, error));
     this.payloads = new Payloads(options.crc32c, options.memory);
     this.link = new TensorLink({

@@ -4,6 +4,7 @@ import { LongtailError } from '@longtail/core';
 import type { Crc32c, LinkFrame, LinkOpen } from '@longtail/protocol';
 import * as zmq from 'zeromq';
 import { bindFailure, formatAddress } from './address.js';
+import { Admission, type CurveKeys } from './curve.js';
 import { FairShare } from './fair-share.js';
 import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
@@ -25,6 +26,8 @@ export interface TensorRouterOptions {
   readonly crc32c: Crc32c;
   readonly memory: TensorMemory | undefined;
   readonly uploadLimit?: UploadLimit;
+  /** Encrypts, and lets in only sockets of sessions; one whose key is not known yet waits so long for it. @default no encryption */
+  readonly curve?: { readonly own: CurveKeys; readonly patienceMs: number };
   /** A message that belongs to no session was dropped. */
   readonly dropped: (reason: string) => void;
   /** What to change when the port is taken. @default '--tensor-port' */
@@ -42,6 +45,8 @@ export interface TensorSeat {
 interface Seated {
   readonly key: string;
   readonly incarnation: string;
+  /** Of the worker's socket; empty: not encrypted. */
+  readonly curveKey: string;
   readonly link: TensorLink;
   readonly failed: (error: LongtailError) => void;
   readonly opened: () => void;
@@ -52,7 +57,6 @@ interface Seated {
 
 /** The server's end of all tensor links: one ROUTER socket. Nothing of a peer is read before it has shown a session's key. */
 export class TensorRouter {
-  private readonly seats = new Map<string, Seated>();
   private readonly connected = new Map<string, Seated>();
   private readonly writer: SocketWriter;
   private readonly fairShare = new FairShare();
@@ -62,6 +66,8 @@ export class TensorRouter {
     private readonly options: TensorRouterOptions,
     private readonly payloads: Payloads,
     readonly port: number,
+    private readonly seats: Map<string, Seated>,
+    private readonly admission: Admission | undefined,
   ) {
     this.writer = new SocketWriter(socket, (peer, error) => this.undeliverable(peer, error));
     void this.read();
@@ -69,9 +75,15 @@ export class TensorRouter {
 
   /** Throws LongtailError `address-in-use` when the port is taken. */
   static async bind(options: TensorRouterOptions): Promise<TensorRouter> {
+    const context = tensorContext();
+    const seats = new Map<string, Seated>();
+    const { curve } = options;
+    const admits = (key: string): boolean => [...seats.values()].some(({ curveKey }) => curveKey === key);
+    const admission = curve && (await Admission.open({ context, admits, patienceMs: curve.patienceMs }));
     const socket = new zmq.Router({
       ...TENSOR_SOCKET_OPTIONS,
-      context: tensorContext(),
+      context,
+      ...(curve && { curveServer: true, curveSecretKey: curve.own.secretKey }),
       mandatory: true,
       handover: false,
       sendTimeout: 0,
@@ -81,10 +93,11 @@ export class TensorRouter {
       await socket.bind(`tcp://${formatAddress(options)}`);
     } catch (error) {
       socket.close();
+      admission?.close();
       throw bindFailure(options, options.flag ?? '--tensor-port', error);
     }
     const port = Number(/:(\d+)$/.exec(socket.lastEndpoint!)![1]);
-    return new TensorRouter(socket, options, new Payloads(options.crc32c, options.memory), port);
+    return new TensorRouter(socket, options, new Payloads(options.crc32c, options.memory), port, seats, admission);
   }
 
   /** `opened` is called when the worker's link is up, `failed` when it broke the protocol or went away. */
@@ -92,6 +105,7 @@ export class TensorRouter {
     incarnation: string,
     opened: () => void,
     failed: (error: LongtailError) => void,
+    curveKey = '',
     key: string = randomBytes(16).toString('hex'),
   ): TensorSeat {
     if (this.seats.has(key)) throw new Error('a key is good for one link');
@@ -107,8 +121,9 @@ export class TensorRouter {
       },
       failed,
     });
-    const seated: Seated = { key, incarnation, link, failed, opened, routingId: undefined, segment: undefined };
+    const seated: Seated = { key, incarnation, curveKey, link, failed, opened, routingId: undefined, segment: undefined };
     this.seats.set(key, seated);
+    this.admission?.changed();
     const leave = (): void => {
       this.seats.delete(key);
       if (seated.routingId !== undefined) this.connected.delete(nameOf(seated.routingId));
@@ -139,6 +154,7 @@ export class TensorRouter {
   async close(): Promise<void> {
     this.writer.close();
     this.socket.close();
+    this.admission?.close();
     await portFreed({ host: this.options.host, port: this.port });
   }
 

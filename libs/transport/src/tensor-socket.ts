@@ -10,6 +10,7 @@ export const TENSOR_SOCKET_OPTIONS = {
   heartbeatInterval: 2_000,
   heartbeatTimeout: 8_000,
   heartbeatTimeToLive: 10_000,
+  handshakeInterval: 10_000,
   maxMessageSize: 8 * 1024 * 1024,
   sendHighWaterMark: 0,
 } as const;

@@ -1,15 +1,10 @@
 import { formatBitRate, formatCount, formatMilliseconds } from '@longtail/core';
-import type { ControlClient } from '@longtail/transport';
-import { connectClient } from '@longtail/transport';
+import { ask, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 import { percent, showLoss } from '../view/marks.js';
 import { renderTable } from '../view/summary.js';
 
-interface ServerOptions {
-  readonly server: string;
-}
-
-export async function nodes(output: Output, options: ServerOptions): Promise<number> {
+export async function nodes(output: Output, options: ServerChoice): Promise<number> {
   const rows = (await ask(options, (client, signal) => client.listNodes(signal))).nodes;
   if (output.json) rows.forEach((row) => output.event({ event: 'node', ...row }));
   else if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
@@ -39,7 +34,7 @@ function upCell(bitsPerSecond: number, limit: number): string {
   return limit > 0 ? `${measured} (at most ${formatBitRate(limit)})` : measured;
 }
 
-export async function jobs(output: Output, options: ServerOptions): Promise<number> {
+export async function jobs(output: Output, options: ServerChoice): Promise<number> {
   const rows = (await ask(options, (client, signal) => client.listJobs(signal))).jobs;
   if (output.json) rows.forEach((row) => output.event({ event: 'job', ...row }));
   else if (rows.length === 0) output.line(`no job yet: longtail launch job.yaml --server ${options.server}`);
@@ -58,22 +53,9 @@ export async function jobs(output: Output, options: ServerOptions): Promise<numb
   return 0;
 }
 
-export async function cancel(output: Output, options: ServerOptions, run: string): Promise<number> {
+export async function cancel(output: Output, options: ServerChoice, run: string): Promise<number> {
   const { status } = await ask(options, (client, signal) => client.cancel({ run, reason: 'asked for with `longtail cancel`' }, signal));
   if (output.json) output.event({ event: 'cancel', run, status });
   else output.line(`${run}: ${status}`);
   return 0;
-}
-
-async function ask<Reply>(
-  { server }: ServerOptions,
-  question: (client: ControlClient, signal: AbortSignal) => Promise<Reply>,
-): Promise<Reply> {
-  const { signal } = new AbortController();
-  const client = await connectClient(server, signal);
-  try {
-    return await question(client, signal);
-  } finally {
-    client.close();
-  }
 }

@@ -5,9 +5,9 @@ import { dirname, resolve } from 'node:path';
 import { formatBytes, formatSeconds, LongtailError } from '@longtail/core';
 import { cacheFolder } from '@longtail/engine/native';
 import { probeNativeEngine } from '@longtail/engine-build';
-import { connectClient } from '@longtail/transport';
 import type { EngineFinding } from '../process/engines.js';
 import { measureEngines } from '../process/engines.js';
+import { connect } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 
 /** One thing looked at. */
@@ -22,6 +22,7 @@ interface Finding {
 
 interface DoctorOptions {
   readonly server?: string;
+  readonly token?: string;
   readonly runs: string;
 }
 
@@ -43,7 +44,7 @@ export async function doctor(output: Output, options: DoctorOptions): Promise<nu
     say(engine(finding));
   });
   for (const finding of await toolchain()) say(finding);
-  const link = options.server === undefined ? undefined : await server(options.server);
+  const link = options.server === undefined ? undefined : await server(options.server, options.token);
   if (link !== undefined) say(link.finding);
   if (working === 0)
     throw new LongtailError('No engine works on this machine.', {
@@ -123,10 +124,10 @@ async function toolchain(): Promise<Finding[]> {
   return [summary, ...problems.map(({ message, fix }): Finding => ({ part: 'toolchain', state: 'note', text: message, fix }))];
 }
 
-async function server(address: string): Promise<{ finding: Finding; exitCode: number }> {
+async function server(address: string, token: string | undefined): Promise<{ finding: Finding; exitCode: number }> {
   const { signal } = new AbortController();
   try {
-    const client = await connectClient(address, signal);
+    const client = await connect({ server: address, token }, signal);
     const times: number[] = [];
     for (let i = 0; i < ROUND_TRIPS; i++) {
       const startMs = performance.now();

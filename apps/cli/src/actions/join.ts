@@ -3,6 +3,7 @@ import type { LinkRates } from '@longtail/spec/links';
 import { userState } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
 import type { EngineChoice, WorkerMessage } from '@longtail/worker';
+import { nodeIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { describeDevice, startWorkerProcess } from '../process/worker-process.js';
 import type { Output } from '../terminal/output.js';
@@ -10,6 +11,7 @@ import { WorkerNarrator } from '../view/worker.js';
 
 interface JoinOptions {
   readonly name: string;
+  readonly token?: string;
   readonly engine: EngineChoice;
   readonly throttle: number;
   readonly threads?: number;
@@ -23,10 +25,14 @@ interface JoinOptions {
 }
 
 export async function join(output: Output, options: JoinOptions, address: string): Promise<number> {
-  if (!options.wait) await checkServer(address);
+  const { signal } = new AbortController();
+  const identity = await nodeIdentity(address, options.token, options.name, signal);
+  // Says in a moment what a worker would say after it has loaded its engine.
+  if (!options.wait) (await connectClient(address, signal, identity?.credentials)).close();
   const narrator = new WorkerNarrator(output.colors);
   const worker = startWorkerProcess({
     server: address,
+    identity: identity?.path,
     name: options.name,
     engine: options.engine,
     pace: options.throttle,
@@ -51,11 +57,6 @@ export async function join(output: Output, options: JoinOptions, address: string
   if (!interruption.signal.aborted) throw ended;
   output.note(`left after ${formatCount(narrator.samples)} samples`);
   return 0;
-}
-
-/** Says in a moment what a worker would say after it has loaded its engine. LongtailError `unreachable`, `protocol`. */
-async function checkServer(address: string): Promise<void> {
-  (await connectClient(address, new AbortController().signal)).close();
 }
 
 function show(message: WorkerMessage, narrator: WorkerNarrator, output: Output): void {

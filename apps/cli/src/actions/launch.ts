@@ -1,5 +1,5 @@
 import type { ControlClient } from '@longtail/transport';
-import { connectClient } from '@longtail/transport';
+import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { launchJob } from '../terminal/launch-job.js';
 import type { Output } from '../terminal/output.js';
@@ -7,15 +7,14 @@ import type { JobFile } from '../terminal/read-job-file.js';
 import { readJobFile } from '../terminal/read-job-file.js';
 import { runJob } from '../terminal/run-job.js';
 
-interface LaunchOptions {
-  readonly server: string;
+interface LaunchOptions extends ServerChoice {
   readonly detach?: boolean;
 }
 
 export async function launch(output: Output, options: LaunchOptions, file: string): Promise<number> {
   const job = await readJobFile(file);
   const { signal } = new AbortController();
-  const client = await connectClient(options.server, signal);
+  const client = await connect(options, signal);
   try {
     if (options.detach) return await launchOnly(client, job, output, signal);
     const interruption = new Interruption(() => output.note('cancelling; the model is saved first (Ctrl-C again to leave at once)'));

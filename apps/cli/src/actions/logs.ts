@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { StoredEvent } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { readEvents, readRun, RUN_FILES } from '@longtail/store';
-import { connectClient } from '@longtail/transport';
+import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import type { Output } from '../terminal/output.js';
 import { watchRun } from '../terminal/run-events.js';
@@ -10,8 +10,7 @@ import { PlainNarrator } from '../view/plain.js';
 import { advance, NOTHING_YET } from '../view/progress.js';
 import { findRunFolder } from './run-folder.js';
 
-interface LogsOptions {
-  readonly server: string;
+interface LogsOptions extends ServerChoice {
   readonly runs: string;
   readonly follow?: boolean;
 }
@@ -20,7 +19,7 @@ export async function logs(output: Output, options: LogsOptions, run: string): P
   const events = options.follow ? undefined : await storedEvents(run, options.runs);
   const teller = createTeller(output);
   if (events !== undefined) events.forEach(teller);
-  else await follow(run, options.server, output, teller);
+  else await follow(run, options, output, teller);
   return 0;
 }
 
@@ -34,9 +33,9 @@ async function storedEvents(run: string, runsFolder: string): Promise<readonly S
   }
 }
 
-async function follow(run: string, server: string, output: Output, tell: (event: StoredEvent) => void): Promise<void> {
+async function follow(run: string, server: ServerChoice, output: Output, tell: (event: StoredEvent) => void): Promise<void> {
   const interruption = new Interruption(() => undefined);
-  const client = await connectClient(server, interruption.signal);
+  const client = await connect(server, interruption.signal);
   try {
     for await (const event of watchRun(client, await runId(run), output.note, interruption.signal)) tell(event);
   } finally {

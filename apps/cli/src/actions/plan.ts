@@ -6,15 +6,14 @@ import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/parameter-
 import { createPlan } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
-import { connectClient } from '@longtail/transport';
 import { clusterOf } from '../process/cluster-of.js';
+import { connect, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 import { readJobFile, readTextFile } from '../terminal/read-job-file.js';
 import { planLines } from '../view/plan.js';
 
-interface PlanOptions {
+interface PlanOptions extends ServerChoice {
   readonly fleet?: string;
-  readonly server: string;
   readonly localSteps?: number;
   readonly recompute?: PlanRequest['recompute'];
   readonly optimizerBits?: string;
@@ -67,13 +66,13 @@ function withStateBits(job: Job, bits: string | undefined): Job {
   return { ...job, train: { ...job.train, optimizer: { ...optimizer, stateBits: bits === '8' ? 8 : 32 } } };
 }
 
-async function findCluster({ fleet, server }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {
+async function findCluster({ fleet, server, token }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {
   if (fleet !== undefined) {
     const text = await readTextFile(fleet, 'fleet file', 'Fleets to start from are in examples/fleets/.');
     return { cluster: parseFleetFile(text, fleet), notes: ['speeds are priors: part of the peak, until a worker measures itself'] };
   }
   const { signal } = new AbortController();
-  const client = await connectClient(server, signal);
+  const client = await connect({ server, token }, signal);
   try {
     const { nodes, peers } = await client.listNodes(signal);
     if (nodes.length > 0) return clusterOf(nodes, peers, server);

@@ -1,11 +1,10 @@
 import type { ControlClient } from '@longtail/transport';
-import { connectClient } from '@longtail/transport';
+import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import type { Output } from '../terminal/output.js';
 import { showRun } from '../terminal/run-job.js';
 
-interface ResumeOptions {
-  readonly server: string;
+interface ResumeOptions extends ServerChoice {
   readonly detach?: boolean;
 }
 
@@ -27,15 +26,15 @@ export function fork(output: Output, options: ForkOptions, run: string): Promise
 
 async function begin(
   output: Output,
-  { server, detach }: ResumeOptions,
+  options: ResumeOptions,
   event: 'resumed' | 'forked',
   ask: (client: ControlClient, signal: AbortSignal) => Promise<Begun>,
 ): Promise<number> {
   const { signal } = new AbortController();
-  const client = await connectClient(server, signal);
+  const client = await connect(options, signal);
   try {
     const begun = await ask(client, signal);
-    if (detach) {
+    if (options.detach) {
       if (output.json) output.event({ event, ...begun });
       else output.line(begun.run);
       return 0;

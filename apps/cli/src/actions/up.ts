@@ -1,5 +1,9 @@
-import { resolve } from 'node:path';
-import { startServer } from '@longtail/parameter-server';
+import { join, resolve } from 'node:path';
+import { LongtailError } from '@longtail/core';
+import { isLoopback, openAccess, startServer } from '@longtail/parameter-server';
+import { userState } from '@longtail/store';
+import { formatAddress, parseAddress, wallClock } from '@longtail/transport';
+import { keptIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { serverLog } from '../terminal/server-log.js';
 import type { Output } from '../terminal/output.js';
@@ -9,25 +13,39 @@ interface UpOptions {
   readonly host: string;
   readonly port: number;
   readonly runs: string;
+  readonly tls?: boolean;
   readonly insecure?: boolean;
+  readonly state?: string;
 }
 
 export async function up(output: Output, options: UpOptions): Promise<number> {
+  const { host, insecure = false, tls = !isLoopback(host) && !insecure } = options;
+  if (tls && insecure) throw new LongtailError('--tls and --insecure at once', { code: 'usage', hint: 'Leave one of them out.' });
+  const access = tls ? await openAccess(resolve(options.state ?? join(userState(), 'server')), wallClock.nowMs) : undefined;
   const server = await startServer({
-    host: options.host,
+    host,
     port: options.port,
     runsFolder: resolve(options.runs),
     version: VERSION,
-    insecure: options.insecure ?? false,
+    access,
+    insecure,
     log: serverLog(output),
   });
+  await access?.enrolOwner(keptIdentity(ownAddress(server.address), 'client'));
   output.event({ event: 'listening', address: server.address });
   output.note(`listening on ${server.address}; runs go to ${resolve(options.runs)}`);
-  output.note(`workers join with:  longtail join ${server.address}`);
+  if (access !== undefined) output.note('let others in with:  longtail token create');
+  output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token …'}`);
   output.note(`launch a job with:  longtail launch job.yaml --server ${server.address}`);
   const interruption = new Interruption(() => output.note('closing; runs are cancelled and saved (Ctrl-C again to leave at once)'));
   await new Promise((resolve) => interruption.signal.addEventListener('abort', resolve));
   await server.close('the server was stopped');
   interruption.restore();
   return 0;
+}
+
+/** Where this machine reaches a server that listens there. */
+function ownAddress(address: string): string {
+  const { host, port } = parseAddress(address);
+  return formatAddress({ host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port });
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { runsOption } from './options.js';
+import { runsOption, tokenOption } from './options.js';
 
 export function doctorCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -11,6 +11,7 @@ export function doctorCommand(parent: Command, outcome: Outcome): void {
       'Looks at the device, its engines, memory, disk, the tools to build the native engine, and the link to a server; says how to mend what is wrong.',
     )
     .option('-s, --server <address>', 'server to try the link to')
+    .addOption(tokenOption())
     .addOption(runsOption());
   examples(command, [
     ['longtail doctor', 'this machine'],

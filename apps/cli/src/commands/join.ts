@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { bitRate, byteSize, DEFAULT_SERVER, duration, engineOption, link, ownAddress, pace, wholeNumber } from './options.js';
+import { bitRate, byteSize, DEFAULT_SERVER, duration, engineOption, link, ownAddress, pace, tokenOption, wholeNumber } from './options.js';
 
 export function joinCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -13,6 +13,7 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
       'Works for a server in the foreground until Ctrl-C, and comes back by itself when the connection is lost. It dials out and opens no port to others, unless --listen lets neighbours of a pipeline reach it directly.',
     )
     .option('-n, --name <name>', 'name of this node, for people', hostname())
+    .addOption(tokenOption())
     .addOption(engineOption())
     .option('--throttle <pace>', 'fraction of the speed to work at, above 0 and at most 1', pace, 1)
     .option('--threads <count>', 'threads to compute with; default: all cores', wholeNumber(1, 1024))
@@ -24,7 +25,8 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     .option('--wait', 'keep trying when no server answers yet')
     .option('--look-for <time>', 'how long to look for a server that went away, such as 30s or 12h; default: 10m', duration);
   examples(command, [
-    ['longtail join 10.0.0.5:7077', 'work for this server'],
+    ['longtail join 10.0.0.5:7077 --token longtail-AQ…', 'enrol with a server, and work for it'],
+    ['longtail join 10.0.0.5:7077', 'from then on'],
     ['longtail join 10.0.0.5:7077 --throttle 0.5 --threads 4', 'with half the speed of four cores'],
     ['longtail join 10.0.0.5:7077 --max-upload 10mbit', 'and leave the rest of the uplink to others'],
     ['longtail join 10.0.0.5:7077 --listen 10.0.0.9', 'and take activations of other workers directly'],

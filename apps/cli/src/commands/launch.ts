@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { serverOption } from './options.js';
+import { serverOption, tokenOption } from './options.js';
 
 export function launchCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -10,6 +10,7 @@ export function launchCommand(parent: Command, outcome: Outcome): void {
     .summary('run a job on a server')
     .description('Runs a job on a server and shows it as it goes. Ctrl-C cancels the run; what it learnt is saved.')
     .addOption(serverOption())
+    .addOption(tokenOption())
     .option('-d, --detach', 'launch, print the name of the run and leave');
   examples(command, [
     ['longtail launch examples/mnist.yaml', 'run it on the server of this machine'],

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { runsOption, serverOption } from './options.js';
+import { runsOption, serverOption, tokenOption } from './options.js';
 
 export function logsCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -13,6 +13,7 @@ export function logsCommand(parent: Command, outcome: Outcome): void {
     )
     .option('-f, --follow', 'go on until the run ends')
     .addOption(serverOption())
+    .addOption(tokenOption())
     .addOption(runsOption());
   examples(command, [
     ['longtail logs 1f0c7a2b', 'what happened so far'],

@@ -12,6 +12,10 @@ export function serverOption(): Option {
   return new Option('-s, --server <address>', 'server to talk to').default(DEFAULT_SERVER).env('LONGTAIL_SERVER');
 }
 
+export function tokenOption(): Option {
+  return new Option('--token <token>', 'to enrol with, where this machine has no identity on the server yet').env('LONGTAIL_TOKEN');
+}
+
 export function runsOption(): Option {
   return new Option('--runs <folder>', 'folder in which each run gets one of its own').default(DEFAULT_RUNS).env('LONGTAIL_RUNS');
 }
@@ -52,6 +56,13 @@ export function ownAddress(text: string): string {
   throw new InvalidArgumentError('It must be an IPv4 address of this machine that other workers reach, like 192.168.1.20.');
 }
 
+/** Milliseconds. */
+export function duration(text: string): number {
+  const value = parseDurationMs(text);
+  if (value !== undefined && value > 0) return value;
+  throw new InvalidArgumentError('It must be a time like 30m, 24h or 7d.');
+}
+
 /** Bit/s. */
 export function bitRate(text: string): number {
   const value = parseBitRate(text);
@@ -77,13 +88,6 @@ export function byteSize(text: string): number {
   const value = parseByteSize(text);
   if (value !== undefined && value > 0) return value;
   throw new InvalidArgumentError('It must be a size like 4GB or 512MiB.');
-}
-
-/** Milliseconds. */
-export function duration(text: string): number {
-  const value = parseDurationMs(text);
-  if (value !== undefined && value > 0) return value;
-  throw new InvalidArgumentError('It must be a time like 30s, 10m or 12h.');
 }
 
 /** `train.epochs=3`: a field and its value, JSON or a word. */

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { override, serverOption, wholeNumber } from './options.js';
+import { override, serverOption, tokenOption, wholeNumber } from './options.js';
 
 export function resumeCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -12,6 +12,7 @@ export function resumeCommand(parent: Command, outcome: Outcome): void {
       'Goes on with a run from its last checkpoint, on the server whose runs folder it is in, and shows it as it goes. What came after that\ncheckpoint is undone and learnt again. Runs whose server died need no such word: `longtail up` goes on with them by itself.',
     )
     .addOption(serverOption())
+    .addOption(tokenOption())
     .addOption(detachOption());
   examples(command, [
     ['longtail resume 1f0c7a2b', 'go on with this run'],
@@ -32,6 +33,7 @@ export function forkCommand(parent: Command, outcome: Outcome): void {
     .option('--at <version>', 'version to begin with; default: the newest checkpoint', wholeNumber(1, 4_294_967_295))
     .option('--set <field=value>', 'a field of the job file, such as train.epochs=3; may be given several times', override, {})
     .addOption(serverOption())
+    .addOption(tokenOption())
     .addOption(detachOption());
   examples(command, [
     ['longtail fork 1f0c7a2b --set train.epochs=4', 'learn on, for more epochs'],

@@ -13,11 +13,13 @@ export function upCommand(parent: Command, outcome: Outcome): void {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('-p, --port <port>', 'port to listen on; tensors take the next one; 0: any that are free', wholeNumber(0, 65_534), DEFAULT_PORT)
     .addOption(runsOption())
-    .option('--insecure', 'listen beyond this machine although connections are not encrypted yet');
+    .option('--tls', 'encrypt, and let in only who has enrolled with a token; default: when others reach the address')
+    .option('--insecure', 'neither, although others reach the address: everybody may join, launch and read along')
+    .option('--state <folder>', 'folder of the authority and of who is let in, of one server at a time; default: server in your state folder');
   examples(command, [
     ['longtail up', `listen on 127.0.0.1:${DEFAULT_PORT}`],
     ['longtail up --port 9000 --runs /data/runs', 'elsewhere'],
-    ['longtail up --host 0.0.0.0 --insecure', 'on a network you trust'],
+    ['longtail up --host 0.0.0.0', 'for others too; let them in with longtail token create'],
   ]);
   bind(command, outcome, async () => (await import('../actions/up.js')).up);
 }

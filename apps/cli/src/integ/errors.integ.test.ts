@@ -37,7 +37,8 @@ describe('wrong use', { timeout: 30_000 }, () => {
     ['a pace that is none', ['join', '--throttle', '2'], /above 0 and at most 1/],
     ['an engine that is none', ['demo', '--engine', 'cuda'], /Allowed choices are auto, tensorflow/],
     ['no address', ['nodes', '--server', 'somewhere'], /error: "somewhere" is not an address/],
-    ['an open door', ['up', '--host', '0.0.0.0', '--port', '0'], /error: Listening on 0\.0\.0\.0[^]*hint:.*--insecure/],
+    ['a door both open and locked', ['up', '--tls', '--insecure', '--port', '0'], /error: --tls and --insecure at once/],
+    ['half a token', ['nodes', '--token', 'longtail-AQAB'], /error: the token is not one[^]*hint:.*Copy all of it/],
   ])('%s', (_name, args, message) => expectFailure(args, 2, message));
 });
 
@@ -77,7 +78,7 @@ describe('a server', { timeout: 30_000 }, () => {
     started.push(up);
     const address = await up.listening();
     const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
-    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, node: '' };
+    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '' };
     const joining = dial(address, { hello, crc32c: () => 0, signal: new AbortController().signal });
     await expect(joining).rejects.toMatchObject({
       code: 'protocol',

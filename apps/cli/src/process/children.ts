@@ -60,7 +60,7 @@ export class Child {
 
   static start(options: ChildOptions): Child {
     const child = fork(fileURLToPath(options.module), options.args, {
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, LONGTAIL_TOKEN: undefined, ...options.env },
       execArgv: [],
       // A group of its own: a terminal's Ctrl-C goes to this process, which says what it means.
       detached: process.platform !== 'win32',

@@ -6,6 +6,8 @@ import { Child } from './children.js';
 
 export interface WorkerProcessOptions {
   readonly server: string;
+  /** File of its identity there; undefined: everybody may. */
+  readonly identity?: string;
   readonly name: string;
   readonly engine: EngineChoice;
   readonly pace: number;
@@ -31,8 +33,9 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
-  const { server, name, engine, pace, threads, memoryBytes, listen, maxUpload, link, allowCode, wait, stateFolder, lookFor } = options;
+  const { server, identity, name, engine, pace, threads, memoryBytes, listen, maxUpload, link, allowCode, wait, stateFolder, lookFor } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
+  if (identity !== undefined) args.push('--identity', identity);
   if (threads !== undefined) args.push('--threads', String(threads));
   if (memoryBytes !== undefined) args.push('--memory', String(memoryBytes));
   if (listen !== undefined) args.push('--listen', listen);

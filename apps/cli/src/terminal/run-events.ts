@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BackOff, createRng, formatSeconds, LongtailError, type RunEvent, type StoredEvent } from '@longtail/core';
 import type { ControlClient } from '@longtail/transport';
-import { connectClient } from '@longtail/transport';
 
 /** For so long a server that went away is looked for, as workers do. */
 const AWAY_MS = 600_000;
@@ -19,7 +18,7 @@ export async function* watchRun(client: ControlClient, run: string, say: (text: 
   for (let own: ControlClient | undefined; ; ) {
     let problem = 'it ended the connection';
     try {
-      if (awaySinceMs !== undefined) own = await connectClient(client.address, signal);
+      if (awaySinceMs !== undefined) own = await client.reconnect(signal);
       for await (const event of eventsFrom(own ?? client, run, (last?.seq ?? 0) + 1, signal)) {
         if (awaySinceMs !== undefined) say('the server is back');
         awaySinceMs = undefined;

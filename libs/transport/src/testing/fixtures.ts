@@ -23,13 +23,13 @@ export function someHello(name: string, changes: Partial<Hello> = {}): Hello {
     incarnation: `${name}-${process.pid}-${Math.random()}`,
     device: { engine: 'cpu', description: 'a test', memoryBytes: 1, gflops: 1, throttle: 1 },
     allowCode: false,
-    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, node: '',
+    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '',
     ...changes,
   };
 }
 
 export function welcomeMessage(node: string): ServerMessage {
-  return { message: 'welcome', welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '' } };
+  return { message: 'welcome', welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '' } };
 }
 
 /** A control service without jobs. */

@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { CliProcess, runCli } from './cli-process.js';
+import { jobFolder, smallJob } from './jobs.js';
+
+let folder: string;
+let started: CliProcess[];
+beforeEach(async () => {
+  folder = await jobFolder(smallJob({ rounds: 20 }));
+  started = [];
+});
+afterEach(async () => {
+  started.forEach((process) => process.killAll());
+  await rm(folder, { recursive: true });
+});
+
+/** Somebody's machine: its state is apart from the others'. */
+function machine(name: string) {
+  const options = { cwd: folder, env: { LONGTAIL_STATE: join(folder, name) } };
+  const start = (...args: string[]): CliProcess => {
+    const process = new CliProcess(args, options);
+    started.push(process);
+    return process;
+  };
+  return {
+    start,
+    async output(...args: string[]): Promise<string[]> {
+      const process = start(...args);
+      expect(await process.exit, process.stderr).toBe(0);
+      return process.lines;
+    },
+    async failure(...args: string[]): Promise<string> {
+      const result = await runCli(args, options);
+      started.push(result.process);
+      expect(result.exitCode).toBe(6);
+      return result.process.stderr;
+    },
+  };
+}
+
+/** Texts in all files below a folder of state that must be nobody else's. */
+function secretsIn(state: string): string[] {
+  return readdirSync(state, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .flatMap((entry) => {
+      const path = join(entry.parentPath, entry.name);
+      expect(statSync(path).mode & 0o077, path).toBe(0);
+      const { privateKey } = JSON.parse(readFileSync(path, 'utf8')) as { privateKey?: string };
+      return privateKey === undefined ? [] : privateKey.split('\n').slice(1, -2);
+    });
+}
+
+it('trains for those who were let in, and for nobody else', { timeout: 90_000 }, async () => {
+  const [home, desk, attic, office, street] = ['home', 'desk', 'attic', 'office', 'street'].map(machine);
+  const up = home!.start('up', '--tls', '--port', '0', '--json', '--debug');
+  const address = await up.listening();
+  const at = ['--server', address];
+
+  const [token] = await home!.output('token', 'create', '--uses', '2', ...at);
+  const [asEngineer] = await home!.output('token', 'create', '--role', 'engineer', ...at);
+  const nodes = [
+    desk!.start('join', address, '--token', token!, '--engine', 'wasm', '--name', 'desk', '--json', '--debug'),
+    attic!.start('join', address, '--token', token!, '--engine', 'wasm', '--name', 'attic', '--json', '--debug'),
+  ];
+  for (const node of nodes) await node.line('"event":"joined"');
+
+  expect(await street!.failure('nodes', ...at)).toMatch(/only who has enrolled[^]*hint:.*token create/);
+
+  const done = office!.start('launch', 'job.yaml', '--token', asEngineer!, ...at, '--json', '--debug');
+  expect(await done.exit, done.stderr).toBe(0);
+  expect(done.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 20 * 128, lost: 0 } });
+
+  // The token has done its work: the identity is kept.
+  await writeFile(join(folder, 'long.yaml'), smallJob({ rounds: 100_000 }));
+  const launched = office!.start('launch', 'long.yaml', ...at, '--json', '--debug');
+  await launched.line('"event":"commit"');
+  expect((await home!.output('revoke', 'attic', ...at))[0]).toMatch(/^node-[0-9a-f]{12}: revoked$/);
+  expect(JSON.parse(await launched.line('"event":"node_left"'))).toMatchObject({ name: 'attic', reason: expect.stringContaining('revoked') });
+  expect(await nodes[1]!.exit).toBe(6);
+  expect(nodes[1]!.stderr).toMatch(/was revoked[^]*hint:.*token create/);
+  launched.signal('SIGINT');
+  await launched.exit;
+  expect(launched.verdict).toMatchObject({ status: 'cancelled', samples: { lost: 0 } });
+
+  nodes[0]!.signal('SIGINT');
+  expect(await nodes[0]!.exit).toBe(0);
+  up.signal('SIGINT');
+  expect(await up.exit).toBe(0);
+
+  const secrets = [token!, asEngineer!, ...['home', 'desk', 'attic', 'office'].flatMap((name) => secretsIn(join(folder, name)))];
+  expect(secrets.length).toBeGreaterThan(8);
+  const printed = started.filter((process) => ![token, asEngineer].includes(process.lines[0])).map(({ lines, stderr }) => lines.join('\n') + stderr);
+  const written = readdirSync(join(folder, 'runs'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
+  for (const text of [...printed, ...written]) for (const secret of secrets) expect(text.includes(secret)).toBe(false);
+});

@@ -1,0 +1,97 @@
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { AccessBook } from './access-book.js';
+import { MemoryKeep } from './testing/memory-keep.js';
+
+const HOUR = 3_600_000;
+const YEAR = 365 * 24 * HOUR;
+let keep: MemoryKeep;
+let book: AccessBook;
+beforeEach(async () => {
+  keep = new MemoryKeep();
+  book = await AccessBook.open(keep);
+});
+
+const reopened = (): Promise<AccessBook> => AccessBook.open(keep);
+
+describe('a token', () => {
+  it('lets in as many as it says, over restarts', async () => {
+    const { id, secret } = await book.createToken('node', 2, 0, HOUR);
+    const first = await book.redeem(id, secret, 'a', 1, YEAR);
+    const after = await reopened();
+    const second = await after.redeem(id, secret, 'b', 2, YEAR);
+    expect(first.id).not.toBe(second.id);
+    await expect(after.redeem(id, secret, 'c', 3, YEAR)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('used up'), hint: expect.stringContaining('token create') });
+    for (const peer of [first, second]) after.admit(peer);
+  });
+
+  it('used at once by many lets in one', async () => {
+    const { id, secret } = await book.createToken('node', 1, 0, HOUR);
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => book.redeem(id, secret, 'a', 1, YEAR)));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+
+  it('is refused when it is over, revoked, unknown or its secret is another', async () => {
+    const { id, secret } = await book.createToken('node', 9, 0, HOUR);
+    await expect(book.redeem(id, secret, 'a', HOUR, YEAR)).rejects.toMatchObject({ message: expect.stringContaining('expired') });
+    const wrong = await book.redeem(id, '00'.repeat(16), 'a', 1, YEAR).catch((error: Error) => error);
+    const unknown = await book.redeem('00000000', secret, 'a', 1, YEAR).catch((error: Error) => error);
+    expect(wrong).toEqual(unknown);
+    await book.revokeToken(id, false);
+    await expect(book.redeem(id, secret, 'a', 1, YEAR)).rejects.toMatchObject({ message: expect.stringContaining('revoked') });
+  });
+
+  it('is not in the book with its secret', async () => {
+    const { secret } = await book.createToken('node', 1, 0, HOUR);
+    expect(keep.text).not.toContain(secret);
+  });
+});
+
+describe('an identity', () => {
+  it('is out when it is revoked, by id or by a name that it alone has', async () => {
+    const { id, secret } = await book.createToken('node', 9, 0, HOUR);
+    const [a, b, c] = [await book.redeem(id, secret, 'a', 1, YEAR), await book.redeem(id, secret, 'twin', 1, YEAR), await book.redeem(id, secret, 'twin', 1, YEAR)];
+    await expect(book.revokeIdentity('twin')).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining(b.id) });
+    expect(await book.revokeIdentity('a')).toEqual([a.id]);
+    expect(await book.revokeIdentity(b.id)).toEqual([b.id]);
+    expect(await book.revokeIdentity('twin')).toEqual([c.id]);
+    await expect(book.revokeIdentity('a')).rejects.toMatchObject({ code: 'usage' });
+    const after = await reopened();
+    for (const peer of [a, b, c]) expect(() => after.admit(peer)).toThrow('revoked');
+  });
+
+  it('is out with the token it came with, where that is asked for', async () => {
+    const { id, secret } = await book.createToken('node', 2, 0, HOUR);
+    const peer = await book.redeem(id, secret, 'a', 1, YEAR);
+    expect(await book.revokeToken(id, false)).toEqual([]);
+    book.admit(peer);
+    expect(await book.revokeToken(id, true)).toEqual([peer.id]);
+    expect(() => book.admit(peer)).toThrow('revoked');
+  });
+
+  it('is nobody under another role, and nobody whom the book does not know', async () => {
+    const peer = await book.enrol('viewer', 'a', '', 0, YEAR);
+    expect(() => book.admit({ ...peer, role: 'admin' })).toThrow('has not enrolled');
+    expect(() => book.admit({ id: 'admin-000000000000', role: 'admin' })).toThrow('has not enrolled');
+  });
+});
+
+it('forgets what is over for a month', async () => {
+  await book.createToken('node', 1, 0, HOUR);
+  await book.enrol('node', 'a', '', 0, HOUR);
+  await book.createToken('node', 1, YEAR, YEAR + HOUR);
+  expect(book.list()).toMatchObject({ tokens: [{ createdAtMs: YEAR }], identities: [] });
+});
+
+it('is told damaged when it is, whatever changed in it', async () => {
+  await book.createToken('admin', 3, 0, HOUR);
+  await book.enrol('node', 'a', '', 0, YEAR);
+  const { text } = keep;
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), fc.string({ maxLength: 3 }), async (at, put) => {
+      keep.text = text!.slice(0, at % text!.length) + put + text!.slice((at % text!.length) + 1);
+      await AccessBook.open(keep).catch((error: unknown) => expect(error).toMatchObject({ code: 'storage' }));
+    }),
+    { numRuns: 1_000 },
+  );
+});

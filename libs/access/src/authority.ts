@@ -1,0 +1,147 @@
+import 'reflect-metadata';
+import { createHash, randomBytes, X509Certificate, type webcrypto } from 'node:crypto';
+import { LongtailError, ROLES, SERVER_NAME, type PeerIdentity, type Role } from '@longtail/core';
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  Pkcs10CertificateRequest,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
+import { ALGORITHM, exportPrivateKey, generateKeys, importPrivateKey } from './pem.js';
+
+const AUTHORITY_MS = 20 * 365 * 24 * 3_600_000;
+/** Clocks of different machines need not agree. */
+const CLOCK_MS = 24 * 3_600_000;
+
+/** A certificate and its private key, PEM. */
+export interface KeyedCertificate {
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+/** A certificate that signs others, and nothing else. It is good for 20 years. */
+export async function createAuthority(nowMs: number): Promise<KeyedCertificate> {
+  const keys = await generateKeys();
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: serialNumber(),
+    name: `CN=Longtail ${randomBytes(4).toString('hex')}`,
+    ...validity(nowMs, nowMs + AUTHORITY_MS),
+    signingAlgorithm: ALGORITHM,
+    keys,
+    extensions: [new BasicConstraintsExtension(true, 0, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)],
+  });
+  return { certificate: certificate.toString('pem'), privateKey: await exportPrivateKey(keys) };
+}
+
+/** Signs the certificates of one server and of all that it lets in. */
+export class Authority {
+  private constructor(
+    /** PEM. */
+    readonly certificate: string,
+    private readonly key: webcrypto.CryptoKey,
+    private readonly own: X509Certificate,
+  ) {}
+
+  /** LongtailError `storage` when the files are not what `createAuthority` made. */
+  static async open({ certificate, privateKey }: KeyedCertificate): Promise<Authority> {
+    try {
+      return new Authority(certificate, await importPrivateKey(privateKey), new X509Certificate(certificate));
+    } catch (cause) {
+      throw new LongtailError("the authority's certificate or key cannot be read", {
+        code: 'storage',
+        hint: 'Restore them from a backup; without them every node must be enrolled anew.',
+        cause,
+      });
+    }
+  }
+
+  /** SHA-256 of the certificate, hexadecimal: what join tokens pin. */
+  get fingerprint(): string {
+    return fingerprintOf(this.own.raw);
+  }
+
+  /** A certificate for the server, with a key that was never written anywhere; followed by the authority's own. */
+  async issueServer(nowMs: number): Promise<KeyedCertificate> {
+    const keys = await generateKeys();
+    const san = new SubjectAlternativeNameExtension([{ type: 'dns', value: SERVER_NAME }]);
+    const leaf = await this.sign(keys.publicKey, SERVER_NAME, nowMs, nowMs + AUTHORITY_MS, ExtendedKeyUsage.serverAuth, san);
+    return { certificate: `${leaf}\n${this.certificate}`, privateKey: await exportPrivateKey(keys) };
+  }
+
+  /**
+   * A certificate of that identity for the key of a request, whatever else that asks for. LongtailError `protocol` when the request is
+   * none, of another kind of key, or not signed by that key.
+   */
+  async issue(request: string, identity: PeerIdentity, nowMs: number, expiresAtMs: number): Promise<string> {
+    const publicKey = await requestedKey(request);
+    const san = new SubjectAlternativeNameExtension([{ type: 'url', value: uriOf(identity) }]);
+    return this.sign(publicKey, identity.id, nowMs, expiresAtMs, ExtendedKeyUsage.clientAuth, san);
+  }
+
+  /** Who shows the certificate; undefined when this authority did not issue it, or it is not good now. */
+  identify(certificate: X509Certificate, nowMs: number): PeerIdentity | undefined {
+    if (!certificate.checkIssued(this.own) || !certificate.verify(this.own.publicKey)) return undefined;
+    if (Date.parse(certificate.validFrom) > nowMs || Date.parse(certificate.validTo) < nowMs) return undefined;
+    return identityIn(certificate);
+  }
+
+  private async sign(publicKey: webcrypto.CryptoKey, name: string, nowMs: number, untilMs: number, usage: ExtendedKeyUsage, san: SubjectAlternativeNameExtension): Promise<string> {
+    const certificate = await X509CertificateGenerator.create({
+      serialNumber: serialNumber(),
+      subject: `CN=${name}`,
+      issuer: this.own.subject,
+      ...validity(nowMs, Math.min(untilMs, Date.parse(this.own.validTo))),
+      signingAlgorithm: ALGORITHM,
+      signingKey: this.key,
+      publicKey,
+      extensions: [
+        new BasicConstraintsExtension(false, undefined, true),
+        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        new ExtendedKeyUsageExtension([usage]),
+        san,
+      ],
+    });
+    return certificate.toString('pem');
+  }
+}
+
+/** SHA-256 of a certificate's DER, hexadecimal. */
+function fingerprintOf(der: Uint8Array): string {
+  return createHash('sha256').update(der).digest('hex');
+}
+
+async function requestedKey(pem: string): Promise<webcrypto.CryptoKey> {
+  try {
+    const request = new Pkcs10CertificateRequest(pem);
+    const key = await request.publicKey.export(ALGORITHM, ['verify']);
+    if (await request.verify()) return key;
+  } catch (cause) {
+    throw new LongtailError('the certificate request cannot be read', { code: 'protocol', cause });
+  }
+  throw new LongtailError('the certificate request is not signed by its key', { code: 'protocol' });
+}
+
+/** As SPIFFE writes identities; the authority's signature says of which server. */
+function uriOf({ id, role }: PeerIdentity): string {
+  return `spiffe://longtail/${role}/${id}`;
+}
+
+function identityIn({ subjectAltName }: X509Certificate): PeerIdentity | undefined {
+  const [, role, id] = /^URI:spiffe:\/\/longtail\/([a-z]+)\/([0-9a-z-]+)$/.exec(subjectAltName ?? '') ?? [];
+  return id !== undefined && (ROLES as readonly string[]).includes(role!) ? { id, role: role as Role } : undefined;
+}
+
+function validity(nowMs: number, untilMs: number): { readonly notBefore: Date; readonly notAfter: Date } {
+  return { notBefore: new Date(nowMs - CLOCK_MS), notAfter: new Date(untilMs) };
+}
+
+/** 128 random bits; the first one 0, as the number is positive, the second one 1, so that no zeros lead. */
+function serialNumber(): string {
+  const bytes = randomBytes(16);
+  bytes[0] = (bytes[0]! & 0x3f) | 0x40;
+  return bytes.toString('hex');
+}

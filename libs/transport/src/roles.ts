@@ -1,0 +1,36 @@
+import { LongtailError, type PeerIdentity, type Role } from '@longtail/core';
+import type { CONTROL_METHODS } from './control-methods.js';
+
+export type ControlMethod = keyof typeof CONTROL_METHODS;
+
+const ENROLLED = ['node', 'viewer', 'engineer', 'admin'] as const;
+const LOOKS = ['viewer', 'engineer', 'admin'] as const;
+const RUNS = ['engineer', 'admin'] as const;
+
+/** Who may call what on a server with certificates. `anyone` needs none: a token is what an enrolment shows. */
+export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'>> = {
+  session: ['node', 'admin'],
+  launch: RUNS,
+  watch: LOOKS,
+  cancel: RUNS,
+  resume: RUNS,
+  fork: RUNS,
+  listJobs: LOOKS,
+  listNodes: LOOKS,
+  getServer: ENROLLED,
+  enrol: 'anyone',
+  renew: ENROLLED,
+  createToken: ['admin'],
+  listAccess: ['admin'],
+  revoke: ['admin'],
+};
+
+/** Throws LongtailError `refused` unless somebody of that role may call the method. */
+export function checkRole(method: ControlMethod, { id, role }: PeerIdentity): void {
+  const roles = MAY_CALL[method];
+  if (roles === 'anyone' || roles.includes(role)) return;
+  throw new LongtailError(`${id} is a ${role} here, and ${method} takes ${roles.length > 1 ? 'one of ' : ''}${roles.join(', ')}`, {
+    code: 'refused',
+    hint: `Ask for a token of that role: longtail token create --role ${roles[0]}.`,
+  });
+}
