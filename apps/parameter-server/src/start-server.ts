@@ -6,7 +6,7 @@ import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } fr
 import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
+import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { createRun, type RunOwner } from '@longtail/store';
 import { createTensorMemory, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
@@ -102,7 +102,7 @@ function composeServer(
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state }),
       strategy: ({ sync }) => createStrategy(sync),
       chooseSync,
-      shares: proportionalShares(),
+      shares: balancedShares(),
       layout: plannedLayout((job) => desk.profileOf(job)),
       schedule: createSchedule,
       linkKey: () => randomBytes(16).toString('hex'),

@@ -51,6 +51,8 @@ export interface Prepared {
 export interface ComputeResult extends BatchStats {
   /** Time the device was at work, pauses of a throttle included. */
   readonly computeMs: number;
+  /** Of that: what the engine prepared for batches of sizes that it had not met, which the next one does not pay. @default 0 */
+  readonly prepareMs?: number;
 }
 
 export interface LocalStepsRequest {

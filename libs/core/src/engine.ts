@@ -1,7 +1,7 @@
 import type { Batch, DataSignature } from './data.js';
 import type { BlockRange, LossName, ModelSpec, ParameterLayout } from './model.js';
 import type { OptimizerSpec, StepHyper } from './optimizer.js';
-import type { HostTensor } from './tensor.js';
+import type { HostTensor, VectorRange } from './tensor.js';
 
 export type EngineName = 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
 
@@ -89,8 +89,9 @@ export interface Stage {
 
   /** Copies the gradient sum out and resets it; `samples` counts what went in. */
   takeGradient(out: Float32Array): Promise<{ samples: number }>;
-  readParameters(out: Float32Array): Promise<void>;
-  writeParameters(flat: Float32Array): Promise<void>;
+  /** `within`: only the tensors that it touches, each as a whole. */
+  readParameters(out: Float32Array, within?: VectorRange): Promise<void>;
+  writeParameters(flat: Float32Array, within?: VectorRange): Promise<void>;
 
   /**
    * One step of the stage's own optimizer on `gradientSum` / `samples`: a gradient that `takeGradient` gave, and whatever was

@@ -176,7 +176,7 @@ export type RunEvent =
       readonly reason: string;
     }
   | { readonly event: 'lease_returned'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
-  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. `node` empty: of several, whose server died. */
+  /** Of accepted contributions: they are in some fragments of the parameters, and will not be in the others. `node` is empty where the server ended. */
   | { readonly event: 'samples_lost'; readonly run: string; readonly node: string; readonly samples: number; readonly reason: string }
   | {
       readonly event: 'validation';

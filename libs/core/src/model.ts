@@ -1,3 +1,5 @@
+import type { VectorRange } from './tensor.js';
+
 /** A model as a job names it: a kind and its sizes. `libs/engine` turns it into an ordered list of blocks. */
 export type ModelSpec =
   | { readonly type: 'mlp'; readonly input: number; readonly hidden: readonly number[]; readonly outputs: number }
@@ -76,6 +78,11 @@ export interface ParameterLayout {
   readonly slots: readonly ParameterSlot[];
   /** Values in all. */
   readonly length: number;
+}
+
+/** Whether a slot has values in the range, where there is one. */
+export function touches({ offset, length }: ParameterSlot, within: VectorRange | undefined): boolean {
+  return within === undefined || (offset < within.start + within.length && within.start < offset + length);
 }
 
 /** Lays tensors one behind the other. */

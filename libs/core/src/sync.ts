@@ -139,12 +139,12 @@ export interface SyncChoice {
 /** Pure. `standing`: what was chosen last, which stays until another choice is clearly better; its optimizer at the server stays in any case. */
 export type ChooseSync = (job: Job, fleet: SyncFleet, standing?: SyncChoice) => SyncChoice;
 
-/** What a scheduler of samples knows of a worker. */
-export interface WorkerSpeed {
+/** What a scheduler of samples knows of a worker: n samples take it `fixedMs + n · msPerSample`, none nothing. */
+export interface WorkerTime {
   readonly node: string;
-  /** Samples a second, smoothed over what it delivered. */
-  readonly samplesPerSecond: number;
+  readonly fixedMs: number;
+  readonly msPerSample: number;
 }
 
 /** Splits the next batch over workers. Shares sum to `batch`; a share may be 0. */
-export type ShareRule = (batch: number, workers: readonly WorkerSpeed[], previous: ReadonlyMap<string, number>) => ReadonlyMap<string, number>;
+export type ShareRule = (batch: number, workers: readonly WorkerTime[], previous: ReadonlyMap<string, number>) => ReadonlyMap<string, number>;

@@ -1,4 +1,4 @@
-import type { MeasuredCluster, Rng } from '@longtail/core';
+import type { DeviceProfile, MeasuredCluster, Rng } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -8,11 +8,12 @@ import { CostModel } from './layout.js';
 import { randomInstance } from './random-instance.js';
 import { samplesWithin } from './rounds.js';
 import { search } from './search.js';
+import { equalLayers, REQUEST } from './testing/equal-layers.js';
 
 const FOUR_DEVICES = { devices: 4, blocks: 4 };
 const TEN_DEVICES = { devices: 10, blocks: 6 };
 
-/** The same devices: as they are, all in one LAN, or each by itself. */
+/** The same devices: as they are, all in one LAN, each by itself, or some in an office and the others at home. */
 const SHAPES: readonly ((cluster: MeasuredCluster) => MeasuredCluster)[] = [
   (cluster) => cluster,
   (cluster) => ({
@@ -21,6 +22,11 @@ const SHAPES: readonly ((cluster: MeasuredCluster) => MeasuredCluster)[] = [
     peers: [],
   }),
   (cluster) => ({ ...cluster, lans: [], peers: [] }),
+  (cluster) => ({
+    ...cluster,
+    lans: [{ name: 'office', devices: cluster.devices.slice(0, 2).map(({ id }) => id), bitsPerSecond: 1e9, roundTripMs: 0.5 }],
+    peers: [],
+  }),
 ];
 
 /** With blocks that were timed on each device, some of them no longer than the call that they came with. */
@@ -45,8 +51,30 @@ test('no layout has a shorter round, be samples whole or not, blocks timed or no
       expect(boundMs).toBeGreaterThan(0);
       expect(boundMs).toBeLessThanOrEqual(bruteForceRoundMs(model, whole) * (1 + 1e-6));
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   );
+});
+
+test('a device whose blocks take no time beside the call is a hop away from the others all the same', () => {
+  const times = (forwardMs: readonly number[], backwardMs: readonly number[]) => [{ microbatch: 4, forwardMs, backwardMs, forwardCallMs: 1, backwardCallMs: 1 }];
+  const device = (id: string, memoryBytes: number, blockTimes: DeviceProfile['blockTimes']): DeviceProfile => ({
+    id,
+    name: id,
+    flopsPerSecond: 1e12,
+    memoryBytes,
+    upBitsPerSecond: 1e6,
+    downBitsPerSecond: 1e8,
+    roundTripMs: 40,
+    blockTimes,
+  });
+  const devices = [device('a', 300e6, times([2, 2], [2, 2])), device('b', 200e6, times([2, 1], [2, 1]))];
+  const [large, small] = [equalLayers(1, { parameters: 15_000_000 }), equalLayers(1)];
+  const profile = { ...large, blocks: [...large.blocks, ...small.blocks] };
+  const model = new CostModel(profile, { devices, lans: [], peers: [] }, REQUEST);
+  const alone = { alone: true, maxUploads: Infinity, sharedMs: 0 };
+  const roundMs = bruteForceRoundMs(model);
+  expect(roundMs).toBeLessThan(Infinity);
+  expect(new UpperBound(model).roundMs(alone, REQUEST.batch)).toBeLessThanOrEqual(roundMs);
 });
 
 test('no group manages more than the credits of its members', () => {

@@ -1,10 +1,8 @@
 import type { DeviceBound, SiteBound } from './device-bounds.js';
 import { boundsOf } from './device-bounds.js';
 import type { CostModel } from './layout.js';
+import { relayedCredit, spansOf, WEIGHINGS } from './relayed-credits.js';
 import type { Scenario } from './rounds.js';
-
-/** λ below: which of them bounds best depends on the fleet. */
-const LINK_SHARES = [0, 0.8, 0.9, 1];
 
 /** By so much of the round sought the bound is low at most. */
 const PRECISION = 1e-6;
@@ -27,19 +25,15 @@ const MARGIN = 1e-3;
  *   n ≤ Σ (f b + y (T r − b)) with y = f l / max f l; among p devices y ≤ f R / r for R of the device and the p − 1 fastest
  *   beside it. T has lost p − 1 hops and the exchange of f of the model. The p and f that give most count. A stage of replicas
  *   is one of f l the mean over its replicas, since its slowest has the latency.
- * - With a hop through the server, h its uplink's time a sample: λ T / 4h + max(0, 1 − λ − λ b l / T) min(T r, w T / h).
- *   At the ends of the hop n (h + h′) + b Σ f l ≤ T, so n ≤ n (1 − n h / T) + n (1 − n h′ / T) − b Σ f l n / T, where
- *   n (1 − n h / T) ≤ T / 4h; λ parts of this, and 1 − λ of n = Σ f n. Any λ will do that is the same for all.
+ * - With a hop through the server: in `relayed-credits.ts`.
  */
 export class UpperBound {
   private readonly sites: readonly SiteBound[];
-  /** All devices uploading one replica between them. */
-  private readonly relayedTailMs: number;
+  private readonly fastestUplinkMs: number;
 
   constructor(private readonly model: CostModel) {
     this.sites = boundsOf(model);
-    this.relayedTailMs =
-      1 / this.sites.flatMap(({ devices }) => devices).reduce((sum, bound) => sum + bound.devices.length / bound.exchangeMs, 0);
+    this.fastestUplinkMs = Math.min(...this.sites.flatMap(({ devices }) => devices.map(({ uplinkMs }) => uplinkMs)));
   }
 
   /**
@@ -53,8 +47,10 @@ export class UpperBound {
     { whole = false, fromMs = 0 }: { readonly whole?: boolean; readonly fromMs?: number } = {},
   ): number {
     const missing = (roundMs: number) => this.samplesWithin(roundMs, scenario, whole) - batch;
-    let [low, high] = [fromMs, Math.max(1, fromMs * NEARLY)];
-    let [below, above] = [-batch, missing(high)];
+    let [low, high] = [fromMs, Math.max(this.busyMs(batch), fromMs * NEARLY)];
+    let below = fromMs > 0 ? missing(fromMs) : -batch;
+    if (below >= 0) return fromMs;
+    let above = missing(high);
     for (; above < 0; above = missing((high *= 4))) {
       if (high > 1e16) return Infinity;
       [low, below] = [high, above];
@@ -76,61 +72,77 @@ export class UpperBound {
     return low;
   }
 
+  /** What the batch would take all devices if they did nothing but compute. */
+  private busyMs(batch: number): number {
+    const rateOf = ({ paces }: DeviceBound) => Math.max(...paces.map(({ msPerSample }) => 1 / msPerSample));
+    const rate = this.sites.flatMap(({ devices }) => devices).reduce((sum, bound) => sum + bound.devices.length * rateOf(bound), 0);
+    return (this.model.request.stepsPerRound * batch) / rate;
+  }
+
   /** Each device's credit in a round with exchange, by index. */
   credits(roundMs: number): readonly number[] {
-    const credits = this.creditsWithin(roundMs, { alone: false, maxUploads: Infinity, sharedMs: 0 }, false);
-    const sums = LINK_SHARES.map((share) => totalOf(credits, share));
-    const share = LINK_SHARES[sums.indexOf(Math.min(...sums))]!;
+    const scenario = { alone: false, maxUploads: Infinity, sharedMs: 0 };
+    const credits = this.creditsWithin(roundMs, scenario, false);
+    const relayed = this.leastRelayed(credits, roundMs, scenario, false, ({ solo, direct }) => Math.max(solo, direct));
     const byDevice: number[] = [];
-    for (const credit of credits) for (const device of credit.bound.devices) byDevice[device] = creditOf(credit, share);
+    for (const [i, { bound }] of credits.entries()) for (const device of bound.devices) byDevice[device] = relayed[i]!;
     return byDevice;
   }
 
   private samplesWithin(roundMs: number, scenario: Scenario, whole: boolean): number {
     const credits = this.creditsWithin(roundMs, scenario, whole);
-    if (!scenario.alone) return Math.min(...LINK_SHARES.map((share) => totalOf(credits, share)));
+    const total = (each: readonly number[]) => credits.reduce((sum, { bound }, i) => sum + bound.devices.length * each[i]!, 0);
+    if (!scenario.alone) return total(this.leastRelayed(credits, roundMs, scenario, whole, ({ solo, direct }) => Math.max(solo, direct)));
     const solo = Math.max(...credits.map((credit) => credit.solo));
     // Where the server steps, only a solo does without it.
     if (this.model.request.optimizer === 'server') return solo;
     const bySite = new Map<SiteBound, number>();
     for (const { site, bound, direct } of credits) bySite.set(site, (bySite.get(site) ?? 0) + bound.devices.length * direct);
-    const relayed = LINK_SHARES.map((share) =>
-      credits.reduce((sum, { bound, relayedMs }) => sum + bound.devices.length * relayedCredit(bound, relayedMs, share), 0),
-    );
-    return Math.max(solo, ...bySite.values(), Math.min(...relayed));
+    return Math.max(solo, ...bySite.values(), total(this.leastRelayed(credits, roundMs, scenario, whole, () => 0)));
+  }
+
+  /** Of each credit with what it has by relayed hops, where that is more than it has without: by the weighing whose sum is least. */
+  private leastRelayed(
+    credits: readonly Credit[],
+    roundMs: number,
+    { alone, sharedMs }: Scenario,
+    whole: boolean,
+    without: (credit: Credit) => number,
+  ): readonly number[] {
+    const { stepsPerRound, microbatches, batch } = this.model.request;
+    // What the server's own link takes is taken off; what a device's own does is charged to it.
+    const stepMs = Math.max(0, roundMs - (alone ? 0 : sharedMs)) / stepsPerRound;
+    const exchanged = alone || sharedMs > 0 ? 0 : 1 / stepsPerRound;
+    const relayed = { stepMs, exchanged, fastestMs: this.fastestUplinkMs };
+    const spans = spansOf(Math.min(...microbatches), Math.min(batch, stepMs / this.fastestUplinkMs / 2), whole);
+    let least: readonly number[] = [];
+    let leastSum = Infinity;
+    for (const weighing of WEIGHINGS) {
+      const each = credits.map((credit) => relayedCredit(credit.bound, relayed, spans, weighing, without(credit)));
+      const sum = credits.reduce((total, { bound }, i) => total + bound.devices.length * each[i]!, 0);
+      if (sum < leastSum) [least, leastSum] = [each, sum];
+    }
+    return least;
   }
 
   private creditsWithin(roundMs: number, { alone, sharedMs }: Scenario, whole: boolean): readonly Credit[] {
     const { stepsPerRound } = this.model.request;
     const left = (tailMs: number) => Math.max(0, roundMs - (alone ? 0 : Math.max(tailMs, sharedMs))) / stepsPerRound;
-    const relayedMs = left(this.relayedTailMs);
     return this.sites.flatMap((site) =>
       site.devices.map((bound) => {
         const solo = left(bound.exchangeMs) / bound.soloMs;
-        return { bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct: directCredit(bound, site, left), relayedMs };
+        return { bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct: directCredit(bound, site, left) };
       }),
     );
   }
 }
 
-/** Samples an inner step of each of some devices that are alike. */
+/** Samples an inner step of each of some devices that are alike, in groups without a relayed hop. */
 interface Credit {
   readonly bound: DeviceBound;
   readonly site: SiteBound;
   readonly solo: number;
   readonly direct: number;
-  /** What is left to a group with a hop through the server. */
-  readonly relayedMs: number;
-}
-
-function totalOf(credits: readonly Credit[], share: number): number {
-  let sum = 0;
-  for (const credit of credits) sum += credit.bound.devices.length * creditOf(credit, share);
-  return sum;
-}
-
-function creditOf({ bound, solo, direct, relayedMs }: Credit, share: number): number {
-  return Math.max(solo, direct, relayedCredit(bound, relayedMs, share));
 }
 
 /** Milliseconds of an inner step that an exchange of so long leaves. */
@@ -140,7 +152,7 @@ function directCredit(bound: DeviceBound, site: SiteBound, left: Left): number {
   if (!site.direct) return 0;
   let most = Math.max(0, left(site.replicasTailMs) - site.replicasSumMs) / bound.soloMs;
   for (const [p, { microbatch, msPerSample, held }] of bound.paces.entries()) {
-    if (held === 0) continue;
+    if (held <= 0) continue;
     const rate = 1 / msPerSample;
     for (const [others, hopsMs] of site.hopsMs.entries()) {
       const samplesWith = (part: number) => Math.max(0, left(bound.roundTripMs + part * bound.spreadMs) - hopsMs) * rate;
@@ -155,18 +167,6 @@ function directCredit(bound: DeviceBound, site: SiteBound, left: Left): number {
       const credit = evenIsLeast ? Math.max(creditWith(even), creditWith(held)) : atMost;
       most = Math.max(most, atMost < microbatch ? Math.min(atMost, microbatch * held) : credit);
     }
-  }
-  return most;
-}
-
-function relayedCredit({ paces, uplinkMs, lone }: DeviceBound, withinMs: number, share: number): number {
-  let most = 0;
-  for (const { microbatch, msPerSample, held } of paces) {
-    const samples = withinMs / msPerSample;
-    const carried = withinMs / uplinkMs;
-    if (samples === 0 || held === 0 || carried === 0) continue;
-    const computed = Math.min(samples, lone ? held * carried : Infinity);
-    most = Math.max(most, (share * carried) / 4 + Math.max(0, 1 - share - (share * microbatch) / samples) * computed);
   }
   return most;
 }

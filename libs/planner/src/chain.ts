@@ -31,6 +31,8 @@ export class Chains {
   private readonly roundTripMs: Float64Array;
   private readonly valueMs: Float64Array;
   private readonly starts: Int32Array;
+  /** [end, start]: parameters. */
+  private readonly values: Float64Array;
 
   constructor(
     private readonly model: CostModel,
@@ -46,6 +48,8 @@ export class Chains {
     this.roundTripMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 0));
     this.valueMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 1) - model.exchangeMs(device, 0));
     this.starts = new Int32Array(cluster.devices.length);
+    const width = costs.blocks + 1;
+    this.values = Float64Array.from({ length: width ** 2 }, (_, at) => costs.parameters(at % width, Math.floor(at / width)));
   }
 
   /** Time of the whole model a microbatch, whether or not it fits. */
@@ -124,13 +128,13 @@ export class Chains {
     const { costs } = this.model;
     const steps = (this.model.request.stepsPerRound * samples) / this.microbatch;
     const table = this.timesOf(device, inFlight);
-    const width = costs.blocks + 1;
+    const ends = end * (costs.blocks + 1);
+    const [roundTripMs, valueMs] = [this.roundTripMs[device]!, this.valueMs[device]!];
     let reached = end;
     for (let start = end - 1; start >= 0; start--) {
       if (this.mayCut[start] === 0) continue;
-      const ms = table[start * width + end]! || this.ms(device, start, end, inFlight);
-      const ownMs = this.roundTripMs[device]! + this.valueMs[device]! * costs.parameters(start, end);
-      if (!(steps * ms + ownMs <= this.roundMs)) break;
+      const ms = table[ends + start]! || this.ms(device, start, end, inFlight);
+      if (!(steps * ms + (roundTripMs + valueMs * this.values[ends + start]!) <= this.roundMs)) break;
       reached = start;
     }
     return reached;
@@ -163,7 +167,7 @@ export class Chains {
   /** Infinity: does not fit. */
   private ms(device: number, start: number, end: number, inFlight: number): number {
     const table = this.timesOf(device, inFlight);
-    const at = start * (this.model.costs.blocks + 1) + end;
+    const at = end * (this.model.costs.blocks + 1) + start;
     if (table[at] === 0) {
       const recompute = this.model.recomputeFor(device, start, end, this.microbatch, inFlight);
       table[at] = recompute === undefined ? Infinity : Math.max(1e-9, this.msOf(device, start, end, recompute));
@@ -186,6 +190,6 @@ export class Chains {
 /** Devices of the same speed and memory. */
 interface Kind {
   readonly wholeMs: number;
-  /** [stages from here to the end][start, end]. */
+  /** [stages from here to the end][end, start]. */
   readonly times: Float64Array[];
 }

@@ -3,11 +3,11 @@ import type { CostModel } from './layout.js';
 import { SUM_BITS } from './layout.js';
 
 /** What a device can do at a microbatch size. */
-interface Pace {
+export interface Pace {
   readonly microbatch: number;
   /** Of the whole model, at the speed of the blocks at which the device is fastest. */
   readonly msPerSample: number;
-  /** Largest part of the work that fits. */
+  /** Largest part of the work that fits, none where that is no work; less: nothing fits. */
   readonly held: number;
 }
 
@@ -18,6 +18,7 @@ export interface DeviceBound {
   /** The whole model, a sample. */
   readonly soloMs: number;
   readonly exchangeMs: number;
+  /** The least of those that it reaches directly. */
   readonly roundTripMs: number;
   /** Of the exchange of a stage with all of the work, what no stage with a part of it has less of than that part. */
   readonly spreadMs: number;
@@ -67,11 +68,12 @@ function siteBound(model: CostModel, members: readonly number[], work: Work, hel
     return request.optimizer === 'server' ? 0 : (1000 * SUM_BITS * of) / way.bitsPerSecond + 2 * way.delayMs;
   };
   const inOneLan = members.length === 1 || model.links.onlyLan(members, members) !== undefined;
-  const uplinkOf = (index: number) => cutBits / cluster.devices[index]!.upBitsPerSecond;
+  const uplinkOf = (index: number) => Math.max(LEAST_MS, cutBits / cluster.devices[index]!.upBitsPerSecond);
   const fastestMs = Math.min(...members.map(uplinkOf));
+  // Any of them may be the replica that exchanges, or that a hop is relayed at.
+  const roundTripMs = Math.min(...members.map((index) => model.exchangeMs(index, 0)));
   const devices = classesOf(model, members).map((alike): DeviceBound => {
     const device = alike[0]!;
-    const roundTripMs = model.exchangeMs(device, 0);
     const exchangeMs = model.exchangeMs(device, values);
     const paces = request.microbatches.map((microbatch) => ({
       microbatch,
@@ -80,7 +82,7 @@ function siteBound(model: CostModel, members: readonly number[], work: Work, hel
     }));
     // Replicas share an exchange, and sum among themselves each step; or each exchanges what the server sums.
     const sumsMs = request.optimizer === 'server' ? Infinity : request.stepsPerRound * sumMs(values);
-    const spreadMs = valuesPerWork * Math.min(exchangeMs - roundTripMs, sumsMs);
+    const spreadMs = valuesPerWork * Math.min(exchangeMs - model.exchangeMs(device, 0), sumsMs);
     // Where links are mixed, any device of a stage may be the one whose hop is relayed.
     const uplinkMs = !inOneLan ? fastestMs : members.length === cluster.devices.length ? Infinity : uplinkOf(device);
     return {
@@ -167,7 +169,7 @@ class HeldWork {
 
   private weigh(device: number, microbatch: number): number {
     const { costs } = this.model;
-    let most = 0;
+    let most = -Infinity;
     for (const [start, end] of ranges(this.model)) {
       if (this.model.recomputeFor(device, start, end, microbatch, end === costs.blocks ? 1 : 2) === undefined) continue;
       most = Math.max(most, this.work.of(start, end, microbatch));

@@ -34,15 +34,15 @@ const samplesOf = ({ chain }: Group) => chain?.samples ?? 0;
 
 class Regrouping {
   private readonly groups: Group[] = [];
-  /** By speed. */
-  private readonly rank = new Map<number, number>();
+  /** By device: its place by speed. */
+  private readonly rank: number[] = [];
 
   constructor(
     private readonly chains: Chains,
     devices: readonly number[],
     private effort: number,
   ) {
-    bySpeed(chains, devices).forEach((device, rank) => this.rank.set(device, rank));
+    bySpeed(chains, devices).forEach((device, rank) => (this.rank[device] = rank));
     let open: number[] = [];
     for (const device of devices) {
       open.push(device);
@@ -92,10 +92,22 @@ class Regrouping {
   /** The fastest at the model's end or at its beginning. */
   private group(devices: readonly number[], beyond = 0): Group {
     this.effort--;
-    const order = [...devices].sort((a, b) => this.rank.get(a)! - this.rank.get(b)!);
+    const order = this.bySpeed(devices);
     const first = this.chains.of(order, Math.max(0, beyond));
     const second = this.chains.of(order.reverse(), Math.max(0, beyond, first?.samples ?? 0));
     return { devices, chain: second ?? first };
+  }
+
+  /** By insertion: lists are short, and mostly in order. */
+  private bySpeed(devices: readonly number[]): number[] {
+    const order = devices.slice();
+    for (let i = 1; i < order.length; i++) {
+      const device = order[i]!;
+      let at = i;
+      for (; at > 0 && this.rank[order[at - 1]!]! > this.rank[device]!; at--) order[at] = order[at - 1]!;
+      order[at] = device;
+    }
+    return order;
   }
 }
 

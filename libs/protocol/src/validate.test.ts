@@ -46,7 +46,7 @@ describe('validation of messages', () => {
   });
 
   it('lets a diverged loss through', () => {
-    const done = { run: 'r', task: 1, samples: 1, targets: 1, lossSum: NaN, correct: 0, computeMs: 1, steps: 0, elapsedMs: 1, peerBytesUp: 0, peerBytesDown: 0, encodeMs: 0 };
+    const done = { run: 'r', task: 1, samples: 1, targets: 1, lossSum: NaN, correct: 0, computeMs: 1, prepareMs: 0, steps: 0, elapsedMs: 1, peerBytesUp: 0, peerBytesDown: 0, encodeMs: 0 };
     expect(refusal('TaskDone', done)).toBeUndefined();
   });
 

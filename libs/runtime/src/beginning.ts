@@ -30,12 +30,13 @@ export function launched(run: string, job: Job): Beginning {
 
 export function resumed({ store: { run }, job, snapshot, past, reason }: Resumption): Beginning {
   const version = snapshot?.version ?? 0;
-  const { stands, undone, lost } = rollBack(past, version);
+  const { stands, undone } = rollBack(past, version);
   const event = { event: 'resumed', run, version, samplesApplied: snapshot?.leases.applied ?? 0, stands, undone, reason } as const;
-  // Fragments that were not sent yet ended with the workers' sessions.
-  const samples = (snapshot?.leases.lost ?? lost) - lost;
-  const unsent = { event: 'samples_lost', run, node: '', samples, reason: 'the server died before all of it was sent' } as const;
-  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...(samples > 0 ? [unsent] : [])], snapshot, past };
+  // Half-applied leases count as lost in a snapshot, whether their groups were lost or the server.
+  const reported = standingEvents(past).reduce((sum, { seq, body }) => sum + (body.event === 'samples_lost' && seq <= stands ? body.samples : 0), 0);
+  const samples = (snapshot?.leases.lost ?? 0) - reported;
+  const lost = { event: 'samples_lost', run, node: '', samples, reason: 'the server ended before all of it was sent' } as const;
+  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...(samples > 0 ? [lost] : [])], snapshot, past };
 }
 
 /** `snapshot` is of the run already (`forkSnapshot`). */
@@ -45,26 +46,22 @@ export function forked(from: RunSnapshot, snapshot: RunSnapshot): Beginning {
   return { events: [...launched(run, job).events, event], snapshot };
 }
 
-interface RolledBack extends Pick<Extract<RunEvent, { event: 'resumed' }>, 'stands' | 'undone'> {
-  /** Samples that what stands says are lost. */
-  readonly lost: number;
-}
-
 /**
  * Commits after the durable version are undone: their samples were applied to parameters that are gone. `stands` is the
  * last event before them; 0 where none stands.
  */
-export function rollBack(past: readonly StoredEvent[], version: number): RolledBack {
-  const standing = standingEvents(past);
-  const commits = standing.flatMap(({ seq, body }) => (body.event === 'commit' ? [{ seq, ...body }] : []));
-  const stands = commits.findLast((commit) => commit.version <= version)?.seq ?? 0;
-  const undone = commits.filter((commit) => commit.version > version);
-  const lost = standing.flatMap(({ seq, body }) => (body.event === 'samples_lost' && seq <= stands ? [body.samples] : []));
-  return { stands, undone: { commits: undone.length, samples: sum(undone.map(({ samples }) => samples)) }, lost: sum(lost) };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
+export function rollBack(past: readonly StoredEvent[], version: number): Pick<Extract<RunEvent, { event: 'resumed' }>, 'stands' | 'undone'> {
+  let stands = 0;
+  const undone = { commits: 0, samples: 0 };
+  for (const { seq, body } of standingEvents(past)) {
+    if (body.event !== 'commit') continue;
+    if (body.version <= version) stands = seq;
+    else {
+      undone.commits++;
+      undone.samples += body.samples;
+    }
+  }
+  return { stands, undone };
 }
 
 /** What a run of `job` begins with that goes on from a version of another one with the same model and data. Vectors are shared. */

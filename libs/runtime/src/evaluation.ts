@@ -74,8 +74,8 @@ async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ task
   const parameters = await core.parameters(false);
   const { groups } = core;
   const samples = pending.reduce((sum, { start, end }) => sum + end - start, 0);
-  const speeds = groups.map((group) => ({ node: group.id, samplesPerSecond: evaluationSpeed(group) }));
-  const shares = core.dependencies.shares(samples, speeds, new Map());
+  const times = groups.map((group) => ({ node: group.id, fixedMs: 0, msPerSample: 1000 / evaluationSpeed(group) }));
+  const shares = core.dependencies.shares(samples, times, new Map());
   const rest = [...pending];
   const tasks: GroupTask[] = [];
   for (const group of groups) {

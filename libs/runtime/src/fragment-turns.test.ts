@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FragmentTurns } from './fragment-turns.js';
 import type { Group } from './group.js';
@@ -44,9 +45,36 @@ test('a group that begins anew owes nothing: what is not part of every fragment 
   expect([turns.owedBy(group), turns.owing, turns.lost(group)]).toEqual([[], [], []]);
 });
 
-test('fractions of steps add up over the rounds, and nobody takes none', () => {
-  const turns = new FragmentTurns(2, 1);
-  expect([1, 2, 3, 4].map(() => turns.wholeSteps(group, 2.5))).toEqual([2, 3, 2, 3]);
-  const other = {} as Group;
-  expect([1, 2, 3, 4].map(() => turns.wholeSteps(other, 0.25))).toEqual([1, 1, 1, 1]);
+test('fractions of steps add up over the rounds; who has no whole one skips some', () => {
+  const turns = new FragmentTurns(3, 1);
+  const next = (who: Group, steps: number) => {
+    const { round, rounds, steps: whole } = turns.nextTask(who, 0, steps);
+    turns.leave(who);
+    return [round, rounds, whole];
+  };
+  expect([1, 2, 3, 4].map(() => next(group, 2.5))).toEqual([[1, 1, 2], [2, 1, 3], [3, 1, 2], [4, 1, 3]]);
+  const slow = {} as Group;
+  expect([1, 2, 3].map(() => next(slow, 0.4))).toEqual([[3, 3, 1], [5, 2, 1], [10, 5, 2]]);
+});
+
+test('however slow a group is, it sends every fragment, and takes the steps that are due', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0.02, max: 3, noNaN: true }), fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 1000 }), (steps, count, first) => {
+      const turns = new FragmentTurns(count, first);
+      const tasks = Array.from({ length: 6 * count }, (_, i) => {
+        const open = i % 2; // one is under way while the next one is given
+        const task = turns.nextTask(group, open, steps);
+        if (open === 1) for (const _ of [0, 1]) turns.leave(group);
+        return task;
+      });
+      const rounds = tasks.map(({ round }) => round);
+      expect(rounds).toEqual([...new Set(rounds)].sort((a, b) => a - b));
+      expect(Math.min(...tasks.map((task) => task.steps))).toBeGreaterThanOrEqual(1);
+      const due = steps * (rounds.at(-1)! - first + 1);
+      const taken = tasks.reduce((sum, task) => sum + task.steps, 0);
+      expect(Math.abs(due - taken)).toBeLessThan(1 + 1e-6);
+      const fragments = rounds.map((round) => turns.fragmentOf(round));
+      for (let from = 0; from < fragments.length; from += count) expect(new Set(fragments.slice(from, from + count)).size).toBe(count);
+    }),
+  );
 });

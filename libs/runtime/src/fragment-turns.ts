@@ -27,6 +27,8 @@ export class FragmentTurns {
   private readonly through = new Map<Group, number>();
   private readonly unsent = new Map<Group, readonly Steps[]>();
   private readonly stepsLeft = new Map<Group, number>();
+  /** Fragments of a group's tasks since all of them were. */
+  private readonly given = new Map<Group, readonly number[]>();
 
   constructor(
     readonly count: number,
@@ -39,7 +41,7 @@ export class FragmentTurns {
     return this.first + (this.through.get(group) ?? 0) + open;
   }
 
-  /** A group got no task for a round, or it ended. */
+  /** A group got no task for a round, or its task ended. */
   leave(group: Group): void {
     this.through.set(group, (this.through.get(group) ?? 0) + 1);
   }
@@ -48,12 +50,28 @@ export class FragmentTurns {
     return round % this.count;
   }
 
-  /** Whole steps for a group that is to take `steps` on average, at least one. */
-  wholeSteps(group: Group, steps: number): number {
-    const due = steps + (this.stepsLeft.get(group) ?? 0);
-    const whole = Math.max(1, Math.floor(due + 1e-9));
+  /**
+   * The next task of a group that is to take `steps` a round on average and has so many tasks open: its round, the rounds that it
+   * spans, and its whole steps. A group that has none to take yet skips rounds until it does, and to a fragment that it did not
+   * bring home since it did the others: so none starves, whatever its steps and the number of fragments have in common.
+   */
+  nextTask(group: Group, open: number, steps: number): { readonly round: number; readonly rounds: number; readonly steps: number } {
+    const carried = this.stepsLeft.get(group) ?? 0;
+    const before = this.given.get(group) ?? [];
+    const given = before.length === this.count ? [] : before;
+    let round = this.roundOf(group, open);
+    let rounds = 1;
+    const skip = () => {
+      this.leave(group);
+      round++;
+      rounds++;
+    };
+    while (carried + rounds * steps < 1 - 1e-9 || given.includes(this.fragmentOf(round))) skip();
+    const due = carried + rounds * steps;
+    const whole = Math.floor(due + 1e-9);
     this.stepsLeft.set(group, due - whole);
-    return whole;
+    this.given.set(group, [...given, this.fragmentOf(round)]);
+    return { round, rounds, steps: whole };
   }
 
   /** Fragments of which it has steps that it did not send. */

@@ -7,7 +7,7 @@ import type { Member } from './member.js';
 import { countSamples } from './microbatches.js';
 import { passesOf } from './passes.js';
 import type { RunCore } from './run-core.js';
-import { afterIdleRound, balancedSpeeds } from './speed.js';
+import { afterIdleRound, roundTimes } from './speed.js';
 import { sumSamples } from './tasks.js';
 
 /**
@@ -37,7 +37,7 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
 
 /**
  * Gives groups their next tasks of a stream: steps that go on from those before, after which the fragment whose turn it is in
- * the group's round is brought home.
+ * the group's last round of them is brought home.
  */
 export async function handOutStream(
   core: RunCore,
@@ -48,16 +48,15 @@ export async function handOutStream(
 ): Promise<readonly GroupTask[]> {
   const parameters = await core.parameters(false);
   const steps = planSteps(core, rule, turns.count);
-  const whole = new Map(groups.map((group) => [group.id, turns.wholeSteps(group, steps.get(group.id)!)]));
-  const fraction = fractionLeft(core, groups, whole);
+  const next = new Map(groups.map((group) => [group.id, turns.nextTask(group, openOf(group), steps.get(group.id)!)]));
+  const fraction = fractionLeft(core, groups, new Map([...next].map(([id, task]) => [id, task.steps])));
   const { applied, leased } = core.training!.leases.totals();
   let before = 0;
   return groups.flatMap((group) => {
-    const share = whole.get(group.id)!;
+    const { round, rounds, steps: share } = next.get(group.id)!;
     const count = Math.round((before + share) * fraction) - Math.round(before * fraction);
     before += share;
-    const round = turns.roundOf(group, openOf(group));
-    const { steps, leases } = leaseSteps(core, group, count, applied + leased, core.roundSamples / share);
+    const { steps, leases } = leaseSteps(core, group, count, applied + leased, (rounds * core.roundSamples) / share);
     if (leases.length === 0) {
       turns.leave(group);
       return [];
@@ -148,15 +147,11 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
   const { groups } = core;
   const batch = Math.min(core.job.train.batch, core.training!.leases.totals().free);
   core.roundSamples = core.job.train.batch;
-  const speeds = balancedSpeeds(
-    batch,
-    groups.map(({ speed }) => speed),
-  );
-  const workers = groups.map(({ id }, i) => ({ node: id, samplesPerSecond: speeds[i]! }));
-  const shares = core.dependencies.shares(batch, workers, core.previousShares);
-  const total = workers.reduce((sum, { samplesPerSecond }) => sum + samplesPerSecond, 0);
+  const times = roundTimes(groups);
+  const shares = core.dependencies.shares(batch, times, core.previousShares);
+  const roundMs = Math.max(...times.map(({ node, fixedMs, msPerSample }) => (shares.get(node) ? fixedMs + shares.get(node)! * msPerSample : 0)));
   const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
-  announce(core, shares, { reason: `${workers.length} ${who}, ${total.toPrecision(3)} samples/s together` });
+  announce(core, shares, { reason: `${groups.length} ${who}, ${((1000 * batch) / roundMs).toPrecision(3)} samples/s together` });
   return shares;
 }
 

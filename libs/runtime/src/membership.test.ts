@@ -85,7 +85,7 @@ test('a worker that dials again takes the place of its old session', () => {
 test('what a node without a part in a run sends gets an answer', async () => {
   const { dial, log } = setUp();
   const { say, handlers } = dial('a');
-  say({ message: 'taskDone', taskDone: { run: 'r', task: 3, samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0, elapsedMs: 0, peerBytesUp: 0, peerBytesDown: 0, encodeMs: 0 } });
+  say({ message: 'taskDone', taskDone: { run: 'r', task: 3, samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0, prepareMs: 0, steps: 0, elapsedMs: 0, peerBytesUp: 0, peerBytesDown: 0, encodeMs: 0 } });
   await handlers.tensor({ header: { run: 'r', task: 4 } as never, payload: new Uint8Array(1) });
   expect(handlers.place!({ run: 'r', task: 4 } as never, 7)).toHaveLength(7);
   expect(log.slice(1)).toEqual(['a strayed: r 3', 'a strayed: r 4']);

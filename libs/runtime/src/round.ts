@@ -236,9 +236,11 @@ function checkWhole({ groups }: RunCore, { name, fragments }: SyncStrategy): voi
 }
 
 function observeSpeed({ paces }: RunCore, { group, done, startedAtMs, endedAtMs, parts, passes }: GroupTask): void {
-  if (done!.samples === 0) return;
-  for (const { member, done: own } of parts) paces.observe(member.node, done!.samples * (passes?.fractionOf(member) ?? 1), own!.computeMs);
-  group.speed = afterDelivery(group.speed, { samples: done!.samples, computeMs: done!.computeMs, elapsedMs: endedAtMs! - startedAtMs });
+  if (done === undefined || done.samples === 0) return;
+  // What was prepared for new sizes is paid once: it says nothing of the next round.
+  const { samples, computeMs, prepareMs } = done;
+  for (const { member, done: own } of parts) paces.observe(member.node, samples * (passes?.fractionOf(member) ?? 1), own!.computeMs - own!.prepareMs);
+  group.speed = afterDelivery(group.speed, { samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs });
 }
 
 function standing({ group, samples, startedAtMs, status, endedAtMs, task, recalled }: GroupTask, exchanges: number | undefined): TaskState {

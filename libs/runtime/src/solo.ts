@@ -210,7 +210,7 @@ class Solo {
 
   private observe({ done, doneAtMs, endedAtMs, group }: GroupTask): void {
     this.uploadMs = endedAtMs! - doneAtMs!;
-    group.speed = afterLocalSteps(group.speed, done!.samples, done!.computeMs);
+    group.speed = afterLocalSteps(group.speed, done!.samples, done!.computeMs - done!.prepareMs);
   }
 
   /** A worker that is done has its result under way: when nothing of it comes any more, something of it went astray. */

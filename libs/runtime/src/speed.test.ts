@@ -5,11 +5,11 @@ import {
   afterIdleRound,
   afterLocalSteps,
   afterMiss,
-  balancedSpeeds,
   effectiveSamplesPerSecond,
   expectedMs,
   initialSpeed,
   plannedSpeed,
+  roundTimes,
 } from './speed.js';
 
 const deliver = (speed: ReturnType<typeof initialSpeed>, samples: number, computeMs: number, exchangeMs: number) =>
@@ -24,26 +24,42 @@ test('the first delivery replaces the prior; nothing is expected before it', () 
   expect(effectiveSamplesPerSecond(measured)).toBe(400);
 });
 
-test('what a plan expects decides the first shares, and holds nobody to a deadline; a dear first round does not undo it', () => {
-  const planned = [plannedSpeed({ msPerSample: 10, exchangeMs: 100 }), plannedSpeed({ msPerSample: 5, exchangeMs: 0 })];
-  const samples = (speeds: typeof planned) => {
-    const balanced = balancedSpeeds(40, speeds);
-    return balanced.map((speed) => Math.round((40 * speed) / balanced.reduce((a, b) => a + b, 0)));
-  };
-  expect(samples(planned)).toEqual([7, 33]);
-  expect(planned.map((speed) => expectedMs(speed, 10))).toEqual([undefined, undefined]);
-  const after = [deliver(planned[0]!, 7, 900, 400), deliver(planned[1]!, 33, 165, 0)];
-  expect(samples(after)).toEqual([7, 33]);
-  expect(expectedMs(after[0]!, 10)).toBe(200);
+test('what a plan expects is expected at first, and holds nobody to a deadline; a dear first round does not undo it', () => {
+  const planned = plannedSpeed({ msPerSample: 10, exchangeMs: 100 });
+  expect(roundTimes([{ id: 'a', speed: planned }])).toEqual([{ node: 'a', fixedMs: 100, msPerSample: 10 }]);
+  expect(expectedMs(planned, 10)).toBeUndefined();
+  expect(expectedMs(deliver(planned, 7, 900, 400), 10)).toBe(200);
 });
 
-test('outliers move nothing, a lasting change is followed after half a window', () => {
-  let speed = initialSpeed(1000);
-  for (let i = 0; i < 15; i++) speed = deliver(speed, 100, 100, 10);
-  for (let i = 0; i < 6; i++) speed = deliver(speed, 100, 900, 500);
-  expect(expectedMs(speed, 100)).toBe(110);
-  for (let i = 0; i < 2; i++) speed = deliver(speed, 100, 900, 500);
-  expect(expectedMs(speed, 100)).toBe(1400);
+test('single rounds move nothing, a lasting change is followed in three', () => {
+  const times = (rounds: readonly (readonly [number, number])[]) => {
+    let speed = initialSpeed(1000);
+    for (const [computeMs, exchangeMs] of rounds) speed = deliver(speed, 100, computeMs, exchangeMs);
+    return expectedMs(speed, 100);
+  };
+  const steady = Array.from({ length: 15 }, () => [100, 10] as const);
+  expect(times([...steady, [900, 500], [900, 500]])).toBe(110);
+  expect(times([...steady, [900, 500], [900, 500], [100, 10], [900, 500]])).toBe(110);
+  expect(times([...steady, [300, 10], [300, 10], [300, 10]])).toBe(310);
+  expect(times([...steady, [300, 10], [300, 10], [300, 10], [100, 10], [100, 10], [100, 10]])).toBe(110);
+});
+
+const jitter = fc.array(fc.double({ min: 0.9, max: 1.1, noNaN: true }), { minLength: 30, maxLength: 30 });
+
+test('what is fixed is told from what grows with the samples, by rounds of several sizes', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0, max: 3, noNaN: true }), fc.double({ min: 0.3, max: 5, noNaN: true }), jitter, (fixed, pace, noise) => {
+      const timeOf = (samples: number) => pace * (20 * fixed + samples);
+      let speed = initialSpeed(1000);
+      for (let i = 0; i < 15; i++) speed = deliver(speed, [10, 20, 40][i % 3]!, timeOf([10, 20, 40][i % 3]!) * noise[i]!, 0);
+      for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / timeOf(samples)).toBeGreaterThan(0.8);
+      for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / timeOf(samples)).toBeLessThan(1.25);
+      // Three times as slow, at one size: the others are still known.
+      for (let i = 15; i < 18; i++) speed = deliver(speed, 20, 3 * timeOf(20) * noise[i]!, 0);
+      for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / (3 * timeOf(samples))).toBeGreaterThan(0.7);
+      for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / (3 * timeOf(samples))).toBeLessThan(1.4);
+    }),
+  );
 });
 
 test('a miss at least halves the speed and forgets what was measured; rounds without a share bring it back slowly', () => {
@@ -62,28 +78,9 @@ test('local steps measure the device, not the exchange', () => {
   expect(speed.exchangeMs).toBeUndefined();
 });
 
-test('balanced speeds split a batch so that all are done at the same time, or leave a worker out', () => {
-  const device = fc.record({
-    msPerSample: fc.double({ min: 0.1, max: 10, noNaN: true }),
-    exchangeMs: fc.double({ min: 0, max: 500, noNaN: true }),
-  });
-  fc.assert(
-    fc.property(fc.integer({ min: 1, max: 2000 }), fc.array(device, { minLength: 1, maxLength: 8 }), (batch, devices) => {
-      const speeds = devices.map(({ msPerSample, exchangeMs }) => deliver(initialSpeed(1), 10, 10 * msPerSample, exchangeMs));
-      const balanced = balancedSpeeds(batch, speeds);
-      const doneMs = (1000 * batch) / balanced.reduce((a, b) => a + b, 0);
-      for (const [i, { msPerSample, exchangeMs }] of devices.entries()) {
-        const share = (balanced[i]! * doneMs) / 1000;
-        if (share > 0) expect(exchangeMs + share * msPerSample).toBeCloseTo(doneMs, 6);
-        else expect(exchangeMs).toBeGreaterThanOrEqual(doneMs - 1e-9);
-      }
-    }),
-  );
-});
-
 test('an exchange that was never measured is taken to be like the others', () => {
-  const known = deliver(initialSpeed(1000), 100, 100, 50);
-  const [a, b] = balancedSpeeds(100, [known, initialSpeed(1000)]);
-  expect(b).toBeCloseTo(a!, 9);
-  expect(balancedSpeeds(100, [initialSpeed(600), initialSpeed(400)]).map(Math.round)).toEqual([600, 400]);
+  const known = { id: 'a', speed: deliver(initialSpeed(1000), 100, 100, 50) };
+  const [, b] = roundTimes([known, { id: 'b', speed: initialSpeed(500) }]);
+  expect(b).toEqual({ node: 'b', fixedMs: 50, msPerSample: 2 });
+  expect(roundTimes([{ id: 'b', speed: initialSpeed(500) }])).toEqual([{ node: 'b', fixedMs: 0, msPerSample: 2 }]);
 });

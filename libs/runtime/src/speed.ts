@@ -1,21 +1,24 @@
-import type { ExpectedSpeed } from '@longtail/core';
+import type { ExpectedSpeed, WorkerTime } from '@longtail/core';
+import { fitAffine, median, type AffineTime, type TimedWork } from './affine-time.js';
 
 /**
- * What is known of a worker's pace: an affine model of a task's time, `exchangeMs + samples · msPerSample`, each the median
- * of its latest measurements. On a shared machine single rounds take twice as long; a mean would make shares follow the
- * noise, a median follows a change that lasts. A value; every update gives a new one.
+ * What is known of a group's pace: a task of n samples takes `exchangeMs + fixedMs + n · msPerSample`, of which the latter two are
+ * computing. On a shared machine single rounds take twice as long; what is far off by itself moves nothing, a change that
+ * lasts is followed. A value; every update gives a new one.
  */
-export interface Speed {
-  readonly msPerSample: number;
+export interface Speed extends AffineTime {
   /** Parameters down, gradient up, and waiting; undefined: nobody knows before the first delivery. */
   readonly exchangeMs: number | undefined;
   /** Samples of its latest task; 0 before the first. */
   readonly latestSamples: number;
-  readonly recent: { readonly msPerSample: readonly number[]; readonly exchangeMs: readonly number[] };
+  readonly recent: { readonly computing: readonly TimedWork[]; readonly exchangeMs: readonly number[] };
 }
 
-/** Measurements that the median is taken of: a lasting change is followed after half of them. */
+/** Measurements that the estimate is made of. */
 const WINDOW = 15;
+/** So many in a row that are all slower, or all faster, than expected by this factor are a change … */
+const CHANGE_ROUNDS = 3;
+const CHANGE_FACTOR = 1.25;
 /** A missed deadline at least halves the estimate … */
 const MISS_FACTOR = 2;
 /** … and each round without a share lifts it a little, so that an estimate that was wrong gets another try. */
@@ -23,12 +26,12 @@ const IDLE_FACTOR = 1.05;
 
 /** From the speed that the worker measured while it prepared. */
 export function initialSpeed(samplesPerSecond: number): Speed {
-  return { msPerSample: 1000 / samplesPerSecond, exchangeMs: undefined, latestSamples: 0, recent: { msPerSample: [], exchangeMs: [] } };
+  return { fixedMs: 0, msPerSample: 1000 / samplesPerSecond, exchangeMs: undefined, latestSamples: 0, recent: { computing: [], exchangeMs: [] } };
 }
 
-/** From a plan. It counts as a measurement: first rounds, which pay for graphs and connections, do not move the median at once. */
+/** From a plan. It counts as a measurement: first rounds, which pay for connections, do not move the estimate at once. */
 export function plannedSpeed({ msPerSample, exchangeMs }: ExpectedSpeed): Speed {
-  return { msPerSample, exchangeMs, latestSamples: 0, recent: { msPerSample: [msPerSample], exchangeMs: [exchangeMs] } };
+  return { fixedMs: 0, msPerSample, exchangeMs, latestSamples: 0, recent: { computing: [], exchangeMs: [exchangeMs] } };
 }
 
 export interface Measurement {
@@ -39,33 +42,47 @@ export interface Measurement {
 }
 
 export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs }: Measurement): Speed {
-  const recent = {
-    msPerSample: latest(speed.recent.msPerSample, computeMs / samples),
-    exchangeMs: latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs)),
-  };
-  return { msPerSample: median(recent.msPerSample), exchangeMs: median(recent.exchangeMs), latestSamples: samples, recent };
+  const exchanges = latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs));
+  const isPlanned = speed.latestSamples === 0 && speed.exchangeMs !== undefined;
+  const computing = isPlanned ? [{ samples, ms: timeOf(speed, samples) }] : speed.recent.computing;
+  const measured = measure(speed, computing, { samples, ms: computeMs });
+  return { ...measured, exchangeMs: median(exchanges), latestSamples: samples, recent: { ...measured.recent, exchangeMs: exchanges } };
 }
 
 /** Local steps say nothing about the exchange: it overlaps with the next ones. */
 export function afterLocalSteps(speed: Speed, samples: number, computeMs: number): Speed {
-  const recent = { ...speed.recent, msPerSample: latest(speed.recent.msPerSample, computeMs / samples) };
-  return { ...speed, msPerSample: median(recent.msPerSample), recent };
+  return measure(speed, speed.recent.computing, { samples, ms: computeMs });
+}
+
+function measure(speed: Speed, before: readonly TimedWork[], now: TimedWork): Speed {
+  const computing = followed(speed, latest(before, now));
+  return { ...speed, ...fitAffine(computing), recent: { ...speed.recent, computing } };
+}
+
+/** After a change, what was measured before it is brought to the pace of now: it still tells what is fixed and what grows. */
+function followed(speed: Speed, computing: readonly TimedWork[]): readonly TimedWork[] {
+  const ratios = computing.slice(-CHANGE_ROUNDS).map(({ samples, ms }) => ms / timeOf(speed, samples));
+  const changed = ratios.every((ratio) => ratio > CHANGE_FACTOR) || ratios.every((ratio) => ratio < 1 / CHANGE_FACTOR);
+  if (computing.length <= CHANGE_ROUNDS || !changed) return computing;
+  const factor = median(ratios);
+  return computing.map(({ samples, ms }, i) => ({ samples, ms: i < computing.length - CHANGE_ROUNDS ? ms * factor : ms }));
 }
 
 /** What was measured before the miss is forgotten: the worker is not what it was. */
 export function afterMiss(speed: Speed, samples: number, elapsedMs: number): Speed {
-  const msPerSample = Math.max(MISS_FACTOR * speed.msPerSample, elapsedMs / samples);
-  return { ...speed, msPerSample, latestSamples: samples, recent: { ...speed.recent, msPerSample: [] } };
+  const msPerSample = Math.max((MISS_FACTOR * timeOf(speed, samples)) / samples, elapsedMs / samples);
+  return { ...speed, fixedMs: 0, msPerSample, latestSamples: samples, recent: { ...speed.recent, computing: [] } };
 }
 
 export function afterIdleRound(speed: Speed): Speed {
-  const exchangeMs = speed.exchangeMs === undefined ? undefined : speed.exchangeMs / IDLE_FACTOR;
-  return { ...speed, msPerSample: speed.msPerSample / IDLE_FACTOR, exchangeMs };
+  const { fixedMs, msPerSample, exchangeMs } = speed;
+  const lifted = exchangeMs === undefined ? undefined : exchangeMs / IDLE_FACTOR;
+  return { ...speed, fixedMs: fixedMs / IDLE_FACTOR, msPerSample: msPerSample / IDLE_FACTOR, exchangeMs: lifted };
 }
 
 /** From task to delivery, of so many times what is exchanged as a rule; undefined before the first one: what a plan expects is nothing to hold anybody to. */
 export function expectedMs(speed: Speed, samples: number, exchanges = 1): number | undefined {
-  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : exchanges * speed.exchangeMs + samples * speed.msPerSample;
+  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : exchanges * speed.exchangeMs + timeOf(speed, samples);
 }
 
 /** Samples a second end to end, at the size of its latest task: what it was good for. */
@@ -74,38 +91,18 @@ export function effectiveSamplesPerSecond(speed: Speed): number {
   return 1000 * (elapsedMs === undefined ? 1 / speed.msPerSample : speed.latestSamples / elapsedMs);
 }
 
-/**
- * Samples a second of each worker, end to end, if a batch is split so that all are done at the same time T: the T with
- * Σ max(0, T − exchange_i) / msPerSample_i = batch, found by filling up (water-filling). A worker whose exchange alone
- * takes longer than T is good for nothing at this batch. An exchange that was not measured is taken to be the others'
- * median.
- */
-export function balancedSpeeds(batch: number, speeds: readonly Speed[]): readonly number[] {
-  const measured = speeds.flatMap(({ exchangeMs }) => (exchangeMs === undefined ? [] : [exchangeMs]));
+/** Tasks end to end, as a rule for shares goes by them. An exchange that was not measured is taken to be the others' median. */
+export function roundTimes(groups: readonly { readonly id: string; readonly speed: Speed }[]): readonly WorkerTime[] {
+  const measured = groups.flatMap(({ speed: { exchangeMs } }) => (exchangeMs === undefined ? [] : [exchangeMs]));
   const unmeasured = measured.length === 0 ? 0 : median(measured);
-  const workers = speeds.map(({ exchangeMs, msPerSample }) => ({ fromMs: exchangeMs ?? unmeasured, rate: 1 / msPerSample }));
-  const doneMs = fillUp(batch, workers);
-  return workers.map(({ fromMs, rate }) => (1000 * Math.max(0, doneMs - fromMs) * rate) / doneMs);
+  return groups.map(({ id, speed: { fixedMs, msPerSample, exchangeMs = unmeasured } }) => ({ node: id, fixedMs: exchangeMs + fixedMs, msPerSample }));
 }
 
-function fillUp(batch: number, workers: readonly { readonly fromMs: number; readonly rate: number }[]): number {
-  const sorted = [...workers].sort((a, b) => a.fromMs - b.fromMs);
-  let rate = 0;
-  let offset = 0;
-  for (const [i, worker] of sorted.entries()) {
-    rate += worker.rate;
-    offset += worker.rate * worker.fromMs;
-    const doneMs = (batch + offset) / rate;
-    if (doneMs <= (sorted[i + 1]?.fromMs ?? Infinity)) return doneMs;
-  }
-  return Infinity;
+/** Of computing. */
+function timeOf({ fixedMs, msPerSample }: AffineTime, samples: number): number {
+  return fixedMs + samples * msPerSample;
 }
 
-function latest(values: readonly number[], value: number): readonly number[] {
+function latest<T>(values: readonly T[], value: T): readonly T[] {
   return [...values, value].slice(-WINDOW);
-}
-
-/** The lower one of the two in the middle. */
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!;
 }

@@ -361,7 +361,7 @@ export class WorkerRun {
 
   private sendDone(
     task: number,
-    { samples, targets, lossSum, correct, computeMs }: ComputeResult,
+    { samples, targets, lossSum, correct, computeMs, prepareMs = 0 }: ComputeResult,
     steps: number,
     kind?: Task['kind'],
     held?: { readonly version: number; readonly crc: number },
@@ -369,7 +369,8 @@ export class WorkerRun {
     const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
     const { sentBytes: peerBytesUp, receivedBytes: peerBytesDown } = this.stageOutbox?.takeTraffic() ?? { sentBytes: 0, receivedBytes: 0 };
     const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
-    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, computeMs, steps, elapsedMs, peerBytesUp, peerBytesDown, encodeMs };
+    const times = { computeMs, prepareMs, elapsedMs, encodeMs };
+    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, steps, ...times, peerBytesUp, peerBytesDown };
     this.context.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
   }

@@ -18,7 +18,7 @@ import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
-import { chooseSync, createStrategy, proportionalShares } from '@longtail/sync';
+import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { tamper, type Fault } from './faults.js';
 import { Ledger, type CommittedLeases } from './ledger.js';
@@ -35,6 +35,8 @@ export interface SimulatedWorker {
   readonly samplesPerSecond: number;
   /** Of every task, whatever its size. @default 1 */
   readonly overheadMs?: number;
+  /** Passes take up to this fraction more or less, as drawn from the seed. @default 0 */
+  readonly jitter?: number;
   /** @default 100 */
   readonly prepareMs?: number;
   /** What it offers; by what models say that they take, not by what they take here. @default 1 GiB */
@@ -173,7 +175,7 @@ class Simulation {
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
         strategy: ({ sync }) => scenario.strategy ?? createStrategy(sync),
         chooseSync,
-        shares: proportionalShares(),
+        shares: balancedShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
         schedule: createSchedule,
@@ -291,11 +293,11 @@ class Simulation {
 
   private async startWorker(spec: SimulatedWorker): Promise<void> {
     const { clock, scenario } = this;
-    const { name, samplesPerSecond, overheadMs = 1, prepareMs = 100, memoryBytes = 2 ** 30, joinAtMs = 0, engine = 'cpu' } = spec;
+    const { name, samplesPerSecond, overheadMs = 1, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, joinAtMs = 0, engine = 'cpu' } = spec;
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
-    const pace = { samplesPerSecond, overheadMs, prepareMs };
+    const pace = { samplesPerSecond, overheadMs, prepareMs, jitter };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
-    const compute = new VirtualCompute({ clock, device, pace, model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
     const actor: Actor = {
       compute,
       files: new MemoryFiles(),

@@ -124,6 +124,37 @@ test.each([1, 2, 5])('streaming-diloco: each sample is in each of %i fragments e
   expect(new Set(outcome.parameters)).toEqual(new Set([-3]));
 });
 
+test('streaming-diloco: a group that takes less than a step a round holds up nobody, and brings home every fragment', async () => {
+  const link = { upBitsPerSecond: 1e7, downBitsPerSecond: 5e7, rttMs: 10 };
+  const fleet = [1000, 1000, 100].map((samplesPerSecond, i) => ({ name: 'abc'[i]!, samplesPerSecond, link }));
+  const { verdict, events, parameters } = await simulate({
+    job: job({
+      train: { batch: 20, epochs: 10 },
+      sync: { strategy: 'streaming-diloco', localSteps: 12, fragments: 4, mixing: 0 },
+      validation: { everyEpochs: 10 },
+      cluster: { minWorkers: 3 },
+    }),
+    model: countingModel(600, 50, 4),
+    arithmetic: countingArithmetic,
+    fleet,
+    seed: 1,
+    chunkLength: 64,
+  });
+  expect(verdict).toMatchObject({ status: 'succeeded', samples: { applied: 6000, lost: 0 } });
+  expect(new Set(parameters)).toEqual(new Set([-10]));
+  const tasks = eventsOf(events, 'contribution').filter(({ samples }) => samples > 0);
+  const of = (name: string) => tasks.filter((task) => task.name === name);
+  // Without the end, at which everybody waits for the last one.
+  const untilMs = Math.min(...fleet.map(({ name }) => of(name).at(-1)!.sentAtMs));
+  for (const name of ['a', 'b']) {
+    const timely = of(name).filter(({ doneAtMs }) => doneAtMs <= untilMs);
+    const wallMs = timely.at(-1)!.sentAtMs - timely[0]!.sentAtMs;
+    expect(timely.slice(0, -1).reduce((sum, { computeMs }) => sum + computeMs, 0) / wallMs, name).toBeGreaterThan(0.95);
+  }
+  expect(new Set(of('c').flatMap(({ fragments }) => fragments!))).toEqual(new Set([0, 1, 2, 3]));
+  expect(of('c').reduce((sum, { samples }) => sum + samples, 0) / 6000).toBeCloseTo(100 / 2100, 1);
+});
+
 test.each<{ readonly fault: Fault; readonly reason: string }>([
   { fault: { kind: 'kill', worker: 'b', atMs: 1500 }, reason: 'the process was killed' },
   { fault: { kind: 'tamper', worker: 'b', round: 7, chunk: 0, how: 'corrupt' }, reason: 'chunk 0 of gradient 30 fails its checksum' },

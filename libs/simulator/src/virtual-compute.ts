@@ -12,6 +12,7 @@ import type {
   LocalStepsRequest,
   OptimizerSpec,
   Prepared,
+  Rng,
   SampleRange,
   Split,
   StageUse,
@@ -30,6 +31,8 @@ export interface DevicePace {
   readonly samplesPerSecond: number;
   readonly overheadMs: number;
   readonly prepareMs: number;
+  /** Passes take up to this fraction more or less. */
+  readonly jitter: number;
 }
 
 const FORWARD_FRACTION = 1 / 3;
@@ -48,6 +51,7 @@ export interface VirtualComputeOptions {
   readonly clock: VirtualClock;
   readonly device: DeviceInfo;
   readonly pace: DevicePace;
+  readonly rng: Rng;
   readonly model: VirtualModel;
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
 }
@@ -324,10 +328,11 @@ export class VirtualCompute implements Compute {
   }
 
   private async pass(samples: number, fraction: number, signal: AbortSignal, stage = 0): Promise<number> {
-    const { pace, clock } = this.options;
+    const { pace, clock, rng } = this.options;
     this.throwFailure();
     const startedAtMs = clock.nowMs();
-    let leftMs = pace.overheadMs + (this.fraction(stage) * fraction * 1000 * samples) / pace.samplesPerSecond;
+    const noise = pace.jitter === 0 ? 1 : 1 + pace.jitter * (2 * rng.uniform() - 1);
+    let leftMs = noise * (pace.overheadMs + (this.fraction(stage) * fraction * 1000 * samples) / pace.samplesPerSecond);
     while (leftMs > 0) {
       const { slowness } = this;
       const fromMs = clock.nowMs();

@@ -1,3 +1,3 @@
 export { chooseSync } from './auto.js';
 export { createStrategy } from './create.js';
-export { proportionalShares, type ProportionalSharesOptions } from './proportional-shares.js';
+export { balancedShares, type BalancedSharesOptions } from './balanced-shares.js';

@@ -66,7 +66,7 @@ export class PlainNarrator {
       case 'lease_returned':
         return this.returnLine(event, progress);
       case 'samples_lost':
-        return yellow(`${event.node === '' ? 'several workers' : workerName(progress, event.node)}: ${event.samples} samples are lost (${event.reason})`);
+        return yellow(`${event.node && `${workerName(progress, event.node)}: `}${event.samples} samples are lost (${event.reason})`);
       case 'validation':
         return green(`validation after ${epochs(event.epoch)}: loss ${showLoss(event.loss)}${accuracy(event.accuracy)}`);
       case 'warning':

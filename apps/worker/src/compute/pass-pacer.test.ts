@@ -28,6 +28,15 @@ test('what the engine prepares when it meets a size first is not paced', async (
   expect(await take('F 4', 10, 10)).toBe(40);
 });
 
+test('… and is told apart from the pass itself, once', async () => {
+  const { pacer, take } = passes();
+  await take('F 4', 500, 10);
+  await take('F 4', 12, 10);
+  await take('F 8', 20, 20);
+  expect(pacer.takePrepareMs()).toBe(460);
+  expect(pacer.takePrepareMs()).toBe(0);
+});
+
 test('what is slow after a rest only is not the device', async () => {
   const { pacer, take } = passes();
   pacer.met('F 4');

@@ -7,9 +7,10 @@ import type { Pacer } from './pacer.js';
  */
 export class PassPacer {
   private readonly least = new Map<string, number>();
+  private prepareMs = 0;
 
   constructor(
-    private readonly pacer: Pick<Pacer, 'run'>,
+    private readonly pacer: Pick<Pacer, 'run' | 'pace'>,
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
@@ -21,6 +22,7 @@ export class PassPacer {
   /** `unpausedMs`: what such a pass took without pauses. An engine prepares for a kind when it meets it first: no pass to go by. */
   async run<Result>(kind: string, unpausedMs: number, work: () => Promise<Result>): Promise<Result> {
     const least = this.least.get(kind);
+    const startedAtMs = this.nowMs();
     this.met(kind);
     let tookMs = 0;
     const timed = async (): Promise<Result> => {
@@ -31,6 +33,14 @@ export class PassPacer {
     };
     const result = await this.pacer.run(timed, Math.min(unpausedMs, least ?? Infinity));
     if (least !== undefined) this.least.set(kind, Math.min(least, tookMs));
+    else this.prepareMs += Math.max(0, this.nowMs() - startedAtMs - unpausedMs / this.pacer.pace);
     return result;
+  }
+
+  /** What the engine prepared for kinds that it met first, since it was asked last: their time beyond that of such a pass. */
+  takePrepareMs(): number {
+    const { prepareMs } = this;
+    this.prepareMs = 0;
+    return prepareMs;
   }
 }

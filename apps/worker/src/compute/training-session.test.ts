@@ -202,7 +202,7 @@ describe('TrainingSession', () => {
     expect(Math.max(...sizes)).toBe(16);
   });
 
-  it('does not pace the preparation for a new size', async () => {
+  it('does not pace the preparation for a new size, and says how long it took', async () => {
     const rests: number[] = [];
     const slow = {
       ...engine,
@@ -212,9 +212,21 @@ describe('TrainingSession', () => {
     const paced = await TrainingSession.create({ engine: slow, job: JOB, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts });
     await paced.measure();
     rests.length = 0;
-    await paced.gradient([{ epoch: 0, start: 0, end: 7 }]);
+    const { computeMs, prepareMs } = await paced.gradient([{ epoch: 0, start: 0, end: 7 }]);
+    expect(prepareMs).toBeGreaterThan(190);
+    expect(prepareMs).toBeLessThan(computeMs);
+    expect((await paced.gradient([{ epoch: 0, start: 0, end: 7 }])).prepareMs).toBe(0);
     await paced.dispose();
     expect(rests.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(100);
+  });
+
+  it('cuts a task into slices of equal size', async () => {
+    const sizes: number[] = [];
+    const dataset: Dataset = { ...DATASET, batch: (split, indices) => (sizes.push(indices.length), DATASET.batch(split, indices)) };
+    const sliced = await TrainingSession.create({ engine, job: JOB, dataset, memoryBytes: 2 ** 30, pacer: new Pacer(1, interrupts), interrupts });
+    expect((await sliced.gradient([{ epoch: 0, start: 0, end: 33 }])).samples).toBe(33);
+    await sliced.dispose();
+    expect(sizes).toEqual([11, 11, 11]);
   });
 
   it('measures at the pace in force', async () => {

@@ -65,7 +65,7 @@ export class TrainingSession {
   private readonly state: readonly Float32Array[];
   private readonly order: SampleOrder;
   private sliceSamples = PROBE_SAMPLES;
-  /** Of the device at full speed, as measured; undefined before. */
+  /** Of the device at full speed, the least that was measured; undefined before. */
   private msPerSample: number | undefined;
   private readonly passes: PassPacer;
   private steps = 0;
@@ -167,10 +167,11 @@ export class TrainingSession {
   async gradient(ranges: readonly SampleRange[]): Promise<ComputeResult> {
     const startMs = performance.now();
     const indices = this.order.indicesOf(ranges);
+    this.passes.takePrepareMs();
     try {
       const stats = await this.overSlices('gradient', 'train', indices, (batch) => this.stage.gradient(batch));
       await this.stage.takeGradient(this.gradientSum);
-      return { ...stats, computeMs: performance.now() - startMs };
+      return { ...stats, computeMs: performance.now() - startMs, prepareMs: this.passes.takePrepareMs() };
     } catch (error) {
       // What was added up so far belongs to nothing.
       await this.stage.takeGradient(this.gradientSum);
@@ -183,6 +184,7 @@ export class TrainingSession {
     onStep: (done: number, stats: BatchStats) => void,
   ): Promise<ComputeResult & { steps: number }> {
     const startMs = performance.now();
+    this.passes.takePrepareMs();
     await this.prepareOptimizer();
     this.fresh = false;
     let total = NO_STATS;
@@ -209,7 +211,7 @@ export class TrainingSession {
       await this.stage.readParameters(this.parameters);
       this.steps = (await this.stage.readOptimizerState(this.state)).steps;
     }
-    return { ...total, steps: done, computeMs: performance.now() - startMs };
+    return { ...total, steps: done, computeMs: performance.now() - startMs, prepareMs: this.passes.takePrepareMs() };
   }
 
   async evaluate(split: Split, start: number, end: number): Promise<ComputeResult> {
@@ -231,15 +233,19 @@ export class TrainingSession {
 
   async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
     const { anchor, parameters } = this.stream!;
-    await this.stage.readParameters(parameters);
-    for (const part of parts) anchor.takeMove(parameters, this.gradientSum, part);
+    for (const part of parts) {
+      await this.stage.readParameters(parameters, part);
+      anchor.takeMove(parameters, this.gradientSum, part);
+    }
   }
 
   async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
     const { anchor, parameters } = this.stream!;
-    await this.stage.readParameters(parameters);
-    for (const part of parts) anchor.mix(parameters, this.parameters, part, mixing);
-    await this.stage.writeParameters(parameters);
+    for (const part of parts) {
+      await this.stage.readParameters(parameters, part);
+      anchor.mix(parameters, this.parameters, part, mixing);
+      await this.stage.writeParameters(parameters, part);
+    }
   }
 
   private async readMove(): Promise<void> {
@@ -277,9 +283,11 @@ export class TrainingSession {
     work: (batch: Batch) => Promise<BatchStats>,
   ): Promise<BatchStats> {
     let total = NO_STATS;
-    for (let from = 0; from < indices.length; from += this.sliceSamples) {
+    // As few as can be, and equal: a short one at the end costs nearly as much as a long one, and a graph of its own.
+    const size = Math.ceil(indices.length / Math.ceil(indices.length / this.sliceSamples));
+    for (let from = 0; from < indices.length; from += size) {
       this.options.interrupts.throwIfAborted();
-      const batch = this.options.dataset.batch(split, indices.subarray(from, from + this.sliceSamples));
+      const batch = this.options.dataset.batch(split, indices.subarray(from, from + size));
       total = add(total, await this.paced(pass, batch, () => work(batch)));
     }
     // An abort during the last pause counts too: nobody wants the result.
@@ -287,8 +295,17 @@ export class TrainingSession {
     return total;
   }
 
-  private paced(pass: Pass, { samples }: Batch, work: () => Promise<BatchStats>): Promise<BatchStats> {
-    return this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample ?? Infinity), work);
+  private async paced(pass: Pass, { samples }: Batch, work: () => Promise<BatchStats>): Promise<BatchStats> {
+    let tookMs = Infinity;
+    const stats = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample ?? Infinity), async () => {
+      const startMs = performance.now();
+      const result = await work();
+      tookMs = performance.now() - startMs;
+      return result;
+    });
+    // Workers of a host prepare all at once, and what they measure then is what they leave each other.
+    if (pass !== 'evaluate' && this.msPerSample !== undefined) this.msPerSample = Math.min(this.msPerSample, tookMs / samples);
+    return stats;
   }
 }
 

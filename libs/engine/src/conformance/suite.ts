@@ -147,6 +147,23 @@ export function describeEngine(name: EngineName, { slow = false }: ConformanceOp
       await stage.dispose();
     });
 
+    test('reads and writes the tensors that a part of the parameters touches, and no others', async () => {
+      const stage = await build(engine, small);
+      const before = await parametersOf(stage);
+      const { slots, length } = stage.layout;
+      const [first, second] = [slots[1], slots[2]];
+      const part = { start: first.offset + first.length - 1, length: 2 };
+      const within = (i: number) => i >= first.offset && i < second.offset + second.length;
+      const read = new Float32Array(length).fill(NaN);
+      await stage.readParameters(read, part);
+      expect(read).toEqual(before.map((value, i) => (within(i) ? value : NaN)));
+      await stage.writeParameters(new Float32Array(length).fill(7), part);
+      expect(await parametersOf(stage)).toEqual(before.map((value, i) => (within(i) ? 7 : value)));
+      await stage.writeParameters(before);
+      expect(await parametersOf(stage)).toEqual(before);
+      await stage.dispose();
+    });
+
     test('says so when blocks do not exist', async () => {
       await expect(engine.build(small.spec, { start: 2, end: 9 }, { loss: small.loss, data: small.data, seed: SEED })).rejects.toThrow('blocks 2 to 9 do not exist');
     });

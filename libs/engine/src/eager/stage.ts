@@ -1,4 +1,17 @@
-import type { Batch, BatchStats, HostTensor, LossName, OptimizerSpec, ParameterLayout, Stage, StageOutput, StepHyper } from '@longtail/core';
+import { touches } from '@longtail/core';
+import type {
+  Batch,
+  BatchStats,
+  HostTensor,
+  LossName,
+  OptimizerSpec,
+  ParameterLayout,
+  ParameterSlot,
+  Stage,
+  StageOutput,
+  StepHyper,
+  VectorRange,
+} from '@longtail/core';
 import type * as tfjs from '@tensorflow/tfjs';
 import { correctTargets, targetsPerSample } from '../loss.js';
 import { microbatches } from '../microbatches.js';
@@ -125,14 +138,16 @@ export class EagerStage implements Stage {
     return { samples };
   }
 
-  async readParameters(out: Float32Array): Promise<void> {
-    await this.toFlat(this.parameters, out);
+  async readParameters(out: Float32Array, within?: VectorRange): Promise<void> {
+    await this.toFlat(this.parameters, out, within);
   }
 
-  async writeParameters(flat: Float32Array): Promise<void> {
+  async writeParameters(flat: Float32Array, within?: VectorRange): Promise<void> {
+    this.assertLength(flat);
     const before = this.parameters;
-    this.parameters = this.fromFlat(flat);
-    before.forEach((tensor) => tensor.dispose());
+    const replaced = this.layout.slots.map((slot) => touches(slot, within));
+    this.parameters = this.layout.slots.map((slot, i) => (replaced[i] ? this.tensorOf(flat, slot) : before[i]));
+    before.forEach((tensor, i) => replaced[i] && tensor.dispose());
   }
 
   async applyGradient(gradientSum: Float32Array, samples: number, hyper: StepHyper): Promise<void> {
@@ -242,13 +257,19 @@ export class EagerStage implements Stage {
 
   private fromFlat(flat: Float32Array): tfjs.Tensor[] {
     this.assertLength(flat);
-    return this.layout.slots.map(({ offset, length, shape }) => this.backend.tf.tensor(flat.slice(offset, offset + length), [...shape], 'float32'));
+    return this.layout.slots.map((slot) => this.tensorOf(flat, slot));
   }
 
-  private async toFlat(tensors: readonly (tfjs.Tensor | undefined)[], out: Float32Array): Promise<void> {
+  private tensorOf(flat: Float32Array, { offset, length, shape }: ParameterSlot): tfjs.Tensor {
+    return this.backend.tf.tensor(flat.slice(offset, offset + length), [...shape], 'float32');
+  }
+
+  private async toFlat(tensors: readonly (tfjs.Tensor | undefined)[], out: Float32Array, within?: VectorRange): Promise<void> {
     this.assertLength(out);
     await Promise.all(
-      this.layout.slots.map(async ({ offset, length }, i) => {
+      this.layout.slots.map(async (slot, i) => {
+        if (!touches(slot, within)) return;
+        const { offset, length } = slot;
         const [tensor, part] = [tensors[i], out.subarray(offset, offset + length)];
         if (tensor === undefined) part.fill(0);
         else await this.backend.read(tensor, part);

@@ -1,3 +1,4 @@
+import { touches } from '@longtail/core';
 import type {
   Batch,
   BatchStats,
@@ -9,6 +10,7 @@ import type {
   Stage,
   StageOutput,
   StepHyper,
+  VectorRange,
 } from '@longtail/core';
 import { targetsPerSample } from '../loss.js';
 import { microbatches } from '../microbatches.js';
@@ -148,26 +150,18 @@ export class TracedStage implements Stage {
     return { samples };
   }
 
-  async readParameters(out: Float32Array): Promise<void> {
-    this.parameterSpace.read(this.parameters, this.views(out, this.layout.slots));
+  async readParameters(out: Float32Array, within?: VectorRange): Promise<void> {
+    this.parameterSpace.read(this.parameters, this.viewsWithin(out, within));
   }
 
-  async writeParameters(flat: Float32Array): Promise<void> {
-    // Written in place, they would change under the stashes that alias them.
-    if (this.pipeline.isHolding) {
-      this.parameters.dispose();
-      this.parameters = this.parameterSpace.zeros();
-    }
-    this.parameterSpace.write(this.parameters, this.views(flat, this.layout.slots));
+  async writeParameters(flat: Float32Array, within?: VectorRange): Promise<void> {
+    this.leaveToStashes();
+    this.parameterSpace.write(this.parameters, this.viewsWithin(flat, within));
   }
 
   async applyGradient(gradientSum: Float32Array, samples: number, hyper: StepHyper): Promise<void> {
     const optimizer = this.ownOptimizer();
-    if (this.pipeline.isHolding) {
-      const parameters = new Float32Array(this.layout.length);
-      await this.readParameters(parameters);
-      await this.writeParameters(parameters);
-    }
+    this.leaveToStashes();
     const gradient = this.gradientSpace.zeros();
     this.gradientSpace.write(gradient, this.views(gradientSum, this.trainable));
     optimizer.apply(this.parameters, gradient, samples, hyper);
@@ -246,6 +240,22 @@ export class TracedStage implements Stage {
       targets: upload(binding, targets, targetType(this.loss), size),
       sampleWeights: NativeTensor.from(binding, DataType.float, [size], weights),
     };
+  }
+
+  /** Written in place, parameters would change under the stashes that alias them: these keep them, the stage goes on with a copy. */
+  private leaveToStashes(): void {
+    if (!this.pipeline.isHolding) return;
+    const views = this.views(new Float32Array(this.layout.length), this.layout.slots);
+    this.parameterSpace.read(this.parameters, views);
+    this.parameters.dispose();
+    this.parameters = this.parameterSpace.zeros();
+    this.parameterSpace.write(this.parameters, views);
+  }
+
+  /** Of the slots that the range touches; undefined for the others. */
+  private viewsWithin(flat: Float32Array, within: VectorRange | undefined): (Float32Array | undefined)[] {
+    const { slots } = this.layout;
+    return this.views(flat, slots).map((view, i) => (touches(slots[i], within) ? view : undefined));
   }
 
   private views(flat: Float32Array, slots: readonly ParameterSlot[]): Float32Array[] {

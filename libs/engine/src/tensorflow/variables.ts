@@ -83,7 +83,7 @@ export class VariableSpace {
   private readonly session: Session;
   private readonly zeroed: Output;
   private readonly values: readonly Output[];
-  private readonly written: Output;
+  private readonly written: readonly Output[];
 
   private readonly binding: Binding;
 
@@ -101,35 +101,42 @@ export class VariableSpace {
       shapes.map((shape) => (fused ? graph.add('LongtailFresh', [graph.zeros(shape)], {}) : graph.zeros(shape))),
       types,
     );
-    const overwrites = handles.map((handle, i) => {
+    this.written = handles.map((handle, i) => {
       const value = graph.placeholder(`value${i}`, DataType.float, shapes[i]);
-      return fused ? nodeOf(graph.add('LongtailOverwrite', [this.values[i], value], {})) : overwriteVariable(graph, handle, value);
+      const overwritten = fused ? nodeOf(graph.add('LongtailOverwrite', [this.values[i], value], {})) : overwriteVariable(graph, handle, value);
+      return graph.float('Identity', [graph.scalar(0)], {}, [overwritten]);
     });
-    this.written = graph.float('Identity', [graph.scalar(0)], {}, overwrites);
-    this.session = Session.load(binding, graph, [...this.values, this.zeroed, this.written]);
+    this.session = Session.load(binding, graph, [...this.values, this.zeroed, ...this.written]);
   }
 
   zeros(): NativeTensor {
     return this.session.run({}, [this.zeroed])[0];
   }
 
-  /** Copies each variable into its view. */
-  read(variables: NativeTensor, out: readonly Float32Array[]): void {
-    if (this.shapes.length === 0) return;
-    const values = this.session.run({ variables }, this.values);
+  /** Copies each variable into its view; those without one are left alone. */
+  read(variables: NativeTensor, out: readonly (Float32Array | undefined)[]): void {
+    const wanted = this.withView(out);
+    if (wanted.length === 0) return;
+    const values = this.session.run(
+      { variables },
+      wanted.map((i) => this.values[i]),
+    );
     try {
-      values.forEach((value, i) => out[i].set(value.read() as Float32Array));
+      values.forEach((value, k) => out[wanted[k]]!.set(value.read() as Float32Array));
     } finally {
       for (const value of values) value.dispose();
     }
   }
 
-  write(variables: NativeTensor, views: readonly Float32Array[]): void {
-    if (this.shapes.length === 0) return;
-    const feeds = this.shapes.map((shape, i) => NativeTensor.from(this.binding, DataType.float, shape, views[i]));
+  /** Variables without a view are left alone. */
+  write(variables: NativeTensor, views: readonly (Float32Array | undefined)[]): void {
+    const wanted = this.withView(views);
+    if (wanted.length === 0) return;
+    const feeds = wanted.map((i) => NativeTensor.from(this.binding, DataType.float, this.shapes[i], views[i]!));
     try {
-      const named = Object.fromEntries(feeds.map((feed, i) => [`value${i}`, feed]));
-      take(this.session.run({ ...named, variables }, [this.written])[0]);
+      const named = Object.fromEntries(feeds.map((feed, k) => [`value${wanted[k]}`, feed]));
+      const written = wanted.map((i) => this.written[i]);
+      for (const done of this.session.run({ ...named, variables }, written)) take(done);
     } finally {
       for (const feed of feeds) feed.dispose();
     }
@@ -137,5 +144,9 @@ export class VariableSpace {
 
   dispose(): void {
     this.session.dispose();
+  }
+
+  private withView(views: readonly (Float32Array | undefined)[]): readonly number[] {
+    return [...this.shapes.keys()].filter((i) => views[i] !== undefined);
   }
 }

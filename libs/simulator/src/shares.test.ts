@@ -1,0 +1,79 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { balancedShares } from '@longtail/sync';
+import type { Fault } from './faults.js';
+import { simulate } from './simulate.js';
+import { eventsOf, job, scenario } from './testing/scenarios.js';
+
+const BATCH = 60;
+const ROUNDS = 30;
+/** Shares of a few samples each, as of a small batch of a large model: a sample is ten milliseconds of a fast device. */
+const steady = job({ cluster: { minWorkers: 4 }, train: { epochs: (ROUNDS * BATCH) / 600, batch: BATCH }, validation: { everyEpochs: 100 } });
+
+interface Device {
+  readonly samplesPerSecond: number;
+  readonly overheadMs: number;
+}
+
+/** None is so slow that it would be left out. */
+const devices = fc.array(
+  fc.record({ samplesPerSecond: fc.integer({ min: 25, max: 100 }), overheadMs: fc.integer({ min: 0, max: 100 }) }),
+  { minLength: 4, maxLength: 4 },
+);
+
+async function run(fleet: readonly Device[], options: { readonly seed?: number; readonly jitter?: number; readonly faults?: readonly Fault[] } = {}) {
+  const { seed = 1, jitter = 0, faults = [] } = options;
+  const workers = fleet.map((device, i) => ({ name: 'abcd'[i]!, jitter, ...device }));
+  const outcome = await simulate(scenario({ job: steady, fleet: workers, seed, faults }));
+  expect(outcome.verdict, outcome.verdict.reason).toMatchObject({ status: 'succeeded', samples: { applied: ROUNDS * BATCH, lost: 0 } });
+  const contributions = eventsOf(outcome.events, 'contribution');
+  const roundMs = Array.from({ length: ROUNDS }, (_, i) => {
+    const own = contributions.filter(({ round }) => round === i + 1);
+    return Math.max(...own.map(({ doneAtMs }) => doneAtMs)) - Math.min(...own.map(({ sentAtMs }) => sentAtMs));
+  });
+  const moved = eventsOf(outcome.events, 'shares').map(({ round }) => round);
+  return { outcome, roundMs, moved };
+}
+
+/** Of what the devices take, known exactly; the exchange is milliseconds. */
+function leastRoundMs(fleet: readonly Device[]): number {
+  const times = fleet.map(({ samplesPerSecond, overheadMs }, i) => ({ node: `${i}`, fixedMs: overheadMs, msPerSample: 1000 / samplesPerSecond }));
+  const shares = balancedShares()(BATCH, times, new Map());
+  return Math.max(...times.map(({ node, fixedMs, msPerSample }) => (shares.get(node) ? fixedMs + shares.get(node)! * msPerSample : 0)));
+}
+
+test('devices with a fixed time of their own have the best shares within a few rounds, and keep them', async () => {
+  await fc.assert(
+    fc.asyncProperty(devices, async (fleet) => {
+      const { roundMs, moved } = await run(fleet);
+      for (const ms of roundMs.slice(10)) expect(ms).toBeLessThan(1.15 * leastRoundMs(fleet) + 20);
+      expect(moved.filter((round) => round > 12)).toEqual([]);
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test('noise of a tenth moves shares seldom, and rounds stay short', async () => {
+  await fc.assert(
+    fc.asyncProperty(devices, fc.integer({ min: 1, max: 1000 }), async (fleet, seed) => {
+      const { roundMs, moved } = await run(fleet, { seed, jitter: 0.1 });
+      expect(moved.filter((round) => round > 15).length).toBeLessThanOrEqual(5);
+      for (const ms of roundMs.slice(10)) expect(ms).toBeLessThan(1.4 * leastRoundMs(fleet) + 20);
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test('a device that becomes three times as slow is followed within six rounds', async () => {
+  const fleet = [100, 60, 40, 25].map((samplesPerSecond) => ({ samplesPerSecond, overheadMs: 30 }));
+  const slow: Fault = { kind: 'slow', worker: 'a', atMs: 5000, forMs: 1e6, factor: 3 };
+  const { outcome, roundMs } = await run(fleet, { faults: [slow], jitter: 0.1 });
+  expect(outcome.fired).toContain(slow);
+  const begun = eventsOf(outcome.events, 'commit');
+  const before = leastRoundMs(fleet);
+  const after = leastRoundMs([{ samplesPerSecond: 100 / 3, overheadMs: 90 }, ...fleet.slice(1)]);
+  const hit = roundMs.findIndex((ms) => ms > 1.5 * before);
+  expect(hit).toBeGreaterThan(5);
+  expect(hit + 6).toBeLessThan(begun.length);
+  for (const ms of roundMs.slice(hit + 6)) expect(ms).toBeLessThan(1.25 * after + 20);
+});
