@@ -12,6 +12,7 @@ import { joinCommand } from './commands/join.js';
 import { launchCommand } from './commands/launch.js';
 import { logsCommand } from './commands/logs.js';
 import { planCommand } from './commands/plan.js';
+import { forkCommand, resumeCommand } from './commands/resume.js';
 import { schemaCommand } from './commands/schema.js';
 import { forgetCommand, revokeCommand, tokenCommand } from './commands/token.js';
 import { upCommand } from './commands/up.js';
@@ -44,6 +45,8 @@ function createProgram(outcome: Outcome): Command {
     logsCommand,
     explainCommand,
     cancelCommand,
+    resumeCommand,
+    forkCommand,
     exportCommand,
     tokenCommand,
     revokeCommand,

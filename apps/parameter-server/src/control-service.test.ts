@@ -5,6 +5,7 @@ import { expect, it, vi } from 'vitest';
 import { createControlService } from './control-service.js';
 import type { Inspection } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
+import type { PastRuns } from './past-runs.js';
 
 const INSPECTION: Inspection = {
   signature: { inputShape: [28, 28, 1], inputType: 'float32', targetShape: [], targetType: 'int32', classes: 10 },
@@ -23,7 +24,7 @@ function createService() {
     launch,
     logged,
     desk,
-    service: createControlService({ server, desk, log }),
+    service: createControlService({ server, desk, past: {} as PastRuns, log }),
   };
 }
 

@@ -4,25 +4,44 @@ import type { Server } from '@longtail/runtime';
 import type { ControlService } from '@longtail/transport';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
+import type { PastRuns } from './past-runs.js';
 
 export interface ControlServiceOptions {
   readonly server: Server;
   readonly desk: JobDesk;
+  readonly past: PastRuns;
   readonly log: Logger;
 }
 
 /** What clients ask of the server, on top of the runtime: jobs are checked and resolved here, at the edge. */
-export function createControlService({ server, desk, log }: ControlServiceOptions): ControlService {
+export function createControlService({ server, desk, past, log }: ControlServiceOptions): ControlService {
+  const follow = (run: string): void => {
+    void server.verdict(run).then(({ status, reason }) => log.info({ run, status, reason }, 'ended'));
+  };
+  const has = (run: string): boolean => server.jobs().some((row) => row.run === run);
   return {
     async launch({ jobJson }) {
       const { job, files } = await desk.study(parseJson(jobJson));
       const launched = await server.launch(job, files);
       log.info({ run: launched.run, job: job.name }, 'launched');
-      void server.verdict(launched.run).then(({ run, status, reason }) => log.info({ run, status, reason }, 'ended'));
+      follow(launched.run);
       return launched;
     },
+    async resume({ run }) {
+      const resumed = await past.resume(run);
+      follow(run);
+      return resumed;
+    },
+    async fork({ run, version, overridesJson }) {
+      const forked = await past.fork(run, version, parseJson(overridesJson) as Record<string, unknown>);
+      log.info({ run: forked.run, from: run, version: forked.version }, 'forked');
+      follow(forked.run);
+      return forked;
+    },
     async *watch({ run, fromSeq }, signal): AsyncIterable<StoredEvent> {
-      for await (const { seq, timeMs, body } of server.watch(run, fromSeq, signal)) {
+      // Of a run that another server had, or that this one is about to resume, its folder tells.
+      const events = has(run) ? server.watch(run, fromSeq, signal) : (await past.events(run)).slice(Math.max(0, fromSeq - 1));
+      for await (const { seq, timeMs, body } of events) {
         yield { seq, timeMs, bodyJson: JSON.stringify(body) };
       }
     },

@@ -41,7 +41,7 @@ function asSnapshot({ leaseBook: leases, rng: _, ...rest }: Checkpoint): RunSnap
  * The last durable version, damaged ones passed over; undefined when there never was one. LongtailError `checksum` when all
  * are damaged.
  */
-export async function lastSnapshot({ checkpoints, path }: RunFolder, onDamaged: (error: LongtailError) => void): Promise<RunSnapshot | undefined> {
+export async function lastSnapshot({ checkpoints, path }: Pick<RunFolder, 'checkpoints' | 'path'>, onDamaged: (error: LongtailError) => void): Promise<RunSnapshot | undefined> {
   let damage: LongtailError | undefined;
   const latest = await checkpoints.latest((error) => onDamaged((damage = error)));
   if (latest !== undefined) return asSnapshot(latest);
@@ -50,7 +50,7 @@ export async function lastSnapshot({ checkpoints, path }: RunFolder, onDamaged: 
 }
 
 /** A version that is there. LongtailError `missing-file`, `checksum`. */
-export async function snapshotAt({ checkpoints, path }: RunFolder, version: number): Promise<RunSnapshot> {
+export async function snapshotAt({ checkpoints, path }: Pick<RunFolder, 'checkpoints' | 'path'>, version: number): Promise<RunSnapshot> {
   const versions = await checkpoints.versions();
   if (versions.includes(version)) return asSnapshot(await checkpoints.read(version));
   const there = versions.length === 0 ? 'none' : versions.join(', ');

@@ -14,7 +14,7 @@ import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
 import { plannedLayout } from './planned-layout.js';
-import { resumeUnfinished } from './resume-runs.js';
+import { PastRuns } from './past-runs.js';
 import { runStore } from './run-store.js';
 
 export interface ServerOptions {
@@ -50,10 +50,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const memory = createTensorMemory();
   const owner: RunOwner = { address: `${host}:${port}`, pid: process.pid };
   const server = composeServer(options, desk, owner, memory);
+  const past = new PastRuns({ server, desk, runsFolder: options.runsFolder, owner, log });
   const listener = await listen({
     host,
     port,
-    control: createControlService({ server, desk, log }),
+    control: createControlService({ server, desk, past, log }),
     crc32c: (bytes) => kernels.crc32c(bytes),
     memory,
     access,
@@ -66,7 +67,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   });
   log.info({ address: listener.address, tensorPort: listener.tensorPort }, 'listening');
   // The port is ours by now: no other server goes on with these runs.
-  await resumeUnfinished({ server, desk, runsFolder: options.runsFolder, owner, log });
+  await past.resumeUnfinished();
   return {
     address: listener.address,
     async close(reason) {

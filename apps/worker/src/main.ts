@@ -33,6 +33,8 @@ const { values } = parseArgs({
     link: { type: 'string' },
     'allow-code': { type: 'boolean', default: false },
     wait: { type: 'boolean', default: false },
+    state: { type: 'string' },
+    'look-for': { type: 'string' },
   },
 });
 
@@ -83,6 +85,8 @@ try {
     link: values.link === undefined ? undefined : readLink(values.link),
     allowCode: values['allow-code'],
     wait: values.wait,
+    stateFolder: values.state,
+    reconnectForMs: values['look-for'] === undefined ? undefined : Number(values['look-for']),
     signal: leaving.signal,
     onDevice: (device, choice) => void tell({ type: 'device', device, choice }),
     onEvent: (event) => void tell({ type: 'event', event }),

@@ -1,12 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime';
 import { runWorker } from '@longtail/runtime';
-import { nodeFiles, userCache } from '@longtail/store';
+import { claimIdentity, nodeFiles, userCache, type ClaimedIdentity } from '@longtail/store';
 import {
   createCurveKeys,
   createTensorMemory,
@@ -41,6 +42,10 @@ export interface WorkerOptions extends ComputeThreadOptions {
   readonly allowCode: boolean;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
+  /** Where the node's id is kept; undefined: it gets a new one. */
+  readonly stateFolder: string | undefined;
+  /** How long to look for a server that went away. @default ten minutes */
+  readonly reconnectForMs: number | undefined;
   /** Aborting it makes the worker leave the server and end. */
   readonly signal: AbortSignal;
   onDevice(device: DeviceInfo, choice: string): void;
@@ -73,9 +78,11 @@ async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ r
     security: options.identity === undefined ? undefined : { identity: new WorkerIdentity(options.server, options.identity, options.signal), curve: createCurveKeys() },
   };
   const peers = await openPeers({ host, ...network, curve: network.security?.curve });
+  const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
   try {
-    return await serve(options, compute, peers, network, kernels);
+    return await serve(options, compute, peers, network, kernels, nodeId);
   } finally {
+    nodeId?.release();
     await peers.close('the worker ends');
     link?.close();
   }
@@ -92,6 +99,7 @@ function serve(
   peers: PeerNetwork,
   network: Network,
   kernels: Kernels,
+  nodeId: ClaimedIdentity | undefined,
 ): Promise<{ readonly reason: string }> {
   const memory = createTensorMemory();
   return runWorker({
@@ -114,6 +122,8 @@ function serve(
     host: hostName(),
     maxUploadBitsPerSecond: options.maxUploadBitsPerSecond,
     wait: options.wait,
+    reconnectForMs: options.reconnectForMs,
+    identity: nodeId,
     log: options.onEvent,
   });
 }

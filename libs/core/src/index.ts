@@ -5,6 +5,7 @@ export * from './compute.js';
 export * from './data.js';
 export * from './engine.js';
 export * from './errors.js';
+export * from './back-off.js';
 export * from './events.js';
 export * from './files.js';
 export * from './job.js';

@@ -3,13 +3,13 @@ import type { Hello, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import { expect, test } from 'vitest';
 import { Membership, type Part, type Session } from './membership.js';
 
-const hello = (name: string, incarnation = name): Hello => ({
+const hello = (name: string, incarnation = name, node = ''): Hello => ({
   protocol: 1,
   name,
   incarnation,
   device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode: false,
-  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '',
+  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node,
 });
 
 function setUp() {
@@ -28,7 +28,7 @@ function setUp() {
     probed: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s`),
     linkMeasured: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s while it trains`),
   });
-  const dial = (name: string, incarnation?: string) => {
+  const dial = (name: string, incarnation?: string, node = '') => {
     const sent: ServerMessage[] = [];
     let handlers!: ConnectionHandlers<WorkerMessage>;
     const connection = {
@@ -40,7 +40,7 @@ function setUp() {
       sendTensor: () => Promise.resolve(),
       close: (reason: string) => handlers.closed(reason),
     };
-    membership.admit(connection, hello(name, incarnation));
+    membership.admit(connection, hello(name, incarnation, node));
     return {
       sent,
       say: (message: WorkerMessage) => handlers.message(message),
@@ -111,4 +111,14 @@ test('rows tell what a node is doing', () => {
   expect(session.row(250)).toMatchObject({ name: 'a', state: 'idle', run: '', lastSeenMsAgo: 250 });
   session.part = { run: 'r', state: 'ready', samplesPerSecond: 12 } as unknown as Part;
   expect(session.row(0)).toMatchObject({ state: 'ready', run: 'r', samplesPerSecond: 12 });
+});
+
+test('a node that comes back as another process keeps its id, and its old session ends', () => {
+  const { membership, dial, log } = setUp();
+  dial('a');
+  const { node } = membership.sessions[0]!;
+  dial('a', 'process-2', node);
+  dial('b', 'process-3', 'n9-of-an-earlier-server');
+  expect(membership.sessions.map((session) => session.node)).toEqual([node, 'n9-of-an-earlier-server']);
+  expect(log).toEqual(['a joined', 'a left: the same worker connected again', 'a joined', 'b joined']);
 });

@@ -99,7 +99,7 @@ class ServerLoop implements Server {
 
   onSession(connection: ServerConnection, hello: Hello): void {
     if (this.closing === undefined) return this.membership.admit(connection, hello);
-    const refused = new LongtailError(`the server is closing: ${this.closing}`, { code: 'refused' });
+    const refused = new LongtailError(`the server is closing: ${this.closing}`, { code: 'unreachable' });
     connection.send({ message: 'refused', refused: refused.toWire() });
     connection.close(refused.message);
   }

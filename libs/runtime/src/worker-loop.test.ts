@@ -133,3 +133,19 @@ test('each process has an incarnation of its own, each dial of it the same', asy
   expect(incarnations[0]).toMatch(/^[0-9a-f]{16}$/);
   expect(incarnations[1]).not.toBe(incarnations[0]);
 });
+
+test('it says the id that it was given, in this process or an earlier one, and has a new one kept', async () => {
+  const said: string[] = [];
+  const kept: string[] = [];
+  const { options, stop } = setUp({
+    identity: { node: 'n7', remember: (node) => kept.push(node) },
+    dial: async ({ node }) => {
+      said.push(node);
+      if (said.length === 3) stop.abort();
+      return { connection: connectionThat((close) => close('the server died')), welcome: { ...welcome, node: 'n8' } };
+    },
+  });
+  await runWorker(options);
+  expect(said).toEqual(['n7', 'n8', 'n8']);
+  expect(kept).toEqual(['n8']);
+});

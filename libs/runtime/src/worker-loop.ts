@@ -1,4 +1,4 @@
-import { formatSeconds, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
+import { BackOff, formatSeconds, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
 import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
@@ -47,8 +47,6 @@ export interface NodeIdentity {
 }
 
 const DEFAULT_RECONNECT_FOR_MS = 600_000;
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 5000;
 
 /**
  * Serves a parameter server with a device until told to stop, through as many sessions as it takes. Resolves after a
@@ -91,10 +89,11 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
 class Search {
   private sinceMs: number;
   private everJoined = false;
-  private pauseMs = FIRST_PAUSE_MS;
+  private readonly backOff: BackOff;
 
   constructor(private readonly options: WorkerOptions) {
     this.sinceMs = options.clock.nowMs();
+    this.backOff = new BackOff(options.rng);
   }
 
   /** A session ended: the search starts anew. */
@@ -109,13 +108,13 @@ class Search {
       try {
         const found = await this.options.dial(hello, signal);
         this.everJoined = true;
-        this.pauseMs = FIRST_PAUSE_MS;
+        this.backOff.reset();
         return found;
       } catch (thrown) {
         if (signal.aborted) return undefined;
         const error = LongtailError.from(thrown, 'unreachable');
         if (!this.mayTryAgain(error)) throw this.explain(error);
-        const inMs = this.nextPauseMs();
+        const inMs = this.backOff.nextMs();
         log({ event: 'reconnecting', inMs, reason: error.message });
         if (!(await this.pause(inMs))) return undefined;
       }
@@ -136,13 +135,6 @@ class Search {
       hint: error.hint,
       cause: error,
     });
-  }
-
-  /** Doubles, with jitter of a quarter: workers that lost the same server must not come back in one instant. */
-  private nextPauseMs(): number {
-    const inMs = Math.round(this.pauseMs * (0.75 + 0.5 * this.options.rng.uniform()));
-    this.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * this.pauseMs);
-    return inMs;
   }
 
   /** False when the signal aborted. */

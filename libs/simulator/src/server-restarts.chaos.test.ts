@@ -5,7 +5,7 @@ import { simulate, type Outcome } from './simulate.js';
 import { countingArithmetic, countingModel } from './testing/counting.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 
-const SEEDS = 40;
+const SEEDS = 12;
 const SAMPLES = 240;
 
 const killed = (atMs: number, forMs = 500): Fault => ({ kind: 'kill-server', atMs, forMs });

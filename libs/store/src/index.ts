@@ -6,6 +6,7 @@ export { checkpointFolder, type Checkpoint, type CheckpointFolder } from './chec
 export { openEventLog, readEvents, type EventLogOptions } from './event-log.js';
 export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
 export { metricsCsv } from './metrics.js';
+export { claimIdentity, isAlive, type ClaimedIdentity } from './node-identity.js';
 export { nodeFiles, type NodeFilesOptions } from './node-files.js';
 export { renderReport } from './report/index.js';
 export {

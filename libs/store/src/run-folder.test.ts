@@ -92,3 +92,23 @@ test('what is no run is refused with what to do', async () => {
   writeFileSync(join(root, 'file'), '');
   await expect(createRun(join(root, 'file'), exampleJob, { now })).rejects.toMatchObject({ code: 'storage' });
 });
+
+test('what a resumed run undoes leaves its metrics and its report, not its log', async () => {
+  const run = await createRun(root, exampleJob, { now });
+  const commits = events.filter(({ body }) => body.event === 'commit').slice(0, 3);
+  for (const { body } of [events[0]!, ...commits]) run.events.append(body);
+  await run.close();
+
+  const again = await openRun(run.path, { now, owner: { address: '127.0.0.1:7077', pid: 7 } });
+  const resumed = { event: 'resumed', run: run.id, version: 1, samplesApplied: 128, stands: 2, undone: { commits: 2, samples: 256 }, reason: 'killed' } as const;
+  again.events.append(resumed);
+  again.events.append(commits[1]!.body);
+  const report = read(run.path, (await again.writeReport()).split('/').at(-1)!);
+  await again.close();
+
+  expect(again.past).toHaveLength(4);
+  expect(read(run.path, 'metrics.csv').trimEnd().split('\n').map((line) => line.split(',')[3])).toEqual(['version', '1', '2']);
+  expect(report).toContain('Resumed at version 1: killed');
+  expect(await readEvents(join(run.path, 'events.jsonl'))).toHaveLength(6);
+  expect((await readRun(run.path)).owner).toEqual({ address: '127.0.0.1:7077', pid: 7 });
+});

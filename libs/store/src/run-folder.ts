@@ -116,10 +116,10 @@ export async function openRun(path: string, options: RunFolderOptions): Promise<
 }
 
 /** The run in a folder, which another process may be writing. LongtailError `missing-file`, `invalid-file`. */
-export async function readRun(path: string): Promise<RunSummary & { readonly job: Job }> {
-  const { run, job, createdAtMs } = await readRunFile(path);
+export async function readRun(path: string): Promise<RunSummary & Pick<RunFile, 'job' | 'document'>> {
+  const { run, job, document, createdAtMs } = await readRunFile(path);
   const [verdict, owner] = await Promise.all([readVerdict(join(path, RUN_FILES.events)), readOwner(join(path, RUN_FILES.owner))]);
-  return { id: run, path: resolve(path), name: job.name, createdAtMs, verdict, owner, job };
+  return { id: run, path: resolve(path), name: job.name, createdAtMs, verdict, owner, job, document };
 }
 
 /** Runs under a root, newest first; folders that are no runs are passed over. LongtailError `storage`. */

@@ -6,11 +6,14 @@ import {
   type CancelRequest,
   type CreateTokenReply,
   type CreateTokenRequest,
+  type ForkRequest,
   type GetServerReply,
   type LaunchReply,
   type ListAccessReply,
   type ListJobsReply,
   type ListNodesReply,
+  type ResumedReply,
+  type ResumeRequest,
   type RevokeReply,
   type RevokeRequest,
   type StoredEvent,
@@ -32,12 +35,16 @@ export interface ControlClient {
   /** Events of a run from a sequence number on; ends after its verdict. Leaving the loop ends the call. */
   watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<StoredEvent>;
   cancel(request: CancelRequest, signal: AbortSignal): Promise<CancelReply>;
+  resume(request: ResumeRequest, signal: AbortSignal): Promise<ResumedReply>;
+  fork(request: ForkRequest, signal: AbortSignal): Promise<ResumedReply>;
   listJobs(signal: AbortSignal): Promise<ListJobsReply>;
   listNodes(signal: AbortSignal): Promise<ListNodesReply>;
   getServer(signal: AbortSignal): Promise<GetServerReply>;
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
   listAccess(signal: AbortSignal): Promise<ListAccessReply>;
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<RevokeReply>;
+  /** Another connection to the same server, which may have been started anew. Throws as `connectClient`. */
+  reconnect(signal: AbortSignal): Promise<ControlClient>;
   close(): void;
 }
 
@@ -48,27 +55,30 @@ export async function connectClient(address: string, signal: AbortSignal, creden
   try {
     const server = await call(client, where, CONTROL_METHODS.getServer, 'GetServerReply', {}, signal);
     if (server.protocol !== PROTOCOL_VERSION) throw versionMismatch('the server', server.protocol, PROTOCOL_VERSION);
-    return controlClient(client, where, server);
+    return controlClient(client, where, server, (again) => connectClient(address, again, credentials));
   } catch (error) {
     client.close();
     throw error;
   }
 }
 
-function controlClient(client: Client, where: string, server: GetServerReply): ControlClient {
-  const { launch, cancel, listJobs, listNodes, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
+function controlClient(client: Client, where: string, server: GetServerReply, reconnect: ControlClient['reconnect']): ControlClient {
+  const { launch, cancel, resume, fork, listJobs, listNodes, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
   return {
     address: where,
     server,
     launch: (jobJson, signal) => call(client, where, launch, 'LaunchReply', { protocol: PROTOCOL_VERSION, jobJson }, signal),
     watch: (request, signal) => watch(client, where, request, signal),
     cancel: (request, signal) => call(client, where, cancel, 'CancelReply', request, signal),
+    resume: (request, signal) => call(client, where, resume, 'ResumedReply', request, signal),
+    fork: (request, signal) => call(client, where, fork, 'ResumedReply', request, signal),
     listJobs: (signal) => call(client, where, listJobs, 'ListJobsReply', {}, signal),
     listNodes: (signal) => call(client, where, listNodes, 'ListNodesReply', {}, signal),
     getServer: (signal) => call(client, where, getServer, 'GetServerReply', {}, signal),
     createToken: (request, signal) => call(client, where, createToken, 'CreateTokenReply', request, signal),
     listAccess: (signal) => call(client, where, listAccess, 'ListAccessReply', {}, signal),
     revoke: (request, signal) => call(client, where, revoke, 'RevokeReply', request, signal),
+    reconnect,
     close: () => client.close(),
   };
 }

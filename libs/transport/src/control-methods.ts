@@ -6,6 +6,7 @@ import {
   PACKAGE,
   type CancelReply,
   type CancelRequest,
+  type ForkRequest,
   type CertificateReply,
   type CreateTokenReply,
   type CreateTokenRequest,
@@ -20,6 +21,8 @@ import {
   type ListJobsRequest,
   type ListNodesReply,
   type ListNodesRequest,
+  type ResumedReply,
+  type ResumeRequest,
   type RenewRequest,
   type RevokeReply,
   type RevokeRequest,
@@ -43,6 +46,8 @@ export const CONTROL_METHODS = {
   launch: method<LaunchRequest, LaunchReply>('Launch'),
   watch: method<WatchRequest, StoredEvent>('Watch'),
   cancel: method<CancelRequest, CancelReply>('Cancel'),
+  resume: method<ResumeRequest, ResumedReply>('Resume'),
+  fork: method<ForkRequest, ResumedReply>('Fork'),
   listJobs: method<ListJobsRequest, ListJobsReply>('ListJobs'),
   listNodes: method<ListNodesRequest, ListNodesReply>('ListNodes'),
   getServer: method<GetServerRequest, GetServerReply>('GetServer'),
@@ -59,6 +64,8 @@ export interface ControlService {
   /** Events of a run from a sequence number on; ends after its verdict, or when the client leaves. */
   watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<StoredEvent>;
   cancel(request: CancelRequest): Promise<CancelReply>;
+  resume(request: ResumeRequest): Promise<ResumedReply>;
+  fork(request: ForkRequest): Promise<ResumedReply>;
   listJobs(request: ListJobsRequest): Promise<ListJobsReply>;
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;

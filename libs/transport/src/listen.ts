@@ -162,6 +162,8 @@ function serve(server: Server, host: Host): void {
     }),
     watch: (call: ServerWritableStream<WatchRequest, StoredEvent>) => void pour(call, control),
     cancel: unary('CancelRequest', (request) => control.cancel(request)),
+    resume: unary('ResumeRequest', (request) => control.resume(request)),
+    fork: unary('ForkRequest', (request) => control.fork(request)),
     listJobs: unary('ListJobsRequest', (request) => control.listJobs(request)),
     listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
     getServer: unary('GetServerRequest', (request) => control.getServer(request)),

@@ -13,6 +13,8 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   launch: RUNS,
   watch: LOOKS,
   cancel: RUNS,
+  resume: RUNS,
+  fork: RUNS,
   listJobs: LOOKS,
   listNodes: LOOKS,
   getServer: ENROLLED,

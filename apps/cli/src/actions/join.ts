@@ -1,5 +1,6 @@
 import { formatCount } from '@longtail/core';
 import type { LinkRates } from '@longtail/spec/links';
+import { userState } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
 import type { EngineChoice, WorkerMessage } from '@longtail/worker';
 import { nodeIdentity } from '../process/identity.js';
@@ -20,6 +21,7 @@ interface JoinOptions {
   readonly link?: LinkRates;
   readonly allowCode?: boolean;
   readonly wait?: boolean;
+  readonly lookFor?: number;
 }
 
 export async function join(output: Output, options: JoinOptions, address: string): Promise<number> {
@@ -41,6 +43,8 @@ export async function join(output: Output, options: JoinOptions, address: string
     link: options.link,
     allowCode: options.allowCode ?? false,
     wait: options.wait ?? false,
+    lookFor: options.lookFor,
+    stateFolder: userState(),
     onMessage: (message) => show(message, narrator, output),
     onLine: (line) => output.detail(line),
   });

@@ -19,7 +19,7 @@ export async function logs(output: Output, options: LogsOptions, run: string): P
   const events = options.follow ? undefined : await storedEvents(run, options.runs);
   const teller = createTeller(output);
   if (events !== undefined) events.forEach(teller);
-  else await follow(run, options, teller);
+  else await follow(run, options, output, teller);
   return 0;
 }
 
@@ -33,11 +33,11 @@ async function storedEvents(run: string, runsFolder: string): Promise<readonly S
   }
 }
 
-async function follow(run: string, server: ServerChoice, tell: (event: StoredEvent) => void): Promise<void> {
+async function follow(run: string, server: ServerChoice, output: Output, tell: (event: StoredEvent) => void): Promise<void> {
   const interruption = new Interruption(() => undefined);
   const client = await connect(server, interruption.signal);
   try {
-    for await (const event of watchRun(client, await runId(run), interruption.signal)) tell(event);
+    for await (const event of watchRun(client, await runId(run), output.note, interruption.signal)) tell(event);
   } finally {
     client.close();
     interruption.restore();

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { bitRate, byteSize, DEFAULT_SERVER, engineOption, link, ownAddress, pace, tokenOption, wholeNumber } from './options.js';
+import { bitRate, byteSize, DEFAULT_SERVER, duration, engineOption, link, ownAddress, pace, tokenOption, wholeNumber } from './options.js';
 
 export function joinCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -22,7 +22,8 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     .option('--max-upload <rate>', 'most that tensors may take of your uplink, to the server and to other workers together, such as 10mbit; default: all of it', bitRate)
     .option('--link <link>', 'a slower link to emulate, both ways, such as up=20mbit,down=100mbit,rtt=40ms or dsl', link)
     .option('--allow-code', "let jobs run their own modules on this machine, as you: only for people you'd give a shell")
-    .option('--wait', 'keep trying when no server answers yet');
+    .option('--wait', 'keep trying when no server answers yet')
+    .option('--look-for <time>', 'how long to look for a server that went away, such as 30s or 12h; default: 10m', duration);
   examples(command, [
     ['longtail join 10.0.0.5:7077 --token longtail-AQ…', 'enrol with a server, and work for it'],
     ['longtail join 10.0.0.5:7077', 'from then on'],

@@ -89,3 +89,18 @@ export function byteSize(text: string): number {
   if (value !== undefined && value > 0) return value;
   throw new InvalidArgumentError('It must be a size like 4GB or 512MiB.');
 }
+
+/** `train.epochs=3`: a field and its value, JSON or a word. */
+export function override(text: string, before: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const [, field, value] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(text) ?? [];
+  if (field === undefined) throw new InvalidArgumentError('It must be a field and its value, like train.epochs=3.');
+  return { ...before, [field]: jsonOrWord(value!) };
+}
+
+function jsonOrWord(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

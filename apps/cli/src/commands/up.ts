@@ -8,7 +8,7 @@ export function upCommand(parent: Command, outcome: Outcome): void {
     .command('up')
     .summary('run a parameter server')
     .description(
-      'Runs a parameter server in the foreground: workers join it, clients launch jobs on it. Ctrl-C cancels what runs, saves it, and ends.',
+      'Runs a parameter server in the foreground: workers join it, clients launch jobs on it. Ctrl-C cancels what runs, saves it, and ends.\nRuns that an earlier server at this address and with this folder left unfinished, as it was killed, go on from their last checkpoints.',
     )
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('-p, --port <port>', 'port to listen on; tensors take the next one; 0: any that are free', wholeNumber(0, 65_534), DEFAULT_PORT)

@@ -75,7 +75,7 @@ async function train({ graceMs, ...sync }: SyncRow): Promise<TrainedRun> {
   const document = parseJobFile(stringify(job), 'job.yaml', (path) => join(folder, path));
   const { run } = await client.launch(JSON.stringify(document), signal);
   const events: RunEvent[] = [];
-  for await (const { body } of watchRun(client, run, signal)) events.push(body);
+  for await (const { body } of watchRun(client, run, () => undefined, signal)) events.push(body);
   const notes = await Promise.all([...workers].map(async ([name, worker]) => [name, await notesOf(worker, run)] as const));
   return { events, notes: new Map(notes), view: await viewOf(events.at(-1)!, sync) };
 }

@@ -23,13 +23,17 @@ export interface WorkerProcessOptions {
   readonly allowCode: boolean;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
+  /** Where the node's id is kept; undefined: it gets a new one. */
+  readonly stateFolder?: string;
+  /** Milliseconds; undefined: ten minutes. */
+  readonly lookFor?: number | undefined;
   onMessage(message: WorkerMessage): void;
   onLine?(line: string): void;
 }
 
 /** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
-  const { server, identity, name, engine, pace, threads, memoryBytes, listen, maxUpload, link, allowCode, wait } = options;
+  const { server, identity, name, engine, pace, threads, memoryBytes, listen, maxUpload, link, allowCode, wait, stateFolder, lookFor } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
   if (identity !== undefined) args.push('--identity', identity);
   if (threads !== undefined) args.push('--threads', String(threads));
@@ -39,6 +43,8 @@ export function startWorkerProcess(options: WorkerProcessOptions): Child {
   if (link !== undefined) args.push('--link', `${link.up},${link.down},${link.rtt}`);
   if (allowCode) args.push('--allow-code');
   if (wait) args.push('--wait');
+  if (stateFolder !== undefined) args.push('--state', stateFolder);
+  if (lookFor !== undefined) args.push('--look-for', String(lookFor));
   return Child.start({
     name: `worker ${name}`,
     module: new URL('./main.js', import.meta.resolve('@longtail/worker')).href,

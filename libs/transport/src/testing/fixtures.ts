@@ -38,6 +38,8 @@ export function idleControl(changes: Partial<ControlService> = {}): ControlServi
   return {
     launch: nothing,
     cancel: nothing,
+    resume: nothing,
+    fork: nothing,
     watch: async function* () {
       throw await nothing();
     },

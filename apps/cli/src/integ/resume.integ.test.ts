@@ -1,0 +1,143 @@
+import { mkdirSync, watch } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { standingEvents, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
+import { listRuns, readEvents, RUN_FILES } from '@longtail/store';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { CliProcess, runCli } from './cli-process.js';
+import { jobFolder, smallJob } from './jobs.js';
+
+const ROUNDS = 300;
+
+let folder: string;
+let port: number;
+let started: CliProcess[];
+beforeEach(async () => {
+  folder = await jobFolder(`${smallJob({ rounds: ROUNDS })}checkpoint: { every: 100ms, keep: 3 }\n`);
+  port = await freePort();
+  started = [];
+});
+afterEach(async () => {
+  started.forEach((process) => process.killAll());
+  await rm(folder, { recursive: true });
+});
+
+function start(...args: string[]): CliProcess {
+  const process = new CliProcess(args, { cwd: folder, env: { LONGTAIL_STATE: join(folder, 'state') } });
+  started.push(process);
+  return process;
+}
+
+async function up(): Promise<CliProcess> {
+  const server = start('up', '--port', String(port), '--json');
+  await server.listening();
+  return server;
+}
+
+/** The job of a user whose server, this one, is at `port`. */
+const here = (...args: string[]): string[] => [...args, '--server', `127.0.0.1:${port}`, '--json'];
+
+async function join1(name: string): Promise<CliProcess> {
+  const worker = start('join', `127.0.0.1:${port}`, '--engine', 'wasm', '--name', name, '--throttle', '0.3', '--json');
+  await worker.line('"joined"');
+  return worker;
+}
+
+function freePort(): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve) =>
+    server.listen(0, '127.0.0.1', () => {
+      const { port: free } = server.address() as AddressInfo;
+      server.close(() => resolve(free));
+    }),
+  );
+}
+
+async function log(): Promise<readonly StoredEvent[]> {
+  const [run] = await listRuns(join(folder, 'runs'));
+  return readEvents(join(run!.path, RUN_FILES.events));
+}
+
+function sum(events: readonly StoredEvent[], samplesOf: (event: RunEvent) => number): number {
+  return events.reduce((total, { body }) => total + samplesOf(body), 0);
+}
+
+/** What stands of the log is what the verdict says, and nothing was lost. */
+async function expectAddedUp(verdict: Verdict): Promise<void> {
+  const events = standingEvents(await log());
+  const { applied } = verdict.samples;
+  expect(verdict.samples).toEqual({ applied: ROUNDS * 128, lost: 0 });
+  expect(sum(events, (event) => (event.event === 'commit' ? event.samples : 0))).toBe(applied);
+  expect(sum(events, (event) => (event.event === 'contribution' && event.accepted ? event.samples : 0))).toBe(applied);
+}
+
+it('loses nothing when server and worker are killed: runs, workers and clients go on by themselves', { timeout: 90_000 }, async () => {
+  let server = await up();
+  await join1('steady');
+  const doomed = await join1('doomed');
+  const calm = await runCli(here('launch', 'job.yaml'), { cwd: folder });
+  expect(calm.process.verdict.status).toBe('succeeded');
+
+  const client = start(...here('launch', 'job.yaml'));
+  await client.line('"event":"checkpoint"');
+  server.killAll();
+  await server.exit;
+  server = await up();
+  await client.line('"event":"resumed"');
+  doomed.killAll();
+  await client.line('"event":"node_left"');
+
+  // Once more, in the midst of a checkpoint.
+  const [run] = await listRuns(join(folder, 'runs'));
+  const checkpoints = join(run!.path, RUN_FILES.checkpoints);
+  mkdirSync(checkpoints, { recursive: true });
+  const watcher = watch(checkpoints);
+  await new Promise<void>((resolve) => watcher.on('change', (_type, name) => String(name).endsWith('.tmp') && resolve()));
+  server.killAll();
+  watcher.close();
+  await server.exit;
+  await up();
+
+  expect(await client.exit, client.stderr).toBe(0);
+  const { verdict } = client;
+  expect(client.events.filter(({ event }) => event === 'resumed')).toHaveLength(2);
+  expect(client.lines.length).toBe((await log()).length);
+  await expectAddedUp(verdict);
+  const [expected, loss] = [calm.process.verdict.metrics.validation_loss!, verdict.metrics.validation_loss!];
+  expect(Math.abs(loss / expected - 1)).toBeLessThan(0.02);
+  const joined = client.events.filter((event) => event.event === 'node_joined' && event.name === 'steady');
+  expect(new Set(joined.map((event) => 'node' in event && event.node)).size).toBe(1);
+});
+
+it('goes on with a run that was cancelled, and begins another one with what it learnt', { timeout: 90_000 }, async () => {
+  await up();
+  await join1('steady');
+  const client = start(...here('launch', 'job.yaml'));
+  await client.line('"event":"checkpoint"');
+  const { run } = JSON.parse(await client.line('"submitted"')) as { run: string };
+  await runCli(here('cancel', run), { cwd: folder });
+  expect(await client.exit).toBe(130);
+
+  const resumed = start(...here('resume', run));
+  expect(await resumed.exit, resumed.stderr).toBe(0);
+  expect(resumed.verdict.run).toBe(run);
+  await expectAddedUp(resumed.verdict);
+
+  const again = await runCli(here('resume', run), { cwd: folder });
+  expect(again.exitCode).toBe(2);
+  expect(again.process.stderr).toMatch(/has succeeded: nothing is left to do[^]*longtail fork/);
+  const whole = await runCli(here('fork', run), { cwd: folder });
+  expect(whole.exitCode).toBe(2);
+  expect(whole.process.stderr).toContain(`has all ${ROUNDS * 128} samples of the job`);
+  const other = await runCli(here('fork', run, '--set', 'train.seed=6'), { cwd: folder });
+  expect(other.exitCode).toBe(2);
+
+  const fork = start(...here('fork', run, '--set', `train.maxSamples=${(ROUNDS + 50) * 128}`, '--set', 'train.learningRate=0.05'));
+  expect(await fork.exit, fork.stderr).toBe(0);
+  expect(fork.events.find(({ event }) => event === 'forked')).toMatchObject({ from: { run }, samplesApplied: ROUNDS * 128 });
+  expect(fork.verdict).toMatchObject({ status: 'succeeded', samples: { applied: (ROUNDS + 50) * 128, lost: 0 } });
+  const commits = fork.events.flatMap((event) => (event.event === 'commit' ? [event] : []));
+  expect(commits.reduce((total, { samples }) => total + samples, 0)).toBe(50 * 128);
+  expect(commits[0]!.learningRate).toBe(0.05);
+});

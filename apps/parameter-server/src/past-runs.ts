@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { LongtailError, type StoredEvent } from '@longtail/core';
+import type { LaunchedRun, RunSnapshot, Server } from '@longtail/runtime';
+import { checkpointFolder, isAlive, listRuns, openRun, readEvents, readRun, RUN_FILES, type RunOwner, type RunSummary } from '@longtail/store';
+import type { Logger } from 'pino';
+import type { JobDesk } from './job-desk.js';
+import { withOverrides } from './overrides.js';
+import { lastSnapshot, runStore, snapshotAt } from './run-store.js';
+
+export interface PastRunsOptions {
+  readonly server: Server;
+  readonly desk: JobDesk;
+  readonly runsFolder: string;
+  readonly owner: RunOwner;
+  readonly log: Logger;
+}
+
+/** Runs as their folders tell them: those that this server does not have may go on, and any may be forked. */
+export class PastRuns {
+  /** Being opened. */
+  private readonly opening = new Set<string>();
+
+  constructor(private readonly options: PastRunsOptions) {}
+
+  /**
+   * Goes on with the runs that an earlier server with this address and folder left without a verdict, oldest first. What
+   * cannot go on (its data are gone, say) is told to the log and stays as it is.
+   */
+  async resumeUnfinished(): Promise<void> {
+    const { runsFolder, owner, log } = this.options;
+    const left = (await listRuns(runsFolder)).filter((run) => run.verdict === undefined && run.owner?.address === owner.address);
+    for (const { id, path, name } of left.reverse()) {
+      try {
+        await this.goOn(id, path, 'its server was killed');
+      } catch (error) {
+        const { message, hint, where } = LongtailError.from(error);
+        log.error({ run: id, job: name, where, hint }, `cannot be resumed: ${message}`);
+      }
+    }
+  }
+
+  /**
+   * Goes on with a run that has failed or was cancelled, or whose server is gone. Throws LongtailError `usage` for one that
+   * succeeded, still goes on or is not there, `checksum`, `storage`, and what is wrong with its data.
+   */
+  async resume(run: string): Promise<LaunchedRun & { readonly version: number }> {
+    const { id, path, verdict, owner } = await this.find(run);
+    if (verdict?.status === 'succeeded') {
+      throw new LongtailError(`run ${id} has succeeded: nothing is left to do`, { code: 'usage', hint: `Learn on with \`longtail fork ${id} --set train.epochs=N\`.` });
+    }
+    if (verdict === undefined && owner !== undefined && owner.pid !== this.options.owner.pid && isAlive(owner.pid)) {
+      throw new LongtailError(`process ${owner.pid}, the server at ${owner.address}, has run ${id}`, {
+        code: 'usage',
+        where: path,
+        hint: 'Wait for its end, or stop that server. If it is no server, remove server.json from the folder of the run.',
+      });
+    }
+    return this.goOn(id, path, verdict === undefined ? 'its server is gone' : `asked for after it ${ended(verdict.status)}: ${verdict.reason}`);
+  }
+
+  /** A run that begins with a version of another one, `version` 0: its newest. LongtailError `usage`, `missing-file`, `invalid-file`. */
+  async fork(run: string, version: number, overrides: Readonly<Record<string, unknown>>): Promise<LaunchedRun & { readonly version: number }> {
+    const { server, desk } = this.options;
+    const { path, document, job: before } = await this.find(run);
+    const folder = { path, checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: Infinity }) };
+    const snapshot = version === 0 ? await lastSnapshot(folder, () => undefined) : await snapshotAt(folder, version);
+    if (snapshot === undefined) throw new LongtailError(`Run ${run} has no checkpoint yet.`, { code: 'missing-file', where: path });
+    const { job, files } = await desk.study(withOverrides(document, overrides));
+    const fields = { model: [job.model, before.model], data: [job.data, before.data], 'train.seed': [job.train.seed, before.train.seed] };
+    const other = Object.entries(fields).find(([, [now, then]]) => JSON.stringify(now) !== JSON.stringify(then));
+    if (other !== undefined) {
+      throw new LongtailError(`a fork keeps the model, the data and the order of the samples, and ${other[0]} is another one`, { code: 'usage', where: other[0] });
+    }
+    return { ...(await server.launch(job, files, snapshot)), version: snapshot.version };
+  }
+
+  /** What the folder of a run tells. LongtailError `usage` where there is none. */
+  async events(run: string): Promise<readonly StoredEvent[]> {
+    return readEvents(join((await this.find(run)).path, RUN_FILES.events));
+  }
+
+  private async goOn(id: string, path: string, reason: string): Promise<LaunchedRun & { readonly version: number }> {
+    const { server, desk, owner, log } = this.options;
+    if (this.opening.has(id) || server.jobs().some(({ run, status }) => run === id && (status === 'waiting' || status === 'running'))) {
+      throw new LongtailError(`run ${id} goes on already`, { code: 'usage', hint: `Watch it with \`longtail logs ${id} --follow\`.` });
+    }
+    this.opening.add(id);
+    try {
+      const { job, document } = await readRun(path);
+      const { files } = await desk.studyAgain(job, document);
+      const folder = await openRun(path, { now: Date.now, owner });
+      let snapshot: RunSnapshot | undefined;
+      try {
+        snapshot = await lastSnapshot(folder, ({ message, where }) => log.warn({ run: id, where }, message));
+      } catch (error) {
+        await folder.close();
+        throw error;
+      }
+      const resumed = server.resume({ store: runStore(folder, desk.notesOf(job).model), job, files, snapshot, past: folder.past, reason });
+      const version = snapshot?.version ?? 0;
+      log.info({ run: id, job: job.name, version }, 'resumed');
+      return { ...resumed, version };
+    } finally {
+      this.opening.delete(id);
+    }
+  }
+
+  private async find(run: string): Promise<RunSummary & Awaited<ReturnType<typeof readRun>>> {
+    const { runsFolder } = this.options;
+    const found = (await listRuns(runsFolder)).find(({ id }) => id === run);
+    if (found !== undefined) return readRun(found.path);
+    throw new LongtailError(`no run ${run}`, { code: 'usage', where: runsFolder, hint: 'List the runs with `longtail jobs`.' });
+  }
+}
+
+function ended(status: 'failed' | 'cancelled'): string {
+  return status === 'failed' ? 'failed' : 'was cancelled';
+}

@@ -1,0 +1,79 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { asStorageError } from './storage-error.js';
+
+/** The id that servers know a node by. */
+export interface ClaimedIdentity {
+  /** Empty: no server gave it one yet. */
+  readonly node: string;
+  remember(node: string): void;
+  /** Lets another process have it. */
+  release(): void;
+}
+
+/**
+ * The id of a node of this name on this machine, kept in `folder` from one process to the next. Processes that run side by
+ * side under one name have one each: a claim lasts until its release, or the end of its process. LongtailError `storage`.
+ */
+export function claimIdentity(folder: string, name: string): ClaimedIdentity {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    for (let i = 1; ; i++) {
+      const path = join(folder, `${encodeURIComponent(name)}@${encodeURIComponent(hostname())}-${i}.json`);
+      if (lock(`${path}.lock`)) return identity(path);
+    }
+  } catch (error) {
+    throw asStorageError(error, 'keep the id of this node', folder);
+  }
+}
+
+function identity(path: string): ClaimedIdentity {
+  return {
+    node: readNode(path),
+    remember: (node) => writeFileSync(path, `${JSON.stringify({ node })}\n`, { mode: 0o600 }),
+    release: () => rmSync(`${path}.lock`, { force: true }),
+  };
+}
+
+/** A file that a kill left half written is as none. */
+function readNode(path: string): string {
+  try {
+    return (JSON.parse(readFileSync(path, 'utf8')) as { readonly node: string }).node;
+  } catch {
+    return '';
+  }
+}
+
+/** Takes a lock whose process is gone. */
+function lock(path: string): boolean {
+  for (;;) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    if (isAlive(Number(readLock(path)))) return false;
+    rmSync(path, { force: true });
+  }
+}
+
+function readLock(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // released meanwhile
+  }
+}
+
+/** Is there a process with this id? */
+export function isAlive(pid: number): boolean {
+  if (!(pid > 0)) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
