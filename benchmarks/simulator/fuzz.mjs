@@ -1,5 +1,6 @@
 // A million mutated frames and control messages of each codec against the server's runtime, in virtual time: no crash, no unhandled
-// rejection, no growth, and parameters that are those of the contributions which were accepted, bit for bit.
+// rejection, no growth, and every sample applied once. That the parameters are those of the accepted contributions, bit for bit, is checked by
+// libs/simulator/src/fuzz.chaos.test.ts, on fewer.
 //   node --expose-gc benchmarks/simulator/fuzz.mjs [--mutants 1000000] [--codec NAME]… [--seed 1]
 // Prints the seed that failed: `--seed N --mutants 1 --codec NAME` runs it alone.
 import { parseArgs } from 'node:util';
