@@ -18,7 +18,7 @@ export interface Speed extends AffineTime {
 const WINDOW = 15;
 /** So many in a row that are all slower, or all faster, than expected by this factor are a change … */
 const CHANGE_ROUNDS = 3;
-const CHANGE_FACTOR = 1.25;
+const CHANGE_FACTOR = 1.5;
 /** A missed deadline at least halves the estimate … */
 const MISS_FACTOR = 2;
 /** … and each round without a share lifts it a little, so that an estimate that was wrong gets another try. */

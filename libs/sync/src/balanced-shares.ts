@@ -1,7 +1,7 @@
 import type { ShareRule, WorkerTime } from '@longtail/core';
 
 export interface BalancedSharesOptions {
-  /** Keep the previous shares while others would not shorten the round by more than this fraction. @default 0.04 */
+  /** Keep the previous shares while others would not shorten the round by more than this fraction. @default 0.07 */
   readonly tolerance?: number;
   /** Shares are multiples of a power of two, chosen so that the batch has at least this many of them. @default 64 */
   readonly resolution?: number;
@@ -15,7 +15,7 @@ export interface BalancedSharesOptions {
  * keeps noise in what was measured from moving shares every round.
  */
 export function balancedShares(options: BalancedSharesOptions = {}): ShareRule {
-  const { tolerance = 0.04, resolution = 64 } = options;
+  const { tolerance = 0.07, resolution = 64 } = options;
   return (batch, workers, previous) => {
     const usable = usableTimes(workers);
     const quantum = quantumOf(batch, resolution, workers.length);
