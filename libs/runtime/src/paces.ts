@@ -1,4 +1,5 @@
 import { passMsOf, RATE_DRIFT, type Plan } from '@longtail/core';
+import { median } from './affine-time.js';
 
 interface NodePace {
   /** Of a sample; undefined: the plan has no place for it. */
@@ -56,8 +57,4 @@ export class Paces {
   keep(): void {
     for (const [node, known] of this.nodes) known.considered = this.of(node);
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

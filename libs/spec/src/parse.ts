@@ -41,7 +41,7 @@ function check<Schema extends z.ZodType>(
   schemaCommand: string,
 ): { document: unknown; data: z.output<Schema> } {
   const lines = new LineCounter();
-  const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;

@@ -1,0 +1,24 @@
+import { LongtailError } from '@longtail/core';
+import type { ControlClient } from '@longtail/transport';
+import { expect, test } from 'vitest';
+import { watchRun } from './run-events.js';
+
+const away = new LongtailError('nobody answers', { code: 'unreachable' });
+
+const client = {
+  watch: async function* () {
+    throw away;
+  },
+  reconnect: async () => Promise.reject(away),
+} as unknown as ControlClient;
+
+test('a follower that is stopped while it looks for the server ends as cancelled', async () => {
+  const stop = new AbortController();
+  const said: string[] = [];
+  const say = (text: string) => {
+    said.push(text);
+    stop.abort(new LongtailError('interrupted', { code: 'cancelled' }));
+  };
+  await expect(watchRun(client, 'run', say, stop.signal).next()).rejects.toMatchObject({ code: 'cancelled' });
+  expect(said).toEqual([expect.stringContaining('nobody answers')]);
+});
