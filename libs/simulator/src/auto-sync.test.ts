@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { simulate, type Outcome, type Scenario } from './simulate.js';
+import type { Outcome, Scenario } from './scenario.js';
+import { simulate } from './simulate.js';
 import { eventsOf, job, model, scenario, unequalFleet } from './testing/scenarios.js';
 
 const HOME = { upBitsPerSecond: 2e4, downBitsPerSecond: 1e5, rttMs: 5 };

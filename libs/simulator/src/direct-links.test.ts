@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Fault } from './faults.js';
-import { simulate, type SimulatedWorker } from './simulate.js';
+import type { SimulatedWorker } from './scenario.js';
+import { simulate } from './simulate.js';
 import { expectSameTraining, fleet, model, pipelined, three } from './testing/pipelined.js';
 import { eventsOf } from './testing/scenarios.js';
 

@@ -1,7 +1,8 @@
 import { LongtailError } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { Fault } from './faults.js';
-import { simulate, type Outcome } from './simulate.js';
+import type { Outcome } from './scenario.js';
+import { simulate } from './simulate.js';
 import { eventsOf, job, model, scenario } from './testing/scenarios.js';
 import { softmaxRegression } from './model.js';
 

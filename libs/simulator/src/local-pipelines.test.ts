@@ -1,7 +1,8 @@
 import { createRng, type Job, type JobStage } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { Fault } from './faults.js';
-import { simulate, type Outcome } from './simulate.js';
+import type { Outcome } from './scenario.js';
+import { simulate } from './simulate.js';
 import { fleet, model, pipelined, randomLayout, randomWorkers, relativeDistance, three } from './testing/pipelined.js';
 import { eventsOf } from './testing/scenarios.js';
 

@@ -1,7 +1,8 @@
 import type { CodecName, Job } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { softmaxRegression, type VirtualModel } from './model.js';
-import { simulate, type Outcome, type Scenario, type SimulatedWorker } from './simulate.js';
+import type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
+import { simulate } from './simulate.js';
 import { eventsOf, job, scenario, unequalFleet } from './testing/scenarios.js';
 
 const model = softmaxRegression({ features: 30, classes: 12, trainSamples: 900, validationSamples: 150, seed: 9 });

@@ -2,7 +2,8 @@ import type { LayoutPlan, LayoutRequest } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { chain } from './chain.js';
 import type { Fault } from './faults.js';
-import { simulate, type Scenario, type SimulatedWorker } from './simulate.js';
+import type { Scenario, SimulatedWorker } from './scenario.js';
+import { simulate } from './simulate.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 
 const model = chain({ features: 6, width: 5, blocks: 4, trainSamples: 240, validationSamples: 40, seed: 11 });

@@ -3,7 +3,8 @@ import { epochOrder } from '@longtail/data';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { VirtualModel } from './model.js';
-import { simulate, type Outcome } from './simulate.js';
+import type { Outcome } from './scenario.js';
+import { simulate } from './simulate.js';
 import { job } from './testing/scenarios.js';
 
 const SAMPLES = 240;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { softmaxRegression } from './model.js';
-import { simulate, type Scenario } from './simulate.js';
+import type { Scenario } from './scenario.js';
+import { simulate } from './simulate.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 
 const model = softmaxRegression({ features: 30, classes: 12, trainSamples: 900, validationSamples: 150, seed: 9 });

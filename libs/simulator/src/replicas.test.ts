@@ -1,7 +1,8 @@
 import type { JobStage } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { Fault } from './faults.js';
-import { simulate, type SimulatedWorker } from './simulate.js';
+import type { SimulatedWorker } from './scenario.js';
+import { simulate } from './simulate.js';
 import { expectSameTraining, fleet, pipelined, workersOf } from './testing/pipelined.js';
 import { eventsOf } from './testing/scenarios.js';
 

@@ -1,7 +1,8 @@
 import { createRng, fragmentsOf, localStepsOf, standingEvents, type Job } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { Fault } from './faults.js';
-import { simulate, type Outcome } from './simulate.js';
+import type { Outcome } from './scenario.js';
+import { simulate } from './simulate.js';
 import { countingArithmetic, countingModel } from './testing/counting.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 

@@ -3,118 +3,32 @@ import {
   LongtailError,
   type Codec,
   type CodecName,
-  type EngineName,
   type Job,
-  type Lease,
   type LeaseBook,
-  type LayoutPlan,
   type ParameterShard,
-  type RunEvent,
   type StoredEvent,
   type SyncStrategy,
-  type TensorChunk,
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, runWorker, type ServedFile, type Server, type WorkerEvent } from '@longtail/runtime';
-import type { WorkerMessage } from '@longtail/protocol';
+import { createServer, runWorker, type Server, type WorkerEvent } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
+import type { Actor } from './actor.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
-import { LATE_MS, tamper, type Fault } from './faults.js';
-import { FrameFuzz, type FuzzCount } from './frame-fuzz.js';
-import { Ledger, type CommittedLeases } from './ledger.js';
+import type { Fault } from './faults.js';
+import { FrameFuzz } from './frame-fuzz.js';
+import { Ledger } from './ledger.js';
 import { Life } from './life.js';
+import { Meddler } from './meddler.js';
 import { MemoryFiles } from './memory-files.js';
 import { MemoryStore } from './memory-store.js';
-import type { VirtualModel } from './model.js';
 import { ProcessClock } from './process-clock.js';
+import type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
 import { VirtualClock } from './virtual-clock.js';
 import { VirtualCompute } from './virtual-compute.js';
 import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
-
-export interface SimulatedWorker {
-  readonly name: string;
-  readonly samplesPerSecond: number;
-  /** Of every task, whatever its size. @default 1 */
-  readonly overheadMs?: number;
-  /** Passes take up to this fraction more or less, as drawn from the seed. @default 0 */
-  readonly jitter?: number;
-  /** @default 100 */
-  readonly prepareMs?: number;
-  /** What it offers; by what models say that they take, not by what they take here. @default 1 GiB */
-  readonly memoryBytes?: number;
-  /** When it dials for the first time. @default 0 */
-  readonly joinAtMs?: number;
-  /** @default 1 Gbit/s both ways, 1 ms */
-  readonly link?: LinkSpec;
-  /** @default 'cpu' */
-  readonly engine?: EngineName;
-  /** Direct links to neighbours: it can be dialled, or only dials. @default everything goes through the server */
-  readonly peers?: 'listens' | 'dials';
-  /** Its own model, to see what happens when workers disagree. @default the scenario's */
-  readonly model?: VirtualModel;
-}
-
-export interface Scenario {
-  readonly job: Job;
-  /** Files that workers must have before they can prepare. */
-  readonly files?: readonly ServedFile[];
-  /** Jobs launched right after it. */
-  readonly queued?: readonly Job[];
-  readonly model: VirtualModel;
-  readonly fleet: readonly SimulatedWorker[];
-  readonly seed: number;
-  readonly faults?: readonly Fault[];
-  /** Values a chunk. @default 16, so that small models have several */
-  readonly chunkLength?: number;
-  readonly serverBitsPerSecond?: number;
-  readonly heartbeatMs?: number;
-  /** Bytes of the largest transfer that measures a link; time here is exact, so that small ones say as much. @default 0: none is measured */
-  readonly probeBytes?: number;
-  /** Of virtual time. @default one day */
-  readonly limitMs?: number;
-  /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
-  readonly arithmetic?: Arithmetic;
-  /** @default what the job says, else everybody solo */
-  readonly layout?: LayoutPlan;
-  /** In the place of the one that the job names; the outer step is the job's. */
-  readonly strategy?: SyncStrategy;
-  /** Told of each commit of the first run; `parameters` reads those of the server then. */
-  committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
-  /** Told of each chunk that a node sends to the server, before anything happens to it. The payload is the node's. */
-  sent?(node: string, chunk: TensorChunk): void;
-  /** Stands between the run and its strategy. */
-  watch?(strategy: SyncStrategy): SyncStrategy;
-}
-
-type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
-
-/** Of the first job, unless it says otherwise. */
-export interface Outcome {
-  readonly verdict: Verdict;
-  /** Runs of the queued jobs. */
-  readonly queued: readonly MemoryStore[];
-  readonly events: readonly StoredEvent[];
-  /** Of the server when the run ended. */
-  readonly parameters: Float32Array;
-  readonly steps: number;
-  readonly leases: ReturnType<LeaseBook['totals']>;
-  /** Samples of each commit, lease by lease, in the order in which they were applied. */
-  readonly ledger: readonly CommittedLeases[];
-  readonly lost: readonly Lease[];
-  readonly store: MemoryStore;
-  /** Faults that did something. */
-  readonly fired: ReadonlySet<Fault>;
-  readonly fuzzed: FuzzCount;
-  readonly workerEvents: ReadonlyMap<string, readonly WorkerEvent[]>;
-  /** Files that each worker got from the server, by sha256. */
-  readonly workerFiles: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>;
-  /** How each worker ended: `left`, or the code of its error. */
-  readonly workerEnds: ReadonlyMap<string, string>;
-  readonly virtualMs: number;
-}
 
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
 const DAY_MS = 86_400_000;
@@ -127,23 +41,6 @@ const STANDSTILL = 1e12;
 /** Runs one job on a fleet in virtual time: the runtime of the live system on a virtual clock, network and devices. */
 export async function simulate(scenario: Scenario): Promise<Outcome> {
   return new Simulation(scenario).run();
-}
-
-/** A worker's process. */
-interface Actor {
-  readonly clock: ProcessClock;
-  readonly compute: VirtualCompute;
-  readonly files: MemoryFiles;
-  readonly stop: AbortController;
-  link: VirtualLink | undefined;
-  /** No new dials after this. */
-  dead: boolean;
-  /** No dial gets through before. */
-  unreachableUntilMs: number;
-  poisoned: Fault | undefined;
-  /** Of its next message, and of the next chunk that is sent to it. */
-  message: Extract<Fault, { kind: 'message' }> | undefined;
-  tamperDown: Extract<Fault, { kind: 'tamper-down' }> | undefined;
 }
 
 class Simulation {
@@ -160,8 +57,8 @@ class Simulation {
   private readonly workerEvents = new Map<string, WorkerEvent[]>();
   private readonly workerEnds = new Map<string, string>();
   private readonly rng;
-  private readonly fuzzing: Extract<Fault, { kind: 'fuzz' }> | undefined;
   private readonly fuzz: FrameFuzz | undefined;
+  private readonly meddler: Meddler;
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
@@ -170,11 +67,12 @@ class Simulation {
   private links = 0;
 
   constructor(private readonly scenario: Scenario) {
-    const { seed, serverBitsPerSecond = 1e9 } = scenario;
+    const { seed, faults = [], serverBitsPerSecond = 1e9 } = scenario;
     const { clock } = this;
     this.rng = createRng(seed);
-    this.fuzzing = scenario.faults?.find((fault) => fault.kind === 'fuzz');
-    this.fuzz = this.fuzzing && new FrameFuzz(this.rng.fork('fuzz'), this.fuzzing.each, crc32c);
+    const fuzzing = faults.find((fault) => fault.kind === 'fuzz');
+    this.fuzz = fuzzing && new FrameFuzz(this.rng.fork('fuzz'), fuzzing.each, crc32c);
+    this.meddler = new Meddler(faults, this.fired, this.fuzz, crc32c);
     this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
     this.network = new VirtualNetwork({
       clock,
@@ -377,10 +275,10 @@ class Simulation {
     const link = this.network.connect(spec.name, spec.link ?? HOME, {
       up: (chunk) => {
         this.scenario.sent?.(node, chunk);
-        return [...this.alter(spec.name, actor, chunk), ...(this.mutants(spec.name)?.chunks(chunk) ?? [])];
+        return this.meddler.up(spec.name, actor, chunk);
       },
-      down: (chunk) => this.alterDown(actor, chunk),
-      message: (message) => [...this.delay(actor, message), ...(this.mutants(spec.name)?.messages(message) ?? []).map((mutant) => ({ message: mutant, lateMs: 0 }))],
+      down: (chunk) => this.meddler.down(actor, chunk),
+      message: (message) => this.meddler.message(spec.name, actor, message),
     });
     await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
@@ -414,44 +312,6 @@ class Simulation {
       };
       this.server.onSession(connection, hello);
     });
-  }
-
-  /** Tampering with one chunk, at most once a fault. */
-  private alter(worker: string, { poisoned }: Actor, chunk: TensorChunk) {
-    if (poisoned !== undefined) {
-      this.fired.add(poisoned);
-      return tamper('nan', chunk, crc32c);
-    }
-    for (const fault of this.scenario.faults ?? []) {
-      if (fault.kind !== 'tamper' || fault.worker !== worker || this.fired.has(fault)) continue;
-      if (fault.round !== chunk.header.round || fault.chunk !== chunk.header.chunk || chunk.header.round === 0) continue;
-      this.fired.add(fault);
-      return tamper(fault.how, chunk, crc32c);
-    }
-    return [chunk];
-  }
-
-  private alterDown(actor: Actor, chunk: TensorChunk) {
-    const fault = actor.tamperDown;
-    if (fault === undefined || chunk.payload.length === 0) return [chunk];
-    actor.tamperDown = undefined;
-    this.fired.add(fault);
-    return tamper(fault.how, chunk, crc32c);
-  }
-
-  private delay(actor: Actor, message: WorkerMessage) {
-    const fault = actor.message;
-    const now = { message, lateMs: 0 };
-    if (fault === undefined) return [now];
-    actor.message = undefined;
-    this.fired.add(fault);
-    return fault.how === 'late' ? [{ message, lateMs: LATE_MS }] : [now, now];
-  }
-
-  private mutants(worker: string): FrameFuzz | undefined {
-    if (this.fuzzing?.worker !== worker) return undefined;
-    this.fired.add(this.fuzzing);
-    return this.fuzz;
   }
 
   private fire(fault: Extract<Fault, { atMs: number }>): void {

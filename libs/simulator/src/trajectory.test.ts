@@ -2,7 +2,8 @@ import { createRng, type Job, type SampleRange } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import { createOptimizer, learningRateAt } from '@longtail/kernels';
 import { expect, test } from 'vitest';
-import { simulate, type Outcome } from './simulate.js';
+import type { Outcome } from './scenario.js';
+import { simulate } from './simulate.js';
 import { eventsOf, job, model, scenario, unequalFleet } from './testing/scenarios.js';
 
 /** Positions of a run's shuffled epochs, batch by batch, as one machine visits them. */

@@ -1,6 +1,6 @@
 import { createRng, type CodecName, type Job, type JobStage, type Rng } from '@longtail/core';
 import type { Fault, Tampering } from '../faults.js';
-import type { SimulatedWorker } from '../simulate.js';
+import type { SimulatedWorker } from '../scenario.js';
 import { job } from './scenarios.js';
 
 /** A whole job, its fleet and what befalls it: pure data, drawn from a seed. */

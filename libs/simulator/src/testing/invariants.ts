@@ -2,7 +2,7 @@ import { fragmentsOf, localStepsOf, standingEvents, type Job, type Lease, type R
 import { epochOrder } from '@longtail/data';
 import { expect } from 'vitest';
 import type { Fault } from '../faults.js';
-import type { Outcome, Scenario } from '../simulate.js';
+import type { Outcome, Scenario } from '../scenario.js';
 import type { ChaosPlan } from './chaos-plan.js';
 import { batchesOf, relativeDistance, trainAlone } from './pipelined.js';
 import { eventsOf } from './scenarios.js';

@@ -3,7 +3,7 @@ import { epochOrder } from '@longtail/data';
 import { createOptimizer, learningRateAt } from '@longtail/kernels';
 import { expect } from 'vitest';
 import { chain } from '../chain.js';
-import type { Outcome, Scenario, SimulatedWorker } from '../simulate.js';
+import type { Outcome, Scenario, SimulatedWorker } from '../scenario.js';
 import { eventsOf, job, scenario, type JobChanges } from './scenarios.js';
 
 export const model = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });

@@ -1,7 +1,7 @@
 import { fragmentsOf, joinLayouts, localStepsOf, outerStepOf, serverOptimizer, standingEvents, type Job, type ParameterLayout, type ParameterShard, type RunEvent, type StoredEvent, type TensorChunk } from '@longtail/core';
 import { createCodec, createKernels } from '@longtail/kernels';
 import { referenceArithmetic } from '../arithmetic.js';
-import type { Scenario } from '../simulate.js';
+import type { Scenario } from '../scenario.js';
 
 type Contribution = Extract<RunEvent, { readonly event: 'contribution' }>;
 type Commit = Extract<RunEvent, { readonly event: 'commit' }>;

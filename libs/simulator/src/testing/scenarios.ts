@@ -1,6 +1,6 @@
 import type { Job, RunEvent, RunEventName, StoredEvent } from '@longtail/core';
 import { softmaxRegression } from '../model.js';
-import type { Scenario, SimulatedWorker } from '../simulate.js';
+import type { Scenario, SimulatedWorker } from '../scenario.js';
 
 /** 4 × 3 + 3 = 15 … parameters in several chunks of 16: see `chunkLength` of a scenario. */
 export const model = softmaxRegression({ features: 12, classes: 3, trainSamples: 600, validationSamples: 90, seed: 7 });

@@ -1,0 +1,91 @@
+import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, StoredEvent, SyncStrategy, TensorChunk, Verdict } from '@longtail/core';
+import type { ServedFile, WorkerEvent } from '@longtail/runtime';
+import type { Arithmetic } from './arithmetic.js';
+import type { Fault } from './faults.js';
+import type { FuzzCount } from './frame-fuzz.js';
+import type { CommittedLeases } from './ledger.js';
+import type { MemoryStore } from './memory-store.js';
+import type { VirtualModel } from './model.js';
+import type { LinkSpec } from './virtual-network.js';
+
+export interface SimulatedWorker {
+  readonly name: string;
+  readonly samplesPerSecond: number;
+  /** Of every task, whatever its size. @default 1 */
+  readonly overheadMs?: number;
+  /** Passes take up to this fraction more or less, as drawn from the seed. @default 0 */
+  readonly jitter?: number;
+  /** @default 100 */
+  readonly prepareMs?: number;
+  /** What it offers; by what models say that they take, not by what they take here. @default 1 GiB */
+  readonly memoryBytes?: number;
+  /** When it dials for the first time. @default 0 */
+  readonly joinAtMs?: number;
+  /** @default 1 Gbit/s both ways, 1 ms */
+  readonly link?: LinkSpec;
+  /** @default 'cpu' */
+  readonly engine?: EngineName;
+  /** Direct links to neighbours: it can be dialled, or only dials. @default everything goes through the server */
+  readonly peers?: 'listens' | 'dials';
+  /** Its own model, to see what happens when workers disagree. @default the scenario's */
+  readonly model?: VirtualModel;
+}
+
+export interface Scenario {
+  readonly job: Job;
+  /** Files that workers must have before they can prepare. */
+  readonly files?: readonly ServedFile[];
+  /** Jobs launched right after it. */
+  readonly queued?: readonly Job[];
+  readonly model: VirtualModel;
+  readonly fleet: readonly SimulatedWorker[];
+  readonly seed: number;
+  readonly faults?: readonly Fault[];
+  /** Values a chunk. @default 16, so that small models have several */
+  readonly chunkLength?: number;
+  readonly serverBitsPerSecond?: number;
+  readonly heartbeatMs?: number;
+  /** Bytes of the largest transfer that measures a link; time here is exact, so that small ones say as much. @default 0: none is measured */
+  readonly probeBytes?: number;
+  /** Of virtual time. @default one day */
+  readonly limitMs?: number;
+  /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
+  readonly arithmetic?: Arithmetic;
+  /** @default what the job says, else everybody solo */
+  readonly layout?: LayoutPlan;
+  /** In the place of the one that the job names; the outer step is the job's. */
+  readonly strategy?: SyncStrategy;
+  /** Told of each commit of the first run; `parameters` reads those of the server then. */
+  committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
+  /** Told of each chunk that a node sends to the server, before anything happens to it. The payload is the node's. */
+  sent?(node: string, chunk: TensorChunk): void;
+  /** Stands between the run and its strategy. */
+  watch?(strategy: SyncStrategy): SyncStrategy;
+}
+
+type Commit = Extract<RunEvent, { readonly event: 'commit' }>;
+
+/** Of the first job, unless it says otherwise. */
+export interface Outcome {
+  readonly verdict: Verdict;
+  /** Runs of the queued jobs. */
+  readonly queued: readonly MemoryStore[];
+  readonly events: readonly StoredEvent[];
+  /** Of the server when the run ended. */
+  readonly parameters: Float32Array;
+  readonly steps: number;
+  readonly leases: ReturnType<LeaseBook['totals']>;
+  /** Samples of each commit, lease by lease, in the order in which they were applied. */
+  readonly ledger: readonly CommittedLeases[];
+  readonly lost: readonly Lease[];
+  readonly store: MemoryStore;
+  /** Faults that did something. */
+  readonly fired: ReadonlySet<Fault>;
+  readonly fuzzed: FuzzCount;
+  readonly workerEvents: ReadonlyMap<string, readonly WorkerEvent[]>;
+  /** Files that each worker got from the server, by sha256. */
+  readonly workerFiles: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>;
+  /** How each worker ended: `left`, or the code of its error. */
+  readonly workerEnds: ReadonlyMap<string, string>;
+  readonly virtualMs: number;
+}
