@@ -1,9 +1,8 @@
-import { LongtailError, type PeerIdentity, type Role } from '@longtail/core';
+import { LongtailError, ROLES, type PeerIdentity, type Role } from '@longtail/core';
 import type { CONTROL_METHODS } from './control-methods.js';
 
 export type ControlMethod = keyof typeof CONTROL_METHODS;
 
-const ENROLLED = ['node', 'viewer', 'engineer', 'admin'] as const;
 const LOOKS = ['viewer', 'engineer', 'admin'] as const;
 const RUNS = ['engineer', 'admin'] as const;
 
@@ -17,9 +16,9 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   fork: RUNS,
   listJobs: LOOKS,
   listNodes: LOOKS,
-  getServer: ENROLLED,
+  getServer: ROLES,
   enrol: 'anyone',
-  renew: ENROLLED,
+  renew: ROLES,
   createToken: ['admin'],
   listAccess: ['admin'],
   revoke: ['admin'],
