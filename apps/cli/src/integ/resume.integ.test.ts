@@ -84,7 +84,8 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   server.killAll();
   await server.exit;
   server = await up();
-  await client.line('"event":"resumed"');
+  const resumed = await client.line('"event":"resumed"');
+  await client.line('"name":"doomed"', resumed);
   doomed.killAll();
   await client.line('"event":"node_left"');
 
@@ -116,7 +117,7 @@ it('goes on with a run that was cancelled, and begins another one with what it l
   const client = start(...here('launch', 'job.yaml'));
   await client.line('"event":"checkpoint"');
   const { run } = JSON.parse(await client.line('"submitted"')) as { run: string };
-  await runCli(here('cancel', run), { cwd: folder });
+  client.signalGroup('SIGINT');
   expect(await client.exit).toBe(130);
 
   const resumed = start(...here('resume', run));
