@@ -1,11 +1,11 @@
 import { mkdirSync, watch } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { standingEvents, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 import { listRuns, readEvents, RUN_FILES } from '@longtail/store';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
+import { freePort } from './free-port.js';
 import { jobFolder, smallJob } from './jobs.js';
 
 const ROUNDS = 300;
@@ -42,16 +42,6 @@ async function join1(name: string): Promise<CliProcess> {
   const worker = start('join', `127.0.0.1:${port}`, '--engine', 'wasm', '--name', name, '--throttle', '0.3', '--json');
   await worker.line('"joined"');
   return worker;
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => {
-      const { port: free } = server.address() as AddressInfo;
-      server.close(() => resolve(free));
-    }),
-  );
 }
 
 async function log(): Promise<readonly StoredEvent[]> {
