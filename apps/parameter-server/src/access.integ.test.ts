@@ -199,6 +199,12 @@ describe('is refused, with the way out:', () => {
     await expect(asking(who, (client) => client.listNodes(signal))).rejects.toMatchObject({ code: 'refused', hint: wayOut });
   });
 
+  it('a certificate that is damaged where it is kept', async () => {
+    const who = await enrolled('viewer');
+    const damaged = { ...who, certificate: who.certificate.replace('MII', 'AAA') };
+    await expect(connectClient(listener.address, signal, damaged)).rejects.toMatchObject({ code: 'storage', message: expect.stringContaining('damaged'), hint: wayOut });
+  });
+
   it("another server's certificate, whichever end has it", async () => {
     const who = await enrolled('admin');
     const token = await tokenFor('node');
