@@ -31,7 +31,7 @@ const WINDOW_MS = 1000;
 
 /** Of each of twelve workers, so that two cores have room for all of them and the server. */
 const PACE = 0.05;
-const JOINS = 4;
+const JOINS = 3;
 const REST_MS = 8000;
 
 const job = (epochs) => `
