@@ -122,13 +122,13 @@ class Search {
   }
 
   private mayTryAgain(error: LongtailError): boolean {
-    if (error.code !== 'unreachable') return false;
+    if (!isAway(error)) return false;
     if (!this.everJoined) return this.options.wait ?? false;
     return this.options.clock.nowMs() - this.sinceMs < this.reconnectForMs;
   }
 
   private explain(error: LongtailError): LongtailError {
-    if (error.code !== 'unreachable' || !this.everJoined) return error;
+    if (!isAway(error) || !this.everJoined) return error;
     return new LongtailError(`the server was away for ${formatSeconds(this.reconnectForMs / 1000)}: ${error.message}`, {
       code: 'unreachable',
       where: error.where,
@@ -148,4 +148,9 @@ class Search {
   private get reconnectForMs(): number {
     return this.options.reconnectForMs ?? DEFAULT_RECONNECT_FOR_MS;
   }
+}
+
+/** A server that is stopped, or too busy, is there and says nothing. */
+function isAway({ code }: LongtailError): boolean {
+  return code === 'unreachable' || code === 'timeout';
 }
