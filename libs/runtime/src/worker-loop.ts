@@ -1,4 +1,4 @@
-import { BackOff, formatSeconds, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
+import { BackOff, formatSeconds, isAway, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
 import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
@@ -148,9 +148,4 @@ class Search {
   private get reconnectForMs(): number {
     return this.options.reconnectForMs ?? DEFAULT_RECONNECT_FOR_MS;
   }
-}
-
-/** A server that is stopped, or too busy, is there and says nothing. */
-function isAway({ code }: LongtailError): boolean {
-  return code === 'unreachable' || code === 'timeout';
 }
