@@ -83,7 +83,7 @@ async function runPlan(plan: ChaosPlan): Promise<Outcome> {
     outcome = await simulate(scenario);
     expectInvariants(plan, scenario, outcome);
     expect(replay.firstDifference(scenario, outcome.events)).toBeUndefined();
-    if (!disturbsServer(plan.faults)) expect(punctuality.late).toEqual([]);
+    if (!disturbsServer(plan.faults)) expect([...punctuality.late, ...punctuality.delayed(outcome.events)]).toEqual([]);
     return outcome;
   } catch (error) {
     throw new Error(`seed ${plan.seed} (LONGTAIL_CHAOS_SEED=${plan.seed} runs it alone): ${describe(error)}\n${JSON.stringify(plan)}\n${lastOf(outcome)}`, { cause: error });
