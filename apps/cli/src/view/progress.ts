@@ -171,6 +171,8 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
     case 'lease_returned':
     case 'samples_lost':
     case 'checkpoint':
+    case 'recording':
+    case 'recording_stopped':
     case 'warning':
     case 'error':
       return {};
