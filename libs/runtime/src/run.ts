@@ -89,7 +89,9 @@ export class Run implements Claimant {
   }
 
   nodeEvent(event: Parameters<RunCore['emit']>[0]): void {
-    if (!this.over) this.core.emit(event);
+    if (this.over) return;
+    if (event.event === 'node_left') this.awaited = new Set([...this.awaited].filter((node) => node !== event.node));
+    this.core.emit(event);
   }
 
   stop(error: LongtailError): void {

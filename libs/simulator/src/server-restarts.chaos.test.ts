@@ -48,6 +48,19 @@ test('nodes come back under their ids', async () => {
   expect(new Set(ready(at)).size).toBe(4);
 });
 
+test('nobody waits for a node that came back and left again', async () => {
+  const back = await simulate(scenario({ job: group, faults: [killed(900)] }));
+  const resumed = back.events.findIndex(({ body }) => body.event === 'resumed');
+  const joined = (events: typeof back.events) => events.slice(resumed).flatMap(({ body, timeMs }) => (body.event === 'node_joined' ? [{ ...body, timeMs }] : []));
+  const [first, ...others] = joined(back.events);
+  const leaves: Fault = { kind: 'kill', worker: first!.name, atMs: first!.timeMs + 1 };
+  const outcome = await simulate(scenario({ job: group, faults: [killed(900), leaves] }));
+  expect(outcome.fired.size).toBe(2);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 4800, lost: 0 } });
+  const ready = outcome.events.slice(resumed).find(({ body }) => body.event === 'worker_ready');
+  expect(ready!.timeMs).toBeLessThan(others.at(-1)!.timeMs + 1000);
+});
+
 test('before the first durable version a run begins anew', async () => {
   const outcome = await simulate(scenario({ job: { ...group, checkpoint: { everyMs: 60_000 } }, faults: [killed(900)] }));
   expect(eventsOf(outcome.events, 'resumed')).toMatchObject([{ version: 0, samplesApplied: 0, stands: 0 }]);

@@ -52,9 +52,9 @@ export class CliProcess {
     return JSON.parse(this.lines.at(-1)!) as Verdict;
   }
 
-  /** Resolves with the first line that has `text`; rejects when the command ends without one. */
-  async line(text: string): Promise<string> {
-    for (let seen = 0, ended = false; ; ) {
+  /** Resolves with the first line that has `text`, of those after the line `after` if there is one; rejects when the command ends without one. */
+  async line(text: string, after?: string): Promise<string> {
+    for (let seen = after === undefined ? 0 : this.lines.indexOf(after) + 1, ended = false; ; ) {
       const found = this.lines.slice(seen).find((line) => line.includes(text));
       if (found !== undefined) return found;
       if (ended) throw new Error(`the command ended without a line with ${text}:\n${this.lines.join('\n')}\n${this.stderr}`);

@@ -1,7 +1,5 @@
-import { rm } from 'node:fs/promises';
-import { afterEach, expect, it } from 'vitest';
-import { type CliProcess, runCli } from './cli-process.js';
-import { jobFolder } from './jobs.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Fleet } from './fleet.js';
 
 const STEPS = 50;
 /** Measured: 1.3e-5. Rounding grows with the steps. */
@@ -23,22 +21,16 @@ sync: ${sync}
 cluster: ${cluster}
 `;
 
-const folders: string[] = [];
-const started: CliProcess[] = [];
-afterEach(async () => {
-  started.forEach((process) => process.killAll());
-  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true })));
+let fleet: Fleet;
+beforeAll(async () => {
+  fleet = await Fleet.stand([1, 0.7, 0.5]);
 });
+afterAll(() => fleet?.down());
 
 /** The loss of each commit. */
-async function losses(workers: number, cluster: string, sync = 'bsp'): Promise<readonly number[]> {
-  const folder = await jobFolder(job(cluster, sync));
-  folders.push(folder);
-  const args = ['demo', '--job', 'job.yaml', '--workers', `${workers}`, '--paces', '1,0.7,0.5', '--engine', 'wasm', '--json'];
-  const { exitCode, process } = await runCli(args, { cwd: folder });
-  started.push(process);
-  expect(exitCode, process.stderr).toBe(0);
-  return process.events.flatMap((event) => (event.event === 'commit' ? [event.loss] : []));
+async function losses(cluster: string, sync = 'bsp'): Promise<readonly number[]> {
+  const { events } = await fleet.launch(job(cluster, sync));
+  return events.flatMap((event) => (event.event === 'commit' ? [event.loss] : []));
 }
 
 const stages = ['worker-1, blocks: 2', 'worker-2, blocks: 1', 'worker-3, blocks: 1'].map((stage) => `{ worker: ${stage} }`);
@@ -52,10 +44,10 @@ function expectSameCurve(pipelined: readonly number[], unpipelined: readonly num
 }
 
 it('a pipeline learns as workers do that each hold the whole model: the same loss over 50 steps', { timeout: 240_000 }, async () => {
-  expectSameCurve(await losses(3, PIPELINE), await losses(3, '{ minWorkers: 3 }'), STEPS);
+  expectSameCurve(await losses(PIPELINE), await losses('{ minWorkers: 3 }'), STEPS);
 });
 
 it('a pipeline takes the local steps of a worker that holds the whole model, clipped as its are', { timeout: 240_000 }, async () => {
   const sync = '{ strategy: diloco, localSteps: 10, minDeadline: 60s }';
-  expectSameCurve(await losses(3, PIPELINE, sync), await losses(1, '{ minWorkers: 1 }', sync), STEPS / 10);
+  expectSameCurve(await losses(PIPELINE, sync), await losses('{ layout: [[{ worker: worker-1 }]] }', sync), STEPS / 10);
 });

@@ -1,6 +1,5 @@
 import { mkdirSync, watch } from 'node:fs';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { standingEvents, type RunEvent, type StoredEvent, type Verdict, type WireError } from '@longtail/core';
 import { createKernels } from '@longtail/kernels';
@@ -8,6 +7,7 @@ import { replayRun, type ReplayReport } from '@longtail/parameter-server';
 import { checkpointFolder, listRuns, readEvents, readRecording, recordingFolder, RUN_FILES } from '@longtail/store';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
+import { freePort } from './free-port.js';
 import { jobFolder, smallJob } from './jobs.js';
 
 const ROUNDS = 300;
@@ -44,16 +44,6 @@ async function join1(name: string): Promise<CliProcess> {
   const worker = start('join', `127.0.0.1:${port}`, '--engine', 'wasm', '--name', name, '--throttle', '0.3', '--json');
   await worker.line('"joined"');
   return worker;
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => {
-      const { port: free } = server.address() as AddressInfo;
-      server.close(() => resolve(free));
-    }),
-  );
 }
 
 async function log(): Promise<readonly StoredEvent[]> {
@@ -141,7 +131,8 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   server.killAll();
   await server.exit;
   server = await up();
-  await client.line('"event":"resumed"');
+  const resumed = await client.line('"event":"resumed"');
+  await client.line('"name":"doomed"', resumed);
   doomed.killAll();
   await client.line('"event":"node_left"');
 
@@ -174,7 +165,7 @@ it('goes on with a run that was cancelled, and begins another one with what it l
   const client = start(...here('launch', 'job.yaml'));
   await client.line('"event":"checkpoint"');
   const { run } = JSON.parse(await client.line('"submitted"')) as { run: string };
-  await runCli(here('cancel', run), { cwd: folder });
+  client.signalGroup('SIGINT');
   expect(await client.exit).toBe(130);
 
   const resumed = start(...here('resume', run));

@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createRng, hasErrorFeedback, layOut, type RunEvent } from '@longtail/core';
 import { createCodec, createKernels } from '@longtail/kernels';
@@ -10,7 +9,8 @@ import { connectClient, type ControlClient } from '@longtail/transport';
 import { stringify } from 'yaml';
 import { afterAll, beforeAll } from 'vitest';
 import { watchRun } from '../terminal/run-events.js';
-import { CliProcess } from './cli-process.js';
+import type { CliProcess } from './cli-process.js';
+import { Fleet } from './fleet.js';
 
 const FEATURES = 60;
 const CLASSES = 3;
@@ -21,35 +21,19 @@ const EPOCHS = 2;
 const { signal } = new AbortController();
 const kernels = createKernels();
 
-let folder: string;
+let fleet: Fleet;
 let client: ControlClient;
-const started: CliProcess[] = [];
-const workers = new Map<string, CliProcess>();
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'longtail-strategies-'));
-  await writeFile(join(folder, 'clusters.csv'), clusters());
-  const up = start('up', '--port', '0', '--json');
-  const address = await up.listening();
-  for (const [name, pace] of [['a', '1'], ['b', '0.7'], ['c', '0.5']] as const) {
-    workers.set(name, start('join', address, '--name', name, '--throttle', pace, '--engine', 'wasm', '--threads', '1', '--json'));
-  }
-  // With its link probed: the probes would be in the traffic of the first job.
-  await Promise.all([...workers.values()].map((worker) => worker.line('"link"')));
-  client = await connectClient(address, signal);
+  fleet = await Fleet.stand([1, 0.7, 0.5]);
+  await writeFile(join(fleet.folder, 'clusters.csv'), clusters());
+  client = await connectClient(fleet.address, signal);
 });
 
 afterAll(async () => {
   client?.close();
-  started.forEach((process) => process.killAll());
-  await rm(folder, { recursive: true });
+  await fleet?.down();
 });
-
-function start(...args: string[]): CliProcess {
-  const process = new CliProcess(args, { cwd: folder });
-  started.push(process);
-  return process;
-}
 
 /** Gaussian clusters as a table: a class a centre. */
 function clusters(): string {
@@ -70,13 +54,13 @@ async function train({ graceMs, ...sync }: SyncRow): Promise<TrainedRun> {
     model: { type: 'mlp', hidden: [HIDDEN] },
     train: { batch: 24, epochs: EPOCHS, optimizer: 'adamw', learningRate: 0.01, seed: 3 },
     sync: { ...sync, ...(graceMs !== undefined && { grace: `${graceMs}ms` }), minDeadline: '60s' },
-    cluster: { minWorkers: workers.size },
+    cluster: { minWorkers: fleet.workers.size },
   };
-  const document = parseJobFile(stringify(job), 'job.yaml', (path) => join(folder, path));
+  const document = parseJobFile(stringify(job), 'job.yaml', (path) => join(fleet.folder, path));
   const { run } = await client.launch(JSON.stringify(document), signal);
   const events: RunEvent[] = [];
   for await (const { body } of watchRun(client, run, () => undefined, signal)) events.push(body);
-  const notes = await Promise.all([...workers].map(async ([name, worker]) => [name, await notesOf(worker, run)] as const));
+  const notes = await Promise.all([...fleet.workers].map(async ([name, worker]) => [name, await notesOf(worker, run)] as const));
   return { events, notes: new Map(notes), view: await viewOf(events.at(-1)!, sync) };
 }
 
