@@ -100,7 +100,7 @@ class ReplayedRun {
       await this.hold('model', async () => ({ parameters: await readFlat(join(this.path, model), recording.from.layout) }));
     }
     const { computed, commits, kept, first } = this;
-    const result = first !== undefined ? 'differ' : missing === undefined ? 'agree' : 'incomplete';
+    const result = first !== undefined || missing?.code === 'differs' ? 'differ' : missing === undefined ? 'agree' : 'incomplete';
     return { run: recording.from.run, name: job.name, result, version, computed, commits, bytes: recording.bytes, kept, ...(first && { first }), ...(missing && { missing }) };
   }
 
@@ -115,11 +115,11 @@ class ReplayedRun {
         continue;
       }
       if (body.version > version) break;
-      if (!recording.versions.includes(body.version)) return notRecorded(this.path, this.computed, events, recording.damage);
+      if (!recording.versions.has(body.version)) return notRecorded(this.path, this.computed, events, recording.damage);
       try {
         this.latest = replay.commit(body, recording.chunks(body.version));
       } catch (error) {
-        if (error instanceof LongtailError) return error;
+        if (error instanceof LongtailError) return error; // `checksum`, or `differs`
         throw error;
       }
       this.computed = body.version;

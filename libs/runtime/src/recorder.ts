@@ -32,8 +32,12 @@ export class Recorder {
   /** Goes on with what an earlier server recorded; what that recorded after the run's version is undone. */
   async goOn(): Promise<void> {
     const { core } = this;
-    this.version = await core.store.recording!.rewind(core.version);
-    if (this.version !== core.version) this.stop(new LongtailError(`the recording of the versions up to ${core.version} is not there`, { code: 'missing-file' }));
+    try {
+      this.version = await core.store.recording!.rewind(core.version);
+    } catch (error) {
+      return this.stop(error);
+    }
+    if (this.version !== core.version) this.stop(new LongtailError(`what leads to version ${core.version} is not there`, { code: 'missing-file' }));
   }
 
   /** Resolves when all that was handed over is written. */

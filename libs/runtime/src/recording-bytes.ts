@@ -11,6 +11,7 @@ const HEAD_BYTES = 128;
 /** About what the contributions of the rest of the run take: by the groups that there are, their paces, and what codecs take at most. */
 export function recordingBytes(core: RunCore): number {
   const { job, groups } = core;
+  if (groups.length === 0) return 0; // they have left while the first one drew parameters
   const { total, applied, lost } = core.training!.leases.totals();
   const samples = total - applied - lost;
   if (groups.length === 1 && groups[0]!.solo && stepsAlone(job)) return grantsOf(groups[0]!, samples) * wholeBytes(core);

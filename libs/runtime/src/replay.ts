@@ -1,6 +1,7 @@
 import {
   fragmentsOf,
   localStepsOf,
+  LongtailError,
   outerStepOf,
   serverOptimizer,
   type Codec,
@@ -92,7 +93,10 @@ export class Replay {
     }
   }
 
-  /** `chunks` are those of the commit, segment by segment; where it is of fragments, in their order. */
+  /**
+   * `chunks` are those of the commit, segment by segment; where it is of fragments, in their order. Throws LongtailError `differs`
+   * where they are of contributions that the log does not have.
+   */
   commit(event: Commit, chunks: Iterable<RecordedChunk>): ReplayedCommit {
     const contributions = this.accepted;
     this.accepted = [];
@@ -113,8 +117,9 @@ export class Replay {
       const begins = commit.fragments === undefined ? checksums.size === 0 : !checksums.has(index);
       if (begins) shard.beginStep({ learningRate });
       const coded = parts.map(({ part, codecId, bytes }) => {
-        const { weight, samplesOf } = groups.find((group) => group.parts.has(part))!;
-        return { bytes, codecId, weight: local ? weight * samplesOf(index) : weight };
+        const group = groups.find((one) => one.parts.has(part));
+        if (group === undefined) throw unknownPart(commit, contributions);
+        return { bytes, codecId, weight: local ? group.weight * group.samplesOf(index) : group.weight };
       });
       const weighted = groups.reduce((sum, { weight, samplesOf }) => sum + weight * samplesOf(index), 0);
       shard.stepChunk(offset, length, coded, clip / weighted);
@@ -167,4 +172,8 @@ export class Replay {
     this.unsent.set(node, unsent);
     return moved;
   }
+}
+
+function unknownPart({ version }: Commit, { length }: readonly Contribution[]): LongtailError {
+  return new LongtailError(`Version ${version} is made of more contributions than the ${length} that the event log has.`, { code: 'differs' });
 }

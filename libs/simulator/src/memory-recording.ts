@@ -16,6 +16,7 @@ export class MemoryRecording implements Recording {
     private readonly maxBytes: number,
     private readonly clock: Clock,
     private readonly writeMs: number,
+    private readonly throwIfFull: () => void,
     before?: MemoryRecording,
   ) {
     this.from = before?.from;
@@ -40,6 +41,7 @@ export class MemoryRecording implements Recording {
 
   async append(version: number, chunks: Iterable<RecordedChunk>): Promise<void> {
     await this.clock.sleep(this.writeMs, new AbortController().signal);
+    this.throwIfFull();
     const copy = [...chunks].map((chunk) => ({ ...chunk, parts: chunk.parts.map((part) => ({ ...part, bytes: part.bytes.slice() })) }));
     if (this.bytes + bytesOf(copy) > this.maxBytes) throw new LongtailError('it would take more than it may', { code: 'storage' });
     this.versions = [...this.versions, { version, chunks: copy }];

@@ -56,7 +56,7 @@ class MemoryLog implements EventLog {
 }
 
 /** What can run out of room. */
-export type StorageTarget = 'log' | 'checkpoint' | 'model';
+export type StorageTarget = 'log' | 'checkpoint' | 'model' | 'recording';
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
@@ -88,7 +88,7 @@ export class MemoryStore implements RunStore {
   ) {
     this.events = [...(before?.events ?? [])];
     this.checkpoints = [...(before?.checkpoints ?? [])];
-    this.recording = job.record && new MemoryRecording(job.record.maxBytes, options.clock, RECORD_MS, before?.recording);
+    this.recording = job.record && new MemoryRecording(job.record.maxBytes, options.clock, RECORD_MS, () => this.throwIfFull('recording'), before?.recording);
     this.log = new MemoryLog(this.events, options.clock, () => this.throwIfFull('log'), options.appended);
   }
 

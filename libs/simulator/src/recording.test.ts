@@ -1,4 +1,4 @@
-import { standingEvents, type CodecName, type StrategyName } from '@longtail/core';
+import { standingEvents, type CodecName, type RunEvent, type StoredEvent, type StrategyName } from '@longtail/core';
 import { CODEC_IDS } from '@longtail/kernels';
 import { expect, test } from 'vitest';
 import { softmaxRegression } from './model.js';
@@ -109,4 +109,22 @@ test('a recording that comes to need more after all ends, and the run goes on', 
   expect(stopped).toMatchObject({ version: recordedVersions(outcome).at(-1), reason: 'it would take more than it may' });
   expect(stopped!.version).toBeLessThan(committedVersions(outcome).at(-1)!);
   expect(outcome.difference).toBeUndefined();
+});
+
+test('a disk that is full ends the recording, not the run', async () => {
+  const outcome = await record({ train: { epochs: 4 } }, { faults: [{ kind: 'disk-full', what: 'recording', atMs: 600 }] });
+  expect([outcome.fired.size, outcome.verdict.status, outcome.difference]).toEqual([1, 'succeeded', undefined]);
+  expect(eventsOf(outcome.events, 'recording_stopped')).toMatchObject([{ version: recordedVersions(outcome).at(-1), reason: 'no space left for the recording' }]);
+  expect(recordedVersions(outcome).length).toBeLessThan(committedVersions(outcome).length);
+});
+
+test('a log that lacks a contribution, or weighs it otherwise, is found out', async () => {
+  const recorded = scenario({ model, chunkLength: 100, job: job({ cluster: { minWorkers: 4 }, ...UNBOUNDED }) });
+  const outcome = await simulate(recorded);
+  const isAccepted = ({ body }: StoredEvent) => body.event === 'contribution' && body.accepted && body.round === 5;
+  const at = outcome.events.findIndex(isAccepted);
+  const without = outcome.events.filter((_, i) => i !== at);
+  expect(() => recordedDifference(recorded, { ...outcome, events: without })).toThrow(/^Version 5 is made of more contributions than the 3 that the event log has/);
+  const otherwise = outcome.events.map((stored, i) => (i === at ? { ...stored, body: { ...stored.body, weight: 1.5 } as RunEvent } : stored));
+  expect(recordedDifference(recorded, { ...outcome, events: otherwise })).toMatch(/^version 5: checksums/);
 });

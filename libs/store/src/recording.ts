@@ -26,7 +26,7 @@ export interface RecordedRun {
   readonly from: Checkpoint;
   readonly bytes: number;
   /** That are whole, in order. */
-  readonly versions: readonly number[];
+  readonly versions: ReadonlySet<number>;
   /** Why those that follow cannot be read; undefined: none do, or a crash cut them off. */
   readonly damage: LongtailError | undefined;
   /** What leads to one of the versions. Throws LongtailError `checksum`. */
@@ -135,7 +135,7 @@ export async function readRecording(folder: string, { crc32c }: { readonly crc32
   return {
     from,
     bytes: file.bytes,
-    versions: [...places.keys()],
+    versions: new Set(places.keys()),
     damage,
     chunks: (version) => file.chunks(places.get(version)!),
     close: () => file.close(),

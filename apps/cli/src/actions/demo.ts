@@ -10,7 +10,7 @@ import { Interruption } from '../process/interruption.js';
 import { LocalCluster } from '../process/local-cluster.js';
 import type { Output } from '../terminal/output.js';
 import type { JobFile } from '../terminal/read-job-file.js';
-import { readJobFile, recorded, type Recording } from '../terminal/read-job-file.js';
+import { readJobFile, recorded, type RecordOption } from '../terminal/read-job-file.js';
 import { runJob } from '../terminal/run-job.js';
 
 interface DemoOptions {
@@ -27,7 +27,7 @@ interface DemoOptions {
   readonly engine: EngineChoice;
   readonly threads?: number;
   readonly runs: string;
-  readonly record?: Recording;
+  readonly record?: RecordOption;
 }
 
 /** Of the machine's processors, what workers that fit may compute on together: the rest is for their event loops and the server. */

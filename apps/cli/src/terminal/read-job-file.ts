@@ -26,10 +26,10 @@ export async function readJobFile(file: string): Promise<JobFile> {
 }
 
 /** `--record`, or the bytes that it may take. */
-export type Recording = true | number;
+export type RecordOption = true | number;
 
 /** The job as it is to be recorded; undefined: as it says itself. */
-export function recorded(job: JobFile, record: Recording | undefined): JobFile {
+export function recorded(job: JobFile, record: RecordOption | undefined): JobFile {
   if (record === undefined) return job;
   const { document } = job;
   return { ...job, document: { ...document, record: { ...document.record, ...(record !== true && { maxBytes: record }) } } };
