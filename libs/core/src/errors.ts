@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'diverged'
   | 'timeout'
   | 'no-plan'
+  | 'differs'
   | 'cancelled'
   | 'internal';
 
@@ -34,6 +35,7 @@ export const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   diverged: 8,
   timeout: 9,
   'no-plan': 10,
+  differs: 11,
   cancelled: 130,
 };
 

@@ -10,6 +10,7 @@ import {
   type StoredEvent,
 } from '@longtail/core';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
+import { fillShard } from './fill-shard.js';
 import { beginTraining } from './initialise.js';
 import type { Resumption, RunSnapshot } from './ports.js';
 import type { RunCore } from './run-core.js';
@@ -91,7 +92,7 @@ function asItRuns(job: Job, { job: before }: RunSnapshot): Job {
 
 /** Brings a run to where its snapshot was taken. Throws LongtailError `invalid-file` for one that does not fit the job. */
 export function restore(core: RunCore, snapshot: RunSnapshot): void {
-  const { layout, parameters, state, steps, version, leases, validationSamples, blocks, metrics } = snapshot;
+  const { layout, state, version, leases, validationSamples, blocks, metrics } = snapshot;
   if (core.auto.isAsked) core.auto.restore(asItRuns(core.job, snapshot));
   const { samplesPerEpoch: trainSamples } = leases;
   core.roster.measure = { name: `version ${version}`, layout, signature: layoutSignature(layout), blocks, trainSamples, validationSamples };
@@ -102,9 +103,7 @@ export function restore(core: RunCore, snapshot: RunSnapshot): void {
   if (state.length !== freshState(serverOptimizer(core.job), 0).length) {
     throw new LongtailError(`the state of version ${version} is of another optimizer`, { code: 'invalid-file', where: `run ${core.run}` });
   }
-  shard.writeParameters(parameters);
-  for (const [index, vector] of state.entries()) shard.writeState(index, vector);
-  shard.setSteps(steps);
+  fillShard(shard, snapshot);
 }
 
 /** Takes over what a run's log says beside its snapshot. Returns the nodes that took part when it broke off. */

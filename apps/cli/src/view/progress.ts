@@ -187,6 +187,8 @@ function changes(progress: RunProgress, { seq, timeMs, body: event }: StoredEven
     case 'replan':
     case 'lease_returned':
     case 'samples_lost':
+    case 'recording':
+    case 'recording_stopped':
     case 'warning':
     case 'error':
       return {};
