@@ -48,6 +48,8 @@ export interface RunFolderOptions {
   readonly now: () => number;
   /** Taken down in the folder. @default nobody */
   readonly owner?: RunOwner;
+  /** It is a copy of this run of another server. @default a new run */
+  readonly copyOf?: { readonly run: string; readonly createdAtMs: number };
 }
 
 /** What goes beside model.safetensors, so that the model can be used without the run. */
@@ -63,6 +65,7 @@ export interface ModelSidecar {
 export interface RunFolder {
   readonly id: string;
   readonly path: string;
+  readonly createdAtMs: number;
   readonly job: Job;
   /** The job as its user wrote it. */
   readonly document: unknown;
@@ -102,8 +105,7 @@ interface RunFile {
 
 /** Makes `<root>/<date-time>-<name>-<id>/`. Root is `./runs` unless given. LongtailError `storage`. */
 export async function createRun(root: string | undefined, job: Job, options: RunFolderOptions & { readonly document?: unknown }): Promise<RunFolder> {
-  const id = randomBytes(4).toString('hex');
-  const createdAtMs = options.now();
+  const { run: id, createdAtMs } = options.copyOf ?? { run: randomBytes(4).toString('hex'), createdAtMs: options.now() };
   const path = resolve(root ?? 'runs', `${new Date(createdAtMs).toISOString().slice(0, 19).replaceAll(':', '-')}-${slug(job.name)}-${id}`);
   await makeFolder('make the folder of the run', path);
   const file: RunFile = { format: RUN_FORMAT, run: id, createdAtMs, job, document: options.document };
@@ -140,7 +142,7 @@ export async function listRuns(root: string | undefined): Promise<readonly RunSu
   return runs.filter((run) => run !== undefined).sort((a, b) => b.createdAtMs - a.createdAtMs);
 }
 
-async function openFolder(path: string, { run, job, document }: RunFile, { now, owner }: RunFolderOptions): Promise<RunFolder> {
+async function openFolder(path: string, { run, createdAtMs, job, document }: RunFile, { now, owner }: RunFolderOptions): Promise<RunFolder> {
   if (owner !== undefined) await writeFileAtomic(join(path, RUN_FILES.owner), `${JSON.stringify(owner)}\n`);
   const eventsPath = join(path, RUN_FILES.events);
   const log = openEventLog(eventsPath, { now });
@@ -149,6 +151,7 @@ async function openFolder(path: string, { run, job, document }: RunFile, { now, 
   return {
     id: run,
     path,
+    createdAtMs,
     job,
     document,
     past,

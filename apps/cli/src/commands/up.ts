@@ -15,10 +15,12 @@ export function upCommand(parent: Command, outcome: Outcome): void {
     .addOption(runsOption())
     .option('--tls', 'encrypt, and let in only who has enrolled with a token; default: when others reach the address')
     .option('--insecure', 'neither, although others reach the address: everybody may join, launch and read along')
+    .option('--standby-of <address>', 'follow the server there, and take over from it when it dies; --host and --port say where this one is reached then')
     .option('--state <folder>', 'folder of the authority and of who is let in, of one server at a time; default: server in your state folder');
   examples(command, [
     ['longtail up', `listen on 127.0.0.1:${DEFAULT_PORT}`],
     ['longtail up --port 9000 --runs /data/runs', 'elsewhere'],
+    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6', 'on a second machine: takes over from the first within seconds'],
     ['longtail up --host 0.0.0.0', 'for others too; let them in with longtail token create'],
   ]);
   bind(command, outcome, async () => (await import('../actions/up.js')).up);
