@@ -68,6 +68,8 @@ export class Standby {
   private readonly witnesses = new Set<string>();
   private readonly bell = new Bell();
   private dismissed = false;
+  /** The last one. */
+  private session: FollowingSession | undefined;
   /** That it follows, since it found it. */
   private server: { readonly address: string; readonly epoch: number; readonly incarnation: string } | undefined;
   private lastHeardMs = 0;
@@ -220,7 +222,7 @@ export class Standby {
         fp32: codecs.find(({ name }) => name === 'fp32')!,
         now: () => clock.nowMs(),
         turn: () => clock.sleep(0, new AbortController().signal),
-        advanced: () => this.advanced(run),
+        advanced: () => this.session?.advanced(run),
         failed: (error) => log({ event: 'problem', run, error }),
       });
       this.runs.set(run, followed);
@@ -233,11 +235,6 @@ export class Standby {
       (paths) => this.files.set(run, { files, paths }),
       (error: unknown) => log({ event: 'problem', run, error: LongtailError.from(error) }),
     );
-  }
-
-  private session: FollowingSession | undefined;
-  private advanced(run: string): void {
-    this.session?.advanced(run);
   }
 
   private async succeed(reason: string): Promise<Succession> {

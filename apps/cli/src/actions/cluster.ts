@@ -5,7 +5,7 @@ import { percent, showLoss } from '../view/marks.js';
 import { renderTable } from '../view/summary.js';
 
 export async function nodes(output: Output, options: ServerChoice): Promise<number> {
-  const rows = (await ask(options, (client, signal) => client.listNodes(signal))).nodes;
+  const { rows, server } = await ask(options, async (client, signal) => ({ rows: (await client.listNodes(signal)).nodes, server: client.server }));
   if (output.json) rows.forEach((row) => output.event({ event: 'node', ...row }));
   else if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
   else {
@@ -24,6 +24,10 @@ export async function nodes(output: Output, options: ServerChoice): Promise<numb
       formatCount(samplesApplied),
     ]);
     output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'up', 'down', 'round trip', 'samples/s', 'samples'], cells, output.colors, 7));
+  }
+  if (server.standbyAddress !== '') {
+    if (output.json) output.event({ event: 'standby', address: server.standbyAddress, state: server.standbyState });
+    else output.line(`standby: ${server.standbyAddress}, ${server.standbyState}`);
   }
   return 0;
 }

@@ -23,6 +23,9 @@ interface UpOptions {
 export async function up(output: Output, options: UpOptions): Promise<number> {
   const { host, insecure = false, tls = !isLoopback(host) && !insecure } = options;
   if (tls && insecure) throw new LongtailError('--tls and --insecure at once', { code: 'usage', hint: 'Leave one of them out.' });
+  if (tls && options.standbyOf !== undefined) {
+    throw new LongtailError('a standby does not follow a server with certificates', { code: 'usage', where: '--standby-of', hint: 'Start both with --insecure, on a network you trust.' });
+  }
   const access = tls ? await openAccess(resolve(options.state ?? join(userState(), 'server')), wallClock.nowMs) : undefined;
   const own = { host, port: options.port, runsFolder: resolve(options.runs), version: VERSION, access, insecure, log: serverLog(output) };
   const interruption = new Interruption(() => output.note('closing; runs are cancelled and saved (Ctrl-C again to leave at once)'));

@@ -20,7 +20,7 @@ export function upCommand(parent: Command, outcome: Outcome): void {
   examples(command, [
     ['longtail up', `listen on 127.0.0.1:${DEFAULT_PORT}`],
     ['longtail up --port 9000 --runs /data/runs', 'elsewhere'],
-    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6', 'on a second machine: takes over from the first within seconds'],
+    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6 --insecure', 'on a second machine: takes over from the first within seconds'],
     ['longtail up --host 0.0.0.0', 'for others too; let them in with longtail token create'],
   ]);
   bind(command, outcome, async () => (await import('../actions/up.js')).up);
