@@ -117,3 +117,8 @@ function editDistance(a: string, b: string): number {
   }
   return row[b.length]!;
 }
+
+/** Of an other end that is not there, or says nothing, as one does that is stopped or too busy: it may be tried again. */
+export function isAway({ code }: LongtailError): boolean {
+  return code === 'unreachable' || code === 'timeout';
+}

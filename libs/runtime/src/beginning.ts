@@ -36,15 +36,20 @@ export function resumed({ store: { run }, job, snapshot, past, reason }: Resumpt
   // Half-applied leases count as lost in a snapshot, whether their groups were lost or the server.
   const reported = standingEvents(past).reduce((sum, { seq, body }) => sum + (body.event === 'samples_lost' && seq <= stands ? body.samples : 0), 0);
   const samples = (snapshot?.leases.lost ?? 0) - reported;
-  const lost = { event: 'samples_lost', run, node: '', samples, reason: 'the server ended before all of it was sent' } as const;
-  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...(samples > 0 ? [lost] : [])], snapshot, past };
+  const lost = lostBefore(run, samples, 'the server ended before all of it was sent');
+  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...lost], snapshot, past };
+}
+
+/** Of a lease book that a run begins with; its log says nothing of them yet. */
+function lostBefore(run: string, samples: number, reason: string): readonly RunEvent[] {
+  return samples > 0 ? [{ event: 'samples_lost', run, node: '', samples, reason }] : [];
 }
 
 /** `snapshot` is of the run already (`forkSnapshot`). */
 export function forked(from: RunSnapshot, snapshot: RunSnapshot): Beginning {
   const { run, job, version, leases } = snapshot;
   const event = { event: 'forked', run, from: { run: from.run, version }, samplesApplied: leases.applied } as const;
-  return { events: [...launched(run, job).events, event], snapshot };
+  return { events: [...launched(run, job).events, event, ...lostBefore(run, leases.lost, `run ${from.run} had lost them`)], snapshot };
 }
 
 /**
