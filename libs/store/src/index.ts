@@ -3,6 +3,9 @@ export { blobCache, fileCache, userCache, type FileCache, type IncomingFile } fr
 export { comparePlan } from './comparison/compare-plan.js';
 export type { Compared, DeviceComparison, ExchangeComparison, GroupComparison, PlanComparison } from './comparison/comparison.js';
 export { checkpointFolder, type Checkpoint, type CheckpointFolder } from './checkpoints.js';
+export { IN_MEMORY, openDatabase, type Database } from './database/open-database.js';
+export type { NodeEntry } from './database/node-table.js';
+export type { RunEntry, RunStatus } from './database/run-table.js';
 export { openEventLog, readEvents, type EventLogOptions } from './event-log.js';
 export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
 export { metricsCsv } from './metrics.js';

@@ -1,2 +1,3 @@
 export { connectionConformance, type ConnectionPair, type ConnectionSubject } from './connection.js';
+export { startPostgres, type PostgresServer } from './postgres.js';
 export { strategyConformance, type StrategySubject, type SyncRow, type TrainedRun, type WorkerNote } from './strategies.js';
