@@ -1,16 +1,17 @@
 import { join } from 'node:path';
 import { LongtailError, type StoredEvent } from '@longtail/core';
 import type { LaunchedRun, RunSnapshot, Server } from '@longtail/runtime';
-import { checkpointFolder, isAlive, listRuns, openRun, readEvents, readRun, RUN_FILES, type RunOwner, type RunSummary } from '@longtail/store';
+import { checkpointFolder, isAlive, openRun, readEvents, readRun, RUN_FILES, type RunOwner } from '@longtail/store';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
 import { withOverrides } from './overrides.js';
+import type { RunRegister } from './run-register.js';
 import { lastSnapshot, runStore, snapshotAt } from './run-store.js';
 
 export interface PastRunsOptions {
   readonly server: Server;
   readonly desk: JobDesk;
-  readonly runsFolder: string;
+  readonly register: RunRegister;
   readonly owner: RunOwner;
   readonly log: Logger;
 }
@@ -23,18 +24,17 @@ export class PastRuns {
   constructor(private readonly options: PastRunsOptions) {}
 
   /**
-   * Goes on with the runs that an earlier server with this address and folder left without a verdict, oldest first. What
+   * Goes on with the runs that an earlier server at this address left without a verdict, oldest first. What
    * cannot go on (its data are gone, say) is told to the log and stays as it is.
    */
   async resumeUnfinished(): Promise<void> {
-    const { runsFolder, owner, log } = this.options;
-    const left = (await listRuns(runsFolder)).filter((run) => run.verdict === undefined && run.owner?.address === owner.address);
-    for (const { id, path, name } of left.reverse()) {
+    const { register, log } = this.options;
+    for (const { run, folder, name } of await register.unfinished()) {
       try {
-        await this.goOn(id, path, 'its server was killed');
+        await this.goOn(run, folder, 'its server was killed');
       } catch (error) {
         const { message, hint, where } = LongtailError.from(error);
-        log.error({ run: id, job: name, where, hint }, `cannot be resumed: ${message}`);
+        log.error({ run, job: name, where, hint }, `cannot be resumed: ${message}`);
       }
     }
   }
@@ -80,7 +80,7 @@ export class PastRuns {
   }
 
   private async goOn(id: string, path: string, reason: string): Promise<LaunchedRun & { readonly version: number }> {
-    const { server, desk, owner, log } = this.options;
+    const { server, desk, register, owner, log } = this.options;
     if (this.opening.has(id) || server.jobs().some(({ run, status }) => run === id && (status === 'waiting' || status === 'running'))) {
       throw new LongtailError(`run ${id} goes on already`, { code: 'usage', hint: `Watch it with \`longtail logs ${id} --follow\`.` });
     }
@@ -96,7 +96,8 @@ export class PastRuns {
         await folder.close();
         throw error;
       }
-      const resumed = server.resume({ store: runStore(folder, desk.notesOf(job).model), job, files, snapshot, past: folder.past, reason });
+      const store = register.track(runStore(folder, desk.notesOf(job).model), folder);
+      const resumed = server.resume({ store, job, files, snapshot, past: folder.past, reason });
       const version = snapshot?.version ?? 0;
       log.info({ run: id, job: job.name, version }, 'resumed');
       return { ...resumed, version };
@@ -105,11 +106,8 @@ export class PastRuns {
     }
   }
 
-  private async find(run: string): Promise<RunSummary & Awaited<ReturnType<typeof readRun>>> {
-    const { runsFolder } = this.options;
-    const found = (await listRuns(runsFolder)).find(({ id }) => id === run);
-    if (found !== undefined) return readRun(found.path);
-    throw new LongtailError(`no run ${run}`, { code: 'usage', where: runsFolder, hint: 'List the runs with `longtail jobs`.' });
+  private async find(run: string): ReturnType<typeof readRun> {
+    return readRun((await this.options.register.find(run)).folder);
   }
 }
 

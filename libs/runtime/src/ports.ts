@@ -25,7 +25,7 @@ import type {
   TopKSpec,
   Verdict,
 } from '@longtail/core';
-import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
+import type { NodeRow, ServerMessage, WorkerMessage } from '@longtail/protocol';
 
 /** A session as the server holds it, and as the worker does. */
 export type ServerConnection = Connection<ServerMessage, WorkerMessage>;
@@ -114,6 +114,8 @@ export interface ServerDependencies {
   /** Memory for what is sent to workers. @default that of JavaScript */
   readonly allocate?: AllocateTensor;
   openRun(job: Job): Promise<RunStore>;
+  /** A node has joined or left. */
+  nodeSeen?(node: NodeRow): void;
   /** Zeros of the layout's length; its frozen slots are never moved. `differences`: there may be followers; what `top-k` keeps for them. */
   createShard(layout: ParameterLayout, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
   /** `state`: goes on from there. Throws LongtailError `invalid-file` where it is of other data. */

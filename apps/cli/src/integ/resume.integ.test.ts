@@ -3,7 +3,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { standingEvents, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 import { listRuns, readEvents, RUN_FILES } from '@longtail/store';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { startPostgres } from '@longtail/testing';
+import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { freePort } from './free-port.js';
 import { jobFolder, smallJob } from './jobs.js';
@@ -13,10 +14,12 @@ const ROUNDS = 300;
 let folder: string;
 let port: number;
 let started: CliProcess[];
+let env: Record<string, string>;
 beforeEach(async () => {
   folder = await jobFolder(`${smallJob({ rounds: ROUNDS })}checkpoint: { every: 100ms, keep: 3 }\n`);
   port = await freePort();
   started = [];
+  env = {};
 });
 afterEach(async () => {
   started.forEach((process) => process.killAll());
@@ -24,7 +27,7 @@ afterEach(async () => {
 });
 
 function start(...args: string[]): CliProcess {
-  const process = new CliProcess(args, { cwd: folder, env: { LONGTAIL_STATE: join(folder, 'state') } });
+  const process = new CliProcess(args, { cwd: folder, env });
   started.push(process);
   return process;
 }
@@ -99,10 +102,17 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   expect(Math.abs(loss / expected - 1)).toBeLessThan(0.02);
   const joined = client.events.filter((event) => event.event === 'node_joined' && event.name === 'steady');
   expect(new Set(joined.map((event) => 'node' in event && event.node)).size).toBe(1);
+  const { process: listed } = await runCli(here('runs'), { cwd: folder });
+  expect(listed.lines.map((line) => JSON.parse(line) as object)).toMatchObject([{ run: verdict.run, status: 'succeeded', samples: ROUNDS * 128 }, { run: calm.process.verdict.run }]);
 });
 
-it('goes on with a run that was cancelled, and begins another one with what it learnt', { timeout: 90_000 }, async () => {
+it('goes on with a run that was cancelled, and begins another one with what it learnt; its tables are in PostgreSQL', { timeout: 90_000 }, async () => {
+  const postgres = await startPostgres();
+  onTestFinished(() => postgres.dispose());
+  env = { LONGTAIL_DATABASE: await postgres.database() };
   await up();
+  const second = await runCli(['up', '--port', '0', '--json'], { cwd: folder, env });
+  expect([second.exitCode, second.process.stderr]).toEqual([7, expect.stringMatching(/Another server uses this database[^]*where: *postgres:\/\/postgres@127/)]);
   await join1('steady');
   const client = start(...here('launch', 'job.yaml'));
   await client.line('"event":"checkpoint"');
@@ -131,4 +141,9 @@ it('goes on with a run that was cancelled, and begins another one with what it l
   const commits = fork.events.flatMap((event) => (event.event === 'commit' ? [event] : []));
   expect(commits.reduce((total, { samples }) => total + samples, 0)).toBe(50 * 128);
   expect(commits[0]!.learningRate).toBe(0.05);
+  const { process: listed } = await runCli(here('runs'), { cwd: folder });
+  expect(listed.lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+    { run: fork.verdict.run, status: 'succeeded', samples: (ROUNDS + 50) * 128 },
+    { run, status: 'succeeded', samples: ROUNDS * 128 },
+  ]);
 });
