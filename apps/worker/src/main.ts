@@ -5,7 +5,7 @@ import type { LinkThrottle } from '@longtail/transport';
 import type { EngineChoice } from './compute/channel.js';
 import { EventLoopStats } from './event-loop-stats.js';
 import type { ParentMessage, WorkerMessage } from './events.js';
-import { startWorker } from './start-worker.js';
+import { startWorker, type AllowedCode } from './start-worker.js';
 
 /**
  * The worker process. Its parent (the `longtail` command) has checked the arguments, hears of it over the channel
@@ -31,7 +31,7 @@ const { values } = parseArgs({
     listen: { type: 'string' },
     'max-upload': { type: 'string' },
     link: { type: 'string' },
-    'allow-code': { type: 'boolean', default: false },
+    'allow-code': { type: 'string' },
     wait: { type: 'boolean', default: false },
     state: { type: 'string' },
     'look-for': { type: 'string' },
@@ -83,11 +83,12 @@ try {
     listen: values.listen,
     maxUploadBitsPerSecond: values['max-upload'] === undefined ? undefined : Number(values['max-upload']),
     link: values.link === undefined ? undefined : readLink(values.link),
-    allowCode: values['allow-code'],
+    allowCode: values['allow-code'] as AllowedCode | undefined,
     wait: values.wait,
     stateFolder: values.state,
     reconnectForMs: values['look-for'] === undefined ? undefined : Number(values['look-for']),
     signal: leaving.signal,
+    onConfined: (by, user) => void tell({ type: 'confined', by, user }),
     onDevice: (device, choice) => void tell({ type: 'device', device, choice }),
     onEvent: (event) => void tell({ type: 'event', event }),
   });

@@ -20,12 +20,13 @@ import {
   type DialOptions,
   type LinkThrottle,
 } from '@longtail/transport';
-import type { ComputeThreadOptions } from './compute/channel.js';
+import type { ComputeThreadOptions, ModulePolicy } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
+import { findMechanism } from './confined/confined-model.js';
 import { createFileCache } from './file-cache.js';
 import { WorkerIdentity } from './worker-identity.js';
 
-export interface WorkerOptions extends ComputeThreadOptions {
+export interface WorkerOptions extends Omit<ComputeThreadOptions, 'modules'> {
   /** `host:port` of the server. */
   readonly server: string;
   /** File of its identity on a server that has certificates; undefined: it has none. */
@@ -38,8 +39,8 @@ export interface WorkerOptions extends ComputeThreadOptions {
   readonly maxUploadBitsPerSecond: number | undefined;
   /** A link to emulate, for all that is sent and received; undefined: the machine's own. */
   readonly link: LinkThrottle | undefined;
-  /** The owner lets jobs run their own modules here. */
-  readonly allowCode: boolean;
+  /** Whether the owner lets jobs run their own modules here, and how; undefined: not. */
+  readonly allowCode: AllowedCode | undefined;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
   /** Where the node's id is kept; undefined: it gets a new one. */
@@ -49,22 +50,34 @@ export interface WorkerOptions extends ComputeThreadOptions {
   /** Aborting it makes the worker leave the server and end. */
   readonly signal: AbortSignal;
   onDevice(device: DeviceInfo, choice: string): void;
+  /** Modules will run confined, tried out: how, and as which user. */
+  onConfined(by: string, user: number): void;
   onEvent(event: WorkerEvent): void;
 }
 
+export type AllowedCode = 'confined' | 'trusted';
+
 /**
  * A worker, whole: the engine on its thread, the session on this one. Resolves with the reason when it has left.
- * Throws LongtailError `engine`, `refused`, `protocol`, `unreachable`.
+ * Throws LongtailError `engine`, `refused` (also: it cannot confine modules), `protocol`, `unreachable`.
  */
 export async function startWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { engine, pace, memoryBytes, threads } = options;
-  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads }, options.signal);
+  const modules = await modulePolicy(options);
+  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads, modules }, options.signal);
   try {
     options.onDevice(compute.device, compute.choice);
     return await Promise.race([work(options, compute), rejectWith(compute.died)]);
   } finally {
     await compute.close();
   }
+}
+
+async function modulePolicy({ allowCode, onConfined }: WorkerOptions): Promise<ModulePolicy> {
+  if (allowCode !== 'confined') return allowCode ?? 'refused';
+  const { mechanism, walls } = await findMechanism();
+  onConfined(mechanism, walls.user);
+  return mechanism;
 }
 
 async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ readonly reason: string }> {
@@ -118,7 +131,7 @@ function serve(
     rng: createRng(randomBytes(16).toString('hex')),
     signal: options.signal,
     name: options.name,
-    allowCode: options.allowCode,
+    allowCode: options.allowCode !== undefined,
     host: hostName(),
     maxUploadBitsPerSecond: options.maxUploadBitsPerSecond,
     wait: options.wait,

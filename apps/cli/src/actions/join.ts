@@ -2,7 +2,7 @@ import { formatCount } from '@longtail/core';
 import type { LinkRates } from '@longtail/spec/links';
 import { userState } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
-import type { EngineChoice, WorkerMessage } from '@longtail/worker';
+import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
 import { nodeIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { describeDevice, startWorkerProcess } from '../process/worker-process.js';
@@ -19,7 +19,7 @@ interface JoinOptions {
   readonly listen?: string;
   readonly maxUpload?: number;
   readonly link?: LinkRates;
-  readonly allowCode?: boolean;
+  readonly allowCode?: AllowedCode;
   readonly wait?: boolean;
   readonly lookFor?: number;
 }
@@ -41,7 +41,7 @@ export async function join(output: Output, options: JoinOptions, address: string
     listen: options.listen,
     maxUpload: options.maxUpload,
     link: options.link,
-    allowCode: options.allowCode ?? false,
+    allowCode: options.allowCode,
     wait: options.wait ?? false,
     lookFor: options.lookFor,
     stateFolder: userState(),
@@ -66,5 +66,8 @@ function show(message: WorkerMessage, narrator: WorkerNarrator, output: Output):
   } else if (message.type === 'device') {
     output.event({ event: 'device', ...message.device, choice: message.choice });
     output.note(`${describeDevice(message.device)} (${message.choice})`);
+  } else if (message.type === 'confined') {
+    output.event({ event: 'confined', by: message.by, user: message.user });
+    output.note(`jobs' modules run confined by ${message.by}: no files, no network, no environment, as user ${message.user}`);
   } else output.detail(JSON.stringify(message));
 }

@@ -1,6 +1,6 @@
 import type { DeviceInfo } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
-import type { EngineChoice, WorkerMessage } from '@longtail/worker';
+import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
 import type { LinkRates } from '@longtail/spec/links';
 import { Child } from './children.js';
 
@@ -20,7 +20,8 @@ export interface WorkerProcessOptions {
   readonly maxUpload: number | undefined;
   /** To emulate; undefined: the machine's own. */
   readonly link: LinkRates | undefined;
-  readonly allowCode: boolean;
+  /** Jobs' own modules; undefined: none. */
+  readonly allowCode: AllowedCode | undefined;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
   /** Where the node's id is kept; undefined: it gets a new one. */
@@ -41,7 +42,7 @@ export function startWorkerProcess(options: WorkerProcessOptions): Child {
   if (listen !== undefined) args.push('--listen', listen);
   if (maxUpload !== undefined) args.push('--max-upload', String(maxUpload));
   if (link !== undefined) args.push('--link', `${link.up},${link.down},${link.rtt}`);
-  if (allowCode) args.push('--allow-code');
+  if (allowCode !== undefined) args.push('--allow-code', allowCode);
   if (wait) args.push('--wait');
   if (stateFolder !== undefined) args.push('--state', stateFolder);
   if (lookFor !== undefined) args.push('--look-for', String(lookFor));
