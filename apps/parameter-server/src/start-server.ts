@@ -103,10 +103,10 @@ function composeServer(
       allocate: (bytes) => memory.allocate(bytes),
       async openRun(job) {
         const { model, document } = desk.notesOf(job);
-        const folder = await createRun(runsFolder, job, { now: Date.now, owner, document });
+        const folder = await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document });
         return register.track(runStore(folder, model), folder);
       },
-      nodeSeen: ({ node, name, device }) => database.nodes.seen({ node, name, engine: device.engine, device: device.description }, Date.now()),
+      nodeSeen: ({ node, name, device }) => database.nodes.seen({ node, name, engine: device.engine, device: device.description }, wallClock.nowMs()),
       createShard: ({ length, slots }, optimizer, differences) =>
         createShard({ length, optimizer, differences, frozen: slots.filter(({ trainable }) => !trainable) }),
       createLeases: ({ train }, samplesPerEpoch, state) =>
