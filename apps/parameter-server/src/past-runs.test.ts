@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { layOut, type Job, type Verdict } from '@longtail/core';
 import type { Resumption, RunSnapshot, Server } from '@longtail/runtime';
-import { createRun, IN_MEMORY, openDatabase, type Database, type RunOwner } from '@longtail/store';
+import { BESIDE_LOGS, createRun, IN_MEMORY, openDatabase, type Database, type RunOwner } from '@longtail/store';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Inspection } from './inspect-data.js';
@@ -47,7 +47,7 @@ beforeEach(async () => {
   } as unknown as Server;
   const log = pino({ level: 'info' }, { write: (line) => logged.push(JSON.parse(line) as { msg: string }) });
   database = await openDatabase(IN_MEMORY);
-  past = new PastRuns({ server, desk, register: new RunRegister({ table: database.runs, runsFolder: folder, owner }), owner, log });
+  past = new PastRuns({ server, desk, register: new RunRegister({ table: database.runs, runsFolder: folder, owner }), checkpoints: BESIDE_LOGS, owner, log });
 });
 afterEach(async () => {
   for (const { store } of resumptions) await store.log.close();

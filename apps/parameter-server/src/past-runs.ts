@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { LongtailError, type StoredEvent } from '@longtail/core';
 import type { LaunchedRun, RunSnapshot, Server } from '@longtail/runtime';
-import { checkpointFolder, isAlive, openRun, readEvents, readRun, RUN_FILES, type RunOwner } from '@longtail/store';
+import { isAlive, openRun, readEvents, readRun, RUN_FILES, type CheckpointStore, type RunOwner } from '@longtail/store';
 import { wallClock } from '@longtail/transport';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
@@ -13,6 +13,7 @@ export interface PastRunsOptions {
   readonly server: Server;
   readonly desk: JobDesk;
   readonly register: RunRegister;
+  readonly checkpoints: CheckpointStore;
   readonly owner: RunOwner;
   readonly log: Logger;
 }
@@ -61,9 +62,9 @@ export class PastRuns {
 
   /** A run that begins with a version of another one, `version` 0: its newest. LongtailError `usage`, `missing-file`, `invalid-file`. */
   async fork(run: string, version: number, overrides: Readonly<Record<string, unknown>>): Promise<LaunchedRun & { readonly version: number }> {
-    const { server, desk } = this.options;
+    const { server, desk, checkpoints } = this.options;
     const { path, document, job: before } = await this.find(run);
-    const folder = { path, checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: Infinity }) };
+    const folder = { path, checkpoints: checkpoints.of(run, join(path, RUN_FILES.checkpoints), { keep: Infinity }) };
     const snapshot = version === 0 ? await lastSnapshot(folder, () => undefined) : await snapshotAt(folder, version);
     if (snapshot === undefined) throw new LongtailError(`Run ${run} has no checkpoint yet.`, { code: 'missing-file', where: path });
     const { job, files } = await desk.study(withOverrides(document, overrides));
@@ -81,7 +82,7 @@ export class PastRuns {
   }
 
   private async goOn(id: string, path: string, reason: string): Promise<LaunchedRun & { readonly version: number }> {
-    const { server, desk, register, owner, log } = this.options;
+    const { server, desk, register, checkpoints, owner, log } = this.options;
     if (this.opening.has(id) || server.jobs().some(({ run, status }) => run === id && (status === 'waiting' || status === 'running'))) {
       throw new LongtailError(`run ${id} goes on already`, { code: 'usage', hint: `Watch it with \`longtail logs ${id} --follow\`.` });
     }
@@ -89,10 +90,11 @@ export class PastRuns {
     try {
       const { job, document } = await readRun(path);
       const { files } = await desk.studyAgain(job, document);
-      const folder = await openRun(path, { now: wallClock.nowMs, owner });
+      const folder = await openRun(path, { now: wallClock.nowMs, owner, checkpoints });
       let snapshot: RunSnapshot | undefined;
       try {
         snapshot = await lastSnapshot(folder, ({ message, where }) => log.warn({ run: id, where }, message));
+        if (snapshot === undefined) checkNoneWritten(folder.past, checkpoints);
       } catch (error) {
         await folder.close();
         throw error;
@@ -110,6 +112,17 @@ export class PastRuns {
   private async find(run: string): ReturnType<typeof readRun> {
     return readRun((await this.options.register.find(run)).folder);
   }
+}
+
+/** A run that once had checkpoints does not begin anew because nobody looked where they are. */
+function checkNoneWritten(past: readonly StoredEvent[], { name }: CheckpointStore): void {
+  const last = past.flatMap(({ body }) => (body.event === 'checkpoint' ? [body.path] : [])).at(-1);
+  if (last === undefined) return;
+  throw new LongtailError(`The run has checkpoints, and none of them is in ${name}.`, {
+    code: 'missing-file',
+    where: last,
+    hint: 'Start the server with the --checkpoints that it had, or put them back.',
+  });
 }
 
 function ended(status: 'failed' | 'cancelled'): string {

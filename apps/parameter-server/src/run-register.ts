@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { EventLog, Job, RunEvent, Verdict } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import type { RunStore } from '@longtail/runtime';
-import { checkpointFolder, isAlive, readRun, RUN_FILES, type Database, type RunEntry, type RunFolder, type RunOwner, type RunStatus } from '@longtail/store';
+import { BESIDE_LOGS, isAlive, readRun, RUN_FILES, type Database, type RunEntry, type RunFolder, type RunOwner, type RunStatus } from '@longtail/store';
 
 export interface RunRegisterOptions {
   readonly table: Database['runs'];
@@ -102,7 +102,7 @@ export class RunRegister {
 async function fromFolder(path: string): Promise<RunEntry | undefined> {
   try {
     const { id: run, job, createdAtMs, verdict, endedAtMs, owner } = await readRun(path);
-    const version = (await checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: Infinity }).versions())[0] ?? 0;
+    const version = (await BESIDE_LOGS.of(run, join(path, RUN_FILES.checkpoints), { keep: Infinity }).versions())[0] ?? 0;
     const status: RunStatus = owner !== undefined && isAlive(owner.pid) ? 'running' : 'interrupted';
     const open = { status, reason: '', endedAtMs: undefined, samples: 0 };
     return { ...describe(job), run, folder: path, server: owner?.address ?? '', createdAtMs, version, ...open, ...(verdict === undefined ? {} : { ...ended(verdict), endedAtMs }) };

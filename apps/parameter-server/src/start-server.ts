@@ -7,7 +7,7 @@ import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
-import { createRun, type Database, type RunOwner } from '@longtail/store';
+import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
 import { createTensorMemory, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { createControlService } from './control-service.js';
@@ -26,6 +26,8 @@ export interface ServerOptions {
   readonly runsFolder: string;
   /** Of runs and nodes; whoever opened it closes it. */
   readonly database: Database;
+  /** Where the runs' checkpoints go. @default their folders */
+  readonly checkpoints?: CheckpointStore;
   readonly version: string;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: ServerAccess;
@@ -46,7 +48,7 @@ export interface RunningServer {
  * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, port, access, database, log } = options;
+  const { host, port, access, database, checkpoints = BESIDE_LOGS, log } = options;
   if (!isLoopback(host) && access === undefined && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const desk = new JobDesk(inspectOnThread);
@@ -54,7 +56,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const owner: RunOwner = { address: `${host}:${port}`, pid: process.pid };
   const register = new RunRegister({ table: database.runs, runsFolder: options.runsFolder, owner });
   const server = composeServer(options, desk, owner, register, memory);
-  const past = new PastRuns({ server, desk, register, owner, log });
+  const past = new PastRuns({ server, desk, register, checkpoints, owner, log });
   database.onTrouble = (error) => {
     if (error === undefined) log.info({ database: database.name }, 'the database has all rows again');
     else log.warn({ database: database.name, hint: error.hint }, `${error.message} Runs go on; rows wait for it.`);
@@ -88,7 +90,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, runsFolder, database }: ServerOptions,
+  { version, runsFolder, database, checkpoints }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
   register: RunRegister,
@@ -103,7 +105,7 @@ function composeServer(
       allocate: (bytes) => memory.allocate(bytes),
       async openRun(job) {
         const { model, document } = desk.notesOf(job);
-        const folder = await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document });
+        const folder = await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document, checkpoints });
         return register.track(runStore(folder, model), folder);
       },
       nodeSeen: ({ node, name, device }) => database.nodes.seen({ node, name, engine: device.engine, device: device.description }, wallClock.nowMs()),

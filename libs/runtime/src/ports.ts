@@ -9,6 +9,7 @@ import type {
   FeedbackEncoder,
   Job,
   LayoutPlan,
+  LongtailError,
   LeaseBook,
   LeaseBookState,
   LearningRateSchedule,
@@ -71,8 +72,8 @@ export interface RunStore {
   /** For people: the run's folder. */
   readonly folder: string;
   readonly log: EventLog;
-  /** Written beside the rounds; at most one at a time. */
-  checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
+  /** Written beside the rounds; at most one at a time. Durable when it resolves; `behind`: not yet where it belongs, and why. */
+  checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number; readonly behind?: LongtailError }>;
   /** The trained model. After it only a last checkpoint and the verdict are written. */
   saveModel(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
   /** After the verdict was appended: close the log, write the report. */

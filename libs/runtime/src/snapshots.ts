@@ -1,7 +1,7 @@
 import { freshState, LongtailError, serverOptimizer, type StateVector } from '@longtail/core';
 import { divergence } from './divergence.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
-import type { RunSnapshot } from './ports.js';
+import type { RunSnapshot, RunStore } from './ports.js';
 import type { RunCore } from './run-core.js';
 
 /** Checkpoints beside the rounds, and the model at the end. Keeps one copy of parameters and moments. */
@@ -44,7 +44,7 @@ export class Snapshots {
     let model = '';
     try {
       model = (await store.saveModel(snapshot)).path;
-      await store.checkpoint(snapshot);
+      this.warn(snapshot, await store.checkpoint(snapshot));
       return { model, error: undefined };
     } catch (error) {
       return { model, error: LongtailError.from(error, 'storage') };
@@ -58,12 +58,20 @@ export class Snapshots {
   private async write(snapshot: RunSnapshot, startedAtMs: number): Promise<void> {
     const { core } = this;
     try {
-      const { path, bytes } = await core.store.checkpoint(snapshot);
+      const written = await core.store.checkpoint(snapshot);
+      const { path, bytes } = written;
       this.lastPath = path;
       core.emit({ event: 'checkpoint', run: core.run, version: snapshot.version, path, bytes, ms: core.clock.nowMs() - startedAtMs });
+      this.warn(snapshot, written);
     } catch (error) {
       core.fail(LongtailError.from(error, 'storage'));
     }
+  }
+
+  private warn({ version }: RunSnapshot, { path, behind }: Awaited<ReturnType<RunStore['checkpoint']>>): void {
+    if (behind === undefined) return;
+    const message = `version ${version} is in ${path} alone: ${behind.message}`;
+    this.core.emit({ event: 'warning', run: this.core.run, message, hint: behind.hint ?? '' });
   }
 
   private async take(): Promise<RunSnapshot> {

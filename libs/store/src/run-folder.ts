@@ -12,7 +12,8 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { writeFileAtomic } from './atomic.js';
-import { checkpointFolder, type CheckpointFolder } from './checkpoints.js';
+import { BESIDE_LOGS, type CheckpointStore } from './checkpoint-store.js';
+import type { CheckpointFolder } from './checkpoints.js';
 import { openEventLog, readEvents } from './event-log.js';
 import { metricsCsv, metricsLine } from './metrics.js';
 import { renderReport } from './report/index.js';
@@ -47,6 +48,8 @@ export interface RunFolderOptions {
   readonly now: () => number;
   /** Taken down in the folder. @default nobody */
   readonly owner?: RunOwner;
+  /** Where its checkpoints go. @default its folder */
+  readonly checkpoints?: CheckpointStore;
 }
 
 /** What goes beside model.safetensors, so that the model can be used without the run. */
@@ -142,7 +145,7 @@ export async function listRuns(root: string | undefined): Promise<readonly RunSu
   return runs.filter((run) => run !== undefined).sort((a, b) => b.createdAtMs - a.createdAtMs);
 }
 
-async function openFolder(path: string, { run, createdAtMs, job, document }: RunFile, { now, owner }: RunFolderOptions): Promise<RunFolder> {
+async function openFolder(path: string, { run, createdAtMs, job, document }: RunFile, { now, owner, checkpoints = BESIDE_LOGS }: RunFolderOptions): Promise<RunFolder> {
   if (owner !== undefined) await writeFileAtomic(join(path, RUN_FILES.owner), `${JSON.stringify(owner)}\n`);
   const eventsPath = join(path, RUN_FILES.events);
   const log = openEventLog(eventsPath, { now });
@@ -156,7 +159,7 @@ async function openFolder(path: string, { run, createdAtMs, job, document }: Run
     document,
     past,
     events: withMetrics(log, join(path, RUN_FILES.metrics), past),
-    checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: job.checkpoint.keep ?? DEFAULT_KEEP }),
+    checkpoints: checkpoints.of(run, join(path, RUN_FILES.checkpoints), { keep: job.checkpoint.keep ?? DEFAULT_KEEP }),
     async writeModel(parameters, layout, sidecar) {
       const model = join(path, RUN_FILES.model);
       const { bytes, sha256 } = await writeSafetensors(model, tensorsOf(parameters, layout), { format: 'longtail', run });

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import { isLoopback, openAccess, startServer } from '@longtail/parameter-server';
-import { openDatabase, userState } from '@longtail/store';
+import { openCheckpointStore, openDatabase, userState } from '@longtail/store';
 import { formatAddress, parseAddress, wallClock } from '@longtail/transport';
 import { keptIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
@@ -17,6 +17,7 @@ interface UpOptions {
   readonly insecure?: boolean;
   readonly state?: string;
   readonly database?: string;
+  readonly checkpoints?: string;
 }
 
 export async function up(output: Output, options: UpOptions): Promise<number> {
@@ -25,12 +26,14 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
   const state = resolve(options.state ?? join(userState(), 'server'));
   const database = await openDatabase(databaseOf(options, state));
   try {
+    const checkpoints = options.checkpoints === undefined ? undefined : await openCheckpointStore(options.checkpoints);
     const access = tls ? await openAccess(state, database.access, wallClock.nowMs) : undefined;
     const server = await startServer({
       host,
       port: options.port,
       runsFolder: resolve(options.runs),
       database,
+      checkpoints,
       version: VERSION,
       access,
       insecure,
@@ -40,6 +43,7 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
     output.event({ event: 'listening', address: server.address });
     output.note(`listening on ${server.address}; runs go to ${resolve(options.runs)}`);
     if (options.database !== undefined) output.note(`runs, nodes and who is let in stand in ${database.name}`);
+    if (checkpoints !== undefined) output.note(`checkpoints go to ${checkpoints.name}`);
     if (access !== undefined) output.note('let others in with:  longtail token create');
     output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token …'}`);
     output.note(`launch a job with:  longtail launch job.yaml --server ${server.address}`);

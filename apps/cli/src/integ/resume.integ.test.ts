@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { standingEvents, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 import { listRuns, readEvents, RUN_FILES } from '@longtail/store';
-import { startPostgres } from '@longtail/testing';
+import { startPostgres, startS3Server } from '@longtail/testing';
 import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { freePort } from './free-port.js';
@@ -106,16 +106,16 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   expect(listed.lines.map((line) => JSON.parse(line) as object)).toMatchObject([{ run: verdict.run, status: 'succeeded', samples: ROUNDS * 128 }, { run: calm.process.verdict.run }]);
 });
 
-it('goes on with a run that was cancelled, and begins another one with what it learnt; its tables are in PostgreSQL', { timeout: 90_000 }, async () => {
-  const postgres = await startPostgres();
-  onTestFinished(() => postgres.dispose());
-  env = { LONGTAIL_DATABASE: await postgres.database() };
+it('goes on with a run that was cancelled, and begins another one with what it learnt; its tables in PostgreSQL, its checkpoints in a bucket', { timeout: 90_000 }, async () => {
+  const [postgres, s3] = await Promise.all([startPostgres(), startS3Server()]);
+  onTestFinished(() => Promise.all([postgres.dispose(), s3.close()]).then(() => undefined));
+  env = { LONGTAIL_DATABASE: await postgres.database(), LONGTAIL_CHECKPOINTS: s3.location, ...s3.keys };
   await up();
   const second = await runCli(['up', '--port', '0', '--json'], { cwd: folder, env });
   expect([second.exitCode, second.process.stderr]).toEqual([7, expect.stringMatching(/Another server uses this database[^]*where: *postgres:\/\/postgres@127/)]);
   await join1('steady');
   const client = start(...here('launch', 'job.yaml'));
-  await client.line('"event":"checkpoint"');
+  expect(await client.line('"event":"checkpoint"')).toContain('s3://models/');
   const { run } = JSON.parse(await client.line('"submitted"')) as { run: string };
   client.signalGroup('SIGINT');
   expect(await client.exit).toBe(130);
@@ -134,10 +134,13 @@ it('goes on with a run that was cancelled, and begins another one with what it l
   const other = await runCli(here('fork', run, '--set', 'train.seed=6'), { cwd: folder });
   expect(other.exitCode).toBe(2);
 
+  // From here on the store refuses.
+  s3.fault = (request, response) => request.method !== 'GET' && response.writeHead(403).end() !== undefined;
   const fork = start(...here('fork', run, '--set', `train.maxSamples=${(ROUNDS + 50) * 128}`, '--set', 'train.learningRate=0.05'));
   expect(await fork.exit, fork.stderr).toBe(0);
   expect(fork.events.find(({ event }) => event === 'forked')).toMatchObject({ from: { run }, samplesApplied: ROUNDS * 128 });
   expect(fork.verdict).toMatchObject({ status: 'succeeded', samples: { applied: (ROUNDS + 50) * 128, lost: 0 } });
+  expect(fork.events.find(({ event }) => event === 'warning')).toMatchObject({ message: expect.stringMatching(/^version \d+ is in .*checkpoint.v\d+ alone: .*the store refuses/) });
   const commits = fork.events.flatMap((event) => (event.event === 'commit' ? [event] : []));
   expect(commits.reduce((total, { samples }) => total + samples, 0)).toBe(50 * 128);
   expect(commits[0]!.learningRate).toBe(0.05);
