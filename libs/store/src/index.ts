@@ -3,7 +3,7 @@ export { blobCache, fileCache, userCache, type FileCache, type IncomingFile } fr
 export { comparePlan } from './comparison/compare-plan.js';
 export type { Compared, DeviceComparison, ExchangeComparison, GroupComparison, PlanComparison } from './comparison/comparison.js';
 export { BESIDE_LOGS, openCheckpointStore, type CheckpointStore } from './checkpoint-store.js';
-export type { Checkpoint, CheckpointFolder, WrittenCheckpoint } from './checkpoints.js';
+export { checkpointFolder, type Checkpoint, type CheckpointFolder, type WrittenCheckpoint } from './checkpoints.js';
 export { IN_MEMORY, openDatabase, type Database } from './database/open-database.js';
 export type { NodeEntry } from './database/node-table.js';
 export type { RunEntry, RunStatus } from './database/run-table.js';
@@ -12,6 +12,7 @@ export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
 export { metricsCsv } from './metrics.js';
 export { claimIdentity, isAlive, type ClaimedIdentity } from './node-identity.js';
 export { nodeFiles, type NodeFilesOptions } from './node-files.js';
+export { readRecording, recordingFolder, type RecordedRun, type RecordingFolder } from './recording.js';
 export { renderReport } from './report/index.js';
 export {
   createRun,
