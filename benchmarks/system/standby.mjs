@@ -65,9 +65,9 @@ async function takeOver(rng) {
   };
   try {
     writeFileSync(join(folder, 'job.yaml'), JOB);
-    const first = start('up', '--port', '0', '--runs', 'first');
+    const first = start('up', '--port', '0', '--runs', 'first', '--state', 'one');
     const { address } = await first.line('"listening"');
-    await start('up', '--port', '0', '--runs', 'second', '--standby-of', address).line('"following"');
+    await start('up', '--port', '0', '--runs', 'second', '--state', 'two', '--standby-of', address).line('"following"');
     for (let i = 0; i < Number(values.workers); i++) await start('join', address, '--engine', 'wasm', '--name', `w${i}`, '--throttle', '0.3').line('"joined"');
     const client = start('launch', 'job.yaml', '--server', address);
     await client.line('"in step"');

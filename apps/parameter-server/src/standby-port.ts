@@ -2,13 +2,12 @@ import { LongtailError } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello } from '@longtail/protocol';
 import { createKernels } from '@longtail/kernels';
 import type { ServerConnection } from '@longtail/runtime';
-import { createTensorMemory, listen, wallClock, type ControlService, type Listener, type ServerAccess, type TensorMemory } from '@longtail/transport';
+import { createTensorMemory, listen, wallClock, type ControlService, type Listener, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 
 export interface StandbyPortOptions {
   readonly host: string;
   readonly port: number;
-  readonly access?: ServerAccess;
   readonly version: string;
   /** Of the server that it is the standby of. */
   readonly server: string;
@@ -58,7 +57,6 @@ export class StandbyPort {
       control: new Proxy({} as ControlService, { get: (_, name) => port.control[name as keyof ControlService] }),
       crc32c: (bytes) => kernels.crc32c(bytes),
       memory: port.memory,
-      access: options.access,
       onSession: (connection, hello) => port.onSession(connection, hello),
       onDropped: (reason) => options.log.warn({ reason }, 'connection dropped'),
       signal: new AbortController().signal,

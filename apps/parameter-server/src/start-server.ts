@@ -8,7 +8,7 @@ import type { Resumption, Server, ServerConnection } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
-import { createRun, type RunOwner } from '@longtail/store';
+import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
 import { createTensorMemory, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { composeShard } from './compose-shard.js';
@@ -17,9 +17,18 @@ import { inspectOnThread } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
 import { plannedLayout } from './planned-layout.js';
 import { PastRuns, type Inherited } from './past-runs.js';
+import { RunRegister } from './run-register.js';
 import { runStore } from './run-store.js';
 import type { StandbyPort } from './standby-port.js';
 import { Succession } from './succession.js';
+
+/** It was the standby of another server, and goes on with what it followed. */
+export interface Takeover {
+  readonly ports: StandbyPort;
+  readonly runs: readonly Inherited[];
+  readonly succession: NonNullable<Resumption['succession']>;
+  readonly reason: string;
+}
 
 export interface ServerOptions {
   readonly host: string;
@@ -27,18 +36,16 @@ export interface ServerOptions {
   readonly port: number;
   /** Folder in which each run gets one of its own. */
   readonly runsFolder: string;
+  /** Of runs and nodes; whoever opened it closes it. */
+  readonly database: Database;
+  /** Where the runs' checkpoints go. @default their folders */
+  readonly checkpoints?: CheckpointStore;
   readonly version: string;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: ServerAccess;
   /** Beyond this machine without `access`, on purpose. */
   readonly insecure: boolean;
-  /** It was the standby of another server, and goes on with what it followed. */
-  readonly takeover?: {
-    readonly ports: StandbyPort;
-    readonly runs: readonly Inherited[];
-    readonly succession: NonNullable<Resumption['succession']>;
-    readonly reason: string;
-  };
+  readonly takeover?: Takeover | undefined;
   readonly log: Logger;
 }
 
@@ -56,7 +63,7 @@ export interface RunningServer {
  * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, port, access, runsFolder, takeover, log } = options;
+  const { host, port, access, runsFolder, database, checkpoints = BESIDE_LOGS, takeover, log } = options;
   if (!isLoopback(host) && access === undefined && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const desk = new JobDesk(inspectOnThread);
@@ -65,9 +72,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const succession = await Succession.open(runsFolder, log);
   if (takeover === undefined) await succession.refuseIfSucceeded();
   else await succession.begin(takeover.succession.epoch);
-  const server = composeServer(options, desk, owner, memory, succession);
-  const past = new PastRuns({ server, desk, runsFolder: options.runsFolder, owner, log });
-  const control = createControlService({ server, desk, past, log });
+  const register = new RunRegister({ table: database.runs, runsFolder, owner });
+  const server = composeServer(options, desk, owner, register, memory, succession);
+  const past = new PastRuns({ server, desk, register, checkpoints, owner, log });
+  database.onTrouble = (error) => {
+    if (error === undefined) log.info({ database: database.name }, 'the database has all rows again');
+    else log.warn({ database: database.name, hint: error.hint }, `${error.message} Runs go on; rows wait for it.`);
+  };
+  const control = createControlService({ server, desk, past, register, nodes: database.nodes, log });
   const onSession = (connection: ServerConnection, hello: Hello) => {
     if (hello.standbyAddress === '') log.info({ worker: hello.name, engine: hello.device.engine, device: hello.device.description }, 'worker joined');
     else log.info({ standby: hello.standbyAddress }, 'standby joined');
@@ -101,9 +113,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, runsFolder }: ServerOptions,
+  { version, runsFolder, database, checkpoints }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
+  register: RunRegister,
   memory: TensorMemory,
   succession: Succession,
 ): Server {
@@ -116,8 +129,10 @@ function composeServer(
       allocate: (bytes) => memory.allocate(bytes),
       async openRun(job) {
         const { document, ...notes } = desk.notesOf(job);
-        return runStore(await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document }), notes);
+        const folder = await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document, checkpoints });
+        return register.track(runStore(folder, notes), folder);
       },
+      nodeSeen: ({ node, name, device }) => database.nodes.seen({ node, name, engine: device.engine, device: device.description }, wallClock.nowMs()),
       createShard: composeShard,
       createLeases: ({ train }, samplesPerEpoch, state) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state }),

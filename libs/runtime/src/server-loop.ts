@@ -298,11 +298,17 @@ class ServerLoop implements Server {
   }
 
   private joined(session: Session): void {
+    this.seen(session);
     for (const run of this.active()) run.nodeEvent(joinedEvent(session));
     if (this.standby.address !== '') session.send(this.standbyMessage);
     this.tellFleet();
     this.survey.add(session);
     this.dispatch();
+  }
+
+  private seen(session: Session): void {
+    const { clock, nodeSeen } = this.dependencies;
+    nodeSeen?.(session.row(clock.nowMs()));
   }
 
   private linkMeasured(session: Session): void {
@@ -313,6 +319,7 @@ class ServerLoop implements Server {
   }
 
   private left(session: Session, reason: string): void {
+    this.seen(session);
     this.survey.left(session);
     this.tellFleet();
     this.peerLinks.forget(session.node);

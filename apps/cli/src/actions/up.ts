@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import { isLoopback, openAccess, startServer, startStandby, type RunningServer, type ServerOptions } from '@longtail/parameter-server';
-import { nodeFiles, userCache, userState } from '@longtail/store';
+import { followServer, isLoopback, openAccess, startServer, type StandbyOptions, type Takeover } from '@longtail/parameter-server';
+import { nodeFiles, openCheckpointStore, openDatabase, userCache, userState } from '@longtail/store';
 import { formatAddress, parseAddress, wallClock } from '@longtail/transport';
 import { createFileCache } from '@longtail/worker';
 import { keptIdentity } from '../process/identity.js';
@@ -18,6 +18,8 @@ interface UpOptions {
   readonly insecure?: boolean;
   readonly standbyOf?: string;
   readonly state?: string;
+  readonly database?: string;
+  readonly checkpoints?: string;
 }
 
 export async function up(output: Output, options: UpOptions): Promise<number> {
@@ -26,33 +28,55 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
   if (tls && options.standbyOf !== undefined) {
     throw new LongtailError('a standby does not follow a server with certificates', { code: 'usage', where: '--standby-of', hint: 'Start both with --insecure, on a network you trust.' });
   }
-  const access = tls ? await openAccess(resolve(options.state ?? join(userState(), 'server')), wallClock.nowMs) : undefined;
-  const own = { host, port: options.port, runsFolder: resolve(options.runs), version: VERSION, access, insecure, log: serverLog(output) };
+  const own = { host, port: options.port, runsFolder: resolve(options.runs), version: VERSION, log: serverLog(output) };
   const interruption = new Interruption(() => output.note('closing; runs are cancelled and saved (Ctrl-C again to leave at once)'));
   const { signal } = interruption;
-  const server = options.standbyOf === undefined ? await startServer(own) : await standBy(output, options.standbyOf, own, signal);
-  if (server === undefined) return 0;
-  await access?.enrolOwner(keptIdentity(ownAddress(server.address), 'client'));
-  output.event({ event: 'listening', address: server.address });
-  output.note(`listening on ${server.address}; runs go to ${own.runsFolder}`);
-  if (access !== undefined) output.note('let others in with:  longtail token create');
-  output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token …'}`);
-  output.note(`launch a job with:  longtail launch job.yaml --server ${server.address}`);
-  const stopped = new Promise<undefined>((done) => signal.addEventListener('abort', () => done(undefined)));
-  const succeeded = signal.aborted ? undefined : await Promise.race([stopped, server.succeeded]);
-  if (succeeded !== undefined) throw succeeded;
-  await server.close('the server was stopped');
-  interruption.restore();
+  const takeover = options.standbyOf === undefined ? undefined : await standBy(output, options.standbyOf, own, signal);
+  if (options.standbyOf !== undefined && takeover === undefined) return 0;
+  const state = resolve(options.state ?? join(userState(), 'server'));
+  const database = await openDatabase(databaseOf(options, state));
+  try {
+    const checkpoints = options.checkpoints === undefined ? undefined : await openCheckpointStore(options.checkpoints);
+    const access = tls ? await openAccess(state, database.access, wallClock.nowMs) : undefined;
+    const server = await startServer({
+      ...own,
+      database,
+      checkpoints,
+      access,
+      insecure,
+      takeover,
+    });
+    await access?.enrolOwner(keptIdentity(ownAddress(server.address), 'client'));
+    output.event({ event: 'listening', address: server.address });
+    output.note(`listening on ${server.address}; runs go to ${own.runsFolder}`);
+    if (options.database !== undefined) output.note(`runs, nodes and who is let in stand in ${database.name}`);
+    if (checkpoints !== undefined) output.note(`checkpoints go to ${checkpoints.name}`);
+    if (access !== undefined) output.note('let others in with:  longtail token create');
+    output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token …'}`);
+    output.note(`launch a job with:  longtail launch job.yaml --server ${server.address}`);
+    const stopped = new Promise<undefined>((done) => signal.addEventListener('abort', () => done(undefined)));
+    const succeeded = signal.aborted ? undefined : await Promise.race([stopped, server.succeeded]);
+    if (succeeded !== undefined) throw succeeded;
+    await server.close('the server was stopped');
+    interruption.restore();
+  } finally {
+    await database.close();
+  }
   return 0;
 }
 
 /** Until the server there is dead, and this one is it; undefined when one of the two was stopped. */
-async function standBy(output: Output, standbyOf: string, own: ServerOptions, signal: AbortSignal): Promise<RunningServer | undefined> {
+async function standBy(
+  output: Output,
+  standbyOf: string,
+  own: Omit<StandbyOptions, 'standbyOf' | 'fileCache' | 'onEvent' | 'signal'>,
+  signal: AbortSignal,
+): Promise<Takeover | undefined> {
   if (own.host === '0.0.0.0' || own.host === '::') {
     throw new LongtailError('a standby says where others reach it', { code: 'usage', where: `--host ${own.host}`, hint: 'Name the address of this machine: --host 10.0.0.6.' });
   }
   try {
-    const server = await startStandby({
+    const takeover = await followServer({
       ...own,
       standbyOf,
       fileCache: createFileCache(userCache(), nodeFiles()),
@@ -63,12 +87,19 @@ async function standBy(output: Output, standbyOf: string, own: ServerOptions, si
         if (event.event === 'lost') output.note(`${event.server} is gone: ${event.reason}`);
       },
     });
-    output.note(server === undefined ? `${standbyOf} has ended in order` : `has taken over from ${standbyOf}`);
-    return server;
+    output.note(takeover === undefined ? `${standbyOf} has ended in order` : `takes over from ${standbyOf}`);
+    return takeover;
   } catch (error) {
     if (signal.aborted) return undefined;
     throw error;
   }
+}
+
+function databaseOf({ database }: UpOptions, state: string): string {
+  if (database === undefined) return join(state, 'longtail.db');
+  // What lists processes shows their arguments; from here on it shows this.
+  if (process.argv.some((argument) => argument.includes('://'))) process.title = 'longtail up';
+  return database;
 }
 
 /** Where this machine reaches a server that listens there. */

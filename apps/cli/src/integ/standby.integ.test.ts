@@ -31,9 +31,9 @@ async function log(runs: string): Promise<readonly StoredEvent[]> {
 }
 
 it('a standby takes over from a server that is killed, with every round that was committed', { timeout: 90_000 }, async () => {
-  const primary = start('up', '--port', '0', '--runs', 'first');
+  const primary = start('up', '--port', '0', '--runs', 'first', '--state', 'one');
   const address = await primary.listening();
-  const standby = start('up', '--port', '0', '--runs', 'second', '--standby-of', address);
+  const standby = start('up', '--port', '0', '--runs', 'second', '--state', 'two', '--standby-of', address);
   await standby.line('"following"');
   for (const name of ['one', 'two']) await start('join', address, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
   const { process: nodes } = await runCli(['nodes', '--server', address, '--json'], { cwd: folder });
@@ -59,7 +59,7 @@ it('a standby takes over from a server that is killed, with every round that was
   expect((await listRuns(join(folder, 'second')))[0]!.verdict?.model).toContain(join(folder, 'second'));
 
   // Who was succeeded does not go on.
-  const again = start('up', '--port', address.split(':')[1]!, '--runs', 'first');
+  const again = start('up', '--port', address.split(':')[1]!, '--runs', 'first', '--state', 'one');
   expect(await again.exit).toBe(6);
   expect(again.stderr).toMatch(/has taken over from this server[^]*--standby-of/);
 });

@@ -6,10 +6,10 @@ import { dial, wallClock } from '@longtail/transport';
 import { composeShard } from './compose-shard.js';
 import { FollowedRuns } from './followed-runs.js';
 import type { RunDescription } from './run-store.js';
-import { startServer, type RunningServer, type ServerOptions } from './start-server.js';
+import type { ServerOptions, Takeover } from './start-server.js';
 import { StandbyPort } from './standby-port.js';
 
-export interface StandbyOptions extends ServerOptions {
+export interface StandbyOptions extends Pick<ServerOptions, 'host' | 'port' | 'runsFolder' | 'version' | 'log'> {
   /** Address of the server to follow. */
   readonly standbyOf: string;
   readonly fileCache: FileCache;
@@ -18,14 +18,14 @@ export interface StandbyOptions extends ServerOptions {
 }
 
 /**
- * Follows a server, and is the server once that one is dead. Resolves then; undefined when it ended in order. Throws LongtailError
- * `unreachable`, `refused` where it cannot follow, what `startServer` throws, and the signal's reason.
+ * Follows a server that has no certificates until it is dead. Resolves with what `startServer` goes on with; undefined when it ended in
+ * order. Throws LongtailError `address-in-use`, `unreachable`, `refused` where it cannot follow, and the signal's reason.
  */
-export async function startStandby(options: StandbyOptions): Promise<RunningServer | undefined> {
-  const { host, port, access, log, runsFolder, standbyOf, fileCache, version, signal } = options;
+export async function followServer(options: StandbyOptions): Promise<Takeover | undefined> {
+  const { host, port, log, runsFolder, standbyOf, fileCache, version, signal } = options;
   const kernels = createKernels();
   const followed = new FollowedRuns(runsFolder);
-  const ports = await StandbyPort.open({ host, port, access, version, server: standbyOf, log, witness: (node) => standby.witness(node), ready: () => standby.ready });
+  const ports = await StandbyPort.open({ host, port, version, server: standbyOf, log, witness: (node) => standby.witness(node), ready: () => standby.ready });
   const standby: Standby = new Standby({
     address: ports.address,
     dial: (hello, until) => dial(standbyOf, { hello, crc32c: (bytes) => kernels.crc32c(bytes), memory: ports.memory, signal: until }),
@@ -46,7 +46,7 @@ export async function startStandby(options: StandbyOptions): Promise<RunningServ
     if (outcome.outcome === 'takeover') {
       const { runs, epoch, from, silentMs, reason } = outcome.succession;
       const succession = { from, address: ports.address, epoch, silentMs };
-      return await startServer({ ...options, takeover: { ports, runs: await followed.handOver(runs), succession, reason: `taken over from ${from}: ${reason}` } });
+      return { ports, runs: await followed.handOver(runs), succession, reason: `taken over from ${from}: ${reason}` };
     }
   } catch (error) {
     await ports.close('the standby ends');
