@@ -72,7 +72,7 @@ export interface Recording {
   begin(from: RunSnapshot, bytes: number): Promise<void>;
   /** Leaves out what came after `version`; resolves with the last version that is there, undefined: there is no beginning. */
   rewind(version: number): Promise<number | undefined>;
-  /** Takes all of it or nothing: LongtailError `storage` where it would be more than the job lets it. The chunks are asked for one by one. */
+  /** Takes all of it or nothing: LongtailError `storage` where it would be more than the job lets it. */
   append(version: number, chunks: Iterable<RecordedChunk>): Promise<void>;
   /** Resolves when all of it survives a power cut. */
   flush(): Promise<void>;

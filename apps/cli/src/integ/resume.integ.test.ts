@@ -1,7 +1,7 @@
 import { mkdirSync, watch } from 'node:fs';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { standingEvents, type RunEvent, type StoredEvent, type Verdict, type WireError } from '@longtail/core';
+import { standingEvents, type RecordedChunk, type RunEvent, type StoredEvent, type Verdict, type WireError } from '@longtail/core';
 import { createKernels } from '@longtail/kernels';
 import { replayRun, type ReplayReport } from '@longtail/parameter-server';
 import { checkpointFolder, listRuns, readEvents, readRecording, recordingFolder, RUN_FILES } from '@longtail/store';
@@ -76,6 +76,11 @@ async function replay(run: string, ...args: string[]): Promise<readonly [number 
   return [exitCode, process.lines.length === 0 ? expect.unreachable(process.stderr) : (JSON.parse(process.lines.at(-1)!) as Replayed)];
 }
 
+/** Bytes of the first worker's last chunk of parameters, or of their gradient. */
+function lastOf(chunks: readonly RecordedChunk[]): Uint8Array {
+  return chunks.findLast(({ kind }) => kind !== 'state')!.parts[0]!.bytes;
+}
+
 /** The recording of a run makes the bits that its folder has; whatever is changed in either is found. */
 async function expectReplayed(run: string): Promise<void> {
   const commits = standingEvents(await readEvents(join(run, RUN_FILES.events))).flatMap(({ body }) => (body.event === 'commit' ? [body] : []));
@@ -98,13 +103,15 @@ async function expectReplayed(run: string): Promise<void> {
   const forger = recordingFolder(folderOf, { maxBytes: Infinity, crc32c });
   await forger.rewind(0);
   for (const [version, chunks] of versions) {
-    if (version === changed) chunks[0]!.parts[0]!.bytes[2]! ^= 64;
+    // The sign of the last bias, which unlike the weights of dark pixels is always moved.
+    if (version === changed) lastOf(chunks)[lastOf(chunks).length - 1]! ^= 128;
     await forger.append(version, chunks);
   }
   await forger.close();
   const forged = await replayRun(run);
   expect(forged.first).toMatchObject({ version: changed, after: changed - 1 });
-  expect(forged.first!.contributions[0]).toMatchObject({ name: 'steady' });
+  expect(['steady', 'doomed']).toEqual(expect.arrayContaining([...new Set(forged.first!.contributions.map(({ name }) => name))]));
+  expect(forged.first!.contributions).not.toEqual([]);
   await writeFile(join(folderOf, 'contributions.bin'), bytes);
 
   const version = durable[0]!;
