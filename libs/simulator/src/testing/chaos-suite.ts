@@ -13,7 +13,7 @@ import { SentContributions } from './sent-contributions.js';
 
 const SEEDS_A_TEST = 50;
 /** One in so many runs is recorded. */
-const RECORDED_EACH = 3;
+const RECORDED_EACH = 4;
 const VALIDATION_SAMPLES = 12;
 
 const MODELS = {
