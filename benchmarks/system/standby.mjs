@@ -33,7 +33,7 @@ class Command {
   waiting = [];
 
   constructor(folder, ...args) {
-    this.process = spawn(process.execPath, [CLI, ...args, '--json'], { cwd: folder, env: { ...process.env, LONGTAIL_STATE: join(folder, 'state') }, stdio: ['ignore', 'pipe', 'inherit'] });
+    this.process = spawn(process.execPath, [CLI, ...args, '--json'], { cwd: folder, env: { ...process.env, LONGTAIL_STATE: join(folder, 'state') }, stdio: ['ignore', 'pipe', 'ignore'] });
     createInterface({ input: this.process.stdout }).on('line', (line) => {
       this.lines.push(line);
       for (const wake of this.waiting.splice(0)) wake();
