@@ -38,7 +38,7 @@ const control: ControlService = {
   listJobs: async () => ({ jobs: [] }),
   listRuns: async () => ({ runs: [] }),
   listNodes: async () => ({ nodes: [], peers: [], gone: [] }),
-  getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0 }),
+  getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
 };
 
 beforeEach(async () => {
@@ -79,7 +79,7 @@ function welcome(connection: Connection<ServerMessage, WorkerMessage>, { node }:
   });
   connection.send({
     message: 'welcome',
-    welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '' },
+    welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' },
   });
 }
 
@@ -98,7 +98,7 @@ const enrolled = async (role: Role): Promise<Credentials> => enrolWith(await tok
 
 function someHello(node = ''): Hello {
   const device = { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 };
-  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node };
+  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, epoch: 0, standbyAddress: '' };
 }
 
 async function work(credentials: Credentials, node?: string): Promise<Connection<WorkerMessage, ServerMessage>> {

@@ -4,7 +4,7 @@ import { createModel, profileModel } from '@longtail/engine';
 import type { ServedFile } from '@longtail/runtime';
 import { resolveJob, validateJob } from '@longtail/spec';
 import type { InspectData } from './inspect-data.js';
-import type { ModelNotes } from './run-store.js';
+import type { JobNotes } from './run-store.js';
 import { servedFile } from './served-files.js';
 
 /** A job whose data are here. */
@@ -13,24 +13,19 @@ export interface StudiedJob {
   readonly files: readonly ServedFile[];
 }
 
-/** What is known of a job beside what it says. */
-interface JobNotes {
-  /** What the data say about the model. */
-  readonly model: ModelNotes;
-  /** Of the model, where it is known without its files or its code. */
-  readonly profile: ModelProfile | undefined;
+interface Studied extends JobNotes {
   /** As its user wrote it. */
   readonly document: unknown;
 }
 
 /** Where jobs are looked at before they run: checked, resolved, their data found. */
 export class JobDesk {
-  private readonly notes = new WeakMap<Job, JobNotes>();
+  private readonly notes = new WeakMap<Job, Studied>();
   private readonly profiles = new WeakMap<Job['model'], ModelProfile>();
 
   constructor(private readonly inspect: InspectData) {}
 
-  notesOf(job: Job): Pick<JobNotes, 'model' | 'document'> {
+  notesOf(job: Job): Studied {
     return this.notes.get(job) ?? { model: {}, document: undefined };
   }
 
@@ -62,10 +57,14 @@ export class JobDesk {
     return { job, files: files.map(servedFile) };
   }
 
-  private async note(job: Job, data: DataSignature, model: ModelNotes, document: unknown): Promise<void> {
-    const profile = await profileOf(job, data);
-    if (profile !== undefined) this.profiles.set(job.model, profile);
-    this.notes.set(job, { model, profile, document });
+  /** A job that another server has studied. */
+  adopt(job: Job, notes: JobNotes, document: unknown): void {
+    if (notes.profile !== undefined) this.profiles.set(job.model, notes.profile);
+    this.notes.set(job, { ...notes, document });
+  }
+
+  private async note(job: Job, data: DataSignature, model: JobNotes['model'], document: unknown): Promise<void> {
+    this.adopt(job, { model, profile: await profileOf(job, data) }, document);
   }
 }
 

@@ -59,7 +59,7 @@ async function left(by: RunOwner, verdict?: Partial<Verdict>): Promise<{ readonl
   const { job } = await desk.study(document);
   const run = await createRun(folder, job, { now: () => 1, owner: by, document });
   run.events.append({ event: 'submitted', run: run.id, job, protocol: 1 });
-  const store = runStore(run, {});
+  const store = runStore(run, { model: {} });
   for (const version of [3, 5]) {
     await store.checkpoint({
       run: run.id,

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { LongtailError, type StoredEvent } from '@longtail/core';
-import type { LaunchedRun, RunSnapshot, Server } from '@longtail/runtime';
+import type { LaunchedRun, Resumption, RunSnapshot, ServedFile, Server } from '@longtail/runtime';
 import { isAlive, openRun, readEvents, readRun, RUN_FILES, type CheckpointStore, type RunOwner } from '@longtail/store';
 import { wallClock } from '@longtail/transport';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
 import { withOverrides } from './overrides.js';
 import type { RunRegister } from './run-register.js';
-import { lastSnapshot, runStore, snapshotAt } from './run-store.js';
+import { lastSnapshot, runStore, snapshotAt, type JobNotes } from './run-store.js';
 
 export interface PastRunsOptions {
   readonly server: Server;
@@ -16,6 +16,14 @@ export interface PastRunsOptions {
   readonly checkpoints: CheckpointStore;
   readonly owner: RunOwner;
   readonly log: Logger;
+}
+
+/** A run that this server followed as a standby. */
+export interface Inherited {
+  readonly path: string;
+  readonly snapshot: RunSnapshot | undefined;
+  readonly files: readonly ServedFile[];
+  readonly notes: JobNotes;
 }
 
 /** Runs as their folders tell them: those that this server does not have may go on, and any may be forked. */
@@ -81,6 +89,22 @@ export class PastRuns {
     return readEvents(join((await this.find(run)).path, RUN_FILES.events));
   }
 
+  /** Goes on with what this server followed as the standby of another one. What cannot go on is told to the log and stays as it is. */
+  async inherit(inherited: readonly Inherited[], succession: NonNullable<Resumption['succession']>, reason: string): Promise<void> {
+    const { server, desk, register, checkpoints, owner, log } = this.options;
+    for (const { path, snapshot, files, notes } of inherited) {
+      try {
+        const folder = await openRun(path, { now: wallClock.nowMs, owner, checkpoints });
+        const { id, job, document, past } = folder;
+        desk.adopt(job, notes, document);
+        server.resume({ store: register.track(runStore(folder, notes), folder), job, files, snapshot, past, reason, succession });
+        log.warn({ run: id, job: job.name, version: snapshot?.version ?? 0 }, 'taken over');
+      } catch (error) {
+        log.error({ where: path }, `cannot be taken over: ${LongtailError.from(error).message}`);
+      }
+    }
+  }
+
   private async goOn(id: string, path: string, reason: string): Promise<LaunchedRun & { readonly version: number }> {
     const { server, desk, register, checkpoints, owner, log } = this.options;
     if (this.opening.has(id) || server.jobs().some(({ run, status }) => run === id && (status === 'waiting' || status === 'running'))) {
@@ -99,7 +123,7 @@ export class PastRuns {
         await folder.close();
         throw error;
       }
-      const store = register.track(runStore(folder, desk.notesOf(job).model), folder);
+      const store = register.track(runStore(folder, desk.notesOf(job)), folder);
       const resumed = server.resume({ store, job, files, snapshot, past: folder.past, reason });
       const version = snapshot?.version ?? 0;
       log.info({ run: id, job: job.name, version }, 'resumed');

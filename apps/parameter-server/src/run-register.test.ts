@@ -32,7 +32,7 @@ const verdict = (status: Verdict['status'], applied: number) => ({ event: 'verdi
 it('has a run from its launch on, its durable versions, and its end', async () => {
   const mine = register();
   const run = await create();
-  const { log } = mine.track(runStore(run, {}), run);
+  const { log } = mine.track(runStore(run, { model: {} }), run);
   const row = { run: run.id, name: 'digits', model: 'cnn', folder: run.path, server: owner.address, createdAtMs: 1000, endedAtMs: undefined };
   expect(await mine.find(run.id)).toEqual({ ...row, status: 'running', reason: '', version: 0, samples: 0 });
   log.append(commit(64));
@@ -67,7 +67,7 @@ it('brings up to date what the database missed: an end, and a run whose folder i
   const [ended, removed] = [await create(), await create()];
   const first = register();
   for (const run of [ended, removed]) {
-    first.track(runStore(run, {}), run);
+    first.track(runStore(run, { model: {} }), run);
     await run.close();
   }
   expect(await first.list(10, 'running')).toHaveLength(2);

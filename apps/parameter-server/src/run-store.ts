@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LongtailError } from '@longtail/core';
+import { LongtailError, type Job, type ModelProfile } from '@longtail/core';
 import { createKernels } from '@longtail/kernels';
 import type { RunSnapshot, RunStore } from '@longtail/runtime';
 import { recordingFolder, RUN_FILES, type Checkpoint, type ModelSidecar, type RecordingFolder, type RunFolder } from '@longtail/store';
@@ -8,13 +8,31 @@ import { recordingFolder, RUN_FILES, type Checkpoint, type ModelSidecar, type Re
 /** What the data say about a model that is trained on them; goes beside it. */
 export type ModelNotes = Omit<ModelSidecar, 'metrics'>;
 
+/** What a job's data and its shapes say about its model. */
+export interface JobNotes {
+  readonly model: ModelNotes;
+  /** Where it is known without the model's files or its code. */
+  readonly profile?: ModelProfile;
+}
+
+/** What a standby makes its copy of a run of. */
+export interface RunDescription {
+  readonly createdAtMs: number;
+  readonly job: Job;
+  readonly document: unknown;
+  readonly notes: JobNotes;
+}
+
 /** A run's folder as the runtime sees it. LongtailError `storage`. */
-export function runStore(folder: RunFolder, notes: ModelNotes): RunStore {
+export function runStore(folder: RunFolder, notes: JobNotes): RunStore {
+  const { createdAtMs, job, document } = folder;
+  const description: RunDescription = { createdAtMs, job, document, notes };
   const recording = recordingOf(folder);
   return {
     run: folder.id,
     folder: folder.path,
     log: folder.events,
+    description,
     recording: recording && {
       begin: (from, bytes) => recording.begin(asCheckpoint(from), bytes),
       rewind: (version) => recording.rewind(version),
@@ -27,7 +45,7 @@ export function runStore(folder: RunFolder, notes: ModelNotes): RunStore {
       return folder.checkpoints.write(asCheckpoint(snapshot));
     },
     async saveModel({ parameters, layout, metrics }) {
-      const path = await folder.writeModel(parameters, layout, { ...notes, metrics });
+      const path = await folder.writeModel(parameters, layout, { ...notes.model, metrics });
       return { path, bytes: (await stat(path)).size };
     },
     async finish() {

@@ -3,7 +3,8 @@ import type { CodecName } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
-import type { Server } from '@longtail/runtime';
+import type { Hello } from '@longtail/protocol';
+import type { Resumption, Server, ServerConnection } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
@@ -15,9 +16,19 @@ import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
 import { plannedLayout } from './planned-layout.js';
-import { PastRuns } from './past-runs.js';
+import { PastRuns, type Inherited } from './past-runs.js';
 import { RunRegister } from './run-register.js';
 import { runStore } from './run-store.js';
+import type { StandbyPort } from './standby-port.js';
+import { Succession } from './succession.js';
+
+/** It was the standby of another server, and goes on with what it followed. */
+export interface Takeover {
+  readonly ports: StandbyPort;
+  readonly runs: readonly Inherited[];
+  readonly succession: NonNullable<Resumption['succession']>;
+  readonly reason: string;
+}
 
 export interface ServerOptions {
   readonly host: string;
@@ -34,12 +45,15 @@ export interface ServerOptions {
   readonly access?: ServerAccess;
   /** Beyond this machine without `access`, on purpose. */
   readonly insecure: boolean;
+  readonly takeover?: Takeover | undefined;
   readonly log: Logger;
 }
 
 export interface RunningServer {
   /** What workers and clients dial. */
   readonly address: string;
+  /** Resolves with why it must end at once when its standby has taken over: what it does counts for nothing. */
+  readonly succeeded: Promise<LongtailError>;
   /** Cancels what runs (models are saved), writes the verdicts, ends the sessions and frees the ports. */
   close(reason: string): Promise<void>;
 }
@@ -49,38 +63,46 @@ export interface RunningServer {
  * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, port, access, database, checkpoints = BESIDE_LOGS, log } = options;
+  const { host, port, access, runsFolder, database, checkpoints = BESIDE_LOGS, takeover, log } = options;
   if (!isLoopback(host) && access === undefined && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const desk = new JobDesk(inspectOnThread);
-  const memory = createTensorMemory();
+  const memory = takeover?.ports.memory ?? createTensorMemory();
   const owner: RunOwner = { address: `${host}:${port}`, pid: process.pid };
-  const register = new RunRegister({ table: database.runs, runsFolder: options.runsFolder, owner });
-  const server = composeServer(options, desk, owner, register, memory);
+  const succession = await Succession.open(runsFolder, log);
+  if (takeover === undefined) await succession.refuseIfSucceeded();
+  else await succession.begin(takeover.succession.epoch);
+  const register = new RunRegister({ table: database.runs, runsFolder, owner });
+  const server = composeServer(options, desk, owner, register, memory, succession);
   const past = new PastRuns({ server, desk, register, checkpoints, owner, log });
   database.onTrouble = (error) => {
     if (error === undefined) log.info({ database: database.name }, 'the database has all rows again');
     else log.warn({ database: database.name, hint: error.hint }, `${error.message} Runs go on; rows wait for it.`);
   };
-  const listener = await listen({
+  const control = createControlService({ server, desk, past, register, nodes: database.nodes, log });
+  const onSession = (connection: ServerConnection, hello: Hello) => {
+    if (hello.standbyAddress === '') log.info({ worker: hello.name, engine: hello.device.engine, device: hello.device.description }, 'worker joined');
+    else log.info({ standby: hello.standbyAddress }, 'standby joined');
+    server.onSession(connection, hello);
+  };
+  const listener = takeover?.ports.serve(control, onSession) ?? await listen({
     host,
     port,
-    control: createControlService({ server, desk, past, register, nodes: database.nodes, log }),
+    control,
     crc32c: (bytes) => kernels.crc32c(bytes),
     memory,
     access,
-    onSession: (connection, hello) => {
-      log.info({ worker: hello.name, engine: hello.device.engine, device: hello.device.description }, 'worker joined');
-      server.onSession(connection, hello);
-    },
+    onSession,
     onDropped: (reason) => log.warn({ reason }, 'connection dropped'),
     signal: new AbortController().signal,
   });
   log.info({ address: listener.address, tensorPort: listener.tensorPort }, 'listening');
   // The port is ours by now: no other server goes on with these runs.
-  await past.resumeUnfinished();
+  if (takeover === undefined) await past.resumeUnfinished();
+  else await past.inherit(takeover.runs, takeover.succession, takeover.reason);
   return {
     address: listener.address,
+    succeeded: succession.over,
     async close(reason) {
       log.info({ reason }, 'closing');
       await server.close(reason);
@@ -96,6 +118,7 @@ function composeServer(
   owner: RunOwner,
   register: RunRegister,
   memory: TensorMemory,
+  succession: Succession,
 ): Server {
   const kernels = createKernels();
   return createServer(
@@ -105,9 +128,9 @@ function composeServer(
       codecs: (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels)),
       allocate: (bytes) => memory.allocate(bytes),
       async openRun(job) {
-        const { model, document } = desk.notesOf(job);
+        const { document, ...notes } = desk.notesOf(job);
         const folder = await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document, checkpoints });
-        return register.track(runStore(folder, model), folder);
+        return register.track(runStore(folder, notes), folder);
       },
       nodeSeen: ({ node, name, device }) => database.nodes.seen({ node, name, engine: device.engine, device: device.description }, wallClock.nowMs()),
       createShard: composeShard,
@@ -121,7 +144,12 @@ function composeServer(
       linkKey: () => randomBytes(16).toString('hex'),
       learningRate: learningRateAt,
     },
-    { version },
+    {
+      version,
+      epoch: succession.epoch,
+      onStandby: (address) => succession.standby(address),
+      outrun: () => void succession.suspect(),
+    },
   );
 }
 

@@ -116,9 +116,9 @@ function serve(
 ): Promise<{ readonly reason: string }> {
   const memory = createTensorMemory();
   return runWorker({
-    dial: async (hello, signal) => {
+    dial: async (hello, signal, address = options.server) => {
       const security = network.security && { curve: network.security.curve, credentials: await network.security.identity.current(signal) };
-      return dial(options.server, { hello, signal, memory, ...network, security });
+      return dial(address, { hello, signal, memory, ...network, security });
     },
     allocate: (bytes) => memory.allocate(bytes),
     compute,

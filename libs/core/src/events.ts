@@ -71,6 +71,30 @@ export type RunEvent =
       readonly undone: { readonly commits: number; readonly samples: number };
       readonly reason: string;
     }
+  /** How the server's standby stands to the run; while it is in step, a commit is told to nobody before the standby holds it. */
+  | {
+      readonly event: 'standby';
+      readonly run: string;
+      readonly address: string;
+      readonly state: 'in step' | 'behind' | 'gone';
+      readonly version: number;
+      readonly reason: string;
+    }
+  /** The standby is the server from here on. */
+  | {
+      readonly event: 'taken_over';
+      readonly run: string;
+      /** Of the server that it was a standby of, and its own. */
+      readonly from: string;
+      readonly address: string;
+      readonly epoch: number;
+      readonly version: number;
+      /** Since it last heard of that server. */
+      readonly silentMs: number;
+      /** Rounds whose commits the log has and the standby had not; `resumed` undoes them. */
+      readonly roundsLost: number;
+      readonly reason: string;
+    }
   /** The run began with the parameters of another one. */
   | {
       readonly event: 'forked';

@@ -21,6 +21,8 @@ export interface ParameterShard {
   inspect(chunk: CodedChunk, length: number): ChunkInspection;
   /** Of Σ weight_k · decode(chunk_k), without touching anything: the global norm for clipping is the root of the chunks' total. */
   inspectSum(offset: number, length: number, contributions: readonly CodedChunk[]): ChunkInspection;
+  /** Codes the same sum in float32: a step along it, at the same scale, is the same step, bit by bit. Returns the bytes written. */
+  encodeSum(offset: number, length: number, contributions: readonly CodedChunk[], out: Uint8Array): number;
   /** Starts optimizer step `steps + 1`: each chunk is then stepped once, in any order. */
   beginStep(hyper: StepHyper): void;
   /** gradient = scale × Σ weight_k · decode(chunk_k), added in the order given; then the optimizer on this chunk. */

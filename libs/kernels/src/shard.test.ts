@@ -202,6 +202,21 @@ describe('a shard', () => {
     expectSame(snapshot(shard, adamw), before);
   });
 
+  it.each([adamw, adamw8, nesterov])('steps along a coded sum as along what it is the sum of, bit by bit', (optimizer) => {
+    const length = BLOCK_LENGTH + 517;
+    const [own, other] = [createShard({ length, optimizer }), createShard({ length, optimizer, segmentLength: 10_000 })];
+    for (const step of [0, 1, 2]) {
+      const contributions = (['fp32', 'bf16', 'int4'] as const).map((name, k) => coded(values(length, 3 * step + k), name, [1, 0.3, 2.5][k]));
+      const bytes = new Uint8Array(4 * length);
+      expect(own.encodeSum(0, length, contributions, bytes)).toBe(bytes.length);
+      own.beginStep({ learningRate: 0.05 });
+      own.stepChunk(0, length, contributions, 1 / 7);
+      other.beginStep({ learningRate: 0.05 });
+      other.stepChunk(0, length, [{ bytes, codecId: CODEC_IDS.fp32, weight: 1 }], 1 / 7);
+    }
+    expectSame(snapshot(other, optimizer), snapshot(own, optimizer));
+  });
+
   it.each<[string, CodedChunk]>([
     ['too short', { bytes: new Uint8Array(8), codecId: CODEC_IDS.fp32, weight: 1 }],
     ['too long', { bytes: new Uint8Array(4 * length + 1), codecId: CODEC_IDS.fp32, weight: 1 }],

@@ -8,7 +8,7 @@ import {
   type StepHyper,
   type TopKSpec,
 } from '@longtail/core';
-import { createCodec } from './codec.js';
+import { CODEC_IDS, createCodec } from './codec.js';
 import { BLOCK_LENGTH, type KernelsImplementation } from './kernels.js';
 import { planStep, type StepKernel } from './optimizer.js';
 import { createSegments, type Segment } from './segment.js';
@@ -94,6 +94,16 @@ class SegmentedShard implements ParameterShard {
       sumOfSquares += block.segment.kernels.dot(sum, sum);
     });
     return { finite: Number.isFinite(sumOfSquares), sumOfSquares };
+  }
+
+  encodeSum(offset: number, length: number, contributions: readonly CodedChunk[], out: Uint8Array): number {
+    for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
+    let written = 0;
+    this.forEachBlock(offset, length, (block) => {
+      const sum = reduceBlock(block, contributions, length);
+      written += block.segment.codecs.get(CODEC_IDS.fp32).encode(sum, out.subarray(written));
+    });
+    return written;
   }
 
   beginStep(hyper: StepHyper): void {

@@ -62,7 +62,7 @@ function valueCheck(field: protobuf.Field): Check {
   const type = field.resolvedType;
   if (type !== null && 'fields' in type) return (value, path) => checkOf(type.name)(value, path);
   if (type !== null) return enumCheck(type);
-  if (field.name === 'peerAddress') return addressCheck;
+  if (field.name.endsWith('Address')) return addressCheck;
   if (field.type === 'string') return textCheck(field.name.endsWith('Json') ? LIMITS.jsonText : LIMITS.text);
   if (field.type === 'bool') return booleanCheck;
   if (field.type === 'double') return MAY_BE_NON_FINITE.has(field.name) ? numberCheck : amountCheck;

@@ -23,13 +23,15 @@ export interface Beginning {
   readonly snapshot?: RunSnapshot;
   /** Its log so far. @default empty */
   readonly past?: readonly StoredEvent[];
+  /** The snapshot is on no disk. @default it is */
+  readonly volatile?: boolean;
 }
 
 export function launched(run: string, job: Job): Beginning {
   return { events: [{ event: 'submitted', run, job, protocol: PROTOCOL_VERSION }] };
 }
 
-export function resumed({ store: { run }, job, snapshot, past, reason }: Resumption): Beginning {
+export function resumed({ store: { run }, job, snapshot, past, reason, succession }: Resumption): Beginning {
   const version = snapshot?.version ?? 0;
   const { stands, undone } = rollBack(past, version);
   const event = { event: 'resumed', run, version, samplesApplied: snapshot?.leases.applied ?? 0, stands, undone, reason } as const;
@@ -37,7 +39,9 @@ export function resumed({ store: { run }, job, snapshot, past, reason }: Resumpt
   const reported = standingEvents(past).reduce((sum, { seq, body }) => sum + (body.event === 'samples_lost' && seq <= stands ? body.samples : 0), 0);
   const samples = (snapshot?.leases.lost ?? 0) - reported;
   const lost = lostBefore(run, samples, 'the server ended before all of it was sent');
-  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...lost], snapshot, past };
+  const begun = past.length === 0 ? launched(run, job).events : [];
+  const taken = succession && ({ event: 'taken_over', run, version, roundsLost: undone.commits, reason, ...succession } as const);
+  return { events: [...begun, ...(taken === undefined ? [] : [taken]), event, ...lost], snapshot, past, volatile: succession !== undefined };
 }
 
 /** Of a lease book that a run begins with; its log says nothing of them yet. */

@@ -19,6 +19,8 @@ export interface CommitOptions {
   readonly reason: string;
   /** The contributions are moves of groups that stepped for themselves: they weigh by their samples. */
   readonly local: boolean;
+  /** When somebody at work is to be looked at again. */
+  readonly wakeAtMs: number | undefined;
 }
 
 type CodedOf = (segment: Segment, chunk: number) => CodedChunk[];
@@ -35,7 +37,7 @@ const NORM_PASS_LENGTH = 1 << 20;
 export async function commitRound(
   core: RunCore,
   contributions: readonly Contribution[],
-  { stepScale, reason, local }: CommitOptions,
+  { stepScale, reason, local, wakeAtMs }: CommitOptions,
   atWork: ReadonlySet<string>,
 ): Promise<void> {
   const training = core.training!;
@@ -53,10 +55,12 @@ export async function commitRound(
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
+  const following = core.following.beginCommit();
+  const scaleOf = (segment: Segment) => clip / weightedOf(segment);
   const { recorder } = core;
   const checksums = new Map<number, number>();
   const step = (offset: number, length: number, segment: Segment, chunk: number): void => {
-    shard.stepChunk(offset, length, codedChunk(segment, chunk), clip / weightedOf(segment));
+    shard.stepChunk(offset, length, codedChunk(segment, chunk), scaleOf(segment));
     if (recorder.isOn) checksums.set(segment.index, shard.checksum(offset, length, checksums.get(segment.index)));
   };
   // Each fragment makes a version of its own.
@@ -65,7 +69,11 @@ export async function commitRound(
   await recorder.keep(core.version + changes.length, tasks, recordedChunks(tasks, moved));
   for (const fragment of changes) {
     await core.outgoing.finishAll();
-    shard.beginStep({ learningRate: stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate) });
+    const rate = stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate);
+    following?.addStep(rate, fragment === undefined ? segments : [fragment], scaleOf, (segment) => ({ offset, length }, out, chunk) =>
+      shard.encodeSum(segment.offset + offset, length, codedChunk(segment, chunk), out),
+    );
+    shard.beginStep({ learningRate: rate });
     const parameters = publishStepped(core, shard, step, fragment);
     core.version++;
     for (const { id, members } of core.groups) {
@@ -74,24 +82,29 @@ export async function commitRound(
     await core.outgoing.finish(parameters.tensors);
   }
 
-  for (const { task, weight, moved } of contributions) {
-    core.tasks.settle(task, { applied: task.leasesDone, weight, reason: task.recalled ? 'called home early' : '' });
-    for (const lease of moved?.whole ?? []) leases.apply(lease.id);
-    core.roster.succeeded(task.group);
-  }
-  core.announceCommit({
-    samples,
-    lossSum: sum(done.map(({ lossSum }) => lossSum)),
-    correct: sum(done.map(({ correct }) => correct)),
-    targets: sum(done.map(({ targets }) => targets)),
-    learningRate,
-    stepScale,
-    gradientNorm,
-    reason,
-    round: contributions[0]!.task.task.round,
-    fragments: core.fragments === undefined ? undefined : moved.map(({ index }) => index),
-    checksums: recorder.isOn ? moved.map(({ index }) => checksums.get(index)!) : undefined,
-  });
+  await core.outgoing.finish(following?.tensors ?? []);
+
+  const tell = () => {
+    for (const { task, weight, moved } of contributions) {
+      core.tasks.settle(task, { applied: task.leasesDone, weight, reason: task.recalled ? 'called home early' : '' });
+      for (const lease of moved?.whole ?? []) leases.apply(lease.id);
+      core.roster.succeeded(task.group);
+    }
+    core.announceCommit({
+      samples,
+      lossSum: sum(done.map(({ lossSum }) => lossSum)),
+      correct: sum(done.map(({ correct }) => correct)),
+      targets: sum(done.map(({ targets }) => targets)),
+      learningRate,
+      stepScale,
+      gradientNorm,
+      reason,
+      round: contributions[0]!.task.task.round,
+      fragments: core.fragments === undefined ? undefined : moved.map(({ index }) => index),
+      checksums: recorder.isOn ? moved.map(({ index }) => checksums.get(index)!) : undefined,
+    });
+  };
+  await core.following.tell(following, Math.min(wakeAtMs ?? Infinity, core.clock.nowMs() + core.job.sync.minDeadlineMs), tell);
 }
 
 type StepChunk = (offset: number, length: number, segment: Segment, chunk: number) => void;

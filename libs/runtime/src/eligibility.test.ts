@@ -9,7 +9,7 @@ const hello = (engine: string, allowCode = false): Hello => ({
   incarnation: 'i',
   device: { engine, description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode,
-  peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '',
+  peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '',
 });
 
 const job = (changes: { engine?: string; minWorkers?: number; model?: string } = {}) =>

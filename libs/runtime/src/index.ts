@@ -16,4 +16,6 @@ export type { ShardState } from './fill-shard.js';
 export { Replay, type ReplayedCommit } from './replay.js';
 export { createServer, type LaunchedRun, type Server, type ServerOptions } from './server-loop.js';
 export type { WorkerEvent } from './worker-events.js';
+export type { FollowedStore } from './followed-run.js';
+export { Standby, type InheritedRun, type StandbyEvent, type StandbyOptions, type StandbyOutcome, type Succession } from './standby.js';
 export { runWorker, type NodeIdentity, type WorkerOptions } from './worker-loop.js';

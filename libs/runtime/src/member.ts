@@ -162,6 +162,7 @@ export class Member extends Recipient<MemberHost> implements Part {
       case 'hello':
       case 'heartbeat':
       case 'linkProbed':
+      case 'followed':
       case 'leave':
         return; // the session's
     }

@@ -9,7 +9,7 @@ const hello = (name: string, incarnation = name, node = ''): Hello => ({
   incarnation,
   device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode: false,
-  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node,
+  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, epoch: 0, standbyAddress: '',
 });
 
 function setUp() {
@@ -21,7 +21,8 @@ function setUp() {
   const membership = new Membership({
     clock,
     rng: createRng(1),
-    heartbeatMs: 1000,
+    heartbeatMs: () => 1000,
+    self: { epoch: 1, incarnation: 's' },
     joined: ({ name }) => log.push(`${name} joined`),
     left: ({ name }, reason) => log.push(`${name} left: ${reason}`),
     stray: ({ name }, run, task) => log.push(`${name} strayed: ${run} ${task}`),

@@ -118,7 +118,10 @@ const NO_LINK: MeasuredLink = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundT
 export interface MembershipOptions {
   readonly clock: Clock;
   readonly rng: Rng;
-  readonly heartbeatMs: number;
+  /** Now. */
+  heartbeatMs(): number;
+  /** Of the server. */
+  readonly self: ServerSelf;
   joined(session: Session): void;
   left(session: Session, reason: string): void;
   /** A tensor chunk or message for a run from a node that has no part in one. */
@@ -127,6 +130,17 @@ export interface MembershipOptions {
   probed(session: Session, probed: LinkProbed): void;
   /** It told what its tensors make of the way to the server. */
   linkMeasured(session: Session, measured: LinkMeasured): void;
+}
+
+/** How servers that follow each other are told apart. */
+export interface ServerSelf {
+  readonly epoch: number;
+  readonly incarnation: string;
+}
+
+/** The transport fills in the way for tensors. */
+export function welcome(node: string, heartbeatMs: number, self: ServerSelf): ServerMessage {
+  return { message: 'welcome', welcome: { node, heartbeatMs, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '', ...self } };
 }
 
 /** Who is here. Sessions are kept in the order in which they joined, which is the order in which contributions are added. */
@@ -149,7 +163,7 @@ export class Membership {
     for (const old of new Set([this.byIncarnation.get(hello.incarnation), this.byNode.get(hello.node)])) {
       if (old !== undefined) this.drop(old, 'the same worker connected again');
     }
-    const { clock, heartbeatMs } = this.options;
+    const { clock, heartbeatMs, self } = this.options;
     const node = hello.node || this.newId();
     const session = new Session(node, hello, connection, clock.nowMs(), clock);
     const ended = new AbortController();
@@ -169,7 +183,7 @@ export class Membership {
         this.remove(session, reason);
       },
     });
-    session.send({ message: 'welcome', welcome: { node, heartbeatMs, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '' } });
+    session.send(welcome(node, heartbeatMs(), self));
     watchLink(session, heartbeatMs, clock, ended.signal).then(
       (reason) => this.drop(session, reason),
       () => undefined, // the session ended before

@@ -64,6 +64,8 @@ export interface Resumption {
   readonly past: readonly StoredEvent[];
   /** Why it has to be resumed. */
   readonly reason: string;
+  /** This server was the standby of the one that had the run: `snapshot` is what it held, and durable nowhere yet. */
+  readonly succession?: { readonly from: string; readonly address: string; readonly epoch: number; readonly silentMs: number };
 }
 
 /** What the versions of a run are made of, in order, so that they can be computed again. Failures are LongtailError `storage`. */
@@ -85,6 +87,8 @@ export interface RunStore {
   /** For people: the run's folder. */
   readonly folder: string;
   readonly log: EventLog;
+  /** What another server makes a store of the same run of. */
+  readonly description: object;
   /** Where the job is to be recorded. */
   readonly recording?: Recording | undefined;
   /** Written beside the rounds; at most one at a time. Durable when it resolves; `behind`: not yet where it belongs, and why. */

@@ -192,16 +192,10 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   protected serveFile(sha256: string): void {
     const file = this.host.files.find((candidate) => candidate.sha256 === sha256);
     if (file === undefined) return;
-    const outgoing: OutgoingTensor = {
-      header: { run: '', kind: 'file', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: sha256, start: 0 },
-      length: file.bytes,
-      chunkLength: FILE_CHUNK_BYTES,
-      chunk: (offset, length) => file.read(offset, length),
-    };
     const streams = new FanOut();
     this.streams.add(streams);
     streams
-      .run((signal) => this.session.connection.sendTensor(outgoing, signal))
+      .run((signal) => this.session.connection.sendTensor(fileTensor(file), signal))
       .catch((error: unknown) => {
         // A link that ended shows in `closed`; a file that cannot be read ends the run, as no worker will get it.
         if (error instanceof LongtailError && error.code !== 'unreachable') this.host.fail(error);
@@ -215,6 +209,15 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     this.sending = undefined;
     this.forgetHeld();
   }
+}
+
+export function fileTensor(file: ServedFile): OutgoingTensor {
+  return {
+    header: { run: '', kind: 'file', stage: 0, fragment: 0, task: 0, round: 0, baseVersion: 0, samples: 0, codec: 0, name: file.sha256, start: 0 },
+    length: file.bytes,
+    chunkLength: FILE_CHUNK_BYTES,
+    chunk: (offset, length) => file.read(offset, length),
+  };
 }
 
 /** The differences that lead from what is held to what is published; undefined where they do not, or not any more. */

@@ -108,7 +108,7 @@ class Rounds {
     return groups.filter((group) => !open.has(group.id) && turns.owedBy(group).length > 0).map((group) => bringHome(core, group, turns));
   }
 
-  private async commit({ commit, stepScale, reason }: Decision): Promise<void> {
+  private async commit({ commit, stepScale, reason, wakeAtMs }: Decision): Promise<void> {
     const { core, open } = this;
     const contributions = commit.map(({ node, weight }) => {
       const task = this.oldest(node)!;
@@ -117,7 +117,7 @@ class Rounds {
       return { task, weight, moved: this.turns?.taken(task) };
     });
     const atWork = new Set(this.turns === undefined ? open.keys() : []);
-    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined }, atWork);
+    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs }, atWork);
     this.nonFinite.committed();
   }
 

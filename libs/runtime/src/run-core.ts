@@ -18,6 +18,7 @@ import type { Prepare, Progress } from '@longtail/protocol';
 import { AutoSync } from './auto-sync.js';
 import { Bell } from './bell.js';
 import { explicitLayout } from './explicit-layout.js';
+import { Following } from './following.js';
 import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
@@ -61,6 +62,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly paces = new Paces();
   readonly tasks = new Tasks(this);
   readonly record = new LearningRecord();
+  readonly following = new Following(this);
   readonly recorder = new Recorder(this);
   readonly outgoing: OutgoingParameters;
   submittedAtMs: number;
@@ -74,6 +76,12 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   roundSamples = 0;
   /** Samples, or inner steps where groups step for themselves, of each one's latest task. */
   previousShares: ReadonlyMap<string, number> = new Map();
+  /** Of the log. */
+  lastSeq = 0;
+  /** The verdict is out. */
+  ended = false;
+  private heldBack: (() => void)[] | undefined;
+  private heldEvents: RunEvent[] = [];
   private readonly bell = new Bell();
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
@@ -231,6 +239,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     if (!sameCut(segments, this.segments)) {
       this.segments = segments;
       this.outgoing.recut();
+      this.following.forgetBuffers();
       this.tasks.forgetBuffers();
     }
     for (const member of this.ready) {
@@ -276,8 +285,33 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   /** A log that cannot be written ends the run: an event that is not durable must not be acted on for long. */
   emit(event: RunEvent): void {
+    if (this.heldBack !== undefined) this.heldEvents.push(event);
+    this.say(() => this.append(event));
+  }
+
+  /** At once, or in its turn when something is held back. */
+  say(act: () => void): void {
+    if (this.heldBack === undefined) act();
+    else this.heldBack.push(act);
+  }
+
+  /** What `tell` says and emits waits, and whatever is said or emitted after it, until it is released. */
+  holdBack(tell: () => void): { readonly events: readonly RunEvent[]; release(): void } {
+    const acts: (() => void)[] = (this.heldBack = []);
+    this.heldEvents = [];
+    tell();
+    return {
+      events: [...this.heldEvents],
+      release: () => {
+        this.heldBack = undefined;
+        for (const act of acts) act();
+      },
+    };
+  }
+
+  private append(event: RunEvent): void {
     try {
-      this.store.log.append(event);
+      this.lastSeq = this.store.log.append(event).seq;
     } catch (error) {
       this.fail(LongtailError.from(error, 'storage'));
     }
@@ -312,7 +346,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   /** The run has ended: lets go of the vectors, as the server keeps ended runs for those who ask. */
   dispose(): void {
     this.training = undefined;
+    this.ended = true;
     this.outgoing.clear();
+    this.following.forgetBuffers();
     this.tasks.forgetBuffers();
   }
 

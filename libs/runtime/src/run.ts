@@ -34,8 +34,10 @@ export class Run implements Claimant {
     private readonly countFleet: CountFleet,
     private readonly beginning: Beginning,
   ) {
-    this.snapshots = new Snapshots(core, beginning.snapshot?.version ?? 0);
+    const { snapshot, volatile = false } = beginning;
+    this.snapshots = volatile ? new Snapshots(core, 0, 0) : new Snapshots(core, snapshot?.version ?? 0, core.job.checkpoint.everyMs);
     this.awaited = recall(core, beginning.past ?? []);
+    core.lastSeq = beginning.past?.at(-1)?.seq ?? 0;
   }
 
   get run(): string {
@@ -56,6 +58,15 @@ export class Run implements Claimant {
   }
   get store() {
     return this.core.store;
+  }
+  get version(): number {
+    return this.core.version;
+  }
+  get files() {
+    return this.core.files;
+  }
+  get following() {
+    return this.core.following;
   }
 
   /** Takes a node in: it prepares, and takes part as soon as it is ready. */
@@ -146,6 +157,7 @@ export class Run implements Claimant {
       this.status = 'running';
       await core.auto.begin();
     } while (core.groups.length === 0 || !(core.begun || (await initialise(core, core.groups[0]!))));
+    await core.following.begin(core.clock.nowMs() + core.job.sync.minDeadlineMs);
     await this.record();
     core.announceStart();
     while (this.samplesLeft()) await this.phase();
@@ -161,7 +173,7 @@ export class Run implements Claimant {
 
   /** The next thing to do, by who is there and what is due. */
   private async phase(): Promise<void> {
-    const { core, snapshots } = this;
+    const { core } = this;
     core.signal.throwIfAborted();
     core.roster.sweep();
     core.auto.takeUp();
@@ -170,8 +182,8 @@ export class Run implements Claimant {
     const [first, second] = core.groups;
     if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
-    else if (second === undefined && first.solo && stepsAlone(core.job)) await runSolo(core, first, snapshots.whenDue);
-    else await runRounds(core, strategy, { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
+    else if (second === undefined && first.solo && stepsAlone(core.job)) await runSolo(core, first, this.meanwhile);
+    else await runRounds(core, strategy, { meanwhile: this.meanwhile, mustEnd: () => this.roundsMustEnd });
   }
 
   /** A lone worker may step for itself; groups came, go or are to be moved; or another way to exchange was chosen. */
@@ -181,6 +193,11 @@ export class Run implements Claimant {
     const changes = auto.follow() || formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
     return changes || (groups.length === 1 && groups[0]!.solo && stepsAlone(job));
   }
+
+  private readonly meanwhile = async (): Promise<void> => {
+    await this.snapshots.whenDue();
+    await this.core.following.whenDue();
+  };
 
   private readonly requireWorker = (): Promise<void> => gather(this.core, 1, this.countFleet);
 

@@ -1,13 +1,14 @@
 import { LongtailError, type Job, type MeasuredLink, type StoredEvent, type Verdict } from '@longtail/core';
-import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type PeerLink } from '@longtail/protocol';
+import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type PeerLink, type ServerMessage } from '@longtail/protocol';
 import { forked, forkSnapshot, launched, resumed, type Beginning } from './beginning.js';
 import { allot, census, type Candidate } from './eligibility.js';
 import { CHUNK_LENGTH } from './grid.js';
 import { LinkSurvey } from './link-survey.js';
-import { Membership, type Session } from './membership.js';
+import { Membership, type ServerSelf, type Session } from './membership.js';
 import { PeerLinks } from './peer-links.js';
 import type { Resumption, RunSnapshot, RunStore, ServedFile, ServerConnection, ServerDependencies } from './ports.js';
 import { Run } from './run.js';
+import { StandbySeat } from './standby-seat.js';
 import { RunCore } from './run-core.js';
 
 export interface ServerOptions {
@@ -17,13 +18,19 @@ export interface ServerOptions {
   readonly heartbeatMs?: number;
   /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
   readonly chunkLength?: number;
+  /** How often servers have taken over from one another. @default 1 */
+  readonly epoch?: number;
+  /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */
+  readonly onStandby?: (address: string) => void;
+  /** A node was told of a server of a higher epoch: this one may have been succeeded. */
+  readonly outrun?: (epoch: number) => void;
   /** Bytes of the largest transfer that measures a link. 0: none is measured. @default 32 MiB */
   readonly probeBytes?: number;
 }
 
 /** The control plane and its parameter shards: who is here, which runs there are, and what they do. */
 export interface Server {
-  /** A worker dialled and its hello was checked; the server answers with welcome. */
+  /** A worker, or a standby, dialled and its hello was checked; the server answers with welcome. */
   onSession(connection: ServerConnection, hello: Hello): void;
   /**
    * Resolves when the run is there (its `submitted` event is in the log); it starts as soon as it has workers. `from`: with
@@ -56,6 +63,8 @@ export interface LaunchedRun {
 /** Runs that have ended are kept for `jobs` and `watch` up to this many. */
 const FINISHED_RUNS_KEPT = 100;
 const DEFAULT_HEARTBEAT_MS = 2000;
+/** Of workers, while there is a standby: three of them missed, and a second for it to decide, are less than 5 s. */
+const STANDBY_HEARTBEAT_MS = 1000;
 /** Takes a tenth of a second at 2.7 Gbit/s: faster links are as good as any. */
 const DEFAULT_PROBE_BYTES = 2 ** 25;
 
@@ -68,6 +77,8 @@ class ServerLoop implements Server {
   private readonly membership: Membership;
   private readonly survey: LinkSurvey;
   private readonly peerLinks = new PeerLinks();
+  private readonly self: ServerSelf;
+  private readonly standby: StandbySeat;
   private readonly startedAtMs: number;
   private closing: string | undefined;
 
@@ -77,11 +88,19 @@ class ServerLoop implements Server {
   ) {
     const { clock, rng, allocate = (bytes) => new Uint8Array(bytes) } = dependencies;
     this.startedAtMs = clock.nowMs();
+    this.self = { epoch: options.epoch ?? 1, incarnation: rng.uint32().toString(16).padStart(8, '0') };
     this.survey = new LinkSurvey({ clock, allocate, probeBytes: this.probeBytes, measured: (session) => this.linkMeasured(session) });
+    this.standby = new StandbySeat({
+      clock,
+      self: this.self,
+      runs: () => [...this.runs.values()].map(({ run }) => run),
+      changed: () => this.standbyChanged(),
+    });
     this.membership = new Membership({
       clock,
       rng,
-      heartbeatMs: options.heartbeatMs ?? DEFAULT_HEARTBEAT_MS,
+      self: this.self,
+      heartbeatMs: () => this.heartbeatMs,
       joined: (session) => this.joined(session),
       left: (session, reason) => this.left(session, reason),
       stray: (session, run, task) => {
@@ -93,28 +112,60 @@ class ServerLoop implements Server {
     });
   }
 
+  private get epoch(): number {
+    return this.self.epoch;
+  }
+
+  /** Where a standby is to take over in time, workers must notice in time. */
+  private get heartbeatMs(): number {
+    const { heartbeatMs = DEFAULT_HEARTBEAT_MS } = this.options;
+    return this.standby.address === '' ? heartbeatMs : Math.min(heartbeatMs, STANDBY_HEARTBEAT_MS);
+  }
+
+  private standbyChanged(): void {
+    if (this.standby.address !== '') this.options.onStandby?.(this.standby.address);
+    for (const session of this.membership.sessions) session.send(this.standbyMessage);
+    this.tellFleet();
+  }
+
+  private get standbyMessage(): ServerMessage {
+    return { message: 'standby', standby: { address: this.standby.address, heartbeatMs: this.heartbeatMs } };
+  }
+
+  private tellFleet(): void {
+    this.standby.tellFleet(this.membership.sessions.map(({ node }) => node));
+  }
+
   private get probeBytes(): number {
     return this.options.probeBytes ?? DEFAULT_PROBE_BYTES;
   }
 
   onSession(connection: ServerConnection, hello: Hello): void {
-    if (this.closing === undefined) return this.membership.admit(connection, hello);
-    const refused = new LongtailError(`the server is closing: ${this.closing}`, { code: 'unreachable' });
+    const problem = this.problemOf(hello);
+    if (problem === undefined) return hello.standbyAddress === '' ? this.membership.admit(connection, hello) : this.standby.admit(connection, hello);
+    const refused = new LongtailError(problem, { code: 'unreachable' });
     connection.send({ message: 'refused', refused: refused.toWire() });
     connection.close(refused.message);
+  }
+
+  private problemOf({ epoch }: Hello): string | undefined {
+    if (this.closing !== undefined) return `the server is closing: ${this.closing}`;
+    if (epoch <= this.epoch) return undefined;
+    this.options.outrun?.(epoch);
+    return `the server is of epoch ${this.epoch}, and this node was told of one of epoch ${epoch}`;
   }
 
   async launch(job: Job, files: readonly ServedFile[], from?: RunSnapshot): Promise<LaunchedRun> {
     this.checkOpen();
     if (from === undefined) {
       const store = await this.dependencies.openRun(job);
-      return this.begin(job, store, files, launched(store.run, job));
+      return this.beginFollowed(job, store, files, launched(store.run, job));
     }
     this.checkUnfinished(forkSnapshot(from, '', job));
     const store = await this.dependencies.openRun(job);
     const snapshot = forkSnapshot(from, store.run, job);
     await store.checkpoint(snapshot);
-    return this.begin(job, store, files, forked(from, snapshot));
+    return this.beginFollowed(job, store, files, forked(from, snapshot));
   }
 
   resume(resumption: Resumption): LaunchedRun {
@@ -140,6 +191,13 @@ class ServerLoop implements Server {
     });
   }
 
+  /** A client may look for it at the standby from now on. */
+  private async beginFollowed(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): Promise<LaunchedRun> {
+    const launched = this.begin(job, store, files, beginning);
+    await this.standby.known(launched.run);
+    return launched;
+  }
+
   private begin(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): LaunchedRun {
     const { chunkLength = CHUNK_LENGTH } = this.options;
     const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, () => this.dispatch());
@@ -150,6 +208,7 @@ class ServerLoop implements Server {
       return outcome;
     });
     this.runs.set(store.run, { run, verdict });
+    this.standby.follow(run);
     for (const session of this.membership.sessions) {
       run.nodeEvent(joinedEvent(session));
       this.survey.refresh(session);
@@ -163,8 +222,12 @@ class ServerLoop implements Server {
     return this.find(run).verdict;
   }
 
-  watch(run: string, fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent> {
-    return this.find(run).run.store.log.read(fromSeq, signal);
+  async *watch(run: string, fromSeq: number, signal: AbortSignal): AsyncGenerator<StoredEvent> {
+    const { store, following } = this.find(run).run;
+    for await (const event of store.log.read(fromSeq, signal)) {
+      await following.visible(event.seq, signal);
+      yield event;
+    }
   }
 
   async cancel(run: string, reason: string): Promise<string> {
@@ -194,6 +257,9 @@ class ServerLoop implements Server {
       startedAtMs: this.startedAtMs,
       nodes: this.membership.sessions.length,
       runningJobs: this.active().length,
+      epoch: this.epoch,
+      standbyAddress: this.standby.address,
+      standbyState: this.standby.state,
     };
   }
 
@@ -202,6 +268,8 @@ class ServerLoop implements Server {
     for (const { run } of this.active()) await this.cancel(run, reason);
     // Also of runs whose verdict is out: their stores may still be finishing.
     await Promise.all([...this.runs.values()].map(({ verdict }) => verdict));
+    this.standby.dismiss(reason);
+    this.options.onStandby?.('');
     for (const session of this.membership.sessions) this.membership.drop(session, reason);
   }
 
@@ -232,6 +300,8 @@ class ServerLoop implements Server {
   private joined(session: Session): void {
     this.seen(session);
     for (const run of this.active()) run.nodeEvent(joinedEvent(session));
+    if (this.standby.address !== '') session.send(this.standbyMessage);
+    this.tellFleet();
     this.survey.add(session);
     this.dispatch();
   }
@@ -251,6 +321,7 @@ class ServerLoop implements Server {
   private left(session: Session, reason: string): void {
     this.seen(session);
     this.survey.left(session);
+    this.tellFleet();
     this.peerLinks.forget(session.node);
     for (const run of this.active()) run.nodeEvent({ event: 'node_left', node: session.node, name: session.name, reason });
     this.dispatch();

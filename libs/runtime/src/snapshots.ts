@@ -15,8 +15,10 @@ export class Snapshots {
     private readonly core: RunCore,
     /** That is durable. */
     private lastVersion: number,
+    /** Until the first one. */
+    waitMs: number,
   ) {
-    this.nextAtMs = core.clock.nowMs() + core.job.checkpoint.everyMs;
+    this.nextAtMs = core.clock.nowMs() + waitMs;
   }
 
   /** Starts to write a checkpoint when one is due. Called between commits; copies in turns, so that sockets are served. */
@@ -79,24 +81,11 @@ export class Snapshots {
   /** The vectors are written anew by the next call. */
   async take(): Promise<RunSnapshot> {
     const { core } = this;
-    const { shard, grid, layout, leases } = core.training!;
+    const { shard, grid } = core.training!;
     const { parameters, state } = (this.copy ??= { parameters: new Float32Array(grid.length), state: freshState(serverOptimizer(core.job), grid.length) });
     await this.inTurns(parameters, (part, offset) => shard.readParameters(part, offset));
     for (const [index, vector] of state.entries()) await this.inTurns(vector, (part, offset) => shard.readState(index, part, offset));
-    const { run, job, version } = core;
-    return {
-      run,
-      job,
-      layout,
-      version,
-      steps: shard.steps,
-      parameters,
-      state,
-      leases: leases.snapshot(),
-      validationSamples: core.measure!.validationSamples,
-      blocks: core.measure!.blocks,
-      metrics: { ...core.record.metrics },
-    };
+    return { ...headerOf(core), parameters, state };
   }
 
   private async inTurns<Vector extends StateVector>(vector: Vector, read: (part: Vector, offset: number) => void): Promise<void> {
@@ -106,4 +95,12 @@ export class Snapshots {
       if (chunk % CHUNKS_A_TURN === 0) await this.core.turn();
     }
   }
+}
+
+/** Of the present version. */
+export function headerOf(core: RunCore): Omit<RunSnapshot, 'parameters' | 'state'> {
+  const { run, job, version, record } = core;
+  const { shard, layout, leases } = core.training!;
+  const { validationSamples, blocks } = core.measure!;
+  return { run, job, layout, version, steps: shard.steps, leases: leases.snapshot(), validationSamples, blocks, metrics: { ...record.metrics } };
 }

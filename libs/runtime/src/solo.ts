@@ -188,12 +188,15 @@ class Solo {
     member.ownsVersion(core.version);
     member.grants++;
     this.observe(assignment);
+    const following = await core.following.sendAll();
     const reason = `${done.steps} local steps of ${member.name}, the only worker`;
     const applied = grant.steps.slice(0, done.steps).flat().length;
-    core.tasks.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
-    core.roster.succeeded(this.group);
-    const { samples, lossSum, correct, targets } = done;
-    core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason, soloSteps: done.steps, checksums: checksum === undefined ? undefined : [checksum] });
+    await core.following.tell(following, core.clock.nowMs() + core.job.sync.minDeadlineMs, () => {
+      core.tasks.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
+      core.roster.succeeded(this.group);
+      const { samples, lossSum, correct, targets } = done;
+      core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason, soloSteps: done.steps, checksums: checksum === undefined ? undefined : [checksum] });
+    });
     return true;
   }
 

@@ -140,7 +140,7 @@ export class Tasks {
       const { member, done, samples: own, startedAtMs, endedAtMs, delivery, exchange } = part;
       const samples = accepted ? Math.round(appliedSamples * (passes?.fractionOf(member) ?? 1)) : own;
       if (accepted) member.session.samplesApplied += samples;
-      member.receipt({ task: message.task, accepted, weight, staleness, reason });
+      core.say(() => member.receipt({ task: message.task, accepted, weight, staleness, reason }));
       const traffic = member.takeTraffic();
       core.emit({
         event: 'contribution',

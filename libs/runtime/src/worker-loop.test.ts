@@ -5,7 +5,7 @@ import type { WorkerConnection } from './ports.js';
 import type { WorkerEvent } from './worker-events.js';
 import { runWorker, type WorkerOptions } from './worker-loop.js';
 
-const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '' };
+const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' };
 const unreachable = () => new LongtailError('nobody there', { code: 'unreachable' });
 
 /** Time passes only in pauses of the search; heartbeats of the sessions here never come due. */

@@ -6,8 +6,11 @@ import type { WorkerEvent } from './worker-events.js';
 import { WorkerSession } from './worker-session.js';
 
 export interface WorkerOptions {
-  /** Says hello and resolves once the server has welcomed; rejects with LongtailError `unreachable`, `refused` or `protocol`. */
-  dial(hello: Hello, signal: AbortSignal): Promise<{ readonly connection: WorkerConnection; readonly welcome: Welcome }>;
+  /**
+   * Says hello to the server, or to the one at `address` that may have taken over from it, and resolves once it has welcomed; rejects with
+   * LongtailError `unreachable`, `refused` or `protocol`.
+   */
+  dial(hello: Hello, signal: AbortSignal, address?: string): Promise<{ readonly connection: WorkerConnection; readonly welcome: Welcome }>;
   readonly compute: Compute;
   readonly fileCache: FileCache;
   readonly codecs: readonly Codec[];
@@ -68,16 +71,19 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     maxUploadBitsPerSecond,
     node: options.identity?.node ?? '',
     curveKey: '', // the transport's to fill in
+    epoch: 0,
+    standbyAddress: '',
   };
-  const context = { compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   const search = new Search(options);
+  const standby = (address: string) => search.standby(address);
+  const context = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
   while (!signal.aborted) {
     const found = await search.dial(hello);
     if (found === undefined) break;
-    const { node } = found.welcome;
+    const { node, epoch } = found.welcome;
     if (node !== hello.node) options.identity?.remember(node);
-    hello = { ...hello, node };
-    log({ event: 'joined', node: found.welcome.node, peer: found.connection.peer });
+    hello = { ...hello, node, epoch };
+    log({ event: 'joined', node, peer: found.connection.peer });
     const reason = await new WorkerSession(found.connection, found.welcome, context).serve(signal);
     log({ event: 'disconnected', reason });
     search.lost();
@@ -85,15 +91,23 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
   return { reason: 'left' };
 }
 
-/** Looks for the server, with growing pauses. */
+/** Looks for the server, or for whoever has taken over from it, with growing pauses. */
 class Search {
   private sinceMs: number;
   private everJoined = false;
+  /** Addresses that may have it, the last known first; undefined: the one that the worker was told. */
+  private addresses: readonly (string | undefined)[] = [undefined];
   private readonly backOff: BackOff;
 
   constructor(private readonly options: WorkerOptions) {
     this.sinceMs = options.clock.nowMs();
     this.backOff = new BackOff(options.rng);
+  }
+
+  /** That takes over when the server dies; empty: nobody does. */
+  standby(address: string): void {
+    const [current] = this.addresses;
+    this.addresses = address === '' || address === current ? [current] : [current, address];
   }
 
   /** A session ended: the search starts anew. */
@@ -106,7 +120,7 @@ class Search {
     const { signal, log } = this.options;
     for (;;) {
       try {
-        const found = await this.options.dial(hello, signal);
+        const found = await this.dialAny(hello, signal);
         this.everJoined = true;
         this.backOff.reset();
         return found;
@@ -119,6 +133,32 @@ class Search {
         if (!(await this.pause(inMs))) return undefined;
       }
     }
+  }
+
+  /**
+   * The standby first: it knows at once whether the server is there, and is to know who lost it. The error is that of the last one.
+   */
+  private async dialAny(hello: Hello, signal: AbortSignal): ReturnType<WorkerOptions['dial']> {
+    const [current, ...others] = this.addresses;
+    for (const address of others) {
+      try {
+        const found = await this.dialOne(hello, signal, address);
+        this.addresses = [address, current];
+        return found;
+      } catch (thrown) {
+        if (signal.aborted || LongtailError.from(thrown, 'unreachable').code !== 'unreachable') throw thrown;
+      }
+    }
+    return this.dialOne(hello, signal, current);
+  }
+
+  private async dialOne(hello: Hello, signal: AbortSignal, address: string | undefined): ReturnType<WorkerOptions['dial']> {
+    const found = await this.options.dial(hello, signal, address);
+    const { epoch } = found.welcome;
+    if (epoch >= hello.epoch) return found;
+    const reason = `the server is of epoch ${epoch}, and epoch ${hello.epoch} has begun elsewhere`;
+    found.connection.close(reason);
+    throw new LongtailError(reason, { code: 'unreachable', where: found.connection.peer });
   }
 
   private mayTryAgain(error: LongtailError): boolean {

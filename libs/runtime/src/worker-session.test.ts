@@ -3,7 +3,7 @@ import type { ServerMessage, Task, Welcome, WorkerMessage } from '@longtail/prot
 import { expect, test } from 'vitest';
 import { WorkerSession } from './worker-session.js';
 
-const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '' };
+const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' };
 const job = { name: 'j', train: { seed: 1 }, sync: { codec: 'fp32' } } as unknown as Job;
 const codec: Codec = {
   id: 0,
@@ -59,6 +59,7 @@ function setUp() {
     },
     welcome,
     {
+      standby: () => undefined,
       compute,
       fileCache: { find: async () => undefined, receive: () => Promise.reject(new Error('no files')) },
       codecs: [codec],

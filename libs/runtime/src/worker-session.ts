@@ -6,10 +6,14 @@ import { measureSending } from './measure-sending.js';
 import { privateMemory, WorkerProfile } from './worker-profile.js';
 import { WorkerRun, type WorkerRunContext } from './worker-run.js';
 
-export type WorkerSessionContext = Omit<WorkerRunContext, 'connection' | 'send'>;
+export interface WorkerSessionContext extends Omit<WorkerRunContext, 'connection' | 'send'> {
+  /** Who takes over when the server dies; empty: nobody. */
+  standby(address: string): void;
+}
 
 /** A worker's session with a server, from welcome to the end of the link. */
 export class WorkerSession {
+  private heartbeatMs: number;
   private lastHeardMs: number;
   private lastSentMs: number;
   /** What the server was last told of its way there, and when. */
@@ -25,9 +29,10 @@ export class WorkerSession {
 
   constructor(
     private readonly connection: WorkerConnection,
-    private readonly welcome: Welcome,
+    welcome: Welcome,
     private readonly context: WorkerSessionContext,
   ) {
+    this.heartbeatMs = welcome.heartbeatMs;
     this.lastHeardMs = this.lastSentMs = context.clock.nowMs();
     this.told = { rate: undefined, atMs: this.lastHeardMs };
   }
@@ -46,7 +51,7 @@ export class WorkerSession {
     signal.addEventListener('abort', leave);
     this.start();
     if (signal.aborted) leave();
-    watchLink(this, this.welcome.heartbeatMs, this.context.clock, this.ended.signal).then(
+    watchLink(this, () => this.heartbeatMs, this.context.clock, this.ended.signal).then(
       (reason) => this.close(`the server was ${reason}`),
       () => undefined, // the session ended before
     );
@@ -106,6 +111,14 @@ export class WorkerSession {
         this.context.log({ event: 'released', run, reason });
         return this.drop(reason);
       }
+      case 'standby':
+        this.heartbeatMs = message.standby.heartbeatMs;
+        return this.context.standby(message.standby.address);
+      // Of standbys.
+      case 'followRun':
+      case 'followEvents':
+      case 'followVersion':
+      case 'fleet':
       case 'welcome':
       case 'refused':
       case 'heartbeat':
@@ -171,7 +184,7 @@ export class WorkerSession {
   /** With other messages, and at most as often as heartbeats: what tensors made of the way to the server, where that is news. */
   private tellLink(): void {
     const { sending } = this.connection;
-    if (sending === undefined || sending === this.told.rate || this.lastSentMs < this.told.atMs + this.welcome.heartbeatMs) return;
+    if (sending === undefined || sending === this.told.rate || this.lastSentMs < this.told.atMs + this.heartbeatMs) return;
     this.told = { rate: sending, atMs: this.lastSentMs };
     this.connection.send({ message: 'linkMeasured', linkMeasured: { upBitsPerSecond: sending.bitsPerSecond, roundTripMs: sending.roundTripMs } });
   }

@@ -8,7 +8,7 @@ export interface CommittedLeases {
 
 /** Notes which leases a run applies, and between which of its events. */
 export class Ledger {
-  private readonly applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
+  private applied: { readonly lease: Lease; readonly afterEvents: number }[] = [];
   /** Leases whose samples will never reach a commit as a whole. */
   readonly lost: Lease[] = [];
 
@@ -39,6 +39,11 @@ export class Ledger {
       totals: () => book.totals(),
       snapshot: () => book.snapshot(),
     };
+  }
+
+  /** Another server goes on with so many of the events: what came later is after them. */
+  succeeded(events: number): void {
+    this.applied = this.applied.map(({ lease, afterEvents }) => ({ lease, afterEvents: Math.min(afterEvents, events) }));
   }
 
   /** Of the commits that stand. Leases applied between two commits belong to the later one; what a server that was killed did not commit, to none. */

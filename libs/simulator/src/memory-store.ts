@@ -69,6 +69,7 @@ export interface MemoryStoreOptions {
 /** A run's folder in memory. Snapshots are copied when the write ends: whoever changes one too early is found out. */
 export class MemoryStore implements RunStore {
   readonly folder = 'memory:';
+  readonly description: object;
   readonly log: MemoryLog;
   readonly full = new Set<StorageTarget>();
   readonly checkpoints: RunSnapshot[];
@@ -83,9 +84,10 @@ export class MemoryStore implements RunStore {
   constructor(
     readonly run: string,
     readonly job: Job,
-    private readonly options: MemoryStoreOptions,
+    readonly options: MemoryStoreOptions,
     before?: MemoryStore,
   ) {
+    this.description = { job };
     this.events = [...(before?.events ?? [])];
     this.checkpoints = [...(before?.checkpoints ?? [])];
     this.recording = job.record && new MemoryRecording(job.record.maxBytes, options.clock, RECORD_MS, () => this.throwIfFull('recording'), before?.recording);

@@ -43,6 +43,8 @@ export interface Scenario {
   readonly faults?: readonly Fault[];
   /** Values a chunk. @default 16, so that small models have several */
   readonly chunkLength?: number;
+  /** A standby follows the server, over this link. @default nobody does */
+  readonly standby?: { readonly link?: LinkSpec; readonly joinAtMs?: number };
   readonly serverBitsPerSecond?: number;
   readonly heartbeatMs?: number;
   /** Bytes of the largest transfer that measures a link; time here is exact, so that small ones say as much. @default 0: none is measured */
@@ -79,6 +81,8 @@ export interface Outcome {
   readonly ledger: readonly CommittedLeases[];
   readonly lost: readonly Lease[];
   readonly store: MemoryStore;
+  /** Commits that the log of a server which died had, its standby being in step, and that of its successor has not. */
+  readonly lostCommits: readonly Commit[];
   /** Faults that did something. */
   readonly fired: ReadonlySet<Fault>;
   readonly fuzzed: FuzzCount;

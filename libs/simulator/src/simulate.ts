@@ -12,7 +12,8 @@ import {
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, runWorker, type Server, type WorkerEvent } from '@longtail/runtime';
+import { createServer, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
+import type { Hello, Welcome } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
@@ -26,11 +27,14 @@ import { MemoryFiles } from './memory-files.js';
 import { MemoryStore } from './memory-store.js';
 import { ProcessClock } from './process-clock.js';
 import type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
+import { SimulatedStandby } from './simulated-standby.js';
 import { VirtualClock } from './virtual-clock.js';
 import { VirtualCompute } from './virtual-compute.js';
 import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
 
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
+/** Its address. */
+const STANDBY = 'standby:1';
 const DAY_MS = 86_400_000;
 /** Codecs and checksums keep no state: every simulation uses the same. */
 const kernels = createKernels();
@@ -66,6 +70,10 @@ class Simulation {
   private readonly verdicts = new Map<string, (verdict: Verdict) => void>();
   private readonly ledger = new Ledger();
   private links = 0;
+  private standby: SimulatedStandby | undefined;
+  /** Where the server is; undefined: where it was at first. */
+  private serverAt: string | undefined;
+  private readonly lostCommits: Outcome['lostCommits'][number][] = [];
 
   constructor(private readonly scenario: Scenario) {
     const { seed, faults = [], serverBitsPerSecond = 1e9 } = scenario;
@@ -85,7 +93,7 @@ class Simulation {
     this.server = this.startServer();
   }
 
-  private startServer(): Server {
+  private startServer(epoch = 1): Server {
     const { scenario, life } = this;
     const { chunkLength = 16, heartbeatMs, probeBytes = 0 } = scenario;
     return createServer(
@@ -105,7 +113,7 @@ class Simulation {
         schedule: createSchedule,
         learningRate: learningRateAt,
       },
-      { chunkLength, heartbeatMs, probeBytes },
+      { chunkLength, heartbeatMs, probeBytes, epoch },
     );
   }
 
@@ -113,6 +121,7 @@ class Simulation {
     const { scenario, clock } = this;
     for (const spec of scenario.fleet) this.processes.push(this.startWorker(spec, spec.joinAtMs ?? 0));
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
+    if (scenario.standby !== undefined) this.processes.push(this.standBy(scenario.standby));
     const jobs = [scenario.job, ...(scenario.queued ?? [])];
     const launched = Promise.all(jobs.map((job) => this.server.launch(job, scenario.files ?? [])));
     const ended = launched.then((runs) => Promise.all(runs.map(({ run }) => this.verdict(run)))).then(([first]) => first!);
@@ -122,6 +131,7 @@ class Simulation {
     });
     const virtualMs = clock.nowMs();
     for (const { stop } of this.actors.values()) stop.abort();
+    this.standby?.stop();
     await clock.runUntil(Promise.all([this.server.close('the simulation is over'), ...this.processes]));
     return {
       verdict,
@@ -133,6 +143,7 @@ class Simulation {
       ledger: this.ledger.commits(this.store!.events),
       lost: this.ledger.lost,
       store: this.store!,
+      lostCommits: this.lostCommits,
       fired: this.fired,
       fuzzed: this.fuzz?.count ?? { mutated: 0, wellFormed: 0 },
       workerEvents: this.workerEvents,
@@ -173,6 +184,59 @@ class Simulation {
   private killServer(): void {
     this.life.end();
     for (const { link } of this.actors.values()) link?.cut('the server was killed');
+    this.standby?.cut('the server was killed');
+  }
+
+  private async standBy({ link = HOME, joinAtMs = 0 }: NonNullable<Scenario['standby']>): Promise<void> {
+    const { clock, life } = this;
+    await clock.sleep(joinAtMs, new AbortController().signal);
+    if (life.isOver || this.store?.verdict !== undefined) return;
+    const standby = (this.standby = new SimulatedStandby({
+      clock,
+      rng: this.rng.fork('standby'),
+      codecs: this.codecs,
+      address: STANDBY,
+      createShard: (layout, optimizer) => this.arithmetic.createShard(layout.length, optimizer),
+      dial: (hello, cut) => this.dialForStandby(link, hello, cut),
+      logOf: (run) => this.stores.find((store) => store.run === run)!.events,
+    }));
+    const succession = await standby.follow();
+    if (succession !== undefined) this.takeOver(standby, succession);
+  }
+
+  private async dialForStandby(link: LinkSpec, hello: Hello, opened: (link: VirtualLink) => void) {
+    const { life } = this;
+    await this.clock.sleep(link.rttMs, new AbortController().signal);
+    if (life.isOver) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
+    const way = this.network.connect('standby', link);
+    opened(way);
+    return this.admit(way, hello);
+  }
+
+  /** The standby is the server from here on. */
+  private takeOver(standby: SimulatedStandby, { runs, ...succession }: Succession): void {
+    this.serverAt = STANDBY;
+    this.life = new Life(this.serverClock);
+    this.server = this.startServer(succession.epoch);
+    if (this.store?.verdict === undefined) this.shard = this.leases = undefined;
+    for (const { run, snapshot } of runs) {
+      const index = this.stores.findIndex((store) => store.run === run);
+      const before = this.stores[index]!;
+      const events = standby.eventsOf(run);
+      this.noteLost(before.events, events);
+      if (index === 0) this.ledger.succeeded(events.length);
+      const store = this.openStore(index, before.job, new MemoryStore(run, before.job, before.options));
+      store.events.push(...events);
+      for (const event of events.slice(before.events.length)) if (index === 0) this.tell(event, () => snapshot!.parameters);
+      this.server.resume({ store, job: store.job, files: this.scenario.files ?? [], snapshot, past: [...store.events], reason: succession.reason, succession: { ...succession, address: STANDBY } });
+      this.hear(run);
+    }
+  }
+
+  private noteLost(before: readonly StoredEvent[], after: readonly StoredEvent[]): void {
+    const states = before.flatMap(({ body }) => (body.event === 'standby' ? [body.state] : []));
+    if (states.at(-1) !== 'in step') return;
+    for (const { seq, body } of before) if (body.event === 'commit' && after[seq - 1]?.body !== body) this.lostCommits.push(body);
   }
 
   /** Another process over the same folders. */
@@ -194,8 +258,8 @@ class Simulation {
     return this.scenario.watch?.(strategy) ?? strategy;
   }
 
-  private tell({ timeMs, body }: StoredEvent): void {
-    if (body.event === 'commit') this.scenario.committed?.(body, timeMs, () => this.parameters());
+  private tell({ timeMs, body }: StoredEvent, parameters = () => this.parameters()): void {
+    if (body.event === 'commit') this.scenario.committed?.(body, timeMs, parameters);
   }
 
   private parameters(): Float32Array {
@@ -245,7 +309,7 @@ class Simulation {
     try {
       await clock.sleep(joinAtMs, actor.stop.signal).catch(() => undefined);
       const { reason } = await runWorker({
-        dial: (hello) => this.dial(spec, actor, hello),
+        dial: (hello, _signal, address) => this.dial(spec, actor, hello, address),
         compute,
         fileCache: actor.files,
         codecs: this.codecs,
@@ -268,7 +332,7 @@ class Simulation {
     }
   }
 
-  private async dial(spec: SimulatedWorker, actor: Actor, hello: Parameters<Server['onSession']>[1]) {
+  private async dial(spec: SimulatedWorker, actor: Actor, hello: Hello, address: string | undefined) {
     if (actor.dead) throw new LongtailError('this worker is no more', { code: 'refused' });
     const { clock } = this;
     const { rttMs } = spec.link ?? HOME;
@@ -283,14 +347,17 @@ class Simulation {
     });
     await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
-    const unreachable = actor.dead || life.isOver || clock.nowMs() < Math.max(actor.unreachableUntilMs, this.serverStandsUntilMs);
-    if (unreachable) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
+    const isolated = actor.dead || clock.nowMs() < actor.unreachableUntilMs;
+    if (!isolated && address === STANDBY && this.serverAt === undefined) this.standby?.witness(hello.node);
+    if (isolated || life.isOver || clock.nowMs() < this.serverStandsUntilMs || address !== this.serverAt) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
     actor.link = link;
-    return new Promise<{
-      connection: VirtualLink['worker'];
-      welcome: { node: string; heartbeatMs: number; protocol: number; tensorPort: number; tensorKey: string; tensorCurveKey: string };
-    }>((resolve) => {
-      // The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest.
+    return this.admit(link, hello, (welcomed) => (node = welcomed));
+  }
+
+  /** The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest. */
+  private admit(link: VirtualLink, hello: Hello, welcomed: (node: string) => void = () => undefined): Promise<{ connection: VirtualLink['worker']; welcome: Welcome }> {
+    const { life, server: current } = this;
+    return new Promise((resolve, reject) => {
       const { server } = link;
       const connection: VirtualLink['server'] = {
         get peer() {
@@ -304,14 +371,15 @@ class Simulation {
         },
         start: (handlers) => server.start(life.guard(handlers)),
         send: (message) => {
+          if (message.message === 'refused') return reject(LongtailError.fromWire(message.refused));
           if (message.message !== 'welcome') return server.send(message);
-          node = message.welcome.node;
+          welcomed(message.welcome.node);
           resolve({ connection: link.worker, welcome: message.welcome });
         },
         sendTensor: (tensor, signal) => life.wait(server.sendTensor(tensor, signal)),
         close: (reason) => server.close(reason),
       };
-      this.server.onSession(connection, hello);
+      current.onSession(connection, hello);
     });
   }
 
@@ -344,12 +412,19 @@ class Simulation {
     switch (fault.kind) {
       case 'kill-server':
         this.killServer();
+        // Who has a standby leaves the rest to it.
+        if (this.standby?.ready) return;
         this.clock.at(this.clock.nowMs() + fault.forMs, () => this.restartServer());
+        return;
+      case 'standby':
+        if (fault.how === 'cut') this.standby?.cut('the link was cut');
+        else this.standby?.stall(fault.forMs);
         return;
       case 'freeze-server':
         this.serverClock.freeze(fault.forMs);
         this.serverStandsUntilMs = this.clock.nowMs() + fault.forMs;
         for (const { link } of this.actors.values()) link?.stall(fault.forMs);
+        this.standby?.stall(fault.forMs);
         return;
       case 'cancel':
         void this.server.cancel(this.store!.run, 'the user said so');

@@ -49,6 +49,8 @@ export interface RunFolderOptions {
   readonly now: () => number;
   /** Taken down in the folder. @default nobody */
   readonly owner?: RunOwner;
+  /** It is a copy of this run of another server. @default a new run */
+  readonly copyOf?: { readonly run: string; readonly createdAtMs: number };
   /** Where its checkpoints go. @default its folder */
   readonly checkpoints?: CheckpointStore;
 }
@@ -108,8 +110,7 @@ interface RunFile {
 
 /** Makes `<root>/<date-time>-<name>-<id>/`. Root is `./runs` unless given. LongtailError `storage`. */
 export async function createRun(root: string | undefined, job: Job, options: RunFolderOptions & { readonly document?: unknown }): Promise<RunFolder> {
-  const id = randomBytes(4).toString('hex');
-  const createdAtMs = options.now();
+  const { run: id, createdAtMs } = options.copyOf ?? { run: randomBytes(4).toString('hex'), createdAtMs: options.now() };
   const path = resolve(root ?? 'runs', `${new Date(createdAtMs).toISOString().slice(0, 19).replaceAll(':', '-')}-${slug(job.name)}-${id}`);
   await makeFolder('make the folder of the run', path);
   const file: RunFile = { format: RUN_FORMAT, run: id, createdAtMs, job, document: options.document };

@@ -80,7 +80,7 @@ describe('a client', () => {
   });
 
   it('refuses a server of another protocol version', async () => {
-    const newer = { protocol: PROTOCOL_VERSION + 1, version: '9', startedAtMs: 1, nodes: 0, runningJobs: 0 };
+    const newer = { protocol: PROTOCOL_VERSION + 1, version: '9', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' };
     await expect(clientOf({ getServer: () => Promise.resolve(newer) })).rejects.toMatchObject({ code: 'protocol', hint: expect.stringContaining('Update this side') });
   });
 

@@ -47,8 +47,8 @@ export interface ControlClient {
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
   listAccess(signal: AbortSignal): Promise<ListAccessReply>;
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<RevokeReply>;
-  /** Another connection to the same server, which may have been started anew. Throws as `connectClient`. */
-  reconnect(signal: AbortSignal): Promise<ControlClient>;
+  /** Another connection to the same server, which may have been started anew, or to its standby at `address`. Throws as `connectClient`. */
+  reconnect(signal: AbortSignal, address?: string): Promise<ControlClient>;
   close(): void;
 }
 
@@ -59,7 +59,7 @@ export async function connectClient(address: string, signal: AbortSignal, creden
   try {
     const server = await call(client, where, CONTROL_METHODS.getServer, 'GetServerReply', {}, signal);
     if (server.protocol !== PROTOCOL_VERSION) throw versionMismatch('the server', server.protocol, PROTOCOL_VERSION);
-    return controlClient(client, where, server, (again) => connectClient(address, again, credentials));
+    return controlClient(client, where, server, (again, other = address) => connectClient(other, again, credentials));
   } catch (error) {
     client.close();
     throw error;

@@ -9,10 +9,13 @@ interface NodesOptions extends ServerChoice {
 }
 
 export async function nodes(output: Output, options: NodesOptions): Promise<number> {
-  const { nodes: rows, gone } = await ask(options, (client, signal) => client.listNodes(signal, { gone: options.all ?? false }));
+  const { list, server } = await ask(options, async (client, signal) => ({ list: await client.listNodes(signal, { gone: options.all ?? false }), server: client.server }));
+  const { nodes: rows, gone } = list;
+  const { standbyAddress, standbyState } = server;
   if (output.json) {
     rows.forEach((row) => output.event({ event: 'node', ...row }));
     gone.forEach((row) => output.event({ event: 'node_gone', ...row }));
+    if (standbyAddress !== '') output.event({ event: 'standby', address: standbyAddress, state: standbyState });
     return 0;
   }
   if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
@@ -33,6 +36,7 @@ export async function nodes(output: Output, options: NodesOptions): Promise<numb
     ]);
     output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'up', 'down', 'round trip', 'samples/s', 'samples'], cells, output.colors, 7));
   }
+  if (standbyAddress !== '') output.line(`standby: ${standbyAddress}, ${standbyState}`);
   if (gone.length > 0) {
     const cells = gone.map(({ node, name, engine, device, firstSeenAtMs, lastSeenAtMs }) => [node, name, engine, device, moment(firstSeenAtMs), moment(lastSeenAtMs)]);
     output.line(`\n${renderTable(['gone', 'name', 'engine', 'device', 'first seen', 'last seen'], cells, output.colors)}`);

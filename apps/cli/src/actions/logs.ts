@@ -5,7 +5,7 @@ import { readEvents, readRun, RUN_FILES } from '@longtail/store';
 import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import type { Output } from '../terminal/output.js';
-import { watchRun } from '../terminal/run-events.js';
+import { RunServer, watchRun } from '../terminal/run-events.js';
 import { PlainNarrator } from '../view/plain.js';
 import { advance, NOTHING_YET } from '../view/progress.js';
 import { findRunFolder } from './run-folder.js';
@@ -37,7 +37,7 @@ async function follow(run: string, server: ServerChoice, output: Output, tell: (
   const interruption = new Interruption(() => undefined);
   const client = await connect(server, interruption.signal);
   try {
-    for await (const event of watchRun(client, await runId(run), output.note, interruption.signal)) tell(event);
+    for await (const event of watchRun(new RunServer(client), await runId(run), output.note, interruption.signal)) tell(event);
   } finally {
     client.close();
     interruption.restore();

@@ -15,6 +15,7 @@ export function upCommand(parent: Command, outcome: Outcome): void {
     .addOption(runsOption())
     .option('--tls', 'encrypt, and let in only who has enrolled with a token; default: when others reach the address')
     .option('--insecure', 'neither, although others reach the address: everybody may join, launch and read along')
+    .option('--standby-of <address>', 'follow the server there, and take over from it when it dies; --host and --port say where this one is reached then')
     .option('--state <folder>', 'folder of the authority and of the database, of one server at a time; default: server in your state folder')
     .addOption(
       new Option(
@@ -28,6 +29,7 @@ export function upCommand(parent: Command, outcome: Outcome): void {
   examples(command, [
     ['longtail up', `listen on 127.0.0.1:${DEFAULT_PORT}`],
     ['longtail up --port 9000 --runs /data/runs', 'elsewhere'],
+    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6 --insecure', 'on a second machine: takes over from the first within seconds'],
     ["longtail up --checkpoints 's3://models/longtail?endpoint=http://nas:9000'", 'checkpoints in a bucket; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'],
     ['LONGTAIL_DATABASE=postgres://longtail:…@db/longtail longtail up', 'a PostgreSQL database; so no list of processes shows the password'],
     ['longtail up --host 0.0.0.0', 'for others too; let them in with longtail token create'],

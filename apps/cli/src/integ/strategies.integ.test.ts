@@ -8,7 +8,7 @@ import { strategyConformance, type SyncRow, type TrainedRun, type WorkerNote } f
 import { connectClient, type ControlClient } from '@longtail/transport';
 import { stringify } from 'yaml';
 import { afterAll, beforeAll } from 'vitest';
-import { watchRun } from '../terminal/run-events.js';
+import { RunServer, watchRun } from '../terminal/run-events.js';
 import type { CliProcess } from './cli-process.js';
 import { Fleet } from './fleet.js';
 
@@ -59,7 +59,7 @@ async function train({ graceMs, ...sync }: SyncRow): Promise<TrainedRun> {
   const document = parseJobFile(stringify(job), 'job.yaml', (path) => join(fleet.folder, path));
   const { run } = await client.launch(JSON.stringify(document), signal);
   const events: RunEvent[] = [];
-  for await (const { body } of watchRun(client, run, () => undefined, signal)) events.push(body);
+  for await (const { body } of watchRun(new RunServer(client), run, () => undefined, signal)) events.push(body);
   const notes = await Promise.all([...fleet.workers].map(async ([name, worker]) => [name, await notesOf(worker, run)] as const));
   return { events, notes: new Map(notes), view: await viewOf(events.at(-1)!, sync) };
 }

@@ -1,10 +1,12 @@
 import { LongtailError } from '@longtail/core';
 import type { ControlClient } from '@longtail/transport';
 import { expect, test } from 'vitest';
-import { watchRun } from './run-events.js';
+import { RunServer, watchRun } from './run-events.js';
 
 const clientThat = (away: LongtailError) =>
   ({
+    address: '127.0.0.1:1',
+    server: { epoch: 1, standbyAddress: '' },
     watch: async function* () {
       throw away;
     },
@@ -19,6 +21,6 @@ test.each(['unreachable', 'timeout'] as const)('a follower that is stopped while
     said.push(text);
     stop.abort(new LongtailError('interrupted', { code: 'cancelled' }));
   };
-  await expect(watchRun(client, 'run', say, stop.signal).next()).rejects.toMatchObject({ code: 'cancelled' });
+  await expect(watchRun(new RunServer(client), 'run', say, stop.signal).next()).rejects.toMatchObject({ code: 'cancelled' });
   expect(said).toEqual([expect.stringContaining('nobody answers')]);
 });

@@ -4,7 +4,7 @@ import { followRun } from './follow.js';
 import { launchJob } from './launch-job.js';
 import type { Output } from './output.js';
 import type { JobFile } from './read-job-file.js';
-import { watchRun } from './run-events.js';
+import { RunServer, watchRun } from './run-events.js';
 
 /** Launches a job, shows it as it goes and says how it ended; resolves with the exit code. */
 export async function runJob(client: ControlClient, job: JobFile, output: Output, interruption: AbortSignal): Promise<number> {
@@ -20,10 +20,11 @@ export async function showRun(
   interruption: AbortSignal,
 ): Promise<number> {
   const { signal } = new AbortController();
+  const server = new RunServer(client);
   const cancel = () => {
-    client.cancel({ run, reason: 'interrupted' }, signal).catch((error: unknown) => output.fail(error));
+    server.client.cancel({ run, reason: 'interrupted' }, signal).catch((error: unknown) => output.fail(error));
   };
   if (interruption.aborted) cancel();
   else interruption.addEventListener('abort', cancel, { once: true });
-  return concludeRun(await followRun(watchRun(client, run, output.note, signal), output), folder, output);
+  return concludeRun(await followRun(watchRun(server, run, output.note, signal), output), folder, output);
 }

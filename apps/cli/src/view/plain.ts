@@ -35,6 +35,10 @@ export class PlainNarrator {
         return `${event.job.name}: run ${event.run}`;
       case 'resumed':
         return yellow(resumedLine(event));
+      case 'standby':
+        return event.state === 'in step' ? `standby ${event.address}: ${event.reason}` : yellow(`standby ${event.address}: ${event.reason}`);
+      case 'taken_over':
+        return yellow(takenOverLine(event));
       case 'forked':
         return `goes on from version ${event.from.version} of run ${event.from.run}, after ${formatCount(event.samplesApplied)} samples`;
       case 'waiting':
@@ -137,6 +141,11 @@ function profiledLine({ name, blocks, cached, ms }: Extract<RunEvent, { event: '
 }
 
 /** `resumed at version 12: its server was killed; 3 commits after it are undone, 384 samples are learnt again`. */
+function takenOverLine({ from, address, version, roundsLost, silentMs, reason }: Extract<RunEvent, { event: 'taken_over' }>): string {
+  const lost = roundsLost === 0 ? 'no round lost' : `${roundsLost} ${roundsLost === 1 ? 'round' : 'rounds'} lost`;
+  return `${address} has taken over from ${from} after ${formatMilliseconds(silentMs)}, at version ${version}, ${lost}: ${reason}`;
+}
+
 function resumedLine({ version, undone: { commits, samples }, reason }: Extract<RunEvent, { event: 'resumed' }>): string {
   const begin = version === 0 ? 'begins anew' : `resumed at version ${version}`;
   const undone = `${commits} ${commits === 1 ? 'commit' : 'commits'} after it ${commits === 1 ? 'is' : 'are'} undone, ${formatCount(samples)} samples are learnt again`;

@@ -185,6 +185,8 @@ function changes(progress: RunProgress, { seq, timeMs, body: event }: StoredEven
     case 'peer_links':
     case 'planned':
     case 'replan':
+    case 'standby':
+    case 'taken_over':
     case 'lease_returned':
     case 'samples_lost':
     case 'recording':

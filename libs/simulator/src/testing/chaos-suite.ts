@@ -78,11 +78,12 @@ function seedsOf(range: string): readonly number[] {
   return Array.from({ length: last! - first! + 1 }, (_, i) => first! + i);
 }
 
-async function runPlan(plan: ChaosPlan): Promise<Outcome> {
+/** Runs a plan, with whatever else the scenario is to have, and checks all that always holds. */
+export async function runPlan(plan: ChaosPlan, more: Partial<Scenario> = {}): Promise<Outcome> {
   let outcome: Outcome | undefined;
   try {
     const [sent, punctuality] = [new SentContributions(), new Punctuality()];
-    const scenario = { ...scenarioOf(plan), ...sent.hooks, watch: (strategy: Parameters<Punctuality['watch']>[0]) => punctuality.watch(strategy) };
+    const scenario = { ...scenarioOf(plan), ...more, ...sent.hooks, watch: (strategy: Parameters<Punctuality['watch']>[0]) => punctuality.watch(strategy) };
     outcome = await simulate(scenario);
     expectInvariants(plan, scenario, outcome);
     expect(sent.firstDifference(scenario, outcome.events)).toBeUndefined();

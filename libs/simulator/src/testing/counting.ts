@@ -107,6 +107,11 @@ class CountingShard implements ParameterShard {
   inspectSum() {
     return { finite: true, sumOfSquares: 0 };
   }
+  encodeSum(_offset: number, length: number, contributions: readonly CodedChunk[], out: Uint8Array) {
+    const sum = new Float32Array(length);
+    for (const chunk of contributions) for (const [i, value] of decode(chunk, length).entries()) sum[i] = sum[i]! + value;
+    return codec.encode(sum, out);
+  }
   beginStep() {
     this.steps++;
   }

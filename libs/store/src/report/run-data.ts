@@ -187,6 +187,12 @@ class Collector {
         this.samplesApplied = body.samplesApplied;
         incident('warning', `Resumed at version ${body.version}: ${body.reason}; ${body.undone.samples} samples of ${body.undone.commits} commits after it were learnt again`);
         break;
+      case 'taken_over':
+        incident('warning', `${body.address} has taken over from ${body.from} at version ${body.version}, ${body.roundsLost} rounds lost: ${body.reason}`);
+        break;
+      case 'standby':
+        if (body.state !== 'in step') incident('warning', `Standby ${body.address}: ${body.reason}`);
+        break;
       case 'error':
         incident('error', body.error.message, body.error.hint);
         break;

@@ -23,13 +23,13 @@ export function someHello(name: string, changes: Partial<Hello> = {}): Hello {
     incarnation: `${name}-${process.pid}-${Math.random()}`,
     device: { engine: 'cpu', description: 'a test', memoryBytes: 1, gflops: 1, throttle: 1 },
     allowCode: false,
-    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '',
+    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '',
     ...changes,
   };
 }
 
 export function welcomeMessage(node: string): ServerMessage {
-  return { message: 'welcome', welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '' } };
+  return { message: 'welcome', welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' } };
 }
 
 /** A control service without jobs. */
@@ -46,7 +46,7 @@ export function idleControl(changes: Partial<ControlService> = {}): ControlServi
     listJobs: () => Promise.resolve({ jobs: [] }),
     listRuns: () => Promise.resolve({ runs: [] }),
     listNodes: () => Promise.resolve({ nodes: [], peers: [], gone: [] }),
-    getServer: () => Promise.resolve({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0 }),
+    getServer: () => Promise.resolve({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
     ...changes,
   };
 }

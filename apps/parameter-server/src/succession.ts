@@ -1,0 +1,103 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LongtailError } from '@longtail/core';
+import type { GetServerReply } from '@longtail/protocol';
+import { writeFileAtomic } from '@longtail/store';
+import { connectClient } from '@longtail/transport';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { READY } from './standby-port.js';
+
+const FILE = 'succession.json';
+const ASK_MS = 5000;
+
+const STATE = z.object({
+  /** How often servers took over from one another until this one. */
+  epoch: z.number().int().min(1),
+  /** Where its standby listens, or did when it was last there; empty: it has none. */
+  standby: z.string(),
+});
+
+/** Where a server stands among those that take over from each other; kept with its runs. */
+export class Succession {
+  /** Resolves when the standby has taken over: whatever this server does counts for nothing. */
+  readonly over: Promise<LongtailError>;
+  private resolveOver!: (reason: LongtailError) => void;
+  private written: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly runsFolder: string,
+    private state: Readonly<z.infer<typeof STATE>>,
+    private readonly log: Logger,
+  ) {
+    this.over = new Promise((resolve) => (this.resolveOver = resolve));
+  }
+
+  /** LongtailError `storage` where what is kept is damaged. */
+  static async open(runsFolder: string, log: Logger): Promise<Succession> {
+    const path = join(runsFolder, FILE);
+    const text = await readFile(path, 'utf8').catch(() => undefined);
+    if (text === undefined) return new Succession(runsFolder, { epoch: 1, standby: '' }, log);
+    try {
+      return new Succession(runsFolder, STATE.parse(JSON.parse(text)), log);
+    } catch (cause) {
+      throw new LongtailError('the file is damaged', { code: 'storage', where: path, hint: 'Delete it, where no other server has taken over.', cause });
+    }
+  }
+
+  get epoch(): number {
+    return this.state.epoch;
+  }
+
+  /** It has taken over. */
+  async begin(epoch: number): Promise<void> {
+    this.keep({ epoch, standby: '' });
+    await this.written;
+  }
+
+  /** A standby has come; empty: the server ends in order, and nobody is to take over. */
+  standby(address: string): void {
+    if (address !== this.state.standby) this.keep({ ...this.state, standby: address });
+  }
+
+  /**
+   * A standby that is there holds more than this server's checkpoints: it is to go on, not this one. Throws LongtailError `refused` then.
+   */
+  async refuseIfSucceeded(): Promise<void> {
+    const { standby, epoch } = this.state;
+    if (standby === '') return;
+    const answer = await this.ask();
+    if (answer === undefined) return this.log.warn({ standby }, 'its standby does not answer: runs go on from their checkpoints');
+    // Else it had not followed for long enough, or something else listens there by now.
+    if (answer.epoch > epoch || (answer.epoch === 0 && answer.standbyState === READY)) throw this.succeeded(answer.epoch > epoch);
+  }
+
+  /** A node was told of a higher epoch: true or not, the standby knows. */
+  async suspect(): Promise<void> {
+    const answer = await this.ask();
+    if (answer !== undefined && answer.epoch > this.state.epoch) this.resolveOver(this.succeeded(true));
+  }
+
+  private succeeded(already: boolean): LongtailError {
+    const { standby } = this.state;
+    const what = already ? `${standby} has taken over from this server` : `${standby}, its standby, holds what was committed, and takes over from this server`;
+    return new LongtailError(what, {
+      code: 'refused',
+      where: standby,
+      hint: `Start this one as its standby: longtail up --standby-of ${standby}. To do without that one, end it first.`,
+    });
+  }
+
+  private async ask(): Promise<GetServerReply | undefined> {
+    if (this.state.standby === '') return undefined;
+    const client = await connectClient(this.state.standby, AbortSignal.timeout(ASK_MS)).catch(() => undefined);
+    client?.close();
+    return client?.server;
+  }
+
+  private keep(state: Succession['state']): void {
+    this.state = state;
+    const write = () => writeFileAtomic(join(this.runsFolder, FILE), `${JSON.stringify(state)}\n`);
+    this.written = this.written.then(write).catch((error: unknown) => this.log.error(LongtailError.from(error).message));
+  }
+}

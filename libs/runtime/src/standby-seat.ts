@@ -1,0 +1,140 @@
+import { LongtailError, type Clock } from '@longtail/core';
+import type { Hello, WorkerMessage } from '@longtail/protocol';
+import type { StandbyWay } from './following.js';
+import { watchLink } from './liveness.js';
+import { Session, welcome, type ServerSelf } from './membership.js';
+import type { ServerConnection } from './ports.js';
+import { fileTensor } from './recipient.js';
+import type { Run } from './run.js';
+
+/** Of a standby, which has to notice soon. */
+const HEARTBEAT_MS = 500;
+
+export interface StandbySeatOptions {
+  readonly clock: Clock;
+  /** The server. */
+  readonly self: ServerSelf;
+  runs(): readonly Run[];
+  /** There is a standby, or none any more. */
+  changed(): void;
+}
+
+interface Seated extends StandbyWay {
+  readonly session: Session;
+  readonly ended: AbortController;
+  /** Runs whose logs it has not told its place in yet, and who waits for that. */
+  readonly asked: Map<string, { readonly answer: Promise<void>; known(): void }>;
+}
+
+/** The place of the server's standby: there is one, or none. */
+export class StandbySeat {
+  private seated: Seated | undefined;
+
+  constructor(private readonly options: StandbySeatOptions) {}
+
+  /** Where it listens; empty: there is none. */
+  get address(): string {
+    return this.seated?.address ?? '';
+  }
+
+  /** Whether it holds all that is committed. */
+  get state(): string {
+    if (this.seated === undefined) return '';
+    return this.options.runs().some((run) => !run.over && run.following.state !== 'in step') ? 'behind' : 'in step';
+  }
+
+  admit(connection: ServerConnection, hello: Hello): void {
+    const { clock, self } = this.options;
+    const { seated } = this;
+    if (seated !== undefined && seated.address !== hello.standbyAddress) {
+      const error = new LongtailError(`${seated.address} is its standby already`, { code: 'refused', hint: 'Stop that one first.' });
+      connection.send({ message: 'refused', refused: error.toWire() });
+      return connection.close(error.message);
+    }
+    if (seated !== undefined) this.end(seated, 'it connected again');
+    const session = new Session('', hello, connection, clock.nowMs(), clock);
+    const ended = new AbortController();
+    const here: Seated = {
+      address: hello.standbyAddress,
+      session,
+      ended,
+      asked: new Map(),
+      signal: ended.signal,
+      send: (message) => session.send(message),
+      sendTensor: (tensor, signal) => connection.sendTensor(tensor, signal),
+    };
+    this.seated = here;
+    connection.start({
+      message: (message) => this.receive(here, message),
+      tensor: () => session.heard(),
+      closed: (reason) => this.end(here, reason),
+    });
+    session.send(welcome('', HEARTBEAT_MS, self));
+    watchLink(session, () => HEARTBEAT_MS, clock, ended.signal).then(
+      (reason) => this.end(here, reason),
+      () => undefined, // it ended before
+    );
+    for (const run of this.options.runs()) this.follow(run);
+    this.options.changed();
+  }
+
+  follow({ run, version, store, files }: Run): void {
+    const { seated } = this;
+    if (seated === undefined) return;
+    let known!: () => void;
+    const answer = new Promise<void>((resolve) => (known = resolve));
+    seated.asked.set(run, { answer, known });
+    const listed = files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
+    seated.send({ message: 'followRun', followRun: { run, version, runJson: JSON.stringify(store.description), files: listed } });
+  }
+
+  /** Resolves when the standby, if there is one, has a folder for the run. */
+  async known(run: string): Promise<void> {
+    await this.seated?.asked.get(run)?.answer;
+  }
+
+  tellFleet(nodes: readonly string[]): void {
+    this.seated?.send({ message: 'fleet', fleet: { nodes } });
+  }
+
+  /** The server ends in order: nobody is to take over. */
+  dismiss(reason: string): void {
+    const { seated } = this;
+    if (seated === undefined) return;
+    seated.send({ message: 'standby', standby: { address: '', heartbeatMs: HEARTBEAT_MS } });
+    this.end(seated, reason);
+  }
+
+  private receive(seated: Seated, message: WorkerMessage): void {
+    seated.session.heard();
+    if (message.message === 'followed') this.followed(seated, message.followed);
+    else if (message.message === 'fileRequest') this.serve(seated, message.fileRequest.sha256);
+  }
+
+  private followed(seated: Seated, { run: id, seq, transfer }: Extract<WorkerMessage, { message: 'followed' }>['followed']): void {
+    const run = this.options.runs().find(({ run }) => run === id);
+    const asked = seated.asked.get(id);
+    seated.asked.delete(id);
+    if (asked !== undefined) run?.following.attach(seated, seq);
+    else run?.following.confirmed({ seq, transfer });
+    asked?.known();
+  }
+
+  private serve({ sendTensor, signal }: Seated, sha256: string): void {
+    const file = this.options
+      .runs()
+      .flatMap(({ files }) => files)
+      .find((candidate) => candidate.sha256 === sha256);
+    // Where it cannot be read the standby goes without it: workers have theirs.
+    if (file !== undefined) void sendTensor(fileTensor(file), signal).catch(() => undefined);
+  }
+
+  private end(seated: Seated, reason: string): void {
+    if (!seated.session.end()) return;
+    seated.session.connection.close(reason);
+    seated.ended.abort(new Error(reason));
+    for (const { known } of seated.asked.values()) known();
+    if (this.seated === seated) this.seated = undefined;
+    this.options.changed();
+  }
+}

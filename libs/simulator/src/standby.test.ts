@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest';
+import type { Fault } from './faults.js';
+import { simulate } from './simulate.js';
+import { eventsOf, job, scenario } from './testing/scenarios.js';
+
+const group = job({ cluster: { minWorkers: 4 }, train: { epochs: 4 }, checkpoint: { everyMs: 300 } });
+const killed = (atMs: number): Fault => ({ kind: 'kill-server', atMs, forMs: 500 });
+
+test('a standby takes over at the version that was committed last, and nothing is undone', async () => {
+  const outcome = await simulate(scenario({ job: group, standby: {}, faults: [killed(900)] }));
+  expect(outcome.fired.size).toBe(1);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400, lost: 0 } });
+  const commits = eventsOf(outcome.events, 'commit');
+  expect(commits.map(({ version }) => version)).toEqual(commits.map((_, i) => i + 1));
+  expect(eventsOf(outcome.events, 'taken_over')).toMatchObject([{ from: 'server', address: 'standby:1', epoch: 2, roundsLost: 0 }]);
+  expect(eventsOf(outcome.events, 'resumed')).toMatchObject([{ undone: { commits: 0, samples: 0 } }]);
+  expect(outcome.lostCommits).toEqual([]);
+});
+
+test('a standby that does not confirm in time is gone on without, visibly, and comes into step again', async () => {
+  const stalled: Fault = { kind: 'standby', how: 'stall', atMs: 500, forMs: 500 };
+  const [calm, outcome] = [await simulate(scenario({ job: group })), await simulate(scenario({ job: group, standby: {}, faults: [stalled] }))];
+  expect(outcome.fired).toContain(stalled);
+  const states = eventsOf(outcome.events, 'standby').map(({ state }) => state);
+  expect(states).toEqual(['in step', 'behind', 'in step']);
+  // One commit waits for it, for as long as a round may take, and no other does.
+  expect(outcome.virtualMs).toBeLessThan(calm.virtualMs + 2 * group.sync.minDeadlineMs);
+});
+
+test('a standby whose link breaks follows again from where it was', async () => {
+  const cut: Fault = { kind: 'standby', how: 'cut', atMs: 600, forMs: 0 };
+  const outcome = await simulate(scenario({ job: group, standby: {}, faults: [cut, killed(1200)] }));
+  expect(outcome.fired.size).toBe(2);
+  expect(eventsOf(outcome.events, 'standby').map(({ state }) => state)).toEqual(['in step', 'gone', 'in step']);
+  expect(eventsOf(outcome.events, 'taken_over')).toMatchObject([{ roundsLost: 0 }]);
+  expect(outcome.lostCommits).toEqual([]);
+});
+
+test('without a version, and behind, it goes on from what it has and says what is undone', async () => {
+  // Too slow for what a round makes.
+  const link = { upBitsPerSecond: 1e5, downBitsPerSecond: 2e4, rttMs: 5 };
+  const outcome = await simulate(scenario({ job: group, standby: { link }, faults: [killed(1000)] }));
+  const [taken] = eventsOf(outcome.events, 'taken_over');
+  const [resumed] = eventsOf(outcome.events, 'resumed');
+  expect(taken!.roundsLost).toBeGreaterThan(0);
+  expect(resumed!.undone.commits).toBe(taken!.roundsLost);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400, lost: 0 } });
+});
+
+test('a standby that alone lost its link does not take over', async () => {
+  const faults: readonly Fault[] = [500, 700, 900].map((atMs) => ({ kind: 'standby', how: 'cut', atMs, forMs: 0 }));
+  const outcome = await simulate(scenario({ job: group, standby: {}, faults }));
+  expect(outcome.fired.size).toBe(3);
+  expect(eventsOf(outcome.events, 'taken_over')).toEqual([]);
+});
