@@ -23,7 +23,7 @@ const HALVINGS = 4;
  * exchange, time for, and the samples aimed at are raised for as long as all blocks are taken.
  */
 export class Chains {
-  private readonly microbatch: number;
+  readonly microbatch: number;
   private readonly kinds: Kind[] = [];
   private readonly ways = new Map<number, HopWay>();
   private readonly mayCut: Uint8Array;
@@ -31,6 +31,7 @@ export class Chains {
   private readonly roundTripMs: Float64Array;
   private readonly valueMs: Float64Array;
   private readonly starts: Int32Array;
+  private readonly two = { front: 0, cut: 0, samples: 0 };
   /** [end, start]: parameters. */
   private readonly values: Float64Array;
 
@@ -83,6 +84,59 @@ export class Chains {
     const stages = this.dealt(devices);
     const samples = this.samplesOf(stages);
     return samples > beyond ? { stages, samples } : undefined;
+  }
+
+  /** Of two devices, whichever comes first, cut where they manage most; 0: they are no chain. */
+  samplesOfTwo(a: number, b: number): number {
+    this.bestOfTwo(a, b);
+    return this.two.samples;
+  }
+
+  /** … as a chain. */
+  ofTwo(a: number, b: number): Chain {
+    this.bestOfTwo(a, b);
+    const { front, cut, samples } = this.two;
+    const stages = [
+      { device: front === a ? b : a, start: cut, end: this.model.costs.blocks },
+      { device: front, start: 0, end: cut },
+    ];
+    return { stages, samples };
+  }
+
+  /** Into `two`: a fleet has many pairs. */
+  private bestOfTwo(a: number, b: number): void {
+    this.two.samples = 0;
+    this.cutTwo(a, b);
+    this.cutTwo(b, a);
+  }
+
+  private cutTwo(front: number, back: number): void {
+    const { blocks } = this.model.costs;
+    const { stepsPerRound } = this.model.request;
+    const width = blocks + 1;
+    const [before, behind] = [this.timesOf(front, 2), this.timesOf(back, 1)];
+    const way = this.model.hopWay([front], [back]);
+    const [delayMs, msPerBit] = [
+      way.forwardDelayMs + way.backwardDelayMs,
+      1000 / way.forwardBitsPerSecond + 1000 / way.backwardBitsPerSecond,
+    ];
+    for (let cut = 1; cut < blocks; cut++) {
+      if (this.mayCut[cut] === 0) continue;
+      const frontMs = before[cut * width] || this.ms(front, 0, cut, 2);
+      // More blocks fit no better.
+      if (frontMs === Infinity) break;
+      const backMs = behind[blocks * width + cut]! || this.ms(back, cut, blocks, 1);
+      if (backMs === Infinity) continue;
+      const hopMs = this.microbatch * this.model.costs.cutBits(cut) * msPerBit;
+      const periodMs = Math.max(frontMs, backMs, hopMs);
+      const tailMs = Math.max(
+        this.roundTripMs[front]! + this.valueMs[front]! * this.values[cut * width]!,
+        this.roundTripMs[back]! + this.valueMs[back]! * this.values[blocks * width + cut]!,
+      );
+      const fillMs = frontMs + backMs + hopMs + delayMs - periodMs;
+      const samples = (((this.roundMs - tailMs) / stepsPerRound - fillMs) / periodMs) * this.microbatch;
+      if (samples >= this.microbatch && samples > this.two.samples) Object.assign(this.two, { front, cut, samples });
+    }
   }
 
   layoutOf({ stages }: Chain): GroupDraft {

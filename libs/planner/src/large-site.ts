@@ -36,6 +36,23 @@ interface Option {
   readonly exchanging: GroupCost;
 }
 
+/** Groups that stand: each as it is, or not at all. */
+export class StandingSite implements Site {
+  private readonly options: readonly Option[];
+
+  constructor(
+    private readonly model: CostModel,
+    layouts: readonly GroupDraft[],
+  ) {
+    this.options = layouts.map((layout) => optionOf(model, layout));
+  }
+
+  bestWithin(roundMs: number, scenario: Scenario): readonly Chosen[] {
+    const groups = this.options.flatMap((option) => bestOf(this.model, [option], roundMs, scenario));
+    return scenario.alone ? richest(groups.map((group) => [group])) : groups;
+  }
+}
+
 /**
  * Too many devices to weigh all layouts: all in chains; or those that hold the model alone as solos or as one group of
  * replicas, and the others, or all of them, as one pipeline of pools.
@@ -60,27 +77,17 @@ export class LargeSite implements Site {
     this.chains =
       devices.length > MOST_IN_CHAINS
         ? []
-        : regroup(chains, devices, WEIGHED * devices.length).map((chain) => [this.option(chains.layoutOf(chain))]);
+        : regroup(chains, devices, WEIGHED * devices.length).map((chain) => [optionOf(model, chains.layoutOf(chain))]);
     this.poolsOfAll = holders.length > 0 ? this.pooled(devices) : [];
   }
 
   bestWithin(roundMs: number, scenario: Scenario): readonly Chosen[] {
-    const best = (options: readonly Option[]) => this.best(options, roundMs, scenario);
+    const best = (options: readonly Option[]) => bestOf(this.model, options, roundMs, scenario);
     const solos = this.solos.flatMap(best);
     const others = best(this.pools);
     const layouts = [this.chains.flatMap(best), [...solos, ...others], [...best(this.replicas), ...others], best(this.poolsOfAll)];
     if (scenario.alone) return richest([...layouts.flat().map((group) => [group])]);
     return richest(layouts);
-  }
-
-  private best(options: readonly Option[], roundMs: number, { alone, sharedMs }: Scenario): readonly Chosen[] {
-    let best: Chosen | undefined;
-    for (const option of options) {
-      const cost = alone ? option.alone : option.exchanging;
-      const samples = samplesWithin(cost, roundMs, this.model.request.stepsPerRound, sharedMs);
-      if (samples > (best?.samples ?? 0) * (1 + 1e-12)) best = { layout: option.layout, cost, samples };
-    }
-    return best === undefined ? [] : [best];
   }
 
   /** The smallest microbatch decides whether a device holds the model. */
@@ -95,7 +102,7 @@ export class LargeSite implements Site {
       .flatMap((microbatch) => {
         const needs = devices.map((device) => this.model.recomputeFor(device, 0, end, microbatch, 1));
         if (needs.includes(undefined)) return [];
-        return [this.option({ microbatch, stages: [{ start: 0, end, devices, recompute: needs.includes(true) }] })];
+        return [optionOf(this.model, { microbatch, stages: [{ start: 0, end, devices, recompute: needs.includes(true) }] })];
       });
   }
 
@@ -105,7 +112,7 @@ export class LargeSite implements Site {
     const pools = (ranges: readonly Range[], microbatch: number) =>
       (many ? DEALINGS : [EVENLY]).flatMap((dealing) => {
         const stages = poolOf(this.model, devices, ranges, microbatch, dealing);
-        return stages === undefined ? [] : [this.option({ microbatch, stages })];
+        return stages === undefined ? [] : [optionOf(this.model, { microbatch, stages })];
       });
     return this.someSizes().flatMap((microbatch) =>
       this.rangesFor(devices, microbatch)
@@ -137,10 +144,20 @@ export class LargeSite implements Site {
     const sizes = [...this.model.request.microbatches].sort((a, b) => a - b);
     return sizes.length <= POOL_SIZES ? sizes : [sizes[0]!, sizes[sizes.length >> 1]!, sizes.at(-1)!];
   }
+}
 
-  private option(layout: GroupDraft): Option {
-    return { layout, alone: this.model.group(layout, true), exchanging: this.model.group(layout, false) };
+function optionOf(model: CostModel, layout: GroupDraft): Option {
+  return { layout, alone: model.group(layout, true), exchanging: model.group(layout, false) };
+}
+
+function bestOf(model: CostModel, options: readonly Option[], roundMs: number, { alone, sharedMs }: Scenario): readonly Chosen[] {
+  let best: Chosen | undefined;
+  for (const option of options) {
+    const cost = alone ? option.alone : option.exchanging;
+    const samples = samplesWithin(cost, roundMs, model.request.stepsPerRound, sharedMs);
+    if (samples > (best?.samples ?? 0) * (1 + 1e-12)) best = { layout: option.layout, cost, samples };
   }
+  return best === undefined ? [] : [best];
 }
 
 function richest(layouts: readonly (readonly Chosen[])[]): readonly Chosen[] {

@@ -20,6 +20,7 @@ interface Weighing {
 export const WEIGHINGS: readonly Weighing[] = [
   { link: 0, slope: 1 },
   { link: 0.8, slope: 1.5 },
+  { link: 0.85, slope: 1.25 },
   { link: 0.9, slope: 1 },
   { link: 1, slope: 1 },
 ];

@@ -2,8 +2,9 @@ import { UpperBound } from './bound.js';
 import { Chains } from './chain.js';
 import { classesOf, dealings } from './device-sets.js';
 import { ExactSite } from './exact-site.js';
-import { LargeSite } from './large-site.js';
+import { LargeSite, StandingSite } from './large-site.js';
 import { CostModel } from './layout.js';
+import { pairUp } from './pairs.js';
 import type { Scenario } from './rounds.js';
 import { sharedMs } from './scenarios.js';
 import type { Chosen, Site, Solution } from './site.js';
@@ -24,7 +25,7 @@ const EXACT_EFFORT = 1e7;
 const FIRST_EFFORT = 1e5;
 
 /** Rounds found, beside the bound; … where chains for shorter ones are not the best; … where there were none. */
-const LONGER = 1.03;
+const LONGER = 1.01;
 const MUCH_LONGER = 1.1;
 const FAR_LONGER = 30;
 
@@ -77,7 +78,8 @@ function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number
   let best: Solution | undefined;
   let roundMs = LONGER * Math.min(...scenarios.map(({ fromMs }) => fromMs));
   for (let pass = 0; pass < PASSES && roundMs < Infinity; pass++) {
-    const found = fastest(model, sitesOf(model, most, new Chains(model, roundMs)), scenarios);
+    const chains = new Chains(model, roundMs);
+    const found = fastest(model, [...sitesOf(model, most, chains), ...relayedSites(model, chains)], scenarios);
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
     if (best !== undefined && best.roundMs < MUCH_LONGER * roundMs) break;
     roundMs = best?.roundMs ?? FAR_LONGER * roundMs;
@@ -151,7 +153,7 @@ function effort(model: CostModel, devices: readonly number[]): number {
   return extensions * ranges * model.request.microbatches.length + partitions;
 }
 
-/** Those that reach each other directly; the rest each for itself. */
+/** Those that reach each other directly; of the rest each that holds the model for itself. */
 function sitesOf(model: CostModel, most: number, chains: Chains): readonly Site[] {
   const components = model.links.components();
   const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
@@ -159,12 +161,31 @@ function sitesOf(model: CostModel, most: number, chains: Chains): readonly Site[
   const sites: Site[] = components
     .filter(({ length }) => length > 1)
     .map((members) => (few(members) ? new ExactSite(model, members) : new LargeSite(model, members, chains)));
-  const smallest = Math.min(...model.request.microbatches);
-  const holds = (device: number) => model.recomputeFor(device, 0, model.costs.blocks, smallest, 1) !== undefined;
-  for (const members of classesOf(model, lonely.filter(holds))) sites.push(...alike(new ExactSite(model, [members[0]!]), members));
-  const relayed = lonely.filter((device) => !holds(device)).sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
-  for (let i = 0; i < relayed.length; i += RELAYED) sites.push(new LargeSite(model, relayed.slice(i, i + RELAYED), chains));
+  for (const members of classesOf(
+    model,
+    lonely.filter((device) => holds(model, device)),
+  ))
+    sites.push(...alike(new ExactSite(model, [members[0]!]), members));
   return sites;
+}
+
+/** Those that hold no model and reach nobody directly: many are matched into pairs first, and what is left is dealt into pipelines. */
+function relayedSites(model: CostModel, chains: Chains): readonly Site[] {
+  const lonely = model.links.components().flatMap((members) => (members.length === 1 ? members : []));
+  const relayed = lonely.filter((device) => !holds(model, device)).sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
+  const { pairs, left } = relayed.length > RELAYED ? pairUp(chains, relayed) : { pairs: [], left: relayed };
+  const sites: Site[] = [
+    new StandingSite(
+      model,
+      pairs.map((pair) => chains.layoutOf(pair)),
+    ),
+  ];
+  for (let i = 0; i < left.length; i += RELAYED) sites.push(new LargeSite(model, left.slice(i, i + RELAYED), chains));
+  return sites;
+}
+
+function holds(model: CostModel, device: number): boolean {
+  return model.recomputeFor(device, 0, model.costs.blocks, Math.min(...model.request.microbatches), 1) !== undefined;
 }
 
 function linkOf({ cluster }: CostModel, device: number): number {
