@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { LongtailError } from '@longtail/core';
+import { LongtailError, redactor } from '@longtail/core';
 import { pino } from 'pino';
 import type { ParentMessage, ServerMessage } from './events.js';
 import { startServer } from './start-server.js';
@@ -25,6 +25,7 @@ const { values } = parseArgs({
   },
 });
 
+const redact = redactor(process.env);
 const closing = new AbortController();
 let reason = '';
 function close(why: string): void {
@@ -58,7 +59,7 @@ try {
     runsFolder: values.runs,
     version: values.version,
     insecure: values.insecure,
-    log: pino({ level: values['log-level'] }, process.stderr),
+    log: pino({ level: values['log-level'], hooks: { streamWrite: (entry) => `${redact.json(JSON.parse(entry))}\n` } }, process.stderr),
   });
   await tell({ type: 'listening', address: server.address });
   if (!closing.signal.aborted) await new Promise((resolve) => closing.signal.addEventListener('abort', resolve));
@@ -68,7 +69,7 @@ try {
   const known = LongtailError.from(error);
   exitCode = known.exitCode;
   await tell({ type: 'ended', reason: known.message, error: known.toWire() });
-  if (known.code === 'internal') process.stderr.write(`${known.stack}\n`);
+  if (known.code === 'internal') process.stderr.write(`${redact.text(known.stack ?? '')}\n`);
 }
 process.disconnect?.();
 process.exit(exitCode);

@@ -35,7 +35,7 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
   output.event({ event: 'listening', address: server.address });
   output.note(`listening on ${server.address}; runs go to ${resolve(options.runs)}`);
   if (access !== undefined) output.note('let others in with:  longtail token create');
-  output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token …'}`);
+  output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token -'}`);
   output.note(`launch a job with:  longtail launch job.yaml --server ${server.address}`);
   const interruption = new Interruption(() => output.note('closing; runs are cancelled and saved (Ctrl-C again to leave at once)'));
   await new Promise((resolve) => interruption.signal.addEventListener('abort', resolve));
