@@ -9,4 +9,7 @@ const command = ['longtail', ...process.argv.slice(2)].join(' ');
 const shown = redactor({}).text(command);
 if (shown !== command) process.title = shown;
 
-process.exit(await run(process.argv.slice(2)));
+const exitCode = await run(process.argv.slice(2));
+// What a pipe had no room for is still here.
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise<void>((resolve) => stream.write('', () => resolve()))));
+process.exit(exitCode);

@@ -132,6 +132,7 @@ export interface MembershipOptions {
 /** Who is here. Sessions are kept in the order in which they joined, which is the order in which contributions are added. */
 export class Membership {
   private readonly byNode = new Map<string, Session>();
+  private readonly byIncarnation = new Map<string, Session>();
   private joins = 0;
 
   constructor(private readonly options: MembershipOptions) {}
@@ -140,15 +141,20 @@ export class Membership {
     return [...this.byNode.values()];
   }
 
+  session(node: string): Session | undefined {
+    return this.byNode.get(node);
+  }
+
   admit(connection: ServerConnection, hello: Hello): void {
-    for (const old of this.sessions) {
-      if (old.hello.incarnation === hello.incarnation || old.node === hello.node) this.drop(old, 'the same worker connected again');
+    for (const old of new Set([this.byIncarnation.get(hello.incarnation), this.byNode.get(hello.node)])) {
+      if (old !== undefined) this.drop(old, 'the same worker connected again');
     }
     const { clock, heartbeatMs } = this.options;
     const node = hello.node || this.newId();
     const session = new Session(node, hello, connection, clock.nowMs(), clock);
     const ended = new AbortController();
     this.byNode.set(node, session);
+    this.byIncarnation.set(hello.incarnation, session);
     connection.start({
       message: (message) => this.receive(session, message),
       place: (header, bytes) => (header.kind === 'probe' ? 'borrow' : (session.part?.place(header, bytes) ?? new Uint8Array(bytes))),
@@ -195,6 +201,7 @@ export class Membership {
   private remove(session: Session, reason: string): void {
     if (!session.end()) return;
     this.byNode.delete(session.node);
+    this.byIncarnation.delete(session.hello.incarnation);
     session.part?.left(reason);
     this.options.left(session, reason);
   }

@@ -223,12 +223,9 @@ class ServerLoop implements Server {
   private dispatch(): void {
     if (this.closing !== undefined) return;
     const active = this.active();
-    const sessions = new Map(this.membership.sessions.map((session) => [session.node, session]));
-    for (const { run, node } of allot(
-      active.filter(({ ending }) => !ending),
-      this.fleet(),
-    ))
-      this.runs.get(run)!.run.take(sessions.get(node)!);
+    if (active.length === 0) return;
+    const takers = active.filter(({ ending }) => !ending);
+    for (const { run, node } of allot(takers, this.fleet())) this.runs.get(run)!.run.take(this.membership.session(node)!);
     for (const run of active) run.changed();
   }
 

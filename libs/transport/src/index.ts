@@ -9,5 +9,6 @@ export { EmulatedLink, type LinkThrottle } from './emulated-link.js';
 export { listen, type Listener, type ListenOptions } from './listen.js';
 export { openPeers, type PeerEndpoint, type PeerOptions } from './peers.js';
 export { createTensorMemory, type TensorMemory } from './tensor-memory.js';
+export { createTensorContext, type TensorContext } from './tensor-socket.js';
 export { UploadLimit } from './upload-limit.js';
 export { wallClock } from './wall-clock.js';
