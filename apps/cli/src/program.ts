@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT_CODES, LongtailError, redactor } from '@longtail/core';
-import { cancelCommand, jobsCommand, nodesCommand } from './commands/cluster.js';
+import { cancelCommand, jobsCommand, nodesCommand, runsCommand } from './commands/cluster.js';
 import type { Outcome } from './commands/command.js';
 import { examples } from './commands/command.js';
 import { demoCommand } from './commands/demo.js';
@@ -45,6 +45,7 @@ function createProgram(outcome: Outcome): Command {
     planCommand,
     nodesCommand,
     jobsCommand,
+    runsCommand,
     logsCommand,
     explainCommand,
     replayCommand,

@@ -8,6 +8,7 @@ import { parseJoinToken, requestCertificate, type Credentials } from '@longtail/
 import { ROLES, SERVER_NAME, type Connection, type OutgoingTensor, type PeerLink, type Role } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { connectClient, createCurveKeys, dial, enrol, listen, openPeers, renew, type ControlService, type Listener } from '@longtail/transport';
+import { openDatabase, type Database } from '@longtail/store';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openAccess, type Access } from './open-access.js';
@@ -18,6 +19,7 @@ const { signal } = new AbortController();
 const crc32c = (bytes: Uint8Array): number => bytes.length;
 
 let folder: string;
+let database: Database;
 let access: Access;
 let listener: Listener;
 let nowMs: number;
@@ -34,7 +36,8 @@ const control: ControlService = {
   resume: async () => ({ run: 'r', folder: '', version: 1 }),
   fork: async () => ({ run: 'r', folder: '', version: 1 }),
   listJobs: async () => ({ jobs: [] }),
-  listNodes: async () => ({ nodes: [], peers: [] }),
+  listRuns: async () => ({ runs: [] }),
+  listNodes: async () => ({ nodes: [], peers: [], gone: [] }),
   getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0 }),
 };
 
@@ -47,13 +50,19 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await listener.close('the test is over');
+  await stop();
   await rm(folder, { recursive: true });
 });
 
 async function start(): Promise<void> {
-  access = await openAccess(folder, () => nowMs);
+  database = await openDatabase(join(folder, 'longtail.db'));
+  access = await openAccess(folder, database.access, () => nowMs);
   listener = await listen({ port: 0, control, crc32c, access, onDropped: (reason) => dropped.push(reason), onSession: welcome, signal });
+}
+
+async function stop(): Promise<void> {
+  await listener.close('the test is over');
+  await database.close();
 }
 
 function welcome(connection: Connection<ServerMessage, WorkerMessage>, { node }: Hello): void {
@@ -112,6 +121,7 @@ const CALLS: Readonly<Record<string, (credentials: Credentials) => Promise<unkno
   resume: (who) => asking(who, (client) => client.resume({ run: 'r' }, signal)),
   fork: (who) => asking(who, (client) => client.fork({ run: 'r', version: 0, overridesJson: '{}' }, signal)),
   listJobs: (who) => asking(who, (client) => client.listJobs(signal)),
+  listRuns: (who) => asking(who, (client) => client.listRuns({ limit: 0, status: '' }, signal)),
   listNodes: (who) => asking(who, (client) => client.listNodes(signal)),
   getServer: (who) => asking(who, (client) => client.getServer(signal)),
   enrol: async () => enrolled('viewer'),
@@ -142,6 +152,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   resume: 'engineer admin',
   fork: 'engineer admin',
   listJobs: 'viewer engineer admin',
+  listRuns: 'viewer engineer admin',
   listNodes: 'viewer engineer admin',
   getServer: 'node viewer engineer admin',
   enrol: 'node viewer engineer admin',
@@ -351,7 +362,7 @@ it('lets an identity have so many connections, and another one when one has ende
 });
 
 it('does not listen beyond this machine without certificates', async () => {
-  const open = startServer({ host: '0.0.0.0', port: 0, runsFolder: folder, version: '', insecure: false, log: pino({ level: 'silent' }) });
+  const open = startServer({ host: '0.0.0.0', port: 0, runsFolder: folder, database, version: '', insecure: false, log: pino({ level: 'silent' }) });
   await expect(open).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining('--tls') });
 });
 
@@ -360,11 +371,11 @@ it('knows everybody again after a restart, and its owner by no token', async () 
   const kept: { text?: string } = {};
   const keep = { path: 'owner', read: async () => kept.text, write: async (text: string) => void (kept.text = text) };
   await access.enrolOwner(keep);
-  await listener.close('restart');
+  await stop();
   await start();
   await asking(who, (client) => client.listNodes(signal));
   const owner = JSON.parse(kept.text!) as Credentials;
-  expect((await asking(owner, (client) => client.listAccess(signal))).identities.map(({ role }) => role)).toEqual(['viewer', 'admin']);
+  expect((await asking(owner, (client) => client.listAccess(signal))).identities.map(({ role }) => role).sort()).toEqual(['admin', 'viewer']);
   await access.enrolOwner(keep);
   expect(JSON.parse(kept.text!)).toEqual(owner);
 });

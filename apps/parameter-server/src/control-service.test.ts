@@ -1,11 +1,13 @@
 import type { Job } from '@longtail/core';
 import type { ServedFile, Server } from '@longtail/runtime';
+import type { Database } from '@longtail/store';
 import { pino } from 'pino';
 import { expect, it, vi } from 'vitest';
 import { createControlService } from './control-service.js';
 import type { Inspection } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
 import type { PastRuns } from './past-runs.js';
+import type { RunRegister } from './run-register.js';
 
 const INSPECTION: Inspection = {
   signature: { inputShape: [28, 28, 1], inputType: 'float32', targetShape: [], targetType: 'int32', classes: 10 },
@@ -24,7 +26,7 @@ function createService() {
     launch,
     logged,
     desk,
-    service: createControlService({ server, desk, past: {} as PastRuns, log }),
+    service: createControlService({ server, desk, past: {} as PastRuns, register: {} as RunRegister, nodes: {} as Database['nodes'], log }),
   };
 }
 

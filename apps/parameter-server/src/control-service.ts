@@ -1,20 +1,27 @@
 import { LongtailError } from '@longtail/core';
 import type { StoredEvent } from '@longtail/protocol';
 import type { Server } from '@longtail/runtime';
+import type { Database, RunStatus } from '@longtail/store';
 import type { ControlService } from '@longtail/transport';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
 import type { PastRuns } from './past-runs.js';
+import type { RunRegister } from './run-register.js';
+
+const DEFAULT_RUNS = 20;
+const MOST_RUNS = 10_000;
 
 export interface ControlServiceOptions {
   readonly server: Server;
   readonly desk: JobDesk;
   readonly past: PastRuns;
+  readonly register: RunRegister;
+  readonly nodes: Database['nodes'];
   readonly log: Logger;
 }
 
 /** What clients ask of the server, on top of the runtime: jobs are checked and resolved here, at the edge. */
-export function createControlService({ server, desk, past, log }: ControlServiceOptions): ControlService {
+export function createControlService({ server, desk, past, register, nodes, log }: ControlServiceOptions): ControlService {
   const follow = (run: string): void => {
     void server.verdict(run).then(({ status, reason }) => log.info({ run, status, reason }, 'ended'));
   };
@@ -51,8 +58,14 @@ export function createControlService({ server, desk, past, log }: ControlService
     async listJobs() {
       return { jobs: server.jobs() };
     },
-    async listNodes() {
-      return { nodes: server.nodes(), peers: server.peers() };
+    async listRuns({ limit, status }) {
+      const runs = await register.list(Math.min(limit || DEFAULT_RUNS, MOST_RUNS), (status || undefined) as RunStatus | undefined);
+      return { runs: runs.map((run) => ({ ...run, endedAtMs: run.endedAtMs ?? 0 })) };
+    },
+    async listNodes({ gone }) {
+      const here = new Set(server.nodes().map(({ node }) => node));
+      const seen = gone ? (await nodes.list()).filter(({ node }) => !here.has(node)) : [];
+      return { nodes: server.nodes(), peers: server.peers(), gone: seen };
     },
     async getServer() {
       return server.info();

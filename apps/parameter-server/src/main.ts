@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { LongtailError, redactor } from '@longtail/core';
+import { IN_MEMORY, openDatabase } from '@longtail/store';
 import { pino } from 'pino';
 import type { ParentMessage, ServerMessage } from './events.js';
 import { startServer } from './start-server.js';
@@ -53,10 +54,12 @@ else {
 
 let exitCode = 0;
 try {
+  const database = await openDatabase(IN_MEMORY);
   const server = await startServer({
     host: values.host,
     port: Number(values.port),
     runsFolder: values.runs,
+    database,
     version: values.version,
     insecure: values.insecure,
     log: pino({ level: values['log-level'], hooks: { streamWrite: (entry) => `${redact.json(JSON.parse(entry))}\n` } }, process.stderr),
@@ -64,6 +67,7 @@ try {
   await tell({ type: 'listening', address: server.address });
   if (!closing.signal.aborted) await new Promise((resolve) => closing.signal.addEventListener('abort', resolve));
   await server.close(reason);
+  await database.close();
   await tell({ type: 'ended', reason });
 } catch (error) {
   const known = LongtailError.from(error);

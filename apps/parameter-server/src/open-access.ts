@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { AccessBook, Authority, createAuthority, formatJoinToken, keepCertificate, readCredentials, readKept, requestCertificate, writeKept, type Keep } from '@longtail/access';
-import type { PeerIdentity, Role } from '@longtail/core';
+import type { AccessTable, PeerIdentity, Role } from '@longtail/core';
 import { LongtailError, ROLES } from '@longtail/core';
 import { secretFile } from '@longtail/store';
 import type { CertificateReply } from '@longtail/protocol';
@@ -9,7 +9,6 @@ import type { ServerAccess } from '@longtail/transport';
 import { z } from 'zod';
 
 const AUTHORITY_FILE = 'authority.json';
-const BOOK_FILE = 'access.json';
 
 const DAY_MS = 24 * 3_600_000;
 const CERTIFICATE_MS = 90 * DAY_MS;
@@ -25,12 +24,12 @@ export interface Access extends ServerAccess {
 }
 
 /**
- * Whom a server lets in, kept in a folder of its own: the authority, made at the first start, and the book of tokens and identities. One
- * server at a time may use a folder. LongtailError `storage`.
+ * Whom a server lets in: the authority, made at the first start and kept in a folder that its owner alone may read, and the book of
+ * tokens and identities in a table. LongtailError `storage`, `unreachable`.
  */
-export async function openAccess(folder: string, nowMs: () => number): Promise<Access> {
+export async function openAccess(folder: string, table: AccessTable, nowMs: () => number): Promise<Access> {
   const authority = await openAuthority(secretFile(join(folder, AUTHORITY_FILE)), nowMs());
-  const book = await AccessBook.open(secretFile(join(folder, BOOK_FILE)));
+  const book = await AccessBook.open(table);
   const own = await authority.issueServer(nowMs());
 
   const issue = async (peer: PeerIdentity, request: string, issuedAtMs: number): Promise<CertificateReply> => {
@@ -70,7 +69,7 @@ export async function openAccess(folder: string, nowMs: () => number): Promise<A
       const now = nowMs();
       if (kept?.authority === authority.certificate && kept.expiresAtMs > now + CERTIFICATE_MS / 2) return;
       const { request, privateKey } = await requestCertificate();
-      const peer = await book.enrol('admin', 'the owner of the server', '', now, now + CERTIFICATE_MS);
+      const peer = await book.enrol('admin', 'the owner of the server', now, now + CERTIFICATE_MS);
       await keepCertificate(keep, { token: '', authority: authority.certificate, privateKey }, await issue(peer, request, now));
     },
   };

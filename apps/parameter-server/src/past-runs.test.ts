@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { layOut, type Job, type Verdict } from '@longtail/core';
 import type { Resumption, RunSnapshot, Server } from '@longtail/runtime';
-import { createRun, type RunOwner } from '@longtail/store';
+import { BESIDE_LOGS, createRun, IN_MEMORY, openDatabase, type Database, type RunOwner } from '@longtail/store';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Inspection } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
 import { PastRuns } from './past-runs.js';
+import { RunRegister } from './run-register.js';
 import { runStore } from './run-store.js';
 
 const document = { name: 'digits', data: 'mnist', model: 'cnn' };
@@ -22,6 +23,7 @@ let resumptions: Resumption[];
 let launches: RunSnapshot[];
 let logged: { readonly msg: string }[];
 let past: PastRuns;
+let database: Database;
 let desk: JobDesk;
 
 beforeEach(async () => {
@@ -44,10 +46,12 @@ beforeEach(async () => {
     },
   } as unknown as Server;
   const log = pino({ level: 'info' }, { write: (line) => logged.push(JSON.parse(line) as { msg: string }) });
-  past = new PastRuns({ server, desk, runsFolder: folder, owner, log });
+  database = await openDatabase(IN_MEMORY);
+  past = new PastRuns({ server, desk, register: new RunRegister({ table: database.runs, runsFolder: folder, owner }), checkpoints: BESIDE_LOGS, owner, log });
 });
 afterEach(async () => {
   for (const { store } of resumptions) await store.log.close();
+  await database.close();
   await rm(folder, { recursive: true });
 });
 
@@ -71,7 +75,7 @@ async function left(by: RunOwner, verdict?: Partial<Verdict>): Promise<{ readonl
       metrics: { validation_loss: null, validation_accuracy: null, train_loss: 0.5 },
     });
   }
-  if (verdict !== undefined) run.events.append({ event: 'verdict', run: run.id, ...verdict } as Verdict);
+  if (verdict !== undefined) run.events.append({ event: 'verdict', run: run.id, reason: '', samples: { applied: 5, lost: 0 }, ...verdict } as Verdict);
   await run.close();
   return { id: run.id };
 }

@@ -1,17 +1,19 @@
 import { join } from 'node:path';
 import { LongtailError, type StoredEvent } from '@longtail/core';
 import type { LaunchedRun, RunSnapshot, Server } from '@longtail/runtime';
-import { checkpointFolder, isAlive, listRuns, openRun, readEvents, readRun, RUN_FILES, type RunOwner, type RunSummary } from '@longtail/store';
+import { isAlive, openRun, readEvents, readRun, RUN_FILES, type CheckpointStore, type RunOwner } from '@longtail/store';
 import { wallClock } from '@longtail/transport';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
 import { withOverrides } from './overrides.js';
+import type { RunRegister } from './run-register.js';
 import { lastSnapshot, runStore, snapshotAt } from './run-store.js';
 
 export interface PastRunsOptions {
   readonly server: Server;
   readonly desk: JobDesk;
-  readonly runsFolder: string;
+  readonly register: RunRegister;
+  readonly checkpoints: CheckpointStore;
   readonly owner: RunOwner;
   readonly log: Logger;
 }
@@ -24,18 +26,17 @@ export class PastRuns {
   constructor(private readonly options: PastRunsOptions) {}
 
   /**
-   * Goes on with the runs that an earlier server with this address and folder left without a verdict, oldest first. What
+   * Goes on with the runs that an earlier server at this address left without a verdict, oldest first. What
    * cannot go on (its data are gone, say) is told to the log and stays as it is.
    */
   async resumeUnfinished(): Promise<void> {
-    const { runsFolder, owner, log } = this.options;
-    const left = (await listRuns(runsFolder)).filter((run) => run.verdict === undefined && run.owner?.address === owner.address);
-    for (const { id, path, name } of left.reverse()) {
+    const { register, log } = this.options;
+    for (const { run, folder, name } of await register.unfinished()) {
       try {
-        await this.goOn(id, path, 'its server was killed');
+        await this.goOn(run, folder, 'its server was killed');
       } catch (error) {
         const { message, hint, where } = LongtailError.from(error);
-        log.error({ run: id, job: name, where, hint }, `cannot be resumed: ${message}`);
+        log.error({ run, job: name, where, hint }, `cannot be resumed: ${message}`);
       }
     }
   }
@@ -61,9 +62,9 @@ export class PastRuns {
 
   /** A run that begins with a version of another one, `version` 0: its newest. LongtailError `usage`, `missing-file`, `invalid-file`. */
   async fork(run: string, version: number, overrides: Readonly<Record<string, unknown>>): Promise<LaunchedRun & { readonly version: number }> {
-    const { server, desk } = this.options;
+    const { server, desk, checkpoints } = this.options;
     const { path, document, job: before } = await this.find(run);
-    const folder = { path, checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: Infinity }) };
+    const folder = { path, checkpoints: checkpoints.of(run, join(path, RUN_FILES.checkpoints), { keep: Infinity }) };
     const snapshot = version === 0 ? await lastSnapshot(folder, () => undefined) : await snapshotAt(folder, version);
     if (snapshot === undefined) throw new LongtailError(`Run ${run} has no checkpoint yet.`, { code: 'missing-file', where: path });
     const { job, files } = await desk.study(withOverrides(document, overrides));
@@ -81,7 +82,7 @@ export class PastRuns {
   }
 
   private async goOn(id: string, path: string, reason: string): Promise<LaunchedRun & { readonly version: number }> {
-    const { server, desk, owner, log } = this.options;
+    const { server, desk, register, checkpoints, owner, log } = this.options;
     if (this.opening.has(id) || server.jobs().some(({ run, status }) => run === id && (status === 'waiting' || status === 'running'))) {
       throw new LongtailError(`run ${id} goes on already`, { code: 'usage', hint: `Watch it with \`longtail logs ${id} --follow\`.` });
     }
@@ -89,15 +90,17 @@ export class PastRuns {
     try {
       const { job, document } = await readRun(path);
       const { files } = await desk.studyAgain(job, document);
-      const folder = await openRun(path, { now: wallClock.nowMs, owner });
+      const folder = await openRun(path, { now: wallClock.nowMs, owner, checkpoints });
       let snapshot: RunSnapshot | undefined;
       try {
         snapshot = await lastSnapshot(folder, ({ message, where }) => log.warn({ run: id, where }, message));
+        if (snapshot === undefined) checkNoneWritten(folder.past, checkpoints);
       } catch (error) {
         await folder.close();
         throw error;
       }
-      const resumed = server.resume({ store: runStore(folder, desk.notesOf(job).model), job, files, snapshot, past: folder.past, reason });
+      const store = register.track(runStore(folder, desk.notesOf(job).model), folder);
+      const resumed = server.resume({ store, job, files, snapshot, past: folder.past, reason });
       const version = snapshot?.version ?? 0;
       log.info({ run: id, job: job.name, version }, 'resumed');
       return { ...resumed, version };
@@ -106,12 +109,20 @@ export class PastRuns {
     }
   }
 
-  private async find(run: string): Promise<RunSummary & Awaited<ReturnType<typeof readRun>>> {
-    const { runsFolder } = this.options;
-    const found = (await listRuns(runsFolder)).find(({ id }) => id === run);
-    if (found !== undefined) return readRun(found.path);
-    throw new LongtailError(`no run ${run}`, { code: 'usage', where: runsFolder, hint: 'List the runs with `longtail jobs`.' });
+  private async find(run: string): ReturnType<typeof readRun> {
+    return readRun((await this.options.register.find(run)).folder);
   }
+}
+
+/** A run that once had checkpoints does not begin anew because nobody looked where they are. */
+function checkNoneWritten(past: readonly StoredEvent[], { name }: CheckpointStore): void {
+  const last = past.flatMap(({ body }) => (body.event === 'checkpoint' ? [body.path] : [])).at(-1);
+  if (last === undefined) return;
+  throw new LongtailError(`The run has checkpoints, and none of them is in ${name}.`, {
+    code: 'missing-file',
+    where: last,
+    hint: 'Start the server with the --checkpoints that it had, or put them back.',
+  });
 }
 
 function ended(status: 'failed' | 'cancelled'): string {

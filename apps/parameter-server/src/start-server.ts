@@ -7,7 +7,7 @@ import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
-import { createRun, type RunOwner } from '@longtail/store';
+import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
 import { createTensorMemory, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { composeShard } from './compose-shard.js';
@@ -16,6 +16,7 @@ import { inspectOnThread } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
 import { plannedLayout } from './planned-layout.js';
 import { PastRuns } from './past-runs.js';
+import { RunRegister } from './run-register.js';
 import { runStore } from './run-store.js';
 
 export interface ServerOptions {
@@ -24,6 +25,10 @@ export interface ServerOptions {
   readonly port: number;
   /** Folder in which each run gets one of its own. */
   readonly runsFolder: string;
+  /** Of runs and nodes; whoever opened it closes it. */
+  readonly database: Database;
+  /** Where the runs' checkpoints go. @default their folders */
+  readonly checkpoints?: CheckpointStore;
   readonly version: string;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: ServerAccess;
@@ -44,18 +49,23 @@ export interface RunningServer {
  * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, port, access, log } = options;
+  const { host, port, access, database, checkpoints = BESIDE_LOGS, log } = options;
   if (!isLoopback(host) && access === undefined && !options.insecure) throw refuseInsecure(host);
   const kernels = createKernels();
   const desk = new JobDesk(inspectOnThread);
   const memory = createTensorMemory();
   const owner: RunOwner = { address: `${host}:${port}`, pid: process.pid };
-  const server = composeServer(options, desk, owner, memory);
-  const past = new PastRuns({ server, desk, runsFolder: options.runsFolder, owner, log });
+  const register = new RunRegister({ table: database.runs, runsFolder: options.runsFolder, owner });
+  const server = composeServer(options, desk, owner, register, memory);
+  const past = new PastRuns({ server, desk, register, checkpoints, owner, log });
+  database.onTrouble = (error) => {
+    if (error === undefined) log.info({ database: database.name }, 'the database has all rows again');
+    else log.warn({ database: database.name, hint: error.hint }, `${error.message} Runs go on; rows wait for it.`);
+  };
   const listener = await listen({
     host,
     port,
-    control: createControlService({ server, desk, past, log }),
+    control: createControlService({ server, desk, past, register, nodes: database.nodes, log }),
     crc32c: (bytes) => kernels.crc32c(bytes),
     memory,
     access,
@@ -81,9 +91,10 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, runsFolder }: ServerOptions,
+  { version, runsFolder, database, checkpoints }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
+  register: RunRegister,
   memory: TensorMemory,
 ): Server {
   const kernels = createKernels();
@@ -95,8 +106,10 @@ function composeServer(
       allocate: (bytes) => memory.allocate(bytes),
       async openRun(job) {
         const { model, document } = desk.notesOf(job);
-        return runStore(await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document }), model);
+        const folder = await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document, checkpoints });
+        return register.track(runStore(folder, model), folder);
       },
+      nodeSeen: ({ node, name, device }) => database.nodes.seen({ node, name, engine: device.engine, device: device.description }, wallClock.nowMs()),
       createShard: composeShard,
       createLeases: ({ train }, samplesPerEpoch, state) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state }),

@@ -1,4 +1,5 @@
 import { LongtailError } from '@longtail/core';
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { currentIdentity, enrolIdentity, type IssuedCertificate } from './identity.js';
 import { MemoryKeep } from './testing/memory-keep.js';
@@ -42,4 +43,16 @@ it.each(['unreachable', 'timeout'] as const)('stays what it is while its server 
 it('passes on that it was shut out', async () => {
   const out = (): Promise<never> => Promise.reject(new LongtailError('revoked', { code: 'refused' }));
   await expect(currentIdentity(await enrolled(), out, 50 * DAY)).rejects.toThrow('revoked');
+});
+
+it('is told damaged when it is, whatever changed in it', async () => {
+  const keep = await enrolled();
+  const { text } = keep;
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), fc.string({ maxLength: 3 }), async (at, put) => {
+      keep.text = text!.slice(0, at % text!.length) + put + text!.slice((at % text!.length) + 1);
+      await currentIdentity(keep, never, 0).catch((error: unknown) => expect(error).toMatchObject({ code: 'storage', where: keep.path }));
+    }),
+    { numRuns: 1_000 },
+  );
 });

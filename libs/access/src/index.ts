@@ -1,4 +1,4 @@
-export { AccessBook, type IdentityEntry, type TokenEntry } from './access-book.js';
+export { AccessBook } from './access-book.js';
 export { Authority, createAuthority } from './authority.js';
 export { readCredentials, type Credentials } from './credentials.js';
 export { requestCertificate } from './enrolment.js';

@@ -61,9 +61,8 @@ export async function commitRound(
   };
   // Each fragment makes a version of its own.
   const changes = core.fragments === undefined ? [undefined] : moved;
-  await recorder.written();
   const tasks = contributions.map(({ task }) => task);
-  recorder.keep(core.version + changes.length, tasks, recordedChunks(tasks, moved));
+  await recorder.keep(core.version + changes.length, tasks, recordedChunks(tasks, moved));
   for (const fragment of changes) {
     await core.outgoing.finishAll();
     shard.beginStep({ learningRate: stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate) });

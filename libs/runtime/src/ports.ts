@@ -9,6 +9,7 @@ import type {
   FeedbackEncoder,
   Job,
   LayoutPlan,
+  LongtailError,
   LeaseBook,
   LeaseBookState,
   LearningRateSchedule,
@@ -26,7 +27,7 @@ import type {
   TopKSpec,
   Verdict,
 } from '@longtail/core';
-import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
+import type { NodeRow, ServerMessage, WorkerMessage } from '@longtail/protocol';
 
 /** A session as the server holds it, and as the worker does. */
 export type ServerConnection = Connection<ServerMessage, WorkerMessage>;
@@ -71,7 +72,7 @@ export interface Recording {
   begin(from: RunSnapshot, bytes: number): Promise<void>;
   /** Leaves out what came after `version`; resolves with the last version that is there, undefined: there is no beginning. */
   rewind(version: number): Promise<number | undefined>;
-  /** Takes all of it or nothing: LongtailError `storage` where it would be more than the job lets it. The chunks are asked for one by one. */
+  /** Takes all of it or nothing: LongtailError `storage` where it would be more than the job lets it. */
   append(version: number, chunks: Iterable<RecordedChunk>): Promise<void>;
   /** Resolves when all of it survives a power cut. */
   flush(): Promise<void>;
@@ -86,8 +87,8 @@ export interface RunStore {
   readonly log: EventLog;
   /** Where the job is to be recorded. */
   readonly recording?: Recording | undefined;
-  /** Written beside the rounds; at most one at a time. */
-  checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
+  /** Written beside the rounds; at most one at a time. Durable when it resolves; `behind`: not yet where it belongs, and why. */
+  checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number; readonly behind?: LongtailError }>;
   /** The trained model. After it only a last checkpoint and the verdict are written. */
   saveModel(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
   /** After the verdict was appended: close the log, write the report. */
@@ -129,6 +130,8 @@ export interface ServerDependencies {
   /** Memory for what is sent to workers. @default that of JavaScript */
   readonly allocate?: AllocateTensor;
   openRun(job: Job): Promise<RunStore>;
+  /** A node has joined or left. */
+  nodeSeen?(node: NodeRow): void;
   /** Zeros of the layout's length; its frozen slots are never moved. `differences`: there may be followers; what `top-k` keeps for them. */
   createShard(layout: ParameterLayout, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
   /** `state`: goes on from there. Throws LongtailError `invalid-file` where it is of other data. */

@@ -4,14 +4,18 @@ import type { RunSnapshot } from './ports.js';
 import { recordingBytes } from './recording-bytes.js';
 import type { RunCore } from './run-core.js';
 
+/** Contributions that may wait to be written, where they are of more than one commit. */
+const MAX_WAITING_BYTES = 2 ** 28;
+
 /**
  * Keeps what each commit of a run is made of, where its job says so (docs/adr/0036). Bytes are written as they came, while the
- * run goes on; those of one commit are held for it at most. Where writing fails the recording ends, not the run.
+ * run goes on; commits wait only where too many bytes do. Where writing fails the recording ends, not the run.
  */
 export class Recorder {
   /** That the recording leads to; undefined: nothing is recorded. */
   private version: number | undefined;
   private writing: Promise<void> = Promise.resolve();
+  private waitingBytes = 0;
 
   constructor(private readonly core: RunCore) {}
 
@@ -40,17 +44,16 @@ export class Recorder {
     if (this.version !== core.version) this.stop(new LongtailError(`what leads to version ${core.version} is not there`, { code: 'missing-file' }));
   }
 
-  /** Resolves when all that was handed over is written. */
-  written(): Promise<void> {
-    return this.writing;
-  }
-
-  /** Takes what leads to a version, once what led to the one before is `written`. The tasks' memory is given to others only after that. */
-  keep(version: number, tasks: readonly GroupTask[], chunks: Iterable<RecordedChunk>): void {
+  /** Takes what leads to the version after the one before it; resolves at once where there is room. The tasks' memory is given to others only when it is written. */
+  async keep(version: number, tasks: readonly GroupTask[], chunks: Iterable<RecordedChunk>): Promise<void> {
     if (!this.isOn) return;
-    const writing = this.append(version, chunks);
-    this.writing = writing;
-    for (const { delivery } of tasks.flatMap(({ parts }) => parts)) delivery.keepUntil(writing);
+    const all = [...chunks];
+    const bytes = all.reduce((sum, { parts }) => sum + parts.reduce((total, part) => total + part.bytes.length, 0), 0);
+    while (this.waitingBytes > 0 && this.waitingBytes + bytes > MAX_WAITING_BYTES) await this.writing;
+    this.waitingBytes += bytes;
+    const written = this.writing.then(() => this.append(version, all)).then(() => void (this.waitingBytes -= bytes));
+    this.writing = written;
+    for (const { delivery } of tasks.flatMap(({ parts }) => parts)) delivery.keepUntil(written);
   }
 
   /** Resolves when what was handed over is on the disk. */
@@ -59,7 +62,8 @@ export class Recorder {
     if (this.isOn) await this.core.store.recording!.flush().catch((error: unknown) => this.stop(error));
   }
 
-  private async append(version: number, chunks: Iterable<RecordedChunk>): Promise<void> {
+  private async append(version: number, chunks: readonly RecordedChunk[]): Promise<void> {
+    if (!this.isOn) return;
     try {
       await this.core.store.recording!.append(version, chunks);
       this.version = version;

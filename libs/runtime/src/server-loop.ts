@@ -230,9 +230,15 @@ class ServerLoop implements Server {
   }
 
   private joined(session: Session): void {
+    this.seen(session);
     for (const run of this.active()) run.nodeEvent(joinedEvent(session));
     this.survey.add(session);
     this.dispatch();
+  }
+
+  private seen(session: Session): void {
+    const { clock, nodeSeen } = this.dependencies;
+    nodeSeen?.(session.row(clock.nowMs()));
   }
 
   private linkMeasured(session: Session): void {
@@ -243,6 +249,7 @@ class ServerLoop implements Server {
   }
 
   private left(session: Session, reason: string): void {
+    this.seen(session);
     this.survey.left(session);
     this.peerLinks.forget(session.node);
     for (const run of this.active()) run.nodeEvent({ event: 'node_left', node: session.node, name: session.name, reason });

@@ -1,7 +1,7 @@
 import { freshState, LongtailError, serverOptimizer, type StateVector } from '@longtail/core';
 import { divergence } from './divergence.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
-import type { RunSnapshot } from './ports.js';
+import type { RunSnapshot, RunStore } from './ports.js';
 import type { RunCore } from './run-core.js';
 
 /** Checkpoints beside the rounds, and the model at the end. Keeps one copy of parameters and moments. */
@@ -45,7 +45,7 @@ export class Snapshots {
     try {
       await recorder.flush();
       model = (await store.saveModel(snapshot)).path;
-      await store.checkpoint(snapshot);
+      this.warn(snapshot, await store.checkpoint(snapshot));
       return { model, error: undefined };
     } catch (error) {
       return { model, error: LongtailError.from(error, 'storage') };
@@ -60,12 +60,20 @@ export class Snapshots {
     const { core } = this;
     try {
       await core.recorder.flush();
-      const { path, bytes } = await core.store.checkpoint(snapshot);
+      const written = await core.store.checkpoint(snapshot);
+      const { path, bytes } = written;
       this.lastPath = path;
       core.emit({ event: 'checkpoint', run: core.run, version: snapshot.version, path, bytes, ms: core.clock.nowMs() - startedAtMs });
+      this.warn(snapshot, written);
     } catch (error) {
       core.fail(LongtailError.from(error, 'storage'));
     }
+  }
+
+  private warn({ version }: RunSnapshot, { path, behind }: Awaited<ReturnType<RunStore['checkpoint']>>): void {
+    if (behind === undefined) return;
+    const message = `version ${version} is in ${path} alone: ${behind.message}`;
+    this.core.emit({ event: 'warning', run: this.core.run, message, hint: behind.hint ?? '' });
   }
 
   /** The vectors are written anew by the next call. */

@@ -208,8 +208,7 @@ class Solo {
     const { delivery } = assignment.parts[0]!;
     const { recorder } = this.core;
     const { shard, grid } = this.core.training!;
-    await recorder.written();
-    recorder.keep(this.core.version + 1, [assignment], this.recorded(assignment));
+    await recorder.keep(this.core.version + 1, [assignment], this.recorded(assignment));
     let checksum: number | undefined;
     const codec = this.core.codecNamed('fp32');
     const scratch = new Float32Array(Math.min(grid.chunkLength, grid.length));

@@ -16,7 +16,7 @@ const UNBOUNDED = { record: { maxBytes: Infinity } };
 const topK = { density: 0.25, values: 'int8', selection: 'exact' } as const;
 
 function recordedVersions({ store }: Outcome): readonly number[] {
-  return store.recording!.versions.map(({ version }) => version);
+  return [...store.recording!.versions.keys()];
 }
 
 function committedVersions({ events }: Outcome): readonly number[] {

@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStateQuantized, layOut, LongtailError, serverOptimizer, type Job, type LeaseBookState, type ParameterLayout, type StateVector, type Verdict } from '@longtail/core';
 import { syncFolder, writeFileAtomic } from './atomic.js';
+import { nextPlace, placesIn, type Place } from './checkpoint-places.js';
 import { openSafetensors, readFlat, tensorsOf, writeSafetensors, type TensorSource, type WrittenFile } from './safetensors/index.js';
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
 
@@ -28,9 +29,17 @@ export interface Checkpoint {
   readonly state: readonly StateVector[];
 }
 
+export interface WrittenCheckpoint {
+  /** Where it is. */
+  readonly path: string;
+  readonly bytes: number;
+  /** Why that is on this machine alone: the store that it belongs in did not take it. It is read from there, and another one is sent with the next. */
+  readonly behind?: LongtailError;
+}
+
 export interface CheckpointFolder {
   /** Durable and whole when it resolves; older ones beyond the newest `keep` are removed then. The vectors must not change meanwhile. LongtailError `storage`. */
-  write(checkpoint: Checkpoint): Promise<{ readonly path: string; readonly bytes: number }>;
+  write(checkpoint: Checkpoint): Promise<WrittenCheckpoint>;
   /** Versions there are, newest first. */
   versions(): Promise<readonly number[]>;
   /** Reads a version and verifies its checksums. LongtailError `checksum`, `invalid-file`, `missing-file`. */
@@ -43,6 +52,9 @@ const PARAMETERS = 'parameters.safetensors';
 const OPTIMIZER = 'optimizer.safetensors';
 const SIDECAR = 'checkpoint.json';
 const FORMAT = 2;
+
+/** Of each checkpoint; the last one has the checksums of the others, and is written when they are. */
+export const CHECKPOINT_FILES = [PARAMETERS, OPTIMIZER, SIDECAR] as const;
 
 /** What goes into `checkpoint.json`; `sha256` is that of the rest as JSON. */
 interface Sidecar extends Omit<Checkpoint, 'parameters' | 'state' | 'layout'> {
@@ -59,19 +71,19 @@ export function checkpointFolder(folder: string, options: { readonly keep: numbe
     async read(version) {
       const place = (await listPlaces(folder)).find((candidate) => candidate.version === version);
       if (!place) throw new LongtailError(`There is no checkpoint of version ${version}.`, { code: 'missing-file', where: folder });
-      return readCheckpoint(place.path);
+      return readCheckpoint(join(folder, place.name));
     },
     write: (checkpoint) =>
       withStorageErrors('write the checkpoint', folder, async () => {
-        const path = placeFor(folder, checkpoint.version, await listPlaces(folder));
+        const path = join(folder, nextPlace(checkpoint.version, await listPlaces(folder)));
         const bytes = await writeCheckpoint(folder, path, checkpoint);
-        for (const old of (await listPlaces(folder)).slice(Math.max(1, options.keep))) await rm(old.path, { recursive: true, force: true });
+        for (const old of (await listPlaces(folder)).slice(Math.max(1, options.keep))) await rm(join(folder, old.name), { recursive: true, force: true });
         return { path, bytes };
       }),
     async latest(onDamaged) {
-      for (const { path } of await listPlaces(folder)) {
+      for (const { name } of await listPlaces(folder)) {
         try {
-          return await readCheckpoint(path);
+          return await readCheckpoint(join(folder, name));
         } catch (error) {
           if (!(error instanceof LongtailError)) throw error;
           onDamaged(error);
@@ -82,28 +94,11 @@ export function checkpointFolder(folder: string, options: { readonly keep: numbe
   };
 }
 
-/** Where a version lies: `v00000012`, and `v00000012-1` when a resumed run wrote it again, so that none is removed before its successor is there. */
-interface Place {
-  readonly version: number;
-  readonly attempt: number;
-  readonly path: string;
-}
-
-/** Newest first. */
 async function listPlaces(folder: string): Promise<readonly Place[]> {
   const names = await withStorageErrors('list the checkpoints', folder, () =>
     readdir(folder).catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? [] : Promise.reject(error))),
   );
-  const places = names.flatMap((name) => {
-    const match = /^v(\d{8,})(?:-(\d+))?$/.exec(name);
-    return match ? [{ version: Number(match[1]), attempt: Number(match[2] ?? 0), path: join(folder, name) }] : [];
-  });
-  return places.sort((a, b) => b.version - a.version || b.attempt - a.attempt);
-}
-
-function placeFor(folder: string, version: number, places: readonly Place[]): string {
-  const earlier = places.find((place) => place.version === version);
-  return join(folder, `v${String(version).padStart(8, '0')}${earlier ? `-${earlier.attempt + 1}` : ''}`);
+  return placesIn(names);
 }
 
 async function writeCheckpoint(folder: string, path: string, checkpoint: Checkpoint): Promise<number> {

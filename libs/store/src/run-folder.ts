@@ -13,7 +13,8 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { writeFileAtomic } from './atomic.js';
-import { checkpointFolder, type CheckpointFolder } from './checkpoints.js';
+import { BESIDE_LOGS, type CheckpointStore } from './checkpoint-store.js';
+import type { CheckpointFolder } from './checkpoints.js';
 import { openEventLog, readEvents } from './event-log.js';
 import { metricsCsv, metricsLine } from './metrics.js';
 import { renderReport } from './report/index.js';
@@ -49,6 +50,8 @@ export interface RunFolderOptions {
   readonly now: () => number;
   /** Taken down in the folder. @default nobody */
   readonly owner?: RunOwner;
+  /** Where its checkpoints go. @default its folder */
+  readonly checkpoints?: CheckpointStore;
 }
 
 /** What goes beside model.safetensors, so that the model can be used without the run. */
@@ -64,6 +67,7 @@ export interface ModelSidecar {
 export interface RunFolder {
   readonly id: string;
   readonly path: string;
+  readonly createdAtMs: number;
   readonly job: Job;
   /** The job as its user wrote it. */
   readonly document: unknown;
@@ -88,6 +92,8 @@ export interface RunSummary {
   readonly createdAtMs: number;
   /** Undefined while it runs, or when its server was killed. */
   readonly verdict: Verdict | undefined;
+  /** When it came. */
+  readonly endedAtMs: number | undefined;
   /** Who wrote it last. */
   readonly owner: RunOwner | undefined;
 }
@@ -120,8 +126,8 @@ export async function openRun(path: string, options: RunFolderOptions): Promise<
 /** The run in a folder, which another process may be writing. LongtailError `missing-file`, `invalid-file`. */
 export async function readRun(path: string): Promise<RunSummary & Pick<RunFile, 'job' | 'document'>> {
   const { run, job, document, createdAtMs } = await readRunFile(path);
-  const [verdict, owner] = await Promise.all([readVerdict(join(path, RUN_FILES.events)), readOwner(join(path, RUN_FILES.owner))]);
-  return { id: run, path: resolve(path), name: job.name, createdAtMs, verdict, owner, job, document };
+  const [end, owner] = await Promise.all([readVerdict(join(path, RUN_FILES.events)), readOwner(join(path, RUN_FILES.owner))]);
+  return { id: run, path: resolve(path), name: job.name, createdAtMs, verdict: end?.verdict, endedAtMs: end?.timeMs, owner, job, document };
 }
 
 /** Runs under a root, newest first; folders that are no runs are passed over. LongtailError `storage`. */
@@ -141,7 +147,7 @@ export async function listRuns(root: string | undefined): Promise<readonly RunSu
   return runs.filter((run) => run !== undefined).sort((a, b) => b.createdAtMs - a.createdAtMs);
 }
 
-async function openFolder(path: string, { run, job, document }: RunFile, { now, owner }: RunFolderOptions): Promise<RunFolder> {
+async function openFolder(path: string, { run, createdAtMs, job, document }: RunFile, { now, owner, checkpoints = BESIDE_LOGS }: RunFolderOptions): Promise<RunFolder> {
   if (owner !== undefined) await writeFileAtomic(join(path, RUN_FILES.owner), `${JSON.stringify(owner)}\n`);
   const eventsPath = join(path, RUN_FILES.events);
   const log = openEventLog(eventsPath, { now });
@@ -150,11 +156,12 @@ async function openFolder(path: string, { run, job, document }: RunFile, { now, 
   return {
     id: run,
     path,
+    createdAtMs,
     job,
     document,
     past,
     events: withMetrics(log, join(path, RUN_FILES.metrics), past),
-    checkpoints: checkpointFolder(join(path, RUN_FILES.checkpoints), { keep: job.checkpoint.keep ?? DEFAULT_KEEP }),
+    checkpoints: checkpoints.of(run, join(path, RUN_FILES.checkpoints), { keep: job.checkpoint.keep ?? DEFAULT_KEEP }),
     async writeModel(parameters, layout, sidecar) {
       const model = join(path, RUN_FILES.model);
       const { bytes, sha256 } = await writeSafetensors(model, tensorsOf(parameters, layout), { format: 'longtail', run });
@@ -218,7 +225,7 @@ async function readOwner(path: string): Promise<RunOwner | undefined> {
 }
 
 /** The last event, if it is a verdict, without reading the whole log. */
-async function readVerdict(path: string): Promise<Verdict | undefined> {
+async function readVerdict(path: string): Promise<{ readonly verdict: Verdict; readonly timeMs: number } | undefined> {
   const file = await open(path, 'r').catch(() => undefined);
   if (!file) return undefined;
   try {
@@ -226,8 +233,8 @@ async function readVerdict(path: string): Promise<Verdict | undefined> {
     const length = Math.min(size, TAIL_BYTES);
     const { buffer, bytesRead } = await file.read(new Uint8Array(length), 0, length, size - length);
     const line = new TextDecoder().decode(buffer.subarray(0, bytesRead)).trimEnd().split('\n').at(-1) ?? '';
-    const { body } = JSON.parse(line) as StoredEvent;
-    return body.event === 'verdict' ? body : undefined;
+    const { body: verdict, timeMs } = JSON.parse(line) as StoredEvent;
+    return verdict.event === 'verdict' ? { verdict, timeMs } : undefined;
   } catch {
     return undefined; // a line being written
   } finally {

@@ -1,2 +1,4 @@
 export { connectionConformance, type ConnectionPair, type ConnectionSubject } from './connection.js';
+export { startPostgres, type PostgresServer } from './postgres.js';
+export { startS3Server, type S3Fault, type S3Server } from './s3-server.js';
 export { strategyConformance, type StrategySubject, type SyncRow, type TrainedRun, type WorkerNote } from './strategies.js';

@@ -26,7 +26,8 @@ describe('a client', () => {
     expect(client.server.protocol).toBe(PROTOCOL_VERSION);
     expect(await client.launch('{"name":"x"}', signal)).toEqual({ run: 'r1', folder: '{"name":"x"}' });
     expect(await client.listJobs(signal)).toEqual({ jobs: [] });
-    expect(await client.listNodes(signal)).toEqual({ nodes: [], peers: [] });
+    expect(await client.listNodes(signal)).toEqual({ nodes: [], peers: [], gone: [] });
+    expect(await client.listRuns({ limit: 0, status: '' }, signal)).toEqual({ runs: [] });
   });
 
   it("gets the server's own errors, whole", async () => {

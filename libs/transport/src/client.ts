@@ -12,6 +12,9 @@ import {
   type ListAccessReply,
   type ListJobsReply,
   type ListNodesReply,
+  type ListNodesRequest,
+  type ListRunsReply,
+  type ListRunsRequest,
   type ResumedReply,
   type ResumeRequest,
   type RevokeReply,
@@ -38,7 +41,8 @@ export interface ControlClient {
   resume(request: ResumeRequest, signal: AbortSignal): Promise<ResumedReply>;
   fork(request: ForkRequest, signal: AbortSignal): Promise<ResumedReply>;
   listJobs(signal: AbortSignal): Promise<ListJobsReply>;
-  listNodes(signal: AbortSignal): Promise<ListNodesReply>;
+  listRuns(request: ListRunsRequest, signal: AbortSignal): Promise<ListRunsReply>;
+  listNodes(signal: AbortSignal, request?: ListNodesRequest): Promise<ListNodesReply>;
   getServer(signal: AbortSignal): Promise<GetServerReply>;
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
   listAccess(signal: AbortSignal): Promise<ListAccessReply>;
@@ -63,7 +67,7 @@ export async function connectClient(address: string, signal: AbortSignal, creden
 }
 
 function controlClient(client: Client, where: string, server: GetServerReply, reconnect: ControlClient['reconnect']): ControlClient {
-  const { launch, cancel, resume, fork, listJobs, listNodes, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
+  const { launch, cancel, resume, fork, listJobs, listRuns, listNodes, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
   return {
     address: where,
     server,
@@ -73,7 +77,8 @@ function controlClient(client: Client, where: string, server: GetServerReply, re
     resume: (request, signal) => call(client, where, resume, 'ResumedReply', request, signal),
     fork: (request, signal) => call(client, where, fork, 'ResumedReply', request, signal),
     listJobs: (signal) => call(client, where, listJobs, 'ListJobsReply', {}, signal),
-    listNodes: (signal) => call(client, where, listNodes, 'ListNodesReply', {}, signal),
+    listRuns: (request, signal) => call(client, where, listRuns, 'ListRunsReply', request, signal),
+    listNodes: (signal, request = { gone: false }) => call(client, where, listNodes, 'ListNodesReply', request, signal),
     getServer: (signal) => call(client, where, getServer, 'GetServerReply', {}, signal),
     createToken: (request, signal) => call(client, where, createToken, 'CreateTokenReply', request, signal),
     listAccess: (signal) => call(client, where, listAccess, 'ListAccessReply', {}, signal),

@@ -21,6 +21,8 @@ import {
   type ListJobsRequest,
   type ListNodesReply,
   type ListNodesRequest,
+  type ListRunsReply,
+  type ListRunsRequest,
   type ResumedReply,
   type ResumeRequest,
   type RenewRequest,
@@ -49,6 +51,7 @@ export const CONTROL_METHODS = {
   resume: method<ResumeRequest, ResumedReply>('Resume'),
   fork: method<ForkRequest, ResumedReply>('Fork'),
   listJobs: method<ListJobsRequest, ListJobsReply>('ListJobs'),
+  listRuns: method<ListRunsRequest, ListRunsReply>('ListRuns'),
   listNodes: method<ListNodesRequest, ListNodesReply>('ListNodes'),
   getServer: method<GetServerRequest, GetServerReply>('GetServer'),
   enrol: method<EnrolRequest, CertificateReply>('Enrol'),
@@ -67,6 +70,7 @@ export interface ControlService {
   resume(request: ResumeRequest): Promise<ResumedReply>;
   fork(request: ForkRequest): Promise<ResumedReply>;
   listJobs(request: ListJobsRequest): Promise<ListJobsReply>;
+  listRuns(request: ListRunsRequest): Promise<ListRunsReply>;
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
 }

@@ -166,6 +166,7 @@ function serve(server: Server, host: Host): void {
     resume: unary('ResumeRequest', (request) => control.resume(request)),
     fork: unary('ForkRequest', (request) => control.fork(request)),
     listJobs: unary('ListJobsRequest', (request) => control.listJobs(request)),
+    listRuns: unary('ListRunsRequest', (request) => control.listRuns(request)),
     listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
     getServer: unary('GetServerRequest', (request) => control.getServer(request)),
     enrol: unary('EnrolRequest', (request) => {

@@ -15,6 +15,7 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   resume: RUNS,
   fork: RUNS,
   listJobs: LOOKS,
+  listRuns: LOOKS,
   listNodes: LOOKS,
   getServer: ROLES,
   enrol: 'anyone',

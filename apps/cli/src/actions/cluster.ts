@@ -1,13 +1,21 @@
-import { formatBitRate, formatCount, formatMilliseconds } from '@longtail/core';
+import { formatBitRate, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import { ask, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 import { percent, showLoss } from '../view/marks.js';
 import { renderTable } from '../view/summary.js';
 
-export async function nodes(output: Output, options: ServerChoice): Promise<number> {
-  const rows = (await ask(options, (client, signal) => client.listNodes(signal))).nodes;
-  if (output.json) rows.forEach((row) => output.event({ event: 'node', ...row }));
-  else if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
+interface NodesOptions extends ServerChoice {
+  readonly all?: boolean;
+}
+
+export async function nodes(output: Output, options: NodesOptions): Promise<number> {
+  const { nodes: rows, gone } = await ask(options, (client, signal) => client.listNodes(signal, { gone: options.all ?? false }));
+  if (output.json) {
+    rows.forEach((row) => output.event({ event: 'node', ...row }));
+    gone.forEach((row) => output.event({ event: 'node_gone', ...row }));
+    return 0;
+  }
+  if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
   else {
     const cells = rows.map(({ node, name, device, state, run, link, maxUploadBitsPerSecond, samplesPerSecond, samplesApplied }) => [
       node,
@@ -24,6 +32,10 @@ export async function nodes(output: Output, options: ServerChoice): Promise<numb
       formatCount(samplesApplied),
     ]);
     output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'up', 'down', 'round trip', 'samples/s', 'samples'], cells, output.colors, 7));
+  }
+  if (gone.length > 0) {
+    const cells = gone.map(({ node, name, engine, device, firstSeenAtMs, lastSeenAtMs }) => [node, name, engine, device, moment(firstSeenAtMs), moment(lastSeenAtMs)]);
+    output.line(`\n${renderTable(['gone', 'name', 'engine', 'device', 'first seen', 'last seen'], cells, output.colors)}`);
   }
   return 0;
 }
@@ -51,6 +63,39 @@ export async function jobs(output: Output, options: ServerChoice): Promise<numbe
     output.line(renderTable(['run', 'job', 'status', 'done', 'loss', 'workers', 'folder'], cells, output.colors));
   }
   return 0;
+}
+
+interface RunsOptions extends ServerChoice {
+  readonly limit: number;
+  readonly status?: string;
+}
+
+export async function runs(output: Output, options: RunsOptions): Promise<number> {
+  const { limit, status = '' } = options;
+  const rows = (await ask(options, (client, signal) => client.listRuns({ limit, status }, signal))).runs;
+  if (output.json) rows.forEach((row) => output.event({ event: 'run', ...row }));
+  else if (rows.length === 0) output.line(status === '' ? `no run yet: longtail launch job.yaml --server ${options.server}` : `no run is ${status}`);
+  else {
+    const cells = rows.map(({ run, name, model, status, createdAtMs, endedAtMs, samples, version, folder }) => [
+      run,
+      name,
+      model,
+      status,
+      moment(createdAtMs),
+      endedAtMs > 0 ? formatSeconds((endedAtMs - createdAtMs) / 1000) : '–',
+      formatCount(samples),
+      String(version),
+      folder,
+    ]);
+    output.line(renderTable(['run', 'job', 'model', 'status', 'began', 'took', 'samples', 'version', 'folder'], cells, output.colors));
+  }
+  return 0;
+}
+
+/** `2026-11-26 12:15`, in this machine's time. */
+function moment(timeMs: number): string {
+  const time = new Date(timeMs);
+  return new Date(timeMs - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16).replace('T', ' ');
 }
 
 export async function cancel(output: Output, options: ServerChoice, run: string): Promise<number> {

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
 import { DEFAULT_PORT, runsOption, wholeNumber } from './options.js';
@@ -15,10 +15,21 @@ export function upCommand(parent: Command, outcome: Outcome): void {
     .addOption(runsOption())
     .option('--tls', 'encrypt, and let in only who has enrolled with a token; default: when others reach the address')
     .option('--insecure', 'neither, although others reach the address: everybody may join, launch and read along')
-    .option('--state <folder>', 'folder of the authority and of who is let in, of one server at a time; default: server in your state folder');
+    .option('--state <folder>', 'folder of the authority and of the database, of one server at a time; default: server in your state folder')
+    .addOption(
+      new Option(
+        '--checkpoints <where>',
+        's3://bucket/prefix, with ?endpoint=https://… for a store other than AWS, or a folder; keys as for every AWS tool; default: each run in its own folder',
+      ).env('LONGTAIL_CHECKPOINTS'),
+    )
+    .addOption(
+      new Option('--database <where>', 'postgres://user@host:port/name, or a file: which runs there were, which nodes, and who is let in; default: longtail.db in --state').env('LONGTAIL_DATABASE'),
+    );
   examples(command, [
     ['longtail up', `listen on 127.0.0.1:${DEFAULT_PORT}`],
     ['longtail up --port 9000 --runs /data/runs', 'elsewhere'],
+    ["longtail up --checkpoints 's3://models/longtail?endpoint=http://nas:9000'", 'checkpoints in a bucket; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'],
+    ['LONGTAIL_DATABASE=postgres://longtail:…@db/longtail longtail up', 'a PostgreSQL database; so no list of processes shows the password'],
     ['longtail up --host 0.0.0.0', 'for others too; let them in with longtail token create'],
   ]);
   bind(command, outcome, async () => (await import('../actions/up.js')).up);

@@ -47,6 +47,7 @@ function secretsIn(state: string): string[] {
     .flatMap((entry) => {
       const path = join(entry.parentPath, entry.name);
       expect(statSync(path).mode & 0o077, path).toBe(0);
+      if (!path.endsWith('.json')) return [];
       const { privateKey } = JSON.parse(readFileSync(path, 'utf8')) as { privateKey?: string };
       return privateKey === undefined ? [] : privateKey.split('\n').slice(1, -2);
     });

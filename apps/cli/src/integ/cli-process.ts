@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -27,7 +28,7 @@ export class CliProcess {
   private readonly waiting: (() => void)[] = [];
 
   constructor(args: readonly string[], options: CliOptions) {
-    const env = { ...process.env, NO_COLOR: '1', ...options.env, [MARK]: this.mark };
+    const env = { ...process.env, NO_COLOR: '1', LONGTAIL_STATE: join(options.cwd, 'state'), ...options.env, [MARK]: this.mark };
     const command = [process.execPath, BIN, ...args];
     // Its own group, so that a signal to the group is what a terminal's Ctrl-C is.
     const settings: SpawnOptions = { cwd: options.cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] };

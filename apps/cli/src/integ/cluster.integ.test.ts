@@ -50,6 +50,8 @@ it(
 
     const [job] = await output('jobs', '--server', address, '--json');
     expect(JSON.parse(job!)).toMatchObject({ event: 'job', run: verdict.run, name: 'job', status: 'succeeded' });
+    const [listed] = await output('runs', '--server', address, '--json');
+    expect(JSON.parse(listed!)).toMatchObject({ event: 'run', run: verdict.run, model: 'mlp', status: 'succeeded', samples: 20 * 128 });
     const told = await output('logs', verdict.run);
     expect(told.join('\n')).toMatch(/lent is ready: wasm[^]*validation after/);
     expect((await output('logs', verdict.run, '--follow', '--server', address, '--json')).length).toBe(launched.length);
@@ -62,6 +64,9 @@ it(
     join1.signal('SIGINT');
     expect(await join1.exit).toBe(0);
     expect(join1.lines.at(-1)).toMatch(/^left after 2\.56k samples$/);
+    expect((await output('nodes', '--all', '--server', address)).join('\n')).toMatch(/no worker has joined[^]*gone[^]*lent +wasm/);
+    const [gone] = await output('nodes', '--all', '--server', address, '--json');
+    expect(JSON.parse(gone!)).toMatchObject({ event: 'node_gone', name: 'lent', engine: 'wasm' });
     up.signal('SIGINT');
     expect(await up.exit).toBe(0);
     for (const process of [up, join1]) expect(process.processes()).toEqual([]);

@@ -92,7 +92,7 @@ describe('a server', { timeout: 30_000 }, () => {
     const link = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 };
     const block = { block: 'dense', microbatch: 1, forwardMs: 1, backwardMs: 1, inputGradientMs: 1, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 };
     const nodes = [{ ...row, link, blocks: Array.from({ length: 10_000 }, () => block) }];
-    const server = await listenInProtocol(PROTOCOL_VERSION, { listNodes: async () => ({ nodes, peers: [] }) });
+    const server = await listenInProtocol(PROTOCOL_VERSION, { listNodes: async () => ({ nodes, peers: [], gone: [] }) });
     const { exitCode, process } = await runCli(['nodes', '--json', '--server', server.address], { cwd: folder });
     expect(exitCode).toBe(0);
     expect(JSON.parse(process.lines[0]!)).toMatchObject({ blocks: nodes[0]!.blocks });
@@ -135,7 +135,7 @@ describe('a disk without room', { timeout: 60_000 }, () => {
 function listenInProtocol(protocol: number, changes: Partial<ControlService> = {}): Promise<Listener> {
   const never = () => Promise.reject(new Error('not asked in this test'));
   const getServer = () => Promise.resolve({ protocol, version: '9.9.9', startedAtMs: 0, nodes: 0, runningJobs: 0 });
-  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listNodes: never, watch: async function* () {}, ...changes };
+  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listRuns: never, listNodes: never, watch: async function* () {}, ...changes };
   return listen({ port: 0, control, crc32c: () => 0, onSession: () => undefined, signal: new AbortController().signal });
 }
 

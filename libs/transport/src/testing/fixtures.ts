@@ -44,7 +44,8 @@ export function idleControl(changes: Partial<ControlService> = {}): ControlServi
       throw await nothing();
     },
     listJobs: () => Promise.resolve({ jobs: [] }),
-    listNodes: () => Promise.resolve({ nodes: [], peers: [] }),
+    listRuns: () => Promise.resolve({ runs: [] }),
+    listNodes: () => Promise.resolve({ nodes: [], peers: [], gone: [] }),
     getServer: () => Promise.resolve({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0 }),
     ...changes,
   };
