@@ -22,6 +22,10 @@ export default tseslint.config(
       '@typescript-eslint/no-explicit-any': 'error',
       'import-x/no-cycle': 'error',
       'no-console': 'error',
+      // What comes from elsewhere is data: nothing that reads it may make code or objects with behaviour of it.
+      'no-eval': 'error',
+      'no-new-func': 'error',
+      'no-restricted-imports': ['error', { paths: [{ name: 'node:v8', importNames: ['deserialize', 'Deserializer', 'DefaultDeserializer'] }] }],
       '@nx/enforce-module-boundaries': [
         'error',
         {

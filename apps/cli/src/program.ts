@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { EXIT_CODES, LongtailError } from '@longtail/core';
+import { EXIT_CODES, LongtailError, redactor } from '@longtail/core';
 import { cancelCommand, jobsCommand, nodesCommand, runsCommand } from './commands/cluster.js';
 import type { Outcome } from './commands/command.js';
 import { examples } from './commands/command.js';
@@ -35,6 +35,7 @@ function createProgram(outcome: Outcome): Command {
     .option('--debug', 'stack traces and what the processes say')
     .configureHelp({ showGlobalOptions: true, helpWidth: 120 })
     .showSuggestionAfterError()
+    .configureOutput({ writeErr: (text) => void process.stderr.write(redactor(process.env).text(text)) })
     .exitOverride();
   const commands = [
     demoCommand,

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { LongtailError } from '@longtail/core';
+import { LongtailError, redactor } from '@longtail/core';
 import { IN_MEMORY, openDatabase } from '@longtail/store';
 import { pino } from 'pino';
 import type { ParentMessage, ServerMessage } from './events.js';
@@ -26,6 +26,7 @@ const { values } = parseArgs({
   },
 });
 
+const redact = redactor(process.env);
 const closing = new AbortController();
 let reason = '';
 function close(why: string): void {
@@ -61,7 +62,7 @@ try {
     database,
     version: values.version,
     insecure: values.insecure,
-    log: pino({ level: values['log-level'] }, process.stderr),
+    log: pino({ level: values['log-level'], hooks: { streamWrite: (entry) => `${redact.json(JSON.parse(entry))}\n` } }, process.stderr),
   });
   await tell({ type: 'listening', address: server.address });
   if (!closing.signal.aborted) await new Promise((resolve) => closing.signal.addEventListener('abort', resolve));
@@ -72,7 +73,7 @@ try {
   const known = LongtailError.from(error);
   exitCode = known.exitCode;
   await tell({ type: 'ended', reason: known.message, error: known.toWire() });
-  if (known.code === 'internal') process.stderr.write(`${known.stack}\n`);
+  if (known.code === 'internal') process.stderr.write(`${redact.text(known.stack ?? '')}\n`);
 }
 process.disconnect?.();
 process.exit(exitCode);

@@ -88,7 +88,7 @@ function identify(certificate: X509Certificate, authority: Authority, book: Acce
   if (identity === undefined) {
     throw new LongtailError('the certificate is over, or of another server', {
       code: 'refused',
-      hint: 'On the server: longtail token create; then add --token with what it prints.',
+      hint: 'On the server: longtail token create; then add --token - and paste what it prints.',
     });
   }
   book.admit(identity);

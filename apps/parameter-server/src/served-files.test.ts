@@ -58,6 +58,15 @@ describe('modelFiles', () => {
     await expect(modelFiles(model('file'), nodeFiles(), signal)).rejects.toMatchObject({ code: 'invalid-file' });
   });
 
+  it('serves a module as it is, unless it is more than code', async () => {
+    const path = join(folder, 'model.mjs');
+    await writeFile(path, 'export default 1;');
+    const module = { type: 'module', path, options: {} } as const;
+    expect(await modelFiles(module, nodeFiles(), signal)).toEqual([{ name: 'model/model.mjs', path, bytes: 17, sha256: sha256('export default 1;') }]);
+    await truncate(path, 5 * 2 ** 20);
+    await expect(modelFiles(module, nodeFiles(), signal)).rejects.toMatchObject({ code: 'invalid-file', where: path });
+  });
+
   it('needs none for models that are built in', async () => {
     expect(await modelFiles({ type: 'mlp', hidden: [3] }, nodeFiles(), signal)).toEqual([]);
   });

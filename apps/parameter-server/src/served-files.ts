@@ -2,12 +2,14 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { FileSource, LocalFile } from '@longtail/core';
-import { LongtailError } from '@longtail/core';
+import { formatBytes, LongtailError } from '@longtail/core';
 import type { ServedFile } from '@longtail/runtime';
 import type { ModelDraft } from '@longtail/spec';
 
 /** Files of a model begin with this role, those of the data with `data/`. */
 const MODEL_ROLE = 'model/';
+/** Code, not data. */
+const MOST_MODULE_BYTES = 4 * 2 ** 20;
 
 /** A local file as workers ask for it: read piece by piece, never whole. */
 export function servedFile(file: LocalFile): ServedFile {
@@ -40,7 +42,11 @@ export async function modelFiles(model: ModelDraft, source: FileSource, signal: 
     const names = await weightShards(model.path);
     paths.push(...names.map((name) => join(dirname(model.path), name)));
   }
-  return Promise.all(paths.map(async (path) => ({ name: `${MODEL_ROLE}${basename(path)}`, path, ...(await source.digest(path, signal)) })));
+  const files = await Promise.all(paths.map(async (path) => ({ name: `${MODEL_ROLE}${basename(path)}`, path, ...(await source.digest(path, signal)) })));
+  if (model.type === 'module' && files[0]!.bytes > MOST_MODULE_BYTES) {
+    throw new LongtailError(`The module has ${formatBytes(files[0]!.bytes)}; ${formatBytes(MOST_MODULE_BYTES)} is the most.`, { code: 'invalid-file', where: model.path, hint: 'Keep data out of it.' });
+  }
+  return files;
 }
 
 /** Names of the weight files beside a `model.json`, as its manifest gives them. */

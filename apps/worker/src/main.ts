@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { hostname } from 'node:os';
-import { LongtailError } from '@longtail/core';
+import { LongtailError, redactor } from '@longtail/core';
 import type { LinkThrottle } from '@longtail/transport';
 import type { EngineChoice } from './compute/channel.js';
 import { EventLoopStats } from './event-loop-stats.js';
@@ -98,7 +98,7 @@ try {
     const known = LongtailError.from(error);
     exitCode = known.exitCode;
     await tell({ type: 'ended', reason: known.message, error: known.toWire() });
-    if (known.code === 'internal') process.stderr.write(`${known.stack}\n`);
+    if (known.code === 'internal') process.stderr.write(`${redactor(process.env).text(known.stack ?? '')}\n`);
   }
 }
 clearInterval(reports);

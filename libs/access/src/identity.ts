@@ -39,7 +39,7 @@ export async function currentIdentity(
     throw new LongtailError(`the certificate of ${kept.id} expired at ${new Date(kept.expiresAtMs).toISOString()}`, {
       code: 'refused',
       where: keep.path,
-      hint: 'On the server: longtail token create; then add --token with what it prints.',
+      hint: 'On the server: longtail token create; then add --token - and paste what it prints.',
     });
   }
   const { request, privateKey } = await requestCertificate();

@@ -13,6 +13,7 @@ export * from './layout.js';
 export * from './model.js';
 export * from './optimizer.js';
 export * from './plan.js';
+export * from './redact.js';
 export * from './rng.js';
 export * from './schedule.js';
 export * from './shard.js';

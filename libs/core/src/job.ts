@@ -146,6 +146,12 @@ export interface Job {
   readonly files?: readonly DataFile[];
 }
 
+/** Of a job with a model of its own in code: the file, by its content. */
+export function moduleOf({ model, files = [] }: Job): DataFile | undefined {
+  if (model.type !== 'module') return undefined;
+  return files.find(({ name }) => name === `model/${model.path.replace(/^.*[/\\]/, '')}`);
+}
+
 /** Inner steps of the fastest group between two exchanges; undefined: the server steps, with the job's optimizer. */
 export function localStepsOf({ strategy, localSteps }: Job['sync']): LocalSteps | undefined {
   if (strategy === 'diloco' || strategy === 'streaming-diloco') return localSteps ?? 50;

@@ -26,7 +26,7 @@ const claimant = (run: string, overrides: Partial<Claimant> = {}): Claimant => (
   awaited: new Set(),
   ...overrides,
 });
-const node = (name: string, run?: string, engine = 'cpu'): Candidate => ({ node: name, hello: { ...hello(engine), incarnation: `of ${name}` }, run });
+const node = (name: string, run?: string, engine = 'cpu'): Candidate => ({ node: name, hello: { ...hello(engine), name, incarnation: `of ${name}` }, run });
 
 test('a job that names an engine gets no other; code runs only where its owner allows it', () => {
   expect(obstacle(job({ engine: 'tensorflow' }), hello('cpu'))).toMatch(/runs on cpu, the job wants tensorflow/);
@@ -42,8 +42,8 @@ test('a census tells mine, idle, busy, and why the others do not count', () => {
     idle: ['n2'],
     busy: 1,
     obstacles: [
-      { node: 'n4', reason: 'was released from the run' },
-      { node: 'n5', reason: 'runs on wasm, the job wants cpu' },
+      { name: 'n4', reason: 'was released from the run' },
+      { name: 'n5', reason: 'runs on wasm, the job wants cpu' },
     ],
   });
 });

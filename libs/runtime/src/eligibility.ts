@@ -35,19 +35,19 @@ export interface Census {
   readonly idle: readonly string[];
   /** Eligible, but at work for another run. */
   readonly busy: number;
-  /** Why the others are not eligible, by node. */
-  readonly obstacles: readonly { readonly node: string; readonly reason: string }[];
+  /** Why the others are not eligible. */
+  readonly obstacles: readonly { readonly name: string; readonly reason: string }[];
 }
 
 export function census(claimant: Claimant, fleet: readonly Candidate[]): Census {
   const idle: string[] = [];
-  const obstacles: { node: string; reason: string }[] = [];
+  const obstacles: { name: string; reason: string }[] = [];
   let mine = 0;
   let busy = 0;
   for (const { node, hello, run } of fleet) {
     const reason = claimant.excluded.has(hello.incarnation) ? 'was released from the run' : obstacle(claimant.job, hello);
     if (run === claimant.run) mine++;
-    else if (reason !== undefined) obstacles.push({ node, reason });
+    else if (reason !== undefined) obstacles.push({ name: hello.name, reason });
     else if (run === undefined) idle.push(node);
     else busy++;
   }

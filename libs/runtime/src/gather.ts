@@ -131,7 +131,7 @@ function describe(core: RunCore, fleet: Census): string {
     ...(fleet.idle.length > 0 ? [`${fleet.idle.length} idle`] : []),
     ...(fleet.busy > 0 ? [`${fleet.busy} at work for other runs`] : []),
     ...lackOf(core),
-    ...fleet.obstacles.map(({ node, reason }) => `${node} ${reason}`),
+    ...fleet.obstacles.map(({ name, reason }) => `${name} ${reason}`),
   ];
   return parts.join(', ');
 }

@@ -1,4 +1,4 @@
-import type { WireError } from '@longtail/core';
+import type { DataFile, WireError } from '@longtail/core';
 import type { TaskKind } from '@longtail/protocol';
 
 /** What a worker goes through, for the one who lends the machine. */
@@ -10,7 +10,8 @@ export type WorkerEvent =
   | { readonly event: 'reconnecting'; readonly inMs: number; readonly reason: string }
   /** The blocks of the model are timed, for whoever lays the job out. */
   | { readonly event: 'profiling'; readonly run: string; readonly job: string }
-  | { readonly event: 'preparing'; readonly run: string; readonly job: string }
+  /** `module`: the job's own code that will run here, by its content. */
+  | { readonly event: 'preparing'; readonly run: string; readonly job: string; readonly module?: DataFile }
   | { readonly event: 'ready'; readonly run: string; readonly samplesPerSecond: number; readonly parameters: number }
   | { readonly event: 'task'; readonly run: string; readonly task: number; readonly kind: TaskKind; readonly samples: number }
   | {

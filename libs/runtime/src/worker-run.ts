@@ -1,5 +1,6 @@
 import {
   LongtailError,
+  moduleOf,
   type AllocateTensor,
   type BatchStats,
   type BlockRange,
@@ -162,7 +163,7 @@ export class WorkerRun {
     const { signal } = this.lifetime;
     const { compute, log } = this.context;
     try {
-      log({ event: 'preparing', run: this.run, job: this.job.name });
+      log({ event: 'preparing', run: this.run, job: this.job.name, module: moduleOf(this.job) });
       const files = await this.files.fetch(this.prepare.files, signal);
       signal.throwIfAborted();
       this.announce(await compute.prepare(this.job, files, this.stages, signal, this.use));

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { WorkerSession } from './worker-session.js';
 
 const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' };
-const job = { name: 'j', train: { seed: 1 }, sync: { codec: 'fp32' } } as unknown as Job;
+const job = { name: 'j', model: { type: 'mlp' }, train: { seed: 1 }, sync: { codec: 'fp32' } } as unknown as Job;
 const codec: Codec = {
   id: 0,
   name: 'fp32',

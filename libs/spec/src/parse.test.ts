@@ -218,6 +218,21 @@ describe('parseJobFile', () => {
     );
   });
 
+  it('lets no field change what all objects have, and takes none of those names for one of its own', () => {
+    const section = fc.constantFrom(undefined, 'data', 'model', 'train', 'sync', 'cluster', 'validation', 'checkpoint');
+    const name = fc.constantFrom('__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty');
+    fc.assert(
+      fc.property(section, name, fc.jsonValue(), fc.boolean(), (within, field, value, asJson) => {
+        const job = { data: { type: 'mnist' }, model: { type: 'cnn' }, train: {}, sync: {}, cluster: {}, validation: {}, checkpoint: {} };
+        const at = within === undefined ? job : job[within];
+        Object.defineProperty(at, field, { value: { polluted: value }, enumerable: true });
+        const text = JSON.stringify(job);
+        expect(() => (asJson ? validateJob(JSON.parse(text)) : parseJobFile(text, 'job.yaml'))).toThrow(expect.objectContaining({ code: 'invalid-file', message: expect.stringContaining(field) as string }) as Error);
+        expect('polluted' in {}).toBe(false);
+      }),
+    );
+  });
+
   it('resolves paths of model and data, and leaves URLs alone', () => {
     const text = 'data: {type: csv, path: [a.csv, "https://example.org/b.csv"], target: y}\nmodel: {type: keras, path: model.json}\n';
     const job = validateJob(parseJobFile(text, 'job.yaml', (path) => `/jobs/${path}`));

@@ -2,7 +2,7 @@ import { closeSync, fdatasync, fdatasyncSync, ftruncateSync, mkdirSync, openSync
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { LongtailError, type EventLog, type RunEvent, type StoredEvent } from '@longtail/core';
+import { LongtailError, redactor, type EventLog, type RunEvent, type StoredEvent } from '@longtail/core';
 import { asStorageError, withStorageErrors } from './storage-error.js';
 
 export interface EventLogOptions {
@@ -19,7 +19,8 @@ const READ_CHUNK = 64 * 1024;
 /**
  * An append-only log, one `StoredEvent` as JSON a line. `append` returns when the line is with the system; a verdict is on
  * the disk then, the rest follows within `syncMs`. A line that a crash cut off at the end is removed on opening.
- * Fields that a later version adds to a line are kept and ignored. LongtailError `storage`.
+ * Fields that a later version adds to a line are kept and ignored. Secrets in an event are not written, so that nobody who reads
+ * the log, follows it or opens the report sees them. LongtailError `storage`.
  */
 export function openEventLog(path: string, options: EventLogOptions): EventLog {
   try {
@@ -45,6 +46,7 @@ export async function readEvents(path: string): Promise<readonly StoredEvent[]> 
 
 class FileEventLog implements EventLog {
   private readonly write: (fd: number, bytes: Uint8Array) => number;
+  private readonly redact = redactor(process.env);
   private readonly waiting = new Set<() => void>();
   private syncTimer: NodeJS.Timeout | undefined;
   private syncError: unknown;
@@ -66,7 +68,7 @@ class FileEventLog implements EventLog {
     // Readers draw time axes: a clock set back must not turn them.
     const timeMs = Math.max(this.lastTimeMs, this.options.now());
     const stored: StoredEvent = { seq: this.offsets.length, timeMs, body: event };
-    const line = new TextEncoder().encode(`${JSON.stringify(stored)}\n`);
+    const line = new TextEncoder().encode(`${this.redact.json(stored)}\n`);
     this.writeLine(line);
     this.lastTimeMs = timeMs;
     this.offsets.push(this.size + line.length);

@@ -4,6 +4,7 @@ import { open, readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
   LongtailError,
+  redactor,
   type EventLog,
   type Job,
   type ParameterLayout,
@@ -167,7 +168,7 @@ async function openFolder(path: string, { run, createdAtMs, job, document }: Run
       const { bytes, sha256 } = await writeSafetensors(model, tensorsOf(parameters, layout), { format: 'longtail', run });
       const tensors = layout.slots.map(({ name, shape, trainable }) => ({ name, shape, trainable }));
       const json = { format: RUN_FORMAT, run, file: RUN_FILES.model, bytes, sha256, ...sidecar, job, layout: tensors };
-      await writeFileAtomic(join(path, RUN_FILES.modelSidecar), `${JSON.stringify(json, undefined, 2)}\n`);
+      await writeFileAtomic(join(path, RUN_FILES.modelSidecar), `${redactor(process.env).json(json, 2)}\n`);
       return model;
     },
     async writeReport() {

@@ -20,7 +20,7 @@ export function identityOf(call: Call, access: ServerAccess): PeerIdentity {
   if (sslPeerCertificate !== undefined) return access.identify(new X509Certificate(sslPeerCertificate.raw));
   throw new LongtailError('the server lets in only who has enrolled: no certificate was shown, or one that is over or of another server', {
     code: 'refused',
-    hint: 'On the server: longtail token create; then add --token with what it prints.',
+    hint: 'On the server: longtail token create; then add --token - and paste what it prints.',
   });
 }
 

@@ -36,7 +36,7 @@ export async function explainFailure(address: string, { host, port }: Address, e
     return new LongtailError(`the server at ${address} lets in only who has enrolled`, {
       code: 'refused',
       where: address,
-      hint: 'On the server: longtail token create; then add --token with what it prints.',
+      hint: 'On the server: longtail token create; then add --token - and paste what it prints.',
     });
   }
   if (!connected || secured || expected === 'plain') return unreachable(address, error);

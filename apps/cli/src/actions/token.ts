@@ -12,8 +12,7 @@ interface CreateOptions extends ServerChoice {
 
 export async function create(output: Output, { role, expires, uses, ...server }: CreateOptions): Promise<number> {
   const made = await ask(server, (client, signal) => client.createToken({ role, validMs: expires, uses }, signal));
-  if (output.json) output.event({ event: 'token', role, uses, ...made });
-  else output.line(made.token);
+  output.reveal(made.token, { event: 'token', role, uses, ...made });
   return 0;
 }
 

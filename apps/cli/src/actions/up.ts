@@ -52,7 +52,7 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
     if (options.database !== undefined) output.note(`runs, nodes and who is let in stand in ${database.name}`);
     if (checkpoints !== undefined) output.note(`checkpoints go to ${checkpoints.name}`);
     if (access !== undefined) output.note('let others in with:  longtail token create');
-    output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token …'}`);
+    output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token -'}`);
     output.note(`launch a job with:  longtail launch job.yaml --server ${server.address}`);
     const stopped = new Promise<undefined>((done) => signal.addEventListener('abort', () => done(undefined)));
     const succeeded = signal.aborted ? undefined : await Promise.race([stopped, server.succeeded]);

@@ -25,12 +25,12 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     .option('--wait', 'keep trying when no server answers yet')
     .option('--look-for <time>', 'how long to look for a server that went away, such as 30s or 12h; default: 10m', duration);
   examples(command, [
-    ['longtail join 10.0.0.5:7077 --token longtail-AQ…', 'enrol with a server, and work for it'],
+    ['longtail join 10.0.0.5:7077 --token -', 'enrol by the token on standard input, and work'],
     ['longtail join 10.0.0.5:7077', 'from then on'],
     ['longtail join 10.0.0.5:7077 --throttle 0.5 --threads 4', 'with half the speed of four cores'],
     ['longtail join 10.0.0.5:7077 --max-upload 10mbit', 'and leave the rest of the uplink to others'],
     ['longtail join 10.0.0.5:7077 --listen 10.0.0.9', 'and take activations of other workers directly'],
-    ['longtail join 10.0.0.5:7077 --allow-code', 'and take jobs with modules of their own, behind walls'],
+    ['longtail join 10.0.0.5:7077 --allow-code', 'and take jobs with code of their own, confined'],
     ['longtail join --engine wasm --name laptop', 'with another engine, under a name'],
   ]);
   bind(command, outcome, async () => (await import('../actions/join.js')).join);

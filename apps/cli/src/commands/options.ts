@@ -1,3 +1,4 @@
+import { readFileSync, readSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
 import { LongtailError } from '@longtail/core';
@@ -13,7 +14,28 @@ export function serverOption(): Option {
 }
 
 export function tokenOption(): Option {
-  return new Option('--token <token>', 'to enrol with, where this machine has no identity on the server yet').env('LONGTAIL_TOKEN');
+  return new Option('--token <token>', 'to enrol with, where this machine has no identity on the server yet; - reads it from standard input, @FILE from a file: on the command line other users of the machine see it')
+    .env('LONGTAIL_TOKEN')
+    .argParser(secret);
+}
+
+/** The secret, or where it is: `-` for a line on standard input, `@FILE` for a file. */
+function secret(text: string): string {
+  if (text === '-') return lineFromInput();
+  if (!text.startsWith('@')) return text;
+  try {
+    return readFileSync(text.slice(1), 'utf8').trim();
+  } catch (error) {
+    throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}`);
+  }
+}
+
+function lineFromInput(): string {
+  if (process.stdin.isTTY) process.stderr.write('token: ');
+  const byte = new Uint8Array(1);
+  let line = '';
+  while (readSync(0, byte) === 1 && byte[0] !== 0x0a) line += String.fromCharCode(byte[0]!);
+  return line.trim();
 }
 
 export function runsOption(): Option {

@@ -1,5 +1,5 @@
 import type { WriteStream } from 'node:tty';
-import { LongtailError } from '@longtail/core';
+import { LongtailError, redactor } from '@longtail/core';
 import type { Colors } from '../view/colors.js';
 import { colorsFor } from '../view/colors.js';
 
@@ -9,7 +9,7 @@ export interface OutputOptions {
   readonly debug: boolean;
 }
 
-/** Where a command speaks: results to stdout, notes and errors to stderr. */
+/** Where a command speaks: results to stdout, notes and errors to stderr. Secrets are taken out of all but what `reveal` is given. */
 export interface Output extends OutputOptions {
   readonly colors: Colors;
   /** stdout is a terminal that can redraw, and people want to see it. */
@@ -24,9 +24,12 @@ export interface Output extends OutputOptions {
   /** Only with --debug. */
   detail(text: string): void;
   fail(error: unknown): void;
+  /** A secret that the command was asked for: the text, or with --json the event. */
+  reveal(text: string, event: object): void;
 }
 
 export function createOutput(options: OutputOptions, stdout: WriteStream = process.stdout, stderr: WriteStream = process.stderr): Output {
+  const redact = redactor(process.env);
   const colors = colorsFor(stdout, process.env);
   const errorColors = colorsFor(stderr, process.env);
   return {
@@ -34,11 +37,12 @@ export function createOutput(options: OutputOptions, stdout: WriteStream = proce
     colors,
     live: stdout.isTTY === true && process.env['TERM'] !== 'dumb' && !options.json && !options.quiet,
     width: () => stdout.columns || 80,
-    line: (text) => void stdout.write(`${text}\n`),
-    event: (value) => void (options.json && stdout.write(`${JSON.stringify(value)}\n`)),
-    note: (text) => void (options.json || options.quiet || stdout.write(`${text}\n`)),
-    detail: (text) => void (options.debug && stderr.write(`${text}\n`)),
-    fail: (error) => void stderr.write(`${describeError(error, options.debug, errorColors)}\n`),
+    line: (text) => void stdout.write(`${redact.text(text)}\n`),
+    event: (value) => void (options.json && stdout.write(`${redact.json(value)}\n`)),
+    note: (text) => void (options.json || options.quiet || stdout.write(`${redact.text(text)}\n`)),
+    detail: (text) => void (options.debug && stderr.write(`${redact.text(text)}\n`)),
+    fail: (error) => void stderr.write(`${redact.text(describeError(error, options.debug, errorColors))}\n`),
+    reveal: (text, event) => void stdout.write(`${options.json ? JSON.stringify(event) : text}\n`),
   };
 }
 

@@ -1,12 +1,15 @@
 import { Writable } from 'node:stream';
-import type { Logger } from 'pino';
+import { redactor } from '@longtail/core';
+import type { Logger, LoggerOptions } from 'pino';
 import { pino } from 'pino';
 import type { Output } from './output.js';
 
 /** A server's log for people: a line an entry. JSON lines to stderr with --json, nothing but warnings with --quiet. */
 export function serverLog(output: Output): Logger {
   const level = output.debug ? 'debug' : output.quiet ? 'warn' : 'info';
-  if (output.json) return pino({ level }, process.stderr);
+  const redact = redactor(process.env);
+  const hooks: LoggerOptions['hooks'] = { streamWrite: (entry) => `${redact.json(JSON.parse(entry))}\n` };
+  if (output.json) return pino({ level, hooks }, process.stderr);
   return pino(
     { level, base: null },
     lines((entry) => output.line(describe(entry, output))),

@@ -1,3 +1,5 @@
+import type { DataFile } from '@longtail/core';
+
 const LEVELS = '▁▂▃▄▅▆▇█';
 const EIGHTHS = ' ▏▎▍▌▋▊▉█';
 
@@ -35,4 +37,9 @@ export function percent(fraction: number, digits = 0): string {
 /** Losses span decades: four significant digits. */
 export function showLoss(loss: number): string {
   return Number.isFinite(loss) ? loss.toPrecision(4) : 'not finite';
+}
+
+/** Of a job that brings code of its own, which: `; its module model.ts, sha256 3f9a0b1c22d4…`. */
+export function describeModule(module: DataFile | undefined): string {
+  return module === undefined ? '' : `; its module ${module.name.replace('model/', '')}, sha256 ${module.sha256.slice(0, 12)}…`;
 }

@@ -1,7 +1,7 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
-import { formatBytes, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
+import { formatBytes, formatCount, formatMilliseconds, formatSeconds, moduleOf } from '@longtail/core';
 import type { Colors } from './colors.js';
-import { percent, showLoss } from './marks.js';
+import { describeModule, percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
 import { fractionDone, profilingLine, secondsLeft, showFragments } from './progress.js';
 
@@ -32,7 +32,7 @@ export class PlainNarrator {
     const { green, red, yellow } = this.colors;
     switch (event.event) {
       case 'submitted':
-        return `${event.job.name}: run ${event.run}`;
+        return `${event.job.name}: run ${event.run}${describeModule(moduleOf(event.job))}`;
       case 'resumed':
         return yellow(resumedLine(event));
       case 'standby':
@@ -80,7 +80,7 @@ export class PlainNarrator {
       case 'warning':
         return yellow(`warning: ${event.message}${event.hint && ` (${event.hint})`}`);
       case 'error':
-        return red(`error${event.node && ` on ${workerName(progress, event.node)}`}: ${event.error.message}`);
+        return red(`error${event.node && ` on ${workerName(progress, event.node)}`}: ${event.error.message}${event.error.where && ` (${event.error.where})`}`);
       default:
         return undefined;
     }

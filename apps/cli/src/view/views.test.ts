@@ -11,7 +11,7 @@ const RUN = { run: 'mnist-1' };
 
 /** A small run: a fast and a slow worker, one late contribution, two validations. */
 const EVENTS: readonly (readonly [seconds: number, event: RunEvent])[] = [
-  [0, { event: 'submitted', ...RUN, protocol: 1, job: { name: 'mnist', train: { epochs: 2 } } as Job }],
+  [0, { event: 'submitted', ...RUN, protocol: 1, job: { name: 'mnist', model: { type: 'mlp' }, train: { epochs: 2 } } as Job }],
   [0, { event: 'waiting', ...RUN, have: 0, need: 2, reason: 'no worker has joined' }],
   [1, { event: 'node_joined', node: 'n1', name: 'fast', engine: 'tensorflow', device: 'CPU', throttle: 1 }],
   [1, { event: 'node_joined', node: 'n2', name: 'slow', engine: 'wasm', device: 'CPU', throttle: 0.25 }],

@@ -1,6 +1,7 @@
 import { formatBitRate, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import type { WorkerEvent } from '@longtail/worker';
 import type { Colors } from './colors.js';
+import { describeModule } from './marks.js';
 
 /** Single tasks are too many to tell: one line for so many of them. */
 const TASKS_A_LINE = 100;
@@ -35,7 +36,7 @@ export class WorkerNarrator {
       case 'profiling':
         return `${event.job}: timing the model's blocks (run ${event.run})`;
       case 'preparing':
-        return `${event.job}: building the model and loading the data (run ${event.run})`;
+        return `${event.job}: building the model and loading the data (run ${event.run}${describeModule(event.module)})`;
       case 'ready':
         return `ready: ${formatCount(event.parameters)} parameters, ${formatCount(event.samplesPerSecond)} samples/s`;
       case 'task':

@@ -19,7 +19,8 @@ export async function localModel(job: Job, paths: ReadonlyMap<string, string>, f
   if (model.type !== 'keras' && model.type !== 'module') return model;
   const files = (job.files ?? []).filter((file) => file.name.startsWith(MODEL_ROLE));
   const main = files.find((file) => file.name === MODEL_ROLE + model.path.replace(/^.*[/\\]/, ''));
-  if (main === undefined || (!apart && (await hasContent(model.path, main, source)))) return model;
+  if (main === undefined) throw new LongtailError('the job names a model without its file', { code: 'refused', where: model.path });
+  if (!apart && (await hasContent(model.path, main, source))) return model;
   const copies = join(folder, main.sha256);
   for (const file of files) {
     const copy = join(copies, nameOf(file));

@@ -177,6 +177,12 @@ describe('errors', () => {
     await expect(load(changed(name.replaceAll(' ', '-'), change))).rejects.toThrow(message);
   });
 
+  test.each(['../secret.bin', '/etc/hostname', 'below/../../secret.bin', '..\\\\secret.bin'])('a weight file that is elsewhere: %s', async (name) => {
+    writeFileSync(join(folder, 'secret.bin'), Buffer.alloc(4096));
+    const path = changed('elsewhere', (text) => text.replace('group1-shard1of1.bin', name));
+    await expect(load(path)).rejects.toMatchObject({ code: 'invalid-file', message: expect.stringContaining('is not beside it') as string, where: path });
+  });
+
   test('a weight file that is missing or cut short', async () => {
     const path = writeKerasModel(join(folder, 'short'));
     const shard = join(folder, 'short', 'group2-shard1of1.bin');

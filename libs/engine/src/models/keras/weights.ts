@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import { elementCount, LongtailError } from '@longtail/core';
 import { kerasError } from './topology.js';
 import type { WeightEntry, WeightGroup } from './topology.js';
@@ -8,7 +8,7 @@ import type { WeightEntry, WeightGroup } from './topology.js';
 export function readWeights(modelPath: string, groups: readonly WeightGroup[]): ReadonlyMap<string, Float32Array> {
   const weights = new Map<string, Float32Array>();
   for (const group of groups) {
-    const bytes = Buffer.concat(group.paths.map((path) => readShard(join(dirname(modelPath), path))));
+    const bytes = Buffer.concat(group.paths.map((name) => readShard(modelPath, name)));
     let offset = 0;
     for (const entry of group.weights) {
       const length = elementCount(entry.shape) * storedBytes(modelPath, entry);
@@ -22,7 +22,10 @@ export function readWeights(modelPath: string, groups: readonly WeightGroup[]): 
   return weights;
 }
 
-function readShard(path: string): Buffer {
+/** The file of a stranger names its shards: only what lies beside it or below is one. */
+function readShard(modelPath: string, name: string): Buffer {
+  const path = join(dirname(modelPath), name);
+  if (isAbsolute(name) || name.split(/[\\/]/).includes('..')) throw kerasError(modelPath, `its weight file ${JSON.stringify(name)} is not beside it`, 'Copy the weight files beside model.json.');
   try {
     return readFileSync(path);
   } catch (error) {
