@@ -11,7 +11,7 @@ import { createRng, layOut } from '@longtail/core';
 import { openAccess } from '@longtail/parameter-server';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
 import { parseJobFile, resolveJob, validateJob } from '@longtail/spec';
-import { checkpointFolder } from '@longtail/store';
+import { checkpointFolder, IN_MEMORY, openDatabase } from '@longtail/store';
 import { connectClient, listen } from '@longtail/transport';
 
 const { values: options } = parseArgs({ options: { mutants: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } } });
@@ -68,7 +68,7 @@ try {
 async function fuzzAccess(place) {
   const nowMs = Date.now();
   const day = 24 * 3_600_000;
-  const access = await openAccess(place, () => nowMs);
+  const access = await openAccess(place, (await openDatabase(IN_MEMORY)).access, () => nowMs);
   const enrol = async ({ id, secret }) => {
     const { request, privateKey } = await requestCertificate();
     return { privateKey, authority: access.authority, ...(await access.enrol({ protocol: 0, token: id, secret, request, name: 'somebody' })) };

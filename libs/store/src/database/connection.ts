@@ -14,7 +14,7 @@ export interface Connection {
   /** For people: a file, or an address without its password. */
   readonly name: string;
   select(statement: Statement): Promise<readonly Row[]>;
-  /** All of them or none; durable when it resolves. One write after the other. */
-  write(statements: readonly Statement[]): Promise<void>;
+  /** All of them or none. Durable when it resolves; `lazily`: against a kill, but a power cut may undo it. One write after the other. */
+  write(statements: readonly Statement[], lazily?: boolean): Promise<void>;
   close(): Promise<void>;
 }

@@ -62,9 +62,9 @@ class PostgresConnection implements Connection {
     return this.inTurn(async (client) => (await run(client, statement)).rows as Row[]);
   }
 
-  write(statements: readonly Statement[]): Promise<void> {
+  write(statements: readonly Statement[], lazily = false): Promise<void> {
     return this.inTurn(async (client) => {
-      await client.query('begin');
+      await client.query(`begin; set local synchronous_commit = ${lazily ? 'off' : 'on'}`);
       try {
         for (const statement of statements) await run(client, statement);
         await client.query('commit');

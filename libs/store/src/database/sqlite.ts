@@ -34,8 +34,7 @@ export async function connectSqlite(path: string): Promise<Connection> {
   const lock = take(path);
   try {
     const database = new DatabaseSync(path);
-    // WAL: readers do not hold this server up. FULL: what was written survives a power cut.
-    database.exec('pragma journal_mode = wal; pragma synchronous = full');
+    database.exec('pragma journal_mode = wal'); // readers do not hold this server up
     return new SqliteConnection(path, database, lock);
   } catch (cause) {
     lock.close();
@@ -80,9 +79,10 @@ class SqliteConnection implements Connection {
     }
   }
 
-  async write(statements: readonly Statement[]): Promise<void> {
+  async write(statements: readonly Statement[], lazily = false): Promise<void> {
     try {
-      this.database.exec('begin immediate');
+      // A sync stops the event loop: only what must survive a power cut waits for the disk.
+      this.database.exec(`pragma synchronous = ${lazily ? 'normal' : 'full'}; begin immediate`);
       for (const { text, values = [] } of statements) this.database.prepare(text).run(...values);
       this.database.exec('commit');
     } catch (cause) {

@@ -57,7 +57,7 @@ export class WriteBehind {
     let failure: LongtailError | undefined;
     for (const [key, statement] of [...this.waiting]) {
       try {
-        await this.connection.write([statement]);
+        await this.connection.write([statement], true);
         if (this.waiting.get(key) === statement) this.waiting.delete(key);
       } catch (error) {
         failure ??= LongtailError.from(error, 'storage');
