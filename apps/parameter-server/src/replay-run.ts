@@ -1,9 +1,9 @@
 import { basename, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { LongtailError, standingEvents, type Job, type StoredEvent } from '@longtail/core';
+import { LongtailError, standingEvents, type ErrorCode, type Job, type StoredEvent } from '@longtail/core';
 import { createCodec, createKernels } from '@longtail/kernels';
 import { Replay, type ReplayedCommit } from '@longtail/runtime';
-import { checkpointFolder, readEvents, readFlat, readRecording, RUN_FILES, type RecordedRun } from '@longtail/store';
+import { BESIDE_LOGS, readEvents, readFlat, readRecording, RUN_FILES, type CheckpointFolder, type CheckpointStore, type RecordedRun } from '@longtail/store';
 import { composeShard } from './compose-shard.js';
 import { differenceOf, type Difference, type KeptShard } from './difference.js';
 
@@ -44,24 +44,29 @@ export interface ReplayReport {
 }
 
 export interface ReplayRunOptions {
+  /** Where the checkpoints are. @default in the folder of the run */
+  readonly checkpoints?: CheckpointStore;
   /** Version to end with. @default the last one */
   readonly at?: number;
   readonly progress?: (version: number, last: number) => void;
 }
 
+/** Of a file that is there, or was when the folder was listed. */
+const DAMAGE: ReadonlySet<ErrorCode> = new Set(['checksum', 'invalid-file', 'missing-file']);
 const kernels = createKernels();
 const crc32c = (bytes: Uint8Array, previous?: number): number => kernels.crc32c(bytes, previous);
 
 /**
  * Recomputes the parameters of a recorded run from its folder alone, and holds every version against the checksums of its log,
  * its checkpoints and its model. Throws LongtailError `usage` for a run that was not recorded or has no such version, `checksum`
- * where what the recording begins with is damaged.
+ * where what the recording begins with is damaged, and what the store of the checkpoints throws.
  */
-export async function replayRun(path: string, { at, progress = () => undefined }: ReplayRunOptions = {}): Promise<ReplayReport> {
+export async function replayRun(path: string, { at, checkpoints = BESIDE_LOGS, progress = () => undefined }: ReplayRunOptions = {}): Promise<ReplayReport> {
   const events = standingEvents(await readEvents(join(path, RUN_FILES.events)));
   const recording = await openRecording(path);
   try {
-    return await new ReplayedRun(path, events, recording).upTo(at, progress);
+    const kept = checkpoints.of(recording.from.run, join(path, RUN_FILES.checkpoints), { keep: Infinity });
+    return await new ReplayedRun(path, events, recording, kept).upTo(at, progress);
   } finally {
     recording.close();
   }
@@ -82,6 +87,7 @@ class ReplayedRun {
     private readonly path: string,
     private readonly events: readonly StoredEvent[],
     private readonly recording: RecordedRun,
+    private readonly checkpoints: CheckpointFolder,
   ) {
     const { from } = recording;
     this.job = jobOf(events, path);
@@ -106,8 +112,7 @@ class ReplayedRun {
 
   /** Returns why it had to end before the version. */
   private async compute(version: number, progress: NonNullable<ReplayRunOptions['progress']>): Promise<LongtailError | undefined> {
-    const { replay, recording, events } = this;
-    const checkpoints = checkpointFolder(join(this.path, RUN_FILES.checkpoints), { keep: Infinity });
+    const { replay, recording, events, checkpoints } = this;
     const durable = await checkpoints.versions();
     for (const { body } of events) {
       if (body.event !== 'commit') {
@@ -142,7 +147,8 @@ class ReplayedRun {
       this.kept.push({ what, version, agrees: difference === undefined, ...(difference && { difference }) });
       if (difference !== undefined) this.differs(`the ${what} of it has other parameters than its contributions make`);
     } catch (error) {
-      const { message } = LongtailError.from(error);
+      if (!(error instanceof LongtailError) || !DAMAGE.has(error.code)) throw error;
+      const { message } = error;
       this.kept.push({ what, version, agrees: false, reason: message });
       this.differs(`the ${what} of it cannot be read: ${message}`);
     }

@@ -1,5 +1,6 @@
 import { LongtailError } from '@longtail/core';
 import { replayRun, type ReplayReport } from '@longtail/parameter-server';
+import { openCheckpointStore } from '@longtail/store';
 import { createLogUpdate } from 'log-update';
 import type { Output } from '../terminal/output.js';
 import { bar, percent } from '../view/marks.js';
@@ -9,17 +10,20 @@ import { findRunFolder } from './run-folder.js';
 interface ReplayOptions {
   readonly runs: string;
   readonly at?: number;
+  /** Where the checkpoints are: a folder or a bucket. */
+  readonly checkpoints?: string;
 }
 
 const REDRAW_MS = 200;
 
-export async function replay(output: Output, { runs, at }: ReplayOptions, run: string): Promise<number> {
+export async function replay(output: Output, { runs, at, checkpoints: where }: ReplayOptions, run: string): Promise<number> {
   const folder = await findRunFolder(run, runs);
+  const checkpoints = where === undefined ? undefined : await openCheckpointStore(where);
   const startedAtMs = performance.now();
   const shown = output.live ? showProgress() : undefined;
   let report: ReplayReport;
   try {
-    report = await replayRun(folder, { at, progress: shown?.progress });
+    report = await replayRun(folder, { at, checkpoints, progress: shown?.progress });
   } finally {
     shown?.end();
   }

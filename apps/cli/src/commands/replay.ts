@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
 import { runsOption, wholeNumber } from './options.js';
@@ -12,6 +12,7 @@ export function replayCommand(parent: Command, outcome: Outcome): void {
       'Computes every version of the parameters of a run again, from its event log and the contributions that --record kept, and says whether\nthe bits are those of its log, its checkpoints and its model: or which version differs first, and whose contributions made it.\nNeeds neither a server nor the data. Exit codes: 0 they agree, 11 they differ, 4 damaged, 2 not recorded, or not up to there.',
     )
     .option('--at <version>', 'version to end with; default: the last one', wholeNumber(1, 4_294_967_295))
+    .addOption(new Option('--checkpoints <where>', 'where they are, as `up --checkpoints` was told; default: in the folder of the run').env('LONGTAIL_CHECKPOINTS'))
     .addOption(runsOption());
   examples(command, [
     ['longtail replay 1f0c7a2b', 'the whole run'],

@@ -29,10 +29,10 @@ export function upCommand(parent: Command, outcome: Outcome): void {
   examples(command, [
     ['longtail up', `listen on 127.0.0.1:${DEFAULT_PORT}`],
     ['longtail up --port 9000 --runs /data/runs', 'elsewhere'],
-    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6 --insecure', 'on a second machine: takes over from the first within seconds'],
-    ["longtail up --checkpoints 's3://models/longtail?endpoint=http://nas:9000'", 'checkpoints in a bucket; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'],
-    ['LONGTAIL_DATABASE=postgres://longtail:…@db/longtail longtail up', 'a PostgreSQL database; so no list of processes shows the password'],
-    ['longtail up --host 0.0.0.0', 'for others too; let them in with longtail token create'],
+    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6 --insecure', 'takes over from the first within seconds'],
+    ["longtail up --checkpoints 's3://models/longtail?endpoint=http://nas:9000'", 'checkpoints in a bucket'],
+    ['LONGTAIL_DATABASE=postgres://longtail:…@db/longtail longtail up', 'a database that `ps` does not show'],
+    ['longtail up --host 0.0.0.0', 'for others too, let in by tokens'],
   ]);
   bind(command, outcome, async () => (await import('../actions/up.js')).up);
 }
