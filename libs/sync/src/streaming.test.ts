@@ -15,15 +15,18 @@ function state(...members: MemberState[]): RoundState {
   return { round: 9, version: 1, roundSamples: 64, members };
 }
 
-test('a group is given its next task while the one before it is under way, and no more', () => {
+test('a group is given its next tasks while the one before them is under way, but no move of a fragment whose last one has no receipt', () => {
   const idle = { node: 'c', rounds: 0, task: undefined, queued: 0 };
-  expect(strategy.decide(state(member('a', 4, {}, 0), member('b', 4), idle), 10).proceed).toEqual(['a', 'c']);
+  const members = state(member('a', 4, {}, 0), member('b', 4, {}, 1), member('d', 4, {}, 2), idle);
+  expect(strategy.decide(members, 10).proceed).toEqual(['a', 'b', 'c']);
+  expect(streamingDiloco({ deadlineFactor: 3, minDeadlineMs: 100 }, 5, overlappedSteps(5)).decide(members, 10).proceed).toEqual(['a', 'b', 'c']);
+  expect(streamingDiloco({ deadlineFactor: 3, minDeadlineMs: 100 }, 1, overlappedSteps(5)).decide(members, 10).proceed).toEqual(['a', 'c']);
   expect(strategy.decide(state(idle), 10)).toMatchObject({ proceed: ['c'], reason: 'a round begins' });
 });
 
 test('the oldest round is decided first: who is ahead of it is neither waited for nor committed', () => {
-  const ahead = member('a', 5, { deliveredAtMs: 55 }, 0);
-  const waiting = strategy.decide(state(ahead, member('b', 4), member('c', 4)), 60);
+  const ahead = member('a', 5, { deliveredAtMs: 55 }, 1);
+  const waiting = strategy.decide(state(ahead, member('b', 4, {}, 2), member('c', 4, {}, 2)), 60);
   expect(waiting).toMatchObject({ commit: [], proceed: ['a'] });
   expect(waiting.reason).toBe('waiting for b, c');
   const delivered = strategy.decide(state(ahead, member('b', 4, { deliveredAtMs: 58 }), member('c', 4, { deliveredAtMs: 59 })), 60);

@@ -2,8 +2,8 @@ import type { LocalStepRule, SyncStrategy } from '@longtail/core';
 import { busy } from './deadline.js';
 import { diloco, type RoundsOptions } from './rounds.js';
 
-/** One is worked on while what the one before it brings home travels. */
-const TASKS_A_GROUP = 2;
+/** One is worked on while what the one before it brings home travels, and one is there for when that takes longer. */
+const TASKS_A_GROUP = 3;
 
 /**
  * DiLoCo whose parameters are exchanged in `fragments`, one a round, while the groups step on (Streaming DiLoCo, Douillard et
@@ -12,6 +12,8 @@ const TASKS_A_GROUP = 2;
  */
 export function streamingDiloco(options: RoundsOptions, fragments: number, localSteps: LocalStepRule): SyncStrategy {
   const rounds = diloco(options, localSteps);
+  // A move of a fragment waits for the receipt of the one before it.
+  const mostTasks = Math.min(TASKS_A_GROUP, fragments + 1);
   return {
     name: 'streaming-diloco',
     localSteps,
@@ -24,7 +26,7 @@ export function streamingDiloco(options: RoundsOptions, fragments: number, local
         return { ...member, task: member.task?.round === round ? { ...member.task, startedAtMs } : undefined };
       });
       const decision = rounds.decide({ ...state, round, members }, nowMs);
-      const proceed = state.members.filter(({ task, queued }) => task === undefined || queued + 1 < TASKS_A_GROUP).map(({ node }) => node);
+      const proceed = state.members.filter(({ task, queued }) => task === undefined || queued + 1 < mostTasks).map(({ node }) => node);
       return { ...decision, proceed };
     },
   };
