@@ -34,6 +34,7 @@ const control: ControlService = {
   fork: async () => ({ run: 'r', folder: '', version: 1 }),
   listJobs: async () => ({ jobs: [] }),
   listNodes: async () => ({ nodes: [], peers: [] }),
+  orderNode: async () => ({ node: 'n', name: 'w', device: { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 }, state: 'paused', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', link: { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 }, profiledJob: '', blocks: [], maxUploadBitsPerSecond: 0, paused: 'held' }),
   getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0 }),
 };
 
@@ -88,7 +89,7 @@ const enrolled = async (role: Role): Promise<Credentials> => enrolWith(await tok
 
 function someHello(node = ''): Hello {
   const device = { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 };
-  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node };
+  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, paused: '' };
 }
 
 async function work(credentials: Credentials, node?: string): Promise<Connection<WorkerMessage, ServerMessage>> {
@@ -112,6 +113,7 @@ const CALLS: Readonly<Record<string, (credentials: Credentials) => Promise<unkno
   fork: (who) => asking(who, (client) => client.fork({ run: 'r', version: 0, overridesJson: '{}' }, signal)),
   listJobs: (who) => asking(who, (client) => client.listJobs(signal)),
   listNodes: (who) => asking(who, (client) => client.listNodes(signal)),
+  orderNode: (who) => asking(who, (client) => client.orderNode({ node: 'w', order: 'PAUSE', reason: '' }, signal)),
   getServer: (who) => asking(who, (client) => client.getServer(signal)),
   enrol: async () => enrolled('viewer'),
   renew: async (who) => renew(listener.address, who, (await requestCertificate()).request, signal),
@@ -142,6 +144,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   fork: 'engineer admin',
   listJobs: 'viewer engineer admin',
   listNodes: 'viewer engineer admin',
+  orderNode: 'engineer admin',
   getServer: 'node viewer engineer admin',
   enrol: 'node viewer engineer admin',
   renew: 'node viewer engineer admin',

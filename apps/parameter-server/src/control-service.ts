@@ -54,6 +54,11 @@ export function createControlService({ server, desk, past, log }: ControlService
     async listNodes() {
       return { nodes: server.nodes(), peers: server.peers() };
     },
+    async orderNode({ node, order, reason }) {
+      const row = server.order(node, order, reason);
+      log.info({ node: row.node, order, reason }, 'ordered');
+      return row;
+    },
     async getServer() {
       return server.info();
     },

@@ -11,6 +11,7 @@ export type {
   ServerDependencies,
   WorkerConnection,
 } from './ports.js';
-export { createServer, type LaunchedRun, type Server, type ServerOptions } from './server-loop.js';
+export { createServer, type LaunchedRun, type NodeOrder, type Server, type ServerOptions } from './server-loop.js';
 export type { WorkerEvent } from './worker-events.js';
+export { Pauses, type Owner } from './pauses.js';
 export { runWorker, type NodeIdentity, type WorkerOptions } from './worker-loop.js';

@@ -12,6 +12,8 @@ import {
   type ListAccessReply,
   type ListJobsReply,
   type ListNodesReply,
+  type NodeRow,
+  type OrderNodeRequest,
   type ResumedReply,
   type ResumeRequest,
   type RevokeReply,
@@ -39,6 +41,8 @@ export interface ControlClient {
   fork(request: ForkRequest, signal: AbortSignal): Promise<ResumedReply>;
   listJobs(signal: AbortSignal): Promise<ListJobsReply>;
   listNodes(signal: AbortSignal): Promise<ListNodesReply>;
+  /** Lets a node, by id or name, rest, work again, or leave once it is done; resolves with how it stands then. */
+  orderNode(request: OrderNodeRequest, signal: AbortSignal): Promise<NodeRow>;
   getServer(signal: AbortSignal): Promise<GetServerReply>;
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
   listAccess(signal: AbortSignal): Promise<ListAccessReply>;
@@ -63,7 +67,7 @@ export async function connectClient(address: string, signal: AbortSignal, creden
 }
 
 function controlClient(client: Client, where: string, server: GetServerReply, reconnect: ControlClient['reconnect']): ControlClient {
-  const { launch, cancel, resume, fork, listJobs, listNodes, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
+  const { launch, cancel, resume, fork, listJobs, listNodes, orderNode, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
   return {
     address: where,
     server,
@@ -74,6 +78,7 @@ function controlClient(client: Client, where: string, server: GetServerReply, re
     fork: (request, signal) => call(client, where, fork, 'ResumedReply', request, signal),
     listJobs: (signal) => call(client, where, listJobs, 'ListJobsReply', {}, signal),
     listNodes: (signal) => call(client, where, listNodes, 'ListNodesReply', {}, signal),
+    orderNode: (request, signal) => call(client, where, orderNode, 'NodeRow', request, signal),
     getServer: (signal) => call(client, where, getServer, 'GetServerReply', {}, signal),
     createToken: (request, signal) => call(client, where, createToken, 'CreateTokenReply', request, signal),
     listAccess: (signal) => call(client, where, listAccess, 'ListAccessReply', {}, signal),

@@ -21,6 +21,8 @@ import {
   type ListJobsRequest,
   type ListNodesReply,
   type ListNodesRequest,
+  type NodeRow,
+  type OrderNodeRequest,
   type ResumedReply,
   type ResumeRequest,
   type RenewRequest,
@@ -50,6 +52,7 @@ export const CONTROL_METHODS = {
   fork: method<ForkRequest, ResumedReply>('Fork'),
   listJobs: method<ListJobsRequest, ListJobsReply>('ListJobs'),
   listNodes: method<ListNodesRequest, ListNodesReply>('ListNodes'),
+  orderNode: method<OrderNodeRequest, NodeRow>('OrderNode'),
   getServer: method<GetServerRequest, GetServerReply>('GetServer'),
   enrol: method<EnrolRequest, CertificateReply>('Enrol'),
   renew: method<RenewRequest, CertificateReply>('Renew'),
@@ -68,5 +71,6 @@ export interface ControlService {
   fork(request: ForkRequest): Promise<ResumedReply>;
   listJobs(request: ListJobsRequest): Promise<ListJobsReply>;
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
+  orderNode(request: OrderNodeRequest): Promise<NodeRow>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
 }

@@ -16,6 +16,7 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   fork: RUNS,
   listJobs: LOOKS,
   listNodes: LOOKS,
+  orderNode: RUNS,
   getServer: ROLES,
   enrol: 'anyone',
   renew: ROLES,

@@ -78,7 +78,7 @@ describe('a server', { timeout: 30_000 }, () => {
     started.push(up);
     const address = await up.listening();
     const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
-    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '' };
+    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', paused: '' };
     const joining = dial(address, { hello, crc32c: () => 0, signal: new AbortController().signal });
     await expect(joining).rejects.toMatchObject({
       code: 'protocol',
@@ -122,7 +122,7 @@ describe('a disk without room', { timeout: 60_000 }, () => {
 function listenInProtocol(protocol: number): Promise<Listener> {
   const never = () => Promise.reject(new Error('not asked in this test'));
   const getServer = () => Promise.resolve({ protocol, version: '9.9.9', startedAtMs: 0, nodes: 0, runningJobs: 0 });
-  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listNodes: never, watch: async function* () {} };
+  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listNodes: never, orderNode: never, watch: async function* () {} };
   return listen({ port: 0, control, crc32c: () => 0, onSession: () => undefined, signal: new AbortController().signal });
 }
 

@@ -35,6 +35,6 @@ it('tells the owner of a node what matters', () => {
     'disconnected: connection lost',
     'trying again in 2.0 s (nobody answers)',
     'run r1 failed here: out of memory',
-    'run r1 is over: the run is complete; 3.17k samples contributed so far',
+    'run r1 is over here: the run is complete; 3.17k samples contributed so far',
   ]);
 });

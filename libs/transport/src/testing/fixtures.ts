@@ -23,7 +23,7 @@ export function someHello(name: string, changes: Partial<Hello> = {}): Hello {
     incarnation: `${name}-${process.pid}-${Math.random()}`,
     device: { engine: 'cpu', description: 'a test', memoryBytes: 1, gflops: 1, throttle: 1 },
     allowCode: false,
-    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '',
+    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', paused: '',
     ...changes,
   };
 }
@@ -45,6 +45,7 @@ export function idleControl(changes: Partial<ControlService> = {}): ControlServi
     },
     listJobs: () => Promise.resolve({ jobs: [] }),
     listNodes: () => Promise.resolve({ nodes: [], peers: [] }),
+    orderNode: nothing,
     getServer: () => Promise.resolve({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0 }),
     ...changes,
   };
