@@ -6,11 +6,13 @@ export type { WorkerEvent } from '@longtail/runtime';
 /** What a worker process tells its parent, over the channel between them. */
 export type WorkerMessage =
   | { readonly type: 'device'; readonly device: DeviceInfo; readonly choice: string }
+  /** What its owner's limits are watched by. */
+  | { readonly type: 'limits'; readonly watched: readonly string[] }
   | { readonly type: 'event'; readonly event: WorkerEvent }
   | { readonly type: 'stats'; readonly stats: WorkerStats }
   | { readonly type: 'ended'; readonly reason: string; readonly error?: WireError };
 
-/** What a parent tells a worker process. */
+/** What a parent tells a worker process: to leave, within seconds. */
 export interface ParentMessage {
   readonly type: 'leave';
   readonly reason: string;
