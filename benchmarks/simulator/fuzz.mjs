@@ -1,11 +1,10 @@
 // A million mutated frames and control messages of each codec against the server's runtime, in virtual time: no crash, no unhandled
-// rejection, no growth, and every sample applied once. That the parameters are those of the accepted contributions, bit for bit, is checked by
-// libs/simulator/src/fuzz.chaos.test.ts, on fewer.
+// rejection, no growth, every sample applied once, and the parameters of each version are those of the accepted contributions, bit for bit.
 //   node --expose-gc benchmarks/simulator/fuzz.mjs [--mutants 1000000] [--codec NAME]… [--seed 1]
 // Prints the seed that failed: `--seed N --mutants 1 --codec NAME` runs it alone.
 import { parseArgs } from 'node:util';
 import { CODEC_IDS } from '@longtail/kernels';
-import { simulate, softmaxRegression } from '@longtail/simulator';
+import { Replay, simulate, softmaxRegression } from '@longtail/simulator';
 
 const { values: options } = parseArgs({
   options: { mutants: { type: 'string', default: '1000000' }, codec: { type: 'string', multiple: true }, seed: { type: 'string', default: '1' } },
@@ -52,9 +51,13 @@ for (const codec of options.codec ?? Object.keys(CODEC_IDS)) {
   const startedMs = performance.now();
   let baseMiB = 0;
   for (let seed = Number(options.seed); total.mutated < Number(options.mutants); seed++) {
-    const { verdict, fuzzed, events, ledger, leases } = await simulate(scenarioOf(codec, seed));
+    const replay = new Replay();
+    const scenario = { ...scenarioOf(codec, seed), ...replay.hooks };
+    const { verdict, fuzzed, events, ledger, leases } = await simulate(scenario);
     const applied = ledger.flatMap((commit) => commit.leases).reduce((sum, { samples }) => sum + samples, 0);
     if (verdict.status !== 'succeeded' || applied !== 1800 || leases.leased !== 0) throw new Error(`${codec}, seed ${seed}: ${verdict.reason}`);
+    const changed = replay.firstDifference(scenario, events);
+    if (changed !== undefined) throw new Error(`${codec}, seed ${seed}: ${changed}`);
     total.mutated += fuzzed.mutated;
     total.wellFormed += fuzzed.wellFormed;
     total.refused += events.filter(({ body }) => body.event === 'contribution' && !body.accepted).length;

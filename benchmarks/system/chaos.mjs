@@ -1,8 +1,8 @@
 /**
  * Chaos on real processes: SIGKILL of random workers and of the server, also in the midst of a checkpoint, while a job runs;
- * whoever was killed is started again. Then four of twelve workers at once, and one that joins.
+ * whoever was killed is started again. Then four of twelve workers at once, and some that join one after the other.
  *
- *   node benchmarks/system/chaos.mjs [--runs 20] [--seed 1] [--epochs 2] [--skip-fleet]
+ *   node benchmarks/system/chaos.mjs [kills] [fleet] [joiners] [--runs 20] [--seed 1] [--epochs 2]
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync, mkdirSync } from 'node:fs';
@@ -16,9 +16,11 @@ import { createRng, standingEvents } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
 import { median } from './fleet.mjs';
 
-const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' }, epochs: { type: 'string', default: '2' }, 'skip-fleet': { type: 'boolean', default: false } },
+const { values, positionals } = parseArgs({
+  options: { runs: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' }, epochs: { type: 'string', default: '2' } },
+  allowPositionals: true,
 });
+const wants = (part) => positionals.length === 0 || positionals.includes(part);
 const entry = (name) => fileURLToPath(new URL('./main.js', import.meta.resolve(name)));
 const CLI = fileURLToPath(new URL('../../apps/cli/bin/longtail.mjs', import.meta.url));
 const BATCH = 128;
@@ -26,6 +28,11 @@ const BATCH = 128;
 /** A throughput that is this part of what it was counts as recovered; over windows of a second. */
 const RECOVERED = 0.8;
 const WINDOW_MS = 1000;
+
+/** Of each of twelve workers, so that two cores have room for all of them and the server. */
+const PACE = 0.05;
+const JOINS = 3;
+const REST_MS = 8000;
 
 const job = (epochs) => `
 name: chaos
@@ -53,15 +60,17 @@ class Cluster {
     await said(this.server, ({ type }) => type === 'listening');
   }
 
-  async join(name, pace) {
+  /** `aside`: it computes only when nobody else wants the core, as if it were on a machine of its own (Linux). */
+  async join(name, pace, aside = false) {
     const options = ['--name', name, '--engine', 'wasm', '--pace', String(pace), '--threads', '1', '--state', join(this.folder, 'state'), '--wait'];
-    const child = this.spawn([entry('@longtail/worker'), '--server', this.address, ...options]);
+    const child = this.spawn([entry('@longtail/worker'), '--server', this.address, ...options], aside ? ['chrt', '--idle', '0'] : []);
     this.workers.set(name, { child, pace });
     await said(child, ({ type, event }) => type === 'event' && event.event === 'joined');
   }
 
-  spawn(args) {
-    const child = spawn(process.execPath, args, { env: { ...process.env, ...nativeEnvironment() }, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+  spawn(args, prefix = []) {
+    const [command, ...rest] = [...prefix, process.execPath, ...args];
+    const child = spawn(command, rest, { env: { ...process.env, ...nativeEnvironment() }, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
     child.ended = new Promise((resolve) => child.once('exit', resolve));
     return child;
   }
@@ -100,7 +109,16 @@ class Cluster {
   /** The log of the only run, as it is on the disk. */
   log() {
     const [run] = this.runs();
-    return readFileSync(join(this.folder, run, 'events.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+    return readFileSync(join(this.folder, run, 'events.jsonl'), 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
+  }
+
+  /** When the first such event was logged; looks until it is. */
+  async logged(matches) {
+    for (;;) {
+      const found = this.log().find(matches);
+      if (found !== undefined) return found.timeMs;
+      await delay(50);
+    }
   }
 
   runs() {
@@ -211,58 +229,78 @@ function checkpointBegins(folder) {
   });
 }
 
-/** Twelve workers: four are killed at once, later one joins. */
-async function fleetOfTwelve() {
-  const cluster = new Cluster();
-  const pace = 0.05;
-  try {
-    await cluster.start(Array.from({ length: 12 }, () => pace));
-    const client = cluster.launch(job(50));
-    await client.until(({ event }) => event === 'commit');
+/** Twelve workers: four are killed at once. */
+async function fourOfTwelve() {
+  return withTwelve(async (cluster) => {
     await delay(8000);
     const killedAtMs = Date.now();
     await Promise.all(['w0', 'w1', 'w2', 'w3'].map((name) => cluster.killWorker(name)));
     await delay(10_000);
-    const joinedAtMs = Date.now();
-    await cluster.join('late', pace);
-    await delay(6000);
     const log = cluster.log();
-    const ready = log.findLast(({ body }) => body.event === 'worker_ready' && body.name === 'late')?.timeMs;
-    const [before, after] = [rate(log, killedAtMs - 6000, killedAtMs), rate(log, killedAtMs + 2000, joinedAtMs)];
-    return {
-      before,
-      after,
-      kept: after / before,
-      rollbacks: log.filter(({ body }) => body.event === 'resumed').length,
-      joiner: ready && { loadMs: ready - joinedAtMs, cost: 1 - rate(log, joinedAtMs, ready) / after },
-    };
+    const [before, after] = [rate(log, killedAtMs - 6000, killedAtMs), rate(log, killedAtMs + 2000, killedAtMs + 10_000)];
+    return { before, after, kept: after / before, rollbacks: log.filter(({ body }) => body.event === 'resumed').length };
+  });
+}
+
+/** Twelve workers: one joins and is killed when it is ready, a few times, on the cores of the others and beside them. */
+async function joiners() {
+  return withTwelve(async (cluster) => {
+    const costs = { beside: [], among: [] };
+    for (let time = 0; time < 2 * JOINS; time++) {
+      const name = `late${time}`;
+      const among = time % 2 === 1;
+      await delay(REST_MS);
+      const joinedAtMs = Date.now();
+      await cluster.join(name, PACE, !among);
+      const readyAtMs = await cluster.logged(({ body }) => body.event === 'worker_ready' && body.name === name);
+      await cluster.killWorker(name);
+      const log = cluster.log();
+      costs[among ? 'among' : 'beside'].push({ loadMs: readyAtMs - joinedAtMs, cost: 1 - rate(log, joinedAtMs, readyAtMs) / rate(log, joinedAtMs - REST_MS + 2000, joinedAtMs) });
+    }
+    return costs;
+  });
+}
+
+async function withTwelve(measure) {
+  const cluster = new Cluster();
+  try {
+    await cluster.start(Array.from({ length: 12 }, () => PACE));
+    const client = cluster.launch(job(50));
+    await client.until(({ event }) => event === 'commit');
+    return await measure(cluster);
   } finally {
     await cluster.end();
   }
 }
 
-const calm = await undisturbed();
-console.log('undisturbed', JSON.stringify(calm));
-const outcomes = [];
-for (let i = 0; i < Number(values.runs); i++) {
-  const outcome = await disturbed(Number(values.seed) + i);
-  outcomes.push(outcome);
-  console.log(`seed ${Number(values.seed) + i}`, JSON.stringify({ ...outcome, against: outcome.loss / calm.loss }));
+/** Kills, one run after the other. */
+async function kills() {
+  const calm = await undisturbed();
+  console.log('undisturbed', JSON.stringify(calm));
+  const outcomes = [];
+  for (let i = 0; i < Number(values.runs); i++) {
+    const outcome = await disturbed(Number(values.seed) + i);
+    outcomes.push(outcome);
+    console.log(`seed ${Number(values.seed) + i}`, JSON.stringify({ ...outcome, against: outcome.loss / calm.loss }));
+  }
+  const kills = outcomes.flatMap((outcome) => outcome.kills);
+  const recoveries = (what) => kills.filter((kill) => kill.what.startsWith(what) && kill.recoveryMs !== undefined).map(({ recoveryMs: ms }) => ms);
+  const worst = (numbers) => Math.max(...numbers.map(Math.abs));
+  console.log(
+    JSON.stringify({
+      runs: outcomes.length,
+      kills: kills.length,
+      succeeded: outcomes.filter(({ status }) => status === 'succeeded').length,
+      lost: outcomes.reduce((sum, { lost }) => sum + lost, 0),
+      doubled: outcomes.reduce((sum, { doubled }) => sum + Math.abs(doubled), 0),
+      unexplained: outcomes.reduce((sum, { unexplained }) => sum + Math.abs(unexplained), 0),
+      lossAgainstUndisturbed: [Math.min(...outcomes.map(({ loss }) => loss / calm.loss)), Math.max(...outcomes.map(({ loss }) => loss / calm.loss))],
+      recoveryMs: Object.fromEntries(['server', 'worker'].map((what) => [what, recoveries(what).length && { median: median(recoveries(what)), worst: worst(recoveries(what)) }])),
+    }),
+  );
 }
-const kills = outcomes.flatMap((outcome) => outcome.kills);
-const recoveries = (what) => kills.filter((kill) => kill.what.startsWith(what) && kill.recoveryMs !== undefined).map(({ recoveryMs: ms }) => ms);
-const worst = (numbers) => Math.max(...numbers.map(Math.abs));
-console.log(
-  JSON.stringify({
-    runs: outcomes.length,
-    kills: kills.length,
-    succeeded: outcomes.filter(({ status }) => status === 'succeeded').length,
-    lost: outcomes.reduce((sum, { lost }) => sum + lost, 0),
-    doubled: outcomes.reduce((sum, { doubled }) => sum + Math.abs(doubled), 0),
-    unexplained: outcomes.reduce((sum, { unexplained }) => sum + Math.abs(unexplained), 0),
-    lossAgainstUndisturbed: [Math.min(...outcomes.map(({ loss }) => loss / calm.loss)), Math.max(...outcomes.map(({ loss }) => loss / calm.loss))],
-    recoveryMs: Object.fromEntries(['server', 'worker'].map((what) => [what, recoveries(what).length && { median: median(recoveries(what)), worst: worst(recoveries(what)) }])),
-  }),
-);
-if (!values['skip-fleet']) console.log('4 of 12', JSON.stringify(await fleetOfTwelve()));
+
+if (wants('kills')) await kills();
+if (wants('fleet')) console.log('4 of 12', JSON.stringify(await fourOfTwelve()));
+if (wants('joiners')) console.log('joiners', JSON.stringify(await joiners()));
 process.exit(0);

@@ -3,6 +3,7 @@ import type { Block, Model, ModelFactory } from '@longtail/engine';
 /**
  * An MLP-Mixer (Tolstikhin et al. 2021) in fifty lines: images are cut into patches, and dense layers mix first the
  * patches, then the channels. Shows all that a model needs: blocks with parameters, shapes, and a pure `apply`.
+ * As `apply` depends on shapes only, workers can run the module confined and keep what it does as data.
  * A block is the unit that Longtail may cut a model by. B = batch, P = patches, C = channels.
  */
 const mixer: ModelFactory = (options, data): Model => {

@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { parseJoinToken, requestCertificate, type Credentials } from '@longtail/access';
-import { ROLES, type Connection, type OutgoingTensor, type PeerLink, type Role } from '@longtail/core';
+import { ROLES, SERVER_NAME, type Connection, type OutgoingTensor, type PeerLink, type Role } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { connectClient, createCurveKeys, dial, enrol, listen, openPeers, renew, type ControlService, type Listener } from '@longtail/transport';
 import { pino } from 'pino';
@@ -201,6 +202,12 @@ describe('is refused, with the way out:', () => {
     await expect(asking(who, (client) => client.listNodes(signal))).rejects.toMatchObject({ code: 'refused', hint: wayOut });
   });
 
+  it('a certificate that is damaged where it is kept', async () => {
+    const who = await enrolled('viewer');
+    const damaged = { ...who, certificate: who.certificate.replace('MII', 'AAA') };
+    await expect(connectClient(listener.address, signal, damaged)).rejects.toMatchObject({ code: 'storage', message: expect.stringContaining('damaged'), hint: wayOut });
+  });
+
   it("another server's certificate, whichever end has it", async () => {
     const who = await enrolled('admin');
     const token = await tokenFor('node');
@@ -317,6 +324,23 @@ it('lets few strangers in at a time, and none of them keeps others out who have 
   expect(refused).toBe(16);
   for (const socket of sockets) socket.destroy();
   await asking(who, (client) => client.listNodes(signal));
+});
+
+it('lets an identity have so many connections, and another one when one has ended', async () => {
+  const { authority: ca, certificate: cert, privateKey: key } = await enrolled('viewer');
+  const sockets: TLSSocket[] = [];
+  cleanups.push(() => sockets.forEach((socket) => socket.destroy()));
+  const open = (): Promise<string> => {
+    const socket = connectTls({ port: listener.port, ca, cert, key, servername: SERVER_NAME, ALPNProtocols: ['h2'], minVersion: 'TLSv1.3' });
+    sockets.push(socket.on('error', () => undefined));
+    // Whoever is in is told gRPC's settings.
+    return new Promise((resolve) => socket.once('data', () => resolve('in')).once('close', () => resolve('out')));
+  };
+  for (let count = 1; count <= 256; count++) expect(await open()).toBe('in');
+  expect(await open()).toBe('out');
+  expect(dropped).toEqual([expect.stringContaining('has 256 connections already')]);
+  sockets[0]!.destroy();
+  expect(await open()).toBe('in');
 });
 
 it('does not listen beyond this machine without certificates', async () => {

@@ -5,7 +5,7 @@ import { layOut, type Job, type Verdict } from '@longtail/core';
 import type { Resumption, RunSnapshot, Server } from '@longtail/runtime';
 import { createRun, type RunOwner } from '@longtail/store';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Inspection } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
 import { PastRuns } from './past-runs.js';
@@ -120,4 +120,19 @@ it('forks a version that is there, with other fields, but not another model, dat
   await expect(past.fork(id, 0, { 'train.seed': 9 })).rejects.toMatchObject({ code: 'usage', where: 'train.seed' });
   await expect(past.fork(id, 0, { model: 'resnet' })).rejects.toMatchObject({ code: 'usage', where: 'model' });
   await expect(past.fork(id, 0, { 'train.epochs': -1 })).rejects.toMatchObject({ code: 'invalid-file' });
+});
+
+it("keeps time by its own clock, whatever the machine's is set to", async () => {
+  await left({ ...owner, pid: GONE });
+  await past.resumeUnfinished();
+  const { log } = resumptions[0]!.store;
+  const event = { event: 'warning', run: 'r', message: 'later', hint: '' } as const;
+  const { timeMs } = log.append(event);
+  try {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3 * 3_600_000 });
+    expect(Date.now() - timeMs).toBeGreaterThan(3_600_000);
+    expect(log.append(event).timeMs - timeMs).toBeLessThan(3_600_000);
+  } finally {
+    vi.useRealTimers();
+  }
 });

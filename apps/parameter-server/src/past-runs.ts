@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { LongtailError, type StoredEvent } from '@longtail/core';
 import type { LaunchedRun, RunSnapshot, Server } from '@longtail/runtime';
 import { checkpointFolder, isAlive, listRuns, openRun, readEvents, readRun, RUN_FILES, type RunOwner, type RunSummary } from '@longtail/store';
+import { wallClock } from '@longtail/transport';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
 import { withOverrides } from './overrides.js';
@@ -88,7 +89,7 @@ export class PastRuns {
     try {
       const { job, document } = await readRun(path);
       const { files } = await desk.studyAgain(job, document);
-      const folder = await openRun(path, { now: Date.now, owner });
+      const folder = await openRun(path, { now: wallClock.nowMs, owner });
       let snapshot: RunSnapshot | undefined;
       try {
         snapshot = await lastSnapshot(folder, ({ message, where }) => log.warn({ run: id, where }, message));

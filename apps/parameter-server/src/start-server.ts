@@ -94,7 +94,7 @@ function composeServer(
       allocate: (bytes) => memory.allocate(bytes),
       async openRun(job) {
         const { model, document } = desk.notesOf(job);
-        return runStore(await createRun(runsFolder, job, { now: Date.now, owner, document }), model);
+        return runStore(await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document }), model);
       },
       createShard: ({ length, slots }, optimizer, differences) =>
         createShard({ length, optimizer, differences, frozen: slots.filter(({ trainable }) => !trainable) }),

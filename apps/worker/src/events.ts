@@ -5,6 +5,8 @@ export type { WorkerEvent } from '@longtail/runtime';
 
 /** What a worker process tells its parent, over the channel between them. */
 export type WorkerMessage =
+  /** Jobs' modules run behind walls of this kind, as this user. */
+  | { readonly type: 'confined'; readonly by: string; readonly user: number }
   | { readonly type: 'device'; readonly device: DeviceInfo; readonly choice: string }
   /** What its owner's limits are watched by. */
   | { readonly type: 'limits'; readonly watched: readonly string[] }

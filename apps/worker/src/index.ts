@@ -1,3 +1,3 @@
 export type { EngineChoice } from './compute/channel.js';
 export type { ParentMessage, WorkerEvent, WorkerMessage, WorkerStats } from './events.js';
-export { startWorker, type WorkerOptions } from './start-worker.js';
+export { startWorker, type AllowedCode, type WorkerOptions } from './start-worker.js';

@@ -6,7 +6,7 @@ import type { LinkThrottle } from '@longtail/transport';
 import type { EngineChoice } from './compute/channel.js';
 import { EventLoopStats } from './event-loop-stats.js';
 import type { ParentMessage, WorkerMessage } from './events.js';
-import { startWorker } from './start-worker.js';
+import { startWorker, type AllowedCode } from './start-worker.js';
 
 /**
  * The worker process. Its parent (the `longtail` command) has checked the arguments, hears of it over the channel
@@ -35,7 +35,7 @@ const { values } = parseArgs({
     'max-upload': { type: 'string' },
     limits: { type: 'string', default: '{}' },
     link: { type: 'string' },
-    'allow-code': { type: 'boolean', default: false },
+    'allow-code': { type: 'string' },
     wait: { type: 'boolean', default: false },
     state: { type: 'string' },
     'look-for': { type: 'string' },
@@ -94,13 +94,14 @@ try {
     maxUploadBitsPerSecond: values['max-upload'] === undefined ? undefined : Number(values['max-upload']),
     limits: JSON.parse(values.limits) as OwnerLimits,
     link: values.link === undefined ? undefined : readLink(values.link),
-    allowCode: values['allow-code'],
+    allowCode: values['allow-code'] as AllowedCode | undefined,
     wait: values.wait,
     stateFolder: values.state,
     reconnectForMs: values['look-for'] === undefined ? undefined : Number(values['look-for']),
     signal: leaving.signal,
     finish: finishing,
     onLimits: (watched) => void tell({ type: 'limits', watched }),
+    onConfined: (by, user) => void tell({ type: 'confined', by, user }),
     onDevice: (device, choice) => void tell({ type: 'device', device, choice }),
     onEvent: (event) => void tell({ type: 'event', event }),
   });

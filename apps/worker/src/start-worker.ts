@@ -22,8 +22,9 @@ import {
   type DialOptions,
   type LinkThrottle,
 } from '@longtail/transport';
-import type { ComputeThreadOptions } from './compute/channel.js';
+import type { ComputeThreadOptions, ModulePolicy } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
+import { findMechanism } from './confined/confined-model.js';
 import { createFileCache } from './file-cache.js';
 import { LimitWatch } from './owner/limit-watch.js';
 import { thisMachine } from './owner/machine.js';
@@ -32,7 +33,7 @@ import { WorkerIdentity } from './worker-identity.js';
 /** How often a machine is held against its owner's limits. */
 const LOOK_EVERY_MS = 3000;
 
-export interface WorkerOptions extends ComputeThreadOptions {
+export interface WorkerOptions extends Omit<ComputeThreadOptions, 'modules'> {
   /** `host:port` of the server. */
   readonly server: string;
   /** File of its identity on a server that has certificates; undefined: it has none. */
@@ -47,8 +48,8 @@ export interface WorkerOptions extends ComputeThreadOptions {
   readonly limits: OwnerLimits;
   /** A link to emulate, for all that is sent and received; undefined: the machine's own. */
   readonly link: LinkThrottle | undefined;
-  /** The owner lets jobs run their own modules here. */
-  readonly allowCode: boolean;
+  /** Whether the owner lets jobs run their own modules here, and how; undefined: not. */
+  readonly allowCode: AllowedCode | undefined;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
   /** Where the node's id is kept; undefined: it gets a new one. */
@@ -61,24 +62,37 @@ export interface WorkerOptions extends ComputeThreadOptions {
   readonly finish: AbortController;
   onLimits(watched: readonly string[]): void;
   onDevice(device: DeviceInfo, choice: string): void;
+  /** Modules will run confined, tried out: how, and as which user. */
+  onConfined(by: string, user: number): void;
   onEvent(event: WorkerEvent): void;
 }
 
+export type AllowedCode = 'confined' | 'trusted';
+
 /**
  * A worker, whole: the engine on its thread, the session on this one. Resolves with the reason when it has left.
- * Throws LongtailError `engine`, `refused`, `protocol`, `unreachable`; `usage` for a limit that this machine gives no way to keep.
+ * Throws LongtailError `engine`, `refused` (also: it cannot confine modules), `protocol`, `unreachable`; `usage` for a limit that this
+ * machine gives no way to keep.
  */
 export async function startWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { engine, pace, memoryBytes, threads } = options;
   const watch = await LimitWatch.open(options.limits, thisMachine());
   if (watch.watched.length > 0) options.onLimits(watch.watched);
-  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads }, AbortSignal.any([options.signal, options.finish.signal]));
+  const modules = await modulePolicy(options);
+  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads, modules }, AbortSignal.any([options.signal, options.finish.signal]));
   try {
     options.onDevice(compute.device, compute.choice);
     return await Promise.race([work(options, compute, watch), rejectWith(compute.died)]);
   } finally {
     await compute.close();
   }
+}
+
+async function modulePolicy({ allowCode, onConfined }: WorkerOptions): Promise<ModulePolicy> {
+  if (allowCode !== 'confined') return allowCode ?? 'refused';
+  const { mechanism, walls } = await findMechanism();
+  onConfined(mechanism, walls.user);
+  return mechanism;
 }
 
 async function work(options: WorkerOptions, compute: ComputeThread, watch: LimitWatch): Promise<{ readonly reason: string }> {
@@ -164,7 +178,7 @@ function serve(
     finish: options.finish.signal,
     owner,
     name: options.name,
-    allowCode: options.allowCode,
+    allowCode: options.allowCode !== undefined,
     host: hostName(),
     maxUploadBitsPerSecond: options.maxUploadBitsPerSecond,
     wait: options.wait,

@@ -39,6 +39,8 @@ export async function createAuthority(nowMs: number): Promise<KeyedCertificate> 
 
 /** Signs the certificates of one server and of all that it lets in. */
 export class Authority {
+  private readonly issued = new WeakSet<X509Certificate>();
+
   private constructor(
     /** PEM. */
     readonly certificate: string,
@@ -84,9 +86,17 @@ export class Authority {
 
   /** Who shows the certificate; undefined when this authority did not issue it, or it is not good now. */
   identify(certificate: X509Certificate, nowMs: number): PeerIdentity | undefined {
-    if (!certificate.checkIssued(this.own) || !certificate.verify(this.own.publicKey)) return undefined;
+    if (!this.hasIssued(certificate)) return undefined;
     if (Date.parse(certificate.validFrom) > nowMs || Date.parse(certificate.validTo) < nowMs) return undefined;
     return identityIn(certificate);
+  }
+
+  /** A signature takes a tenth of a millisecond, and those of all connections are looked at again and again. */
+  private hasIssued(certificate: X509Certificate): boolean {
+    if (this.issued.has(certificate)) return true;
+    if (!certificate.checkIssued(this.own) || !certificate.verify(this.own.publicKey)) return false;
+    this.issued.add(certificate);
+    return true;
   }
 
   private async sign(publicKey: webcrypto.CryptoKey, name: string, nowMs: number, untilMs: number, usage: ExtendedKeyUsage, san: SubjectAlternativeNameExtension): Promise<string> {

@@ -49,6 +49,8 @@ export type ModelSpec =
       /** A JavaScript or TypeScript module whose default export makes a list of blocks from `options`. */
       readonly path: string;
       readonly options: Readonly<Record<string, unknown>>;
+      /** What the module left when it ran confined: its blocks as data, in a file. The module itself is then not loaded. */
+      readonly traced?: string;
     };
 
 export type ModelType = ModelSpec['type'];

@@ -71,7 +71,8 @@ export function allot(
     const { mine, idle } = census(claimant, free);
     if (!claimant.begun && !isEnough(claimant, mine, idle)) continue;
     taken.push(...idle.map((node) => ({ run: claimant.run, node })));
-    free = free.filter(({ node }) => !idle.includes(node));
+    const gone = new Set(idle);
+    free = free.filter(({ node }) => !gone.has(node));
   }
   return taken;
 }

@@ -1,4 +1,4 @@
-import { LongtailError, type AllocateTensor, type Clock, type MeasuredLink } from '@longtail/core';
+import { LongtailError, type AllocateTensor, type Clock, type LinkRate, type MeasuredLink } from '@longtail/core';
 import type { LinkMeasured, LinkProbed } from '@longtail/protocol';
 import { Answers } from './answers.js';
 import { strays } from './link-drift.js';
@@ -68,12 +68,12 @@ export class LinkSurvey {
   }
 
   private async measure(session: Session): Promise<void> {
-    const { clock, allocate, probeBytes } = this.options;
+    const { clock, probeBytes } = this.options;
     if (session.isOpen) {
       session.send({ message: 'probeLink', probeLink: { mostBytes: probeBytes } });
       const up = await this.answers.to(session.node, PATIENCE_MS);
-      const down = await measureSending(session.probeWay, { clock, allocate, mostBytes: probeBytes, signal: NEVER.signal }).catch(unmeasurable);
-      if (up !== undefined && up.upBitsPerSecond > 0 && down !== undefined) {
+      const down = up !== undefined && up.upBitsPerSecond > 0 ? await this.measureDown(session) : undefined;
+      if (up !== undefined && down !== undefined) {
         const roundTripMs = Math.min(up.roundTripMs, down.roundTripMs);
         const { upBitsPerSecond } = up;
         session.link = { upBitsPerSecond, downBitsPerSecond: down.bitsPerSecond, roundTripMs, measuredAtMs: clock.nowMs() };
@@ -81,6 +81,11 @@ export class LinkSurvey {
     }
     session.linkPending = false;
     this.report(session);
+  }
+
+  private measureDown({ probeWay }: Session): Promise<LinkRate | undefined> {
+    const { clock, allocate, probeBytes } = this.options;
+    return measureSending(probeWay, { clock, allocate, mostBytes: probeBytes, signal: NEVER.signal }).catch(unmeasurable);
   }
 
   private report(session: Session): void {

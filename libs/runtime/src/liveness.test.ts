@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { liveness } from './liveness.js';
+import { liveness, watchLink } from './liveness.js';
 
 test('a busy link carries no heartbeats', () => {
   expect(liveness({ lastHeardMs: 900, lastSentMs: 900 }, 1000, 200)).toEqual({ dead: false, send: false, wakeAtMs: 1100 });
@@ -24,4 +24,31 @@ test('a live link is looked at again later, and in time to notice silence', () =
       expect(wakeAtMs).toBeLessThanOrEqual(heard + 3 * heartbeatMs);
     }),
   );
+});
+
+/** A process that stands still for a minute the first time that it sleeps; `turn` is what its sockets have for it when it looks at them. */
+function stopped(turn: () => void) {
+  let nowMs = 0;
+  let woken = false;
+  return {
+    nowMs: () => nowMs,
+    sleep: async (ms: number) => {
+      nowMs += woken ? ms : 60_000;
+      if (woken && ms === 0) turn();
+      woken = true;
+    },
+  };
+}
+
+test('who stood still hears what came meanwhile before it calls the other end silent', async () => {
+  const activity = { lastHeardMs: 0, lastSentMs: 0 };
+  const sent: number[] = [];
+  const clock = stopped(() => {
+    if (sent.length === 0) activity.lastHeardMs = clock.nowMs();
+  });
+  const heartbeat = () => sent.push((activity.lastSentMs = clock.nowMs()));
+  const reason = await watchLink({ activity, heartbeat }, 1000, clock, new AbortController().signal);
+  expect(sent).toEqual([60_000, 61_000, 62_000]);
+  expect(reason).toBe('silent for 3 heartbeats (3000 ms)');
+  expect(clock.nowMs()).toBe(63_000);
 });

@@ -28,11 +28,19 @@ export interface Link {
   heartbeat(): void;
 }
 
-/** Keeps a link alive. Resolves with the reason when the peer fell silent; rejects with `signal.reason` when aborted. */
+/**
+ * Keeps a link alive. Resolves with the reason when the peer fell silent; rejects with `signal.reason` when aborted. A process that stood
+ * still hears first what came meanwhile: the peer was not silent then.
+ */
 export async function watchLink(link: Link, heartbeatMs: number, clock: Clock, signal: AbortSignal): Promise<string> {
+  const look = () => liveness(link.activity, clock.nowMs(), heartbeatMs);
   for (;;) {
-    const decision = liveness(link.activity, clock.nowMs(), heartbeatMs);
-    if (decision.dead) return `silent for ${MISSED_HEARTBEATS} heartbeats (${MISSED_HEARTBEATS * heartbeatMs} ms)`;
+    let decision = look();
+    if (decision.dead) {
+      await clock.sleep(0, signal);
+      decision = look();
+      if (decision.dead) return `silent for ${MISSED_HEARTBEATS} heartbeats (${MISSED_HEARTBEATS * heartbeatMs} ms)`;
+    }
     if (decision.send) link.heartbeat();
     await clock.sleep(decision.wakeAtMs - clock.nowMs(), signal);
   }

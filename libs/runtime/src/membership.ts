@@ -149,6 +149,9 @@ export class Membership {
   private readonly byNode = new Map<string, Session>();
   /** By node, why a client lets it rest. */
   private readonly holds = new Map<string, string>();
+  /** Those that are to leave once they have nothing in hand. */
+  readonly departing = new Set<Session>();
+  private readonly byIncarnation = new Map<string, Session>();
   private joins = 0;
 
   constructor(private readonly options: MembershipOptions) {}
@@ -157,15 +160,20 @@ export class Membership {
     return [...this.byNode.values()];
   }
 
+  session(node: string): Session | undefined {
+    return this.byNode.get(node);
+  }
+
   admit(connection: ServerConnection, hello: Hello): void {
-    for (const old of this.sessions) {
-      if (old.hello.incarnation === hello.incarnation || old.node === hello.node) this.drop(old, 'the same worker connected again');
+    for (const old of new Set([this.byIncarnation.get(hello.incarnation), this.byNode.get(hello.node)])) {
+      if (old !== undefined) this.drop(old, 'the same worker connected again');
     }
     const { clock, heartbeatMs } = this.options;
     const node = hello.node || this.newId();
     const session = new Session(node, hello, connection, clock.nowMs(), clock, this.holds);
     const ended = new AbortController();
     this.byNode.set(node, session);
+    this.byIncarnation.set(hello.incarnation, session);
     connection.start({
       message: (message) => this.receive(session, message),
       place: (header, bytes) => (header.kind === 'probe' ? 'borrow' : (session.part?.place(header, bytes) ?? new Uint8Array(bytes))),
@@ -206,6 +214,7 @@ export class Membership {
 
   /** It is to leave once it has nothing in hand. */
   drain(session: Session, reason: string): void {
+    this.departing.add(session);
     this.change(session, () => (session.leaving ||= reason));
   }
 
@@ -241,7 +250,9 @@ export class Membership {
 
   private remove(session: Session, reason: string): void {
     if (!session.end()) return;
+    this.departing.delete(session);
     this.byNode.delete(session.node);
+    this.byIncarnation.delete(session.hello.incarnation);
     session.part?.left(reason);
     this.options.left(session, reason);
   }

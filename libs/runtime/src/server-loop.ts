@@ -248,15 +248,12 @@ class ServerLoop implements Server {
   /** Gives idle nodes to runs that want them, and lets the runs look at the fleet. */
   private dispatch(): void {
     if (this.closing !== undefined) return;
+    for (const session of this.membership.departing) if (session.part === undefined) this.membership.dismiss(session);
     const active = this.active();
-    const sessions = new Map(this.membership.sessions.map((session) => [session.node, session]));
-    for (const { run, node } of allot(
-      active.filter(({ ending }) => !ending),
-      this.fleet(),
-    ))
-      this.runs.get(run)!.run.take(sessions.get(node)!);
+    if (active.length === 0) return;
+    const takers = active.filter(({ ending }) => !ending);
+    for (const { run, node } of allot(takers, this.fleet())) this.runs.get(run)!.run.take(this.membership.session(node)!);
     for (const run of active) run.changed();
-    for (const session of sessions.values()) if (session.leaving !== '' && session.part === undefined) this.membership.dismiss(session);
   }
 
   private joined(session: Session): void {

@@ -41,6 +41,8 @@ export type Fault =
   | { readonly kind: 'poison'; readonly worker: string; readonly atMs: number }
   /** The server's process is gone, with all that was not durable; another one takes up its runs after a while. */
   | { readonly kind: 'kill-server'; readonly atMs: number; readonly forMs: number }
+  /** The server's process stands still. */
+  | { readonly kind: 'freeze-server'; readonly atMs: number; readonly forMs: number }
   | { readonly kind: 'cancel'; readonly atMs: number }
   | { readonly kind: 'disk-full'; readonly atMs: number; readonly what: StorageTarget };
 

@@ -51,6 +51,7 @@ class Simulation {
   private life: Life;
   private server: Server;
   private lives = 0;
+  private serverStandsUntilMs = 0;
   private readonly actors = new Map<string, Actor>();
   private readonly processes: Promise<void>[] = [];
   private readonly fired = new Set<Fault>();
@@ -286,7 +287,7 @@ class Simulation {
     });
     await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
-    const unreachable = actor.dead || life.isOver || clock.nowMs() < actor.unreachableUntilMs;
+    const unreachable = actor.dead || life.isOver || clock.nowMs() < Math.max(actor.unreachableUntilMs, this.serverStandsUntilMs);
     if (unreachable) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
     actor.link = link;
     return new Promise<{
@@ -348,6 +349,11 @@ class Simulation {
       case 'kill-server':
         this.killServer();
         this.clock.at(this.clock.nowMs() + fault.forMs, () => this.restartServer());
+        return;
+      case 'freeze-server':
+        this.serverClock.freeze(fault.forMs);
+        this.serverStandsUntilMs = this.clock.nowMs() + fault.forMs;
+        for (const { link } of this.actors.values()) link?.stall(fault.forMs);
         return;
       case 'cancel':
         void this.server.cancel(this.store!.run, 'the user said so');

@@ -1,6 +1,6 @@
 import { createSecureContext } from 'node:tls';
 import { Client, connectivityState, credentials as channelCredentials, logVerbosity, setLogVerbosity, type ChannelCredentials } from '@grpc/grpc-js';
-import { SERVER_NAME } from '@longtail/core';
+import { LongtailError, SERVER_NAME } from '@longtail/core';
 import { LIMITS } from '@longtail/protocol';
 import type { ClientCredentials } from './access.js';
 import { parseAddress } from './address.js';
@@ -36,7 +36,7 @@ export interface ChannelOptions {
   readonly credentials?: ClientCredentials;
 }
 
-/** A channel that is up. Throws LongtailError `unreachable` or `refused` at the first failure to connect, or the signal's reason. */
+/** A channel that is up. Throws LongtailError `unreachable` or `refused` at the first failure to connect, `storage` for credentials that are none, or the signal's reason. */
 export async function openChannel(address: string, signal: AbortSignal, { via = address, credentials }: ChannelOptions = {}): Promise<Client> {
   signal.throwIfAborted();
   const client = new Client(via, secure(credentials), {
@@ -61,7 +61,15 @@ export async function openChannel(address: string, signal: AbortSignal, { via = 
 function secure(credentials: ClientCredentials | undefined): ChannelCredentials {
   if (credentials === undefined) return channelCredentials.createInsecure();
   const { authority, certificate, privateKey } = credentials;
-  return channelCredentials.createFromSecureContext(createSecureContext({ ca: authority, cert: certificate, key: privateKey, minVersion: 'TLSv1.3' }));
+  try {
+    return channelCredentials.createFromSecureContext(createSecureContext({ ca: authority, cert: certificate, key: privateKey, minVersion: 'TLSv1.3' }));
+  } catch (cause) {
+    throw new LongtailError(`the certificate that is kept for this server is damaged: ${(cause as Error).message}`, {
+      code: 'storage',
+      hint: 'longtail forget ADDRESS, then come with a new token: longtail token create on the server.',
+      cause,
+    });
+  }
 }
 
 /** Waiting for a whole deadline, as gRPC's own waitForReady does, would hide for seconds that nobody listens there. */

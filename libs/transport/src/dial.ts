@@ -22,6 +22,7 @@ import { Session } from './session.js';
 import { fromStatus, versionMismatch } from './status.js';
 import { TensorDealer } from './tensor-dealer.js';
 import type { TensorMemory } from './tensor-memory.js';
+import type { TensorContext } from './tensor-socket.js';
 import type { UploadLimit } from './upload-limit.js';
 
 /** For the server's welcome, and for the tensor link. */
@@ -39,6 +40,8 @@ export interface DialOptions {
   readonly uploadLimit?: UploadLimit;
   /** Everything goes over it, and nothing through shared memory. @default the machine's own */
   readonly link?: EmulatedLink;
+  /** Many sessions of one process share an I/O thread. @default each has its own */
+  readonly context?: TensorContext;
   /** Aborting ends the dialling, or the session. */
   readonly signal: AbortSignal;
 }
@@ -96,7 +99,7 @@ async function openSession(
   stream: ClientDuplexStream<WorkerPacket, ServerPacket>,
   welcome: Welcome,
   server: Address,
-  { hello, crc32c, security, memory, uploadLimit, link, signal }: DialOptions,
+  { hello, crc32c, security, memory, uploadLimit, link, context, signal }: DialOptions,
 ): Promise<Session<WorkerMessage, ServerMessage>> {
   const address = { host: server.host, port: welcome.tensorPort };
   const dealer = new TensorDealer({
@@ -107,6 +110,7 @@ async function openSession(
     crc32c,
     memory: link === undefined && uploadLimit === undefined ? memory : undefined,
     uploadLimit,
+    context,
     curve: security && { own: security.curve, theirs: welcome.tensorCurveKey },
     failed: (error) => session.fail(error),
   });

@@ -10,5 +10,6 @@ export { listen, type Listener, type ListenOptions } from './listen.js';
 export { giveLocalOrder, takeLocalOrders, type LocalOrder, type LocalWorker } from './local-control.js';
 export { openPeers, type PeerEndpoint, type PeerOptions } from './peers.js';
 export { createTensorMemory, type TensorMemory } from './tensor-memory.js';
+export { createTensorContext, type TensorContext } from './tensor-socket.js';
 export { UploadLimit } from './upload-limit.js';
 export { wallClock } from './wall-clock.js';

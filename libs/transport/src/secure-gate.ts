@@ -25,6 +25,8 @@ const REVIEW_MS = 60_000;
 export class SecureGate {
   private readonly strangers = new Map<string, Set<string>>();
   private readonly peers = new Map<TLSSocket, X509Certificate>();
+  /** Of each identity. */
+  private readonly connections = new Map<string, number>();
   private readonly sockets = new Set<Socket>();
   private readonly tls;
   private readonly injector;
@@ -114,7 +116,7 @@ export class SecureGate {
   }
 
   private admit(socket: TLSSocket, { certificate, identity }: Peer): boolean {
-    const others = [...this.peers.values()].filter(({ fingerprint256 }) => fingerprint256 === certificate.fingerprint256).length;
+    const others = this.connections.get(identity.id) ?? 0;
     if (others >= MOST_OF_IDENTITY) {
       this.dropped(`${identity.id} has ${others} connections already`);
       socket.destroy();
@@ -122,7 +124,13 @@ export class SecureGate {
     }
     this.known(socket.remoteAddress ?? '', nameOf(socket));
     this.peers.set(socket, certificate);
-    socket.once('close', () => this.peers.delete(socket));
+    this.connections.set(identity.id, others + 1);
+    socket.once('close', () => {
+      this.peers.delete(socket);
+      const left = this.connections.get(identity.id)! - 1;
+      if (left > 0) this.connections.set(identity.id, left);
+      else this.connections.delete(identity.id);
+    });
     return true;
   }
 

@@ -10,7 +10,7 @@ import { PeerSegment } from './peer-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
-import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+import { createTensorContext, sessionTag, TENSOR_SOCKET_OPTIONS, type TensorContext } from './tensor-socket.js';
 import type { UploadLimit } from './upload-limit.js';
 
 /** How long the last bytes of a link that was closed may take. */
@@ -25,6 +25,8 @@ export interface TensorDealerOptions {
   readonly crc32c: Crc32c;
   readonly memory: TensorMemory | undefined;
   readonly uploadLimit?: UploadLimit;
+  /** Of several links. @default one of its own */
+  readonly context?: TensorContext;
   /** Encrypts: keys of this end, and the public one that the other end must have. @default no encryption */
   readonly curve?: { readonly own: CurveKeys; readonly theirs: string };
   /** Shows the key again this often until it is answered: the other end may not know of it yet. @default never */
@@ -49,10 +51,10 @@ export class TensorDealer {
   private greetings: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: TensorDealerOptions) {
-    const { curve } = options;
+    const { curve, context = createTensorContext() } = options;
     this.socket = new zmq.Dealer({
       ...TENSOR_SOCKET_OPTIONS,
-      context: tensorContext(),
+      context,
       connectTimeout: 3_000,
       reconnectInterval: -1,
       ...(curve && { curveServerKey: curve.theirs, curvePublicKey: curve.own.publicKey, curveSecretKey: curve.own.secretKey }),

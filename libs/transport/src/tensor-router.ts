@@ -14,7 +14,7 @@ import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { IDLE } from './tensor-sender.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
-import { sessionTag, tensorContext, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+import { createTensorContext, sessionTag, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
 import type { UploadLimit } from './upload-limit.js';
 
 /** Messages of one peer that ZeroMQ holds for us; beyond it TCP's flow control stops the peer. */
@@ -75,7 +75,7 @@ export class TensorRouter {
 
   /** Throws LongtailError `address-in-use` when the port is taken. */
   static async bind(options: TensorRouterOptions): Promise<TensorRouter> {
-    const context = tensorContext();
+    const context = createTensorContext();
     const seats = new Map<string, Seated>();
     const { curve } = options;
     const admits = (key: string): boolean => [...seats.values()].some(({ curveKey }) => curveKey === key);

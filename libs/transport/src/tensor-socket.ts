@@ -20,14 +20,20 @@ export function sessionTag(key: string): number {
   return Number.parseInt(key.slice(0, 8), 16);
 }
 
+/** With those that watch it. */
+const SOCKETS_A_LINK = 4;
+
+/** An I/O thread and the tensor sockets that it works for. */
+export type TensorContext = zmq.Context;
+
 /**
- * A context of its own for each endpoint, so that closing one ends its I/O thread.
+ * A context of its own for each endpoint, so that closing one ends its I/O thread; or one for many links.
  *
  * V8 counts every received message as memory outside its heap, and above 64 MB of it starts to mark incrementally; each further message
  * then waits for a marking step of up to 10 ms. Without incremental marking it collects at once, some 5 ms for heaps like ours, a fifth
  * as often (a round of 100 MB over TCP: 900 ms against 2300).
  */
-export function tensorContext(): zmq.Context {
+export function createTensorContext(links = 1): TensorContext {
   setFlagsFromString('--no-incremental-marking');
-  return new zmq.Context();
+  return new zmq.Context({ maxSockets: SOCKETS_A_LINK * links });
 }

@@ -52,7 +52,7 @@ export async function demo(output: Output, options: DemoOptions): Promise<number
       })),
       threads,
       // The job and the machine belong to the same person.
-      allowCode: true,
+      allowCode: 'trusted',
     },
     output,
   );

@@ -5,7 +5,7 @@ import { DEFAULT_IDLE_MS, parseNodeFile, type OwnerLimits } from '@longtail/spec
 import type { LinkRates } from '@longtail/spec/links';
 import { userConfig, userState } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
-import type { EngineChoice, WorkerMessage } from '@longtail/worker';
+import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
 import { nodeIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { describeDevice, startWorkerProcess } from '../process/worker-process.js';
@@ -27,7 +27,7 @@ interface JoinOptions {
   readonly maxTemperature?: number;
   readonly maxPower?: number;
   readonly link?: LinkRates;
-  readonly allowCode?: boolean;
+  readonly allowCode?: AllowedCode;
   readonly wait?: boolean;
   readonly lookFor?: number;
 }
@@ -52,7 +52,7 @@ export async function joinServer(output: Output, options: JoinOptions, address: 
     maxUpload: limits.uploadBitsPerSecond,
     limits,
     link: options.link,
-    allowCode: options.allowCode ?? false,
+    allowCode: options.allowCode,
     wait: options.wait ?? false,
     lookFor: options.lookFor,
     stateFolder: userState(),
@@ -106,5 +106,8 @@ function show(message: WorkerMessage, narrator: WorkerNarrator, output: Output):
   } else if (message.type === 'limits') {
     output.event({ event: 'limits', watched: message.watched });
     for (const line of message.watched) output.note(line);
+  } else if (message.type === 'confined') {
+    output.event({ event: 'confined', by: message.by, user: message.user });
+    output.note(`jobs' modules run confined by ${message.by}: no files, no network, no environment, as user ${message.user}`);
   } else output.detail(JSON.stringify(message));
 }

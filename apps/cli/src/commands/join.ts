@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { bitRate, byteSize, celsius, DEFAULT_SERVER, duration, engineOption, hours, link, ownAddress, part, power, tokenOption, wholeNumber } from './options.js';
+import { allowCodeOption, bitRate, byteSize, celsius, DEFAULT_SERVER, duration, engineOption, hours, link, ownAddress, part, power, tokenOption, wholeNumber } from './options.js';
 
 export function joinCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -26,7 +26,7 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     .option('--max-temperature <degrees>', 'rest when a processor is hotter, in °C, such as 80', celsius)
     .option('--max-power <power>', 'rest when the processors draw more together, such as 200W', power)
     .option('--link <link>', 'a slower link to emulate, both ways, such as up=20mbit,down=100mbit,rtt=40ms or dsl', link)
-    .option('--allow-code', "let jobs run their own modules on this machine, as you: only for people you'd give a shell")
+    .addOption(allowCodeOption())
     .option('--wait', 'keep trying when no server answers yet')
     .option('--look-for <time>', 'how long to look for a server that went away, such as 30s or 12h; default: 10m', duration);
   examples(command, [
@@ -36,6 +36,7 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     ['longtail join 10.0.0.5:7077 --hours 22:00-07:00 --only-idle', 'at night, when nobody uses the machine'],
     ['longtail join 10.0.0.5:7077 --max-upload 10mbit', 'and leave the rest of the uplink to others'],
     ['longtail join 10.0.0.5:7077 --listen 10.0.0.9', 'and take activations of other workers directly'],
+    ['longtail join 10.0.0.5:7077 --allow-code', 'and take jobs with modules of their own, behind walls'],
     ['longtail join --engine wasm --name laptop', 'with another engine, under a name'],
   ]);
   bind(command, outcome, async () => (await import('../actions/join.js')).joinServer);

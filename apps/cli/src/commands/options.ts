@@ -27,6 +27,15 @@ export function engineOption(): Option {
     .default('auto');
 }
 
+export function allowCodeOption(): Option {
+  return new Option(
+    '--allow-code [how]',
+    "take jobs with modules of their own: confined, where they see no files, no network and no environment (Linux), or trusted, as you: only for people you'd give a shell",
+  )
+    .choices(['confined', 'trusted'])
+    .preset('confined');
+}
+
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
@@ -8,7 +8,7 @@ import { jobFolder, smallJob } from './jobs.js';
 let folder: string;
 let started: CliProcess[];
 beforeEach(async () => {
-  folder = await jobFolder(smallJob({ rounds: 20 }));
+  folder = await jobFolder(`${smallJob({ rounds: 100_000 })}cluster: { minWorkers: 2 }\n`);
   started = [];
 });
 afterEach(async () => {
@@ -58,29 +58,27 @@ it('trains for those who were let in, and for nobody else', { timeout: 90_000 },
   const address = await up.listening();
   const at = ['--server', address];
 
-  const [token] = await home!.output('token', 'create', '--uses', '2', ...at);
-  const [asEngineer] = await home!.output('token', 'create', '--role', 'engineer', ...at);
-  const nodes = [
-    desk!.start('join', address, '--token', token!, '--engine', 'wasm', '--name', 'desk', '--json', '--debug'),
-    attic!.start('join', address, '--token', token!, '--engine', 'wasm', '--name', 'attic', '--json', '--debug'),
-  ];
-  for (const node of nodes) await node.line('"event":"joined"');
+  const [[token], [asEngineer]] = await Promise.all([
+    home!.output('token', 'create', '--uses', '2', ...at),
+    home!.output('token', 'create', '--role', 'engineer', ...at),
+  ]);
+  // Slow, so that the other processes have the cores.
+  const asNode = ['join', address, '--token', token!, '--engine', 'wasm', '--throttle', '0.1', '--json', '--debug'];
+  const nodes = [desk!.start(...asNode, '--name', 'desk'), attic!.start(...asNode, '--name', 'attic')];
+  const outside = street!.failure('nodes', ...at);
+  const launched = office!.start('launch', 'job.yaml', '--token', asEngineer!, ...at, '--json', '--debug');
+  expect(await outside).toMatch(/only who has enrolled[^]*hint:.*token create/);
 
-  expect(await street!.failure('nodes', ...at)).toMatch(/only who has enrolled[^]*hint:.*token create/);
-
-  const done = office!.start('launch', 'job.yaml', '--token', asEngineer!, ...at, '--json', '--debug');
-  expect(await done.exit, done.stderr).toBe(0);
-  expect(done.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 20 * 128, lost: 0 } });
-
-  // The token has done its work: the identity is kept.
-  await writeFile(join(folder, 'long.yaml'), smallJob({ rounds: 100_000 }));
-  const launched = office!.start('launch', 'long.yaml', ...at, '--json', '--debug');
-  await launched.line('"event":"commit"');
+  const first = await launched.line('"event":"commit"');
   expect((await home!.output('revoke', 'attic', ...at))[0]).toMatch(/^node-[0-9a-f]{12}: revoked$/);
-  expect(JSON.parse(await launched.line('"event":"node_left"'))).toMatchObject({ name: 'attic', reason: expect.stringContaining('revoked') });
+  const left = await launched.line('"event":"node_left"', first);
+  expect(JSON.parse(left)).toMatchObject({ name: 'attic', reason: expect.stringContaining('revoked') });
   expect(await nodes[1]!.exit).toBe(6);
   expect(nodes[1]!.stderr).toMatch(/was revoked[^]*hint:.*token create/);
-  launched.signal('SIGINT');
+
+  await launched.line('"event":"commit"', left);
+  // The token has done its work: the identity is kept.
+  await office!.output('cancel', (JSON.parse(first) as { run: string }).run, ...at);
   await launched.exit;
   expect(launched.verdict).toMatchObject({ status: 'cancelled', samples: { lost: 0 } });
 

@@ -2,7 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
-import { dial, listen, type Listener } from '@longtail/transport';
+import { dial, listen, type ControlService, type Listener } from '@longtail/transport';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
@@ -86,6 +86,19 @@ describe('a server', { timeout: 30_000 }, () => {
     });
   });
 
+  it('whose answer is longer than a pipe holds', async () => {
+    const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
+    const row = { node: 'n', name: 'n', device, state: 'idle', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', profiledJob: '', maxUploadBitsPerSecond: 0, paused: '' };
+    const link = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 };
+    const block = { block: 'dense', microbatch: 1, forwardMs: 1, backwardMs: 1, inputGradientMs: 1, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 };
+    const nodes = [{ ...row, link, blocks: Array.from({ length: 10_000 }, () => block) }];
+    const server = await listenInProtocol(PROTOCOL_VERSION, { listNodes: async () => ({ nodes, peers: [] }) });
+    const { exitCode, process } = await runCli(['nodes', '--json', '--server', server.address], { cwd: folder });
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(process.lines[0]!)).toMatchObject({ blocks: nodes[0]!.blocks });
+    await server.close('the test is over');
+  });
+
   it('whose port is in use', async () => {
     const taken = await occupyPort();
     const { port } = taken.address() as { port: number };
@@ -119,10 +132,10 @@ describe('a disk without room', { timeout: 60_000 }, () => {
   });
 });
 
-function listenInProtocol(protocol: number): Promise<Listener> {
+function listenInProtocol(protocol: number, changes: Partial<ControlService> = {}): Promise<Listener> {
   const never = () => Promise.reject(new Error('not asked in this test'));
   const getServer = () => Promise.resolve({ protocol, version: '9.9.9', startedAtMs: 0, nodes: 0, runningJobs: 0 });
-  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listNodes: never, orderNode: never, watch: async function* () {} };
+  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listNodes: never, orderNode: never, watch: async function* () {}, ...changes };
   return listen({ port: 0, control, crc32c: () => 0, onSession: () => undefined, signal: new AbortController().signal });
 }
 

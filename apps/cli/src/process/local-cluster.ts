@@ -1,6 +1,6 @@
 import type { LongtailError } from '@longtail/core';
 import type { LinkRates } from '@longtail/spec/links';
-import type { EngineChoice } from '@longtail/worker';
+import type { AllowedCode, EngineChoice } from '@longtail/worker';
 import type { Output } from '../terminal/output.js';
 import type { Child } from './children.js';
 import { startServerProcess } from './server-process.js';
@@ -18,7 +18,7 @@ export interface LocalClusterOptions {
   readonly runsFolder: string;
   readonly workers: readonly LocalWorker[];
   readonly threads: number;
-  readonly allowCode: boolean;
+  readonly allowCode: AllowedCode;
 }
 
 /** A server and workers on this machine, each a process, that live and end with this one. */

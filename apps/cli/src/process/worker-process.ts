@@ -1,7 +1,7 @@
 import type { DeviceInfo } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
-import type { EngineChoice, WorkerMessage } from '@longtail/worker';
 import type { OwnerLimits } from '@longtail/spec';
+import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
 import type { LinkRates } from '@longtail/spec/links';
 import { Child } from './children.js';
 
@@ -23,7 +23,8 @@ export interface WorkerProcessOptions {
   readonly limits?: OwnerLimits;
   /** To emulate; undefined: the machine's own. */
   readonly link: LinkRates | undefined;
-  readonly allowCode: boolean;
+  /** Jobs' own modules; undefined: none. */
+  readonly allowCode: AllowedCode | undefined;
   /** Keep trying when no server is there yet. */
   readonly wait: boolean;
   /** Where the node's id is kept; undefined: it gets a new one. */
@@ -45,7 +46,7 @@ export function startWorkerProcess(options: WorkerProcessOptions): Child {
   if (maxUpload !== undefined) args.push('--max-upload', String(maxUpload));
   if (limits !== undefined) args.push('--limits', JSON.stringify(limits));
   if (link !== undefined) args.push('--link', `${link.up},${link.down},${link.rtt}`);
-  if (allowCode) args.push('--allow-code');
+  if (allowCode !== undefined) args.push('--allow-code', allowCode);
   if (wait) args.push('--wait');
   if (stateFolder !== undefined) args.push('--state', stateFolder);
   if (lookFor !== undefined) args.push('--look-for', String(lookFor));

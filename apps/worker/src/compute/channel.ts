@@ -17,6 +17,7 @@ import type {
   VectorRange,
   WireError,
 } from '@longtail/core';
+import type { Mechanism } from '../confined/sandbox.js';
 import type { SharedVectors } from './training-session.js';
 
 /** What the event loop asks of the compute thread: core's `Compute`, without what cannot cross threads. */
@@ -79,6 +80,10 @@ export interface ComputeThreadOptions {
   /** Memory the owner allows; undefined: all of the machine's. */
   readonly memoryBytes: number | undefined;
   readonly threads: number | undefined;
+  readonly modules: ModulePolicy;
 }
+
+/** What becomes of a job's own module: it is refused, runs here, or runs behind walls of this kind. */
+export type ModulePolicy = 'refused' | 'trusted' | Mechanism;
 
 export type EngineChoice = DeviceInfo['engine'] | 'auto';

@@ -48,7 +48,7 @@ let cache: string;
 beforeAll(async () => {
   cache = mkdtempSync(join(tmpdir(), 'longtail-compute-'));
   process.env.LONGTAIL_CACHE = cache;
-  thread = await ComputeThread.open({ engine: 'cpu', pace: 1, memoryBytes: 2 ** 20, threads: 1 }, forever);
+  thread = await ComputeThread.open({ engine: 'cpu', pace: 1, memoryBytes: 2 ** 20, threads: 1, modules: 'refused' }, forever);
 });
 afterAll(async () => {
   await thread.close();
@@ -139,7 +139,7 @@ it('sets for the process what the engine sets for itself, as native code reads i
       console.log(JSON.stringify(${JSON.stringify(names)}.map((name) => process.env[name] ?? '')));
       process.exit(0);`;
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', alone], { cwd: import.meta.dirname, encoding: 'utf8' });
-    const other = await ComputeThread.open({ engine, pace: 1, memoryBytes: 2 ** 20, threads: 2 }, forever);
+    const other = await ComputeThread.open({ engine, pace: 1, memoryBytes: 2 ** 20, threads: 2, modules: 'refused' }, forever);
     const found = execFileSync('env', { encoding: 'utf8' }).split('\n');
     await other.close();
     const set = names.map((name) => found.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1) ?? '');

@@ -12,6 +12,7 @@ import type { ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions, 
 import { toCross } from './crossing.js';
 import { CallAborted, Interrupts } from './interrupts.js';
 import { dataFilesOf, localModel } from './model-files.js';
+import { ModuleRunner } from './module-runner.js';
 import { signatureOf } from './model-signature.js';
 import { Pacer } from './pacer.js';
 import { StageSession } from './stage-session.js';
@@ -25,6 +26,8 @@ const interrupts = new Interrupts(memory);
 const pacer = new Pacer(options.pace, interrupts);
 const source = nodeFiles();
 const cacheRoot = userCache();
+
+const modules = new ModuleRunner(options.modules, join(cacheRoot, 'traced'), interrupts);
 
 /** What a stage is measured with when nobody says how it will be used. */
 const DEFAULT_USE: StageUse = { microbatch: 16, inFlight: 1, recompute: false };
@@ -87,7 +90,7 @@ async function prepare(
   use = DEFAULT_USE,
 ): Promise<PreparedTransfer> {
   await release();
-  const local = { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source) };
+  const local = await localJob(job, files);
   interrupts.throwIfAborted();
   const dataset = stages === 'all' ? await prepareWhole(device, local, files) : await prepareStages(device, local, files, stages, use);
   const prepared = session!;
@@ -110,7 +113,7 @@ async function prepare(
 async function prepareWhole(device: Device, job: Job, files: ReadonlyMap<string, string>): Promise<Dataset> {
   const dataset = await openData(job, files);
   interrupts.throwIfAborted();
-  session = await TrainingSession.create({ ...device, job, dataset });
+  session = await TrainingSession.create({ ...device, job: await modules.readied(job, dataset.signature), dataset });
   return dataset;
 }
 
@@ -127,14 +130,20 @@ async function prepareStages(
   const dataset = hasEnd ? await openData(job, files) : undefined;
   interrupts.throwIfAborted();
   const signature = dataset?.signature ?? known!;
-  const reads = known === undefined ? await hasFirstOrLast(job, signature, stages) : hasEnd;
-  session = await StageSession.create({ ...device, job, stages, use, signature, dataset: reads ? dataset : undefined });
+  const readied = await modules.readied(job, signature);
+  const reads = known === undefined ? await hasFirstOrLast(readied, signature, stages) : hasEnd;
+  session = await StageSession.create({ ...device, job: readied, stages, use, signature, dataset: reads ? dataset : undefined });
   return reads ? dataset : undefined;
 }
 
 async function hasFirstOrLast(job: Job, signature: DataSignature, stages: readonly BlockRange[]): Promise<boolean> {
   const { blocks } = await createModel(job.model, { ...signature, loss: job.loss });
   return stages.some(({ start, end }) => start === 0 || end >= blocks.length);
+}
+
+async function localJob(job: Job, files: ReadonlyMap<string, string>): Promise<Job> {
+  modules.admit(job.model);
+  return { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source, modules.confined) };
 }
 
 function openData(job: Job, files: ReadonlyMap<string, string>): Promise<Dataset> {
@@ -144,8 +153,9 @@ function openData(job: Job, files: ReadonlyMap<string, string>): Promise<Dataset
 type ProfiledDevice = Pick<ProfileOptions, 'engine' | 'memoryBytes' | 'interrupts' | 'onBlock'>;
 
 async function profile(device: ProfiledDevice, job: Job, files: ReadonlyMap<string, string>, microbatches: readonly number[]): ReturnType<typeof profileBlocks> {
-  const local = { ...job, model: await localModel(job, files, join(cacheRoot, 'models'), source) };
-  const signature = signatureOf(local.model, local.loss) ?? (await openData(local, files)).signature;
+  const found = await localJob(job, files);
+  const signature = signatureOf(found.model, found.loss) ?? (await openData(found, files)).signature;
+  const local = await modules.readied(found, signature);
   const { threads, pace } = options;
   const times = await profileBlocks({ ...device, threads, pace, job: local, signature, microbatches, cache: blobCache(cacheRoot), nowMs: Date.now });
   profiled = { job: JSON.stringify(job), undisturbed: await undisturbedTimes(local, pace, times.timings) };

@@ -8,6 +8,7 @@ import { keras } from './keras/index.js';
 import { mlp } from './mlp.js';
 import { moduleModel } from './module.js';
 import { resnet } from './resnet.js';
+import { readTraced } from '../traced/replay.js';
 
 /**
  * Makes the blocks of a model and checks them against the data.
@@ -33,6 +34,6 @@ async function makeBlocks(spec: ModelSpec, purpose: ModelPurpose): Promise<Model
     case 'keras':
       return keras(spec, purpose);
     case 'module':
-      return moduleModel(spec, purpose);
+      return spec.traced === undefined ? moduleModel(spec, purpose) : readTraced(spec.traced, spec.path);
   }
 }

@@ -3,7 +3,8 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { LongtailError } from '@longtail/core';
 import type { ModelSpec } from '@longtail/core';
-import type { Model, ModelFactory, ModelPurpose } from '../block.js';
+import type { Block, Model, ModelFactory, ModelPurpose } from '../block.js';
+import { checkOutput, inBlock, lineIn } from './module-error.js';
 import { importTypeScript } from './typescript-module.js';
 
 /** Loads a user's JavaScript or TypeScript module and calls its factory. Every error names the file. */
@@ -16,7 +17,28 @@ export async function moduleModel(spec: Extract<ModelSpec, { type: 'module' }>, 
   }
   const model = await inFile(path, 'its factory failed', () => (factory as ModelFactory)(spec.options, purpose));
   checkStructure(path, model);
-  return model;
+  return { ...model, blocks: model.blocks.map((block) => explained(block, path)) };
+}
+
+/** The block, with errors that say where in the module they come from, and whose results are what it says they are. */
+function explained(block: Block, path: string): Block {
+  const within = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw inBlock(block.name, error, path);
+    }
+  };
+  return {
+    ...block,
+    outputShape: (inputShape) => within(() => block.outputShape(inputShape)),
+    apply: (context, input, parameters) =>
+      within(() => {
+        const output = block.apply(context, input, parameters);
+        checkOutput(output, [input.shape[0], ...block.outputShape(input.shape.slice(1))]);
+        return output;
+      }),
+  };
 }
 
 function importModule(path: string): Promise<{ default?: unknown }> {
@@ -32,7 +54,8 @@ async function inFile<T>(path: string, what: string, work: () => T | Promise<T>)
   } catch (error) {
     if (error instanceof LongtailError && error.where !== undefined) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new LongtailError(`${what}: ${reason}`, { code: 'invalid-file', where: path, cause: error });
+    const line = error instanceof Error ? lineIn(path, error.stack) : undefined;
+    throw new LongtailError(`${what}: ${reason}`, { code: 'invalid-file', where: line === undefined ? path : `${path}:${line}`, cause: error });
   }
 }
 

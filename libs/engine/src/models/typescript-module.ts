@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire, isBuiltin } from 'node:module';
+import { createRequire, isBuiltin, SourceMap } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { LongtailError } from '@longtail/core';
@@ -15,6 +15,15 @@ type TypeScript = typeof typescript;
 export async function importTypeScript(path: string): Promise<{ default?: unknown }> {
   const { default: ts } = (await import('typescript')) as unknown as { default: TypeScript };
   return (await import(/* @vite-ignore */ link(ts, path, [], new Map()))) as { default?: unknown };
+}
+
+/** Of the files that were imported: a stack names the lines of what was made of them. */
+const sourceMaps = new Map<string, SourceMap>();
+
+/** The line of a TypeScript file that a position (counted from 1) in what was made of it comes from; undefined where nothing was. */
+export function originalLine(path: string, line: number, column: number): number | undefined {
+  const entry = sourceMaps.get(path)?.findEntry(line - 1, column - 1);
+  return entry !== undefined && 'originalLine' in entry ? entry.originalLine + 1 : undefined;
 }
 
 /** URL of a module whose imports are absolute. `importers` leads from the entry to it; `linked` holds what is done. */
@@ -38,17 +47,18 @@ function link(ts: TypeScript, path: string, importers: readonly string[], linked
 }
 
 function transpile(ts: TypeScript, path: string): string {
-  const { outputText, diagnostics = [] } = ts.transpileModule(readFileSync(path, 'utf8'), {
+  const { outputText, sourceMapText = '', diagnostics = [] } = ts.transpileModule(readFileSync(path, 'utf8'), {
     fileName: path,
     reportDiagnostics: true,
-    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, inlineSourceMap: true, inlineSources: true },
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022, sourceMap: true },
   });
   const [first] = diagnostics;
   if (first !== undefined) {
     const position = first.file?.getLineAndCharacterOfPosition(first.start ?? 0);
     throw invalid(ts.flattenDiagnosticMessageText(first.messageText, ' '), position ? `${path}:${position.line + 1}:${position.character + 1}` : path);
   }
-  return outputText;
+  sourceMaps.set(path, new SourceMap(JSON.parse(sourceMapText) as SourceMap['payload']));
+  return `${outputText.replace(/\/\/# sourceMappingURL=.*\s*$/, '')}\n//# sourceURL=${path}`;
 }
 
 function locate(ts: TypeScript, specifier: string, from: string, importers: readonly string[], linked: Map<string, string>): string {

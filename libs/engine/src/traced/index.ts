@@ -1,0 +1,2 @@
+export { moduleModel } from '../models/module.js';
+export { traceModel } from './trace-model.js';
