@@ -4,7 +4,7 @@
 // Prints the seed that failed: `--seed N --mutants 1 --codec NAME` runs it alone.
 import { parseArgs } from 'node:util';
 import { CODEC_IDS } from '@longtail/kernels';
-import { Replay, simulate, softmaxRegression } from '@longtail/simulator';
+import { SentContributions, simulate, softmaxRegression } from '@longtail/simulator';
 
 const { values: options } = parseArgs({
   options: { mutants: { type: 'string', default: '1000000' }, codec: { type: 'string', multiple: true }, seed: { type: 'string', default: '1' } },
@@ -51,12 +51,12 @@ for (const codec of options.codec ?? Object.keys(CODEC_IDS)) {
   const startedMs = performance.now();
   let baseMiB = 0;
   for (let seed = Number(options.seed); total.mutated < Number(options.mutants); seed++) {
-    const replay = new Replay();
-    const scenario = { ...scenarioOf(codec, seed), ...replay.hooks };
+    const sent = new SentContributions();
+    const scenario = { ...scenarioOf(codec, seed), ...sent.hooks };
     const { verdict, fuzzed, events, ledger, leases } = await simulate(scenario);
     const applied = ledger.flatMap((commit) => commit.leases).reduce((sum, { samples }) => sum + samples, 0);
     if (verdict.status !== 'succeeded' || applied !== 1800 || leases.leased !== 0) throw new Error(`${codec}, seed ${seed}: ${verdict.reason}`);
-    const changed = replay.firstDifference(scenario, events);
+    const changed = sent.firstDifference(scenario, events);
     if (changed !== undefined) throw new Error(`${codec}, seed ${seed}: ${changed}`);
     total.mutated += fuzzed.mutated;
     total.wellFormed += fuzzed.wellFormed;

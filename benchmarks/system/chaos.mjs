@@ -32,7 +32,8 @@ const WINDOW_MS = 1000;
 /** Of each of twelve workers, so that two cores have room for all of them and the server. */
 const PACE = 0.05;
 const JOINS = 3;
-const REST_MS = 8000;
+const REST_MS = 6000;
+const TICKS_A_SECOND = 100;
 
 const job = (epochs) => `
 name: chaos
@@ -249,16 +250,31 @@ async function joiners() {
     for (let time = 0; time < 2 * JOINS; time++) {
       const name = `late${time}`;
       const among = time % 2 === 1;
+      await delay(2000);
+      const restedAtMs = Date.now();
+      const rested = cpuSeconds(cluster.server.pid);
       await delay(REST_MS);
       const joinedAtMs = Date.now();
+      const joined = cpuSeconds(cluster.server.pid);
       await cluster.join(name, PACE, !among);
       const readyAtMs = await cluster.logged(({ body }) => body.event === 'worker_ready' && body.name === name);
+      const ready = cpuSeconds(cluster.server.pid);
       await cluster.killWorker(name);
       const log = cluster.log();
-      costs[among ? 'among' : 'beside'].push({ loadMs: readyAtMs - joinedAtMs, cost: 1 - rate(log, joinedAtMs, readyAtMs) / rate(log, joinedAtMs - REST_MS + 2000, joinedAtMs) });
+      costs[among ? 'among' : 'beside'].push({
+        loadMs: readyAtMs - joinedAtMs,
+        cost: 1 - rate(log, joinedAtMs, readyAtMs) / rate(log, restedAtMs, joinedAtMs),
+        serverCores: [(joined - rested) / (joinedAtMs - restedAtMs), (ready - joined) / (readyAtMs - joinedAtMs)].map((share) => 1000 * share),
+      });
     }
     return costs;
   });
+}
+
+/** Of a core, since the process began (Linux). */
+function cpuSeconds(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
 }
 
 async function withTwelve(measure) {

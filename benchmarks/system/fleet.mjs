@@ -39,6 +39,7 @@ export async function startFleet({ paces, threads, engine = 'tensorflow', memory
   return {
     address,
     folder,
+    server,
     workers,
     async end() {
       await Promise.all(workers.map((worker) => worker.end()));
@@ -61,7 +62,7 @@ function startChild([command, args], ready, environment = {}) {
           if (child.connected) child.send({ type: 'leave', reason: 'the benchmark has ended' });
           return ended;
         };
-        resolve({ messages, first: message, end });
+        resolve({ messages, first: message, pid: child.pid, end });
       }
     });
     void ended.then((code) => reject(new Error(`${args.join(' ')} ended with ${code} before it was ready`)));

@@ -1,9 +1,10 @@
 // Time to loss over home links: four workers paced 1 : 0.6 : 0.4 : 0.25 on 20 Mbit/s up, 100 down and a round trip of 40 ms, in network
 // namespaces (tools/netlab, for root), a GPT of 5.6 M parameters, to the loss that PyTorch DDP reaches after 500 steps. Each part leaves its
 // figures in the results file; when all are there, `report` sets them side by side.
-//   node benchmarks/system/time-to-loss.mjs [target] [rounds] [single] [longtail] [sparse] [free] [ddp] [diloco] [report] [--rounds 12] [--results FILE] [--quick]
+//   node benchmarks/system/time-to-loss.mjs [target] [rounds] [single] [longtail] [sparse] [free] [ddp] [diloco] [report] [--rounds 12] [--samples 19000] [--results FILE] [--quick]
 // Losses alone: target (DDP on free links), rounds (DiLoCo in PyTorch on free links, with so many rounds), single (one machine, on Longtail's
 // samples).
+// `--samples`: of part longtail; a few thousand do for how much of the time each worker computes.
 // Times: longtail, sparse (sparse-diloco), ddp (22 steps), diloco (2 rounds) on the links; free (100 steps of bsp over loopback, nothing shaped).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +21,12 @@ import { prepare } from './time-to-loss/prepare.mjs';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
-  options: { results: { type: 'string', default: 'time-to-loss.json' }, rounds: { type: 'string', default: '12' }, quick: { type: 'boolean', default: false } },
+  options: {
+    results: { type: 'string', default: 'time-to-loss.json' },
+    rounds: { type: 'string', default: '12' },
+    samples: { type: 'string', default: '19000' },
+    quick: { type: 'boolean', default: false },
+  },
 });
 const PACES = [0.5, 0.3, 0.2, 0.125];
 const UP_MBIT = 20;
@@ -37,7 +43,7 @@ const OUTER = { learningRate: 1, momentum: 0 };
 /** What Longtail takes to the target: samples of each local step and in all, and how it synchronises. */
 const LONGTAIL = {
   batch: 4,
-  samples: flags.quick ? 640 : 19_000,
+  samples: flags.quick ? 640 : Number(flags.samples),
   sync: { strategy: 'streaming-diloco', localSteps: 20, fragments: 4, codec: 'int2', downCodec: 'int2', outer: OUTER },
 };
 const SPARSE = {

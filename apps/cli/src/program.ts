@@ -13,6 +13,7 @@ import { launchCommand } from './commands/launch.js';
 import { logsCommand } from './commands/logs.js';
 import { drainCommand, pauseCommand, unpauseCommand } from './commands/node.js';
 import { planCommand } from './commands/plan.js';
+import { replayCommand } from './commands/replay.js';
 import { forkCommand, resumeCommand } from './commands/resume.js';
 import { schemaCommand } from './commands/schema.js';
 import { forgetCommand, revokeCommand, tokenCommand } from './commands/token.js';
@@ -22,7 +23,8 @@ import { VERSION } from './version.js';
 
 const EXIT_CODE_HELP = `
 Exit codes: 0 success, 1 internal error, 2 wrong use, 3 invalid file, 4 invalid or missing data, 5 engine, 6 connection,
-7 storage, 8 the model diverged, 9 time out, 10 no plan fits, 130 cancelled.`;
+7 storage, 8 the model diverged, 9 time out, 10 no plan fits,
+11 a replay differs, 130 cancelled.`;
 
 /** The whole command; `outcome` receives the exit code of the action that runs. */
 function createProgram(outcome: Outcome): Command {
@@ -45,6 +47,7 @@ function createProgram(outcome: Outcome): Command {
     jobsCommand,
     logsCommand,
     explainCommand,
+    replayCommand,
     cancelCommand,
     pauseCommand,
     unpauseCommand,

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -237,6 +237,15 @@ describe('is refused, with the way out:', () => {
   });
 });
 
+it('takes a server that hangs up for one that is not there, which may be tried again', async () => {
+  const who = await enrolled('node');
+  const busy = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  await once(busy, 'listening');
+  cleanups.push(() => busy.close());
+  const address = `127.0.0.1:${(busy.address() as AddressInfo).port}`;
+  await expect(connectClient(address, signal, who)).rejects.toMatchObject({ code: 'unreachable' });
+});
+
 describe('who is revoked', () => {
   it('loses its session at once, and does not come back', async () => {
     const who = await enrolled('node');
@@ -266,7 +275,8 @@ it('gives a node an id of its identity, and nobody that of another', async () =>
   await work(thief, node);
   const ids = sessions.map((session) => session.node);
   expect(ids[1]).toBe(node);
-  for (const id of ids.slice(0, 3)) expect(id.startsWith(`${honest.id}.`)).toBe(true);
+  // Two of two hundred workers had the same of four digits now and then, and ended each other's sessions for ever.
+  for (const id of ids.slice(0, 3)) expect(id).toMatch(new RegExp(`^${honest.id}\\.[0-9a-f]{8}$`));
   expect(ids[3]!.startsWith(`${thief.id}.`)).toBe(true);
 });
 

@@ -1,17 +1,26 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
+import { createKernels } from '@longtail/kernels';
 import type { RunSnapshot, RunStore } from '@longtail/runtime';
-import type { Checkpoint, ModelSidecar, RunFolder } from '@longtail/store';
+import { recordingFolder, RUN_FILES, type Checkpoint, type ModelSidecar, type RecordingFolder, type RunFolder } from '@longtail/store';
 
 /** What the data say about a model that is trained on them; goes beside it. */
 export type ModelNotes = Omit<ModelSidecar, 'metrics'>;
 
 /** A run's folder as the runtime sees it. LongtailError `storage`. */
 export function runStore(folder: RunFolder, notes: ModelNotes): RunStore {
+  const recording = recordingOf(folder);
   return {
     run: folder.id,
     folder: folder.path,
     log: folder.events,
+    recording: recording && {
+      begin: (from, bytes) => recording.begin(asCheckpoint(from), bytes),
+      rewind: (version) => recording.rewind(version),
+      append: (version, chunks) => recording.append(version, chunks),
+      flush: () => recording.flush(),
+    },
     async checkpoint(snapshot) {
       // What leads to a durable version is durable.
       await folder.events.flush();
@@ -22,10 +31,18 @@ export function runStore(folder: RunFolder, notes: ModelNotes): RunStore {
       return { path, bytes: (await stat(path)).size };
     },
     async finish() {
+      await recording?.close();
       await folder.close();
       await folder.writeReport();
     },
   };
+}
+
+/** Where the job says so. */
+function recordingOf({ job: { record }, path }: RunFolder): RecordingFolder | undefined {
+  if (record === undefined) return undefined;
+  const kernels = createKernels();
+  return recordingFolder(join(path, RUN_FILES.recording), { maxBytes: record.maxBytes, crc32c: (bytes, previous) => kernels.crc32c(bytes, previous) });
 }
 
 // Leases and fresh parameters are functions of the job's seed and the cursor: no generator has a state of its own.

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { CodecName } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { CODEC_IDS, createCodec, createKernels, createShard, learningRateAt } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
 import type { Server } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
@@ -10,6 +10,7 @@ import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { createRun, type RunOwner } from '@longtail/store';
 import { createTensorMemory, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
+import { composeShard } from './compose-shard.js';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
@@ -96,8 +97,7 @@ function composeServer(
         const { model, document } = desk.notesOf(job);
         return runStore(await createRun(runsFolder, job, { now: wallClock.nowMs, owner, document }), model);
       },
-      createShard: ({ length, slots }, optimizer, differences) =>
-        createShard({ length, optimizer, differences, frozen: slots.filter(({ trainable }) => !trainable) }),
+      createShard: composeShard,
       createLeases: ({ train }, samplesPerEpoch, state) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state }),
       strategy: ({ sync }) => createStrategy(sync),

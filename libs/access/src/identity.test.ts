@@ -32,9 +32,9 @@ it('is renewed with a new key in the second half of its life', async () => {
   expect(await currentIdentity(keep, never, 60 * DAY)).toEqual(renewed);
 });
 
-it('stays what it is while its server is away, and is told over when it is', async () => {
+it.each(['unreachable', 'timeout'] as const)('stays what it is while its server is away (%s), and is told over when it is', async (code) => {
   const keep = await enrolled();
-  const away = (): Promise<never> => Promise.reject(new LongtailError('away', { code: 'unreachable' }));
+  const away = (): Promise<never> => Promise.reject(new LongtailError('away', { code }));
   expect(await currentIdentity(keep, away, 89 * DAY)).toMatchObject({ certificate: 'first' });
   await expect(currentIdentity(keep, away, 90 * DAY)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('expired'), hint: expect.stringContaining('--token') });
 });

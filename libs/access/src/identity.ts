@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import { isAway, LongtailError } from '@longtail/core';
 import { readCredentials, type Credentials } from './credentials.js';
 import { requestCertificate } from './enrolment.js';
 import { writeKept, type Keep } from './kept.js';
@@ -46,7 +46,7 @@ export async function currentIdentity(
   try {
     return await keepCertificate(keep, { ...kept, privateKey }, await renew(kept, request));
   } catch (error) {
-    if (LongtailError.from(error).code === 'unreachable') return kept;
+    if (isAway(LongtailError.from(error))) return kept;
     throw error;
   }
 }

@@ -138,13 +138,18 @@ export interface Compute {
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal): Promise<ComputeResult & { steps: number }>;
   /** Begins a stream of local steps at `Prepared.parameters`: what they move is counted from there. */
   startStream(): Promise<void>;
-  /** Leaves in these parts of `Prepared.gradient` how far the parameters moved since they were taken, mixed or the stream began: before − now. */
+  /**
+   * Leaves in these parts of `Prepared.gradient` how far the parameters moved since they were taken, mixed or the stream began:
+   * before − now. The next call may be given before it is done; no mix may be prepared and not applied.
+   */
   takeStreamMove(parts: readonly VectorRange[]): Promise<void>;
   /**
-   * Lets these parts of the stream go on from `Prepared.parameters`, together with what they moved since they were taken;
-   * `mixing` is the part of the difference to that which the device keeps.
+   * Works out, beside a call under way, what lets these parts of the stream, which have no value in common, go on from `Prepared.parameters`, together with what
+   * they moved since they were taken; `mixing` is the part of the difference to that which the device keeps.
    */
-  mixStream(parts: readonly VectorRange[], mixing: number): Promise<void>;
+  prepareMix(parts: readonly VectorRange[], mixing: number): Promise<void>;
+  /** Lets the stream go on from what was prepared. The next call may be given before it is done. */
+  applyMix(): Promise<void>;
   /** Loss and accuracy over samples [start, end) of a split, in index order. */
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult>;
 

@@ -91,7 +91,9 @@ export interface Stage {
   takeGradient(out: Float32Array): Promise<{ samples: number }>;
   /** `within`: only the tensors that it touches, each as a whole. */
   readParameters(out: Float32Array, within?: VectorRange): Promise<void>;
-  writeParameters(flat: Float32Array, within?: VectorRange): Promise<void>;
+  writeParameters(flat: Float32Array): Promise<void>;
+  /** Adds what `difference` (length = layout.length) has within the range to the parameters there. */
+  addParameters(difference: Float32Array, within: VectorRange): Promise<void>;
 
   /**
    * One step of the stage's own optimizer on `gradientSum` / `samples`: a gradient that `takeGradient` gave, and whatever was

@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'diverged'
   | 'timeout'
   | 'no-plan'
+  | 'differs'
   | 'cancelled'
   | 'internal';
 
@@ -34,6 +35,7 @@ export const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   diverged: 8,
   timeout: 9,
   'no-plan': 10,
+  differs: 11,
   cancelled: 130,
 };
 
@@ -114,4 +116,9 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+/** Of an other end that is not there, or says nothing, as one does that is stopped or too busy: it may be tried again. */
+export function isAway({ code }: LongtailError): boolean {
+  return code === 'unreachable' || code === 'timeout';
 }

@@ -170,6 +170,10 @@ export type RunEvent =
       readonly reason: string;
       /** Of the parameters, where they are exchanged in turn: each makes a version. Those of the end of a phase come without samples. */
       readonly fragments?: readonly number[];
+      /** Optimizer steps of the only worker, whose parameters and moments became the version. */
+      readonly soloSteps?: number;
+      /** Of a recorded run: CRC-32C of the parameters as they are now, one for each segment that changed. */
+      readonly checksums?: readonly number[];
     }
   | {
       readonly event: 'shares';
@@ -194,6 +198,10 @@ export type RunEvent =
       readonly ms: number;
     }
   | { readonly event: 'checkpoint'; readonly run: string; readonly version: number; readonly path: string; readonly bytes: number; readonly ms: number }
+  /** From this version on all contributions are kept (`longtail replay`). */
+  | { readonly event: 'recording'; readonly run: string; readonly version: number; readonly neededBytes: number; readonly maxBytes: number }
+  /** What comes after this version is not kept; the run goes on. */
+  | { readonly event: 'recording_stopped'; readonly run: string; readonly version: number; readonly reason: string }
   | { readonly event: 'warning'; readonly run: string; readonly message: string; readonly hint: string }
   | { readonly event: 'error'; readonly run: string; readonly node: string; readonly error: WireError }
   | Verdict;

@@ -137,6 +137,11 @@ export interface Job {
     /** The newest so many stay. @default 2 */
     readonly keep?: number;
   };
+  /** Keep all contributions, so that the parameters can be recomputed (`longtail replay`). @default nothing is kept */
+  readonly record?: {
+    /** That they may take: a run that is expected to need more is refused; where it comes to need more after all, the recording ends and the run goes on. */
+    readonly maxBytes: number;
+  };
   /** Files of the data by role and content, as the server found them at launch (`describeData`): workers find theirs by sha256. */
   readonly files?: readonly DataFile[];
 }

@@ -36,10 +36,24 @@ export interface ParameterShard {
   encodeDifference(offset: number, length: number, codec: CodecName, out: Uint8Array): number;
   /** As `encodeParameters`, of the view. */
   encodeView(offset: number, length: number, codecId: number, out: Uint8Array): number;
+  /** CRC-32C of the chunk's parameters as little-endian float32, or of what `previous` is the checksum of followed by them. */
+  checksum(offset: number, length: number, previous?: number): number;
   readParameters(out: Float32Array, offset?: number): void;
   writeParameters(values: Float32Array, offset?: number): void;
   /** Copies state vector `index` of the optimizer (m = 0, v = 1 for Adam) as it is kept; `offset` counts what the vector is of, values or bytes. */
   readState(index: number, out: StateVector, offset?: number): void;
   writeState(index: number, values: StateVector, offset?: number): void;
   setSteps(steps: number): void;
+}
+
+/** What the contributions of a commit bring home of one chunk of the parameters, or of a state vector of the optimizer, coded as it came. */
+export interface RecordedChunk {
+  readonly kind: 'gradient' | 'parameters' | 'state';
+  /** Number of the segment, or of the state vector. */
+  readonly index: number;
+  /** Values [offset, offset + length) of the model's vector. */
+  readonly offset: number;
+  readonly length: number;
+  /** In the order in which they are added. `part` counts the accepted contributions of the commit, in the order of the event log. */
+  readonly parts: readonly { readonly part: number; readonly codecId: number; readonly bytes: Uint8Array }[];
 }

@@ -348,3 +348,17 @@ function decoded({ bytes, codecId }: CodedChunk, length: number): Float32Array {
   createCodec(name, kernels).decode(bytes, out);
   return out;
 }
+
+it('has a checksum of its parameters, whatever chunks it is taken by', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 100 }), fc.array(fc.nat(300)), (length, segmentLength, cuts) => {
+      const shard = createShard({ length, optimizer: sgd, segmentLength });
+      const parameters = values(length, 5);
+      shard.writeParameters(parameters);
+      const borders = [0, ...cuts.filter((cut) => cut < length).sort((a, b) => a - b), length];
+      let checksum: number | undefined;
+      for (const [i, from] of borders.slice(0, -1).entries()) checksum = shard.checksum(from, borders[i + 1]! - from, checksum);
+      expect(checksum).toBe(kernels.crc32c(new Uint8Array(parameters.buffer)));
+    }),
+  );
+});

@@ -152,6 +152,14 @@ class SegmentedShard implements ParameterShard {
     return written;
   }
 
+  checksum(offset: number, length: number, previous?: number): number {
+    let sum = previous;
+    this.forEachBlock(offset, length, ({ segment: { kernels, parameters }, from, to }) => {
+      sum = kernels.crc32c(bytesOf(parameters.subarray(from, to)), sum);
+    });
+    return sum ?? 0;
+  }
+
   readParameters(out: Float32Array, offset = 0): void {
     read(
       this.segments.map(({ parameters }) => parameters),
@@ -207,6 +215,10 @@ class SegmentedShard implements ParameterShard {
       }
     });
   }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** What lies between the spans, from 0 to `length`. */

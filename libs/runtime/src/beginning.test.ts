@@ -1,7 +1,7 @@
 import { freshState, standingEvents, type Job, type RunEvent, type StoredEvent } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { forkSnapshot, rollBack } from './beginning.js';
+import { forked, forkSnapshot, rollBack } from './beginning.js';
 import type { RunSnapshot } from './ports.js';
 
 /** Commits of so many samples, at the end of each life what the next one finds durable: so many commits back. */
@@ -64,4 +64,13 @@ test('a fork goes on with parameters, state and data; another optimizer begins w
 test('a fork of `sync: auto` begins with what was chosen', () => {
   const chosen = { ...from, job: job({ sync: { strategy: 'ssp', staleness: 3 } }) };
   expect(forkSnapshot(chosen, 'r2', job({ sync: { strategy: 'auto' } })).job.sync).toEqual(chosen.job.sync);
+});
+
+test('what a run had lost, its fork says of itself', () => {
+  const events = (lost: number) => {
+    const parent = { ...from, leases: { ...from.leases, lost } };
+    return forked(parent, forkSnapshot(parent, 'r2', job())).events.map(({ event }) => event);
+  };
+  expect(events(0)).toEqual(['submitted', 'forked']);
+  expect(events(4)).toEqual(['submitted', 'forked', 'samples_lost']);
 });

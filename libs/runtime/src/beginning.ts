@@ -10,6 +10,7 @@ import {
   type StoredEvent,
 } from '@longtail/core';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
+import { fillShard } from './fill-shard.js';
 import { beginTraining } from './initialise.js';
 import type { Resumption, RunSnapshot } from './ports.js';
 import type { RunCore } from './run-core.js';
@@ -35,15 +36,20 @@ export function resumed({ store: { run }, job, snapshot, past, reason }: Resumpt
   // Half-applied leases count as lost in a snapshot, whether their groups were lost or the server.
   const reported = standingEvents(past).reduce((sum, { seq, body }) => sum + (body.event === 'samples_lost' && seq <= stands ? body.samples : 0), 0);
   const samples = (snapshot?.leases.lost ?? 0) - reported;
-  const lost = { event: 'samples_lost', run, node: '', samples, reason: 'the server ended before all of it was sent' } as const;
-  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...(samples > 0 ? [lost] : [])], snapshot, past };
+  const lost = lostBefore(run, samples, 'the server ended before all of it was sent');
+  return { events: [...(past.length === 0 ? launched(run, job).events : []), event, ...lost], snapshot, past };
+}
+
+/** Of a lease book that a run begins with; its log says nothing of them yet. */
+function lostBefore(run: string, samples: number, reason: string): readonly RunEvent[] {
+  return samples > 0 ? [{ event: 'samples_lost', run, node: '', samples, reason }] : [];
 }
 
 /** `snapshot` is of the run already (`forkSnapshot`). */
 export function forked(from: RunSnapshot, snapshot: RunSnapshot): Beginning {
   const { run, job, version, leases } = snapshot;
   const event = { event: 'forked', run, from: { run: from.run, version }, samplesApplied: leases.applied } as const;
-  return { events: [...launched(run, job).events, event], snapshot };
+  return { events: [...launched(run, job).events, event, ...lostBefore(run, leases.lost, `run ${from.run} had lost them`)], snapshot };
 }
 
 /**
@@ -86,7 +92,7 @@ function asItRuns(job: Job, { job: before }: RunSnapshot): Job {
 
 /** Brings a run to where its snapshot was taken. Throws LongtailError `invalid-file` for one that does not fit the job. */
 export function restore(core: RunCore, snapshot: RunSnapshot): void {
-  const { layout, parameters, state, steps, version, leases, validationSamples, blocks, metrics } = snapshot;
+  const { layout, state, version, leases, validationSamples, blocks, metrics } = snapshot;
   if (core.auto.isAsked) core.auto.restore(asItRuns(core.job, snapshot));
   const { samplesPerEpoch: trainSamples } = leases;
   core.roster.measure = { name: `version ${version}`, layout, signature: layoutSignature(layout), blocks, trainSamples, validationSamples };
@@ -97,9 +103,7 @@ export function restore(core: RunCore, snapshot: RunSnapshot): void {
   if (state.length !== freshState(serverOptimizer(core.job), 0).length) {
     throw new LongtailError(`the state of version ${version} is of another optimizer`, { code: 'invalid-file', where: `run ${core.run}` });
   }
-  shard.writeParameters(parameters);
-  for (const [index, vector] of state.entries()) shard.writeState(index, vector);
-  shard.setSteps(steps);
+  fillShard(shard, snapshot);
 }
 
 /** Takes over what a run's log says beside its snapshot. Returns the nodes that took part when it broke off. */

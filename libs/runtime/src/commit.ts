@@ -1,4 +1,4 @@
-import { outerStepOf, type CodedChunk, type ParameterShard } from '@longtail/core';
+import { outerStepOf, type CodedChunk, type ParameterShard, type RecordedChunk } from '@longtail/core';
 import type { Moved } from './fragment-turns.js';
 import type { GroupTask } from './group-task.js';
 import type { RunCore, Training } from './run-core.js';
@@ -53,10 +53,18 @@ export async function commitRound(
   const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
   const learningRate = core.learningRate(leases.totals().applied);
 
-  const step = (offset: number, length: number, segment: Segment, chunk: number): void =>
+  const { recorder } = core;
+  const checksums = new Map<number, number>();
+  const step = (offset: number, length: number, segment: Segment, chunk: number): void => {
     shard.stepChunk(offset, length, codedChunk(segment, chunk), clip / weightedOf(segment));
+    if (recorder.isOn) checksums.set(segment.index, shard.checksum(offset, length, checksums.get(segment.index)));
+  };
   // Each fragment makes a version of its own.
-  for (const fragment of core.fragments === undefined ? [undefined] : moved) {
+  const changes = core.fragments === undefined ? [undefined] : moved;
+  await recorder.written();
+  const tasks = contributions.map(({ task }) => task);
+  recorder.keep(core.version + changes.length, tasks, recordedChunks(tasks, moved));
+  for (const fragment of changes) {
     await core.outgoing.finishAll();
     shard.beginStep({ learningRate: stepScale * (local ? outerStepOf(core.job.sync).learningRate : learningRate) });
     const parameters = publishStepped(core, shard, step, fragment);
@@ -83,6 +91,7 @@ export async function commitRound(
     reason,
     round: contributions[0]!.task.task.round,
     fragments: core.fragments === undefined ? undefined : moved.map(({ index }) => index),
+    checksums: recorder.isOn ? moved.map(({ index }) => checksums.get(index)!) : undefined,
   });
 }
 
@@ -108,6 +117,22 @@ function codedGradients({ parts }: GroupTask, weight: number, segment: Segment, 
   return parts
     .filter(({ delivery }) => delivery.has('gradient', segment.index))
     .map(({ delivery }) => ({ ...delivery.coded('gradient', segment.index, chunk), weight }));
+}
+
+/** Of all workers of the tasks, in the order in which the log has their contributions. */
+function* recordedChunks(tasks: readonly GroupTask[], segments: readonly Segment[]): Generator<RecordedChunk> {
+  const deliveries = tasks.flatMap(({ parts }) => parts.map(({ delivery }) => delivery));
+  for (const { index, grid, offset: from } of segments) {
+    for (let chunk = 0; chunk < grid.chunks; chunk++) {
+      const { offset, length } = chunkSpan(grid, chunk);
+      const parts = deliveries.flatMap((delivery, part) => {
+        if (!delivery.has('gradient', index)) return [];
+        const { codecId, bytes } = delivery.coded('gradient', index, chunk);
+        return [{ part, codecId, bytes }];
+      });
+      yield { kind: 'gradient', index, offset: from + offset, length, parts };
+    }
+  }
 }
 
 /** Norm of the mean gradient; 0 where nobody asked for it and it would be dear. */

@@ -28,12 +28,13 @@ export class Deliveries {
     private readonly createFeedback: CreateFeedback,
   ) {}
 
-  /** Sends what the task brings home, segment by segment. */
-  async send(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal): Promise<void> {
+  /** Sends what the task brings home, segment by segment, once it is `there`. */
+  async send(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal, there?: Promise<void>): Promise<void> {
     const vector = this.prepared[kind];
     const codec = this.codecs.numbered(task.codec);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
     if (kind === 'gradient' && !signal.aborted) this.contributed.set(task.task, task.parts);
+    await there;
     const tensors = task.parts.map(({ segment, start, length }) =>
       this.outbox.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
     );

@@ -134,3 +134,18 @@ test('a chunk of more bytes than its values can take is refused, and finds no me
     reason: 'chunk 2 has 5 bytes, 2 values take 2 at most',
   });
 });
+
+test('memory that somebody still reads is lent to others after that', async () => {
+  const pool = new BufferPool(2);
+  const lent = pool.take(12);
+  pool.give(lent);
+  const read = delivery(undefined, pool);
+  expect(read.place(chunkOf(0).header, 4)!.buffer).toBe(lent.buffer);
+  let done = (): void => undefined;
+  read.keepUntil(new Promise((resolve) => (done = resolve)));
+  read.dispose();
+  expect(pool.take(12).buffer).not.toBe(lent.buffer);
+  done();
+  await Promise.resolve();
+  expect(pool.take(12).buffer).toBe(lent.buffer);
+});

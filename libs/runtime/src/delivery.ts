@@ -49,6 +49,7 @@ type Inspect = (chunk: CodedChunk, length: number) => ChunkInspection;
  */
 export class Delivery {
   private readonly tensors: readonly IncomingTensor[];
+  private read: Promise<void> | undefined;
 
   /** `buffers` lends the memory that chunks are put in; see `place`. */
   constructor(
@@ -75,9 +76,15 @@ export class Delivery {
     return tensor.place(header.chunk, bytes, this.buffers);
   }
 
+  /** Somebody else reads the bytes until `read`, which never rejects. */
+  keepUntil(read: Promise<void>): void {
+    this.read = read;
+  }
+
   /** The bytes are not needed any more. */
   dispose(): void {
-    for (const tensor of this.tensors) tensor.dispose(this.buffers);
+    if (this.read === undefined) this.giveBack();
+    else void this.read.then(() => this.giveBack());
   }
 
   take({ header, payload }: TensorChunk): ChunkVerdict {
@@ -129,6 +136,10 @@ export class Delivery {
   /** Coded bytes of a chunk of a complete delivery. */
   bytes(kind: TensorKind, fragment: number, chunk: number): Uint8Array {
     return this.tensorOf({ kind, fragment })!.at(chunk);
+  }
+
+  private giveBack(): void {
+    for (const tensor of this.tensors) tensor.dispose(this.buffers);
   }
 
   private tensorOf({ kind, fragment }: { readonly kind: TensorKind; readonly fragment: number }): IncomingTensor | undefined {

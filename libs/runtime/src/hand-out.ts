@@ -158,10 +158,15 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
 /** Steps a round; `rounds` go by before they are announced as a number, to which fractions are rounded. */
 function planSteps(core: RunCore, rule: LocalStepRule, rounds = 1): ReadonlyMap<string, number> {
   const { batch } = core.job.train;
-  const { steps, reason } = rule(core.groups.map(({ id, speed }) => ({ node: id, stepMs: batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
+  const { steps, reason } = paceSteps(core, rule);
   core.roundSamples = batch * [...steps.values()].reduce((sum, count) => sum + count, 0);
   announce(core, new Map([...steps].map(([node, count]) => [node, Math.round(rounds * count)])), { unit: 'local steps', reason });
   return steps;
+}
+
+/** What the rule says of the groups as they are. */
+export function paceSteps({ groups, job }: RunCore, rule: LocalStepRule): ReturnType<LocalStepRule> {
+  return rule(groups.map(({ id, speed }) => ({ node: id, stepMs: job.train.batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
 }
 
 /** Of the steps planned: towards the end of the data, or a validation, there are samples for fewer. */

@@ -3,6 +3,7 @@ export { explicitLayout } from './explicit-layout.js';
 export type {
   FileCache,
   FileSink,
+  Recording,
   Resumption,
   RunSnapshot,
   RunStore,
@@ -11,6 +12,8 @@ export type {
   ServerDependencies,
   WorkerConnection,
 } from './ports.js';
+export type { ShardState } from './fill-shard.js';
+export { Replay, type ReplayedCommit } from './replay.js';
 export { createServer, type LaunchedRun, type NodeOrder, type Server, type ServerOptions } from './server-loop.js';
 export type { WorkerEvent } from './worker-events.js';
 export { Pauses, type Owner } from './pauses.js';

@@ -14,6 +14,10 @@ export interface CommitSums {
   readonly reason: string;
   /** Undefined: of all parameters. */
   readonly fragments?: readonly number[] | undefined;
+  /** Of the only worker, whose parameters became the version. */
+  readonly soloSteps?: number;
+  /** Where the run is recorded. */
+  readonly checksums?: readonly number[] | undefined;
 }
 
 /** Where in a run a commit stands. */
@@ -62,7 +66,8 @@ export class LearningRecord {
   }
 
   /** Takes a commit down, and says how the event log puts it. */
-  commit({ samples, lossSum, correct, targets, learningRate, stepScale = 1, gradientNorm, reason, fragments, round }: CommitSums, at: CommitPlace): RunEvent {
+  commit(sums: CommitSums, at: CommitPlace): RunEvent {
+    const { samples, lossSum, correct, targets, learningRate, stepScale = 1, gradientNorm, reason, fragments, soloSteps, checksums, round } = sums;
     const roundMs = at.nowMs - this.lastCommitMs;
     const before = this.metrics.train_loss;
     const loss = targets === 0 ? (before ?? 0) : lossSum / targets;
@@ -87,6 +92,8 @@ export class LearningRecord {
       samplesPerSecond: (1000 * samples) / Math.max(roundMs, 1e-3),
       reason,
       ...(fragments === undefined ? {} : { fragments }),
+      ...(soloSteps === undefined ? {} : { soloSteps }),
+      ...(checksums === undefined ? {} : { checksums }),
     };
   }
 

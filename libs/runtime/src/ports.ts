@@ -15,6 +15,7 @@ import type {
   OptimizerSpec,
   ParameterLayout,
   ParameterShard,
+  RecordedChunk,
   Rng,
   Schedule,
   ScheduleName,
@@ -64,6 +65,18 @@ export interface Resumption {
   readonly reason: string;
 }
 
+/** What the versions of a run are made of, in order, so that they can be computed again. Failures are LongtailError `storage`. */
+export interface Recording {
+  /** Begins anew. Throws LongtailError `usage` where it will need more than the job lets it, `bytes` in all, `storage` where there is less room. */
+  begin(from: RunSnapshot, bytes: number): Promise<void>;
+  /** Leaves out what came after `version`; resolves with the last version that is there, undefined: there is no beginning. */
+  rewind(version: number): Promise<number | undefined>;
+  /** Takes all of it or nothing: LongtailError `storage` where it would be more than the job lets it. The chunks are asked for one by one. */
+  append(version: number, chunks: Iterable<RecordedChunk>): Promise<void>;
+  /** Resolves when all of it survives a power cut. */
+  flush(): Promise<void>;
+}
+
 /** Where a run leaves what it makes. Failures are LongtailError `storage` and end the run. */
 export interface RunStore {
   /** The run's id, unique for ever. */
@@ -71,6 +84,8 @@ export interface RunStore {
   /** For people: the run's folder. */
   readonly folder: string;
   readonly log: EventLog;
+  /** Where the job is to be recorded. */
+  readonly recording?: Recording | undefined;
   /** Written beside the rounds; at most one at a time. */
   checkpoint(snapshot: RunSnapshot): Promise<{ readonly path: string; readonly bytes: number }>;
   /** The trained model. After it only a last checkpoint and the verdict are written. */

@@ -28,6 +28,7 @@ import type { Member, MemberHost } from './member.js';
 import { OutgoingParameters, type Change, type Published } from './outgoing-parameters.js';
 import { Paces } from './paces.js';
 import type { PeerLinks } from './peer-links.js';
+import { Recorder } from './recorder.js';
 import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
@@ -60,6 +61,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly paces = new Paces();
   readonly tasks = new Tasks(this);
   readonly record = new LearningRecord();
+  readonly recorder = new Recorder(this);
   readonly outgoing: OutgoingParameters;
   submittedAtMs: number;
   readonly auto: AutoSync;

@@ -1,4 +1,4 @@
-import { isStateQuantized, localStepsOf, LongtailError, type Verdict } from '@longtail/core';
+import { LongtailError, type Verdict } from '@longtail/core';
 import type { JobRow } from '@longtail/protocol';
 import { recall, restore, type Beginning } from './beginning.js';
 import type { Claimant } from './eligibility.js';
@@ -11,7 +11,7 @@ import type { Session } from './membership.js';
 import { runRounds } from './round.js';
 import type { RunCore } from './run-core.js';
 import { Snapshots } from './snapshots.js';
-import { runSolo } from './solo.js';
+import { runSolo, stepsAlone } from './solo.js';
 import { expectedMs } from './speed.js';
 import type { Tasks } from './tasks.js';
 
@@ -179,9 +179,17 @@ export class Run implements Claimant {
       this.status = 'running';
       await core.auto.begin();
     } while (core.groups.length === 0 || !(core.begun || (await initialise(core, core.groups[0]!))));
+    await this.record();
     core.announceStart();
     while (this.samplesLeft()) await this.phase();
     if (core.training!.validationSamples > 0 && core.record.validatedVersion !== core.version) await this.validate();
+  }
+
+  private async record(): Promise<void> {
+    const { core, beginning, snapshots } = this;
+    if (core.store.recording === undefined) return;
+    if (beginning.past !== undefined && beginning.snapshot !== undefined) await core.recorder.goOn();
+    else await core.recorder.begin(await snapshots.take());
   }
 
   /** The next thing to do, by who is there and what is due. */
@@ -195,22 +203,16 @@ export class Run implements Claimant {
     const [first, second] = core.groups;
     if (first === undefined) await this.requireWorker();
     else if (core.training!.leases.totals().applied >= core.record.validationDueAt) await this.validate();
-    else if (second === undefined && first.solo && this.stepsAlone) await runSolo(core, first, snapshots.whenDue);
+    else if (second === undefined && first.solo && stepsAlone(core.job)) await runSolo(core, first, snapshots.whenDue);
     else await runRounds(core, strategy, { meanwhile: snapshots.whenDue, mustEnd: () => this.roundsMustEnd });
   }
 
   /** A lone worker may step for itself; groups came, go or are to be moved; or another way to exchange was chosen. */
   private get roundsMustEnd(): boolean {
-    const { auto, formation, roster, groups } = this.core;
+    const { auto, formation, roster, groups, job } = this.core;
     this.arrange();
     const changes = auto.follow() || formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
-    return changes || (groups.length === 1 && groups[0]!.solo && this.stepsAlone);
-  }
-
-  /** May a lone worker step for itself? It keeps moments in float32 only, and does not clip; under an outer optimizer there is always an exchange. */
-  private get stepsAlone(): boolean {
-    const { optimizer, clipNorm } = this.core.job.train;
-    return clipNorm === undefined && !isStateQuantized(optimizer) && localStepsOf(this.core.job.sync) === undefined;
+    return changes || (groups.length === 1 && groups[0]!.solo && stepsAlone(job));
   }
 
   private readonly requireWorker = (): Promise<void> => gather(this.core, 1, this.countFleet);

@@ -40,9 +40,10 @@ export class Snapshots {
     await this.writing;
     const snapshot = await this.take();
     if (!snapshot.parameters.every(Number.isFinite)) return { model: this.lastPath, error: undefined };
-    const { store } = this.core;
+    const { store, recorder } = this.core;
     let model = '';
     try {
+      await recorder.flush();
       model = (await store.saveModel(snapshot)).path;
       await store.checkpoint(snapshot);
       return { model, error: undefined };
@@ -58,6 +59,7 @@ export class Snapshots {
   private async write(snapshot: RunSnapshot, startedAtMs: number): Promise<void> {
     const { core } = this;
     try {
+      await core.recorder.flush();
       const { path, bytes } = await core.store.checkpoint(snapshot);
       this.lastPath = path;
       core.emit({ event: 'checkpoint', run: core.run, version: snapshot.version, path, bytes, ms: core.clock.nowMs() - startedAtMs });
@@ -66,7 +68,8 @@ export class Snapshots {
     }
   }
 
-  private async take(): Promise<RunSnapshot> {
+  /** The vectors are written anew by the next call. */
+  async take(): Promise<RunSnapshot> {
     const { core } = this;
     const { shard, grid, layout, leases } = core.training!;
     const { parameters, state } = (this.copy ??= { parameters: new Float32Array(grid.length), state: freshState(serverOptimizer(core.job), grid.length) });

@@ -1,4 +1,4 @@
-import { optimizerStateCount, type Lease } from '@longtail/core';
+import { isStateQuantized, localStepsOf, optimizerStateCount, type Job, type Lease, type RecordedChunk } from '@longtail/core';
 import type { LocalStep } from '@longtail/protocol';
 import type { ExpectedTensor } from './delivery.js';
 import { chunkSpan } from './grid.js';
@@ -30,6 +30,16 @@ interface Grant {
   /** Leases of each step. */
   readonly steps: readonly (readonly Lease[])[];
   readonly learningRate: number;
+}
+
+/** May a lone worker step for itself? It keeps moments in float32 only, and does not clip; under an outer optimizer there is always an exchange. */
+export function stepsAlone({ train, sync }: Job): boolean {
+  return train.clipNorm === undefined && !isStateQuantized(train.optimizer) && localStepsOf(sync) === undefined;
+}
+
+/** About how often a group that is alone brings home what it steps to. */
+export function grantsOf({ samplesPerSecond }: Group, samples: number): number {
+  return GRANT_MS.length + Math.ceil((1000 * samples) / samplesPerSecond / GRANT_MS.at(-1)!);
 }
 
 /**
@@ -171,7 +181,7 @@ class Solo {
       core.tasks.settle(assignment, { applied: 0, weight: 0, reason: 'called home before its first step' });
       return true;
     }
-    await this.writeHome(assignment);
+    const checksum = await this.writeHome(assignment);
     core.training!.shard.setSteps(core.training!.shard.steps + done.steps);
     core.version++;
     core.outgoing.retireBefore(core.version);
@@ -184,7 +194,7 @@ class Solo {
     core.tasks.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
     core.roster.succeeded(this.group);
     const { samples, lossSum, correct, targets } = done;
-    core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason });
+    core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason, soloSteps: done.steps, checksums: checksum === undefined ? undefined : [checksum] });
     return true;
   }
 
@@ -194,8 +204,14 @@ class Solo {
     return false;
   }
 
-  private async writeHome({ delivery }: GroupTask): Promise<void> {
+  /** Returns the checksum of the parameters where the run is recorded. */
+  private async writeHome(assignment: GroupTask): Promise<number | undefined> {
+    const { delivery } = assignment.parts[0]!;
+    const { recorder } = this.core;
     const { shard, grid } = this.core.training!;
+    await recorder.written();
+    recorder.keep(this.core.version + 1, [assignment], this.recorded(assignment));
+    let checksum: number | undefined;
     const codec = this.core.codecNamed('fp32');
     const scratch = new Float32Array(Math.min(grid.chunkLength, grid.length));
     for (let chunk = 0; chunk < grid.chunks; chunk++) {
@@ -203,11 +219,25 @@ class Solo {
       const values = scratch.subarray(0, length);
       codec.decode(delivery.bytes('parameters', 0, chunk), values);
       shard.writeParameters(values, offset);
+      if (recorder.isOn) checksum = shard.checksum(offset, length, checksum);
       for (let index = 0; index < this.moments; index++) {
         codec.decode(delivery.bytes('state', index, chunk), values);
         shard.writeState(index, values, offset);
       }
       if (chunk % CHUNKS_A_TURN === CHUNKS_A_TURN - 1) await this.core.turn();
+    }
+    return checksum;
+  }
+
+  private *recorded({ parts }: GroupTask): Generator<RecordedChunk> {
+    const { grid } = this.segment;
+    const { delivery } = parts[0]!;
+    const vectors = [{ kind: 'parameters', index: 0 } as const, ...Array.from({ length: this.moments }, (_, index) => ({ kind: 'state', index }) as const)];
+    for (const { kind, index } of vectors) {
+      for (let chunk = 0; chunk < grid.chunks; chunk++) {
+        const { bytes, codecId } = delivery.coded(kind, index, chunk);
+        yield { kind, index, ...chunkSpan(grid, chunk), parts: [{ part: 0, codecId, bytes }] };
+      }
     }
   }
 

@@ -1,4 +1,4 @@
-import type { BatchStats, Compute, ComputeResult } from '@longtail/core';
+import type { BatchStats, Compute, ComputeResult, VectorRange } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import type { WorkerInbox } from './worker-inbox.js';
 
@@ -8,13 +8,22 @@ interface StreamWork {
   readonly stop: AbortController;
 }
 
+/** What came and is to be mixed in. */
+interface Mix {
+  readonly prepared: Promise<void>;
+  ready: boolean;
+}
+
 /**
- * Local steps that go on from task to task. What comes of the server's parameters meanwhile is mixed in between two steps: a
- * call of the device ends for it after the step under way, and another one goes on.
+ * Local steps that go on from task to task. What comes of the server's parameters meanwhile is worked out beside them and mixed
+ * in between two steps: a call of the device ends for it after the step under way, and another one goes on.
  */
 export class StreamRunner {
-  /** The device goes on from where the last task ended. */
-  private flowing = false;
+  /** How to mix, while the device goes on from where the last task ended. */
+  private mixing: number | undefined;
+  /** The last step was taken, and no move so far: what comes now is mixed in behind it. */
+  private closed = false;
+  private mix: Mix | undefined;
   private piece: AbortController | undefined;
 
   constructor(
@@ -25,46 +34,73 @@ export class StreamRunner {
   ) {}
 
   mayBegin({ version }: Task): boolean {
-    return this.flowing || this.inbox.hasReached(version);
+    return this.mixing !== undefined || this.inbox.hasReached(version);
   }
 
   /** The device was given something else, or what it brought home was not taken: the next task begins with the server's parameters. */
   end(): void {
-    this.flowing = false;
+    this.mixing = undefined;
   }
 
   /** Something came. */
   arrived(): void {
-    if (this.inbox.hasArrived) this.piece?.abort();
+    if (this.mixing === undefined || this.closed || this.mix !== undefined || !this.inbox.hasArrived) return;
+    const prepared = this.undisturbed(this.compute.prepareMix(this.inbox.takeArrived(), this.mixing));
+    const mix: Mix = { prepared, ready: false };
+    this.mix = mix;
+    void prepared.then(
+      () => {
+        mix.ready = true;
+        this.piece?.abort();
+      },
+      () => undefined, // whoever applies it hears of it
+    );
   }
 
   /** After an abort the device's parameters count for nothing. */
-  async steps(
-    { task, abort, stop }: StreamWork,
-    onStep: (stats: BatchStats) => void,
-  ): Promise<ComputeResult & { steps: number }> {
-    await this.begin();
+  async steps({ task, abort, stop }: StreamWork, onStep: (stats: BatchStats) => void): Promise<ComputeResult & { steps: number }> {
+    await this.begin(task);
+    this.closed = false;
     const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
     let total = NO_STEPS;
     while (total.steps < batches.length && !stop.signal.aborted) {
-      if (this.inbox.hasArrived) {
-        await this.undisturbed(this.compute.mixStream(this.inbox.takeArrived(), task.mixing));
-        continue;
-      }
+      const mixed = this.applyMix();
+      this.arrived();
       const before = total;
       this.piece = new AbortController();
       const request = { batches: batches.slice(before.steps), result: 'nothing', stop: AbortSignal.any([stop.signal, this.piece.signal]) } as const;
-      const done = await this.compute.localSteps(request, (_, stats) => onStep(sum(before, stats)), abort.signal);
+      const stepped = this.compute.localSteps(request, (_, stats) => onStep(sum(before, stats)), abort.signal);
+      const [done] = await Promise.all([stepped, mixed]);
       this.piece = undefined;
       total = { ...sum(before, done), steps: before.steps + done.steps, computeMs: before.computeMs + done.computeMs };
     }
+    this.closed = true;
     return total;
   }
 
-  private async begin(): Promise<void> {
-    if (this.flowing) return;
+  /** Resolves once steps that come next are not part of the move any more, with when it is there. */
+  async take(parts: readonly VectorRange[], signal: AbortSignal): Promise<{ readonly there: Promise<void> }> {
+    if (this.mix !== undefined) await this.mix.prepared;
+    signal.throwIfAborted();
+    const mixed = this.applyMix();
+    const taken = this.compute.takeStreamMove(parts);
+    this.closed = false;
+    this.arrived();
+    return { there: Promise.all([mixed, taken]).then(() => undefined) };
+  }
+
+  /** Does nothing where nothing is ready. */
+  private applyMix(): Promise<void> | undefined {
+    if (!this.mix?.ready) return undefined;
+    this.mix = undefined;
+    return this.compute.applyMix();
+  }
+
+  private async begin({ mixing }: Task): Promise<void> {
+    if (this.mixing !== undefined) return;
+    this.mix = undefined;
     await this.undisturbed(this.inbox.startStream());
-    this.flowing = true;
+    this.mixing = mixing;
   }
 }
 

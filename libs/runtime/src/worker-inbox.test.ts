@@ -43,6 +43,14 @@ function setUp() {
   return { inbox, prepared, calls, chunk, whole };
 }
 
+test('values that came twice before anybody took them are named once', () => {
+  const { inbox, whole } = setUp();
+  whole('parameters', 1, 5);
+  whole('parameters', 2, 6);
+  expect(inbox.takeArrived()).toEqual([{ start: 0, length: 6 }]);
+  expect(inbox.hasArrived).toBe(false);
+});
+
 test('parameters are there once every chunk is, and are loaded once', async () => {
   const { inbox, prepared, calls, chunk } = setUp();
   chunk('parameters', 1, 5, 1);

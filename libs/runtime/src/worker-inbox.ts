@@ -1,4 +1,4 @@
-import { LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader, type VectorRange } from '@longtail/core';
+import { disjoint, LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader, type VectorRange } from '@longtail/core';
 
 /**
  * Parameters and optimizer state of a worker: what is in memory, of which version, and what is on its way in. Says when
@@ -76,8 +76,9 @@ export class WorkerInbox {
     return this.parameters.version !== undefined && this.parameters.arrived.length > 0;
   }
 
+  /** Each value once, whatever came of it again. */
   takeArrived(): readonly VectorRange[] {
-    return this.parameters.arrived.splice(0);
+    return disjoint(this.parameters.arrived.splice(0));
   }
 
   /** The device begins a stream with the parameters, whatever it had. */

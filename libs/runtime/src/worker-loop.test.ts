@@ -87,6 +87,20 @@ test.each(['refused', 'protocol'] as const)('a server that answers %s ends it, e
   await expect(runWorker(options)).rejects.toMatchObject({ code });
 });
 
+test.each([{}, { wait: true }])('a server that is there but says nothing may be stopped or busy: it is looked for as one that is away (%j)', async (wait) => {
+  let dials = 0;
+  const { options, stop, events } = setUp({
+    ...wait,
+    dial: async () => {
+      dials++;
+      if (dials === (wait.wait ? 1 : 2)) throw new LongtailError('the server said nothing for 10 s', { code: 'timeout' });
+      return { connection: connectionThat((close) => (dials > 2 ? stop.abort() : close('it was lost'))), welcome };
+    },
+  });
+  await expect(runWorker(options)).resolves.toEqual({ reason: 'left' });
+  expect(events.filter(({ event }) => event === 'reconnecting')).toHaveLength(1);
+});
+
 test('a server that goes away is looked for, then given up with how long it was away', async () => {
   let dials = 0;
   const { options, events, elapsedMs } = setUp({

@@ -1,4 +1,4 @@
-import { BackOff, formatSeconds, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
+import { BackOff, formatSeconds, isAway, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
 import { Pauses, type Owner } from './pauses.js';
@@ -142,13 +142,13 @@ class Search {
   }
 
   private mayTryAgain(error: LongtailError): boolean {
-    if (error.code !== 'unreachable') return false;
+    if (!isAway(error)) return false;
     if (!this.everJoined) return this.options.wait ?? false;
     return this.options.clock.nowMs() - this.sinceMs < this.reconnectForMs;
   }
 
   private explain(error: LongtailError): LongtailError {
-    if (error.code !== 'unreachable' || !this.everJoined) return error;
+    if (!isAway(error) || !this.everJoined) return error;
     return new LongtailError(`the server was away for ${formatSeconds(this.reconnectForMs / 1000)}: ${error.message}`, {
       code: 'unreachable',
       where: error.where,

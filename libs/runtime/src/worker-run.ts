@@ -305,9 +305,8 @@ export class WorkerRun {
         const result = await this.stream!.steps(work, this.progressOf(task));
         if (result.steps === 0 && task.steps.length > 0) return async () => this.sendDone(task.task, NOTHING, 0);
         await this.deliveries!.judged(task.parts, () => this.bell.wait(undefined, clock, abort.signal));
-        await compute.takeStreamMove(task.parts);
-        abort.signal.throwIfAborted();
-        return async () => this.deliverMeanwhile(work, result);
+        const { there } = await this.stream!.take(task.parts, abort.signal);
+        return async () => this.deliverMeanwhile(work, result, there);
       }
     }
   }
@@ -339,11 +338,11 @@ export class WorkerRun {
     await this.deliveries!.send(task, result.samples, kind, abort.signal);
   }
 
-  /** Sends a move while the next steps are computed. */
-  private deliverMeanwhile(work: Work, result: ComputeResult & { steps: number }): void {
+  /** Sends a move, once it is taken, while the next steps are computed. */
+  private deliverMeanwhile(work: Work, result: ComputeResult & { steps: number }, there: Promise<void>): void {
     const { task, abort } = work;
     this.sendDone(task.task, result, result.steps, task.kind);
-    const sent = this.deliveries!.send(task, result.samples, 'gradient', abort.signal).catch((error: unknown) => {
+    const sent = this.deliveries!.send(task, result.samples, 'gradient', abort.signal, there).catch((error: unknown) => {
       if (!abort.signal.aborted) this.fail(task.task, error);
     });
     this.deliveries!.keep(task.task, abort, sent);

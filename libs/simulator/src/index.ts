@@ -7,7 +7,7 @@ export type { FuzzCount } from './frame-fuzz.js';
 export { MemoryStore, type StorageTarget } from './memory-store.js';
 export { softmaxRegression, type SoftmaxRegressionOptions, type VirtualModel } from './model.js';
 export type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
-export { Replay } from './testing/replay.js';
+export { SentContributions } from './testing/sent-contributions.js';
 export { simulate } from './simulate.js';
 export { modelOfStage } from './stage-model.js';
 export { VirtualClock } from './virtual-clock.js';

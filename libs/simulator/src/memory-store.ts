@@ -1,5 +1,9 @@
 import { LongtailError, type Clock, type EventLog, type Job, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 import type { RunSnapshot, RunStore } from '@longtail/runtime';
+import { MemoryRecording } from './memory-recording.js';
+
+/** That writing a version takes. */
+const RECORD_MS = 5;
 
 /** An event log in memory. */
 class MemoryLog implements EventLog {
@@ -52,7 +56,7 @@ class MemoryLog implements EventLog {
 }
 
 /** What can run out of room. */
-export type StorageTarget = 'log' | 'checkpoint' | 'model';
+export type StorageTarget = 'log' | 'checkpoint' | 'model' | 'recording';
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
@@ -69,6 +73,7 @@ export class MemoryStore implements RunStore {
   readonly full = new Set<StorageTarget>();
   readonly checkpoints: RunSnapshot[];
   readonly events: StoredEvent[];
+  readonly recording: MemoryRecording | undefined;
   model: RunSnapshot | undefined;
   verdict: Verdict | undefined;
   writing = 0;
@@ -83,6 +88,7 @@ export class MemoryStore implements RunStore {
   ) {
     this.events = [...(before?.events ?? [])];
     this.checkpoints = [...(before?.checkpoints ?? [])];
+    this.recording = job.record && new MemoryRecording(job.record.maxBytes, options.clock, RECORD_MS, () => this.throwIfFull('recording'), before?.recording);
     this.log = new MemoryLog(this.events, options.clock, () => this.throwIfFull('log'), options.appended);
   }
 

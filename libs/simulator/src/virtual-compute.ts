@@ -70,6 +70,8 @@ export class VirtualCompute implements Compute {
   /** What the engine would hold; `Prepared.parameters` is only the way in and out. */
   private parameters = new Float32Array(0);
   private anchor: Anchor | undefined;
+  /** What was prepared. */
+  private mix = new Float32Array(0);
   private busy = false;
   private line: Promise<unknown> = Promise.resolve();
   /** Undefined: it holds the whole model. */
@@ -105,6 +107,8 @@ export class VirtualCompute implements Compute {
     const fraction = layouts.reduce((sum, _, stage) => sum + this.fraction(stage), 0);
     this.job = job;
     this.parameters = new Float32Array(length);
+    this.anchor = undefined;
+    this.mix = new Float32Array(length);
     const { optimizer } = job.train;
     this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
     this.prepared = {
@@ -170,15 +174,21 @@ export class VirtualCompute implements Compute {
 
   async startStream(): Promise<void> {
     await this.loadParameters();
-    this.anchor = new Anchor(this.parameters);
+    if (this.anchor === undefined) this.anchor = new Anchor(this.parameters);
+    else this.anchor.moveTo(this.parameters);
   }
 
   async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
     for (const part of parts) this.anchor!.takeMove(this.parameters, this.prepared!.gradient, part);
   }
 
-  async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
-    for (const part of parts) this.anchor!.mix(this.parameters, this.prepared!.parameters, part, mixing);
+  async prepareMix(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    this.mix.fill(0);
+    for (const part of parts) this.anchor!.mix(this.prepared!.parameters, this.mix, part, mixing);
+  }
+
+  async applyMix(): Promise<void> {
+    for (let i = 0; i < this.mix.length; i++) this.parameters[i]! += this.mix[i]!;
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {

@@ -1,11 +1,12 @@
 import type { Job, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
-import { choice, duration, integer, oneOf, real } from './fields.js';
+import { choice, duration, integer, oneOf, real, size } from './fields.js';
 import { layoutProblems, layoutSchema, workersOf } from './layout.js';
 import type { ModelDraft } from './model.js';
 import { modelSchema } from './model.js';
 import { stepsLocally, syncOf, syncSchema } from './sync.js';
+import { parseByteSize } from './units.js';
 
 /**
  * A job as its file says it, every default filled in but those that the data decide: sizes of the model, and the loss.
@@ -133,6 +134,10 @@ const checkpoint = z.strictObject({
   keep: integer({ min: 1, max: 1000 }).default(2).describe('Checkpoints to keep, the newest'),
 });
 
+const record = z.strictObject({
+  maxBytes: size('a size like 2GiB', parseByteSize).prefault('2GiB').describe('What it may take: a run that needs more is refused, and says how much'),
+});
+
 const jobFields = z.strictObject({
   name: z
     .string()
@@ -154,6 +159,7 @@ const jobFields = z.strictObject({
   sync: syncSchema.prefault({}).describe('How workers and server exchange what they learn'),
   cluster: cluster.prefault({}).describe('What to run on'),
   checkpoint: checkpoint.prefault({}).describe('When to save'),
+  record: record.optional().describe('Keep all contributions, so that `longtail replay` can compute the parameters again; default: none'),
 });
 
 /** The job file: what a user may write. Its output lacks the defaults that span fields (see `draftOf`). */
@@ -191,5 +197,6 @@ export function draftOf(file: z.output<typeof jobFileSchema>): JobDraft {
       recompute: file.cluster.recompute,
     },
     checkpoint: { everyMs: file.checkpoint.every, keep: file.checkpoint.keep },
+    ...(file.record && { record: file.record }),
   };
 }

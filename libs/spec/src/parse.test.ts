@@ -274,6 +274,12 @@ describe('validateJob', () => {
     });
     expect([sync.minDeadlineMs, cluster.waitMs, checkpoint.everyMs]).toEqual([250, 120_000, 45_000]);
   });
+
+  it('records where it is asked to, in 2 GiB unless it says how much', () => {
+    const of = (record?: object) => validateJob({ data: 'mnist', model: 'cnn', record }).record;
+    expect([of(), of({}), of({ maxBytes: '3GB' }), of({ maxBytes: 5000 })]).toEqual([undefined, { maxBytes: 2 ** 31 }, { maxBytes: 3e9 }, { maxBytes: 5000 }]);
+    expect(() => of({ maxBytes: 'much' })).toThrow(/record\.maxBytes: must be a size like 2GiB, found "much"/);
+  });
 });
 
 describe('placeOfField', () => {

@@ -51,9 +51,10 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
   await writeAtomic(path, (file) => file.writeFile(content));
 }
 
-/** Writes all of `bytes`: a single write may be short. */
-export async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
+/** Writes all of `bytes`: a single write may be short. `position` in the file; undefined: behind what was written last. */
+export async function writeFully(file: FileHandle, bytes: Uint8Array, position?: number): Promise<void> {
   for (let written = 0; written < bytes.length;) {
-    written += (await file.write(bytes, written, bytes.length - written)).bytesWritten;
+    const at = position === undefined ? null : position + written;
+    written += (await file.write(bytes, written, bytes.length - written, at)).bytesWritten;
   }
 }

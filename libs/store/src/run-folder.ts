@@ -25,6 +25,7 @@ export const RUN_FILES = {
   events: 'events.jsonl',
   metrics: 'metrics.csv',
   checkpoints: 'checkpoint',
+  recording: 'recording',
   model: 'model.safetensors',
   modelSidecar: 'model.json',
   report: 'report.html',

@@ -106,6 +106,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       crc32c: options.crc32c,
       memory: link === undefined ? options.memory : undefined,
       curve: curve && { own: curve, patienceMs: 0 },
+      watchedElsewhere: true,
       dropped,
     });
   } catch (error) {
@@ -212,8 +213,8 @@ async function admit(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, hos
 
 /** A node's id begins with the identity that it enrolled as, so that nobody takes another's place; one identity may have several workers. */
 function boundTo({ id }: PeerIdentity, hello: Hello): Hello {
-  const own = hello.node.startsWith(`${id}.`) && /^\.[0-9a-f]{4}$/.test(hello.node.slice(id.length));
-  return own ? hello : { ...hello, node: `${id}.${randomBytes(2).toString('hex')}` };
+  const own = hello.node.startsWith(`${id}.`) && /^\.[0-9a-f]{4,8}$/.test(hello.node.slice(id.length));
+  return own ? hello : { ...hello, node: `${id}.${randomBytes(4).toString('hex')}` };
 }
 
 function readHello(packet: unknown): Hello {

@@ -10,7 +10,7 @@ import { PeerSegment } from './peer-segment.js';
 import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
-import { createTensorContext, sessionTag, TENSOR_SOCKET_OPTIONS, type TensorContext } from './tensor-socket.js';
+import { createTensorContext, HEARTBEATS, sessionTag, TENSOR_SOCKET_OPTIONS, type TensorContext } from './tensor-socket.js';
 import type { UploadLimit } from './upload-limit.js';
 
 /** How long the last bytes of a link that was closed may take. */
@@ -54,6 +54,7 @@ export class TensorDealer {
     const { curve, context = createTensorContext() } = options;
     this.socket = new zmq.Dealer({
       ...TENSOR_SOCKET_OPTIONS,
+      ...HEARTBEATS,
       context,
       connectTimeout: 3_000,
       reconnectInterval: -1,

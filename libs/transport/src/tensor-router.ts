@@ -14,7 +14,7 @@ import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { IDLE } from './tensor-sender.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
-import { createTensorContext, sessionTag, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
+import { createTensorContext, HEARTBEATS, KEEPALIVE, sessionTag, TENSOR_SOCKET_OPTIONS } from './tensor-socket.js';
 import type { UploadLimit } from './upload-limit.js';
 
 /** Messages of one peer that ZeroMQ holds for us; beyond it TCP's flow control stops the peer. */
@@ -28,6 +28,8 @@ export interface TensorRouterOptions {
   readonly uploadLimit?: UploadLimit;
   /** Encrypts, and lets in only sockets of sessions; one whose key is not known yet waits so long for it. @default no encryption */
   readonly curve?: { readonly own: CurveKeys; readonly patienceMs: number };
+  /** Another connection tells when a peer is gone. @default false */
+  readonly watchedElsewhere?: boolean;
   /** A message that belongs to no session was dropped. */
   readonly dropped: (reason: string) => void;
   /** What to change when the port is taken. @default '--tensor-port' */
@@ -82,6 +84,7 @@ export class TensorRouter {
     const admission = curve && (await Admission.open({ context, admits, patienceMs: curve.patienceMs }));
     const socket = new zmq.Router({
       ...TENSOR_SOCKET_OPTIONS,
+      ...(options.watchedElsewhere ? KEEPALIVE : HEARTBEATS),
       context,
       ...(curve && { curveServer: true, curveSecretKey: curve.own.secretKey }),
       mandatory: true,

@@ -1,19 +1,22 @@
 import { setFlagsFromString } from 'node:v8';
 import * as zmq from 'zeromq';
 
-/**
- * For both ends. Heartbeats are ZeroMQ's own, between its I/O threads: they notice a dead host within 10 s and go on while
- * JavaScript is blocked. There is no high-water mark on sending, as a link has at most its window in flight.
- */
+/** For both ends. There is no high-water mark on sending, as a link has at most its window in flight. */
 export const TENSOR_SOCKET_OPTIONS = {
   linger: 0,
-  heartbeatInterval: 2_000,
-  heartbeatTimeout: 8_000,
-  heartbeatTimeToLive: 10_000,
   handshakeInterval: 10_000,
   maxMessageSize: 8 * 1024 * 1024,
   sendHighWaterMark: 0,
 } as const;
+
+/** ZeroMQ's own, between I/O threads: they notice a dead host within 10 s and go on while JavaScript is blocked. */
+export const HEARTBEATS = { heartbeatInterval: 2_000, heartbeatTimeout: 8_000 } as const;
+
+/**
+ * Instead of heartbeats, for an end with thousands of links whose peers are watched over another connection: the system closes what is dead
+ * after a minute. For each message of a peer of which it counts the time ZeroMQ looks through the timers of all (half a core at 5,000).
+ */
+export const KEEPALIVE = { tcpKeepalive: 1, tcpKeepaliveIdle: 30, tcpKeepaliveInterval: 10, tcpKeepaliveCount: 3 } as const;
 
 /** The first 32 bits of a session's key. */
 export function sessionTag(key: string): number {

@@ -41,6 +41,8 @@ export async function explainFailure(address: string, { host, port }: Address, e
   }
   if (!connected || secured || expected === 'plain') return unreachable(address, error);
   if (FOREIGN.test(error?.code ?? '')) return foreignServer(address, error);
+  // Too busy, or it has too many strangers: whoever looks for it tries again.
+  if (!/^ERR_SSL/.test(error?.code ?? '')) return unreachable(address, error);
   return new LongtailError(`the server at ${address} does not encrypt: a token or an identity is of no use there`, {
     code: 'refused',
     where: address,

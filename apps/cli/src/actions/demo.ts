@@ -10,7 +10,7 @@ import { Interruption } from '../process/interruption.js';
 import { LocalCluster } from '../process/local-cluster.js';
 import type { Output } from '../terminal/output.js';
 import type { JobFile } from '../terminal/read-job-file.js';
-import { readJobFile } from '../terminal/read-job-file.js';
+import { readJobFile, recorded, type RecordOption } from '../terminal/read-job-file.js';
 import { runJob } from '../terminal/run-job.js';
 
 interface DemoOptions {
@@ -27,6 +27,7 @@ interface DemoOptions {
   readonly engine: EngineChoice;
   readonly threads?: number;
   readonly runs: string;
+  readonly record?: RecordOption;
 }
 
 /** Of the machine's processors, what workers that fit may compute on together: the rest is for their event loops and the server. */
@@ -35,7 +36,7 @@ const COMPUTING = 0.6;
 const DEATH_MS = 2000;
 
 export async function demo(output: Output, options: DemoOptions): Promise<number> {
-  const file = await readJobFile(options.job);
+  const file = recorded(await readJobFile(options.job), options.record);
   const cores = availableParallelism();
   const threads = options.threads ?? Math.max(1, Math.floor(cores / options.workers));
   const paces = Array.from({ length: options.workers }, (_, i) => cyclic(options.paces, i)!);

@@ -4,15 +4,16 @@ import { Interruption } from '../process/interruption.js';
 import { launchJob } from '../terminal/launch-job.js';
 import type { Output } from '../terminal/output.js';
 import type { JobFile } from '../terminal/read-job-file.js';
-import { readJobFile } from '../terminal/read-job-file.js';
+import { readJobFile, recorded, type RecordOption } from '../terminal/read-job-file.js';
 import { runJob } from '../terminal/run-job.js';
 
 interface LaunchOptions extends ServerChoice {
   readonly detach?: boolean;
+  readonly record?: RecordOption;
 }
 
 export async function launch(output: Output, options: LaunchOptions, file: string): Promise<number> {
-  const job = await readJobFile(file);
+  const job = recorded(await readJobFile(file), options.record);
   const { signal } = new AbortController();
   const client = await connect(options, signal);
   try {

@@ -21,6 +21,13 @@ export function runsOption(): Option {
   return new Option('--runs <folder>', 'folder in which each run gets one of its own').default(DEFAULT_RUNS).env('LONGTAIL_RUNS');
 }
 
+export function recordOption(): Option {
+  return new Option(
+    '--record [size]',
+    'keep all contributions, for `longtail replay`; --record=4GB: up to so much, by default 2GiB, or what the job says',
+  ).argParser(byteSize);
+}
+
 export function engineOption(): Option {
   return new Option('-e, --engine <name>', 'engine to compute with; auto measures those present and takes the fastest')
     .choices(['auto', 'tensorflow', 'webgpu', 'wasm', 'cpu'])

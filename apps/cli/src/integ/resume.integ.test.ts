@@ -1,8 +1,10 @@
 import { mkdirSync, watch } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { standingEvents, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
-import { listRuns, readEvents, RUN_FILES } from '@longtail/store';
+import { standingEvents, type RunEvent, type StoredEvent, type Verdict, type WireError } from '@longtail/core';
+import { createKernels } from '@longtail/kernels';
+import { replayRun, type ReplayReport } from '@longtail/parameter-server';
+import { checkpointFolder, listRuns, readEvents, readRecording, recordingFolder, RUN_FILES } from '@longtail/store';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { freePort } from './free-port.js';
@@ -14,7 +16,7 @@ let folder: string;
 let port: number;
 let started: CliProcess[];
 beforeEach(async () => {
-  folder = await jobFolder(`${smallJob({ rounds: ROUNDS })}checkpoint: { every: 100ms, keep: 3 }\n`);
+  folder = await jobFolder(`${smallJob({ rounds: ROUNDS })}checkpoint: { every: 100ms, keep: 3 }\nrecord: { maxBytes: 200MB }\n`);
   port = await freePort();
   started = [];
 });
@@ -62,6 +64,62 @@ async function expectAddedUp(verdict: Verdict): Promise<void> {
   expect(sum(events, (event) => (event.event === 'contribution' && event.accepted ? event.samples : 0))).toBe(applied);
 }
 
+interface Replayed extends Pick<ReplayReport, 'result' | 'version' | 'kept' | 'first'> {
+  readonly missing?: WireError;
+}
+
+async function replay(run: string, ...args: string[]): Promise<readonly [number | null, Replayed]> {
+  const { exitCode, process } = await runCli(['replay', run, '--json', ...args], { cwd: folder });
+  return [exitCode, process.lines.length === 0 ? expect.unreachable(process.stderr) : (JSON.parse(process.lines.at(-1)!) as Replayed)];
+}
+
+/** The recording of a run makes the bits that its folder has; whatever is changed in either is found. */
+async function expectReplayed(run: string): Promise<void> {
+  const commits = standingEvents(await readEvents(join(run, RUN_FILES.events))).flatMap(({ body }) => (body.event === 'commit' ? [body] : []));
+  const last = commits.at(-1)!.version;
+  const [exitCode, whole] = await replay(run);
+  expect([exitCode, whole.result, whole.version]).toEqual([0, 'agree', last]);
+  const checkpoints = checkpointFolder(join(run, RUN_FILES.checkpoints), { keep: 10 });
+  const durable = await checkpoints.versions();
+  expect(whole.kept.map(({ version }) => version)).toEqual([...durable.toReversed(), last]);
+
+  // Whoever writes a contribution anew with all its checksums.
+  const folderOf = join(run, RUN_FILES.recording);
+  const bytes = await readFile(join(folderOf, 'contributions.bin'));
+  const kernels = createKernels();
+  const crc32c = (chunk: Uint8Array, previous?: number) => kernels.crc32c(chunk, previous);
+  const recorded = await readRecording(folderOf, { crc32c });
+  const changed = commits[commits.length >> 1]!.version;
+  const versions = [...recorded.versions].map((version) => [version, [...recorded.chunks(version)]] as const);
+  recorded.close();
+  const forger = recordingFolder(folderOf, { maxBytes: Infinity, crc32c });
+  await forger.rewind(0);
+  for (const [version, chunks] of versions) {
+    if (version === changed) chunks[0]!.parts[0]!.bytes[2]! ^= 64;
+    await forger.append(version, chunks);
+  }
+  await forger.close();
+  const forged = await replayRun(run);
+  expect(forged.first).toMatchObject({ version: changed, after: changed - 1 });
+  expect(forged.first!.contributions[0]).toMatchObject({ name: 'steady' });
+  await writeFile(join(folderOf, 'contributions.bin'), bytes);
+
+  const version = durable[0]!;
+  const kept = await checkpoints.read(version);
+  kept.parameters[3]! += 1;
+  await checkpoints.write(kept);
+  const [differs, report] = await replay(run);
+  expect([differs, report.result, report.first!.version]).toEqual([11, 'differ', version]);
+  expect(report.kept.find(({ agrees }) => !agrees)).toMatchObject({ what: 'checkpoint', version, difference: { index: 3, values: 1 } });
+
+  await truncate(join(folderOf, 'contributions.bin'), bytes.length >> 1);
+  const [incomplete, half] = await replay(run);
+  expect([incomplete, half.result, half.missing!.code]).toEqual([2, 'incomplete', 'usage']);
+  await rm(folderOf, { recursive: true });
+  const { exitCode: none, process } = await runCli(['replay', run], { cwd: folder });
+  expect([none, process.stderr]).toEqual([2, expect.stringContaining('The run was not recorded.')]);
+}
+
 it('loses nothing when server and worker are killed: runs, workers and clients go on by themselves', { timeout: 90_000 }, async () => {
   let server = await up();
   await join1('steady');
@@ -99,6 +157,7 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   expect(Math.abs(loss / expected - 1)).toBeLessThan(0.02);
   const joined = client.events.filter((event) => event.event === 'node_joined' && event.name === 'steady');
   expect(new Set(joined.map((event) => 'node' in event && event.node)).size).toBe(1);
+  await expectReplayed(run!.path);
 });
 
 it('goes on with a run that was cancelled, and begins another one with what it learnt', { timeout: 90_000 }, async () => {

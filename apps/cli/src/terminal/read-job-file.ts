@@ -25,6 +25,16 @@ export async function readJobFile(file: string): Promise<JobFile> {
   };
 }
 
+/** `--record`, or the bytes that it may take. */
+export type RecordOption = true | number;
+
+/** The job as it is to be recorded; undefined: as it says itself. */
+export function recorded(job: JobFile, record: RecordOption | undefined): JobFile {
+  if (record === undefined) return job;
+  const { document } = job;
+  return { ...job, document: { ...document, record: { ...document.record, ...(record !== true && { maxBytes: record }) } } };
+}
+
 /** `what` is its kind in the message, `hint` where there are others. LongtailError `missing-file`. */
 export async function readTextFile(file: string, what: string, hint: string): Promise<string> {
   try {

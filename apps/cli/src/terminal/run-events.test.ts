@@ -3,16 +3,16 @@ import type { ControlClient } from '@longtail/transport';
 import { expect, test } from 'vitest';
 import { watchRun } from './run-events.js';
 
-const away = new LongtailError('nobody answers', { code: 'unreachable' });
+const clientThat = (away: LongtailError) =>
+  ({
+    watch: async function* () {
+      throw away;
+    },
+    reconnect: async () => Promise.reject(away),
+  }) as unknown as ControlClient;
 
-const client = {
-  watch: async function* () {
-    throw away;
-  },
-  reconnect: async () => Promise.reject(away),
-} as unknown as ControlClient;
-
-test('a follower that is stopped while it looks for the server ends as cancelled', async () => {
+test.each(['unreachable', 'timeout'] as const)('a follower that is stopped while it looks for the server (%s) ends as cancelled', async (code) => {
+  const client = clientThat(new LongtailError('nobody answers', { code }));
   const stop = new AbortController();
   const said: string[] = [];
   const say = (text: string) => {

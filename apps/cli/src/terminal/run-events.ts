@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { BackOff, createRng, formatSeconds, LongtailError, type RunEvent, type StoredEvent } from '@longtail/core';
+import { BackOff, createRng, formatSeconds, isAway, LongtailError, type RunEvent, type StoredEvent } from '@longtail/core';
 import { wallClock, type ControlClient } from '@longtail/transport';
 
 /** For so long a server that went away is looked for, as workers do. */
@@ -8,7 +8,7 @@ const AWAY_MS = 600_000;
 /**
  * A run's events from its first on, as they come from the server; ends after the verdict. A server that goes away is looked
  * for with growing pauses, and followed from the event after the last one; `say` tells people. Throws LongtailError
- * `unreachable` when it stays away for ten minutes, or the signal's reason.
+ * `unreachable` or `timeout` when it stays away for ten minutes, or the signal's reason.
  */
 export async function* watchRun(client: ControlClient, run: string, say: (text: string) => void, signal: AbortSignal): AsyncGenerator<StoredEvent> {
   const backOff = new BackOff(createRng(randomUUID()));
@@ -27,7 +27,7 @@ export async function* watchRun(client: ControlClient, run: string, say: (text: 
       if (last?.body.event === 'verdict') return;
     } catch (thrown) {
       const error = LongtailError.from(thrown);
-      if (error.code !== 'unreachable' || wallClock.nowMs() - (awaySinceMs ?? Infinity) > AWAY_MS) throw thrown;
+      if (!isAway(error) || wallClock.nowMs() - (awaySinceMs ?? Infinity) > AWAY_MS) throw thrown;
       problem = error.message;
     } finally {
       own?.close();

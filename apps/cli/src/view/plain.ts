@@ -1,5 +1,5 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
-import { formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
+import { formatBytes, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
@@ -73,6 +73,10 @@ export class PlainNarrator {
         return yellow(`${event.node && `${workerName(progress, event.node)}: `}${event.samples} samples are lost (${event.reason})`);
       case 'validation':
         return green(`validation after ${epochs(event.epoch)}: loss ${showLoss(event.loss)}${accuracy(event.accuracy)}`);
+      case 'recording':
+        return `recording: about ${formatBytes(event.neededBytes)}, at most ${formatBytes(event.maxBytes)}`;
+      case 'recording_stopped':
+        return yellow(`the recording ends with version ${event.version}: ${event.reason}`);
       case 'warning':
         return yellow(`warning: ${event.message}${event.hint && ` (${event.hint})`}`);
       case 'error':

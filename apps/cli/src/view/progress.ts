@@ -68,6 +68,18 @@ export interface RunProgress {
   readonly verdict: Verdict | undefined;
   /** Commits of the last seconds, for the rate. */
   readonly recent: readonly { readonly timeMs: number; readonly samplesApplied: number }[];
+  /** What workers delivered since the last durable version but one: a server that is killed may undo it. */
+  readonly undoable: readonly Delivered[];
+  /** The event of the last durable version. */
+  readonly durableSeq: number;
+}
+
+/** An accepted contribution. */
+interface Delivered {
+  readonly seq: number;
+  readonly node: string;
+  readonly samples: number;
+  readonly ownSamples: number;
 }
 
 /** The rate is taken over this much time: long enough to be steady, short enough to follow a worker that leaves. */
@@ -103,14 +115,16 @@ export const NOTHING_YET: RunProgress = {
   bytesDown: 0,
   verdict: undefined,
   recent: [],
+  undoable: [],
+  durableSeq: 0,
 };
 
 /** The progress after one more event. */
 export function advance(progress: RunProgress, stored: StoredEvent): RunProgress {
-  return { ...progress, timeMs: stored.timeMs, ...changes(progress, stored.body, stored.timeMs) };
+  return { ...progress, timeMs: stored.timeMs, ...changes(progress, stored) };
 }
 
-function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partial<RunProgress> {
+function changes(progress: RunProgress, { seq, timeMs, body: event }: StoredEvent): Partial<RunProgress> {
   switch (event.event) {
     case 'submitted':
       return { run: event.run, job: event.job, submittedAtMs: timeMs };
@@ -147,7 +161,7 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
     case 'shares':
       return { workers: withShares(progress, event) };
     case 'contribution':
-      return afterContribution(progress, event);
+      return afterContribution(progress, event, seq);
     case 'commit':
       return afterCommit(progress, event, timeMs);
     case 'resumed':
@@ -159,9 +173,12 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
         recent: [],
         samplesPerSecond: undefined,
         verdict: undefined,
+        ...withoutUndone(progress, event.stands),
       };
     case 'forked':
       return { samplesApplied: event.samplesApplied, version: event.from.version };
+    case 'checkpoint':
+      return { durableSeq: seq, undoable: progress.undoable.filter((delivered) => delivered.seq > progress.durableSeq) };
     case 'validation':
       return { validation: event };
     case 'verdict':
@@ -176,7 +193,8 @@ function changes(progress: RunProgress, event: RunEvent, timeMs: number): Partia
     case 'replan':
     case 'lease_returned':
     case 'samples_lost':
-    case 'checkpoint':
+    case 'recording':
+    case 'recording_stopped':
     case 'warning':
     case 'error':
       return {};
@@ -220,16 +238,20 @@ function withShares(
   return new Map([...workers].map(([node, worker]) => [node, { ...worker, ...after(node) }]));
 }
 
-function afterContribution(progress: RunProgress, event: Extract<RunEvent, { event: 'contribution' }>): Partial<RunProgress> {
-  const before = progress.workers.get(event.node);
+function afterContribution(progress: RunProgress, event: Extract<RunEvent, { event: 'contribution' }>, seq: number): Partial<RunProgress> {
+  const { node } = event;
+  const before = progress.workers.get(node);
   const seconds = event.computeMs / 1000;
+  const samples = event.accepted ? event.samples : 0;
+  const ownSamples = (event.stage?.stage ?? 0) === 0 ? samples : 0;
   return {
+    undoable: samples === 0 ? progress.undoable : [...progress.undoable, { seq, node, samples, ownSamples }],
     bytesUp: progress.bytesUp + event.bytesUp,
     bytesDown: progress.bytesDown + event.bytesDown,
-    workers: withWorker(progress, event.node, {
+    workers: withWorker(progress, node, {
       name: event.name,
-      samples: (before?.samples ?? 0) + (event.accepted ? event.samples : 0),
-      ownSamples: (before?.ownSamples ?? 0) + (event.accepted && (event.stage?.stage ?? 0) === 0 ? event.samples : 0),
+      samples: (before?.samples ?? 0) + samples,
+      ownSamples: (before?.ownSamples ?? 0) + ownSamples,
       contributions: (before?.contributions ?? 0) + 1,
       rejected: (before?.rejected ?? 0) + (event.accepted ? 0 : 1),
       computeMs: (before?.computeMs ?? 0) + event.computeMs,
@@ -241,6 +263,16 @@ function afterContribution(progress: RunProgress, event: Extract<RunEvent, { eve
       samplesPerSecond: smooth(before?.samplesPerSecond ?? 0, seconds > 0 ? event.samples / seconds : 0),
     }),
   };
+}
+
+/** The time and the bytes that went into what is undone were spent all the same. */
+function withoutUndone({ workers, undoable }: RunProgress, stands: number): Pick<RunProgress, 'workers' | 'undoable'> {
+  const standing = new Map(workers);
+  for (const { node, samples, ownSamples } of undoable.filter(({ seq }) => seq > stands)) {
+    const worker = standing.get(node)!;
+    standing.set(node, { ...worker, samples: worker.samples - samples, ownSamples: worker.ownSamples - ownSamples });
+  }
+  return { workers: standing, undoable: undoable.filter(({ seq }) => seq <= stands) };
 }
 
 function addedTimes(before: ExchangeTimes | undefined, more: ExchangeTimes | undefined): ExchangeTimes | undefined {

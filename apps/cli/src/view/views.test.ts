@@ -80,6 +80,20 @@ const STORED: readonly StoredEvent[] = EVENTS.map(([seconds, body], i) => ({ seq
 const progressAfter = (events: readonly StoredEvent[]) => events.reduce(advance, NOTHING_YET);
 const ALL = [...STORED, { seq: 99, timeMs: START + 27_000, body: VERDICT }];
 
+it('what a killed server undid is not counted as done', () => {
+  const saved: RunEvent = { event: 'checkpoint', ...RUN, version: 1, path: '', bytes: 1, ms: 1 };
+  const resumed: RunEvent = { event: 'resumed', ...RUN, version: 1, samplesApplied: 30_000, stands: 3, undone: { commits: 1, samples: 30_000 }, reason: 'its server was killed' };
+  const round = (number: number): RunEvent[] => [
+    contribution(number, 'n1', 'fast', 24_000, 5800, true),
+    contribution(number, 'n2', 'slow', 6000, 5900, true),
+    commit(number, 30_000 * number, 0.5, 2.1, 0.4),
+  ];
+  const events = [...round(1), saved, ...round(2), saved, contribution(3, 'n1', 'fast', 24_000, 5800, true), resumed, ...round(2)];
+  const { workers } = progressAfter(events.map((body, i) => ({ seq: i + 1, timeMs: START + i, body })));
+  expect(workers.get('n1')).toMatchObject({ samples: 48_000, ownSamples: 48_000, contributions: 4, computeMs: 4 * 5800 });
+  expect(workers.get('n2')).toMatchObject({ samples: 12_000, contributions: 3 });
+});
+
 describe('a run in lines', () => {
   it('says what matters at once and figures every two seconds', () => {
     const narrator = new PlainNarrator(NO_COLORS);

@@ -28,9 +28,9 @@ export interface ComputeCalls {
   loadState(steps: number): void;
   gradient(ranges: readonly SampleRange[]): ComputeResult;
   localSteps(request: Omit<LocalStepsRequest, 'stop'>): ComputeResult & { steps: number };
-  startStream(): void;
-  takeStreamMove(parts: readonly VectorRange[]): void;
-  mixStream(parts: readonly VectorRange[], mixing: number): void;
+  /** Into the vector, and what it has to the parameters. */
+  readParts(vector: SharedArrayBuffer, parts: readonly VectorRange[]): void;
+  addParts(vector: SharedArrayBuffer, parts: readonly VectorRange[]): void;
   evaluate(split: Split, start: number, end: number): ComputeResult;
   forward(stage: number, microbatch: number, ranges: readonly SampleRange[], input: HostTensor | undefined): ForwardResult;
   backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): BackwardResult;

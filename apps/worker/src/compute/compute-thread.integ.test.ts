@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type * as threads from 'node:worker_threads';
 import type { HostTensor, Job } from '@longtail/core';
+import { describeData } from '@longtail/data';
 import { availableEngines } from '@longtail/engine';
+import { nodeFiles } from '@longtail/store';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ComputeThread } from './compute-thread.js';
 
@@ -116,6 +118,28 @@ it('profiles with progress, and is as before after an abort', async () => {
   await dropped;
   await thread.dropPasses();
   expect((await thread.forward(0, 1, [{ epoch: 0, start: 8, end: 16 }], activation(5), forever)).output!.shape).toEqual([8, 4]);
+});
+
+it('has the next steps behind what a stream adds and takes, without waiting for answers', async () => {
+  const path = join(cache, 'points.csv');
+  writeFileSync(path, `x,y,label\n${Array.from({ length: 40 }, (_, i) => `${i % 7},${i % 5},${i % 2 ? 'odd' : 'even'}\n`).join('')}`);
+  const data = { type: 'csv', paths: [path], target: 'label', features: undefined, task: 'classification', validationFraction: 0.2 } as const;
+  const files = await describeData(data, nodeFiles(), forever);
+  const job = { ...JOB, data, files, model: { type: 'mlp', input: 2, hidden: [3], outputs: 2 }, sync: { strategy: 'streaming-diloco', localSteps: 2 } } as unknown as Job;
+  const prepared = await thread.prepare(job, new Map(files.map(({ sha256 }) => [sha256, path])), 'all', forever);
+  await thread.initialParameters();
+  await thread.startStream();
+  traffic.length = 0;
+  const batches = [{ ranges: [{ epoch: 0, start: 0, end: 8 }], hyper: { learningRate: 0.1 } }];
+  const step = () => thread.localSteps({ batches, result: 'nothing', stop: forever }, () => undefined, forever);
+  const everything = [{ start: 0, length: prepared.parameters.length }];
+  const first = step();
+  await thread.prepareMix(everything, 0);
+  const behind = [thread.applyMix(), thread.takeStreamMove(everything), step()];
+  expect((await first).steps).toBe(1);
+  await Promise.all(behind);
+  expect(traffic).toEqual(['localSteps', 'answer', 'addParts', 'readParts', 'localSteps', 'answer', 'answer', 'answer']);
+  expect(prepared.gradient.some((value) => value !== 0)).toBe(true);
 });
 
 it('refuses what exceeds the offer, and holds nothing then', async () => {

@@ -23,6 +23,7 @@ import { LongtailError } from '@longtail/core';
 import { toCross } from './crossing.js';
 import type { CallName, ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions } from './channel.js';
 import { Interrupts } from './interrupts.js';
+import { Stream } from './stream.js';
 
 /** Of a measurement of hand-overs: so many, each after a rest, as a device has between passes, with as much as a small activation. */
 const ECHOES = 10;
@@ -43,23 +44,27 @@ interface Extras {
   /** Memory of the arguments that goes to the thread. */
   readonly moved?: readonly ArrayBuffer[];
   readonly isPass?: boolean;
+  /** It looks at no flag: whatever comes next may be posted behind it. */
+  readonly heedless?: boolean;
 }
 
 /** A call that is in line for the thread, or there. */
 interface Turn {
   /** Whose passes may be posted behind it; undefined: nobody's. */
   readonly passesOf: AbortSignal | undefined;
+  readonly heedless: boolean;
   /** Settle when it was posted, and when it and those before it are answered; never reject. */
   readonly posted: Promise<unknown>;
   readonly answered: Promise<unknown>;
 }
 
-const NOTHING: Turn = { passesOf: undefined, posted: Promise.resolve(), answered: Promise.resolve() };
+const NOTHING: Turn = { passesOf: undefined, heedless: false, posted: Promise.resolve(), answered: Promise.resolve() };
 
 /**
  * The device on a thread of its own: calls cross as messages, vectors lie in shared memory, aborts go through a shared
  * flag because a computing thread reads no messages. Calls are made one after the other, in the order they came. Passes under one
- * signal are posted without waiting for answers, so that the thread finds the next one when it is done with one.
+ * signal, and whatever follows a call that heeds no flag, are posted without waiting for answers, so that the thread finds the
+ * next one when it is done with one.
  */
 export class ComputeThread implements Compute {
   /** Resolves with the reason when the thread dies by itself; never rejects. */
@@ -68,6 +73,8 @@ export class ComputeThread implements Compute {
   /** Calls that the thread has not answered, in order. */
   private readonly pending: PendingCall[] = [];
   private last = NOTHING;
+  private prepared: Prepared | undefined;
+  private stream: Stream | undefined;
   private death: LongtailError | undefined;
   private closing = false;
 
@@ -113,14 +120,15 @@ export class ComputeThread implements Compute {
     signal: AbortSignal,
     use?: StageUse,
   ): Promise<Prepared> {
+    this.stream = undefined;
     const { shared, ...rest } = await this.call('prepare', [job, files, stages, use], signal);
-    return {
+    return (this.prepared = {
       ...rest,
       engine: this.device.engine,
       parameters: new Float32Array(shared.parameters),
       gradient: new Float32Array(shared.gradient),
       state: shared.state.map((memory) => new Float32Array(memory)),
-    };
+    });
   }
 
   initialParameters(): Promise<void> {
@@ -148,15 +156,27 @@ export class ComputeThread implements Compute {
   }
 
   startStream(): Promise<void> {
-    return this.call('startStream', []);
+    this.stream ??= new Stream(
+      {
+        loadParameters: () => this.loadParameters(),
+        readParts: (...args) => this.call('readParts', args, undefined, { heedless: true }),
+        addParts: (...args) => this.call('addParts', args, undefined, { heedless: true }),
+      },
+      this.prepared!,
+    );
+    return this.stream.startStream();
   }
 
   takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
-    return this.call('takeStreamMove', [parts]);
+    return this.stream!.takeStreamMove(parts);
   }
 
-  mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
-    return this.call('mixStream', [parts, mixing]);
+  prepareMix(parts: readonly VectorRange[], mixing: number): Promise<void> {
+    return this.stream!.prepareMix(parts, mixing);
+  }
+
+  applyMix(): Promise<void> {
+    return this.stream!.applyMix();
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
@@ -255,14 +275,14 @@ export class ComputeThread implements Compute {
   ): Promise<ReturnType<ComputeCalls[Name]>> {
     const before = this.last;
     const passesOf = extra.isPass ? signal : undefined;
-    const follows = passesOf !== undefined && before.passesOf === passesOf;
+    const follows = before.heedless || (passesOf !== undefined && before.passesOf === passesOf);
     const posted = (follows ? before.posted : before.answered).then(() => this.post({ call, args } as ComputeRequest, signal, extra));
     const answer = posted.then(({ answer }) => answer);
     const answered = answer.then(
       () => undefined,
       () => before.answered,
     );
-    this.last = { passesOf, posted: posted.catch(() => undefined), answered };
+    this.last = { passesOf, heedless: extra.heedless ?? false, posted: posted.catch(() => undefined), answered };
     return answer as Promise<ReturnType<ComputeCalls[Name]>>;
   }
 

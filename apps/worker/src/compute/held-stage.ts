@@ -149,7 +149,7 @@ export class HeldStage {
   ): Promise<Result & { computeMs: number }> {
     this.around.interrupts.throwIfAborted();
     const startMs = performance.now();
-    const result = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample.get(pass) ?? Infinity), work);
+    const { result } = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample.get(pass) ?? Infinity), work);
     return { ...result, computeMs: performance.now() - startMs };
   }
 

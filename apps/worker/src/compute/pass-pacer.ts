@@ -19,8 +19,8 @@ export class PassPacer {
     if (!this.least.has(kind)) this.least.set(kind, Infinity);
   }
 
-  /** `unpausedMs`: what such a pass took without pauses. An engine prepares for a kind when it meets it first: no pass to go by. */
-  async run<Result>(kind: string, unpausedMs: number, work: () => Promise<Result>): Promise<Result> {
+  /** `unpausedMs`: what such a pass took without pauses. An engine prepares for a kind when it meets it first: no pass to go by. `tookMs`: without its rest. */
+  async run<Result>(kind: string, unpausedMs: number, work: () => Promise<Result>): Promise<{ readonly result: Result; readonly tookMs: number }> {
     const least = this.least.get(kind);
     const startedAtMs = this.nowMs();
     this.met(kind);
@@ -34,7 +34,7 @@ export class PassPacer {
     const result = await this.pacer.run(timed, Math.min(unpausedMs, least ?? Infinity));
     if (least !== undefined) this.least.set(kind, Math.min(least, tookMs));
     else this.prepareMs += Math.max(0, this.nowMs() - startedAtMs - unpausedMs / this.pacer.pace);
-    return result;
+    return { result, tookMs };
   }
 
   /** What the engine prepared for kinds that it met first, since it was asked last: their time beyond that of such a pass. */

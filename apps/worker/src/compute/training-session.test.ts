@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Batch, Dataset, Engine, Job, Stage } from '@longtail/core';
+import type { Batch, Dataset, Engine, Job, Stage, VectorRange } from '@longtail/core';
 import { createRng, formatBytes, sumOfSquares } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CallAborted, Interrupts } from './interrupts.js';
 import { Pacer } from './pacer.js';
+import { Stream } from './stream.js';
 import { TrainingSession } from './training-session.js';
 
 const JOB = {
@@ -161,15 +162,23 @@ describe('TrainingSession', () => {
     const half = base.length >> 1;
     const [first, second] = [{ start: 0, length: half }, { start: half, length: base.length - half }];
     const batches = [0, 1].map((i) => ({ ranges: [{ epoch: 0, start: 16 * i, end: 16 * i + 16 }], hyper: HYPER }));
-    await session.startStream();
+    const { shared } = session;
+    const onSession = {
+      loadParameters: () => session.loadParameters(),
+      readParts: (memory: SharedArrayBuffer, parts: readonly VectorRange[]) => session.readParts(new Float32Array(memory), parts),
+      addParts: (memory: SharedArrayBuffer, parts: readonly VectorRange[]) => session.addParts(new Float32Array(memory), parts),
+    };
+    const stream = new Stream(onSession, { parameters: new Float32Array(shared.parameters), gradient: new Float32Array(shared.gradient) });
+    await stream.startStream();
     await session.localSteps({ batches: batches.slice(0, 1), result: 'nothing' }, () => undefined);
-    await session.takeStreamMove([first, second]);
+    await stream.takeStreamMove([first, second]);
     const moved = Array.from(gradient());
     expect(moved.every((value) => value === 0)).toBe(false);
-    new Float32Array(session.shared.parameters).fill(0.01, half);
-    await session.mixStream([second], 0);
-    await session.takeStreamMove([first, second]);
-    expect(gradient().every((value) => value === 0)).toBe(true);
+    new Float32Array(shared.parameters).fill(0.01, half);
+    await stream.prepareMix([second], 0);
+    await stream.applyMix();
+    await stream.takeStreamMove([first, second]);
+    gradient().forEach((value) => expect(value).toBeCloseTo(0, 6));
     await session.localSteps({ batches: [], result: 'parameters' }, () => undefined);
     parameters().forEach((value, i) => expect(value).toBeCloseTo(i < half ? base[i]! - moved[i]! : 0.01, 6));
   });

@@ -16,7 +16,6 @@ import type {
 } from '@longtail/core';
 import { clippedDivisor, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, sumOfSquares } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
-import { Anchor } from '@longtail/kernels';
 import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
 import { createLocalOptimizer } from './local-optimizer.js';
@@ -72,8 +71,6 @@ export class TrainingSession {
   /** The stage's parameters are still those drawn from the seed. */
   private fresh = true;
   private optimizer: LocalOptimizer | undefined;
-  /** Of a stream of steps, with room for its parameters. */
-  private stream: { readonly anchor: Anchor; readonly parameters: Float32Array } | undefined;
 
   private constructor(
     private readonly options: SessionOptions,
@@ -225,27 +222,12 @@ export class TrainingSession {
     return this.stage.dispose();
   }
 
-  async startStream(): Promise<void> {
-    await this.loadParameters();
-    if (this.stream === undefined) this.stream = { anchor: new Anchor(this.parameters), parameters: new Float32Array(this.parameters.length) };
-    else this.stream.anchor.moveTo(this.parameters);
+  async readParts(vector: Float32Array, parts: readonly VectorRange[]): Promise<void> {
+    for (const part of parts) await this.stage.readParameters(vector, part);
   }
 
-  async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
-    const { anchor, parameters } = this.stream!;
-    for (const part of parts) {
-      await this.stage.readParameters(parameters, part);
-      anchor.takeMove(parameters, this.gradientSum, part);
-    }
-  }
-
-  async mixStream(parts: readonly VectorRange[], mixing: number): Promise<void> {
-    const { anchor, parameters } = this.stream!;
-    for (const part of parts) {
-      await this.stage.readParameters(parameters, part);
-      anchor.mix(parameters, this.parameters, part, mixing);
-      await this.stage.writeParameters(parameters, part);
-    }
+  async addParts(vector: Float32Array, parts: readonly VectorRange[]): Promise<void> {
+    for (const part of parts) await this.stage.addParameters(vector, part);
   }
 
   private async readMove(): Promise<void> {
@@ -296,16 +278,10 @@ export class TrainingSession {
   }
 
   private async paced(pass: Pass, { samples }: Batch, work: () => Promise<BatchStats>): Promise<BatchStats> {
-    let tookMs = Infinity;
-    const stats = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample ?? Infinity), async () => {
-      const startMs = performance.now();
-      const result = await work();
-      tookMs = performance.now() - startMs;
-      return result;
-    });
+    const { result, tookMs } = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample ?? Infinity), work);
     // Workers of a host prepare all at once, and what they measure then is what they leave each other.
     if (pass !== 'evaluate' && this.msPerSample !== undefined) this.msPerSample = Math.min(this.msPerSample, tookMs / samples);
-    return stats;
+    return result;
   }
 }
 

@@ -15,6 +15,7 @@ import type {
 import type * as tfjs from '@tensorflow/tfjs';
 import { correctTargets, targetsPerSample } from '../loss.js';
 import { microbatches } from '../microbatches.js';
+import { slotValues } from '../slot-values.js';
 import type { StageModel } from '../stage-model.js';
 import type { EagerBackend } from './backend.js';
 import { PipelinePasses } from './pipeline-passes.js';
@@ -142,12 +143,22 @@ export class EagerStage implements Stage {
     await this.toFlat(this.parameters, out, within);
   }
 
-  async writeParameters(flat: Float32Array, within?: VectorRange): Promise<void> {
-    this.assertLength(flat);
+  async writeParameters(flat: Float32Array): Promise<void> {
     const before = this.parameters;
-    const replaced = this.layout.slots.map((slot) => touches(slot, within));
-    this.parameters = this.layout.slots.map((slot, i) => (replaced[i] ? this.tensorOf(flat, slot) : before[i]));
-    before.forEach((tensor, i) => replaced[i] && tensor.dispose());
+    this.parameters = this.fromFlat(flat);
+    before.forEach((tensor) => tensor.dispose());
+  }
+
+  async addParameters(difference: Float32Array, within: VectorRange): Promise<void> {
+    this.assertLength(difference);
+    const { tf } = this.backend;
+    this.parameters = this.layout.slots.map((slot, i) => {
+      const before = this.parameters[i];
+      if (!touches(slot, within)) return before;
+      const added = tf.tidy(() => tf.add(before, tf.tensor(slotValues(difference, slot, within).slice(), [...slot.shape], 'float32')));
+      before.dispose();
+      return added;
+    });
   }
 
   async applyGradient(gradientSum: Float32Array, samples: number, hyper: StepHyper): Promise<void> {

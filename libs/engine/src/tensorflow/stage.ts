@@ -14,6 +14,7 @@ import type {
 } from '@longtail/core';
 import { targetsPerSample } from '../loss.js';
 import { microbatches } from '../microbatches.js';
+import { slotValues } from '../slot-values.js';
 import type { StageModel } from '../stage-model.js';
 import type { TensorFlowContext } from './context.js';
 import { DataType } from './graph-def.js';
@@ -151,12 +152,22 @@ export class TracedStage implements Stage {
   }
 
   async readParameters(out: Float32Array, within?: VectorRange): Promise<void> {
-    this.parameterSpace.read(this.parameters, this.viewsWithin(out, within));
+    const { slots } = this.layout;
+    this.parameterSpace.read(
+      this.parameters,
+      this.views(out, slots).map((view, i) => (touches(slots[i], within) ? view : undefined)),
+    );
   }
 
-  async writeParameters(flat: Float32Array, within?: VectorRange): Promise<void> {
+  async writeParameters(flat: Float32Array): Promise<void> {
     this.leaveToStashes();
-    this.parameterSpace.write(this.parameters, this.viewsWithin(flat, within));
+    this.parameterSpace.write(this.parameters, this.views(flat, this.layout.slots));
+  }
+
+  async addParameters(difference: Float32Array, within: VectorRange): Promise<void> {
+    this.leaveToStashes();
+    const values = this.layout.slots.map((slot) => (touches(slot, within) ? slotValues(difference, slot, within) : undefined));
+    this.parameterSpace.add(this.parameters, values);
   }
 
   async applyGradient(gradientSum: Float32Array, samples: number, hyper: StepHyper): Promise<void> {
@@ -250,12 +261,6 @@ export class TracedStage implements Stage {
     this.parameters.dispose();
     this.parameters = this.parameterSpace.zeros();
     this.parameterSpace.write(this.parameters, views);
-  }
-
-  /** Of the slots that the range touches; undefined for the others. */
-  private viewsWithin(flat: Float32Array, within: VectorRange | undefined): (Float32Array | undefined)[] {
-    const { slots } = this.layout;
-    return this.views(flat, slots).map((view, i) => (touches(slots[i], within) ? view : undefined));
   }
 
   private views(flat: Float32Array, slots: readonly ParameterSlot[]): Float32Array[] {

@@ -84,6 +84,7 @@ export class VariableSpace {
   private readonly zeroed: Output;
   private readonly values: readonly Output[];
   private readonly written: readonly Output[];
+  private readonly added: readonly Output[];
 
   private readonly binding: Binding;
 
@@ -101,12 +102,13 @@ export class VariableSpace {
       shapes.map((shape) => (fused ? graph.add('LongtailFresh', [graph.zeros(shape)], {}) : graph.zeros(shape))),
       types,
     );
-    this.written = handles.map((handle, i) => {
-      const value = graph.placeholder(`value${i}`, DataType.float, shapes[i]);
-      const overwritten = fused ? nodeOf(graph.add('LongtailOverwrite', [this.values[i], value], {})) : overwriteVariable(graph, handle, value);
-      return graph.float('Identity', [graph.scalar(0)], {}, [overwritten]);
-    });
-    this.session = Session.load(binding, graph, [...this.values, this.zeroed, ...this.written]);
+    const given = shapes.map((shape, i) => graph.placeholder(`value${i}`, DataType.float, shape));
+    const after = (node: string): Output => graph.float('Identity', [graph.scalar(0)], {}, [node]);
+    this.written = handles.map((handle, i) =>
+      after(fused ? nodeOf(graph.add('LongtailOverwrite', [this.values[i], given[i]], {})) : overwriteVariable(graph, handle, given[i])),
+    );
+    this.added = addToVariables(graph, handles, given).map(after);
+    this.session = Session.load(binding, graph, [...this.values, this.zeroed, ...this.written, ...this.added]);
   }
 
   zeros(): NativeTensor {
@@ -130,20 +132,29 @@ export class VariableSpace {
 
   /** Variables without a view are left alone. */
   write(variables: NativeTensor, views: readonly (Float32Array | undefined)[]): void {
+    this.change(variables, views, this.written);
+  }
+
+  /** Adds each view to its variable; those without one are left alone. */
+  add(variables: NativeTensor, views: readonly (Float32Array | undefined)[]): void {
+    this.change(variables, views, this.added);
+  }
+
+  dispose(): void {
+    this.session.dispose();
+  }
+
+  private change(variables: NativeTensor, views: readonly (Float32Array | undefined)[], changes: readonly Output[]): void {
     const wanted = this.withView(views);
     if (wanted.length === 0) return;
     const feeds = wanted.map((i) => NativeTensor.from(this.binding, DataType.float, this.shapes[i], views[i]!));
     try {
       const named = Object.fromEntries(feeds.map((feed, k) => [`value${wanted[k]}`, feed]));
-      const written = wanted.map((i) => this.written[i]);
-      for (const done of this.session.run({ ...named, variables }, written)) take(done);
+      const changed = wanted.map((i) => changes[i]);
+      for (const done of this.session.run({ ...named, variables }, changed)) take(done);
     } finally {
       for (const feed of feeds) feed.dispose();
     }
-  }
-
-  dispose(): void {
-    this.session.dispose();
   }
 
   private withView(views: readonly (Float32Array | undefined)[]): readonly number[] {

@@ -8,9 +8,12 @@ import { BLOCKS, PIPELINE_SAMPLES, SOLO_SAMPLES, type ChaosPlan } from './chaos-
 import { countingArithmetic, countingModel, countingPipeline } from './counting.js';
 import { disturbsServer, expectInvariants } from './invariants.js';
 import { Punctuality } from './punctuality.js';
-import { Replay } from './replay.js';
+import { recordedDifference } from './recorded.js';
+import { SentContributions } from './sent-contributions.js';
 
 const SEEDS_A_TEST = 50;
+/** One in so many runs is recorded. */
+const RECORDED_EACH = 3;
 const VALIDATION_SAMPLES = 12;
 
 const MODELS = {
@@ -78,12 +81,13 @@ function seedsOf(range: string): readonly number[] {
 async function runPlan(plan: ChaosPlan): Promise<Outcome> {
   let outcome: Outcome | undefined;
   try {
-    const [replay, punctuality] = [new Replay(), new Punctuality()];
-    const scenario = { ...scenarioOf(plan), ...replay.hooks, watch: (strategy: Parameters<Punctuality['watch']>[0]) => punctuality.watch(strategy) };
+    const [sent, punctuality] = [new SentContributions(), new Punctuality()];
+    const scenario = { ...scenarioOf(plan), ...sent.hooks, watch: (strategy: Parameters<Punctuality['watch']>[0]) => punctuality.watch(strategy) };
     outcome = await simulate(scenario);
     expectInvariants(plan, scenario, outcome);
-    expect(replay.firstDifference(scenario, outcome.events)).toBeUndefined();
-    if (!disturbsServer(plan.faults)) expect(punctuality.late).toEqual([]);
+    expect(sent.firstDifference(scenario, outcome.events)).toBeUndefined();
+    if (outcome.store.recording?.from !== undefined) expect(recordedDifference(scenario, outcome)).toBeUndefined();
+    if (!disturbsServer(plan.faults)) expect([...punctuality.late, ...punctuality.delayed(outcome.events)]).toEqual([]);
     return outcome;
   } catch (error) {
     throw new Error(`seed ${plan.seed} (LONGTAIL_CHAOS_SEED=${plan.seed} runs it alone): ${describe(error)}\n${JSON.stringify(plan)}\n${lastOf(outcome)}`, { cause: error });
@@ -95,7 +99,7 @@ function scenarioOf({ seed, model, job, fleet, faults, heartbeatMs, chunkLength 
   // Only `auto` goes by what links are measured to be.
   const probeBytes = job.sync.strategy === 'auto' ? 2 ** 12 : 0;
   return {
-    job,
+    job: seed % RECORDED_EACH === 0 ? { ...job, record: { maxBytes: Infinity } } : job,
     fleet,
     faults,
     seed,

@@ -4,7 +4,8 @@ import { modelOfBlocks } from '../blocks.js';
 import type { VirtualModel } from '../model.js';
 import type { Arithmetic } from '../arithmetic.js';
 
-const codec = createCodec('fp32', createKernels({ implementation: 'reference' }));
+const kernels = createKernels({ implementation: 'reference' });
+const codec = createCodec('fp32', kernels);
 
 /**
  * One parameter a sample and copy, copy by copy; a sample's gradient is 1 in its parameters and 0 elsewhere. With
@@ -128,6 +129,9 @@ class CountingShard implements ParameterShard {
   }
   encodeView(): never {
     throw new Error('nobody follows a counting shard');
+  }
+  checksum(offset: number, length: number, previous?: number) {
+    return kernels.crc32c(new Uint8Array(this.parameters.buffer, 4 * offset, 4 * length), previous);
   }
   readParameters(out: Float32Array, offset = 0) {
     out.set(this.parameters.subarray(offset, offset + out.length));

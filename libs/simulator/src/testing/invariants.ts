@@ -7,7 +7,7 @@ import type { ChaosPlan } from './chaos-plan.js';
 import { batchesOf, relativeDistance, trainAlone } from './pipelined.js';
 import { eventsOf } from './scenarios.js';
 
-/** What always holds (DESIGN.md section 5), of a run that is over. Lines 2 and 4 have their own witnesses: `Replay`, `Punctuality`. */
+/** What always holds (DESIGN.md section 5), of a run that is over. Lines 2 and 4 have their own witnesses: `SentContributions`, `Punctuality`. */
 export function expectInvariants(plan: ChaosPlan, scenario: Scenario, outcome: Outcome): void {
   expectReasons(outcome);
   expectReceipts(plan, outcome);

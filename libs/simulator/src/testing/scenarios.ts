@@ -18,6 +18,7 @@ export interface JobChanges {
   readonly cluster?: Partial<Job['cluster']>;
   readonly validation?: Partial<Job['validation']>;
   readonly checkpoint?: Partial<Job['checkpoint']>;
+  readonly record?: Job['record'];
   readonly model?: Job['model'];
 }
 
@@ -42,6 +43,7 @@ export function job(changes: JobChanges = {}): Job {
     sync: { strategy: 'bsp', deadlineFactor: 3, minDeadlineMs: 200, codec: 'fp32', maxNorm: undefined, ...changes.sync },
     cluster: { minWorkers: 1, waitMs: 10_000, engine: undefined, ...changes.cluster },
     checkpoint: { everyMs: 1000, ...changes.checkpoint },
+    ...(changes.record && { record: changes.record }),
   };
 }
 

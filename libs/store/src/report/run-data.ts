@@ -185,6 +185,9 @@ class Collector {
       case 'warning':
         incident('warning', body.message, body.hint);
         break;
+      case 'recording_stopped':
+        incident('warning', `The recording ends with version ${body.version}: ${body.reason}`);
+        break;
       case 'resumed':
         this.verdict = undefined;
         this.samplesApplied = body.samplesApplied;
