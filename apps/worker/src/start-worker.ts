@@ -21,6 +21,7 @@ import {
   type CurveKeys,
   type DialOptions,
   type LinkThrottle,
+  type LocalControl,
 } from '@longtail/transport';
 import type { ComputeThreadOptions, ModulePolicy } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
@@ -109,9 +110,11 @@ async function work(options: WorkerOptions, compute: ComputeThread, watch: Limit
   const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
   const pauses = new Pauses();
   const ended = new AbortController();
-  await keepLooking(watch, pauses, ended.signal);
-  const control = await takeOrders(options, pauses, nodeId);
+  let control: LocalControl | undefined;
   try {
+    pauses.set('limits', await watch.look());
+    if (watch.watched.length > 0) void keepLooking(watch, pauses, ended.signal).catch(() => undefined); // the worker ends
+    control = await takeOrders(options, pauses, nodeId);
     return await serve(options, compute, peers, network, kernels, nodeId, pauses);
   } finally {
     control?.close();
@@ -122,21 +125,15 @@ async function work(options: WorkerOptions, compute: ComputeThread, watch: Limit
   }
 }
 
-/** Resolves after the first look. */
-async function keepLooking(watch: LimitWatch, pauses: Pauses, signal: AbortSignal): Promise<void> {
-  const look = async () => pauses.set('limits', await watch.look());
-  await look();
-  if (watch.watched.length === 0) return;
-  const again = async (): Promise<void> => {
+async function keepLooking(watch: LimitWatch, pauses: Pauses, signal: AbortSignal): Promise<never> {
+  for (;;) {
     await wallClock.sleep(LOOK_EVERY_MS, signal);
-    await look();
-    return again();
-  };
-  void again().catch(() => undefined); // the worker ends
+    pauses.set('limits', await watch.look());
+  }
 }
 
 /** Those of its user, on this machine. */
-function takeOrders({ stateFolder, name, server, finish }: WorkerOptions, pauses: Pauses, nodeId: ClaimedIdentity | undefined) {
+async function takeOrders({ stateFolder, name, server, finish }: WorkerOptions, pauses: Pauses, nodeId: ClaimedIdentity | undefined): Promise<LocalControl | undefined> {
   if (stateFolder === undefined) return undefined;
   return takeLocalOrders(join(stateFolder, 'control'), ({ order, reason }) => {
     if (order === 'drain') finish.abort(new LongtailError(reason || 'its owner drains it', { code: 'cancelled' }));

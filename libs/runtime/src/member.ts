@@ -311,7 +311,6 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Its node does not rest after all. */
   goOn(): void {
-    if (this.state !== 'finishing') return;
     this.state = 'ready';
     this.endRest();
   }

@@ -1,3 +1,6 @@
+/** A node that is to rest may take this long to finish what it holds. */
+export const FINISH_MS = 3000;
+
 /** Whether a node may work, by its owner's will. */
 export interface Owner {
   /** Why it may not; empty: it may. */

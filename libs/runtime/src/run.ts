@@ -8,6 +8,7 @@ import type { GroupTask } from './group-task.js';
 import { initialise } from './initialise.js';
 import { Member } from './member.js';
 import type { Session } from './membership.js';
+import { FINISH_MS } from './pauses.js';
 import { runRounds } from './round.js';
 import type { RunCore } from './run-core.js';
 import { Snapshots } from './snapshots.js';
@@ -17,9 +18,6 @@ import type { Tasks } from './tasks.js';
 
 /** Longer than workers pause between two looks for a server (`worker-loop.ts`). */
 const REJOIN_MS = 8000;
-
-/** A node that is to rest may take this long to finish what it holds. */
-export const FINISH_MS = 3000;
 
 export type RunStatus = 'waiting' | 'running' | Verdict['status'];
 
@@ -98,7 +96,7 @@ export class Run implements Claimant {
 
   /** It works again. */
   goOn(node: string): void {
-    this.core.members.find((one) => one.node === node)?.goOn();
+    this.core.members.find((one) => one.node === node && one.state === 'finishing')?.goOn();
     this.core.changed();
   }
 

@@ -3,8 +3,7 @@ import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
 import { watchLink, watchStandstill, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
 import { measureSending } from './measure-sending.js';
-import type { Owner } from './pauses.js';
-import { FINISH_MS } from './run.js';
+import { FINISH_MS, type Owner } from './pauses.js';
 import { privateMemory, WorkerProfile } from './worker-profile.js';
 import { WorkerRun, type WorkerRunContext } from './worker-run.js';
 
@@ -64,7 +63,10 @@ export class WorkerSession {
   async serve(signal: AbortSignal, finish: AbortSignal): Promise<string> {
     const { clock, owner } = this.context;
     const leave = () => this.leave(STOPPED);
-    const leaveSoon = () => this.send({ message: 'pause', pause: { reason: STOPPED, leaves: true } });
+    const leaveSoon = () => {
+      const reason = finish.reason instanceof LongtailError ? finish.reason.message : STOPPED;
+      this.send({ message: 'pause', pause: { reason, leaves: true } });
+    };
     signal.addEventListener('abort', leave);
     finish.addEventListener('abort', leaveSoon);
     owner.watch(() => this.heed(owner.paused), this.ended.signal);

@@ -30,6 +30,11 @@ export interface LocalWorker extends LocalStanding {
   close(): void;
 }
 
+/** What takes the orders of its user. */
+export interface LocalControl {
+  close(): void;
+}
+
 const ORDERS: readonly unknown[] = ['pause', 'unpause', 'drain'];
 const MOST_BYTES = 4096;
 
@@ -38,7 +43,7 @@ const MOST_BYTES = 4096;
  * that only its owner may enter; on Windows a named pipe has the name that the entry tells.
  * LongtailError `storage` where there can be none.
  */
-export async function takeLocalOrders(folder: string, heed: (order: LocalOrder) => LocalStanding): Promise<{ close(): void }> {
+export async function takeLocalOrders(folder: string, heed: (order: LocalOrder) => LocalStanding): Promise<LocalControl> {
   const entry = join(folder, String(process.pid));
   const server = createServer((socket) => void answer(socket, heed).catch(() => socket.destroy()));
   try {
