@@ -11,6 +11,7 @@ import { exportCommand } from './commands/export.js';
 import { joinCommand } from './commands/join.js';
 import { launchCommand } from './commands/launch.js';
 import { logsCommand } from './commands/logs.js';
+import { drainCommand, pauseCommand, unpauseCommand } from './commands/node.js';
 import { planCommand } from './commands/plan.js';
 import { replayCommand } from './commands/replay.js';
 import { forkCommand, resumeCommand } from './commands/resume.js';
@@ -50,6 +51,9 @@ function createProgram(outcome: Outcome): Command {
     explainCommand,
     replayCommand,
     cancelCommand,
+    pauseCommand,
+    unpauseCommand,
+    drainCommand,
     resumeCommand,
     forkCommand,
     exportCommand,

@@ -38,6 +38,7 @@ const control: ControlService = {
   listJobs: async () => ({ jobs: [] }),
   listRuns: async () => ({ runs: [] }),
   listNodes: async () => ({ nodes: [], peers: [], gone: [] }),
+  orderNode: async () => ({ node: 'n', name: 'w', device: { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 }, state: 'paused', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', link: { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 }, profiledJob: '', blocks: [], maxUploadBitsPerSecond: 0, paused: 'held' }),
   getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
 };
 
@@ -98,7 +99,7 @@ const enrolled = async (role: Role): Promise<Credentials> => enrolWith(await tok
 
 function someHello(node = ''): Hello {
   const device = { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 };
-  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, epoch: 0, standbyAddress: '' };
+  return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, epoch: 0, standbyAddress: '', paused: '' };
 }
 
 async function work(credentials: Credentials, node?: string): Promise<Connection<WorkerMessage, ServerMessage>> {
@@ -123,6 +124,7 @@ const CALLS: Readonly<Record<string, (credentials: Credentials) => Promise<unkno
   listJobs: (who) => asking(who, (client) => client.listJobs(signal)),
   listRuns: (who) => asking(who, (client) => client.listRuns({ limit: 0, status: '' }, signal)),
   listNodes: (who) => asking(who, (client) => client.listNodes(signal)),
+  orderNode: (who) => asking(who, (client) => client.orderNode({ node: 'w', order: 'PAUSE', reason: '' }, signal)),
   getServer: (who) => asking(who, (client) => client.getServer(signal)),
   enrol: async () => enrolled('viewer'),
   renew: async (who) => renew(listener.address, who, (await requestCertificate()).request, signal),
@@ -154,6 +156,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   listJobs: 'viewer engineer admin',
   listRuns: 'viewer engineer admin',
   listNodes: 'viewer engineer admin',
+  orderNode: 'engineer admin',
   getServer: 'node viewer engineer admin',
   enrol: 'node viewer engineer admin',
   renew: 'node viewer engineer admin',

@@ -67,6 +67,11 @@ export function createControlService({ server, desk, past, register, nodes, log 
       const seen = gone ? (await nodes.list()).filter(({ node }) => !here.has(node)) : [];
       return { nodes: server.nodes(), peers: server.peers(), gone: seen };
     },
+    async orderNode({ node, order, reason }) {
+      const row = server.order(node, order, reason);
+      log.info({ node: row.node, order, reason }, 'ordered');
+      return row;
+    },
     async getServer() {
       return server.info();
     },

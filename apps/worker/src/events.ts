@@ -8,11 +8,13 @@ export type WorkerMessage =
   /** Jobs' modules run behind walls of this kind, as this user. */
   | { readonly type: 'confined'; readonly by: string; readonly user: number }
   | { readonly type: 'device'; readonly device: DeviceInfo; readonly choice: string }
+  /** What its owner's limits are watched by. */
+  | { readonly type: 'limits'; readonly watched: readonly string[] }
   | { readonly type: 'event'; readonly event: WorkerEvent }
   | { readonly type: 'stats'; readonly stats: WorkerStats }
   | { readonly type: 'ended'; readonly reason: string; readonly error?: WireError };
 
-/** What a parent tells a worker process. */
+/** What a parent tells a worker process: to leave, within seconds. */
 export interface ParentMessage {
   readonly type: 'leave';
   readonly reason: string;

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { hostname } from 'node:os';
 import { LongtailError, redactor } from '@longtail/core';
+import type { OwnerLimits } from '@longtail/spec';
 import type { LinkThrottle } from '@longtail/transport';
 import type { EngineChoice } from './compute/channel.js';
 import { EventLoopStats } from './event-loop-stats.js';
@@ -12,6 +13,8 @@ import { startWorker, type AllowedCode } from './start-worker.js';
  * between them, and takes it along when it dies: a closed channel means leave.
  */
 const STATS_EVERY_MS = 2000;
+/** For the server to settle what the worker holds; then it leaves in any case. */
+const FINISH_GRACE_MS = 4000;
 /** Native threads may refuse to end; the process ends anyway. */
 const EXIT_GRACE_MS = 3000;
 
@@ -30,6 +33,7 @@ const { values } = parseArgs({
     memory: { type: 'string' },
     listen: { type: 'string' },
     'max-upload': { type: 'string' },
+    limits: { type: 'string', default: '{}' },
     link: { type: 'string' },
     'allow-code': { type: 'string' },
     wait: { type: 'boolean', default: false },
@@ -44,10 +48,16 @@ function readLink(text: string): LinkThrottle {
   return { upBitsPerSecond: up!, downBitsPerSecond: down!, roundTripMs: roundTrip! };
 }
 
-const leaving = new AbortController();
-const leave = (reason: string): void => {
+const [finishing, leaving] = [new AbortController(), new AbortController()];
+const leaveNow = (reason: string): void => {
   leaving.abort(new LongtailError(reason, { code: 'cancelled' }));
   setTimeout(() => process.exit(0), EXIT_GRACE_MS).unref();
+};
+/** What it holds is finished, if that is soon over. */
+const leave = (reason: string): void => {
+  if (finishing.signal.aborted) return leaveNow(reason);
+  finishing.abort(new LongtailError(reason, { code: 'cancelled' }));
+  setTimeout(() => leaveNow(reason), FINISH_GRACE_MS).unref();
 };
 
 /** Resolves when the message is on its way; a parent that is gone hears nothing. */
@@ -61,8 +71,8 @@ function tell(message: WorkerMessage): Promise<void> {
 if (process.send === undefined) for (const signal of SIGNALS) process.on(signal, () => leave(`stopped by ${signal}`));
 else {
   process.on('message', (message: ParentMessage) => leave(message.reason));
-  process.on('disconnect', () => leave('the parent process is gone'));
-  if (!process.connected) leave('the parent process is gone');
+  process.on('disconnect', () => leaveNow('the parent process is gone'));
+  if (!process.connected) leaveNow('the parent process is gone');
   // Service managers signal all processes at once; the order of their ends is the parent's to say.
   for (const signal of SIGNALS) process.on(signal, () => setTimeout(() => leave(`stopped by ${signal}`), PARENT_GRACE_MS).unref());
 }
@@ -82,19 +92,22 @@ try {
     memoryBytes: values.memory === undefined ? undefined : Number(values.memory),
     listen: values.listen,
     maxUploadBitsPerSecond: values['max-upload'] === undefined ? undefined : Number(values['max-upload']),
+    limits: JSON.parse(values.limits) as OwnerLimits,
     link: values.link === undefined ? undefined : readLink(values.link),
     allowCode: values['allow-code'] as AllowedCode | undefined,
     wait: values.wait,
     stateFolder: values.state,
     reconnectForMs: values['look-for'] === undefined ? undefined : Number(values['look-for']),
     signal: leaving.signal,
+    finish: finishing,
+    onLimits: (watched) => void tell({ type: 'limits', watched }),
     onConfined: (by, user) => void tell({ type: 'confined', by, user }),
     onDevice: (device, choice) => void tell({ type: 'device', device, choice }),
     onEvent: (event) => void tell({ type: 'event', event }),
   });
   await tell({ type: 'ended', reason });
 } catch (error) {
-  if (!leaving.signal.aborted) {
+  if (!finishing.signal.aborted && !leaving.signal.aborted) {
     const known = LongtailError.from(error);
     exitCode = known.exitCode;
     await tell({ type: 'ended', reason: known.message, error: known.toWire() });

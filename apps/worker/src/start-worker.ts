@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
-import { createRng } from '@longtail/core';
+import { createRng, LongtailError } from '@longtail/core';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime';
-import { runWorker } from '@longtail/runtime';
+import { Pauses, runWorker } from '@longtail/runtime';
+import type { OwnerLimits } from '@longtail/spec';
 import { claimIdentity, nodeFiles, userCache, type ClaimedIdentity } from '@longtail/store';
 import {
   createCurveKeys,
@@ -14,17 +15,24 @@ import {
   dial,
   EmulatedLink,
   openPeers,
+  takeLocalOrders,
   UploadLimit,
   wallClock,
   type CurveKeys,
   type DialOptions,
   type LinkThrottle,
+  type LocalControl,
 } from '@longtail/transport';
 import type { ComputeThreadOptions, ModulePolicy } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { findMechanism } from './confined/confined-model.js';
 import { createFileCache } from './file-cache.js';
+import { LimitWatch } from './owner/limit-watch.js';
+import { thisMachine } from './owner/machine.js';
 import { WorkerIdentity } from './worker-identity.js';
+
+/** How often a machine is held against its owner's limits. */
+const LOOK_EVERY_MS = 3000;
 
 export interface WorkerOptions extends Omit<ComputeThreadOptions, 'modules'> {
   /** `host:port` of the server. */
@@ -37,6 +45,8 @@ export interface WorkerOptions extends Omit<ComputeThreadOptions, 'modules'> {
   readonly listen: string | undefined;
   /** Of all tensors together, by the owner's will; undefined: as fast as the link is. */
   readonly maxUploadBitsPerSecond: number | undefined;
+  /** What else its owner allows: hours, idleness, temperature, power. */
+  readonly limits: OwnerLimits;
   /** A link to emulate, for all that is sent and received; undefined: the machine's own. */
   readonly link: LinkThrottle | undefined;
   /** Whether the owner lets jobs run their own modules here, and how; undefined: not. */
@@ -49,6 +59,9 @@ export interface WorkerOptions extends Omit<ComputeThreadOptions, 'modules'> {
   readonly reconnectForMs: number | undefined;
   /** Aborting it makes the worker leave the server and end. */
   readonly signal: AbortSignal;
+  /** Aborted, here or by an order of its user, it makes the worker finish what it holds before that. */
+  readonly finish: AbortController;
+  onLimits(watched: readonly string[]): void;
   onDevice(device: DeviceInfo, choice: string): void;
   /** Modules will run confined, tried out: how, and as which user. */
   onConfined(by: string, user: number): void;
@@ -59,15 +72,18 @@ export type AllowedCode = 'confined' | 'trusted';
 
 /**
  * A worker, whole: the engine on its thread, the session on this one. Resolves with the reason when it has left.
- * Throws LongtailError `engine`, `refused` (also: it cannot confine modules), `protocol`, `unreachable`.
+ * Throws LongtailError `engine`, `refused` (also: it cannot confine modules), `protocol`, `unreachable`; `usage` for a limit that this
+ * machine gives no way to keep.
  */
 export async function startWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { engine, pace, memoryBytes, threads } = options;
+  const watch = await LimitWatch.open(options.limits, thisMachine());
+  if (watch.watched.length > 0) options.onLimits(watch.watched);
   const modules = await modulePolicy(options);
-  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads, modules }, options.signal);
+  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads, modules }, AbortSignal.any([options.signal, options.finish.signal]));
   try {
     options.onDevice(compute.device, compute.choice);
-    return await Promise.race([work(options, compute), rejectWith(compute.died)]);
+    return await Promise.race([work(options, compute, watch), rejectWith(compute.died)]);
   } finally {
     await compute.close();
   }
@@ -80,7 +96,7 @@ async function modulePolicy({ allowCode, onConfined }: WorkerOptions): Promise<M
   return mechanism;
 }
 
-async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ readonly reason: string }> {
+async function work(options: WorkerOptions, compute: ComputeThread, watch: LimitWatch): Promise<{ readonly reason: string }> {
   const { maxUploadBitsPerSecond, listen: host } = options;
   const kernels = createKernels();
   const link = options.link && new EmulatedLink(options.link);
@@ -92,13 +108,38 @@ async function work(options: WorkerOptions, compute: ComputeThread): Promise<{ r
   };
   const peers = await openPeers({ host, ...network, curve: network.security?.curve });
   const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
+  const pauses = new Pauses();
+  const ended = new AbortController();
+  let control: LocalControl | undefined;
   try {
-    return await serve(options, compute, peers, network, kernels, nodeId);
+    pauses.set('limits', await watch.look());
+    if (watch.watched.length > 0) void keepLooking(watch, pauses, ended.signal).catch(() => undefined); // the worker ends
+    control = await takeOrders(options, pauses, nodeId);
+    return await serve(options, compute, peers, network, kernels, nodeId, pauses);
   } finally {
+    control?.close();
+    ended.abort();
     nodeId?.release();
     await peers.close('the worker ends');
     link?.close();
   }
+}
+
+async function keepLooking(watch: LimitWatch, pauses: Pauses, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await wallClock.sleep(LOOK_EVERY_MS, signal);
+    pauses.set('limits', await watch.look());
+  }
+}
+
+/** Those of its user, on this machine. */
+async function takeOrders({ stateFolder, name, server, finish }: WorkerOptions, pauses: Pauses, nodeId: ClaimedIdentity | undefined): Promise<LocalControl | undefined> {
+  if (stateFolder === undefined) return undefined;
+  return takeLocalOrders(join(stateFolder, 'control'), ({ order, reason }) => {
+    if (order === 'drain') finish.abort(new LongtailError(reason || 'its owner drains it', { code: 'cancelled' }));
+    else pauses.set('owner', order === 'pause' ? reason || 'its owner wants it so' : '');
+    return { name, node: nodeId!.node, server, paused: pauses.paused };
+  });
 }
 
 /** What sessions and direct links have in common. */
@@ -113,6 +154,7 @@ function serve(
   network: Network,
   kernels: Kernels,
   nodeId: ClaimedIdentity | undefined,
+  owner: Pauses,
 ): Promise<{ readonly reason: string }> {
   const memory = createTensorMemory();
   return runWorker({
@@ -130,6 +172,8 @@ function serve(
     clock: wallClock,
     rng: createRng(randomBytes(16).toString('hex')),
     signal: options.signal,
+    finish: options.finish.signal,
+    owner,
     name: options.name,
     allowCode: options.allowCode !== undefined,
     host: hostName(),

@@ -30,6 +30,9 @@ export type RunEvent =
   /** The link between a node and the server was measured. */
   | ({ readonly event: 'link'; readonly node: string; readonly name: string } & MeasuredLink)
   | { readonly event: 'node_left'; readonly node: string; readonly name: string; readonly reason: string }
+  /** It takes no work, by its owner's will or a client's, and stays connected; what it held is finished or handed back. */
+  | { readonly event: 'node_paused'; readonly node: string; readonly name: string; readonly reason: string }
+  | { readonly event: 'node_resumed'; readonly node: string; readonly name: string }
   | {
       readonly event: 'worker_ready';
       readonly run: string;

@@ -6,7 +6,7 @@ import { LIMITS } from './limits.js';
 import { validateMessage } from './validate.js';
 
 const device = { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 };
-const hello = { protocol: 1, name: 'w', incarnation: 'i', device, allowCode: false, peerAddress: '[fe80::1]:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '' };
+const hello = { protocol: 1, name: 'w', incarnation: 'i', device, allowCode: false, peerAddress: '[fe80::1]:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '', paused: '' };
 const task = { run: 'r', task: 1, kind: 'GRADIENT', round: 1, version: 0, ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0 };
 
 function refusal(name: Parameters<typeof validateMessage>[0], value: unknown): unknown {

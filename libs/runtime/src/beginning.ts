@@ -119,7 +119,7 @@ export function recall(core: RunCore, past: readonly StoredEvent[]): ReadonlySet
     if (body.event === 'worker_ready') {
       nodes.add(body.node);
       core.roster.engines.add(body.engine);
-    } else if (body.event === 'node_left') nodes.delete(body.node);
+    } else if (body.event === 'node_left' || body.event === 'node_paused') nodes.delete(body.node);
     else if (body.event === 'verdict') nodes.clear();
   }
   return nodes;

@@ -9,7 +9,7 @@ const hello = (engine: string, allowCode = false): Hello => ({
   incarnation: 'i',
   device: { engine, description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode,
-  peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '',
+  peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '', paused: '',
 });
 
 const job = (changes: { engine?: string; minWorkers?: number; model?: string } = {}) =>
@@ -26,7 +26,7 @@ const claimant = (run: string, overrides: Partial<Claimant> = {}): Claimant => (
   awaited: new Set(),
   ...overrides,
 });
-const node = (name: string, run?: string, engine = 'cpu'): Candidate => ({ node: name, hello: { ...hello(engine), name, incarnation: `of ${name}` }, run });
+const node = (name: string, run?: string, engine = 'cpu', paused = ''): Candidate => ({ node: name, hello: { ...hello(engine), name, incarnation: `of ${name}` }, run, paused });
 
 test('a job that names an engine gets no other; code runs only where its owner allows it', () => {
   expect(obstacle(job({ engine: 'tensorflow' }), hello('cpu'))).toMatch(/runs on cpu, the job wants tensorflow/);
@@ -34,13 +34,14 @@ test('a job that names an engine gets no other; code runs only where its owner a
   expect(obstacle(job({ model: 'module', engine: 'cpu' }), hello('cpu', true))).toBeUndefined();
 });
 
-test('a census tells mine, idle, busy, and why the others do not count', () => {
+test('a census tells mine, idle, busy, at rest, and why the others do not count', () => {
   const run = claimant('a', { job: job({ engine: 'cpu' }), excluded: new Set(['of n4']) });
-  const fleet = [node('n1', 'a'), node('n2'), node('n3', 'b'), node('n4'), node('n5', undefined, 'wasm')];
+  const fleet = [node('n1', 'a'), node('n2'), node('n3', 'b'), node('n4'), node('n5', undefined, 'wasm'), node('n6', undefined, 'cpu', 'too hot'), node('n7', 'a', 'cpu', 'too hot')];
   expect(census(run, fleet)).toEqual({
-    mine: 1,
+    mine: 2,
     idle: ['n2'],
     busy: 1,
+    paused: [{ node: 'n6', reason: 'too hot' }],
     obstacles: [
       { name: 'n4', reason: 'was released from the run' },
       { name: 'n5', reason: 'runs on wasm, the job wants cpu' },

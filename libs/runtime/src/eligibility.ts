@@ -14,6 +14,8 @@ export interface Candidate {
   readonly hello: Hello;
   /** Run that it works for. */
   readonly run: string | undefined;
+  /** Why it rests; empty: it does not. */
+  readonly paused: string;
 }
 
 export interface Claimant {
@@ -35,6 +37,8 @@ export interface Census {
   readonly idle: readonly string[];
   /** Eligible, but at work for another run. */
   readonly busy: number;
+  /** Eligible, but at rest, and why. */
+  readonly paused: readonly { readonly name: string; readonly reason: string }[];
   /** Why the others are not eligible. */
   readonly obstacles: readonly { readonly name: string; readonly reason: string }[];
 }
@@ -42,16 +46,18 @@ export interface Census {
 export function census(claimant: Claimant, fleet: readonly Candidate[]): Census {
   const idle: string[] = [];
   const obstacles: { name: string; reason: string }[] = [];
+  const resting: { name: string; reason: string }[] = [];
   let mine = 0;
   let busy = 0;
-  for (const { node, hello, run } of fleet) {
+  for (const { node, hello, run, paused } of fleet) {
     const reason = claimant.excluded.has(hello.incarnation) ? 'was released from the run' : obstacle(claimant.job, hello);
     if (run === claimant.run) mine++;
     else if (reason !== undefined) obstacles.push({ name: hello.name, reason });
+    else if (paused !== '') resting.push({ name: hello.name, reason: paused });
     else if (run === undefined) idle.push(node);
     else busy++;
   }
-  return { mine, idle, busy, obstacles };
+  return { mine, idle, busy, paused: resting, obstacles };
 }
 
 /** Nodes for runs: in the order of submission, each run takes every eligible node, once there are enough for it to begin. */

@@ -45,6 +45,7 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
   const open = new Map(tasks.map((task) => [task.group.id, task]));
   const lost: Slice[] = [...rest];
   while (open.size > 0) {
+    core.roster.letGo();
     for (const task of [...open.values()].filter(({ status }) => status !== 'out' && status !== 'delivered')) {
       open.delete(task.group.id);
       lost.push(sliceOf(task));

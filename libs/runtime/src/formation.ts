@@ -72,6 +72,8 @@ export class Formation {
   /** Brings the groups in line with the layout, where that disturbs nobody at work. Throws what the layout throws. */
   arrange(): void {
     const { host } = this;
+    // Soon over, and everybody else is at work meanwhile: a layout without those who are to rest is made when they are gone.
+    if (this.groups.some((group) => group.finishing)) return;
     const nowMs = host.clock.nowMs();
     const settled = nowMs < (this.settledAtMs ?? -Infinity);
     const drifted = host.paces.drifted || this.linkDrift.in(host.members);

@@ -78,3 +78,8 @@ test('however slow a group is, it sends every fragment, and takes the steps that
     }),
   );
 });
+
+test('a group that measured next to no speed has its step all the same', () => {
+  const { round, rounds, steps } = new FragmentTurns(3, 1).nextTask({} as Group, 0, 4e-13);
+  expect({ round, rounds, steps }).toEqual({ round: 100, rounds: 100, steps: 1 });
+});

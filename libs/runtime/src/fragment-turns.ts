@@ -10,6 +10,9 @@ export interface Moved {
   readonly whole: readonly Lease[];
 }
 
+/** A group that is slower takes a step after so many all the same: then it is seen how slow it is. */
+const MOST_ROUNDS_A_STEP = 100;
+
 /** Steps of one task. */
 interface Steps {
   readonly samples: number;
@@ -56,6 +59,7 @@ export class FragmentTurns {
    * bring home since it did the others: so none starves, whatever its steps and the number of fragments have in common.
    */
   nextTask(group: Group, open: number, steps: number): { readonly round: number; readonly rounds: number; readonly steps: number } {
+    const average = Math.max(steps, 1 / MOST_ROUNDS_A_STEP);
     const carried = this.stepsLeft.get(group) ?? 0;
     const before = this.given.get(group) ?? [];
     const given = before.length === this.count ? [] : before;
@@ -66,8 +70,8 @@ export class FragmentTurns {
       round++;
       rounds++;
     };
-    while (carried + rounds * steps < 1 - 1e-9 || given.includes(this.fragmentOf(round))) skip();
-    const due = carried + rounds * steps;
+    while (carried + rounds * average < 1 - 1e-9 || given.includes(this.fragmentOf(round))) skip();
+    const due = carried + rounds * average;
     const whole = Math.floor(due + 1e-9);
     this.stepsLeft.set(group, due - whole);
     this.given.set(group, [...given, this.fragmentOf(round)]);

@@ -21,7 +21,7 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     const fleet = countFleet();
     if (core.ready.length >= need || (fleet.mine >= need && core.formation.complete)) return;
     const { lacks, shortfall } = core.formation;
-    const around = fleet.mine + fleet.idle.length + fleet.busy;
+    const around = fleet.mine + fleet.idle.length + fleet.busy + fleet.paused.length;
     const hopeless = around === 0 || (lacks !== undefined && !core.formation.measuring);
     if (hopeless && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;
     const now = core.clock.nowMs();
@@ -49,6 +49,7 @@ export function admitPrepared(core: RunCore): void {
     core.emit({ event: 'error', run: core.run, node: member.node, error: error.toWire() });
     core.roster.release(member, `could not prepare: ${error.message}`);
   }
+  core.roster.letGo();
   core.formation.arrange();
   for (const group of core.formation.groups.filter(({ prepared }) => prepared)) {
     const problem = disagreement(core, group);
@@ -131,6 +132,7 @@ function describe(core: RunCore, fleet: Census): string {
     ...(fleet.idle.length > 0 ? [`${fleet.idle.length} idle`] : []),
     ...(fleet.busy > 0 ? [`${fleet.busy} at work for other runs`] : []),
     ...lackOf(core),
+    ...fleet.paused.map(({ name, reason }) => `${name} is paused: ${reason}`),
     ...fleet.obstacles.map(({ name, reason }) => `${name} ${reason}`),
   ];
   return parts.join(', ');

@@ -43,6 +43,11 @@ export class Group {
     return this.members.every((member) => member.group === this && member.state === 'ready');
   }
 
+  /** Nobody of it is lost, but somebody is to rest once the tasks at hand are done. */
+  get finishing(): boolean {
+    return this.intact && this.members.some(({ state }) => state === 'finishing');
+  }
+
   /** Every worker says that it is ready; the run has not looked at them yet. */
   get prepared(): boolean {
     return this.members.every((member) => member.group === this && member.state === 'prepared');

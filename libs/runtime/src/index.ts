@@ -14,8 +14,9 @@ export type {
 } from './ports.js';
 export type { ShardState } from './fill-shard.js';
 export { Replay, type ReplayedCommit } from './replay.js';
-export { createServer, type LaunchedRun, type Server, type ServerOptions } from './server-loop.js';
+export { createServer, type LaunchedRun, type NodeOrder, type Server, type ServerOptions } from './server-loop.js';
 export type { WorkerEvent } from './worker-events.js';
 export type { FollowedStore } from './followed-run.js';
 export { Standby, type InheritedRun, type StandbyEvent, type StandbyOptions, type StandbyOutcome, type Succession } from './standby.js';
+export { Pauses, type Owner } from './pauses.js';
 export { runWorker, type NodeIdentity, type WorkerOptions } from './worker-loop.js';

@@ -45,3 +45,16 @@ export async function watchLink(link: Link, heartbeatMs: () => number, clock: Cl
     await clock.sleep(decision.wakeAtMs - clock.nowMs(), signal);
   }
 }
+
+/**
+ * Resolves with for how long this process stood still, at the first time that it was longer than peers wait for a heartbeat:
+ * a machine that slept, a process that was stopped. Rejects with `signal.reason` when aborted.
+ */
+export async function watchStandstill(heartbeatMs: number, clock: Clock, signal: AbortSignal): Promise<number> {
+  for (;;) {
+    const dueAtMs = clock.nowMs() + heartbeatMs;
+    await clock.sleep(heartbeatMs, signal);
+    const lateMs = clock.nowMs() - dueAtMs;
+    if (lateMs >= MISSED_HEARTBEATS * heartbeatMs) return lateMs;
+  }
+}

@@ -33,10 +33,11 @@ export interface MemberHost extends RecipientHost {
  * - `preparing`: builds its model and fetches data
  * - `prepared`: says that it is ready; not yet looked at by the run
  * - `ready`: takes part
+ * - `finishing`: does what it was given and gets no more, as its node is to rest
  * - `failed`: could not prepare; `failure` says why
  * - `gone`: released or disconnected
  */
-export type MemberState = 'spare' | 'profiling' | 'preparing' | 'prepared' | 'ready' | 'failed' | 'gone';
+export type MemberState = 'spare' | 'profiling' | 'preparing' | 'prepared' | 'ready' | 'finishing' | 'failed' | 'gone';
 
 /** Tasks remembered as answered, so that each late chunk of one does not get a receipt of its own. */
 const ANSWERED_TASKS = 64;
@@ -69,6 +70,8 @@ export class Member extends Recipient<MemberHost> implements Part {
   /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
   private traffic: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
   private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
+  /** While it is finishing. */
+  private rest: { readonly reason: string; readonly over: AbortController } | undefined;
   private trafficAtEnd: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
 
   constructor(session: Session, host: MemberHost) {
@@ -164,6 +167,8 @@ export class Member extends Recipient<MemberHost> implements Part {
       case 'linkProbed':
       case 'followed':
       case 'leave':
+      case 'pause':
+      case 'unpause':
         return; // the session's
     }
   }
@@ -287,10 +292,40 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   // ---- leaving
 
+  /** It has a task that it did not deliver. */
+  get busy(): boolean {
+    return [...this.assignments.values()].some(({ status }) => status === 'out');
+  }
+
+  /** Why it is finishing. */
+  get restReason(): string {
+    return this.rest?.reason ?? '';
+  }
+
+  /** It is ready, and gets no more tasks. The signal aborts when it is gone, or works again. */
+  finish(reason: string): AbortSignal {
+    const over = new AbortController();
+    this.state = 'finishing';
+    this.rest = { reason, over };
+    return over.signal;
+  }
+
+  /** Its node does not rest after all. */
+  goOn(): void {
+    this.state = 'ready';
+    this.endRest();
+  }
+
+  private endRest(): void {
+    this.rest?.over.abort(new Error('it is gone, or works again'));
+    this.rest = undefined;
+  }
+
   /** Takes the member out of the run; its open tasks are lost. Idempotent. */
   depart(reason: string): void {
     if (this.state === 'gone') return;
     this.state = 'gone';
+    this.endRest();
     this.trafficAtEnd = this.session.traffic;
     this.abandon(reason);
     this.relay.close();

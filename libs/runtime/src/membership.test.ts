@@ -9,7 +9,7 @@ const hello = (name: string, incarnation = name, node = ''): Hello => ({
   incarnation,
   device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
   allowCode: false,
-  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, epoch: 0, standbyAddress: '',
+  peerAddress: '10.0.0.2:4711', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, epoch: 0, standbyAddress: '', paused: '',
 });
 
 function setUp() {
@@ -25,6 +25,7 @@ function setUp() {
     self: { epoch: 1, incarnation: 's' },
     joined: ({ name }) => log.push(`${name} joined`),
     left: ({ name }, reason) => log.push(`${name} left: ${reason}`),
+    pauseChanged: ({ name, paused }) => log.push(`${name} is paused: ${paused}`),
     stray: ({ name }, run, task) => log.push(`${name} strayed: ${run} ${task}`),
     probed: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s`),
     linkMeasured: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s while it trains`),
@@ -122,4 +123,39 @@ test('a node that comes back as another process keeps its id, and its old sessio
   dial('b', 'process-3', 'n9-of-an-earlier-server');
   expect(membership.sessions.map((session) => session.node)).toEqual([node, 'n9-of-an-earlier-server']);
   expect(log).toEqual(['a joined', 'a left: the same worker connected again', 'a joined', 'b joined']);
+});
+
+test('its owner, a client or both let a node rest: it works when neither does', () => {
+  const { membership, dial, log } = setUp();
+  const { say } = dial('a');
+  const session = membership.sessions[0]!;
+  say({ message: 'pause', pause: { reason: 'too hot', leaves: false } });
+  say({ message: 'pause', pause: { reason: 'a film', leaves: false } });
+  membership.hold(session, 'moving house');
+  expect(session.row(0)).toMatchObject({ state: 'paused', paused: 'a film' });
+  say({ message: 'unpause', unpause: {} });
+  expect(session.paused).toBe('moving house');
+  membership.hold(session, '');
+  expect(session.row(0)).toMatchObject({ state: 'idle', paused: '' });
+  expect(log.slice(1)).toEqual(['a is paused: too hot', 'a is paused: ']);
+});
+
+test('a client’s pause outlasts the node’s connection', () => {
+  const { membership, dial } = setUp();
+  dial('a');
+  const { node } = membership.sessions[0]!;
+  membership.hold(membership.sessions[0]!, 'moving house');
+  dial('a', 'process-2', node);
+  expect(membership.sessions[0]!.paused).toBe('moving house');
+});
+
+test('a node that is dismissed is told why before its session ends', () => {
+  const { membership, dial, log } = setUp();
+  const { sent, say } = dial('a');
+  say({ message: 'pause', pause: { reason: 'its owner stopped it', leaves: true } });
+  membership.drain(membership.sessions[0]!, 'a client drains it');
+  membership.dismiss(membership.sessions[0]!);
+  expect(sent.at(-1)).toEqual({ message: 'dismiss', dismiss: { reason: 'its owner stopped it' } });
+  expect(membership.sessions).toEqual([]);
+  expect(log.slice(1)).toEqual(['a is paused: its owner stopped it', 'a left: its owner stopped it']);
 });

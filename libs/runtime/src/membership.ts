@@ -1,5 +1,5 @@
 import type { BlockTiming, Clock, ConnectionTraffic, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
-import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
+import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type Pause, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
 import type { TensorWay } from './measure-sending.js';
 import type { ServerConnection } from './ports.js';
@@ -19,6 +19,10 @@ export interface Part {
 /** A node that is here: its connection, and what it is doing. */
 export class Session {
   part: Part | undefined;
+  /** Why its owner lets it rest; empty: it is to work. */
+  pausedByOwner: string;
+  /** It leaves once it has nothing in hand; why. */
+  leaving = '';
   /** Of all runs. */
   samplesApplied = 0;
   /** To and from this server; undefined: not measured yet, or in vain. */
@@ -38,13 +42,21 @@ export class Session {
     readonly connection: ServerConnection,
     readonly joinedAtMs: number,
     private readonly clock: Clock,
+    /** Why somebody other than its owner lets it rest, for as long as this server is there. */
+    private readonly holds: ReadonlyMap<string, string>,
   ) {
+    this.pausedByOwner = hello.paused;
     this.lastHeardMs = joinedAtMs;
     this.lastSentMs = joinedAtMs;
   }
 
   get name(): string {
     return this.hello.name;
+  }
+
+  /** Why it gets no work; empty: it does. */
+  get paused(): string {
+    return this.leaving || this.pausedByOwner || (this.holds.get(this.node) ?? '');
   }
 
   get activity(): LinkActivity {
@@ -98,7 +110,7 @@ export class Session {
       node: this.node,
       name: this.name,
       device: this.hello.device,
-      state: this.part?.state ?? 'idle',
+      state: this.part?.state ?? (this.paused === '' ? 'idle' : 'paused'),
       run: this.part?.run ?? '',
       samplesPerSecond: this.part?.samplesPerSecond ?? 0,
       joinedAtMs: this.joinedAtMs,
@@ -109,6 +121,7 @@ export class Session {
       profiledJob: this.profile?.job ?? '',
       blocks: this.profile?.timings ?? [],
       maxUploadBitsPerSecond: this.hello.maxUploadBitsPerSecond,
+      paused: this.paused,
     };
   }
 }
@@ -124,6 +137,8 @@ export interface MembershipOptions {
   readonly self: ServerSelf;
   joined(session: Session): void;
   left(session: Session, reason: string): void;
+  /** It is to rest, to leave, or to work again. */
+  pauseChanged(session: Session): void;
   /** A tensor chunk or message for a run from a node that has no part in one. */
   stray(session: Session, run: string, task: number): void;
   /** It measured its way to the server. */
@@ -146,6 +161,10 @@ export function welcome(node: string, heartbeatMs: number, self: ServerSelf): Se
 /** Who is here. Sessions are kept in the order in which they joined, which is the order in which contributions are added. */
 export class Membership {
   private readonly byNode = new Map<string, Session>();
+  /** By node, why a client lets it rest. */
+  private readonly holds = new Map<string, string>();
+  /** Those that are to leave once they have nothing in hand. */
+  readonly departing = new Set<Session>();
   private readonly byIncarnation = new Map<string, Session>();
   private joins = 0;
 
@@ -165,7 +184,7 @@ export class Membership {
     }
     const { clock, heartbeatMs, self } = this.options;
     const node = hello.node || this.newId();
-    const session = new Session(node, hello, connection, clock.nowMs(), clock);
+    const session = new Session(node, hello, connection, clock.nowMs(), clock, this.holds);
     const ended = new AbortController();
     this.byNode.set(node, session);
     this.byIncarnation.set(hello.incarnation, session);
@@ -202,9 +221,35 @@ export class Membership {
     this.remove(session, reason);
   }
 
+  /** A client lets a node rest, with a reason, or work again. */
+  hold(session: Session, reason: string): void {
+    this.change(session, () => (reason === '' ? this.holds.delete(session.node) : this.holds.set(session.node, reason)));
+  }
+
+  /** It is to leave once it has nothing in hand. */
+  drain(session: Session, reason: string): void {
+    this.departing.add(session);
+    this.change(session, () => (session.leaving ||= reason));
+  }
+
+  /** It has nothing in hand any more, and is not to come back. */
+  dismiss(session: Session): void {
+    const { leaving: reason } = session;
+    session.send({ message: 'dismiss', dismiss: { reason } });
+    this.drop(session, reason);
+  }
+
+  private change(session: Session, how: () => void): void {
+    const before = [session.paused === '', session.leaving === ''];
+    how();
+    if (before[0] !== (session.paused === '') || before[1] !== (session.leaving === '')) this.options.pauseChanged(session);
+  }
+
   private receive(session: Session, message: WorkerMessage): void {
     session.heard();
     if (message.message === 'leave') this.drop(session, message.leave.reason);
+    else if (message.message === 'pause') this.onPause(session, message.pause);
+    else if (message.message === 'unpause') this.change(session, () => (session.pausedByOwner = ''));
     else if (message.message === 'linkProbed') this.options.probed(session, message.linkProbed);
     else if (message.message === 'linkMeasured') this.options.linkMeasured(session, message.linkMeasured);
     else if (message.message === 'taskDone' && session.part === undefined) {
@@ -212,8 +257,14 @@ export class Membership {
     } else if (message.message !== 'heartbeat') session.part?.message(message);
   }
 
+  private onPause(session: Session, { reason, leaves }: Pause): void {
+    if (leaves) this.drain(session, reason);
+    else this.change(session, () => (session.pausedByOwner = reason || 'its owner wants it so'));
+  }
+
   private remove(session: Session, reason: string): void {
     if (!session.end()) return;
+    this.departing.delete(session);
     this.byNode.delete(session.node);
     this.byIncarnation.delete(session.hello.incarnation);
     session.part?.left(reason);

@@ -95,6 +95,13 @@ export class Roster {
     this.host.changed();
   }
 
+  /** Lets those go who are to rest and have nothing in hand, nor anything that their group still `owes`. */
+  letGo(owes: (group: Group) => boolean = () => false): void {
+    const done = this.members.filter((member) => member.state === 'finishing' && !member.busy && !owes(member.group!));
+    for (const member of done) this.dismiss(member, member.restReason);
+    if (done.length > 0) this.host.freed();
+  }
+
   /** Forgets members who are gone and have nothing left to settle. */
   sweep(): void {
     for (const member of this.members.filter(({ state, assignments }) => state === 'gone' && assignments.size === 0)) {

@@ -50,7 +50,7 @@ class Rounds {
   /** Somebody is at work, or has steps that it did not send. */
   get underWay(): boolean {
     const { core, open, turns } = this;
-    return open.size > 0 || (turns !== undefined && core.groups.some((group) => turns.owedBy(group).length > 0));
+    return open.size > 0 || (turns !== undefined && turns.owing.some((group) => core.groups.includes(group) || group.finishing));
   }
 
   /** Whatever is not sent will not be. */
@@ -72,6 +72,7 @@ class Rounds {
     const begins = open.size === 0;
     this.dropBroken();
     this.dropGone();
+    this.letGo();
     if (!begins && open.size === 0) return this.nonFinite.nobodyLeft();
     const decision = this.strategy.decide(this.state(), core.clock.nowMs());
     this.release(decision);
@@ -146,8 +147,17 @@ class Rounds {
   private dropGone(): void {
     const { core, open, turns } = this;
     for (const group of turns?.owing ?? []) {
-      if (!open.has(group.id) && !core.groups.includes(group)) this.lose(group, 'it left before all of it was sent');
+      if (!open.has(group.id) && !core.groups.includes(group) && !group.finishing) this.lose(group, 'it left before all of it was sent');
     }
+  }
+
+  /** Who is to rest first brings home what it stepped and did not send. */
+  private letGo(): void {
+    const { core, open, turns } = this;
+    for (const group of turns?.owing ?? []) {
+      if (group.finishing && !open.has(group.id)) open.set(group.id, [bringHome(core, group, turns!)]);
+    }
+    core.roster.letGo(({ id }) => turns !== undefined && open.has(id));
   }
 
   private giveUp(task: GroupTask, reason: string, late: boolean): void {

@@ -4,13 +4,16 @@ import { recall, restore, type Beginning } from './beginning.js';
 import type { Claimant } from './eligibility.js';
 import { evaluate } from './evaluation.js';
 import { admitPrepared, gather, type CountFleet } from './gather.js';
+import type { GroupTask } from './group-task.js';
 import { initialise } from './initialise.js';
 import { Member } from './member.js';
 import type { Session } from './membership.js';
+import { FINISH_MS } from './pauses.js';
 import { runRounds } from './round.js';
 import type { RunCore } from './run-core.js';
 import { Snapshots } from './snapshots.js';
 import { runSolo, stepsAlone } from './solo.js';
+import { expectedMs } from './speed.js';
 import type { Tasks } from './tasks.js';
 
 /** Longer than workers pause between two looks for a server (`worker-loop.ts`). */
@@ -80,6 +83,34 @@ export class Run implements Claimant {
     core.changed();
   }
 
+  /**
+   * One of its nodes is to rest: it gets no more tasks, and local steps end with the one under way. What takes longer than a
+   * few seconds goes back at once, unless somebody is `patient`.
+   */
+  rest(node: string, reason: string, patient: boolean): void {
+    const { core } = this;
+    const member = core.members.find((one) => one.node === node && one.state !== 'gone')!;
+    const tasks = core.tasks.unsettled.filter(({ group }) => group === member.group);
+    if (member.state !== 'ready' || (!patient && tasks.some((task) => remainingMs(task, core.clock.nowMs()) > FINISH_MS))) {
+      return core.roster.dismiss(member, reason);
+    }
+    const over = member.finish(reason);
+    for (const task of tasks) if (task.task.steps.length > 0) core.tasks.recall(task);
+    if (!patient) void core.clock.sleep(FINISH_MS, over).then(() => this.letGo(member), () => undefined);
+    core.changed();
+  }
+
+  private letGo(member: Member): void {
+    this.core.roster.dismiss(member, member.restReason);
+    this.core.freed();
+  }
+
+  /** It works again. */
+  goOn(node: string): void {
+    this.core.members.find((one) => one.node === node && one.state === 'finishing')?.goOn();
+    this.core.changed();
+  }
+
   private arrange(): void {
     try {
       this.core.formation.arrange();
@@ -101,7 +132,7 @@ export class Run implements Claimant {
 
   nodeEvent(event: Parameters<RunCore['emit']>[0]): void {
     if (this.over) return;
-    if (event.event === 'node_left') this.awaited = new Set([...this.awaited].filter((node) => node !== event.node));
+    if (event.event === 'node_left' || event.event === 'node_paused') this.awaited = new Set([...this.awaited].filter((node) => node !== event.node));
     this.core.emit(event);
   }
 
@@ -260,4 +291,9 @@ export class Run implements Claimant {
     if (open.leases.length > 0) this.core.tasks.settle(open, { applied: 0, weight: 0, reason });
     else this.core.tasks.callOff(open);
   }
+}
+
+/** What a task still takes, by the pace of its group; local steps may end at any. */
+function remainingMs({ group, samples, startedAtMs, task }: GroupTask, nowMs: number): number {
+  return task.steps.length > 0 ? 0 : startedAtMs + (expectedMs(group.speed, samples) ?? 0) - nowMs;
 }

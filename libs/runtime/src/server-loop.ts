@@ -1,5 +1,5 @@
-import { LongtailError, type Job, type MeasuredLink, type StoredEvent, type Verdict } from '@longtail/core';
-import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type PeerLink, type ServerMessage } from '@longtail/protocol';
+import { LongtailError, type Job, type MeasuredLink, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
+import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type OrderNodeRequest, type PeerLink, type ServerMessage } from '@longtail/protocol';
 import { forked, forkSnapshot, launched, resumed, type Beginning } from './beginning.js';
 import { allot, census, type Candidate } from './eligibility.js';
 import { CHUNK_LENGTH } from './grid.js';
@@ -48,12 +48,19 @@ export interface Server {
   cancel(run: string, reason: string): Promise<string>;
   jobs(): readonly JobRow[];
   nodes(): readonly NodeRow[];
+  /**
+   * Lets a node, by id or by a name that it alone has, rest, work again, or leave once it is done; returns how it stands then.
+   * LongtailError `usage` for one that is not here.
+   */
+  order(node: string, order: NodeOrder, reason: string): NodeRow;
   /** Direct links between them, as far as they were measured. */
   peers(): readonly PeerLink[];
   info(): GetServerReply;
   /** Cancels what runs, waits for the verdicts, then ends the sessions. */
   close(reason: string): Promise<void>;
 }
+
+export type NodeOrder = OrderNodeRequest['order'];
 
 export interface LaunchedRun {
   readonly run: string;
@@ -103,6 +110,7 @@ class ServerLoop implements Server {
       heartbeatMs: () => this.heartbeatMs,
       joined: (session) => this.joined(session),
       left: (session, reason) => this.left(session, reason),
+      pauseChanged: (session) => this.pauseChanged(session),
       stray: (session, run, task) => {
         const reason = `this node has no part in run ${run || '(none)'}`;
         session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason, pending: false } });
@@ -210,7 +218,7 @@ class ServerLoop implements Server {
     this.runs.set(store.run, { run, verdict });
     this.standby.follow(run);
     for (const session of this.membership.sessions) {
-      run.nodeEvent(joinedEvent(session));
+      for (const event of joinedEvents(session)) run.nodeEvent(event);
       this.survey.refresh(session);
       if (session.link !== undefined) run.nodeEvent(linkEvent(session, session.link));
     }
@@ -244,6 +252,24 @@ class ServerLoop implements Server {
   nodes(): readonly NodeRow[] {
     const now = this.dependencies.clock.nowMs();
     return this.membership.sessions.map((session) => session.row(now));
+  }
+
+  order(node: string, order: NodeOrder, reason: string): NodeRow {
+    const session = this.findNode(node);
+    if (order === 'DRAIN') this.membership.drain(session, reason || 'a client drains it');
+    else this.membership.hold(session, order === 'PAUSE' ? reason || 'a client lets it rest' : '');
+    return session.row(this.dependencies.clock.nowMs());
+  }
+
+  private findNode(node: string): Session {
+    const { sessions } = this.membership;
+    const named = sessions.filter(({ name }) => name === node);
+    const found = sessions.find((session) => session.node === node) ?? (named.length === 1 ? named[0] : undefined);
+    if (found !== undefined) return found;
+    throw new LongtailError(named.length === 0 ? `no node ${node}` : `${named.length} nodes are named ${node}`, {
+      code: 'usage',
+      hint: named.length === 0 ? 'List the nodes with `longtail nodes`.' : `Say which by its id: ${named.map((one) => one.node).join(', ')}.`,
+    });
   }
 
   peers(): readonly PeerLink[] {
@@ -284,12 +310,13 @@ class ServerLoop implements Server {
   }
 
   private fleet(): readonly Candidate[] {
-    return this.membership.sessions.map(({ node, hello, part }) => ({ node, hello, run: part?.run }));
+    return this.membership.sessions.map(({ node, hello, part, paused }) => ({ node, hello, run: part?.run, paused }));
   }
 
   /** Gives idle nodes to runs that want them, and lets the runs look at the fleet. */
   private dispatch(): void {
     if (this.closing !== undefined) return;
+    for (const session of this.membership.departing) if (session.part === undefined) this.membership.dismiss(session);
     const active = this.active();
     if (active.length === 0) return;
     const takers = active.filter(({ ending }) => !ending);
@@ -299,7 +326,7 @@ class ServerLoop implements Server {
 
   private joined(session: Session): void {
     this.seen(session);
-    for (const run of this.active()) run.nodeEvent(joinedEvent(session));
+    for (const run of this.active()) for (const event of joinedEvents(session)) run.nodeEvent(event);
     if (this.standby.address !== '') session.send(this.standbyMessage);
     this.tellFleet();
     this.survey.add(session);
@@ -309,6 +336,15 @@ class ServerLoop implements Server {
   private seen(session: Session): void {
     const { clock, nodeSeen } = this.dependencies;
     nodeSeen?.(session.row(clock.nowMs()));
+  }
+
+  private pauseChanged(session: Session): void {
+    const { node, paused, leaving, part } = session;
+    const run = part && this.runs.get(part.run)?.run;
+    if (leaving === '') for (const one of this.active()) one.nodeEvent(pauseEvent(session));
+    if (paused === '') run?.goOn(node);
+    else run?.rest(node, paused, leaving !== '');
+    this.dispatch();
   }
 
   private linkMeasured(session: Session): void {
@@ -337,7 +373,13 @@ function linkEvent({ node, name }: Session, { upBitsPerSecond, downBitsPerSecond
   return { event: 'link', node, name, upBitsPerSecond, downBitsPerSecond, roundTripMs } as const;
 }
 
-function joinedEvent({ node, name, hello }: Session) {
+function joinedEvents(session: Session): readonly RunEvent[] {
+  const { node, name, hello, paused } = session;
   const { engine, description, throttle } = hello.device;
-  return { event: 'node_joined', node, name, engine, device: description, throttle } as const;
+  const joined = { event: 'node_joined', node, name, engine, device: description, throttle } as const;
+  return paused === '' ? [joined] : [joined, pauseEvent(session)];
+}
+
+function pauseEvent({ node, name, paused }: Session): RunEvent {
+  return paused === '' ? { event: 'node_resumed', node, name } : { event: 'node_paused', node, name, reason: paused };
 }

@@ -83,7 +83,8 @@ class Solo {
   /** Calls the grants home when there is a reason to. */
   checkStop(): void {
     const { core } = this;
-    if (this.drainUntilMs !== undefined || (core.groups.length <= 1 && !core.formation.moving && !core.signal.aborted)) return;
+    const alone = core.groups.length === 1 && core.groups[0] === this.group;
+    if (this.drainUntilMs !== undefined || (alone && !core.formation.moving && !core.signal.aborted)) return;
     this.drainUntilMs = core.clock.nowMs() + this.drainMs();
     for (const { assignment } of this.grants) core.tasks.recall(assignment);
   }

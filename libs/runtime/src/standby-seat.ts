@@ -52,7 +52,7 @@ export class StandbySeat {
       return connection.close(error.message);
     }
     if (seated !== undefined) this.end(seated, 'it connected again');
-    const session = new Session('', hello, connection, clock.nowMs(), clock);
+    const session = new Session('', hello, connection, clock.nowMs(), clock, new Map());
     const ended = new AbortController();
     const here: Seated = {
       address: hello.standbyAddress,

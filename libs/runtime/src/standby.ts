@@ -204,7 +204,7 @@ export class Standby {
     const incarnation = rng.uint32().toString(16).padStart(8, '0');
     const hello: Hello = {
       ...{ protocol: PROTOCOL_VERSION, name: 'standby', incarnation, device: NO_DEVICE, allowCode: false, peerAddress: '', host: '' },
-      ...{ maxUploadBitsPerSecond: 0, node: '', curveKey: '', epoch: this.server?.epoch ?? 0, standbyAddress: address },
+      ...{ maxUploadBitsPerSecond: 0, node: '', curveKey: '', epoch: this.server?.epoch ?? 0, standbyAddress: address, paused: '' },
     };
     return this.options.dial(hello, signal);
   }

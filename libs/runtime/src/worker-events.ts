@@ -33,6 +33,9 @@ export type WorkerEvent =
       readonly staleness: number;
       readonly reason: string;
     }
+  /** It takes no work until it resumes. */
+  | { readonly event: 'paused'; readonly reason: string }
+  | { readonly event: 'resumed' }
   | { readonly event: 'released'; readonly run: string; readonly reason: string }
   /** Task 0: preparing the run. */
   | { readonly event: 'failed'; readonly run: string; readonly task: number; readonly error: WireError };

@@ -1,6 +1,7 @@
 import { BackOff, formatSeconds, isAway, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
+import { Pauses, type Owner } from './pauses.js';
 import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
 import type { WorkerEvent } from './worker-events.js';
 import { WorkerSession } from './worker-session.js';
@@ -22,6 +23,10 @@ export interface WorkerOptions {
   readonly rng: Rng;
   /** Abort to leave: leases go back at once, nothing is finished. */
   readonly signal: AbortSignal;
+  /** Abort to leave once what it holds is finished, however long that takes. @default never */
+  readonly finish?: AbortSignal;
+  /** @default one who always lets it work */
+  readonly owner?: Owner;
   readonly name: string;
   /** Jobs may run their own modules here. */
   readonly allowCode: boolean;
@@ -52,43 +57,58 @@ export interface NodeIdentity {
 const DEFAULT_RECONNECT_FOR_MS = 600_000;
 
 /**
- * Serves a parameter server with a device until told to stop, through as many sessions as it takes. Resolves after a
- * graceful leave.
+ * Serves a parameter server with a device until told to stop, through as many sessions as it takes. Resolves with why it left,
+ * by its owner's will or the server's.
  * @throws LongtailError `unreachable` when no server is there at the start (unless `wait`) or it stays away too long;
  * `refused` or `protocol` when it does not want this worker.
  */
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { clock, compute, fileCache, codecs, createFeedback, crc32c, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
-  const incarnation = rng.uint32().toString(16).padStart(8, '0') + rng.uint32().toString(16).padStart(8, '0');
+  const owner = options.owner ?? new Pauses();
+  const finish = options.finish ?? new AbortController().signal;
+  const stop = AbortSignal.any([signal, finish]);
+  const tellPause = () => log(owner.paused === '' ? { event: 'resumed' } : { event: 'paused', reason: owner.paused });
+  owner.watch(tellPause, signal);
+  if (owner.paused !== '') tellPause();
   let hello: Hello = {
     protocol: PROTOCOL_VERSION,
     name,
-    incarnation,
+    incarnation: drawIncarnation(rng),
     device: compute.device,
     allowCode,
     peerAddress: peers?.address ?? '',
     host,
     maxUploadBitsPerSecond,
     node: options.identity?.node ?? '',
+    paused: owner.paused,
     curveKey: '', // the transport's to fill in
     epoch: 0,
     standbyAddress: '',
   };
-  const search = new Search(options);
+  const search = new Search({ ...options, signal: stop });
   const standby = (address: string) => search.standby(address);
-  const context = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
-  while (!signal.aborted) {
+  const shared = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
+  while (!stop.aborted) {
+    hello = { ...hello, paused: owner.paused };
     const found = await search.dial(hello);
     if (found === undefined) break;
     const { node, epoch } = found.welcome;
     if (node !== hello.node) options.identity?.remember(node);
     hello = { ...hello, node, epoch };
     log({ event: 'joined', node, peer: found.connection.peer });
-    const reason = await new WorkerSession(found.connection, found.welcome, context).serve(signal);
+    const session = new WorkerSession(found.connection, found.welcome, { ...shared, owner, saidPaused: hello.paused });
+    const reason = await session.serve(signal, finish);
     log({ event: 'disconnected', reason });
+    if (session.dismissed !== undefined) return { reason };
+    // What it missed meanwhile says nothing of it: to the server it is as if it was started anew.
+    if (session.stoodStill) hello = { ...hello, incarnation: drawIncarnation(rng) };
     search.lost();
   }
   return { reason: 'left' };
+}
+
+function drawIncarnation(rng: Rng): string {
+  return [rng.uint32(), rng.uint32()].map((word) => word.toString(16).padStart(8, '0')).join('');
 }
 
 /** Looks for the server, or for whoever has taken over from it, with growing pauses. */

@@ -1,6 +1,7 @@
 import type { Codec, Compute, ConnectionHandlers, Job, LinkRate, Prepared } from '@longtail/core';
 import type { ServerMessage, Task, Welcome, WorkerMessage } from '@longtail/protocol';
 import { expect, test } from 'vitest';
+import { Pauses } from './pauses.js';
 import { WorkerSession } from './worker-session.js';
 
 const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' };
@@ -45,6 +46,7 @@ function setUp() {
     gradient: (_ranges: unknown, signal: AbortSignal) => untilAborted('gradient', signal),
     release: async () => void calls.push('release'),
   } as unknown as Compute;
+  const owner = new Pauses();
   const session = new WorkerSession(
     {
       peer: 'server',
@@ -72,10 +74,12 @@ function setUp() {
       },
       chunkLength: 4,
       log: () => undefined,
+      owner,
+      saidPaused: '',
     },
   );
-  const stop = new AbortController();
-  const ended = session.serve(stop.signal);
+  const [stop, finish] = [new AbortController(), new AbortController()];
+  const ended = session.serve(stop.signal, finish.signal);
   const task = (id: number, kind: Task['kind'], version = 0): ServerMessage => ({
     message: 'task',
     task: {
@@ -102,6 +106,9 @@ function setUp() {
     sent,
     calls,
     stop,
+    finish,
+    owner,
+    session,
     ended,
     task,
     say: (message: ServerMessage) => handlers.message(message),
@@ -219,4 +226,42 @@ test('tells what its tensors make of the link beside other messages, when that i
   expect(told()).toBe(2);
   stop.abort();
   await ended;
+});
+
+test('tells the server when its owner wants the machine, and when not any more', async () => {
+  const { sent, owner, stop, ended } = setUp();
+  owner.set('owner', 'a film');
+  owner.set('owner', '');
+  stop.abort();
+  await ended;
+  expect(sent.slice(0, 2)).toEqual([
+    { message: 'pause', pause: { reason: 'a film', leaves: false } },
+    { message: 'unpause', unpause: {} },
+  ]);
+});
+
+test('a server that does not settle what a resting node holds does not keep the device', async () => {
+  const { say, task, owner, calls, stop, ended } = setUp();
+  say(prepare);
+  await settled();
+  say(task(1, 'INITIALISE'));
+  say(task(2, 'GRADIENT'));
+  await settled();
+  owner.set('owner', 'a film'); // the clock of this test lets its patience pass at once
+  await settled();
+  expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
+  stop.abort();
+  await ended;
+});
+
+test('whoever is to leave once it is done waits for the server’s word', async () => {
+  const { sent, say, finish, session, ended, calls } = setUp();
+  say(prepare);
+  await settled();
+  finish.abort();
+  expect(sent.at(-1)).toEqual({ message: 'pause', pause: { reason: 'its owner stopped it', leaves: true } });
+  say({ message: 'dismiss', dismiss: { reason: 'its owner stopped it' } });
+  expect(await ended).toBe('its owner stopped it');
+  expect(session.dismissed).toBe('its owner stopped it');
+  expect(calls).toEqual(['release']);
 });

@@ -1,15 +1,24 @@
-import { LongtailError, type LinkRate } from '@longtail/core';
+import { formatSeconds, LongtailError, type LinkRate } from '@longtail/core';
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
-import { watchLink, type LinkActivity } from './liveness.js';
+import { watchLink, watchStandstill, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
 import { measureSending } from './measure-sending.js';
+import { FINISH_MS, type Owner } from './pauses.js';
 import { privateMemory, WorkerProfile } from './worker-profile.js';
 import { WorkerRun, type WorkerRunContext } from './worker-run.js';
 
 export interface WorkerSessionContext extends Omit<WorkerRunContext, 'connection' | 'send'> {
   /** Who takes over when the server dies; empty: nobody. */
   standby(address: string): void;
+  readonly owner: Owner;
+  /** What the server was told of it in the hello. */
+  readonly saidPaused: string;
 }
+
+/** The server settles what a node holds that is to rest; when nothing comes of that, its owner does not wait any longer. */
+const PATIENCE_MS = FINISH_MS + 1000;
+
+const STOPPED = 'its owner stopped it';
 
 /** A worker's session with a server, from welcome to the end of the link. */
 export class WorkerSession {
@@ -18,6 +27,11 @@ export class WorkerSession {
   private lastSentMs: number;
   /** What the server was last told of its way there, and when. */
   private told: { readonly rate: LinkRate | undefined; readonly atMs: number };
+  /** Why the server does not want it back. */
+  dismissed: string | undefined;
+  /** It ended because this machine slept, or this process was stopped. */
+  stoodStill = false;
+  private saidPaused: string;
   private current: WorkerRun | undefined;
   /** What goes before a place in a run. */
   private profile: WorkerProfile | undefined;
@@ -34,6 +48,7 @@ export class WorkerSession {
   ) {
     this.heartbeatMs = welcome.heartbeatMs;
     this.lastHeardMs = this.lastSentMs = context.clock.nowMs();
+    this.saidPaused = context.saidPaused;
     this.told = { rate: undefined, atMs: this.lastHeardMs };
   }
 
@@ -45,18 +60,38 @@ export class WorkerSession {
     this.send({ message: 'heartbeat', heartbeat: {} });
   }
 
-  /** Resolves with why the link ended, once the device is free. An abort says good-bye to the server first. */
-  async serve(signal: AbortSignal): Promise<string> {
-    const leave = () => this.leave('its owner stopped it');
+  /**
+   * Resolves with why the link ended, once the device is free. An abort of `signal` says good-bye to the server first, one of
+   * `finish` lets it settle what the node holds before that.
+   */
+  async serve(signal: AbortSignal, finish: AbortSignal): Promise<string> {
+    const { clock, owner } = this.context;
+    const leave = () => this.leave(STOPPED);
+    const leaveSoon = () => {
+      const reason = finish.reason instanceof LongtailError ? finish.reason.message : STOPPED;
+      this.send({ message: 'pause', pause: { reason, leaves: true } });
+    };
     signal.addEventListener('abort', leave);
+    finish.addEventListener('abort', leaveSoon);
+    owner.watch(() => this.heed(owner.paused), this.ended.signal);
     this.start();
     if (signal.aborted) leave();
-    watchLink(this, () => this.heartbeatMs, this.context.clock, this.ended.signal).then(
+    else if (finish.aborted) leaveSoon();
+    this.heed(owner.paused);
+    watchStandstill(this.heartbeatMs, clock, this.ended.signal).then(
+      (ms) => {
+        this.stoodStill = true;
+        this.close(`this machine stood still for ${formatSeconds(ms / 1000)}`);
+      },
+      () => undefined, // the session ended before
+    );
+    watchLink(this, () => this.heartbeatMs, clock, this.ended.signal).then(
       (reason) => this.close(`the server was ${reason}`),
       () => undefined, // the session ended before
     );
     const reason = await this.closed;
     signal.removeEventListener('abort', leave);
+    finish.removeEventListener('abort', leaveSoon);
     this.ended.abort();
     this.drop(reason);
     await this.deviceFree;
@@ -111,6 +146,9 @@ export class WorkerSession {
         this.context.log({ event: 'released', run, reason });
         return this.drop(reason);
       }
+      case 'dismiss':
+        this.dismissed = message.dismiss.reason;
+        return this.close(message.dismiss.reason);
       case 'standby':
         this.heartbeatMs = message.standby.heartbeatMs;
         return this.context.standby(message.standby.address);
@@ -149,6 +187,18 @@ export class WorkerSession {
     this.profile?.end(reason);
     this.current = undefined;
     this.profile = undefined;
+  }
+
+  /** Tells the server what the owner wants of the node; what it holds then ends soon, one way or the other. */
+  private heed(paused: string): void {
+    if (paused === this.saidPaused) return;
+    this.saidPaused = paused;
+    if (paused === '') return this.send({ message: 'unpause', unpause: {} });
+    this.send({ message: 'pause', pause: { reason: paused, leaves: false } });
+    const drop = () => {
+      if (this.context.owner.paused !== '') this.drop(paused);
+    };
+    void this.context.clock.sleep(PATIENCE_MS, this.ended.signal).then(drop, () => undefined);
   }
 
   private leave(reason: string): void {

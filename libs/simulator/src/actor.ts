@@ -1,3 +1,4 @@
+import type { Pauses } from '@longtail/runtime';
 import type { Fault } from './faults.js';
 import type { MemoryFiles } from './memory-files.js';
 import type { ProcessClock } from './process-clock.js';
@@ -10,6 +11,8 @@ export interface Actor {
   readonly compute: VirtualCompute;
   readonly files: MemoryFiles;
   readonly stop: AbortController;
+  readonly finish: AbortController;
+  readonly pauses: Pauses;
   link: VirtualLink | undefined;
   /** No new dials after this. */
   dead: boolean;

@@ -21,8 +21,12 @@ export type Fault =
   | { readonly kind: 'kill'; readonly worker: string; readonly atMs: number }
   /** The process is gone; another one on the same machine dials after a while. */
   | { readonly kind: 'restart'; readonly worker: string; readonly atMs: number; readonly forMs: number }
-  /** The owner stops it. */
-  | { readonly kind: 'leave'; readonly worker: string; readonly atMs: number }
+  /** The owner stops it, at once or once what it holds is finished. */
+  | { readonly kind: 'leave' | 'finish'; readonly worker: string; readonly atMs: number }
+  /** The owner lets it rest for a while. */
+  | { readonly kind: 'pause'; readonly worker: string; readonly atMs: number; readonly forMs: number }
+  /** A client lets it leave once it is done. */
+  | { readonly kind: 'drain'; readonly worker: string; readonly atMs: number }
   | { readonly kind: 'slow'; readonly worker: string; readonly atMs: number; readonly forMs: number; readonly factor: number }
   /** The device fails its next task, or preparing. */
   | { readonly kind: 'fail'; readonly worker: string; readonly atMs: number }

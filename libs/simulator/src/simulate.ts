@@ -12,7 +12,7 @@ import {
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
+import { createServer, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
 import type { Hello, Welcome } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
@@ -296,6 +296,8 @@ class Simulation {
       compute,
       files: new MemoryFiles(),
       stop: new AbortController(),
+      finish: new AbortController(),
+      pauses: new Pauses(),
       link: undefined,
       dead: false,
       unreachableUntilMs: 0,
@@ -308,7 +310,7 @@ class Simulation {
     this.workerEvents.set(name, events);
     try {
       await clock.sleep(joinAtMs, actor.stop.signal).catch(() => undefined);
-      const { reason } = await runWorker({
+      await runWorker({
         dial: (hello, _signal, address) => this.dial(spec, actor, hello, address),
         compute,
         fileCache: actor.files,
@@ -318,6 +320,8 @@ class Simulation {
         clock: actor.clock,
         rng: this.rng.fork(this.processes.length < scenario.fleet.length ? name : `${name}/${this.processes.length}`),
         signal: actor.stop.signal,
+        finish: actor.finish.signal,
+        owner: actor.pauses,
         name,
         allowCode: false,
         log: (event) => events.push(event),
@@ -326,7 +330,7 @@ class Simulation {
         reconnectForMs: 60_000,
         peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : ''),
       });
-      this.workerEnds.set(name, reason);
+      this.workerEnds.set(name, 'left');
     } catch (error) {
       this.workerEnds.set(name, LongtailError.from(error).code);
     }
@@ -463,11 +467,25 @@ class Simulation {
         return;
       case 'leave':
         return actor.stop.abort();
+      case 'finish':
+        return actor.finish.abort();
+      case 'pause':
+        actor.pauses.set(`the owner at ${fault.atMs}`, 'its owner wants the machine');
+        clock.at(clock.nowMs() + fault.forMs, () => actor.pauses.set(`the owner at ${fault.atMs}`, ''));
+        return;
+      case 'drain':
+        return this.drain(fault.worker);
       case 'slow':
         return this.slow(actor, fault.factor, fault.forMs);
       case 'fail':
         actor.compute.failure = new LongtailError('the device gave up', { code: 'engine' });
     }
+  }
+
+  /** Of one that is here. */
+  private drain(name: string): void {
+    const here = !this.life.isOver && this.server.nodes().some((node) => node.name === name);
+    if (here) this.server.order(name, 'DRAIN', 'a client drains it');
   }
 
   private kill(actor: Actor, name: string): void {

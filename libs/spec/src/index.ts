@@ -1,9 +1,12 @@
 export { parseFleetFile } from './fleet.js';
+export { isWithin } from './hours.js';
 export { LINK_CLASSES } from './links.js';
 export type { LinkRates } from './links.js';
-export { fleetSchema, jobSchema } from './json-schema.js';
+export { fleetSchema, jobSchema, nodeSchema } from './json-schema.js';
 export type { JobDraft } from './job-file.js';
 export type { ModelDraft } from './model.js';
+export { parseNodeFile } from './node.js';
+export { DEFAULT_IDLE_MS, type OwnerLimits } from './node-file.js';
 export type { JobDocument } from './parse.js';
 export { parseJobFile, placeOfField, validateJob } from './parse.js';
 export { resolveJob } from './resolve.js';

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { SHORTHAND_NAMES } from './fields.js';
 import { fleetFileSchema } from './fleet-file.js';
 import { jobFileSchema } from './job-file.js';
+import { nodeFileSchema } from './node-file.js';
 
 /** The job file as JSON Schema (draft 2020-12): editors complete and check job files with it. */
 export function jobSchema(): Readonly<Record<string, unknown>> {
@@ -12,6 +13,11 @@ export function jobSchema(): Readonly<Record<string, unknown>> {
 /** The fleet file as JSON Schema (draft 2020-12). */
 export function fleetSchema(): Readonly<Record<string, unknown>> {
   return { ...describe(fleetFileSchema), title: 'Longtail fleet', required: ['machines'] };
+}
+
+/** The node file as JSON Schema (draft 2020-12). */
+export function nodeSchema(): Readonly<Record<string, unknown>> {
+  return { ...describe(nodeFileSchema), title: 'Longtail node' };
 }
 
 function describe(schema: z.ZodType): Readonly<Record<string, unknown>> {

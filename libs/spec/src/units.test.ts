@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { parseBitRate, parseByteSize, parseDurationMs } from './units.js';
+import { parseBitRate, parseByteSize, parseDurationMs, parsePart, parsePower } from './units.js';
 
 it('reads times', () => {
   expect(['30s', '5min', '1.5 h', '200ms', '2', 7, '1d'].map(parseDurationMs)).toEqual([
@@ -10,12 +10,19 @@ it('reads times', () => {
 });
 
 it('tells decimal from binary sizes', () => {
-  expect(['10MB', '1.5GiB', '4096', '2kB', '1 TiB'].map(parseByteSize)).toEqual([10e6, 1.5 * 2 ** 30, 4096, 2000, 2 ** 40]);
+  expect(['10MB', '1.5GiB', '4096', '2kB', '1 TiB', '4gb'].map(parseByteSize)).toEqual([10e6, 1.5 * 2 ** 30, 4096, 2000, 2 ** 40, 4e9]);
 });
 
 it('reads rates as people write them', () => {
   expect(['20Mbit', '10mbit', '1 Gbit/s', '2.5Gbps', '800 kbit', '64', 5].map(parseBitRate)).toEqual([20e6, 10e6, 1e9, 2.5e9, 800e3, 64e6, 5e6]);
   expect(['', '-1mbit', '10MB', '10/s', '10mbit/s/s', 'mbit'].map(parseBitRate)).toEqual(Array(6).fill(undefined));
+});
+
+it('reads parts and powers', () => {
+  expect(['50%', '0.5', 1, '100 %', '.25'].map(parsePart)).toEqual([0.5, 0.5, 1, 1, 0.25]);
+  expect(['101%', '2', '-1', '', '50 percent'].map(parsePart)).toEqual(Array(5).fill(undefined));
+  expect(['200W', '200 w', '0.2kW', 65].map(parsePower)).toEqual([200, 200, 200, 65]);
+  expect(['200V', '', 'W'].map(parsePower)).toEqual(Array(3).fill(undefined));
 });
 
 it('never takes nonsense', () => {

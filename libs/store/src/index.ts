@@ -28,4 +28,4 @@ export {
 } from './run-folder.js';
 export * from './safetensors/index.js';
 export { asStorageError, ensureDiskSpace, withStorageErrors } from './storage-error.js';
-export { secretFile, userState, type SecretFile } from './user-state.js';
+export { secretFile, userConfig, userState, type SecretFile } from './user-state.js';

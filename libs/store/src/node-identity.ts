@@ -29,9 +29,15 @@ export function claimIdentity(folder: string, name: string): ClaimedIdentity {
 }
 
 function identity(path: string): ClaimedIdentity {
+  let known = readNode(path);
   return {
-    node: readNode(path),
-    remember: (node) => writeFileSync(path, `${JSON.stringify({ node })}\n`, { mode: 0o600 }),
+    get node() {
+      return known;
+    },
+    remember(node) {
+      known = node;
+      writeFileSync(path, `${JSON.stringify({ node })}\n`, { mode: 0o600 });
+    },
     release: () => rmSync(`${path}.lock`, { force: true }),
   };
 }

@@ -17,6 +17,18 @@ export function userState(
   return join(home, '.local', 'state', 'longtail');
 }
 
+/** The folder for what a user writes for Longtail, such as the limits of a node. */
+export function userConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+  home: string = homedir(),
+): string {
+  if (env.XDG_CONFIG_HOME) return join(env.XDG_CONFIG_HOME, 'longtail');
+  if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'longtail');
+  if (platform === 'win32') return join(env.APPDATA ?? join(home, 'AppData', 'Roaming'), 'longtail');
+  return join(home, '.config', 'longtail');
+}
+
 /** A small text that only its owner may read. It is there whole or not at all. */
 export interface SecretFile {
   readonly path: string;

@@ -15,6 +15,8 @@ import {
   type ListNodesRequest,
   type ListRunsReply,
   type ListRunsRequest,
+  type NodeRow,
+  type OrderNodeRequest,
   type ResumedReply,
   type ResumeRequest,
   type RevokeReply,
@@ -43,6 +45,8 @@ export interface ControlClient {
   listJobs(signal: AbortSignal): Promise<ListJobsReply>;
   listRuns(request: ListRunsRequest, signal: AbortSignal): Promise<ListRunsReply>;
   listNodes(signal: AbortSignal, request?: ListNodesRequest): Promise<ListNodesReply>;
+  /** Lets a node, by id or name, rest, work again, or leave once it is done; resolves with how it stands then. */
+  orderNode(request: OrderNodeRequest, signal: AbortSignal): Promise<NodeRow>;
   getServer(signal: AbortSignal): Promise<GetServerReply>;
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
   listAccess(signal: AbortSignal): Promise<ListAccessReply>;
@@ -67,7 +71,7 @@ export async function connectClient(address: string, signal: AbortSignal, creden
 }
 
 function controlClient(client: Client, where: string, server: GetServerReply, reconnect: ControlClient['reconnect']): ControlClient {
-  const { launch, cancel, resume, fork, listJobs, listRuns, listNodes, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
+  const { launch, cancel, resume, fork, listJobs, listRuns, listNodes, orderNode, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
   return {
     address: where,
     server,
@@ -79,6 +83,7 @@ function controlClient(client: Client, where: string, server: GetServerReply, re
     listJobs: (signal) => call(client, where, listJobs, 'ListJobsReply', {}, signal),
     listRuns: (request, signal) => call(client, where, listRuns, 'ListRunsReply', request, signal),
     listNodes: (signal, request = { gone: false }) => call(client, where, listNodes, 'ListNodesReply', request, signal),
+    orderNode: (request, signal) => call(client, where, orderNode, 'NodeRow', request, signal),
     getServer: (signal) => call(client, where, getServer, 'GetServerReply', {}, signal),
     createToken: (request, signal) => call(client, where, createToken, 'CreateTokenReply', request, signal),
     listAccess: (signal) => call(client, where, listAccess, 'ListAccessReply', {}, signal),

@@ -23,6 +23,8 @@ import {
   type ListNodesRequest,
   type ListRunsReply,
   type ListRunsRequest,
+  type NodeRow,
+  type OrderNodeRequest,
   type ResumedReply,
   type ResumeRequest,
   type RenewRequest,
@@ -53,6 +55,7 @@ export const CONTROL_METHODS = {
   listJobs: method<ListJobsRequest, ListJobsReply>('ListJobs'),
   listRuns: method<ListRunsRequest, ListRunsReply>('ListRuns'),
   listNodes: method<ListNodesRequest, ListNodesReply>('ListNodes'),
+  orderNode: method<OrderNodeRequest, NodeRow>('OrderNode'),
   getServer: method<GetServerRequest, GetServerReply>('GetServer'),
   enrol: method<EnrolRequest, CertificateReply>('Enrol'),
   renew: method<RenewRequest, CertificateReply>('Renew'),
@@ -72,5 +75,6 @@ export interface ControlService {
   listJobs(request: ListJobsRequest): Promise<ListJobsReply>;
   listRuns(request: ListRunsRequest): Promise<ListRunsReply>;
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
+  orderNode(request: OrderNodeRequest): Promise<NodeRow>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
 }

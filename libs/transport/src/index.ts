@@ -7,6 +7,7 @@ export { dial, type Dialled, type DialOptions } from './dial.js';
 export { enrol, renew, type Enrolment } from './enrol.js';
 export { EmulatedLink, type LinkThrottle } from './emulated-link.js';
 export { listen, type Listener, type ListenOptions } from './listen.js';
+export { giveLocalOrder, takeLocalOrders, type LocalControl, type LocalOrder, type LocalWorker } from './local-control.js';
 export { openPeers, type PeerEndpoint, type PeerOptions } from './peers.js';
 export { createTensorMemory, type TensorMemory } from './tensor-memory.js';
 export { createTensorContext, type TensorContext } from './tensor-socket.js';

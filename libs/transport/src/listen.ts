@@ -168,6 +168,7 @@ function serve(server: Server, host: Host): void {
     listJobs: unary('ListJobsRequest', (request) => control.listJobs(request)),
     listRuns: unary('ListRunsRequest', (request) => control.listRuns(request)),
     listNodes: unary('ListNodesRequest', (request) => control.listNodes(request)),
+    orderNode: unary('OrderNodeRequest', (request) => control.orderNode(request)),
     getServer: unary('GetServerRequest', (request) => control.getServer(request)),
     enrol: unary('EnrolRequest', (request) => {
       if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);

@@ -17,6 +17,7 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   listJobs: LOOKS,
   listRuns: LOOKS,
   listNodes: LOOKS,
+  orderNode: RUNS,
   getServer: ROLES,
   enrol: 'anyone',
   renew: ROLES,

@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { wallClock } from './wall-clock.js';
+import { SleptTime, wallClock } from './wall-clock.js';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -12,4 +12,16 @@ test.each([-3_600_000, 3_600_000])('the machine’s clock may be set %i ms on: t
   const after = wallClock.nowMs();
   expect(after).toBeGreaterThanOrEqual(before);
   expect(after - before).toBeLessThan(3_000_000);
+});
+
+test('what the machine slept counts, where its monotonic clock leaves it out; what rounding makes of an uptime does not', () => {
+  let [monotonic, uptime] = [500, 90_000];
+  const slept = new SleptTime(() => monotonic, () => uptime);
+  const pass = (awakeMs: number, asleepMs: number) => {
+    monotonic += awakeMs;
+    uptime += awakeMs + asleepMs;
+    slept.notice();
+    return slept.ms;
+  };
+  expect([pass(1000, 0), pass(1000, 9), pass(1000, 3_600_000), pass(1000, -9), pass(1000, 60_000)]).toEqual([0, 0, 3_600_009, 3_600_009, 3_660_000]);
 });

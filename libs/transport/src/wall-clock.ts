@@ -1,8 +1,42 @@
+import { uptime } from 'node:os';
 import type { Clock } from '@longtail/core';
 
-/** Milliseconds since the Unix epoch that never go backwards, whatever happens to the machine's clock. */
+/** A gap between the two is no sleep below that: an uptime is told in hundredths of a second. Nor is it looked for more often. */
+const SHORTEST_SLEEP_MS = 1000;
+
+/**
+ * Milliseconds that a machine slept, of which its monotonic clock knows nothing: on Linux that stands still meanwhile, and its
+ * uptime does not (clock_gettime(2), CLOCK_MONOTONIC and CLOCK_BOOTTIME). Other systems count sleep in.
+ */
+export class SleptTime {
+  private readonly offsetMs: number;
+  private lookedAtMs: number;
+  /** As it was noticed last. */
+  ms = 0;
+
+  constructor(
+    private readonly monotonicMs: () => number,
+    private readonly uptimeMs: () => number,
+  ) {
+    this.lookedAtMs = monotonicMs();
+    this.offsetMs = uptimeMs() - this.lookedAtMs;
+  }
+
+  notice(): void {
+    const nowMs = this.monotonicMs();
+    if (nowMs < this.lookedAtMs + SHORTEST_SLEEP_MS) return;
+    this.lookedAtMs = nowMs;
+    const slept = this.uptimeMs() - nowMs - this.offsetMs;
+    if (slept > this.ms + SHORTEST_SLEEP_MS) this.ms = slept;
+  }
+}
+
+const monotonicMs = (): number => performance.now();
+const slept = new SleptTime(monotonicMs, process.platform === 'linux' ? () => 1000 * uptime() : monotonicMs);
+
+/** Milliseconds since the Unix epoch that never go backwards, whatever happens to the machine's clock. What it slept counts once a timer ends. */
 export const wallClock: Clock = {
-  nowMs: () => performance.timeOrigin + performance.now(),
+  nowMs: () => performance.timeOrigin + performance.now() + slept.ms,
   // Not `node:timers/promises`: what it rejects with has a stack, which costs more than the timer.
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
@@ -13,6 +47,7 @@ export const wallClock: Clock = {
       };
       const cancel = after(ms, () => {
         signal.removeEventListener('abort', aborted);
+        slept.notice();
         resolve();
       });
       signal.addEventListener('abort', aborted, { once: true });

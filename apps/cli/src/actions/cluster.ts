@@ -20,13 +20,13 @@ export async function nodes(output: Output, options: NodesOptions): Promise<numb
   }
   if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
   else {
-    const cells = rows.map(({ node, name, device, state, run, link, maxUploadBitsPerSecond, samplesPerSecond, samplesApplied }) => [
+    const cells = rows.map(({ node, name, device, state, paused, run, link, maxUploadBitsPerSecond, samplesPerSecond, samplesApplied }) => [
       node,
       name,
       device.engine,
       device.description,
       String(device.throttle),
-      state,
+      paused === '' ? state : `${state}: ${paused}`,
       run || '–',
       ...(link.upBitsPerSecond > 0
         ? [upCell(link.upBitsPerSecond, maxUploadBitsPerSecond), formatBitRate(link.downBitsPerSecond), formatMilliseconds(link.roundTripMs)]

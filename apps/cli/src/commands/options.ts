@@ -3,7 +3,8 @@ import { isIPv4 } from 'node:net';
 import { InvalidArgumentError, Option } from 'commander';
 import { LongtailError } from '@longtail/core';
 import { parseLink, type LinkRates } from '@longtail/spec/links';
-import { parseBitRate, parseByteSize, parseDurationMs } from '@longtail/spec/units';
+import { parseHours, type Hours } from '@longtail/spec/hours';
+import { parseBitRate, parseByteSize, parseDurationMs, parsePart, parsePower } from '@longtail/spec/units';
 
 export const DEFAULT_PORT = 7077;
 export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -73,10 +74,36 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 }
 
 /** A pace: above 0, at most 1. */
-export function pace(text: string): number {
+function pace(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value > 0 && value <= 1) return value;
   throw new InvalidArgumentError('It must be a number above 0 and at most 1.');
+}
+
+/** `50%` or `0.5`. */
+export function part(text: string): number {
+  const value = parsePart(text);
+  if (value !== undefined && value > 0) return value;
+  throw new InvalidArgumentError('It must be a part above 0 and at most 1, like 50% or 0.5.');
+}
+
+export function hours(text: string): readonly Hours[] {
+  const value = parseHours(text);
+  if (value !== undefined) return value;
+  throw new InvalidArgumentError('It must be hours like 22:00-07:00 or mon-fri 18:00-08:00, several with commas between.');
+}
+
+export function celsius(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 30 && value <= 120) return value;
+  throw new InvalidArgumentError('It must be a temperature from 30 to 120 °C.');
+}
+
+/** Watts. */
+export function power(text: string): number {
+  const value = parsePower(text);
+  if (value !== undefined && value > 0) return value;
+  throw new InvalidArgumentError('It must be a power like 200W.');
 }
 
 export function paces(text: string): number[] {

@@ -78,7 +78,7 @@ describe('a server', { timeout: 30_000 }, () => {
     started.push(up);
     const address = await up.listening();
     const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
-    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '' };
+    const hello = { protocol: PROTOCOL_VERSION + 1, name: 'future', incarnation: 'a', device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '', paused: '' };
     const joining = dial(address, { hello, crc32c: () => 0, signal: new AbortController().signal });
     await expect(joining).rejects.toMatchObject({
       code: 'protocol',
@@ -88,7 +88,7 @@ describe('a server', { timeout: 30_000 }, () => {
 
   it('whose answer is longer than a pipe holds', async () => {
     const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
-    const row = { node: 'n', name: 'n', device, state: 'idle', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', profiledJob: '', maxUploadBitsPerSecond: 0 };
+    const row = { node: 'n', name: 'n', device, state: 'idle', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', profiledJob: '', maxUploadBitsPerSecond: 0, paused: '' };
     const link = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 };
     const block = { block: 'dense', microbatch: 1, forwardMs: 1, backwardMs: 1, inputGradientMs: 1, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 };
     const nodes = [{ ...row, link, blocks: Array.from({ length: 10_000 }, () => block) }];
@@ -135,7 +135,7 @@ describe('a disk without room', { timeout: 60_000 }, () => {
 function listenInProtocol(protocol: number, changes: Partial<ControlService> = {}): Promise<Listener> {
   const never = () => Promise.reject(new Error('not asked in this test'));
   const getServer = () => Promise.resolve({ protocol, version: '9.9.9', startedAtMs: 0, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' });
-  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listRuns: never, listNodes: never, watch: async function* () {}, ...changes };
+  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listRuns: never, listNodes: never, orderNode: never, watch: async function* () {}, ...changes };
   return listen({ port: 0, control, crc32c: () => 0, onSession: () => undefined, signal: new AbortController().signal });
 }
 

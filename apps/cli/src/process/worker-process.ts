@@ -1,5 +1,6 @@
 import type { DeviceInfo } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
+import type { OwnerLimits } from '@longtail/spec';
 import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
 import type { LinkRates } from '@longtail/spec/links';
 import { Child } from './children.js';
@@ -18,6 +19,8 @@ export interface WorkerProcessOptions {
   readonly listen: string | undefined;
   /** Bit/s of all tensors that it sends; undefined: as fast as the link is. */
   readonly maxUpload: number | undefined;
+  /** Hours, idleness, temperature and power, by its owner's will. @default none */
+  readonly limits?: OwnerLimits;
   /** To emulate; undefined: the machine's own. */
   readonly link: LinkRates | undefined;
   /** Jobs' own modules; undefined: none. */
@@ -34,13 +37,14 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
-  const { server, identity, name, engine, pace, threads, memoryBytes, listen, maxUpload, link, allowCode, wait, stateFolder, lookFor } = options;
+  const { server, identity, name, engine, pace, threads, memoryBytes, listen, maxUpload, limits, link, allowCode, wait, stateFolder, lookFor } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
   if (identity !== undefined) args.push('--identity', identity);
   if (threads !== undefined) args.push('--threads', String(threads));
   if (memoryBytes !== undefined) args.push('--memory', String(memoryBytes));
   if (listen !== undefined) args.push('--listen', listen);
   if (maxUpload !== undefined) args.push('--max-upload', String(maxUpload));
+  if (limits !== undefined) args.push('--limits', JSON.stringify(limits));
   if (link !== undefined) args.push('--link', `${link.up},${link.down},${link.rtt}`);
   if (allowCode !== undefined) args.push('--allow-code', allowCode);
   if (wait) args.push('--wait');

@@ -78,6 +78,7 @@ function workerLines(workers: readonly WorkerProgress[], { dim, yellow, cyan }: 
   const rows = workers.map((worker) => {
     const name = worker.name.slice(0, nameWidth).padEnd(nameWidth);
     if (worker.gone !== undefined) return yellow(`${name}  gone: ${worker.gone}`);
+    if (worker.paused !== undefined) return yellow(`${name}  paused: ${worker.paused}`);
     const share = `${cyan(bar(worker.share, 10))} ${percent(worker.share, 1).padStart(6)}`;
     const rate = formatCount(worker.samplesPerSecond).padStart(9);
     return `${name}  ${worker.engine.padEnd(10)}  ${String(worker.throttle).padStart(5)}  ${share}  ${rate}  ${formatCount(worker.samples).padStart(8)}${stepsCell(String(worker.localSteps ?? '–'))}`;

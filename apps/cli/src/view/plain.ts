@@ -59,6 +59,10 @@ export class PlainNarrator {
         return this.colors.dim(`${event.moves ? 'groups move' : 'groups stay'}: ${event.reason}`);
       case 'node_left':
         return yellow(`${event.name} left: ${event.reason}`);
+      case 'node_paused':
+        return yellow(`${event.name} is paused: ${event.reason}`);
+      case 'node_resumed':
+        return `${event.name} works again`;
       case 'started':
         return `training ${formatCount(event.parameters)} parameters on ${event.workers} ${event.workers === 1 ? 'worker' : 'workers'}, ${formatCount(event.samplesTotal)} samples`;
       case 'shares':

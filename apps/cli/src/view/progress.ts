@@ -24,6 +24,8 @@ export interface WorkerProgress {
   /** Sums over its contributions; undefined where none said. */
   readonly exchange: ExchangeTimes | undefined;
   readonly gone: string | undefined;
+  /** Why it rests. */
+  readonly paused: string | undefined;
 }
 
 type Phase = 'submitted' | 'waiting' | 'preparing' | 'training' | 'done';
@@ -130,10 +132,14 @@ function changes(progress: RunProgress, { seq, timeMs, body: event }: StoredEven
       return { phase: 'waiting', waitingFor: event.reason };
     case 'node_joined':
       return {
-        workers: withWorker(progress, event.node, { name: event.name, engine: event.engine, throttle: event.throttle, gone: undefined }),
+        workers: withWorker(progress, event.node, { name: event.name, engine: event.engine, throttle: event.throttle, gone: undefined, paused: undefined }),
       };
     case 'node_left':
       return { workers: withWorker(progress, event.node, { name: event.name, gone: event.reason, share: 0 }) };
+    case 'node_paused':
+      return { workers: withWorker(progress, event.node, { name: event.name, paused: event.reason, share: 0 }) };
+    case 'node_resumed':
+      return { workers: withWorker(progress, event.node, { name: event.name, paused: undefined }) };
     case 'profiling':
       return { profiling: new Map(progress.profiling).set(event.name, `${event.done}/${event.total}`) };
     case 'profiled':
@@ -213,6 +219,7 @@ const NEW_WORKER: Omit<WorkerProgress, 'node' | 'name'> = {
   bytesSaved: 0,
   exchange: undefined,
   gone: undefined,
+  paused: undefined,
 };
 
 function withWorker(progress: RunProgress, node: string, change: Partial<WorkerProgress>): ReadonlyMap<string, WorkerProgress> {

@@ -19,6 +19,8 @@ it('tells the owner of a node what matters', () => {
     { event: 'preparing', ...RUN, job: 'mnist' },
     { event: 'ready', ...RUN, samplesPerSecond: 1600, parameters: 207_000 },
     ...tasks,
+    { event: 'paused', reason: 'too hot' },
+    { event: 'resumed' },
     { event: 'disconnected', reason: 'connection lost' },
     { event: 'reconnecting', inMs: 2000, reason: 'nobody answers' },
     { event: 'failed', ...RUN, task: 0, error: { code: 'engine', message: 'out of memory', hint: '', where: '' } },
@@ -32,9 +34,11 @@ it('tells the owner of a node what matters', () => {
     'ready: 207k parameters, 1.60k samples/s',
     '32 samples were not accepted: the round was over',
     '100 tasks, 3.20k samples in 2.0 s of computing; 3.14k contributed so far',
+    'paused: too hot',
+    'works again',
     'disconnected: connection lost',
     'trying again in 2.0 s (nobody answers)',
     'run r1 failed here: out of memory',
-    'run r1 is over: the run is complete; 3.17k samples contributed so far',
+    'run r1 is over here: the run is complete; 3.17k samples contributed so far',
   ]);
 });

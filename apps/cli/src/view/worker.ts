@@ -45,8 +45,12 @@ export class WorkerNarrator {
         return this.afterTask(event.task, event.samples, event.computeMs);
       case 'receipt':
         return this.afterReceipt(event.task, event.accepted, event.reason);
+      case 'paused':
+        return yellow(`paused: ${event.reason}`);
+      case 'resumed':
+        return green('works again');
       case 'released':
-        return `run ${event.run} is over: ${event.reason}; ${formatCount(this.samples)} samples contributed so far`;
+        return `run ${event.run} is over here: ${event.reason}; ${formatCount(this.samples)} samples contributed so far`;
       case 'failed':
         return red(`run ${event.run} failed here: ${event.error.message}`);
     }

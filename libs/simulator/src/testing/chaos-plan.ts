@@ -158,6 +158,8 @@ function drawFault(rng: Rng, worker: string, atMs: number, { sync }: Job): Fault
     () => ({ kind: 'restart', ...at, forMs }),
     () => ({ kind: stays ? 'cut' : 'kill', ...at }),
     () => ({ kind: stays ? 'cut' : 'leave', ...at }),
+    () => ({ kind: 'pause', ...at, forMs }),
+    () => ({ kind: stays ? 'cut' : pick(rng, ['finish', 'drain'] as const), ...at }),
     () => ({ kind: 'cut-peers', ...at }),
     () => ({ kind: 'slow', ...at, forMs: Math.min(3000, forMs), factor: 2 + rng.below(100) }),
     () => ({ kind: 'slow', ...at, forMs: 500, factor: 1e4 }),

@@ -27,7 +27,7 @@ const MODELS = {
   },
 };
 
-const OFTEN = ['cut', 'stall', 'partition', 'freeze', 'restart', 'kill', 'leave', 'slow', 'fail', 'clock-jump', 'kill-server', 'message twice', 'message late'];
+const OFTEN = ['cut', 'stall', 'partition', 'freeze', 'restart', 'kill', 'leave', 'pause', 'finish', 'drain', 'slow', 'fail', 'clock-jump', 'kill-server', 'message twice', 'message late'];
 const SELDOM = [
   ...['duplicate', 'late', 'corrupt', 'nan', 'truncated', 'misshapen', 'stale', 'wrong-task', 'wrong-run', 'wrong-codec', 'wrong-worker'].map((how) => `tamper ${how}`),
   ...['duplicate', 'corrupt', 'truncated', 'misshapen'].map((how) => `tamper-down ${how}`),

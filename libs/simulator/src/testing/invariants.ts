@@ -99,7 +99,7 @@ function mustSayWhy(event: RunEvent): event is WithReason {
 }
 
 /** What keeps a receipt from a worker. */
-const CUTS_OFF: readonly Fault['kind'][] = ['cut', 'stall', 'partition', 'freeze', 'kill', 'restart', 'leave', 'tamper-down', 'clock-jump'];
+const CUTS_OFF: readonly Fault['kind'][] = ['cut', 'stall', 'partition', 'freeze', 'kill', 'restart', 'leave', 'pause', 'finish', 'drain', 'tamper-down', 'clock-jump'];
 /** Receipts of the last moment may be on their way still. */
 const LAST_MS = 500;
 

@@ -56,7 +56,7 @@ interface LocalStepsData {
 /** Something a reader should know of. */
 export interface Incident {
   readonly seconds: number;
-  readonly kind: 'warning' | 'error' | 'left' | 'rejected' | 'joined';
+  readonly kind: 'warning' | 'error' | 'left' | 'rejected' | 'joined' | 'paused' | 'resumed';
   readonly text: string;
   readonly hint: string;
 }
@@ -149,6 +149,12 @@ class Collector {
       case 'node_left':
         this.workerOf(body.node, body.name).present = false;
         incident('left', `${body.name} left: ${body.reason}`);
+        break;
+      case 'node_paused':
+        incident('paused', `${body.name} is paused: ${body.reason}`);
+        break;
+      case 'node_resumed':
+        incident('resumed', `${body.name} works again`);
         break;
       case 'worker_ready':
         this.workerOf(body.node, body.name).engine = body.engine;

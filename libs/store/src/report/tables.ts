@@ -61,6 +61,8 @@ const INCIDENT_NAMES: Readonly<Record<Incident['kind'], string>> = {
   warning: 'warning',
   error: 'error',
   left: 'left',
+  paused: 'paused',
+  resumed: 'resumed',
   joined: 'joined',
   rejected: 'not applied',
 };

@@ -23,7 +23,7 @@ export function someHello(name: string, changes: Partial<Hello> = {}): Hello {
     incarnation: `${name}-${process.pid}-${Math.random()}`,
     device: { engine: 'cpu', description: 'a test', memoryBytes: 1, gflops: 1, throttle: 1 },
     allowCode: false,
-    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '',
+    peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node: '', epoch: 0, standbyAddress: '', paused: '',
     ...changes,
   };
 }
@@ -46,6 +46,7 @@ export function idleControl(changes: Partial<ControlService> = {}): ControlServi
     listJobs: () => Promise.resolve({ jobs: [] }),
     listRuns: () => Promise.resolve({ runs: [] }),
     listNodes: () => Promise.resolve({ nodes: [], peers: [], gone: [] }),
+    orderNode: nothing,
     getServer: () => Promise.resolve({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
     ...changes,
   };

@@ -1,0 +1,41 @@
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { giveLocalOrder, takeLocalOrders, type LocalOrder } from './local-control.js';
+
+let folder: string;
+beforeEach(() => void (folder = join(mkdtempSync(join(tmpdir(), 'longtail-control-')), 'control')));
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+test('a process heeds the orders of its user, and whoever gave one hears of its end', async () => {
+  const heard: LocalOrder[] = [];
+  const standing = { name: 'lent', node: 'n1', server: '10.0.0.5:7077' };
+  const control = await takeLocalOrders(folder, (order) => {
+    heard.push(order);
+    return { ...standing, paused: order.order === 'pause' ? order.reason : '' };
+  });
+  expect([statSync(folder).mode & 0o777, statSync(join(folder, String(process.pid))).mode & 0o777]).toEqual([0o700, 0o600]);
+  const [paused, ...others] = await giveLocalOrder(folder, { order: 'pause', reason: 'a film' });
+  expect(others).toEqual([]);
+  expect(paused).toMatchObject({ ...standing, paused: 'a film' });
+  paused!.close();
+  await paused!.ended;
+  expect(await giveLocalOrder(folder, { order: 'unpause', reason: '' })).toMatchObject([{ paused: '' }]);
+  expect(heard.map(({ order }) => order)).toEqual(['pause', 'unpause']);
+  control.close();
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test('what is no order is not heeded; an entry that a kill left behind is cleared away', async () => {
+  const control = await takeLocalOrders(folder, () => expect.unreachable());
+  expect(await giveLocalOrder(folder, { order: 'format' as 'pause', reason: '' })).toEqual([]);
+  control.close();
+  writeFileSync(join(folder, '999999'), '');
+  expect(await giveLocalOrder(folder, { order: 'pause', reason: '' })).toEqual([]);
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test('nobody here is nobody, not an error', async () => {
+  expect(await giveLocalOrder(join(folder, 'never made'), { order: 'pause', reason: '' })).toEqual([]);
+});
