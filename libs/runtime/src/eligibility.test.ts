@@ -41,7 +41,7 @@ test('a census tells mine, idle, busy, at rest, and why the others do not count'
     mine: 2,
     idle: ['n2'],
     busy: 1,
-    paused: [{ node: 'n6', reason: 'too hot' }],
+    paused: [{ name: 'n6', reason: 'too hot' }],
     obstacles: [
       { name: 'n4', reason: 'was released from the run' },
       { name: 'n5', reason: 'runs on wasm, the job wants cpu' },

@@ -182,7 +182,7 @@ function serverFault(rng: Rng, at: { readonly worker: string; readonly atMs: num
     case 1:
       return { kind: 'cancel', atMs: 2 * atMs };
     case 2:
-      return { kind: 'disk-full', atMs: 2 * atMs, what: pick(rng, ['log', 'checkpoint', 'model'] as const) };
+      return { kind: 'disk-full', atMs: 2 * atMs, what: pick(rng, ['log', 'checkpoint', 'log', 'model'] as const) };
     case 3:
     case 4:
     case 5:
