@@ -11,7 +11,7 @@ import { CliProcess, runCli } from './cli-process.js';
 import { freePort } from './free-port.js';
 import { jobFolder, smallJob } from './jobs.js';
 
-const ROUNDS = 300;
+const ROUNDS = 400;
 
 let folder: string;
 let port: number;
@@ -164,7 +164,7 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   expect(client.lines.length).toBe((await log()).length);
   await expectAddedUp(verdict);
   const [expected, loss] = [calm.process.verdict.metrics.validation_loss!, verdict.metrics.validation_loss!];
-  expect(Math.abs(loss / expected - 1)).toBeLessThan(0.02);
+  expect(Math.abs(loss / expected - 1), client.lines.join('\n')).toBeLessThan(0.02);
   const joined = client.events.filter((event) => event.event === 'node_joined' && event.name === 'steady');
   expect(new Set(joined.map((event) => 'node' in event && event.node)).size).toBe(1);
   await expectReplayed(run!.path);
