@@ -143,10 +143,14 @@ function leaseSteps(
     const mine = core.tasks.leaseUpTo(group, batch);
     if (mine.length === 0) break;
     leases.push(...mine);
-    const learningRate = core.learningRate(Math.min(total - 1, from + step * samplesAStep));
-    steps.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
+    steps.push(localStep(core, mine, core.learningRate(Math.min(total - 1, from + step * samplesAStep))));
   }
   return { steps, leases };
+}
+
+/** On a batch. Where the data end before it is whole the step is as much shorter: each sample counts the same. */
+export function localStep({ job }: RunCore, leases: readonly Lease[], learningRate: number): LocalStep {
+  return { ranges: leases.flatMap(({ ranges }) => ranges), learningRate: learningRate * (sumSamples(leases) / job.train.batch) };
 }
 
 function planShares(core: RunCore): ReadonlyMap<string, number> {

@@ -18,13 +18,21 @@ const RECALL_FACTOR = 1.25;
  * Bulk synchronous parallel training (Valiant 1990) with a deadline: all groups begin a round together, and it commits when
  * every contribution is there, or a quorum of them and the grace is over (the backup workers of Chen et al. 2016,
  * "Revisiting distributed synchronous SGD"), or at the deadline with those that are. Contributions go in the order of the
- * members, each at weight 1.
+ * members, each at weight 1. Where they are of fewer samples than a batch, as somebody is missing or the data end, the step has
+ * their part of the learning rate: each sample counts the same.
  *
  * The expected time is the slowest member's, corrected upwards when even the fastest took longer: then the estimate was
  * wrong for all, and punishing everybody would only lose work.
  */
 export function bsp(options: RoundsOptions): SyncStrategy {
-  return { name: 'bsp', localSteps: undefined, decide: (round, nowMs) => decide(options, round, nowMs) };
+  return {
+    name: 'bsp',
+    localSteps: undefined,
+    decide(round, nowMs) {
+      const decision = decide(options, round, nowMs);
+      return decision.commit.length > 0 ? { ...decision, stepScale: partOfBatch(round, decision) } : decision;
+    },
+  };
 }
 
 /**
@@ -40,6 +48,12 @@ export function diloco(options: RoundsOptions, localSteps: LocalStepRule): SyncS
       return decision.commit.length + decision.release.length + decision.proceed.length > 0 ? decision : withRecall(decision, round, nowMs);
     },
   };
+}
+
+function partOfBatch({ members, roundSamples }: RoundState, { commit }: Decision): number {
+  const committed = new Set(commit.map(({ node }) => node));
+  const samples = members.reduce((sum, { node, task }) => sum + (committed.has(node) ? task!.samples : 0), 0);
+  return Math.min(1, samples / roundSamples);
 }
 
 function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decision {
