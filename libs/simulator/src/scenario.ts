@@ -1,4 +1,4 @@
-import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, StoredEvent, SyncStrategy, TensorChunk, Verdict } from '@longtail/core';
+import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, ShareRule, StoredEvent, SyncStrategy, TensorChunk, Verdict } from '@longtail/core';
 import type { ServedFile, WorkerEvent } from '@longtail/runtime';
 import type { Arithmetic } from './arithmetic.js';
 import type { Fault } from './faults.js';
@@ -57,8 +57,12 @@ export interface Scenario {
   readonly layout?: LayoutPlan;
   /** In the place of the one that the job names; the outer step is the job's. */
   readonly strategy?: SyncStrategy;
+  /** How a batch is split over the groups. @default balancedShares */
+  readonly shares?: ShareRule;
   /** Told of each commit of the first run; `parameters` reads those of the server then. */
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
+  /** Told when a worker's device computed: of each pass once it is over. */
+  computed?(worker: string, fromMs: number, toMs: number): void;
   /** Told of each chunk that a node sends to the server, before anything happens to it. The payload is the node's. */
   sent?(node: string, chunk: TensorChunk): void;
   /** Stands between the run and its strategy. */

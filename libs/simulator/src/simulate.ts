@@ -107,7 +107,7 @@ class Simulation {
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
         strategy: ({ sync }) => this.watched(scenario.strategy ?? createStrategy(sync)),
         chooseSync,
-        shares: balancedShares(),
+        shares: scenario.shares ?? balancedShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
         schedule: createSchedule,
@@ -290,7 +290,8 @@ class Simulation {
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
     const pace = { samplesPerSecond, overheadMs, prepareMs, jitter };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
+    const computed = scenario.computed && ((fromMs: number, toMs: number) => scenario.computed!(name, fromMs, toMs));
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, computed });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,
