@@ -1,7 +1,7 @@
 import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, ShareRule, StoredEvent, SyncStrategy, TensorChunk, Verdict } from '@longtail/core';
 import type { ServedFile, WorkerEvent } from '@longtail/runtime';
 import type { Arithmetic } from './arithmetic.js';
-import type { Fault } from './faults.js';
+import type { Fault, TimedFault } from './faults.js';
 import type { FuzzCount } from './frame-fuzz.js';
 import type { CommittedLeases } from './ledger.js';
 import type { MemoryStore } from './memory-store.js';
@@ -41,6 +41,8 @@ export interface Scenario {
   readonly fleet: readonly SimulatedWorker[];
   readonly seed: number;
   readonly faults?: readonly Fault[];
+  /** More of them, maybe without end: the next one of a sequence is asked for once the one before has struck. */
+  readonly churn?: readonly Iterable<TimedFault>[];
   /** Values a chunk. @default 16, so that small models have several */
   readonly chunkLength?: number;
   /** A standby follows the server, over this link. @default nobody does */

@@ -19,7 +19,7 @@ import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { FaultStriker, type StruckWorld } from './fault-striker.js';
-import type { Fault } from './faults.js';
+import type { Fault, TimedFault } from './faults.js';
 import { FrameFuzz } from './frame-fuzz.js';
 import { Ledger } from './ledger.js';
 import { Life } from './life.js';
@@ -121,6 +121,7 @@ class Simulation implements StruckWorld {
     for (const spec of scenario.fleet) this.processes.push(this.startWorker(spec, spec.joinAtMs ?? 0));
     const striker = new FaultStriker(this, this.fired);
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => striker.fire(fault));
+    for (const sequence of scenario.churn ?? []) this.strikeInTurn(striker, sequence[Symbol.iterator]());
     if (scenario.standby !== undefined) this.processes.push(this.standBy(scenario.standby));
     const jobs = [scenario.job, ...(scenario.queued ?? [])];
     const launched = Promise.all(jobs.map((job) => this.server.launch(job, scenario.files ?? [])));
@@ -151,6 +152,15 @@ class Simulation implements StruckWorld {
       workerEnds: this.workerEnds,
       virtualMs,
     };
+  }
+
+  private strikeInTurn(striker: FaultStriker, faults: Iterator<TimedFault>): void {
+    const { done, value } = faults.next();
+    if (done) return;
+    this.clock.at(value.atMs, () => {
+      striker.fire(value);
+      this.strikeInTurn(striker, faults);
+    });
   }
 
   get store(): MemoryStore | undefined {
