@@ -1,5 +1,6 @@
 export * from './access.js';
 export * from './back-off.js';
+export * from './bench.js';
 export * from './clock.js';
 export * from './codec.js';
 export * from './compute.js';
