@@ -1,15 +1,13 @@
 import { LongtailError } from '@longtail/core';
 import type { Server } from '@longtail/runtime';
 import type { Actor } from './actor.js';
-import type { Fault } from './faults.js';
+import type { Fault, TimedFault } from './faults.js';
 import type { Life } from './life.js';
 import type { MemoryStore } from './memory-store.js';
 import type { ProcessClock } from './process-clock.js';
 import type { SimulatedStandby } from './simulated-standby.js';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualNetwork } from './virtual-network.js';
-
-type TimedFault = Extract<Fault, { atMs: number }>;
 
 /** Of a device: it comes to nothing within a day. */
 const STANDSTILL = 1e12;

@@ -1,7 +1,7 @@
-import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, StoredEvent, SyncStrategy, TensorChunk, TensorHeader, Verdict } from '@longtail/core';
+import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, ShareRule, StoredEvent, SyncStrategy, TensorChunk, TensorHeader, Verdict } from '@longtail/core';
 import type { ServedFile, WorkerEvent } from '@longtail/runtime';
 import type { Arithmetic } from './arithmetic.js';
-import type { Fault } from './faults.js';
+import type { Fault, TimedFault } from './faults.js';
 import type { FleetAccount } from './fleet-account.js';
 import type { FuzzCount } from './frame-fuzz.js';
 import type { CommittedLeases } from './ledger.js';
@@ -42,6 +42,8 @@ export interface Scenario {
   readonly fleet: readonly SimulatedWorker[];
   readonly seed: number;
   readonly faults?: readonly Fault[];
+  /** More of them, maybe without end: the next one of a sequence is asked for once the one before has struck. */
+  readonly churn?: readonly Iterable<TimedFault>[];
   /** Values a chunk. @default 16, so that small models have several */
   readonly chunkLength?: number;
   /** A standby follows the server, over this link. @default nobody does */
@@ -60,8 +62,12 @@ export interface Scenario {
   readonly layout?: LayoutPlan;
   /** In the place of the one that the job names; the outer step is the job's. */
   readonly strategy?: SyncStrategy;
+  /** How a batch is split over the groups. @default balancedShares */
+  readonly shares?: ShareRule;
   /** Told of each commit of the first run; `parameters` reads those of the server then. */
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
+  /** Told when a worker's device computed: of each pass once it is over. */
+  computed?(worker: string, fromMs: number, toMs: number): void;
   /** Values that those of a chunk stand for where bytes are counted: a model of a few values is then as long on the wire as one of many. @default as many as it has */
   standsFor?(header: TensorHeader): number;
   /** Of the first run: events that others than this are told, and that nobody needs afterwards, need not be kept. @default all are */

@@ -20,7 +20,7 @@ import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { FaultStriker, type StruckWorld } from './fault-striker.js';
-import type { Fault } from './faults.js';
+import type { Fault, TimedFault } from './faults.js';
 import { FleetBook } from './fleet-account.js';
 import { FrameFuzz } from './frame-fuzz.js';
 import { Ledger } from './ledger.js';
@@ -115,7 +115,7 @@ class Simulation implements StruckWorld {
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
         strategy: ({ sync }) => this.watched(scenario.strategy ?? createStrategy(sync)),
         chooseSync,
-        shares: balancedShares(),
+        shares: scenario.shares ?? balancedShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
         schedule: createSchedule,
@@ -130,6 +130,7 @@ class Simulation implements StruckWorld {
     for (const spec of scenario.fleet) this.processes.push(this.startWorker(spec, spec.joinAtMs ?? 0));
     const striker = new FaultStriker(this, this.fired);
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => striker.fire(fault));
+    for (const sequence of scenario.churn ?? []) this.strikeInTurn(striker, sequence[Symbol.iterator]());
     if (scenario.standby !== undefined) this.processes.push(this.standBy(scenario.standby));
     const jobs = [scenario.job, ...(scenario.queued ?? [])];
     const launched = Promise.all(jobs.map((job) => this.server.launch(job, scenario.files ?? [])));
@@ -161,6 +162,15 @@ class Simulation implements StruckWorld {
       virtualMs,
       account: this.book?.account(),
     };
+  }
+
+  private strikeInTurn(striker: FaultStriker, faults: Iterator<TimedFault>): void {
+    const { done, value } = faults.next();
+    if (done) return;
+    this.clock.at(value.atMs, () => {
+      striker.fire(value);
+      this.strikeInTurn(striker, faults);
+    });
   }
 
   get store(): MemoryStore | undefined {
@@ -333,7 +343,8 @@ class Simulation implements StruckWorld {
     const pace = { samplesPerSecond, overheadMs, prepareMs, jitter };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const book = this.book?.node(name);
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.at('compute', isBusy)) });
+    const computed = scenario.computed && ((fromMs: number, toMs: number) => scenario.computed!(name, fromMs, toMs));
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, computed, busy: book && ((isBusy) => book.at('compute', isBusy)) });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,
