@@ -35,6 +35,8 @@ import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-netwo
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
 /** Its address. */
 const STANDBY = 'standby:1';
+/** By then somebody has started a dead server again. */
+const LONG_DEAD_MS = 120_000;
 const DAY_MS = 86_400_000;
 /** Codecs and checksums keep no state: every simulation uses the same. */
 const kernels = createKernels();
@@ -416,9 +418,9 @@ class Simulation {
     switch (fault.kind) {
       case 'kill-server':
         this.killServer();
-        // Who has a standby leaves the rest to it.
-        if (this.standby?.ready) return;
-        this.clock.at(this.clock.nowMs() + fault.forMs, () => this.restartServer());
+        // Who has a standby leaves the rest to it, and the last word where nobody comes to it.
+        if (this.standby?.ready) this.clock.at(this.clock.nowMs() + LONG_DEAD_MS, () => this.standby!.restarted());
+        else this.clock.at(this.clock.nowMs() + fault.forMs, () => this.restartServer());
         return;
       case 'standby':
         if (fault.how === 'cut') this.standby?.cut('the link was cut');
