@@ -41,6 +41,8 @@ export interface ServerOptions {
   /** Where the runs' checkpoints go. @default their folders */
   readonly checkpoints?: CheckpointStore;
   readonly version: string;
+  /** Nodes that are silent for three of these are gone. @default 2000 */
+  readonly heartbeatMs?: number | undefined;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: ServerAccess;
   /** Beyond this machine without `access`, on purpose. */
@@ -113,7 +115,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, runsFolder, database, checkpoints }: ServerOptions,
+  { version, heartbeatMs, runsFolder, database, checkpoints }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
   register: RunRegister,
@@ -146,6 +148,7 @@ function composeServer(
     },
     {
       version,
+      heartbeatMs,
       epoch: succession.epoch,
       onStandby: (address) => succession.standby(address),
       outrun: () => void succession.suspect(),

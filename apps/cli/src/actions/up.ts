@@ -17,6 +17,7 @@ interface UpOptions {
   readonly tls?: boolean;
   readonly insecure?: boolean;
   readonly standbyOf?: string;
+  readonly heartbeat?: number;
   readonly state?: string;
   readonly database?: string;
   readonly checkpoints?: string;
@@ -42,6 +43,7 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
       ...own,
       database,
       checkpoints,
+      heartbeatMs: options.heartbeat,
       access,
       insecure,
       takeover,

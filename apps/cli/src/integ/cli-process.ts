@@ -96,9 +96,14 @@ export class CliProcess {
     }
   }
 
+  /** To every process that the command or its children started. */
+  signalAll(signal: NodeJS.Signals): void {
+    for (const pid of this.processes()) process.kill(pid, signal);
+  }
+
   /** For the end of a test, however it ended. */
   killAll(): void {
-    for (const pid of this.processes()) process.kill(pid, 'SIGKILL');
+    this.signalAll('SIGKILL');
   }
 }
 
