@@ -6,6 +6,7 @@ import { writeFileAtomic } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import type { Access } from './open-access.js';
 import { READY } from './standby-port.js';
 
 const FILE = 'succession.json';
@@ -29,17 +30,18 @@ export class Succession {
     private readonly runsFolder: string,
     private state: Readonly<z.infer<typeof STATE>>,
     private readonly log: Logger,
+    private readonly access: Pick<Access, 'asStandby'> | undefined,
   ) {
     this.over = new Promise((resolve) => (this.resolveOver = resolve));
   }
 
   /** LongtailError `storage` where what is kept is damaged. */
-  static async open(runsFolder: string, log: Logger): Promise<Succession> {
+  static async open(runsFolder: string, log: Logger, access?: Pick<Access, 'asStandby'>): Promise<Succession> {
     const path = join(runsFolder, FILE);
     const text = await readFile(path, 'utf8').catch(() => undefined);
-    if (text === undefined) return new Succession(runsFolder, { epoch: 1, standby: '' }, log);
+    if (text === undefined) return new Succession(runsFolder, { epoch: 1, standby: '' }, log, access);
     try {
-      return new Succession(runsFolder, STATE.parse(JSON.parse(text)), log);
+      return new Succession(runsFolder, STATE.parse(JSON.parse(text)), log, access);
     } catch (cause) {
       throw new LongtailError('the file is damaged', { code: 'storage', where: path, hint: 'Delete it, where no other server has taken over.', cause });
     }
@@ -84,13 +86,13 @@ export class Succession {
     return new LongtailError(what, {
       code: 'refused',
       where: standby,
-      hint: `Start this one as its standby: longtail up --standby-of ${standby}. To do without that one, end it first.`,
+      hint: `Start this one as its standby: longtail up --standby-of ${standby}${this.access === undefined ? '' : ' --token -, with one of that role from there'}. To do without that one, end it first.`,
     });
   }
 
   private async ask(): Promise<GetServerReply | undefined> {
     if (this.state.standby === '') return undefined;
-    const client = await connectClient(this.state.standby, AbortSignal.timeout(ASK_MS)).catch(() => undefined);
+    const client = await connectClient(this.state.standby, AbortSignal.timeout(ASK_MS), await this.access?.asStandby()).catch(() => undefined);
     client?.close();
     return client?.server;
   }

@@ -1,8 +1,8 @@
-export type { Arithmetic } from './arithmetic.js';
+export { wasmArithmetic, type Arithmetic } from './arithmetic.js';
 export { modelOfBlocks, type VirtualBlocks, type VirtualPass } from './blocks.js';
 export { chain, type ChainOptions } from './chain.js';
 export type { CommittedLeases } from './ledger.js';
-export type { Fault, Tampering } from './faults.js';
+export type { Fault, Tampering, TimedFault } from './faults.js';
 export type { FuzzCount } from './frame-fuzz.js';
 export { MemoryStore, type StorageTarget } from './memory-store.js';
 export { softmaxRegression, type SoftmaxRegressionOptions, type VirtualModel } from './model.js';

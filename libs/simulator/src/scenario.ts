@@ -1,7 +1,7 @@
-import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, StoredEvent, SyncStrategy, TensorChunk, Verdict } from '@longtail/core';
+import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, ShareRule, StoredEvent, SyncStrategy, TensorChunk, Verdict } from '@longtail/core';
 import type { ServedFile, WorkerEvent } from '@longtail/runtime';
 import type { Arithmetic } from './arithmetic.js';
-import type { Fault } from './faults.js';
+import type { Fault, TimedFault } from './faults.js';
 import type { FuzzCount } from './frame-fuzz.js';
 import type { CommittedLeases } from './ledger.js';
 import type { MemoryStore } from './memory-store.js';
@@ -41,6 +41,8 @@ export interface Scenario {
   readonly fleet: readonly SimulatedWorker[];
   readonly seed: number;
   readonly faults?: readonly Fault[];
+  /** More of them, maybe without end: the next one of a sequence is asked for once the one before has struck. */
+  readonly churn?: readonly Iterable<TimedFault>[];
   /** Values a chunk. @default 16, so that small models have several */
   readonly chunkLength?: number;
   /** A standby follows the server, over this link. @default nobody does */
@@ -57,8 +59,12 @@ export interface Scenario {
   readonly layout?: LayoutPlan;
   /** In the place of the one that the job names; the outer step is the job's. */
   readonly strategy?: SyncStrategy;
+  /** How a batch is split over the groups. @default balancedShares */
+  readonly shares?: ShareRule;
   /** Told of each commit of the first run; `parameters` reads those of the server then. */
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
+  /** Told when a worker's device computed: of each pass once it is over. */
+  computed?(worker: string, fromMs: number, toMs: number): void;
   /** Told of each chunk that a node sends to the server, before anything happens to it. The payload is the node's. */
   sent?(node: string, chunk: TensorChunk): void;
   /** Stands between the run and its strategy. */

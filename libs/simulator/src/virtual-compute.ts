@@ -54,6 +54,8 @@ export interface VirtualComputeOptions {
   readonly rng: Rng;
   readonly model: VirtualModel;
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
+  /** Told of each pass once it is over, also of one that was given up. */
+  computed?(fromMs: number, toMs: number): void;
 }
 
 /** A device whose time is virtual and whose arithmetic is real. */
@@ -343,11 +345,15 @@ export class VirtualCompute implements Compute {
     const startedAtMs = clock.nowMs();
     const noise = pace.jitter === 0 ? 1 : 1 + pace.jitter * (2 * rng.uniform() - 1);
     let leftMs = noise * (pace.overheadMs + (this.fraction(stage) * fraction * 1000 * samples) / pace.samplesPerSecond);
-    while (leftMs > 0) {
-      const { slowness } = this;
-      const fromMs = clock.nowMs();
-      const whole = await this.sleepAtThisPace(slowness * leftMs, signal);
-      leftMs = whole ? 0 : leftMs - (clock.nowMs() - fromMs) / slowness;
+    try {
+      while (leftMs > 0) {
+        const { slowness } = this;
+        const fromMs = clock.nowMs();
+        const whole = await this.sleepAtThisPace(slowness * leftMs, signal);
+        leftMs = whole ? 0 : leftMs - (clock.nowMs() - fromMs) / slowness;
+      }
+    } finally {
+      this.options.computed?.(startedAtMs, clock.nowMs());
     }
     return clock.nowMs() - startedAtMs;
   }

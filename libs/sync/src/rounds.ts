@@ -63,9 +63,10 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   const missing = members.filter((member) => !isDelivered(member));
   if (missing.length === 0) return commitOf(delivered, [], `all ${delivered.length} delivered`);
 
-  const openedAtMs = opening(members);
-  const deadlineMs = deadlineOf(options, members, openedAtMs);
-  const enoughMs = enoughAt(options, members);
+  const working = atWork(members);
+  const openedAtMs = opening(working);
+  const deadlineMs = deadlineOf(options, working, openedAtMs);
+  const enoughMs = latest(enoughAt(options, members), enoughAt(options, working));
   if (enoughMs !== undefined && nowMs >= enoughMs && enoughMs < (deadlineMs ?? Infinity)) {
     const why = `${delivered.length} of ${members.length} delivered, and ${options.graceMs ?? 0} ms of grace are over`;
     const reason = `came after the quorum of round ${round.round} and its grace`;
@@ -85,6 +86,12 @@ const NOTHING: Decision = { commit: [], stepScale: 1, release: [], recall: [], p
 
 function commitOf(delivered: readonly Busy[], release: Decision['release'], reason: string): Decision {
   return { ...NOTHING, commit: delivered.map(({ node }) => ({ node, weight: 1 })), release, reason };
+}
+
+/** Who only brings home what it stepped before is done at once, and hurries nobody. */
+function atWork(members: readonly Busy[]): readonly Busy[] {
+  const working = members.filter(({ task }) => task.samples > 0);
+  return working.length > 0 ? working : members;
 }
 
 function opening(members: readonly Busy[]): number {
@@ -117,7 +124,7 @@ function fastest(members: readonly Busy[]): number | undefined {
 }
 
 function withRecall(decision: Decision, round: RoundState, nowMs: number): Decision {
-  const members = busy(round.members);
+  const members = atWork(busy(round.members));
   const fastestMs = fastest(members);
   const slow = members.filter((member) => !isDelivered(member) && !member.task.recalled);
   if (fastestMs === undefined || slow.length === 0) return decision;
@@ -128,4 +135,9 @@ function withRecall(decision: Decision, round: RoundState, nowMs: number): Decis
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined ? b : b === undefined ? a : Math.min(a, b);
+}
+
+/** Undefined: one of them is not there yet. */
+function latest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : Math.max(a, b);
 }

@@ -13,6 +13,8 @@ import {
   type EnrolRequest,
   type GetServerReply,
   type GetServerRequest,
+  type HandOverReply,
+  type HandOverRequest,
   type LaunchReply,
   type LaunchRequest,
   type ListAccessReply,
@@ -47,6 +49,7 @@ function method<Request, Reply>(name: string): MethodDefinition<Request, Reply> 
 /** The methods of protos/control.proto. What they decode is of the right shape, not yet validated. */
 export const CONTROL_METHODS = {
   session: method<WorkerPacket, ServerPacket>('Session'),
+  follow: method<WorkerPacket, ServerPacket>('Follow'),
   launch: method<LaunchRequest, LaunchReply>('Launch'),
   watch: method<WatchRequest, StoredEvent>('Watch'),
   cancel: method<CancelRequest, CancelReply>('Cancel'),
@@ -62,6 +65,7 @@ export const CONTROL_METHODS = {
   createToken: method<CreateTokenRequest, CreateTokenReply>('CreateToken'),
   listAccess: method<ListAccessRequest, ListAccessReply>('ListAccess'),
   revoke: method<RevokeRequest, RevokeReply>('Revoke'),
+  handOver: method<HandOverRequest, HandOverReply>('HandOver'),
 };
 
 /** What the server does for clients. Errors reach them as the LongtailError that was thrown. */
