@@ -16,7 +16,7 @@ export interface ServerOptions {
   /** Of the package, for people. @default '' */
   readonly version?: string;
   /** @default 2000 */
-  readonly heartbeatMs?: number;
+  readonly heartbeatMs?: number | undefined;
   /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
   readonly chunkLength?: number;
   /** How often servers have taken over from one another. @default 1 */
