@@ -29,6 +29,9 @@ export const CHANNEL_OPTIONS = {
   'grpc.enable_retries': 0,
 } as const;
 
+/** What a server may send before it hears that some of it was read: a list of thousands of nodes does not wait for a turn of a busy server every 64 KiB. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+
 export interface ChannelOptions {
   /** Where to dial instead, to get there over an emulated link. */
   readonly via?: string;
@@ -41,6 +44,7 @@ export async function openChannel(address: string, signal: AbortSignal, { via = 
   signal.throwIfAborted();
   const client = new Client(via, secure(credentials), {
     ...CHANNEL_OPTIONS,
+    'grpc-node.flow_control_window': WINDOW_BYTES,
     'grpc.use_local_subchannel_pool': 1,
     ...(credentials && { 'grpc.ssl_target_name_override': SERVER_NAME, 'grpc.default_authority': SERVER_NAME }),
   });
