@@ -11,6 +11,7 @@ export * from './events.js';
 export * from './files.js';
 export * from './job.js';
 export * from './layout.js';
+export * from './markup.js';
 export * from './model.js';
 export * from './optimizer.js';
 export * from './plan.js';

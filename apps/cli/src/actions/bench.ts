@@ -37,8 +37,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     const kept = new KeptArms(join(folder, 'arms'), options.fresh);
     const result = await runBench(scenario, { mode, engine, sweep, kept, traces: tracesOf(scenario), run: pool.run, progress: progress.arm });
     progress.end();
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
+    await writeResults(result, folder);
     return conclude(output, result, folder);
   } catch (error) {
     if (LongtailError.from(error).code === 'cancelled') output.note(`what is done is kept in ${folder}: the same command goes on from there`);
@@ -47,6 +46,17 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     progress.end();
     interruption.restore();
     await pool.close();
+  }
+}
+
+/** `result.json`, and all that the report makes of it. */
+async function writeResults(result: BenchResult, folder: string): Promise<void> {
+  const { writeReport } = await import('@longtail/report');
+  const files = [['result.json', `${JSON.stringify(result, undefined, 1)}\n`] as const, ...writeReport(result)];
+  for (const [path, text] of files) {
+    const whole = join(folder, path);
+    await mkdir(dirname(whole), { recursive: true });
+    await writeFile(whole, text);
   }
 }
 

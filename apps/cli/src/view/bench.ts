@@ -17,7 +17,7 @@ export function benchLines(result: BenchResult, folder: string, colors: Colors):
     ...done.map(({ arm, outcome }) => dim(`${label(arm).join(', ')}: ${outcome.bottleneck}`)),
     ...failed.map(({ arm, outcome }) => yellow(`${label(arm).join(', ')} ${outcome.status === 'refused' ? 'cannot run' : 'failed'}: ${outcome.reason}`)),
     ...(winner === undefined ? [] : ['', `${green(`best: ${bold(winner.arm)}`)}: ${winner.reason}`]),
-    `results ${folder}`,
+    `report  ${folder}/report.html`,
   ];
 }
 
