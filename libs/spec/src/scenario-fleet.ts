@@ -32,6 +32,7 @@ const scenarioMachine = z
     ...machine.shape,
     gpu: machine.shape.gpu.optional(),
     samplesPerSecond: real({ above: 0 }).optional().describe("In the place of gpu: samples of the scenario's job a second, as somebody measured"),
+    overhead: duration(0, 60_000).prefault('1ms').describe('Of each pass, whatever its size'),
     watts: size('a power above 0, like 200W', parsePower).optional().describe('At work; default: that of the GPU, or 100 W'),
     price: real({ min: 0 }).optional().describe('In dollars; default: list price of the GPU'),
     link: drawnLink.prefault('cable'),
