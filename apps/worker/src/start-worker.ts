@@ -27,9 +27,9 @@ import type { ComputeThreadOptions, ModulePolicy } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { findMechanism } from './confined/confined-model.js';
 import { createFileCache } from './file-cache.js';
+import { KeptIdentity } from './kept-identity.js';
 import { LimitWatch } from './owner/limit-watch.js';
 import { thisMachine } from './owner/machine.js';
-import { WorkerIdentity } from './worker-identity.js';
 
 /** How often a machine is held against its owner's limits. */
 const LOOK_EVERY_MS = 3000;
@@ -104,7 +104,7 @@ async function work(options: WorkerOptions, compute: ComputeThread, watch: Limit
     crc32c: (bytes) => kernels.crc32c(bytes),
     uploadLimit: maxUploadBitsPerSecond === undefined ? undefined : new UploadLimit(maxUploadBitsPerSecond),
     link,
-    security: options.identity === undefined ? undefined : { identity: new WorkerIdentity(options.server, options.identity, options.signal), curve: createCurveKeys() },
+    security: options.identity === undefined ? undefined : { identity: new KeptIdentity(options.server, options.identity, options.signal), curve: createCurveKeys() },
   };
   const peers = await openPeers({ host, ...network, curve: network.security?.curve });
   const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
@@ -144,7 +144,7 @@ async function takeOrders({ stateFolder, name, server, finish }: WorkerOptions, 
 
 /** What sessions and direct links have in common. */
 type Network = Pick<DialOptions, 'crc32c' | 'uploadLimit' | 'link'> & {
-  readonly security: { readonly identity: WorkerIdentity; readonly curve: CurveKeys } | undefined;
+  readonly security: { readonly identity: KeptIdentity; readonly curve: CurveKeys } | undefined;
 };
 
 function serve(
@@ -159,7 +159,7 @@ function serve(
   const memory = createTensorMemory();
   return runWorker({
     dial: async (hello, signal, address = options.server) => {
-      const security = network.security && { curve: network.security.curve, credentials: await network.security.identity.current(signal) };
+      const security = network.security && { curve: network.security.curve, credentials: await network.security.identity.current(signal, address) };
       return dial(address, { hello, signal, memory, ...network, security });
     },
     allocate: (bytes) => memory.allocate(bytes),

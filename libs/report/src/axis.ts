@@ -27,7 +27,7 @@ export function linearAxis(quantity: Quantity, low: number, high: number): Axis 
   return {
     type: 'linear',
     domain: [low, high],
-    label: `${quantity.name} (${unit.name})`,
+    label: unit.name === '' ? quantity.name : `${quantity.name} (${unit.name})`,
     ticks: scale.ticks.map((tick) => tick * unit.factor),
     format: (value) => scale.format(value / unit.factor),
   };

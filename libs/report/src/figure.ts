@@ -3,7 +3,7 @@ import { html, Markup } from '@longtail/core';
 import { drawLegend, type Legend } from './legend.js';
 import { colour, inLightColours } from './palette.js';
 import { drawPlot, FONT_SIZE, WIDTH } from './plot.js';
-import { wrap } from './text.js';
+import { fit, wrap } from './text.js';
 
 /** A finished picture. */
 export interface Figure {
@@ -18,6 +18,7 @@ export interface Figure {
 
 /** Pixels round a picture that stands alone. */
 const EDGE = 12;
+const TITLE_SIZE = 15;
 
 /** A plot under its title, a note and a legend, all of them in the picture. */
 export function figure(parts: {
@@ -32,7 +33,8 @@ export function figure(parts: {
   const notes = wrap(note, WIDTH);
   const legendTop = 24 + notes.length * 15 + 6;
   const plotTop = legendTop + (legend === undefined ? 0 : legend.height + 6);
-  const body = html`<text x="0" y="15" text-anchor="start" font-size="15" font-weight="600">${title}</text
+  const body = html`<text x="0" y="15" text-anchor="start" font-size="${TITLE_SIZE}" font-weight="600"
+      >${fit(title, (WIDTH * FONT_SIZE) / TITLE_SIZE)}</text
     >${notes.map((line, i) => html`<text x="0" y="${33 + 15 * i}" text-anchor="start" fill="${colour('muted')}">${line}</text>`)}${legend !== undefined && html`<g transform="translate(0,${legendTop})">${drawLegend(legend)}</g>`}<g
       transform="translate(0,${plotTop})"
       >${new Markup(drawPlot({ height, ...plot }))}</g

@@ -30,13 +30,13 @@ export const BYTES: Quantity = {
   units: SI.map((prefix, i) => ({ name: `${prefix}B`, factor: 1000 ** i })),
 };
 
-/** In samples a second. */
-export const RATE: Quantity = { name: 'Samples a second', units: SI.map((prefix, i) => ({ name: `${prefix}/s`, factor: 1000 ** i })) };
-
 /** In watt-hours. */
 export const ENERGY: Quantity = { name: 'Energy', units: SI.map((prefix, i) => ({ name: `${prefix}Wh`, factor: 1000 ** i })) };
 
 export const COUNT: Quantity = { name: 'Count', units: SI.map((name, i) => ({ name, factor: 1000 ** i })) };
+
+/** In samples a second. */
+export const RATE: Quantity = { ...COUNT, name: 'Samples a second' };
 
 /** `20.4 min`: three significant digits in the unit that suits. */
 export function inUnits(quantity: Quantity): (value: number) => string {

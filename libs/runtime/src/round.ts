@@ -99,7 +99,7 @@ class Rounds {
     const { core, open, strategy, turns } = this;
     const { localSteps } = strategy;
     if (turns === undefined) return handOut(core, groups, localSteps);
-    return handOutStream(core, groups, localSteps!, turns, ({ id }) => open.get(id)?.length ?? 0);
+    return handOutStream(core, groups, localSteps!, turns, ({ id }) => open.get(id) ?? []);
   }
 
   /** Before something else begins, everybody sends what it did not send yet. */

@@ -1,5 +1,6 @@
 import { LongtailError, type Job, type MeasuredLink, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type OrderNodeRequest, type PeerLink, type ServerMessage } from '@longtail/protocol';
+import type { FollowedAccess } from './access-following.js';
 import { forked, forkSnapshot, launched, resumed, type Beginning } from './beginning.js';
 import { allot, census, type Candidate } from './eligibility.js';
 import { CHUNK_LENGTH } from './grid.js';
@@ -22,6 +23,10 @@ export interface ServerOptions {
   readonly epoch?: number;
   /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */
   readonly onStandby?: (address: string) => void;
+  /** Whom it lets in, which its standby is to know. @default everybody */
+  readonly access?: FollowedAccess | undefined;
+  /** Its standby at that address did not confirm in time that somebody was let in or shut out. */
+  readonly accessBehind?: (standby: string) => void;
   /** A node was told of a server of a higher epoch: this one may have been succeeded. */
   readonly outrun?: (epoch: number) => void;
   /** Bytes of the largest transfer that measures a link. 0: none is measured. @default 32 MiB */
@@ -101,7 +106,9 @@ class ServerLoop implements Server {
       clock,
       self: this.self,
       runs: () => [...this.runs.values()].map(({ run }) => run),
+      access: options.access,
       changed: () => this.standbyChanged(),
+      accessBehind: (address) => options.accessBehind?.(address),
     });
     this.membership = new Membership({
       clock,

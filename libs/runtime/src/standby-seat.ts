@@ -1,5 +1,6 @@
 import { LongtailError, type Clock } from '@longtail/core';
 import type { Hello, WorkerMessage } from '@longtail/protocol';
+import { AccessFollowing, type AccessFollowingOptions } from './access-following.js';
 import type { StandbyWay } from './following.js';
 import { watchLink } from './liveness.js';
 import { Session, welcome, type ServerSelf } from './membership.js';
@@ -10,13 +11,15 @@ import type { Run } from './run.js';
 /** Of a standby, which has to notice soon. */
 const HEARTBEAT_MS = 500;
 
-export interface StandbySeatOptions {
+export interface StandbySeatOptions extends Pick<AccessFollowingOptions, 'access'> {
   readonly clock: Clock;
   /** The server. */
   readonly self: ServerSelf;
   runs(): readonly Run[];
   /** There is a standby, or none any more. */
   changed(): void;
+  /** It does not know yet who was let in, or is not any more. */
+  accessBehind(address: string): void;
 }
 
 interface Seated extends StandbyWay {
@@ -29,8 +32,12 @@ interface Seated extends StandbyWay {
 /** The place of the server's standby: there is one, or none. */
 export class StandbySeat {
   private seated: Seated | undefined;
+  private readonly access: AccessFollowing;
 
-  constructor(private readonly options: StandbySeatOptions) {}
+  constructor(private readonly options: StandbySeatOptions) {
+    const { clock, access } = options;
+    this.access = new AccessFollowing({ clock, access, behind: () => options.accessBehind(this.address) });
+  }
 
   /** Where it listens; empty: there is none. */
   get address(): string {
@@ -40,7 +47,8 @@ export class StandbySeat {
   /** Whether it holds all that is committed. */
   get state(): string {
     if (this.seated === undefined) return '';
-    return this.options.runs().some((run) => !run.over && run.following.state !== 'in step') ? 'behind' : 'in step';
+    const inStep = this.access.inStep && this.options.runs().every((run) => run.over || run.following.state === 'in step');
+    return inStep ? 'in step' : 'behind';
   }
 
   admit(connection: ServerConnection, hello: Hello): void {
@@ -74,6 +82,7 @@ export class StandbySeat {
       (reason) => this.end(here, reason),
       () => undefined, // it ended before
     );
+    this.access.attach(here);
     for (const run of this.options.runs()) this.follow(run);
     this.options.changed();
   }
@@ -107,7 +116,8 @@ export class StandbySeat {
 
   private receive(seated: Seated, message: WorkerMessage): void {
     seated.session.heard();
-    if (message.message === 'followed') this.followed(seated, message.followed);
+    if (message.message === 'accessFollowed') this.access.confirmed(message.accessFollowed.part);
+    else if (message.message === 'followed') this.followed(seated, message.followed);
     else if (message.message === 'fileRequest') this.serve(seated, message.fileRequest.sha256);
   }
 

@@ -15,6 +15,14 @@ function round(...members: MemberState[]): RoundState {
   return { round: 7, version: 1, roundSamples: 64, members };
 }
 
+test('a batch that is not whole steps with its part of the learning rate; moves are taken as far as they go', () => {
+  const state = (...samples: readonly number[]) => round(...samples.map((count, i) => member(`n${i}`, { samples: count, deliveredAtMs: 40 })), member('late', { samples: 20 }));
+  expect(strategy.decide(state(24, 20), 1e6)).toMatchObject({ commit: [{ node: 'n0' }, { node: 'n1' }], stepScale: 44 / 64 });
+  expect(strategy.decide(round(member('a', { samples: 64, deliveredAtMs: 40 })), 40).stepScale).toBe(1);
+  expect(strategy.decide(round(member('a', { samples: 1, deliveredAtMs: 40 })), 40).stepScale).toBe(1 / 64);
+  expect(diloco({ deadlineFactor: 3, minDeadlineMs: 100 }, dynamicLocalSteps(8)).decide(state(24, 20), 1e6).stepScale).toBe(1);
+});
+
 test('a round begins for all groups at once, when none is at work', () => {
   const idle = ['a', 'b'].map((node) => ({ node, rounds: 3, task: undefined, queued: 0 }));
   expect(strategy.decide(round(...idle), 0).proceed).toEqual(['a', 'b']);

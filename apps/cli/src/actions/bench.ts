@@ -10,6 +10,7 @@ import type { Output } from '../terminal/output.js';
 import { readTextFile } from '../terminal/read-job-file.js';
 import { benchLines } from '../view/bench.js';
 import { benchProgress } from '../view/bench-progress.js';
+import { saveBenchReport } from './bench-report.js';
 
 interface BenchOptions {
   readonly mode: BenchMode;
@@ -37,8 +38,9 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     const kept = new KeptArms(join(folder, 'arms'), options.fresh);
     const result = await runBench(scenario, { mode, engine, sweep, kept, traces: tracesOf(scenario), run: pool.run, progress: progress.arm });
     progress.end();
-    await writeResults(result, folder);
-    return conclude(output, result, folder);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
+    return conclude(output, result, folder, await saveBenchReport(result, folder));
   } catch (error) {
     if (LongtailError.from(error).code === 'cancelled') output.note(`what is done is kept in ${folder}: the same command goes on from there`);
     throw error;
@@ -49,20 +51,9 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   }
 }
 
-/** `result.json`, and all that the report makes of it. */
-async function writeResults(result: BenchResult, folder: string): Promise<void> {
-  const { writeReport } = await import('@longtail/report');
-  const files = [['result.json', `${JSON.stringify(result, undefined, 1)}\n`] as const, ...writeReport(result)];
-  for (const [path, text] of files) {
-    const whole = join(folder, path);
-    await mkdir(dirname(whole), { recursive: true });
-    await writeFile(whole, text);
-  }
-}
-
-function conclude(output: Output, result: BenchResult, folder: string): number {
-  output.event({ event: 'bench', ...result, folder });
-  if (!output.json) benchLines(result, folder, output.colors).forEach((line) => output.line(line));
+function conclude(output: Output, result: BenchResult, folder: string, report: string): number {
+  output.event({ event: 'bench', ...result, folder, report });
+  if (!output.json) benchLines(result, report, output.colors).forEach((line) => output.line(line));
   const ran = result.arms.some(({ outcome }: BenchArm) => outcome.status === 'done');
   return ran ? 0 : EXIT_CODES['no-plan'];
 }

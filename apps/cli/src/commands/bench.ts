@@ -33,4 +33,20 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     ['longtail bench scenario.yaml --json | jq .winner', 'the result as JSON'],
   ]);
   bind(command, outcome, async () => (await import('../actions/bench.js')).bench);
+  reportCommand(command, outcome);
+}
+
+function reportCommand(parent: Command, outcome: Outcome): void {
+  const command = parent
+    .command('report')
+    .argument('<folder>', 'where the results of a bench are')
+    .summary('draw the report of a bench again')
+    .description(
+      [
+        'Writes report.html, charts/*.svg and series/*.csv beside the result.json of a bench, which writes them itself when it ends.',
+        'Exit codes: 0 written, 3 the folder has no result that can be read.',
+      ].join('\n'),
+    );
+  examples(command, [['longtail bench report bench/home-mixed-virtual', 'after an update, or where the report was lost']]);
+  bind(command, outcome, async () => (await import('../actions/bench-report.js')).benchReport);
 }

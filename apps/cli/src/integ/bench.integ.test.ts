@@ -38,6 +38,13 @@ it('the same scenario gives the same bytes on one thread and on two, and is not 
   expect(nodes.map(({ name }) => name)).toEqual(['Iris Xe 1', 'Iris Xe 2', 'slow']);
   expect(arms.map(({ name, outcome }) => `${name} ${outcome.status}`)).toEqual(['bsp int8 done', 'diloco int8 done', 'ssp staleness 3 done', 'bsp staleness 3 refused']);
   expect(arms.map(({ name }) => name)).toContain(winner!.arm);
+  // The report is drawn when a bench ends, and again from its result alone.
+  const page = readFileSync(join(folder, 'one/report.html'), 'utf8');
+  expect(page).toContain(`<b>${winner!.arm}</b>`);
+  expect(readFileSync(join(folder, 'one/series/loss.csv'), 'utf8')).toContain('bsp int8,');
+  await rm(join(folder, 'one/report.html'));
+  expect((await runCli(['bench', 'report', 'one'], { cwd: folder })).exitCode).toBe(0);
+  expect(readFileSync(join(folder, 'one/report.html'), 'utf8')).toBe(page);
   expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
   const again = await bench('--out', 'one');
   expect(again.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([true, true, true, true]);

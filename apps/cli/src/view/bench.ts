@@ -1,10 +1,10 @@
 import { formatBytes, formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
-import { renderTable } from './summary.js';
+import { renderTable } from './table.js';
 
 /** What a bench found, for people: a row an arm, what bounds each, who could not run and why, the winner. */
-export function benchLines(result: BenchResult, folder: string, colors: Colors): readonly string[] {
+export function benchLines(result: BenchResult, report: string, colors: Colors): readonly string[] {
   const { bold, dim, green, yellow } = colors;
   const { scenario, mode, nodes, arms, winner, sweep, targetLoss } = result;
   const done = arms.flatMap((arm) => (arm.outcome.status === 'done' ? [{ arm, outcome: arm.outcome }] : []));
@@ -17,7 +17,7 @@ export function benchLines(result: BenchResult, folder: string, colors: Colors):
     ...done.map(({ arm, outcome }) => dim(`${label(arm).join(', ')}: ${outcome.bottleneck}`)),
     ...failed.map(({ arm, outcome }) => yellow(`${label(arm).join(', ')} ${outcome.status === 'refused' ? 'cannot run' : 'failed'}: ${outcome.reason}`)),
     ...(winner === undefined ? [] : ['', `${green(`best: ${bold(winner.arm)}`)}: ${winner.reason}`]),
-    `report  ${folder}/report.html`,
+    `report  ${report}`,
   ];
 }
 

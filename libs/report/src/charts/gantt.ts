@@ -53,7 +53,7 @@ export function ganttChart(name: string, arm: string, { seed, outcome }: Run, no
       marginTop: 4,
       marginBottom: 44,
       x: { domain: axis.domain },
-      y: { type: 'band', domain: rows.map((_, i) => i), padding: 0.24 },
+      y: { type: 'band', domain: rows.map((_, i) => i), round: false, padding: 0.24 },
       marks: [
         ...axisBelow({ ...axis, label: axis.label.replace(/^Time/, 'Time since the start') }, [marginLeft, WIDTH - RIGHT]),
         ...(['wait', 'compute', 'receive', 'send'] as const).map((kind) =>

@@ -60,7 +60,7 @@ export function heatMap(name: string, arm: string, { seed, outcome }: Run, nodes
       marginTop: 4,
       marginBottom: 44,
       x: { domain: axis.domain },
-      y: named ? { type: 'band', domain: cells.map((_, i) => i), padding: 0.08 } : { domain: [cells.length, 0] },
+      y: named ? { type: 'band', domain: cells.map((_, i) => i), round: false, padding: 0.08 } : { domain: [cells.length, 0] },
       marks: [
         ...Array.from({ length: LEVELS }, (_, level) => {
           const some = bars.filter((bar) => bar.level === level);

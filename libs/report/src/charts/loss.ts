@@ -58,31 +58,32 @@ export function lossChart(arms: readonly Arm[], against: 'time' | 'bytes', targe
       y: { type: y.type, domain: y.domain },
       marks: [
         ...gridAxes(x, y, ACROSS, UP),
-        ...(targetLoss === undefined ? [] : targetRule(targetLoss)),
+        ...(targetLoss === undefined
+          ? []
+          : [Plot.ruleY([targetLoss], { stroke: colour('text'), strokeDasharray: '1 3', strokeWidth: 1.2 })]),
         ...others.map((curve) => Plot.line(visible(curve), { ...at, stroke: OTHERS.colour, strokeWidth: 1, strokeOpacity: 0.6 })),
         ...shown
           .filter(({ seeds }) => seeds > 1)
           .map((curve) => Plot.areaY(visible(curve), { x: 'x', y1: 'min', y2: 'max', fill: curve.style.colour, fillOpacity: 0.14 })),
         // The best arm is drawn last, above the others.
-        ...shown
-          .toReversed()
-          .flatMap(({ style, ...curve }) => [
-            Plot.line(visible(curve), {
-              ...at,
-              stroke: style.colour,
-              strokeWidth: 1.8,
-              strokeDasharray: style.dash,
-              strokeLinejoin: 'round',
-            }),
-            Plot.dot(markers(visible(curve), x), {
-              ...at,
-              symbol: style.symbol,
-              fill: style.colour,
-              stroke: colour('card'),
-              strokeWidth: 0.8,
-              r: 3.5,
-            }),
-          ]),
+        ...shown.toReversed().flatMap(({ style, ...curve }) => [
+          Plot.line(visible(curve), {
+            ...at,
+            stroke: style.colour,
+            strokeWidth: 1.8,
+            strokeDasharray: style.dash,
+            strokeLinejoin: 'round',
+          }),
+          Plot.dot(markers(visible(curve), x), {
+            ...at,
+            symbol: style.symbol,
+            fill: style.colour,
+            stroke: colour('card'),
+            strokeWidth: 0.8,
+            r: 3.5,
+          }),
+        ]),
+        ...(targetLoss === undefined ? [] : [targetName(targetLoss)]),
         ...labels(
           shown.map((curve) => ({ ...curve, points: visible(curve) })),
           x,
@@ -94,21 +95,10 @@ export function lossChart(arms: readonly Arm[], against: 'time' | 'bytes', targe
   });
 }
 
-function targetRule(targetLoss: number): Plot.Markish[] {
-  return [
-    Plot.ruleY([targetLoss], { stroke: colour('text'), strokeDasharray: '1 3', strokeWidth: 1.2 }),
-    Plot.text([targetLoss], {
-      y: (loss: number) => loss,
-      frameAnchor: 'left',
-      dx: 4,
-      dy: -7,
-      textAnchor: 'start',
-      fill: colour('muted'),
-      stroke: colour('card'),
-      strokeWidth: 3,
-      text: (loss: number) => `target ${shortNumber(loss)}`,
-    }),
-  ];
+function targetName(targetLoss: number): Plot.Markish {
+  const halo = { stroke: colour('card'), strokeWidth: 3, fill: colour('muted') };
+  const at = { y: targetLoss, frameAnchor: 'right', dx: -4, dy: -7, textAnchor: 'end' } as const;
+  return Plot.text([`target ${shortNumber(targetLoss)}`], { ...at, ...halo, text: (text: string) => text });
 }
 
 /** A few points evenly apart as the eye sees them. */

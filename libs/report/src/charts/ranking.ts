@@ -71,7 +71,7 @@ function bars(name: string, title: string, quantity: Quantity, all: readonly Bar
       marginTop: 6,
       marginBottom: 44,
       x: { domain: axis.domain },
-      y: { type: 'band', domain: rows.map((_, i) => i), padding: 0.28 },
+      y: { type: 'band', domain: rows.map((_, i) => i), round: false, padding: 0.28 },
       marks: [
         ...axisBelow(axis, [marginLeft, WIDTH - marginRight]),
         Plot.barX(drawn, { x1: 0, x2: 'mean', y: 'y', fill: 'fill' }),

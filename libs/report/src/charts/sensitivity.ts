@@ -62,20 +62,18 @@ export function sensitivityChart(arms: readonly Arm[], { sweep, targetLoss }: Be
         ...(band
           ? curves.map(({ style, points }) => Plot.areaY(points, { x: 'x', y1: 'min', y2: 'max', fill: style.colour, fillOpacity: 0.14 }))
           : []),
-        ...curves
-          .toReversed()
-          .flatMap(({ style, points }) => [
-            Plot.line(points, { x: 'x', y: 'mean', stroke: style.colour, strokeWidth: 1.8, strokeDasharray: style.dash }),
-            Plot.dot(points, {
-              x: 'x',
-              y: 'mean',
-              symbol: style.symbol,
-              fill: style.colour,
-              stroke: colour('card'),
-              strokeWidth: 0.8,
-              r: 4,
-            }),
-          ]),
+        ...curves.toReversed().flatMap(({ style, points }) => [
+          Plot.line(points, { x: 'x', y: 'mean', stroke: style.colour, strokeWidth: 1.8, strokeDasharray: style.dash }),
+          Plot.dot(points, {
+            x: 'x',
+            y: 'mean',
+            symbol: style.symbol,
+            fill: style.colour,
+            stroke: colour('card'),
+            strokeWidth: 0.8,
+            r: 4,
+          }),
+        ]),
       ],
     },
   });

@@ -46,7 +46,7 @@ export function timeSharesChart(arms: readonly Arm[]): Figure | undefined {
       marginTop: 6,
       marginBottom: 44,
       x: { domain: axis.domain },
-      y: { type: 'band', domain: rows.map((_, i) => i), padding: 0.28 },
+      y: { type: 'band', domain: rows.map((_, i) => i), round: false, padding: 0.28 },
       marks: [
         ...axisBelow(axis, [marginLeft, WIDTH - marginRight]),
         Plot.barX(bars, { x1: 'x1', x2: 'x2', y: 'y', fill: 'fill', insetRight: 0.5 }),
