@@ -33,7 +33,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   const folder = options.out ?? join('bench', `${scenario.name}-${mode}`);
   const pool = new ArmPool(jobs, engine);
   const progress = benchProgress(output);
-  const interruption = new Interruption(() => void pool.close());
+  const interruption = new Interruption(() => pool.close());
   try {
     const kept = new KeptArms(join(folder, 'arms'), options.fresh);
     const result = await runBench(scenario, { mode, engine, sweep, kept, traces: tracesOf(scenario), run: pool.run, progress: progress.arm });
@@ -47,7 +47,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   } finally {
     progress.end();
     interruption.restore();
-    await pool.close();
+    pool.close();
   }
 }
 
