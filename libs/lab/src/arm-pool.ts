@@ -2,13 +2,17 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { LongtailError, type BenchArm, type EngineName, type WireError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
+import type { JobDocument } from '@longtail/spec';
+import type { DeviceLine } from './measure-device.js';
 import type { ArmTask } from './run-arm.js';
 
-export type ArmReply = { readonly kind: 'done'; readonly arm: BenchArm } | { readonly kind: 'failed'; readonly error: WireError };
+/** An arm to run, or a job whose time here is to be measured. */
+export type PoolRequest = { readonly arm: ArmTask } | { readonly measure: JobDocument };
+export type PoolReply = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly error: WireError };
 
 interface Queued {
-  readonly task: ArmTask;
-  resolve(arm: BenchArm): void;
+  readonly request: PoolRequest;
+  resolve(value: unknown): void;
   reject(error: unknown): void;
 }
 
@@ -24,11 +28,11 @@ export class ArmPool {
     private readonly engine: EngineName,
   ) {}
 
-  readonly run = (task: ArmTask): Promise<BenchArm> =>
-    new Promise((resolve, reject) => {
-      this.queue.push({ task, resolve, reject });
-      this.next();
-    });
+  readonly run = (task: ArmTask): Promise<BenchArm> => this.ask({ arm: task }) as Promise<BenchArm>;
+
+  measure(job: JobDocument): Promise<DeviceLine> {
+    return this.ask({ measure: job }) as Promise<DeviceLine>;
+  }
 
   /** Arms under way are given up. */
   close(): void {
@@ -38,13 +42,20 @@ export class ArmPool {
     for (const child of [...this.idle, ...this.busy.keys()]) child.kill('SIGKILL');
   }
 
+  private ask(request: PoolRequest): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ request, resolve, reject });
+      this.next();
+    });
+  }
+
   private next(): void {
     while (!this.closed && this.queue.length > 0) {
       const child = this.idle.pop() ?? (this.busy.size < this.processes ? this.start() : undefined);
       if (child === undefined) return;
       const queued = this.queue.shift()!;
       this.busy.set(child, queued);
-      child.send(queued.task);
+      child.send(queued.request);
     }
   }
 
@@ -53,17 +64,16 @@ export class ArmPool {
       env: { ...process.env, ...nativeEnvironment() },
       serialization: 'advanced',
     });
-    child.on('message', (reply: ArmReply) => {
+    child.on('message', (reply: PoolReply) => {
       const { resolve, reject } = this.busy.get(child)!;
       this.busy.delete(child);
       this.idle.push(child);
-      if (reply.kind === 'done') resolve(reply.arm);
+      if (reply.kind === 'done') resolve(reply.value);
       else reject(LongtailError.fromWire(reply.error));
       this.next();
     });
     child.once('exit', (code, signal) => {
-      const arm = this.busy.get(child);
-      arm?.reject(new LongtailError(`the process of ${arm.task.arm.name} ended with ${signal ?? code}`, { code: 'engine', hint: 'Its memory may not have sufficed: run fewer at once with --jobs.' }));
+      this.busy.get(child)?.reject(new LongtailError(`a process of the bench ended with ${signal ?? code}`, { code: 'engine', hint: 'Its memory may not have sufficed: run fewer at once with --jobs.' }));
     });
     return child;
   }

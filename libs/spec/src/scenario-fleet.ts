@@ -16,6 +16,8 @@ const drawnLink = z
       up: drawn(RATE, parseBitRate).optional().describe('To the server: a rate, {from, to} or {median, sigma}'),
       down: drawn(RATE, parseBitRate).optional().describe('From the server'),
       rtt: drawn(ROUND_TRIP, parseDurationMs).optional().describe('Round trip to the server'),
+      loss: real({ min: 0, max: 0.5 }).optional().describe('Part of the segments that are lost, each way; default: none'),
+      slowStart: z.boolean().optional().describe('Windows begin small, and again after a pause, as those of TCP; default: false'),
     }),
   )
   .meta({ [SHORTHAND_NAMES]: classNames })
