@@ -9,7 +9,7 @@ import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
-import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
+import { createTensorMemory, hostName, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { composeShard } from './compose-shard.js';
 import { createControlService } from './control-service.js';
@@ -44,6 +44,8 @@ export interface ServerOptions {
   /** Where the runs' checkpoints go. @default their folders */
   readonly checkpoints?: CheckpointStore;
   readonly version: string;
+  /** Nodes that are silent for three of these are gone. @default 2000 */
+  readonly heartbeatMs?: number | undefined;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: Access | undefined;
   /** Beyond this machine without `access`, on purpose. */
@@ -116,7 +118,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, access, runsFolder, database, checkpoints, log }: ServerOptions,
+  { version, heartbeatMs, access, runsFolder, database, checkpoints, log }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
   register: RunRegister,
@@ -149,8 +151,12 @@ function composeServer(
     },
     {
       version,
+      heartbeatMs,
       epoch: succession.epoch,
       onStandby: (address) => succession.standby(address),
+      host: hostName(),
+      standbyGone: () => succession.standbyGone(),
+      commitsWait: (standby) => log.warn({ standby }, 'commits wait: the standby and too many of the nodes that it knows are out of reach, and it may have taken over; start it again, or this server'),
       access: access?.book,
       accessBehind: (standby) => log.warn({ standby }, 'the standby does not know yet that somebody was let in or shut out'),
       outrun: () => void succession.suspect(),
