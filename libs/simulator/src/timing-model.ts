@@ -71,11 +71,13 @@ class IdleBlocks implements VirtualBlocks {
     return { dtype: 'float32', shape: [samples, values], data: new Float32Array(samples * values) };
   }
 
-  /** Of a range, what its blocks share once. */
+  /** Of a range, what its blocks share once, where it comes first: stages add up to the same vector wherever they are cut. */
   private tensorsOf({ start, end }: BlockRange): readonly { readonly name: string; readonly parameters: number }[] {
-    const range = this.blocks.slice(start, end);
-    const tied = new Map(range.flatMap((block) => block.tied.map(({ name, parameters }) => [name, parameters] as const)));
-    const own = range.map(({ parameters }, i) => ({ name: `block${start + i}`, parameters })).filter(({ parameters }) => parameters > 0);
-    return [...own, ...[...tied].map(([name, parameters]) => ({ name, parameters }))];
+    const tensors = new Map<string, number>();
+    for (const [i, { parameters, tied }] of this.blocks.slice(start, end).entries()) {
+      if (parameters > 0) tensors.set(`block${start + i}`, parameters);
+      for (const { name, parameters: shared } of tied) if (!tensors.has(name)) tensors.set(name, shared);
+    }
+    return [...tensors].map(([name, parameters]) => ({ name, parameters }));
   }
 }
