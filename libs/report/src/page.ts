@@ -23,6 +23,7 @@ const MODES: Readonly<Record<BenchMode, string>> = {
 export function renderPage(result: BenchResult, arms: Arms, charts: Charts, files: readonly string[]): string {
   const { scenario, description, mode, nodes, sweep } = result;
   const shown = sweep !== undefined && arms.shownKnob !== undefined ? `${sweep.knob} = ${arms.shownKnob}` : undefined;
+  const several = arms.ranked.some(({ runs }) => runs.length > 1);
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -45,7 +46,7 @@ export function renderPage(result: BenchResult, arms: Arms, charts: Charts, file
             </p>
           </header>
           ${winnerCard(result, arms)}
-          ${arms.ranked.length > 0 && card('The arms', [summaryTable(arms.ranked, result)], [shown && `At ${shown}; the other values are in series/arms.csv.`, 'Means of the seeds; their range below, where it says most. Click a column to sort by it.'])}
+          ${arms.ranked.length > 0 && card('The arms', [summaryTable(arms.ranked, result)], [shown && `At ${shown}; the other values are in series/arms.csv.`, several && 'Means of the seeds; their range below, where it says most.', 'Click a column to sort by it.'])}
           ${charts.main.length > 0 && card('Comparison', [drawn(charts.main, 'main')], [shown && `At ${shown}, except for the sweep.`])}
           ${charts.gantts.length > 0 && card('A few rounds, node by node', [drawn(charts.gantts)], [shown && `At ${shown}.`])}
           ${charts.heatMaps.length > 0 && card('Utilisation over the fleet', [drawn(charts.heatMaps)], [shown && `At ${shown}.`])}
@@ -68,8 +69,8 @@ export function renderPage(result: BenchResult, arms: Arms, charts: Charts, file
     </html> `.text;
 }
 
-function card(title: string, parts: readonly Markup[], notes: readonly (string | undefined)[]): Markup {
-  const note = notes.filter((text) => text !== undefined).join(' ');
+function card(title: string, parts: readonly Markup[], notes: readonly (string | false | undefined)[]): Markup {
+  const note = notes.filter((text) => text !== undefined && text !== false).join(' ');
   return html`<section class="card">
     <h2>${title}</h2>
     ${note !== '' && html`<p class="note">${note}</p>`}${parts}
