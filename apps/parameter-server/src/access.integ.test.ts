@@ -40,6 +40,7 @@ const control: ControlService = {
   listNodes: async () => ({ nodes: [], peers: [], gone: [] }),
   orderNode: async () => ({ node: 'n', name: 'w', device: { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 }, state: 'paused', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', link: { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 }, profiledJob: '', blocks: [], maxUploadBitsPerSecond: 0, paused: 'held' }),
   getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
+  takeOver: async () => ({}),
 };
 
 beforeEach(async () => {
@@ -137,6 +138,7 @@ const CALLS: Readonly<Record<string, (credentials: Credentials) => Promise<unkno
     return asking(who, (client) => client.revoke({ token: id, identity: '', enrolled: false }, signal));
   },
   handOver: (who) => receiveAuthority(listener.address, who, signal),
+  takeOver: (who) => asking(who, (client) => client.takeOver(signal)),
 };
 
 async function asking<T>(credentials: Credentials, question: (client: Awaited<ReturnType<typeof connectClient>>) => Promise<T>): Promise<T> {
@@ -168,6 +170,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   listAccess: 'admin',
   revoke: 'admin',
   handOver: 'standby',
+  takeOver: 'standby',
 };
 
 describe.each(ROLES)('a %s', (role) => {

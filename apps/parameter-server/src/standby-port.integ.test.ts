@@ -14,13 +14,16 @@ let authority: KeyedCertificate;
 let access: FollowedAccess;
 let port: StandbyPort;
 let witnesses: string[];
+let restarts: number;
 beforeEach(async () => {
   authority = await createAuthority(Date.now());
   access = await FollowedAccess.open(authority, Date.now);
   witnesses = [];
+  restarts = 0;
   port = await StandbyPort.open({
     ...{ host: '127.0.0.1', port: 0, version: '1', server: '10.0.0.5:7077', log: pino({ level: 'silent' }), access },
     witness: (node) => witnesses.push(node),
+    restarted: () => restarts++,
     ready: () => true,
   });
 });
@@ -61,6 +64,20 @@ it.each(['unknown', 'revoked'])('takes nobody else\'s word, who may be known to 
   access.hold({ tokens: [], identities }, true);
   await expect(join(await certified(node), `${node.id}.00000001`)).rejects.toMatchObject(NOT_YET);
   expect(witnesses).toEqual([]);
+});
+
+it('hears from the server, which asks in its name, that this was started again, and from nobody else', async () => {
+  const [standby, admin] = [
+    { id: 'standby-000000000001', role: 'standby' },
+    { id: 'admin-000000000001', role: 'admin' },
+  ] as const;
+  access.hold({ tokens: [], identities: [entryOf(standby), entryOf(admin)] }, true);
+  const server = await connectClient(port.address, signal, await certified(standby));
+  await server.takeOver(signal);
+  const other = await connectClient(port.address, signal, await certified(admin));
+  await expect(other.takeOver(signal)).rejects.toMatchObject({ code: 'refused' });
+  expect(restarts).toBe(1);
+  for (const client of [server, other]) client.close();
 });
 
 it('changes nothing of who is let in, and hands the authority to nobody', async () => {

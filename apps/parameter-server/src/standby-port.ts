@@ -16,6 +16,8 @@ export interface StandbyPortOptions {
   readonly access: KnownPeers | undefined;
   /** A worker came that does not reach the server. */
   witness(node: string): void;
+  /** The server was started again, and found that its standby holds more. */
+  restarted(): void;
   /** It holds enough to take over. */
   ready(): boolean;
 }
@@ -38,6 +40,10 @@ export class StandbyPort {
     const startedAtMs = wallClock.nowMs();
     const waiting: Partial<ControlService> = {
       getServer: async () => ({ protocol: PROTOCOL_VERSION, version: options.version, startedAtMs, nodes: 0, runningJobs: 0, epoch: 0, standbyAddress: '', standbyState: options.ready() ? READY : 'behind' }),
+      async takeOver() {
+        options.restarted();
+        return {};
+      },
       async *watch() {
         throw notYet(options);
       },

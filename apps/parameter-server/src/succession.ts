@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import type { GetServerReply } from '@longtail/protocol';
 import { writeFileAtomic } from '@longtail/store';
-import { connectClient } from '@longtail/transport';
+import { connectClient, type ControlClient } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Access } from './open-access.js';
@@ -68,15 +68,18 @@ export class Succession {
   async refuseIfSucceeded(): Promise<void> {
     const { standby, epoch } = this.state;
     if (standby === '') return;
-    const answer = await this.ask();
+    const answer = await this.ask(async (client, signal) => {
+      // Else it had not followed for long enough, or something else listens there by now.
+      if (client.server.epoch === 0 && client.server.standbyState === READY) await client.takeOver(signal);
+      return client.server;
+    });
     if (answer === undefined) return this.log.warn({ standby }, 'its standby does not answer: runs go on from their checkpoints');
-    // Else it had not followed for long enough, or something else listens there by now.
     if (answer.epoch > epoch || (answer.epoch === 0 && answer.standbyState === READY)) throw this.succeeded(answer.epoch > epoch);
   }
 
   /** A node was told of a higher epoch: true or not, the standby knows. */
   async suspect(): Promise<void> {
-    const answer = await this.ask();
+    const answer = await this.ask(async ({ server }) => server);
     if (answer !== undefined && answer.epoch > this.state.epoch) this.resolveOver(this.succeeded(true));
   }
 
@@ -90,11 +93,16 @@ export class Succession {
     });
   }
 
-  private async ask(): Promise<GetServerReply | undefined> {
+  /** Undefined: it does not answer. */
+  private async ask(question: (client: ControlClient, signal: AbortSignal) => Promise<GetServerReply>): Promise<GetServerReply | undefined> {
     if (this.state.standby === '') return undefined;
-    const client = await connectClient(this.state.standby, AbortSignal.timeout(ASK_MS), await this.access?.asStandby()).catch(() => undefined);
-    client?.close();
-    return client?.server;
+    const signal = AbortSignal.timeout(ASK_MS);
+    const client = await connectClient(this.state.standby, signal, await this.access?.asStandby()).catch(() => undefined);
+    try {
+      return client && (await question(client, signal));
+    } finally {
+      client?.close();
+    }
   }
 
   private keep(state: Succession['state']): void {

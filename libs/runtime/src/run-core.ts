@@ -270,7 +270,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   /** Like `wait`, but a run that stops only wakes it. */
   waitThrough(untilMs?: number): Promise<void> {
-    return this.bell.wait(untilMs, this.clock, NEVER.signal);
+    return this.bell.wait(untilMs, this.clock);
   }
 
   /** Lets sockets have a turn. Not cut short by a failing run: what is half done gets finished. */

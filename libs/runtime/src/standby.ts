@@ -69,6 +69,7 @@ export class Standby {
   /** Told after all runs that the server has, and whom it lets in; undefined: not yet. */
   private fleet: readonly string[] | undefined;
   private readonly witnesses = new Set<string>();
+  private hasRestarted = false;
   private readonly bell = new Bell();
   private dismissed = false;
   /** The last one. */
@@ -87,6 +88,12 @@ export class Standby {
   /** A node that lost the server has come here. */
   witness(node: string): void {
     this.witnesses.add(node);
+    this.bell.ring();
+  }
+
+  /** The server was started again, and found that this one holds more than it does. */
+  restarted(): void {
+    this.hasRestarted = true;
     this.bell.ring();
   }
 
@@ -116,6 +123,7 @@ export class Standby {
       if (this.dismissed) return { outcome: 'dismissed' };
       log({ event: 'lost', server: connection.peer, reason });
       this.witnesses.clear();
+      this.hasRestarted = false;
       found = await this.search(clock.nowMs());
     }
   }
@@ -146,7 +154,7 @@ export class Standby {
   private decide(lostAtMs: number): TakeoverDecision {
     // What the server wrote down is more than this: it is to be started again.
     if (!this.ready) return { takeOver: false, wakeAtMs: undefined, reason: 'it died before all of it was here' };
-    return decideTakeover({ lostAtMs, fleet: this.fleet ?? [], witnesses: this.witnesses }, this.options.clock.nowMs());
+    return decideTakeover({ lostAtMs, fleet: this.fleet ?? [], witnesses: this.witnesses, restarted: this.hasRestarted }, this.options.clock.nowMs());
   }
 
   private async redial(signal: AbortSignal): Promise<Found> {

@@ -3,8 +3,8 @@ import { expect, it } from 'vitest';
 import { decideTakeover } from './takeover.js';
 
 const fleet = ['a', 'b', 'c', 'd'];
-const decide = (witnesses: readonly string[], nowMs: number, nodes: readonly string[] = fleet) =>
-  decideTakeover({ lostAtMs: 1000, fleet: nodes, witnesses: new Set(witnesses) }, nowMs);
+const decide = (witnesses: readonly string[], nowMs: number, nodes: readonly string[] = fleet, restarted = false) =>
+  decideTakeover({ lostAtMs: 1000, fleet: nodes, witnesses: new Set(witnesses), restarted }, nowMs);
 
 it('believes more than half of the nodes at once, and some of them after a while', () => {
   expect(decide(['a', 'b', 'c'], 1000)).toMatchObject({ takeOver: true, reason: '3 of its 4 nodes do not reach it either' });
@@ -17,6 +17,10 @@ it('does not take over while none of several comes, and after a while where ther
   expect(decide(['stranger'], 1e9)).toMatchObject({ takeOver: false });
   expect(decide([], 1000, [])).toMatchObject({ takeOver: false, wakeAtMs: 3500 });
   expect(decide([], 3500, [])).toMatchObject({ takeOver: true });
+});
+
+it('takes the word of a server that was started again, where its machine took all nodes along', () => {
+  expect(decide([], 1000, fleet, true)).toMatchObject({ takeOver: true, reason: 'it was started again, without what is here' });
 });
 
 it('never goes back on what more witnesses or more time only confirm', () => {

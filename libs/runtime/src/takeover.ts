@@ -5,6 +5,8 @@ export interface TakeoverState {
   readonly fleet: readonly string[];
   /** Those of them that have come since, as they do not reach the server either. */
   readonly witnesses: ReadonlySet<string>;
+  /** The server was started again since, and found that its standby holds more. */
+  readonly restarted: boolean;
 }
 
 export interface TakeoverDecision {
@@ -20,9 +22,10 @@ const PATIENCE_MS = 2500;
 /**
  * Is the server dead, or only out of the standby's reach? Those who work for it know: more than half of them are believed at once, some
  * after a while, and where nobody worked for it the link is all there is to go by. While none of several comes, it goes on without its
- * standby. A pure function; see docs/adr/0035 for the server's part of the rule.
+ * standby; unless it is started again, which says that it was dead. A pure function; see docs/adr/0035 for the server's part of the rule.
  */
-export function decideTakeover({ lostAtMs, fleet, witnesses }: TakeoverState, nowMs: number): TakeoverDecision {
+export function decideTakeover({ lostAtMs, fleet, witnesses, restarted }: TakeoverState, nowMs: number): TakeoverDecision {
+  if (restarted) return { takeOver: true, wakeAtMs: undefined, reason: 'it was started again, without what is here' };
   const came = fleet.filter((node) => witnesses.has(node)).length;
   const said = `${came} of its ${fleet.length} nodes do not reach it either`;
   const overAtMs = lostAtMs + PATIENCE_MS;

@@ -9,6 +9,9 @@ import type { SimulatedStandby } from './simulated-standby.js';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualNetwork } from './virtual-network.js';
 
+/** By then somebody has started a dead server again. */
+const LONG_DEAD_MS = 120_000;
+
 /** Of a device: it comes to nothing within a day. */
 const STANDSTILL = 1e12;
 
@@ -68,9 +71,9 @@ export class FaultStriker {
     switch (fault.kind) {
       case 'kill-server':
         world.killServer();
-        // Who has a standby leaves the rest to it.
-        if (world.standby?.ready) return;
-        world.clock.at(world.clock.nowMs() + fault.forMs, () => world.restartServer());
+        // Who has a standby leaves the rest to it, and the last word where nobody comes to it.
+        if (world.standby?.ready) world.clock.at(world.clock.nowMs() + LONG_DEAD_MS, () => world.standby!.restarted());
+        else world.clock.at(world.clock.nowMs() + fault.forMs, () => world.restartServer());
         return;
       case 'standby':
         if (fault.how === 'cut') world.standby?.cut('the link was cut');

@@ -120,6 +120,18 @@ test('a stall delays everything and loses nothing; messages keep their order, an
   expect(seen).toEqual(['heartbeat at 100', 'release at 100', 'bye at 100']);
 });
 
+test('what arrives at the very end of a stall stays behind what it held', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  const seen: string[] = [];
+  link.worker.start({ ...ignore, message: ({ message }) => seen.push(message) });
+  link.stall(100);
+  clock.at(92, () => link.server.send({ message: 'release', release: { run: 'r', reason: '' } }));
+  clock.at(95, () => link.server.send({ message: 'heartbeat', heartbeat: {} }));
+  await clock.runUntil(clock.sleep(500, never));
+  expect(seen).toEqual(['release', 'heartbeat']);
+});
+
 test('a cut fails what is being sent, at once', async () => {
   const { clock, connect } = setUp();
   const link = connect();

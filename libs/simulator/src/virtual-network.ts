@@ -210,6 +210,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private other!: Endpoint<Receive, Send>;
   private handlers: ConnectionHandlers<Receive> | undefined;
   private readonly early: (() => void)[] = [];
+  private readonly held: (() => void)[] = [];
   private readonly transfers = new Set<Sending>();
   private rate: LinkRate | undefined;
   /** Bytes that `rate` is from. */
@@ -349,12 +350,25 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   }
 
   private deliver(handle: () => void): void {
-    const { clock, stalledUntilMs } = this.shared;
     if (!this.open) return;
-    if (clock.nowMs() < stalledUntilMs) clock.at(stalledUntilMs, () => this.deliver(handle));
+    if (this.isStalled || this.held.length > 0) this.hold(handle);
     else if (this.handlers === undefined) this.early.push(() => this.deliver(handle));
     else handle();
   }
+
+  private get isStalled(): boolean {
+    return this.shared.clock.nowMs() < this.shared.stalledUntilMs;
+  }
+
+  /** Until the stall is over: what comes at that very moment comes behind it. */
+  private hold(handle: () => void): void {
+    if (this.held.push(handle) === 1) this.shared.clock.at(this.shared.stalledUntilMs, this.release);
+  }
+
+  private readonly release = (): void => {
+    if (this.isStalled) return void this.shared.clock.at(this.shared.stalledUntilMs, this.release);
+    for (const handle of this.held.splice(0)) this.deliver(handle);
+  };
 
   private travel(arrive: () => void, lateMs = 0): void {
     this.shared.clock.at(this.shared.clock.nowMs() + this.shared.latencyMs + lateMs, arrive);

@@ -34,6 +34,8 @@ import {
   type RevokeRequest,
   type ServerPacket,
   type StoredEvent,
+  type TakeOverReply,
+  type TakeOverRequest,
   type WatchRequest,
   type WorkerPacket,
 } from '@longtail/protocol';
@@ -66,6 +68,7 @@ export const CONTROL_METHODS = {
   listAccess: method<ListAccessRequest, ListAccessReply>('ListAccess'),
   revoke: method<RevokeRequest, RevokeReply>('Revoke'),
   handOver: method<HandOverRequest, HandOverReply>('HandOver'),
+  takeOver: method<TakeOverRequest, TakeOverReply>('TakeOver'),
 };
 
 /** What the server does for clients. Errors reach them as the LongtailError that was thrown. */
@@ -81,4 +84,6 @@ export interface ControlService {
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
   orderNode(request: OrderNodeRequest): Promise<NodeRow>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
+  /** Of a standby, by the server that it follows. */
+  takeOver(request: TakeOverRequest): Promise<TakeOverReply>;
 }

@@ -179,6 +179,7 @@ function serve(server: Server, host: Host): void {
     createToken: unary('CreateTokenRequest', (request) => certified(access).createToken(request)),
     listAccess: unary('ListAccessRequest', () => certified(access).listAccess()),
     revoke: unary('RevokeRequest', (request) => revoke(request, host)),
+    takeOver: unary('TakeOverRequest', (request) => control.takeOver(request)),
     handOver: unary('HandOverRequest', () => certified(access).handOver()),
   });
 }

@@ -135,7 +135,7 @@ describe('a disk without room', { timeout: 60_000 }, () => {
 function listenInProtocol(protocol: number, changes: Partial<ControlService> = {}): Promise<Listener> {
   const never = () => Promise.reject(new Error('not asked in this test'));
   const getServer = () => Promise.resolve({ protocol, version: '9.9.9', startedAtMs: 0, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' });
-  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listRuns: never, listNodes: never, orderNode: never, watch: async function* () {}, ...changes };
+  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listRuns: never, listNodes: never, orderNode: never, takeOver: never, watch: async function* () {}, ...changes };
   return listen({ port: 0, control, crc32c: () => 0, onSession: () => undefined, signal: new AbortController().signal });
 }
 

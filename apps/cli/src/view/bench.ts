@@ -1,7 +1,7 @@
 import { formatBytes, formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
-import { renderTable } from './summary.js';
+import { renderTable } from './table.js';
 
 /** What a bench found, for people: a row an arm, what bounds each, who could not run and why, the winner. */
 export function benchLines(result: BenchResult, report: string, colors: Colors): readonly string[] {
