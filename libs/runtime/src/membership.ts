@@ -174,6 +174,10 @@ export class Membership {
     return [...this.byNode.values()];
   }
 
+  get size(): number {
+    return this.byNode.size;
+  }
+
   session(node: string): Session | undefined {
     return this.byNode.get(node);
   }
