@@ -4,7 +4,7 @@
 // ours is the planner's, for the layout found and for the same stages on devices drawn from all 64.
 import { createRng } from '@longtail/core';
 import { CostModel, createPlan, planFor } from '@longtail/planner';
-import { gpt } from '../planner/fleets.mjs';
+import { gpt, request as gptRequest } from '../planner/fleets.mjs';
 
 const DEVICES = 64;
 /** Pipeline stages, and replicas of each. */
@@ -181,18 +181,7 @@ function longtail({ cities, city, link }, { within }, stepsPerRound, rng) {
   );
   const profile = gpt(2048, 24, 2048);
   const cluster = { devices, lans: [], peers, server: { upBitsPerSecond: 5e9, downBitsPerSecond: 5e9 } };
-  const request = {
-    batch: 256,
-    stepsPerRound,
-    microbatches: [1],
-    stateBytesPerParameter: 8,
-    upBitsPerValue: 32,
-    downBitsPerValue: 32,
-    activationBits: 16,
-    recompute: 'allowed',
-    schedule: 'capped-1f1b',
-    workspaceBytes: 0.4 * 2 ** 30,
-  };
+  const request = { ...gptRequest, batch: 256, stepsPerRound, microbatches: [1] };
   const plan = createPlan(profile, cluster, request);
   const model = new CostModel(profile, cluster, request);
   const place = new Map(devices.map(({ id }, i) => [id, i]));

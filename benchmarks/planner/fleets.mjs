@@ -41,7 +41,7 @@ export function gpt(width, layers, context = 1024, vocabulary = 50257) {
   };
 }
 
-const request = {
+export const request = {
   stepsPerRound: 1,
   microbatches: [1, 4],
   stateBytesPerParameter: 8,
