@@ -9,7 +9,7 @@ import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
-import { createTensorMemory, listen, wallClock, type TensorMemory } from '@longtail/transport';
+import { createTensorMemory, hostName, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { composeShard } from './compose-shard.js';
 import { createControlService } from './control-service.js';
@@ -154,6 +154,9 @@ function composeServer(
       heartbeatMs,
       epoch: succession.epoch,
       onStandby: (address) => succession.standby(address),
+      host: hostName(),
+      standbyGone: () => succession.standbyGone(),
+      commitsWait: (standby) => log.warn({ standby }, 'commits wait: the standby and too many of the nodes that it knows are out of reach, and it may have taken over; start it again, or this server'),
       access: access?.book,
       accessBehind: (standby) => log.warn({ standby }, 'the standby does not know yet that somebody was let in or shut out'),
       outrun: () => void succession.suspect(),

@@ -11,6 +11,8 @@ import { READY } from './standby-port.js';
 
 const FILE = 'succession.json';
 const ASK_MS = 5000;
+/** How often a standby that is gone is looked for. */
+const LOOK_MS = 3000;
 
 const STATE = z.object({
   /** How often servers took over from one another until this one. */
@@ -25,6 +27,7 @@ export class Succession {
   readonly over: Promise<LongtailError>;
   private resolveOver!: (reason: LongtailError) => void;
   private written: Promise<void> = Promise.resolve();
+  private looking: NodeJS.Timeout | undefined;
 
   private constructor(
     private readonly runsFolder: string,
@@ -59,7 +62,15 @@ export class Succession {
 
   /** A standby has come; empty: the server ends in order, and nobody is to take over. */
   standby(address: string): void {
+    clearInterval(this.looking);
     if (address !== this.state.standby) this.keep({ ...this.state, standby: address });
+  }
+
+  /** It may have taken over. */
+  standbyGone(): void {
+    clearInterval(this.looking);
+    this.looking = setInterval(() => void this.suspect(), LOOK_MS).unref();
+    void this.suspect();
   }
 
   /**
@@ -77,9 +88,9 @@ export class Succession {
     if (answer.epoch > epoch || (answer.epoch === 0 && answer.standbyState === READY)) throw this.succeeded(answer.epoch > epoch);
   }
 
-  /** A node was told of a higher epoch: true or not, the standby knows. */
+  /** A node was told of a higher epoch, or the standby is gone: it knows. */
   async suspect(): Promise<void> {
-    const answer = await this.ask(async ({ server }) => server);
+    const answer = await this.ask(async ({ server }) => server).catch(() => undefined);
     if (answer !== undefined && answer.epoch > this.state.epoch) this.resolveOver(this.succeeded(true));
   }
 

@@ -1,6 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
@@ -14,6 +12,7 @@ import {
   createTensorMemory,
   dial,
   EmulatedLink,
+  hostName,
   openPeers,
   takeLocalOrders,
   UploadLimit,
@@ -183,17 +182,6 @@ function serve(
     identity: nodeId,
     log: options.onEvent,
   });
-}
-
-/** Tells machines apart without saying which they are: of each boot one, and of each container. */
-function hostName(): string {
-  let boot = '';
-  try {
-    boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
-  } catch {
-    // Not Linux: the name alone has to do.
-  }
-  return createHash('sha256').update(`${hostname()} ${boot}`).digest('hex').slice(0, 16);
 }
 
 async function rejectWith(error: Promise<Error>): Promise<never> {

@@ -18,7 +18,7 @@ import type { Prepare, Progress } from '@longtail/protocol';
 import { AutoSync } from './auto-sync.js';
 import { Bell } from './bell.js';
 import { explicitLayout } from './explicit-layout.js';
-import { Following } from './following.js';
+import { Following, type Standing } from './following.js';
 import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
@@ -103,6 +103,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     readonly peerLinks: PeerLinks,
     /** Of the largest transfer that measures a link. */
     readonly probeBytes: number,
+    /** Whether commits count where no standby confirms them. */
+    readonly standing: Standing,
     /** A node that the run released is free for others. */
     readonly freed: () => void,
   ) {

@@ -23,8 +23,14 @@ export interface ServerOptions {
   readonly epoch?: number;
   /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */
   readonly onStandby?: (address: string) => void;
+  /** It is gone, and may have taken over. */
+  readonly standbyGone?: () => void;
   /** Whom it lets in, which its standby is to know. @default everybody */
   readonly access?: FollowedAccess | undefined;
+  /** Names the machine, as workers on it do. @default '': not known */
+  readonly host?: string;
+  /** Its standby at that address is gone, and may have taken over: commits wait until it is back, or enough nodes know that it is gone. */
+  readonly commitsWait?: (standby: string) => void;
   /** Its standby at that address did not confirm in time that somebody was let in or shut out. */
   readonly accessBehind?: (standby: string) => void;
   /** A node was told of a server of a higher epoch: this one may have been succeeded. */
@@ -111,6 +117,7 @@ class ServerLoop implements Server {
       runs: () => [...this.runs.values()].map(({ run }) => run),
       access: options.access,
       changed: () => this.standbyChanged(),
+      commitsWait: (address) => options.commitsWait?.(address),
       accessBehind: (address) => options.accessBehind?.(address),
     });
     this.membership = new Membership({
@@ -121,6 +128,7 @@ class ServerLoop implements Server {
       joined: (session) => this.joined(session),
       left: (session, reason) => this.left(session, reason),
       pauseChanged: (session) => this.pauseChanged(session),
+      standbyKnown: ({ node }, address) => this.standby.nodeKnows(node, address),
       stray: (session, run, task) => {
         const reason = `this node has no part in run ${run || '(none)'}`;
         session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason, pending: false } });
@@ -142,6 +150,7 @@ class ServerLoop implements Server {
 
   private standbyChanged(): void {
     if (this.standby.address !== '') this.options.onStandby?.(this.standby.address);
+    else if (this.closing === undefined) this.options.standbyGone?.();
     for (const session of this.membership.sessions) session.send(this.standbyMessage);
     this.tellFleet();
   }
@@ -151,7 +160,10 @@ class ServerLoop implements Server {
   }
 
   private tellFleet(): void {
-    this.standby.tellFleet(this.membership.sessions.map(({ node }) => node));
+    const { host = '' } = this.options;
+    const { sessions } = this.membership;
+    const beside = sessions.filter(({ hello }) => host !== '' && hello.host === host);
+    this.standby.tellFleet({ nodes: sessions.map(({ node }) => node), beside: new Set(beside.map(({ node }) => node)) });
   }
 
   private get probeBytes(): number {
@@ -218,7 +230,7 @@ class ServerLoop implements Server {
 
   private begin(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): LaunchedRun {
     const { chunkLength = CHUNK_LENGTH } = this.options;
-    const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, () => this.dispatch());
+    const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, this.standby, () => this.dispatch());
     const run: Run = new Run(core, () => census(run, this.fleet()), beginning);
     const verdict = run.execute().then((outcome) => {
       this.forgetOldRuns();
@@ -343,7 +355,7 @@ class ServerLoop implements Server {
   private joined(session: Session): void {
     this.seen(session);
     for (const run of this.active()) for (const event of joinedEvents(session)) run.nodeEvent(event);
-    if (this.standby.address !== '') session.send(this.standbyMessage);
+    if (this.standby.wasThere) session.send(this.standbyMessage);
     this.tellFleet();
     this.survey.add(session);
     void this.dispatchSoon();

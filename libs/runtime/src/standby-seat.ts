@@ -1,6 +1,8 @@
 import { LongtailError, type Clock } from '@longtail/core';
 import type { Hello, WorkerMessage } from '@longtail/protocol';
 import { AccessFollowing, type AccessFollowingOptions } from './access-following.js';
+import { Bell } from './bell.js';
+import { isFenced, NOBODY, type Fleet } from './fence.js';
 import type { StandbyWay } from './following.js';
 import { watchLink } from './liveness.js';
 import { Session, welcome, type ServerSelf } from './membership.js';
@@ -10,6 +12,8 @@ import type { Run } from './run.js';
 
 /** Of a standby, which has to notice soon. */
 const HEARTBEAT_MS = 500;
+/** How long commits may wait without somebody being told. */
+const WARNING_MS = 5000;
 
 export interface StandbySeatOptions extends Pick<AccessFollowingOptions, 'access'> {
   readonly clock: Clock;
@@ -18,6 +22,8 @@ export interface StandbySeatOptions extends Pick<AccessFollowingOptions, 'access
   runs(): readonly Run[];
   /** There is a standby, or none any more. */
   changed(): void;
+  /** It is gone, and may have taken over: commits wait until it is back, or `isFenced`. */
+  commitsWait(address: string): void;
   /** It does not know yet who was let in, or is not any more. */
   accessBehind(address: string): void;
 }
@@ -33,6 +39,13 @@ interface Seated extends StandbyWay {
 export class StandbySeat {
   private seated: Seated | undefined;
   private readonly access: AccessFollowing;
+  /** That the last standby knows of, and who of it has heard since that there is none. */
+  private fleet = NOBODY;
+  private readonly unaware = new Set<string>();
+  private lastAddress = '';
+  private readonly waiting = new Set<Bell>();
+  /** Undefined: somebody was told. */
+  private warnAtMs: number | undefined;
 
   constructor(private readonly options: StandbySeatOptions) {
     const { clock, access } = options;
@@ -72,6 +85,9 @@ export class StandbySeat {
       sendTensor: (tensor, signal) => connection.sendTensor(tensor, signal),
     };
     this.seated = here;
+    this.lastAddress = here.address;
+    this.unaware.clear();
+    this.wake();
     connection.start({
       message: (message) => this.receive(here, message),
       tensor: () => session.heard(),
@@ -102,8 +118,50 @@ export class StandbySeat {
     await this.seated?.asked.get(run)?.answer;
   }
 
-  tellFleet(nodes: readonly string[]): void {
-    this.seated?.send({ message: 'fleet', fleet: { nodes } });
+  tellFleet(fleet: Fleet): void {
+    if (this.seated === undefined) return;
+    this.fleet = fleet;
+    this.seated.send({ message: 'fleet', fleet: { nodes: [...fleet.nodes], beside: [...fleet.beside] } });
+  }
+
+  /** There was a standby once: nodes are to hear whether there is one now. */
+  get wasThere(): boolean {
+    return this.lastAddress !== '';
+  }
+
+  /** A node knows of the standby at that address; empty: that there is none. */
+  nodeKnows(node: string, address: string): void {
+    if (address !== '') return;
+    this.unaware.add(node);
+    this.wake();
+  }
+
+  /** No standby has taken over, or can: a commit counts without it. */
+  get mayCommit(): boolean {
+    return this.seated !== undefined || isFenced(this.fleet, this.unaware);
+  }
+
+  /** Resolves when `mayCommit`, or the signal aborts. */
+  async untilMayCommit(signal: AbortSignal): Promise<void> {
+    const { clock } = this.options;
+    while (!this.mayCommit && !signal.aborted) {
+      const bell = new Bell();
+      this.waiting.add(bell);
+      await bell.wait(this.warnAtMs, clock, signal).catch(() => undefined); // looks again
+      this.waiting.delete(bell);
+      if (!this.mayCommit) this.warn();
+    }
+  }
+
+  /** Once, where it is not over soon. */
+  private warn(): void {
+    if (this.warnAtMs === undefined || this.options.clock.nowMs() < this.warnAtMs) return;
+    this.warnAtMs = undefined;
+    this.options.commitsWait(this.lastAddress);
+  }
+
+  private wake(): void {
+    for (const bell of this.waiting) bell.ring();
   }
 
   /** The server ends in order: nobody is to take over. */
@@ -111,6 +169,7 @@ export class StandbySeat {
     const { seated } = this;
     if (seated === undefined) return;
     seated.send({ message: 'standby', standby: { address: '', heartbeatMs: HEARTBEAT_MS } });
+    this.fleet = NOBODY;
     this.end(seated, reason);
   }
 
@@ -145,6 +204,7 @@ export class StandbySeat {
     seated.ended.abort(new Error(reason));
     for (const { known } of seated.asked.values()) known();
     if (this.seated === seated) this.seated = undefined;
+    this.warnAtMs = this.options.clock.nowMs() + WARNING_MS;
     this.options.changed();
   }
 }

@@ -2,6 +2,7 @@ import { BackOff, LongtailError, type AccessEntries, type Clock, type Codec, typ
 import { PROTOCOL_VERSION, type File, type FollowAccess, type FollowRun, type Hello, type ServerMessage, type Welcome, type WorkerMessage } from '@longtail/protocol';
 import { AccessIntake } from './access-following.js';
 import { Bell } from './bell.js';
+import { NOBODY, type Fleet } from './fence.js';
 import { FileIntake } from './file-intake.js';
 import { FollowedRun, type FollowedStore } from './followed-run.js';
 import { watchLink, type LinkActivity } from './liveness.js';
@@ -67,7 +68,7 @@ export class Standby {
   private readonly runs = new Map<string, FollowedRun>();
   private readonly files = new Map<string, { readonly files: readonly File[]; paths: ReadonlyMap<string, string> }>();
   /** Told after all runs that the server has, and whom it lets in; undefined: not yet. */
-  private fleet: readonly string[] | undefined;
+  private fleet: Fleet | undefined;
   private readonly witnesses = new Set<string>();
   private hasRestarted = false;
   private readonly bell = new Bell();
@@ -154,7 +155,7 @@ export class Standby {
   private decide(lostAtMs: number): TakeoverDecision {
     // What the server wrote down is more than this: it is to be started again.
     if (!this.ready) return { takeOver: false, wakeAtMs: undefined, reason: 'it died before all of it was here' };
-    return decideTakeover({ lostAtMs, fleet: this.fleet ?? [], witnesses: this.witnesses, restarted: this.hasRestarted }, this.options.clock.nowMs());
+    return decideTakeover({ lostAtMs, fleet: this.fleet ?? NOBODY, witnesses: this.witnesses, restarted: this.hasRestarted }, this.options.clock.nowMs());
   }
 
   private async redial(signal: AbortSignal): Promise<Found> {
@@ -178,7 +179,7 @@ export class Standby {
         this.dismissed = message.standby.address === '';
         return;
       case 'fleet':
-        this.fleet = message.fleet.nodes;
+        this.fleet = { nodes: message.fleet.nodes, beside: new Set(message.fleet.beside) };
         return;
       case 'followAccess':
         return session.takeAccess(message.followAccess);

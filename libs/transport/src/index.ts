@@ -6,6 +6,7 @@ export { createCurveKeys, type CurveKeys } from './curve.js';
 export { dial, type Dialled, type DialOptions } from './dial.js';
 export { enrol, receiveAuthority, renew, type Enrolment } from './enrol.js';
 export { EmulatedLink, type LinkThrottle } from './emulated-link.js';
+export { hostName } from './host-name.js';
 export { listen, type Listener, type ListenOptions } from './listen.js';
 export { giveLocalOrder, takeLocalOrders, type LocalControl, type LocalOrder, type LocalWorker } from './local-control.js';
 export { openPeers, type PeerEndpoint, type PeerOptions } from './peers.js';

@@ -101,3 +101,31 @@ it('a standby takes over from a server that is killed, with every round that was
   expect(await again.exit).toBe(6);
   expect(again.stderr).toMatch(/has taken over from this server[^]*--standby-of .* --token -/);
 });
+
+it('a standby takes over from a server that stands still, which wakes up, commits nothing and steps down', { timeout: 90_000 }, async () => {
+  const primary = on('home', 'up', '--port', '0', '--runs', 'first');
+  const address = await primary.listening();
+  const standby = on('attic', 'up', '--port', '0', '--runs', 'second', '--standby-of', address);
+  await standby.line('"following"');
+  for (const name of ['desk', 'office']) {
+    await on(name, 'join', address, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
+  }
+  const client = on('study', 'launch', 'job.yaml', '--server', address);
+  await client.line('"in step"');
+  await client.line(`"version":${ROUNDS / 12}`);
+  primary.signal('SIGSTOP');
+  await standby.listening();
+  primary.signal('SIGCONT');
+  expect(await primary.exit).toBe(6);
+  expect(primary.stderr).toMatch(/has taken over from this server[^]*--standby-of/);
+  expect(await client.exit, client.stderr).toBe(0);
+
+  expect(client.events.find(({ event }) => event === 'taken_over')).toMatchObject({ from: address, epoch: 2, roundsLost: 0 });
+  expect(client.verdict).toMatchObject({ status: 'succeeded', samples: { applied: ROUNDS * 128, lost: 0 } });
+  // What it was at when it woke up counts for nothing, and it says nothing of it.
+  const [before, after] = [await log('first'), await log('second')];
+  const commits = before.filter(({ body }) => body.event === 'commit');
+  expect(after.slice(0, commits.at(-1)!.seq).filter(({ body }) => body.event === 'commit').map(({ body }) => body)).toEqual(commits.map(({ body }) => body));
+  const applied = standingEvents(after).reduce((sum, { body }) => sum + (body.event === 'commit' ? body.samples : 0), 0);
+  expect([applied, client.lines.length]).toEqual([ROUNDS * 128, after.length]);
+});
