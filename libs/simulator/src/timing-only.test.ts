@@ -5,11 +5,12 @@ import { timingModel } from './timing-model.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 
 const PARAMETERS = 5e6;
+const block = { parameters: PARAMETERS, tied: [], forwardFlops: 1e6, backwardFlops: 2e6, outputBytes: 4 };
 const sync = { strategy: 'diloco', localSteps: 4, codec: 'int4' } as const;
 const link = { upBitsPerSecond: 20e6, downBitsPerSecond: 100e6, rttMs: 20 };
 const fleet = ['a', 'b'].map((name) => ({ name, samplesPerSecond: 100, link }));
 const timing = scenario({
-  ...timingModel({ parameters: PARAMETERS, trainSamples: 2000 }),
+  ...timingModel({ blocks: [block], trainSamples: 2000 }),
   job: job({ train: { batch: 20, epochs: 1 }, sync }),
   fleet,
   account: true,
