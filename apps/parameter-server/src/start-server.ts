@@ -44,6 +44,8 @@ export interface ServerOptions {
   /** Where the runs' checkpoints go. @default their folders */
   readonly checkpoints?: CheckpointStore;
   readonly version: string;
+  /** Nodes that are silent for three of these are gone. @default 2000 */
+  readonly heartbeatMs?: number | undefined;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: Access | undefined;
   /** Beyond this machine without `access`, on purpose. */
@@ -116,7 +118,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, access, runsFolder, database, checkpoints, log }: ServerOptions,
+  { version, heartbeatMs, access, runsFolder, database, checkpoints, log }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
   register: RunRegister,
@@ -149,6 +151,7 @@ function composeServer(
     },
     {
       version,
+      heartbeatMs,
       epoch: succession.epoch,
       onStandby: (address) => succession.standby(address),
       host: hostName(),

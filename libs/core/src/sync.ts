@@ -55,6 +55,8 @@ export interface Decision {
   readonly proceed: readonly string[];
   /** Ask again at this time at the latest; undefined: when something arrives. */
   readonly wakeAtMs: number | undefined;
+  /** Until so many more have delivered nothing else would be decided, unless a task fails, a group comes or goes, or it is that time. @default 1 */
+  readonly needs?: number;
   readonly reason: string;
 }
 

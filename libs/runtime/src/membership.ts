@@ -176,6 +176,10 @@ export class Membership {
     return [...this.byNode.values()];
   }
 
+  get size(): number {
+    return this.byNode.size;
+  }
+
   session(node: string): Session | undefined {
     return this.byNode.get(node);
   }

@@ -49,6 +49,10 @@ export interface Training {
 }
 
 const NEVER = new AbortController();
+/** A member, before all of them are looked at. */
+export const LOOK_MS = 0.01;
+
+const always = (): boolean => true;
 
 /**
  * The state of a run that its phases share, and the moves on it. Phases (round, solo, evaluation) run one after the other;
@@ -83,6 +87,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private heldBack: (() => void)[] | undefined;
   private heldEvents: RunEvent[] = [];
   private readonly bell = new Bell();
+  private matters: (task?: number) => boolean = always;
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
   private cutInto: number | undefined;
@@ -265,9 +270,34 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.bell.ring();
   }
 
+  advanced(task?: number): void {
+    if (this.matters(task)) this.bell.ring();
+  }
+
   /** Until something changed, or the time; rejects once the run is to stop. */
   wait(untilMs?: number): Promise<void> {
     return this.bell.wait(untilMs, this.clock, this.signal);
+  }
+
+  /** The same, where tasks that go on are no change before so many have delivered. */
+  async waitForTasks(needed = 1, untilMs?: number): Promise<void> {
+    let missing = needed;
+    this.matters = (number) => {
+      const task = number === undefined ? undefined : this.tasks.find(number);
+      if (task === undefined || task.status === 'out') return false;
+      return task.status !== 'delivered' || task.idle || task.group.finishing || --missing <= 0;
+    };
+    try {
+      await this.wait(untilMs);
+    } finally {
+      this.matters = always;
+    }
+  }
+
+  /** Like `wait`, for who looks at all members at each change: with many of them not at once, so that several changes are one. */
+  async waitForMany(untilMs?: number): Promise<void> {
+    await this.wait(untilMs);
+    await this.clock.sleep(LOOK_MS * this.members.length, this.signal);
   }
 
   /** Like `wait`, but a run that stops only wakes it. */

@@ -10,13 +10,13 @@ import { PeerLinks } from './peer-links.js';
 import type { Resumption, RunSnapshot, RunStore, ServedFile, ServerConnection, ServerDependencies } from './ports.js';
 import { Run } from './run.js';
 import { StandbySeat } from './standby-seat.js';
-import { RunCore } from './run-core.js';
+import { LOOK_MS, RunCore } from './run-core.js';
 
 export interface ServerOptions {
   /** Of the package, for people. @default '' */
   readonly version?: string;
   /** @default 2000 */
-  readonly heartbeatMs?: number;
+  readonly heartbeatMs?: number | undefined;
   /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
   readonly chunkLength?: number;
   /** How often servers have taken over from one another. @default 1 */
@@ -86,6 +86,8 @@ const STANDBY_HEARTBEAT_MS = 1000;
 /** Takes a tenth of a second at 2.7 Gbit/s: faster links are as good as any. */
 const DEFAULT_PROBE_BYTES = 2 ** 25;
 
+const NEVER = new AbortController();
+
 export function createServer(dependencies: ServerDependencies, options: ServerOptions = {}): Server {
   return new ServerLoop(dependencies, options);
 }
@@ -99,6 +101,7 @@ class ServerLoop implements Server {
   private readonly standby: StandbySeat;
   private readonly startedAtMs: number;
   private closing: string | undefined;
+  private dispatchPending = false;
 
   constructor(
     private readonly dependencies: ServerDependencies,
@@ -339,7 +342,13 @@ class ServerLoop implements Server {
     const active = this.active();
     if (active.length === 0) return;
     const takers = active.filter(({ ending }) => !ending);
-    for (const { run, node } of allot(takers, this.fleet())) this.runs.get(run)!.run.take(this.membership.session(node)!);
+    const taking = new Set<Run>();
+    for (const { run: id, node } of allot(takers, this.fleet())) {
+      const { run } = this.runs.get(id)!;
+      run.take(this.membership.session(node)!);
+      taking.add(run);
+    }
+    for (const run of taking) run.arrange();
     for (const run of active) run.changed();
   }
 
@@ -349,6 +358,15 @@ class ServerLoop implements Server {
     if (this.standby.changes > 0) session.send(this.standbyMessage);
     this.tellFleet();
     this.survey.add(session);
+    void this.dispatchSoon();
+  }
+
+  /** Many who join at once are taken together. */
+  private async dispatchSoon(): Promise<void> {
+    if (this.dispatchPending) return;
+    this.dispatchPending = true;
+    await this.dependencies.clock.sleep(LOOK_MS * this.membership.size, NEVER.signal);
+    this.dispatchPending = false;
     this.dispatch();
   }
 

@@ -3,6 +3,8 @@ export { modelOfBlocks, type VirtualBlocks, type VirtualPass } from './blocks.js
 export { chain, type ChainOptions } from './chain.js';
 export type { CommittedLeases } from './ledger.js';
 export type { Fault, Tampering, TimedFault } from './faults.js';
+export type { FleetAccount } from './fleet-account.js';
+export type { Activity, ActivitySpan, NodeAccount } from './node-account.js';
 export type { FuzzCount } from './frame-fuzz.js';
 export { MemoryStore, type StorageTarget } from './memory-store.js';
 export { softmaxRegression, type SoftmaxRegressionOptions, type VirtualModel } from './model.js';
@@ -10,6 +12,7 @@ export type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
 export { SentContributions } from './testing/sent-contributions.js';
 export { simulate } from './simulate.js';
 export { modelOfStage } from './stage-model.js';
+export { timingModel, type TimingModelOptions } from './timing-model.js';
 export { VirtualClock } from './virtual-clock.js';
 export { VirtualCompute, type DevicePace, type VirtualComputeOptions, type VirtualOptimizer } from './virtual-compute.js';
-export { VirtualNetwork, type LinkSpec, type Meddling, type NetworkOptions, type SentChunk, type Tamper, type VirtualLink } from './virtual-network.js';
+export { VirtualNetwork, type LinkSpec, type Meddling, type NetworkOptions, type PeerLinkSpec, type SentChunk, type Tamper, type VirtualLink } from './virtual-network.js';

@@ -8,6 +8,7 @@ import {
   type ParameterShard,
   type StoredEvent,
   type SyncStrategy,
+  type TensorChunk,
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
@@ -20,6 +21,7 @@ import type { Actor } from './actor.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { FaultStriker, type StruckWorld } from './fault-striker.js';
 import type { Fault, TimedFault } from './faults.js';
+import { FleetBook } from './fleet-account.js';
 import { FrameFuzz } from './frame-fuzz.js';
 import { Ledger } from './ledger.js';
 import { Life } from './life.js';
@@ -31,11 +33,13 @@ import type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
 import { SimulatedStandby } from './simulated-standby.js';
 import { VirtualClock } from './virtual-clock.js';
 import { VirtualCompute } from './virtual-compute.js';
-import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
+import { HEADER_BYTES, VirtualNetwork, type LinkSpec, type LinkWatch, type VirtualLink } from './virtual-network.js';
 
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
 /** Its address. */
 const STANDBY = 'standby:1';
+/** Of a live system's chunks. */
+const CHUNK_VALUES = 262_144;
 const DAY_MS = 86_400_000;
 /** Codecs and checksums keep no state: every simulation uses the same. */
 const kernels = createKernels();
@@ -69,6 +73,7 @@ class Simulation implements StruckWorld {
   private readonly verdicts = new Map<string, (verdict: Verdict) => void>();
   private readonly ledger = new Ledger();
   private links = 0;
+  private readonly book: FleetBook | undefined;
   standby: SimulatedStandby | undefined;
   /** Where the server is; undefined: where it was at first. */
   private serverAt: string | undefined;
@@ -81,11 +86,15 @@ class Simulation implements StruckWorld {
     const fuzzing = faults.find((fault) => fault.kind === 'fuzz');
     this.fuzz = fuzzing && new FrameFuzz(this.rng.fork('fuzz'), fuzzing.each, crc32c);
     this.meddler = new Meddler(faults, this.fired, this.fuzz, crc32c);
+    this.book = scenario.account ? new FleetBook(scenario.fleet.map(({ name }) => name), () => clock.nowMs()) : undefined;
     this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
     this.network = new VirtualNetwork({
       clock,
       serverUpBitsPerSecond: serverBitsPerSecond,
       serverDownBitsPerSecond: serverBitsPerSecond,
+      rng: this.rng.fork('network'),
+      wireBytes: scenario.standsFor && ((chunk) => this.wireBytes(chunk)),
+      peerLink: scenario.peerLink,
       crc32c,
     });
     this.life = new Life(this.serverClock);
@@ -151,6 +160,7 @@ class Simulation implements StruckWorld {
       workerFiles: new Map([...this.actors].map(([name, { files }]) => [name, files.received])),
       workerEnds: this.workerEnds,
       virtualMs,
+      account: this.book?.account(),
     };
   }
 
@@ -172,10 +182,11 @@ class Simulation implements StruckWorld {
   }
 
   private openStore(index: number, job: Job, before?: MemoryStore): MemoryStore {
-    const { life } = this;
+    const { life, scenario } = this;
     const appended = (event: StoredEvent) => {
       if (life.isOver) throw new Error(`a server that was killed logs ${event.body.event}`);
       if (index === 0) this.tell(event);
+      return index !== 0 || (scenario.keeps?.(event) ?? true);
     };
     return (this.stores[index] = new MemoryStore(`run-${index + 1}`, job, { clock: life.clock, writeMs: 50, appended }, before));
   }
@@ -235,8 +246,9 @@ class Simulation implements StruckWorld {
       const events = standby.eventsOf(run);
       this.noteLost(before.events, events);
       if (index === 0) this.ledger.succeeded(events.length);
-      const store = this.openStore(index, before.job, new MemoryStore(run, before.job, before.options));
-      store.events.push(...events);
+      const held = new MemoryStore(run, before.job, before.options);
+      held.events.push(...events);
+      const store = this.openStore(index, before.job, held);
       for (const event of events.slice(before.events.length)) if (index === 0) this.tell(event, () => snapshot!.parameters);
       this.server.resume({ store, job: store.job, files: this.scenario.files ?? [], snapshot, past: [...store.events], reason: succession.reason, succession: { ...succession, address: STANDBY } });
       this.hear(run);
@@ -275,6 +287,31 @@ class Simulation implements StruckWorld {
 
   private tell({ timeMs, body }: StoredEvent, parameters = () => this.parameters()): void {
     if (body.event === 'commit') this.scenario.committed?.(body, timeMs, parameters);
+    if (body.event === 'contribution') this.book?.contribution(body.name, body.accepted ? body.samples : 0);
+  }
+
+  /** Of chunks as long as they would be of as many values. */
+  private wireBytes({ header, payload }: TensorChunk): number {
+    const values = this.scenario.standsFor!(header);
+    const codec = this.codecs.find(({ id }) => id === header.codec)!;
+    if (header.kind === 'file' || header.kind === 'probe') return HEADER_BYTES + payload.length;
+    return codec.maxBytes(values) + HEADER_BYTES * Math.ceil(values / CHUNK_VALUES);
+  }
+
+  private watchOf(name: string): (LinkWatch & { began(): void }) | undefined {
+    const book = this.book?.node(name);
+    if (book === undefined) return undefined;
+    let here = false;
+    const connected = (isHere: boolean) => {
+      if (isHere !== here) book.connected(isHere);
+      here = isHere;
+    };
+    return {
+      up: { busy: (isBusy) => book.at('send', isBusy), carried: (bytes) => book.carried('up', bytes) },
+      down: { busy: (isBusy) => book.at('receive', isBusy), carried: (bytes) => book.carried('down', bytes) },
+      began: () => connected(true),
+      ended: () => connected(false),
+    };
   }
 
   private parameters(): Float32Array {
@@ -305,8 +342,9 @@ class Simulation implements StruckWorld {
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
     const pace = { samplesPerSecond, overheadMs, prepareMs, jitter };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
+    const book = this.book?.node(name);
     const computed = scenario.computed && ((fromMs: number, toMs: number) => scenario.computed!(name, fromMs, toMs));
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, computed });
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, computed, busy: book && ((isBusy) => book.at('compute', isBusy)) });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,
@@ -344,7 +382,7 @@ class Simulation implements StruckWorld {
         chunkLength: scenario.chunkLength ?? 16,
         wait: true,
         reconnectForMs: 60_000,
-        peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : ''),
+        peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : '', this.watchOf(name)),
       });
       this.workerEnds.set(name, 'left');
     } catch (error) {
@@ -356,6 +394,7 @@ class Simulation implements StruckWorld {
     if (actor.dead) throw new LongtailError('this worker is no more', { code: 'refused' });
     const { clock } = this;
     const { rttMs } = spec.link ?? HOME;
+    const watch = this.watchOf(spec.name);
     let node = '';
     const link = this.network.connect(spec.name, spec.link ?? HOME, {
       up: (chunk) => {
@@ -364,14 +403,17 @@ class Simulation implements StruckWorld {
       },
       down: (chunk) => this.meddler.down(actor, chunk),
       message: (message) => this.meddler.message(spec.name, actor, message),
-    });
+    }, watch);
     await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
     const isolated = actor.dead || clock.nowMs() < actor.unreachableUntilMs;
     if (!isolated && address === STANDBY && this.serverAt === undefined) this.standby?.witness(hello.node);
     if (isolated || life.isOver || clock.nowMs() < this.serverStandsUntilMs || address !== this.serverAt) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
     actor.link = link;
-    return this.admit(link, hello, (welcomed) => (node = welcomed));
+    return this.admit(link, hello, (welcomed) => {
+      node = welcomed;
+      watch?.began();
+    });
   }
 
   /** The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest. */

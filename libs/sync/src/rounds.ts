@@ -74,7 +74,8 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   }
   if (deadlineMs === undefined || nowMs < deadlineMs) {
     const names = missing.map(({ node }) => node).join(', ');
-    return { ...NOTHING, wakeAtMs: earliest(enoughMs, deadlineMs), reason: `waiting for ${names}` };
+    const needs = deliveriesNeeded(options, members.length, delivered.length);
+    return { ...NOTHING, wakeAtMs: earliest(enoughMs, deadlineMs), needs, reason: `waiting for ${names}` };
   }
   const tookMs = Math.round(deadlineMs - openedAtMs);
   const reason = `missed the deadline of ${tookMs} ms of round ${round.round}`;
@@ -98,9 +99,21 @@ function opening(members: readonly Busy[]): number {
   return Math.min(...members.map(({ task }) => task.startedAtMs));
 }
 
+function quorumOf({ quorum = 1 }: RoundsOptions, members: number): number {
+  return Math.max(1, Math.ceil(quorum * members - 1e-9));
+}
+
+/** The first one says how long a round takes, the quorum's last one when the grace begins, and the last one ends it. */
+function deliveriesNeeded(options: RoundsOptions, members: number, delivered: number): number {
+  const need = quorumOf(options, members);
+  if (delivered === 0) return 1;
+  return (delivered < need ? need : members) - delivered;
+}
+
 /** When the quorum's grace ends; undefined while the quorum is not there. */
-function enoughAt({ quorum = 1, graceMs = 0 }: RoundsOptions, members: readonly Busy[]): number | undefined {
-  const need = Math.max(1, Math.ceil(quorum * members.length - 1e-9));
+function enoughAt(options: RoundsOptions, members: readonly Busy[]): number | undefined {
+  const { graceMs = 0 } = options;
+  const need = quorumOf(options, members.length);
   const arrivals = members.flatMap(({ task }) => (task.deliveredAtMs === undefined ? [] : [task.deliveredAtMs])).sort((a, b) => a - b);
   const last = arrivals[need - 1];
   return last === undefined ? undefined : last + graceMs;

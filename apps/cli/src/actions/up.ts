@@ -17,6 +17,7 @@ interface UpOptions {
   readonly tls?: boolean;
   readonly insecure?: boolean;
   readonly standbyOf?: string;
+  readonly heartbeat?: number;
   readonly token?: string;
   readonly state?: string;
   readonly database?: string;
@@ -45,6 +46,7 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
       ...own,
       database,
       checkpoints,
+      heartbeatMs: options.heartbeat,
       access,
       insecure,
       takeover,

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { DEFAULT_PORT, runsOption, tokenOption, wholeNumber } from './options.js';
+import { DEFAULT_PORT, duration, runsOption, tokenOption, wholeNumber } from './options.js';
 
 export function upCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -17,6 +17,7 @@ export function upCommand(parent: Command, outcome: Outcome): void {
     .option('--insecure', 'neither, although others reach the address: everybody may join, launch and read along')
     .option('--standby-of <address>', 'follow the server there, and take over from it when it dies; --host and --port say where this one is reached then')
     .addOption(tokenOption())
+    .option('--heartbeat <time>', 'how often a link that is idle shows life; who is silent for three of them is gone; default: 2s, with a standby 1s', duration)
     .option('--state <folder>', 'folder of the authority and of the database, of one server at a time; default: server in your state folder')
     .addOption(
       new Option(
