@@ -49,6 +49,7 @@ export async function followServer(options: StandbyOptions): Promise<Takeover | 
     openStore: (run, description) => followed.open(run, description as RunDescription),
     log(event) {
       if (event.event === 'problem') log.error({ run: event.run, hint: event.error.hint }, `cannot follow: ${event.error.message}`);
+      if (event.event === 'differs') log.warn({ run: event.run, version: event.version }, 'the copy of this version is not what the server wrote down: it is sent anew');
       options.onEvent(event);
     },
     signal,

@@ -1,5 +1,7 @@
 import { freshState, LongtailError, serverOptimizer, type Codec, type Job, type ParameterLayout, type ParameterShard, type StoredEvent, type TensorChunk } from '@longtail/core';
-import type { FollowVersion } from '@longtail/protocol';
+import type { FollowCheck, FollowVersion } from '@longtail/protocol';
+import { checksumInTurns } from './checksum-in-turns.js';
+import { CHUNK_LENGTH } from './grid.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { RunSnapshot, ServerDependencies } from './ports.js';
 import { tensorsOf, type VersionRecord } from './version-record.js';
@@ -25,6 +27,8 @@ export interface FollowedRunOptions {
   turn(): Promise<void>;
   /** There is more of it. */
   advanced(): void;
+  /** What it has of a version is not what the server wrote down. */
+  differs(version: number): void;
   /** It cannot be followed. */
   failed(error: LongtailError): void;
 }
@@ -44,6 +48,10 @@ export class FollowedRun {
   private shard: ParameterShard | undefined;
   private readonly incoming = new Map<number, Incoming>();
   private applying: Promise<void> = Promise.resolve();
+  /** What the server wrote down last, until it is compared. */
+  private expected: FollowCheck | undefined;
+  /** It is not what the server has, and goes for nothing until all of a version comes. */
+  private differs = false;
   private ended = false;
   private committed = false;
   private chunks = 0;
@@ -57,6 +65,7 @@ export class FollowedRun {
   /** Another connection to the server: what was on its way is not any more. */
   forgetIncoming(): void {
     this.incoming.clear();
+    this.expected = undefined;
     this.transfer = 0;
   }
 
@@ -84,6 +93,11 @@ export class FollowedRun {
     this.applyWhole();
   }
 
+  check(durable: FollowCheck): void {
+    this.expected = durable;
+    this.inTurn(() => this.compare());
+  }
+
   /**
    * What the server knew and had not told anybody is told, and this is the version to go on from. Resolves when what came whole is part
    * of it; undefined where it never had a version.
@@ -100,7 +114,7 @@ export class FollowedRun {
 
   /** There is a version to go on from, or there never was one to lose. */
   get ready(): boolean {
-    return this.ended || this.held !== undefined || (this.options.version === 0 && !this.committed);
+    return this.ended || (this.held !== undefined && !this.differs) || (this.options.version === 0 && !this.committed);
   }
 
   /** Its log has the verdict. */
@@ -120,10 +134,12 @@ export class FollowedRun {
       const { record } = incoming;
       if (record === undefined || !this.isWhole(incoming, record)) continue;
       for (const older of this.incoming.keys()) if (older <= number) this.incoming.delete(older);
-      this.applying = this.applying
-        .then(() => this.apply(number, incoming, record))
-        .catch((error: unknown) => this.options.failed(LongtailError.from(error)));
+      this.inTurn(() => this.apply(number, incoming, record));
     }
+  }
+
+  private inTurn(act: () => Promise<void>): void {
+    this.applying = this.applying.then(act).catch((error: unknown) => this.options.failed(LongtailError.from(error)));
   }
 
   private isWhole({ tensors }: Incoming, record: VersionRecord): boolean {
@@ -146,13 +162,25 @@ export class FollowedRun {
     this.shard!.setSteps(header.steps);
     this.held = record;
     this.transfer = number;
+    await this.compare();
     this.options.advanced();
+  }
+
+  /** What is here of the version that the server wrote down, where this is that version. */
+  private async compare(): Promise<void> {
+    const { expected, held, shard } = this;
+    if (expected === undefined || shard === undefined || held?.header.version !== expected.version) return;
+    this.expected = undefined;
+    if (this.differs || (await checksumInTurns(shard, CHUNK_LENGTH, this.options.turn)) === expected.checksum) return;
+    this.differs = true;
+    this.options.differs(expected.version);
   }
 
   private async writeAll([parameters, ...state]: readonly (readonly TensorChunk[])[]): Promise<void> {
     const { createShard, fp32 } = this.options;
     const { job, layout } = this.head!;
     const shard = (this.shard ??= createShard(layout, serverOptimizer(job)));
+    this.differs = false;
     for (const { header, payload } of parameters!) {
       await this.mayTurn();
       const values = new Float32Array(header.length);
@@ -190,7 +218,7 @@ export class FollowedRun {
 
   private snapshot(): RunSnapshot | undefined {
     const { held, head, shard } = this;
-    if (held === undefined || head === undefined || shard === undefined) return undefined;
+    if (held === undefined || head === undefined || shard === undefined || this.differs) return undefined;
     const parameters = new Float32Array(shard.length);
     shard.readParameters(parameters);
     const state = freshState(serverOptimizer(head.job), shard.length);

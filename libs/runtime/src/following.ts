@@ -1,6 +1,7 @@
 import { freshState, serverOptimizer, type OutgoingTensor, type RunEvent, type StateVector, type TensorKind } from '@longtail/core';
 import type { FollowEvents, ServerMessage } from '@longtail/protocol';
 import { Bell } from './bell.js';
+import { checksumInTurns } from './checksum-in-turns.js';
 import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import { FanOut } from './fan-out.js';
 import { gridOf } from './grid.js';
@@ -159,6 +160,23 @@ export class Following {
     if (this.way === undefined || !this.needsAll || this.core.training === undefined || this.onTheWay.length > 0) return;
     this.describe(await this.sendAll(), []);
   };
+
+  /** The present version is durable soon: the standby is to compare what it has of it. Called between commits. */
+  async check(): Promise<void> {
+    const { core, way } = this;
+    if (way === undefined || this.needsAll || core.training === undefined) return;
+    const checksum = await checksumInTurns(core.training.shard, core.chunkLength, () => core.turn());
+    if (this.way === way) way.send({ message: 'followCheck', followCheck: { run: core.run, version: core.version, checksum } });
+  }
+
+  /** What the standby has of a version is something else: it is sent all of the next one. */
+  differs(version: number): void {
+    const { way } = this;
+    if (way === undefined || this.needsAll) return;
+    this.needsAll = true;
+    this.leaveStep(way.address, 'behind', `it holds other parameters than version ${version} has, and is sent them anew`);
+    this.core.changed();
+  }
 
   /** Where a run begins: nobody is to build on a version that the standby has not got, if it gets it in time. */
   async begin(untilMs: number): Promise<void> {

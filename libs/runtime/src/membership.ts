@@ -141,8 +141,8 @@ export interface MembershipOptions {
   pauseChanged(session: Session): void;
   /** A tensor chunk or message for a run from a node that has no part in one. */
   stray(session: Session, run: string, task: number): void;
-  /** It knows of the standby at that address; empty: that there is none. */
-  standbyKnown(session: Session, address: string): void;
+  /** It knows who is the standby since the change of that number. */
+  standbyKnown(session: Session, number: number): void;
   /** It measured its way to the server. */
   probed(session: Session, probed: LinkProbed): void;
   /** It told what its tensors make of the way to the server. */
@@ -256,7 +256,7 @@ export class Membership {
     if (message.message === 'leave') this.drop(session, message.leave.reason);
     else if (message.message === 'pause') this.onPause(session, message.pause);
     else if (message.message === 'unpause') this.change(session, () => (session.pausedByOwner = ''));
-    else if (message.message === 'standbyKnown') this.options.standbyKnown(session, message.standbyKnown.address);
+    else if (message.message === 'standbyKnown') this.options.standbyKnown(session, message.standbyKnown.number);
     else if (message.message === 'linkProbed') this.options.probed(session, message.linkProbed);
     else if (message.message === 'linkMeasured') this.options.linkMeasured(session, message.linkMeasured);
     else if (message.message === 'taskDone' && session.part === undefined) {

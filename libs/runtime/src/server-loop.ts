@@ -128,7 +128,7 @@ class ServerLoop implements Server {
       joined: (session) => this.joined(session),
       left: (session, reason) => this.left(session, reason),
       pauseChanged: (session) => this.pauseChanged(session),
-      standbyKnown: ({ node }, address) => this.standby.nodeKnows(node, address),
+      standbyKnown: ({ node }, number) => this.standby.nodeKnows(node, number),
       stray: (session, run, task) => {
         const reason = `this node has no part in run ${run || '(none)'}`;
         session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason, pending: false } });
@@ -156,7 +156,7 @@ class ServerLoop implements Server {
   }
 
   private get standbyMessage(): ServerMessage {
-    return { message: 'standby', standby: { address: this.standby.address, heartbeatMs: this.heartbeatMs } };
+    return { message: 'standby', standby: { address: this.standby.address, heartbeatMs: this.heartbeatMs, number: this.standby.changes } };
   }
 
   private tellFleet(): void {
@@ -355,7 +355,7 @@ class ServerLoop implements Server {
   private joined(session: Session): void {
     this.seen(session);
     for (const run of this.active()) for (const event of joinedEvents(session)) run.nodeEvent(event);
-    if (this.standby.wasThere) session.send(this.standbyMessage);
+    if (this.standby.changes > 0) session.send(this.standbyMessage);
     this.tellFleet();
     this.survey.add(session);
     void this.dispatchSoon();

@@ -29,6 +29,7 @@ export class Snapshots {
     this.nextAtMs = now + core.job.checkpoint.everyMs;
     const snapshot = await this.take();
     if (!snapshot.parameters.every(Number.isFinite)) throw divergence(core, 'every worker'); // the checkpoint before stands
+    await core.following.check();
     this.lastVersion = core.version;
     this.writing = this.write(snapshot, now).finally(() => (this.writing = undefined));
   };
@@ -42,7 +43,8 @@ export class Snapshots {
     await this.writing;
     const snapshot = await this.take();
     if (!snapshot.parameters.every(Number.isFinite)) return { model: this.lastPath, error: undefined };
-    const { store, recorder } = this.core;
+    const { store, recorder, following } = this.core;
+    await following.check();
     let model = '';
     try {
       await recorder.flush();

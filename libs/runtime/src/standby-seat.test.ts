@@ -71,11 +71,11 @@ it('once it is gone they wait until more than half of the nodes that it knew kno
   seat.tellFleet(fleet(['a', 'b', 'c', 'd'], ['a', 'b']));
   cut();
   const allowed = seat.untilMayCommit(never);
-  for (const node of ['a', 'b', 'c', 'stranger']) seat.nodeKnows(node, '');
+  for (const node of ['a', 'b', 'c', 'stranger']) seat.nodeKnows(node, seat.changes);
   expect([seat.mayCommit, await isSettled(allowed)]).toEqual([false, false]);
-  seat.nodeKnows('d', 'standby:1');
+  seat.nodeKnows('d', seat.changes - 1);
   expect(seat.mayCommit).toBe(false);
-  seat.nodeKnows('d', '');
+  seat.nodeKnows('d', seat.changes);
   await allowed;
   expect(seat.mayCommit).toBe(true);
 });
@@ -85,12 +85,14 @@ it('or until it is back; what nodes knew before is nothing then', async () => {
   const first = attach();
   seat.tellFleet(fleet(['a']));
   first.cut();
+  const none = seat.changes;
   const allowed = seat.untilMayCommit(never);
   const second = attach();
   await allowed;
-  seat.nodeKnows('a', '');
+  seat.nodeKnows('a', none);
   seat.tellFleet(fleet(['a', 'b']));
   second.cut();
+  for (const node of ['a', 'b']) seat.nodeKnows(node, none);
   expect(seat.mayCommit).toBe(false);
 });
 

@@ -37,6 +37,8 @@ interface Seated extends StandbyWay {
 
 /** The place of the server's standby: there is one, or none. */
 export class StandbySeat {
+  /** How often a standby has come or gone. */
+  changes = 0;
   private seated: Seated | undefined;
   private readonly access: AccessFollowing;
   /** That the last standby knows of, and who of it has heard since that there is none. */
@@ -85,6 +87,7 @@ export class StandbySeat {
       sendTensor: (tensor, signal) => connection.sendTensor(tensor, signal),
     };
     this.seated = here;
+    this.changes++;
     this.lastAddress = here.address;
     this.unaware.clear();
     this.wake();
@@ -124,14 +127,9 @@ export class StandbySeat {
     this.seated.send({ message: 'fleet', fleet: { nodes: [...fleet.nodes], beside: [...fleet.beside] } });
   }
 
-  /** There was a standby once: nodes are to hear whether there is one now. */
-  get wasThere(): boolean {
-    return this.lastAddress !== '';
-  }
-
-  /** A node knows of the standby at that address; empty: that there is none. */
-  nodeKnows(node: string, address: string): void {
-    if (address !== '') return;
+  /** A node knows what is so since the change of that number. */
+  nodeKnows(node: string, number: number): void {
+    if (this.seated !== undefined || number !== this.changes) return;
     this.unaware.add(node);
     this.wake();
   }
@@ -168,7 +166,7 @@ export class StandbySeat {
   dismiss(reason: string): void {
     const { seated } = this;
     if (seated === undefined) return;
-    seated.send({ message: 'standby', standby: { address: '', heartbeatMs: HEARTBEAT_MS } });
+    seated.send({ message: 'standby', standby: { address: '', heartbeatMs: HEARTBEAT_MS, number: this.changes + 1 } });
     this.fleet = NOBODY;
     this.end(seated, reason);
   }
@@ -176,6 +174,7 @@ export class StandbySeat {
   private receive(seated: Seated, message: WorkerMessage): void {
     seated.session.heard();
     if (message.message === 'accessFollowed') this.access.confirmed(message.accessFollowed.part);
+    else if (message.message === 'followDiffers') this.options.runs().find(({ run }) => run === message.followDiffers.run)?.following.differs(message.followDiffers.version);
     else if (message.message === 'followed') this.followed(seated, message.followed);
     else if (message.message === 'fileRequest') this.serve(seated, message.fileRequest.sha256);
   }
@@ -204,6 +203,7 @@ export class StandbySeat {
     seated.ended.abort(new Error(reason));
     for (const { known } of seated.asked.values()) known();
     if (this.seated === seated) this.seated = undefined;
+    this.changes++;
     this.warnAtMs = this.options.clock.nowMs() + WARNING_MS;
     this.options.changed();
   }

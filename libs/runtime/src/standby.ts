@@ -12,6 +12,7 @@ import { decideTakeover, type TakeoverDecision } from './takeover.js';
 export type StandbyEvent =
   | { readonly event: 'following'; readonly server: string; readonly epoch: number }
   | { readonly event: 'lost'; readonly server: string; readonly reason: string }
+  | { readonly event: 'differs'; readonly run: string; readonly version: number }
   | { readonly event: 'problem'; readonly run: string; readonly error: LongtailError };
 
 interface Found {
@@ -190,6 +191,8 @@ export class Standby {
         this.runs.get(run)?.append(events.map(({ seq, timeMs, bodyJson }): StoredEvent => ({ seq, timeMs, body: JSON.parse(bodyJson) as RunEvent })));
         return session.advanced(run);
       }
+      case 'followCheck':
+        return this.runs.get(message.followCheck.run)?.check(message.followCheck);
       case 'followVersion':
         return this.runs.get(message.followVersion.run)?.describe(message.followVersion);
       default:
@@ -241,6 +244,10 @@ export class Standby {
         now: () => clock.nowMs(),
         turn: () => clock.sleep(0, new AbortController().signal),
         advanced: () => this.session?.advanced(run),
+        differs: (version) => {
+          log({ event: 'differs', run, version });
+          this.session?.differs(run, version);
+        },
         failed: (error) => log({ event: 'problem', run, error }),
       });
       this.runs.set(run, followed);
@@ -329,6 +336,10 @@ class FollowingSession {
 
   takeAccess(told: FollowAccess): void {
     if (this.access.take(told)) this.send({ message: 'accessFollowed', accessFollowed: { part: told.part } });
+  }
+
+  differs(run: string, version: number): void {
+    this.send({ message: 'followDiffers', followDiffers: { run, version } });
   }
 
   /** Says how far a run has come, once for all that came at a time. */

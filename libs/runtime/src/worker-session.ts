@@ -152,7 +152,7 @@ export class WorkerSession {
       case 'standby':
         this.heartbeatMs = message.standby.heartbeatMs;
         this.context.standby(message.standby.address);
-        return this.send({ message: 'standbyKnown', standbyKnown: { address: message.standby.address } });
+        return this.send({ message: 'standbyKnown', standbyKnown: { number: message.standby.number } });
       // Of standbys.
       case 'followRun':
       case 'followEvents':

@@ -79,6 +79,7 @@ export class FaultStriker {
         return;
       case 'standby':
         if (fault.how === 'cut') world.standby?.cut('the link was cut');
+        else if (fault.how === 'corrupt') world.standby?.corrupt();
         else world.standby?.stall(fault.forMs);
         return;
       case 'freeze-server':

@@ -1,4 +1,4 @@
-import { LongtailError, type StoredEvent } from '@longtail/core';
+import { LongtailError, type ParameterShard, type StoredEvent } from '@longtail/core';
 import { Standby, type FollowedStore, type StandbyOptions, type Succession } from '@longtail/runtime';
 import { MemoryFiles } from './memory-files.js';
 import type { VirtualLink } from './virtual-network.js';
@@ -15,11 +15,13 @@ export class SimulatedStandby {
   private readonly logs = new Map<string, StoredEvent[]>();
   private readonly stopping = new AbortController();
   private link: VirtualLink | undefined;
+  private shard: ParameterShard | undefined;
   private ended = false;
 
   constructor({ dial, logOf, ...options }: SimulatedStandbyOptions) {
     this.standby = new Standby({
       ...options,
+      createShard: (layout, optimizer) => (this.shard = options.createShard(layout, optimizer)),
       signal: this.stopping.signal,
       dial: (hello) => dial(hello, (link) => (this.link = link)),
       fileCache: new MemoryFiles(),
@@ -42,6 +44,13 @@ export class SimulatedStandby {
   /** The server was started again, and found that this one holds more. */
   restarted(): void {
     this.standby.restarted();
+  }
+
+  /** Memory does not always keep what it was given. */
+  corrupt(): void {
+    const value = new Float32Array(1);
+    this.shard!.readParameters(value);
+    this.shard!.writeParameters(value.map((before) => before + 1));
   }
 
   cut(reason: string): void {

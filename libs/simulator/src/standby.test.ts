@@ -47,6 +47,19 @@ test('without a version, and behind, it goes on from what it has and says what i
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400, lost: 0 } });
 });
 
+test('a standby whose copy is not what the server wrote down says so, is sent it anew, and takes over with the right bits', async () => {
+  const corrupt: Fault = { kind: 'standby', how: 'corrupt', atMs: 500, forMs: 0 };
+  const outcome = await simulate(scenario({ job: group, standby: {}, faults: [corrupt, killed(1200)] }));
+  expect(outcome.fired.size).toBe(2);
+  const states = eventsOf(outcome.events, 'standby');
+  expect(states.map(({ state }) => state)).toEqual(['in step', 'behind', 'in step']);
+  const [written] = eventsOf(outcome.events, 'checkpoint').filter(({ version }) => states[1]!.reason.includes(`version ${version} `));
+  expect(states[1]!.reason).toMatch(/^it holds other parameters/);
+  expect(written).toBeDefined();
+  expect(eventsOf(outcome.events, 'taken_over')).toMatchObject([{ roundsLost: 0 }]);
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400, lost: 0 } });
+});
+
 test('where the server took all nodes along, its standby takes over when it is started again', async () => {
   const nodes: readonly Fault[] = ['a', 'b', 'c', 'd'].map((worker) => ({ kind: 'kill', worker, atMs: 900 }));
   const outcome = await simulate(scenario({ job: group, standby: {}, faults: [killed(900), ...nodes] }));
