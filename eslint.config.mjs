@@ -4,7 +4,7 @@ import { createTypeScriptImportResolver } from 'eslint-import-resolver-typescrip
 import tseslint from 'typescript-eslint';
 
 /** Packages whose code takes a Clock, an Rng and an AbortSignal instead of reaching for the machine (DESIGN.md section 3). */
-const PURE = ['core', 'kernels', 'data', 'schedule', 'sync', 'planner', 'spec', 'protocol', 'runtime', 'simulator'];
+const PURE = ['core', 'kernels', 'data', 'schedule', 'sync', 'planner', 'spec', 'protocol', 'runtime', 'simulator', 'report'];
 
 export default tseslint.config(
   { ignores: ['**/dist/**', '**/node_modules/**', '**/generated/**', 'libs/kernels/assembly/**', 'examples/**', 'runs/**', '.nx/**'] },

@@ -2,7 +2,7 @@
  * Chaos on real processes: SIGKILL of random workers and of the server, also in the midst of a checkpoint, while a job runs;
  * whoever was killed is started again. Then four of twelve workers at once, and some that join one after the other.
  *
- *   node benchmarks/system/chaos.mjs [kills] [fleet] [joiners] [--runs 20] [--seed 1] [--epochs 2]
+ *   node benchmarks/system/chaos.mjs [kills] [fleet] [joiners] [--runs 20] [--seed 1] [--epochs 2] [--joins 3]
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync, mkdirSync } from 'node:fs';
@@ -17,7 +17,7 @@ import { nativeEnvironment } from '@longtail/engine/native';
 import { median } from './fleet.mjs';
 
 const { values, positionals } = parseArgs({
-  options: { runs: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' }, epochs: { type: 'string', default: '2' } },
+  options: { runs: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' }, epochs: { type: 'string', default: '2' }, joins: { type: 'string', default: '3' } },
   allowPositionals: true,
 });
 const wants = (part) => positionals.length === 0 || positionals.includes(part);
@@ -31,7 +31,6 @@ const WINDOW_MS = 1000;
 
 /** Of each of twelve workers, so that two cores have room for all of them and the server. */
 const PACE = 0.05;
-const JOINS = 3;
 const REST_MS = 6000;
 const TICKS_A_SECOND = 100;
 
@@ -247,7 +246,7 @@ async function fourOfTwelve() {
 async function joiners() {
   return withTwelve(async (cluster) => {
     const costs = { beside: [], among: [] };
-    for (let time = 0; time < 2 * JOINS; time++) {
+    for (let time = 0; time < 2 * Number(values.joins); time++) {
       const name = `late${time}`;
       const among = time % 2 === 1;
       await delay(2000);

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { EXIT_CODES, LongtailError, redactor } from '@longtail/core';
+import { benchCommand } from './commands/bench.js';
 import { cancelCommand, jobsCommand, nodesCommand, runsCommand } from './commands/cluster.js';
 import type { Outcome } from './commands/command.js';
 import { examples } from './commands/command.js';
@@ -44,6 +45,7 @@ function createProgram(outcome: Outcome): Command {
     joinCommand,
     launchCommand,
     planCommand,
+    benchCommand,
     nodesCommand,
     jobsCommand,
     runsCommand,

@@ -7,7 +7,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { parseJoinToken, requestCertificate, type Credentials } from '@longtail/access';
 import { ROLES, SERVER_NAME, type Connection, type OutgoingTensor, type PeerLink, type Role } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
-import { connectClient, createCurveKeys, dial, enrol, listen, openPeers, renew, type ControlService, type Listener } from '@longtail/transport';
+import { connectClient, createCurveKeys, dial, enrol, listen, openPeers, receiveAuthority, renew, type ControlService, type Listener } from '@longtail/transport';
 import { openDatabase, type Database } from '@longtail/store';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -40,6 +40,7 @@ const control: ControlService = {
   listNodes: async () => ({ nodes: [], peers: [], gone: [] }),
   orderNode: async () => ({ node: 'n', name: 'w', device: { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 }, state: 'paused', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', link: { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 }, profiledJob: '', blocks: [], maxUploadBitsPerSecond: 0, paused: 'held' }),
   getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
+  takeOver: async () => ({}),
 };
 
 beforeEach(async () => {
@@ -102,8 +103,9 @@ function someHello(node = ''): Hello {
   return { protocol: PROTOCOL_VERSION, name: 'w', incarnation: String(Math.random()), device, allowCode: false, peerAddress: '', host: '', maxUploadBitsPerSecond: 0, curveKey: '', node, epoch: 0, standbyAddress: '', paused: '' };
 }
 
-async function work(credentials: Credentials, node?: string): Promise<Connection<WorkerMessage, ServerMessage>> {
-  const { connection } = await dial(listener.address, { hello: someHello(node), crc32c, security: { credentials, curve: createCurveKeys() }, signal });
+async function work(credentials: Credentials, node?: string, standbyAddress = ''): Promise<Connection<WorkerMessage, ServerMessage>> {
+  const hello = { ...someHello(node), standbyAddress };
+  const { connection } = await dial(listener.address, { hello, crc32c, security: { credentials, curve: createCurveKeys() }, signal });
   cleanups.push(() => connection.close('the test is over'));
   return connection;
 }
@@ -116,6 +118,7 @@ function tensorOf(bytes: Uint8Array): OutgoingTensor {
 /** What each method does for somebody; resolves when it was let through. */
 const CALLS: Readonly<Record<string, (credentials: Credentials) => Promise<unknown>>> = {
   session: (who) => work(who),
+  follow: (who) => work(who, '', '127.0.0.1:1'),
   launch: (who) => asking(who, (client) => client.launch('{}', signal)),
   watch: (who) => asking(who, (client) => client.watch({ run: 'r', fromSeq: 1 }, signal)[Symbol.asyncIterator]().next()),
   cancel: (who) => asking(who, (client) => client.cancel({ run: 'r', reason: '' }, signal)),
@@ -134,6 +137,8 @@ const CALLS: Readonly<Record<string, (credentials: Credentials) => Promise<unkno
     const { id } = await access.createToken({ role: 'node', validMs: DAY, uses: 1 });
     return asking(who, (client) => client.revoke({ token: id, identity: '', enrolled: false }, signal));
   },
+  handOver: (who) => receiveAuthority(listener.address, who, signal),
+  takeOver: (who) => asking(who, (client) => client.takeOver(signal)),
 };
 
 async function asking<T>(credentials: Credentials, question: (client: Awaited<ReturnType<typeof connectClient>>) => Promise<T>): Promise<T> {
@@ -148,6 +153,7 @@ async function asking<T>(credentials: Credentials, question: (client: Awaited<Re
 /** Said here once more, apart from the table that the server goes by. */
 const ALLOWED: Readonly<Record<string, string>> = {
   session: 'node admin',
+  follow: 'standby',
   launch: 'engineer admin',
   watch: 'viewer engineer admin',
   cancel: 'engineer admin',
@@ -157,12 +163,14 @@ const ALLOWED: Readonly<Record<string, string>> = {
   listRuns: 'viewer engineer admin',
   listNodes: 'viewer engineer admin',
   orderNode: 'engineer admin',
-  getServer: 'node viewer engineer admin',
-  enrol: 'node viewer engineer admin',
-  renew: 'node viewer engineer admin',
+  getServer: 'node viewer engineer admin standby',
+  enrol: 'node viewer engineer admin standby',
+  renew: 'node viewer engineer admin standby',
   createToken: 'admin',
   listAccess: 'admin',
   revoke: 'admin',
+  handOver: 'standby',
+  takeOver: 'standby',
 };
 
 describe.each(ROLES)('a %s', (role) => {

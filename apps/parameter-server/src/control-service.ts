@@ -75,6 +75,9 @@ export function createControlService({ server, desk, past, register, nodes, log 
     async getServer() {
       return server.info();
     },
+    async takeOver() {
+      throw new LongtailError('this is no standby, but a server', { code: 'usage' });
+    },
   };
 }
 

@@ -1,11 +1,23 @@
 import type { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
-import { AccessBook, Authority, createAuthority, formatJoinToken, keepCertificate, readCredentials, readKept, requestCertificate, writeKept, type Keep } from '@longtail/access';
-import type { AccessTable, PeerIdentity, Role } from '@longtail/core';
-import { LongtailError, ROLES } from '@longtail/core';
+import {
+  AccessBook,
+  Authority,
+  createAuthority,
+  formatJoinToken,
+  keepCertificate,
+  readCredentials,
+  readKept,
+  requestCertificate,
+  writeKept,
+  type Keep,
+  type KeyedCertificate,
+} from '@longtail/access';
+import { LongtailError, ROLES, type AccessEntries, type AccessTable, type PeerIdentity, type Role } from '@longtail/core';
+import type { FollowedAccess } from '@longtail/runtime';
 import { secretFile } from '@longtail/store';
 import type { CertificateReply } from '@longtail/protocol';
-import type { ServerAccess } from '@longtail/transport';
+import type { ClientCredentials, ServerAccess } from '@longtail/transport';
 import { z } from 'zod';
 
 const AUTHORITY_FILE = 'authority.json';
@@ -15,20 +27,35 @@ const CERTIFICATE_MS = 90 * DAY_MS;
 const LONGEST_TOKEN_MS = 365 * DAY_MS;
 const MOST_USES = 10_000;
 const LONGEST_NAME = 256;
+/** Of what a server asks its standby with. */
+const QUESTION_MS = 3_600_000;
 
 const KEYED = z.object({ certificate: z.string(), privateKey: z.string() });
 
 export interface Access extends ServerAccess {
+  readonly book: FollowedAccess;
+  /** What it asks its standby with, which knows who that is; undefined: it never let one in. */
+  asStandby(): Promise<ClientCredentials | undefined>;
   /** Makes whoever runs the server its admin: keeps an identity there, unless a good one is kept. */
   enrolOwner(keep: Keep): Promise<void>;
+}
+
+/** What a server goes on with that was the standby of another one. */
+export interface InheritedAccess {
+  readonly authority: KeyedCertificate;
+  readonly entries: AccessEntries;
 }
 
 /**
  * Whom a server lets in: the authority, made at the first start and kept in a folder that its owner alone may read, and the book of
  * tokens and identities in a table. LongtailError `storage`, `unreachable`.
  */
-export async function openAccess(folder: string, table: AccessTable, nowMs: () => number): Promise<Access> {
-  const authority = await openAuthority(secretFile(join(folder, AUTHORITY_FILE)), nowMs());
+export async function openAccess(folder: string, table: AccessTable, nowMs: () => number, inherited?: InheritedAccess): Promise<Access> {
+  if (inherited !== undefined) {
+    await writeKept(authorityFile(folder), inherited.authority);
+    await table.replace(inherited.entries);
+  }
+  const { authority, keyed } = await openAuthority(authorityFile(folder), nowMs());
   const book = await AccessBook.open(table);
   const own = await authority.issueServer(nowMs());
 
@@ -41,6 +68,7 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
     certificate: own.certificate,
     privateKey: own.privateKey,
     authority: authority.certificate,
+    book,
     identify: (certificate) => identify(certificate, authority, book, nowMs()),
     async enrol({ token, secret, request, name }) {
       const now = nowMs();
@@ -64,6 +92,13 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
     async revoke({ token, identity, enrolled }) {
       return { identities: await (token === '' ? book.revokeIdentity(identity) : book.revokeToken(token, enrolled)) };
     },
+    handOver: async () => keyed,
+    async asStandby() {
+      const standby = book.list().identities.find(({ role, revoked }) => role === 'standby' && !revoked);
+      if (standby === undefined) return undefined;
+      const { request, privateKey } = await requestCertificate();
+      return { authority: authority.certificate, certificate: await authority.issue(request, standby, nowMs(), nowMs() + QUESTION_MS), privateKey };
+    },
     async enrolOwner(keep) {
       const kept = await readCredentials(keep);
       const now = nowMs();
@@ -75,15 +110,27 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
   };
 }
 
-async function openAuthority(keep: Keep, nowMs: number): Promise<Authority> {
+/** Throws LongtailError `usage` where a folder is that of another server. */
+export async function checkAuthority(folder: string, { certificate }: KeyedCertificate): Promise<void> {
+  const keep = authorityFile(folder);
   const kept = await readKept(keep, KEYED);
-  if (kept !== undefined) return Authority.open(kept);
-  const made = await createAuthority(nowMs);
-  await writeKept(keep, made);
-  return Authority.open(made);
+  if (kept === undefined || kept.certificate === certificate) return;
+  throw new LongtailError('there is the authority of another server', { code: 'usage', where: keep.path, hint: 'Give the standby a folder of its own: --state FOLDER.' });
 }
 
-function identify(certificate: X509Certificate, authority: Authority, book: AccessBook, nowMs: number): PeerIdentity {
+function authorityFile(folder: string): Keep {
+  return secretFile(join(folder, AUTHORITY_FILE));
+}
+
+async function openAuthority(keep: Keep, nowMs: number): Promise<{ readonly authority: Authority; readonly keyed: KeyedCertificate }> {
+  const kept = await readKept(keep, KEYED);
+  const keyed = kept ?? (await createAuthority(nowMs));
+  if (kept === undefined) await writeKept(keep, keyed);
+  return { authority: await Authority.open(keyed), keyed };
+}
+
+/** Throws LongtailError `refused` when the certificate is not good, or whoever has it not let in, or not any more. */
+export function identify(certificate: X509Certificate, authority: Authority, book: Pick<AccessBook, 'admit'>, nowMs: number): PeerIdentity {
   const identity = authority.identify(certificate, nowMs);
   if (identity === undefined) {
     throw new LongtailError('the certificate is over, or of another server', {

@@ -109,7 +109,7 @@ it('resumes when asked what was cancelled or has no server, not what succeeded o
   const orphan = await left({ address: '127.0.0.1:0', pid: GONE });
   await past.resume(orphan.id);
   const done = await left({ ...owner, pid: GONE }, { status: 'succeeded' });
-  await expect(past.resume(done.id)).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('has succeeded') });
+  await expect(past.resume(done.id)).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('has succeeded: nothing is left to do'), hint: expect.stringContaining('longtail fork') });
   const other = await left({ address: '127.0.0.1:9000', pid: ALIVE });
   await expect(past.resume(other.id)).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('the server at 127.0.0.1:9000') });
   await expect(past.resume('nobody')).rejects.toMatchObject({ code: 'usage', message: 'no run nobody' });

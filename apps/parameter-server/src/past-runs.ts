@@ -3,9 +3,9 @@ import { LongtailError, type StoredEvent } from '@longtail/core';
 import type { LaunchedRun, Resumption, RunSnapshot, ServedFile, Server } from '@longtail/runtime';
 import { isAlive, openRun, readEvents, readRun, RUN_FILES, type CheckpointStore, type RunOwner } from '@longtail/store';
 import { wallClock } from '@longtail/transport';
+import { withOverrides } from '@longtail/spec';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
-import { withOverrides } from './overrides.js';
 import type { RunRegister } from './run-register.js';
 import { lastSnapshot, runStore, snapshotAt, type JobNotes } from './run-store.js';
 

@@ -2,7 +2,7 @@ import { LongtailError } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello } from '@longtail/protocol';
 import { createKernels } from '@longtail/kernels';
 import type { ServerConnection } from '@longtail/runtime';
-import { createTensorMemory, listen, wallClock, type ControlService, type Listener, type TensorMemory } from '@longtail/transport';
+import { createTensorMemory, listen, wallClock, type ControlService, type KnownPeers, type Listener, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 
 export interface StandbyPortOptions {
@@ -12,8 +12,12 @@ export interface StandbyPortOptions {
   /** Of the server that it is the standby of. */
   readonly server: string;
   readonly log: Logger;
+  /** Whom the server lets in; undefined: everybody. */
+  readonly access: KnownPeers | undefined;
   /** A worker came that does not reach the server. */
   witness(node: string): void;
+  /** The server was started again, and found that its standby holds more. */
+  restarted(): void;
   /** It holds enough to take over. */
   ready(): boolean;
 }
@@ -26,6 +30,7 @@ type OnSession = (connection: ServerConnection, hello: Hello) => void;
 /** The ports of a standby: nobody gets in before it is the server, and from then on everybody does, without dialling anew. */
 export class StandbyPort {
   private control: ControlService;
+  private access: ServerAccess | undefined;
   private onSession: OnSession;
   private listener!: Listener;
   readonly memory: TensorMemory = createTensorMemory();
@@ -35,11 +40,16 @@ export class StandbyPort {
     const startedAtMs = wallClock.nowMs();
     const waiting: Partial<ControlService> = {
       getServer: async () => ({ protocol: PROTOCOL_VERSION, version: options.version, startedAtMs, nodes: 0, runningJobs: 0, epoch: 0, standbyAddress: '', standbyState: options.ready() ? READY : 'behind' }),
+      async takeOver() {
+        options.restarted();
+        return {};
+      },
       async *watch() {
         throw notYet(options);
       },
     };
     this.control = new Proxy(waiting, { get: (own, name) => own[name as keyof ControlService] ?? refuse }) as ControlService;
+    this.access = options.access && waitingAccess(options.access, () => notYet(options));
     this.onSession = (connection, hello) => {
       options.witness(hello.node);
       connection.send({ message: 'refused', refused: notYet(options).toWire() });
@@ -55,6 +65,7 @@ export class StandbyPort {
       host: options.host,
       port: options.port,
       control: new Proxy({} as ControlService, { get: (_, name) => port.control[name as keyof ControlService] }),
+      access: port.access && new Proxy({} as ServerAccess, { get: (_, name) => port.access![name as keyof ServerAccess] }),
       crc32c: (bytes) => kernels.crc32c(bytes),
       memory: port.memory,
       onSession: (connection, hello) => port.onSession(connection, hello),
@@ -69,8 +80,9 @@ export class StandbyPort {
   }
 
   /** It is the server from here on. */
-  serve(control: ControlService, onSession: OnSession): Listener {
+  serve(control: ControlService, access: ServerAccess | undefined, onSession: OnSession): Listener {
     this.control = control;
+    this.access = access;
     this.onSession = onSession;
     return this.listener;
   }
@@ -79,6 +91,20 @@ export class StandbyPort {
     await this.listener.close(reason);
     this.memory.close();
   }
+}
+
+/** Knows who is who and changes nothing. Somebody whom the server let in just now may not be known here yet: that is no refusal. */
+function waitingAccess(known: KnownPeers, notYet: () => LongtailError): ServerAccess {
+  const { certificate, privateKey, authority } = known;
+  const refuse = () => Promise.reject(notYet());
+  const identify: ServerAccess['identify'] = (shown) => {
+    try {
+      return known.identify(shown);
+    } catch {
+      throw notYet();
+    }
+  };
+  return { certificate, privateKey, authority, identify, enrol: refuse, renew: refuse, createToken: refuse, listAccess: refuse, revoke: refuse, handOver: refuse };
 }
 
 function notYet({ server }: StandbyPortOptions): LongtailError {

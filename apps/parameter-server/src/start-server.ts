@@ -9,12 +9,13 @@ import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
-import { createTensorMemory, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
+import { createTensorMemory, hostName, listen, wallClock, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { composeShard } from './compose-shard.js';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
+import type { Access, InheritedAccess } from './open-access.js';
 import { plannedLayout } from './planned-layout.js';
 import { PastRuns, type Inherited } from './past-runs.js';
 import { RunRegister } from './run-register.js';
@@ -25,6 +26,8 @@ import { Succession } from './succession.js';
 /** It was the standby of another server, and goes on with what it followed. */
 export interface Takeover {
   readonly ports: StandbyPort;
+  /** Undefined: everybody is let in. */
+  readonly access: InheritedAccess | undefined;
   readonly runs: readonly Inherited[];
   readonly succession: NonNullable<Resumption['succession']>;
   readonly reason: string;
@@ -41,8 +44,10 @@ export interface ServerOptions {
   /** Where the runs' checkpoints go. @default their folders */
   readonly checkpoints?: CheckpointStore;
   readonly version: string;
+  /** Nodes that are silent for three of these are gone. @default 2000 */
+  readonly heartbeatMs?: number | undefined;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
-  readonly access?: ServerAccess;
+  readonly access?: Access | undefined;
   /** Beyond this machine without `access`, on purpose. */
   readonly insecure: boolean;
   readonly takeover?: Takeover | undefined;
@@ -69,7 +74,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const desk = new JobDesk(inspectOnThread);
   const memory = takeover?.ports.memory ?? createTensorMemory();
   const owner: RunOwner = { address: `${host}:${port}`, pid: process.pid };
-  const succession = await Succession.open(runsFolder, log);
+  const succession = await Succession.open(runsFolder, log, access);
   if (takeover === undefined) await succession.refuseIfSucceeded();
   else await succession.begin(takeover.succession.epoch);
   const register = new RunRegister({ table: database.runs, runsFolder, owner });
@@ -85,7 +90,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     else log.info({ standby: hello.standbyAddress }, 'standby joined');
     server.onSession(connection, hello);
   };
-  const listener = takeover?.ports.serve(control, onSession) ?? await listen({
+  const listener = takeover?.ports.serve(control, access, onSession) ?? await listen({
     host,
     port,
     control,
@@ -113,7 +118,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, runsFolder, database, checkpoints }: ServerOptions,
+  { version, heartbeatMs, access, runsFolder, database, checkpoints, log }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
   register: RunRegister,
@@ -146,8 +151,14 @@ function composeServer(
     },
     {
       version,
+      heartbeatMs,
       epoch: succession.epoch,
       onStandby: (address) => succession.standby(address),
+      host: hostName(),
+      standbyGone: () => succession.standbyGone(),
+      commitsWait: (standby) => log.warn({ standby }, 'commits wait: the standby and too many of the nodes that it knows are out of reach, and it may have taken over; start it again, or this server'),
+      access: access?.book,
+      accessBehind: (standby) => log.warn({ standby }, 'the standby does not know yet that somebody was let in or shut out'),
       outrun: () => void succession.suspect(),
     },
   );

@@ -3,13 +3,16 @@ import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import type { GetServerReply } from '@longtail/protocol';
 import { writeFileAtomic } from '@longtail/store';
-import { connectClient } from '@longtail/transport';
+import { connectClient, type ControlClient } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import type { Access } from './open-access.js';
 import { READY } from './standby-port.js';
 
 const FILE = 'succession.json';
 const ASK_MS = 5000;
+/** How often a standby that is gone is looked for. */
+const LOOK_MS = 3000;
 
 const STATE = z.object({
   /** How often servers took over from one another until this one. */
@@ -24,22 +27,24 @@ export class Succession {
   readonly over: Promise<LongtailError>;
   private resolveOver!: (reason: LongtailError) => void;
   private written: Promise<void> = Promise.resolve();
+  private looking: NodeJS.Timeout | undefined;
 
   private constructor(
     private readonly runsFolder: string,
     private state: Readonly<z.infer<typeof STATE>>,
     private readonly log: Logger,
+    private readonly access: Pick<Access, 'asStandby'> | undefined,
   ) {
     this.over = new Promise((resolve) => (this.resolveOver = resolve));
   }
 
   /** LongtailError `storage` where what is kept is damaged. */
-  static async open(runsFolder: string, log: Logger): Promise<Succession> {
+  static async open(runsFolder: string, log: Logger, access?: Pick<Access, 'asStandby'>): Promise<Succession> {
     const path = join(runsFolder, FILE);
     const text = await readFile(path, 'utf8').catch(() => undefined);
-    if (text === undefined) return new Succession(runsFolder, { epoch: 1, standby: '' }, log);
+    if (text === undefined) return new Succession(runsFolder, { epoch: 1, standby: '' }, log, access);
     try {
-      return new Succession(runsFolder, STATE.parse(JSON.parse(text)), log);
+      return new Succession(runsFolder, STATE.parse(JSON.parse(text)), log, access);
     } catch (cause) {
       throw new LongtailError('the file is damaged', { code: 'storage', where: path, hint: 'Delete it, where no other server has taken over.', cause });
     }
@@ -57,7 +62,15 @@ export class Succession {
 
   /** A standby has come; empty: the server ends in order, and nobody is to take over. */
   standby(address: string): void {
+    clearInterval(this.looking);
     if (address !== this.state.standby) this.keep({ ...this.state, standby: address });
+  }
+
+  /** It may have taken over. */
+  standbyGone(): void {
+    clearInterval(this.looking);
+    this.looking = setInterval(() => void this.suspect(), LOOK_MS).unref();
+    void this.suspect();
   }
 
   /**
@@ -66,15 +79,18 @@ export class Succession {
   async refuseIfSucceeded(): Promise<void> {
     const { standby, epoch } = this.state;
     if (standby === '') return;
-    const answer = await this.ask();
+    const answer = await this.ask(async (client, signal) => {
+      // Else it had not followed for long enough, or something else listens there by now.
+      if (client.server.epoch === 0 && client.server.standbyState === READY) await client.takeOver(signal);
+      return client.server;
+    });
     if (answer === undefined) return this.log.warn({ standby }, 'its standby does not answer: runs go on from their checkpoints');
-    // Else it had not followed for long enough, or something else listens there by now.
     if (answer.epoch > epoch || (answer.epoch === 0 && answer.standbyState === READY)) throw this.succeeded(answer.epoch > epoch);
   }
 
-  /** A node was told of a higher epoch: true or not, the standby knows. */
+  /** A node was told of a higher epoch, or the standby is gone: it knows. */
   async suspect(): Promise<void> {
-    const answer = await this.ask();
+    const answer = await this.ask(async ({ server }) => server).catch(() => undefined);
     if (answer !== undefined && answer.epoch > this.state.epoch) this.resolveOver(this.succeeded(true));
   }
 
@@ -84,15 +100,20 @@ export class Succession {
     return new LongtailError(what, {
       code: 'refused',
       where: standby,
-      hint: `Start this one as its standby: longtail up --standby-of ${standby}. To do without that one, end it first.`,
+      hint: `Start this one as its standby: longtail up --standby-of ${standby}${this.access === undefined ? '' : ' --token -, with one of that role from there'}. To do without that one, end it first.`,
     });
   }
 
-  private async ask(): Promise<GetServerReply | undefined> {
+  /** Undefined: it does not answer. */
+  private async ask(question: (client: ControlClient, signal: AbortSignal) => Promise<GetServerReply>): Promise<GetServerReply | undefined> {
     if (this.state.standby === '') return undefined;
-    const client = await connectClient(this.state.standby, AbortSignal.timeout(ASK_MS)).catch(() => undefined);
-    client?.close();
-    return client?.server;
+    const signal = AbortSignal.timeout(ASK_MS);
+    const client = await connectClient(this.state.standby, signal, await this.access?.asStandby()).catch(() => undefined);
+    try {
+      return client && (await question(client, signal));
+    } finally {
+      client?.close();
+    }
   }
 
   private keep(state: Succession['state']): void {

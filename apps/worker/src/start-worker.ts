@@ -1,6 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
@@ -14,6 +12,7 @@ import {
   createTensorMemory,
   dial,
   EmulatedLink,
+  hostName,
   openPeers,
   takeLocalOrders,
   UploadLimit,
@@ -27,9 +26,9 @@ import type { ComputeThreadOptions, ModulePolicy } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { findMechanism } from './confined/confined-model.js';
 import { createFileCache } from './file-cache.js';
+import { KeptIdentity } from './kept-identity.js';
 import { LimitWatch } from './owner/limit-watch.js';
 import { thisMachine } from './owner/machine.js';
-import { WorkerIdentity } from './worker-identity.js';
 
 /** How often a machine is held against its owner's limits. */
 const LOOK_EVERY_MS = 3000;
@@ -104,7 +103,7 @@ async function work(options: WorkerOptions, compute: ComputeThread, watch: Limit
     crc32c: (bytes) => kernels.crc32c(bytes),
     uploadLimit: maxUploadBitsPerSecond === undefined ? undefined : new UploadLimit(maxUploadBitsPerSecond),
     link,
-    security: options.identity === undefined ? undefined : { identity: new WorkerIdentity(options.server, options.identity, options.signal), curve: createCurveKeys() },
+    security: options.identity === undefined ? undefined : { identity: new KeptIdentity(options.server, options.identity, options.signal), curve: createCurveKeys() },
   };
   const peers = await openPeers({ host, ...network, curve: network.security?.curve });
   const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
@@ -144,7 +143,7 @@ async function takeOrders({ stateFolder, name, server, finish }: WorkerOptions, 
 
 /** What sessions and direct links have in common. */
 type Network = Pick<DialOptions, 'crc32c' | 'uploadLimit' | 'link'> & {
-  readonly security: { readonly identity: WorkerIdentity; readonly curve: CurveKeys } | undefined;
+  readonly security: { readonly identity: KeptIdentity; readonly curve: CurveKeys } | undefined;
 };
 
 function serve(
@@ -159,7 +158,7 @@ function serve(
   const memory = createTensorMemory();
   return runWorker({
     dial: async (hello, signal, address = options.server) => {
-      const security = network.security && { curve: network.security.curve, credentials: await network.security.identity.current(signal) };
+      const security = network.security && { curve: network.security.curve, credentials: await network.security.identity.current(signal, address) };
       return dial(address, { hello, signal, memory, ...network, security });
     },
     allocate: (bytes) => memory.allocate(bytes),
@@ -183,17 +182,6 @@ function serve(
     identity: nodeId,
     log: options.onEvent,
   });
-}
-
-/** Tells machines apart without saying which they are: of each boot one, and of each container. */
-function hostName(): string {
-  let boot = '';
-  try {
-    boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
-  } catch {
-    // Not Linux: the name alone has to do.
-  }
-  return createHash('sha256').update(`${hostname()} ${boot}`).digest('hex').slice(0, 16);
 }
 
 async function rejectWith(error: Promise<Error>): Promise<never> {

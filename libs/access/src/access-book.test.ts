@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { AccessBook } from './access-book.js';
+import { Roll } from './roll.js';
 import { MemoryTable } from './testing/memory-table.js';
 
 const HOUR = 3_600_000;
@@ -76,6 +77,22 @@ describe('an identity', () => {
   });
 });
 
+it('tells whoever asked for a change once its follower has it, and one that shuts out before it is kept', async () => {
+  let have!: () => void;
+  const told: unknown[] = [];
+  book.follow((changed) => (told.push(changed), new Promise((resolve) => (have = resolve))));
+  let answered = false;
+  const enrolling = book.enrol('node', 'a', 0, YEAR).finally(() => (answered = true));
+  await vi.waitFor(() => expect(told).toHaveLength(1));
+  expect(answered).toBe(false);
+  have();
+  const { id } = await enrolling;
+  table.fails = true;
+  const revoking = book.revokeIdentity(id);
+  await expect(revoking).rejects.toThrow('no room');
+  expect(told.at(-1)).toMatchObject({ identities: [{ id, revoked: true }] });
+});
+
 it('forgets what is over for a month', async () => {
   await book.createToken('node', 1, 0, HOUR);
   await book.enrol('node', 'a', 0, HOUR);
@@ -104,11 +121,13 @@ describe('where its table fails', () => {
   });
 });
 
-it('holds what its table does, whatever is done at once and whichever of it fails', async () => {
+it('holds what its table does, and its follower too, whatever is done at once and whichever of it fails', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.record({ what: fc.nat({ max: 5 }), fails: fc.boolean() }), { maxLength: 20 }), async (steps) => {
       const table = new MemoryTable();
       const book = await AccessBook.open(table);
+      const follower = new Roll();
+      book.follow(async (changed) => follower.hold(changed));
       const tokens: Awaited<ReturnType<AccessBook['createToken']>>[] = [];
       const act = (what: number): Promise<unknown> => {
         const [token] = tokens;
@@ -123,6 +142,7 @@ it('holds what its table does, whatever is done at once and whichever of it fail
         await Promise.allSettled([act(what), act(what)]);
       }
       expect(book.list()).toEqual(await table.load());
+      expect(follower.list()).toEqual(book.list());
       for (const { id } of tokens) {
         const used = book.list().identities.filter(({ token }) => token === id).length;
         expect(used + book.list().tokens.find((token) => token.id === id)!.usesLeft).toBe(2);

@@ -1,5 +1,5 @@
-/** What somebody may do on a server; which calls that is, libs/transport says (roles.ts). */
-export const ROLES = ['node', 'viewer', 'engineer', 'admin'] as const;
+/** What somebody may do on a server; which calls that is, libs/transport says (roles.ts). Tokens name a role by its place here. */
+export const ROLES = ['node', 'viewer', 'engineer', 'admin', 'standby'] as const;
 export type Role = (typeof ROLES)[number];
 
 /** Whom a server has let in. */
@@ -43,6 +43,8 @@ export interface AccessTable {
   load(): Promise<AccessEntries>;
   /** New entries, or others of the same id; all of them or none. */
   save(entries: Partial<AccessEntries>): Promise<void>;
+  /** These, and no others that were there before. */
+  replace(entries: AccessEntries): Promise<void>;
   /** Forgets what expired before then. */
   forget(expiredBeforeMs: number): Promise<void>;
 }

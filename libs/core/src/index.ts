@@ -1,5 +1,6 @@
 export * from './access.js';
 export * from './back-off.js';
+export * from './bench.js';
 export * from './clock.js';
 export * from './codec.js';
 export * from './compute.js';
@@ -10,6 +11,7 @@ export * from './events.js';
 export * from './files.js';
 export * from './job.js';
 export * from './layout.js';
+export * from './markup.js';
 export * from './model.js';
 export * from './optimizer.js';
 export * from './plan.js';

@@ -45,7 +45,7 @@ export interface RoundState {
 export interface Decision {
   /** Contributions to commit now as one step, in this order, each at its weight; empty: nothing yet. */
   readonly commit: readonly { readonly node: string; readonly weight: number }[];
-  /** Multiplies the learning rate of that step: it is below 1 where the step is part of a round, or of stale contributions. */
+  /** Multiplies the learning rate of that step: it is below 1 where the step is part of a round or batch, or of stale contributions. */
   readonly stepScale: number;
   /** Groups no longer waited for: their leases go back. `late`: the others were enough; it counts as no miss. */
   readonly release: readonly { readonly node: string; readonly reason: string; readonly late: boolean }[];
@@ -55,6 +55,8 @@ export interface Decision {
   readonly proceed: readonly string[];
   /** Ask again at this time at the latest; undefined: when something arrives. */
   readonly wakeAtMs: number | undefined;
+  /** Until so many more have delivered nothing else would be decided, unless a task fails, a group comes or goes, or it is that time. @default 1 */
+  readonly needs?: number;
   readonly reason: string;
 }
 

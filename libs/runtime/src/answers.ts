@@ -36,6 +36,10 @@ export class Answers<Answer> {
     this.waiting.get(key)?.resolve(undefined);
   }
 
+  giveUpWhere(concerned: (key: string) => boolean): void {
+    for (const [key, { resolve }] of this.waiting) if (concerned(key)) resolve(undefined);
+  }
+
   private async runOut(question: { heardMs: number; resolve(answer: undefined): void }, patienceMs: number, signal: AbortSignal): Promise<void> {
     try {
       for (let leftMs = patienceMs; leftMs > 0; leftMs = question.heardMs + patienceMs - this.clock.nowMs()) await this.clock.sleep(leftMs, signal);

@@ -10,25 +10,25 @@ export class Bell {
     this.wake?.();
   }
 
-  /** Resolves at the next ring or at `untilMs`, whichever is first; rejects with `signal.reason` when aborted. */
-  async wait(untilMs: number | undefined, clock: Clock, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
+  /** Resolves at the next ring or at `untilMs`, whichever is first; rejects with `signal.reason` when aborted. @default nothing aborts it */
+  async wait(untilMs: number | undefined, clock: Clock, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
     if (!this.rung) await this.ringOrTime(untilMs, clock, signal);
     this.rung = false;
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
   }
 
-  private ringOrTime(untilMs: number | undefined, clock: Clock, signal: AbortSignal): Promise<void> {
+  private ringOrTime(untilMs: number | undefined, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve) => {
       const timer = untilMs === undefined ? undefined : new AbortController();
       const wake = () => {
         this.wake = undefined;
-        signal.removeEventListener('abort', wake);
+        signal?.removeEventListener('abort', wake);
         timer?.abort(WOKEN);
         resolve();
       };
       this.wake = wake;
-      signal.addEventListener('abort', wake);
+      signal?.addEventListener('abort', wake);
       if (timer !== undefined) void clock.sleep(Math.max(0, untilMs! - clock.nowMs()), timer.signal).then(wake, () => undefined);
     });
   }

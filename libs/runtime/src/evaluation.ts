@@ -66,7 +66,7 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
       take(core, open.get(node)!, sums);
       open.delete(node);
     }
-    if (open.size > 0) await core.wait(decision.wakeAtMs);
+    if (open.size > 0) await core.waitForTasks(decision.needs, decision.wakeAtMs);
   }
   return lost;
 }

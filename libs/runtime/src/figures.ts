@@ -78,7 +78,7 @@ export class Figures {
 
   departed(member: Member): void {
     this.profiles.giveUp(member.node);
-    for (const { node } of this.host.members) for (const key of [`${node} ${member.node}`, `${member.node} ${node}`]) this.probes.giveUp(key);
+    this.probes.giveUpWhere((pair) => pair.split(' ').includes(member.node));
     this.linkMeasured();
   }
 

@@ -19,6 +19,14 @@ export interface StandbyWay {
   sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void>;
 }
 
+/** Where a server stands that its standby does not confirm commits to. */
+export interface Standing {
+  /** The standby has not taken over, nor can it. */
+  readonly mayCommit: boolean;
+  /** Resolves when that is so, or the signal aborts. */
+  untilMayCommit(signal: AbortSignal): Promise<void>;
+}
+
 /** Versions that may be on the way; a standby that lags further behind is sent all of a later one instead. */
 const MOST_TRANSFERS = 3;
 /** Events that may be on the way. */
@@ -101,7 +109,12 @@ export class Following {
 
   /** Resolves when nothing can come any more that makes event `seq` untold. */
   async visible(seq: number, signal: AbortSignal): Promise<void> {
-    while (this.inStep && this.heldSeq < seq && !signal.aborted) await this.change(signal);
+    const { standing } = this.core;
+    while (this.heldSeq < seq && !signal.aborted) {
+      if (this.inStep) await this.change(signal);
+      else if (!standing.mayCommit) await standing.untilMayCommit(signal);
+      else return;
+    }
   }
 
   /** Before a commit's first step; undefined: nobody follows, or not in this way. */
@@ -115,19 +128,29 @@ export class Following {
 
   /**
    * What `tell` does, and says in the log, happens once the standby holds the version, where it is in step: at `untilMs` at the
-   * latest, after which the run goes on without it.
+   * latest, after which the run goes on without it, as soon as it may.
    */
   async tell(transfer: Transfer | undefined, untilMs: number, tell: () => void): Promise<void> {
     const { core, way } = this;
     if (transfer === undefined || !this.inStep || way === undefined) {
-      tell();
+      if (core.standing.mayCommit) tell();
+      else await this.withhold(core.holdBack(tell));
       return this.describe(transfer, []);
     }
     const held = core.holdBack(tell);
     this.describe(transfer, held.events);
     const isThere = () => this.onTheWay.every(({ number }) => number > transfer.number);
     while (this.inStep && !isThere() && core.clock.nowMs() < untilMs) await this.change(way.signal, untilMs);
+    // A process that stood still hears first what came meanwhile.
+    if (!isThere()) await core.turn();
     if (this.inStep && !isThere()) this.leaveStep(way.address, 'behind', `it did not confirm version ${core.version} in time`);
+    if (isThere() && this.way === way) held.release();
+    else await this.withhold(held);
+  }
+
+  /** Until nobody else can have committed something else in its place; a run that is to end says what it did all the same. */
+  private async withhold(held: { release(): void }): Promise<void> {
+    await this.core.standing.untilMayCommit(this.core.signal);
     held.release();
   }
 

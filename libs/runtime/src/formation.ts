@@ -89,8 +89,10 @@ export class Formation {
       standing: this.standingPlan(nowMs),
       model: host.measure,
     });
-    const kept = standing.filter(({ plan }) => groups.some((group) => sameGroup(group, plan)));
-    const dissolved = this.groups.filter((group) => !kept.includes(group));
+    const wanted = new Map(groups.map((group) => [keyOf(group), group]));
+    const kept = standing.filter(({ plan }) => wanted.delete(keyOf(plan)));
+    const stays = new Set(kept);
+    const dissolved = this.groups.filter((group) => !stays.has(group));
     this.moving = dissolved.some((group) => group.busy);
     if (this.moving) return;
     this.outdated = false;
@@ -101,8 +103,8 @@ export class Formation {
     for (const member of dissolved.flatMap((group) => group.members.filter((member) => member.group === group))) {
       if (member.state !== 'gone' && member.state !== 'failed') member.vacate();
     }
-    const fresh = groups.filter((group) => !kept.some(({ plan }) => sameGroup(group, plan)));
-    const formed = fresh.map((group) => this.form(group, members));
+    const byNode = new Map(members.map((member) => [member.node, member]));
+    const formed = [...wanted.values()].map((group) => this.form(group, byNode));
     this.groups = [...kept, ...formed];
     for (const group of formed) this.prepare(group);
     if (wants !== undefined) host.want(wants);
@@ -132,9 +134,9 @@ export class Formation {
     return { plan, settledAtMs, nowMs, remainingMs: host.remainingMs, setupMs };
   }
 
-  private form(plan: GroupLayout, members: readonly Member[]): Group {
+  private form(plan: GroupLayout, members: ReadonlyMap<string, Member>): Group {
     const chosen = nodesOf(plan).map((node) => {
-      const member = members.find((candidate) => candidate.node === node);
+      const member = members.get(node);
       if (member === undefined || (member.group !== undefined && member.group.intact)) {
         throw new LongtailError(`the layout names node ${node}, which is ${member === undefined ? 'not here' : 'in two groups'}`, {
           code: 'usage',
@@ -216,9 +218,8 @@ function wireRange({ plan, solo }: Group, stage: number): BlockRange {
   return solo || blocks === 'all' ? { start: 0, end: 0 } : { start: blocks.start, end: blocks.end };
 }
 
-function sameGroup(a: GroupLayout, b: GroupLayout): boolean {
-  if (a === b) return true;
-  if (a.stages.length !== b.stages.length) return false;
-  if (nodesOf(a).length > 1 && (a.microbatch !== b.microbatch || a.schedule !== b.schedule)) return false;
-  return JSON.stringify(a.stages) === JSON.stringify(b.stages);
+/** Layouts of one key are the same group. */
+function keyOf(group: GroupLayout): string {
+  const { stages, microbatch, schedule } = group;
+  return JSON.stringify(nodesOf(group).length > 1 ? [stages, microbatch, schedule] : stages);
 }

@@ -79,6 +79,27 @@ test('however slow a group is, it sends every fragment, and takes the steps that
   );
 });
 
+test('wherever a group is, it takes a step or more, as many as are due, and sends every fragment in turn', () => {
+  const behind = fc.array(fc.double({ min: -20, max: 20, noNaN: true }), { minLength: 12, maxLength: 40 });
+  fc.assert(
+    fc.property(fc.double({ min: 0.02, max: 5, noNaN: true }), fc.integer({ min: 1, max: 6 }), behind, (average, count, lags) => {
+      const turns = new FragmentTurns(count, 1);
+      let last = 0;
+      const fragments = lags.map((lag) => {
+        const due = (round: number) => (round - last) * average - lag;
+        const { round, rounds, steps } = turns.nextTask(group, 0, average, due);
+        turns.leave(group);
+        expect([round, steps]).toEqual([last + rounds, Math.max(1, Math.floor(due(round) + 1e-9))]);
+        // Whoever takes one a round skips none for being behind.
+        if (average >= 1) expect(rounds).toBeLessThanOrEqual(1);
+        last = round;
+        return turns.fragmentOf(round);
+      });
+      for (let from = 0; from + count <= fragments.length; from += count) expect(new Set(fragments.slice(from, from + count)).size).toBe(count);
+    }),
+  );
+});
+
 test('a group that measured next to no speed has its step all the same', () => {
   const { round, rounds, steps } = new FragmentTurns(3, 1).nextTask({} as Group, 0, 4e-13);
   expect({ round, rounds, steps }).toEqual({ round: 100, rounds: 100, steps: 1 });

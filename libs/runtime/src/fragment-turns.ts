@@ -55,25 +55,28 @@ export class FragmentTurns {
 
   /**
    * The next task of a group that is to take `steps` a round on average and has so many tasks open: its round, the rounds that it
-   * spans, and its whole steps. A group that has none to take yet skips rounds until it does, and to a fragment that it did not
-   * bring home since it did the others: so none starves, whatever its steps and the number of fragments have in common.
+   * spans, and its whole steps. `dueBy` says how many it should have taken by the end of a round, beyond what is given; without
+   * it, what was left of fractions is carried along. A group that has none to take yet skips rounds until it does, and to a
+   * fragment that it did not bring home since it did the others: so none starves, whatever its steps and the number of fragments
+   * have in common.
    */
-  nextTask(group: Group, open: number, steps: number): { readonly round: number; readonly rounds: number; readonly steps: number } {
+  nextTask(group: Group, open: number, steps: number, dueBy?: (round: number) => number): { readonly round: number; readonly rounds: number; readonly steps: number } {
     const average = Math.max(steps, 1 / MOST_ROUNDS_A_STEP);
     const carried = this.stepsLeft.get(group) ?? 0;
     const before = this.given.get(group) ?? [];
     const given = before.length === this.count ? [] : before;
     let round = this.roundOf(group, open);
     let rounds = 1;
+    const due = () => dueBy?.(round) ?? carried + rounds * average;
     const skip = () => {
       this.leave(group);
       round++;
       rounds++;
     };
-    while (carried + rounds * average < 1 - 1e-9 || given.includes(this.fragmentOf(round))) skip();
-    const due = carried + rounds * average;
-    const whole = Math.floor(due + 1e-9);
-    this.stepsLeft.set(group, due - whole);
+    // Who takes one a round or more is late for a while rather than left out.
+    while ((average < 1 && rounds < MOST_ROUNDS_A_STEP && due() < 1 - 1e-9) || given.includes(this.fragmentOf(round))) skip();
+    const whole = Math.max(1, Math.floor(due() + 1e-9));
+    this.stepsLeft.set(group, Math.max(0, due() - whole));
     this.given.set(group, [...given, this.fragmentOf(round)]);
     return { round, rounds, steps: whole };
   }

@@ -33,7 +33,7 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     const missing = shortfall && { shortfall: sentence(shortfall) };
     if (said !== reason) core.emit({ event: 'waiting', run: core.run, have: core.ready.length, need, ...missing, reason });
     said = reason;
-    await core.wait(untilMs);
+    await core.waitForMany(untilMs);
   }
 }
 

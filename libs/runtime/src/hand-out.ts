@@ -8,6 +8,7 @@ import { countSamples } from './microbatches.js';
 import { passesOf } from './passes.js';
 import type { RunCore } from './run-core.js';
 import { afterIdleRound, roundTimes } from './speed.js';
+import { stepsDue, type Streaming } from './step-dues.js';
 import { sumSamples } from './tasks.js';
 
 /**
@@ -44,11 +45,16 @@ export async function handOutStream(
   groups: readonly Group[],
   rule: LocalStepRule,
   turns: FragmentTurns,
-  openOf: (group: Group) => number,
+  openOf: (group: Group) => readonly GroupTask[],
 ): Promise<readonly GroupTask[]> {
   const parameters = await core.parameters(false);
   const steps = planSteps(core, rule, turns.count);
-  const next = new Map(groups.map((group) => [group.id, turns.nextTask(group, openOf(group), steps.get(group.id)!)]));
+  const streaming = (group: Group): Streaming => ({ group, open: openOf(group), lastRound: turns.roundOf(group, openOf(group).length) - 1 });
+  const leader = streaming(core.groups.reduce((a, b) => (steps.get(b.id)! > steps.get(a.id)! ? b : a)));
+  const nowMs = core.clock.nowMs();
+  const dueBy = (group: Group) =>
+    group === leader.group ? undefined : stepsDue(leader, steps.get(leader.group.id)!, streaming(group), core.job.train.batch, nowMs);
+  const next = new Map(groups.map((group) => [group.id, turns.nextTask(group, openOf(group).length, steps.get(group.id)!, dueBy(group))]));
   const fraction = fractionLeft(core, groups, new Map([...next].map(([id, task]) => [id, task.steps])));
   const { applied, leased } = core.training!.leases.totals();
   let before = 0;
@@ -137,10 +143,14 @@ function leaseSteps(
     const mine = core.tasks.leaseUpTo(group, batch);
     if (mine.length === 0) break;
     leases.push(...mine);
-    const learningRate = core.learningRate(Math.min(total - 1, from + step * samplesAStep));
-    steps.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
+    steps.push(localStep(core, mine, core.learningRate(Math.min(total - 1, from + step * samplesAStep))));
   }
   return { steps, leases };
+}
+
+/** On a batch. Where the data end before it is whole the step is as much shorter: each sample counts the same. */
+export function localStep({ job }: RunCore, leases: readonly Lease[], learningRate: number): LocalStep {
+  return { ranges: leases.flatMap(({ ranges }) => ranges), learningRate: learningRate * (sumSamples(leases) / job.train.batch) };
 }
 
 function planShares(core: RunCore): ReadonlyMap<string, number> {

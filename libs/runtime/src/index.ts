@@ -1,3 +1,4 @@
+export type { FollowedAccess } from './access-following.js';
 export { CHUNK_LENGTH } from './grid.js';
 export { explicitLayout } from './explicit-layout.js';
 export type {

@@ -237,7 +237,7 @@ export class Member extends Recipient<MemberHost> implements Part {
       move(open, this.host.clock.nowMs());
       if (open.done !== done) this.idleFrom(this.host.clock.nowMs());
       this.startNext();
-      if (open.status !== 'out' || open.done !== done) this.host.changed();
+      if (open.status !== 'out' || open.done !== done) this.host.advanced(task);
       return;
     }
     if (open !== undefined || this.answered.includes(task)) return; // its receipt is on the way, or was sent

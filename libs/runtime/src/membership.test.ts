@@ -27,6 +27,7 @@ function setUp() {
     left: ({ name }, reason) => log.push(`${name} left: ${reason}`),
     pauseChanged: ({ name, paused }) => log.push(`${name} is paused: ${paused}`),
     stray: ({ name }, run, task) => log.push(`${name} strayed: ${run} ${task}`),
+    standbyKnown: ({ name }, address) => log.push(`${name} knows of ${address}`),
     probed: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s`),
     linkMeasured: ({ name }, { upBitsPerSecond }) => log.push(`${name} sends ${upBitsPerSecond} bit/s while it trains`),
   });

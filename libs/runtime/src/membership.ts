@@ -141,6 +141,8 @@ export interface MembershipOptions {
   pauseChanged(session: Session): void;
   /** A tensor chunk or message for a run from a node that has no part in one. */
   stray(session: Session, run: string, task: number): void;
+  /** It knows of the standby at that address; empty: that there is none. */
+  standbyKnown(session: Session, address: string): void;
   /** It measured its way to the server. */
   probed(session: Session, probed: LinkProbed): void;
   /** It told what its tensors make of the way to the server. */
@@ -172,6 +174,10 @@ export class Membership {
 
   get sessions(): readonly Session[] {
     return [...this.byNode.values()];
+  }
+
+  get size(): number {
+    return this.byNode.size;
   }
 
   session(node: string): Session | undefined {
@@ -250,6 +256,7 @@ export class Membership {
     if (message.message === 'leave') this.drop(session, message.leave.reason);
     else if (message.message === 'pause') this.onPause(session, message.pause);
     else if (message.message === 'unpause') this.change(session, () => (session.pausedByOwner = ''));
+    else if (message.message === 'standbyKnown') this.options.standbyKnown(session, message.standbyKnown.address);
     else if (message.message === 'linkProbed') this.options.probed(session, message.linkProbed);
     else if (message.message === 'linkMeasured') this.options.linkMeasured(session, message.linkMeasured);
     else if (message.message === 'taskDone' && session.part === undefined) {

@@ -12,6 +12,8 @@ export interface RecipientHost {
   readonly files: readonly ServedFile[];
   /** Something about a member changed: whoever waits should look again. */
   changed(): void;
+  /** Something came of a task, or all that was on its way to a member is there: whoever waits for that should look again. */
+  advanced(task?: number): void;
   fail(error: LongtailError): void;
 }
 
@@ -146,7 +148,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     this.vectorsOnTheWay++;
     void vectors.finally(() => {
       this.vectorsArrivedAtMs = this.host.clock.nowMs();
-      if (--this.vectorsOnTheWay === 0) this.host.changed();
+      if (--this.vectorsOnTheWay === 0) this.host.advanced();
     });
   }
 

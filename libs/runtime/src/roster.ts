@@ -26,7 +26,7 @@ const MAX_MISSES = 5;
 
 /** The workers of a run, in the order in which they joined, and who may not come back. */
 export class Roster {
-  readonly members: Member[] = [];
+  members: Member[] = [];
   /** Incarnations of those released for a reason. */
   readonly excluded = new Set<string>();
   /** Engines that took part. */
@@ -104,10 +104,11 @@ export class Roster {
 
   /** Forgets members who are gone and have nothing left to settle. */
   sweep(): void {
-    for (const member of this.members.filter(({ state, assignments }) => state === 'gone' && assignments.size === 0)) {
-      this.traffic = together(this.traffic, member.totalTraffic());
-      this.members.splice(this.members.indexOf(member), 1);
-    }
+    const isOver = ({ state, assignments }: Member) => state === 'gone' && assignments.size === 0;
+    const over = this.members.filter(isOver);
+    if (over.length === 0) return;
+    for (const member of over) this.traffic = together(this.traffic, member.totalTraffic());
+    this.members = this.members.filter((member) => !isOver(member));
   }
 
   /** Of everybody who ever took part. */

@@ -2,7 +2,7 @@ import { LongtailError, type Decision, type RoundState, type SyncStrategy, type 
 import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
-import type { GroupTask } from './group-task.js';
+import { SILENCE_MS, type GroupTask } from './group-task.js';
 import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
 import { patienceWith } from './patience.js';
@@ -80,7 +80,11 @@ class Rounds {
     if (!begins && open.size === 0) return this.nonFinite.nobodyLeft();
     for (const node of decision.recall) core.tasks.recall(this.oldest(node)!);
     if (await this.handOut(decision.proceed, context)) return context.meanwhile();
-    if (open.size > 0) await core.wait(earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs)));
+    if (open.size === 0) return;
+    const untilMs = earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs));
+    // The next task of a stream is given, and begins, when the one before it is done.
+    if (this.turns !== undefined) await core.wait(untilMs);
+    else await core.waitForTasks(decision.needs, untilMs);
   }
 
   /** Whether anybody got a task. */
@@ -99,7 +103,7 @@ class Rounds {
     const { core, open, strategy, turns } = this;
     const { localSteps } = strategy;
     if (turns === undefined) return handOut(core, groups, localSteps);
-    return handOutStream(core, groups, localSteps!, turns, ({ id }) => open.get(id)?.length ?? 0);
+    return handOutStream(core, groups, localSteps!, turns, ({ id }) => open.get(id) ?? []);
   }
 
   /** Before something else begins, everybody sends what it did not send yet. */
@@ -199,16 +203,17 @@ class Rounds {
 
   /**
    * In a first round there is no deadline yet, but who is done delivers, and who has its parameters gets done, or is dropped.
-   * Returns when to look again; undefined: when something comes.
+   * Returns when to look again; undefined: at `wakeAtMs`.
    */
   private dropSilent(wakeAtMs: number | undefined): number | undefined {
     if (wakeAtMs !== undefined) return undefined;
     const nowMs = this.core.clock.nowMs();
-    let nextMs: number | undefined;
+    // What comes meanwhile gives it at least as much time.
+    let nextMs = nowMs + SILENCE_MS;
     for (const [task] of this.open.values()) {
       const limit = patienceWith(task!);
       if (limit === undefined) continue;
-      nextMs = earliest(nextMs, limit.untilMs);
+      nextMs = Math.min(nextMs, limit.untilMs);
       if (nowMs >= limit.untilMs) this.giveUp(task!, limit.reason, false);
     }
     return nextMs;

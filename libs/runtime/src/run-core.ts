@@ -18,7 +18,7 @@ import type { Prepare, Progress } from '@longtail/protocol';
 import { AutoSync } from './auto-sync.js';
 import { Bell } from './bell.js';
 import { explicitLayout } from './explicit-layout.js';
-import { Following } from './following.js';
+import { Following, type Standing } from './following.js';
 import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
@@ -49,6 +49,10 @@ export interface Training {
 }
 
 const NEVER = new AbortController();
+/** A member, before all of them are looked at. */
+export const LOOK_MS = 0.01;
+
+const always = (): boolean => true;
 
 /**
  * The state of a run that its phases share, and the moves on it. Phases (round, solo, evaluation) run one after the other;
@@ -83,6 +87,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private heldBack: (() => void)[] | undefined;
   private heldEvents: RunEvent[] = [];
   private readonly bell = new Bell();
+  private matters: (task?: number) => boolean = always;
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
   private cutInto: number | undefined;
@@ -98,6 +103,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     readonly peerLinks: PeerLinks,
     /** Of the largest transfer that measures a link. */
     readonly probeBytes: number,
+    /** Whether commits count where no standby confirms them. */
+    readonly standing: Standing,
     /** A node that the run released is free for others. */
     readonly freed: () => void,
   ) {
@@ -263,14 +270,39 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.bell.ring();
   }
 
+  advanced(task?: number): void {
+    if (this.matters(task)) this.bell.ring();
+  }
+
   /** Until something changed, or the time; rejects once the run is to stop. */
   wait(untilMs?: number): Promise<void> {
     return this.bell.wait(untilMs, this.clock, this.signal);
   }
 
+  /** The same, where tasks that go on are no change before so many have delivered. */
+  async waitForTasks(needed = 1, untilMs?: number): Promise<void> {
+    let missing = needed;
+    this.matters = (number) => {
+      const task = number === undefined ? undefined : this.tasks.find(number);
+      if (task === undefined || task.status === 'out') return false;
+      return task.status !== 'delivered' || task.idle || task.group.finishing || --missing <= 0;
+    };
+    try {
+      await this.wait(untilMs);
+    } finally {
+      this.matters = always;
+    }
+  }
+
+  /** Like `wait`, for who looks at all members at each change: with many of them not at once, so that several changes are one. */
+  async waitForMany(untilMs?: number): Promise<void> {
+    await this.wait(untilMs);
+    await this.clock.sleep(LOOK_MS * this.members.length, this.signal);
+  }
+
   /** Like `wait`, but a run that stops only wakes it. */
   waitThrough(untilMs?: number): Promise<void> {
-    return this.bell.wait(untilMs, this.clock, NEVER.signal);
+    return this.bell.wait(untilMs, this.clock);
   }
 
   /** Lets sockets have a turn. Not cut short by a failing run: what is half done gets finished. */

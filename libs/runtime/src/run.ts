@@ -72,15 +72,13 @@ export class Run implements Claimant {
     return this.core.following;
   }
 
-  /** Takes a node in: it prepares, and takes part as soon as it is ready. */
+  /** Takes a node in: it prepares once nodes are arranged, and takes part as soon as it is ready. */
   take(session: Session): void {
     const { core } = this;
     const member = new Member(session, core);
     session.part = member;
     core.roster.members.push(member);
     core.formation.changed();
-    this.arrange();
-    core.changed();
   }
 
   /**
@@ -111,7 +109,8 @@ export class Run implements Claimant {
     this.core.changed();
   }
 
-  private arrange(): void {
+  /** Gives those who were taken in their places. */
+  arrange(): void {
     try {
       this.core.formation.arrange();
     } catch (error) {

@@ -1,5 +1,6 @@
 import { LongtailError, type Job, type MeasuredLink, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
 import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type OrderNodeRequest, type PeerLink, type ServerMessage } from '@longtail/protocol';
+import type { FollowedAccess } from './access-following.js';
 import { forked, forkSnapshot, launched, resumed, type Beginning } from './beginning.js';
 import { allot, census, type Candidate } from './eligibility.js';
 import { CHUNK_LENGTH } from './grid.js';
@@ -9,19 +10,29 @@ import { PeerLinks } from './peer-links.js';
 import type { Resumption, RunSnapshot, RunStore, ServedFile, ServerConnection, ServerDependencies } from './ports.js';
 import { Run } from './run.js';
 import { StandbySeat } from './standby-seat.js';
-import { RunCore } from './run-core.js';
+import { LOOK_MS, RunCore } from './run-core.js';
 
 export interface ServerOptions {
   /** Of the package, for people. @default '' */
   readonly version?: string;
   /** @default 2000 */
-  readonly heartbeatMs?: number;
+  readonly heartbeatMs?: number | undefined;
   /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
   readonly chunkLength?: number;
   /** How often servers have taken over from one another. @default 1 */
   readonly epoch?: number;
   /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */
   readonly onStandby?: (address: string) => void;
+  /** It is gone, and may have taken over. */
+  readonly standbyGone?: () => void;
+  /** Whom it lets in, which its standby is to know. @default everybody */
+  readonly access?: FollowedAccess | undefined;
+  /** Names the machine, as workers on it do. @default '': not known */
+  readonly host?: string;
+  /** Its standby at that address is gone, and may have taken over: commits wait until it is back, or enough nodes know that it is gone. */
+  readonly commitsWait?: (standby: string) => void;
+  /** Its standby at that address did not confirm in time that somebody was let in or shut out. */
+  readonly accessBehind?: (standby: string) => void;
   /** A node was told of a server of a higher epoch: this one may have been succeeded. */
   readonly outrun?: (epoch: number) => void;
   /** Bytes of the largest transfer that measures a link. 0: none is measured. @default 32 MiB */
@@ -75,6 +86,8 @@ const STANDBY_HEARTBEAT_MS = 1000;
 /** Takes a tenth of a second at 2.7 Gbit/s: faster links are as good as any. */
 const DEFAULT_PROBE_BYTES = 2 ** 25;
 
+const NEVER = new AbortController();
+
 export function createServer(dependencies: ServerDependencies, options: ServerOptions = {}): Server {
   return new ServerLoop(dependencies, options);
 }
@@ -88,6 +101,7 @@ class ServerLoop implements Server {
   private readonly standby: StandbySeat;
   private readonly startedAtMs: number;
   private closing: string | undefined;
+  private dispatchPending = false;
 
   constructor(
     private readonly dependencies: ServerDependencies,
@@ -101,7 +115,10 @@ class ServerLoop implements Server {
       clock,
       self: this.self,
       runs: () => [...this.runs.values()].map(({ run }) => run),
+      access: options.access,
       changed: () => this.standbyChanged(),
+      commitsWait: (address) => options.commitsWait?.(address),
+      accessBehind: (address) => options.accessBehind?.(address),
     });
     this.membership = new Membership({
       clock,
@@ -111,6 +128,7 @@ class ServerLoop implements Server {
       joined: (session) => this.joined(session),
       left: (session, reason) => this.left(session, reason),
       pauseChanged: (session) => this.pauseChanged(session),
+      standbyKnown: ({ node }, address) => this.standby.nodeKnows(node, address),
       stray: (session, run, task) => {
         const reason = `this node has no part in run ${run || '(none)'}`;
         session.send({ message: 'receipt', receipt: { run, task, accepted: false, weight: 0, staleness: 0, reason, pending: false } });
@@ -132,6 +150,7 @@ class ServerLoop implements Server {
 
   private standbyChanged(): void {
     if (this.standby.address !== '') this.options.onStandby?.(this.standby.address);
+    else if (this.closing === undefined) this.options.standbyGone?.();
     for (const session of this.membership.sessions) session.send(this.standbyMessage);
     this.tellFleet();
   }
@@ -141,7 +160,10 @@ class ServerLoop implements Server {
   }
 
   private tellFleet(): void {
-    this.standby.tellFleet(this.membership.sessions.map(({ node }) => node));
+    const { host = '' } = this.options;
+    const { sessions } = this.membership;
+    const beside = sessions.filter(({ hello }) => host !== '' && hello.host === host);
+    this.standby.tellFleet({ nodes: sessions.map(({ node }) => node), beside: new Set(beside.map(({ node }) => node)) });
   }
 
   private get probeBytes(): number {
@@ -208,7 +230,7 @@ class ServerLoop implements Server {
 
   private begin(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): LaunchedRun {
     const { chunkLength = CHUNK_LENGTH } = this.options;
-    const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, () => this.dispatch());
+    const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, this.standby, () => this.dispatch());
     const run: Run = new Run(core, () => census(run, this.fleet()), beginning);
     const verdict = run.execute().then((outcome) => {
       this.forgetOldRuns();
@@ -320,16 +342,31 @@ class ServerLoop implements Server {
     const active = this.active();
     if (active.length === 0) return;
     const takers = active.filter(({ ending }) => !ending);
-    for (const { run, node } of allot(takers, this.fleet())) this.runs.get(run)!.run.take(this.membership.session(node)!);
+    const taking = new Set<Run>();
+    for (const { run: id, node } of allot(takers, this.fleet())) {
+      const { run } = this.runs.get(id)!;
+      run.take(this.membership.session(node)!);
+      taking.add(run);
+    }
+    for (const run of taking) run.arrange();
     for (const run of active) run.changed();
   }
 
   private joined(session: Session): void {
     this.seen(session);
     for (const run of this.active()) for (const event of joinedEvents(session)) run.nodeEvent(event);
-    if (this.standby.address !== '') session.send(this.standbyMessage);
+    if (this.standby.wasThere) session.send(this.standbyMessage);
     this.tellFleet();
     this.survey.add(session);
+    void this.dispatchSoon();
+  }
+
+  /** Many who join at once are taken together. */
+  private async dispatchSoon(): Promise<void> {
+    if (this.dispatchPending) return;
+    this.dispatchPending = true;
+    await this.dependencies.clock.sleep(LOOK_MS * this.membership.size, NEVER.signal);
+    this.dispatchPending = false;
     this.dispatch();
   }
 

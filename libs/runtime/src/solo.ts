@@ -4,6 +4,7 @@ import type { ExpectedTensor } from './delivery.js';
 import { chunkSpan } from './grid.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
+import { localStep } from './hand-out.js';
 import type { Member } from './member.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import { admitPrepared } from './gather.js';
@@ -293,7 +294,7 @@ class Solo {
       if (mine.length === 0) break;
       learningRate = core.learningRate(applied + leased);
       steps.push(mine);
-      messages.push({ ranges: mine.flatMap((lease) => lease.ranges), learningRate });
+      messages.push(localStep(core, mine, learningRate));
     }
     return { messages, steps, learningRate };
   }

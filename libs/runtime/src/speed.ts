@@ -44,7 +44,7 @@ export interface Measurement {
 export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs }: Measurement): Speed {
   const exchanges = latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs));
   const isPlanned = speed.latestSamples === 0 && speed.exchangeMs !== undefined;
-  const computing = isPlanned ? [{ samples, ms: timeOf(speed, samples) }] : speed.recent.computing;
+  const computing = isPlanned ? [{ samples, ms: computingMs(speed, samples) }] : speed.recent.computing;
   const measured = measure(speed, computing, { samples, ms: computeMs });
   return { ...measured, exchangeMs: median(exchanges), latestSamples: samples, recent: { ...measured.recent, exchangeMs: exchanges } };
 }
@@ -61,7 +61,7 @@ function measure(speed: Speed, before: readonly TimedWork[], now: TimedWork): Sp
 
 /** After a change, what was measured before it is brought to the pace of now: it still tells what is fixed and what grows. */
 function followed(speed: Speed, computing: readonly TimedWork[]): readonly TimedWork[] {
-  const ratios = computing.slice(-CHANGE_ROUNDS).map(({ samples, ms }) => ms / timeOf(speed, samples));
+  const ratios = computing.slice(-CHANGE_ROUNDS).map(({ samples, ms }) => ms / computingMs(speed, samples));
   const changed = ratios.every((ratio) => ratio > CHANGE_FACTOR) || ratios.every((ratio) => ratio < 1 / CHANGE_FACTOR);
   if (computing.length <= CHANGE_ROUNDS || !changed) return computing;
   const factor = median(ratios);
@@ -70,7 +70,7 @@ function followed(speed: Speed, computing: readonly TimedWork[]): readonly Timed
 
 /** What was measured before the miss is forgotten: the worker is not what it was. */
 export function afterMiss(speed: Speed, samples: number, elapsedMs: number): Speed {
-  const msPerSample = Math.max((MISS_FACTOR * timeOf(speed, samples)) / samples, elapsedMs / samples);
+  const msPerSample = Math.max((MISS_FACTOR * computingMs(speed, samples)) / samples, elapsedMs / samples);
   return { ...speed, fixedMs: 0, msPerSample, latestSamples: samples, recent: { ...speed.recent, computing: [] } };
 }
 
@@ -82,7 +82,7 @@ export function afterIdleRound(speed: Speed): Speed {
 
 /** From task to delivery, of so many times what is exchanged as a rule; undefined before the first one: what a plan expects is nothing to hold anybody to. */
 export function expectedMs(speed: Speed, samples: number, exchanges = 1): number | undefined {
-  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : exchanges * speed.exchangeMs + timeOf(speed, samples);
+  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : exchanges * speed.exchangeMs + computingMs(speed, samples);
 }
 
 /** Samples a second end to end, at the size of its latest task: what it was good for. */
@@ -98,8 +98,8 @@ export function roundTimes(groups: readonly { readonly id: string; readonly spee
   return groups.map(({ id, speed: { fixedMs, msPerSample, exchangeMs = unmeasured } }) => ({ node: id, fixedMs: exchangeMs + fixedMs, msPerSample }));
 }
 
-/** Of computing. */
-function timeOf({ fixedMs, msPerSample }: AffineTime, samples: number): number {
+/** Of computing so many samples. */
+export function computingMs({ fixedMs, msPerSample }: AffineTime, samples: number): number {
   return fixedMs + samples * msPerSample;
 }
 

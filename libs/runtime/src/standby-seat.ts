@@ -1,5 +1,8 @@
 import { LongtailError, type Clock } from '@longtail/core';
 import type { Hello, WorkerMessage } from '@longtail/protocol';
+import { AccessFollowing, type AccessFollowingOptions } from './access-following.js';
+import { Bell } from './bell.js';
+import { isFenced, NOBODY, type Fleet } from './fence.js';
 import type { StandbyWay } from './following.js';
 import { watchLink } from './liveness.js';
 import { Session, welcome, type ServerSelf } from './membership.js';
@@ -9,14 +12,20 @@ import type { Run } from './run.js';
 
 /** Of a standby, which has to notice soon. */
 const HEARTBEAT_MS = 500;
+/** How long commits may wait without somebody being told. */
+const WARNING_MS = 5000;
 
-export interface StandbySeatOptions {
+export interface StandbySeatOptions extends Pick<AccessFollowingOptions, 'access'> {
   readonly clock: Clock;
   /** The server. */
   readonly self: ServerSelf;
   runs(): readonly Run[];
   /** There is a standby, or none any more. */
   changed(): void;
+  /** It is gone, and may have taken over: commits wait until it is back, or `isFenced`. */
+  commitsWait(address: string): void;
+  /** It does not know yet who was let in, or is not any more. */
+  accessBehind(address: string): void;
 }
 
 interface Seated extends StandbyWay {
@@ -29,8 +38,19 @@ interface Seated extends StandbyWay {
 /** The place of the server's standby: there is one, or none. */
 export class StandbySeat {
   private seated: Seated | undefined;
+  private readonly access: AccessFollowing;
+  /** That the last standby knows of, and who of it has heard since that there is none. */
+  private fleet = NOBODY;
+  private readonly unaware = new Set<string>();
+  private lastAddress = '';
+  private readonly waiting = new Set<Bell>();
+  /** Undefined: somebody was told. */
+  private warnAtMs: number | undefined;
 
-  constructor(private readonly options: StandbySeatOptions) {}
+  constructor(private readonly options: StandbySeatOptions) {
+    const { clock, access } = options;
+    this.access = new AccessFollowing({ clock, access, behind: () => options.accessBehind(this.address) });
+  }
 
   /** Where it listens; empty: there is none. */
   get address(): string {
@@ -40,7 +60,8 @@ export class StandbySeat {
   /** Whether it holds all that is committed. */
   get state(): string {
     if (this.seated === undefined) return '';
-    return this.options.runs().some((run) => !run.over && run.following.state !== 'in step') ? 'behind' : 'in step';
+    const inStep = this.access.inStep && this.options.runs().every((run) => run.over || run.following.state === 'in step');
+    return inStep ? 'in step' : 'behind';
   }
 
   admit(connection: ServerConnection, hello: Hello): void {
@@ -64,6 +85,9 @@ export class StandbySeat {
       sendTensor: (tensor, signal) => connection.sendTensor(tensor, signal),
     };
     this.seated = here;
+    this.lastAddress = here.address;
+    this.unaware.clear();
+    this.wake();
     connection.start({
       message: (message) => this.receive(here, message),
       tensor: () => session.heard(),
@@ -74,6 +98,7 @@ export class StandbySeat {
       (reason) => this.end(here, reason),
       () => undefined, // it ended before
     );
+    this.access.attach(here);
     for (const run of this.options.runs()) this.follow(run);
     this.options.changed();
   }
@@ -93,8 +118,50 @@ export class StandbySeat {
     await this.seated?.asked.get(run)?.answer;
   }
 
-  tellFleet(nodes: readonly string[]): void {
-    this.seated?.send({ message: 'fleet', fleet: { nodes } });
+  tellFleet(fleet: Fleet): void {
+    if (this.seated === undefined) return;
+    this.fleet = fleet;
+    this.seated.send({ message: 'fleet', fleet: { nodes: [...fleet.nodes], beside: [...fleet.beside] } });
+  }
+
+  /** There was a standby once: nodes are to hear whether there is one now. */
+  get wasThere(): boolean {
+    return this.lastAddress !== '';
+  }
+
+  /** A node knows of the standby at that address; empty: that there is none. */
+  nodeKnows(node: string, address: string): void {
+    if (address !== '') return;
+    this.unaware.add(node);
+    this.wake();
+  }
+
+  /** No standby has taken over, or can: a commit counts without it. */
+  get mayCommit(): boolean {
+    return this.seated !== undefined || isFenced(this.fleet, this.unaware);
+  }
+
+  /** Resolves when `mayCommit`, or the signal aborts. */
+  async untilMayCommit(signal: AbortSignal): Promise<void> {
+    const { clock } = this.options;
+    while (!this.mayCommit && !signal.aborted) {
+      const bell = new Bell();
+      this.waiting.add(bell);
+      await bell.wait(this.warnAtMs, clock, signal).catch(() => undefined); // looks again
+      this.waiting.delete(bell);
+      if (!this.mayCommit) this.warn();
+    }
+  }
+
+  /** Once, where it is not over soon. */
+  private warn(): void {
+    if (this.warnAtMs === undefined || this.options.clock.nowMs() < this.warnAtMs) return;
+    this.warnAtMs = undefined;
+    this.options.commitsWait(this.lastAddress);
+  }
+
+  private wake(): void {
+    for (const bell of this.waiting) bell.ring();
   }
 
   /** The server ends in order: nobody is to take over. */
@@ -102,12 +169,14 @@ export class StandbySeat {
     const { seated } = this;
     if (seated === undefined) return;
     seated.send({ message: 'standby', standby: { address: '', heartbeatMs: HEARTBEAT_MS } });
+    this.fleet = NOBODY;
     this.end(seated, reason);
   }
 
   private receive(seated: Seated, message: WorkerMessage): void {
     seated.session.heard();
-    if (message.message === 'followed') this.followed(seated, message.followed);
+    if (message.message === 'accessFollowed') this.access.confirmed(message.accessFollowed.part);
+    else if (message.message === 'followed') this.followed(seated, message.followed);
     else if (message.message === 'fileRequest') this.serve(seated, message.fileRequest.sha256);
   }
 
@@ -135,6 +204,7 @@ export class StandbySeat {
     seated.ended.abort(new Error(reason));
     for (const { known } of seated.asked.values()) known();
     if (this.seated === seated) this.seated = undefined;
+    this.warnAtMs = this.options.clock.nowMs() + WARNING_MS;
     this.options.changed();
   }
 }

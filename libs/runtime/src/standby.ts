@@ -1,6 +1,8 @@
-import { BackOff, LongtailError, type Clock, type Codec, type DeviceInfo, type Rng, type RunEvent, type StoredEvent } from '@longtail/core';
-import { PROTOCOL_VERSION, type File, type FollowRun, type Hello, type ServerMessage, type Welcome, type WorkerMessage } from '@longtail/protocol';
+import { BackOff, LongtailError, type AccessEntries, type Clock, type Codec, type DeviceInfo, type Rng, type RunEvent, type StoredEvent } from '@longtail/core';
+import { PROTOCOL_VERSION, type File, type FollowAccess, type FollowRun, type Hello, type ServerMessage, type Welcome, type WorkerMessage } from '@longtail/protocol';
+import { AccessIntake } from './access-following.js';
 import { Bell } from './bell.js';
+import { NOBODY, type Fleet } from './fence.js';
 import { FileIntake } from './file-intake.js';
 import { FollowedRun, type FollowedStore } from './followed-run.js';
 import { watchLink, type LinkActivity } from './liveness.js';
@@ -29,6 +31,8 @@ export interface StandbyOptions {
   readonly fileCache: FileCache;
   /** Opens the store of a run, or makes it. LongtailError `storage`. */
   openStore(run: string, description: object): Promise<FollowedStore>;
+  /** Whom the server lets in; `anew`: and nobody else that was held before. @default it lets in everybody */
+  holdAccess?(entries: AccessEntries, anew: boolean): void;
   log(event: StandbyEvent): void;
   readonly signal: AbortSignal;
 }
@@ -63,9 +67,10 @@ const NO_DEVICE: DeviceInfo = { engine: 'cpu', description: 'standby', memoryByt
 export class Standby {
   private readonly runs = new Map<string, FollowedRun>();
   private readonly files = new Map<string, { readonly files: readonly File[]; paths: ReadonlyMap<string, string> }>();
-  /** Told after all runs that the server has; undefined: not yet. */
-  private fleet: readonly string[] | undefined;
+  /** Told after all runs that the server has, and whom it lets in; undefined: not yet. */
+  private fleet: Fleet | undefined;
   private readonly witnesses = new Set<string>();
+  private hasRestarted = false;
   private readonly bell = new Bell();
   private dismissed = false;
   /** The last one. */
@@ -84,6 +89,12 @@ export class Standby {
   /** A node that lost the server has come here. */
   witness(node: string): void {
     this.witnesses.add(node);
+    this.bell.ring();
+  }
+
+  /** The server was started again, and found that this one holds more than it does. */
+  restarted(): void {
+    this.hasRestarted = true;
     this.bell.ring();
   }
 
@@ -113,6 +124,7 @@ export class Standby {
       if (this.dismissed) return { outcome: 'dismissed' };
       log({ event: 'lost', server: connection.peer, reason });
       this.witnesses.clear();
+      this.hasRestarted = false;
       found = await this.search(clock.nowMs());
     }
   }
@@ -143,7 +155,7 @@ export class Standby {
   private decide(lostAtMs: number): TakeoverDecision {
     // What the server wrote down is more than this: it is to be started again.
     if (!this.ready) return { takeOver: false, wakeAtMs: undefined, reason: 'it died before all of it was here' };
-    return decideTakeover({ lostAtMs, fleet: this.fleet ?? [], witnesses: this.witnesses }, this.options.clock.nowMs());
+    return decideTakeover({ lostAtMs, fleet: this.fleet ?? NOBODY, witnesses: this.witnesses, restarted: this.hasRestarted }, this.options.clock.nowMs());
   }
 
   private async redial(signal: AbortSignal): Promise<Found> {
@@ -167,8 +179,10 @@ export class Standby {
         this.dismissed = message.standby.address === '';
         return;
       case 'fleet':
-        this.fleet = message.fleet.nodes;
+        this.fleet = { nodes: message.fleet.nodes, beside: new Set(message.fleet.beside) };
         return;
+      case 'followAccess':
+        return session.takeAccess(message.followAccess);
       case 'followRun':
         return this.followRun(message.followRun, session);
       case 'followEvents': {
@@ -185,6 +199,10 @@ export class Standby {
 
   find(run: string): FollowedRun | undefined {
     return this.runs.get(run);
+  }
+
+  accessIntake(): AccessIntake {
+    return new AccessIntake((entries, anew) => this.options.holdAccess?.(entries, anew));
   }
 
   get clock(): Clock {
@@ -253,6 +271,7 @@ class FollowingSession {
   private lastHeardMs: number;
   private readonly ended = new AbortController();
   private readonly intake: FileIntake;
+  private readonly access: AccessIntake;
   private fetching: Promise<unknown> = Promise.resolve();
   private readonly unsaid = new Set<string>();
   private handling: Promise<void> = Promise.resolve();
@@ -263,6 +282,7 @@ class FollowingSession {
     private readonly standby: Standby,
   ) {
     this.lastHeardMs = this.lastSentMs = standby.clock.nowMs();
+    this.access = standby.accessIntake();
     this.intake = standby.intake((sha256) => this.send({ message: 'fileRequest', fileRequest: { sha256 } }));
   }
 
@@ -305,6 +325,10 @@ class FollowingSession {
     this.ended.abort(new LongtailError(reason, { code: 'unreachable' }));
     await this.handling;
     return reason;
+  }
+
+  takeAccess(told: FollowAccess): void {
+    if (this.access.take(told)) this.send({ message: 'accessFollowed', accessFollowed: { part: told.part } });
   }
 
   /** Says how far a run has come, once for all that came at a time. */

@@ -43,9 +43,14 @@ export class Tasks {
 
   constructor(private readonly core: RunCore) {}
 
-  /** Given out and not settled. */
+  /** All that were given out and are not settled. */
   get unsettled(): readonly GroupTask[] {
     return [...this.open.values()];
+  }
+
+  /** Given out and not settled. */
+  find(task: number): GroupTask | undefined {
+    return this.open.get(task);
   }
 
   /** Sends a group a task, each member its part. */

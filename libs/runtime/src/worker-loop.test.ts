@@ -18,8 +18,7 @@ function setUp(overrides: Partial<WorkerOptions> = {}) {
     nowMs: () => now,
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason as Error));
-        if (ms > 1e8) return;
+        if (ms > 1e8) return signal.addEventListener('abort', () => reject(signal.reason as Error));
         now += ms;
         resolve();
       }),
@@ -117,6 +116,19 @@ test('a server that goes away is looked for, then given up with how long it was 
   ]);
   expect(elapsedMs()).toBeGreaterThanOrEqual(20_000);
   expect(elapsedMs()).toBeLessThan(30_000);
+});
+
+test('however long it is cut off, it comes back by itself', async () => {
+  const CUT_OFF_MS = 6 * 3_600_000;
+  let joined = 0;
+  const { options, stop, elapsedMs } = setUp({
+    dial: async () => {
+      if (joined > 0 && elapsedMs() < CUT_OFF_MS) throw unreachable();
+      return { connection: connectionThat((close) => (++joined > 1 ? stop.abort() : close('nothing comes through'))), welcome };
+    },
+  });
+  expect(await runWorker(options)).toEqual({ reason: 'left' });
+  expect([joined, elapsedMs() - CUT_OFF_MS < 10_000]).toEqual([2, true]);
 });
 
 test('its owner stops it: it says so to the server and ends well', async () => {

@@ -41,7 +41,7 @@ export interface WorkerOptions {
   log(event: WorkerEvent): void;
   /** Keep dialling when no server is there at the start. @default false */
   readonly wait?: boolean;
-  /** How long to look for a server that went away. @default 600_000 */
+  /** How long to look for a server that went away, or that cannot be reached. @default as long as it takes */
   readonly reconnectForMs?: number;
   /** Values a chunk of a tensor; must equal the server's. @default 262144 */
   readonly chunkLength?: number;
@@ -53,8 +53,6 @@ export interface NodeIdentity {
   readonly node: string;
   remember(node: string): void;
 }
-
-const DEFAULT_RECONNECT_FOR_MS = 600_000;
 
 /**
  * Serves a parameter server with a device until told to stop, through as many sessions as it takes. Resolves with why it left,
@@ -206,6 +204,6 @@ class Search {
   }
 
   private get reconnectForMs(): number {
-    return this.options.reconnectForMs ?? DEFAULT_RECONNECT_FOR_MS;
+    return this.options.reconnectForMs ?? Infinity;
   }
 }

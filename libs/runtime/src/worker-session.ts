@@ -151,7 +151,8 @@ export class WorkerSession {
         return this.close(message.dismiss.reason);
       case 'standby':
         this.heartbeatMs = message.standby.heartbeatMs;
-        return this.context.standby(message.standby.address);
+        this.context.standby(message.standby.address);
+        return this.send({ message: 'standbyKnown', standbyKnown: { address: message.standby.address } });
       // Of standbys.
       case 'followRun':
       case 'followEvents':

@@ -1,5 +1,5 @@
 import type { OptimizerSpec, ParameterShard, TopKSpec } from '@longtail/core';
-import { createOptimizer, createShard } from '@longtail/kernels';
+import { createOptimizer, createShard, type KernelsImplementation } from '@longtail/kernels';
 import type { VirtualOptimizer } from './virtual-compute.js';
 
 /** What the server and the devices compute with. */
@@ -9,21 +9,27 @@ export interface Arithmetic {
 }
 
 /** The plain-TypeScript twins of libs/kernels. */
-export const referenceArithmetic: Arithmetic = {
-  createShard: (length, optimizer, differences) => createShard({ length, optimizer, differences, implementation: 'reference' }),
-  createOptimizer(length, optimizer) {
-    const inner = createOptimizer({ length, optimizer, implementation: 'reference' });
-    const mean = new Float32Array(length);
-    return {
-      stepSum(parameters, gradientSum, samples, hyper) {
-        for (let i = 0; i < length; i++) mean[i] = gradientSum[i]! * Math.fround(1 / samples);
-        inner.step(parameters, mean, hyper);
-      },
-      state: () => inner.state(),
-      get steps() {
-        return inner.steps;
-      },
-      setSteps: (steps) => inner.setSteps(steps),
-    };
-  },
-};
+export const referenceArithmetic = arithmeticOf('reference');
+/** The same bits, by SIMD: for vectors of many thousands of values. */
+export const wasmArithmetic = arithmeticOf('wasm');
+
+function arithmeticOf(implementation: KernelsImplementation): Arithmetic {
+  return {
+    createShard: (length, optimizer, differences) => createShard({ length, optimizer, differences, implementation }),
+    createOptimizer(length, optimizer) {
+      const inner = createOptimizer({ length, optimizer, implementation });
+      const mean = new Float32Array(length);
+      return {
+        stepSum(parameters, gradientSum, samples, hyper) {
+          for (let i = 0; i < length; i++) mean[i] = gradientSum[i]! * Math.fround(1 / samples);
+          inner.step(parameters, mean, hyper);
+        },
+        state: () => inner.state(),
+        get steps() {
+          return inner.steps;
+        },
+        setSteps: (steps) => inner.setSteps(steps),
+      };
+    },
+  };
+}

@@ -48,6 +48,9 @@ export type Fault =
   | { readonly kind: 'cancel'; readonly atMs: number }
   | { readonly kind: 'disk-full'; readonly atMs: number; readonly what: StorageTarget };
 
+/** One that happens at a time. */
+export type TimedFault = Extract<Fault, { readonly atMs: number }>;
+
 /** What may be wrong with a chunk, DESIGN.md section 5, line 3. `corrupt` breaks the checksum, the others do not. */
 export type Tampering =
   | 'duplicate'

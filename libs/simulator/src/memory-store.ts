@@ -8,21 +8,24 @@ const RECORD_MS = 5;
 /** An event log in memory. */
 class MemoryLog implements EventLog {
   private closed = false;
+  private lastSeq: number;
   private changed: (() => void)[] = [];
 
   constructor(
     readonly events: StoredEvent[],
     private readonly clock: Clock,
     private readonly throwIfFull: () => void,
-    private readonly appended: (event: StoredEvent) => void,
-  ) {}
+    private readonly appended: (event: StoredEvent) => boolean,
+  ) {
+    this.lastSeq = events.at(-1)?.seq ?? 0;
+  }
 
   append(event: RunEvent): StoredEvent {
     this.throwIfFull();
-    const stored = { seq: this.events.length + 1, timeMs: this.clock.nowMs(), body: event };
-    this.appended(stored);
-    this.events.push(stored);
-        this.wake();
+    const stored = { seq: this.lastSeq + 1, timeMs: this.clock.nowMs(), body: event };
+    this.lastSeq = stored.seq;
+    if (this.appended(stored)) this.events.push(stored);
+    this.wake();
     return stored;
   }
 
@@ -62,8 +65,8 @@ export interface MemoryStoreOptions {
   readonly clock: Clock;
   /** Time that a checkpoint or model takes to write. */
   readonly writeMs: number;
-  /** Told of each event of the log. */
-  readonly appended: (event: StoredEvent) => void;
+  /** Told of each event of the log; false: it is not kept. */
+  readonly appended: (event: StoredEvent) => boolean;
 }
 
 /** A run's folder in memory. Snapshots are copied when the write ends: whoever changes one too early is found out. */

@@ -6,6 +6,8 @@ export interface VirtualModel {
   readonly layout: ParameterLayout;
   readonly trainSamples: number;
   readonly validationSamples: number;
+  /** Which samples they are makes no difference to it. @default false */
+  readonly ignoresSamples?: boolean;
   /** For models that stages of a pipeline may share; undefined: only whole. */
   readonly blocks?: VirtualBlocks;
   initial(seed: number): Float32Array;

@@ -1,12 +1,13 @@
-import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, StoredEvent, SyncStrategy, TensorChunk, Verdict } from '@longtail/core';
+import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, ShareRule, StoredEvent, SyncStrategy, TensorChunk, TensorHeader, Verdict } from '@longtail/core';
 import type { ServedFile, WorkerEvent } from '@longtail/runtime';
 import type { Arithmetic } from './arithmetic.js';
-import type { Fault } from './faults.js';
+import type { Fault, TimedFault } from './faults.js';
+import type { FleetAccount } from './fleet-account.js';
 import type { FuzzCount } from './frame-fuzz.js';
 import type { CommittedLeases } from './ledger.js';
 import type { MemoryStore } from './memory-store.js';
 import type { VirtualModel } from './model.js';
-import type { LinkSpec } from './virtual-network.js';
+import type { LinkSpec, PeerLinkSpec } from './virtual-network.js';
 
 export interface SimulatedWorker {
   readonly name: string;
@@ -41,6 +42,8 @@ export interface Scenario {
   readonly fleet: readonly SimulatedWorker[];
   readonly seed: number;
   readonly faults?: readonly Fault[];
+  /** More of them, maybe without end: the next one of a sequence is asked for once the one before has struck. */
+  readonly churn?: readonly Iterable<TimedFault>[];
   /** Values a chunk. @default 16, so that small models have several */
   readonly chunkLength?: number;
   /** A standby follows the server, over this link. @default nobody does */
@@ -51,14 +54,26 @@ export interface Scenario {
   readonly probeBytes?: number;
   /** Of virtual time. @default one day */
   readonly limitMs?: number;
+  /** Between two nodes, by name, that reach each other otherwise than over their links to the server: over a LAN, between two regions. @default over both their links */
+  peerLink?(a: string, b: string): PeerLinkSpec | undefined;
   /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
   readonly arithmetic?: Arithmetic;
   /** @default what the job says, else everybody solo */
   readonly layout?: LayoutPlan;
   /** In the place of the one that the job names; the outer step is the job's. */
   readonly strategy?: SyncStrategy;
+  /** How a batch is split over the groups. @default balancedShares */
+  readonly shares?: ShareRule;
   /** Told of each commit of the first run; `parameters` reads those of the server then. */
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
+  /** Told when a worker's device computed: of each pass once it is over. */
+  computed?(worker: string, fromMs: number, toMs: number): void;
+  /** Values that those of a chunk stand for where bytes are counted: a model of a few values is then as long on the wire as one of many. @default as many as it has */
+  standsFor?(header: TensorHeader): number;
+  /** Of the first run: events that others than this are told, and that nobody needs afterwards, need not be kept. @default all are */
+  keeps?(event: StoredEvent): boolean;
+  /** Whether what nodes are at is taken down. @default false */
+  readonly account?: boolean;
   /** Told of each chunk that a node sends to the server, before anything happens to it. The payload is the node's. */
   sent?(node: string, chunk: TensorChunk): void;
   /** Stands between the run and its strategy. */
@@ -92,4 +107,6 @@ export interface Outcome {
   /** How each worker ended: `left`, or the code of its error. */
   readonly workerEnds: ReadonlyMap<string, string>;
   readonly virtualMs: number;
+  /** Undefined where the scenario did not ask for it. */
+  readonly account: FleetAccount | undefined;
 }

@@ -8,6 +8,7 @@ import {
   type ParameterShard,
   type StoredEvent,
   type SyncStrategy,
+  type TensorChunk,
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
@@ -18,7 +19,9 @@ import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
-import type { Fault } from './faults.js';
+import { FaultStriker, type StruckWorld } from './fault-striker.js';
+import type { Fault, TimedFault } from './faults.js';
+import { FleetBook } from './fleet-account.js';
 import { FrameFuzz } from './frame-fuzz.js';
 import { Ledger } from './ledger.js';
 import { Life } from './life.js';
@@ -30,33 +33,33 @@ import type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
 import { SimulatedStandby } from './simulated-standby.js';
 import { VirtualClock } from './virtual-clock.js';
 import { VirtualCompute } from './virtual-compute.js';
-import { VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
+import { HEADER_BYTES, VirtualNetwork, type LinkSpec, type LinkWatch, type VirtualLink } from './virtual-network.js';
 
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
 /** Its address. */
 const STANDBY = 'standby:1';
+/** Of a live system's chunks. */
+const CHUNK_VALUES = 262_144;
 const DAY_MS = 86_400_000;
 /** Codecs and checksums keep no state: every simulation uses the same. */
 const kernels = createKernels();
 const crc32c = (bytes: Uint8Array): number => kernels.crc32c(bytes);
-/** Of a device: it comes to nothing within a day. */
-const STANDSTILL = 1e12;
 
 /** Runs one job on a fleet in virtual time: the runtime of the live system on a virtual clock, network and devices. */
 export async function simulate(scenario: Scenario): Promise<Outcome> {
   return new Simulation(scenario).run();
 }
 
-class Simulation {
-  private readonly clock = new VirtualClock();
-  private readonly serverClock = new ProcessClock(this.clock);
+class Simulation implements StruckWorld {
+  readonly clock = new VirtualClock();
+  readonly serverClock = new ProcessClock(this.clock);
   private readonly codecs: readonly Codec[];
-  private readonly network: VirtualNetwork;
-  private life: Life;
-  private server: Server;
+  readonly network: VirtualNetwork;
+  life: Life;
+  server: Server;
   private lives = 0;
-  private serverStandsUntilMs = 0;
-  private readonly actors = new Map<string, Actor>();
+  serverStandsUntilMs = 0;
+  readonly actors = new Map<string, Actor>();
   private readonly processes: Promise<void>[] = [];
   private readonly fired = new Set<Fault>();
   private readonly workerEvents = new Map<string, WorkerEvent[]>();
@@ -70,7 +73,8 @@ class Simulation {
   private readonly verdicts = new Map<string, (verdict: Verdict) => void>();
   private readonly ledger = new Ledger();
   private links = 0;
-  private standby: SimulatedStandby | undefined;
+  private readonly book: FleetBook | undefined;
+  standby: SimulatedStandby | undefined;
   /** Where the server is; undefined: where it was at first. */
   private serverAt: string | undefined;
   private readonly lostCommits: Outcome['lostCommits'][number][] = [];
@@ -82,11 +86,15 @@ class Simulation {
     const fuzzing = faults.find((fault) => fault.kind === 'fuzz');
     this.fuzz = fuzzing && new FrameFuzz(this.rng.fork('fuzz'), fuzzing.each, crc32c);
     this.meddler = new Meddler(faults, this.fired, this.fuzz, crc32c);
+    this.book = scenario.account ? new FleetBook(scenario.fleet.map(({ name }) => name), () => clock.nowMs()) : undefined;
     this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
     this.network = new VirtualNetwork({
       clock,
       serverUpBitsPerSecond: serverBitsPerSecond,
       serverDownBitsPerSecond: serverBitsPerSecond,
+      rng: this.rng.fork('network'),
+      wireBytes: scenario.standsFor && ((chunk) => this.wireBytes(chunk)),
+      peerLink: scenario.peerLink,
       crc32c,
     });
     this.life = new Life(this.serverClock);
@@ -107,7 +115,7 @@ class Simulation {
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
         strategy: ({ sync }) => this.watched(scenario.strategy ?? createStrategy(sync)),
         chooseSync,
-        shares: balancedShares(),
+        shares: scenario.shares ?? balancedShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
         schedule: createSchedule,
@@ -120,7 +128,9 @@ class Simulation {
   async run(): Promise<Outcome> {
     const { scenario, clock } = this;
     for (const spec of scenario.fleet) this.processes.push(this.startWorker(spec, spec.joinAtMs ?? 0));
-    for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => this.fire(fault));
+    const striker = new FaultStriker(this, this.fired);
+    for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => striker.fire(fault));
+    for (const sequence of scenario.churn ?? []) this.strikeInTurn(striker, sequence[Symbol.iterator]());
     if (scenario.standby !== undefined) this.processes.push(this.standBy(scenario.standby));
     const jobs = [scenario.job, ...(scenario.queued ?? [])];
     const launched = Promise.all(jobs.map((job) => this.server.launch(job, scenario.files ?? [])));
@@ -150,10 +160,20 @@ class Simulation {
       workerFiles: new Map([...this.actors].map(([name, { files }]) => [name, files.received])),
       workerEnds: this.workerEnds,
       virtualMs,
+      account: this.book?.account(),
     };
   }
 
-  private get store(): MemoryStore | undefined {
+  private strikeInTurn(striker: FaultStriker, faults: Iterator<TimedFault>): void {
+    const { done, value } = faults.next();
+    if (done) return;
+    this.clock.at(value.atMs, () => {
+      striker.fire(value);
+      this.strikeInTurn(striker, faults);
+    });
+  }
+
+  get store(): MemoryStore | undefined {
     return this.stores[0];
   }
 
@@ -162,10 +182,11 @@ class Simulation {
   }
 
   private openStore(index: number, job: Job, before?: MemoryStore): MemoryStore {
-    const { life } = this;
+    const { life, scenario } = this;
     const appended = (event: StoredEvent) => {
       if (life.isOver) throw new Error(`a server that was killed logs ${event.body.event}`);
       if (index === 0) this.tell(event);
+      return index !== 0 || (scenario.keeps?.(event) ?? true);
     };
     return (this.stores[index] = new MemoryStore(`run-${index + 1}`, job, { clock: life.clock, writeMs: 50, appended }, before));
   }
@@ -181,7 +202,7 @@ class Simulation {
     void this.server.verdict(run).then((verdict) => this.verdicts.get(run)!(verdict));
   }
 
-  private killServer(): void {
+  killServer(): void {
     this.life.end();
     for (const { link } of this.actors.values()) link?.cut('the server was killed');
     this.standby?.cut('the server was killed');
@@ -225,8 +246,9 @@ class Simulation {
       const events = standby.eventsOf(run);
       this.noteLost(before.events, events);
       if (index === 0) this.ledger.succeeded(events.length);
-      const store = this.openStore(index, before.job, new MemoryStore(run, before.job, before.options));
-      store.events.push(...events);
+      const held = new MemoryStore(run, before.job, before.options);
+      held.events.push(...events);
+      const store = this.openStore(index, before.job, held);
       for (const event of events.slice(before.events.length)) if (index === 0) this.tell(event, () => snapshot!.parameters);
       this.server.resume({ store, job: store.job, files: this.scenario.files ?? [], snapshot, past: [...store.events], reason: succession.reason, succession: { ...succession, address: STANDBY } });
       this.hear(run);
@@ -240,7 +262,7 @@ class Simulation {
   }
 
   /** Another process over the same folders. */
-  private restartServer(): void {
+  restartServer(): void {
     const { scenario } = this;
     this.life = new Life(this.serverClock);
     this.server = this.startServer();
@@ -254,12 +276,42 @@ class Simulation {
     }
   }
 
+  /** Another process on the same machine. */
+  restartWorker(name: string, afterMs: number): void {
+    this.processes.push(this.startWorker(this.scenario.fleet.find((spec) => spec.name === name)!, afterMs));
+  }
+
   private watched(strategy: SyncStrategy): SyncStrategy {
     return this.scenario.watch?.(strategy) ?? strategy;
   }
 
   private tell({ timeMs, body }: StoredEvent, parameters = () => this.parameters()): void {
     if (body.event === 'commit') this.scenario.committed?.(body, timeMs, parameters);
+    if (body.event === 'contribution') this.book?.contribution(body.name, body.accepted ? body.samples : 0);
+  }
+
+  /** Of chunks as long as they would be of as many values. */
+  private wireBytes({ header, payload }: TensorChunk): number {
+    const values = this.scenario.standsFor!(header);
+    const codec = this.codecs.find(({ id }) => id === header.codec)!;
+    if (header.kind === 'file' || header.kind === 'probe') return HEADER_BYTES + payload.length;
+    return codec.maxBytes(values) + HEADER_BYTES * Math.ceil(values / CHUNK_VALUES);
+  }
+
+  private watchOf(name: string): (LinkWatch & { began(): void }) | undefined {
+    const book = this.book?.node(name);
+    if (book === undefined) return undefined;
+    let here = false;
+    const connected = (isHere: boolean) => {
+      if (isHere !== here) book.connected(isHere);
+      here = isHere;
+    };
+    return {
+      up: { busy: (isBusy) => book.at('send', isBusy), carried: (bytes) => book.carried('up', bytes) },
+      down: { busy: (isBusy) => book.at('receive', isBusy), carried: (bytes) => book.carried('down', bytes) },
+      began: () => connected(true),
+      ended: () => connected(false),
+    };
   }
 
   private parameters(): Float32Array {
@@ -290,7 +342,9 @@ class Simulation {
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
     const pace = { samplesPerSecond, overheadMs, prepareMs, jitter };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer });
+    const book = this.book?.node(name);
+    const computed = scenario.computed && ((fromMs: number, toMs: number) => scenario.computed!(name, fromMs, toMs));
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, computed, busy: book && ((isBusy) => book.at('compute', isBusy)) });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,
@@ -328,7 +382,7 @@ class Simulation {
         chunkLength: scenario.chunkLength ?? 16,
         wait: true,
         reconnectForMs: 60_000,
-        peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : ''),
+        peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : '', this.watchOf(name)),
       });
       this.workerEnds.set(name, 'left');
     } catch (error) {
@@ -340,6 +394,7 @@ class Simulation {
     if (actor.dead) throw new LongtailError('this worker is no more', { code: 'refused' });
     const { clock } = this;
     const { rttMs } = spec.link ?? HOME;
+    const watch = this.watchOf(spec.name);
     let node = '';
     const link = this.network.connect(spec.name, spec.link ?? HOME, {
       up: (chunk) => {
@@ -348,14 +403,17 @@ class Simulation {
       },
       down: (chunk) => this.meddler.down(actor, chunk),
       message: (message) => this.meddler.message(spec.name, actor, message),
-    });
+    }, watch);
     await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
     const isolated = actor.dead || clock.nowMs() < actor.unreachableUntilMs;
     if (!isolated && address === STANDBY && this.serverAt === undefined) this.standby?.witness(hello.node);
     if (isolated || life.isOver || clock.nowMs() < this.serverStandsUntilMs || address !== this.serverAt) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
     actor.link = link;
-    return this.admit(link, hello, (welcomed) => (node = welcomed));
+    return this.admit(link, hello, (welcomed) => {
+      node = welcomed;
+      watch?.began();
+    });
   }
 
   /** The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest. */
@@ -384,120 +442,6 @@ class Simulation {
         close: (reason) => server.close(reason),
       };
       current.onSession(connection, hello);
-    });
-  }
-
-  private fire(fault: Extract<Fault, { atMs: number }>): void {
-    if (!('worker' in fault)) {
-      if (!this.life.isOver) this.strikeServer(fault);
-      return;
-    }
-    const actor = this.actors.get(fault.worker);
-    if (actor === undefined) throw new Error(`no worker ${fault.worker}`);
-    switch (fault.kind) {
-      // These fire with the next chunk or message.
-      case 'poison':
-        actor.poisoned = fault;
-        return;
-      case 'message':
-        actor.message = fault;
-        return;
-      case 'tamper-down':
-        actor.tamperDown = fault;
-        return;
-      default:
-        this.fired.add(fault);
-        this.strikeActor(actor, fault);
-    }
-  }
-
-  private strikeServer(fault: Exclude<Extract<Fault, { atMs: number }>, { worker: string }>): void {
-    this.fired.add(fault);
-    switch (fault.kind) {
-      case 'kill-server':
-        this.killServer();
-        // Who has a standby leaves the rest to it.
-        if (this.standby?.ready) return;
-        this.clock.at(this.clock.nowMs() + fault.forMs, () => this.restartServer());
-        return;
-      case 'standby':
-        if (fault.how === 'cut') this.standby?.cut('the link was cut');
-        else this.standby?.stall(fault.forMs);
-        return;
-      case 'freeze-server':
-        this.serverClock.freeze(fault.forMs);
-        this.serverStandsUntilMs = this.clock.nowMs() + fault.forMs;
-        for (const { link } of this.actors.values()) link?.stall(fault.forMs);
-        this.standby?.stall(fault.forMs);
-        return;
-      case 'cancel':
-        void this.server.cancel(this.store!.run, 'the user said so');
-        return;
-      case 'disk-full':
-        this.store!.full.add(fault.what);
-        return;
-      case 'server-clock-jump':
-        this.serverClock.jump(fault.byMs);
-    }
-  }
-
-  private strikeActor(actor: Actor, fault: Extract<Fault, { atMs: number; worker: string }>): void {
-    const { clock } = this;
-    switch (fault.kind) {
-      case 'cut':
-        return actor.link?.cut('the link was cut');
-      case 'cut-peers':
-        return this.network.cutPeers(fault.worker, 'the links were cut');
-      case 'stall':
-        return actor.link?.stall(fault.forMs);
-      case 'partition':
-        actor.unreachableUntilMs = Math.max(actor.unreachableUntilMs, clock.nowMs() + fault.forMs);
-        return actor.link?.stall(fault.forMs);
-      case 'freeze':
-        actor.clock.freeze(fault.forMs);
-        actor.link?.stall(fault.forMs);
-        return this.slow(actor, STANDSTILL, fault.forMs);
-      case 'clock-jump':
-        return actor.clock.jump(fault.byMs);
-      case 'kill':
-        return this.kill(actor, fault.worker);
-      case 'restart':
-        this.kill(actor, fault.worker);
-        this.processes.push(this.startWorker(this.scenario.fleet.find(({ name }) => name === fault.worker)!, fault.forMs));
-        return;
-      case 'leave':
-        return actor.stop.abort();
-      case 'finish':
-        return actor.finish.abort();
-      case 'pause':
-        actor.pauses.set(`the owner at ${fault.atMs}`, 'its owner wants the machine');
-        clock.at(clock.nowMs() + fault.forMs, () => actor.pauses.set(`the owner at ${fault.atMs}`, ''));
-        return;
-      case 'drain':
-        return this.drain(fault.worker);
-      case 'slow':
-        return this.slow(actor, fault.factor, fault.forMs);
-      case 'fail':
-        actor.compute.failure = new LongtailError('the device gave up', { code: 'engine' });
-    }
-  }
-
-  /** Of one that is here. */
-  private drain(name: string): void {
-    const here = !this.life.isOver && this.server.nodes().some((node) => node.name === name);
-    if (here) this.server.order(name, 'DRAIN', 'a client drains it');
-  }
-
-  private kill(actor: Actor, name: string): void {
-    actor.dead = true;
-    this.network.cutPeers(name, 'the process was killed');
-    actor.link?.cut('the process was killed');
-  }
-
-  private slow({ compute }: Actor, factor: number, forMs: number): void {
-    compute.slowdown *= factor;
-    this.clock.at(this.clock.nowMs() + forMs, () => {
-      compute.slowdown /= factor;
     });
   }
 }

@@ -1,4 +1,4 @@
-import type { StoredEvent } from '@longtail/core';
+import { LongtailError, type StoredEvent } from '@longtail/core';
 import { Standby, type FollowedStore, type StandbyOptions, type Succession } from '@longtail/runtime';
 import { MemoryFiles } from './memory-files.js';
 import type { VirtualLink } from './virtual-network.js';
@@ -39,6 +39,11 @@ export class SimulatedStandby {
     this.standby.witness(node);
   }
 
+  /** The server was started again, and found that this one holds more. */
+  restarted(): void {
+    this.standby.restarted();
+  }
+
   cut(reason: string): void {
     this.link?.cut(reason);
   }
@@ -57,7 +62,8 @@ export class SimulatedStandby {
       const outcome = await this.standby.follow();
       return outcome.outcome === 'takeover' ? outcome.succession : undefined;
     } catch (error) {
-      if (this.stopping.signal.aborted) return undefined;
+      // It never got to the server, and ends.
+      if (this.stopping.signal.aborted || LongtailError.from(error).code === 'unreachable') return undefined;
       throw error;
     } finally {
       this.ended = true;

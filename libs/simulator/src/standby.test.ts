@@ -47,6 +47,16 @@ test('without a version, and behind, it goes on from what it has and says what i
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400, lost: 0 } });
 });
 
+test('where the server took all nodes along, its standby takes over when it is started again', async () => {
+  const nodes: readonly Fault[] = ['a', 'b', 'c', 'd'].map((worker) => ({ kind: 'kill', worker, atMs: 900 }));
+  const outcome = await simulate(scenario({ job: group, standby: {}, faults: [killed(900), ...nodes] }));
+  expect(outcome.fired.size).toBe(5);
+  const [taken] = outcome.events.filter(({ body }) => body.event === 'taken_over');
+  expect(taken).toMatchObject({ body: { roundsLost: 0 } });
+  expect(taken!.timeMs).toBeGreaterThan(60_000);
+  expect(outcome.lostCommits).toEqual([]);
+});
+
 test('a standby that alone lost its link does not take over', async () => {
   const faults: readonly Fault[] = [500, 700, 900].map((atMs) => ({ kind: 'standby', how: 'cut', atMs, forMs: 0 }));
   const outcome = await simulate(scenario({ job: group, standby: {}, faults }));

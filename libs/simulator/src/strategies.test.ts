@@ -112,6 +112,22 @@ test('streaming-diloco: nobody waits for a link, and each fragment has its turn'
   expect(commits.at(-1)!.fragments!.length).toBeGreaterThan(1);
 });
 
+test('streaming-diloco: however unevenly devices step, nobody waits for another', async () => {
+  const recipe = job({
+    train: { batch: 4, epochs: 10, optimizer: adamw },
+    sync: { strategy: 'streaming-diloco', localSteps: 20, fragments: 4 },
+    validation: { everyEpochs: 10 },
+    cluster: { minWorkers: 4 },
+  });
+  const { events } = await simulate(scenario({ job: recipe, fleet: unequalFleet.map(({ name, samplesPerSecond }) => ({ name, samplesPerSecond: samplesPerSecond / 10, jitter: 0.3, link: HOME })) }));
+  const tasks = eventsOf(events, 'contribution');
+  const wallMs = Math.max(...tasks.map(({ doneAtMs }) => doneAtMs)) - Math.min(...tasks.map(({ sentAtMs }) => sentAtMs));
+  for (const { name } of unequalFleet) {
+    const computeMs = tasks.reduce((sum, task) => sum + (task.name === name ? task.computeMs : 0), 0);
+    expect(computeMs / wallMs, name).toBeGreaterThan(0.97);
+  }
+});
+
 test.each([1, 2, 5])('streaming-diloco: each sample is in each of %i fragments exactly as often as there were epochs', async (fragments) => {
   const outcome = await simulate({
     job: job({ train: { batch: 20, epochs: 3 }, sync: { strategy: 'streaming-diloco', localSteps: 10, fragments, mixing: 0 }, cluster: { minWorkers: 4 } }),

@@ -1,54 +1,12 @@
-import { createRng, type Job, type SampleRange } from '@longtail/core';
+import { createRng, type Job } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
-import { createOptimizer, learningRateAt } from '@longtail/kernels';
 import { expect, test } from 'vitest';
-import type { Outcome } from './scenario.js';
 import { simulate } from './simulate.js';
+import { batchesInOrder, batchesOf, relativeDistance, trainAlone } from './testing/pipelined.js';
 import { eventsOf, job, model, scenario, unequalFleet } from './testing/scenarios.js';
 
-/** Positions of a run's shuffled epochs, batch by batch, as one machine visits them. */
-function batchesInOrder({ train }: Job): readonly (readonly SampleRange[])[] {
-  const total = train.epochs * model.trainSamples;
-  return Array.from({ length: Math.ceil(total / train.batch) }, (_, step) => {
-    const positions = Array.from({ length: Math.min(train.batch, total - step * train.batch) }, (_, i) => step * train.batch + i);
-    return positions.map((at) => ({
-      epoch: Math.floor(at / model.trainSamples),
-      start: at % model.trainSamples,
-      end: (at % model.trainSamples) + 1,
-    }));
-  });
-}
-
-/** The batches that a run applied, in its order. */
-function batchesOf({ ledger }: Outcome): readonly (readonly SampleRange[])[] {
-  return ledger.flatMap(({ local, leases }) => (local ? leases.map(({ ranges }) => ranges) : [leases.flatMap(({ ranges }) => ranges)]));
-}
-
-/** The same training on one machine, without Longtail. */
-function trainAlone({ train }: Job, batches: readonly (readonly SampleRange[])[]): Float32Array {
-  const parameters = model.initial(train.seed);
-  const optimizer = createOptimizer({ length: parameters.length, optimizer: train.optimizer, implementation: 'reference' });
-  const steps = Math.ceil((train.epochs * model.trainSamples) / train.batch);
-  let applied = 0;
-  for (const ranges of batches) {
-    const samples = ranges.flatMap((range) => [...epochOrder(model.trainSamples, train.seed, range.epoch).indices(range)]);
-    const gradient = new Float32Array(parameters.length);
-    void model.gradient(parameters, Int32Array.from(samples), gradient);
-    const learningRate = learningRateAt(train.schedule, train.learningRate, Math.floor(applied / train.batch), steps);
-    optimizer.step(
-      parameters,
-      gradient.map((value) => value / samples.length),
-      { learningRate },
-    );
-    applied += samples.length;
-  }
-  return parameters;
-}
-
-function relativeDistance(a: Float32Array, b: Float32Array): number {
-  const norm = (v: Float32Array) => Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
-  return norm(a.map((value, i) => value - b[i]!)) / norm(b);
-}
+/** The same training on one machine, of the batches in their order unless others are given. */
+const alone = (run: Job, batches = batchesInOrder(run, model)): Float32Array => trainAlone(run, batches, model).parameters;
 
 const together = job({ cluster: { minWorkers: 4 } });
 
@@ -56,7 +14,7 @@ test('four unequal workers train what one machine trains', async () => {
   const outcome = await simulate(scenario({ job: together }));
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 1200, lost: 0 } });
   expect(outcome.steps).toBe(20);
-  expect(relativeDistance(outcome.parameters, trainAlone(together, batchesInOrder(together)))).toBeLessThan(1e-5);
+  expect(relativeDistance(outcome.parameters, alone(together))).toBeLessThan(1e-5);
   const shares = eventsOf(outcome.events, 'shares')[0]!.shares;
   expect(Object.values(shares)).toEqual([27, 16, 11, 6]);
 });
@@ -65,7 +23,7 @@ test('one worker alone, stepping for itself, trains the same', async () => {
   const outcome = await simulate(scenario({ fleet: [unequalFleet[0]!] }));
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 1200, lost: 0 } });
   expect(outcome.steps).toBe(20);
-  expect(relativeDistance(outcome.parameters, trainAlone(job(), batchesInOrder(job())))).toBeLessThan(1e-5);
+  expect(relativeDistance(outcome.parameters, alone(job()))).toBeLessThan(1e-5);
 });
 
 test.each([
@@ -84,7 +42,7 @@ test.each([
   const kinds = eventsOf(outcome.events, 'commit').map(({ reason }) => (reason.includes('local steps') ? 'solo' : 'group'));
   const switches = kinds.filter((kind, i) => kind !== kinds[i - 1]);
   expect(switches.slice(0, 4)).toEqual(['solo', 'group', 'solo', 'group']);
-  expect(relativeDistance(outcome.parameters, trainAlone(long, batchesOf(outcome)))).toBeLessThan(1e-5);
+  expect(relativeDistance(outcome.parameters, alone(long, batchesOf(outcome)))).toBeLessThan(1e-5);
 });
 
 test('local steps of one worker, taken over as they are, are the steps of one machine', async () => {
@@ -93,7 +51,30 @@ test('local steps of one worker, taken over as they are, are the steps of one ma
   const outcome = await simulate(scenario({ job: local, fleet: [unequalFleet[0]!] }));
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2400, lost: 0 } });
   expect(outcome.steps).toBe(8); // 3 in each half of the run between two validations, 7 + 3 steps of a batch an epoch
-  expect(relativeDistance(outcome.parameters, trainAlone(local, batchesInOrder(local)))).toBeLessThan(1e-5);
+  expect(relativeDistance(outcome.parameters, alone(local))).toBeLessThan(1e-5);
+});
+
+const sgd = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } as const;
+
+test.each([
+  ['a lone worker', 1, {}],
+  ['four workers', 4, {}],
+  ['local steps', 1, { strategy: 'diloco', localSteps: 2, outer: { learningRate: 1, momentum: 0 } }],
+] as const)('%s: a sample left over from the last batch moves the parameters as far as one within a batch', async (_who, workers, sync) => {
+  const learningRate = 0.5;
+  const trained = async (maxSamples: number): Promise<Float32Array> => {
+    const train = { maxSamples, learningRate, optimizer: sgd, schedule: { type: 'constant' } } as const;
+    const outcome = await simulate(scenario({ job: job({ train, sync, cluster: { minWorkers: workers } }), fleet: unequalFleet.slice(0, workers) }));
+    expect(outcome.verdict.samples).toEqual({ applied: maxSamples, lost: 0 });
+    return outcome.parameters;
+  };
+  const { batch, seed } = job().train;
+  const whole = await trained(batch);
+  const gradient = new Float32Array(whole.length);
+  void model.gradient(whole, epochOrder(model.trainSamples, seed, 0).indices({ start: batch, end: batch + 1 }), gradient);
+  expect(Math.hypot(...gradient)).toBeGreaterThan(0.1);
+  const expected = whole.map((value, i) => value - (learningRate / batch) * gradient[i]!);
+  expect(relativeDistance(await trained(batch + 1), expected)).toBeLessThan(1e-6);
 });
 
 test('a worker that joins a lone one in mid-grant does not change the order of the samples', async () => {
@@ -109,7 +90,7 @@ test('a worker that joins a lone one in mid-grant does not change the order of t
   );
   const kinds = outcome.ledger.map(({ local }) => local);
   expect(kinds.slice(0, -1).some((local, i) => local && !kinds[i + 1])).toBe(true);
-  expect(relativeDistance(outcome.parameters, trainAlone(joined, batchesInOrder(joined)))).toBeLessThan(1e-5);
+  expect(relativeDistance(outcome.parameters, alone(joined))).toBeLessThan(1e-5);
 });
 
 test('a replay with the same seed gives the same bits and the same history, another fleet other bits', async () => {
@@ -138,7 +119,6 @@ test('fp16 on the wire trains nearly the same for half the bytes', async () => {
 });
 
 test.each([4, 1])('clipping bounds the mean gradient of the whole batch, as on one machine (%i workers)', async (workers) => {
-  const sgd = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } as const;
   const clipped = job({
     cluster: { minWorkers: workers },
     train: { optimizer: sgd, clipNorm: 0.01, maxSamples: 60, schedule: { type: 'constant' }, learningRate: 1 },

@@ -18,6 +18,7 @@ export class VirtualClock implements Clock {
   private now = 0;
   private scheduled = 0;
   private readonly heap: TimedEvent[] = [];
+  private readonly turns = new Turns();
   private outside = 0;
   private outsideChanged: (() => void) | undefined;
 
@@ -72,7 +73,7 @@ export class VirtualClock implements Clock {
     goal.then(mark, mark);
     let idle = 0;
     for (;;) {
-      await quiescence();
+      await this.turns.next();
       if (settled) return goal;
       if (this.outside > 0) {
         await new Promise<void>((resolve) => (this.outsideChanged = resolve));
@@ -90,10 +91,30 @@ export class VirtualClock implements Clock {
   }
 }
 
+/** Asked of the event loop at once, which looks at its sockets once for all of them. */
+const TURNS = 64;
+
 /** A macrotask begins only after every microtask has run. */
-function quiescence(): Promise<void> {
-  // eslint-disable-next-line no-restricted-globals -- not a timer of the simulated program: the end of its microtasks
-  return new Promise((resolve) => setImmediate(resolve));
+class Turns {
+  private left = 0;
+  private begin: (() => void) | undefined;
+
+  /** Resolves when every promise has settled that can. */
+  next(): Promise<void> {
+    if (this.left === 0) {
+      this.left = TURNS;
+      // eslint-disable-next-line no-restricted-globals -- not a timer of the simulated program: the end of its microtasks
+      for (let i = 0; i < TURNS; i++) setImmediate(this.turn);
+    }
+    return new Promise((resolve) => (this.begin = resolve));
+  }
+
+  private readonly turn = (): void => {
+    const { begin } = this;
+    this.left--;
+    this.begin = undefined;
+    begin?.();
+  };
 }
 
 function before(a: TimedEvent, b: TimedEvent): boolean {

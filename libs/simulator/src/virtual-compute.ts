@@ -54,6 +54,10 @@ export interface VirtualComputeOptions {
   readonly rng: Rng;
   readonly model: VirtualModel;
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
+  /** Told when a pass begins, and when it ends. */
+  readonly busy?: (isBusy: boolean) => void;
+  /** Told of each pass once it is over, also of one that was given up. */
+  computed?(fromMs: number, toMs: number): void;
 }
 
 /** A device whose time is virtual and whose arithmetic is real. */
@@ -322,7 +326,8 @@ export class VirtualCompute implements Compute {
   }
 
   private indicesOf(ranges: readonly SampleRange[]): Int32Array {
-    const { trainSamples } = this.options.model;
+    const { trainSamples, ignoresSamples } = this.options.model;
+    if (ignoresSamples) return new Int32Array(countSamples(ranges));
     const { seed } = this.job!.train;
     return Int32Array.from(ranges.flatMap((range) => [...epochOrder(trainSamples, seed, range.epoch).indices(range)]));
   }
@@ -343,11 +348,17 @@ export class VirtualCompute implements Compute {
     const startedAtMs = clock.nowMs();
     const noise = pace.jitter === 0 ? 1 : 1 + pace.jitter * (2 * rng.uniform() - 1);
     let leftMs = noise * (pace.overheadMs + (this.fraction(stage) * fraction * 1000 * samples) / pace.samplesPerSecond);
-    while (leftMs > 0) {
-      const { slowness } = this;
-      const fromMs = clock.nowMs();
-      const whole = await this.sleepAtThisPace(slowness * leftMs, signal);
-      leftMs = whole ? 0 : leftMs - (clock.nowMs() - fromMs) / slowness;
+    this.options.busy?.(true);
+    try {
+      while (leftMs > 0) {
+        const { slowness } = this;
+        const fromMs = clock.nowMs();
+        const whole = await this.sleepAtThisPace(slowness * leftMs, signal);
+        leftMs = whole ? 0 : leftMs - (clock.nowMs() - fromMs) / slowness;
+      }
+    } finally {
+      this.options.busy?.(false);
+      this.options.computed?.(startedAtMs, clock.nowMs());
     }
     return clock.nowMs() - startedAtMs;
   }

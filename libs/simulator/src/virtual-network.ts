@@ -7,9 +7,12 @@ import {
   type OutgoingTensor,
   type PeerLink,
   type PeerNetwork,
+  type Rng,
   type TensorChunk,
 } from '@longtail/core';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
+import { Line, Trunk } from './fair-share.js';
+import { Flow, mathisBitsPerSecond, type FlowWatch } from './flow.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface LinkSpec {
@@ -17,14 +20,21 @@ export interface LinkSpec {
   readonly downBitsPerSecond: number;
   /** Between this node and the server. */
   readonly rttMs: number;
+  /** Of segments, each way. @default 0 */
+  readonly lossRate?: number;
+  /** Windows begin small, and again after a pause. @default false: as on links that are emulated above TCP */
+  readonly slowStart?: boolean;
   /** Nodes of one site reach the server over the same link: its rates are those of the first that dialled. @default a link of its own */
   readonly site?: string;
 }
 
+/** Of a direct link, the same both ways. */
+export type PeerLinkSpec = Pick<LinkSpec, 'rttMs' | 'lossRate' | 'slowStart'> & { readonly bitsPerSecond: number };
+
 /** Chunks of a tensor that may be out without an acknowledgement. */
 const CREDIT_CHUNKS = 8;
 /** A chunk's header and the frames around it. */
-const HEADER_BYTES = 100;
+export const HEADER_BYTES = 100;
 
 /** Of sending, until more is known of the link. */
 const LONG_ENOUGH_MS = 100;
@@ -54,33 +64,44 @@ export interface NetworkOptions {
   readonly clock: VirtualClock;
   readonly serverUpBitsPerSecond: number;
   readonly serverDownBitsPerSecond: number;
+  /** For what is lost. */
+  readonly rng: Rng;
+  /** Direct links that are not those of both ends, one behind the other. */
+  readonly peerLink?: ((a: string, b: string) => PeerLinkSpec | undefined) | undefined;
+  /** That a chunk takes. @default what it has, and its head */
+  readonly wireBytes?: (chunk: TensorChunk) => number;
   crc32c(bytes: Uint8Array): number;
 }
 
+/** Told of what a node sends and receives. */
+export interface LinkWatch {
+  readonly up: FlowWatch;
+  readonly down: FlowWatch;
+  /** The link to the server has ended. */
+  readonly ended: () => void;
+}
+
 /**
- * Links between workers and a server: each end serialises its tensors at its own rate, first come, first served; the
- * server's rates are shared by all. Decisions take half a round trip and no bandwidth: they have sockets of their own.
+ * Links between workers and a server. A connection sends its tensors one after the other; connections share the line of their site, and
+ * the server's, fairly, each way by itself. Decisions take half a round trip and no bandwidth: they have sockets of their own.
  */
 export class VirtualNetwork {
-  private readonly serverUp: Port;
-  private readonly serverDown: Port;
-  private readonly sites = new Map<string, Ports>();
+  private readonly serverUp: Trunk;
+  private readonly serverDown: Trunk;
+  private readonly sites = new Map<string, Lines>();
   /** Ends of direct links that wait for the other one, by key. */
   private readonly waiting = new Map<string, PeerEnd & { opened(link: PeerLink): void }>();
   private readonly pairs: { readonly names: readonly string[]; readonly ends: readonly Endpoint<never, never>[] }[] = [];
 
   constructor(private readonly options: NetworkOptions) {
-    this.serverUp = new Port(options.serverUpBitsPerSecond);
-    this.serverDown = new Port(options.serverDownBitsPerSecond);
+    this.serverUp = new Trunk(options.clock, options.serverUpBitsPerSecond);
+    this.serverDown = new Trunk(options.clock, options.serverDownBitsPerSecond);
   }
 
   /** A worker's side of direct links; `address` empty: it only dials. */
-  peers(name: string, link: LinkSpec, address: string): PeerNetwork {
-    return {
-      address,
-      accept: (key, signal) => this.meet(key, { name, link }, signal),
-      dial: (_address, key, signal) => this.meet(key, { name, link }, signal),
-    };
+  peers(name: string, link: LinkSpec, address: string, watch?: LinkWatch): PeerNetwork {
+    const end = { name, link, watch };
+    return { address, accept: (key, signal) => this.meet(key, end, signal), dial: (_address, key, signal) => this.meet(key, end, signal) };
   }
 
   /** Breaks the direct links of a worker, at both ends. */
@@ -108,24 +129,26 @@ export class VirtualNetwork {
   }
 
   private pair(a: PeerEnd, b: PeerEnd): readonly [Endpoint<never, never>, Endpoint<never, never>] {
-    const { clock, crc32c } = this.options;
-    const shared = { clock, crc32c, latencyMs: (a.link.rttMs + b.link.rttMs) / 4, stalledUntilMs: 0 };
-    const ends = [
-      new Endpoint<never, never>(b.name, shared, new Port(a.link.upBitsPerSecond), new Port(b.link.downBitsPerSecond)),
-      new Endpoint<never, never>(a.name, shared, new Port(b.link.upBitsPerSecond), new Port(a.link.downBitsPerSecond)),
-    ] as const;
+    const own = this.options.peerLink?.(a.name, b.name);
+    const link = own ?? joined(a.link, b.link);
+    const shared = this.shared(link.rttMs);
+    const flow = (from: PeerEnd, to: PeerEnd) => {
+      const bitsPerSecond = own?.bitsPerSecond ?? Math.min(from.link.upBitsPerSecond, to.link.downBitsPerSecond);
+      return this.flow(lineOf(new Trunk(shared.clock, bitsPerSecond), bitsPerSecond, link), link, [from.watch?.up, to.watch?.down]);
+    };
+    const ends = [new Endpoint<never, never>(b.name, shared, flow(a, b)), new Endpoint<never, never>(a.name, shared, flow(b, a))] as const;
     ends[0].attach(ends[1]);
     ends[1].attach(ends[0]);
     this.pairs.push({ names: [a.name, b.name], ends });
     return ends;
   }
 
-  connect(name: string, link: LinkSpec, meddling: Meddling = {}): VirtualLink {
-    const { clock, crc32c } = this.options;
-    const shared = { clock, crc32c, latencyMs: link.rttMs / 2, stalledUntilMs: 0 };
-    const { up, down } = this.portsOf(link);
-    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, up, this.serverDown, meddling.up, meddling.message);
-    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.serverUp, down, meddling.down);
+  connect(name: string, link: LinkSpec, meddling: Meddling = {}, watch?: LinkWatch): VirtualLink {
+    const { clock } = this.options;
+    const shared = this.shared(link.rttMs);
+    const { up, down } = this.linesOf(link);
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, this.flow(up, link, [watch?.up]), meddling.up, meddling.message, watch?.ended);
+    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.flow(down, link, [watch?.down]), meddling.down);
     worker.attach(server);
     server.attach(worker);
     return {
@@ -141,22 +164,50 @@ export class VirtualNetwork {
     };
   }
 
-  private portsOf({ upBitsPerSecond, downBitsPerSecond, site }: LinkSpec): Ports {
+  private shared(rttMs: number): Shared {
+    const { clock, crc32c, wireBytes = bytesOf } = this.options;
+    return { clock, crc32c, wireBytes, latencyMs: rttMs / 2, stalledUntilMs: 0 };
+  }
+
+  private flow(line: Line, { rttMs, lossRate = 0, slowStart = false }: Way, watches: readonly (FlowWatch | undefined)[]): Flow {
+    const { clock, rng } = this.options;
+    return new Flow(clock, line, { rttMs, lossRate, slowStart, rng }, watches.filter((watch) => watch !== undefined));
+  }
+
+  private linesOf(link: LinkSpec): Lines {
+    const { upBitsPerSecond, downBitsPerSecond, site } = link;
     const known = site === undefined ? undefined : this.sites.get(site);
-    const ports = known ?? { up: new Port(upBitsPerSecond), down: new Port(downBitsPerSecond) };
-    if (site !== undefined) this.sites.set(site, ports);
-    return ports;
+    const lines = known ?? { up: lineOf(this.serverDown, upBitsPerSecond, link), down: lineOf(this.serverUp, downBitsPerSecond, link) };
+    if (site !== undefined) this.sites.set(site, lines);
+    return lines;
   }
 }
 
-interface Ports {
-  readonly up: Port;
-  readonly down: Port;
+type Way = Pick<LinkSpec, 'rttMs' | 'lossRate' | 'slowStart'>;
+
+interface Lines {
+  readonly up: Line;
+  readonly down: Line;
+}
+
+/** Two nodes' ways to the server, one behind the other; in a round trip each is gone through once. */
+function joined(a: Way, b: Way): Way {
+  const lossRate = 1 - (1 - (a.lossRate ?? 0)) * (1 - (b.lossRate ?? 0));
+  return { rttMs: (a.rttMs + b.rttMs) / 2, lossRate, slowStart: a.slowStart === true || b.slowStart === true };
+}
+
+function lineOf(trunk: Trunk, bitsPerSecond: number, { rttMs, lossRate = 0 }: Way): Line {
+  return new Line(trunk, bitsPerSecond, mathisBitsPerSecond(lossRate, rttMs));
+}
+
+function bytesOf({ payload }: TensorChunk): number {
+  return HEADER_BYTES + payload.length;
 }
 
 interface PeerEnd {
   readonly name: string;
   readonly link: LinkSpec;
+  readonly watch: LinkWatch | undefined;
 }
 
 function asPeerLink(end: Endpoint<never, never>): PeerLink {
@@ -180,23 +231,11 @@ export interface VirtualLink {
   stall(forMs: number): void;
 }
 
-/** One end's sending or receiving side: bytes pass one after the other. */
-class Port {
-  private freeAtMs = 0;
-
-  constructor(readonly bitsPerSecond: number) {}
-
-  /** When `bytes` that come at `nowMs` have passed. */
-  pass(bytes: number, nowMs: number): number {
-    this.freeAtMs = Math.max(nowMs, this.freeAtMs) + (8000 * bytes) / this.bitsPerSecond;
-    return this.freeAtMs;
-  }
-}
-
 interface Shared {
   readonly clock: VirtualClock;
   readonly latencyMs: number;
   stalledUntilMs: number;
+  wireBytes(chunk: TensorChunk): number;
   crc32c(bytes: Uint8Array): number;
 }
 
@@ -210,6 +249,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private other!: Endpoint<Receive, Send>;
   private handlers: ConnectionHandlers<Receive> | undefined;
   private readonly early: (() => void)[] = [];
+  private readonly held: (() => void)[] = [];
   private readonly transfers = new Set<Sending>();
   private rate: LinkRate | undefined;
   /** Bytes that `rate` is from. */
@@ -218,14 +258,16 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private open = true;
   private sent = 0;
   private received = 0;
+  /** Of what was sent: nothing comes before what went before it. */
+  private lastArrivalMs = 0;
 
   constructor(
     readonly peer: string,
     private readonly shared: Shared,
-    private readonly up: Port,
-    private readonly otherDown: Port,
+    private readonly flow: Flow,
     private readonly tamper: Tamper = (chunk) => [chunk],
     private readonly meddle: (message: Send) => readonly LateMessage<Send>[] = (message) => [{ message, lateMs: 0 }],
+    private readonly ended: () => void = () => undefined,
   ) {}
 
   attach(other: Endpoint<Receive, Send>): void {
@@ -238,7 +280,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
 
   /** What a tensor makes of it when nobody else uses the link. */
   get sending(): LinkRate | undefined {
-    const bitsPerSecond = Math.min(this.up.bitsPerSecond, this.otherDown.bitsPerSecond);
+    const { bitsPerSecond } = this.flow;
     if ((8000 * (this.sent - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
       this.observed = this.sent;
       this.rate = { bitsPerSecond, roundTripMs: 2 * this.shared.latencyMs };
@@ -305,6 +347,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   fail(reason: string): void {
     if (!this.open) return;
     this.open = false;
+    this.flow.end();
+    this.ended();
     const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
     for (const sending of [...this.transfers]) sending.fail(error);
     const { handlers } = this;
@@ -316,23 +360,23 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     const offset = chunk * tensor.chunkLength;
     const length = Math.min(tensor.chunkLength, tensor.length - offset);
     const payload = tensor.chunk(offset, length);
-    const { clock, crc32c } = this.shared;
+    const { clock, crc32c, wireBytes, latencyMs } = this.shared;
     const original: TensorChunk = { header: { ...tensor.header, chunk, chunks, offset, length, crc: crc32c(payload) }, payload };
     for (const [copy, altered] of this.tamper(original).entries()) {
-      const bytes = HEADER_BYTES + altered.payload.length;
+      const bytes = wireBytes(altered);
       this.sent += bytes;
-      const leftAtMs = this.up.pass(bytes, clock.nowMs());
-      clock.at(leftAtMs + this.shared.latencyMs + (altered.lateMs ?? 0), () =>
-        clock.at(this.otherDown.pass(bytes, clock.nowMs()), () => this.other.arrive(altered, copy === 0 ? sending : undefined)),
-      );
+      this.flow.send(bytes, (againMs) => {
+        this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
+        clock.at(this.lastArrivalMs + (altered.lateMs ?? 0), () => this.other.arrive(altered, bytes, copy === 0 ? sending : undefined));
+      });
     }
   }
 
   /** The payload is copied only now: a sender that changed it on the way is found out by the checksum. */
-  private arrive({ header, payload: sent }: TensorChunk, sender: Sending | undefined): void {
+  private arrive({ header, payload: sent }: TensorChunk, bytes: number, sender: Sending | undefined): void {
     const copy = sent.slice();
     this.deliver(() => {
-      this.received += HEADER_BYTES + copy.length;
+      this.received += bytes;
       if (this.shared.crc32c(copy) !== header.crc) {
         this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
         return;
@@ -349,12 +393,25 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   }
 
   private deliver(handle: () => void): void {
-    const { clock, stalledUntilMs } = this.shared;
     if (!this.open) return;
-    if (clock.nowMs() < stalledUntilMs) clock.at(stalledUntilMs, () => this.deliver(handle));
+    if (this.isStalled || this.held.length > 0) this.hold(handle);
     else if (this.handlers === undefined) this.early.push(() => this.deliver(handle));
     else handle();
   }
+
+  private get isStalled(): boolean {
+    return this.shared.clock.nowMs() < this.shared.stalledUntilMs;
+  }
+
+  /** Until the stall is over: what comes at that very moment comes behind it. */
+  private hold(handle: () => void): void {
+    if (this.held.push(handle) === 1) this.shared.clock.at(this.shared.stalledUntilMs, this.release);
+  }
+
+  private readonly release = (): void => {
+    if (this.isStalled) return void this.shared.clock.at(this.shared.stalledUntilMs, this.release);
+    for (const handle of this.held.splice(0)) this.deliver(handle);
+  };
 
   private travel(arrive: () => void, lateMs = 0): void {
     this.shared.clock.at(this.shared.clock.nowMs() + this.shared.latencyMs + lateMs, arrive);

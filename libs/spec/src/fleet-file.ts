@@ -6,12 +6,14 @@ import { parseBitRate, parseByteSize, parseDurationMs } from './units.js';
 
 type LinkClass = keyof typeof LINK_CLASSES;
 
-const classNames = Object.keys(LINK_CLASSES) as [LinkClass, ...LinkClass[]];
+export const classNames = Object.keys(LINK_CLASSES) as [LinkClass, ...LinkClass[]];
 
-const rate = size('a rate above 0, like 20Mbit or 1Gbit', parseBitRate);
-const roundTrip = size('a time above 0, like 20ms', parseDurationMs);
+export const RATE = 'a rate above 0, like 20Mbit or 1Gbit';
+export const ROUND_TRIP = 'a time above 0, like 20ms';
+export const rate = size(RATE, parseBitRate);
+export const roundTrip = size(ROUND_TRIP, parseDurationMs);
 
-const link = z
+export const link = z
   .preprocess(
     (value) => (typeof value === 'string' ? { class: value } : value),
     z.strictObject({
@@ -24,7 +26,7 @@ const link = z
   .meta({ [SHORTHAND_NAMES]: classNames })
   .describe(`Link to the server: ${classNames.join(', ')}, or rates of its own`);
 
-const machine = z.strictObject({
+export const machine = z.strictObject({
   gpu: oneOf('GPU', GPUS.map(({ name }) => name) as [string, ...string[]]).describe('Device, by the name in the catalogue'),
   count: integer({ min: 1, max: 100_000 }).default(1).describe('Machines like this'),
   name: z.string().min(1).max(60).optional().describe('Name in the plan; default: that of the GPU'),

@@ -1,14 +1,13 @@
 import type { DeviceProfile, Lan, MeasuredCluster } from '@longtail/core';
 import type { z } from 'zod';
 import { fleetFileSchema, ratesOf } from './fleet-file.js';
-import type { Gpu } from './gpus.js';
-import { GPUS } from './gpus.js';
+import { gpuNamed } from './gpus.js';
 import { readFile } from './parse.js';
 
 const GIB = 2 ** 30;
 
 /** Of a pass that a stage takes over from another one: what workers of Longtail measure on processors of today. */
-const HAND_OVER_MS = 1;
+export const HAND_OVER_MS = 1;
 
 type Machine = z.output<typeof fleetFileSchema>['machines'][number];
 
@@ -37,7 +36,7 @@ export function parseFleetFile(text: string, file: string): MeasuredCluster {
 }
 
 function deviceOf(machine: Machine, number: number): DeviceProfile {
-  const gpu = GPUS.find(({ name }) => name === machine.gpu) as Gpu;
+  const gpu = gpuNamed(machine.gpu);
   const { up, down, rtt } = ratesOf(machine.link);
   return {
     id: `m${number}`,

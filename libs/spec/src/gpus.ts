@@ -76,3 +76,8 @@ export const GPUS: readonly Gpu[] = ROWS.map(([name, fp32Tflops, fp16Tflops, mem
   watts,
   dollars,
 }));
+
+/** One that is in the catalogue. */
+export function gpuNamed(name: string): Gpu {
+  return GPUS.find((gpu) => gpu.name === name)!;
+}

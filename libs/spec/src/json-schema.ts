@@ -3,6 +3,7 @@ import { SHORTHAND_NAMES } from './fields.js';
 import { fleetFileSchema } from './fleet-file.js';
 import { jobFileSchema } from './job-file.js';
 import { nodeFileSchema } from './node-file.js';
+import { scenarioFileSchema } from './scenario-file.js';
 
 /** The job file as JSON Schema (draft 2020-12): editors complete and check job files with it. */
 export function jobSchema(): Readonly<Record<string, unknown>> {
@@ -18,6 +19,13 @@ export function fleetSchema(): Readonly<Record<string, unknown>> {
 /** The node file as JSON Schema (draft 2020-12). */
 export function nodeSchema(): Readonly<Record<string, unknown>> {
   return { ...describe(nodeFileSchema), title: 'Longtail node' };
+}
+
+/** The scenario file as JSON Schema (draft 2020-12). */
+export function scenarioSchema(): Readonly<Record<string, unknown>> {
+  const schema = describe(scenarioFileSchema) as { readonly properties: Readonly<Record<string, object>> };
+  const job = { ...schema.properties['job'], anyOf: [{ type: 'string' }, jobSchema()] };
+  return { ...schema, properties: { ...schema.properties, job }, title: 'Longtail scenario', required: ['job', 'fleet', 'arms'] };
 }
 
 function describe(schema: z.ZodType): Readonly<Record<string, unknown>> {

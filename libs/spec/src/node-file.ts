@@ -24,9 +24,10 @@ export interface OwnerLimits {
 /** For `onlyIdle: true`. */
 export const DEFAULT_IDLE_MS = 300_000;
 
-const hours = z
+/** `22:00-07:00`, or a list of such. */
+export const hoursField = z
   .union([z.string(), z.array(z.string()).min(1)], { error: () => HOURS_EXPECTED })
-  .transform((value, context) => {
+  .transform((value, context): readonly Hours[] => {
     const parsed = [value].flat().map(parseHours);
     if (parsed.every((one) => one !== undefined)) return parsed.flat();
     context.issues.push({ code: 'custom', message: HOURS_EXPECTED, input: value });
@@ -39,7 +40,7 @@ export const nodeFileSchema = z.strictObject({
   maxMemory: size('a size above 0, like 6GiB', parseByteSize).optional().describe('Memory that models may take; default: all there is'),
   share: size('a part above 0 and at most 100%, like 50%', parsePart).optional().describe('Part of the time in which the device computes; default: all of it'),
   maxUpload: size('a rate above 0, like 10mbit', parseBitRate).optional().describe('Most that tensors may take of the uplink; default: all of it'),
-  hours: hours.optional().describe('When it works, by the local time: 22:00-07:00, mon-fri 18:00-08:00; one text or a list; default: always'),
+  hours: hoursField.optional().describe('When it works, by the local time: 22:00-07:00, mon-fri 18:00-08:00; one text or a list; default: always'),
   onlyIdle: z
     .union([z.boolean(), duration(1000, 86_400_000)])
     .optional()

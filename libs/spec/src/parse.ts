@@ -5,7 +5,7 @@ import { describeIssue } from './fields.js';
 import type { JobDraft } from './job-file.js';
 import { draftOf, jobFileSchema } from './job-file.js';
 import { positionOf } from './positions.js';
-import { fieldName, invalidFile, problemsOf } from './problems.js';
+import { fieldName, invalidFile, problemsOf, type Problem } from './problems.js';
 
 /** A valid job as plain JSON, in the words of the job file: what a client sends to the server. */
 export type JobDocument = z.input<typeof jobFileSchema>;
@@ -15,13 +15,13 @@ export type JobDocument = z.input<typeof jobFileSchema>;
  * Throws LongtailError `invalid-file` that lists every problem with file, line, column and field.
  */
 export function parseJobFile(text: string, file: string, resolvePath: (path: string) => string = (path) => path): JobDocument {
-  const { document } = check(jobFileSchema, text, file, 'longtail schema');
+  const { document } = checkFile(jobFileSchema, text, file, 'longtail schema');
   return withPaths({ name: stem(file), ...(document as JobDocument) }, resolvePath);
 }
 
 /** A file's content with every default filled in. `schemaCommand` prints its fields. Throws as `parseJobFile` does. */
 export function readFile<Schema extends z.ZodType>(schema: Schema, text: string, file: string, schemaCommand: string): z.output<Schema> {
-  return check(schema, text, file, schemaCommand).data;
+  return checkFile(schema, text, file, schemaCommand).data;
 }
 
 /** An alias of nothing, or too many of them, shows only now. */
@@ -33,13 +33,16 @@ function documentOf(yaml: Document.Parsed, refused: (message: string) => Longtai
   }
 }
 
-/** The document as it stands in the file, and as the schema reads it. */
-function check<Schema extends z.ZodType>(
-  schema: Schema,
-  text: string,
-  file: string,
-  schemaCommand: string,
-): { document: unknown; data: z.output<Schema> } {
+interface CheckedFile<Schema extends z.ZodType> {
+  /** As it stands in the file, and as the schema reads it. */
+  readonly document: unknown;
+  readonly data: z.output<Schema>;
+  /** The error for what turns out to be wrong later. */
+  refused(problems: readonly Problem[]): LongtailError;
+}
+
+/** Throws as `parseJobFile` does. */
+export function checkFile<Schema extends z.ZodType>(schema: Schema, text: string, file: string, schemaCommand: string): CheckedFile<Schema> {
   const lines = new LineCounter();
   const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
   const place = (offset: number) => {
@@ -54,19 +57,18 @@ function check<Schema extends z.ZodType>(
     );
   if (yaml.contents === null) throw invalidFile(file, [`${place(0)}: the file is empty`], schemaCommand);
   const document = documentOf(yaml, (message) => invalidFile(file, [`${place(0)}: not valid YAML: ${message}`], schemaCommand));
+  const refused = (problems: readonly Problem[]) => {
+    const placed = problems.map(({ path, message }) => ({ offset: positionOf(yaml, path), field: fieldName(path), message }));
+    placed.sort((a, b) => a.offset - b.offset);
+    return invalidFile(
+      file,
+      placed.map(({ offset, field, message }) => `${place(offset)}${field && ` ${field}`}: ${message}`),
+      schemaCommand,
+    );
+  };
   const parsed = schema.safeParse(document, { error: describeIssue });
-  if (parsed.success) return { document, data: parsed.data };
-  const problems = problemsOf(parsed.error).map(({ path, message }) => ({
-    offset: positionOf(yaml, path),
-    field: fieldName(path),
-    message,
-  }));
-  problems.sort((a, b) => a.offset - b.offset);
-  throw invalidFile(
-    file,
-    problems.map(({ offset, field, message }) => `${place(offset)}${field && ` ${field}`}: ${message}`),
-    schemaCommand,
-  );
+  if (!parsed.success) throw refused(problemsOf(parsed.error));
+  return { document, data: parsed.data, refused };
 }
 
 /**
@@ -96,11 +98,11 @@ export function placeOfField(text: string, file: string, field: string): string 
 }
 
 /** `jobs/mnist.yaml` → `mnist`. */
-function stem(file: string): string {
+export function stem(file: string): string {
   return file.replace(/^.*[/\\]/, '').replace(/\.[a-z]+$/i, '') || 'job';
 }
 
-function withPaths(document: JobDocument, resolvePath: (path: string) => string): JobDocument {
+export function withPaths(document: JobDocument, resolvePath: (path: string) => string): JobDocument {
   return { ...document, model: sectionWithPaths(document.model, resolvePath), data: sectionWithPaths(document.data, resolvePath) };
 }
 

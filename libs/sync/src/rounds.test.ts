@@ -15,6 +15,14 @@ function round(...members: MemberState[]): RoundState {
   return { round: 7, version: 1, roundSamples: 64, members };
 }
 
+test('a batch that is not whole steps with its part of the learning rate; moves are taken as far as they go', () => {
+  const state = (...samples: readonly number[]) => round(...samples.map((count, i) => member(`n${i}`, { samples: count, deliveredAtMs: 40 })), member('late', { samples: 20 }));
+  expect(strategy.decide(state(24, 20), 1e6)).toMatchObject({ commit: [{ node: 'n0' }, { node: 'n1' }], stepScale: 44 / 64 });
+  expect(strategy.decide(round(member('a', { samples: 64, deliveredAtMs: 40 })), 40).stepScale).toBe(1);
+  expect(strategy.decide(round(member('a', { samples: 1, deliveredAtMs: 40 })), 40).stepScale).toBe(1 / 64);
+  expect(diloco({ deadlineFactor: 3, minDeadlineMs: 100 }, dynamicLocalSteps(8)).decide(state(24, 20), 1e6).stepScale).toBe(1);
+});
+
 test('a round begins for all groups at once, when none is at work', () => {
   const idle = ['a', 'b'].map((node) => ({ node, rounds: 3, task: undefined, queued: 0 }));
   expect(strategy.decide(round(...idle), 0).proceed).toEqual(['a', 'b']);
@@ -152,5 +160,29 @@ test('a quorum is never waited for longer than its grace, nor is anybody committ
         if (release.some(({ late }) => late)) expect(commit.length).toBeGreaterThanOrEqual(need);
       },
     ),
+  );
+});
+
+test('whoever asks only after as many deliveries as are needed, or at the time, misses nothing', () => {
+  const delivery = fc.record({ expectedMs: fc.integer({ min: 1, max: 400 }), tookMs: fc.integer({ min: 1, max: 4000 }) });
+  const leniency = fc.record({ quorum: fc.double({ min: 0.1, max: 1, noNaN: true }), graceMs: fc.nat(300) });
+  fc.assert(
+    fc.property(fc.array(delivery, { minLength: 1, maxLength: 8 }), leniency, fc.boolean(), (deliveries, some, local) => {
+      const rounds = { deadlineFactor: 3, minDeadlineMs: 100, ...some };
+      const subject = local ? diloco(rounds, dynamicLocalSteps(8)) : bsp(rounds);
+      const stateAt = (nowMs: number) =>
+        round(...deliveries.map(({ expectedMs, tookMs }, i) => member(`n${i}`, { expectedMs, deliveredAtMs: tookMs <= nowMs ? tookMs : undefined })));
+      const times = [...new Set(deliveries.map(({ tookMs }) => tookMs))].sort((a, b) => a - b);
+      for (const [asked, askedAtMs] of [0, ...times].entries()) {
+        const { commit, release, recall, needs = 1, wakeAtMs = Infinity } = subject.decide(stateAt(askedAtMs), askedAtMs);
+        if (commit.length + release.length + recall.length > 0) return;
+        const before = deliveries.filter(({ tookMs }) => tookMs <= askedAtMs).length;
+        for (const nowMs of times.slice(asked)) {
+          const more = deliveries.filter(({ tookMs }) => tookMs <= nowMs).length - before;
+          if (more >= needs || nowMs >= wakeAtMs) break;
+          expect(subject.decide(stateAt(nowMs), nowMs)).toMatchObject({ commit: [], release: [], recall: [], wakeAtMs });
+        }
+      }
+    }),
   );
 });

@@ -18,13 +18,21 @@ const RECALL_FACTOR = 1.25;
  * Bulk synchronous parallel training (Valiant 1990) with a deadline: all groups begin a round together, and it commits when
  * every contribution is there, or a quorum of them and the grace is over (the backup workers of Chen et al. 2016,
  * "Revisiting distributed synchronous SGD"), or at the deadline with those that are. Contributions go in the order of the
- * members, each at weight 1.
+ * members, each at weight 1. Where they are of fewer samples than a batch, as somebody is missing or the data end, the step has
+ * their part of the learning rate: each sample counts the same.
  *
  * The expected time is the slowest member's, corrected upwards when even the fastest took longer: then the estimate was
  * wrong for all, and punishing everybody would only lose work.
  */
 export function bsp(options: RoundsOptions): SyncStrategy {
-  return { name: 'bsp', localSteps: undefined, decide: (round, nowMs) => decide(options, round, nowMs) };
+  return {
+    name: 'bsp',
+    localSteps: undefined,
+    decide(round, nowMs) {
+      const decision = decide(options, round, nowMs);
+      return decision.commit.length > 0 ? { ...decision, stepScale: partOfBatch(round, decision) } : decision;
+    },
+  };
 }
 
 /**
@@ -42,6 +50,12 @@ export function diloco(options: RoundsOptions, localSteps: LocalStepRule): SyncS
   };
 }
 
+function partOfBatch({ members, roundSamples }: RoundState, { commit }: Decision): number {
+  const committed = new Set(commit.map(({ node }) => node));
+  const samples = members.reduce((sum, { node, task }) => sum + (committed.has(node) ? task!.samples : 0), 0);
+  return Math.min(1, samples / roundSamples);
+}
+
 function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decision {
   const members = busy(round.members);
   if (members.length === 0) return { ...NOTHING, proceed: round.members.map(({ node }) => node), reason: 'a round begins' };
@@ -49,9 +63,10 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   const missing = members.filter((member) => !isDelivered(member));
   if (missing.length === 0) return commitOf(delivered, [], `all ${delivered.length} delivered`);
 
-  const openedAtMs = opening(members);
-  const deadlineMs = deadlineOf(options, members, openedAtMs);
-  const enoughMs = enoughAt(options, members);
+  const working = atWork(members);
+  const openedAtMs = opening(working);
+  const deadlineMs = deadlineOf(options, working, openedAtMs);
+  const enoughMs = latest(enoughAt(options, members), enoughAt(options, working));
   if (enoughMs !== undefined && nowMs >= enoughMs && enoughMs < (deadlineMs ?? Infinity)) {
     const why = `${delivered.length} of ${members.length} delivered, and ${options.graceMs ?? 0} ms of grace are over`;
     const reason = `came after the quorum of round ${round.round} and its grace`;
@@ -59,7 +74,8 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   }
   if (deadlineMs === undefined || nowMs < deadlineMs) {
     const names = missing.map(({ node }) => node).join(', ');
-    return { ...NOTHING, wakeAtMs: earliest(enoughMs, deadlineMs), reason: `waiting for ${names}` };
+    const needs = deliveriesNeeded(options, members.length, delivered.length);
+    return { ...NOTHING, wakeAtMs: earliest(enoughMs, deadlineMs), needs, reason: `waiting for ${names}` };
   }
   const tookMs = Math.round(deadlineMs - openedAtMs);
   const reason = `missed the deadline of ${tookMs} ms of round ${round.round}`;
@@ -73,13 +89,31 @@ function commitOf(delivered: readonly Busy[], release: Decision['release'], reas
   return { ...NOTHING, commit: delivered.map(({ node }) => ({ node, weight: 1 })), release, reason };
 }
 
+/** Who only brings home what it stepped before is done at once, and hurries nobody. */
+function atWork(members: readonly Busy[]): readonly Busy[] {
+  const working = members.filter(({ task }) => task.samples > 0);
+  return working.length > 0 ? working : members;
+}
+
 function opening(members: readonly Busy[]): number {
   return Math.min(...members.map(({ task }) => task.startedAtMs));
 }
 
+function quorumOf({ quorum = 1 }: RoundsOptions, members: number): number {
+  return Math.max(1, Math.ceil(quorum * members - 1e-9));
+}
+
+/** The first one says how long a round takes, the quorum's last one when the grace begins, and the last one ends it. */
+function deliveriesNeeded(options: RoundsOptions, members: number, delivered: number): number {
+  const need = quorumOf(options, members);
+  if (delivered === 0) return 1;
+  return (delivered < need ? need : members) - delivered;
+}
+
 /** When the quorum's grace ends; undefined while the quorum is not there. */
-function enoughAt({ quorum = 1, graceMs = 0 }: RoundsOptions, members: readonly Busy[]): number | undefined {
-  const need = Math.max(1, Math.ceil(quorum * members.length - 1e-9));
+function enoughAt(options: RoundsOptions, members: readonly Busy[]): number | undefined {
+  const { graceMs = 0 } = options;
+  const need = quorumOf(options, members.length);
   const arrivals = members.flatMap(({ task }) => (task.deliveredAtMs === undefined ? [] : [task.deliveredAtMs])).sort((a, b) => a - b);
   const last = arrivals[need - 1];
   return last === undefined ? undefined : last + graceMs;
@@ -103,7 +137,7 @@ function fastest(members: readonly Busy[]): number | undefined {
 }
 
 function withRecall(decision: Decision, round: RoundState, nowMs: number): Decision {
-  const members = busy(round.members);
+  const members = atWork(busy(round.members));
   const fastestMs = fastest(members);
   const slow = members.filter((member) => !isDelivered(member) && !member.task.recalled);
   if (fastestMs === undefined || slow.length === 0) return decision;
@@ -114,4 +148,9 @@ function withRecall(decision: Decision, round: RoundState, nowMs: number): Decis
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined ? b : b === undefined ? a : Math.min(a, b);
+}
+
+/** Undefined: one of them is not there yet. */
+function latest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : Math.max(a, b);
 }

@@ -48,6 +48,17 @@ test('who began a round before the others does not shorten it', () => {
   expect(patient.decide(members, 350).release.map(({ node }) => node)).toEqual(['b']);
 });
 
+test('who only brings home what it stepped before is no measure for those who step', () => {
+  const home = { samples: 0, expectedMs: 1, deliveredAtMs: 1 };
+  const members = state(member('a', 4), member('b', 4, home));
+  expect(strategy.decide(members, 149)).toMatchObject({ release: [], recall: [] });
+  const strict = streamingDiloco({ deadlineFactor: 3, minDeadlineMs: 100 }, 2, overlappedSteps(5));
+  const sending = state(member('a', 4, { deliveredAtMs: 50 }), member('b', 4, { ...home, deliveredAtMs: undefined }));
+  expect(strict.decide(sending, 149)).toMatchObject({ commit: [], release: [], reason: 'waiting for b' });
+  const slow = strategy.decide(state(member('a', 4, { deliveredAtMs: 50 }), member('b', 4, home), member('c', 4)), 149);
+  expect(slow).toMatchObject({ commit: [{ node: 'a', weight: 1 }, { node: 'b', weight: 1 }], release: [{ node: 'c', late: true }] });
+});
+
 test('steps beside an exchange are as many as fit the time of the fastest, fractions included', () => {
   const pace = fc.record({ stepMs: fc.double({ min: 0.1, max: 1e4, noNaN: true }) });
   fc.assert(

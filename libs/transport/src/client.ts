@@ -22,6 +22,7 @@ import {
   type RevokeReply,
   type RevokeRequest,
   type StoredEvent,
+  type TakeOverReply,
   type WatchRequest,
 } from '@longtail/protocol';
 import type { ClientCredentials } from './access.js';
@@ -51,6 +52,8 @@ export interface ControlClient {
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
   listAccess(signal: AbortSignal): Promise<ListAccessReply>;
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<RevokeReply>;
+  /** Tells a standby that the server which it follows was started again, without what it holds. */
+  takeOver(signal: AbortSignal): Promise<TakeOverReply>;
   /** Another connection to the same server, which may have been started anew, or to its standby at `address`. Throws as `connectClient`. */
   reconnect(signal: AbortSignal, address?: string): Promise<ControlClient>;
   close(): void;
@@ -71,7 +74,7 @@ export async function connectClient(address: string, signal: AbortSignal, creden
 }
 
 function controlClient(client: Client, where: string, server: GetServerReply, reconnect: ControlClient['reconnect']): ControlClient {
-  const { launch, cancel, resume, fork, listJobs, listRuns, listNodes, orderNode, getServer, createToken, listAccess, revoke } = CONTROL_METHODS;
+  const { launch, cancel, resume, fork, listJobs, listRuns, listNodes, orderNode, getServer, createToken, listAccess, revoke, takeOver } = CONTROL_METHODS;
   return {
     address: where,
     server,
@@ -88,6 +91,7 @@ function controlClient(client: Client, where: string, server: GetServerReply, re
     createToken: (request, signal) => call(client, where, createToken, 'CreateTokenReply', request, signal),
     listAccess: (signal) => call(client, where, listAccess, 'ListAccessReply', {}, signal),
     revoke: (request, signal) => call(client, where, revoke, 'RevokeReply', request, signal),
+    takeOver: (signal) => call(client, where, takeOver, 'TakeOverReply', {}, signal),
     reconnect,
     close: () => client.close(),
   };

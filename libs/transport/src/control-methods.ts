@@ -13,6 +13,8 @@ import {
   type EnrolRequest,
   type GetServerReply,
   type GetServerRequest,
+  type HandOverReply,
+  type HandOverRequest,
   type LaunchReply,
   type LaunchRequest,
   type ListAccessReply,
@@ -32,6 +34,8 @@ import {
   type RevokeRequest,
   type ServerPacket,
   type StoredEvent,
+  type TakeOverReply,
+  type TakeOverRequest,
   type WatchRequest,
   type WorkerPacket,
 } from '@longtail/protocol';
@@ -47,6 +51,7 @@ function method<Request, Reply>(name: string): MethodDefinition<Request, Reply> 
 /** The methods of protos/control.proto. What they decode is of the right shape, not yet validated. */
 export const CONTROL_METHODS = {
   session: method<WorkerPacket, ServerPacket>('Session'),
+  follow: method<WorkerPacket, ServerPacket>('Follow'),
   launch: method<LaunchRequest, LaunchReply>('Launch'),
   watch: method<WatchRequest, StoredEvent>('Watch'),
   cancel: method<CancelRequest, CancelReply>('Cancel'),
@@ -62,6 +67,8 @@ export const CONTROL_METHODS = {
   createToken: method<CreateTokenRequest, CreateTokenReply>('CreateToken'),
   listAccess: method<ListAccessRequest, ListAccessReply>('ListAccess'),
   revoke: method<RevokeRequest, RevokeReply>('Revoke'),
+  handOver: method<HandOverRequest, HandOverReply>('HandOver'),
+  takeOver: method<TakeOverRequest, TakeOverReply>('TakeOver'),
 };
 
 /** What the server does for clients. Errors reach them as the LongtailError that was thrown. */
@@ -77,4 +84,6 @@ export interface ControlService {
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
   orderNode(request: OrderNodeRequest): Promise<NodeRow>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
+  /** Of a standby, by the server that it follows. */
+  takeOver(request: TakeOverRequest): Promise<TakeOverReply>;
 }

@@ -52,7 +52,7 @@ export interface Dialled {
 }
 
 /**
- * Opens a worker's session. Throws LongtailError `unreachable` when no server answers, `protocol` when it speaks another version,
+ * Opens a worker's session, or a standby's. Throws LongtailError `unreachable` when no server answers, `protocol` when it speaks another version,
  * and the server's own error when it refuses; the signal's reason when aborted.
  */
 export async function dial(address: string, options: DialOptions): Promise<Dialled> {
@@ -64,8 +64,8 @@ export async function dial(address: string, options: DialOptions): Promise<Diall
     credentials: security?.credentials,
   });
   try {
-    const { session } = CONTROL_METHODS;
-    const stream = client.makeBidiStreamRequest(session.path, session.requestSerialize, session.responseDeserialize);
+    const method = hello.standbyAddress === '' ? CONTROL_METHODS.session : CONTROL_METHODS.follow;
+    const stream = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize);
     stream.on('error', () => undefined);
     stream.write({ packet: 'message', message: { message: 'hello', hello } });
     const welcome = await readWelcome(stream, formatAddress(parsed), signal);

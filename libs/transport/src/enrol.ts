@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { connect } from 'node:tls';
+import type { Client } from '@grpc/grpc-js';
 import { SERVER_NAME } from '@longtail/core';
-import { PROTOCOL_VERSION, type CertificateReply } from '@longtail/protocol';
+import { PROTOCOL_VERSION, type CertificateReply, type HandOverReply } from '@longtail/protocol';
 import type { ClientCredentials } from './access.js';
 import { formatAddress, parseAddress, type Address } from './address.js';
 import { call } from './call.js';
@@ -31,20 +32,25 @@ export async function enrol(
 ): Promise<{ readonly authority: string; readonly reply: CertificateReply }> {
   const target = parseAddress(address);
   const authority = await fetchAuthority(target, fingerprint);
-  const client = await openChannel(formatAddress(target), signal, { credentials: { authority } });
-  try {
-    const message = { protocol: PROTOCOL_VERSION, ...request };
-    return { authority, reply: await call(client, address, CONTROL_METHODS.enrol, 'CertificateReply', message, signal) };
-  } finally {
-    client.close();
-  }
+  const message = { protocol: PROTOCOL_VERSION, ...request };
+  const reply = await asking(address, { authority }, signal, (client) => call(client, address, CONTROL_METHODS.enrol, 'CertificateReply', message, signal));
+  return { authority, reply };
 }
 
 /** Another certificate for the same identity. */
-export async function renew(address: string, credentials: ClientCredentials, request: string, signal: AbortSignal): Promise<CertificateReply> {
+export function renew(address: string, credentials: ClientCredentials, request: string, signal: AbortSignal): Promise<CertificateReply> {
+  return asking(address, credentials, signal, (client) => call(client, address, CONTROL_METHODS.renew, 'CertificateReply', { request }, signal));
+}
+
+/** What makes this end the same authority, as its standby. Throws LongtailError `refused` unless the server lets it be one; `unreachable`. */
+export function receiveAuthority(address: string, credentials: ClientCredentials, signal: AbortSignal): Promise<HandOverReply> {
+  return asking(address, credentials, signal, (client) => call(client, address, CONTROL_METHODS.handOver, 'HandOverReply', {}, signal));
+}
+
+async function asking<Reply>(address: string, credentials: ClientCredentials, signal: AbortSignal, ask: (client: Client) => Promise<Reply>): Promise<Reply> {
   const client = await openChannel(formatAddress(parseAddress(address)), signal, { credentials });
   try {
-    return await call(client, address, CONTROL_METHODS.renew, 'CertificateReply', { request }, signal);
+    return await ask(client);
   } finally {
     client.close();
   }

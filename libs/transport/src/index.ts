@@ -1,11 +1,12 @@
-export type { ClientCredentials, ServerAccess } from './access.js';
+export type { ClientCredentials, KnownPeers, ServerAccess } from './access.js';
 export { formatAddress, parseAddress, type Address } from './address.js';
 export { connectClient, type ControlClient } from './client.js';
 export type { ControlService } from './control-methods.js';
 export { createCurveKeys, type CurveKeys } from './curve.js';
 export { dial, type Dialled, type DialOptions } from './dial.js';
-export { enrol, renew, type Enrolment } from './enrol.js';
+export { enrol, receiveAuthority, renew, type Enrolment } from './enrol.js';
 export { EmulatedLink, type LinkThrottle } from './emulated-link.js';
+export { hostName } from './host-name.js';
 export { listen, type Listener, type ListenOptions } from './listen.js';
 export { giveLocalOrder, takeLocalOrders, type LocalControl, type LocalOrder, type LocalWorker } from './local-control.js';
 export { openPeers, type PeerEndpoint, type PeerOptions } from './peers.js';

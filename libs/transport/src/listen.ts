@@ -156,7 +156,8 @@ async function closeAll(server: Server, { router, sessions, gate }: Host, reason
 function serve(server: Server, host: Host): void {
   const { control, access } = host.options;
   server.addService(CONTROL_METHODS, {
-    session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, host),
+    session: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, host, 'worker'),
+    follow: (stream: ServerDuplexStream<WorkerPacket, ServerPacket>) => void admit(stream, host, 'standby'),
     launch: unary('LaunchRequest', (request) => {
       if (request.protocol !== PROTOCOL_VERSION) throw versionMismatch('the client', request.protocol, PROTOCOL_VERSION);
       return control.launch(request);
@@ -178,6 +179,8 @@ function serve(server: Server, host: Host): void {
     createToken: unary('CreateTokenRequest', (request) => certified(access).createToken(request)),
     listAccess: unary('ListAccessRequest', () => certified(access).listAccess()),
     revoke: unary('RevokeRequest', (request) => revoke(request, host)),
+    takeOver: unary('TakeOverRequest', (request) => control.takeOver(request)),
+    handOver: unary('HandOverRequest', () => certified(access).handOver()),
   });
 }
 
@@ -194,13 +197,15 @@ async function revoke(request: RevokeRequest, { options, sessions, gate }: Host)
 }
 
 /** From hello to a session in the application's hands. */
-async function admit(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, host: Host): Promise<void> {
+async function admit(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, host: Host, as: 'worker' | 'standby'): Promise<void> {
   const { options, dropped } = host;
   const peer = stream.getPeer();
   let hello: Hello;
   let identity: PeerIdentity | undefined;
   try {
     hello = readHello(await firstPacket(stream, HANDSHAKE_MS, peer, options.signal));
+    // Who may be which is decided by the method.
+    if ((hello.standbyAddress === '') !== (as === 'worker')) throw new LongtailError(`a ${as} comes with another hello`, { code: 'protocol' });
     identity = options.access && identityOf(stream, options.access);
     if (identity !== undefined && !CURVE_KEY.test(hello.curveKey)) throw new LongtailError('hello has no key for encrypted tensors', { code: 'protocol' });
   } catch (error) {
@@ -208,7 +213,7 @@ async function admit(stream: ServerDuplexStream<WorkerPacket, ServerPacket>, hos
     refuse(stream, LongtailError.from(error));
     return;
   }
-  if (identity !== undefined) hello = boundTo(identity, hello);
+  if (identity !== undefined && as === 'worker') hello = boundTo(identity, hello);
   options.onSession(openSession(stream, hello, identity?.id ?? '', host), hello);
 }
 

@@ -9,6 +9,7 @@ const RUNS = ['engineer', 'admin'] as const;
 /** Who may call what on a server with certificates. `anyone` needs none: a token is what an enrolment shows. */
 export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'>> = {
   session: ['node', 'admin'],
+  follow: ['standby'],
   launch: RUNS,
   watch: LOOKS,
   cancel: RUNS,
@@ -24,6 +25,8 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   createToken: ['admin'],
   listAccess: ['admin'],
   revoke: ['admin'],
+  handOver: ['standby'],
+  takeOver: ['standby'],
 };
 
 /** Throws LongtailError `refused` unless somebody of that role may call the method. */

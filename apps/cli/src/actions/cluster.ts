@@ -2,7 +2,7 @@ import { formatBitRate, formatCount, formatMilliseconds, formatSeconds } from '@
 import { ask, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 import { percent, showLoss } from '../view/marks.js';
-import { renderTable } from '../view/summary.js';
+import { renderTable } from '../view/table.js';
 
 interface NodesOptions extends ServerChoice {
   readonly all?: boolean;

@@ -4,7 +4,7 @@ import { installNativeEngine, probeNativeEngine } from '@longtail/engine-build';
 import { Interruption } from '../process/interruption.js';
 import { listEngines, measureEngines } from '../process/engines.js';
 import type { Output } from '../terminal/output.js';
-import { renderTable } from '../view/summary.js';
+import { renderTable } from '../view/table.js';
 
 interface InstallOptions {
   readonly cuda?: boolean;

@@ -6,7 +6,7 @@ import type { LinkRates } from '@longtail/spec/links';
 import { userConfig, userState } from '@longtail/store';
 import { connectClient } from '@longtail/transport';
 import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
-import { nodeIdentity } from '../process/identity.js';
+import { nodeIdentity, rememberAtStandby } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { describeDevice, startWorkerProcess } from '../process/worker-process.js';
 import type { Output } from '../terminal/output.js';
@@ -37,7 +37,7 @@ export async function joinServer(output: Output, options: JoinOptions, address: 
   const limits = await limitsOf(options);
   const identity = await nodeIdentity(address, options.token, options.name, signal);
   // Says in a moment what a worker would say after it has loaded its engine.
-  if (!options.wait) (await connectClient(address, signal, identity?.credentials)).close();
+  if (!options.wait) await knock(address, identity, signal);
   const narrator = new WorkerNarrator(output.colors);
   let dismissed: string | undefined;
   const worker = startWorkerProcess({
@@ -75,6 +75,12 @@ export async function joinServer(output: Output, options: JoinOptions, address: 
   if (dismissed !== undefined) output.note(`left: ${dismissed}`);
   output.note(`left after ${formatCount(narrator.samples)} samples`);
   return 0;
+}
+
+async function knock(address: string, identity: Awaited<ReturnType<typeof nodeIdentity>>, signal: AbortSignal): Promise<void> {
+  const client = await connectClient(address, signal, identity?.credentials);
+  if (identity !== undefined) await rememberAtStandby(client, identity.part, identity.credentials);
+  client.close();
 }
 
 /** The owner's file, and what the command says instead. LongtailError `invalid-file`, `missing-file`. */

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { ask, identityFolder, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
-import { renderTable } from '../view/summary.js';
+import { renderTable } from '../view/table.js';
 
 interface CreateOptions extends ServerChoice {
   readonly role: string;

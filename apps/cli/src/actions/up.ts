@@ -3,8 +3,8 @@ import { LongtailError } from '@longtail/core';
 import { followServer, isLoopback, openAccess, startServer, type StandbyOptions, type Takeover } from '@longtail/parameter-server';
 import { nodeFiles, openCheckpointStore, openDatabase, userCache, userState } from '@longtail/store';
 import { formatAddress, parseAddress, wallClock } from '@longtail/transport';
-import { createFileCache } from '@longtail/worker';
-import { keptIdentity } from '../process/identity.js';
+import { createFileCache, KeptIdentity } from '@longtail/worker';
+import { keptIdentity, partIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { serverLog } from '../terminal/server-log.js';
 import type { Output } from '../terminal/output.js';
@@ -17,31 +17,36 @@ interface UpOptions {
   readonly tls?: boolean;
   readonly insecure?: boolean;
   readonly standbyOf?: string;
+  readonly heartbeat?: number;
+  readonly token?: string;
   readonly state?: string;
   readonly database?: string;
   readonly checkpoints?: string;
 }
 
 export async function up(output: Output, options: UpOptions): Promise<number> {
-  const { host, insecure = false, tls = !isLoopback(host) && !insecure } = options;
+  const { host, insecure = false, token, standbyOf, tls = !isLoopback(host) && !insecure } = options;
   if (tls && insecure) throw new LongtailError('--tls and --insecure at once', { code: 'usage', hint: 'Leave one of them out.' });
-  if (tls && options.standbyOf !== undefined) {
-    throw new LongtailError('a standby does not follow a server with certificates', { code: 'usage', where: '--standby-of', hint: 'Start both with --insecure, on a network you trust.' });
-  }
+  const state = resolve(options.state ?? join(userState(), 'server'));
   const own = { host, port: options.port, runsFolder: resolve(options.runs), version: VERSION, log: serverLog(output) };
   const interruption = new Interruption(() => output.note('closing; runs are cancelled and saved (Ctrl-C again to leave at once)'));
   const { signal } = interruption;
-  const takeover = options.standbyOf === undefined ? undefined : await standBy(output, options.standbyOf, own, signal);
-  if (options.standbyOf !== undefined && takeover === undefined) return 0;
-  const state = resolve(options.state ?? join(userState(), 'server'));
+  let takeover: Takeover | undefined;
+  if (standbyOf !== undefined) {
+    const identity = insecure ? undefined : await standbyIdentity(standbyOf, token, tls, signal);
+    takeover = await standBy(output, standbyOf, { ...own, stateFolder: state, identity }, signal);
+    if (takeover === undefined) return 0;
+  }
+  const secured = takeover === undefined ? tls : takeover.access !== undefined;
   const database = await openDatabase(databaseOf(options, state));
   try {
     const checkpoints = options.checkpoints === undefined ? undefined : await openCheckpointStore(options.checkpoints);
-    const access = tls ? await openAccess(state, database.access, wallClock.nowMs) : undefined;
+    const access = secured ? await openAccess(state, database.access, wallClock.nowMs, takeover?.access) : undefined;
     const server = await startServer({
       ...own,
       database,
       checkpoints,
+      heartbeatMs: options.heartbeat,
       access,
       insecure,
       takeover,
@@ -63,6 +68,18 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
     await database.close();
   }
   return 0;
+}
+
+/** What it is there; undefined: it goes without certificates. LongtailError `usage` where it needs some, and there are none. */
+async function standbyIdentity(standbyOf: string, token: string | undefined, tls: boolean, signal: AbortSignal): Promise<KeptIdentity | undefined> {
+  const kept = await partIdentity(standbyOf, 'standby', token, signal);
+  if (kept !== undefined) return new KeptIdentity(standbyOf, kept.path, signal);
+  if (!tls) return undefined;
+  throw new LongtailError(`this machine is not enrolled as a standby of ${standbyOf}`, {
+    code: 'usage',
+    where: '--standby-of',
+    hint: 'On the server: longtail token create --role standby; then add --token - and paste what it prints. Or --insecure, where the server has no certificates.',
+  });
 }
 
 /** Until the server there is dead, and this one is it; undefined when one of the two was stopped. */

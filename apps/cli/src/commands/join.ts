@@ -28,7 +28,7 @@ export function joinCommand(parent: Command, outcome: Outcome): void {
     .option('--link <link>', 'a slower link to emulate, both ways, such as up=20mbit,down=100mbit,rtt=40ms or dsl', link)
     .addOption(allowCodeOption())
     .option('--wait', 'keep trying when no server answers yet')
-    .option('--look-for <time>', 'how long to look for a server that went away, such as 30s or 12h; default: 10m', duration);
+    .option('--look-for <time>', 'how long to look for a server that went away, such as 30s or 12h; default: until it is back', duration);
   examples(command, [
     ['longtail join 10.0.0.5:7077 --token -', 'enrol by the token on standard input, and work'],
     ['longtail join 10.0.0.5:7077', 'from then on'],

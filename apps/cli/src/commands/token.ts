@@ -9,7 +9,7 @@ export function tokenCommand(parent: Command, outcome: Outcome): void {
     .command('token')
     .summary('let machines and people in')
     .description(
-      'Join tokens of a server that has certificates. Whoever has a token enrols with it and gets a certificate of the role that it says: node\ncomputes, viewer looks, engineer launches and cancels too, admin does everything.',
+      'Join tokens of a server that has certificates. Whoever has a token enrols with it and gets a certificate of the role that it says: node\ncomputes, viewer looks, engineer launches and cancels too, admin does everything; standby takes over, and is told the key of the authority for that.',
     );
   examples(command, [
     ['longtail token create', 'for one node, good for a day'],
@@ -33,6 +33,7 @@ function createCommand(parent: Command, outcome: Outcome): void {
     ['longtail token create', 'for one node, good for a day'],
     ['longtail token create --uses 20 --expires 7d', 'for twenty nodes, good for a week'],
     ['longtail token create --role engineer', 'for somebody who launches jobs'],
+    ['longtail token create --role standby', 'for the machine that takes over when this one dies'],
   ]);
   bind(command, outcome, async () => (await import('../actions/token.js')).create);
 }

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { DEFAULT_PORT, runsOption, wholeNumber } from './options.js';
+import { DEFAULT_PORT, duration, runsOption, tokenOption, wholeNumber } from './options.js';
 
 export function upCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -16,6 +16,8 @@ export function upCommand(parent: Command, outcome: Outcome): void {
     .option('--tls', 'encrypt, and let in only who has enrolled with a token; default: when others reach the address')
     .option('--insecure', 'neither, although others reach the address: everybody may join, launch and read along')
     .option('--standby-of <address>', 'follow the server there, and take over from it when it dies; --host and --port say where this one is reached then')
+    .addOption(tokenOption())
+    .option('--heartbeat <time>', 'how often a link that is idle shows life; who is silent for three of them is gone; default: 2s, with a standby 1s', duration)
     .option('--state <folder>', 'folder of the authority and of the database, of one server at a time; default: server in your state folder')
     .addOption(
       new Option(
@@ -29,7 +31,7 @@ export function upCommand(parent: Command, outcome: Outcome): void {
   examples(command, [
     ['longtail up', `listen on 127.0.0.1:${DEFAULT_PORT}`],
     ['longtail up --port 9000 --runs /data/runs', 'elsewhere'],
-    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6 --insecure', 'takes over from the first within seconds'],
+    ['longtail up --standby-of 10.0.0.5:7077 --host 10.0.0.6 --token -', 'takes over from the first within seconds'],
     ["longtail up --checkpoints 's3://models/longtail?endpoint=http://nas:9000'", 'checkpoints in a bucket'],
     ['LONGTAIL_DATABASE=postgres://longtail:…@db/longtail longtail up', 'a database that `ps` does not show'],
     ['longtail up --host 0.0.0.0', 'for others too, let in by tokens'],

@@ -1,14 +1,38 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
 
+/** A model that fails where it can see the machine that it is built on. */
+const OWN_MODEL = `
+import { readFileSync } from 'node:fs';
+let sees = true;
+try {
+  readFileSync('/etc/passwd');
+} catch {
+  sees = false;
+}
+if (sees) throw new Error('not confined');
+export default (_, { inputShape, classes }) => ({
+  inputShape,
+  inputType: 'float32',
+  blocks: [{
+    name: 'dense',
+    parameters: [{ name: 'weights', shape: [784, classes], init: { kind: 'zeros' } }],
+    outputShape: () => [classes],
+    apply: ({ tf }, x, [weights]) => tf.matMul(tf.reshape(x, [-1, 784]), weights),
+  }],
+});
+`;
+
 let folder: string;
 let started: CliProcess[];
 beforeEach(async () => {
   folder = await jobFolder(`${smallJob({ rounds: 100_000 })}cluster: { minWorkers: 2 }\n`);
+  await writeFile(join(folder, 'own.mjs'), OWN_MODEL);
+  await writeFile(join(folder, 'own.yaml'), smallJob().replace(/^model: .*$/m, 'model: { type: module, path: own.mjs }'));
   started = [];
 });
 afterEach(async () => {
@@ -64,7 +88,7 @@ it('trains for those who were let in, and for nobody else', { timeout: 90_000 },
     home!.output('token', 'create', '--role', 'engineer', ...at),
   ]);
   // Slow, so that the other processes have the cores.
-  const asNode = ['join', address, '--token', token!, '--engine', 'wasm', '--throttle', '0.1', '--json', '--debug'];
+  const asNode = ['join', address, '--token', token!, '--engine', 'wasm', '--throttle', '0.1', '--allow-code', '--json', '--debug'];
   const nodes = [desk!.start(...asNode, '--name', 'desk'), attic!.start(...asNode, '--name', 'attic')];
   const outside = street!.failure('nodes', ...at);
   const launched = office!.start('launch', 'job.yaml', '--token', asEngineer!, ...at, '--json', '--debug');
@@ -82,6 +106,13 @@ it('trains for those who were let in, and for nobody else', { timeout: 90_000 },
   await office!.output('cancel', (JSON.parse(first) as { run: string }).run, ...at);
   await launched.exit;
   expect(launched.verdict).toMatchObject({ status: 'cancelled', samples: { lost: 0 } });
+
+  // Over TLS to its end, of a module that the node lets in behind walls.
+  const own = office!.start('launch', 'own.yaml', ...at, '--json', '--debug');
+  expect(await own.exit, own.stderr).toBe(0);
+  expect(own.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 6 * 128, lost: 0 } });
+  expect(own.verdict.metrics.validation_accuracy).toBeGreaterThan(0.3);
+  expect(nodes[0]!.lines.some((line) => line.includes('"event":"confined"'))).toBe(true);
 
   nodes[0]!.signal('SIGINT');
   expect(await nodes[0]!.exit).toBe(0);

@@ -14,8 +14,8 @@ const MARK = 'LONGTAIL_TEST_PROCESS';
 export interface CliOptions {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** A shell's word before the command: `ulimit -f 100`. */
-  readonly shellPrefix?: string;
+  /** A command that runs the command in its arguments. */
+  readonly within?: readonly string[];
 }
 
 /** The `longtail` command as a user runs it: its own process, from dist. */
@@ -29,13 +29,10 @@ export class CliProcess {
 
   constructor(args: readonly string[], options: CliOptions) {
     const env = { ...process.env, NO_COLOR: '1', LONGTAIL_STATE: join(options.cwd, 'state'), ...options.env, [MARK]: this.mark };
-    const command = [process.execPath, BIN, ...args];
+    const [file, ...rest] = [...(options.within ?? []), process.execPath, BIN, ...args];
     // Its own group, so that a signal to the group is what a terminal's Ctrl-C is.
     const settings: SpawnOptions = { cwd: options.cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] };
-    this.child =
-      options.shellPrefix === undefined
-        ? spawn(command[0]!, command.slice(1), settings)
-        : spawn('bash', ['-c', `${options.shellPrefix}; exec "$@"`, 'bash', ...command], settings);
+    this.child = spawn(file!, rest, settings);
     createInterface({ input: this.child.stdout! }).on('line', (line) => {
       this.lines.push(line);
       this.waiting.splice(0).forEach((wake) => wake());
@@ -96,9 +93,14 @@ export class CliProcess {
     }
   }
 
+  /** To every process that the command or its children started. */
+  signalAll(signal: NodeJS.Signals): void {
+    for (const pid of this.processes()) process.kill(pid, signal);
+  }
+
   /** For the end of a test, however it ended. */
   killAll(): void {
-    for (const pid of this.processes()) process.kill(pid, 'SIGKILL');
+    this.signalAll('SIGKILL');
   }
 }
 

@@ -1,5 +1,7 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PROTOCOL_VERSION } from '@longtail/protocol';
 import { dial, listen, type ControlService, type Listener } from '@longtail/transport';
@@ -117,13 +119,25 @@ describe('a server', { timeout: 30_000 }, () => {
   });
 });
 
+type Within = (runs: string) => readonly string[];
+
+/** Commands that leave what they run 64 KiB for a folder, or for each of its files: enough for the log of some rounds, not for a checkpoint. */
+const SMALL_DISKS: Readonly<Record<string, Within>> = {
+  'a full disk in memory': (runs) => ['unshare', '--mount', 'bash', '-c', 'mount -t tmpfs -o size=64k small "$0" && exec "$@"', runs],
+  'a limit on files': (runs) => ['bash', '-c', 'ulimit -f 64; exec "$@"', runs],
+};
+
+/** Who may mount nothing has the limit alone. */
+const smallDisks = Object.entries(SMALL_DISKS).filter(([, within]) => {
+  const [file, ...args] = within(tmpdir());
+  return spawnSync(file!, [...args, 'true']).status === 0;
+});
+
 describe('a disk without room', { timeout: 60_000 }, () => {
-  it('fails the run with a reason, and keeps what was learnt', async () => {
-    // 64 blocks of 1 KiB: enough for the log of some rounds, not for a checkpoint.
-    const cli = new CliProcess(['demo', '--job', 'job.yaml', '--engine', 'wasm', '--workers', '2', '--json'], {
-      cwd: folder,
-      shellPrefix: 'ulimit -f 64',
-    });
+  it.each(smallDisks)('fails the run with a reason, and keeps what was learnt: %s', async (_, within) => {
+    const runs = join(folder, 'runs');
+    await mkdir(runs);
+    const cli = new CliProcess(['demo', '--job', 'job.yaml', '--engine', 'wasm', '--workers', '2', '--json'], { cwd: folder, within: within(runs) });
     started.push(cli);
     expect(await cli.exit).toBe(7);
     expect(cli.verdict).toMatchObject({ event: 'verdict', status: 'failed', error: { code: 'storage' } });
@@ -135,7 +149,7 @@ describe('a disk without room', { timeout: 60_000 }, () => {
 function listenInProtocol(protocol: number, changes: Partial<ControlService> = {}): Promise<Listener> {
   const never = () => Promise.reject(new Error('not asked in this test'));
   const getServer = () => Promise.resolve({ protocol, version: '9.9.9', startedAtMs: 0, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' });
-  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listRuns: never, listNodes: never, orderNode: never, watch: async function* () {}, ...changes };
+  const control = { getServer, launch: never, cancel: never, resume: never, fork: never, listJobs: never, listRuns: never, listNodes: never, orderNode: never, takeOver: never, watch: async function* () {}, ...changes };
   return listen({ port: 0, control, crc32c: () => 0, onSession: () => undefined, signal: new AbortController().signal });
 }
 

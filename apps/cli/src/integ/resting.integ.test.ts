@@ -37,8 +37,8 @@ async function idleFor(ms: number): Promise<Readonly<Record<string, string>>> {
   return { PATH: `${bin}:${process.env.PATH}`, DISPLAY: ':0', DBUS_SESSION_BUS_ADDRESS: 'unix:path=/nowhere' };
 }
 
-it('lets nodes rest by their owner’s word, limits and a client’s order, and lets them leave gracefully', { timeout: 60_000 }, async () => {
-  const address = await start(['up', '--port', '0', '--json']).listening();
+it('lets nodes rest by their owner’s word, limits and a client’s order, stand still and come back, and leave gracefully', { timeout: 60_000 }, async () => {
+  const address = await start(['up', '--port', '0', '--heartbeat', '1s', '--json']).listening();
   const mine = { LONGTAIL_STATE: join(folder, 'mine') };
   const [lent, other] = ['lent', 'other'].map((name) => start(['join', address, '--name', name, '--engine', 'wasm', '--share', '50%'], name === 'lent' ? mine : { LONGTAIL_STATE: join(folder, name) })) as [CliProcess, CliProcess];
   await writeFile(join(folder, 'node.yaml'), 'onlyIdle: 1min\n');
@@ -59,6 +59,14 @@ it('lets nodes rest by their owner’s word, limits and a client’s order, and 
   expect(await output(['unpause'], mine)).toEqual([`lent at ${address}: works`]);
   await lent.line('works again');
   expect(JSON.parse(await follower.line('"event":"node_resumed"'))).toMatchObject({ name: 'lent' });
+
+  lent.signalAll('SIGSTOP');
+  const gone = await follower.line('silent for 3 heartbeats (3000 ms)');
+  lent.signalAll('SIGCONT');
+  const back = await follower.line('"event":"node_joined"', gone);
+  const { event, name, node } = JSON.parse(gone) as { event: string; name: string; node: string };
+  expect([event, name, JSON.parse(back)]).toMatchObject(['node_left', 'lent', { name, node }]);
+  expect(JSON.parse(await follower.line('"event":"worker_ready"', back))).toMatchObject({ node });
 
   const [paused] = await output(['pause', 'other', '--server', address, '--reason', 'moving house', '--json']);
   expect(JSON.parse(paused!)).toMatchObject({ name: 'other', paused: 'moving house' });

@@ -1,12 +1,16 @@
+import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseJoinToken, requestCertificate, type Credentials } from '@longtail/access';
 import { standingEvents, type StoredEvent } from '@longtail/core';
 import { listRuns, readEvents, RUN_FILES } from '@longtail/store';
+import { connectClient, enrol, type ClientCredentials } from '@longtail/transport';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { CliProcess, runCli } from './cli-process.js';
+import { CliProcess } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
 
 const ROUNDS = 240;
+const { signal } = new AbortController();
 
 let folder: string;
 let started: CliProcess[];
@@ -19,10 +23,19 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-function start(...args: string[]): CliProcess {
-  const process = new CliProcess([...args, '--json'], { cwd: folder, env: { LONGTAIL_STATE: join(folder, 'state') } });
+/** A command on somebody's machine: its state is apart from the others'. */
+function on(machine: string, ...args: string[]): CliProcess {
+  const process = new CliProcess([...args, '--json'], { cwd: folder, env: { LONGTAIL_STATE: join(folder, machine) } });
   started.push(process);
   return process;
+}
+
+/** Somebody who enrols, with nothing else to do. */
+async function enrolAt(address: string, token: string): Promise<ClientCredentials & { readonly id: string }> {
+  const { id, secret, authority: fingerprint } = parseJoinToken(token);
+  const { request, privateKey } = await requestCertificate();
+  const { authority, reply } = await enrol(address, { fingerprint, token: id, secret, request, name: 'somebody' }, signal);
+  return { id: reply.identity, authority, certificate: reply.certificate, privateKey };
 }
 
 async function log(runs: string): Promise<readonly StoredEvent[]> {
@@ -30,15 +43,31 @@ async function log(runs: string): Promise<readonly StoredEvent[]> {
   return readEvents(join(run!.path, RUN_FILES.events));
 }
 
-it('a standby takes over from a server that is killed, with every round that was committed', { timeout: 90_000 }, async () => {
-  const primary = start('up', '--port', '0', '--runs', 'first', '--state', 'one');
+it('a standby takes over from a server that is killed, with every round that was committed and all who were let in', { timeout: 90_000 }, async () => {
+  const primary = on('home', 'up', '--tls', '--port', '0', '--runs', 'first');
   const address = await primary.listening();
-  const standby = start('up', '--port', '0', '--runs', 'second', '--state', 'two', '--standby-of', address);
+  const ownerFile = join(folder, 'home', 'identities', address.replace(':', '_'), 'client.json');
+  const owner = await connectClient(address, signal, JSON.parse(readFileSync(ownerFile, 'utf8')) as Credentials);
+  const tokenFor = async (role: string, uses = 1): Promise<string> => (await owner.createToken({ role, validMs: 3_600_000, uses }, signal)).token;
+
+  const [asThief, asViewer, asStandby] = [await tokenFor('node'), await tokenFor('viewer'), await tokenFor('standby')];
+  const thief = await enrolAt(address, asThief);
+  const wrong = on('attic', 'up', '--port', '0', '--runs', 'third', '--standby-of', address, '--token', asThief);
+  const stranger = on('street', 'up', '--port', '0', '--runs', 'third', '--standby-of', address);
+  const standby = on('attic', 'up', '--port', '0', '--runs', 'second', '--standby-of', address, '--token', asStandby);
   await standby.line('"following"');
-  for (const name of ['one', 'two']) await start('join', address, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
-  const { process: nodes } = await runCli(['nodes', '--server', address, '--json'], { cwd: folder });
-  expect(nodes.events.at(-1)).toMatchObject({ event: 'standby', state: 'in step' });
-  const client = start('launch', 'job.yaml', '--server', address);
+  expect([await wrong.exit, wrong.stderr]).toEqual([2, expect.stringMatching(/the token is for the role node[^]*--role standby/)]);
+  expect([await stranger.exit, stranger.stderr]).toEqual([6, expect.stringMatching(/only who has enrolled[^]*hint:.*token create/)]);
+
+  // All of this comes after the standby has been told who is in.
+  await owner.revoke({ token: '', identity: thief.id, enrolled: false }, signal);
+  const late = await enrolAt(address, asViewer);
+  const [asNode, asEngineer] = [await tokenFor('node', 2), await tokenFor('engineer')];
+  for (const name of ['desk', 'office']) {
+    await on(name, 'join', address, '--token', asNode, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
+  }
+  await expect.poll(async () => (await owner.getServer(signal)).standbyState, { timeout: 30_000 }).toBe('in step');
+  const client = on('study', 'launch', 'job.yaml', '--server', address, '--token', asEngineer);
   await client.line('"in step"');
   await client.line(`"version":${ROUNDS / 12}`);
   primary.killAll();
@@ -58,8 +87,45 @@ it('a standby takes over from a server that is killed, with every round that was
   expect([applied, client.lines.length]).toEqual([ROUNDS * 128, after.length]);
   expect((await listRuns(join(folder, 'second')))[0]!.verdict?.model).toContain(join(folder, 'second'));
 
+  // Who was in is in, who was shut out stays out, what was used up stays so.
+  const taken = await standby.listening();
+  const { nodes } = await (await connectClient(taken, signal, late)).listNodes(signal);
+  expect(nodes.map(({ name }) => name).sort()).toEqual(['desk', 'office']);
+  await expect(connectClient(taken, signal, thief)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('revoked') });
+  for (const token of [asThief, asStandby, asNode, asEngineer]) await expect(enrolAt(taken, token)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('used up') });
+  const runs = on('study', 'runs', '--server', taken);
+  expect([await runs.exit, runs.stderr]).toEqual([0, '']);
+
   // Who was succeeded does not go on.
-  const again = start('up', '--port', address.split(':')[1]!, '--runs', 'first', '--state', 'one');
+  const again = on('home', 'up', '--tls', '--port', address.split(':')[1]!, '--runs', 'first');
   expect(await again.exit).toBe(6);
-  expect(again.stderr).toMatch(/has taken over from this server[^]*--standby-of/);
+  expect(again.stderr).toMatch(/has taken over from this server[^]*--standby-of .* --token -/);
+});
+
+it('a standby takes over from a server that stands still, which wakes up, commits nothing and steps down', { timeout: 90_000 }, async () => {
+  const primary = on('home', 'up', '--port', '0', '--runs', 'first');
+  const address = await primary.listening();
+  const standby = on('attic', 'up', '--port', '0', '--runs', 'second', '--standby-of', address);
+  await standby.line('"following"');
+  for (const name of ['desk', 'office']) {
+    await on(name, 'join', address, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
+  }
+  const client = on('study', 'launch', 'job.yaml', '--server', address);
+  await client.line('"in step"');
+  await client.line(`"version":${ROUNDS / 12}`);
+  primary.signal('SIGSTOP');
+  await standby.listening();
+  primary.signal('SIGCONT');
+  expect(await primary.exit).toBe(6);
+  expect(primary.stderr).toMatch(/has taken over from this server[^]*--standby-of/);
+  expect(await client.exit, client.stderr).toBe(0);
+
+  expect(client.events.find(({ event }) => event === 'taken_over')).toMatchObject({ from: address, epoch: 2, roundsLost: 0 });
+  expect(client.verdict).toMatchObject({ status: 'succeeded', samples: { applied: ROUNDS * 128, lost: 0 } });
+  // What it was at when it woke up counts for nothing, and it says nothing of it.
+  const [before, after] = [await log('first'), await log('second')];
+  const commits = before.filter(({ body }) => body.event === 'commit');
+  expect(after.slice(0, commits.at(-1)!.seq).filter(({ body }) => body.event === 'commit').map(({ body }) => body)).toEqual(commits.map(({ body }) => body));
+  const applied = standingEvents(after).reduce((sum, { body }) => sum + (body.event === 'commit' ? body.samples : 0), 0);
+  expect([applied, client.lines.length]).toEqual([ROUNDS * 128, after.length]);
 });

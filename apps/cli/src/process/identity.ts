@@ -1,12 +1,12 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { currentIdentity, enrolIdentity, parseJoinToken, readCredentials, type Credentials, type Keep } from '@longtail/access';
+import { currentIdentity, enrolIdentity, parseJoinToken, readCredentials, writeKept, type Credentials, type Keep } from '@longtail/access';
 import { LongtailError } from '@longtail/core';
 import { secretFile, userState } from '@longtail/store';
 import { connectClient, enrol, formatAddress, parseAddress, renew, type ControlClient } from '@longtail/transport';
 
-/** What a command is on a server: a machine that computes, or somebody who asks. Each has an identity of its own. */
-type Part = 'node' | 'client';
+/** What a command is on a server: a machine that computes, one that takes over, or somebody who asks. Each has an identity of its own. */
+type Part = 'node' | 'standby' | 'client';
 
 /** The folder of what this user is on a server. */
 export function identityFolder(address: string): string {
@@ -19,7 +19,17 @@ export function keptIdentity(address: string, part: Part): Keep {
 
 /** A client of a server, with the identity that is kept for it or that the token gives. Throws as connectClient, and LongtailError `usage`. */
 export async function connect({ server, token }: ServerChoice, signal: AbortSignal): Promise<ControlClient> {
-  return connectClient(server, signal, await identityOn(server, 'client', token, signal));
+  const credentials = await identityOn(server, 'client', token, signal);
+  const client = await connectClient(server, signal, credentials);
+  await rememberAtStandby(client, 'client', credentials);
+  return client;
+}
+
+/** A server's standby is of the same authority: whoever is known here is known there, should it take over. */
+export async function rememberAtStandby({ server }: ControlClient, part: Part, credentials: Credentials | undefined): Promise<void> {
+  if (credentials === undefined || server.standbyAddress === '') return;
+  const keep = keptIdentity(server.standbyAddress, part);
+  if ((await keep.read()) === undefined) await writeKept(keep, credentials);
 }
 
 /** One question to a server. Throws as `connect`, and what the server answers with. */
@@ -39,16 +49,29 @@ export interface ServerChoice {
   readonly token?: string;
 }
 
-/** Where the identity is kept that this machine computes under; undefined: on that server everybody may. */
-export async function nodeIdentity(address: string, token: string | undefined, name: string, signal: AbortSignal): Promise<{ readonly path: string; readonly credentials: Credentials } | undefined> {
-  if (token !== undefined && parseJoinToken(token).role !== 'node') {
-    throw new LongtailError(`the token is for the role ${parseJoinToken(token).role}`, { code: 'usage', hint: 'On the server: longtail token create --role node.' });
-  }
-  const credentials = await identityOn(address, 'node', token, signal, name);
-  if (credentials !== undefined) return { path: keptIdentity(address, 'node').path, credentials };
+/** An identity, and where it is kept. */
+interface PartIdentity {
+  readonly part: Part;
+  readonly path: string;
+  readonly credentials: Credentials;
+}
+
+/** What this machine computes under; undefined: on that server everybody may. */
+export async function nodeIdentity(address: string, token: string | undefined, name: string, signal: AbortSignal): Promise<PartIdentity | undefined> {
+  const own = await partIdentity(address, 'node', token, signal, name);
+  if (own !== undefined) return own;
   // Whoever runs the server may compute for it.
-  const own = await readCredentials(keptIdentity(address, 'client'));
-  return own?.role === 'admin' ? { path: keptIdentity(address, 'client').path, credentials: own } : undefined;
+  const keep = keptIdentity(address, 'client');
+  const credentials = await readCredentials(keep);
+  return credentials?.role === 'admin' ? { part: 'client', path: keep.path, credentials } : undefined;
+}
+
+/** By a token for that role alone; undefined: it has none. */
+export async function partIdentity(address: string, part: 'node' | 'standby', token: string | undefined, signal: AbortSignal, name?: string): Promise<PartIdentity | undefined> {
+  const role = token === undefined ? part : parseJoinToken(token).role;
+  if (role !== part) throw new LongtailError(`the token is for the role ${role}`, { code: 'usage', hint: `On the server: longtail token create --role ${part}.` });
+  const credentials = await identityOn(address, part, token, signal, name);
+  return credentials && { part, path: keptIdentity(address, part).path, credentials };
 }
 
 async function identityOn(address: string, part: Part, token: string | undefined, signal: AbortSignal, name = hostname()): Promise<Credentials | undefined> {

@@ -29,7 +29,7 @@ export interface WorkerProcessOptions {
   readonly wait: boolean;
   /** Where the node's id is kept; undefined: it gets a new one. */
   readonly stateFolder?: string;
-  /** Milliseconds; undefined: ten minutes. */
+  /** Milliseconds; undefined: as long as it takes. */
   readonly lookFor?: number | undefined;
   onMessage(message: WorkerMessage): void;
   onLine?(line: string): void;

@@ -3,7 +3,8 @@ import type { Compared, DeviceComparison, GroupComparison, PlanComparison } from
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
 import { advance, NOTHING_YET, type RunProgress, workersByName } from './progress.js';
-import { exchangeTable, renderTable } from './summary.js';
+import { exchangeTable } from './summary.js';
+import { renderTable } from './table.js';
 
 const HEADINGS = ['stage', 'device', 'blocks', 'a microbatch', 'compute a round', 'busy', 'memory', 'up', 'down'];
 const EXCHANGE_HEADINGS = ['stage', 'device', 'receives', 'codes', 'sends', 'waits', 'uplink'];

@@ -2,7 +2,7 @@ import type { LeftOut, Plan, PlannedDevice, PlannedGroup, PlannedStage } from '@
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
-import { renderTable } from './summary.js';
+import { renderTable } from './table.js';
 
 const HEADINGS = ['group', 'blocks', 'device', 'share', 'microbatch', 'memory', 'offered', 'step', 'exchange', 'busy', 'up', 'down'];
 

@@ -1,11 +1,10 @@
-import Table from 'cli-table3';
-
 import type { Verdict } from '@longtail/core';
 import { formatBytes, formatCount, formatSeconds, timeParts, uplinkInWords } from '@longtail/core';
 import type { Colors } from './colors.js';
 import { percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
 import { workersByName } from './progress.js';
+import { renderTable } from './table.js';
 
 const HEADINGS = ['worker', 'engine', 'pace', 'samples', 'share', 'samples/s', 'compute', 'busy', 'up', 'down'];
 
@@ -42,44 +41,6 @@ export function exchangeTable(progress: RunProgress, colors: Colors): string {
     return [[name, ...[computes, receives, codes, sends, waits].map((part) => percent(part, 1)), saved, uplinkInWords(sends)]];
   });
   return rows.length === 0 ? '' : renderTable(['worker', 'computes', 'receives', 'codes', 'sends', 'waits', 'codec saves up', 'uplink'], rows, colors, 1);
-}
-
-/** A table without frames; columns from `rightFrom` on are right-aligned. */
-export function renderTable(
-  headings: readonly string[],
-  rows: readonly (readonly string[])[],
-  colors: Colors,
-  rightFrom = headings.length,
-): string {
-  const frameless = {
-    top: '',
-    'top-mid': '',
-    'top-left': '',
-    'top-right': '',
-    bottom: '',
-    'bottom-mid': '',
-    'bottom-left': '',
-    'bottom-right': '',
-    left: '',
-    'left-mid': '',
-    mid: '',
-    'mid-mid': '',
-    right: '',
-    'right-mid': '',
-    middle: '  ',
-  };
-  const table = new Table({
-    chars: frameless,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-    head: headings.map((heading) => colors.dim(heading)),
-    colAligns: headings.map((_, i) => (i >= rightFrom ? 'right' : 'left')),
-  });
-  table.push(...rows.map((row) => [...row]));
-  return table
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
 }
 
 const STATUS_COLOR = { succeeded: 'green', failed: 'red', cancelled: 'yellow' } as const satisfies Record<Verdict['status'], keyof Colors>;

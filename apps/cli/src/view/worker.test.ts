@@ -22,7 +22,8 @@ it('tells the owner of a node what matters', () => {
     { event: 'paused', reason: 'too hot' },
     { event: 'resumed' },
     { event: 'disconnected', reason: 'connection lost' },
-    { event: 'reconnecting', inMs: 2000, reason: 'nobody answers' },
+    { event: 'reconnecting', inMs: 250, reason: 'nobody answers' },
+    { event: 'reconnecting', inMs: 500, reason: 'nobody answers' },
     { event: 'failed', ...RUN, task: 0, error: { code: 'engine', message: 'out of memory', hint: '', where: '' } },
     { event: 'released', ...RUN, reason: 'the run is complete' },
   ];
@@ -37,7 +38,7 @@ it('tells the owner of a node what matters', () => {
     'paused: too hot',
     'works again',
     'disconnected: connection lost',
-    'trying again in 2.0 s (nobody answers)',
+    'looking for the server (nobody answers)',
     'run r1 failed here: out of memory',
     'run r1 is over here: the run is complete; 3.17k samples contributed so far',
   ]);

@@ -14,6 +14,8 @@ export class WorkerNarrator {
   private tasks = 0;
   private taskSamples = 0;
   private computeMs = 0;
+  /** What it was told last of why the server is not there. */
+  private away: string | undefined;
 
   constructor(private readonly colors: Colors) {}
 
@@ -26,13 +28,14 @@ export class WorkerNarrator {
     const { dim, green, red, yellow } = this.colors;
     switch (event.event) {
       case 'joined':
+        this.away = undefined;
         return green(`joined ${event.peer} as ${event.node}`);
       case 'link':
         return dim(`sends ${formatBitRate(event.upBitsPerSecond)}, ${formatMilliseconds(event.roundTripMs)} there and back`);
       case 'disconnected':
         return yellow(`disconnected: ${event.reason}`);
       case 'reconnecting':
-        return dim(`trying again in ${formatSeconds(event.inMs / 1000)} (${event.reason})`);
+        return this.whileAway(event.reason);
       case 'profiling':
         return `${event.job}: timing the model's blocks (run ${event.run})`;
       case 'preparing':
@@ -54,6 +57,13 @@ export class WorkerNarrator {
       case 'failed':
         return red(`run ${event.run} failed here: ${event.error.message}`);
     }
+  }
+
+  /** It may take days: once for each reason. */
+  private whileAway(reason: string): string | undefined {
+    if (reason === this.away) return undefined;
+    this.away = reason;
+    return this.colors.dim(`looking for the server (${reason})`);
   }
 
   private afterTask(task: number, samples: number, computeMs: number): string | undefined {

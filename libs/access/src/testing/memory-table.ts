@@ -16,6 +16,12 @@ export class MemoryTable implements AccessTable {
     for (const identity of identities) this.identities.set(identity.id, identity);
   }
 
+  async replace(entries: AccessEntries): Promise<void> {
+    this.check();
+    for (const kept of [this.tokens, this.identities]) kept.clear();
+    await this.save(entries);
+  }
+
   async forget(expiredBeforeMs: number): Promise<void> {
     this.check();
     for (const entries of [this.tokens, this.identities]) for (const [id, { expiresAtMs }] of entries) if (expiresAtMs < expiredBeforeMs) entries.delete(id);

@@ -55,13 +55,13 @@ export function randomWorkers(rng: Rng, layout: readonly (readonly JobStage[])[]
 }
 
 /** Positions of a run's shuffled epochs, batch by batch, as one machine visits them. */
-export function batchesInOrder({ train }: Job): readonly (readonly SampleRange[])[] {
-  const total = train.epochs * model.trainSamples;
+export function batchesInOrder({ train }: Job, { trainSamples } = model): readonly (readonly SampleRange[])[] {
+  const total = train.epochs * trainSamples;
   return Array.from({ length: Math.ceil(total / train.batch) }, (_, step) => {
     const from = step * train.batch;
     return Array.from({ length: Math.min(train.batch, total - from) }, (_, i) => {
-      const start = (from + i) % model.trainSamples;
-      return { epoch: Math.floor((from + i) / model.trainSamples), start, end: start + 1 };
+      const start = (from + i) % trainSamples;
+      return { epoch: Math.floor((from + i) / trainSamples), start, end: start + 1 };
     });
   });
 }
@@ -71,7 +71,7 @@ export function batchesOf({ ledger }: Outcome): readonly (readonly SampleRange[]
   return ledger.flatMap(({ local, leases }) => (local ? leases.map(({ ranges }) => ranges) : [leases.flatMap(({ ranges }) => ranges)]));
 }
 
-/** The same training on one machine, without Longtail. */
+/** The same training on one machine, without Longtail: each sample counts the same, whether or not its batch is whole. */
 export function trainAlone({ train }: Job, batches: readonly (readonly SampleRange[])[], learner = model): { parameters: Float32Array; losses: number[] } {
   const parameters = learner.initial(train.seed);
   const optimizer = createOptimizer({ length: parameters.length, optimizer: train.optimizer, implementation: 'reference' });
@@ -83,7 +83,7 @@ export function trainAlone({ train }: Job, batches: readonly (readonly SampleRan
     const gradient = new Float32Array(parameters.length);
     const stats = learner.gradient(parameters, Int32Array.from(samples), gradient) as { lossSum: number };
     losses.push(stats.lossSum / samples.length);
-    const learningRate = learningRateAt(train.schedule, train.learningRate, Math.floor(applied / train.batch), steps);
+    const learningRate = learningRateAt(train.schedule, train.learningRate, Math.floor(applied / train.batch), steps) * Math.min(1, samples.length / train.batch);
     optimizer.step(
       parameters,
       gradient.map((value) => value / samples.length),

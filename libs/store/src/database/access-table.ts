@@ -4,14 +4,18 @@ import { upsert } from './upsert.js';
 
 /** Tokens and identities in the database. */
 export function accessTable(connection: Connection): AccessTable {
+  const rows = ({ tokens = [], identities = [] }: Partial<AccessEntries>) => [
+    ...tokens.map((token) => upsert('tokens', tokenRow(token))),
+    ...identities.map((identity) => upsert('identities', identityRow(identity))),
+  ];
   return {
     async load(): Promise<AccessEntries> {
       const tokens = await connection.select({ text: 'select * from tokens order by created_ms, id' });
       const identities = await connection.select({ text: 'select * from identities order by enrolled_ms, id' });
       return { tokens: tokens.map(asToken), identities: identities.map(asIdentity) };
     },
-    save: ({ tokens = [], identities = [] }) =>
-      connection.write([...tokens.map((token) => upsert('tokens', tokenRow(token))), ...identities.map((identity) => upsert('identities', identityRow(identity)))]),
+    save: (entries) => connection.write(rows(entries)),
+    replace: (entries) => connection.write([...['tokens', 'identities'].map((table) => ({ text: `delete from ${table}` })), ...rows(entries)]),
     forget: (expiredBeforeMs) =>
       connection.write(['tokens', 'identities'].map((table) => ({ text: `delete from ${table} where expires_ms < ?`, values: [Math.round(expiredBeforeMs)] }))),
   };

@@ -113,7 +113,7 @@ describe.each(Object.entries(KINDS))('on %s', (_kind, { location: newLocation, c
     expect(await (await reopened(database)).nodes.list()).toEqual(expected);
   });
 
-  it('tokens and identities come back as they were saved, until they are forgotten', async () => {
+  it('tokens and identities come back as they were saved, until they are replaced or forgotten', async () => {
     const { access } = await open(location);
     const expected = { tokens: new Map<string, object>(), identities: new Map<string, object>() };
     const check = async (): Promise<void> => {
@@ -121,8 +121,9 @@ describe.each(Object.entries(KINDS))('on %s', (_kind, { location: newLocation, c
       expect([new Map(tokens.map((entry) => [entry.id, entry])), new Map(identities.map((entry) => [entry.id, entry]))]).toEqual([expected.tokens, expected.identities]);
     };
     await fc.assert(
-      fc.asyncProperty(fc.array(anyToken, { maxLength: 4 }), fc.array(anyIdentity, { maxLength: 4 }), moment, async (tokens, identities, beforeMs) => {
-        await access.save({ tokens, identities });
+      fc.asyncProperty(fc.array(anyToken, { maxLength: 4 }), fc.array(anyIdentity, { maxLength: 4 }), fc.boolean(), moment, async (tokens, identities, anew, beforeMs) => {
+        await (anew ? access.replace({ tokens, identities }) : access.save({ tokens, identities }));
+        if (anew) for (const entries of [expected.tokens, expected.identities]) entries.clear();
         for (const token of tokens) expected.tokens.set(token.id, token);
         for (const identity of identities) expected.identities.set(identity.id, identity);
         await check();

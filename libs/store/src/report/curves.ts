@@ -1,6 +1,6 @@
+import { html, type Markup } from '@longtail/core';
 import { downsample, smooth, type Point } from './downsample.js';
 import { lineChart, type Axis, type LineChart, type Series } from './line-chart.js';
-import { html, type Markup } from './markup.js';
 import type { CurvePoint, RunData } from './run-data.js';
 import { formatAxisCount, formatClock, linearScale, logScale, niceScale, timeScale, type Scale } from './scale.js';
 

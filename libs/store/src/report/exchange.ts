@@ -1,8 +1,7 @@
-import { formatBytes, HIDDEN_PART, timeParts, uplinkInWords } from '@longtail/core';
+import { formatBytes, HIDDEN_PART, html, timeParts, uplinkInWords, type Markup } from '@longtail/core';
 import { timeAxis } from './curves.js';
 import { downsample, smooth, type Point } from './downsample.js';
 import { lineChart, type Series } from './line-chart.js';
-import { html, type Markup } from './markup.js';
 import type { CurvePoint, RunData, WorkerData } from './run-data.js';
 import { niceScale } from './scale.js';
 import { workerColour } from './theme.js';

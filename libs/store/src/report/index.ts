@@ -1,8 +1,7 @@
-import { formatBytes, formatCount, formatSeconds, type StoredEvent } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds, html, Markup, type StoredEvent } from '@longtail/core';
 import { comparePlan } from '../comparison/compare-plan.js';
 import { curveCharts, hasAccuracy } from './curves.js';
 import { exchangeSection } from './exchange.js';
-import { html, Markup } from './markup.js';
 import { planTable } from './plan-table.js';
 import { collectRun, type RunData } from './run-data.js';
 import { formatWhole } from './scale.js';

@@ -1,6 +1,6 @@
+import { html, type Markup } from '@longtail/core';
 import type { Point } from './downsample.js';
-import { html, px, type Markup } from './markup.js';
-import type { Scale } from './scale.js';
+import { px, type Scale } from './scale.js';
 
 export interface Series {
   readonly name: string;

@@ -1,6 +1,5 @@
-import { formatBytes, formatMilliseconds, uplinkInWords } from '@longtail/core';
+import { formatBytes, formatMilliseconds, html, uplinkInWords, type Markup } from '@longtail/core';
 import type { Compared, DeviceComparison, GroupComparison, PlanComparison } from '../comparison/comparison.js';
-import { html, type Markup } from './markup.js';
 
 /** The plan against what was measured, stage by stage, and what strays furthest. */
 export function planTable({ groups, roundMs, rounds, deviation }: PlanComparison): Markup {

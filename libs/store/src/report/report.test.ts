@@ -1,7 +1,6 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { exampleEvents } from '../example-run.js';
-import { html } from './markup.js';
 import { renderReport } from './index.js';
 import { collectRun } from './run-data.js';
 
@@ -142,12 +141,6 @@ test('a diverged loss, null in the log, is a gap', () => {
 test('a cancelled and a failed run say so', () => {
   expect(renderReport(exampleEvents({ epochs: 0.1, status: 'cancelled' }))).toContain('cancelled by Ctrl-C');
   expect(renderReport(exampleEvents({ epochs: 0.1, status: 'failed' }))).toMatch(/class="status failed">failed/);
-});
-
-test('markup escapes what it is given and nothing else', () => {
-  expect(html`<b title="${'"<&\''}">${[html`<i></i>`, 'x<', 3, false, undefined]}</b>`.text).toBe(
-    '<b title="&#34;&#60;&#38;&#39;"><i></i>x&#60;3</b>',
-  );
 });
 
 test('what sync: auto chose stands in place of what the job says', () => {

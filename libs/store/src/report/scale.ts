@@ -69,6 +69,11 @@ export function formatWhole(value: number): string {
     : formatCount(value);
 }
 
+/** A coordinate in tenths of a pixel. */
+export function px(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
+
 function pad(value: number): string {
   return String(value).padStart(2, '0');
 }

@@ -1,5 +1,4 @@
-import { formatBytes, formatCount, formatSeconds, type Job } from '@longtail/core';
-import { html, type Markup } from './markup.js';
+import { formatBytes, formatCount, formatSeconds, html, type Job, type Markup } from '@longtail/core';
 import type { Incident, RunData, WorkerData } from './run-data.js';
 import { formatClock, formatWhole } from './scale.js';
 import { workerColour } from './theme.js';

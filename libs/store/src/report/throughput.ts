@@ -1,9 +1,8 @@
-import { formatCount } from '@longtail/core';
+import { formatCount, html, type Markup } from '@longtail/core';
 import { timeAxis } from './curves.js';
 import { CHART, figure, xAxis, yAxis, type Axis, type HoverColumns } from './line-chart.js';
-import { html, px, type Markup } from './markup.js';
 import type { RunData, WorkerData } from './run-data.js';
-import { formatAxisCount, formatClock, niceScale } from './scale.js';
+import { formatAxisCount, formatClock, niceScale, px } from './scale.js';
 import { OTHERS_COLOUR, workerColour } from './theme.js';
 
 const WIDTH = 1060;

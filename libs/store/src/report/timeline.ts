@@ -1,8 +1,8 @@
+import { html, type Markup } from '@longtail/core';
 import { timeAxis } from './curves.js';
 import { CHART, figure, xAxis, type Axis, type HoverColumns } from './line-chart.js';
-import { html, px, type Markup } from './markup.js';
 import type { RunData, WorkerData, WorkSpan } from './run-data.js';
-import { formatClock, linearScale } from './scale.js';
+import { formatClock, linearScale, px } from './scale.js';
 import { stepArea } from './throughput.js';
 
 const WIDTH = 1060;

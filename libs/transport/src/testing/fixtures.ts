@@ -48,6 +48,7 @@ export function idleControl(changes: Partial<ControlService> = {}): ControlServi
     listNodes: () => Promise.resolve({ nodes: [], peers: [], gone: [] }),
     orderNode: nothing,
     getServer: () => Promise.resolve({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
+    takeOver: nothing,
     ...changes,
   };
 }

@@ -20,8 +20,3 @@ function render(part: Part): string {
   if (typeof part === 'object') return part.map(render).join('');
   return String(part).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
-
-/** A coordinate in tenths of a pixel. */
-export function px(value: number): string {
-  return String(Math.round(value * 10) / 10);
-}

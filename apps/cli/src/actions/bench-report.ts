@@ -1,0 +1,38 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { LongtailError, type BenchResult } from '@longtail/core';
+import { writeReport } from '@longtail/report';
+import type { Output } from '../terminal/output.js';
+import { readTextFile } from '../terminal/read-job-file.js';
+
+/** Writes page, charts and series into the folder of a bench; resolves with the path of the page. */
+export async function saveBenchReport(result: BenchResult, folder: string): Promise<string> {
+  for (const [path, text] of writeReport(result)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), text);
+  }
+  return join(folder, 'report.html');
+}
+
+export async function benchReport(output: Output, _options: object, folder: string): Promise<number> {
+  const file = join(folder, 'result.json');
+  const report = await saveBenchReport(parseResult(await readTextFile(file, 'result', 'It is written when a bench is over: give the folder that `longtail bench` named.'), file), folder);
+  output.event({ event: 'report', report });
+  if (!output.json) output.line(`report  ${report}`);
+  return 0;
+}
+
+function parseResult(text: string, file: string): BenchResult {
+  let result: Partial<BenchResult> | null = null;
+  try {
+    result = JSON.parse(text) as Partial<BenchResult> | null;
+  } catch {
+    // Told below: no JSON is no result either.
+  }
+  if (result?.version === 1 && Array.isArray(result.arms) && Array.isArray(result.nodes)) return result as BenchResult;
+  throw new LongtailError(`${file} is not the result of a bench that this version can read.`, {
+    code: 'invalid-file',
+    where: file,
+    hint: 'Run `longtail bench` again: arms that are done are kept.',
+  });
+}

@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { EXIT_CODES, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
+import { ArmPool, KeptArms, parseSweep, runBench } from '@longtail/lab';
+import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
+import { Interruption } from '../process/interruption.js';
+import type { Output } from '../terminal/output.js';
+import { readTextFile } from '../terminal/read-job-file.js';
+import { benchLines } from '../view/bench.js';
+import { benchProgress } from '../view/bench-progress.js';
+import { saveBenchReport } from './bench-report.js';
+
+interface BenchOptions {
+  readonly mode: BenchMode;
+  readonly engine: EngineName;
+  readonly sweep?: string;
+  readonly set: Readonly<Record<string, unknown>>;
+  readonly out?: string;
+  readonly jobs?: number;
+  readonly fresh?: boolean;
+}
+
+export async function bench(output: Output, options: BenchOptions, file: string): Promise<number> {
+  const { mode, engine, jobs = availableParallelism() } = options;
+  const sweep = options.sweep === undefined ? undefined : parseSweep(options.sweep);
+  const scenario = parseScenarioFile(await readTextFile(file, 'scenario', 'Scenarios to start from are in examples/scenarios/.'), file, {
+    resolve: (path, from) => resolve(dirname(from), path),
+    read,
+    overrides: options.set,
+  });
+  const folder = options.out ?? join('bench', `${scenario.name}-${mode}`);
+  const pool = new ArmPool(jobs, engine);
+  const progress = benchProgress(output);
+  const interruption = new Interruption(() => void pool.close());
+  try {
+    const kept = new KeptArms(join(folder, 'arms'), options.fresh);
+    const result = await runBench(scenario, { mode, engine, sweep, kept, traces: tracesOf(scenario), run: pool.run, progress: progress.arm });
+    progress.end();
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
+    return conclude(output, result, folder, await saveBenchReport(result, folder));
+  } catch (error) {
+    if (LongtailError.from(error).code === 'cancelled') output.note(`what is done is kept in ${folder}: the same command goes on from there`);
+    throw error;
+  } finally {
+    progress.end();
+    interruption.restore();
+    await pool.close();
+  }
+}
+
+function conclude(output: Output, result: BenchResult, folder: string, report: string): number {
+  output.event({ event: 'bench', ...result, folder, report });
+  if (!output.json) benchLines(result, report, output.colors).forEach((line) => output.line(line));
+  const ran = result.arms.some(({ outcome }: BenchArm) => outcome.status === 'done');
+  return ran ? 0 : EXIT_CODES['no-plan'];
+}
+
+/** Of a job, or of a trace. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new LongtailError(`The file ${path} cannot be read: ${(error as Error).message}`, { code: 'missing-file', where: path, hint: 'The scenario names it; its path counts from the folder of the file that it stands in.', cause: error });
+  }
+}
+
+function tracesOf({ fleet }: BenchScenario): Readonly<Record<string, string>> {
+  return Object.fromEntries(fleet.machines.flatMap(({ churn }) => (churn?.type === 'trace' ? [[churn.path, read(churn.path)] as const] : [])));
+}

@@ -1,0 +1,52 @@
+import { type Command, Option } from 'commander';
+import type { Outcome } from './command.js';
+import { bind, examples } from './command.js';
+import { override, wholeNumber } from './options.js';
+
+export function benchCommand(parent: Command, outcome: Outcome): void {
+  const command = parent
+    .command('bench')
+    .argument('<scenario>', 'scenario file (YAML)')
+    .summary('describe a fleet, learn which way of training wins on it')
+    .description(
+      [
+        'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each.',
+        'Nothing but this machine is used: server and workers are those of a live run, their clock, network and devices are virtual.',
+        'Exit codes: 0 at least one arm ran, 3 the scenario is invalid, 10 no arm could run, 130 interrupted: what is done is kept, and\nthe same command goes on from there.',
+      ].join('\n'),
+    )
+    .addOption(new Option('-m, --mode <mode>', 'virtual: real training in virtual time').choices(['virtual']).default('virtual'))
+    .option('--sweep <knob=values>', 'run each arm at several values of a knob: link.up, link.down, link.rtt, server.up, server.down or a field of the job')
+    .option('--set <field=value>', "a field of the job in the place of the scenario's, like train.maxSamples=20000; may be given several times", override, {})
+    .option('-o, --out <folder>', 'where the results go, and arms that are done are kept; default: bench/NAME-MODE')
+    .option('-j, --jobs <count>', 'arms at once; default: as many as there are processors', wholeNumber(1, 1024))
+    .option('--fresh', 'run also what is kept from before')
+    .addOption(
+      new Option('-e, --engine <name>', 'engine for the arithmetic; wasm gives the same bits on every machine, tensorflow is faster')
+        .choices(['wasm', 'tensorflow', 'cpu'])
+        .default('wasm'),
+    );
+  examples(command, [
+    ['longtail bench examples/scenarios/home-mixed.yaml', 'its ways of training, on five unequal homes'],
+    ['longtail bench scenario.yaml --sweep link.up=5mbit..100mbit', 'each at five rates of the uplinks'],
+    ['longtail bench scenario.yaml --sweep sync.localSteps=10,50,200', 'each with so many local steps'],
+    ['longtail bench scenario.yaml --json | jq .winner', 'the result as JSON'],
+  ]);
+  bind(command, outcome, async () => (await import('../actions/bench.js')).bench);
+  reportCommand(command, outcome);
+}
+
+function reportCommand(parent: Command, outcome: Outcome): void {
+  const command = parent
+    .command('report')
+    .argument('<folder>', 'where the results of a bench are')
+    .summary('draw the report of a bench again')
+    .description(
+      [
+        'Writes report.html, charts/*.svg and series/*.csv beside the result.json of a bench, which writes them itself when it ends.',
+        'Exit codes: 0 written, 3 the folder has no result that can be read.',
+      ].join('\n'),
+    );
+  examples(command, [['longtail bench report bench/home-mixed-virtual', 'after an update, or where the report was lost']]);
+  bind(command, outcome, async () => (await import('../actions/bench-report.js')).benchReport);
+}

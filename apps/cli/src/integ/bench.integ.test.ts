@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BenchResult } from '@longtail/core';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { runCli } from './cli-process.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'longtail-bench-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const SCENARIO = `
+job:
+  data: { type: csv, path: points.csv, target: side }
+  model: { type: mlp, hidden: [8] }
+  train: { epochs: 2, batch: 20, learningRate: 0.02 }
+fleet: { machines: [{ gpu: Iris Xe, count: 2, link: { class: cable, up: { from: 5mbit, to: 20mbit } } }, { name: slow, samplesPerSecond: 100, link: dsl }] }
+arms: [{ strategy: [bsp, diloco], codec: int8 }, { strategy: [ssp, bsp], sync.staleness: 3 }]
+`;
+
+it('the same scenario gives the same bytes on one thread and on two, and is not run twice; arms that cannot be are told', async () => {
+  const rows = Array.from({ length: 100 }, (_, i) => `${(i % 2) + (i % 7) / 10},${i % 2 ? 'left' : 'right'}`);
+  await writeFile(join(folder, 'points.csv'), ['x,side', ...rows].join('\n'));
+  await writeFile(join(folder, 'small.yaml'), SCENARIO);
+  const bench = async (...options: readonly string[]) => {
+    const { exitCode, process } = await runCli(['bench', 'small.yaml', '--json', ...options], { cwd: folder });
+    expect(exitCode, process.stderr).toBe(0);
+    return process.lines.map((line) => JSON.parse(line) as { readonly event: string; readonly kept?: boolean });
+  };
+  const one = await bench('--jobs', '1', '--out', 'one');
+  await bench('--jobs', '2', '--engine', 'wasm');
+  const text = readFileSync(join(folder, 'one', 'result.json'), 'utf8');
+  expect(readFileSync(join(folder, 'bench/small-virtual/result.json'), 'utf8')).toBe(text);
+  const { arms, nodes, winner } = JSON.parse(text) as BenchResult;
+  expect(nodes.map(({ name }) => name)).toEqual(['Iris Xe 1', 'Iris Xe 2', 'slow']);
+  expect(arms.map(({ name, outcome }) => `${name} ${outcome.status}`)).toEqual(['bsp int8 done', 'diloco int8 done', 'ssp staleness 3 done', 'bsp staleness 3 refused']);
+  expect(arms.map(({ name }) => name)).toContain(winner!.arm);
+  // The report is drawn when a bench ends, and again from its result alone.
+  const page = readFileSync(join(folder, 'one/report.html'), 'utf8');
+  expect(page).toContain(`<b>${winner!.arm}</b>`);
+  expect(readFileSync(join(folder, 'one/series/loss.csv'), 'utf8')).toContain('bsp int8,');
+  await rm(join(folder, 'one/report.html'));
+  expect((await runCli(['bench', 'report', 'one'], { cwd: folder })).exitCode).toBe(0);
+  expect(readFileSync(join(folder, 'one/report.html'), 'utf8')).toBe(page);
+  expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
+  const again = await bench('--out', 'one');
+  expect(again.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([true, true, true, true]);
+});
+
+it('a scenario that is wrong is refused with line and field', async () => {
+  await writeFile(join(folder, 'bad.yaml'), SCENARIO.replace('gpu: Iris Xe', 'gpu: Iris X'));
+  const bad = await runCli(['bench', 'bad.yaml'], { cwd: folder });
+  expect(bad.exitCode).toBe(3);
+  expect(bad.process.stderr).toContain('bad.yaml:6:23 fleet.machines[0].gpu: unknown GPU "Iris X"; did you mean "Iris Xe"?');
+});

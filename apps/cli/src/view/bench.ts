@@ -1,0 +1,57 @@
+import { formatBytes, formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
+import type { Colors } from './colors.js';
+import { percent } from './marks.js';
+import { renderTable } from './table.js';
+
+/** What a bench found, for people: a row an arm, what bounds each, who could not run and why, the winner. */
+export function benchLines(result: BenchResult, report: string, colors: Colors): readonly string[] {
+  const { bold, dim, green, yellow } = colors;
+  const { scenario, mode, nodes, arms, winner, sweep, targetLoss } = result;
+  const done = arms.flatMap((arm) => (arm.outcome.status === 'done' ? [{ arm, outcome: arm.outcome }] : []));
+  const failed = arms.flatMap((arm) => (arm.outcome.status === 'done' ? [] : [{ arm, outcome: arm.outcome }]));
+  const label = labels(result);
+  return [
+    `${bold(scenario)}: ${nodes.length} machines, mode ${mode}${sweep === undefined ? '' : `, ${sweep.knob} from ${sweep.values[0]} to ${sweep.values.at(-1)}`}`,
+    '',
+    ...(done.length === 0 ? [] : [...renderTable(headings(result), done.map(({ arm, outcome }) => [...label(arm), ...figures(outcome, targetLoss)]), colors, label(done[0]!.arm).length).split('\n'), '']),
+    ...done.map(({ arm, outcome }) => dim(`${label(arm).join(', ')}: ${outcome.bottleneck}`)),
+    ...failed.map(({ arm, outcome }) => yellow(`${label(arm).join(', ')} ${outcome.status === 'refused' ? 'cannot run' : 'failed'}: ${outcome.reason}`)),
+    ...(winner === undefined ? [] : ['', `${green(`best: ${bold(winner.arm)}`)}: ${winner.reason}`]),
+    `report  ${report}`,
+  ];
+}
+
+/** What tells arms apart: their names, and seeds and values of the knob where there are several. */
+function labels({ arms, sweep }: BenchResult): (arm: BenchArm) => readonly string[] {
+  const seeds = new Set(arms.map(({ seed }) => seed)).size > 1;
+  return ({ name, seed, knob }) => [name, ...(sweep === undefined ? [] : [knob ?? '']), ...(seeds ? [`seed ${seed}`] : [])];
+}
+
+function headings({ arms, sweep, targetLoss }: BenchResult): readonly string[] {
+  const seeds = new Set(arms.map(({ seed }) => seed)).size > 1;
+  return [
+    'arm',
+    ...(sweep === undefined ? [] : [sweep.knob]),
+    ...(seeds ? ['seed'] : []),
+    ...(targetLoss === undefined ? [] : [`to ${targetLoss}`]),
+    ...['loss', 'time', 'samples/s', 'busy', 'bubble', 'up a node', 'down a node', 'stale', 'lost', 'energy', 'cost'],
+  ];
+}
+
+function figures({ summary }: BenchOutcome, targetLoss: number | undefined): readonly string[] {
+  const { timeToTargetMs, finalLoss, wallMs, samplesPerSecond, utilisation, bubble, bytesUpPerNode, bytesDownPerNode, staleness, lostSamples, energyWattHours, costDollars } = summary;
+  return [
+    ...(targetLoss === undefined ? [] : [timeToTargetMs === undefined ? 'not reached' : formatSeconds(timeToTargetMs / 1000)]),
+    finalLoss === undefined ? '–' : finalLoss.toFixed(3),
+    formatSeconds(wallMs / 1000),
+    formatCount(samplesPerSecond),
+    percent(utilisation),
+    bubble === undefined ? '–' : percent(bubble),
+    formatBytes(bytesUpPerNode),
+    formatBytes(bytesDownPerNode),
+    staleness.toFixed(2),
+    formatCount(lostSamples),
+    `${formatCount(energyWattHours)} Wh`,
+    `$${costDollars.toPrecision(3)}`,
+  ];
+}

@@ -1,0 +1,35 @@
+import type { Scenario, VirtualModel } from '@longtail/simulator';
+
+/** A validation loss, by virtual time. */
+export interface Measured {
+  readonly atMs: number;
+  readonly samples: number;
+  readonly loss: number;
+}
+
+/** Keeps parameters of a run at equal distances in samples, to look later how good they are: it takes no time of the run. */
+export class Evaluation {
+  private readonly kept: { readonly atMs: number; readonly samples: number; readonly parameters: Float32Array }[] = [];
+
+  /** `total`: samples of the run. */
+  constructor(
+    private readonly points: number,
+    private readonly total: number,
+  ) {}
+
+  readonly committed: NonNullable<Scenario['committed']> = ({ samplesApplied: samples }, atMs, parameters) => {
+    const dueAt = (this.kept.at(-1)?.samples ?? 0) + this.total / this.points;
+    if (samples >= Math.min(dueAt, this.total)) this.kept.push({ atMs, samples, parameters: parameters() });
+  };
+
+  /** Over the first `samples` of the validation split. */
+  async losses(model: VirtualModel, samples: number): Promise<readonly Measured[]> {
+    const end = Math.min(samples, model.validationSamples);
+    const measured = [];
+    for (const { parameters, ...point } of this.kept) {
+      const { lossSum, targets } = await model.evaluate(parameters, 'validation', 0, end);
+      measured.push({ ...point, loss: lossSum / targets });
+    }
+    return measured;
+  }
+}

@@ -1,0 +1,104 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BenchArm, BenchOutcome } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { KeptArms } from './kept-arms.js';
+import { runArm, type ArmTask } from './run-arm.js';
+import { runBench } from './run-bench.js';
+import { scenario } from './testing/scenario.js';
+import { Workbench } from './workbench.js';
+
+const workbench = new Workbench('cpu');
+const options = { mode: 'virtual', engine: 'cpu', traces: {}, run: (task: ArmTask) => runArm(task, workbench) } as const;
+const done = ({ outcome }: BenchArm): BenchOutcome => {
+  if (outcome.status !== 'done') throw new Error(outcome.reason);
+  return outcome;
+};
+
+const churny = `{machines: [
+  {name: home, count: 2, samplesPerSecond: 100, link: {class: cable, up: {median: 10mbit, sigma: 0.5}}, throttling: {after: 2s, speed: 0.5}},
+  {name: phone, count: 2, samplesPerSecond: 40, link: lte, churn: {type: exponential, here: 3s, away: 1s}}]}`;
+
+test('the same bytes come out whoever runs the arms, and in whatever order; arms that are impossible do not hold the others up', async () => {
+  const given = scenario('[{strategy: [bsp, diloco], sync.localSteps: 3}, {strategy: ssp, codec: int8}]', { fleet: churny, rest: 'seeds: [1, 2]\ntargetLoss: 0.85\n', epochs: 1 });
+  const first = await runBench(given, options);
+  const others = new Workbench('cpu');
+  const waiting: (() => void)[] = [];
+  const backwards = async (task: ArmTask) => {
+    await new Promise<void>((resolve) => {
+      waiting.unshift(resolve);
+      if (waiting.length === first.arms.length) waiting.forEach((go) => go());
+    });
+    return runArm(task, others);
+  };
+  expect(JSON.stringify(await runBench(given, { ...options, run: backwards }))).toBe(JSON.stringify(first));
+  expect(first.arms.map(({ name, seed, outcome }) => `${name}/${seed} ${outcome.status}`)).toEqual([
+    'bsp localSteps 3/1 refused',
+    'bsp localSteps 3/2 refused',
+    'diloco localSteps 3/1 done',
+    'diloco localSteps 3/2 done',
+    'ssp int8/1 done',
+    'ssp int8/2 done',
+  ]);
+  const [one, two] = first.arms.slice(2, 4).map(done);
+  expect(one!.summary).not.toEqual(two!.summary);
+  expect(first.winner!.reason).toContain('a loss of 0.85 after');
+});
+
+test('what an arm comes to adds up: time, samples, bytes, energy; and it learns', async () => {
+  const given = scenario('[{strategy: [bsp, asp]}, {strategy: diloco, sync.localSteps: 2}]');
+  const { arms, nodes } = await runBench(given, options);
+  expect(nodes.map(({ name, link }) => [name, link.up])).toEqual([['fast', 20e6], ['slow', 8e6]]);
+  for (const { summary, nodes: outcomes, loss, utilisation, spans, bottleneck } of arms.map(done)) {
+    expect(bottleneck).toMatch(/^(compute|straggler|uplink|downlink): /);
+    expect(outcomes.reduce((sum, { samples }) => sum + samples, 0)).toBe(summary.samples);
+    expect(summary.samples).toBe(4 * 360);
+    for (const { hereMs, computeMs, sendMs, waitMs } of outcomes) {
+      expect(computeMs + sendMs + waitMs).toBeCloseTo(hereMs, 6);
+      expect(hereMs).toBeLessThanOrEqual(summary.wallMs + 1e-6);
+    }
+    const curve = loss.filter(({ kind }) => kind === 'validation');
+    expect(curve.at(-1)!.loss).toBeLessThan(0.8 * curve[0]!.loss);
+    expect(curve.at(-1)!.loss).toBe(summary.finalLoss);
+    loss.slice(1).forEach(({ timeMs, bytes }, i) => expect(timeMs >= loss[i]!.timeMs && bytes >= loss[i]!.bytes).toBe(true));
+    const busy = utilisation.rows.flatMap((row, node) => row.map((part) => (part ?? 0) * utilisation.windowMs * (node < 2 ? 1 : 0)));
+    expect(busy.reduce((sum, ms) => sum + ms, 0)).toBeCloseTo(outcomes.reduce((sum, { computeMs }) => sum + computeMs, 0), 3);
+    for (const node of [0, 1]) {
+      const own = spans.filter((span) => span.node === node);
+      own.slice(1).forEach(({ fromMs }, i) => expect(fromMs).toBeCloseTo(own[i]!.toMs, 6));
+    }
+    const energy = outcomes.reduce((sum, { hereMs, computeMs }) => sum + (100 * (computeMs + 0.2 * (hereMs - computeMs))) / 3_600_000, 0);
+    expect(summary.energyWattHours).toBeCloseTo(energy, 9);
+  }
+});
+
+test('arms that were done before are kept, and those alone whose scenario is the same', async () => {
+  const kept = new KeptArms(mkdtempSync(join(tmpdir(), 'longtail-kept-')));
+  const run = async (arms: string) => {
+    const ran: string[] = [];
+    const result = await runBench(scenario(arms), { ...options, kept, run: (task) => (ran.push(task.arm.name), runArm(task, workbench)) });
+    return { ran, result };
+  };
+  const first = await run('[{strategy: [bsp, asp]}]');
+  expect(first.ran).toEqual(['bsp', 'asp']);
+  const second = await run('[{strategy: [bsp, asp]}, {strategy: bsp, codec: int8}]');
+  expect(second.ran).toEqual(['bsp int8']);
+  expect(JSON.stringify(second.result.arms.slice(0, 2))).toBe(JSON.stringify(first.result.arms));
+});
+
+test('a knob that is swept makes arms of its own', async () => {
+  const { arms, sweep } = await runBench(scenario('[{codec: fp32}]'), { ...options, sweep: { knob: 'link.up', values: ['10kbit', '10mbit'] } });
+  expect(sweep!.values).toEqual(arms.map(({ knob }) => knob));
+  const [narrow, wide] = arms.map((arm) => done(arm).summary);
+  expect(narrow!.samplesPerSecond).toBeLessThan(wide!.samplesPerSecond);
+  expect(done(arms[0]!).bottleneck).toContain('uplink');
+});
+
+test('all equal: everybody the same shares, so that the slowest decides; as planned it does not', async () => {
+  const { arms } = await runBench(scenario('[{planner: [planned, equal]}]'), options);
+  const [planned, equal] = arms.map(done);
+  expect(equal!.nodes[0]!.samples).toBe(equal!.nodes[1]!.samples);
+  expect(planned!.nodes[0]!.samples).toBeGreaterThan(2 * planned!.nodes[1]!.samples);
+  expect(planned!.summary.samplesPerSecond).toBeGreaterThan(1.4 * equal!.summary.samplesPerSecond);
+});

@@ -1,0 +1,57 @@
+import type { BenchArm, BenchMode, BenchResult, EngineName } from '@longtail/core';
+import type { BenchScenario } from '@longtail/spec';
+import type { KeptArms } from './kept-arms.js';
+import { benchNodes, type ArmTask } from './run-arm.js';
+import { turned, type Sweep } from './sweep.js';
+import { winnerOf } from './winner.js';
+import { Workbench } from './workbench.js';
+
+export interface BenchOptions {
+  readonly mode: BenchMode;
+  readonly engine: EngineName;
+  readonly sweep?: Sweep | undefined;
+  /** Text of trace files by their paths. */
+  readonly traces: Readonly<Record<string, string>>;
+  /** Undefined: nothing is kept. */
+  readonly kept?: KeptArms | undefined;
+  /** As many at once as it likes. */
+  run(task: ArmTask): Promise<BenchArm>;
+  /** After each arm; those that were kept come first. */
+  progress?(done: number, total: number, arm: BenchArm, kept: boolean): void;
+}
+
+/** Runs every arm with every seed at every value of the knob. The result is the same whoever runs them, and in whatever order. */
+export async function runBench(scenario: BenchScenario, options: BenchOptions): Promise<BenchResult> {
+  const { mode, sweep, engine } = options;
+  const tasks = tasksOf(scenario, options);
+  const workbench = new Workbench(engine);
+  const arms: BenchArm[] = [];
+  let done = 0;
+  const finished = (at: number, arm: BenchArm, kept: boolean) => {
+    arms[at] = arm;
+    options.progress?.(++done, tasks.length, arm, kept);
+  };
+  const left: { readonly task: ArmTask; readonly at: number; readonly dependsOn: unknown }[] = [];
+  for (const [at, task] of tasks.entries()) {
+    const dependsOn = { mode, engine, task, data: await workbench.dataOf(task.arm.job) };
+    const kept = await options.kept?.find(dependsOn);
+    if (kept === undefined) left.push({ task, at, dependsOn });
+    else finished(at, kept, true);
+  }
+  await Promise.all(
+    left.map(async ({ task, at, dependsOn }) => {
+      const arm = await options.run(task);
+      await options.kept?.keep(dependsOn, arm);
+      finished(at, arm, false);
+    }),
+  );
+  const { name, description, targetLoss } = scenario;
+  return { version: 1, scenario: name, description, mode, nodes: benchNodes(tasks[0]!), targetLoss, sweep, arms, winner: winnerOf(arms, targetLoss) };
+}
+
+function tasksOf(scenario: BenchScenario, { sweep, traces }: BenchOptions): readonly ArmTask[] {
+  const settings = sweep === undefined ? [{ at: scenario, knob: undefined }] : sweep.values.map((knob) => ({ at: turned(scenario, sweep.knob, knob), knob }));
+  return settings.flatMap(({ at: { arms, seeds, name: _, description: __, ...shared }, knob }) =>
+    arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, arm, seed, knob, traces }))),
+  );
+}

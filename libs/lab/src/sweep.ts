@@ -1,0 +1,69 @@
+import { LongtailError } from '@longtail/core';
+import { validateJob, withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
+import { parseBitRate, parseDurationMs } from '@longtail/spec/units';
+
+/** One knob, and the values that it takes in turn, as texts. */
+export interface Sweep {
+  readonly knob: string;
+  readonly values: readonly string[];
+}
+
+const STEPS = 5;
+const EXAMPLE = 'Write it like link.up=5mbit..100mbit, or sync.localSteps=10,50,200.';
+
+/** `link.up=5mbit..100mbit` (five values, each as many times the one before), `…/8` (eight), or a list. Throws LongtailError `usage`. */
+export function parseSweep(text: string): Sweep {
+  const [, knob, given] = /^([A-Za-z][\w.]*)=(.+)$/.exec(text) ?? [];
+  if (knob === undefined || given === undefined) throw new LongtailError(`"${text}" names no knob and its values`, { code: 'usage', hint: EXAMPLE });
+  const range = /^(\d+(?:\.\d+)?)([A-Za-z]*)\.\.(\d+(?:\.\d+)?)([A-Za-z]*)(?:\/(\d+))?$/.exec(given);
+  if (range === null) return { knob, values: given.split(',').map((value) => value.trim()) };
+  const [, from, unit, to, otherUnit, count] = range;
+  const steps = count === undefined ? STEPS : Number(count);
+  if (unit !== otherUnit && unit !== '') throw new LongtailError(`the ends of ${given} have different units`, { code: 'usage', hint: EXAMPLE });
+  if (!(Number(from) > 0 && Number(to) > Number(from) && steps >= 2)) throw new LongtailError(`${given} is no range from a number above 0 to a larger one`, { code: 'usage', hint: EXAMPLE });
+  const values = Array.from({ length: steps }, (_, i) => Number(from) * (Number(to) / Number(from)) ** (i / (steps - 1)));
+  return { knob, values: values.map((value) => `${Number(value.toPrecision(3))}${otherUnit}`) };
+}
+
+const LINK = { 'link.up': ['up', parseBitRate], 'link.down': ['down', parseBitRate], 'link.rtt': ['rtt', parseDurationMs] } as const;
+const SERVER = { 'server.up': ['up', parseBitRate], 'server.down': ['down', parseBitRate] } as const;
+
+/** The scenario with the knob at a value: of every machine's link, of the server's, or a field of the job. Throws LongtailError `usage`. */
+export function turned(scenario: BenchScenario, knob: string, value: string): BenchScenario {
+  const { fleet, arms } = scenario;
+  if (knob in LINK) {
+    const [field, parse] = LINK[knob as keyof typeof LINK];
+    const machines = fleet.machines.map((machine) => ({ ...machine, link: { ...machine.link, [field]: quantity(knob, value, parse) } }));
+    return { ...scenario, fleet: { ...fleet, machines } };
+  }
+  if (knob in SERVER) {
+    const [field, parse] = SERVER[knob as keyof typeof SERVER];
+    return { ...scenario, fleet: { ...fleet, server: { ...fleet.server, [field]: quantity(knob, value, parse) } } };
+  }
+  return { ...scenario, arms: arms.map((arm) => withField(arm, knob, value)) };
+}
+
+function quantity(knob: string, value: string, parse: (text: string) => number | undefined): number {
+  const number = parse(value);
+  if (number !== undefined && number > 0) return number;
+  throw new LongtailError(`${knob} cannot be "${value}"`, { code: 'usage', hint: EXAMPLE });
+}
+
+/** A job that cannot have the value is refused beside the others. */
+function withField(arm: ScenarioArm, field: string, value: string): ScenarioArm {
+  try {
+    const job = withOverrides(arm.job, { [field]: jsonOrWord(value) }) as JobDocument;
+    validateJob(job);
+    return { ...arm, job };
+  } catch (error) {
+    return { ...arm, refusal: arm.refusal ?? LongtailError.from(error).message };
+  }
+}
+
+function jsonOrWord(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,50 @@
+import { formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
+
+interface Standing {
+  readonly name: string;
+  readonly outcomes: readonly BenchOutcome[];
+  /** Greater is better; undefined: it did not get there with every seed. */
+  readonly score: number | undefined;
+}
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The arm that is best over all seeds and values of the knob, and why; undefined where none ran. */
+export function winnerOf(arms: readonly BenchArm[], targetLoss: number | undefined): BenchResult['winner'] {
+  const names = [...new Set(arms.map(({ name }) => name))];
+  const standings = names.map((name) => standingOf(name, arms.filter((arm) => arm.name === name), targetLoss));
+  const scored = standings.filter(({ score }) => score !== undefined).sort((a, b) => b.score! - a.score!);
+  const [best, next] = scored;
+  if (best !== undefined) return { arm: best.name, reason: reasonFor(best, next, targetLoss) };
+  const closest = standings.filter(({ outcomes }) => outcomes.length > 0).sort((a, b) => lossOf(a) - lossOf(b))[0];
+  if (closest === undefined) return undefined;
+  return { arm: closest.name, reason: `no arm reaches a loss of ${targetLoss} with every seed; its own is the lowest, ${lossOf(closest).toFixed(3)}` };
+}
+
+function standingOf(name: string, arms: readonly BenchArm[], targetLoss: number | undefined): Standing {
+  const outcomes = arms.flatMap(({ outcome }) => (outcome.status === 'done' ? [outcome] : []));
+  if (outcomes.length < arms.length || outcomes.length === 0) return { name, outcomes, score: undefined };
+  if (targetLoss === undefined) return { name, outcomes, score: mean(outcomes.map(({ summary }) => summary.samplesPerSecond)) };
+  const times = outcomes.map(({ summary }) => summary.timeToTargetMs);
+  return { name, outcomes, score: times.every((time) => time !== undefined) ? -mean(times) : undefined };
+}
+
+function lossOf({ outcomes }: Standing): number {
+  return mean(outcomes.map(({ summary }) => summary.finalLoss ?? Infinity));
+}
+
+function reasonFor(best: Standing, next: Standing | undefined, targetLoss: number | undefined): string {
+  const rate = ({ outcomes }: Standing) => mean(outcomes.map(({ summary }) => summary.samplesPerSecond));
+  const claim = targetLoss === undefined ? `${rate(best).toPrecision(3)} samples/s` : `a loss of ${targetLoss} after ${formatSeconds(-best.score! / 1000)}`;
+  const why = `its bottleneck is ${best.outcomes[0]!.bottleneck}`;
+  if (next === undefined) return `${claim}; ${why}`;
+  const times = targetLoss === undefined ? best.score! / next.score! : next.score! / best.score!;
+  const lead = `${times.toFixed(2)} times as fast as ${next.name} (${next.outcomes[0]!.bottleneck})`;
+  const parts = targetLoss === undefined ? '' : `: ${(rate(best) / rate(next)).toFixed(2)} times the samples a second, ${(samplesFor(next) / samplesFor(best)).toFixed(2)} times the progress of a sample`;
+  return `${claim}, ${lead}${parts}; ${why}`;
+}
+
+/** Of a run to its target, at its mean rate. */
+function samplesFor({ outcomes }: Standing): number {
+  return mean(outcomes.map(({ summary }) => (summary.timeToTargetMs! * summary.samplesPerSecond) / 1000));
+}

@@ -1,0 +1,191 @@
+import { formatBitRate, html, type BenchNode, type BenchResult, type BenchSummary, type Markup } from '@longtail/core';
+import { figureOf, timeToTarget, type Arm, type Arms, type Run } from './arms.js';
+import { armStyle } from './palette.js';
+import { BYTES, COUNT, ENERGY, formatRange, inUnits, shortNumber, TIME } from './quantity.js';
+import type { Spread } from './spread.js';
+
+interface Column {
+  readonly title: string;
+  /** Also the range over the seeds. */
+  readonly ranged: boolean;
+  value(runs: readonly Run[]): Spread | undefined;
+  format(value: number): string;
+}
+
+/** The arms, best first, each figure as the mean of its seeds; without the columns that say nothing of any arm. */
+export function summaryTable(arms: readonly Arm[], { targetLoss }: BenchResult): Markup {
+  const ran = arms.filter(({ runs }) => runs.length > 0);
+  const columns = allColumns(targetLoss).filter(({ value }) => ran.some(({ runs }) => (value(runs)?.max ?? 0) > 0));
+  return html`<div class="scroll">
+    <table class="sortable">
+      <thead>
+        <tr>
+          <th><button type="button">#</button></th>
+          <th><button type="button">Arm</button></th>
+          ${columns.map(({ title }) => html`<th class="n"><button type="button">${title}</button></th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${ran.map(
+          (arm, i) =>
+            html`<tr>
+              <td class="n" data-value="${i}">${i + 1}</td>
+              <td class="name" data-value="${arm.name}">
+                <i class="key" style="background:${armStyle(arm.index).colour}"></i>${arm.name}<span class="sub"
+                  >${bottlenecks(arm.runs)}</span
+                >
+              </td>
+              ${columns.map((column) => cell(arm.runs, column))}
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/** What the scenario described, alike nodes together. */
+export function fleetTable(nodes: readonly BenchNode[]): Markup {
+  const devices = groupBy(nodes, ({ device }) => device);
+  const range = (values: readonly number[], format: (value: number) => string): string => {
+    const [low, high] = values.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+    return formatRange(low, high, format);
+  };
+  const price = (value: number): string => (Number.isNaN(value) ? '–' : `$${shortNumber(value)}`);
+  return html`<div class="scroll">
+    <table>
+      <thead>
+        <tr>
+          <th>Device</th>
+          <th class="n">Nodes</th>
+          <th class="n">Up</th>
+          <th class="n">Down</th>
+          <th class="n">Round trip</th>
+          <th class="n">Power</th>
+          <th class="n">List price</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${[...devices].map(
+          ([device, some]) =>
+            html`<tr>
+              <td>${device}</td>
+              <td class="n">${some.length}</td>
+              <td class="n">
+                ${range(
+                  some.map(({ link }) => link.up),
+                  formatBitRate,
+                )}
+              </td>
+              <td class="n">
+                ${range(
+                  some.map(({ link }) => link.down),
+                  formatBitRate,
+                )}
+              </td>
+              <td class="n">
+                ${range(
+                  some.map(({ link }) => link.rtt),
+                  inUnits(TIME),
+                )}
+              </td>
+              <td class="n">
+                ${range(
+                  some.map(({ watts }) => watts),
+                  (watts) => `${shortNumber(watts)} W`,
+                )}
+              </td>
+              <td class="n">
+                ${range(
+                  some.map(({ dollars }) => dollars ?? NaN),
+                  price,
+                )}
+              </td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/** Arms that did not run and why, seeds with the same reason together. */
+export function refusedTable(refused: Arms['refused']): Markup {
+  const alike = groupBy(refused, ({ name, knob, refusal }) => JSON.stringify([name, knob, refusal]));
+  return html`<div class="scroll">
+    <table>
+      <tbody>
+        ${[...alike.values()].map(
+          (some) =>
+            html`<tr>
+              <td class="name">
+                ${some[0].name}<span class="sub"
+                  >${some[0].knob !== undefined && `at ${some[0].knob}, `}${some.length === 1 ? 'seed' : 'seeds'}
+                  ${some.map(({ seed }) => seed).join(', ')}</span
+                >
+              </td>
+              <td><span class="tag ${some[0].refusal.status}">${some[0].refusal.status}</span></td>
+              <td>${some[0].refusal.reason}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/** How figures of a run are written. */
+export const FORMAT = {
+  percent: (part: number): string => `${(part * 100).toFixed(1)} %`,
+  time: inUnits(TIME),
+  count: inUnits(COUNT),
+  bytes: inUnits(BYTES),
+  energy: inUnits(ENERGY),
+  dollars: (value: number): string => (value > 0 && value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(2)}`),
+  loss: (value: number): string => value.toPrecision(4),
+};
+
+function allColumns(targetLoss: number | undefined): readonly Column[] {
+  const of = (title: string, field: (summary: BenchSummary) => number | undefined, format: Column['format'], ranged = false): Column => ({
+    title,
+    ranged,
+    value: (runs) => figureOf(runs, field),
+    format,
+  });
+  const target = targetLoss === undefined ? 'target' : shortNumber(targetLoss);
+  return [
+    { title: `Time to ${target}`, ranged: true, value: timeToTarget, format: FORMAT.time },
+    of('Final loss', ({ finalLoss }) => finalLoss, FORMAT.loss, true),
+    of('Samples/s', ({ samplesPerSecond }) => samplesPerSecond, FORMAT.count, true),
+    of('Busy', ({ utilisation }) => utilisation, FORMAT.percent),
+    of('Bubble', ({ bubble }) => bubble, FORMAT.percent),
+    of('Up a node', ({ bytesUpPerNode }) => bytesUpPerNode, FORMAT.bytes),
+    of('Down a node', ({ bytesDownPerNode }) => bytesDownPerNode, FORMAT.bytes),
+    of('Staleness', ({ staleness }) => staleness, shortNumber),
+    of('Samples lost', ({ lostSamples }) => lostSamples, FORMAT.count),
+    of('Energy', ({ energyWattHours }) => energyWattHours, FORMAT.energy),
+    of('Cost', ({ costDollars }) => costDollars, FORMAT.dollars),
+    of('Rounds', ({ rounds }) => rounds, FORMAT.count),
+    of('Run time', ({ wallMs }) => wallMs, FORMAT.time),
+  ];
+}
+
+function cell(runs: readonly Run[], { value, format, ranged }: Column): Markup {
+  const figure = value(runs);
+  if (figure === undefined) return html`<td class="n" data-value="">–</td>`;
+  const { mean, min, max } = figure;
+  return html`<td class="n" data-value="${mean}">
+    ${format(mean)}${ranged && format(min) !== format(max) && html`<span class="sub">${formatRange(min, max, format)}</span>`}
+  </td>`;
+}
+
+function bottlenecks(runs: readonly Run[]): string {
+  return [...new Set(runs.map(({ outcome }) => outcome.bottleneck))].join(' / ');
+}
+
+function groupBy<T>(values: readonly T[], key: (value: T) => string): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const value of values) {
+    const group = groups.get(key(value));
+    if (group === undefined) groups.set(key(value), [value]);
+    else group.push(value);
+  }
+  return groups;
+}

@@ -1,0 +1,67 @@
+import { NodeBook, type NodeAccount } from './node-account.js';
+
+export interface FleetAccount {
+  /** In the order of the scenario's fleet. */
+  readonly nodes: readonly NodeAccount[];
+  /** Of utilisation; the first one begins at 0. */
+  readonly windowMs: number;
+  /** Between which there are spans: a few rounds of the second half of the run, of a short run the first ones. */
+  readonly spansFromMs: number;
+  readonly spansToMs: number;
+}
+
+/** Contributions of each node. */
+const ROUNDS_OF_SPANS = 4;
+
+/** Takes down what the nodes of a fleet are at. */
+export class FleetBook {
+  private readonly books: ReadonlyMap<string, NodeBook>;
+  private contributions = 0;
+  /** Spans are taken of the first rounds, and of those from the 4th, 8th, 16th … on: at the end the latest ones that are whole are there. */
+  private beginAt: number;
+  private endAt: number;
+  private takingSinceMs: number | undefined;
+  private taken = { spansFromMs: 0, spansToMs: 0 };
+
+  constructor(
+    names: readonly string[],
+    private readonly nowMs: () => number,
+  ) {
+    this.books = new Map(names.map((name) => [name, new NodeBook(name, nowMs)]));
+    this.beginAt = this.endAt = ROUNDS_OF_SPANS * names.length;
+    this.beginSpans();
+  }
+
+  node(name: string): NodeBook {
+    return this.books.get(name)!;
+  }
+
+  contribution(name: string, samples: number): void {
+    this.node(name).samples += samples;
+    this.contributions++;
+    if (this.contributions === this.endAt) this.endSpans();
+    if (this.contributions !== this.beginAt) return;
+    this.endAt = this.beginAt + ROUNDS_OF_SPANS * this.books.size;
+    this.beginAt *= 2;
+    this.beginSpans();
+  }
+
+  account(): FleetAccount {
+    if (this.taken.spansToMs === 0) this.endSpans();
+    const books = [...this.books.values()];
+    for (const book of books) book.settle();
+    const windowMs = Math.max(...books.map((book) => book.windowMs));
+    return { nodes: books.map((book) => book.account(windowMs)), windowMs, ...this.taken };
+  }
+
+  private beginSpans(): void {
+    this.takingSinceMs = this.nowMs();
+    for (const book of this.books.values()) book.beginSpans();
+  }
+
+  private endSpans(): void {
+    this.taken = { spansFromMs: this.takingSinceMs!, spansToMs: this.nowMs() };
+    this.takingSinceMs = undefined;
+    for (const book of this.books.values()) book.endSpans();
+  }
+}

@@ -1,0 +1,141 @@
+import type { Rng } from '@longtail/core';
+import type { Line, Load } from './fair-share.js';
+import type { VirtualClock } from './virtual-clock.js';
+
+/** Of a TCP segment on Ethernet. */
+export const SEGMENT_BYTES = 1448;
+/** A connection's first window (RFC 6928), and again after it stood idle (RFC 5681, section 4.1). */
+const INITIAL_WINDOW_BYTES = 10 * SEGMENT_BYTES;
+/** Least time that Linux waits for an acknowledgement. */
+const LEAST_TIMEOUT_MS = 200;
+
+/** One way between two ends. */
+export interface WayOptions {
+  readonly rttMs: number;
+  /** Windows begin small. */
+  readonly slowStart: boolean;
+  /** Of segments. */
+  readonly lossRate: number;
+  readonly rng: Rng;
+}
+
+interface Queued {
+  readonly bytes: number;
+  /** It has left; it arrives `lateMs` later than the way takes, as its last segment had to be sent again. */
+  left(lateMs: number): void;
+}
+
+export interface FlowWatch {
+  /** It has something to send, or has not any more. */
+  busy(isBusy: boolean): void;
+  carried(bytes: number): void;
+}
+
+/** What one connection sends in one direction, first come, first served: it has one share of its line. */
+export class Flow implements Load {
+  bytes = 0;
+  private queue: Queued[] = [];
+  private underWay: Queued | undefined;
+  /** Bytes since windows began small. */
+  private burst = 0;
+  private idleSinceMs = -Infinity;
+  private cancelWait: (() => void) | undefined;
+  /** With those that were sent again. */
+  bytesSent = 0;
+  bytesLost = 0;
+
+  constructor(
+    private readonly clock: VirtualClock,
+    private readonly line: Line,
+    private readonly way: WayOptions,
+    private readonly watches: readonly FlowWatch[] = [],
+  ) {}
+
+  send(bytes: number, left: Queued['left']): void {
+    this.queue.push({ bytes, left });
+    if (this.underWay !== undefined) return;
+    if (this.clock.nowMs() - this.idleSinceMs > this.timeoutMs) this.burst = 0;
+    for (const watch of this.watches) watch.busy(true);
+    this.startNext();
+  }
+
+  /** The connection is no more: what has not left does not leave. */
+  end(): void {
+    this.queue = [];
+    this.cancelWait?.();
+    this.line.remove(this);
+    if (this.underWay !== undefined) this.rest();
+  }
+
+  passed(): void {
+    const { left, bytes } = this.underWay!;
+    const isLastLost = this.way.lossRate > 0 && this.way.rng.uniform() < this.way.lossRate;
+    this.bytesSent += this.bytes;
+    this.bytesLost += this.bytes - bytes;
+    for (const watch of this.watches) watch.carried(bytes);
+    if (this.queue.length === 0) this.rest();
+    else this.startNext();
+    left(isLastLost ? this.timeoutMs : 0);
+  }
+
+  private rest(): void {
+    this.underWay = undefined;
+    this.idleSinceMs = this.clock.nowMs();
+    for (const watch of this.watches) watch.busy(false);
+  }
+
+  private startNext(): void {
+    const { clock, way, line } = this;
+    const next = (this.underWay = this.queue.shift()!);
+    const segments = Math.ceil(next.bytes / SEGMENT_BYTES);
+    this.bytes = next.bytes + (way.lossRate > 0 ? SEGMENT_BYTES * lostOf(segments, way.lossRate, way.rng) : 0);
+    const waitMs = way.slowStart ? this.windowWaits(next.bytes) : 0;
+    if (waitMs === 0) line.add(this);
+    else this.cancelWait = clock.at(clock.nowMs() + waitMs, () => line.add(this));
+  }
+
+  /** For acknowledgements, while windows are smaller than what the way holds: between two of them, each twice as large as the one before. */
+  private windowWaits(bytes: number): number {
+    const from = this.burst;
+    this.burst += bytes;
+    return slowStartWaitMs(from, this.burst, this.line.share, this.way.rttMs);
+  }
+
+  /** What it makes of its way when nobody else is on it. */
+  get bitsPerSecond(): number {
+    return this.line.bestBitsPerSecond;
+  }
+
+  private get timeoutMs(): number {
+    return LEAST_TIMEOUT_MS + this.way.rttMs;
+  }
+}
+
+/**
+ * How long a sender waits for acknowledgements between the bytes `from` and `to` of a burst in slow start, at `bytesPerMs`: after
+ * each window but the last until the first segment of it is acknowledged (Kurose & Ross, Computer Networking, 3rd edition, 3.7.2).
+ */
+export function slowStartWaitMs(from: number, to: number, bytesPerMs: number, rttMs: number): number {
+  let waitMs = 0;
+  for (let window = INITIAL_WINDOW_BYTES, end = window; end < to; window *= 2, end += window) {
+    const gapMs = rttMs + (SEGMENT_BYTES - window) / bytesPerMs;
+    if (gapMs <= 0) break;
+    if (end >= from) waitMs += gapMs;
+  }
+  return waitMs;
+}
+
+/** What loss leaves to a connection, after Mathis et al. 1997, "The macroscopic behavior of the TCP congestion avoidance algorithm". */
+export function mathisBitsPerSecond(lossRate: number, rttMs: number): number {
+  return lossRate === 0 ? Infinity : (8000 * SEGMENT_BYTES * Math.sqrt(3 / 2)) / (rttMs * Math.sqrt(lossRate));
+}
+
+/** Segments that are lost until so many have come through; of many the mean and the spread are right, and not the shape. */
+function lostOf(segments: number, lossRate: number, rng: Rng): number {
+  const odds = lossRate / (1 - lossRate);
+  if (segments * odds > 30) return Math.max(0, Math.round(segments * odds + rng.normal() * Math.sqrt((segments * odds) / (1 - lossRate))));
+  const beforeNext = () => Math.floor(Math.log(1 - rng.uniform()) / Math.log(1 - lossRate));
+  let lost = 0;
+  for (let through = beforeNext(); through < segments; through += beforeNext()) lost++;
+  return lost;
+}

@@ -1,0 +1,41 @@
+import { createCodec, createKernels } from '@longtail/kernels';
+import { expect, test } from 'vitest';
+import { simulate } from './simulate.js';
+import { timingModel } from './timing-model.js';
+import { eventsOf, job, scenario } from './testing/scenarios.js';
+
+const PARAMETERS = 5e6;
+const sync = { strategy: 'diloco', localSteps: 4, codec: 'int4' } as const;
+const link = { upBitsPerSecond: 20e6, downBitsPerSecond: 100e6, rttMs: 20 };
+const fleet = ['a', 'b'].map((name) => ({ name, samplesPerSecond: 100, link }));
+const timing = scenario({
+  ...timingModel({ parameters: PARAMETERS, trainSamples: 2000 }),
+  job: job({ train: { batch: 20, epochs: 1 }, sync }),
+  fleet,
+  account: true,
+});
+
+test('a model of a few values takes the bytes and the time of the one that it stands for', async () => {
+  const outcome = await simulate(timing);
+  const coded = createCodec('int4', createKernels()).maxBytes(PARAMETERS);
+  const contributions = eventsOf(outcome.events, 'contribution').slice(-6);
+  for (const { bytesUp, exchange } of contributions) {
+    expect(bytesUp / coded).toBeCloseTo(1, 2);
+    expect(exchange!.sendMs / (8000 * (coded / link.upBitsPerSecond))).toBeCloseTo(1, 1);
+  }
+  expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2000, lost: 0 } });
+});
+
+test('events that are not kept are told all the same, and the same seed gives the same run', async () => {
+  const [whole, told] = [await simulate(timing), [] as object[]];
+  const sparse = await simulate({
+    ...timing,
+    keeps({ body }) {
+      told.push(body);
+      return body.event !== 'contribution';
+    },
+  });
+  expect(told).toEqual(whole.events.map(({ body }) => body));
+  expect(sparse.events).toEqual(whole.events.filter(({ body }) => body.event !== 'contribution'));
+  expect(sparse.account).toEqual(whole.account);
+});

@@ -1,0 +1,40 @@
+import type { z } from 'zod';
+import { checkFile, parseJobFile, stem, withPaths, type JobDocument } from './parse.js';
+import { withOverrides } from './overrides.js';
+import { expandArms, type ScenarioArm } from './scenario-arms.js';
+import { scenarioFileSchema } from './scenario-file.js';
+
+type ScenarioFile = z.output<typeof scenarioFileSchema>;
+
+/** A scenario as its file says it, every default filled in. */
+export interface BenchScenario extends Omit<ScenarioFile, 'name' | 'job' | 'arms'> {
+  readonly name: string;
+  readonly arms: readonly ScenarioArm[];
+}
+
+export interface ScenarioContext {
+  /** A path that stands in `file`, as one that `read` takes. */
+  resolve(path: string, file: string): string;
+  /** Text of a file. Throws LongtailError `missing-file`. */
+  read(path: string): string;
+  /** Fields of the job, named like `train.epochs`, in the place of what the files say. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads a scenario file (YAML, so JSON too) and the job file that it names. Throws LongtailError `invalid-file` that lists every problem
+ * with file, line, column and field.
+ */
+export function parseScenarioFile(text: string, file: string, { resolve, read, overrides = {} }: ScenarioContext): BenchScenario {
+  const { data, refused } = checkFile(scenarioFileSchema, text, file, 'longtail schema scenario');
+  const { job: given, arms: entries, fleet, ...rest } = data;
+  const resolvePath = (path: string) => resolve(path, file);
+  const jobFile = typeof given === 'string' ? resolvePath(given) : undefined;
+  const written = jobFile === undefined ? withPaths({ name: stem(file), ...(given as JobDocument) }, resolvePath) : parseJobFile(read(jobFile), jobFile, (path) => resolve(path, jobFile));
+  const { arms, problems } = expandArms(entries, withOverrides(written, overrides) as JobDocument);
+  if (problems.length > 0) throw refused(problems);
+  const machines = fleet.machines.map((machine) =>
+    machine.churn?.type === 'trace' ? { ...machine, churn: { ...machine.churn, path: resolvePath(machine.churn.path) } } : machine,
+  );
+  return { ...rest, name: data.name ?? stem(file), fleet: { ...fleet, machines }, arms };
+}
