@@ -13,6 +13,9 @@ import { equalLayers, REQUEST } from './testing/equal-layers.js';
 const FOUR_DEVICES = { devices: 4, blocks: 4 };
 const TEN_DEVICES = { devices: 10, blocks: 6 };
 
+/** Than the least round: prices are for rounds up to that. */
+const LONGER = 1.02;
+
 /** The same devices: as they are, all in one LAN, each by itself, or some in an office and the others at home. */
 const SHAPES: readonly ((cluster: MeasuredCluster) => MeasuredCluster)[] = [
   (cluster) => cluster,
@@ -39,20 +42,48 @@ function timed(cluster: MeasuredCluster, blocks: number, rng: Rng): MeasuredClus
   return { ...cluster, devices };
 }
 
-test('no layout has a shorter round, be samples whole or not, blocks timed or not', () => {
+test('no layout has a shorter round, be samples whole or not, blocks timed or not, devices of a LAN priced or not', () => {
+  let priced = 0;
   fc.assert(
-    fc.property(fc.nat(), fc.constantFrom(...SHAPES), fc.boolean(), fc.boolean(), (seed, shape, whole, isTimed) => {
+    fc.property(fc.nat(), fc.constantFrom(...SHAPES), fc.boolean(), fc.boolean(), fc.boolean(), (seed, shape, whole, isTimed, isPriced) => {
       const { profile, cluster, request } = randomInstance(createRng(seed), FOUR_DEVICES.devices, FOUR_DEVICES.blocks);
       const known = isTimed ? timed(cluster, profile.blocks.length, createRng(seed + 1)) : cluster;
       const model = new CostModel(profile, { ...shape(known), server: undefined }, request);
       const bound = new UpperBound(model);
       const scenarios = [true, false].map((alone) => ({ alone, maxUploads: Infinity, sharedMs: 0 }));
+      const leastMs = bruteForceRoundMs(model, whole);
+      if (isPriced && leastMs < Infinity) priced += bound.price(model.links.components(), LONGER * leastMs).size;
       const boundMs = Math.min(...scenarios.map((scenario) => bound.roundMs(scenario, request.batch, { whole })));
       expect(boundMs).toBeGreaterThan(0);
-      expect(boundMs).toBeLessThanOrEqual(bruteForceRoundMs(model, whole) * (1 + 1e-6));
+      expect(boundMs).toBeLessThanOrEqual(leastMs * (1 + 1e-6));
     }),
     { numRuns: 500 },
   );
+  expect(priced).toBeGreaterThan(20);
+});
+
+test('replicas of one stage and the exchange of another take a round the longer of the two, not both', () => {
+  const device = (index: number): DeviceProfile => ({
+    id: `d${index}`,
+    name: `d${index}`,
+    flopsPerSecond: index % 2 === 0 ? 4e12 : 1e12,
+    memoryBytes: 1e12,
+    upBitsPerSecond: index % 2 === 0 ? 2e7 : 1e9,
+    downBitsPerSecond: 1e10,
+    roundTripMs: 0,
+  });
+  const devices = Array.from({ length: 20 }, (_, i) => device(i));
+  const profile = equalLayers(10, { parameters: 1_000_000, outputBytes: 100_000 });
+  const lans = [{ name: 'office', devices: devices.map(({ id }) => id), bitsPerSecond: 1e9, roundTripMs: 0 }];
+  const model = new CostModel(profile, { devices, lans, peers: [] }, { ...REQUEST, batch: 4096, microbatches: [1], stepsPerRound: 10 });
+  const stages = profile.blocks.map((_, i) => ({ start: i, end: i + 1, devices: [2 * i, 2 * i + 1], recompute: false }));
+  const cost = model.group({ microbatch: 1, stages }, false);
+  for (const roundMs of [2, 5, 20, 100].map((times) => times * cost.tailMs)) {
+    const credits = new UpperBound(model).credits(roundMs);
+    const samples = samplesWithin(cost, roundMs, 10, 0);
+    expect(samples).toBeGreaterThan(0);
+    expect(samples).toBeLessThanOrEqual(credits.reduce((sum, credit) => sum + credit, 0));
+  }
 });
 
 test('a device whose blocks take no time beside the call is a hop away from the others all the same', () => {
@@ -87,7 +118,9 @@ test('no group manages more than the credits of its members', () => {
       if (solution === undefined) return;
       for (const longer of [1, 2, 10]) {
         const roundMs = longer * solution.roundMs;
-        const credits = new UpperBound(model).credits(roundMs);
+        const bound = new UpperBound(model);
+        bound.price(model.links.components(), roundMs);
+        const credits = bound.credits(roundMs);
         for (const { layout } of solution.groups) {
           groups++;
           const samples = samplesWithin(model.group(layout, false), roundMs, request.stepsPerRound, 0);

@@ -1,5 +1,8 @@
 import type { DeviceBound, SiteBound } from './device-bounds.js';
 import { boundsOf } from './device-bounds.js';
+import { directCredit, wideCredit } from './direct-credits.js';
+import type { Credited, LanPrices } from './lan-prices.js';
+import { LanPricer } from './lan-prices.js';
 import type { CostModel } from './layout.js';
 import { relayedCredit, spansOf, WEIGHINGS } from './relayed-credits.js';
 import type { Scenario } from './rounds.js';
@@ -13,27 +16,58 @@ const NEARLY = 1.01;
 /** Of an interval, the part that a step leaves at either end: both ends close in. */
 const MARGIN = 1e-3;
 
+/** What prices come to of credits, roughly. */
+const PRICED = 0.97;
+
+const EXCHANGING: Scenario = { alone: false, maxUploads: Infinity, sharedMs: 0 };
+
 /**
  * Samples an inner step that no layout can exceed in a round of this time. Each device has a credit, and no group manages more
  * than the credits of its members: a feasible point of the dual of packing devices into groups. A credit is the largest of
- * three, by how the device's group is made. With T what exchange and hops leave of a round to an inner step, l the device's
- * time for the whole model a sample and r = 1 / l, w the largest part of the work that its memory holds, f ≤ w the part it
- * gets, n the group's samples and b its microbatch:
- *
- * - Alone: T r, with its own exchange.
- * - Over direct links: T r − b (1 − f), where T r < b no more than b w. In a pipeline T ≥ b Σ f l + (n − b) max f l, so
- *   n ≤ Σ (f b + y (T r − b)) with y = f l / max f l; among p devices y ≤ f R / r for R of the device and the p − 1 fastest
- *   beside it. T has lost p − 1 hops and the exchange of f of the model. The p and f that give most count. A stage of replicas
- *   is one of f l the mean over its replicas, since its slowest has the latency.
- * - With a hop through the server: in `relayed-credits.ts`.
+ * three, by how the device's group is made: alone, what is left of a round with its own exchange; over direct links,
+ * `direct-credits.ts`, or where these are priced, `lan-pricing.ts`; with a hop through the server, `relayed-credits.ts`.
  */
 export class UpperBound {
   private readonly sites: readonly SiteBound[];
   private readonly fastestUplinkMs: number;
+  private readonly priced = new Map<SiteBound, Priced>();
 
   constructor(private readonly model: CostModel) {
     this.sites = boundsOf(model);
     this.fastestUplinkMs = Math.min(...this.sites.flatMap(({ devices }) => devices.map(({ uplinkMs }) => uplinkMs)));
+  }
+
+  /**
+   * From here on, of rounds that are no longer than this, with prices for what keeps to one of these LANs where they come to less; returns them, by
+   * a LAN's first device.
+   */
+  price(lans: readonly (readonly number[])[], roundMs: number): ReadonlyMap<number, LanPrices> {
+    this.priced.clear();
+    const pricer = new LanPricer(this.model);
+    const first = new Set(lans.filter((devices) => pricer.covers(devices)).map(([device]) => device!));
+    const found = new Map<number, LanPrices>();
+    if (first.size === 0) return found;
+    const credits = this.creditsWithin(roundMs, EXCHANGING, true);
+    const beyond = (credit: Credit) => Math.max(credit.solo, PRICED * credit.direct);
+    const relayed = this.leastRelayed(credits, roundMs, EXCHANGING, true, beyond);
+    for (const site of this.sites) {
+      const devices = site.devices.flatMap((bound) => bound.devices).sort((a, b) => a - b);
+      if (!first.has(devices[0]!)) continue;
+      const sumsMs = pricer.sumsAmong(devices).otherMs;
+      const credited = new Map<number, Credited>();
+      for (const [i, credit] of credits.entries()) {
+        if (credit.site !== site) continue;
+        const { bound, solo, direct } = credit;
+        const least = Math.max(solo, wideCredit(bound, site, this.left(roundMs, EXCHANGING), sumsMs), relayed[i]! > beyond(credit) ? relayed[i]! : 0);
+        for (const device of bound.devices) credited.set(device, { solo, most: Math.max(solo, direct), least });
+      }
+      const prices = pricer.price(devices, roundMs, credited);
+      found.set(devices[0]!, prices);
+      const sum = (of: Iterable<number>) => [...of].reduce((total, next) => total + next, 0);
+      if (sum(prices.prices.values()) < sum([...credited.values()].map(({ most }) => most)))
+        this.priced.set(site, { roundMs, sumsMs, prices: meanPrices(site, prices) });
+    }
+    return found;
   }
 
   /**
@@ -81,9 +115,8 @@ export class UpperBound {
 
   /** Each device's credit in a round with exchange, by index. */
   credits(roundMs: number): readonly number[] {
-    const scenario = { alone: false, maxUploads: Infinity, sharedMs: 0 };
-    const credits = this.creditsWithin(roundMs, scenario, false);
-    const relayed = this.leastRelayed(credits, roundMs, scenario, false, ({ solo, direct }) => Math.max(solo, direct));
+    const credits = this.creditsWithin(roundMs, EXCHANGING, false);
+    const relayed = this.leastRelayed(credits, roundMs, EXCHANGING, false, ({ solo, direct }) => Math.max(solo, direct));
     const byDevice: number[] = [];
     for (const [i, { bound }] of credits.entries()) for (const device of bound.devices) byDevice[device] = relayed[i]!;
     return byDevice;
@@ -125,15 +158,25 @@ export class UpperBound {
     return least;
   }
 
-  private creditsWithin(roundMs: number, { alone, sharedMs }: Scenario, whole: boolean): readonly Credit[] {
-    const { stepsPerRound } = this.model.request;
-    const left = (tailMs: number) => Math.max(0, roundMs - (alone ? 0 : Math.max(tailMs, sharedMs))) / stepsPerRound;
-    return this.sites.flatMap((site) =>
-      site.devices.map((bound) => {
+  private creditsWithin(roundMs: number, scenario: Scenario, whole: boolean): readonly Credit[] {
+    const left = this.left(roundMs, scenario);
+    return this.sites.flatMap((site) => {
+      const priced = scenario.alone || scenario.sharedMs > 0 ? undefined : this.priced.get(site);
+      return site.devices.map((bound, i) => {
         const solo = left(bound.exchangeMs) / bound.soloMs;
-        return { bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct: directCredit(bound, site, left) };
-      }),
-    );
+        const direct =
+          priced !== undefined && roundMs <= priced.roundMs
+            ? // A pipeline manages that much less at least in a shorter round.
+              Math.max((priced.prices[i]! * roundMs) / priced.roundMs, wideCredit(bound, site, left, priced.sumsMs))
+            : directCredit(bound, site, left, this.model.request.stepsPerRound);
+        return { bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct };
+      });
+    });
+  }
+
+  private left(roundMs: number, { alone, sharedMs }: Scenario): (tailMs: number) => number {
+    const { stepsPerRound } = this.model.request;
+    return (tailMs) => Math.max(0, roundMs - (alone ? 0 : Math.max(tailMs, sharedMs))) / stepsPerRound;
   }
 }
 
@@ -145,28 +188,14 @@ interface Credit {
   readonly direct: number;
 }
 
-/** Milliseconds of an inner step that an exchange of so long leaves. */
-type Left = (tailMs: number) => number;
+/** Prices of a LAN's devices, in the order of its bounds, for pipelines but for those whose replicas sum for so long a round. */
+interface Priced {
+  readonly roundMs: number;
+  readonly sumsMs: number;
+  readonly prices: readonly number[];
+}
 
-function directCredit(bound: DeviceBound, site: SiteBound, left: Left): number {
-  if (!site.direct) return 0;
-  let most = Math.max(0, left(site.replicasTailMs) - site.replicasSumMs) / bound.soloMs;
-  for (const [p, { microbatch, msPerSample, held }] of bound.paces.entries()) {
-    if (held <= 0) continue;
-    const rate = 1 / msPerSample;
-    for (const [others, hopsMs] of site.hopsMs.entries()) {
-      const samplesWith = (part: number) => Math.max(0, left(bound.roundTripMs + part * bound.spreadMs) - hopsMs) * rate;
-      const creditWith = (part: number) => {
-        const samples = samplesWith(part);
-        return samples < microbatch ? microbatch * held : samples - microbatch * (1 - part);
-      };
-      const atMost = samplesWith(0);
-      // With less it is not busy all of the time, with more it pays more exchange; unless its exchange is so long that even less is better.
-      const even = Math.min(held, rate / (rate + site.rates[p]![others]!));
-      const evenIsLeast = samplesWith(2 * even) >= microbatch * (1 - even);
-      const credit = evenIsLeast ? Math.max(creditWith(even), creditWith(held)) : atMost;
-      most = Math.max(most, atMost < microbatch ? Math.min(atMost, microbatch * held) : credit);
-    }
-  }
-  return most;
+/** Devices that are alike may as well have the same. */
+function meanPrices({ devices }: SiteBound, { prices }: LanPrices): readonly number[] {
+  return devices.map((bound) => bound.devices.reduce((sum, device) => sum + prices.get(device)!, 0) / bound.devices.length);
 }

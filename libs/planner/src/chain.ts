@@ -37,7 +37,7 @@ export class Chains {
 
   constructor(
     private readonly model: CostModel,
-    private readonly roundMs: number,
+    readonly roundMs: number,
   ) {
     const { cluster, costs, request } = model;
     this.microbatch = Math.min(...request.microbatches);

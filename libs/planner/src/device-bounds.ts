@@ -37,8 +37,11 @@ export interface SiteBound {
   /** Of a single stage of replicas: least exchange a round, and sum a step. */
   readonly replicasTailMs: number;
   readonly replicasSumMs: number;
-  /** By the count of devices beside one: least latency of a pipeline's hops. */
+  /** By the count of devices beside one: least latency of a pipeline's hops, with a device a stage. */
   readonly hopsMs: readonly number[];
+  /** Least latency of the hops between stages some of which have replicas, and what these sum a step. */
+  readonly wideHopMs: number;
+  readonly leastSumMs: number;
   /** [microbatch size], then as above: samples a millisecond of so many, the fastest. */
   readonly rates: readonly (readonly number[])[];
 }
@@ -100,17 +103,14 @@ function siteBound(model: CostModel, members: readonly number[], work: Work, hel
   const partners = [...PARTNERS.filter((others) => others < most), most];
   const hopMs = way === undefined ? 0 : (2 * cutBits * smallest) / way.bitsPerSecond;
   const delayMs = way === undefined ? 0 : 2 * way.delayMs;
-  const leastSumMs = sumMs(Math.min(...Array.from({ length: costs.blocks }, (_, at) => costs.parameters(at, at + 1))));
   return {
     devices,
     direct: members.length > 1,
     replicasTailMs: Math.min(...devices.map(({ exchangeMs }) => exchangeMs)),
     replicasSumMs: sumMs(values),
-    hopsMs: partners.map((_, i) => {
-      // A hop between stages of replicas is wider, but they sum.
-      const least = i === 0 ? 1 : partners[i - 1]! + 1;
-      return Math.min(least * (hopMs + delayMs), delayMs + hopMs / (members.length >> 1) + leastSumMs);
-    }),
+    hopsMs: partners.map((_, i) => (i === 0 ? 1 : partners[i - 1]! + 1) * (hopMs + delayMs)),
+    wideHopMs: delayMs + hopMs / (members.length >> 1),
+    leastSumMs: sumMs(Math.min(...Array.from({ length: costs.blocks }, (_, at) => costs.parameters(at, at + 1)))),
     rates: request.microbatches.map((_, p) => {
       const rates = devices.flatMap((bound) => bound.devices.map(() => 1 / bound.paces[p]!.msPerSample)).sort((a, b) => b - a);
       return partners.map((others) => rates.slice(0, others).reduce((sum, rate) => sum + rate, 0));

@@ -1,6 +1,7 @@
 import type { BlockRange } from '@longtail/core';
 import type { Chains } from './chain.js';
 import type { CostModel, GroupDraft } from './layout.js';
+import { SUM_BITS } from './layout.js';
 import type { Dealing } from './pools.js';
 import { balancedRanges, poolOf } from './pools.js';
 import type { Range } from './recompute-choices.js';
@@ -67,18 +68,20 @@ export class LargeSite implements Site {
   constructor(
     private readonly model: CostModel,
     devices: readonly number[],
-    chains: Chains,
+    private readonly dealt: Chains,
+    sets: readonly (readonly number[])[] = [],
   ) {
     const holders = devices.filter((device) => this.holds(device) !== undefined);
     const others = devices.filter((device) => this.holds(device) === undefined);
     this.solos = holders.map((device) => this.singles([device]));
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
-    this.pools = this.pooled(others);
-    this.chains =
-      devices.length > MOST_IN_CHAINS
-        ? []
-        : regroup(chains, devices, WEIGHED * devices.length).map((chain) => [optionOf(model, chains.layoutOf(chain))]);
-    this.poolsOfAll = holders.length > 0 ? this.pooled(devices) : [];
+    const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, sets);
+    this.chains = chains.map((chain) => [optionOf(model, dealt.layoutOf(chain))]);
+    const found = chains.reduce((sum, { samples }) => sum + samples, 0);
+    const exchanging = { alone: false, maxUploads: Infinity, sharedMs: 0 };
+    const alone = this.solos.flatMap((options) => bestOf(model, options, dealt.roundMs, exchanging));
+    this.pools = this.pooled(others, found - alone.reduce((sum, { samples }) => sum + samples, 0));
+    this.poolsOfAll = holders.length > 0 ? this.pooled(devices, found) : [];
   }
 
   bestWithin(roundMs: number, scenario: Scenario): readonly Chosen[] {
@@ -106,7 +109,8 @@ export class LargeSite implements Site {
       });
   }
 
-  private pooled(devices: readonly number[]): readonly Option[] {
+  /** Those that may manage more than `beyond` in the round that chains were dealt for. */
+  private pooled(devices: readonly number[], beyond: number): readonly Option[] {
     if (devices.length < 2 || !this.model.mayShareStage(devices.slice(0, 2))) return [];
     const many = devices.length > MOST_IN_CHAINS;
     const pools = (ranges: readonly Range[], microbatch: number) =>
@@ -116,9 +120,24 @@ export class LargeSite implements Site {
       });
     return this.someSizes().flatMap((microbatch) =>
       this.rangesFor(devices, microbatch)
+        .filter((ranges) => this.mostOf(devices, ranges, microbatch) > beyond)
         .flatMap((ranges) => recomputeChoices(this.model, devices, ranges, microbatch).slice(0, many ? undefined : 1))
         .flatMap((ranges) => pools(ranges, microbatch)),
     );
+  }
+
+  /** No such pool manages more: replicas of a stage, be they the fewest and the stage the smallest, sum its parameters. */
+  private mostOf(devices: readonly number[], ranges: readonly BlockRange[], microbatch: number): number {
+    const { costs, cluster, links, request } = this.model;
+    const { bitsPerSecond, delayMs } = links.bestAmong(devices)!;
+    const values = Math.min(...ranges.map(({ start, end }) => costs.parameters(start, end)));
+    const replicas = ranges.length < devices.length && request.optimizer !== 'server';
+    const sumMs = replicas ? (1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs : 0;
+    const rate = devices.reduce((sum, device) => {
+      const { forwardMs, backwardMs } = costs.workMs(cluster.devices[device]!, 0, costs.blocks, microbatch, false);
+      return sum + microbatch / Math.max(1e-9, forwardMs + backwardMs);
+    }, 0);
+    return rate * (this.dealt.roundMs / request.stepsPerRound - sumMs);
   }
 
   /** Of equal work; and, where few devices keep it cheap, any two: a stage of few parameters and many replicas before one of many and few. */

@@ -1,14 +1,23 @@
 import type { Chain, Chains } from './chain.js';
+import type { Column } from './packing.js';
+import { Packing } from './packing.js';
 
 /** A gain that is smaller is rounding. */
 const MORE = 1 + 1e-9;
 
 /**
- * Devices dealt into chains: from the least that hold the model together, by moves from one chain to another, swaps and mergers for
- * as long as two chains gain by it. Where that ends depends on where it begins, so from two beginnings: fast devices beside slow
- * ones, and those of like links together. At most so many chains are weighed from each.
+ * Devices dealt into chains: moves from one chain to another, swaps and mergers for as long as two chains gain by it. Where that ends depends
+ * on where it begins: with `sets` of devices that make good chains, from those of them that pack best; else from the least that
+ * hold the model together, twice, fast devices beside slow ones and those of like links together. At most so many chains are weighed from
+ * each.
  */
-export function regroup(chains: Chains, devices: readonly number[], effort: number): readonly Chain[] {
+export function regroup(
+  chains: Chains,
+  devices: readonly number[],
+  effort: number,
+  sets: readonly (readonly number[])[] = [],
+): readonly Chain[] {
+  if (sets.length > 0) return new Regrouping(chains, devices, effort).run(sets);
   const byLink = [...devices].sort((a, b) => chains.msPerValue(a) - chains.msPerValue(b) || a - b);
   const [first, second] = [fastBesideSlow(chains, devices), byLink].map((order) => new Regrouping(chains, order, effort).run());
   const total = (found: readonly Chain[]) => found.reduce((sum, { samples }) => sum + samples, 0);
@@ -39,22 +48,14 @@ class Regrouping {
 
   constructor(
     private readonly chains: Chains,
-    devices: readonly number[],
+    private readonly devices: readonly number[],
     private effort: number,
   ) {
     bySpeed(chains, devices).forEach((device, rank) => (this.rank[device] = rank));
-    let open: number[] = [];
-    for (const device of devices) {
-      open.push(device);
-      const group = this.group(open);
-      if (group.chain === undefined) continue;
-      this.groups.push(group);
-      open = [];
-    }
-    this.groups.push(this.group(open));
   }
 
-  run(): readonly Chain[] {
+  run(sets: readonly (readonly number[])[] = []): readonly Chain[] {
+    this.begin(this.pack(sets));
     const changedAt = this.groups.map(() => 1);
     const seenAt = new Map<number, number>();
     let now = 1;
@@ -73,6 +74,40 @@ class Regrouping {
       }
     }
     return this.groups.flatMap(({ chain }) => chain ?? []);
+  }
+
+  /** With these groups, and of the other devices, in their order, the least that make a chain. */
+  private begin(groups: readonly Group[]): void {
+    this.groups.push(...groups);
+    const taken = new Set(groups.flatMap(({ devices }) => devices));
+    let open: number[] = [];
+    for (const device of this.devices) {
+      if (taken.has(device)) continue;
+      open.push(device);
+      const group = this.group(open);
+      if (group.chain === undefined) continue;
+      this.groups.push(group);
+      open = [];
+    }
+    this.groups.push(this.group(open));
+  }
+
+  /** Of these sets as chains, what a fractional packing takes most of, and does not overlap. */
+  private pack(sets: readonly (readonly number[])[]): readonly Group[] {
+    const place = new Map(this.devices.map((device, i) => [device, i]));
+    const groups = sets.map((set) => this.group(set)).filter(({ chain }) => chain !== undefined);
+    const alone = Float64Array.from(this.devices, (device) => samplesOf(this.group([device])));
+    const packing = new Packing<Column & { readonly group: Group }>(alone);
+    for (const group of groups) packing.add({ group, members: group.devices.map((device) => place.get(device)!), worth: samplesOf(group) });
+    packing.solve();
+    const taken = new Set<number>();
+    const packed: Group[] = [];
+    for (const { group, members } of packing.chosen()) {
+      if (members.some((member) => taken.has(member))) continue;
+      for (const member of members) taken.add(member);
+      packed.push(group);
+    }
+    return packed;
   }
 
   private improve(a: number, b: number): boolean {

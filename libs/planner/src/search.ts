@@ -29,6 +29,9 @@ const LONGER = 1.01;
 const MUCH_LONGER = 1.1;
 const FAR_LONGER = 30;
 
+/** … and that prices of devices in one LAN are for. */
+const PRICED_LONGER = 1.04;
+
 /** Times that chains are made. */
 const PASSES = 3;
 
@@ -50,7 +53,7 @@ export function search(model: CostModel): SearchResult {
   const exact = effort(model, everybody) <= EXACT_EFFORT;
   const bound = new UpperBound(model);
   const scenarios = boundedBy(model, bound, exact);
-  const first = firstPlan(model, scenarios, exact ? FIRST_EFFORT : EXACT_EFFORT);
+  const first = firstPlan(model, scenarios, exact ? FIRST_EFFORT : EXACT_EFFORT, bound);
   const boundMs = wholeBoundMs(model, bound, scenarios);
   const weighed = exact ? model : thinned(model, everybody);
   if (weighed === undefined) return { solution: first, exact, boundMs };
@@ -74,12 +77,17 @@ interface Bounded {
 }
 
 /** Site by site, with chains for rounds near the bound; where the rounds found are much longer, again with chains for those. */
-function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number): Solution | undefined {
+function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number, bound?: UpperBound): Solution | undefined {
   let best: Solution | undefined;
+  const components = model.links.components();
+  const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
+  const lans = components.filter((members) => members.length > 1 && !few(members));
   let roundMs = LONGER * Math.min(...scenarios.map(({ fromMs }) => fromMs));
   for (let pass = 0; pass < PASSES && roundMs < Infinity; pass++) {
     const chains = new Chains(model, roundMs);
-    const found = fastest(model, [...sitesOf(model, most, chains), ...relayedSites(model, chains)], scenarios);
+    const prices = bound?.price(lans, (PRICED_LONGER / LONGER) * roundMs);
+    const large = lans.map((members) => new LargeSite(model, members, chains, prices?.get(members[0]!)?.sets));
+    const found = fastest(model, [...large, ...smallSites(model, few), ...relayedSites(model, chains)], scenarios);
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
     if (best !== undefined && best.roundMs < MUCH_LONGER * roundMs) break;
     roundMs = best?.roundMs ?? FAR_LONGER * roundMs;
@@ -153,14 +161,11 @@ function effort(model: CostModel, devices: readonly number[]): number {
   return extensions * ranges * model.request.microbatches.length + partitions;
 }
 
-/** Those that reach each other directly; of the rest each that holds the model for itself. */
-function sitesOf(model: CostModel, most: number, chains: Chains): readonly Site[] {
+/** Those few that reach each other directly; of the rest each that holds the model for itself. */
+function smallSites(model: CostModel, few: (members: readonly number[]) => boolean): readonly Site[] {
   const components = model.links.components();
-  const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
   const lonely = components.filter(({ length }) => length === 1).flat();
-  const sites: Site[] = components
-    .filter(({ length }) => length > 1)
-    .map((members) => (few(members) ? new ExactSite(model, members) : new LargeSite(model, members, chains)));
+  const sites: Site[] = components.filter((members) => members.length > 1 && few(members)).map((members) => new ExactSite(model, members));
   for (const members of classesOf(
     model,
     lonely.filter((device) => holds(model, device)),

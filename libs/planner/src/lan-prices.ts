@@ -1,0 +1,152 @@
+import type { PricedLan } from './lan-pricing.js';
+import { LanPricing, TOLERANCE } from './lan-pricing.js';
+import type { LayerTimes } from './layers.js';
+import { INNER, LAST, Layers } from './layers.js';
+import type { CostModel } from './layout.js';
+import { SUM_BITS } from './layout.js';
+import { Packing } from './packing.js';
+
+/** Prices begin with this part of the credits, and stay above that one until the last: mostly they end between. */
+const FIRST = 0.98;
+const LEAST = 0.95;
+
+/** Times that pipelines are looked for which manage so many samples more than their members' prices, each at every second period. */
+const TURNS = 4;
+const MORE = 0.2;
+const STRIDE = 2;
+
+/** Samples by which a pipeline may fall short of its members' prices and still be of use to a plan. */
+const NEAR = 1;
+
+/** Stage times there may be at most, times devices, times layers and layers: with more it takes a tenth of a second or longer. */
+const MOST_EFFORT = 2.5e7;
+
+/** A price is more than nothing. */
+const HAIR = 1e-9;
+
+/** Of the devices of a LAN, by device. */
+export interface LanPrices {
+  /** No pipeline that keeps to the LAN manages more than its members' together, but for one with replicas of more than a layer. */
+  readonly prices: ReadonlyMap<number, number>;
+  /** Sets of devices that make good pipelines. */
+  readonly sets: readonly (readonly number[])[];
+}
+
+/** What a device is worth by itself, by the bound that is to be improved, and at least. */
+export interface Credited {
+  readonly solo: number;
+  readonly most: number;
+  readonly least: number;
+}
+
+/** What replicas take of a round for their sums. */
+interface ReplicaSums {
+  /** Of a stage of one layer; Infinity: these are no stages like others. */
+  readonly layerMs: number;
+  /** Of any other stage, or any where the former is Infinity. */
+  readonly otherMs: number;
+}
+
+/** The sizes of a microbatch, but for those at which no device does a sample sooner or holds more than at a smaller one. */
+interface Size {
+  readonly microbatch: number;
+  readonly times: readonly LayerTimes[];
+}
+
+/** Prices of devices in rounds, LAN by LAN. */
+export class LanPricer {
+  private readonly layers: Layers;
+  private readonly sizes: readonly Size[];
+  private readonly hopBits: number;
+
+  constructor(private readonly model: CostModel) {
+    const { costs, request } = model;
+    this.layers = new Layers(model);
+    const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
+    this.hopBits = 2000 * Math.min(...cuts.map((at) => costs.cutBits(at)));
+    const sizes = [...request.microbatches].sort((a, b) => a - b).map((microbatch) => ({ microbatch, times: this.layers.times(microbatch) }));
+    this.sizes = sizes.filter((size, i) => !sizes.slice(0, i).some((smaller) => isNoBetter(size, smaller)));
+  }
+
+  /** Whether it says anything about these. */
+  covers(devices: readonly number[]): boolean {
+    const { request, links } = this.model;
+    const { count } = this.layers;
+    if (devices.length < 2 || count === 0) return false;
+    if (2 * this.model.kindsOf(devices).length * devices.length * count ** 3 > MOST_EFFORT) return false;
+    if (this.hopBits === Infinity || request.optimizer === 'server' || links.onlyLan(devices, devices) === undefined) return false;
+    return this.sizes.every(({ times }) => devices.every((device) => times[device]!.layerMs > 0));
+  }
+
+  sumsAmong(devices: readonly number[]): ReplicaSums {
+    const { request, links } = this.model;
+    const { bitsPerSecond, delayMs } = links.onlyLan(devices, devices)!;
+    const [inner, last] = [this.layers.values[INNER]!, this.layers.values[LAST]!];
+    const sumsMs = (values: number) => request.stepsPerRound * ((1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs);
+    const layerMs = sumsMs(inner[1]!);
+    const otherMs = Math.min(sumsMs(inner[2] ?? Infinity), sumsMs(last[0]!));
+    // One of several replicas that is fast enough alone must not exchange for longer than all of them sum.
+    const alone = devices.every((device) => this.model.exchangeMs(device, inner[1]!) <= layerMs);
+    return alone ? { layerMs, otherMs } : { layerMs: Infinity, otherMs: Math.min(layerMs, otherMs) };
+  }
+
+  /**
+   * In a round of this time. Column generation: prices of the linear program over the pipelines found so
+   * far, pipelines that manage more than these, and so on; and then prices raised until there are none, which is a bound however far that got.
+   */
+  price(devices: readonly number[], roundMs: number, credited: ReadonlyMap<number, Credited>): LanPrices {
+    const credits = devices.map((device) => credited.get(device)!);
+    const atLeast = (of: (credit: Credited) => number) => Float64Array.from(credits, (credit) => Math.max(HAIR, of(credit), LEAST * credit.most));
+    const sizes = this.sizes.map((size) => this.lanOf(devices, roundMs, size));
+    const begun = new LanPricing(sizes[0]!, Float64Array.from(credits, ({ solo, most }) => Math.max(HAIR, solo, FIRST * most)));
+    const packing = new Packing(atLeast(({ solo }) => solo));
+    for (let turn = 0; turn < TURNS; turn++) {
+      const found = begun.violated(MORE, turn % STRIDE, STRIDE);
+      if (found.length === 0) continue;
+      for (const column of found) packing.add(column);
+      packing.solve();
+      begun.prices.set(packing.prices);
+    }
+    const sets = distinct(packing.near(NEAR).map(({ members }) => members.map((i) => devices[i]!)));
+    const last = packing.with(atLeast(({ least }) => least));
+    last.solve();
+    let { prices } = last;
+    for (const [i, size] of sizes.entries()) {
+      const pricing = i === 0 ? begun : new LanPricing(size, prices);
+      pricing.prices.set(prices);
+      pricing.raise();
+      // A pipeline has two members at least, and was left as much short.
+      prices = pricing.prices.map((price) => price + TOLERANCE / 2);
+    }
+    return { prices: new Map(devices.map((device, i) => [device, prices[i]!])), sets };
+  }
+
+  private lanOf(devices: readonly number[], roundMs: number, { microbatch, times }: Size): PricedLan {
+    const { links, request } = this.model;
+    const { bitsPerSecond, delayMs } = links.onlyLan(devices, devices)!;
+    return {
+      microbatch,
+      layers: this.layers.count,
+      roundMs,
+      steps: request.stepsPerRound,
+      hopMs: this.hopBits / bitsPerSecond,
+      hopDelayMs: 2 * delayMs,
+      times: devices.map((device) => times[device]!),
+      exchangeMs: devices.map((device) => this.layers.values.map((least) => least.map((values) => this.model.exchangeMs(device, values)))),
+      sumsMs: this.sumsAmong(devices).layerMs,
+    };
+  }
+}
+
+function isNoBetter({ times }: Size, smaller: Size): boolean {
+  const most = (a: readonly number[], b: readonly number[]) => a.every((count, place) => count <= b[place]!);
+  return times.every((of, device) => {
+    const other = smaller.times[device]!;
+    const slower = (['layerMs', 'againMs', 'headMs', 'headAgainMs'] as const).every((key) => of[key] >= other[key] * (1 - HAIR));
+    return slower && most(of.kept, other.kept) && most(of.held, other.held);
+  });
+}
+
+function distinct(sets: readonly (readonly number[])[]): readonly (readonly number[])[] {
+  return [...new Map(sets.map((set) => [[...set].sort((a, b) => a - b).join(), set])).values()];
+}

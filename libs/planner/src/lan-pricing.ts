@@ -1,0 +1,380 @@
+import type { LayerTimes } from './layers.js';
+import { INNER, LAST } from './layers.js';
+import type { Column } from './packing.js';
+
+/** One LAN, and a round to be done in it. */
+export interface PricedLan {
+  readonly microbatch: number;
+  readonly layers: number;
+  readonly roundMs: number;
+  readonly steps: number;
+  /** Of a hop: period a sample, and delay. */
+  readonly hopMs: number;
+  readonly hopDelayMs: number;
+  /** By device. */
+  readonly times: readonly LayerTimes[];
+  /** [device][place][layers]: an exchange. */
+  readonly exchangeMs: readonly (readonly Float64Array[])[];
+  /** What replicas of a stage of one layer take of a round for their sums; Infinity: there are none such. */
+  readonly sumsMs: number;
+}
+
+/** Samples that a pipeline may manage beyond its members' prices. */
+export const TOLERANCE = 1e-3;
+
+/** Rounding. */
+const HAIR = 1e-9;
+
+/**
+ * Whether any pipeline in a LAN manages more than the prices of its members together; those that do, the most at each period.
+ *
+ * With P the period a sample, E the longest exchange and T what it leaves of an inner step, a pipeline of b a microbatch manages
+ * n = (T − hops − b Σ k l) / P + b samples, k l ≤ P each, where a device's layer takes it l. For each P that some k l is, which
+ * n − Σ prices is the most is a knapsack of devices with layers. E ≥ e + Σ k / K (E′ − e) where K is all layers, E′ > e each device's own and e a lower
+ * bound: that is charged in it, and where only this says that a pipeline manages more, it is solved again for E below and from
+ * that pipeline's on. Before, a relaxation (any part of a device for that part of its price) says what each layer must be worth, and what can
+ * be no part of such a pipeline is left out; so is a beginning that cannot be made up for.
+ *
+ * Replicas of a stage of one layer make E no less than their sums. Those that P is too short for share layers, each a part of what it could
+ * do at most for that part of its price; with one among them that P is long enough for, the others are of no use.
+ */
+export class LanPricing {
+  readonly prices: Float64Array;
+  private readonly count: number;
+  private readonly periods: Float64Array;
+  /** [period][kind][place]: layers done in time with activations kept, and at all. */
+  private readonly inTime: Int16Array;
+  private readonly kindOf: Int32Array;
+  private readonly leastExchangeMs: number;
+  private readonly slowestMs: number;
+  /** [device][place][layers] */
+  private readonly exchangeMs: Float64Array;
+  /** Of a device in the knapsack at hand: most layers by place, and in the relaxation its worth a layer and most layers. */
+  private readonly most: Int32Array;
+  private readonly ratio: Float64Array;
+  private readonly room: Int32Array;
+  private readonly used: Uint8Array;
+  /** What may be taken, device by device: where each one's ends, what it gains in the relaxation, and what is taken at which cost beyond that. */
+  private readonly devices: Int32Array;
+  private readonly ends: Int32Array;
+  private readonly gains: Float64Array;
+  private readonly places: Int8Array;
+  private readonly takes: Int16Array;
+  private readonly costs: Float64Array;
+  private weighed = 0;
+  private tolerance = TOLERANCE;
+  /** [without the last block, with it][layers], and [device] before: how that was reached. */
+  private readonly reached: Float64Array;
+  private readonly next: Float64Array;
+  private readonly from: Int16Array;
+  /** Of the solution: layers that are shared. */
+  private shared = 0;
+  /** By layers that are shared: least cost. */
+  private readonly shareCosts: Float64Array;
+
+  constructor(
+    private readonly lan: PricedLan,
+    prices: Float64Array,
+  ) {
+    const { times, layers, exchangeMs, roundMs, steps, hopMs } = lan;
+    this.prices = prices.slice();
+    this.count = times.length;
+    const kinds = [...new Set(times)];
+    this.kindOf = Int32Array.from(times, (of) => kinds.indexOf(of));
+    const width = layers + 1;
+    this.exchangeMs = Float64Array.from({ length: this.count * 2 * width }, (_, at) => exchangeMs[Math.floor(at / (2 * width))]![Math.floor(at / width) % 2]![at % width]!);
+    this.leastExchangeMs = this.exchangeMs.reduce((least, ms) => Math.min(least, ms), Infinity);
+    this.slowestMs = times.reduce((most, { layerMs }) => Math.max(most, layerMs), 0);
+    const stageMs = kinds.flatMap((of) => [INNER, LAST].flatMap((place) => Array.from({ length: of.held[place]! + 1 }, (_, count) => msOf(of, place, count))));
+    const all = new Set([hopMs, ...stageMs]);
+    this.periods = Float64Array.from([...all].filter((ms) => ms > 0 && ms >= hopMs && ms < roundMs / steps)).sort();
+    this.inTime = this.layersInTime(kinds);
+    this.most = new Int32Array(2 * this.count);
+    this.ratio = new Float64Array(this.count);
+    this.room = new Int32Array(this.count);
+    this.used = new Uint8Array(this.count);
+    this.devices = new Int32Array(this.count);
+    this.ends = new Int32Array(this.count);
+    this.gains = new Float64Array(this.count);
+    this.places = new Int8Array(2 * this.count * width);
+    this.takes = new Int16Array(2 * this.count * width);
+    this.costs = new Float64Array(2 * this.count * width);
+    this.reached = new Float64Array(2 * width);
+    this.next = new Float64Array(2 * width);
+    this.from = new Int16Array(2 * this.count * width);
+    this.shareCosts = new Float64Array(width);
+  }
+
+  /** Pipelines without shared layers that manage so much more than their members' prices, at one period in `step`. */
+  violated(tolerance: number, first: number, step: number): readonly Column[] {
+    const found: Column[] = [];
+    this.tolerance = tolerance;
+    for (let period = first; period < this.periods.length; period += step) this.weigh(period, this.leastExchangeMs, Infinity, false, (column) => found.push(column));
+    return found;
+  }
+
+  /** Raises prices, each in proportion, until no pipeline manages more than its members' and `TOLERANCE`. */
+  raise(): void {
+    const raising = ({ members, worth }: Column, over: number) => {
+      for (const device of members) this.prices[device]! *= worth / (worth - over);
+      return true;
+    };
+    this.tolerance = TOLERANCE;
+    for (let period = 0; period < this.periods.length; period++) {
+      this.weigh(period, this.leastExchangeMs, Infinity, false, raising);
+      if (this.periods[period]! < this.slowestMs) this.weigh(period, Math.max(this.leastExchangeMs, this.lan.sumsMs), Infinity, true, raising);
+    }
+  }
+
+  private layersInTime(kinds: readonly LayerTimes[]): Int16Array {
+    const inTime = new Int16Array(this.periods.length * kinds.length * 4);
+    let at = 0;
+    for (const periodMs of this.periods) {
+      for (const of of kinds) {
+        for (const place of [INNER, LAST]) {
+          let [kept, most] = [-1, -1];
+          for (let count = 0; count <= of.held[place]!; count++) {
+            if (msOf(of, place, count) > periodMs * (1 + HAIR)) continue;
+            most = count;
+            if (count <= of.kept[place]!) kept = count;
+          }
+          inTime[at++] = kept;
+          inTime[at++] = most;
+        }
+      }
+    }
+    return inTime;
+  }
+
+  /** Pipelines of this period with an exchange no shorter than the one and shorter than the other; `found` says whether to look on. */
+  private weigh(period: number, fromMs: number, belowMs: number, sharing: boolean, found: (column: Column, over: number) => unknown): void {
+    const { roundMs, steps, microbatch, hopMs, hopDelayMs, layers } = this.lan;
+    const periodMs = this.periods[period]!;
+    const stepMs = (roundMs - fromMs) / steps;
+    if (fromMs >= belowMs || !(stepMs > 0)) return;
+    const samples = (stepMs + microbatch * hopMs + hopDelayMs) / periodMs + microbatch;
+    for (;;) {
+      const over = samples - this.cheapest(period, fromMs, belowMs, samples, sharing);
+      if (!(over > this.tolerance)) return;
+      let [longestMs, charged] = [fromMs, 0];
+      const members: number[] = [];
+      this.forEachTaken((device, place, count) => {
+        members.push(device);
+        const ms = this.exchangeMs[(2 * device + place) * (layers + 1) + count]!;
+        longestMs = Math.max(longestMs, ms);
+        charged += (Math.max(0, ms - fromMs) * count) / layers;
+      });
+      const fewer = (longestMs - fromMs - charged) / (steps * periodMs);
+      if (over - fewer <= this.tolerance && fewer >= this.tolerance) {
+        this.weigh(period, fromMs, longestMs, sharing, found);
+        this.weigh(period, longestMs, belowMs, sharing, found);
+        return;
+      }
+      const more = fewer < this.tolerance ? over : over - fewer;
+      let worth = more + members.reduce((sum, device) => sum + this.prices[device]!, 0);
+      for (const { device, part } of this.sharersOf(period, this.shared)) {
+        worth += part * this.prices[device]!;
+        if (!members.includes(device)) members.push(device);
+      }
+      if (found({ members, worth }, more) !== true) return;
+    }
+  }
+
+  /** Least prices and fill, in samples, of devices that have all layers and the last block between them; anything from `samples` on. */
+  private cheapest(period: number, fromMs: number, belowMs: number, samples: number, sharing: boolean): number {
+    const { microbatch, hopMs, hopDelayMs, layers, times, steps } = this.lan;
+    const { prices, kindOf, inTime, exchangeMs, most, ratio, room, used, count } = this;
+    const width = layers + 1;
+    const kinds = inTime.length / (4 * this.periods.length);
+    const periodMs = this.periods[period]!;
+    const hop = (microbatch * hopMs + hopDelayMs) / periodMs;
+    const perMs = microbatch / periodMs;
+    const perExchangeMs = 1 / (layers * steps * periodMs);
+    let head = Infinity;
+    for (let i = 0; i < count; i++) {
+      const { layerMs, againMs, headMs } = times[i]!;
+      const once = prices[i]! + hop;
+      let [least, rooms] = [Infinity, 0];
+      for (let place = 0; place < 2; place++) {
+        const at = ((period * kinds + kindOf[i]!) * 2 + place) * 2;
+        const row = (2 * i + place) * width;
+        const kept = inTime[at]!;
+        let limit = inTime[at + 1]!;
+        while (limit >= 0 && exchangeMs[row + limit]! >= belowMs) limit--;
+        most[2 * i + place] = limit;
+        if (limit > rooms) rooms = limit;
+        for (let k = limit; k > 0; k--) {
+          const late = exchangeMs[row + k]! - fromMs;
+          const each = once / k + perMs * (k > kept ? againMs : layerMs) + (late > 0 ? late * perExchangeMs : 0);
+          if (each < least) least = each;
+        }
+      }
+      if (most[2 * i + 1]! >= 0 && perMs * headMs < head) head = perMs * headMs;
+      ratio[i] = least;
+      room[i] = rooms;
+      used[i] = 0;
+    }
+    if (head === Infinity) return Infinity;
+    const share = sharing ? this.weighSharing(period) : Infinity;
+    let [left, relaxed, worth] = [layers, head, 0];
+    while (left > 0) {
+      let [best, device] = [share, -1];
+      for (let i = 0; i < count; i++) if (used[i] === 0 && ratio[i]! < best) [best, device] = [ratio[i]!, i];
+      if (best === Infinity) return Infinity;
+      const taken = device < 0 ? left : Math.min(left, room[device]!);
+      if (device >= 0) used[device] = 1;
+      relaxed += taken * best;
+      left -= taken;
+      worth = best;
+      if (relaxed >= samples - this.tolerance) return relaxed;
+    }
+    this.listWorthwhile(period, fromMs, worth, head, samples - this.tolerance - relaxed);
+    this.solve(samples - this.tolerance - layers * worth - head);
+    return layers * worth + head + this.finish(sharing, worth);
+  }
+
+  /** What a device may take without being more than `spare` worse than the relaxation, in which a layer is worth so much and the last block `head`. */
+  private listWorthwhile(period: number, fromMs: number, worth: number, head: number, spare: number): void {
+    const { microbatch, hopMs, hopDelayMs, layers, times, steps } = this.lan;
+    const { prices, kindOf, inTime, exchangeMs, most, ratio, room, count, places, takes, costs } = this;
+    const width = layers + 1;
+    const kinds = inTime.length / (4 * this.periods.length);
+    const periodMs = this.periods[period]!;
+    const perMs = microbatch / periodMs;
+    const perExchangeMs = 1 / (layers * steps * periodMs);
+    this.weighed = 0;
+    let listed = 0;
+    for (let i = 0; i < count; i++) {
+      const { layerMs, againMs, headMs, headAgainMs } = times[i]!;
+      const once = prices[i]! + (microbatch * hopMs + hopDelayMs) / periodMs;
+      const gain = ratio[i]! < worth ? (worth - ratio[i]!) * room[i]! : 0;
+      const before = listed;
+      for (let place = 0; place < 2; place++) {
+        const kept = inTime[((period * kinds + kindOf[i]!) * 2 + place) * 2]!;
+        const row = (2 * i + place) * width;
+        for (let k = most[2 * i + place]!; k > 0 || (k === 0 && place === LAST); k--) {
+          const late = exchangeMs[row + k]! - fromMs;
+          const again = k > kept;
+          let cost = once + k * (perMs * (again ? againMs : layerMs) - worth) + (late > 0 ? late * k * perExchangeMs : 0);
+          if (place === LAST) cost += perMs * (again ? headAgainMs : headMs) - head;
+          if (cost + gain > spare) continue;
+          places[listed] = place;
+          takes[listed] = k;
+          costs[listed] = cost;
+          listed++;
+        }
+      }
+      if (listed === before) continue;
+      this.devices[this.weighed] = i;
+      this.ends[this.weighed] = listed;
+      this.gains[this.weighed] = gain;
+      this.weighed++;
+    }
+  }
+
+  /** The knapsack, as far as it stays below `limit`; devices that are still to come may gain what they gain in the relaxation. */
+  private solve(limit: number): void {
+    const { reached, next, from, places, takes, costs, ends, gains, weighed } = this;
+    const { layers } = this.lan;
+    const width = layers + 1;
+    reached.fill(Infinity);
+    reached[0] = 0;
+    let [begin, furthest, within] = [0, 0, limit];
+    for (let d = 0; d < weighed; d++) within += gains[d]!;
+    for (let d = 0; d < weighed; d++) {
+      const row = d * 2 * width;
+      const end = ends[d]!;
+      from.fill(0, row, row + 2 * width);
+      next.set(reached);
+      let further = furthest;
+      for (let last = 0; last < 2; last++) {
+        for (let at = 0; at <= furthest; at++) {
+          const soFar = reached[last * width + at]!;
+          if (soFar > within) continue;
+          for (let i = begin; i < end; i++) {
+            const place = places[i]!;
+            const to = at + takes[i]!;
+            if (to > layers || (last === 1 && place === LAST)) continue;
+            const index = (last | place) * width + to;
+            const cost = soFar + costs[i]!;
+            if (cost >= next[index]!) continue;
+            next[index] = cost;
+            from[row + index] = 2 * (takes[i]! + 1) + place;
+            if (to > further) further = to;
+          }
+        }
+      }
+      reached.set(next);
+      within -= gains[d]!;
+      furthest = further;
+      begin = end;
+    }
+  }
+
+  /** Of the solution, what it costs beyond the relaxation, in which a layer is worth so much; layers that nobody has may be shared. */
+  private finish(sharing: boolean, worth: number): number {
+    const { layers } = this.lan;
+    this.shared = 0;
+    let best = this.reached[2 * layers + 1]!;
+    for (let shared = 1; sharing && shared <= layers; shared++) {
+      const cost = this.reached[2 * layers + 1 - shared]! + this.shareCosts[shared]! - shared * worth;
+      if (cost < best) [best, this.shared] = [cost, shared];
+    }
+    return best;
+  }
+
+  /** Costs of layers that are shared by devices for which the period is too short; returns the least of a layer. */
+  private weighSharing(period: number): number {
+    const { times, microbatch, layers } = this.lan;
+    const fastestMs = times.reduce((least, { layerMs }) => (layerMs > this.periods[period]! ? Math.min(least, layerMs) : least), Infinity);
+    const latency = (microbatch * fastestMs) / this.periods[period]!;
+    const sharers = this.sharersOf(period, layers);
+    this.shareCosts.fill(Infinity);
+    this.shareCosts[0] = 0;
+    let [done, cost] = [0, 0];
+    for (const { device, part, most } of sharers) {
+      const price = this.prices[device]! / most;
+      for (let whole = Math.floor(done + HAIR) + 1; whole <= done + part * most + HAIR; whole++) this.shareCosts[whole] = cost + (whole - done) * price + whole * latency;
+      cost += part * this.prices[device]!;
+      done += part * most;
+    }
+    return sharers.length === 0 ? Infinity : this.prices[sharers[0]!.device]! / sharers[0]!.most + latency;
+  }
+
+  /** The cheapest for so many layers: the most of a layer that each does, at most, up to the next period, and the part of it that is taken. */
+  private sharersOf(period: number, layers: number): readonly { readonly device: number; readonly part: number; readonly most: number }[] {
+    const { times, roundMs } = this.lan;
+    const [periodMs, nextMs] = [this.periods[period]!, this.periods[period + 1] ?? roundMs];
+    if (layers === 0) return [];
+    let left = layers;
+    return [...times.keys()]
+      .filter((device) => times[device]!.layerMs > periodMs)
+      .map((device) => ({ device, most: nextMs / times[device]!.layerMs }))
+      .sort((a, b) => this.prices[a.device]! / a.most - this.prices[b.device]! / b.most)
+      .flatMap(({ device, most }) => {
+        const part = Math.min(1, left / most);
+        left -= part * most;
+        return part > 0 ? [{ device, part, most }] : [];
+      });
+  }
+
+  /** Whom the knapsack solved last takes, where and with how many layers. */
+  private forEachTaken(visit: (device: number, place: number, layers: number) => void): void {
+    const width = this.lan.layers + 1;
+    let [last, left] = [1, this.lan.layers - this.shared];
+    for (let d = this.weighed - 1; d >= 0; d--) {
+      const taken = this.from[(2 * d + last) * width + left]!;
+      if (taken === 0) continue;
+      const place = taken & 1;
+      const layers = (taken >> 1) - 1;
+      visit(this.devices[d]!, place, layers);
+      left -= layers;
+      if (place === LAST) last = 0;
+    }
+  }
+}
+
+function msOf({ layerMs, againMs, headMs, headAgainMs, kept }: LayerTimes, place: number, layers: number): number {
+  const again = layers > kept[place]!;
+  return layers * (again ? againMs : layerMs) + (place === LAST ? (again ? headAgainMs : headMs) : 0);
+}
