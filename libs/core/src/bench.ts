@@ -107,6 +107,8 @@ export interface BenchResult {
   /** `link.up`, and the values in order. */
   readonly sweep?: { readonly knob: string; readonly values: readonly string[] } | undefined;
   readonly arms: readonly BenchArm[];
+  /** Of a live bench: what virtual time says of the same arms, in the same order; undefined: nobody asked. */
+  readonly predicted?: readonly BenchArm[] | undefined;
   /** Undefined: no arm ran. */
   readonly winner?: { readonly arm: string; readonly reason: string } | undefined;
 }

@@ -1,6 +1,6 @@
 import { createRng, type BenchNode, type DeviceProfile, type MeasuredPeerLink } from '@longtail/core';
 import type { SimulatedWorker, TimedFault } from '@longtail/simulator';
-import { drawnRatesOf, gpuNamed, HAND_OVER_MS, LINK_CLASSES, ratesOf, type LinkRates, type ScenarioFleet, type ScenarioMachine } from '@longtail/spec';
+import { drawnRatesOf, gpuNamed, LINK_CLASSES, ratesOf, type LinkRates, type ScenarioFleet, type ScenarioMachine } from '@longtail/spec';
 import { presenceOf } from './churn.js';
 import { draw } from './draw.js';
 import type { Stay } from './trace.js';
@@ -68,7 +68,7 @@ function drawMachine(machine: ScenarioMachine, name: string, fleet: ScenarioFlee
       id: name,
       name,
       flopsPerSecond: samplesPerSecond * flopsPerSample,
-      handOverMs: HAND_OVER_MS,
+      handOverMs: machine.overhead,
       memoryBytes,
       upBitsPerSecond: link.up,
       downBitsPerSecond: link.down,
@@ -80,11 +80,18 @@ function drawMachine(machine: ScenarioMachine, name: string, fleet: ScenarioFlee
         : {
             name,
             samplesPerSecond,
-            overheadMs: HAND_OVER_MS,
+            overheadMs: machine.overhead,
             jitter: machine.jitter,
             memoryBytes,
             joinAtMs: presence.joinAtMs,
-            link: { upBitsPerSecond: link.up, downBitsPerSecond: link.down, rttMs: link.rtt, ...(machine.site !== undefined && { site: machine.site }) },
+            link: {
+              upBitsPerSecond: link.up,
+              downBitsPerSecond: link.down,
+              rttMs: link.rtt,
+              lossRate: machine.link.loss,
+              slowStart: machine.link.slowStart,
+              ...(machine.site !== undefined && { site: machine.site }),
+            },
             ...(direct && { peers: 'listens' as const }),
           },
     faults: [presence.faults, slowings(machine, name, untilMs)],

@@ -1,4 +1,9 @@
 export { ArmPool } from './arm-pool.js';
 export { KeptArms } from './kept-arms.js';
+export { liveOutcome, planLive, type LivePlan } from './live.js';
+export type { DeviceLine } from './measure-device.js';
+export { comparePredictions, kendallTau, type Prediction } from './predictions.js';
+export { runArm, type ArmTask } from './run-arm.js';
 export { runBench, type BenchOptions } from './run-bench.js';
 export { parseSweep, type Sweep } from './sweep.js';
+export { Workbench } from './workbench.js';

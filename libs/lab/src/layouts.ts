@@ -1,4 +1,4 @@
-import { createRng, LongtailError, nodesOf, type GroupLayout, type LayoutNode, type LayoutPlan, type LayoutRequest, type MeasuredPeerLink, type ModelProfile, type RunLayout } from '@longtail/core';
+import { createRng, LongtailError, nodesOf, type DeviceProfile, type GroupLayout, type LayoutNode, type LayoutPlan, type LayoutRequest, type MeasuredPeerLink, type ModelProfile, type RunLayout } from '@longtail/core';
 import { plannedLayout } from '@longtail/parameter-server/layout';
 import { CostModel, measuredCluster, planRequestFor } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
@@ -8,8 +8,9 @@ import type { DrawnFleet } from './fleet.js';
 /** How a policy lays the job over whoever is there, by what the scenario says of them: nothing has to be measured. */
 export function layoutBy(policy: PlannerPolicy, profile: ModelProfile, fleet: DrawnFleet, seed: number): LayoutPlan {
   const planned = plannedLayout(() => profile);
+  const devices = new Map(fleet.machines.map(({ device }) => [device.name, device]));
   return (asked) => {
-    const nodes = asked.nodes.map((node) => described(node, fleet));
+    const nodes = asked.nodes.map((node) => described(node, devices.get(node.name)!));
     const request = { ...asked, nodes, peers: between(nodes, fleet.peers) };
     switch (policy) {
       case 'planned':
@@ -24,8 +25,7 @@ export function layoutBy(policy: PlannerPolicy, profile: ModelProfile, fleet: Dr
   };
 }
 
-function described(node: LayoutNode, { machines }: DrawnFleet): LayoutNode {
-  const { flopsPerSecond, handOverMs, upBitsPerSecond, downBitsPerSecond, roundTripMs } = machines.find(({ device }) => device.name === node.name)!.device;
+function described(node: LayoutNode, { flopsPerSecond, handOverMs, upBitsPerSecond, downBitsPerSecond, roundTripMs }: DeviceProfile): LayoutNode {
   return { ...node, device: { ...node.device, gflops: flopsPerSecond / 1e9 }, link: { upBitsPerSecond, downBitsPerSecond, roundTripMs }, blocks: [], handOverMs };
 }
 

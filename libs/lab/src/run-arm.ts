@@ -1,24 +1,27 @@
-import { LongtailError, type ErrorCode, type BenchArm, type BenchNode, type BenchOutcome, type Job, type RunLayout } from '@longtail/core';
-import { simulate, wasmArithmetic, type LinkSpec } from '@longtail/simulator';
+import { LongtailError, type BenchArm, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile, type RunLayout } from '@longtail/core';
+import { simulate, timingModel, wasmArithmetic, type Scenario } from '@longtail/simulator';
 import { withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
 import { bottleneckOf } from './bottleneck.js';
-import { ComputeLog } from './compute-log.js';
 import { equalShares, withEqualSteps } from './equal-parts.js';
 import { Evaluation } from './evaluation.js';
-import { lossCurve } from './loss-curve.js';
 import { figuresOf } from './figures.js';
 import { drawFleet, type DrawnFleet } from './fleet.js';
 import { layoutBy } from './layouts.js';
+import type { DeviceLine } from './measure-device.js';
 import { grown, likenessOf, parametersOf, type Likeness } from './stands-for.js';
+import { Tally } from './tally.js';
 import { parseTrace } from './trace.js';
 import type { OpenedJob, Workbench } from './workbench.js';
 
 /** One run: plain data, so that it travels to a thread and its text says what it depends on. */
 export interface ArmTask {
   readonly scenario: Omit<BenchScenario, 'arms' | 'seeds' | 'name' | 'description'>;
+  readonly mode: BenchMode;
   readonly arm: ScenarioArm;
   readonly seed: number;
   readonly knob?: string | undefined;
+  /** Of this machine, where devices are to be those of a live run: paced parts of it, with what a batch takes it whatever its size. */
+  readonly device?: DeviceLine | undefined;
   /** Text of trace files by their paths. */
   readonly traces: Readonly<Record<string, string>>;
 }
@@ -28,15 +31,18 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set(['usage', 'no-plan', 'invalid-f
 /** The others would meet it too. */
 const FATAL: ReadonlySet<ErrorCode> = new Set(['internal', 'engine', 'invalid-data', 'missing-file', 'checksum']);
 
+/** Links that end are known to have ended: beats would tell nothing, and take most of the time. */
+const NEVER_MS = 1e9;
 /** Values a chunk. */
 const CHUNK_LENGTH = 4096;
 
 /** Trains one arm in virtual time. What makes it impossible is its outcome: the others go on. */
-export async function runArm({ scenario, arm, seed, knob, traces }: ArmTask, workbench: Workbench): Promise<BenchArm> {
+export async function runArm(task: ArmTask, workbench: Workbench): Promise<BenchArm> {
+  const { arm, seed, knob } = task;
   const { name, settings } = arm;
   try {
     if (arm.refusal !== undefined) throw new LongtailError(arm.refusal, { code: 'usage' });
-    return { name, settings, seed, knob, outcome: await train({ scenario, arm, seed, traces }, workbench) };
+    return { name, settings, seed, knob, outcome: await train(task, workbench) };
   } catch (error) {
     const { code, message } = LongtailError.from(error);
     if (FATAL.has(code)) throw error;
@@ -46,54 +52,85 @@ export async function runArm({ scenario, arm, seed, knob, traces }: ArmTask, wor
 
 /** Machines as the seed draws them, for the result. */
 export function benchNodes(task: ArmTask): readonly BenchNode[] {
-  return fleetOf(task, 1).machines.map(({ bench }) => bench);
+  return drawnFor(task, 1).machines.map(({ bench }) => bench);
 }
 
 async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome> {
-  const { scenario, arm, seed } = task;
+  const { scenario, arm, seed, mode } = task;
   const opened = await workbench.open(seeded(arm, seed));
   const like = likeness(task, opened);
-  const fleet = fleetOf(task, like.flops * opened.flopsPerSample);
+  const fleet = drawnFor(task, like.flops * opened.flopsPerSample);
   const job = staffed(opened.job, arm, fleet);
-  const model = await workbench.model({ ...opened, job });
-  const total = Math.min(job.train.maxSamples ?? Infinity, job.train.epochs * model.trainSamples);
-  const evaluation = new Evaluation(scenario.evaluation.points, total);
-  const computed = new ComputeLog();
-  const layout = layoutBy(arm.planner, grown(opened.profile, like), fleet, seed);
-  const shared = fleet.server;
+  const profile = grown(opened.profile, like);
+  const { model, standsFor } = mode === 'timing' ? timed(profile, opened) : { model: await workbench.model({ ...opened, job }), standsFor: largerBy(like) };
+  const evaluation = new Evaluation(mode === 'timing' ? 0 : scenario.evaluation.points, samplesOf(job, opened));
+  const tally = new Tally();
+  const layout = layoutBy(arm.planner, profile, fleet, seed);
   const outcome = await simulate({
     job,
     model,
-    fleet: fleet.machines.flatMap(({ worker }) => (worker === undefined ? [] : [{ ...worker, link: slower(worker.link!, like) }])),
+    standsFor,
+    fleet: fleet.machines.flatMap(({ worker }) => worker ?? []),
     churn: fleet.machines.flatMap(({ faults }) => faults),
     seed,
     chunkLength: CHUNK_LENGTH,
-    serverBitsPerSecond: Math.min(shared.up, shared.down) / like.parameters,
+    heartbeatMs: NEVER_MS,
+    serverBitsPerSecond: Math.min(fleet.server.up, fleet.server.down),
+    peerLink: directLinks(fleet),
     limitMs: scenario.limit,
     arithmetic: wasmArithmetic,
-    layout: (request) => onlyWhole(layout(request)),
+    layout: mode === 'timing' ? layout : (request) => onlyWhole(layout(request)),
     ...(arm.planner === 'equal' && { shares: equalShares, watch: withEqualSteps }),
-    computed: (worker, fromMs, toMs) => computed.note(worker, fromMs, toMs),
+    account: true,
+    keeps(event) {
+      tally.hear(event);
+      return event.body.event !== 'contribution';
+    },
     committed: evaluation.committed,
   });
   if (outcome.verdict.status !== 'succeeded') throw LongtailError.fromWire(outcome.verdict.error ?? { code: 'timeout', message: outcome.verdict.reason, hint: '', where: '' });
-  const loss = lossCurve(await evaluation.losses(model, scenario.evaluation.samples), outcome.events, like.parameters);
+  const loss = mode === 'timing' ? [] : tally.curve(await evaluation.losses(model, scenario.evaluation.samples));
   const nodes = fleet.machines.map(({ bench }) => bench);
-  const figures = figuresOf({ events: outcome.events, computed, nodes, bytesScale: like.parameters, loss, targetLoss: scenario.targetLoss, prices: scenario.prices });
-  return { ...figures, bottleneck: bottleneckOf(figures, nodes, fleet.server, outcome.events) };
+  const figures = figuresOf({ tally, account: outcome.account!, nodes, loss, targetLoss: mode === 'timing' ? undefined : scenario.targetLoss, prices: scenario.prices });
+  return { ...figures, bottleneck: bottleneckOf(figures, nodes, fleet.server, tally.path) };
 }
 
-function likeness({ scenario }: ArmTask, { profile, flopsPerSample }: OpenedJob): Likeness {
+/** Blocks as large and as slow as the profile's, and no arithmetic. */
+function timed({ blocks }: ModelProfile, { data }: OpenedJob): ReturnType<typeof timingModel> {
+  return timingModel({ blocks, trainSamples: data.length('train') });
+}
+
+function largerBy({ parameters }: Likeness): Scenario['standsFor'] {
+  return parameters === 1 ? undefined : ({ length }) => Math.round(length * parameters);
+}
+
+function samplesOf({ train }: Job, { data }: OpenedJob): number {
+  return Math.min(train.maxSamples ?? Infinity, train.epochs * data.length('train'));
+}
+
+function directLinks({ peers }: DrawnFleet): Scenario['peerLink'] {
+  const links = new Map(peers.map(({ between: [a, b], bitsPerSecond, roundTripMs }) => [[a, b].sort().join('\n'), { bitsPerSecond, rttMs: roundTripMs }]));
+  return (a, b) => links.get([a, b].sort().join('\n'));
+}
+
+export function likeness({ scenario }: ArmTask, { profile, flopsPerSample }: OpenedJob): Likeness {
   return likenessOf(scenario.standsFor, parametersOf(profile), flopsPerSample);
 }
 
-function fleetOf({ scenario, seed, traces }: ArmTask, flopsPerSample: number): DrawnFleet {
+export function drawnFor({ scenario, seed, traces, device }: ArmTask, flopsPerSample: number): DrawnFleet {
   const stays = (path: string) => parseTrace(traces[path]!, path);
-  return drawFleet(scenario.fleet, { seed, flopsPerSample, untilMs: scenario.limit, stays });
+  const fleet = drawFleet(scenario.fleet, { seed, flopsPerSample, untilMs: scenario.limit, stays });
+  return device === undefined ? fleet : { ...fleet, machines: fleet.machines.map((machine) => paced(machine, device)) };
+}
+
+/** Slowed down to its speed, a device takes longer also for what every batch takes. */
+function paced({ worker, ...machine }: DrawnFleet['machines'][number], { overheadMs, msPerSample }: DeviceLine): DrawnFleet['machines'][number] {
+  if (worker === undefined) return { ...machine, worker };
+  return { ...machine, worker: { ...worker, overheadMs: (1000 * overheadMs) / (worker.samplesPerSecond * msPerSample) } };
 }
 
 /** The seed of a run is that of its training too. */
-function seeded({ job }: ScenarioArm, seed: number): JobDocument {
+export function seeded({ job }: ScenarioArm, seed: number): JobDocument {
   return withOverrides(job, { 'train.seed': seed }) as JobDocument;
 }
 
@@ -112,11 +149,6 @@ function staffed(job: Job, { job: document }: ScenarioArm, { machines }: DrawnFl
     validation: { everyEpochs: job.train.epochs, maxSamples: machines.length },
     checkpoint: { ...job.checkpoint, everyMs: 1e12 },
   };
-}
-
-/** What travels is smaller than what it stands for, and so are the links. */
-function slower({ upBitsPerSecond, downBitsPerSecond, ...link }: LinkSpec, { parameters }: Likeness): LinkSpec {
-  return { ...link, upBitsPerSecond: upBitsPerSecond / parameters, downBitsPerSecond: downBitsPerSecond / parameters };
 }
 
 function onlyWhole(layout: RunLayout): RunLayout {

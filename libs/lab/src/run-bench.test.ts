@@ -54,16 +54,14 @@ test('what an arm comes to adds up: time, samples, bytes, energy; and it learns'
     expect(bottleneck).toMatch(/^(compute|straggler|uplink|downlink): /);
     expect(outcomes.reduce((sum, { samples }) => sum + samples, 0)).toBe(summary.samples);
     expect(summary.samples).toBe(4 * 360);
-    for (const { hereMs, computeMs, sendMs, waitMs } of outcomes) {
-      expect(computeMs + sendMs + waitMs).toBeCloseTo(hereMs, 6);
-      expect(hereMs).toBeLessThanOrEqual(summary.wallMs + 1e-6);
-    }
+    for (const { hereMs, computeMs, sendMs, waitMs } of outcomes) expect(computeMs + sendMs + waitMs).toBeCloseTo(hereMs, 6);
     const curve = loss.filter(({ kind }) => kind === 'validation');
     expect(curve.at(-1)!.loss).toBeLessThan(0.8 * curve[0]!.loss);
     expect(curve.at(-1)!.loss).toBe(summary.finalLoss);
     loss.slice(1).forEach(({ timeMs, bytes }, i) => expect(timeMs >= loss[i]!.timeMs && bytes >= loss[i]!.bytes).toBe(true));
-    const busy = utilisation.rows.flatMap((row, node) => row.map((part) => (part ?? 0) * utilisation.windowMs * (node < 2 ? 1 : 0)));
-    expect(busy.reduce((sum, ms) => sum + ms, 0)).toBeCloseTo(outcomes.reduce((sum, { computeMs }) => sum + computeMs, 0), 3);
+    for (const [node, row] of utilisation.rows.entries()) {
+      expect(row.reduce<number>((sum, part) => sum + (part ?? 0) * utilisation.windowMs, 0)).toBeGreaterThanOrEqual(outcomes[node]!.computeMs - 1e-6);
+    }
     for (const node of [0, 1]) {
       const own = spans.filter((span) => span.node === node);
       own.slice(1).forEach(({ fromMs }, i) => expect(fromMs).toBeCloseTo(own[i]!.toMs, 6));
@@ -93,6 +91,31 @@ test('a knob that is swept makes arms of its own', async () => {
   const [narrow, wide] = arms.map((arm) => done(arm).summary);
   expect(narrow!.samplesPerSecond).toBeLessThan(wide!.samplesPerSecond);
   expect(done(arms[0]!).bottleneck).toContain('uplink');
+});
+
+test('without arithmetic the same rounds take the same time and the same bytes, and nothing is learnt', async () => {
+  const given = scenario('[{strategy: [bsp, diloco], codec: int8}]');
+  const [virtual, timing] = [await runBench(given, options), await runBench(given, { ...options, mode: 'timing' })].map(({ arms }) => arms.map((arm) => done(arm)));
+  for (const [i, { summary, loss }] of timing!.entries()) {
+    const { wallMs, rounds, bytesUpPerNode, utilisation } = virtual![i]!.summary;
+    expect(loss).toEqual([]);
+    expect(summary.rounds).toBe(rounds);
+    expect(summary.wallMs / wallMs).toBeCloseTo(1, 1);
+    expect(summary.bytesUpPerNode / bytesUpPerNode).toBeCloseTo(1, 1);
+    expect(summary.utilisation).toBeCloseTo(utilisation, 1);
+  }
+});
+
+test('a model that no machine holds is laid out in pipelines, by the planner better than at random; virtual mode says that it has none', async () => {
+  const fleet = '{machines: [{name: near, count: 2, samplesPerSecond: 100, memory: 60MiB, link: lan, lan: room}, {name: far, count: 2, samplesPerSecond: 100, memory: 60MiB, link: lan, lan: attic}]}';
+  const rest = 'standsFor: {parameters: 4e6, flopsPerSample: 1e9}';
+  const given = scenario('[{planner: planned}, {planner: solo}]', { fleet, rest });
+  const { arms } = await runBench(given, { ...options, mode: 'timing' });
+  expect(done(arms[0]!).summary.bubble).toBeGreaterThan(0);
+  expect(arms[1]!.outcome).toEqual({ status: 'refused', reason: 'no machine has the memory for the whole model' });
+  const { arms: refused, winner } = await runBench(given, options);
+  expect(refused[0]!.outcome).toMatchObject({ status: 'refused', reason: expect.stringContaining('--mode timing') as unknown });
+  expect(winner).toBeUndefined();
 });
 
 test('all equal: everybody the same shares, so that the slowest decides; as planned it does not', async () => {

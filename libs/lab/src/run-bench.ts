@@ -1,6 +1,7 @@
 import type { BenchArm, BenchMode, BenchResult, EngineName } from '@longtail/core';
 import type { BenchScenario } from '@longtail/spec';
 import type { KeptArms } from './kept-arms.js';
+import type { DeviceLine } from './measure-device.js';
 import { benchNodes, type ArmTask } from './run-arm.js';
 import { turned, type Sweep } from './sweep.js';
 import { winnerOf } from './winner.js';
@@ -8,6 +9,8 @@ import { Workbench } from './workbench.js';
 
 export interface BenchOptions {
   readonly mode: BenchMode;
+  /** Of this machine, as it was measured: where virtual time is to be that of a live run. */
+  readonly device?: DeviceLine | undefined;
   readonly engine: EngineName;
   readonly sweep?: Sweep | undefined;
   /** Text of trace files by their paths. */
@@ -33,7 +36,7 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   };
   const left: { readonly task: ArmTask; readonly at: number; readonly dependsOn: unknown }[] = [];
   for (const [at, task] of tasks.entries()) {
-    const dependsOn = { mode, engine, task, data: await workbench.dataOf(task.arm.job) };
+    const dependsOn = { engine, task, data: await workbench.dataOf(task.arm.job) };
     const kept = await options.kept?.find(dependsOn);
     if (kept === undefined) left.push({ task, at, dependsOn });
     else finished(at, kept, true);
@@ -49,9 +52,9 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   return { version: 1, scenario: name, description, mode, nodes: benchNodes(tasks[0]!), targetLoss, sweep, arms, winner: winnerOf(arms, targetLoss) };
 }
 
-function tasksOf(scenario: BenchScenario, { sweep, traces }: BenchOptions): readonly ArmTask[] {
+function tasksOf(scenario: BenchScenario, { sweep, traces, mode, device }: BenchOptions): readonly ArmTask[] {
   const settings = sweep === undefined ? [{ at: scenario, knob: undefined }] : sweep.values.map((knob) => ({ at: turned(scenario, sweep.knob, knob), knob }));
   return settings.flatMap(({ at: { arms, seeds, name: _, description: __, ...shared }, knob }) =>
-    arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, arm, seed, knob, traces }))),
+    arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, mode, arm, seed, knob, device, traces }))),
   );
 }

@@ -17,6 +17,8 @@ export interface VirtualBlocks {
   layout(blocks: BlockRange): ParameterLayout;
   initial(blocks: BlockRange, seed: number): Float32Array;
   /** Samples of the validation split are counted on after those of the training split. */
+  /** Part of the model's work. @default the part of its blocks */
+  work?(blocks: BlockRange): number;
   forward(blocks: BlockRange, parameters: Float32Array, samples: Int32Array, input: HostTensor | undefined): VirtualPass;
 }
 

@@ -75,8 +75,6 @@ export interface Scenario {
   readonly shares?: ShareRule;
   /** Told of each commit of the first run; `parameters` reads those of the server then. */
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
-  /** Told when a worker's device computed: of each pass once it is over. */
-  computed?(worker: string, fromMs: number, toMs: number): void;
   /** Values that those of a chunk stand for where bytes are counted: a model of a few values is then as long on the wire as one of many. @default as many as it has */
   standsFor?(header: TensorHeader): number;
   /** Told of each event of the first run; false: it need not be kept, for a run of millions. Then neither the ledger nor the workers' events are. @default all are */

@@ -350,8 +350,7 @@ class Simulation implements StruckWorld {
     const pace = { samplesPerSecond, overheadMs, prepareMs, jitter, thermal, downloadMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const book = this.book?.node(name);
-    const computed = scenario.computed && ((fromMs: number, toMs: number) => scenario.computed!(name, fromMs, toMs));
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, computed, busy: book && ((isBusy) => book.at('compute', isBusy)) });
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.at('compute', isBusy)) });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,

@@ -1,3 +1,4 @@
+import { joinLayouts, layoutSignature } from '@longtail/core';
 import { createCodec, createKernels } from '@longtail/kernels';
 import { expect, test } from 'vitest';
 import { simulate } from './simulate.js';
@@ -5,11 +6,12 @@ import { timingModel } from './timing-model.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
 
 const PARAMETERS = 5e6;
+const block = { parameters: PARAMETERS, tied: [], forwardFlops: 1e6, backwardFlops: 2e6, outputBytes: 4 };
 const sync = { strategy: 'diloco', localSteps: 4, codec: 'int4' } as const;
 const link = { upBitsPerSecond: 20e6, downBitsPerSecond: 100e6, rttMs: 20 };
 const fleet = ['a', 'b'].map((name) => ({ name, samplesPerSecond: 100, link }));
 const timing = scenario({
-  ...timingModel({ parameters: PARAMETERS, trainSamples: 2000 }),
+  ...timingModel({ blocks: [block], trainSamples: 2000 }),
   job: job({ train: { batch: 20, epochs: 1 }, sync }),
   fleet,
   account: true,
@@ -38,4 +40,16 @@ test('events that are not kept are told all the same, and the same seed gives th
   expect(told).toEqual(whole.events.map(({ body }) => body));
   expect(sparse.events).toEqual(whole.events.filter(({ body }) => body.event !== 'contribution'));
   expect(sparse.account).toEqual(whole.account);
+});
+
+test('wherever stages are cut, they add up to the same vector, and to the whole work', () => {
+  const tied = [{ name: 'embedding', parameters: 3e6 }];
+  const layer = { parameters: 1e6, tied: [], forwardFlops: 2e6, backwardFlops: 4e6, outputBytes: 4096 };
+  const { blocks } = timingModel({ blocks: [{ ...layer, parameters: 0, tied }, layer, layer, { ...layer, parameters: 10, tied, outputBytes: 400 }], trainSamples: 1 }).model;
+  const whole = layoutSignature(blocks!.layout({ start: 0, end: 4 }));
+  for (const cut of [1, 2, 3]) {
+    const stages = [{ start: 0, end: cut }, { start: cut, end: 4 }];
+    expect(layoutSignature(joinLayouts(stages.map((range) => blocks!.layout(range))))).toBe(whole);
+    expect(stages.reduce((sum, range) => sum + blocks!.work!(range), 0)).toBeCloseTo(1);
+  }
 });

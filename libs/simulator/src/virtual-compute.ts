@@ -61,8 +61,6 @@ export interface VirtualComputeOptions {
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
   /** Told when a pass begins, and when it ends. */
   readonly busy?: (isBusy: boolean) => void;
-  /** Told of each pass once it is over, also of one that was given up. */
-  computed?(fromMs: number, toMs: number): void;
 }
 
 /** A device whose time is virtual and whose arithmetic is real. */
@@ -371,7 +369,6 @@ export class VirtualCompute implements Compute {
       }
     } finally {
       this.options.busy?.(false);
-      this.options.computed?.(startedAtMs, clock.nowMs());
     }
     return clock.nowMs() - startedAtMs;
   }

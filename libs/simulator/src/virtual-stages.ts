@@ -48,8 +48,8 @@ export class VirtualStages {
 
   /** Of the whole model's work. */
   fraction(stage: number): number {
-    const { start, end } = this.ranges[stage]!;
-    return (end - start) / this.blocks.count;
+    const range = this.ranges[stage]!;
+    return this.blocks.work?.(range) ?? (range.end - range.start) / this.blocks.count;
   }
 
   initial(seed: number, out: Float32Array): void {

@@ -7,7 +7,7 @@ import { readFile } from './parse.js';
 const GIB = 2 ** 30;
 
 /** Of a pass that a stage takes over from another one: what workers of Longtail measure on processors of today. */
-export const HAND_OVER_MS = 1;
+const HAND_OVER_MS = 1;
 
 type Machine = z.output<typeof fleetFileSchema>['machines'][number];
 

@@ -1,5 +1,5 @@
 export type { Drawn } from './drawn.js';
-export { HAND_OVER_MS, parseFleetFile } from './fleet.js';
+export { parseFleetFile } from './fleet.js';
 export { ratesOf } from './fleet-file.js';
 export { gpuNamed } from './gpus.js';
 export { isWithin } from './hours.js';

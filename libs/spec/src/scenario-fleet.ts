@@ -16,6 +16,8 @@ const drawnLink = z
       up: drawn(RATE, parseBitRate).optional().describe('To the server: a rate, {from, to} or {median, sigma}'),
       down: drawn(RATE, parseBitRate).optional().describe('From the server'),
       rtt: drawn(ROUND_TRIP, parseDurationMs).optional().describe('Round trip to the server'),
+      loss: real({ min: 0, max: 0.5 }).optional().describe('Part of the segments that are lost, each way; default: none'),
+      slowStart: z.boolean().optional().describe('Windows begin small, and again after a pause, as those of TCP; default: false'),
     }),
   )
   .meta({ [SHORTHAND_NAMES]: classNames })
@@ -32,6 +34,7 @@ const scenarioMachine = z
     ...machine.shape,
     gpu: machine.shape.gpu.optional(),
     samplesPerSecond: real({ above: 0 }).optional().describe("In the place of gpu: samples of the scenario's job a second, as somebody measured"),
+    overhead: duration(0, 60_000).prefault('1ms').describe('Of each pass, whatever its size'),
     watts: size('a power above 0, like 200W', parsePower).optional().describe('At work; default: that of the GPU, or 100 W'),
     price: real({ min: 0 }).optional().describe('In dollars; default: list price of the GPU'),
     link: drawnLink.prefault('cable'),

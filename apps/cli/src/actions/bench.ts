@@ -3,9 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, KeptArms, parseSweep, runBench } from '@longtail/lab';
+import { ArmPool, KeptArms, parseSweep, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { Interruption } from '../process/interruption.js';
+import { runLiveArm } from '../process/live-arm.js';
 import type { Output } from '../terminal/output.js';
 import { readTextFile } from '../terminal/read-job-file.js';
 import { benchLines } from '../view/bench.js';
@@ -13,7 +14,7 @@ import { benchProgress } from '../view/bench-progress.js';
 import { saveBenchReport } from './bench-report.js';
 
 interface BenchOptions {
-  readonly mode: BenchMode;
+  readonly mode: BenchMode | 'both';
   readonly engine: EngineName;
   readonly sweep?: string;
   readonly set: Readonly<Record<string, unknown>>;
@@ -33,10 +34,14 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   const folder = options.out ?? join('bench', `${scenario.name}-${mode}`);
   const pool = new ArmPool(jobs, engine);
   const progress = benchProgress(output);
-  const interruption = new Interruption(() => void pool.close());
+  const interruption = new Interruption(() => pool.close());
   try {
     const kept = new KeptArms(join(folder, 'arms'), options.fresh);
-    const result = await runBench(scenario, { mode, engine, sweep, kept, traces: tracesOf(scenario), run: pool.run, progress: progress.arm });
+    const shared = { engine, sweep, kept, traces: tracesOf(scenario), progress: progress.arm };
+    const result =
+      mode === 'live' || mode === 'both'
+        ? await benchLive(scenario, { ...shared, predict: mode === 'both', pool, folder, signal: interruption.signal }, output)
+        : await runBench(scenario, { ...shared, mode, run: pool.run });
     progress.end();
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
@@ -47,8 +52,32 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   } finally {
     progress.end();
     interruption.restore();
-    await pool.close();
+    pool.close();
   }
+}
+
+interface LiveBench extends Omit<LabOptions, 'mode' | 'run'> {
+  /** Say before what virtual time makes of it. */
+  readonly predict: boolean;
+  readonly pool: ArmPool;
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
+
+/** Arms one after the other, so that none disturbs another one's time. */
+async function benchLive(scenario: BenchScenario, { predict, pool, folder, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
+  const device = await pool.measure(scenario.arms[0]!.job);
+  const { kept: _, ...unkept } = shared;
+  const predicted = predict ? await runBench(scenario, { ...unkept, mode: 'virtual', device, run: pool.run }) : undefined;
+  const context = { engine: shared.engine, device, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
+  let line: Promise<unknown> = Promise.resolve();
+  const run = (task: ArmTask): Promise<BenchArm> => {
+    const turn = line.then(() => runLiveArm(task, context, output));
+    line = turn.catch(() => undefined);
+    return turn;
+  };
+  const live = await runBench(scenario, { ...shared, mode: 'live', run });
+  return { ...live, ...(predicted && { predicted: predicted.arms }) };
 }
 
 function conclude(output: Output, result: BenchResult, folder: string, report: string): number {

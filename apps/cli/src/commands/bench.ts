@@ -11,11 +11,12 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     .description(
       [
         'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each.',
-        'Nothing but this machine is used: server and workers are those of a live run, their clock, network and devices are virtual.',
+        'Nothing but this machine is used: server and workers are those of a live run, their clock, network and devices are virtual',
+        '(--mode live: their processes are real).',
         'Exit codes: 0 at least one arm ran, 3 the scenario is invalid, 10 no arm could run, 130 interrupted: what is done is kept, and\nthe same command goes on from there.',
       ].join('\n'),
     )
-    .addOption(new Option('-m, --mode <mode>', 'virtual: real training in virtual time').choices(['virtual']).default('virtual'))
+    .addOption(new Option('-m, --mode <mode>', 'virtual: real training in virtual time; timing: no arithmetic, for large fleets and models; live: processes of this machine, slowed down and on emulated links; both: live, and how far virtual time is off').choices(['virtual', 'timing', 'live', 'both']).default('virtual'))
     .option('--sweep <knob=values>', 'run each arm at several values of a knob: link.up, link.down, link.rtt, server.up, server.down or a field of the job')
     .option('--set <field=value>', "a field of the job in the place of the scenario's, like train.maxSamples=20000; may be given several times", override, {})
     .option('-o, --out <folder>', 'where the results go, and arms that are done are kept; default: bench/NAME-MODE')
@@ -30,10 +31,12 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     ['longtail bench examples/scenarios/home-mixed.yaml', 'its ways of training, on five unequal homes'],
     ['longtail bench scenario.yaml --sweep link.up=5mbit..100mbit', 'each at five rates of the uplinks'],
     ['longtail bench scenario.yaml --sweep sync.localSteps=10,50,200', 'each with so many local steps'],
+    ['longtail bench scenario.yaml --mode both', 'also live, here, and how far predictions are off'],
     ['longtail bench scenario.yaml --json | jq .winner', 'the result as JSON'],
   ]);
   bind(command, outcome, async () => (await import('../actions/bench.js')).bench);
   reportCommand(command, outcome);
+  calibrateCommand(command, outcome);
 }
 
 function reportCommand(parent: Command, outcome: Outcome): void {
@@ -49,4 +52,15 @@ function reportCommand(parent: Command, outcome: Outcome): void {
     );
   examples(command, [['longtail bench report bench/home-mixed-virtual', 'after an update, or where the report was lost']]);
   bind(command, outcome, async () => (await import('../actions/bench-report.js')).benchReport);
+}
+
+function calibrateCommand(parent: Command, outcome: Outcome): void {
+  const command = parent
+    .command('calibrate')
+    .argument('<job>', 'job file (YAML)')
+    .summary('measure this machine, to describe it in a scenario')
+    .description('Trains on batches of two sizes, on one thread, and says what a batch takes this machine: samples a second, and a part that is the same for every batch.')
+    .addOption(new Option('-e, --engine <name>', 'engine to measure').choices(['wasm', 'tensorflow', 'cpu']).default('wasm'));
+  examples(command, [['longtail bench calibrate examples/mnist.yaml --engine tensorflow', 'as workers of this machine compute']]);
+  bind(command, outcome, async () => (await import('../actions/bench-calibrate.js')).calibrate);
 }

@@ -9,6 +9,8 @@ import { runCli } from './cli-process.js';
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'longtail-bench-'));
+  const rows = Array.from({ length: 100 }, (_, i) => `${(i % 2) + (i % 7) / 10},${i % 2 ? 'left' : 'right'}`);
+  await writeFile(join(folder, 'points.csv'), ['x,side', ...rows].join('\n'));
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -21,9 +23,7 @@ fleet: { machines: [{ gpu: Iris Xe, count: 2, link: { class: cable, up: { from: 
 arms: [{ strategy: [bsp, diloco], codec: int8 }, { strategy: [ssp, bsp], sync.staleness: 3 }]
 `;
 
-it('the same scenario gives the same bytes on one thread and on two, and is not run twice; arms that cannot be are told', async () => {
-  const rows = Array.from({ length: 100 }, (_, i) => `${(i % 2) + (i % 7) / 10},${i % 2 ? 'left' : 'right'}`);
-  await writeFile(join(folder, 'points.csv'), ['x,side', ...rows].join('\n'));
+it('the same scenario gives the same bytes in one process and in two; arms that cannot be are told', async () => {
   await writeFile(join(folder, 'small.yaml'), SCENARIO);
   const bench = async (...options: readonly string[]) => {
     const { exitCode, process } = await runCli(['bench', 'small.yaml', '--json', ...options], { cwd: folder });
@@ -46,8 +46,6 @@ it('the same scenario gives the same bytes on one thread and on two, and is not 
   expect((await runCli(['bench', 'report', 'one'], { cwd: folder })).exitCode).toBe(0);
   expect(readFileSync(join(folder, 'one/report.html'), 'utf8')).toBe(page);
   expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
-  const again = await bench('--out', 'one');
-  expect(again.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([true, true, true, true]);
 });
 
 it('a scenario that is wrong is refused with line and field', async () => {
@@ -55,4 +53,19 @@ it('a scenario that is wrong is refused with line and field', async () => {
   const bad = await runCli(['bench', 'bad.yaml'], { cwd: folder });
   expect(bad.exitCode).toBe(3);
   expect(bad.process.stderr).toContain('bad.yaml:6:23 fleet.machines[0].gpu: unknown GPU "Iris X"; did you mean "Iris Xe"?');
+});
+
+it('live, processes of this machine train on the described links, and virtual time says beside them what it makes of it', async () => {
+  const fleet = '{ machines: [{ name: near, samplesPerSecond: 500 }, { name: far, samplesPerSecond: 250, link: { up: 200kbit, down: 1mbit, rtt: 50ms } }] }';
+  await writeFile(join(folder, 'live.yaml'), SCENARIO.replace(/fleet: .*/, `fleet: ${fleet}`).replace(/arms: .*/, 'arms: [{ strategy: bsp }, { planner: equal }]'));
+  const { exitCode, process } = await runCli(['bench', 'live.yaml', '--mode', 'both', '--json'], { cwd: folder });
+  expect(exitCode, process.stderr).toBe(0);
+  const { arms, predicted, mode } = JSON.parse(readFileSync(join(folder, 'bench/live-both/result.json'), 'utf8')) as BenchResult;
+  expect(mode).toBe('live');
+  expect(arms.map(({ outcome }) => outcome.status)).toEqual(['done', 'refused']);
+  const [live, virtual] = [arms[0]!.outcome, predicted![0]!.outcome];
+  if (live.status !== 'done' || virtual.status !== 'done') throw new Error('neither ran');
+  expect(live.summary.samples).toBe(virtual.summary.samples);
+  expect(live.summary.rounds).toBe(virtual.summary.rounds);
+  expect(live.nodes.every(({ samples, hereMs }) => samples > 0 && hereMs > 0)).toBe(true);
 });

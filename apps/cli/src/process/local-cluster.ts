@@ -7,6 +7,8 @@ import { startServerProcess } from './server-process.js';
 import { describeDevice, startWorkerProcess } from './worker-process.js';
 
 export interface LocalWorker {
+  /** @default worker-1, worker-2, … */
+  readonly name?: string;
   readonly pace: number;
   /** That it offers; undefined: all there is. */
   readonly memoryBytes: number | undefined;
@@ -50,7 +52,7 @@ export class LocalCluster {
       onLine: (line) => this.output.detail(`server: ${line}`),
     });
     void child.ended().then((error) => this.onServerEnd(error));
-    workers.forEach((worker, i) => this.startWorker(address, engine, `worker-${i + 1}`, worker));
+    workers.forEach((worker, i) => this.startWorker(address, engine, worker.name ?? `worker-${i + 1}`, worker));
     return address;
   }
 

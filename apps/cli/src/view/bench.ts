@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
+import { comparePredictions, kendallTau } from '@longtail/lab';
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
 import { renderTable } from './table.js';
@@ -16,6 +17,7 @@ export function benchLines(result: BenchResult, report: string, colors: Colors):
     ...(done.length === 0 ? [] : [...renderTable(headings(result), done.map(({ arm, outcome }) => [...label(arm), ...figures(outcome, targetLoss)]), colors, label(done[0]!.arm).length).split('\n'), '']),
     ...done.map(({ arm, outcome }) => dim(`${label(arm).join(', ')}: ${outcome.bottleneck}`)),
     ...failed.map(({ arm, outcome }) => yellow(`${label(arm).join(', ')} ${outcome.status === 'refused' ? 'cannot run' : 'failed'}: ${outcome.reason}`)),
+    ...predictionLines(result, colors),
     ...(winner === undefined ? [] : ['', `${green(`best: ${bold(winner.arm)}`)}: ${winner.reason}`]),
     `report  ${report}`,
   ];
@@ -54,4 +56,16 @@ function figures({ summary }: BenchOutcome, targetLoss: number | undefined): rea
     `${formatCount(energyWattHours)} Wh`,
     `$${costDollars.toPrecision(3)}`,
   ];
+}
+
+/** How far virtual time is off, figure by figure, and over all rounds. */
+function predictionLines({ arms, predicted }: BenchResult, colors: Colors): readonly string[] {
+  if (predicted === undefined) return [];
+  const all = comparePredictions(arms, predicted);
+  const rounds = all.filter(({ figure }) => figure === 'round ms');
+  if (rounds.length === 0) return [];
+  const mean = rounds.reduce((sum, { error }) => sum + Math.abs(error), 0) / rounds.length;
+  const tau = kendallTau(rounds.map(({ live }) => live), rounds.map(({ predicted: said }) => said));
+  const rows = all.map(({ arm, figure, predicted: said, live, error }) => [arm, figure, said.toPrecision(4), live.toPrecision(4), `${error < 0 ? '−' : '+'}${percent(Math.abs(error), 1)}`]);
+  return ['', ...renderTable(['arm', 'figure', 'predicted', 'live', 'error'], rows, colors, 2).split('\n'), '', `rounds are predicted within ${percent(mean, 1)} on average, their order with Kendall's τ ${tau.toFixed(2)}`];
 }

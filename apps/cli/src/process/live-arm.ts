@@ -1,0 +1,51 @@
+import { LongtailError, type BenchArm, type EngineName, type StoredEvent } from '@longtail/core';
+import { liveOutcome, planLive, type ArmTask, type DeviceLine, type LivePlan, type Workbench } from '@longtail/lab';
+import { connectClient } from '@longtail/transport';
+import type { Output } from '../terminal/output.js';
+import { RunServer, watchRun } from '../terminal/run-events.js';
+import { LocalCluster } from './local-cluster.js';
+
+export interface LiveContext {
+  readonly engine: EngineName;
+  readonly device: DeviceLine;
+  readonly workbench: Workbench;
+  readonly runsFolder: string;
+  readonly signal: AbortSignal;
+}
+
+/** Trains one arm with a server and workers of this machine, each a process. What makes it impossible is its outcome. */
+export async function runLiveArm(task: ArmTask, context: LiveContext, output: Output): Promise<BenchArm> {
+  const { arm, seed, knob } = task;
+  const said = { name: arm.name, settings: arm.settings, seed, knob };
+  try {
+    const plan = await planLive(task, context.device, context.workbench);
+    return { ...said, outcome: liveOutcome(task, await eventsOf(plan, context, output)) };
+  } catch (error) {
+    const { code, message } = LongtailError.from(error);
+    if (code === 'internal' || code === 'cancelled') throw error;
+    return { ...said, outcome: { status: code === 'no-plan' ? 'refused' : 'failed', reason: message } };
+  }
+}
+
+async function eventsOf({ job, workers }: LivePlan, { engine, runsFolder, signal }: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
+  const cluster = new LocalCluster({ runsFolder, workers, threads: 1, allowCode: 'confined' }, output);
+  try {
+    return await Promise.race([runOn(cluster, job, engine, signal), cluster.failed.then((error) => Promise.reject(error))]);
+  } finally {
+    await cluster.end();
+  }
+}
+
+async function runOn(cluster: LocalCluster, job: LivePlan['job'], engine: EngineName, signal: AbortSignal): Promise<readonly StoredEvent[]> {
+  const client = await connectClient(await cluster.start(engine), signal);
+  try {
+    const { run } = await client.launch(JSON.stringify(job), signal);
+    const events: StoredEvent[] = [];
+    for await (const event of watchRun(new RunServer(client), run, () => undefined, signal)) events.push(event);
+    const verdict = events.at(-1)?.body;
+    if (verdict?.event === 'verdict' && verdict.status !== 'succeeded') throw new LongtailError(verdict.reason, { code: 'timeout' });
+    return events;
+  } finally {
+    client.close();
+  }
+}

@@ -1,0 +1,64 @@
+import { LongtailError, type BenchOutcome, type StoredEvent } from '@longtail/core';
+import { withOverrides, type JobDocument, type LinkRates } from '@longtail/spec';
+import { accountOfEvents } from './event-account.js';
+import { bottleneckOf } from './bottleneck.js';
+import type { Measured } from './evaluation.js';
+import { figuresOf } from './figures.js';
+import type { DeviceLine } from './measure-device.js';
+import { drawnFor, likeness, seeded, type ArmTask } from './run-arm.js';
+import { Tally } from './tally.js';
+import type { Workbench } from './workbench.js';
+
+/** What to start for an arm on this machine. */
+export interface LivePlan {
+  readonly job: JobDocument;
+  readonly workers: readonly { readonly name: string; readonly pace: number; readonly memoryBytes: number; readonly link: LinkRates }[];
+}
+
+/** Of what emulation does not have, a live run says so rather than leave it out. */
+const NOT_LIVE = ['churn', 'joins', 'throttling', 'site', 'region', 'lan'] as const;
+
+/**
+ * An arm as processes of this machine whose devices are slowed down and whose links are emulated. Throws LongtailError `no-plan` where the
+ * machine is not as fast as the scenario wants, or cannot do what it describes.
+ */
+export async function planLive(task: ArmTask, device: DeviceLine, workbench: Workbench): Promise<LivePlan> {
+  const { scenario, arm, seed } = task;
+  if (arm.refusal !== undefined) throw new LongtailError(arm.refusal, { code: 'no-plan' });
+  if (arm.planner !== 'planned') throw new LongtailError(`a live server lays jobs out by itself: planner ${arm.planner} is for --mode virtual`, { code: 'no-plan' });
+  const what = NOT_LIVE.find((field) => scenario.fleet.machines.some((machine) => machine[field] !== undefined));
+  if (what !== undefined) throw new LongtailError(`machines with ${what} cannot be emulated here: take --mode virtual`, { code: 'no-plan' });
+  const opened = await workbench.open(seeded(arm, seed));
+  const like = likeness(task, opened);
+  const { machines } = drawnFor(task, like.flops * opened.flopsPerSample);
+  const workers = machines.map(({ bench: { name, link }, worker, device: { memoryBytes } }) => ({
+    name,
+    memoryBytes,
+    pace: (worker!.samplesPerSecond * device.msPerSample) / 1000,
+    link: { up: link.up / like.parameters, down: link.down / like.parameters, rtt: link.rtt },
+  }));
+  const fastest = workers.reduce((most, worker) => (worker.pace > most.pace ? worker : most));
+  if (fastest.pace > 1) {
+    const rate = 1000 / device.msPerSample;
+    throw new LongtailError(`${fastest.name} is to compute ${(rate * fastest.pace).toPrecision(3)} samples/s, and this machine does ${rate.toPrecision(3)} on a thread`, { code: 'no-plan' });
+  }
+  const overrides = {
+    'train.seed': seed,
+    'cluster.minWorkers': machines.length,
+    'validation.everyEpochs': opened.job.train.epochs,
+    'validation.maxSamples': scenario.evaluation.samples,
+  };
+  return { job: withOverrides(arm.job, overrides) as JobDocument, workers };
+}
+
+/** What the events of a live run come to. */
+export function liveOutcome({ scenario, ...task }: ArmTask, events: readonly StoredEvent[]): BenchOutcome {
+  const { machines, server } = drawnFor({ scenario, ...task }, 1);
+  const nodes = machines.map(({ bench }) => bench);
+  const tally = new Tally();
+  for (const event of events) tally.hear(event);
+  const validation = events.flatMap(({ timeMs, body }): Measured[] => (body.event === 'validation' ? [{ atMs: timeMs, samples: body.samples, loss: body.loss }] : []));
+  const account = accountOfEvents(events, nodes.map(({ name }) => name), tally);
+  const figures = figuresOf({ tally, account, nodes, loss: tally.curve(validation), targetLoss: scenario.targetLoss, prices: scenario.prices });
+  return { ...figures, bottleneck: bottleneckOf(figures, nodes, server, tally.path) };
+}

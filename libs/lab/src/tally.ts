@@ -1,0 +1,94 @@
+import type { BenchLossPoint, RunEvent, StoredEvent } from '@longtail/core';
+import { CriticalPath } from './critical-path.js';
+import type { Measured } from './evaluation.js';
+
+/** Training losses that are kept of a run, at most twice as many. */
+const TRAINING_POINTS = 200;
+
+interface CommitPoint {
+  readonly atMs: number;
+  readonly samples: number;
+  readonly loss: number;
+  readonly bytes: number;
+}
+
+/** Adds up what a run tells, event by event, in the room of a few hundred commits however long it is. */
+export class Tally {
+  startMs = 0;
+  endMs = 0;
+  rounds = 0;
+  /** Of commits. */
+  samples = 0;
+  /** Samples that were given out and came to nothing. */
+  lostSamples = 0;
+  readonly path = new CriticalPath();
+  private accepted = 0;
+  private staleness = 0;
+  private stagesComputeMs = 0;
+  private stagesElapsedMs = 0;
+  private bytes = 0;
+  private points: CommitPoint[] = [];
+  private each = 1;
+
+  hear({ timeMs, body }: StoredEvent): void {
+    switch (body.event) {
+      case 'started':
+        this.startMs = this.endMs = timeMs;
+        return;
+      case 'contribution':
+        return this.contribution(body);
+      case 'commit':
+        return this.commit(timeMs, body);
+      case 'samples_lost':
+      case 'lease_returned':
+        this.lostSamples += body.samples;
+    }
+  }
+
+  /** Versions, over contributions. */
+  get meanStaleness(): number {
+    return this.staleness / (this.accepted || 1);
+  }
+
+  /** Of the time of stages, the part that they wait; undefined without pipelines. */
+  get bubble(): number | undefined {
+    return this.stagesElapsedMs === 0 ? undefined : 1 - this.stagesComputeMs / this.stagesElapsedMs;
+  }
+
+  /** Training losses and those that were measured beside, by the time since training began. */
+  curve(validation: readonly Measured[]): readonly BenchLossPoint[] {
+    const points = [
+      ...this.points.map((point) => ({ ...point, kind: 'training' as const })),
+      ...validation.map((point) => ({ ...point, kind: 'validation' as const, bytes: this.bytesAt(point.atMs) })),
+    ];
+    return points.sort((a, b) => a.atMs - b.atMs).map(({ atMs, ...point }) => ({ ...point, timeMs: atMs - this.startMs }));
+  }
+
+  private contribution(body: Extract<RunEvent, { readonly event: 'contribution' }>): void {
+    const { stage, computeMs, elapsedMs, accepted, staleness, bytesUp, bytesDown } = body;
+    this.bytes += bytesUp + bytesDown;
+    if (stage !== undefined && stage.stages > 1 && elapsedMs > 0) {
+      this.stagesComputeMs += computeMs;
+      this.stagesElapsedMs += elapsedMs;
+    }
+    if (!accepted) return;
+    this.accepted++;
+    this.staleness += staleness;
+    this.path.add(body);
+  }
+
+  private commit(atMs: number, { samples, samplesApplied, loss }: Extract<RunEvent, { readonly event: 'commit' }>): void {
+    this.endMs = atMs;
+    this.rounds++;
+    this.samples += samples;
+    if (samples === 0 || !Number.isFinite(loss) || this.rounds % this.each !== 0) return;
+    this.points.push({ atMs, samples: samplesApplied, loss, bytes: this.bytes });
+    if (this.points.length < 2 * TRAINING_POINTS) return;
+    this.points = this.points.filter((_, i) => i % 2 === 1);
+    this.each *= 2;
+  }
+
+  private bytesAt(atMs: number): number {
+    return this.points.findLast((point) => point.atMs <= atMs)?.bytes ?? 0;
+  }
+}
