@@ -115,7 +115,7 @@ export class Flow implements Load {
  * How long a sender waits for acknowledgements between the bytes `from` and `to` of a burst in slow start, at `bytesPerMs`: after
  * each window but the last until the first segment of it is acknowledged (Kurose & Ross, Computer Networking, 3rd edition, 3.7.2).
  */
-export function slowStartWaitMs(from: number, to: number, bytesPerMs: number, rttMs: number): number {
+function slowStartWaitMs(from: number, to: number, bytesPerMs: number, rttMs: number): number {
   let waitMs = 0;
   for (let window = INITIAL_WINDOW_BYTES, end = window; end < to; window *= 2, end += window) {
     const gapMs = rttMs + (SEGMENT_BYTES - window) / bytesPerMs;
