@@ -15,7 +15,7 @@ const CARDS = [
 ];
 
 /** A GPT of `layers` layers of width `width`, 1,024 tokens a sample, in the style of libs/engine. */
-function gpt(width, layers, context = 1024, vocabulary = 50257) {
+export function gpt(width, layers, context = 1024, vocabulary = 50257) {
   const block = (name, parameters, flops, values, tied = []) => ({
     name,
     parameters,
@@ -41,7 +41,7 @@ function gpt(width, layers, context = 1024, vocabulary = 50257) {
   };
 }
 
-const request = {
+export const request = {
   stepsPerRound: 1,
   microbatches: [1, 4],
   stateBytesPerParameter: 8,

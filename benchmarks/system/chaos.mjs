@@ -34,14 +34,14 @@ const PACE = 0.05;
 const REST_MS = 6000;
 const TICKS_A_SECOND = 100;
 
-const job = (epochs) => `
+const job = (epochs, wait = '60s') => `
 name: chaos
 data: mnist
 model: { type: mlp, hidden: [64] }
 train: { epochs: ${epochs}, batch: ${BATCH}, optimizer: adam, learningRate: 0.001, seed: 5 }
 validation: { everyEpochs: 100 }
 checkpoint: { every: 500ms, keep: 2 }
-cluster: { wait: 60s }
+cluster: { wait: ${wait} }
 `;
 
 class Cluster {
@@ -242,32 +242,47 @@ async function fourOfTwelve() {
   });
 }
 
-/** Twelve workers: one joins and is killed when it is ready, a few times, on the cores of the others and beside them. */
+/**
+ * Twelve workers: one more joins and is killed when it is ready, a few times: on the cores of the others (`among`), with what it
+ * computes put aside (`beside`), and, put aside too, a server of its own, for what its load alone costs on this machine (`elsewhere`).
+ */
 async function joiners() {
-  return withTwelve(async (cluster) => {
-    const costs = { beside: [], among: [] };
-    for (let time = 0; time < 2 * Number(values.joins); time++) {
-      const name = `late${time}`;
-      const among = time % 2 === 1;
-      await delay(2000);
-      const restedAtMs = Date.now();
-      const rested = cpuSeconds(cluster.server.pid);
-      await delay(REST_MS);
-      const joinedAtMs = Date.now();
-      const joined = cpuSeconds(cluster.server.pid);
-      await cluster.join(name, PACE, !among);
-      const readyAtMs = await cluster.logged(({ body }) => body.event === 'worker_ready' && body.name === name);
-      const ready = cpuSeconds(cluster.server.pid);
-      await cluster.killWorker(name);
-      const log = cluster.log();
-      costs[among ? 'among' : 'beside'].push({
-        loadMs: readyAtMs - joinedAtMs,
-        cost: 1 - rate(log, joinedAtMs, readyAtMs) / rate(log, restedAtMs, joinedAtMs),
-        serverCores: [(joined - rested) / (joinedAtMs - restedAtMs), (ready - joined) / (readyAtMs - joinedAtMs)].map((share) => 1000 * share),
-      });
-    }
-    return costs;
-  });
+  const other = new Cluster();
+  try {
+    await other.start([]);
+    const { ended } = other.launch(job(50, '30m'));
+    ended.catch(() => undefined);
+    return await withTwelve(async (cluster) => {
+      const kinds = { among: { to: cluster, aside: false }, beside: { to: cluster, aside: true }, elsewhere: { to: other, aside: true } };
+      const costs = { among: [], beside: [], elsewhere: [] };
+      for (let time = 0; time < Number(values.joins); time++) {
+        for (const [kind, { to, aside }] of Object.entries(kinds)) costs[kind].push(await costOfJoining(cluster, to, `late-${kind}-${time}`, aside));
+      }
+      return { median: Object.fromEntries(Object.entries(costs).map(([kind, all]) => [kind, median(all.map(({ cost }) => cost))])), ...costs };
+    });
+  } finally {
+    await other.end();
+  }
+}
+
+/** To the throughput of `cluster`, from the start of the process until it is ready. */
+async function costOfJoining(cluster, to, name, aside) {
+  await delay(2000);
+  const restedAtMs = Date.now();
+  const rested = cpuSeconds(cluster.server.pid);
+  await delay(REST_MS);
+  const joinedAtMs = Date.now();
+  const joined = cpuSeconds(cluster.server.pid);
+  await to.join(name, PACE, aside);
+  const readyAtMs = await to.logged(({ body }) => body.event === 'worker_ready' && body.name === name);
+  const ready = cpuSeconds(cluster.server.pid);
+  await to.killWorker(name);
+  const log = cluster.log();
+  return {
+    loadMs: readyAtMs - joinedAtMs,
+    cost: 1 - rate(log, joinedAtMs, readyAtMs) / rate(log, restedAtMs, joinedAtMs),
+    serverCores: [(joined - rested) / (joinedAtMs - restedAtMs), (ready - joined) / (readyAtMs - joinedAtMs)].map((share) => 1000 * share),
+  };
 }
 
 /** Of a core, since the process began (Linux). */

@@ -1,7 +1,7 @@
 // Time to loss over home links: four workers paced 1 : 0.6 : 0.4 : 0.25 on 20 Mbit/s up, 100 down and a round trip of 40 ms, in network
 // namespaces (tools/netlab, for root), a GPT of 5.6 M parameters, to the loss that PyTorch DDP reaches after 500 steps. Each part leaves its
 // figures in the results file; when all are there, `report` sets them side by side.
-//   node benchmarks/system/time-to-loss.mjs [target] [rounds] [single] [longtail] [sparse] [free] [ddp] [diloco] [report] [--rounds 12] [--samples 19000] [--results FILE] [--quick]
+//   node benchmarks/system/time-to-loss.mjs [target] [rounds] [single] [longtail] [sparse] [free] [ddp] [diloco] [report] [--rounds 12] [--samples 19500] [--results FILE] [--quick]
 // Losses alone: target (DDP on free links), rounds (DiLoCo in PyTorch on free links, with so many rounds), single (one machine, on Longtail's
 // samples).
 // `--samples`: of part longtail; a few thousand do for how much of the time each worker computes.
@@ -24,7 +24,7 @@ const { values: flags, positionals } = parseArgs({
   options: {
     results: { type: 'string', default: 'time-to-loss.json' },
     rounds: { type: 'string', default: '12' },
-    samples: { type: 'string', default: '19000' },
+    samples: { type: 'string', default: '19500' },
     quick: { type: 'boolean', default: false },
   },
 });

@@ -1,4 +1,5 @@
 import { shortNumber, tickIn, unitFor, type Quantity } from './quantity.js';
+import { spread } from './spread.js';
 
 /** One axis of a plot: a scale, and what is written along it. */
 export interface Axis {
@@ -37,7 +38,7 @@ export function linearAxis(quantity: Quantity, low: number, high: number): Axis 
 const WIDE_LOSS = 4;
 
 export function lossAxis(values: readonly number[], label: string): Axis {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const { min: low, max: high } = spread(values)!;
   if (low > 0 && high / low > WIDE_LOSS) return logAxis(low, high, `${label} (logarithmic)`, shortNumber);
   const room = (high - low || Math.abs(high) || 1) * 0.04;
   const from = low - room < 0 && low >= 0 ? 0 : low - room;

@@ -13,6 +13,9 @@ export interface Charts {
   readonly heatMaps: readonly Figure[];
 }
 
+/** Arms that have pictures of their own. */
+export const PICTURED = 24;
+
 const MODES: Readonly<Record<BenchMode, string>> = {
   live: 'real processes on paced devices and shaped links',
   virtual: 'real arithmetic on a virtual clock and network',
@@ -23,6 +26,8 @@ const MODES: Readonly<Record<BenchMode, string>> = {
 export function renderPage(result: BenchResult, arms: Arms, charts: Charts, files: readonly string[]): string {
   const { scenario, description, mode, nodes, sweep } = result;
   const shown = sweep !== undefined && arms.shownKnob !== undefined ? `${sweep.knob} = ${arms.shownKnob}` : undefined;
+  const best = arms.ranked.length > PICTURED && `The best ${PICTURED} of ${arms.ranked.length} arms.`;
+  const several = arms.ranked.some(({ runs }) => runs.length > 1);
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -45,10 +50,10 @@ export function renderPage(result: BenchResult, arms: Arms, charts: Charts, file
             </p>
           </header>
           ${winnerCard(result, arms)}
-          ${arms.ranked.length > 0 && card('The arms', [summaryTable(arms.ranked, result)], [shown && `At ${shown}; the other values are in series/arms.csv.`, 'Means of the seeds; their range below, where it says most. Click a column to sort by it.'])}
+          ${arms.ranked.length > 0 && card('The arms', [summaryTable(arms.ranked, result)], [shown && `At ${shown}; the other values are in series/arms.csv.`, several && 'Means of the seeds; their range below, where it says most.', 'Click a column to sort by it.'])}
           ${charts.main.length > 0 && card('Comparison', [drawn(charts.main, 'main')], [shown && `At ${shown}, except for the sweep.`])}
-          ${charts.gantts.length > 0 && card('A few rounds, node by node', [drawn(charts.gantts)], [shown && `At ${shown}.`])}
-          ${charts.heatMaps.length > 0 && card('Utilisation over the fleet', [drawn(charts.heatMaps)], [shown && `At ${shown}.`])}
+          ${charts.gantts.length > 0 && card('A few rounds, node by node', [drawn(charts.gantts)], [shown && `At ${shown}.`, best])}
+          ${charts.heatMaps.length > 0 && card('Utilisation over the fleet', [drawn(charts.heatMaps)], [shown && `At ${shown}.`, best])}
           ${arms.refused.length > 0 && card('Arms that did not run', [refusedTable(arms.refused)], [])}
           ${card('The fleet', [fleetTable(nodes)], [])}
           <footer>
@@ -68,8 +73,8 @@ export function renderPage(result: BenchResult, arms: Arms, charts: Charts, file
     </html> `.text;
 }
 
-function card(title: string, parts: readonly Markup[], notes: readonly (string | undefined)[]): Markup {
-  const note = notes.filter((text) => text !== undefined).join(' ');
+function card(title: string, parts: readonly Markup[], notes: readonly (string | false | undefined)[]): Markup {
+  const note = notes.filter((text) => text !== undefined && text !== false).join(' ');
   return html`<section class="card">
     <h2>${title}</h2>
     ${note !== '' && html`<p class="note">${note}</p>`}${parts}

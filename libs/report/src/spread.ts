@@ -7,12 +7,17 @@ export interface Spread {
 
 /** Undefined where there is nothing; what is not finite (null in JSON) counts as nothing. */
 export function spread(values: readonly (number | null | undefined)[]): Spread | undefined {
-  const known = values.filter(isNumber);
-  if (known.length === 0) return undefined;
-  const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
+  let [count, sum, min, max] = [0, 0, Infinity, -Infinity];
+  for (const value of values) {
+    if (!isNumber(value)) continue;
+    count++;
+    sum += value;
+    min = Math.min(min, value);
+    max = Math.max(max, value);
+  }
+  if (count === 0) return undefined;
   // Rounding must not put the mean of equal values beside them.
-  const [min, max] = [Math.min(...known), Math.max(...known)];
-  return { mean: Math.min(max, Math.max(min, mean)), min, max };
+  return { mean: Math.min(max, Math.max(min, sum / count)), min, max };
 }
 
 /** What JSON makes of NaN is null. */

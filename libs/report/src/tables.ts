@@ -138,7 +138,7 @@ export const FORMAT = {
   count: inUnits(COUNT),
   bytes: inUnits(BYTES),
   energy: inUnits(ENERGY),
-  dollars: (value: number): string => (value > 0 && value < 0.01 ? `$${value.toPrecision(2)}` : `$${value.toFixed(2)}`),
+  dollars: (value: number): string => (value > 0 && value < 1 ? `$${value.toPrecision(3)}` : `$${value.toFixed(2)}`),
   loss: (value: number): string => value.toPrecision(4),
 };
 

@@ -8,7 +8,7 @@ import { sensitivityChart } from './charts/sensitivity.js';
 import { timeSharesChart } from './charts/time-shares.js';
 import { csvFiles } from './csv.js';
 import { standAlone, type Figure } from './figure.js';
-import { renderPage, type Charts } from './page.js';
+import { PICTURED, renderPage, type Charts } from './page.js';
 
 /**
  * The report of a bench, by path in its folder: `report.html`, complete in itself; its charts for papers as `charts/*.svg`; every series as
@@ -33,7 +33,9 @@ function drawCharts(result: BenchResult, ranked: readonly Arm[]): Charts {
     sensitivityChart(ranked, result),
   ];
   const each = (kind: string, draw: (name: string, arm: string, run: Run) => Figure | undefined): Figure[] =>
-    present(ranked.map((arm) => (arm.runs.length === 0 ? undefined : draw(`${kind}-${fileName(arm)}`, arm.name, arm.runs[0]))));
+    present(
+      ranked.slice(0, PICTURED).map((arm) => (arm.runs.length === 0 ? undefined : draw(`${kind}-${fileName(arm)}`, arm.name, arm.runs[0]))),
+    );
   return {
     main: present(main),
     gantts: each('rounds', (name, arm, run) => ganttChart(name, arm, run, nodes)),

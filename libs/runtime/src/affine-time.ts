@@ -19,12 +19,13 @@ const ORIGIN_WEIGHT = 0.25;
  * little weight: where all are of about one size that is all there is to go by, and time is in proportion.
  */
 export function fitAffine(times: readonly TimedWork[]): AffineTime {
+  const proportional = median(times.map(({ samples, ms }) => ms / samples));
+  if (times.every(({ samples }) => samples === times[0]!.samples)) return { fixedMs: 0, msPerSample: proportional };
   const most = Math.max(...times.map(({ samples }) => samples));
   const slopes = times.flatMap(({ samples, ms }, i) => [
     { value: ms / samples, weight: (ORIGIN_WEIGHT * samples) / most },
     ...times.slice(0, i).flatMap((other) => slopeBetween(other, { samples, ms }, most)),
   ]);
-  const proportional = median(times.map(({ samples, ms }) => ms / samples));
   const msPerSample = weightedMedian(slopes);
   const fixedMs = median(times.map(({ samples, ms }) => ms - samples * msPerSample));
   // Of noise: no device takes less than nothing before it begins, nor for a sample.

@@ -38,6 +38,7 @@ export class Deliveries {
     const tensors = task.parts.map(({ segment, start, length }) =>
       this.outbox.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
     );
+    if (tensors.length === 1) return this.outbox.send(task, samples, tensors, signal);
     const sends = new FanOut(signal);
     await Promise.all(tensors.map((tensor) => sends.run((each) => this.outbox.send(task, samples, [tensor], each))));
   }

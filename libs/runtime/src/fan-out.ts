@@ -1,9 +1,12 @@
+/** Listeners of one signal that nobody takes for a leak; each wait has up to two. */
+const WAITS_A_SIGNAL = 4;
+
 /**
- * One abort for many waits at once, each with a signal of its own: a listener for each of hundreds of tensors on one
+ * One abort for many waits at once, a few of them with a signal of their own: a listener for each of hundreds of tensors on one
  * signal looks like a leak to whoever counts them.
  */
 export class FanOut {
-  private readonly waits = new Set<AbortController>();
+  private readonly signals: { readonly abort: AbortController; waits: number }[] = [];
   private ended: { readonly reason: unknown } | undefined;
 
   /** Ends with `signal`, or by `abort`. */
@@ -18,17 +21,25 @@ export class FanOut {
 
   abort(reason: unknown): void {
     this.ended ??= { reason };
-    for (const wait of this.waits) wait.abort(reason);
+    for (const { abort } of this.signals) abort.abort(reason);
   }
 
   async run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const abort = new AbortController();
-    if (this.ended !== undefined) abort.abort(this.ended.reason);
-    this.waits.add(abort);
+    const free = this.free();
+    free.waits++;
     try {
-      return await wait(abort.signal);
+      return await wait(free.abort.signal);
     } finally {
-      this.waits.delete(abort);
+      free.waits--;
     }
+  }
+
+  private free() {
+    const known = this.signals.find(({ waits }) => waits < WAITS_A_SIGNAL);
+    if (known !== undefined) return known;
+    const fresh = { abort: new AbortController(), waits: 0 };
+    if (this.ended !== undefined) fresh.abort.abort(this.ended.reason);
+    this.signals.push(fresh);
+    return fresh;
   }
 }

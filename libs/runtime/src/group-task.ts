@@ -60,8 +60,12 @@ export class GroupTask {
 
   /** The part that spoiled it, the earliest one. */
   get broken(): Assignment | undefined {
-    const broken = this.parts.filter(({ status }) => status !== 'out' && status !== 'delivered');
-    return broken.sort((a, b) => a.endedAtMs! - b.endedAtMs!)[0];
+    let first: Assignment | undefined;
+    for (const part of this.parts) {
+      if (part.status === 'out' || part.status === 'delivered') continue;
+      if (first === undefined || part.endedAtMs! < first.endedAtMs!) first = part;
+    }
+    return first;
   }
 
   /** It was to take steps, and took none. */

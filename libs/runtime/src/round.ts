@@ -90,7 +90,9 @@ class Rounds {
   /** Whether anybody got a task. */
   private async handOut(nodes: readonly string[], { mustEnd }: RoundsContext): Promise<boolean> {
     const { core, open } = this;
-    const groups = core.groups.filter(({ id }) => nodes.includes(id));
+    if (nodes.length === 0) return false;
+    const chosen = new Set(nodes);
+    const groups = core.groups.filter(({ id }) => chosen.has(id));
     if (groups.length === 0) return false;
     const over = samplesAhead(core) === 0;
     this.ending ||= !over && mustEnd();
@@ -231,9 +233,7 @@ class Rounds {
 
   /** Groups that take part, and those at work that do so no more. */
   private members(): readonly Group[] {
-    const { groups } = this.core;
-    const leaving = this.tasks.map(({ group }) => group).filter((group) => !groups.includes(group));
-    return [...groups, ...new Set(leaving)];
+    return [...new Set([...this.core.groups, ...this.tasks.map(({ group }) => group)])];
   }
 }
 

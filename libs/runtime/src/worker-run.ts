@@ -50,12 +50,17 @@ export interface WorkerRunContext {
 const MAX_QUEUED_TASKS = 8;
 const PROGRESS_EVERY_MS = 500;
 
-interface Work {
-  readonly task: Task;
+class Work {
   /** Drop it. */
-  readonly abort: AbortController;
+  readonly abort = new AbortController();
+  private stopping: AbortController | undefined;
+
+  constructor(readonly task: Task) {}
+
   /** Local steps: end after the step under way. */
-  readonly stop: AbortController;
+  get stop(): AbortController {
+    return (this.stopping ??= new AbortController());
+  }
 }
 
 /** A worker's part in one run: prepares, then does its tasks one after the other. */
@@ -109,7 +114,7 @@ export class WorkerRun {
 
   onTask(task: Task): void {
     if (this.queue.length >= MAX_QUEUED_TASKS) throw new LongtailError(`more than ${MAX_QUEUED_TASKS} tasks queued`, { code: 'protocol' });
-    this.queue.push({ task, abort: new AbortController(), stop: new AbortController() });
+    this.queue.push(new Work(task));
     this.bell.ring();
   }
 

@@ -1,4 +1,4 @@
-import { Heap } from './heap.js';
+import { Heap } from '@longtail/core';
 import type { VirtualClock } from './virtual-clock.js';
 
 /** Bytes that pass a line, and the trunk behind it. */

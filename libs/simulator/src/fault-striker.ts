@@ -26,6 +26,8 @@ export interface StruckWorld {
   readonly standby: SimulatedStandby | undefined;
   /** Of the first run. */
   readonly store: MemoryStore | undefined;
+  /** Until the server notices that a process is gone. */
+  readonly noticeMs: number;
   /** No dial gets through before. */
   serverStandsUntilMs: number;
   killServer(): void;
@@ -145,8 +147,9 @@ export class FaultStriker {
 
   private kill(actor: Actor, name: string): void {
     actor.dead = true;
-    this.world.network.cutPeers(name, 'the process was killed');
-    actor.link?.cut('the process was killed');
+    const { network, noticeMs } = this.world;
+    network.cutPeers(name, 'the process was killed');
+    actor.link?.cut('the process was killed', noticeMs);
   }
 
   private slow({ compute }: Actor, factor: number, forMs: number): void {

@@ -12,6 +12,7 @@ export type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
 export { SentContributions } from './testing/sent-contributions.js';
 export { simulate } from './simulate.js';
 export { modelOfStage } from './stage-model.js';
+export type { ThermalSpec } from './thermal.js';
 export { timingModel, type TimingModelOptions } from './timing-model.js';
 export { VirtualClock } from './virtual-clock.js';
 export { VirtualCompute, type DevicePace, type VirtualComputeOptions, type VirtualOptimizer } from './virtual-compute.js';

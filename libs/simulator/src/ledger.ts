@@ -48,12 +48,13 @@ export class Ledger {
 
   /** Of the commits that stand. Leases applied between two commits belong to the later one; what a server that was killed did not commit, to none. */
   commits(events: readonly StoredEvent[]): readonly CommittedLeases[] {
-    let from = 0;
+    const applied = [...this.applied].sort((a, b) => a.afterEvents - b.afterEvents);
+    let next = 0;
     const commits = new Map<number, CommittedLeases>();
     for (const { seq, body } of events) {
       if (body.event !== 'commit' && body.event !== 'resumed') continue;
-      const leases = this.applied.filter(({ afterEvents }) => afterEvents >= from && afterEvents < seq).map(({ lease }) => lease);
-      from = seq;
+      const leases: Lease[] = [];
+      for (; next < applied.length && applied[next]!.afterEvents < seq; next++) leases.push(applied[next]!.lease);
       if (body.event === 'commit') commits.set(seq, { local: body.reason.includes('local steps'), leases });
     }
     return standingEvents(events).flatMap(({ seq }) => commits.get(seq) ?? []);

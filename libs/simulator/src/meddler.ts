@@ -7,13 +7,19 @@ import type { SentChunk } from './virtual-network.js';
 
 /** What faults make of the chunks and messages that travel between workers and the server. */
 export class Meddler {
+  private readonly fuzzing: Extract<Fault, { kind: 'fuzz' }> | undefined;
+  private readonly tampering: readonly Extract<Fault, { kind: 'tamper' }>[];
+
   constructor(
-    private readonly faults: readonly Fault[],
+    faults: readonly Fault[],
     private readonly fired: Set<Fault>,
     /** Of the worker that a fault `fuzz` names. */
     private readonly fuzz: FrameFuzz | undefined,
     private readonly crc32c: Crc,
-  ) {}
+  ) {
+    this.fuzzing = faults.find((fault) => fault.kind === 'fuzz');
+    this.tampering = faults.filter((fault) => fault.kind === 'tamper');
+  }
 
   up(worker: string, actor: Actor, chunk: TensorChunk): readonly SentChunk[] {
     return [...this.tampered(worker, actor, chunk), ...(this.fuzzOf(worker)?.chunks(chunk) ?? [])];
@@ -38,8 +44,8 @@ export class Meddler {
       this.fired.add(poisoned);
       return tamper('nan', chunk, this.crc32c);
     }
-    for (const fault of this.faults) {
-      if (fault.kind !== 'tamper' || fault.worker !== worker || this.fired.has(fault)) continue;
+    for (const fault of this.tampering) {
+      if (fault.worker !== worker || this.fired.has(fault)) continue;
       if (fault.round !== chunk.header.round || fault.chunk !== chunk.header.chunk || chunk.header.round === 0) continue;
       this.fired.add(fault);
       return tamper(fault.how, chunk, this.crc32c);
@@ -57,7 +63,7 @@ export class Meddler {
   }
 
   private fuzzOf(worker: string): FrameFuzz | undefined {
-    const fault = this.faults.find((one) => one.kind === 'fuzz');
+    const fault = this.fuzzing;
     if (fault?.worker !== worker) return undefined;
     this.fired.add(fault);
     return this.fuzz;

@@ -7,6 +7,7 @@ import type { FuzzCount } from './frame-fuzz.js';
 import type { CommittedLeases } from './ledger.js';
 import type { MemoryStore } from './memory-store.js';
 import type { VirtualModel } from './model.js';
+import type { ThermalSpec } from './thermal.js';
 import type { LinkSpec, PeerLinkSpec } from './virtual-network.js';
 
 export interface SimulatedWorker {
@@ -18,6 +19,10 @@ export interface SimulatedWorker {
   readonly jitter?: number;
   /** @default 100 */
   readonly prepareMs?: number;
+  /** Its rate falls under load. @default as fast hot as cool */
+  readonly thermal?: ThermalSpec;
+  /** Fetched over its link from elsewhere before it prepares for the first time: data, a kept model. @default 0 */
+  readonly downloadBytes?: number;
   /** What it offers; by what models say that they take, not by what they take here. @default 1 GiB */
   readonly memoryBytes?: number;
   /** When it dials for the first time. @default 0 */
@@ -49,6 +54,10 @@ export interface Scenario {
   /** A standby follows the server, over this link. @default nobody does */
   readonly standby?: { readonly link?: LinkSpec; readonly joinAtMs?: number };
   readonly serverBitsPerSecond?: number;
+  /** That the server takes for a chunk of so many bytes, one after the other: to receive it, check it and add it up. @default 0 */
+  serverMs?(bytes: number): number;
+  /** Until the server notices that a process is gone. @default 0: as where its system ends its connections */
+  readonly noticeMs?: number;
   readonly heartbeatMs?: number;
   /** Bytes of the largest transfer that measures a link; time here is exact, so that small ones say as much. @default 0: none is measured */
   readonly probeBytes?: number;
@@ -68,7 +77,7 @@ export interface Scenario {
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
   /** Values that those of a chunk stand for where bytes are counted: a model of a few values is then as long on the wire as one of many. @default as many as it has */
   standsFor?(header: TensorHeader): number;
-  /** Of the first run: events that others than this are told, and that nobody needs afterwards, need not be kept. @default all are */
+  /** Told of each event of the first run; false: it need not be kept, for a run of millions. Then neither the ledger nor the workers' events are. @default all are */
   keeps?(event: StoredEvent): boolean;
   /** Whether what nodes are at is taken down. @default false */
   readonly account?: boolean;

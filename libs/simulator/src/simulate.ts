@@ -14,7 +14,7 @@ import {
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
-import type { Hello, Welcome } from '@longtail/protocol';
+import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
@@ -95,6 +95,7 @@ class Simulation implements StruckWorld {
       rng: this.rng.fork('network'),
       wireBytes: scenario.standsFor && ((chunk) => this.wireBytes(chunk)),
       peerLink: scenario.peerLink,
+      serverMs: scenario.serverMs,
       crc32c,
     });
     this.life = new Life(this.serverClock);
@@ -171,6 +172,10 @@ class Simulation implements StruckWorld {
       striker.fire(value);
       this.strikeInTurn(striker, faults);
     });
+  }
+
+  get noticeMs(): number {
+    return this.scenario.noticeMs ?? 0;
   }
 
   get store(): MemoryStore | undefined {
@@ -328,7 +333,7 @@ class Simulation implements StruckWorld {
 
   private keepLeases(leases: LeaseBook): LeaseBook {
     if (this.leases !== undefined) return leases;
-    this.leases = this.ledger.record(leases, this.store!.events);
+    this.leases = this.scenario.keeps === undefined ? this.ledger.record(leases, this.store!.events) : leases;
     return this.leases;
   }
 
@@ -340,7 +345,9 @@ class Simulation implements StruckWorld {
     const { clock, scenario } = this;
     const { name, samplesPerSecond, overheadMs = 1, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
-    const pace = { samplesPerSecond, overheadMs, prepareMs, jitter };
+    const { thermal, downloadBytes = 0, link = HOME } = spec;
+    const downloadMs = (8000 * downloadBytes) / link.downBitsPerSecond;
+    const pace = { samplesPerSecond, overheadMs, prepareMs, jitter, thermal, downloadMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const book = this.book?.node(name);
     const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.at('compute', isBusy)) });
@@ -377,7 +384,7 @@ class Simulation implements StruckWorld {
         owner: actor.pauses,
         name,
         allowCode: false,
-        log: (event) => events.push(event),
+        log: (event) => scenario.keeps ?? events.push(event),
         chunkLength: scenario.chunkLength ?? 16,
         wait: true,
         reconnectForMs: 60_000,
@@ -395,14 +402,16 @@ class Simulation implements StruckWorld {
     const { rttMs } = spec.link ?? HOME;
     const watch = this.watchOf(spec.name);
     let node = '';
-    const link = this.network.connect(spec.name, spec.link ?? HOME, {
-      up: (chunk) => {
-        this.scenario.sent?.(node, chunk);
+    const { faults = [], sent } = this.scenario;
+    const meddling = {
+      up: (chunk: TensorChunk) => {
+        sent?.(node, chunk);
         return this.meddler.up(spec.name, actor, chunk);
       },
-      down: (chunk) => this.meddler.down(actor, chunk),
-      message: (message) => this.meddler.message(spec.name, actor, message),
-    }, watch);
+      down: (chunk: TensorChunk) => this.meddler.down(actor, chunk),
+      message: (message: WorkerMessage) => this.meddler.message(spec.name, actor, message),
+    };
+    const link = this.network.connect(spec.name, spec.link ?? HOME, sent === undefined && faults.length === 0 ? {} : meddling, watch);
     await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
     const isolated = actor.dead || clock.nowMs() < actor.unreachableUntilMs;

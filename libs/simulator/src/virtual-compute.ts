@@ -24,6 +24,7 @@ import { epochOrder } from '@longtail/data';
 import { Anchor } from '@longtail/kernels';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
+import { Thermal, type ThermalSpec } from './thermal.js';
 import { VirtualStages } from './virtual-stages.js';
 
 /** A device's time: `overheadMs + samples / samplesPerSecond`, a third of it without the backward pass. */
@@ -33,6 +34,10 @@ export interface DevicePace {
   readonly prepareMs: number;
   /** Passes take up to this fraction more or less. */
   readonly jitter: number;
+  /** @default as fast hot as cool */
+  readonly thermal?: ThermalSpec | undefined;
+  /** Before it prepares for the first time, as what it needs comes from elsewhere. @default 0 */
+  readonly downloadMs?: number;
 }
 
 const FORWARD_FRACTION = 1 / 3;
@@ -74,6 +79,8 @@ export class VirtualCompute implements Compute {
   private anchor: Anchor | undefined;
   /** What was prepared. */
   private mix = new Float32Array(0);
+  private downloaded = false;
+  private readonly thermal: Thermal | undefined;
   private busy = false;
   private line: Promise<unknown> = Promise.resolve();
   /** Undefined: it holds the whole model. */
@@ -81,6 +88,7 @@ export class VirtualCompute implements Compute {
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
+    this.thermal = options.pace.thermal && new Thermal(options.pace.thermal);
   }
 
   get slowdown(): number {
@@ -101,6 +109,8 @@ export class VirtualCompute implements Compute {
     use?: StageUse,
   ): Promise<Prepared> {
     const { model, pace, clock, device } = this.options;
+    if (!this.downloaded) await clock.sleep(pace.downloadMs ?? 0, signal);
+    this.downloaded = true;
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
     this.stages = ranges === 'all' ? undefined : new VirtualStages(model.blocks!, ranges, use?.inFlight ?? 1);
@@ -347,12 +357,15 @@ export class VirtualCompute implements Compute {
     const noise = pace.jitter === 0 ? 1 : 1 + pace.jitter * (2 * rng.uniform() - 1);
     let leftMs = noise * (pace.overheadMs + (this.fraction(stage) * fraction * 1000 * samples) / pace.samplesPerSecond);
     this.options.busy?.(true);
+    this.thermal?.rest(startedAtMs);
     try {
       while (leftMs > 0) {
-        const { slowness } = this;
+        const { slowness, thermal } = this;
         const fromMs = clock.nowMs();
-        const whole = await this.sleepAtThisPace(slowness * leftMs, signal);
-        leftMs = whole ? 0 : leftMs - (clock.nowMs() - fromMs) / slowness;
+        const coolMs = slowness * leftMs;
+        const whole = await this.sleepAtThisPace(thermal?.msFor(coolMs) ?? coolMs, signal);
+        const doneMs = thermal?.work(clock.nowMs()) ?? clock.nowMs() - fromMs;
+        leftMs = whole ? 0 : leftMs - doneMs / slowness;
       }
     } finally {
       this.options.busy?.(false);

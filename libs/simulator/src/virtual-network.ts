@@ -70,6 +70,8 @@ export interface NetworkOptions {
   readonly peerLink?: ((a: string, b: string) => PeerLinkSpec | undefined) | undefined;
   /** That a chunk takes. @default what it has, and its head */
   readonly wireBytes?: (chunk: TensorChunk) => number;
+  /** That the server takes for a chunk of so many bytes; it takes one after the other. @default 0 */
+  readonly serverMs?: ((bytes: number) => number) | undefined;
   crc32c(bytes: Uint8Array): number;
 }
 
@@ -88,6 +90,7 @@ export interface LinkWatch {
 export class VirtualNetwork {
   private readonly serverUp: Trunk;
   private readonly serverDown: Trunk;
+  private serverBusyUntilMs = 0;
   private readonly sites = new Map<string, Lines>();
   /** Ends of direct links that wait for the other one, by key. */
   private readonly waiting = new Map<string, PeerEnd & { opened(link: PeerLink): void }>();
@@ -147,21 +150,29 @@ export class VirtualNetwork {
     const { clock } = this.options;
     const shared = this.shared(link.rttMs);
     const { up, down } = this.linesOf(link);
-    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, this.flow(up, link, [watch?.up]), meddling.up, meddling.message, watch?.ended);
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, this.flow(up, link, [watch?.up]), meddling.up, meddling.message, watch?.ended, this.options.serverMs && ((bytes) => this.takenAtMs(bytes)));
     const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.flow(down, link, [watch?.down]), meddling.down);
     worker.attach(server);
     server.attach(worker);
     return {
       worker,
       server,
-      cut(reason) {
+      cut(reason, noticeMs = 0) {
         worker.fail(reason);
-        server.fail(reason);
+        if (noticeMs === 0) server.fail(reason);
+        else clock.at(clock.nowMs() + noticeMs, () => server.fail(reason));
       },
       stall(forMs) {
         shared.stalledUntilMs = Math.max(shared.stalledUntilMs, clock.nowMs() + forMs);
       },
     };
+  }
+
+  /** By the server, what comes now. */
+  private takenAtMs(bytes: number): number {
+    const { clock, serverMs } = this.options;
+    this.serverBusyUntilMs = Math.max(this.serverBusyUntilMs, clock.nowMs()) + serverMs!(bytes);
+    return this.serverBusyUntilMs;
   }
 
   private shared(rttMs: number): Shared {
@@ -225,8 +236,8 @@ function asPeerLink(end: Endpoint<never, never>): PeerLink {
 export interface VirtualLink {
   readonly worker: Connection<WorkerMessage, ServerMessage>;
   readonly server: Connection<ServerMessage, WorkerMessage>;
-  /** Both ends notice at once. */
-  cut(reason: string): void;
+  /** Both ends notice at once, unless the server takes `noticeMs`. */
+  cut(reason: string, noticeMs?: number): void;
   /** Nothing arrives at either end for a while; nothing is lost. */
   stall(forMs: number): void;
 }
@@ -265,9 +276,11 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     readonly peer: string,
     private readonly shared: Shared,
     private readonly flow: Flow,
-    private readonly tamper: Tamper = (chunk) => [chunk],
-    private readonly meddle: (message: Send) => readonly LateMessage<Send>[] = (message) => [{ message, lateMs: 0 }],
+    private readonly tamper?: Tamper,
+    private readonly meddle?: (message: Send) => readonly LateMessage<Send>[],
     private readonly ended: () => void = () => undefined,
+    /** When the other end has taken what comes to it now. */
+    private readonly takenAtMs?: (bytes: number) => number,
   ) {}
 
   attach(other: Endpoint<Receive, Send>): void {
@@ -296,7 +309,13 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
 
   send(message: Send): void {
     if (!this.open) return;
-    for (const { message: sent, lateMs } of this.meddle(message)) this.travel(() => this.other.deliver(() => this.other.handlers!.message(sent)), lateMs);
+    if (this.meddle === undefined) return this.carry(message);
+    for (const { message: sent, lateMs } of this.meddle(message)) this.carry(sent, lateMs);
+  }
+
+  private carry(message: Send, lateMs = 0): void {
+    const { other } = this;
+    this.travel(() => other.deliver(() => other.handlers!.message(message)), lateMs);
   }
 
   sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
@@ -360,16 +379,23 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     const offset = chunk * tensor.chunkLength;
     const length = Math.min(tensor.chunkLength, tensor.length - offset);
     const payload = tensor.chunk(offset, length);
-    const { clock, crc32c, wireBytes, latencyMs } = this.shared;
+    const { crc32c } = this.shared;
     const original: TensorChunk = { header: { ...tensor.header, chunk, chunks, offset, length, crc: crc32c(payload) }, payload };
-    for (const [copy, altered] of this.tamper(original).entries()) {
-      const bytes = wireBytes(altered);
-      this.sent += bytes;
-      this.flow.send(bytes, (againMs) => {
-        this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
-        clock.at(this.lastArrivalMs + (altered.lateMs ?? 0), () => this.other.arrive(altered, bytes, copy === 0 ? sending : undefined));
+    if (this.tamper === undefined) return this.transmit(original, sending);
+    for (const [copy, altered] of this.tamper(original).entries()) this.transmit(altered, copy === 0 ? sending : undefined);
+  }
+
+  private transmit(chunk: SentChunk, sending: Sending | undefined): void {
+    const { clock, wireBytes, latencyMs } = this.shared;
+    const bytes = wireBytes(chunk);
+    this.sent += bytes;
+    this.flow.send(bytes, (againMs) => {
+      this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
+      clock.at(this.lastArrivalMs + (chunk.lateMs ?? 0), () => {
+        if (this.takenAtMs === undefined) this.other.arrive(chunk, bytes, sending);
+        else clock.at(this.takenAtMs(bytes), () => this.other.arrive(chunk, bytes, sending));
       });
-    }
+    });
   }
 
   /** The payload is copied only now: a sender that changed it on the way is found out by the checksum. */

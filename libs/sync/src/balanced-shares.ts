@@ -1,4 +1,4 @@
-import type { ShareRule, WorkerTime } from '@longtail/core';
+import { Heap, type ShareRule, type WorkerTime } from '@longtail/core';
 
 export interface BalancedSharesOptions {
   /** Keep the previous shares while others would not shorten the round by more than this fraction. @default 0.07 */
@@ -38,45 +38,80 @@ function quantumOf(batch: number, resolution: number, workers: number): number {
   return 2 ** Math.max(0, Math.floor(Math.log2(batch / pieces)));
 }
 
-function filled(batch: number, workers: readonly WorkerTime[], quantum: number): Map<string, number> {
-  const shares = new Map(workers.map(({ node }) => [node, 0]));
+function filled(batch: number, workers: readonly WorkerTime[], quantum: number): ReadonlyMap<string, number> {
+  const standing = new Standing(workers, new Map(), quantum);
   for (let left = batch; left > 0 && workers.length > 0; left -= quantum) {
     const piece = Math.min(quantum, left);
-    const { node } = firstDone(workers, shares, piece);
-    shares.set(node, shares.get(node)! + piece);
+    standing.add(standing.firstDone(piece), piece);
   }
-  return shares;
+  return standing.shares;
 }
 
-function balanced(previous: ReadonlyMap<string, number>, workers: readonly WorkerTime[], quantum: number): Map<string, number> {
-  const shares = new Map(previous);
+function balanced(previous: ReadonlyMap<string, number>, workers: readonly WorkerTime[], quantum: number): ReadonlyMap<string, number> {
+  const standing = new Standing(workers, previous, quantum);
   for (;;) {
-    const last = lastDone(workers, shares);
-    const piece = Math.min(quantum, shares.get(last.node)!);
-    const first = firstDone(workers, shares, piece);
-    if (!(timeOf(first, shares.get(first.node)! + piece) < timeOf(last, shares.get(last.node)!))) return shares;
-    shares.set(last.node, shares.get(last.node)! - piece);
-    shares.set(first.node, shares.get(first.node)! + piece);
+    const last = standing.lastDone;
+    const piece = Math.min(quantum, last.share);
+    const first = standing.firstDone(piece);
+    if (!(timeOf(first.worker, first.share + piece) < timeOf(last.worker, last.share))) return standing.shares;
+    standing.add(last, -piece);
+    standing.add(first, piece);
   }
 }
 
-/** Of those that would be done with so many more, the one named first. */
-function firstDone(workers: readonly WorkerTime[], shares: ReadonlyMap<string, number>, piece: number): WorkerTime {
-  return leastBy(workers, (worker) => timeOf(worker, shares.get(worker.node)! + piece));
+interface Place {
+  readonly worker: WorkerTime;
+  readonly index: number;
+  share: number;
 }
 
-function lastDone(workers: readonly WorkerTime[], shares: ReadonlyMap<string, number>): WorkerTime {
-  return leastBy(workers, (worker) => -timeOf(worker, shares.get(worker.node)!));
-}
+/** Who has how much, and who is done first and last with it; of several the one named first. */
+class Standing {
+  private readonly places: readonly Place[];
+  private readonly byNext: Heap<Place>;
+  private readonly byTime: Heap<Place>;
 
-function leastBy(workers: readonly WorkerTime[], value: (worker: WorkerTime) => number): WorkerTime {
-  let best = workers[0]!;
-  let least = Infinity;
-  for (const worker of workers) {
-    const own = value(worker);
-    if (own < least) [best, least] = [worker, own];
+  constructor(
+    workers: readonly WorkerTime[],
+    shares: ReadonlyMap<string, number>,
+    private readonly quantum: number,
+  ) {
+    this.places = workers.map((worker, index) => ({ worker, index, share: shares.get(worker.node) ?? 0 }));
+    this.byNext = heapBy((place) => timeOf(place.worker, place.share + quantum));
+    this.byTime = heapBy((place) => -timeOf(place.worker, place.share));
+    for (const place of this.places) this.enter(place);
   }
-  return best;
+
+  get shares(): ReadonlyMap<string, number> {
+    return new Map(this.places.map(({ worker, share }) => [worker.node, share]));
+  }
+
+  get lastDone(): Place {
+    return this.byTime.first!;
+  }
+
+  /** With so many more. */
+  firstDone(piece: number): Place {
+    if (piece === this.quantum) return this.byNext.first!;
+    const times = this.places.map(({ worker, share }) => timeOf(worker, share + piece));
+    return this.places[times.indexOf(Math.min(...times))]!;
+  }
+
+  add(place: Place, samples: number): void {
+    this.byNext.remove(place);
+    this.byTime.remove(place);
+    place.share += samples;
+    this.enter(place);
+  }
+
+  private enter(place: Place): void {
+    this.byNext.add(place);
+    this.byTime.add(place);
+  }
+}
+
+function heapBy(value: (place: Place) => number): Heap<Place> {
+  return new Heap((a, b) => value(a) < value(b) || (value(a) === value(b) && a.index < b.index));
 }
 
 function fits(batch: number, workers: readonly WorkerTime[], shares: ReadonlyMap<string, number>): boolean {

@@ -25,10 +25,7 @@ export function ganttChart(name: string, arm: string, { seed, outcome }: Run, no
   const to = spans.reduce((most, { toMs }) => Math.max(most, toMs), -Infinity);
   const busy = new Map<number, number>();
   for (const { node, kind, fromMs, toMs } of spans) busy.set(node, (busy.get(node) ?? 0) + (kind === 'compute' ? toMs - fromMs : 0));
-  const rows = standIns(
-    [...busy.keys()].sort((a, b) => a - b),
-    busy,
-  );
+  const rows = nodes.length <= MOST_ROWS ? [...nodes.keys()] : standIns([...busy.keys()], busy);
   const names = rows.map((node) => `${nodes[node].name} · ${nodes[node].device}`);
   const marginLeft = namesMargin(names);
   const axis = linearAxis(TIME, from, Math.max(to, from + 1e-3));
@@ -40,7 +37,7 @@ export function ganttChart(name: string, arm: string, { seed, outcome }: Run, no
     ).map((span) => ({ ...span, y })),
   );
   const height = rows.length * ROW + 56;
-  const some = rows.length < busy.size ? `${rows.length} of ${busy.size} nodes, evenly from the busiest to the idlest.` : '';
+  const some = rows.length < nodes.length ? `${rows.length} of ${nodes.length} nodes, from the busiest to the idlest.` : '';
   return figure({
     name,
     title: `Rounds of ${arm}`,
@@ -82,9 +79,9 @@ function strip(bars: readonly (BenchSpan & { readonly y: number })[], kind: Benc
 
 /** As many nodes as fit, evenly from the busiest to the idlest. */
 function standIns(nodes: readonly number[], busy: ReadonlyMap<number, number>): readonly number[] {
-  if (nodes.length <= MOST_ROWS) return nodes;
   const sorted = nodes.toSorted((a, b) => busy.get(b)! - busy.get(a)! || a - b);
-  return Array.from({ length: MOST_ROWS }, (_, i) => sorted[Math.round((i * (sorted.length - 1)) / (MOST_ROWS - 1))]);
+  const rows = Math.min(MOST_ROWS, sorted.length);
+  return Array.from({ length: rows }, (_, i) => sorted[Math.round((i * (sorted.length - 1)) / Math.max(1, rows - 1))]);
 }
 
 /** Spans of one kind that follow each other within `gapMs`, less than can be seen, as one. */

@@ -7,6 +7,7 @@ import { curveLegend } from '../legend.js';
 import { armStyle, colour, OTHERS } from '../palette.js';
 import { WIDTH } from '../plot.js';
 import { BYTES, TIME, shortNumber } from '../quantity.js';
+import { spread } from '../spread.js';
 import { textWidth } from '../text.js';
 import { gridAxes } from './axes.js';
 import { placeLabels } from './place-labels.js';
@@ -37,7 +38,7 @@ export function lossChart(arms: readonly Arm[], against: 'time' | 'bytes', targe
   const all = curves.flatMap(({ points }) => points);
   const ends = curves.map(({ points }) => points[points.length - 1].x).filter((x) => x > 0);
   const starts = all.map(({ x }) => x).filter((x) => x > 0);
-  const x = quantityAxis(against === 'time' ? TIME : BYTES, ends.length > 0 ? ends : [1], starts.length > 0 ? Math.min(...starts) : 0);
+  const x = quantityAxis(against === 'time' ? TIME : BYTES, ends.length > 0 ? ends : [1], spread(starts)?.min ?? 0);
   const y = lossAxis(
     [...all.flatMap(({ min, max }) => [min, max]), ...(targetLoss === undefined ? [] : [targetLoss])],
     `${kind === 'training' ? 'Training' : 'Validation'} loss`,

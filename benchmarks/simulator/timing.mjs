@@ -1,0 +1,67 @@
+// How long a simulation takes in which only times count: nodes × rounds of Longtail's runtime in virtual time, without arithmetic, on home links.
+//   node benchmarks/simulator/timing.mjs [--nodes 1000] [--rounds 1000] [--strategy bsp|diloco]
+import { parseArgs } from 'node:util';
+import { simulate, timingModel } from '@longtail/simulator';
+
+const { values: options } = parseArgs({
+  options: { nodes: { type: 'string', default: '1000' }, rounds: { type: 'string', default: '1000' }, strategy: { type: 'string', default: 'bsp' } },
+});
+const [nodes, rounds] = [Number(options.nodes), Number(options.rounds)];
+const { strategy } = options;
+/** Of the issue: seconds for a million contributions. */
+const limitSeconds = nodes >= 10_000 ? 60 : 30;
+
+const BATCH = 8;
+const local = strategy === 'diloco';
+const samples = nodes * rounds * BATCH;
+const job = {
+  name: 'timing',
+  model: { type: 'mlp', input: 1, hidden: [], outputs: 2 },
+  loss: 'cross-entropy',
+  data: { type: 'mnist' },
+  train: {
+    epochs: 1,
+    maxSamples: samples,
+    batch: local ? BATCH : nodes * BATCH,
+    optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 },
+    learningRate: 0.1,
+    schedule: { type: 'constant', warmup: 0, floor: 0 },
+    clipNorm: undefined,
+    seed: 1,
+  },
+  validation: { everyEpochs: 1, maxSamples: undefined },
+  sync: { strategy, deadlineFactor: 3, minDeadlineMs: 200, codec: 'int8', maxNorm: undefined, ...(local && { localSteps: 1 }) },
+  cluster: { minWorkers: nodes, waitMs: 60_000, engine: undefined },
+  checkpoint: { everyMs: 1e9 },
+};
+const fleet = Array.from({ length: nodes }, (_, i) => ({
+  name: `node${i}`,
+  samplesPerSecond: 20 + (i % 17),
+  jitter: 0.1,
+  link: { upBitsPerSecond: 1e7 * (2 + (i % 5)), downBitsPerSecond: 1e8, rttMs: 20 + (i % 30), slowStart: true },
+}));
+
+let contributions = 0;
+const before = process.cpuUsage();
+const { verdict, virtualMs, account } = await simulate({
+  ...timingModel({ parameters: 1e6, trainSamples: samples }),
+  job,
+  fleet,
+  seed: 1,
+  serverBitsPerSecond: 1e10,
+  heartbeatMs: 1e9,
+  limitMs: 1e12,
+  account: true,
+  keeps: ({ body }) => {
+    if (body.event === 'contribution') contributions++;
+    return body.event !== 'contribution' && body.event !== 'shares';
+  },
+});
+const { user, system } = process.cpuUsage(before);
+const cpuSeconds = (user + system) / 1e6;
+const busy = account.nodes.reduce((sum, { ms, hereMs }) => sum + ms.compute / hereMs, 0) / nodes;
+
+console.log(`${nodes} nodes, ${rounds} rounds of ${strategy}: ${verdict.status}, ${verdict.reason}`);
+console.log(`  ${contributions} contributions in ${(virtualMs / 1000).toFixed(0)} s of virtual time, devices busy for ${(100 * busy).toFixed(0)} % of it`);
+console.log(`  ${cpuSeconds.toFixed(1)} s of CPU, ${((1e6 * cpuSeconds) / contributions).toFixed(0)} µs a contribution`);
+console.log(`  a million take ${((1e6 * cpuSeconds) / contributions / limitSeconds).toFixed(2)} × the limit of ${limitSeconds} s; ${Math.round(process.resourceUsage().maxRSS / 1024)} MiB at most`);
