@@ -54,18 +54,3 @@ it('a scenario that is wrong is refused with line and field', async () => {
   expect(bad.exitCode).toBe(3);
   expect(bad.process.stderr).toContain('bad.yaml:6:23 fleet.machines[0].gpu: unknown GPU "Iris X"; did you mean "Iris Xe"?');
 });
-
-it('live, processes of this machine train on the described links, and virtual time says beside them what it makes of it', async () => {
-  const fleet = '{ machines: [{ name: near, samplesPerSecond: 500 }, { name: far, samplesPerSecond: 250, link: { up: 200kbit, down: 1mbit, rtt: 50ms } }] }';
-  await writeFile(join(folder, 'live.yaml'), SCENARIO.replace(/fleet: .*/, `fleet: ${fleet}`).replace(/arms: .*/, 'arms: [{ strategy: bsp }, { planner: equal }]'));
-  const { exitCode, process } = await runCli(['bench', 'live.yaml', '--mode', 'both', '--json'], { cwd: folder });
-  expect(exitCode, process.stderr).toBe(0);
-  const { arms, predicted, mode } = JSON.parse(readFileSync(join(folder, 'bench/live-both/result.json'), 'utf8')) as BenchResult;
-  expect(mode).toBe('live');
-  expect(arms.map(({ outcome }) => outcome.status)).toEqual(['done', 'refused']);
-  const [live, virtual] = [arms[0]!.outcome, predicted![0]!.outcome];
-  if (live.status !== 'done' || virtual.status !== 'done') throw new Error('neither ran');
-  expect(live.summary.samples).toBe(virtual.summary.samples);
-  expect(live.summary.rounds).toBe(virtual.summary.rounds);
-  expect(live.nodes.every(({ samples, hereMs }) => samples > 0 && hereMs > 0)).toBe(true);
-});
