@@ -4,11 +4,22 @@ import { fileURLToPath } from 'node:url';
 import { parseScenarioFile } from '@longtail/spec';
 import { expect, test } from 'vitest';
 
-const FOLDER = fileURLToPath(new URL('../../../examples/scenarios/', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const FOLDER = `${ROOT}examples/scenarios/`;
 
-test.each(readdirSync(FOLDER).filter((name) => name.endsWith('.yaml')))('%s is a scenario, each arm of which is a job', (name) => {
-  const file = `${FOLDER}${name}`;
-  const { arms } = parseScenarioFile(readFileSync(file, 'utf8'), file, { resolve: (path, from) => resolve(dirname(from), path), read: (path) => readFileSync(path, 'utf8') });
+function expectScenario(text: string, file: string): void {
+  const { arms } = parseScenarioFile(text, file, { resolve: (path, from) => resolve(dirname(from), path), read: (path) => readFileSync(path, 'utf8') });
   expect(arms.length).toBeGreaterThan(1);
   expect(arms.filter(({ refusal }) => refusal !== undefined)).toEqual([]);
+}
+
+test.each(readdirSync(FOLDER).filter((name) => name.endsWith('.yaml')))('%s is a scenario, each arm of which is a job', (name) => {
+  expectScenario(readFileSync(`${FOLDER}${name}`, 'utf8'), `${FOLDER}${name}`);
+});
+
+test('so is what the README shows', () => {
+  const shown = [...readFileSync(`${ROOT}README.md`, 'utf8').matchAll(/```yaml\n([^]*?)```/g)].map((match) => match[1]!);
+  const scenarios = shown.filter((text) => text.includes('arms:'));
+  expect(scenarios).toHaveLength(1);
+  expectScenario(scenarios[0]!, `${FOLDER}README.yaml`);
 });
