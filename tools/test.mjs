@@ -30,7 +30,7 @@ if (selection.length === 0) {
   const nx = join('node_modules/nx', bin.nx);
   const env = { ...process.env, NX_DAEMON: 'false' };
   count('nx (project graph)', (await run(process.execPath, [nx, 'show', 'projects'], { quiet: true, env })) === 0);
-  for (const { name, args } of lints) count(name, (await run(process.execPath, args, { env })) === 0);
+  await Promise.all(lints.map(async ({ name, args }) => count(name, (await run(process.execPath, args, { env })) === 0)));
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'longtail-test-'));

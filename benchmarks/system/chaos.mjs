@@ -250,8 +250,7 @@ async function joiners() {
   const other = new Cluster();
   try {
     await other.start([]);
-    const { ended } = other.launch(job(50, '30m'));
-    ended.catch(() => undefined);
+    await other.launch(job(50, '30min')).until(({ event }) => event === 'submitted');
     return await withTwelve(async (cluster) => {
       const kinds = { among: { to: cluster, aside: false }, beside: { to: cluster, aside: true }, elsewhere: { to: other, aside: true } };
       const costs = { among: [], beside: [], elsewhere: [] };

@@ -11,7 +11,7 @@ const FIRST = 0.98;
 const LEAST = 0.95;
 
 /** Times that pipelines are looked for which manage so many samples more than their members' prices, each at every second period. */
-const TURNS = 4;
+const TURNS = 2;
 const MORE = 0.2;
 const STRIDE = 2;
 

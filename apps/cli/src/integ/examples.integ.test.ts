@@ -9,7 +9,6 @@ import { type CliProcess, runCli } from './cli-process.js';
 const EXAMPLES = fileURLToPath(new URL('../../../../examples', import.meta.url));
 /** Engines, thread counts and shares differ in the last bits; over a few rounds that stays far below this. */
 const TOLERANCE = 0.01;
-const ROUNDS = 6;
 
 let folder: string;
 let cli: CliProcess | undefined;
@@ -37,30 +36,30 @@ interface ExampleJob {
 const TWO_WORKERS = ['--workers', '2', '--paces', '1'];
 
 it.each([
-  ['mnist', TWO_WORKERS],
-  ['gpt-gutenberg', TWO_WORKERS],
-  ['gpt-pipeline', ['--pipeline']],
-  ['keras-import', TWO_WORKERS],
-  ['custom-module/job', TWO_WORKERS],
-] as const)('%s learns as it did', { timeout: 120_000 }, async (name, workers) => {
+  ['mnist', 6, TWO_WORKERS],
+  ['gpt-gutenberg', 6, TWO_WORKERS],
+  ['gpt-pipeline', 3, ['--pipeline']],
+  ['keras-import', 6, TWO_WORKERS],
+  ['custom-module/job', 6, TWO_WORKERS],
+] as const)('%s learns as it did', { timeout: 120_000 }, async (name, rounds, workers) => {
   const job = parse(await readFile(join(EXAMPLES, `${name}.yaml`), 'utf8')) as ExampleJob;
-  await writeFile(join(folder, 'job.yaml'), stringify(shortened(job, dirname(join(EXAMPLES, name)))));
+  await writeFile(join(folder, 'job.yaml'), stringify(shortened(job, rounds, dirname(join(EXAMPLES, name)))));
   const result = await runCli(['demo', '--job', 'job.yaml', ...workers, '--engine', engine, '--json'], { cwd: folder });
   cli = result.process;
   expect(result.exitCode, cli.stderr).toBe(0);
 
   const losses = cli.events.flatMap((event) => (event.event === 'commit' ? [event.loss] : []));
   const golden = await goldenLosses(name, losses);
-  expect(losses.length).toBe(ROUNDS);
+  expect(losses.length).toBe(rounds);
   const pipelined = cli.events.some((event) => event.event === 'layout' && event.groups.some(({ stages }) => stages.length > 1));
   expect(pipelined).toBe(name === 'gpt-pipeline');
   losses.forEach((loss, i) => expect(Math.abs(loss / golden[i]! - 1), `round ${i + 1}: ${loss}, was ${golden[i]}`).toBeLessThan(TOLERANCE));
 });
 
 /** The same job, ended after a few rounds. */
-function shortened(job: ExampleJob, exampleFolder: string): object {
+function shortened(job: ExampleJob, rounds: number, exampleFolder: string): object {
   const model = job.model.path === undefined ? job.model : { ...job.model, path: join(exampleFolder, job.model.path) };
-  return { ...job, model, train: { ...job.train, maxSamples: ROUNDS * job.train.batch }, validation: { maxSamples: 64 } };
+  return { ...job, model, train: { ...job.train, maxSamples: rounds * job.train.batch }, validation: { maxSamples: 64 } };
 }
 
 /** One loss a line. With LONGTAIL_UPDATE_GOLDEN set, what is measured becomes what is expected. */
