@@ -10,6 +10,9 @@ const packages = ['libs', 'apps', 'tools'].flatMap((folder) =>
     .map((entry) => ({ name: entry.name, root: `${folder}/${entry.name}` })),
 );
 
+/** Their tests keep nothing in modules: files of one share them, and load them once. */
+const SHARED = new Set(['core', 'kernels', 'planner', 'report', 'runtime', 'schedule', 'spec', 'sync']);
+
 export default defineConfig({
   test: {
     // Test files share two cores with the processes they start.
@@ -24,6 +27,7 @@ export default defineConfig({
         passWithNoTests: true,
         testTimeout: 30_000,
         hookTimeout: 60_000,
+        isolate: !SHARED.has(name),
       },
     })),
   },

@@ -51,7 +51,9 @@ it('is told damaged when it is, whatever changed in it', async () => {
   await fc.assert(
     fc.asyncProperty(fc.nat(), fc.string({ maxLength: 3 }), async (at, put) => {
       keep.text = text!.slice(0, at % text!.length) + put + text!.slice((at % text!.length) + 1);
-      await currentIdentity(keep, never, 0).catch((error: unknown) => expect(error).toMatchObject({ code: 'storage', where: keep.path }));
+      // A date may still be one, and over, or near.
+      const dated = /expired at|nothing is due/;
+      await currentIdentity(keep, never, 0).catch((error: unknown) => dated.test(String(error)) || expect(error).toMatchObject({ code: 'storage', where: keep.path }));
     }),
     { numRuns: 1_000 },
   );

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
 
-const ROUNDS = 120;
+const ROUNDS = 240;
 /** The server is struck after so many. */
 const STRUCK_AFTER = 20;
 const { signal } = new AbortController();

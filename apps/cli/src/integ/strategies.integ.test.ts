@@ -17,7 +17,7 @@ const CLASSES = 3;
 const HIDDEN = 64;
 const ROWS = 640;
 const TRAIN_ROWS = 0.9 * ROWS;
-const EPOCHS = 1;
+const EPOCHS = 2;
 const { signal } = new AbortController();
 const kernels = createKernels();
 
