@@ -2,7 +2,7 @@ import { LongtailError, type Clock } from '@longtail/core';
 import type { Hello, WorkerMessage } from '@longtail/protocol';
 import { AccessFollowing, type AccessFollowingOptions } from './access-following.js';
 import { Bell } from './bell.js';
-import { isFenced, NOBODY, type Fleet } from './fence.js';
+import { isFenced, type Fleet } from './fence.js';
 import type { StandbyWay } from './following.js';
 import { watchLink } from './liveness.js';
 import { Session, welcome, type ServerSelf } from './membership.js';
@@ -12,6 +12,8 @@ import type { Run } from './run.js';
 
 /** Of a standby, which has to notice soon. */
 const HEARTBEAT_MS = 500;
+/** A standby that was not heard for so long may be about to take over, or this process stood still and it has. */
+const DOUBT_MS = 2 * HEARTBEAT_MS;
 /** How long commits may wait without somebody being told. */
 const WARNING_MS = 5000;
 
@@ -41,11 +43,17 @@ export class StandbySeat {
   changes = 0;
   private seated: Seated | undefined;
   private readonly access: AccessFollowing;
-  /** That the last standby knows of, and who of it has heard since that there is none. */
-  private fleet = NOBODY;
+  /**
+   * What the last standby knows of, the latest last: whatever it was told just now it may not have read, and takes over by what
+   * it was told before.
+   */
+  private fleets: readonly { readonly fleet: Fleet; readonly toldAtMs: number }[] = [];
+  /** Who of it has heard since that there is none. */
   private readonly unaware = new Set<string>();
   private lastAddress = '';
   private readonly waiting = new Set<Bell>();
+  /** After a silence, what was on its way before says nothing of now: it counts as heard again by what comes later than this. */
+  private doubtedUntilMs = 0;
   /** Undefined: somebody was told. */
   private warnAtMs: number | undefined;
 
@@ -90,10 +98,11 @@ export class StandbySeat {
     this.changes++;
     this.lastAddress = here.address;
     this.unaware.clear();
+    this.doubtedUntilMs = 0;
     this.wake();
     connection.start({
       message: (message) => this.receive(here, message),
-      tensor: () => session.heard(),
+      tensor: () => this.hear(here),
       closed: (reason) => this.end(here, reason),
     });
     session.send(welcome('', HEARTBEAT_MS, self));
@@ -123,7 +132,7 @@ export class StandbySeat {
 
   tellFleet(fleet: Fleet): void {
     if (this.seated === undefined) return;
-    this.fleet = fleet;
+    this.fleets = [...this.fleets, { fleet, toldAtMs: this.options.clock.nowMs() }];
     this.seated.send({ message: 'fleet', fleet: { nodes: [...fleet.nodes], beside: [...fleet.beside] } });
   }
 
@@ -136,7 +145,13 @@ export class StandbySeat {
 
   /** No standby has taken over, or can: a commit counts without it. */
   get mayCommit(): boolean {
-    return this.seated !== undefined || isFenced(this.fleet, this.unaware);
+    return this.isHeard || this.fleets.every(({ fleet }) => isFenced(fleet, this.unaware));
+  }
+
+  private get isHeard(): boolean {
+    if (this.seated === undefined) return false;
+    const { lastHeardMs } = this.seated.session.activity;
+    return lastHeardMs >= this.doubtedUntilMs && this.options.clock.nowMs() - lastHeardMs < DOUBT_MS;
   }
 
   /** Resolves when `mayCommit`, or the signal aborts. */
@@ -167,12 +182,20 @@ export class StandbySeat {
     const { seated } = this;
     if (seated === undefined) return;
     seated.send({ message: 'standby', standby: { address: '', heartbeatMs: HEARTBEAT_MS, number: this.changes + 1 } });
-    this.fleet = NOBODY;
+    this.fleets = [];
     this.end(seated, reason);
   }
 
+  private hear({ session }: Seated): void {
+    const nowMs = this.options.clock.nowMs();
+    if (nowMs - session.activity.lastHeardMs >= DOUBT_MS) this.doubtedUntilMs = nowMs + HEARTBEAT_MS / 2;
+    session.heard();
+    if (this.isHeard) this.fleets = this.fleets.slice(Math.max(0, this.fleets.findLastIndex(({ toldAtMs }) => nowMs - toldAtMs >= DOUBT_MS)));
+    this.wake();
+  }
+
   private receive(seated: Seated, message: WorkerMessage): void {
-    seated.session.heard();
+    this.hear(seated);
     if (message.message === 'accessFollowed') this.access.confirmed(message.accessFollowed.part);
     else if (message.message === 'followDiffers') this.options.runs().find(({ run }) => run === message.followDiffers.run)?.following.differs(message.followDiffers.version);
     else if (message.message === 'followed') this.followed(seated, message.followed);
@@ -205,6 +228,7 @@ export class StandbySeat {
     if (this.seated === seated) this.seated = undefined;
     this.changes++;
     this.warnAtMs = this.options.clock.nowMs() + WARNING_MS;
+    this.wake();
     this.options.changed();
   }
 }
