@@ -74,7 +74,8 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   }
   if (deadlineMs === undefined || nowMs < deadlineMs) {
     const names = missing.map(({ node }) => node).join(', ');
-    const needs = deliveriesNeeded(options, members.length, delivered.length);
+    // Those who bring steps home and those at work are counted apart: any delivery may be the one.
+    const needs = working.length < members.length ? 1 : deliveriesNeeded(options, members.length, delivered.length);
     return { ...NOTHING, wakeAtMs: earliest(enoughMs, deadlineMs), needs, reason: `waiting for ${names}` };
   }
   const tookMs = Math.round(deadlineMs - openedAtMs);
