@@ -66,11 +66,16 @@ export class Succession {
     if (address !== this.state.standby) this.keep({ ...this.state, standby: address });
   }
 
-  /** It may have taken over. */
-  standbyGone(): void {
+  /** It may have taken over. Resolves once nobody answers where it was: while it does, it has taken over, or comes back. */
+  standbyGone(): Promise<void> {
     clearInterval(this.looking);
-    this.looking = setInterval(() => void this.suspect(), LOOK_MS).unref();
-    void this.suspect();
+    return new Promise((resolve) => {
+      const look = async (): Promise<void> => {
+        if (!(await this.suspect())) resolve();
+      };
+      this.looking = setInterval(() => void look(), LOOK_MS).unref();
+      void look();
+    });
   }
 
   /**
@@ -88,10 +93,11 @@ export class Succession {
     if (answer.epoch > epoch || (answer.epoch === 0 && answer.standbyState === READY)) throw this.succeeded(answer.epoch > epoch);
   }
 
-  /** A node was told of a higher epoch, or the standby is gone: it knows. */
-  async suspect(): Promise<void> {
+  /** A node was told of a higher epoch, or the standby is gone: it knows. Whether it answers. */
+  async suspect(): Promise<boolean> {
     const answer = await this.ask(async ({ server }) => server).catch(() => undefined);
     if (answer !== undefined && answer.epoch > this.state.epoch) this.resolveOver(this.succeeded(true));
+    return answer !== undefined;
   }
 
   private succeeded(already: boolean): LongtailError {

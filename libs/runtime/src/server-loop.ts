@@ -23,8 +23,8 @@ export interface ServerOptions {
   readonly epoch?: number;
   /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */
   readonly onStandby?: (address: string) => void;
-  /** It is gone, and may have taken over. */
-  readonly standbyGone?: () => void;
+  /** It is gone, and may have taken over. Resolves once that cannot be any more: until then nodes are told that it is where it was. */
+  readonly standbyGone?: () => Promise<void>;
   /** Whom it lets in, which its standby is to know. @default everybody */
   readonly access?: FollowedAccess | undefined;
   /** Names the machine, as workers on it do. @default '': not known */
@@ -102,6 +102,8 @@ class ServerLoop implements Server {
   private readonly startedAtMs: number;
   private closing: string | undefined;
   private dispatchPending = false;
+  /** What nodes know of the standby. */
+  private told = { address: '', number: 0 };
 
   constructor(
     private readonly dependencies: ServerDependencies,
@@ -149,14 +151,20 @@ class ServerLoop implements Server {
   }
 
   private standbyChanged(): void {
-    if (this.standby.address !== '') this.options.onStandby?.(this.standby.address);
-    else if (this.closing === undefined) this.options.standbyGone?.();
-    for (const session of this.membership.sessions) session.send(this.standbyMessage);
-    this.tellFleet();
+    const { address, changes: number } = this.standby;
+    const tell = (): void => {
+      if (number !== this.standby.changes) return;
+      this.told = { address, number };
+      for (const session of this.membership.sessions) session.send(this.standbyMessage);
+      this.tellFleet();
+    };
+    if (address !== '') this.options.onStandby?.(address);
+    if (address !== '' || this.closing !== undefined || this.options.standbyGone === undefined) tell();
+    else void this.options.standbyGone().then(tell);
   }
 
   private get standbyMessage(): ServerMessage {
-    return { message: 'standby', standby: { address: this.standby.address, heartbeatMs: this.heartbeatMs, number: this.standby.changes } };
+    return { message: 'standby', standby: { ...this.told, heartbeatMs: this.heartbeatMs } };
   }
 
   private tellFleet(): void {

