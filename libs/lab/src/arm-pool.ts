@@ -16,6 +16,14 @@ interface Queued {
   reject(error: unknown): void;
 }
 
+const INTERRUPTED = new LongtailError('interrupted', { code: 'cancelled' });
+
+class ProcessEnded extends LongtailError {
+  constructor(how: string) {
+    super(`a process of the bench ended with ${how}`, { code: 'engine', hint: 'Its memory may not have sufficed: run fewer at once with --jobs.' });
+  }
+}
+
 /** Processes that run arms, one each at a time. A process begins with its first arm, and keeps engine and data for the next ones. */
 export class ArmPool {
   private readonly queue: Queued[] = [];
@@ -28,7 +36,16 @@ export class ArmPool {
     private readonly engine: EngineName,
   ) {}
 
-  readonly run = (task: ArmTask): Promise<BenchArm> => this.ask({ arm: task }) as Promise<BenchArm>;
+  /** An arm whose process ends under it has failed; the others go on in another one. */
+  readonly run = async (task: ArmTask): Promise<BenchArm> => {
+    try {
+      return (await this.ask({ arm: task })) as BenchArm;
+    } catch (error) {
+      if (!(error instanceof ProcessEnded)) throw error;
+      const { arm, seed, knob } = task;
+      return { name: arm.name, settings: arm.settings, seed, knob, outcome: { status: 'failed', reason: `${error.message}. ${error.hint}` } };
+    }
+  };
 
   measure(job: JobDocument): Promise<DeviceLine> {
     return this.ask({ measure: job }) as Promise<DeviceLine>;
@@ -37,12 +54,12 @@ export class ArmPool {
   /** Arms under way are given up. */
   close(): void {
     this.closed = true;
-    const error = new LongtailError('interrupted', { code: 'cancelled' });
-    for (const { reject } of [...this.queue.splice(0), ...this.busy.values()]) reject(error);
+    for (const { reject } of [...this.queue.splice(0), ...this.busy.values()]) reject(INTERRUPTED);
     for (const child of [...this.idle, ...this.busy.keys()]) child.kill('SIGKILL');
   }
 
   private ask(request: PoolRequest): Promise<unknown> {
+    if (this.closed) return Promise.reject(INTERRUPTED);
     return new Promise((resolve, reject) => {
       this.queue.push({ request, resolve, reject });
       this.next();
@@ -73,7 +90,10 @@ export class ArmPool {
       this.next();
     });
     child.once('exit', (code, signal) => {
-      this.busy.get(child)?.reject(new LongtailError(`a process of the bench ended with ${signal ?? code}`, { code: 'engine', hint: 'Its memory may not have sufficed: run fewer at once with --jobs.' }));
+      this.busy.get(child)?.reject(new ProcessEnded(String(signal ?? code)));
+      this.busy.delete(child);
+      if (this.idle.includes(child)) this.idle.splice(this.idle.indexOf(child), 1);
+      this.next();
     });
     return child;
   }

@@ -44,7 +44,7 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   await Promise.all(
     left.map(async ({ task, at, dependsOn }) => {
       const arm = await options.run(task);
-      await options.kept?.keep(dependsOn, arm);
+      if (arm.outcome.status !== 'failed') await options.kept?.keep(dependsOn, arm);
       finished(at, arm, false);
     }),
   );

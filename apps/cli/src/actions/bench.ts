@@ -72,7 +72,10 @@ async function benchLive(scenario: BenchScenario, { predict, pool, folder, signa
   const context = { engine: shared.engine, device, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
   let line: Promise<unknown> = Promise.resolve();
   const run = (task: ArmTask): Promise<BenchArm> => {
-    const turn = line.then(() => runLiveArm(task, context, output));
+    const turn = line.then(() => {
+      signal.throwIfAborted();
+      return runLiveArm(task, context, output);
+    });
     line = turn.catch(() => undefined);
     return turn;
   };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BenchResult } from '@longtail/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { runCli } from './cli-process.js';
+import { CliProcess, runCli } from './cli-process.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -46,6 +46,22 @@ it('the same scenario gives the same bytes in one process and in two; arms that 
   expect((await runCli(['bench', 'report', 'one'], { cwd: folder })).exitCode).toBe(0);
   expect(readFileSync(join(folder, 'one/report.html'), 'utf8')).toBe(page);
   expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
+});
+
+it('an arm whose process is killed has failed, the others go on, and it is tried again by the same command', async () => {
+  await writeFile(join(folder, 'small.yaml'), SCENARIO);
+  const command = ['bench', 'small.yaml', '--json', '--jobs', '1'];
+  const cli = new CliProcess(command, { cwd: folder });
+  await cli.line('"event":"arm"');
+  const [pool] = cli.processes().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('arm-process'));
+  process.kill(pool!, 'SIGKILL');
+  expect(await cli.exit, cli.stderr).toBe(0);
+  const outcomes = () => (JSON.parse(readFileSync(join(folder, 'bench/small-virtual/result.json'), 'utf8')) as BenchResult).arms.map(({ outcome }) => outcome);
+  const failed = outcomes().filter(({ status }) => status === 'failed');
+  expect(failed).toEqual([{ status: 'failed', reason: expect.stringContaining('ended with SIGKILL') }]);
+  const again = await runCli(command, { cwd: folder });
+  expect(again.exitCode).toBe(0);
+  expect(outcomes().map(({ status }) => status)).toEqual(['done', 'done', 'done', 'refused']);
 });
 
 it('a scenario that is wrong is refused with line and field', async () => {
