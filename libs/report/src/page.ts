@@ -1,4 +1,4 @@
-import { html, Markup, type BenchMode, type BenchResult } from '@longtail/core';
+import { html, pageOf, type Markup, type BenchMode, type BenchResult } from '@longtail/core';
 import { figureOf, timeToTarget, type Arms } from './arms.js';
 import { inline, type Figure } from './figure.js';
 import { shortNumber } from './quantity.js';
@@ -28,49 +28,33 @@ export function renderPage(result: BenchResult, arms: Arms, charts: Charts, file
   const shown = sweep !== undefined && arms.shownKnob !== undefined ? `${sweep.knob} = ${arms.shownKnob}` : undefined;
   const best = arms.ranked.length > PICTURED && `The best ${PICTURED} of ${arms.ranked.length} arms.`;
   const several = arms.ranked.some(({ runs }) => runs.length > 1);
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width,initial-scale=1" />
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'" />
-        <title>${scenario} · Longtail bench</title>
-        <style>
-          ${new Markup(STYLE)}
-        </style>
-      </head>
-      <body>
-        <main>
-          <header>
-            <h1>${scenario}</h1>
-            <p>${description}</p>
-            <p>
-              ${counted(nodes.length, 'node')} · ${counted(new Set(result.arms.map(({ name }) => name)).size, 'arm')} · mode ${mode}:
-              ${MODES[mode]}
-            </p>
-          </header>
-          ${winnerCard(result, arms)}
-          ${arms.ranked.length > 0 && card('The arms', [summaryTable(arms.ranked, result)], [shown && `At ${shown}; the other values are in series/arms.csv.`, several && 'Means of the seeds; their range below, where it says most.', 'Click a column to sort by it.'])}
-          ${charts.main.length > 0 && card('Comparison', [drawn(charts.main, 'main')], [shown && `At ${shown}, except for the sweep.`])}
-          ${charts.gantts.length > 0 && card('A few rounds, node by node', [drawn(charts.gantts)], [shown && `At ${shown}.`, best])}
-          ${charts.heatMaps.length > 0 && card('Utilisation over the fleet', [drawn(charts.heatMaps)], [shown && `At ${shown}.`, best])}
-          ${arms.refused.length > 0 && card('Arms that did not run', [refusedTable(arms.refused)], [])}
-          ${card('The fleet', [fleetTable(nodes)], [])}
-          <footer>
-            Drawn by Longtail from result.json.
-            <details>
-              <summary>The same charts as SVG for papers, and every series as CSV</summary>
-              <ul>
-                ${files.map((file) => html`<li><a href="${file}">${file}</a></li>`)}
-              </ul>
-            </details>
-          </footer>
-        </main>
-        <script>
-          ${new Markup(SCRIPT)};
-        </script>
-      </body>
-    </html> `.text;
+  const body = html`<main>
+    <header>
+      <h1>${scenario}</h1>
+      <p>${description}</p>
+      <p>
+        ${counted(nodes.length, 'node')} · ${counted(new Set(result.arms.map(({ name }) => name)).size, 'arm')} · mode ${mode}:
+        ${MODES[mode]}
+      </p>
+    </header>
+    ${winnerCard(result, arms)}
+    ${arms.ranked.length > 0 && card('The arms', [summaryTable(arms.ranked, result)], [shown && `At ${shown}; the other values are in series/arms.csv.`, several && 'Means of the seeds; their range below, where it says most.', 'Click a column to sort by it.'])}
+    ${charts.main.length > 0 && card('Comparison', [drawn(charts.main, 'main')], [shown && `At ${shown}, except for the sweep.`])}
+    ${charts.gantts.length > 0 && card('A few rounds, node by node', [drawn(charts.gantts)], [shown && `At ${shown}.`, best])}
+    ${charts.heatMaps.length > 0 && card('Utilisation over the fleet', [drawn(charts.heatMaps)], [shown && `At ${shown}.`, best])}
+    ${arms.refused.length > 0 && card('Arms that did not run', [refusedTable(arms.refused)], [])}
+    ${card('The fleet', [fleetTable(nodes)], [])}
+    <footer>
+      Drawn by Longtail from result.json.
+      <details>
+        <summary>The same charts as SVG for papers, and every series as CSV</summary>
+        <ul>
+          ${files.map((file) => html`<li><a href="${file}">${file}</a></li>`)}
+        </ul>
+      </details>
+    </footer>
+  </main>`;
+  return pageOf({ title: `${scenario} · Longtail bench`, style: STYLE, body, script: SCRIPT });
 }
 
 function card(title: string, parts: readonly Markup[], notes: readonly (string | false | undefined)[]): Markup {

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatSeconds, html, Markup, type StoredEvent } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds, html, pageOf, type Markup, type StoredEvent } from '@longtail/core';
 import { comparePlan } from '../comparison/compare-plan.js';
 import { curveCharts, hasAccuracy } from './curves.js';
 import { exchangeSection } from './exchange.js';
@@ -20,80 +20,64 @@ export function renderReport(events: readonly StoredEvent[]): string {
   const comparison = comparePlan(events);
   const exchange = exchangeSection(data);
   const title = data.job?.name ?? 'Run';
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width,initial-scale=1" />
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'" />
-        <title>${title} · Longtail</title>
-        <style>
-          ${new Markup(STYLE)}
-        </style>
-      </head>
-      <body>
-        <main>
-          ${heading(data, title)} ${tiles(data)}
-          ${
-            data.trainLoss.length + data.validationLoss.length > 0 &&
-            html`<section class="card">
-              <input class="switch" type="radio" name="axis" id="by-time" checked /><input
-                class="switch"
-                type="radio"
-                name="axis"
-                id="by-samples"
-              />
-              <div class="switches"><label for="by-time">by time</label><label for="by-samples">by samples</label></div>
-              <h2>Learning</h2>
-              ${curveCharts(data)}
-            </section>`
-          }
-          ${
-            data.workers.length > 0 &&
-            html`<section class="card">
-                <h2>Workers</h2>
-                ${workerTable(data)}
-              </section>
-              <section class="card stack">
-                <div class="wide">${throughputChart(data)}</div>
-                ${timelines(data)}
-              </section>`
-          }
-          ${
-            exchange &&
-            html`<section class="card">
-              <h2>Links</h2>
-              ${exchange}
-            </section>`
-          }
-          ${
-            comparison &&
-            html`<section class="card">
-              <h2>Plan</h2>
-              ${planTable(comparison)}
-            </section>`
-          }
-          <section class="card">
-            <h2>What happened</h2>
-            ${incidentTable(data)}
-          </section>
-          ${
-            data.job &&
-            html`<section class="card">
-              <h2>Job</h2>
-              ${jobSummary(data.job, data.parameters, data.sync)}
-            </section>`
-          }
-          <footer>
-            Drawn by Longtail from events.jsonl of run ${data.run}. Transfer is the part of a task's time that was not computing.
-          </footer>
-        </main>
-        <div id="tip"></div>
-        <script>
-          ${new Markup(SCRIPT)};
-        </script>
-      </body>
-    </html> `.text;
+  const body = html`<main>
+    ${heading(data, title)} ${tiles(data)}
+    ${
+      data.trainLoss.length + data.validationLoss.length > 0 &&
+      html`<section class="card">
+        <input class="switch" type="radio" name="axis" id="by-time" checked /><input
+          class="switch"
+          type="radio"
+          name="axis"
+          id="by-samples"
+        />
+        <div class="switches"><label for="by-time">by time</label><label for="by-samples">by samples</label></div>
+        <h2>Learning</h2>
+        ${curveCharts(data)}
+      </section>`
+    }
+    ${
+      data.workers.length > 0 &&
+      html`<section class="card">
+          <h2>Workers</h2>
+          ${workerTable(data)}
+        </section>
+        <section class="card stack">
+          <div class="wide">${throughputChart(data)}</div>
+          ${timelines(data)}
+        </section>`
+    }
+    ${
+      exchange &&
+      html`<section class="card">
+        <h2>Links</h2>
+        ${exchange}
+      </section>`
+    }
+    ${
+      comparison &&
+      html`<section class="card">
+        <h2>Plan</h2>
+        ${planTable(comparison)}
+      </section>`
+    }
+    <section class="card">
+      <h2>What happened</h2>
+      ${incidentTable(data)}
+    </section>
+    ${
+      data.job &&
+      html`<section class="card">
+        <h2>Job</h2>
+        ${jobSummary(data.job, data.parameters, data.sync)}
+      </section>`
+    }
+    <footer>
+      Drawn by Longtail from events.jsonl of run ${data.run}. Transfer is the part of a task's time that was not computing.
+    </footer>
+  </main>
+  <div id="tip"></div>`;
+  return pageOf({ title: `${title} · Longtail`, style: STYLE, body, script: SCRIPT });
 }
 
 function heading({ run, verdict, startMs }: RunData, title: string): Markup {
