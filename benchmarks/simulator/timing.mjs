@@ -44,7 +44,7 @@ const fleet = Array.from({ length: nodes }, (_, i) => ({
 let contributions = 0;
 const before = process.cpuUsage();
 const { verdict, virtualMs, account } = await simulate({
-  ...timingModel({ parameters: 1e6, trainSamples: samples }),
+  ...timingModel({ blocks: [{ parameters: 1e6, tied: [], forwardFlops: 1, backwardFlops: 2, outputBytes: 40 }], trainSamples: samples }),
   job,
   fleet,
   seed: 1,
