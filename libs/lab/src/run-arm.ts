@@ -1,6 +1,6 @@
-import { LongtailError, type BenchArm, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile, type RunLayout } from '@longtail/core';
+import { LongtailError, type BenchArm, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile } from '@longtail/core';
 import { CHUNK_LENGTH } from '@longtail/runtime';
-import { simulate, timingModel, wasmArithmetic, type Scenario } from '@longtail/simulator';
+import { isActivation, simulate, timingModel, wasmArithmetic, type Scenario } from '@longtail/simulator';
 import { withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
 import { bottleneckOf } from './bottleneck.js';
 import { equalShares, withEqualSteps } from './equal-parts.js';
@@ -63,7 +63,6 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
   const { model, standsFor } = mode === 'timing' ? timed(profile, opened) : { model: await workbench.model({ ...opened, job }), standsFor: largerBy(like) };
   const evaluation = new Evaluation(mode === 'timing' ? 0 : scenario.evaluation.points, samplesOf(job, opened));
   const tally = new Tally();
-  const layout = layoutBy(arm.planner, profile, fleet, seed);
   const outcome = await simulate({
     job,
     model,
@@ -77,7 +76,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     peerLink: directLinks(fleet),
     limitMs: scenario.limit,
     arithmetic: wasmArithmetic,
-    layout: mode === 'timing' ? layout : (request) => onlyWhole(layout(request)),
+    layout: layoutBy(arm.planner, profile, fleet, seed),
     ...(arm.planner === 'equal' && { shares: equalShares, watch: withEqualSteps }),
     account: true,
     keeps(event) {
@@ -99,7 +98,7 @@ function timed({ blocks }: ModelProfile, { data }: OpenedJob): ReturnType<typeof
 }
 
 function largerBy({ parameters }: Likeness): Scenario['standsFor'] {
-  return parameters === 1 ? undefined : ({ length }) => Math.round(length * parameters);
+  return parameters === 1 ? undefined : ({ kind, length }) => (isActivation(kind) ? length : Math.round(length * parameters));
 }
 
 function samplesOf({ train }: Job, { data }: OpenedJob): number {
@@ -140,9 +139,4 @@ function staffed(job: Job, { job: document }: ScenarioArm, { machines }: DrawnFl
     validation: { everyEpochs: job.train.epochs, maxSamples: machines.length },
     checkpoint: { ...job.checkpoint, everyMs: 1e12 },
   };
-}
-
-function onlyWhole(layout: RunLayout): RunLayout {
-  if (layout.groups.every(({ stages }) => stages.length === 1)) return layout;
-  throw new LongtailError('it takes a pipeline, and --mode virtual trains whole models: take --mode timing, or a smaller model', { code: 'no-plan' });
 }

@@ -77,6 +77,7 @@ export class VirtualCompute implements Compute {
   private line: Promise<unknown> = Promise.resolve();
   /** Undefined: it holds the whole model. */
   private stages: VirtualStages | undefined;
+  private recompute = false;
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
@@ -106,6 +107,7 @@ export class VirtualCompute implements Compute {
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
     this.stages = ranges === 'all' ? undefined : new VirtualStages(model.blocks!, ranges, use?.inFlight ?? 1);
+    this.recompute = use?.recompute ?? false;
     const layouts = this.stages?.layouts ?? [model.layout];
     const { length } = joinLayouts(layouts);
     const fraction = layouts.reduce((sum, _, stage) => sum + this.fraction(stage), 0);
@@ -213,7 +215,7 @@ export class VirtualCompute implements Compute {
       this.held.checkRoom();
       const samples = this.indicesOf(ranges);
       const computeMs = await this.pass(samples.length, FORWARD_PART, signal, stage);
-      const { output, stats } = this.held.forward(stage, microbatch, samples, input);
+      const { output, stats } = await this.outside(this.held.forward(stage, microbatch, samples, input));
       return { output, stats, computeMs };
     });
   }
@@ -227,9 +229,10 @@ export class VirtualCompute implements Compute {
   ): Promise<BackwardResult> {
     return this.inLine(async () => {
       const fraction = op === 'B' ? 1 : op === 'I' ? INPUT_GRADIENT_PART : 1 - INPUT_GRADIENT_PART;
+      const again = this.recompute && op !== 'W' ? FORWARD_PART : 0;
       const samples = this.held.samplesOf(stage, microbatch);
-      const computeMs = await this.pass(samples, (1 - FORWARD_PART) * fraction, signal, stage);
-      return { inputGradient: this.held.backward(op, stage, microbatch, outputGradient), computeMs };
+      const computeMs = await this.pass(samples, (1 - FORWARD_PART) * fraction + again, signal, stage);
+      return { inputGradient: await this.outside(this.held.backward(op, stage, microbatch, outputGradient)), computeMs };
     });
   }
 
@@ -265,7 +268,7 @@ export class VirtualCompute implements Compute {
       const computeMs = await this.pass(end - start, FORWARD_PART, signal, stage);
       const from = split === 'train' ? 0 : this.options.model.trainSamples;
       const indices = Int32Array.from({ length: end - start }, (_, i) => from + start + i);
-      const { output, stats } = this.held.infer(stage, indices, input);
+      const { output, stats } = await this.outside(this.held.infer(stage, indices, input));
       return { output, stats, computeMs };
     });
   }

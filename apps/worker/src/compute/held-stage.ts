@@ -23,6 +23,7 @@ export interface StageSurroundings {
   readonly emulated: EmulatedDevice | undefined;
   /** Of the model's work. */
   readonly share: number;
+  readonly recompute: boolean;
 }
 
 type Pass = 'F' | 'B' | 'I' | 'W' | 'evaluate';
@@ -172,8 +173,9 @@ export class HeldStage {
   }
 
   private async lasting<Result>(pass: Pass, samples: number, work: () => Promise<Result>): Promise<Result> {
-    const { emulated, share, pacer } = this.around;
-    if (emulated !== undefined) return pacer.last(emulated.passMs(samples, share * PARTS[pass]), work);
+    const { emulated, share, recompute, pacer } = this.around;
+    const again = recompute && (pass === 'B' || pass === 'I') ? FORWARD_PART : 0;
+    if (emulated !== undefined) return pacer.last(emulated.passMs(samples, share * (PARTS[pass] + again)), work);
     return (await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample.get(pass) ?? Infinity), work)).result;
   }
 

@@ -87,7 +87,7 @@ export class StageSession {
     const least = models.map((model) => leastPassBytes(model, use.microbatch, use.recompute, estimateOf(whole, model, job)));
     assertFits(nameOf(models, job), stagesNeed(models, use, least, stateBytesOf(job)), memoryBytes);
     const data = dataset && { dataset, order: new SampleOrder(dataset.length('train'), job.train.seed) };
-    const around = { signature, data, microbatch: use.microbatch, pacer, interrupts, emulated };
+    const around = { signature, data, microbatch: use.microbatch, recompute: use.recompute, pacer, interrupts, emulated };
     const shares = [...workShares(job.name, whole).values()];
     const build = { loss: job.loss, data: signature, seed: job.train.seed, recompute: use.recompute };
     const held: HeldStage[] = [];
