@@ -373,13 +373,13 @@ export class VirtualCompute implements Compute {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
       const end = (settle: () => void) => {
-        cancel();
+        alarm.cancel();
         this.paceChanged = undefined;
         signal.removeEventListener('abort', aborted);
         settle();
       };
       const aborted = () => end(() => reject(signal.reason as Error));
-      const cancel = clock.at(clock.nowMs() + ms, () => end(() => resolve(true)));
+      const alarm = clock.at(clock.nowMs() + ms, () => end(() => resolve(true)));
       this.paceChanged = () => end(() => resolve(false));
       signal.addEventListener('abort', aborted);
     });
