@@ -30,6 +30,8 @@ import { VirtualStages } from './virtual-stages.js';
 
 export interface DevicePace extends DeviceSpeed {
   readonly prepareMs: number;
+  /** Of each task beside its passes. @default 0 */
+  readonly taskMs?: number | undefined;
   /** @default as fast hot as cool */
   readonly thermal?: ThermalSpec | undefined;
   /** Before it prepares for the first time, as what it needs comes from elsewhere. @default 0 */
@@ -152,6 +154,7 @@ export class VirtualCompute implements Compute {
 
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
     return this.exclusively(async () => {
+      await this.takeTask(signal);
       const computeMs = await this.pass(countSamples(ranges), 1, signal);
       const { gradient } = this.prepared!;
       gradient.fill(0);
@@ -161,6 +164,7 @@ export class VirtualCompute implements Compute {
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     return this.exclusively(async () => {
+      await this.takeTask(signal);
       const before = this.copyAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
@@ -343,6 +347,11 @@ export class VirtualCompute implements Compute {
   /** Of the whole model's work. */
   private fraction(stage: number): number {
     return this.stages?.fraction(stage) ?? 1;
+  }
+
+  private async takeTask(signal: AbortSignal): Promise<void> {
+    const { clock, pace } = this.options;
+    if (pace.taskMs !== undefined) await clock.sleep(pace.taskMs, signal);
   }
 
   private async pass(samples: number, fraction: number, signal: AbortSignal, stage = 0): Promise<number> {
