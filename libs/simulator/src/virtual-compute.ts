@@ -158,7 +158,8 @@ export class VirtualCompute implements Compute {
       const computeMs = await this.pass(countSamples(ranges), 1, signal);
       const { gradient } = this.prepared!;
       gradient.fill(0);
-      return { ...(await this.gradientOf(ranges, gradient)), computeMs };
+      const { samples, targets, lossSum, correct } = await this.gradientOf(ranges, gradient);
+      return { samples, targets, lossSum, correct, computeMs };
     });
   }
 
@@ -328,7 +329,7 @@ export class VirtualCompute implements Compute {
     return total;
   }
 
-  private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> {
+  private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> | BatchStats {
     return this.outside(this.options.model.gradient(this.parameters, this.indicesOf(ranges), out));
   }
 
@@ -412,7 +413,7 @@ export class VirtualCompute implements Compute {
     }
   }
 
-  private async outside<T>(result: T | Promise<T>): Promise<T> {
+  private outside<T>(result: T | Promise<T>): Promise<T> | T {
     return result instanceof Promise ? this.options.clock.outsideWork(result) : result;
   }
 
