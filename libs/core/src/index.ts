@@ -5,6 +5,7 @@ export * from './clock.js';
 export * from './codec.js';
 export * from './compute.js';
 export * from './data.js';
+export * from './device-speed.js';
 export * from './engine.js';
 export * from './errors.js';
 export * from './events.js';

@@ -14,7 +14,7 @@ export type {
   WorkerConnection,
 } from './ports.js';
 export type { ShardState } from './fill-shard.js';
-export { Replay, type ReplayedCommit } from './replay.js';
+export { recordedIn, Replay, type ReplayedCommit } from './replay.js';
 export { createServer, type LaunchedRun, type NodeOrder, type Server, type ServerOptions } from './server-loop.js';
 export type { WorkerEvent } from './worker-events.js';
 export type { FollowedStore } from './followed-run.js';

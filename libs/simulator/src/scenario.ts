@@ -103,6 +103,8 @@ export interface Outcome {
   readonly ledger: readonly CommittedLeases[];
   readonly lost: readonly Lease[];
   readonly store: MemoryStore;
+  /** Of servers before it, whose standbys took over. */
+  readonly earlierStores: readonly MemoryStore[];
   /** Commits that the log of a server which died had, its standby being in step, and that of its successor has not. */
   readonly lostCommits: readonly Commit[];
   /** Faults that did something. */

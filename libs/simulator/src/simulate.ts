@@ -70,6 +70,8 @@ class Simulation implements StruckWorld {
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
+  /** Of the first run. */
+  private readonly earlierStores: MemoryStore[] = [];
   private readonly verdicts = new Map<string, (verdict: Verdict) => void>();
   private readonly ledger = new Ledger();
   private links = 0;
@@ -154,6 +156,7 @@ class Simulation implements StruckWorld {
       ledger: this.ledger.commits(this.store!.events),
       lost: this.ledger.lost,
       store: this.store!,
+      earlierStores: this.earlierStores,
       lostCommits: this.lostCommits,
       fired: this.fired,
       fuzzed: this.fuzz?.count ?? { mutated: 0, wellFormed: 0 },
@@ -250,7 +253,10 @@ class Simulation implements StruckWorld {
       const before = this.stores[index]!;
       const events = standby.eventsOf(run);
       this.noteLost(before.events, events);
-      if (index === 0) this.ledger.succeeded(events.length);
+      if (index === 0) {
+        this.ledger.succeeded(events.length);
+        this.earlierStores.push(before);
+      }
       const held = new MemoryStore(run, before.job, before.options);
       held.events.push(...events);
       const store = this.openStore(index, before.job, held);

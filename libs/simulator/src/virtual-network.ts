@@ -388,7 +388,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private transmit(chunk: SentChunk, sending: Sending | undefined): void {
     const { clock, wireBytes, latencyMs } = this.shared;
     const bytes = wireBytes(chunk);
-    this.sent += bytes;
+    if (chunk.header.kind !== 'probe') this.sent += bytes;
     this.flow.send(bytes, (againMs) => {
       this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
       clock.at(this.lastArrivalMs + (chunk.lateMs ?? 0), () => {
@@ -402,7 +402,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private arrive({ header, payload: sent }: TensorChunk, bytes: number, sender: Sending | undefined): void {
     const copy = sent.slice();
     this.deliver(() => {
-      this.received += bytes;
+      if (header.kind !== 'probe') this.received += bytes;
       if (this.shared.crc32c(copy) !== header.crc) {
         this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
         return;

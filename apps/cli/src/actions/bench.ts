@@ -66,10 +66,10 @@ interface LiveBench extends Omit<LabOptions, 'mode' | 'run'> {
 
 /** Arms one after the other, so that none disturbs another one's time. */
 async function benchLive(scenario: BenchScenario, { predict, pool, folder, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
-  const device = await pool.measure(scenario.arms[0]!.job);
+  const machine = { device: await pool.measure(scenario.arms[0]!.job), cores: availableParallelism() };
   const { kept: _, ...unkept } = shared;
-  const predicted = predict ? await runBench(scenario, { ...unkept, mode: 'virtual', device, run: pool.run }) : undefined;
-  const context = { engine: shared.engine, device, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
+  const predicted = predict ? await runBench(scenario, { ...unkept, mode: 'virtual', run: pool.run }) : undefined;
+  const context = { engine: shared.engine, machine, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
   let line: Promise<unknown> = Promise.resolve();
   const run = (task: ArmTask): Promise<BenchArm> => {
     const turn = line.then(() => {
