@@ -21,7 +21,7 @@ export interface ControlMethod {
   readonly response: MessageCodec;
 }
 
-export interface MessageCodec {
+interface MessageCodec {
   encode(message: object): Buffer;
   decode(bytes: Uint8Array): object;
 }
