@@ -17,7 +17,7 @@ export * from './model.js';
 export * from './optimizer.js';
 export * from './plan.js';
 export * from './redact.js';
-export { Heap } from './heap.js';
+export { Heap, type Placed } from './heap.js';
 export * from './rng.js';
 export * from './schedule.js';
 export * from './shard.js';

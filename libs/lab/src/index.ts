@@ -1,5 +1,6 @@
 export { ArmPool } from './arm-pool.js';
 export { KeptArms } from './kept-arms.js';
+export { hostCostOf, hostCostTask } from './host-cost.js';
 export { liveOutcome, planLive, type LivePlan, type Machine } from './live.js';
 export type { DeviceLine } from './measure-device.js';
 export { comparePredictions, kendallTau, type Prediction } from './predictions.js';

@@ -19,6 +19,8 @@ export interface ArmTask {
   readonly mode: BenchMode;
   readonly arm: ScenarioArm;
   readonly seed: number;
+  /** What a task takes the host beside what is described, where virtual time is to be that of a live run. */
+  readonly taskMs?: number | undefined;
   readonly knob?: string | undefined;
   /** Text of trace files by their paths. */
   readonly traces: Readonly<Record<string, string>>;
@@ -67,7 +69,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     job,
     model,
     standsFor,
-    fleet: fleet.machines.flatMap(({ worker }) => worker ?? []),
+    fleet: fleet.machines.flatMap(({ worker }) => (worker === undefined ? [] : { ...worker, taskMs: task.taskMs })),
     churn: fleet.machines.flatMap(({ faults }) => faults),
     seed,
     chunkLength: Math.max(LEAST_CHUNK, Math.round(CHUNK_LENGTH / like.parameters)),

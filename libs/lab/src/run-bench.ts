@@ -8,6 +8,8 @@ import { Workbench } from './workbench.js';
 
 export interface BenchOptions {
   readonly mode: BenchMode;
+  /** What a task takes this machine beside what is described, where virtual time is to be that of a live run. */
+  readonly taskMs?: number | undefined;
   readonly engine: EngineName;
   readonly sweep?: Sweep | undefined;
   /** Text of trace files by their paths. */
@@ -49,9 +51,9 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   return { version: 1, scenario: name, description, mode, nodes: benchNodes(tasks[0]!), targetLoss, sweep, arms, winner: winnerOf(arms, targetLoss) };
 }
 
-function tasksOf(scenario: BenchScenario, { sweep, traces, mode }: BenchOptions): readonly ArmTask[] {
+function tasksOf(scenario: BenchScenario, { sweep, traces, mode, taskMs }: BenchOptions): readonly ArmTask[] {
   const settings = sweep === undefined ? [{ at: scenario, knob: undefined }] : sweep.values.map((knob) => ({ at: turned(scenario, sweep.knob, knob), knob }));
   return settings.flatMap(({ at: { arms, seeds, name: _, description: __, ...shared }, knob }) =>
-    arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, mode, arm, seed, knob, traces }))),
+    arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, mode, arm, seed, taskMs, knob, traces }))),
   );
 }

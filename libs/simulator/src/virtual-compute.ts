@@ -30,6 +30,8 @@ import { VirtualStages } from './virtual-stages.js';
 
 export interface DevicePace extends DeviceSpeed {
   readonly prepareMs: number;
+  /** Of each task beside its passes. @default 0 */
+  readonly taskMs?: number | undefined;
   /** @default as fast hot as cool */
   readonly thermal?: ThermalSpec | undefined;
   /** Before it prepares for the first time, as what it needs comes from elsewhere. @default 0 */
@@ -152,15 +154,18 @@ export class VirtualCompute implements Compute {
 
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
     return this.exclusively(async () => {
+      await this.takeTask(signal);
       const computeMs = await this.pass(countSamples(ranges), 1, signal);
       const { gradient } = this.prepared!;
       gradient.fill(0);
-      return { ...(await this.gradientOf(ranges, gradient)), computeMs };
+      const { samples, targets, lossSum, correct } = await this.gradientOf(ranges, gradient);
+      return { samples, targets, lossSum, correct, computeMs };
     });
   }
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     return this.exclusively(async () => {
+      await this.takeTask(signal);
       const before = this.copyAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
@@ -324,7 +329,7 @@ export class VirtualCompute implements Compute {
     return total;
   }
 
-  private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> {
+  private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> | BatchStats {
     return this.outside(this.options.model.gradient(this.parameters, this.indicesOf(ranges), out));
   }
 
@@ -343,6 +348,11 @@ export class VirtualCompute implements Compute {
   /** Of the whole model's work. */
   private fraction(stage: number): number {
     return this.stages?.fraction(stage) ?? 1;
+  }
+
+  private async takeTask(signal: AbortSignal): Promise<void> {
+    const { clock, pace } = this.options;
+    if (pace.taskMs !== undefined) await clock.sleep(pace.taskMs, signal);
   }
 
   private async pass(samples: number, fraction: number, signal: AbortSignal, stage = 0): Promise<number> {
@@ -373,13 +383,13 @@ export class VirtualCompute implements Compute {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
       const end = (settle: () => void) => {
-        cancel();
+        alarm.cancel();
         this.paceChanged = undefined;
         signal.removeEventListener('abort', aborted);
         settle();
       };
       const aborted = () => end(() => reject(signal.reason as Error));
-      const cancel = clock.at(clock.nowMs() + ms, () => end(() => resolve(true)));
+      const alarm = clock.at(clock.nowMs() + ms, () => end(() => resolve(true)));
       this.paceChanged = () => end(() => resolve(false));
       signal.addEventListener('abort', aborted);
     });
@@ -403,7 +413,7 @@ export class VirtualCompute implements Compute {
     }
   }
 
-  private async outside<T>(result: T | Promise<T>): Promise<T> {
+  private outside<T>(result: T | Promise<T>): Promise<T> | T {
     return result instanceof Promise ? this.options.clock.outsideWork(result) : result;
   }
 

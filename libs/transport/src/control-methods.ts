@@ -1,9 +1,6 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
-import { fromJSON } from '@grpc/proto-loader';
 import {
-  DECODING_OPTIONS,
-  DESCRIPTOR,
-  PACKAGE,
+  controlMethod,
   type CancelReply,
   type CancelRequest,
   type ForkRequest,
@@ -40,12 +37,17 @@ import {
   type WorkerPacket,
 } from '@longtail/protocol';
 
-type Methods = Readonly<Record<string, MethodDefinition<object, object>>>;
-
-const definitions = fromJSON(DESCRIPTOR as Parameters<typeof fromJSON>[0], DECODING_OPTIONS)[`${PACKAGE}.Control`] as unknown as Methods;
-
 function method<Request, Reply>(name: string): MethodDefinition<Request, Reply> {
-  return definitions[name]! as unknown as MethodDefinition<Request, Reply>;
+  const { path, requestStream, responseStream, request, response } = controlMethod(name);
+  return {
+    path,
+    requestStream,
+    responseStream,
+    requestSerialize: (message) => request.encode(message as object),
+    requestDeserialize: (bytes) => request.decode(bytes) as Request,
+    responseSerialize: (message) => response.encode(message as object),
+    responseDeserialize: (bytes) => response.decode(bytes) as Reply,
+  };
 }
 
 /** The methods of protos/control.proto. What they decode is of the right shape, not yet validated. */
