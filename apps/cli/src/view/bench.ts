@@ -53,7 +53,7 @@ function figures({ summary }: BenchOutcome, targetLoss: number | undefined): rea
     `${formatCount(bytesDownPerNode)}B`,
     staleness.toFixed(2),
     formatCount(lostSamples),
-    `${formatCount(energyWattHours)} Wh`,
+    `${formatCount(energyWattHours)}Wh`,
     `$${costDollars.toPrecision(3)}`,
   ];
 }
