@@ -20,4 +20,5 @@ export type { WorkerEvent } from './worker-events.js';
 export type { FollowedStore } from './followed-run.js';
 export { Standby, type InheritedRun, type StandbyEvent, type StandbyOptions, type StandbyOutcome, type Succession } from './standby.js';
 export { Pauses, type Owner } from './pauses.js';
+export { visitorsHello, visitServer, type VisitOptions } from './visit-server.js';
 export { runWorker, type NodeIdentity, type WorkerOptions } from './worker-loop.js';

@@ -170,6 +170,7 @@ class ServerLoop implements Server {
   }
 
   private tellFleet(): void {
+    if (this.standby.address === '') return;
     const { host = '' } = this.options;
     const { sessions } = this.membership;
     const beside = sessions.filter(({ hello }) => host !== '' && hello.host === host);

@@ -15,6 +15,8 @@ export interface SimulatedWorker {
   readonly samplesPerSecond: number;
   /** Of every task, whatever its size. @default 1 */
   readonly overheadMs?: number;
+  /** Of each task beside its passes, for its host to take it from the network to the device and back. @default 0 */
+  readonly taskMs?: number;
   /** Passes take up to this fraction more or less, as drawn from the seed. @default 0 */
   readonly jitter?: number;
   /** @default 100 */

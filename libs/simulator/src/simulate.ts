@@ -351,11 +351,11 @@ class Simulation implements StruckWorld {
 
   private async startWorker(spec: SimulatedWorker, joinAtMs: number): Promise<void> {
     const { clock, scenario } = this;
-    const { name, samplesPerSecond, overheadMs = 1, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
+    const { name, samplesPerSecond, overheadMs = 1, taskMs, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
     const { thermal, downloadBytes = 0, link = HOME } = spec;
     const downloadMs = (8000 * downloadBytes) / link.downBitsPerSecond;
-    const pace = { samplesPerSecond, overheadMs, prepareMs, jitter, thermal, downloadMs };
+    const pace = { samplesPerSecond, overheadMs, taskMs, prepareMs, jitter, thermal, downloadMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const book = this.book?.node(name);
     const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.at('compute', isBusy)) });

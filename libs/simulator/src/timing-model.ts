@@ -1,5 +1,5 @@
 import { layOut, type BatchStats, type BlockProfile, type BlockRange, type HostTensor, type TensorHeader } from '@longtail/core';
-import { modelOfBlocks, type VirtualBlocks } from './blocks.js';
+import { modelOfBlocks, type VirtualBlocks, type VirtualPass } from './blocks.js';
 import type { Scenario } from './scenario.js';
 
 export interface TimingModelOptions {
@@ -26,11 +26,12 @@ export function timingModel({ blocks, trainSamples, validationSamples = 0 }: Tim
   };
 }
 
-function isActivation(kind: TensorHeader['kind']): boolean {
+/** Of what a stage passes on, rather than of parameters. */
+export function isActivation(kind: TensorHeader['kind']): boolean {
   return kind === 'activation' || kind === 'activation-gradient';
 }
 
-class IdleBlocks implements VirtualBlocks {
+class IdleBlocks implements VirtualBlocks<VirtualPass> {
   readonly count: number;
   /** Of the model that it stands for. */
   readonly parameters: number;

@@ -89,6 +89,11 @@ export function describePipelines(engine: () => Engine, cases: readonly Conforma
       await stage.infer(activation);
       expect(stage.stashBytes).toBe(0);
       await stage.forward(2, activation);
+      await stage.forward(3, activation);
+      await stage.dropPasses([2]);
+      expect(stage.stashBytes).toBe(held.get(recompute));
+      await stage.backward(3, activation);
+      await stage.forward(4, activation);
       await stage.dropPasses();
       expect(stage.stashBytes).toBe(0);
       expect((await take(stage)).samples, 'the sum is dropped too').toBe(0);

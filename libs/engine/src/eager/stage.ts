@@ -96,8 +96,9 @@ export class EagerStage implements Stage {
     return this.passes.backwardWeights(microbatch);
   }
 
-  async dropPasses(): Promise<void> {
-    this.passes.drop();
+  async dropPasses(microbatches?: readonly number[]): Promise<void> {
+    this.passes.drop(microbatches);
+    if (microbatches !== undefined) return;
     this.gradientSums.forEach((tensor) => tensor?.dispose());
     [this.gradientSums, this.gradientSamples] = [this.noGradients(), 0];
   }

@@ -118,9 +118,9 @@ export class TracedStage implements Stage {
     this.pipeline.backwardWeights(microbatch);
   }
 
-  async dropPasses(): Promise<void> {
-    this.pipeline.drop();
-    this.gradientSum.reset();
+  async dropPasses(microbatches?: readonly number[]): Promise<void> {
+    this.pipeline.drop(microbatches);
+    if (microbatches === undefined) this.gradientSum.reset();
   }
 
   async gradient(batch: Batch): Promise<BatchStats> {
