@@ -1,5 +1,5 @@
 // Generates src/generated/ from protos/*.proto: the descriptor as JSON, so that no .proto file is read at run time,
-// and the TypeScript types of messages as they are decoded (see `DECODING_OPTIONS` in src/descriptor.ts).
+// and the TypeScript types of messages as proto-loader decodes them (see `decodingOptions` in src/descriptor.ts).
 // Does nothing when the generated files already carry the hash of their inputs.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-export { controlMethod, DECODING_OPTIONS, messageType } from './descriptor.js';
+export { DECODING_OPTIONS, DESCRIPTOR, messageType, PACKAGE } from './descriptor.js';
 export type * from './generated/messages.js';
 export { LIMITS } from './limits.js';
 export { decodeLinkFrame, encodeLinkFrame } from './link-frame.js';

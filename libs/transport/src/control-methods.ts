@@ -1,6 +1,9 @@
 import type { MethodDefinition } from '@grpc/grpc-js';
+import { fromJSON } from '@grpc/proto-loader';
 import {
-  controlMethod,
+  DECODING_OPTIONS,
+  DESCRIPTOR,
+  PACKAGE,
   type CancelReply,
   type CancelRequest,
   type ForkRequest,
@@ -37,17 +40,12 @@ import {
   type WorkerPacket,
 } from '@longtail/protocol';
 
+type Methods = Readonly<Record<string, MethodDefinition<object, object>>>;
+
+const definitions = fromJSON(DESCRIPTOR as Parameters<typeof fromJSON>[0], DECODING_OPTIONS)[`${PACKAGE}.Control`] as unknown as Methods;
+
 function method<Request, Reply>(name: string): MethodDefinition<Request, Reply> {
-  const { path, requestStream, responseStream, request, response } = controlMethod(name);
-  return {
-    path,
-    requestStream,
-    responseStream,
-    requestSerialize: (message) => request.encode(message as object),
-    requestDeserialize: (bytes) => request.decode(bytes) as Request,
-    responseSerialize: (message) => response.encode(message as object),
-    responseDeserialize: (bytes) => response.decode(bytes) as Reply,
-  };
+  return definitions[name]! as unknown as MethodDefinition<Request, Reply>;
 }
 
 /** The methods of protos/control.proto. What they decode is of the right shape, not yet validated. */
@@ -86,6 +84,6 @@ export interface ControlService {
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
   orderNode(request: OrderNodeRequest): Promise<NodeRow>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
-  /** Of a standby, by the server that it follows. */
+  /** Of a standby, by the server that it follows, or by order. */
   takeOver(request: TakeOverRequest): Promise<TakeOverReply>;
 }
