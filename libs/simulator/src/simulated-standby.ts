@@ -46,6 +46,10 @@ export class SimulatedStandby {
     this.standby.restarted();
   }
 
+  order(): void {
+    this.standby.order(true);
+  }
+
   /** Memory does not always keep what it was given. */
   corrupt(): void {
     const value = new Float32Array(1);

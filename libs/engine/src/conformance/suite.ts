@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { optimizerStateCount } from '@longtail/core';
 import type { Engine, EngineName, OptimizerSpec, Stage } from '@longtail/core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi, type MockInstance } from 'vitest';
 import { loadTfjs } from '../eager/tfjs.js';
 import { loadEngine } from '../load.js';
 import { conformanceCases } from './cases.js';
@@ -37,6 +37,7 @@ export function describeEngine(name: EngineName, { slow = false }: ConformanceOp
     const cases = conformanceCases(folder);
     const oracles = new Map<string, Oracle>();
     let engine: Engine;
+    let disposal: MockInstance | undefined;
 
     beforeAll(async () => {
       const cpu = await loadEngine('cpu');
@@ -45,12 +46,19 @@ export function describeEngine(name: EngineName, { slow = false }: ConformanceOp
     });
     afterAll(async () => {
       await engine?.dispose();
+      expect(disposal).toHaveBeenCalledTimes(1);
       rmSync(folder, { recursive: true });
     });
 
     test('says what it is', () => {
       expect(engine.info.name).toBe(name);
       expect(engine.info.description).not.toBe('');
+    });
+
+    test('a stage is disposed of once, by whoever has it or with the engine', async () => {
+      const stage = await build(engine, cases[0]);
+      disposal = vi.spyOn(stage, 'dispose');
+      await stage.dispose();
     });
 
     describe.each(cases)('$name', (testCase) => {
