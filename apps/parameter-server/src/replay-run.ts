@@ -46,7 +46,7 @@ export interface ReplayReport {
   readonly missing?: LongtailError;
 }
 
-export interface CheckedVersions {
+interface CheckedVersions {
   /** That they go on from. */
   readonly after: number;
   readonly upTo: number;

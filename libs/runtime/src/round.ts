@@ -2,10 +2,10 @@ import { LongtailError, type Decision, type RoundState, type SyncStrategy, type 
 import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
-import { SILENCE_MS, type GroupTask } from './group-task.js';
+import type { GroupTask } from './group-task.js';
 import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
-import { patienceWith } from './patience.js';
+import { silentAmong } from './patience.js';
 import type { RunCore } from './run-core.js';
 import { afterDelivery, afterMiss, expectedMs } from './speed.js';
 
@@ -205,21 +205,11 @@ class Rounds {
     group.rounds++;
   }
 
-  /**
-   * In a first round there is no deadline yet, but who is done delivers, and who has its parameters gets done, or is dropped.
-   * Returns when to look again; undefined: at `wakeAtMs`.
-   */
+  /** Where there is no deadline. Returns when to look again; undefined: at `wakeAtMs`. */
   private dropSilent(wakeAtMs: number | undefined): number | undefined {
     if (wakeAtMs !== undefined) return undefined;
-    const nowMs = this.core.clock.nowMs();
-    // What comes meanwhile gives it at least as much time.
-    let nextMs = nowMs + SILENCE_MS;
-    for (const [task] of this.open.values()) {
-      const limit = patienceWith(task!);
-      if (limit === undefined) continue;
-      nextMs = Math.min(nextMs, limit.untilMs);
-      if (nowMs >= limit.untilMs) this.giveUp(task!, limit.reason, false);
-    }
+    const { silent, nextMs } = silentAmong([...this.open.values()].map(([oldest]) => oldest!), this.core.clock.nowMs());
+    for (const { task, reason } of silent) this.giveUp(task, reason, false);
     return nextMs;
   }
 

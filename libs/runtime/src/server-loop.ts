@@ -67,6 +67,8 @@ export interface Server {
   /** Direct links between them, as far as they were measured. */
   peers(): readonly PeerLink[];
   info(): GetServerReply;
+  /** Its standby is there, and has confirmed who is let in and who is not. */
+  readonly standbyKnowsAccess: boolean;
   /** Cancels what runs, waits for the verdicts, then ends the sessions. */
   close(reason: string): Promise<void>;
 }
@@ -318,6 +320,10 @@ class ServerLoop implements Server {
       standbyAddress: this.standby.address,
       standbyState: this.standby.state,
     };
+  }
+
+  get standbyKnowsAccess(): boolean {
+    return this.standby.knowsAccess;
   }
 
   async close(reason: string): Promise<void> {

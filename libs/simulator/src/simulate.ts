@@ -243,6 +243,8 @@ class Simulation implements StruckWorld {
 
   /** The standby is the server from here on. */
   private takeOver(standby: SimulatedStandby, { runs, ...succession }: Succession): void {
+    // It finds that it was succeeded, and ends.
+    if (!this.life.isOver) this.killServer();
     this.serverAt = STANDBY;
     this.life = new Life(this.serverClock);
     this.server = this.startServer(succession.epoch);

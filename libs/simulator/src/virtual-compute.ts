@@ -158,9 +158,7 @@ export class VirtualCompute implements Compute {
     return this.exclusively(async () => {
       await this.takeTask(signal);
       const computeMs = await this.pass(countSamples(ranges), 1, signal);
-      const { gradient } = this.prepared!;
-      gradient.fill(0);
-      const { samples, targets, lossSum, correct } = await this.gradientOf(ranges, gradient);
+      const { samples, targets, lossSum, correct } = await this.gradientOf(ranges, this.prepared!.gradient);
       return { samples, targets, lossSum, correct, computeMs };
     });
   }
@@ -320,7 +318,6 @@ export class VirtualCompute implements Compute {
     for (const { ranges, hyper } of batches) {
       if (stop.aborted) break;
       total.computeMs += await this.pass(countSamples(ranges), 1, signal);
-      gradient.fill(0);
       const stats = await this.gradientOf(ranges, gradient);
       const divisor = clippedDivisor(sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
       this.optimizer!.stepSum(this.parameters, gradient, divisor, hyper);

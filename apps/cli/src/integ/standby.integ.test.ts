@@ -77,13 +77,19 @@ it('a standby takes over from a server that is killed, with every round that was
   expect([await stranger.exit, stranger.stderr]).toEqual([6, expect.stringMatching(/only who has enrolled[^]*hint:.*token create/)]);
 
   // All of this comes after the standby has been told who is in.
-  await owner.revoke({ token: '', identity: thief.id, enrolled: false }, signal);
   const late = await enrolAt(address, asViewer);
   const [asNode, asEngineer] = [await tokenFor('node', 2), await tokenFor('engineer')];
   for (const name of ['desk', 'office']) {
     await on(name, 'join', address, '--token', asNode, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
   }
+  // Whoever shuts somebody out while the standby is away hears that it does not know; it is told when it is back.
+  const { standbyAddress } = await owner.getServer(signal);
+  standby.signal('SIGSTOP');
+  expect(await owner.revoke({ token: '', identity: thief.id, enrolled: false }, signal)).toEqual({ identities: [thief.id], unaware: standbyAddress });
+  standby.signal('SIGCONT');
   await expect.poll(async () => (await owner.getServer(signal)).standbyState, { timeout: 30_000 }).toBe('in step');
+  const { id: unused } = await owner.createToken({ role: 'viewer', validMs: 3_600_000, uses: 1 }, signal);
+  expect((await owner.revoke({ token: unused, identity: '', enrolled: false }, signal)).unaware).toBe('');
   const client = on('study', 'launch', 'job.yaml', '--server', address, '--token', asEngineer);
   await client.line('"in step"');
   await client.line(`"version":${STRUCK_AFTER}`);
@@ -132,6 +138,9 @@ it('a standby takes over from a server that stands still, which wakes up, commit
   const client = on('study', 'launch', 'job.yaml', '--server', address);
   await client.line('"in step"');
   await client.line(`"version":${STRUCK_AFTER}`);
+  const { standbyAddress } = (await connectClient(address, signal)).server;
+  const early = on('study', 'take-over', standbyAddress);
+  expect([await early.exit, early.stderr]).toEqual([6, expect.stringMatching(/its server, .*, is there[^]*--force/)]);
   primary.signal('SIGSTOP');
   await standby.listening();
   primary.signal('SIGCONT');

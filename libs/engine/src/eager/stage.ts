@@ -29,6 +29,7 @@ export interface EagerStageOptions {
   readonly recompute: boolean;
   /** Length = layout.length; copied. */
   readonly parameters: Float32Array;
+  readonly disposed?: () => void;
 }
 
 type Gradients = (tfjs.Tensor | undefined)[];
@@ -190,6 +191,7 @@ export class EagerStage implements Stage {
     this.optimizer?.dispose();
     this.parameters.forEach((tensor) => tensor.dispose());
     this.parameters = [];
+    this.options.disposed?.();
   }
 
   /** Takes over the sums. */

@@ -19,6 +19,7 @@ export function countingModel(trainSamples: number, validationSamples: number, c
     validationSamples,
     initial: () => new Float32Array(length),
     gradient(_parameters, samples, out) {
+      out.fill(0);
       for (const sample of samples) for (let at = sample; at < length; at += trainSamples) out[at]! += 1;
       return { samples: samples.length, targets: samples.length, lossSum: samples.length, correct: 0 };
     },
