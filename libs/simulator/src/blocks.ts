@@ -44,6 +44,7 @@ export function modelOfBlocks(blocks: VirtualBlocks<VirtualPass>, trainSamples: 
     initial: (seed) => blocks.initial(all, seed),
     gradient(parameters, samples, out) {
       const pass = blocks.forward(all, parameters, samples, undefined);
+      out.fill(0);
       pass.backward(undefined, out);
       return pass.stats!;
     },

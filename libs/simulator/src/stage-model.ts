@@ -11,7 +11,6 @@ export async function modelOfStage(stage: Stage, data: Dataset, blocks?: Virtual
   const { layout } = stage;
   const fresh = new Float32Array(layout.length);
   await stage.readParameters(fresh);
-  const sum = new Float32Array(layout.length);
   const shared = new SharedStage(stage);
   const batchOf = (split: Split, start: number, end: number): Batch => data.batch(split, Int32Array.from({ length: end - start }, (_, i) => start + i));
   return {
@@ -23,8 +22,7 @@ export async function modelOfStage(stage: Stage, data: Dataset, blocks?: Virtual
     gradient: (parameters, samples, out) =>
       shared.inTurn(parameters, async () => {
         const stats = await stage.gradient(data.batch('train', samples));
-        await stage.takeGradient(sum);
-        for (let i = 0; i < sum.length; i++) out[i] = out[i]! + sum[i]!;
+        await stage.takeGradient(out);
         return stats;
       }),
     evaluate: (parameters, split, start, end) => shared.inTurn(parameters, () => stage.evaluate(batchOf(split, start, end))),

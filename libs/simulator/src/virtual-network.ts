@@ -322,6 +322,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private rate: LinkRate | undefined;
   /** Bytes that `rate` is from. */
   private observed = 0;
+  /** What measures the link included. */
+  private carriedBytes = 0;
   /** The first one is being read. */
   private readonly unread: Pick<Parcel, 'chunk' | 'transfer'>[] = [];
   private open = true;
@@ -352,8 +354,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   /** What a tensor makes of it when nobody else uses the link. */
   get sending(): LinkRate | undefined {
     const { bitsPerSecond } = this.flow;
-    if ((8000 * (this.sent - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
-      this.observed = this.sent;
+    if ((8000 * (this.carriedBytes - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
+      this.observed = this.carriedBytes;
       this.rate = { bitsPerSecond, roundTripMs: 2 * this.shared.latencyMs };
     }
     return this.rate;
@@ -423,6 +425,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
 
   private transmit(chunk: SentChunk, transfer: Transfer | undefined): void {
     const bytes = this.shared.wireBytes(chunk);
+    this.carriedBytes += bytes;
     if (chunk.header.kind !== 'probe') this.sent += bytes;
     this.flow.send(new Parcel(chunk, bytes, transfer, this.left));
   }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,9 +42,13 @@ it('the same scenario gives the same bytes in one process and in two; arms that 
   const page = readFileSync(join(folder, 'one/report.html'), 'utf8');
   expect(page).toContain(`<b>${winner!.arm}</b>`);
   expect(readFileSync(join(folder, 'one/series/loss.csv'), 'utf8')).toContain('bsp int8,');
-  await rm(join(folder, 'one/report.html'));
+  // What an earlier report left, and this one has not, is gone; what somebody else put there stays.
+  const [stale, foreign] = ['rounds-9-gone.svg', 'mine.svg'].map((name) => join(folder, 'one/charts', name));
+  for (const path of [stale!, foreign!]) await writeFile(path, '<svg/>');
+  await writeFile(join(folder, 'one/report.html'), `${page}<a href="charts/rounds-9-gone.svg">`);
   expect((await runCli(['bench', 'report', 'one'], { cwd: folder })).exitCode).toBe(0);
   expect(readFileSync(join(folder, 'one/report.html'), 'utf8')).toBe(page);
+  expect([existsSync(stale!), existsSync(foreign!)]).toEqual([false, true]);
   expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
 });
 
