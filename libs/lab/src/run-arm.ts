@@ -62,7 +62,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
   const fleet = drawnFor(task, like.flops * opened.flopsPerSample);
   const job = staffed(opened.job, arm, fleet);
   const profile = grown(opened.profile, like);
-  const { model, standsFor } = mode === 'timing' ? timed(profile, opened) : { model: await workbench.model({ ...opened, job }), standsFor: largerBy(like) };
+  const { model, standsFor, arithmetic } = mode === 'timing' ? timed(profile, opened) : { model: await workbench.model({ ...opened, job }), standsFor: largerBy(like), arithmetic: wasmArithmetic };
   const evaluation = new Evaluation(mode === 'timing' ? 0 : scenario.evaluation.points, samplesOf(job, opened));
   const tally = new Tally();
   const outcome = await simulate({
@@ -77,7 +77,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     serverBitsPerSecond: Math.min(fleet.server.up, fleet.server.down),
     peerLink: directLinks(fleet),
     limitMs: scenario.limit,
-    arithmetic: wasmArithmetic,
+    arithmetic,
     layout: layoutBy(arm.planner, profile, fleet, seed),
     ...(arm.planner === 'equal' && { shares: equalShares, watch: withEqualSteps }),
     account: true,

@@ -18,7 +18,7 @@ export function silentAmong(tasks: Iterable<GroupTask>, nowMs: number): { readon
   // What comes meanwhile gives it at least as much time.
   let nextMs = nowMs + SILENCE_MS;
   for (const task of tasks) {
-    const limit = patienceWith(task);
+    const limit = task.status === 'out' ? patienceWith(task) : undefined;
     if (limit === undefined) continue;
     nextMs = Math.min(nextMs, limit.untilMs);
     if (nowMs >= limit.untilMs) silent.push({ task, reason: limit.reason });

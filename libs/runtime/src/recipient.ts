@@ -94,7 +94,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
    */
   supply(published: Published): void {
     const { sending } = this;
-    if (this.holdsPublished(published) || sending?.target === published) return;
+    if (this.holdsPublished(published) || (sending !== undefined && isOf(sending, published))) return;
     const rest = differencesFrom(sending?.target ?? this.held, published);
     if (sending !== undefined && rest !== undefined && worthFollowing([...sending.queue.slice(1), ...rest], published)) {
       sending.target = published;
@@ -235,6 +235,11 @@ function differencesFrom(held: Held | undefined, { line, difference }: Published
   if (held === undefined || difference === undefined) return undefined;
   const follows = held.line === line || ((held.exact || !line!.exact) && held.version === line!.startedAt);
   return follows ? difference.since(held.version) : undefined;
+}
+
+/** Cut otherwise it is the same. The worker may begin with it as soon as it is there: sent once more, it would wait for the device, and what a pipeline's device waits for behind it. */
+function isOf({ target, queue }: Sending, published: Published): boolean {
+  return target === published || (queue.length === 1 && target.version === published.version && target.line === published.line && (target.exact || !published.exact));
 }
 
 /** Differences that wait to be sent are worth it as long as they take no more than parameters whole. */

@@ -2,7 +2,6 @@ import {
   createRng,
   LongtailError,
   type Codec,
-  type CodecName,
   type Job,
   type LeaseBook,
   type ParameterShard,
@@ -12,7 +11,7 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
+import { createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
 import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
@@ -41,7 +40,7 @@ const STANDBY = 'standby:1';
 /** Of a live system's chunks. */
 const CHUNK_VALUES = 262_144;
 const DAY_MS = 86_400_000;
-/** Codecs and checksums keep no state: every simulation uses the same. */
+/** Checksums keep no state: every simulation uses the same. */
 const kernels = createKernels();
 const crc32c = (bytes: Uint8Array): number => kernels.crc32c(bytes);
 
@@ -89,7 +88,7 @@ class Simulation implements StruckWorld {
     this.fuzz = fuzzing && new FrameFuzz(this.rng.fork('fuzz'), fuzzing.each, crc32c);
     this.meddler = new Meddler(faults, this.fired, this.fuzz, crc32c);
     this.book = scenario.account ? new FleetBook(scenario.fleet.map(({ name }) => name), () => clock.nowMs()) : undefined;
-    this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
+    this.codecs = this.arithmetic.codecs;
     this.network = new VirtualNetwork({
       clock,
       serverUpBitsPerSecond: serverBitsPerSecond,
@@ -383,7 +382,7 @@ class Simulation implements StruckWorld {
         compute,
         fileCache: actor.files,
         codecs: this.codecs,
-        createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
+        createFeedback: (length, topK) => this.arithmetic.createFeedback(length, topK),
         crc32c,
         clock: actor.clock,
         rng: this.rng.fork(this.processes.length < scenario.fleet.length ? name : `${name}/${this.processes.length}`),

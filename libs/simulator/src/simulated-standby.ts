@@ -23,7 +23,11 @@ export class SimulatedStandby {
       ...options,
       createShard: (layout, optimizer) => (this.shard = options.createShard(layout, optimizer)),
       signal: this.stopping.signal,
-      dial: (hello) => dial(hello, (link) => (this.link = link)),
+      dial: (hello, signal) =>
+        dial(hello, (link) => {
+          this.link = link;
+          signal.addEventListener('abort', () => link.cut('it was given up'), { once: true });
+        }),
       fileCache: new MemoryFiles(),
       openStore: async (run) => this.openStore(run, logOf),
       log(event) {

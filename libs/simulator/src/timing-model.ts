@@ -1,5 +1,6 @@
 import { layOut, type BatchStats, type BlockProfile, type BlockRange, type HostTensor, type TensorHeader } from '@longtail/core';
 import { modelOfBlocks, type VirtualBlocks, type VirtualPass } from './blocks.js';
+import { idleArithmetic } from './idle-arithmetic.js';
 import type { Scenario } from './scenario.js';
 
 export interface TimingModelOptions {
@@ -16,12 +17,13 @@ const ALONE = 4;
 const FLOAT_BYTES = 4;
 
 /** A model that computes nothing and takes as much time, on links and on devices, as a real one: for a scenario in which only times count. Losses are 0. */
-export function timingModel({ blocks, trainSamples, validationSamples = 0 }: TimingModelOptions): Pick<Scenario, 'model' | 'standsFor'> {
+export function timingModel({ blocks, trainSamples, validationSamples = 0 }: TimingModelOptions): Pick<Scenario, 'model' | 'standsFor' | 'arithmetic'> {
   const idle = new IdleBlocks(blocks);
   const model = modelOfBlocks(idle, trainSamples, validationSamples);
   const scale = idle.parameters / model.layout.length;
   return {
     model: { ...model, ignoresSamples: true },
+    arithmetic: idleArithmetic,
     standsFor: ({ kind, length }: TensorHeader) => Math.round(length * (isActivation(kind) ? idle.activationScale : scale)),
   };
 }

@@ -61,8 +61,10 @@ export interface VirtualComputeOptions {
 export class VirtualCompute implements Compute {
   readonly device: DeviceInfo;
   private slowness = 1;
-  /** Wakes the task under way. */
-  private paceChanged: (() => void) | undefined;
+  /** The pass that it is at. */
+  private underWay: { readonly signal: AbortSignal; paceChanged(): void; aborted(): void } | undefined;
+  /** With a listener each, however many passes are done under them. */
+  private readonly watched = new WeakSet<AbortSignal>();
   /** The next task fails with this. */
   failure: LongtailError | undefined;
   private prepared: Prepared | undefined;
@@ -93,7 +95,7 @@ export class VirtualCompute implements Compute {
   /** Above 1: the device is that much slower for now, the task under way included. */
   set slowdown(factor: number) {
     this.slowness = factor;
-    this.paceChanged?.();
+    this.underWay?.paceChanged();
   }
 
   async prepare(
@@ -379,17 +381,36 @@ export class VirtualCompute implements Compute {
     const { clock } = this.options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
-      const end = (settle: () => void) => {
+      const end = () => {
         alarm.cancel();
-        this.paceChanged = undefined;
-        signal.removeEventListener('abort', aborted);
-        settle();
+        this.underWay = undefined;
       };
-      const aborted = () => end(() => reject(signal.reason as Error));
-      const alarm = clock.at(clock.nowMs() + ms, () => end(() => resolve(true)));
-      this.paceChanged = () => end(() => resolve(false));
-      signal.addEventListener('abort', aborted);
+      const alarm = clock.at(clock.nowMs() + ms, () => {
+        end();
+        resolve(true);
+      });
+      this.underWay = {
+        signal,
+        paceChanged() {
+          end();
+          resolve(false);
+        },
+        aborted() {
+          end();
+          reject(signal.reason as Error);
+        },
+      };
+      this.watch(signal);
     });
+  }
+
+  private watch(signal: AbortSignal): void {
+    if (this.watched.has(signal)) return;
+    this.watched.add(signal);
+    const aborted = () => {
+      if (this.underWay?.signal === signal) this.underWay.aborted();
+    };
+    signal.addEventListener('abort', aborted, { once: true });
   }
 
   /** Passes may be given before those ahead of them are done. */

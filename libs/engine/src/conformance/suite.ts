@@ -32,7 +32,7 @@ export interface ConformanceOptions {
 /** What every engine promises (core's `Engine` and `Stage`), on every kind of model. The oracle is the `cpu` engine; that one is checked by finite differences. */
 export function describeEngine(name: EngineName, { slow = false }: ConformanceOptions = {}): void {
   describe(`engine ${name}`, { timeout: slow ? 120_000 : 30_000 }, () => {
-    const [rounds, repeatedSteps] = slow ? [3, 1] : [50, 2];
+    const [rounds, repeatedSteps] = slow ? [1, 1] : [10, 2];
     const folder = mkdtempSync(join(tmpdir(), 'longtail-engine-'));
     const cases = conformanceCases(folder);
     const oracles = new Map<string, Oracle>();

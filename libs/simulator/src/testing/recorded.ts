@@ -9,7 +9,6 @@ import { differenceFrom, replayOf } from './sent-contributions.js';
  */
 export function recordedDifference(scenario: Scenario, { events, store, earlierStores, parameters }: Outcome): string | undefined {
   const stores = [...earlierStores, store];
-  const checkpoints = stores.flatMap((one) => one.checkpoints);
   const replay = replayOf(scenario, stores.find(({ recording }) => recording!.from !== undefined)!.recording!.from);
   const standing = standingEvents(events);
   const last = standing.findLast(({ body: { event } }) => event === 'commit')?.body;
@@ -18,7 +17,8 @@ export function recordedDifference(scenario: Scenario, { events, store, earlierS
   let server = 0;
   for (const { body, recorded } of recordedIn(standing)) {
     if (body.event === 'taken_over') server++;
-    const { from, versions } = stores[server]!.recording!;
+    const { checkpoints, recording } = stores[server]!;
+    const { from, versions } = recording!;
     if (body.event === 'recording' && from !== undefined) {
       if (at === undefined) replay.goOnFrom(from);
       else if (at !== from.version) return `version ${at} is not what version ${from.version} was recorded from`;
