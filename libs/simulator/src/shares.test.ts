@@ -47,7 +47,8 @@ test('devices with a fixed time of their own have the best shares within a few r
     fc.asyncProperty(devices, async (fleet) => {
       const { roundMs, moved } = await run(fleet);
       for (const ms of roundMs.slice(10)) expect(ms).toBeLessThan(1.15 * leastRoundMs(fleet) + 20);
-      expect(moved.filter((round) => round > 12)).toEqual([]);
+      // What was measured of the first sizes is forgotten by then (`speed.ts`: 15 rounds).
+      expect(moved.filter((round) => round > 18)).toEqual([]);
     }),
     { numRuns: 10 },
   );
