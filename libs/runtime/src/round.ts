@@ -58,8 +58,10 @@ class Rounds {
     for (const group of this.turns?.owing ?? []) this.lose(group, 'the rounds ended before all of it was sent');
   }
 
-  private get tasks(): readonly GroupTask[] {
-    return [...this.open.values()].flat();
+  private tasksWhere(isOne: (task: GroupTask) => boolean): readonly GroupTask[] {
+    const found: GroupTask[] = [];
+    for (const tasks of this.open.values()) for (const task of tasks) if (isOne(task)) found.push(task);
+    return found;
   }
 
   private oldest(group: string): GroupTask | undefined {
@@ -135,10 +137,10 @@ class Rounds {
   /** Those whose contribution is worthless. */
   private dropBroken(): void {
     const { core } = this;
-    for (const task of this.tasks) {
-      const { broken, nonFinite, reason, idle } = task;
-      const given = this.open.get(task.group.id)?.includes(task);
-      if (!given || (broken === undefined && !idle)) continue;
+    const worthless = this.tasksWhere((task) => task.broken !== undefined || task.idle);
+    for (const task of worthless) {
+      const { broken, nonFinite, reason } = task;
+      if (this.open.get(task.group.id)?.includes(task) !== true) continue; // dropped with another one
       if (broken === undefined) {
         this.drop(task, NO_STEP);
         continue;
@@ -223,7 +225,10 @@ class Rounds {
 
   /** Groups that take part, and those at work that do so no more. */
   private members(): readonly Group[] {
-    return [...new Set([...this.core.groups, ...this.tasks.map(({ group }) => group)])];
+    const { groups } = this.core;
+    const here = new Set(groups);
+    const leaving = this.tasksWhere(({ group }) => !here.has(group)).map(({ group }) => group);
+    return leaving.length === 0 ? groups : [...new Set([...groups, ...leaving])];
   }
 }
 

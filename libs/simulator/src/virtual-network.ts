@@ -291,11 +291,8 @@ class Transfer {
     else this.end();
   }
 
-  fail(error: unknown): void {
-    this.end(error);
-  }
-
-  private end(error?: unknown): void {
+  /** With an error: it was given up. */
+  end(error?: unknown): void {
     if (this.over) return;
     this.over = true;
     this.ended(error);
@@ -382,7 +379,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
       if (!this.open) return reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
-      const aborted = () => transfer.fail(signal.reason);
+      const aborted = () => transfer.end(signal.reason);
       const transfer = new Transfer(tensor, this.shared.crc32c, this.sendChunk, (error) => {
         this.transfers.delete(transfer);
         signal.removeEventListener('abort', aborted);
@@ -412,7 +409,7 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     this.flow.end();
     this.ended();
     const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
-    for (const transfer of [...this.transfers]) transfer.fail(error);
+    for (const transfer of [...this.transfers]) transfer.end(error);
     const { handlers } = this;
     if (handlers === undefined) this.early.push(() => this.handlers!.closed(reason));
     else this.shared.clock.at(this.shared.clock.nowMs(), () => handlers.closed(reason));
@@ -458,19 +455,22 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
         if (transfer !== undefined) this.travel(() => transfer.acknowledged());
         this.unread.shift();
       };
-      if (taken instanceof Promise) {
-        void taken.then(next).then(() => this.read());
+      if (taken === undefined) next();
+      else {
+        void taken.then(() => {
+          next();
+          this.read();
+        });
         return;
       }
-      next();
     }
   }
 
-  private handOver({ header, payload: copy }: TensorChunk): Promise<void> | void {
+  private handOver({ header, payload: copy }: TensorChunk): Promise<void> | undefined {
     const place = this.handlers!.place?.(header, copy.length) ?? 'borrow';
     const payload = place === 'borrow' ? copy : place;
     if (payload !== copy) payload.set(copy);
-    return this.handlers!.tensor({ header, payload });
+    return this.handlers!.tensor({ header, payload }) ?? undefined;
   }
 
   private deliver(handle: () => void): void {
