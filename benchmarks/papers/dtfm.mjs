@@ -55,7 +55,7 @@ const CASES = [
   { name: 'eight cities on three continents', between: WORLD, within: [5, 2], activationGB: 0.5, gradientGB: 0.9 },
 ];
 
-const SOURCE = 'their cost model on their networks, evaluated here; as they measured, 8 cities are 4.8 × as fast as Megatron';
+const SOURCE = 'their cost model on their networks, evaluated here, as their figures for random places could not be read; abstract: 8 cities are 4.8 × as fast as Megatron';
 /** Inner steps between exchanges: all gradients summed, as theirs; and what Longtail would do. */
 const STEPS = [1, 64];
 

@@ -1,16 +1,17 @@
 // What papers published, what Longtail gives for the same, and why they differ where they do.
-//   node benchmarks/papers/index.mjs [--only bubbles|round-trips|pipedream|dtfm|staleness|bytes]… [--json]
+//   node benchmarks/papers/index.mjs [--only bubbles|round-trips|pipedream|dtfm|halos|staleness|bytes]… [--json]
 // Exits with 1 where a figure that must agree does not.
 import { parseArgs } from 'node:util';
 import bubbles from './bubbles.mjs';
 import bytes from './bytes.mjs';
 import dtfm from './dtfm.mjs';
+import halos from './halos.mjs';
 import pipedream from './pipedream.mjs';
 import roundTrips from './round-trips.mjs';
 import staleness from './staleness.mjs';
 
 /** Each `{ name, title, run }`; a row of `run`: `{ what, source, expected, ours, within?, why? }`, `expected` a figure, a range or a text, `within` the relative difference allowed. */
-const CASES = [bubbles, roundTrips, pipedream, dtfm, staleness, bytes];
+const CASES = [bubbles, roundTrips, pipedream, dtfm, halos, staleness, bytes];
 
 const { values: options } = parseArgs({ options: { only: { type: 'string', multiple: true }, json: { type: 'boolean', default: false } } });
 const unknown = options.only?.filter((name) => !CASES.some((one) => one.name === name)) ?? [];

@@ -51,7 +51,7 @@ try {
   }
   const recorded = rows.filter(({ kind }) => kind === 'with').at(-1);
   const folder = readdirSync(fleet.folder).find((name) => name.endsWith(recorded.run));
-  const bytes = statSync(join(fleet.folder, folder, 'recording', 'contributions.bin')).size;
+  const bytes = statSync(join(fleet.folder, folder, 'recording', 'v00000000', 'contributions.bin')).size;
   const { seconds, result } = JSON.parse(execFileSync(process.execPath, [cli, 'replay', join(fleet.folder, folder), '--json'], { encoding: 'utf8' }));
   console.log(`recording ${bytes} bytes of ${recorded.commits} commits, estimated ${recorded.estimate}; replay ${result} in ${seconds.toFixed(2)} s`);
 } finally {

@@ -17,7 +17,7 @@ async function helpOf(command: readonly string[]): Promise<string> {
 /** Every command of which help speaks, and theirs. */
 async function commandsUnder(command: readonly string[]): Promise<string[][]> {
   const listed = (await helpOf(command)).split('\nCommands:\n')[1]?.split('\n\n')[0] ?? '';
-  const names = [...listed.matchAll(/^ {2}(\w+)/gm)].map((match) => match[1]!).filter((name) => name !== 'help');
+  const names = [...listed.matchAll(/^ {2}([\w-]+)/gm)].map((match) => match[1]!).filter((name) => name !== 'help');
   const below = await Promise.all(names.map((name) => commandsUnder([...command, name])));
   return [[...command], ...below.flat()];
 }

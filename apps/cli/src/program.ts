@@ -18,6 +18,7 @@ import { replayCommand } from './commands/replay.js';
 import { forkCommand, resumeCommand } from './commands/resume.js';
 import { schemaCommand } from './commands/schema.js';
 import { forgetCommand, revokeCommand, tokenCommand } from './commands/token.js';
+import { takeOverCommand } from './commands/take-over.js';
 import { upCommand } from './commands/up.js';
 import { createOutput } from './terminal/output.js';
 import { VERSION } from './version.js';
@@ -42,6 +43,7 @@ function createProgram(outcome: Outcome): Command {
   const commands = [
     demoCommand,
     upCommand,
+    takeOverCommand,
     joinCommand,
     launchCommand,
     planCommand,

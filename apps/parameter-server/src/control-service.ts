@@ -76,7 +76,7 @@ export function createControlService({ server, desk, past, register, nodes, log 
       return server.info();
     },
     async takeOver() {
-      throw new LongtailError('this is no standby, but a server', { code: 'usage' });
+      throw new LongtailError('this is no standby, but a server', { code: 'usage', hint: '`longtail nodes` says where its standby is.' });
     },
   };
 }

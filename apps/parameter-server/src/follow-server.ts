@@ -33,7 +33,7 @@ export async function followServer(options: StandbyOptions): Promise<Takeover | 
   const followed = new FollowedRuns(runsFolder);
   const access = identity && (await receiveAccess(options, await identity.current(signal)));
   const curve = createCurveKeys();
-  const ports = await StandbyPort.open({ host, port, version, server: standbyOf, log, access, witness: (node) => standby.witness(node), restarted: () => standby.restarted(), ready: () => standby.ready });
+  const ports = await StandbyPort.open({ host, port, version, server: standbyOf, log, access, witness: (node) => standby.witness(node), restarted: () => standby.restarted(), ordered: (force) => standby.order(force), ready: () => standby.ready });
   const standby: Standby = new Standby({
     address: ports.address,
     async dial(hello, until) {

@@ -1,7 +1,8 @@
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { StoredEvent } from '@longtail/core';
 import type { FollowedStore, InheritedRun } from '@longtail/runtime';
-import { createRun, listRuns, type RunFolder } from '@longtail/store';
+import { createRun, listRuns, RUN_FILES, type RunFolder } from '@longtail/store';
 import type { Inherited } from './past-runs.js';
 import { runStore, type RunDescription } from './run-store.js';
 import { servedFile } from './served-files.js';
@@ -12,10 +13,10 @@ export class FollowedRuns {
 
   constructor(private readonly runsFolder: string) {}
 
-  /** A copy of a run; an older one that is there is replaced, as it may have gone another way. LongtailError `storage`. */
+  /** A copy of a run; an older one that is there is replaced, as it may have gone another way, but for what was recorded here. LongtailError `storage`. */
   async open(run: string, description: RunDescription): Promise<FollowedStore> {
     const { createdAtMs, job, document, notes } = description;
-    for (const { id, path } of await listRuns(this.runsFolder)) if (id === run) await rm(path, { recursive: true });
+    for (const { id, path } of await listRuns(this.runsFolder)) if (id === run) await clear(path);
     let nowMs = createdAtMs;
     const folder = await createRun(this.runsFolder, job, { now: () => nowMs, copyOf: { run, createdAtMs }, document });
     this.folders.set(run, { folder, description });
@@ -51,4 +52,8 @@ export class FollowedRuns {
     }
     return inherited;
   }
+}
+
+async function clear(run: string): Promise<void> {
+  for (const name of await readdir(run)) if (name !== RUN_FILES.recording) await rm(join(run, name), { recursive: true });
 }

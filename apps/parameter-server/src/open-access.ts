@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   AccessBook,
@@ -30,6 +31,13 @@ const LONGEST_NAME = 256;
 /** Of what a server asks its standby with. */
 const QUESTION_MS = 3_600_000;
 
+const BOOK_FILE = 'access.json';
+const ENTRY = { id: z.string(), role: z.enum(ROLES), expiresAtMs: z.number(), revoked: z.boolean() };
+const BOOK = z.object({
+  tokens: z.array(z.object({ ...ENTRY, secret: z.string(), createdAtMs: z.number(), usesLeft: z.number() })),
+  identities: z.array(z.object({ ...ENTRY, name: z.string(), token: z.string(), enrolledAtMs: z.number() })),
+});
+
 const KEYED = z.object({ certificate: z.string(), privateKey: z.string() });
 
 export interface Access extends ServerAccess {
@@ -54,7 +62,7 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
   if (inherited !== undefined) {
     await writeKept(authorityFile(folder), inherited.authority);
     await table.replace(inherited.entries);
-  }
+  } else await importBook(folder, table);
   const { authority, keyed } = await openAuthority(authorityFile(folder), nowMs());
   const book = await AccessBook.open(table);
   const own = await authority.issueServer(nowMs());
@@ -90,7 +98,7 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
       return { tokens: tokens.map(({ secret: _secret, ...token }) => token), identities };
     },
     async revoke({ token, identity, enrolled }) {
-      return { identities: await (token === '' ? book.revokeIdentity(identity) : book.revokeToken(token, enrolled)) };
+      return { identities: await (token === '' ? book.revokeIdentity(identity) : book.revokeToken(token, enrolled)), unaware: '' };
     },
     handOver: async () => keyed,
     async asStandby() {
@@ -108,6 +116,17 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
       await keepCertificate(keep, { token: '', authority: authority.certificate, privateKey }, await issue(peer, request, now));
     },
   };
+}
+
+/** The book was a file before there was a database: it is taken over once, where there is no other. */
+async function importBook(folder: string, table: AccessTable): Promise<void> {
+  const keep = secretFile(join(folder, BOOK_FILE));
+  const kept = await readKept(keep, BOOK);
+  if (kept === undefined) return;
+  const { tokens, identities } = await table.load();
+  if (tokens.length + identities.length > 0) return;
+  await table.save(kept);
+  await rename(keep.path, `${keep.path}.imported`);
 }
 
 /** Throws LongtailError `usage` where a folder is that of another server. */

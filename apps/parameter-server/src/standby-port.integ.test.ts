@@ -15,15 +15,18 @@ let access: FollowedAccess;
 let port: StandbyPort;
 let witnesses: string[];
 let restarts: number;
+let orders: boolean[];
 beforeEach(async () => {
   authority = await createAuthority(Date.now());
   access = await FollowedAccess.open(authority, Date.now);
   witnesses = [];
   restarts = 0;
+  orders = [];
   port = await StandbyPort.open({
     ...{ host: '127.0.0.1', port: 0, version: '1', server: '10.0.0.5:7077', log: pino({ level: 'silent' }), access },
     witness: (node) => witnesses.push(node),
     restarted: () => restarts++,
+    ordered: (force) => orders.push(force),
     ready: () => true,
   });
 });
@@ -66,18 +69,20 @@ it.each(['unknown', 'revoked'])('takes nobody else\'s word, who may be known to 
   expect(witnesses).toEqual([]);
 });
 
-it('hears from the server, which asks in its name, that this was started again, and from nobody else', async () => {
-  const [standby, admin] = [
+it('hears from the server, which asks in its name, that this was started again, and takes orders from engineers and admins', async () => {
+  const [standby, engineer, viewer] = [
     { id: 'standby-000000000001', role: 'standby' },
-    { id: 'admin-000000000001', role: 'admin' },
+    { id: 'engineer-000000000001', role: 'engineer' },
+    { id: 'viewer-000000000001', role: 'viewer' },
   ] as const;
-  access.hold({ tokens: [], identities: [entryOf(standby), entryOf(admin)] }, true);
-  const server = await connectClient(port.address, signal, await certified(standby));
-  await server.takeOver(signal);
-  const other = await connectClient(port.address, signal, await certified(admin));
-  await expect(other.takeOver(signal)).rejects.toMatchObject({ code: 'refused' });
-  expect(restarts).toBe(1);
-  for (const client of [server, other]) client.close();
+  access.hold({ tokens: [], identities: [standby, engineer, viewer].map((peer) => entryOf(peer)) }, true);
+  const as = async (peer: PeerIdentity) => connectClient(port.address, signal, await certified(peer));
+  const [server, operator, other] = [await as(standby), await as(engineer), await as(viewer)];
+  await server.takeOver({ ordered: false, force: false }, signal);
+  await operator.takeOver({ ordered: true, force: true }, signal);
+  await expect(other.takeOver({ ordered: true, force: true }, signal)).rejects.toMatchObject({ code: 'refused' });
+  expect([restarts, orders]).toEqual([1, [true]]);
+  for (const client of [server, operator, other]) client.close();
 });
 
 it('changes nothing of who is let in, and hands the authority to nobody', async () => {

@@ -18,6 +18,8 @@ export interface StandbyPortOptions {
   witness(node: string): void;
   /** The server was started again, and found that its standby holds more. */
   restarted(): void;
+  /** Somebody wants it to take over. Throws LongtailError `refused` where it does not. */
+  ordered(force: boolean): void;
   /** It holds enough to take over. */
   ready(): boolean;
 }
@@ -40,8 +42,9 @@ export class StandbyPort {
     const startedAtMs = wallClock.nowMs();
     const waiting: Partial<ControlService> = {
       getServer: async () => ({ protocol: PROTOCOL_VERSION, version: options.version, startedAtMs, nodes: 0, runningJobs: 0, epoch: 0, standbyAddress: '', standbyState: options.ready() ? READY : 'behind' }),
-      async takeOver() {
-        options.restarted();
+      async takeOver({ ordered, force }) {
+        if (ordered) options.ordered(force);
+        else options.restarted();
         return {};
       },
       async *watch() {

@@ -9,7 +9,7 @@ import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
-import { createTensorMemory, hostName, listen, wallClock, type TensorMemory } from '@longtail/transport';
+import { createTensorMemory, hostName, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { composeShard } from './compose-shard.js';
 import { createControlService } from './control-service.js';
@@ -84,19 +84,20 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     if (error === undefined) log.info({ database: database.name }, 'the database has all rows again');
     else log.warn({ database: database.name, hint: error.hint }, `${error.message} Runs go on; rows wait for it.`);
   };
+  const listened = access && withStandby(access, () => (server.standbyKnowsAccess ? '' : succession.standbyAddress));
   const control = createControlService({ server, desk, past, register, nodes: database.nodes, log });
   const onSession = (connection: ServerConnection, hello: Hello) => {
     if (hello.standbyAddress === '') log.info({ worker: hello.name, engine: hello.device.engine, device: hello.device.description }, 'worker joined');
     else log.info({ standby: hello.standbyAddress }, 'standby joined');
     server.onSession(connection, hello);
   };
-  const listener = takeover?.ports.serve(control, access, onSession) ?? await listen({
+  const listener = takeover?.ports.serve(control, listened, onSession) ?? await listen({
     host,
     port,
     control,
     crc32c: (bytes) => kernels.crc32c(bytes),
     memory,
-    access,
+    access: listened,
     onSession,
     onDropped: (reason) => log.warn({ reason }, 'connection dropped'),
     signal: new AbortController().signal,
@@ -162,6 +163,11 @@ function composeServer(
       outrun: () => void succession.suspect(),
     },
   );
+}
+
+/** Says where the standby is that does not know yet that somebody was shut out; empty: nobody is. */
+function withStandby(access: Access, unaware: () => string): ServerAccess {
+  return { ...access, revoke: async (request) => ({ ...(await access.revoke(request)), unaware: unaware() }) };
 }
 
 /** Only this machine reaches it. */

@@ -54,6 +54,11 @@ export class Succession {
     return this.state.epoch;
   }
 
+  /** Where its standby listens, or did when it was last there; empty: it has none. */
+  get standbyAddress(): string {
+    return this.state.standby;
+  }
+
   /** It has taken over. */
   async begin(epoch: number): Promise<void> {
     this.keep({ epoch, standby: '' });
@@ -86,7 +91,7 @@ export class Succession {
     if (standby === '') return;
     const answer = await this.ask(async (client, signal) => {
       // Else it had not followed for long enough, or something else listens there by now.
-      if (client.server.epoch === 0 && client.server.standbyState === READY) await client.takeOver(signal);
+      if (client.server.epoch === 0 && client.server.standbyState === READY) await client.takeOver({ ordered: false, force: false }, signal);
       return client.server;
     });
     if (answer === undefined) return this.log.warn({ standby }, 'its standby does not answer: runs go on from their checkpoints');

@@ -2,4 +2,5 @@ export type { EngineChoice } from './compute/channel.js';
 export type { ParentMessage, WorkerEvent, WorkerMessage, WorkerStats } from './events.js';
 export { createFileCache } from './file-cache.js';
 export { KeptIdentity } from './kept-identity.js';
+export { measureLink, type LinkMeasurement } from './measure-link.js';
 export { startWorker, type AllowedCode, type WorkerOptions } from './start-worker.js';

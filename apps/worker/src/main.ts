@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { hostname } from 'node:os';
-import { LongtailError, redactor } from '@longtail/core';
+import { LongtailError, redactor, type DeviceSpeed } from '@longtail/core';
 import type { OwnerLimits } from '@longtail/spec';
 import type { LinkThrottle } from '@longtail/transport';
 import type { EngineChoice } from './compute/channel.js';
@@ -29,6 +29,7 @@ const { values } = parseArgs({
     name: { type: 'string', default: hostname() },
     engine: { type: 'string', default: 'auto' },
     pace: { type: 'string', default: '1' },
+    emulate: { type: 'string' },
     threads: { type: 'string' },
     memory: { type: 'string' },
     listen: { type: 'string' },
@@ -46,6 +47,12 @@ const { values } = parseArgs({
 function readLink(text: string): LinkThrottle {
   const [up, down, roundTrip] = text.split(',').map(Number);
   return { upBitsPerSecond: up!, downBitsPerSecond: down!, roundTripMs: roundTrip! };
+}
+
+/** Samples a second, overhead (ms) and jitter. */
+function readSpeed(text: string): DeviceSpeed {
+  const [samplesPerSecond, overheadMs, jitter] = text.split(',').map(Number);
+  return { samplesPerSecond: samplesPerSecond!, overheadMs: overheadMs!, jitter: jitter! };
 }
 
 const [finishing, leaving] = [new AbortController(), new AbortController()];
@@ -88,6 +95,7 @@ try {
     name: values.name,
     engine: values.engine as EngineChoice,
     pace: Number(values.pace),
+    emulated: values.emulate === undefined ? undefined : readSpeed(values.emulate),
     threads: values.threads === undefined ? undefined : Number(values.threads),
     memoryBytes: values.memory === undefined ? undefined : Number(values.memory),
     listen: values.listen,

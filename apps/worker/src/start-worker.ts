@@ -75,11 +75,11 @@ export type AllowedCode = 'confined' | 'trusted';
  * machine gives no way to keep.
  */
 export async function startWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
-  const { engine, pace, memoryBytes, threads } = options;
+  const { engine, pace, emulated, memoryBytes, threads } = options;
   const watch = await LimitWatch.open(options.limits, thisMachine());
   if (watch.watched.length > 0) options.onLimits(watch.watched);
   const modules = await modulePolicy(options);
-  const compute = await ComputeThread.open({ engine, pace, memoryBytes, threads, modules }, AbortSignal.any([options.signal, options.finish.signal]));
+  const compute = await ComputeThread.open({ engine, pace, emulated, memoryBytes, threads, modules }, AbortSignal.any([options.signal, options.finish.signal]));
   try {
     options.onDevice(compute.device, compute.choice);
     return await Promise.race([work(options, compute, watch), rejectWith(compute.died)]);

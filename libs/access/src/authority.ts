@@ -1,17 +1,7 @@
-import 'reflect-metadata';
 import { createHash, randomBytes, X509Certificate, type webcrypto } from 'node:crypto';
 import { LongtailError, ROLES, SERVER_NAME, type PeerIdentity, type Role } from '@longtail/core';
-import {
-  BasicConstraintsExtension,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  Pkcs10CertificateRequest,
-  SubjectAlternativeNameExtension,
-  X509CertificateGenerator,
-} from '@peculiar/x509';
 import { ALGORITHM, exportPrivateKey, generateKeys, importPrivateKey } from './pem.js';
+import type { JsonGeneralName } from './x509.js';
 
 const AUTHORITY_MS = 20 * 365 * 24 * 3_600_000;
 /** Clocks of different machines need not agree. */
@@ -25,14 +15,18 @@ export interface KeyedCertificate {
 
 /** A certificate that signs others, and nothing else. It is good for 20 years. */
 export async function createAuthority(nowMs: number): Promise<KeyedCertificate> {
+  const x509 = await import('./x509.js');
   const keys = await generateKeys();
-  const certificate = await X509CertificateGenerator.createSelfSigned({
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
     name: `CN=Longtail ${randomBytes(4).toString('hex')}`,
     ...validity(nowMs, nowMs + AUTHORITY_MS),
     signingAlgorithm: ALGORITHM,
     keys,
-    extensions: [new BasicConstraintsExtension(true, 0, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)],
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    ],
   });
   return { certificate: certificate.toString('pem'), privateKey: await exportPrivateKey(keys) };
 }
@@ -69,8 +63,7 @@ export class Authority {
   /** A certificate for the server, with a key that was never written anywhere; followed by the authority's own. */
   async issueServer(nowMs: number): Promise<KeyedCertificate> {
     const keys = await generateKeys();
-    const san = new SubjectAlternativeNameExtension([{ type: 'dns', value: SERVER_NAME }]);
-    const leaf = await this.sign(keys.publicKey, SERVER_NAME, nowMs, nowMs + AUTHORITY_MS, ExtendedKeyUsage.serverAuth, san);
+    const leaf = await this.sign(keys.publicKey, SERVER_NAME, nowMs, nowMs + AUTHORITY_MS, 'serverAuth', { type: 'dns', value: SERVER_NAME });
     return { certificate: `${leaf}\n${this.certificate}`, privateKey: await exportPrivateKey(keys) };
   }
 
@@ -80,8 +73,7 @@ export class Authority {
    */
   async issue(request: string, identity: PeerIdentity, nowMs: number, expiresAtMs: number): Promise<string> {
     const publicKey = await requestedKey(request);
-    const san = new SubjectAlternativeNameExtension([{ type: 'url', value: uriOf(identity) }]);
-    return this.sign(publicKey, identity.id, nowMs, expiresAtMs, ExtendedKeyUsage.clientAuth, san);
+    return this.sign(publicKey, identity.id, nowMs, expiresAtMs, 'clientAuth', { type: 'url', value: uriOf(identity) });
   }
 
   /** Who shows the certificate; undefined when this authority did not issue it, or it is not good now. */
@@ -99,8 +91,9 @@ export class Authority {
     return true;
   }
 
-  private async sign(publicKey: webcrypto.CryptoKey, name: string, nowMs: number, untilMs: number, usage: ExtendedKeyUsage, san: SubjectAlternativeNameExtension): Promise<string> {
-    const certificate = await X509CertificateGenerator.create({
+  private async sign(publicKey: webcrypto.CryptoKey, name: string, nowMs: number, untilMs: number, usage: 'serverAuth' | 'clientAuth', alternativeName: JsonGeneralName): Promise<string> {
+    const x509 = await import('./x509.js');
+    const certificate = await x509.X509CertificateGenerator.create({
       serialNumber: serialNumber(),
       subject: `CN=${name}`,
       issuer: this.own.subject,
@@ -109,10 +102,10 @@ export class Authority {
       signingKey: this.key,
       publicKey,
       extensions: [
-        new BasicConstraintsExtension(false, undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-        new ExtendedKeyUsageExtension([usage]),
-        san,
+        new x509.BasicConstraintsExtension(false, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+        new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[usage]]),
+        new x509.SubjectAlternativeNameExtension([alternativeName]),
       ],
     });
     return certificate.toString('pem');
@@ -125,6 +118,7 @@ function fingerprintOf(der: Uint8Array): string {
 }
 
 async function requestedKey(pem: string): Promise<webcrypto.CryptoKey> {
+  const { Pkcs10CertificateRequest } = await import('./x509.js');
   try {
     const request = new Pkcs10CertificateRequest(pem);
     const key = await request.publicKey.export(ALGORITHM, ['verify']);

@@ -77,8 +77,8 @@ export interface Stage {
   backwardInput(microbatch: number, gradOutput?: HostTensor): Promise<HostTensor | undefined>;
   /** The other half, after `backwardInput`: adds the parameter gradient to the sum and frees the stash. */
   backwardWeights(microbatch: number): Promise<void>;
-  /** Forgets stashes and gradient sum. */
-  dropPasses(): Promise<void>;
+  /** Forgets stashes and gradient sum; of `microbatches`, only their stashes. */
+  dropPasses(microbatches?: readonly number[]): Promise<void>;
 
   /** Whole model only: forward, loss and backward of a batch as one call; the gradient is added to the sum. */
   gradient(batch: Batch): Promise<BatchStats>;

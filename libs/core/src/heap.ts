@@ -1,9 +1,17 @@
-/** A binary heap of distinct items, any of which can be taken out. */
-export class Heap<Item> {
-  private readonly items: Item[] = [];
-  private readonly places = new Map<Item, number>();
+/** Keeps its place in each heap that it may be in; −1: it is not in it. */
+export interface Placed {
+  readonly places: number[];
+}
 
-  constructor(private readonly before: (a: Item, b: Item) => boolean) {}
+/** A binary heap of distinct items, any of which can be taken out. */
+export class Heap<Item extends Placed> {
+  private readonly items: Item[] = [];
+
+  /** `number`: of the heap among those that its items may be in. */
+  constructor(
+    private readonly before: (a: Item, b: Item) => boolean,
+    private readonly number = 0,
+  ) {}
 
   get first(): Item | undefined {
     return this.items[0];
@@ -20,9 +28,9 @@ export class Heap<Item> {
 
   /** Nothing happens where it is not in it. */
   remove(item: Item): void {
-    const place = this.places.get(item);
-    if (place === undefined) return;
-    this.places.delete(item);
+    const place = item.places[this.number]!;
+    if (place < 0) return;
+    item.places[this.number] = -1;
     const last = this.items.pop()!;
     if (last === item) return;
     const parent = place > 0 ? this.items[(place - 1) >> 1]! : undefined;
@@ -58,6 +66,6 @@ export class Heap<Item> {
 
   private put(item: Item, place: number): void {
     this.items[place] = item;
-    this.places.set(item, place);
+    item.places[this.number] = place;
   }
 }

@@ -33,7 +33,7 @@ export interface ConnectionHandlers<Receive> {
   closed(reason: string): void;
 }
 
-/** Traffic of a connection's tensors, headers included. */
+/** Traffic of a connection's tensors, headers included, but for those that only measure it. */
 export interface ConnectionTraffic {
   readonly bytesSent: number;
   readonly bytesReceived: number;

@@ -4,9 +4,7 @@ import { gunzipped } from './gzip.js';
 import { imageDataset, type IdxSplit } from './images/image-dataset.js';
 import type { OpenDataset, OpenOptions } from './open-dataset.js';
 import { openText } from './text/open-text.js';
-import { decodeCsv } from './table/csv.js';
-import { decodeParquet } from './table/parquet.js';
-import { concatTables } from './table/table.js';
+import { concatTables, type Table } from './table/table.js';
 import { tableDataset } from './table/table-dataset.js';
 
 type SpecOf<Type extends DataSpec['type']> = Extract<DataSpec, { readonly type: Type }>;
@@ -46,9 +44,14 @@ async function openTable(spec: SpecOf<'csv' | 'parquet'>, files: readonly LocalF
   const tables = [];
   for (const file of files) {
     const bytes = await gunzipped(await readVerified(file, source), file.path);
-    const table = spec.type === 'csv' ? decodeCsv(bytes, spec, file.path) : await decodeParquet(bytes, spec, file.path);
-    tables.push({ table, where: file.path });
+    tables.push({ table: await decodeTable(bytes, spec, file.path), where: file.path });
   }
   if (tables.length === 0) throw new LongtailError('The table names no file.', { code: 'invalid-data', where: spec.type });
   return tableDataset(concatTables(tables), { ...spec, name: spec.paths.join(', ') });
+}
+
+/** The libraries for tables are loaded by whoever has one. */
+async function decodeTable(bytes: Uint8Array, spec: SpecOf<'csv' | 'parquet'>, where: string): Promise<Table> {
+  if (spec.type === 'csv') return (await import('./table/csv.js')).decodeCsv(bytes, spec, where);
+  return (await import('./table/parquet.js')).decodeParquet(bytes, spec, where);
 }

@@ -1,7 +1,6 @@
 export type { Block, BlockContext, BlockCost, Initializer, Model, ModelFactory, ModelPurpose, ParameterSpec } from './block.js';
 export type { Ops } from './ops.js';
 export { createModel } from './models/create.js';
-export { checkTraced } from './traced/check.js';
 export { profileModel } from './profile.js';
 export { initialParameters } from './initialize.js';
 export { blockShapes, stageModel } from './stage-model.js';

@@ -6,6 +6,9 @@ import type { JobDocument } from '@longtail/spec';
 import type { DeviceLine } from './measure-device.js';
 import type { ArmTask } from './run-arm.js';
 
+/** What a simulation of many nodes makes, and soon drops, is collected at a fifth less cost where there is room for it (MiB). */
+const ROOM_FOR_THE_YOUNG = '--max-semi-space-size=64';
+
 /** An arm to run, or a job whose time here is to be measured. */
 export type PoolRequest = { readonly arm: ArmTask } | { readonly measure: JobDocument };
 export type PoolReply = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly error: WireError };
@@ -79,6 +82,7 @@ export class ArmPool {
   private start(): ChildProcess {
     const child = fork(fileURLToPath(new URL('./arm-process.js', import.meta.url)), [this.engine], {
       env: { ...process.env, ...nativeEnvironment() },
+      execArgv: [...process.execArgv, ROOM_FOR_THE_YOUNG],
       serialization: 'advanced',
     });
     child.on('message', (reply: PoolReply) => {

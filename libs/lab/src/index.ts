@@ -1,6 +1,7 @@
 export { ArmPool } from './arm-pool.js';
 export { KeptArms } from './kept-arms.js';
-export { liveOutcome, planLive, type LivePlan } from './live.js';
+export { hostCostOf, hostCostTask } from './host-cost.js';
+export { liveOutcome, planLive, type LivePlan, type Machine } from './live.js';
 export type { DeviceLine } from './measure-device.js';
 export { comparePredictions, kendallTau, type Prediction } from './predictions.js';
 export { runArm, type ArmTask } from './run-arm.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { BenchArm } from '@longtail/core';
 
 /** Of what an arm's figures are: another one makes all that was kept worthless. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** Arms that are done, in a folder, each under the hash of all that it depends on: a bench that was stopped goes on where it was. */
 export class KeptArms {

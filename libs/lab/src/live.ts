@@ -1,4 +1,4 @@
-import { LongtailError, type BenchOutcome, type StoredEvent } from '@longtail/core';
+import { LongtailError, type BenchOutcome, type DeviceSpeed, type StoredEvent } from '@longtail/core';
 import { withOverrides, type JobDocument, type LinkRates } from '@longtail/spec';
 import { accountOfEvents } from './event-account.js';
 import { bottleneckOf } from './bottleneck.js';
@@ -12,17 +12,26 @@ import type { Workbench } from './workbench.js';
 /** What to start for an arm on this machine. */
 export interface LivePlan {
   readonly job: JobDocument;
-  readonly workers: readonly { readonly name: string; readonly pace: number; readonly memoryBytes: number; readonly link: LinkRates }[];
+  readonly workers: readonly { readonly name: string; readonly emulated: DeviceSpeed; readonly memoryBytes: number; readonly link: LinkRates }[];
 }
+
+/** What live runs share. */
+export interface Machine {
+  readonly device: DeviceLine;
+  readonly cores: number;
+}
+
+/** Of all cores, what devices may take: the server and the links need some too. */
+const MOST_OF_CORES = 0.6;
 
 /** Of what emulation does not have, a live run says so rather than leave it out. */
 const NOT_LIVE = ['churn', 'joins', 'throttling', 'site', 'region', 'lan'] as const;
 
 /**
- * An arm as processes of this machine whose devices are slowed down and whose links are emulated. Throws LongtailError `no-plan` where the
+ * An arm as processes of this machine whose devices and links are emulated. Throws LongtailError `no-plan` where the
  * machine is not as fast as the scenario wants, or cannot do what it describes.
  */
-export async function planLive(task: ArmTask, device: DeviceLine, workbench: Workbench): Promise<LivePlan> {
+export async function planLive(task: ArmTask, { device, cores }: Machine, workbench: Workbench): Promise<LivePlan> {
   const { scenario, arm, seed } = task;
   if (arm.refusal !== undefined) throw new LongtailError(arm.refusal, { code: 'no-plan' });
   if (arm.planner !== 'planned') throw new LongtailError(`a live server lays jobs out by itself: planner ${arm.planner} is for --mode virtual`, { code: 'no-plan' });
@@ -34,13 +43,12 @@ export async function planLive(task: ArmTask, device: DeviceLine, workbench: Wor
   const workers = machines.map(({ bench: { name, link }, worker, device: { memoryBytes } }) => ({
     name,
     memoryBytes,
-    pace: (worker!.samplesPerSecond * device.msPerSample) / 1000,
+    emulated: { samplesPerSecond: worker!.samplesPerSecond, overheadMs: worker!.overheadMs!, jitter: worker!.jitter! },
     link: { up: link.up / like.parameters, down: link.down / like.parameters, rtt: link.rtt },
   }));
-  const fastest = workers.reduce((most, worker) => (worker.pace > most.pace ? worker : most));
-  if (fastest.pace > 1) {
-    const rate = 1000 / device.msPerSample;
-    throw new LongtailError(`${fastest.name} is to compute ${(rate * fastest.pace).toPrecision(3)} samples/s, and this machine does ${rate.toPrecision(3)} on a thread`, { code: 'no-plan' });
+  const busy = workers.reduce((sum, { emulated }) => sum + partOf(device, emulated, opened.job.train.batch), 0);
+  if (busy > MOST_OF_CORES * cores) {
+    throw new LongtailError(`its devices together take ${busy.toPrecision(2)} cores of this machine, which has ${cores}: more than ${100 * MOST_OF_CORES} % of that, and they would wait for each other`, { code: 'no-plan', hint: 'Make the machines slower, or take fewer.' });
   }
   const overrides = {
     'train.seed': seed,
@@ -61,4 +69,9 @@ export function liveOutcome({ scenario, ...task }: ArmTask, events: readonly Sto
   const account = accountOfEvents(events, nodes.map(({ name }) => name), tally);
   const figures = figuresOf({ tally, account, nodes, loss: tally.curve(validation), targetLoss: scenario.targetLoss, prices: scenario.prices });
   return { ...figures, bottleneck: bottleneckOf(figures, nodes, server, tally.path) };
+}
+
+/** Of a core, that a device takes which is emulated. */
+function partOf({ overheadMs, msPerSample }: DeviceLine, emulated: DeviceSpeed, batch: number): number {
+  return (overheadMs + batch * msPerSample) / (emulated.overheadMs + (1000 * batch) / emulated.samplesPerSecond);
 }

@@ -1,5 +1,6 @@
-import { LongtailError, type BenchArm, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile, type RunLayout } from '@longtail/core';
-import { simulate, timingModel, wasmArithmetic, type Scenario } from '@longtail/simulator';
+import { LongtailError, type BenchArm, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile } from '@longtail/core';
+import { CHUNK_LENGTH } from '@longtail/runtime';
+import { isActivation, simulate, timingModel, wasmArithmetic, type Scenario } from '@longtail/simulator';
 import { withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
 import { bottleneckOf } from './bottleneck.js';
 import { equalShares, withEqualSteps } from './equal-parts.js';
@@ -7,7 +8,6 @@ import { Evaluation } from './evaluation.js';
 import { figuresOf } from './figures.js';
 import { drawFleet, type DrawnFleet } from './fleet.js';
 import { layoutBy } from './layouts.js';
-import type { DeviceLine } from './measure-device.js';
 import { grown, likenessOf, parametersOf, type Likeness } from './stands-for.js';
 import { Tally } from './tally.js';
 import { parseTrace } from './trace.js';
@@ -19,9 +19,9 @@ export interface ArmTask {
   readonly mode: BenchMode;
   readonly arm: ScenarioArm;
   readonly seed: number;
+  /** What a task takes the host beside what is described, where virtual time is to be that of a live run. */
+  readonly taskMs?: number | undefined;
   readonly knob?: string | undefined;
-  /** Of this machine, where devices are to be those of a live run: paced parts of it, with what a batch takes it whatever its size. */
-  readonly device?: DeviceLine | undefined;
   /** Text of trace files by their paths. */
   readonly traces: Readonly<Record<string, string>>;
 }
@@ -33,8 +33,8 @@ const FATAL: ReadonlySet<ErrorCode> = new Set(['internal', 'engine', 'invalid-da
 
 /** Links that end are known to have ended: beats would tell nothing, and take most of the time. */
 const NEVER_MS = 1e9;
-/** Values a chunk. */
-const CHUNK_LENGTH = 4096;
+/** Values, where a chunk of a live system would be fewer as one value stands for many. */
+const LEAST_CHUNK = 4096;
 
 /** Trains one arm in virtual time. What makes it impossible is its outcome: the others go on. */
 export async function runArm(task: ArmTask, workbench: Workbench): Promise<BenchArm> {
@@ -62,24 +62,23 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
   const fleet = drawnFor(task, like.flops * opened.flopsPerSample);
   const job = staffed(opened.job, arm, fleet);
   const profile = grown(opened.profile, like);
-  const { model, standsFor } = mode === 'timing' ? timed(profile, opened) : { model: await workbench.model({ ...opened, job }), standsFor: largerBy(like) };
+  const { model, standsFor, arithmetic } = mode === 'timing' ? timed(profile, opened) : { model: await workbench.model({ ...opened, job }), standsFor: largerBy(like), arithmetic: wasmArithmetic };
   const evaluation = new Evaluation(mode === 'timing' ? 0 : scenario.evaluation.points, samplesOf(job, opened));
   const tally = new Tally();
-  const layout = layoutBy(arm.planner, profile, fleet, seed);
   const outcome = await simulate({
     job,
     model,
     standsFor,
-    fleet: fleet.machines.flatMap(({ worker }) => worker ?? []),
+    fleet: fleet.machines.flatMap(({ worker }) => (worker === undefined ? [] : { ...worker, taskMs: task.taskMs })),
     churn: fleet.machines.flatMap(({ faults }) => faults),
     seed,
-    chunkLength: CHUNK_LENGTH,
+    chunkLength: Math.max(LEAST_CHUNK, Math.round(CHUNK_LENGTH / like.parameters)),
     heartbeatMs: NEVER_MS,
     serverBitsPerSecond: Math.min(fleet.server.up, fleet.server.down),
     peerLink: directLinks(fleet),
     limitMs: scenario.limit,
-    arithmetic: wasmArithmetic,
-    layout: mode === 'timing' ? layout : (request) => onlyWhole(layout(request)),
+    arithmetic,
+    layout: layoutBy(arm.planner, profile, fleet, seed),
     ...(arm.planner === 'equal' && { shares: equalShares, watch: withEqualSteps }),
     account: true,
     keeps(event) {
@@ -101,7 +100,7 @@ function timed({ blocks }: ModelProfile, { data }: OpenedJob): ReturnType<typeof
 }
 
 function largerBy({ parameters }: Likeness): Scenario['standsFor'] {
-  return parameters === 1 ? undefined : ({ length }) => Math.round(length * parameters);
+  return parameters === 1 ? undefined : ({ kind, length }) => (isActivation(kind) ? length : Math.round(length * parameters));
 }
 
 function samplesOf({ train }: Job, { data }: OpenedJob): number {
@@ -117,16 +116,9 @@ export function likeness({ scenario }: ArmTask, { profile, flopsPerSample }: Ope
   return likenessOf(scenario.standsFor, parametersOf(profile), flopsPerSample);
 }
 
-export function drawnFor({ scenario, seed, traces, device }: ArmTask, flopsPerSample: number): DrawnFleet {
+export function drawnFor({ scenario, seed, traces }: ArmTask, flopsPerSample: number): DrawnFleet {
   const stays = (path: string) => parseTrace(traces[path]!, path);
-  const fleet = drawFleet(scenario.fleet, { seed, flopsPerSample, untilMs: scenario.limit, stays });
-  return device === undefined ? fleet : { ...fleet, machines: fleet.machines.map((machine) => paced(machine, device)) };
-}
-
-/** Slowed down to its speed, a device takes longer also for what every batch takes. */
-function paced({ worker, ...machine }: DrawnFleet['machines'][number], { overheadMs, msPerSample }: DeviceLine): DrawnFleet['machines'][number] {
-  if (worker === undefined) return { ...machine, worker };
-  return { ...machine, worker: { ...worker, overheadMs: (1000 * overheadMs) / (worker.samplesPerSecond * msPerSample) } };
+  return drawFleet(scenario.fleet, { seed, flopsPerSample, untilMs: scenario.limit, stays });
 }
 
 /** The seed of a run is that of its training too. */
@@ -149,9 +141,4 @@ function staffed(job: Job, { job: document }: ScenarioArm, { machines }: DrawnFl
     validation: { everyEpochs: job.train.epochs, maxSamples: machines.length },
     checkpoint: { ...job.checkpoint, everyMs: 1e12 },
   };
-}
-
-function onlyWhole(layout: RunLayout): RunLayout {
-  if (layout.groups.every(({ stages }) => stages.length === 1)) return layout;
-  throw new LongtailError('it takes a pipeline, and --mode virtual trains whole models: take --mode timing, or a smaller model', { code: 'no-plan' });
 }

@@ -106,16 +106,33 @@ test('without arithmetic the same rounds take the same time and the same bytes, 
   }
 });
 
-test('a model that no machine holds is laid out in pipelines, by the planner better than at random; virtual mode says that it has none', async () => {
-  const fleet = '{machines: [{name: near, count: 2, samplesPerSecond: 100, memory: 60MiB, link: lan, lan: room}, {name: far, count: 2, samplesPerSecond: 100, memory: 60MiB, link: lan, lan: attic}]}';
+test('a model that no machine holds is laid out in pipelines, which learn what machines do that hold it', async () => {
   const rest = 'standsFor: {parameters: 4e6, flopsPerSample: 1e9}';
-  const given = scenario('[{planner: planned}, {planner: solo}]', { fleet, rest });
-  const { arms } = await runBench(given, { ...options, mode: 'timing' });
-  expect(done(arms[0]!).summary.bubble).toBeGreaterThan(0);
-  expect(arms[1]!.outcome).toEqual({ status: 'refused', reason: 'no machine has the memory for the whole model' });
-  const { arms: refused, winner } = await runBench(given, options);
-  expect(refused[0]!.outcome).toMatchObject({ status: 'refused', reason: expect.stringContaining('--mode timing') as unknown });
-  expect(winner).toBeUndefined();
+  const withMemory = (arms: string, memory: string) => {
+    const machines = ['room', 'attic'].map((lan) => `{name: ${lan}, count: 2, samplesPerSecond: 100, memory: ${memory}, link: lan, lan: ${lan}}`);
+    return scenario(arms, { fleet: `{machines: [${machines.join(', ')}]}`, rest, epochs: 1 });
+  };
+  const arms = '[{planner: [planned, solo], train.maxSamples: 120}, {strategy: diloco, sync.localSteps: 2, train.maxSamples: 240}]';
+  const small = withMemory(arms, '70MiB');
+  const virtual = await runBench(small, options);
+  const [planned, refused, local] = virtual.arms;
+  expect(refused!.outcome).toEqual({ status: 'refused', reason: 'no machine has the memory for the whole model' });
+  const timing = await runBench(small, { ...options, mode: 'timing' });
+  const whole = await runBench(withMemory('[{train.maxSamples: 120}]', '1GiB'), options);
+  expect(done(whole.arms[0]!).summary.bubble).toBeUndefined();
+  for (const [i, arm] of [[0, planned!], [2, local!]] as const) {
+    const { bubble, finalLoss } = done(arm).summary;
+    expect(bubble).toBeGreaterThan(0);
+    expect(bubble).toBeCloseTo(done(timing.arms[i]!).summary.bubble!, 1);
+    expect(finalLoss).toBeLessThan(done(arm).loss[0]!.loss);
+  }
+  const alike = done(whole.arms[0]!).loss.filter(({ kind }) => kind === 'training');
+  const curve = done(planned!).loss.filter(({ kind }) => kind === 'training');
+  expect(curve).toHaveLength(alike.length);
+  curve.forEach(({ loss }, i) => expect(loss / alike[i]!.loss).toBeCloseTo(1, 5));
+  const others = new Workbench('cpu');
+  const again = await runBench({ ...small, arms: [small.arms[2]!] }, { ...options, run: (task) => runArm(task, others) });
+  expect(JSON.stringify(again.arms)).toBe(JSON.stringify([local]));
 });
 
 test('all equal: everybody the same shares, so that the slowest decides; as planned it does not', async () => {

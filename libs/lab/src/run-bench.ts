@@ -1,7 +1,6 @@
 import type { BenchArm, BenchMode, BenchResult, EngineName } from '@longtail/core';
 import type { BenchScenario } from '@longtail/spec';
 import type { KeptArms } from './kept-arms.js';
-import type { DeviceLine } from './measure-device.js';
 import { benchNodes, type ArmTask } from './run-arm.js';
 import { turned, type Sweep } from './sweep.js';
 import { winnerOf } from './winner.js';
@@ -9,8 +8,8 @@ import { Workbench } from './workbench.js';
 
 export interface BenchOptions {
   readonly mode: BenchMode;
-  /** Of this machine, as it was measured: where virtual time is to be that of a live run. */
-  readonly device?: DeviceLine | undefined;
+  /** What a task takes this machine beside what is described, where virtual time is to be that of a live run. */
+  readonly taskMs?: number | undefined;
   readonly engine: EngineName;
   readonly sweep?: Sweep | undefined;
   /** Text of trace files by their paths. */
@@ -52,9 +51,9 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   return { version: 1, scenario: name, description, mode, nodes: benchNodes(tasks[0]!), targetLoss, sweep, arms, winner: winnerOf(arms, targetLoss) };
 }
 
-function tasksOf(scenario: BenchScenario, { sweep, traces, mode, device }: BenchOptions): readonly ArmTask[] {
+function tasksOf(scenario: BenchScenario, { sweep, traces, mode, taskMs }: BenchOptions): readonly ArmTask[] {
   const settings = sweep === undefined ? [{ at: scenario, knob: undefined }] : sweep.values.map((knob) => ({ at: turned(scenario, sweep.knob, knob), knob }));
   return settings.flatMap(({ at: { arms, seeds, name: _, description: __, ...shared }, knob }) =>
-    arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, mode, arm, seed, knob, device, traces }))),
+    arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, mode, arm, seed, taskMs, knob, traces }))),
   );
 }

@@ -19,10 +19,12 @@ export class Tally {
   rounds = 0;
   /** Of commits. */
   samples = 0;
-  /** Samples that were given out and came to nothing. */
+  /** Samples that somebody had begun, and that came to nothing. */
   lostSamples = 0;
   readonly path = new CriticalPath();
   private accepted = 0;
+  /** The last contribution was accepted: what is returned of its lease was never begun. */
+  private settled = false;
   private staleness = 0;
   private stagesComputeMs = 0;
   private stagesElapsedMs = 0;
@@ -40,8 +42,10 @@ export class Tally {
       case 'commit':
         return this.commit(timeMs, body);
       case 'samples_lost':
-      case 'lease_returned':
         this.lostSamples += body.samples;
+        return;
+      case 'lease_returned':
+        if (!this.settled) this.lostSamples += body.samples;
     }
   }
 
@@ -71,6 +75,7 @@ export class Tally {
       this.stagesComputeMs += computeMs;
       this.stagesElapsedMs += elapsedMs;
     }
+    this.settled = accepted;
     if (!accepted) return;
     this.accepted++;
     this.staleness += staleness;

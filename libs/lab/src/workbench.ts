@@ -1,9 +1,10 @@
-import { LongtailError, type Dataset, type Engine, type EngineName, type Job, type LocalFile, type ModelProfile } from '@longtail/core';
+import { LongtailError, type BlockRange, type Dataset, type Engine, type EngineName, type Job, type LocalFile, type ModelProfile } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, loadEngine, profileModel } from '@longtail/engine';
 import { modelOfStage, type VirtualModel } from '@longtail/simulator';
 import { resolveJob, validateJob, type JobDocument } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import { EngineBlocks } from './engine-blocks.js';
 
 /** A job with its data open, and what its model costs. */
 export interface OpenedJob {
@@ -39,13 +40,20 @@ export class Workbench {
     return (await this.filesOf(validateJob(document).data)).map(({ sha256 }) => sha256);
   }
 
-  /** Whole, on the engine, with fresh parameters of the job's seed. */
-  model({ job, data }: OpenedJob): Promise<VirtualModel> {
+  /** On the engine, whole and as blocks, with fresh parameters of the job's seed. */
+  model({ job, profile, data }: OpenedJob): Promise<VirtualModel> {
     const { model, loss, train } = job;
     return once(this.models, [model, loss, job.data, train.seed], async () => {
       this.engine ??= loadEngine(this.engineName, { threads: 1 });
       const engine = await this.engine;
-      return modelOfStage(await engine.build(model, 'all', { loss, data: data.signature, seed: train.seed }), data);
+      const build = (blocks: BlockRange | 'all') => engine.build(model, blocks, { loss, data: data.signature, seed: train.seed });
+      const blocks = new EngineBlocks({
+        model: await createModel(model, { ...data.signature, loss }),
+        data,
+        flops: profile.blocks.map(({ forwardFlops, backwardFlops }) => forwardFlops + backwardFlops),
+        build,
+      });
+      return modelOfStage(await build('all'), data, blocks);
     });
   }
 

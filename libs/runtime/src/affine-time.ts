@@ -21,35 +21,87 @@ const ORIGIN_WEIGHT = 0.25;
 export function fitAffine(times: readonly TimedWork[]): AffineTime {
   const proportional = median(times.map(({ samples, ms }) => ms / samples));
   if (times.every(({ samples }) => samples === times[0]!.samples)) return { fixedMs: 0, msPerSample: proportional };
-  const most = Math.max(...times.map(({ samples }) => samples));
-  const slopes = times.flatMap(({ samples, ms }, i) => [
-    { value: ms / samples, weight: (ORIGIN_WEIGHT * samples) / most },
-    ...times.slice(0, i).flatMap((other) => slopeBetween(other, { samples, ms }, most)),
-  ]);
-  const msPerSample = weightedMedian(slopes);
+  const msPerSample = medianSlope(times);
   const fixedMs = median(times.map(({ samples, ms }) => ms - samples * msPerSample));
   // Of noise: no device takes less than nothing before it begins, nor for a sample.
   return fixedMs < 0 || msPerSample <= 0 ? { fixedMs: 0, msPerSample: proportional } : { fixedMs, msPerSample };
 }
 
-interface Weighted {
-  readonly value: number;
-  readonly weight: number;
+/** That a median is taken of, with their weights; each begins anew. */
+let values = new Float64Array(0);
+let weights = new Float64Array(0);
+
+function makeRoom(count: number): void {
+  if (values.length >= count) return;
+  values = new Float64Array(count);
+  weights = new Float64Array(count);
 }
 
-function slopeBetween(a: TimedWork, b: TimedWork, most: number): readonly Weighted[] {
-  const distance = b.samples - a.samples;
-  return distance === 0 ? [] : [{ value: (b.ms - a.ms) / distance, weight: Math.abs(distance) / most }];
+function medianSlope(times: readonly TimedWork[]): number {
+  makeRoom((times.length * (times.length + 1)) / 2);
+  const most = times.reduce((larger, { samples }) => Math.max(larger, samples), 0);
+  let count = 0;
+  const add = (slope: number, weight: number) => {
+    values[count] = slope;
+    weights[count++] = weight;
+  };
+  for (const [i, { samples, ms }] of times.entries()) {
+    add(ms / samples, (ORIGIN_WEIGHT * samples) / most);
+    for (let other = 0; other < i; other++) {
+      const distance = samples - times[other]!.samples;
+      if (distance !== 0) add((ms - times[other]!.ms) / distance, Math.abs(distance) / most);
+    }
+  }
+  return weightedMedian(count);
 }
 
 /** The lower one of the two in the middle. */
-export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1]!;
+export function median(of: readonly number[]): number {
+  makeRoom(of.length);
+  for (let i = 0; i < of.length; i++) {
+    values[i] = of[i]!;
+    weights[i] = 1;
+  }
+  return weightedMedian(of.length);
 }
 
-function weightedMedian(values: readonly Weighted[]): number {
-  const sorted = [...values].sort((a, b) => a.value - b.value);
-  const half = values.reduce((sum, { weight }) => sum + weight, 0) / 2;
+/** Of the first `count` values, by taking them apart around one of them (Hoare's FIND): a tenth of the time of sorting them. */
+function weightedMedian(count: number): number {
+  let half = 0;
+  for (let i = 0; i < count; i++) half += weights[i]! / 2;
+  half *= 1 - 1e-12;
+  let low = 0;
+  let high = count - 1;
   let below = 0;
-  return sorted.find(({ weight }) => (below += weight) >= half * (1 - 1e-12))!.value;
+  while (low < high) {
+    const pivot = values[(low + high) >> 1]!;
+    let from = low;
+    let to = high;
+    let lighter = 0;
+    let equal = 0;
+    for (let at = low; at <= to;) {
+      const slope = values[at]!;
+      if (slope < pivot) {
+        lighter += weights[at]!;
+        swap(at++, from++);
+      } else if (slope > pivot) swap(at, to--);
+      else equal += weights[at++]!;
+    }
+    if (below + lighter >= half) high = from - 1;
+    else if (below + lighter + equal >= half) return pivot;
+    else {
+      below += lighter + equal;
+      low = to + 1;
+    }
+  }
+  return values[high]!;
+}
+
+function swap(a: number, b: number): void {
+  const slope = values[a]!;
+  const weight = weights[a]!;
+  values[a] = values[b]!;
+  weights[a] = weights[b]!;
+  values[b] = slope;
+  weights[b] = weight;
 }

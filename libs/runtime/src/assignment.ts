@@ -57,7 +57,7 @@ export class Assignment {
       receiveMs: Math.max(0, doneAtMs! - startedAtMs - done.elapsedMs),
       encodeMs: done.encodeMs,
       sendMs: Math.max(0, (endedAtMs ?? doneAtMs!) - doneAtMs!),
-      ...(followedAtMs === undefined ? {} : { hiddenMs: Math.max(0, (endedAtMs ?? doneAtMs!) - followedAtMs) }),
+      hiddenMs: followedAtMs === undefined ? undefined : Math.max(0, (endedAtMs ?? doneAtMs!) - followedAtMs),
       waitMs: waitedMs,
     };
   }

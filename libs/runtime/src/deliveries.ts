@@ -34,11 +34,11 @@ export class Deliveries {
     const codec = this.codecs.numbered(task.codec);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
     if (kind === 'gradient' && !signal.aborted) this.contributed.set(task.task, task.parts);
-    await there;
+    if (there !== undefined) await there;
     const tensors = task.parts.map(({ segment, start, length }) =>
       this.outbox.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
     );
-    if (tensors.length === 1) return this.outbox.send(task, samples, tensors, signal);
+    if (tensors.length === 1) return this.outbox.sendOne(task, samples, tensors[0]!, signal);
     const sends = new FanOut(signal);
     await Promise.all(tensors.map((tensor) => sends.run((each) => this.outbox.send(task, samples, [tensor], each))));
   }

@@ -4,11 +4,14 @@ import type { GroupTask } from './group-task.js';
 import type { RunCore } from './run-core.js';
 import { divergence } from './divergence.js';
 import { forwardPassesOf } from './passes.js';
+import { silentAmong } from './patience.js';
 
 /** Evaluation has no backward pass: until it was measured, a worker is taken to be this much faster at it. */
 const FORWARD_SPEEDUP = 3;
 /** A pipeline's slice has at most this many microbatches: as many activations may wait before a slow stage. */
 const MAX_MICROBATCHES = 64;
+
+const NOBODY_SILENT = { silent: [], nextMs: undefined };
 
 interface Slice {
   readonly start: number;
@@ -54,19 +57,20 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
     const members = [...open.values()].map((task) => ({ node: task.group.id, rounds: 0, task: standing(task), queued: 0 }));
     const { round, version } = core;
     const decision = strategy.decide({ round, version, roundSamples: core.training!.validationSamples, members }, core.clock.nowMs());
-    for (const { node, reason } of decision.release) {
-      const late = open.get(node)!;
-      open.delete(node);
-      lost.push(sliceOf(late));
-      core.tasks.callOff(late);
-      late.group.evaluationSpeed = evaluationSpeed(late.group) / 2;
-      core.roster.missed(late.group, reason);
+    const { silent, nextMs } = decision.wakeAtMs === undefined ? silentAmong(open.values(), core.clock.nowMs()) : NOBODY_SILENT;
+    const late = decision.release.map(({ node, reason }) => ({ task: open.get(node)!, reason }));
+    for (const { task, reason } of [...late, ...silent]) {
+      open.delete(task.group.id);
+      lost.push(sliceOf(task));
+      core.tasks.callOff(task);
+      task.group.evaluationSpeed = evaluationSpeed(task.group) / 2;
+      core.roster.missed(task.group, reason);
     }
     for (const { node } of decision.commit) {
       take(core, open.get(node)!, sums);
       open.delete(node);
     }
-    if (open.size > 0) await core.waitForTasks(decision.needs, decision.wakeAtMs);
+    if (open.size > 0) await core.waitForTasks(decision.needs, decision.wakeAtMs ?? nextMs);
   }
   return lost;
 }

@@ -24,14 +24,13 @@ export class FanOut {
     for (const { abort } of this.signals) abort.abort(reason);
   }
 
-  async run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const free = this.free();
+    const done = () => void free.waits--;
     free.waits++;
-    try {
-      return await wait(free.abort.signal);
-    } finally {
-      free.waits--;
-    }
+    const running = wait(free.abort.signal);
+    running.then(done, done);
+    return running;
   }
 
   private free() {

@@ -83,9 +83,9 @@ export class LinkSurvey {
     this.report(session);
   }
 
-  private measureDown({ probeWay }: Session): Promise<LinkRate | undefined> {
+  private measureDown({ connection }: Session): Promise<LinkRate | undefined> {
     const { clock, allocate, probeBytes } = this.options;
-    return measureSending(probeWay, { clock, allocate, mostBytes: probeBytes, signal: NEVER.signal }).catch(unmeasurable);
+    return measureSending(connection, { clock, allocate, mostBytes: probeBytes, signal: NEVER.signal }).catch(unmeasurable);
   }
 
   private report(session: Session): void {

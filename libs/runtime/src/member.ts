@@ -254,8 +254,8 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   // ---- what is sent
 
-  receipt(receipt: Omit<Receipt, 'run' | 'pending'>): void {
-    this.send({ message: 'receipt', receipt: { run: this.run, pending: false, ...receipt } });
+  receipt({ task, accepted, weight, staleness, reason }: Omit<Receipt, 'run' | 'pending'>): void {
+    this.send({ message: 'receipt', receipt: { run: this.run, task, accepted, weight, staleness, reason, pending: false } });
   }
 
   private refuse(task: number, reason: string, pending: boolean): void {
@@ -274,12 +274,17 @@ export class Member extends Recipient<MemberHost> implements Part {
   }
 
   private startNext(): void {
-    const next = [...this.assignments.values()].find(({ status, done }) => status === 'out' && done === undefined);
-    const nowMs = this.host.clock.nowMs();
+    const next = this.firstUndone;
     if (next === undefined || next === this.atWork) return;
+    const nowMs = this.host.clock.nowMs();
     next.start(nowMs, nowMs - (this.idleSinceMs ?? nowMs));
     if (this.atWork !== undefined) this.atWork.followedAtMs = nowMs;
     this.atWork = next;
+  }
+
+  private get firstUndone(): Assignment | undefined {
+    for (const assignment of this.assignments.values()) if (assignment.status === 'out' && assignment.done === undefined) return assignment;
+    return undefined;
   }
 
   /** Closes a task: what still comes of it is ignored. */

@@ -1,7 +1,6 @@
 import type { BlockTiming, Clock, ConnectionTraffic, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type Pause, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
-import type { TensorWay } from './measure-sending.js';
 import type { ServerConnection } from './ports.js';
 
 /** A node's part in a run, as its session sees it. */
@@ -31,7 +30,6 @@ export class Session {
   linkPending = false;
   /** What its device takes for the blocks of the job that was last laid out by such figures. */
   profile: { readonly job: string; readonly timings: readonly BlockTiming[] } | undefined;
-  private readonly probed = { bytesSent: 0, bytesReceived: 0 };
   private lastHeardMs: number;
   private lastSentMs: number;
   private open = true;
@@ -67,22 +65,8 @@ export class Session {
     return this.open;
   }
 
-  /** Without what only measured the link. */
   get traffic(): ConnectionTraffic {
-    const { bytesSent, bytesReceived } = this.connection.traffic;
-    return { bytesSent: bytesSent - this.probed.bytesSent, bytesReceived: bytesReceived - this.probed.bytesReceived };
-  }
-
-  /** For measuring what is sent over it. */
-  readonly probeWay: TensorWay = {
-    sendTensor: async (tensor, signal) => {
-      await this.connection.sendTensor(tensor, signal);
-      this.probed.bytesSent += tensor.length;
-    },
-  };
-
-  probeArrived(bytes: number): void {
-    this.probed.bytesReceived += bytes;
+    return this.connection.traffic;
   }
 
   heard(): void {
@@ -199,7 +183,7 @@ export class Membership {
       place: (header, bytes) => (header.kind === 'probe' ? 'borrow' : (session.part?.place(header, bytes) ?? new Uint8Array(bytes))),
       tensor: (chunk) => {
         session.heard();
-        if (chunk.header.kind === 'probe') return session.probeArrived(chunk.payload.length);
+        if (chunk.header.kind === 'probe') return;
         if (session.part !== undefined) return session.part.tensor(chunk);
         this.options.stray(session, chunk.header.run, chunk.header.task);
       },

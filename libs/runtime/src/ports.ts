@@ -70,7 +70,7 @@ export interface Resumption {
 
 /** What the versions of a run are made of, in order, so that they can be computed again. Failures are LongtailError `storage`. */
 export interface Recording {
-  /** Begins anew. Throws LongtailError `usage` where it will need more than the job lets it, `bytes` in all, `storage` where there is less room. */
+  /** Begins with this version, whatever came later before. Throws LongtailError `usage` where it will need more than the job lets it, `bytes` in all, `storage` where there is less room. */
   begin(from: RunSnapshot, bytes: number): Promise<void>;
   /** Leaves out what came after `version`; resolves with the last version that is there, undefined: there is no beginning. */
   rewind(version: number): Promise<number | undefined>;

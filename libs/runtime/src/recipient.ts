@@ -46,7 +46,10 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   protected transfers = 0;
   private held: Held | undefined;
   private sending: Sending | undefined;
-  private readonly streams = new Set<FanOut>();
+  /** Of versions; those that are not wanted any more are given up together. */
+  private versions = new FanOut();
+  /** Of all else. */
+  private streams = new FanOut();
   private vectorsOnTheWay = 0;
   private vectorsArrivedAtMs = 0;
 
@@ -91,15 +94,15 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
    */
   supply(published: Published): void {
     const { sending } = this;
-    if (this.holdsPublished(published) || sending?.target === published) return;
+    if (this.holdsPublished(published) || (sending !== undefined && isOf(sending, published))) return;
     const rest = differencesFrom(sending?.target ?? this.held, published);
     if (sending !== undefined && rest !== undefined && worthFollowing([...sending.queue.slice(1), ...rest], published)) {
       sending.target = published;
       this.enqueue(sending, rest);
       return;
     }
-    sending?.streams.abort(OUTDATED);
-    const next: Sending = { target: published, queue: [], streams: new FanOut() };
+    if (sending !== undefined) this.giveUpVersions(OUTDATED);
+    const next: Sending = { target: published, queue: [], streams: this.versions };
     this.sending = next;
     this.enqueue(next, (sending === undefined ? rest : undefined) ?? [published.difference?.whole ?? published]);
     this.onTheWay(this.sendQueue(next));
@@ -124,7 +127,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
         const tensor = tensors[segment.index - first];
         return tensor === undefined ? [] : [this.stream(kind, segment.index, start, tensor, transfer, streams)];
       });
-      const acknowledged = (await Promise.all(sent)).every(Boolean);
+      const acknowledged = sent.length === 1 ? await sent[0] : (await Promise.all(sent)).every(Boolean);
       if (this.sending !== sending || !acknowledged) break;
       dequeue(queue);
       this.held = { version, exact, line };
@@ -136,7 +139,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   /** Sends the optimizer's vectors. */
   supplyState(state: readonly EncodedTensor[], version: number): void {
     this.heldState = undefined;
-    const streams = state.map((tensor, fragment) => this.stream('state', fragment, 0, tensor, ++this.transfers, new FanOut()));
+    const streams = state.map((tensor, fragment) => this.stream('state', fragment, 0, tensor, ++this.transfers, this.streams));
     this.onTheWay(
       Promise.all(streams).then((acknowledged) => {
         if (acknowledged.every(Boolean)) this.heldState = version;
@@ -146,14 +149,14 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
 
   private onTheWay(vectors: Promise<void>): void {
     this.vectorsOnTheWay++;
-    void vectors.finally(() => {
+    void vectors.then(() => {
       this.vectorsArrivedAtMs = this.host.clock.nowMs();
       if (--this.vectorsOnTheWay === 0) this.host.advanced();
     });
   }
 
   /** Resolves with whether the worker has acknowledged it all. */
-  private async stream(
+  private stream(
     kind: TensorKind,
     fragment: number,
     start: number,
@@ -163,7 +166,6 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     streams: FanOut,
   ): Promise<boolean> {
     tensor.acquire();
-    this.streams.add(streams);
     const outgoing: OutgoingTensor = {
       header: {
         run: this.run,
@@ -182,32 +184,38 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
       chunkLength: tensor.grid.chunkLength,
       chunk: (offset) => tensor.bytes(offset),
     };
-    const acknowledged = await streams.run((signal) => this.session.connection.sendTensor(outgoing, signal)).then(
-      () => true,
-      () => false, // given up, or the link ended: `closed` tells why
+    const ended = (acknowledged: boolean) => {
+      tensor.release(acknowledged);
+      return acknowledged;
+    };
+    return streams.run((signal) => this.session.connection.sendTensor(outgoing, signal)).then(
+      () => ended(true),
+      () => ended(false), // given up, or the link ended: `closed` tells why
     );
-    this.streams.delete(streams);
-    tensor.release(acknowledged);
-    return acknowledged;
   }
 
   protected serveFile(sha256: string): void {
     const file = this.host.files.find((candidate) => candidate.sha256 === sha256);
     if (file === undefined) return;
-    const streams = new FanOut();
-    this.streams.add(streams);
-    streams
+    this.streams
       .run((signal) => this.session.connection.sendTensor(fileTensor(file), signal))
       .catch((error: unknown) => {
         // A link that ended shows in `closed`; a file that cannot be read ends the run, as no worker will get it.
         if (error instanceof LongtailError && error.code !== 'unreachable') this.host.fail(error);
-      })
-      .finally(() => this.streams.delete(streams));
+      });
+  }
+
+  private giveUpVersions(reason: Error): void {
+    this.versions.abort(reason);
+    this.versions = new FanOut();
   }
 
   /** Nothing that is on its way is wanted, and what it holds counts for nothing. */
   protected abandon(reason: string): void {
-    for (const stream of this.streams) stream.abort(new LongtailError(reason, { code: 'unreachable' }));
+    const error = new LongtailError(reason, { code: 'unreachable' });
+    this.giveUpVersions(error);
+    this.streams.abort(error);
+    this.streams = new FanOut();
     this.sending = undefined;
     this.forgetHeld();
   }
@@ -227,6 +235,11 @@ function differencesFrom(held: Held | undefined, { line, difference }: Published
   if (held === undefined || difference === undefined) return undefined;
   const follows = held.line === line || ((held.exact || !line!.exact) && held.version === line!.startedAt);
   return follows ? difference.since(held.version) : undefined;
+}
+
+/** Cut otherwise it is the same. The worker may begin with it as soon as it is there: sent once more, it would wait for the device, and what a pipeline's device waits for behind it. */
+function isOf({ target, queue }: Sending, published: Published): boolean {
+  return target === published || (queue.length === 1 && target.version === published.version && target.line === published.line && (target.exact || !published.exact));
 }
 
 /** Differences that wait to be sent are worth it as long as they take no more than parameters whole. */

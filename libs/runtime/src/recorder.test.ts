@@ -18,7 +18,7 @@ async function slowDisk() {
   const written: number[] = [];
   const waiting: { readonly version: number; end(error?: Error): void }[] = [];
   const recording = {
-    begin: async () => undefined,
+    begin: (): Promise<void> => Promise.resolve(),
     append: (version: number) =>
       new Promise<void>((resolve, reject) => {
         waiting.push({ version, end: (error) => (error === undefined ? (written.push(version), resolve()) : reject(error)) });
@@ -38,7 +38,7 @@ async function slowDisk() {
     waiting.shift()!.end(error);
     await turn();
   };
-  return { recorder, events, written, waiting, keep, write };
+  return { recorder, recording, core, events, written, waiting, keep, write };
 }
 
 test('commits go on while the disk writes, and wait for it where too much waits already', async () => {
@@ -72,4 +72,13 @@ test('where a version cannot be written those that wait behind it are not either
   await recorder.flush();
   expect([written, waiting, recorder.isOn]).toEqual([[1], [], false]);
   expect(events.at(-1)).toEqual({ event: 'recording_stopped', run: 'r', version: 1, reason: 'the disk is on fire' });
+});
+
+test('where a standby that took over has no room for the rest, it says up to where there is something', async () => {
+  const { recorder, events, recording, core } = await slowDisk();
+  recording.begin = () => Promise.reject(new Error('it needs more room'));
+  core.version = 7;
+  await recorder.succeed({} as RunSnapshot);
+  expect(recorder.isOn).toBe(false);
+  expect(events.at(-1)).toEqual({ event: 'recording_stopped', run: 'r', version: 7, reason: 'it needs more room' });
 });

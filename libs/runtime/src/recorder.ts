@@ -33,6 +33,12 @@ export class Recorder {
     core.emit({ event: 'recording', run: core.run, version: core.version, neededBytes, maxBytes: core.job.record!.maxBytes });
   }
 
+  /** Begins with what a standby goes on from: the recording so far is where the server was. Where there is no room for the rest the run goes on all the same. */
+  async succeed(snapshot: RunSnapshot): Promise<void> {
+    this.version = this.core.version;
+    await this.begin(snapshot).catch((error: unknown) => this.stop(error));
+  }
+
   /** Goes on with what an earlier server recorded; what that recorded after the run's version is undone. */
   async goOn(): Promise<void> {
     const { core } = this;

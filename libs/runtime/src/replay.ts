@@ -10,6 +10,7 @@ import {
   type ParameterShard,
   type RecordedChunk,
   type RunEvent,
+  type StoredEvent,
 } from '@longtail/core';
 import { fillShard, type ShardState } from './fill-shard.js';
 
@@ -51,26 +52,48 @@ interface Unsent {
 }
 
 /**
+ * Standing events, each with whether what a commit then is made of was recorded: in the part that the last event `recording` began, of
+ * the run or of a standby that took over.
+ */
+export function* recordedIn(events: readonly StoredEvent[]): Generator<{ readonly body: RunEvent; readonly recorded: boolean }> {
+  let upTo = -1;
+  for (const { body } of events) {
+    if (body.event === 'recording') upTo = Infinity;
+    if (body.event === 'recording_stopped') upTo = body.version;
+    if (body.event === 'resumed' && body.version <= upTo) upTo = Infinity;
+    yield { body, recorded: body.event === 'commit' && body.version <= upTo };
+  }
+}
+
+/**
  * Recomputes a run's parameters from its event log and the contributions of each commit (DESIGN.md section 5, line 2), as
  * whoever has both can. Takes standing events in their order (`standingEvents`).
  */
 export class Replay {
   private job: Job;
   private current: ParameterShard | undefined;
+  private from: ShardState;
   private accepted: Contribution[] = [];
   private readonly unsent = new Map<string, Unsent[]>();
 
   constructor(private readonly options: ReplayOptions) {
     this.job = options.job;
+    this.from = options.from;
   }
 
   /** As the last commit left it. */
   get shard(): ParameterShard {
     if (this.current === undefined) {
       this.current = this.options.createShard(serverOptimizer(this.job));
-      fillShard(this.current, this.options.from);
+      fillShard(this.current, this.from);
     }
     return this.current;
+  }
+
+  /** From a version that is not computed: what made it is not there. */
+  goOnFrom(version: ShardState): void {
+    this.from = version;
+    this.current = undefined;
   }
 
   /** Any event but a commit. */

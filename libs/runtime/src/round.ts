@@ -2,10 +2,10 @@ import { LongtailError, type Decision, type RoundState, type SyncStrategy, type 
 import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
-import { SILENCE_MS, type GroupTask } from './group-task.js';
+import type { GroupTask } from './group-task.js';
 import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
-import { patienceWith } from './patience.js';
+import { silentAmong } from './patience.js';
 import type { RunCore } from './run-core.js';
 import { afterDelivery, afterMiss, expectedMs } from './speed.js';
 
@@ -58,8 +58,10 @@ class Rounds {
     for (const group of this.turns?.owing ?? []) this.lose(group, 'the rounds ended before all of it was sent');
   }
 
-  private get tasks(): readonly GroupTask[] {
-    return [...this.open.values()].flat();
+  private tasksWhere(isOne: (task: GroupTask) => boolean): readonly GroupTask[] {
+    const found: GroupTask[] = [];
+    for (const tasks of this.open.values()) for (const task of tasks) if (isOne(task)) found.push(task);
+    return found;
   }
 
   private oldest(group: string): GroupTask | undefined {
@@ -135,10 +137,10 @@ class Rounds {
   /** Those whose contribution is worthless. */
   private dropBroken(): void {
     const { core } = this;
-    for (const task of this.tasks) {
-      const { broken, nonFinite, reason, idle } = task;
-      const given = this.open.get(task.group.id)?.includes(task);
-      if (!given || (broken === undefined && !idle)) continue;
+    const worthless = this.tasksWhere((task) => task.broken !== undefined || task.idle);
+    for (const task of worthless) {
+      const { broken, nonFinite, reason } = task;
+      if (this.open.get(task.group.id)?.includes(task) !== true) continue; // dropped with another one
       if (broken === undefined) {
         this.drop(task, NO_STEP);
         continue;
@@ -203,21 +205,11 @@ class Rounds {
     group.rounds++;
   }
 
-  /**
-   * In a first round there is no deadline yet, but who is done delivers, and who has its parameters gets done, or is dropped.
-   * Returns when to look again; undefined: at `wakeAtMs`.
-   */
+  /** Where there is no deadline. Returns when to look again; undefined: at `wakeAtMs`. */
   private dropSilent(wakeAtMs: number | undefined): number | undefined {
     if (wakeAtMs !== undefined) return undefined;
-    const nowMs = this.core.clock.nowMs();
-    // What comes meanwhile gives it at least as much time.
-    let nextMs = nowMs + SILENCE_MS;
-    for (const [task] of this.open.values()) {
-      const limit = patienceWith(task!);
-      if (limit === undefined) continue;
-      nextMs = Math.min(nextMs, limit.untilMs);
-      if (nowMs >= limit.untilMs) this.giveUp(task!, limit.reason, false);
-    }
+    const { silent, nextMs } = silentAmong([...this.open.values()].map(([oldest]) => oldest!), this.core.clock.nowMs());
+    for (const { task, reason } of silent) this.giveUp(task, reason, false);
     return nextMs;
   }
 
@@ -233,7 +225,10 @@ class Rounds {
 
   /** Groups that take part, and those at work that do so no more. */
   private members(): readonly Group[] {
-    return [...new Set([...this.core.groups, ...this.tasks.map(({ group }) => group)])];
+    const { groups } = this.core;
+    const here = new Set(groups);
+    const leaving = this.tasksWhere(({ group }) => !here.has(group)).map(({ group }) => group);
+    return leaving.length === 0 ? groups : [...new Set([...groups, ...leaving])];
   }
 }
 

@@ -275,8 +275,10 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   }
 
   /** Until something changed, or the time; rejects once the run is to stop. */
-  wait(untilMs?: number): Promise<void> {
-    return this.bell.wait(untilMs, this.clock, this.signal);
+  async wait(untilMs?: number): Promise<void> {
+    this.signal.throwIfAborted();
+    await this.waitThrough(untilMs);
+    this.signal.throwIfAborted();
   }
 
   /** The same, where tasks that go on are no change before so many have delivered. */

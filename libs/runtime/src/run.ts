@@ -197,7 +197,8 @@ export class Run implements Claimant {
   private async record(): Promise<void> {
     const { core, beginning, snapshots } = this;
     if (core.store.recording === undefined) return;
-    if (beginning.past !== undefined && beginning.snapshot !== undefined) await core.recorder.goOn();
+    if (beginning.volatile) await core.recorder.succeed(await snapshots.take());
+    else if (beginning.past !== undefined && beginning.snapshot !== undefined) await core.recorder.goOn();
     else await core.recorder.begin(await snapshots.take());
   }
 

@@ -67,6 +67,8 @@ export interface Server {
   /** Direct links between them, as far as they were measured. */
   peers(): readonly PeerLink[];
   info(): GetServerReply;
+  /** Its standby is there, and has confirmed who is let in and who is not. */
+  readonly standbyKnowsAccess: boolean;
   /** Cancels what runs, waits for the verdicts, then ends the sessions. */
   close(reason: string): Promise<void>;
 }
@@ -168,6 +170,7 @@ class ServerLoop implements Server {
   }
 
   private tellFleet(): void {
+    if (this.standby.address === '') return;
     const { host = '' } = this.options;
     const { sessions } = this.membership;
     const beside = sessions.filter(({ hello }) => host !== '' && hello.host === host);
@@ -317,6 +320,10 @@ class ServerLoop implements Server {
       standbyAddress: this.standby.address,
       standbyState: this.standby.state,
     };
+  }
+
+  get standbyKnowsAccess(): boolean {
+    return this.standby.knowsAccess;
   }
 
   async close(reason: string): Promise<void> {

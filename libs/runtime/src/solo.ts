@@ -33,9 +33,9 @@ interface Grant {
   readonly learningRate: number;
 }
 
-/** May a lone worker step for itself? It keeps moments in float32 only, and does not clip; under an outer optimizer there is always an exchange. */
+/** May a lone worker step for itself? It keeps moments in float32 only, and no norm is looked at; under an outer optimizer there is always an exchange. */
 export function stepsAlone({ train, sync }: Job): boolean {
-  return train.clipNorm === undefined && !isStateQuantized(train.optimizer) && localStepsOf(sync) === undefined;
+  return train.clipNorm === undefined && sync.maxNorm === undefined && !isStateQuantized(train.optimizer) && localStepsOf(sync) === undefined;
 }
 
 /** About how often a group that is alone brings home what it steps to. */
@@ -175,13 +175,13 @@ class Solo {
     const { core, member } = this;
     const { assignment } = grant;
     const done = assignment.done!;
-    if (assignment.task.version !== core.version) return this.refuse(`based on version ${assignment.task.version}, which never was`);
-    if (done.steps === 0 && this.drainUntilMs === undefined) return this.refuse('delivered no step');
     if (done.steps === 0) {
+      if (!assignment.recalled) return this.refuse('delivered no step');
       this.grants.shift();
       core.tasks.settle(assignment, { applied: 0, weight: 0, reason: 'called home before its first step' });
       return true;
     }
+    if (assignment.task.version !== core.version) return this.refuse(`based on version ${assignment.task.version}, which never was`);
     const checksum = await this.writeHome(assignment);
     core.training!.shard.setSteps(core.training!.shard.steps + done.steps);
     core.version++;

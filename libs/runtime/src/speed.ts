@@ -45,8 +45,8 @@ export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs }: M
   const exchanges = latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs));
   const isPlanned = speed.latestSamples === 0 && speed.exchangeMs !== undefined;
   const computing = isPlanned ? [{ samples, ms: computingMs(speed, samples) }] : speed.recent.computing;
-  const measured = measure(speed, computing, { samples, ms: computeMs });
-  return { ...measured, exchangeMs: median(exchanges), latestSamples: samples, recent: { ...measured.recent, exchangeMs: exchanges } };
+  const { fixedMs, msPerSample, recent } = measure(speed, computing, { samples, ms: computeMs });
+  return { fixedMs, msPerSample, exchangeMs: median(exchanges), latestSamples: samples, recent: { computing: recent.computing, exchangeMs: exchanges } };
 }
 
 /** Local steps say nothing about the exchange: it overlaps with the next ones. */
@@ -55,15 +55,18 @@ export function afterLocalSteps(speed: Speed, samples: number, computeMs: number
 }
 
 function measure(speed: Speed, before: readonly TimedWork[], now: TimedWork): Speed {
+  const { exchangeMs, latestSamples, recent } = speed;
   const computing = followed(speed, latest(before, now));
-  return { ...speed, ...fitAffine(computing), recent: { ...speed.recent, computing } };
+  const { fixedMs, msPerSample } = fitAffine(computing);
+  return { fixedMs, msPerSample, exchangeMs, latestSamples, recent: { computing, exchangeMs: recent.exchangeMs } };
 }
 
 /** After a change, what was measured before it is brought to the pace of now: it still tells what is fixed and what grows. */
 function followed(speed: Speed, computing: readonly TimedWork[]): readonly TimedWork[] {
+  if (computing.length <= CHANGE_ROUNDS) return computing;
   const ratios = computing.slice(-CHANGE_ROUNDS).map(({ samples, ms }) => ms / computingMs(speed, samples));
   const changed = ratios.every((ratio) => ratio > CHANGE_FACTOR) || ratios.every((ratio) => ratio < 1 / CHANGE_FACTOR);
-  if (computing.length <= CHANGE_ROUNDS || !changed) return computing;
+  if (!changed) return computing;
   const factor = median(ratios);
   return computing.map(({ samples, ms }, i) => ({ samples, ms: i < computing.length - CHANGE_ROUNDS ? ms * factor : ms }));
 }
@@ -93,8 +96,8 @@ export function effectiveSamplesPerSecond(speed: Speed): number {
 
 /** Tasks end to end, as a rule for shares goes by them. An exchange that was not measured is taken to be the others' median. */
 export function roundTimes(groups: readonly { readonly id: string; readonly speed: Speed }[]): readonly WorkerTime[] {
-  const measured = groups.flatMap(({ speed: { exchangeMs } }) => (exchangeMs === undefined ? [] : [exchangeMs]));
-  const unmeasured = measured.length === 0 ? 0 : median(measured);
+  const measured = groups.map(({ speed: { exchangeMs } }) => exchangeMs).filter((exchangeMs) => exchangeMs !== undefined);
+  const unmeasured = measured.length === 0 || measured.length === groups.length ? 0 : median(measured);
   return groups.map(({ id, speed: { fixedMs, msPerSample, exchangeMs = unmeasured } }) => ({ node: id, fixedMs: exchangeMs + fixedMs, msPerSample }));
 }
 

@@ -34,7 +34,7 @@ export class StageOutbox {
     private readonly chunkLength: number,
     private readonly peers: PeerNetwork | undefined,
     /** What comes in over direct links. */
-    private readonly put: (chunk: TensorChunk) => Promise<void>,
+    private readonly put: (chunk: TensorChunk) => Promise<void> | void,
   ) {}
 
   /** Dials the neighbours that have an address, and awaits those that dial. */

@@ -67,6 +67,11 @@ export class StandbySeat {
     return this.seated?.address ?? '';
   }
 
+  /** It is there, and knows whoever is let in. */
+  get knowsAccess(): boolean {
+    return this.seated !== undefined && this.access.inStep;
+  }
+
   /** Whether it holds all that is committed. */
   get state(): string {
     if (this.seated === undefined) return '';

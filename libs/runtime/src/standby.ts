@@ -72,10 +72,13 @@ export class Standby {
   private fleet: Fleet | undefined;
   private readonly witnesses = new Set<string>();
   private hasRestarted = false;
+  private ordered = false;
   private readonly bell = new Bell();
   private dismissed = false;
   /** The last one. */
   private session: FollowingSession | undefined;
+  /** That goes on. */
+  private present: FollowingSession | undefined;
   /** That it follows, since it found it. */
   private server: { readonly address: string; readonly epoch: number; readonly incarnation: string } | undefined;
   private lastHeardMs = 0;
@@ -100,6 +103,22 @@ export class Standby {
   }
 
   /**
+   * Somebody has decided that it takes over, whoever witnesses that the server is gone. Throws LongtailError `refused` where it does not hold
+   * enough, and while the server is there, unless `force`: that holds back its commits, and ends as it finds that it was succeeded.
+   */
+  order(force: boolean): void {
+    if (!this.ready) {
+      throw new LongtailError('it has not got a version of every run of its server yet', { code: 'refused', hint: 'Start the server again: it goes on from its checkpoints.' });
+    }
+    if (this.present !== undefined && !force) {
+      throw new LongtailError(`its server, ${this.server!.address}, is there`, { code: 'refused', hint: 'With --force it takes over all the same, and the server ends.' });
+    }
+    this.ordered = true;
+    this.present?.end(ORDERED);
+    this.bell.ring();
+  }
+
+  /**
    * Resolves when this one is to be the server, or need not be any more. Rejects with LongtailError `unreachable`, `refused`, `protocol`
    * when it never got to it, and with the signal's reason.
    */
@@ -120,13 +139,15 @@ export class Standby {
       }
       this.server = { address: connection.peer, epoch, incarnation };
       log({ event: 'following', server: connection.peer, epoch });
-      const reason = await new FollowingSession(connection, welcome.heartbeatMs, this).serve(signal);
+      this.present = new FollowingSession(connection, welcome.heartbeatMs, this);
+      const reason = await this.present.serve(signal);
+      this.present = undefined;
       signal.throwIfAborted();
       if (this.dismissed) return { outcome: 'dismissed' };
       log({ event: 'lost', server: connection.peer, reason });
       this.witnesses.clear();
       this.hasRestarted = false;
-      found = await this.search(clock.nowMs());
+      found = this.ordered ? ORDERED : await this.search(clock.nowMs());
     }
   }
 
@@ -134,13 +155,18 @@ export class Standby {
   private async search(lostAtMs: number): Promise<Found | string> {
     const { clock, signal } = this.options;
     const over = new AbortController();
-    const stop = () => over.abort(signal.reason);
+    // A connection ends with the signal that it was dialled under.
+    const dialling = new AbortController();
+    const stop = () => [over, dialling].forEach((one) => one.abort(signal.reason));
     signal.addEventListener('abort', stop);
-    const found = this.redial(over.signal);
+    const found = this.redial(dialling.signal);
     try {
       for (;;) {
         const decision = this.decide(lostAtMs);
-        if (decision.takeOver) return decision.reason;
+        if (decision.takeOver) {
+          dialling.abort(new LongtailError('its standby takes over', { code: 'cancelled' }));
+          return decision.reason;
+        }
         const heard = this.bell.wait(decision.wakeAtMs, clock, over.signal);
         heard.catch(() => undefined);
         const first = await Promise.race([found, heard]);
@@ -154,6 +180,7 @@ export class Standby {
   }
 
   private decide(lostAtMs: number): TakeoverDecision {
+    if (this.ordered) return { takeOver: true, wakeAtMs: undefined, reason: ORDERED };
     // What the server wrote down is more than this: it is to be started again.
     if (!this.ready) return { takeOver: false, wakeAtMs: undefined, reason: 'it died before all of it was here' };
     return decideTakeover({ lostAtMs, fleet: this.fleet ?? NOBODY, witnesses: this.witnesses, restarted: this.hasRestarted }, this.options.clock.nowMs());
@@ -272,8 +299,12 @@ export class Standby {
   }
 }
 
+const ORDERED = 'somebody has its standby take over';
+
 /** A standby's session with the server. */
 class FollowingSession {
+  /** For this reason. */
+  end: (reason: string) => void = () => undefined;
   private lastSentMs: number;
   private lastHeardMs: number;
   private readonly ended = new AbortController();
@@ -304,10 +335,10 @@ class FollowingSession {
   /** Resolves with why it ended. */
   async serve(signal: AbortSignal): Promise<string> {
     const closed = new Promise<string>((resolve) => {
-      const end = (reason: string) => {
+      const end = (this.end = (reason: string) => {
         this.connection.close(reason);
         resolve(reason);
-      };
+      });
       this.connection.start({
         message: (message) => {
           this.heard();

@@ -1,4 +1,4 @@
-import type { Codec, Lease, RunEvent, TensorChunk } from '@longtail/core';
+import type { ChunkInspection, Codec, CodedChunk, Lease, RunEvent, TensorChunk } from '@longtail/core';
 import type { SharedPart, Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
 import { Delivery, type ExpectedDelivery, type ExpectedTensor } from './delivery.js';
@@ -55,36 +55,39 @@ export class Tasks {
 
   /** Sends a group a task, each member its part. */
   assign(group: Group, fields: TaskFields, { tensorsOf, sharedOf, leases = [], passes }: Work): GroupTask {
-    const { run, version, round } = this.core;
-    const blank = { ranges: [], steps: [], optimizerSteps: 0, start: 0, end: 0, mixing: 0 };
-    const common = { run, task: ++this.last, version, round, microbatch: passes?.microbatch ?? 0, ...blank, ...fields };
+    const { core } = this;
+    const { kind, ranges = [], steps = [], optimizerSteps = 0, start = 0, end = 0, version = core.version, round = core.round, mixing = 0 } = fields;
+    const number = ++this.last;
+    const microbatch = passes?.microbatch ?? 0;
+    const leased = sumSamples(leases);
     // A gradient comes as a sum, a move as it is.
-    const summed = common.kind === 'GRADIENT' ? sumSamples(leases) : common.kind === 'DELTA' || common.kind === 'STREAM' ? 1 : undefined;
+    const summed = kind === 'GRADIENT' ? leased : kind === 'DELTA' || kind === 'STREAM' ? 1 : undefined;
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
-      const task = { ...common, actions: passes?.actionsOf(member) ?? [], parts: partsOf(tensors), shared: sharedOf?.(member) ?? [], codec: tensors[0]?.codec.id ?? 0 };
+      const actions = passes?.actionsOf(member) ?? [];
+      const shared = sharedOf?.(member) ?? [];
+      const codec = tensors[0]?.codec.id ?? 0;
+      const task: Task = { run: core.run, task: number, kind, ranges, steps, optimizerSteps, start, end, version, round, mixing, microbatch, actions, parts: partsOf(tensors), shared, codec };
       // Of local steps it is the group that decides how many.
-      const samples = common.kind === 'DELTA' ? undefined : passes?.samplesOf(member);
-      return this.assignPart(member, task, { tensors, samples, normBound }, sumSamples(leases));
+      const samples = kind === 'DELTA' ? undefined : passes?.samplesOf(member);
+      return this.assignPart(member, task, { tensors, samples, normBound }, leased);
     });
     const task = new GroupTask(group, parts, leases, passes);
-    this.open.set(common.task, task);
+    this.open.set(number, task);
     return task;
   }
 
   private assignPart(
     member: Member,
     task: Task,
-    expected: Pick<ExpectedDelivery, 'tensors' | 'samples' | 'normBound'>,
+    { tensors, samples, normBound }: Pick<ExpectedDelivery, 'tensors' | 'samples' | 'normBound'>,
     leased: number,
   ): Assignment {
-    const delivery = new Delivery(
-      { worker: member.worker, round: task.round, baseVersion: task.version, ...expected },
-      (chunk, length) => this.inspect(chunk.bytes, chunk.codecId, length),
-      this.receiveBuffers,
-    );
-    const assignment = new Assignment(member, task, expected.samples ?? leased, delivery, this.core.clock.nowMs());
+    const { worker } = member;
+    const { round, version: baseVersion } = task;
+    const delivery = new Delivery({ worker, round, baseVersion, samples, tensors, normBound }, this.inspect, this.receiveBuffers);
+    const assignment = new Assignment(member, task, samples ?? leased, delivery, this.core.clock.nowMs());
     member.begin(assignment);
     member.send({ message: 'task', task });
     return assignment;
@@ -164,10 +167,10 @@ export class Tasks {
         doneAtMs: endedAtMs ?? core.clock.nowMs(),
         bytesUp: traffic.bytesUp + (done?.peerBytesUp ?? 0),
         bytesDown: traffic.bytesDown + (done?.peerBytesDown ?? 0),
-        ...(exchange === undefined ? {} : { exchange }),
+        exchange,
         bytesSaved: delivery.bytesSaved,
-        ...(message.kind === 'STREAM' ? { fragments: message.parts.map(({ segment }) => segment) } : {}),
-        ...(group.solo ? {} : { stage: placeOf(group, member) }),
+        fragments: message.kind === 'STREAM' ? message.parts.map(({ segment }) => segment) : undefined,
+        stage: group.solo ? undefined : placeOf(group, member),
       });
       member.idleFrom(endedAtMs ?? core.clock.nowMs());
     }
@@ -208,14 +211,14 @@ export class Tasks {
     this.receiveBuffers.clear();
   }
 
-  private inspect(bytes: Uint8Array, codecId: number, length: number) {
+  private readonly inspect = (chunk: CodedChunk, length: number): ChunkInspection => {
     const { training, dependencies } = this.core;
-    if (training !== undefined) return training.shard.inspect({ bytes, codecId, weight: 1 }, length);
+    if (training !== undefined) return training.shard.inspect(chunk, length);
     // Before there is a shard: the very first parameters.
     const values = new Float32Array(length);
-    dependencies.codecs.find(({ id }) => id === codecId)!.decode(bytes, values);
+    dependencies.codecs.find(({ id }) => id === chunk.codecId)!.decode(chunk.bytes, values);
     return { finite: values.every(Number.isFinite), sumOfSquares: 0 };
-  }
+  };
 }
 
 export function sumSamples(leases: readonly Lease[]): number {
@@ -229,7 +232,6 @@ function placeOf(group: Group, member: Member): Extract<RunEvent, { event: 'cont
 
 /** The parts of a worker's vector that the tensors are; state vectors lie beside the parameters. */
 function partsOf(tensors: readonly ExpectedTensor[]): Task['parts'] {
-  return tensors
-    .filter(({ kind }) => kind !== 'state')
-    .map(({ fragment, start, grid }) => ({ segment: fragment, start, length: grid.length }));
+  const ofVector = tensors.some(({ kind }) => kind === 'state') ? tensors.filter(({ kind }) => kind !== 'state') : tensors;
+  return ofVector.map(({ fragment, start, grid }) => ({ segment: fragment, start, length: grid.length }));
 }

@@ -83,7 +83,7 @@ export class WorkerInbox {
 
   /** The device begins a stream with the parameters, whatever it had. */
   async startStream(): Promise<void> {
-    this.takeArrived();
+    this.parameters.arrived.length = 0;
     this.moved();
     await this.compute.startStream();
   }
@@ -99,7 +99,7 @@ export class WorkerInbox {
   async loadParameters(version: number): Promise<void> {
     if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return;
     const { generation } = this.parameters;
-    this.takeArrived();
+    this.parameters.arrived.length = 0;
     await this.compute.loadParameters();
     this.loaded.parameters = generation;
   }

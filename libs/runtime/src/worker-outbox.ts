@@ -47,7 +47,8 @@ export class WorkerOutbox {
       return bytes;
     };
     const grid = gridOf(vector.values.length, this.chunkLength);
-    return { ...vector, tensor: new EncodedTensor(grid, 0, codec.id, codec.maxBytes(grid.chunkLength), fill, this.pool) };
+    const { kind, fragment, values, start } = vector;
+    return { kind, fragment, values, start, tensor: new EncodedTensor(grid, 0, codec.id, codec.maxBytes(grid.chunkLength), fill, this.pool) };
   }
 
   /** Time spent coding since the last call. */
@@ -70,7 +71,8 @@ export class WorkerOutbox {
     for (const vector of vectors) await this.sendOne(task, samples, vector, signal);
   }
 
-  private async sendOne(task: Task, samples: number, { kind, fragment, start, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
+  /** The same of one vector. */
+  async sendOne(task: Task, samples: number, { kind, fragment, start, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
     const { run, task: id, round, version } = task;
     let acknowledged = false;
     tensor.acquire();

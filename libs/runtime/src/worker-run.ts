@@ -51,11 +51,13 @@ const MAX_QUEUED_TASKS = 8;
 const PROGRESS_EVERY_MS = 500;
 
 class Work {
-  /** Drop it. */
-  readonly abort = new AbortController();
   private stopping: AbortController | undefined;
 
-  constructor(readonly task: Task) {}
+  /** `abort`: drop it. */
+  constructor(
+    readonly task: Task,
+    readonly abort: AbortController,
+  ) {}
 
   /** Local steps: end after the step under way. */
   get stop(): AbortController {
@@ -73,11 +75,13 @@ export class WorkerRun {
   private readonly bell = new Bell();
   private readonly files: FileIntake;
   private readonly queue: Work[] = [];
+  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
+  private spareAbort: AbortController | undefined;
   private working: Work | undefined;
   /** When the inputs of the task under way were there. */
   private startedAtMs = 0;
   /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
-  private deviceBusy: Promise<unknown> = Promise.resolve();
+  private deviceBusy: Promise<unknown> | undefined;
   private prepared: Prepared | undefined;
   private inbox: WorkerInbox | undefined;
   /** Undefined for a solo worker. */
@@ -108,13 +112,15 @@ export class WorkerRun {
     this.lifetime.abort(error);
     this.working?.abort.abort(error);
     this.deliveries?.callOff(error);
+    this.bell.ring();
   }
 
   // ---- what the server says
 
   onTask(task: Task): void {
     if (this.queue.length >= MAX_QUEUED_TASKS) throw new LongtailError(`more than ${MAX_QUEUED_TASKS} tasks queued`, { code: 'protocol' });
-    this.queue.push(new Work(task));
+    this.queue.push(new Work(task, this.spareAbort ?? new AbortController()));
+    this.spareAbort = undefined;
     this.bell.ring();
   }
 
@@ -146,19 +152,27 @@ export class WorkerRun {
   }
 
   /** Resolves when the chunk is put away: the next may come. */
-  async onTensor(chunk: TensorChunk): Promise<void> {
+  onTensor(chunk: TensorChunk): Promise<void> | void {
     const { kind } = chunk.header;
     if (kind === 'file') return this.files.take(chunk);
     // The device waits for these: they must not wait for the device.
     if (isStageTensor(kind)) return this.onStageTensor(chunk);
-    for (let busy; busy !== this.deviceBusy;) await (busy = this.deviceBusy);
+    if (this.deviceBusy === undefined) return this.putAway(chunk);
+    return this.deviceFree().then(() => this.putAway(chunk));
+  }
+
+  private async deviceFree(): Promise<void> {
+    while (this.deviceBusy !== undefined) await this.deviceBusy;
+  }
+
+  private putAway(chunk: TensorChunk): void {
     if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
     this.inbox?.take(chunk);
     this.stream?.arrived();
     this.bell.ring();
   }
 
-  private async onStageTensor(chunk: TensorChunk): Promise<void> {
+  private onStageTensor(chunk: TensorChunk): void {
     if (chunk.header.run === this.run && !this.lifetime.signal.aborted) this.stageInbox?.put(chunk);
   }
 
@@ -173,8 +187,10 @@ export class WorkerRun {
       signal.throwIfAborted();
       this.announce(await compute.prepare(this.job, files, this.stages, signal, this.use));
       for (;;) {
-        const work = await this.next();
-        await this.perform(work);
+        const work = this.next();
+        if (work === undefined) await this.bell.wait(undefined, this.context.clock);
+        else await this.perform(work);
+        signal.throwIfAborted();
       }
     } catch (error) {
       if (!signal.aborted) this.fail(0, error);
@@ -204,7 +220,7 @@ export class WorkerRun {
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
     const known = new KnownCodecs(codecs, this.job.sync);
     this.deliveries = new Deliveries(prepared, this.outbox, known, this.job.sync, createFeedback);
-    this.stream = new StreamRunner(compute, this.inbox, (call) => this.undisturbed(call));
+    this.stream = new StreamRunner(compute, this.inbox, (call) => this.whileBusy(call));
     this.openStage(known);
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
@@ -224,13 +240,10 @@ export class WorkerRun {
     this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox, train.clipNorm);
   }
 
-  /** The next task whose inputs are here; tasks are done in the order in which they came. */
-  private async next(): Promise<Work> {
-    for (;;) {
-      const first = this.queue[0];
-      if (first !== undefined && this.inputsAreHere(first.task)) return this.queue.shift()!;
-      await this.bell.wait(undefined, this.context.clock, this.lifetime.signal);
-    }
+  /** The next task, once its inputs are here; tasks are done in the order in which they came. */
+  private next(): Work | undefined {
+    const first = this.queue[0];
+    return first !== undefined && this.inputsAreHere(first.task) ? this.queue.shift() : undefined;
   }
 
   private inputsAreHere(task: Task): boolean {
@@ -246,10 +259,11 @@ export class WorkerRun {
     this.context.log({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
     try {
       const computed = this.dispatch(work);
-      const delivered = computed.then((deliver) => deliver());
       // A gradient or a move has a buffer of its own; other results lie where parameters come in, until they are delivered.
-      if (task.kind !== 'STREAM') this.deviceBusy = (task.kind === 'GRADIENT' || task.kind === 'DELTA' ? computed : delivered).catch(() => undefined);
-      await delivered;
+      if (task.kind === 'GRADIENT' || task.kind === 'DELTA') await (await this.whileBusy(computed))();
+      else if (task.kind === 'STREAM') await (await computed)();
+      else await this.whileBusy(computed.then((deliver) => deliver()));
+      if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !work.abort.signal.aborted) this.spareAbort = work.abort;
     } catch (error) {
       this.stream!.end();
       if (!work.abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
@@ -259,8 +273,12 @@ export class WorkerRun {
   }
 
   /** Nothing of the server's parameters is put away before the call is done. */
-  private undisturbed(call: Promise<void>): Promise<void> {
-    this.deviceBusy = call.catch(() => undefined);
+  private whileBusy<T>(call: Promise<T>): Promise<T> {
+    const done = () => {
+      if (this.deviceBusy === busy) this.deviceBusy = undefined;
+    };
+    const busy: Promise<void> = call.then(done, done);
+    this.deviceBusy = busy;
     return call;
   }
 
@@ -337,11 +355,9 @@ export class WorkerRun {
   }
 
   /** Sends the result, segment by segment, before the next task begins: the next one would overwrite it. */
-  private async deliverNow(work: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters'): Promise<void> {
-    const { task, abort } = work;
+  private deliverNow({ task, abort }: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters'): Promise<void> {
     this.sendDone(task.task, result, result.steps ?? 0, task.kind);
-    if (result.steps === 0) return;
-    await this.deliveries!.send(task, result.samples, kind, abort.signal);
+    return result.steps === 0 ? Promise.resolve() : this.deliveries!.send(task, result.samples, kind, abort.signal);
   }
 
   /** Sends a move, once it is taken, while the next steps are computed. */
@@ -372,10 +388,10 @@ export class WorkerRun {
     held?: { readonly version: number; readonly crc: number },
   ): void {
     const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
-    const { sentBytes: peerBytesUp, receivedBytes: peerBytesDown } = this.stageOutbox?.takeTraffic() ?? { sentBytes: 0, receivedBytes: 0 };
+    const direct = this.stageOutbox?.takeTraffic();
+    const [peerBytesUp, peerBytesDown] = [direct?.sentBytes ?? 0, direct?.receivedBytes ?? 0];
     const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
-    const times = { computeMs, prepareMs, elapsedMs, encodeMs };
-    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, steps, ...times, peerBytesUp, peerBytesDown };
+    const taskDone = { run: this.run, task, samples, targets, lossSum, correct, steps, computeMs, prepareMs, elapsedMs, encodeMs, peerBytesUp, peerBytesDown };
     this.context.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
   }
@@ -395,5 +411,5 @@ export class WorkerRun {
 const NOTHING: ComputeResult = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0 };
 
 function samplesOf({ ranges, steps, start, end }: Task): number {
-  return countSamples([...ranges, ...steps.flatMap((step) => step.ranges)]) + end - start;
+  return countSamples(ranges) + steps.reduce((sum, step) => sum + countSamples(step.ranges), 0) + end - start;
 }

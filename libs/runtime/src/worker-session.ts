@@ -1,4 +1,4 @@
-import { formatSeconds, LongtailError, type LinkRate } from '@longtail/core';
+import { formatSeconds, LongtailError, type LinkRate, type TensorChunk } from '@longtail/core';
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
 import { watchLink, watchStandstill, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
@@ -103,13 +103,20 @@ export class WorkerSession {
       message: (message) => this.guard(() => this.receive(message)),
       // A chunk is put away before the next one is asked for.
       place: () => 'borrow',
-      tensor: async (chunk) => {
+      tensor: (chunk) => {
         this.heard();
-        if (chunk.header.kind === 'probe') return;
-        await (this.current ?? this.profile)?.onTensor(chunk).catch((error: unknown) => this.breakOff(error));
+        if (chunk.header.kind !== 'probe') return this.take(chunk);
       },
       closed: (reason) => this.resolveClosed(reason),
     });
+  }
+
+  private take(chunk: TensorChunk): Promise<void> | void {
+    try {
+      return (this.current ?? this.profile)?.onTensor(chunk)?.catch((error: unknown) => this.breakOff(error));
+    } catch (error) {
+      this.breakOff(error);
+    }
   }
 
   private receive(message: ServerMessage): void {

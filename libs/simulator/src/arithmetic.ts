@@ -1,12 +1,18 @@
-import type { OptimizerSpec, ParameterShard, TopKSpec } from '@longtail/core';
-import { createOptimizer, createShard, type KernelsImplementation } from '@longtail/kernels';
+import type { Codec, CodecName, FeedbackEncoder, OptimizerSpec, ParameterShard, TopKSpec } from '@longtail/core';
+import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, createOptimizer, createShard, type KernelsImplementation } from '@longtail/kernels';
 import type { VirtualOptimizer } from './virtual-compute.js';
 
 /** What the server and the devices compute with. */
 export interface Arithmetic {
+  readonly codecs: readonly Codec[];
+  createFeedback(length: number, topK: TopKSpec): FeedbackEncoder;
   createShard(length: number, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
   createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
 }
+
+/** They keep no state: every simulation uses the same. */
+const kernels = createKernels();
+const codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
 
 /** The plain-TypeScript twins of libs/kernels. */
 export const referenceArithmetic = arithmeticOf('reference');
@@ -15,6 +21,8 @@ export const wasmArithmetic = arithmeticOf('wasm');
 
 function arithmeticOf(implementation: KernelsImplementation): Arithmetic {
   return {
+    codecs,
+    createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
     createShard: (length, optimizer, differences) => createShard({ length, optimizer, differences, implementation }),
     createOptimizer(length, optimizer) {
       const inner = createOptimizer({ length, optimizer, implementation });

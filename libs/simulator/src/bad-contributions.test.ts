@@ -2,17 +2,18 @@ import { expect, test } from 'vitest';
 import type { Fault, Tampering } from './faults.js';
 import { simulate } from './simulate.js';
 import { countingArithmetic, countingModel } from './testing/counting.js';
-import { eventsOf, job, scenario } from './testing/scenarios.js';
+import { eventsOf, job, scenario, unequalFleet } from './testing/scenarios.js';
 
 const EPOCHS = 4;
 const SAMPLES = 240;
 
 /** Parameters that count how often each sample was applied: a bad contribution that had any effect would show. */
-function counted(faults: readonly Fault[], sync: { maxNorm?: number } = {}) {
+function counted(faults: readonly Fault[], sync: { maxNorm?: number } = {}, fleet = unequalFleet) {
   return simulate(
     scenario({
+      fleet,
       job: job({
-        cluster: { minWorkers: 4 },
+        cluster: { minWorkers: fleet.length },
         train: { epochs: EPOCHS, optimizer: { type: 'sgd', momentum: 0.9, nesterov: false, weightDecay: 0 } },
         sync,
       }),
@@ -45,6 +46,15 @@ test.each(refusals)('a contribution with a chunk that is %s changes nothing and 
   expect(eventsOf(outcome.events, 'lease_returned')).toMatchObject([{ samples: refused[0]!.samples }]);
   const receipts = outcome.workerEvents.get('b')!.filter((event) => event.event === 'receipt' && !event.accepted);
   expect(receipts).toMatchObject([{ reason: expect.stringMatching(reason) as string }]);
+});
+
+test('a lone worker is held to the bound, too', async () => {
+  const fault: Fault = { kind: 'tamper', worker: 'b', round: 2, chunk: 0, how: 'huge' };
+  const outcome = await counted([fault], { maxNorm: 100 }, [{ name: 'b', samplesPerSecond: 600 }]);
+  expect(outcome.fired).toContain(fault);
+  expect(new Set(outcome.parameters)).toEqual(new Set([EPOCHS]));
+  const refused = eventsOf(outcome.events, 'contribution').filter(({ accepted }) => !accepted);
+  expect(refused).toMatchObject([{ round: 2, reason: expect.stringMatching(/norm .* exceeds the bound/) as string }]);
 });
 
 test.each([

@@ -23,7 +23,7 @@ export function chain(options: ChainOptions): VirtualModel {
 
 const TIED = 'block0.kernel';
 
-class Chain implements VirtualBlocks {
+class Chain implements VirtualBlocks<VirtualPass> {
   readonly count: number;
   private readonly inputs: Float32Array;
   private readonly labels: Int32Array;

@@ -1,19 +1,24 @@
-import { Heap } from '@longtail/core';
-import type { VirtualClock } from './virtual-clock.js';
+import { Heap, type Placed } from '@longtail/core';
+import { Alarm, type VirtualClock } from './virtual-clock.js';
 
 /** Bytes that pass a line, and the trunk behind it. */
 export interface Load {
   readonly bytes: number;
-  /** The last of them has passed. */
+  /** The last of them has passed. Settles no promise. */
   passed(): void;
 }
 
-interface Passing {
+/** A load on its line. */
+export interface Passing extends Placed {
   readonly load: Load;
   /** What each load of the line got by the time it is through. */
   readonly until: number;
   readonly order: number;
 }
+
+/** Numbers of the heaps that a line may be in. */
+const BY_RATE = 0;
+const BY_END = 1;
 
 /** A rate that exceeds another one by no more than rounding does is the same. */
 const ROUNDING = 1e-9;
@@ -32,12 +37,12 @@ export class Trunk {
   private atMs = 0;
   /** Bytes/ms of all lines that hold their loads back themselves, the fastest first. */
   private heldRate = 0;
-  private readonly held = new Heap<Line>((a, b) => a.ownRate > b.ownRate);
+  private readonly held = new Heap<Line>((a, b) => a.ownRate > b.ownRate, BY_RATE);
   /** Loads on all other lines, the slowest first. */
   private freeLoads = 0;
-  private readonly free = new Heap<Line>((a, b) => a.ownRate < b.ownRate);
-  private readonly ending = new Heap<Line>((a, b) => a.endsAtService < b.endsAtService);
-  private cancelEnd: (() => void) | undefined;
+  private readonly free = new Heap<Line>((a, b) => a.ownRate < b.ownRate, BY_RATE);
+  private readonly ending = new Heap<Line>((a, b) => a.endsAtService < b.endsAtService, BY_END);
+  private readonly nextEnd = new Alarm(() => this.ending.first!.end(), true);
   private readonly bytesPerMs: number;
 
   constructor(
@@ -114,23 +119,24 @@ export class Trunk {
   }
 
   private planEnd(): void {
-    this.cancelEnd?.();
     const { first } = this.ending;
-    this.cancelEnd = first && this.clock.at(this.atMs + (first.endsAtService - this.service) / this.level, () => first.end());
+    if (first === undefined) this.nextEnd.cancel();
+    else this.clock.set(this.nextEnd, this.atMs + (first.endsAtService - this.service) / this.level);
   }
 }
 
 /** What one end has of a trunk: the link of a node, or of all nodes of a site, in one direction. */
-export class Line {
+export class Line implements Placed {
+  readonly places = [-1, -1];
   /** The trunk does not hold its loads back. */
   isHeld = true;
   /** Bytes that each load got, until `atMs`; on a line that is not held it is the trunk's service plus this. */
   private got = 0;
   private atMs = 0;
   private readonly passing = new Heap<Passing>((a, b) => a.until < b.until || (a.until === b.until && a.order < b.order));
-  private readonly byLoad = new Map<Load, Passing>();
   private orders = 0;
-  private cancelEnd: (() => void) | undefined;
+  /** Of a line that is held. */
+  private readonly firstEnd = new Alarm(() => this.end(), true);
 
   constructor(
     private readonly trunk: Trunk,
@@ -167,29 +173,26 @@ export class Line {
     return this.passing.first!.until - this.got;
   }
 
-  add(load: Load): void {
-    this.change(() => {
-      const passing = { load, until: this.now() + load.bytes, order: this.orders++ };
-      this.passing.add(passing);
-      this.byLoad.set(load, passing);
-    });
+  add(load: Load): Passing {
+    this.detach();
+    const passing = { load, until: this.now() + load.bytes, order: this.orders++, places: [-1] };
+    this.passing.add(passing);
+    this.trunk.attach(this);
+    return passing;
   }
 
   /** It will not pass. */
-  remove(load: Load): void {
-    const passing = this.byLoad.get(load);
-    if (passing === undefined) return;
-    this.change(() => {
-      this.passing.remove(passing);
-      this.byLoad.delete(load);
-    });
+  remove(passing: Passing): void {
+    this.detach();
+    this.passing.remove(passing);
+    this.trunk.attach(this);
   }
 
   /** The first of its loads is through. */
   end(): void {
-    const { load } = this.passing.first!;
-    this.remove(load);
-    load.passed();
+    const passing = this.passing.first!;
+    this.remove(passing);
+    passing.load.passed();
   }
 
   /** From now on the trunk holds its loads back, or the line itself does. */
@@ -198,11 +201,12 @@ export class Line {
     this.isHeld = held;
     this.atMs = this.trunk.clock.nowMs();
     this.got = held ? got : got - this.trunk.serviceNow();
-    this.cancelEnd?.();
-    this.cancelEnd = held ? this.trunk.clock.at(this.atMs + (this.passing.first!.until - got) / this.ownRate, () => this.end()) : undefined;
+    if (held) this.trunk.clock.set(this.firstEnd, this.atMs + (this.passing.first!.until - got) / this.ownRate);
+    else this.firstEnd.cancel();
   }
 
-  private change(how: () => void): void {
+  /** To change its loads. */
+  private detach(): void {
     if (this.loads > 0) {
       this.trunk.detach(this);
       // By the rate that it had.
@@ -210,9 +214,7 @@ export class Line {
       this.isHeld = true;
     }
     this.atMs = this.trunk.clock.nowMs();
-    this.cancelEnd?.();
-    how();
-    this.trunk.attach(this);
+    this.firstEnd.cancel();
   }
 
   /** What each of its loads got, by now. */

@@ -45,7 +45,7 @@ export class FaultStriker {
 
   fire(fault: TimedFault): void {
     if (!('worker' in fault)) {
-      if (!this.world.life.isOver) this.strikeServer(fault);
+      if (!this.world.life.isOver || isOrder(fault)) this.strikeServer(fault);
       return;
     }
     const actor = this.world.actors.get(fault.worker);
@@ -80,6 +80,7 @@ export class FaultStriker {
       case 'standby':
         if (fault.how === 'cut') world.standby?.cut('the link was cut');
         else if (fault.how === 'corrupt') world.standby?.corrupt();
+        else if (fault.how === 'order') world.standby?.order();
         else world.standby?.stall(fault.forMs);
         return;
       case 'freeze-server':
@@ -160,4 +161,9 @@ export class FaultStriker {
       compute.slowdown /= factor;
     });
   }
+}
+
+/** To a standby, whether its server lives or not. */
+function isOrder(fault: TimedFault): boolean {
+  return fault.kind === 'standby' && fault.how === 'order';
 }

@@ -41,8 +41,8 @@ export type Fault =
   | { readonly kind: 'poison'; readonly worker: string; readonly atMs: number }
   /** The server's process is gone, with all that was not durable; another one takes up its runs after a while. */
   | { readonly kind: 'kill-server'; readonly atMs: number; readonly forMs: number }
-  /** The standby's link breaks, nothing arrives at either end for a while, or a value of its copy changes. */
-  | { readonly kind: 'standby'; readonly how: 'cut' | 'stall' | 'corrupt'; readonly atMs: number; readonly forMs: number }
+  /** The standby's link breaks, nothing arrives at either end for a while, a value of its copy changes, or somebody has it take over. */
+  | { readonly kind: 'standby'; readonly how: 'cut' | 'stall' | 'corrupt' | 'order'; readonly atMs: number; readonly forMs: number }
   /** The server's process stands still. */
   | { readonly kind: 'freeze-server'; readonly atMs: number; readonly forMs: number }
   | { readonly kind: 'cancel'; readonly atMs: number }

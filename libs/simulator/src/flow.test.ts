@@ -19,7 +19,7 @@ async function leave(rate: number, way: Partial<WayOptions>, messages: readonly 
   const loadBits = mathisBitsPerSecond(options.lossRate, options.rttMs);
   const flow = new Flow(clock, new Line(new Trunk(clock, Infinity), 8000 * rate, loadBits), options, [watch]);
   const left = messages.map(({ atMs, bytes }) => new Promise<{ atMs: number; lateMs: number }>((resolve) => {
-    clock.at(atMs, () => flow.send(bytes, (lateMs) => resolve({ atMs: clock.nowMs(), lateMs })));
+    clock.at(atMs, () => flow.send({ bytes, left: (lateMs) => clock.at(0, () => resolve({ atMs: clock.nowMs(), lateMs })) }));
   }));
   const times = await clock.runUntil(Promise.all(left));
   expect(busy).toBe(0);

@@ -1,6 +1,6 @@
 import type { Rng } from '@longtail/core';
-import type { Line, Load } from './fair-share.js';
-import type { VirtualClock } from './virtual-clock.js';
+import type { Line, Load, Passing } from './fair-share.js';
+import { Alarm, type VirtualClock } from './virtual-clock.js';
 
 /** Of a TCP segment on Ethernet. */
 export const SEGMENT_BYTES = 1448;
@@ -19,9 +19,9 @@ export interface WayOptions {
   readonly rng: Rng;
 }
 
-interface Queued {
+export interface Queued {
   readonly bytes: number;
-  /** It has left; it arrives `lateMs` later than the way takes, as its last segment had to be sent again. */
+  /** It has left; it arrives `lateMs` later than the way takes, as its last segment had to be sent again. Settles no promise. */
   left(lateMs: number): void;
 }
 
@@ -39,7 +39,8 @@ export class Flow implements Load {
   /** Bytes since windows began small. */
   private burst = 0;
   private idleSinceMs = -Infinity;
-  private cancelWait: (() => void) | undefined;
+  private readonly wait = new Alarm(() => this.enter(), true);
+  private passing: Passing | undefined;
   /** With those that were sent again. */
   bytesSent = 0;
   bytesLost = 0;
@@ -51,8 +52,8 @@ export class Flow implements Load {
     private readonly watches: readonly FlowWatch[] = [],
   ) {}
 
-  send(bytes: number, left: Queued['left']): void {
-    this.queue.push({ bytes, left });
+  send(one: Queued): void {
+    this.queue.push(one);
     if (this.underWay !== undefined) return;
     if (this.clock.nowMs() - this.idleSinceMs > this.timeoutMs) this.burst = 0;
     for (const watch of this.watches) watch.busy(true);
@@ -62,20 +63,23 @@ export class Flow implements Load {
   /** The connection is no more: what has not left does not leave. */
   end(): void {
     this.queue = [];
-    this.cancelWait?.();
-    this.line.remove(this);
+    this.wait.cancel();
+    if (this.passing !== undefined) this.line.remove(this.passing);
+    this.passing = undefined;
     if (this.underWay !== undefined) this.rest();
   }
 
   passed(): void {
-    const { left, bytes } = this.underWay!;
+    const { underWay } = this;
+    const { bytes } = underWay!;
+    this.passing = undefined;
     const isLastLost = this.way.lossRate > 0 && this.way.rng.uniform() < this.way.lossRate;
     this.bytesSent += this.bytes;
     this.bytesLost += this.bytes - bytes;
     for (const watch of this.watches) watch.carried(bytes);
     if (this.queue.length === 0) this.rest();
     else this.startNext();
-    left(isLastLost ? this.timeoutMs : 0);
+    underWay!.left(isLastLost ? this.timeoutMs : 0);
   }
 
   private rest(): void {
@@ -85,13 +89,17 @@ export class Flow implements Load {
   }
 
   private startNext(): void {
-    const { clock, way, line } = this;
+    const { clock, way } = this;
     const next = (this.underWay = this.queue.shift()!);
     const segments = Math.ceil(next.bytes / SEGMENT_BYTES);
     this.bytes = next.bytes + (way.lossRate > 0 ? SEGMENT_BYTES * lostOf(segments, way.lossRate, way.rng) : 0);
     const waitMs = way.slowStart ? this.windowWaits(next.bytes) : 0;
-    if (waitMs === 0) line.add(this);
-    else this.cancelWait = clock.at(clock.nowMs() + waitMs, () => line.add(this));
+    if (waitMs === 0) this.enter();
+    else clock.set(this.wait, clock.nowMs() + waitMs);
+  }
+
+  private enter(): void {
+    this.passing = this.line.add(this);
   }
 
   /** For acknowledgements, while windows are smaller than what the way holds: between two of them, each twice as large as the one before. */

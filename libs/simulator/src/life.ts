@@ -1,5 +1,7 @@
 import type { Clock, ConnectionHandlers } from '@longtail/core';
 
+const NEVER = new Promise<never>(() => undefined);
+
 /** A process of the simulation: once it has been killed, nothing that it waits for comes to pass. */
 export class Life {
   readonly clock: Clock;
@@ -22,7 +24,10 @@ export class Life {
 
   /** Of something outside of it. */
   wait<T>(promise: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => void promise.then(this.unlessOver(resolve), this.unlessOver(reject)));
+    return promise.then(
+      (value) => (this.over ? NEVER : value),
+      (error: unknown) => (this.over ? NEVER : Promise.reject(error as Error)),
+    );
   }
 
   /** A connection of which it hears nothing then. */

@@ -11,7 +11,7 @@ export interface VirtualModel {
   /** For models that stages of a pipeline may share; undefined: only whole. */
   readonly blocks?: VirtualBlocks;
   initial(seed: number): Float32Array;
-  /** Adds the gradient sum over the samples to `out`. */
+  /** Leaves the gradient sum over the samples in `out`. */
   gradient(parameters: Float32Array, samples: Int32Array, out: Float32Array): BatchStats | Promise<BatchStats>;
   evaluate(parameters: Float32Array, split: Split, start: number, end: number): BatchStats | Promise<BatchStats>;
 }
@@ -54,7 +54,7 @@ export function softmaxRegression(options: SoftmaxRegressionOptions): VirtualMod
         stats.lossSum += loss;
         stats.correct += right;
       }
-      for (let i = 0; i < out.length; i++) out[i] = out[i]! + sum[i]!;
+      out.set(sum);
       return stats;
     },
     evaluate(parameters, split, start, end) {

@@ -128,3 +128,15 @@ test('a log that lacks a contribution, or weighs it otherwise, is found out', as
   const otherwise = outcome.events.map((stored, i) => (i === at ? { ...stored, body: { ...stored.body, weight: 1.5 } as RunEvent } : stored));
   expect(recordedDifference(recorded, { ...outcome, events: otherwise })).toMatch(/^version 5: checksums/);
 });
+
+test('a standby that takes over goes on recording from what it holds, and the parts make one run', async () => {
+  const outcome = await record({ train: { epochs: 4 } }, { standby: {}, faults: [{ kind: 'kill-server', atMs: 600, forMs: 500 }] });
+  expect([outcome.fired.size, outcome.verdict.status, outcome.difference]).toEqual([1, 'succeeded', undefined]);
+  const { version } = eventsOf(outcome.events, 'taken_over')[0]!;
+  expect(eventsOf(outcome.events, 'recording').map((begun) => begun.version)).toEqual([0, version]);
+  expect(eventsOf(outcome.events, 'recording_stopped')).toEqual([]);
+  const before = [...outcome.earlierStores[0]!.recording!.versions.keys()].filter((one) => one <= version);
+  // But for what was being written when the server died.
+  expect(before.length).toBeGreaterThanOrEqual(version - 1);
+  expect([...before, ...recordedVersions(outcome)]).toEqual(committedVersions(outcome).filter((one) => one <= before.length || one > version));
+});

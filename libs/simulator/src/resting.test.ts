@@ -36,6 +36,15 @@ test.each(['pause', 'finish', 'drain'] as const)('a lone worker that is to rest 
   else expect(eventsOf(events, 'node_left')).toMatchObject([{ name: 'a', reason: kind === 'drain' ? 'a client drains it' : 'its owner stopped it' }]);
 });
 
+test('a lone worker that is called home before the first step of a grant did nothing wrong', async () => {
+  const pause: Fault = { kind: 'pause', worker: 'a', atMs: 600, forMs: 1000 };
+  const { events, verdict, fired } = await simulate(scenario({ job: recipe(2), fleet: workers('a', 400), faults: [pause] }));
+  expect(fired).toContain(pause);
+  expect(verdict).toMatchObject(complete(2));
+  const reasons = eventsOf(events, 'contribution').map(({ reason }) => reason);
+  expect(reasons.filter((reason) => reason !== '')).toEqual(['called home early', 'called home before its first step']);
+});
+
 test('what would take longer than a few seconds goes back at once', async () => {
   const pause: Fault = { kind: 'pause', worker: 'b', atMs: 18_000, forMs: 10_000 };
   const slow = recipe(6, { train: { batch: 600 }, sync: { minDeadlineMs: 60_000 } });

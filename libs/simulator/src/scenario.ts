@@ -15,6 +15,8 @@ export interface SimulatedWorker {
   readonly samplesPerSecond: number;
   /** Of every task, whatever its size. @default 1 */
   readonly overheadMs?: number;
+  /** Of each task beside its passes, for its host to take it from the network to the device and back. @default 0 */
+  readonly taskMs?: number;
   /** Passes take up to this fraction more or less, as drawn from the seed. @default 0 */
   readonly jitter?: number;
   /** @default 100 */
@@ -103,6 +105,8 @@ export interface Outcome {
   readonly ledger: readonly CommittedLeases[];
   readonly lost: readonly Lease[];
   readonly store: MemoryStore;
+  /** Of servers before it, whose standbys took over. */
+  readonly earlierStores: readonly MemoryStore[];
   /** Commits that the log of a server which died had, its standby being in step, and that of its successor has not. */
   readonly lostCommits: readonly Commit[];
   /** Faults that did something. */

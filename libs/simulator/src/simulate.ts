@@ -2,7 +2,6 @@ import {
   createRng,
   LongtailError,
   type Codec,
-  type CodecName,
   type Job,
   type LeaseBook,
   type ParameterShard,
@@ -12,7 +11,7 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, learningRateAt } from '@longtail/kernels';
+import { createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
 import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
@@ -41,7 +40,7 @@ const STANDBY = 'standby:1';
 /** Of a live system's chunks. */
 const CHUNK_VALUES = 262_144;
 const DAY_MS = 86_400_000;
-/** Codecs and checksums keep no state: every simulation uses the same. */
+/** Checksums keep no state: every simulation uses the same. */
 const kernels = createKernels();
 const crc32c = (bytes: Uint8Array): number => kernels.crc32c(bytes);
 
@@ -70,6 +69,8 @@ class Simulation implements StruckWorld {
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
+  /** Of the first run. */
+  private readonly earlierStores: MemoryStore[] = [];
   private readonly verdicts = new Map<string, (verdict: Verdict) => void>();
   private readonly ledger = new Ledger();
   private links = 0;
@@ -87,7 +88,7 @@ class Simulation implements StruckWorld {
     this.fuzz = fuzzing && new FrameFuzz(this.rng.fork('fuzz'), fuzzing.each, crc32c);
     this.meddler = new Meddler(faults, this.fired, this.fuzz, crc32c);
     this.book = scenario.account ? new FleetBook(scenario.fleet.map(({ name }) => name), () => clock.nowMs()) : undefined;
-    this.codecs = (Object.keys(CODEC_IDS) as CodecName[]).map((name) => createCodec(name, kernels));
+    this.codecs = this.arithmetic.codecs;
     this.network = new VirtualNetwork({
       clock,
       serverUpBitsPerSecond: serverBitsPerSecond,
@@ -154,6 +155,7 @@ class Simulation implements StruckWorld {
       ledger: this.ledger.commits(this.store!.events),
       lost: this.ledger.lost,
       store: this.store!,
+      earlierStores: this.earlierStores,
       lostCommits: this.lostCommits,
       fired: this.fired,
       fuzzed: this.fuzz?.count ?? { mutated: 0, wellFormed: 0 },
@@ -241,6 +243,8 @@ class Simulation implements StruckWorld {
 
   /** The standby is the server from here on. */
   private takeOver(standby: SimulatedStandby, { runs, ...succession }: Succession): void {
+    // It finds that it was succeeded, and ends.
+    if (!this.life.isOver) this.killServer();
     this.serverAt = STANDBY;
     this.life = new Life(this.serverClock);
     this.server = this.startServer(succession.epoch);
@@ -250,7 +254,10 @@ class Simulation implements StruckWorld {
       const before = this.stores[index]!;
       const events = standby.eventsOf(run);
       this.noteLost(before.events, events);
-      if (index === 0) this.ledger.succeeded(events.length);
+      if (index === 0) {
+        this.ledger.succeeded(events.length);
+        this.earlierStores.push(before);
+      }
       const held = new MemoryStore(run, before.job, before.options);
       held.events.push(...events);
       const store = this.openStore(index, before.job, held);
@@ -343,11 +350,11 @@ class Simulation implements StruckWorld {
 
   private async startWorker(spec: SimulatedWorker, joinAtMs: number): Promise<void> {
     const { clock, scenario } = this;
-    const { name, samplesPerSecond, overheadMs = 1, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
+    const { name, samplesPerSecond, overheadMs = 1, taskMs, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
     const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
     const { thermal, downloadBytes = 0, link = HOME } = spec;
     const downloadMs = (8000 * downloadBytes) / link.downBitsPerSecond;
-    const pace = { samplesPerSecond, overheadMs, prepareMs, jitter, thermal, downloadMs };
+    const pace = { samplesPerSecond, overheadMs, taskMs, prepareMs, jitter, thermal, downloadMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const book = this.book?.node(name);
     const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.at('compute', isBusy)) });
@@ -375,7 +382,7 @@ class Simulation implements StruckWorld {
         compute,
         fileCache: actor.files,
         codecs: this.codecs,
-        createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
+        createFeedback: (length, topK) => this.arithmetic.createFeedback(length, topK),
         crc32c,
         clock: actor.clock,
         rng: this.rng.fork(this.processes.length < scenario.fleet.length ? name : `${name}/${this.processes.length}`),

@@ -23,7 +23,11 @@ export class SimulatedStandby {
       ...options,
       createShard: (layout, optimizer) => (this.shard = options.createShard(layout, optimizer)),
       signal: this.stopping.signal,
-      dial: (hello) => dial(hello, (link) => (this.link = link)),
+      dial: (hello, signal) =>
+        dial(hello, (link) => {
+          this.link = link;
+          signal.addEventListener('abort', () => link.cut('it was given up'), { once: true });
+        }),
       fileCache: new MemoryFiles(),
       openStore: async (run) => this.openStore(run, logOf),
       log(event) {
@@ -44,6 +48,10 @@ export class SimulatedStandby {
   /** The server was started again, and found that this one holds more. */
   restarted(): void {
     this.standby.restarted();
+  }
+
+  order(): void {
+    this.standby.order(true);
   }
 
   /** Memory does not always keep what it was given. */

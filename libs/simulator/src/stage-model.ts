@@ -1,34 +1,30 @@
-import type { Batch, BatchStats, Dataset, Split, Stage } from '@longtail/core';
+import type { Batch, Dataset, Split, Stage } from '@longtail/core';
+import type { VirtualBlocks } from './blocks.js';
 import type { VirtualModel } from './model.js';
+import { SharedStage } from './shared-stage.js';
 
 /**
- * A whole model on a real engine, as all virtual devices compute with it: time stands still meanwhile, so that one stage
- * serves them in turn. A run starts from the parameters that the stage has now, whatever its seed.
+ * A whole model on a real engine, as all virtual devices compute with it. A run starts from the parameters that the stage has now, whatever its seed.
+ * `blocks`: the same model, for devices that hold a part of it.
  */
-export async function modelOfStage(stage: Stage, data: Dataset): Promise<VirtualModel> {
+export async function modelOfStage(stage: Stage, data: Dataset, blocks?: VirtualBlocks): Promise<VirtualModel> {
   const { layout } = stage;
   const fresh = new Float32Array(layout.length);
   await stage.readParameters(fresh);
-  const sum = new Float32Array(layout.length);
-  let line: Promise<unknown> = Promise.resolve();
-  const inTurn = (parameters: Float32Array, work: () => Promise<BatchStats>): Promise<BatchStats> => {
-    const turn = line.then(() => stage.writeParameters(parameters)).then(work);
-    line = turn.catch(() => undefined);
-    return turn;
-  };
+  const shared = new SharedStage(stage);
   const batchOf = (split: Split, start: number, end: number): Batch => data.batch(split, Int32Array.from({ length: end - start }, (_, i) => start + i));
   return {
     layout,
     trainSamples: data.length('train'),
     validationSamples: data.length('validation'),
+    blocks,
     initial: () => fresh.slice(),
     gradient: (parameters, samples, out) =>
-      inTurn(parameters, async () => {
+      shared.inTurn(parameters, async () => {
         const stats = await stage.gradient(data.batch('train', samples));
-        await stage.takeGradient(sum);
-        for (let i = 0; i < sum.length; i++) out[i] = out[i]! + sum[i]!;
+        await stage.takeGradient(out);
         return stats;
       }),
-    evaluate: (parameters, split, start, end) => inTurn(parameters, () => stage.evaluate(batchOf(split, start, end))),
+    evaluate: (parameters, split, start, end) => shared.inTurn(parameters, () => stage.evaluate(batchOf(split, start, end))),
   };
 }

@@ -76,3 +76,21 @@ test('a standby that alone lost its link does not take over', async () => {
   expect(outcome.fired.size).toBe(3);
   expect(eventsOf(outcome.events, 'taken_over')).toEqual([]);
 });
+
+test('somebody has the standby take over from a server that is there: it loses no commit', async () => {
+  const order: Fault = { kind: 'standby', how: 'order', atMs: 900, forMs: 0 };
+  const outcome = await simulate(scenario({ job: group, standby: {}, faults: [order] }));
+  expect(outcome.fired).toContain(order);
+  expect(eventsOf(outcome.events, 'taken_over')).toMatchObject([{ roundsLost: 0, reason: expect.stringContaining('somebody') as string }]);
+  expect([outcome.verdict.status, outcome.lostCommits]).toEqual(['succeeded', []]);
+});
+
+test('and from one that is gone, though no node can say so', async () => {
+  const partitions: readonly Fault[] = ['a', 'b', 'c', 'd'].map((worker) => ({ kind: 'partition', worker, atMs: 890, forMs: 20_000 }));
+  const order: Fault = { kind: 'standby', how: 'order', atMs: 5000, forMs: 0 };
+  const outcome = await simulate(scenario({ job: group, standby: {}, faults: [...partitions, killed(900), order] }));
+  expect(outcome.fired).toContain(order);
+  const taken = outcome.events.find(({ body }) => body.event === 'taken_over')!;
+  expect(taken.timeMs).toBeCloseTo(5000, -1);
+  expect([outcome.verdict.status, outcome.lostCommits]).toEqual(['succeeded', []]);
+});

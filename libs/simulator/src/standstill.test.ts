@@ -1,6 +1,8 @@
+import type { RunEvent } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { Fault } from './faults.js';
 import { simulate } from './simulate.js';
+import { fleet, pipelined, three } from './testing/pipelined.js';
 import { eventsOf, job, scenario, unequalFleet } from './testing/scenarios.js';
 
 const MINUTE_MS = 60_000;
@@ -50,4 +52,20 @@ test.each<Fault>([
   expect(virtualMs).toBeLessThan(2 * MINUTE_MS);
   const last = eventsOf(events, 'commit').at(-1)!.round;
   expect(new Set(eventsOf(events, 'contribution').filter(({ round }) => round > last - 3).map(({ name }) => name))).toEqual(new Set('abcd'));
+});
+
+test.each([
+  ['alone', scenario({ job: job({ cluster: { minWorkers: 2 } }), fleet: fleet('bd') })],
+  ['in a pipeline', pipelined([three, [{ workers: ['d'] }]], {}, { fleet: fleet('abcd') })],
+])('a device that stands still in a validation before any was measured is not waited for without end (%s)', async (_, calm) => {
+  const { events } = await simulate(calm);
+  const { timeMs, body } = events.find(({ body: { event } }) => event === 'validation')!;
+  const { ms, version, samples } = body as Extract<RunEvent, { event: 'validation' }>;
+  const atMs = timeMs - ms - 0.01;
+  const faults: readonly Fault[] = [{ kind: 'slow', worker: 'b', atMs, forMs: HOUR_MS, factor: 1e12 }, { kind: 'fail', worker: 'd', atMs }];
+  const struck = await simulate({ ...calm, faults });
+  expect(struck.fired.size).toBe(2);
+  expect(struck.verdict, struck.verdict.reason).toMatchObject({ status: 'succeeded', samples: { lost: 0 } });
+  expect(eventsOf(struck.events, 'validation')[0]).toMatchObject({ version, samples });
+  expect(struck.virtualMs).toBeLessThan(5 * MINUTE_MS);
 });

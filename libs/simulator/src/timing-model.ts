@@ -1,5 +1,6 @@
 import { layOut, type BatchStats, type BlockProfile, type BlockRange, type HostTensor, type TensorHeader } from '@longtail/core';
-import { modelOfBlocks, type VirtualBlocks } from './blocks.js';
+import { modelOfBlocks, type VirtualBlocks, type VirtualPass } from './blocks.js';
+import { idleArithmetic } from './idle-arithmetic.js';
 import type { Scenario } from './scenario.js';
 
 export interface TimingModelOptions {
@@ -16,21 +17,23 @@ const ALONE = 4;
 const FLOAT_BYTES = 4;
 
 /** A model that computes nothing and takes as much time, on links and on devices, as a real one: for a scenario in which only times count. Losses are 0. */
-export function timingModel({ blocks, trainSamples, validationSamples = 0 }: TimingModelOptions): Pick<Scenario, 'model' | 'standsFor'> {
+export function timingModel({ blocks, trainSamples, validationSamples = 0 }: TimingModelOptions): Pick<Scenario, 'model' | 'standsFor' | 'arithmetic'> {
   const idle = new IdleBlocks(blocks);
   const model = modelOfBlocks(idle, trainSamples, validationSamples);
   const scale = idle.parameters / model.layout.length;
   return {
     model: { ...model, ignoresSamples: true },
+    arithmetic: idleArithmetic,
     standsFor: ({ kind, length }: TensorHeader) => Math.round(length * (isActivation(kind) ? idle.activationScale : scale)),
   };
 }
 
-function isActivation(kind: TensorHeader['kind']): boolean {
+/** Of what a stage passes on, rather than of parameters. */
+export function isActivation(kind: TensorHeader['kind']): boolean {
   return kind === 'activation' || kind === 'activation-gradient';
 }
 
-class IdleBlocks implements VirtualBlocks {
+class IdleBlocks implements VirtualBlocks<VirtualPass> {
   readonly count: number;
   /** Of the model that it stands for. */
   readonly parameters: number;

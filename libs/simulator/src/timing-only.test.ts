@@ -1,6 +1,7 @@
 import { joinLayouts, layoutSignature } from '@longtail/core';
 import { createCodec, createKernels } from '@longtail/kernels';
 import { expect, test } from 'vitest';
+import { referenceArithmetic } from './arithmetic.js';
 import { simulate } from './simulate.js';
 import { timingModel } from './timing-model.js';
 import { eventsOf, job, scenario } from './testing/scenarios.js';
@@ -26,6 +27,20 @@ test('a model of a few values takes the bytes and the time of the one that it st
     expect(exchange!.sendMs / (8000 * (coded / link.upBitsPerSecond))).toBeCloseTo(1, 1);
   }
   expect(outcome.verdict).toMatchObject({ status: 'succeeded', samples: { applied: 2000, lost: 0 } });
+});
+
+test.each([
+  ['bsp', {}],
+  ['diloco', { localSteps: 4, codec: 'int4' }],
+  ['streaming-diloco', { localSteps: 4, fragments: 2, codec: 'top-k' }],
+  ['asp', { codec: 'int8', downCodec: 'int8' }],
+] as const)('without arithmetic %s goes as with it, event for event', async (strategy, more) => {
+  const faults = [{ kind: 'cut', worker: 'a', atMs: 900 }, { kind: 'slow', worker: 'b', atMs: 1200, factor: 5, forMs: 4000 }] as const;
+  const idle = { ...timing, job: job({ train: { batch: 20, epochs: 1 }, sync: { strategy, ...more } }), faults };
+  const [without, withIt] = [await simulate(idle), await simulate({ ...idle, arithmetic: referenceArithmetic })];
+  expect(without.fired).toEqual(new Set(faults));
+  expect(without.events).toEqual(withIt.events);
+  expect(without.account).toEqual(withIt.account);
 });
 
 test('events that are not kept are told all the same, and the same seed gives the same run', async () => {

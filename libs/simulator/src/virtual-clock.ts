@@ -1,14 +1,23 @@
 import type { Clock } from '@longtail/core';
 
-interface TimedEvent {
-  readonly atMs: number;
-  readonly order: number;
-  readonly run: () => void;
-  cancelled: boolean;
-}
-
 /** No program that makes progress does so much at one instant. */
 const LIVELOCK_EVENTS = 100_000;
+
+/** Something that happens at a time, which may be put off and called off as often as one likes. */
+export class Alarm {
+  /** Of its latest setting; undefined: it is not set. */
+  order: number | undefined;
+
+  /** `quiet`: all that comes of it has come when `ring` returns, as it settles no promise. */
+  constructor(
+    readonly ring: () => void,
+    readonly quiet = false,
+  ) {}
+
+  cancel(): void {
+    this.order = undefined;
+  }
+}
 
 /**
  * Time that passes only when nothing else can happen: events run in order of time, then of scheduling, and before each
@@ -17,8 +26,9 @@ const LIVELOCK_EVENTS = 100_000;
 export class VirtualClock implements Clock {
   private now = 0;
   private scheduled = 0;
-  private readonly heap: TimedEvent[] = [];
-  private readonly turns = new Turns();
+  private readonly agenda = new Agenda();
+  /** Events at this instant so far. */
+  private idle = 0;
   private outside = 0;
   private outsideChanged: (() => void) | undefined;
 
@@ -26,23 +36,26 @@ export class VirtualClock implements Clock {
     return this.now;
   }
 
-  /** Runs `run` at `atMs` (now when that is past); returns a function that calls it off. */
-  at(atMs: number, run: () => void): () => void {
-    const event = { atMs: Math.max(atMs, this.now), order: this.scheduled++, run, cancelled: false };
-    push(this.heap, event);
-    return () => {
-      event.cancelled = true;
-    };
+  /** Runs `ring` at `atMs`, now when that is past. */
+  at(atMs: number, ring: () => void): Alarm {
+    return this.set(new Alarm(ring), atMs);
+  }
+
+  /** To `atMs`, now when that is past, in the place of when it was set to. */
+  set(alarm: Alarm, atMs: number): Alarm {
+    alarm.order = this.scheduled++;
+    this.agenda.push(Math.max(atMs, this.now), alarm.order, alarm);
+    return alarm;
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
       const aborted = () => {
-        cancel();
+        alarm.cancel();
         reject(signal.reason as Error);
       };
-      const cancel = this.at(this.now + Math.max(0, ms), () => {
+      const alarm = this.at(this.now + Math.max(0, ms), () => {
         signal.removeEventListener('abort', aborted);
         resolve();
       });
@@ -65,28 +78,48 @@ export class VirtualClock implements Clock {
    * Lets time pass until `goal` settles, and returns what it resolved with. Throws when nothing is left that could
    * happen (a deadlock), when time does not pass any more (a livelock), or at `limitMs`.
    */
-  async runUntil<T>(goal: Promise<T>, limitMs = Infinity): Promise<T> {
+  runUntil<T>(goal: Promise<T>, limitMs = Infinity): Promise<T> {
     let settled = false;
     const mark = () => {
       settled = true;
     };
     goal.then(mark, mark);
-    let idle = 0;
+    this.idle = 0;
+    return new Promise((resolve, reject) => {
+      const turns: Turns = new Turns(() => {
+        const mayPass = !settled && this.outside === 0;
+        if (settled) resolve(goal);
+        else if (mayPass) this.advance(limitMs);
+        else this.outsideChanged = () => turns.begin();
+        return mayPass;
+      }, reject);
+      turns.begin();
+    });
+  }
+
+  /** Until something happened of which more may come before time passes. */
+  private advance(limitMs: number): void {
     for (;;) {
-      await this.turns.next();
-      if (settled) return goal;
-      if (this.outside > 0) {
-        await new Promise<void>((resolve) => (this.outsideChanged = resolve));
-        continue;
-      }
-      const event = pop(this.heap);
-      if (event === undefined) throw new Error(`deadlock at ${this.now} ms: everybody waits and nothing is scheduled`);
-      if (event.cancelled) continue;
-      idle = event.atMs > this.now ? 0 : idle + 1;
-      if (idle > LIVELOCK_EVENTS) throw new Error(`livelock at ${this.now} ms: ${idle} events and time stands still`);
-      if (event.atMs > limitMs) throw new Error(`not done within ${limitMs} ms of virtual time`);
-      this.now = event.atMs;
-      event.run();
+      const before = this.now;
+      const { ring, quiet } = this.next(limitMs);
+      this.idle = this.now > before ? 0 : this.idle + 1;
+      if (this.idle > LIVELOCK_EVENTS) throw new Error(`livelock at ${this.now} ms: ${this.idle} events and time stands still`);
+      ring();
+      if (!quiet) return;
+    }
+  }
+
+  /** Goes on to what happens next. */
+  private next(limitMs: number): Alarm {
+    for (;;) {
+      const { atMs, order } = this.agenda;
+      const alarm = this.agenda.pop();
+      if (alarm === undefined) throw new Error(`deadlock at ${this.now} ms: everybody waits and nothing is scheduled`);
+      if (alarm.order !== order) continue;
+      if (atMs > limitMs) throw new Error(`not done within ${limitMs} ms of virtual time`);
+      alarm.cancel();
+      this.now = atMs;
+      return alarm;
     }
   }
 }
@@ -94,58 +127,106 @@ export class VirtualClock implements Clock {
 /** Asked of the event loop at once, which looks at its sockets once for all of them. */
 const TURNS = 64;
 
-/** A macrotask begins only after every microtask has run. */
+/** Turns of the event loop: each begins when every promise has settled that can, as a macrotask waits for all microtasks. */
 class Turns {
-  private left = 0;
-  private begin: (() => void) | undefined;
+  private asked = 0;
+  private goesOn = false;
 
-  /** Resolves when every promise has settled that can. */
-  next(): Promise<void> {
-    if (this.left === 0) {
-      this.left = TURNS;
-      // eslint-disable-next-line no-restricted-globals -- not a timer of the simulated program: the end of its microtasks
-      for (let i = 0; i < TURNS; i++) setImmediate(this.turn);
-    }
-    return new Promise((resolve) => (this.begin = resolve));
+  constructor(
+    /** Whether there is to be another one. */
+    private readonly turn: () => boolean,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  begin(): void {
+    this.goesOn = true;
+    // eslint-disable-next-line no-restricted-globals -- not a timer of the simulated program: the end of its microtasks
+    for (; this.asked < TURNS; this.asked++) setImmediate(this.take);
   }
 
-  private readonly turn = (): void => {
-    const { begin } = this;
-    this.left--;
-    this.begin = undefined;
-    begin?.();
+  private readonly take = (): void => {
+    this.asked--;
+    if (!this.goesOn) return;
+    try {
+      this.goesOn = this.turn();
+    } catch (error) {
+      this.goesOn = false;
+      this.failed(error);
+    }
+    if (this.goesOn && this.asked === 0) this.begin();
   };
 }
 
-function before(a: TimedEvent, b: TimedEvent): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+/** A binary heap of what is to come, the earliest first. Times lie side by side, as they are compared much more often than alarms ring. */
+class Agenda {
+  private times = new Float64Array(1024);
+  private orders = new Float64Array(1024);
+  private readonly alarms: Alarm[] = [];
+
+  /** Of the first one. */
+  get atMs(): number {
+    return this.times[0]!;
+  }
+  get order(): number {
+    return this.orders[0]!;
+  }
+
+  push(atMs: number, order: number, alarm: Alarm): void {
+    const { alarms } = this;
+    let at = alarms.length;
+    if (at === this.times.length) {
+      this.times = enlarged(this.times);
+      this.orders = enlarged(this.orders);
+    }
+    alarms.push(alarm);
+    // Those of equal times were there before.
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (this.times[parent]! <= atMs) break;
+      this.move(parent, at);
+      at = parent;
+    }
+    this.put(at, atMs, order, alarm);
+  }
+
+  pop(): Alarm | undefined {
+    const { alarms, times } = this;
+    const first = alarms[0];
+    const last = alarms.pop();
+    const { length } = alarms;
+    if (length === 0 || last === undefined) return first;
+    const [atMs, order] = [times[length]!, this.orders[length]!];
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= length) break;
+      if (child + 1 < length && this.isBefore(child + 1, times[child]!, this.orders[child]!)) child++;
+      if (!this.isBefore(child, atMs, order)) break;
+      this.move(child, at);
+      at = child;
+    }
+    this.put(at, atMs, order, last);
+    return first;
+  }
+
+  private isBefore(at: number, atMs: number, order: number): boolean {
+    const time = this.times[at]!;
+    return time < atMs || (time === atMs && this.orders[at]! < order);
+  }
+
+  private move(from: number, to: number): void {
+    this.put(to, this.times[from]!, this.orders[from]!, this.alarms[from]!);
+  }
+
+  private put(at: number, atMs: number, order: number, alarm: Alarm): void {
+    this.times[at] = atMs;
+    this.orders[at] = order;
+    this.alarms[at] = alarm;
+  }
 }
 
-/** Binary heap, earliest first. */
-function push(heap: TimedEvent[], event: TimedEvent): void {
-  let at = heap.push(event) - 1;
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    if (!before(event, heap[parent]!)) break;
-    heap[at] = heap[parent]!;
-    at = parent;
-  }
-  heap[at] = event;
-}
-
-function pop(heap: TimedEvent[]): TimedEvent | undefined {
-  const first = heap[0];
-  const last = heap.pop();
-  if (heap.length === 0 || last === undefined) return first;
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
-    if (!before(heap[child]!, last)) break;
-    heap[at] = heap[child]!;
-    at = child;
-  }
-  heap[at] = last;
-  return first;
+function enlarged(values: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
+  const larger = new Float64Array(2 * values.length);
+  larger.set(values);
+  return larger;
 }

@@ -5,6 +5,7 @@ import type {
   Compute,
   ComputeResult,
   DeviceInfo,
+  DeviceSpeed,
   DeviceTimings,
   ForwardResult,
   HostTensor,
@@ -19,7 +20,7 @@ import type {
   StepHyper,
   VectorRange,
 } from '@longtail/core';
-import { clippedDivisor, isStateQuantized, joinLayouts, localStateCount, sumOfSquares, type LongtailError } from '@longtail/core';
+import { clippedDivisor, FORWARD_PART, INPUT_GRADIENT_PART, isStateQuantized, joinLayouts, localStateCount, passMs, sumOfSquares, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import { Anchor } from '@longtail/kernels';
 import type { VirtualClock } from './virtual-clock.js';
@@ -27,22 +28,15 @@ import type { VirtualModel } from './model.js';
 import { Thermal, type ThermalSpec } from './thermal.js';
 import { VirtualStages } from './virtual-stages.js';
 
-/** A device's time: `overheadMs + samples / samplesPerSecond`, a third of it without the backward pass. */
-export interface DevicePace {
-  readonly samplesPerSecond: number;
-  readonly overheadMs: number;
+export interface DevicePace extends DeviceSpeed {
   readonly prepareMs: number;
-  /** Passes take up to this fraction more or less. */
-  readonly jitter: number;
+  /** Of each task beside its passes. @default 0 */
+  readonly taskMs?: number | undefined;
   /** @default as fast hot as cool */
   readonly thermal?: ThermalSpec | undefined;
   /** Before it prepares for the first time, as what it needs comes from elsewhere. @default 0 */
   readonly downloadMs?: number;
 }
-
-const FORWARD_FRACTION = 1 / 3;
-/** Of the backward pass. */
-const INPUT_GRADIENT_FRACTION = 1 / 2;
 
 /** An optimizer that takes gradient sums, as the server's shard does. */
 export interface VirtualOptimizer {
@@ -67,8 +61,10 @@ export interface VirtualComputeOptions {
 export class VirtualCompute implements Compute {
   readonly device: DeviceInfo;
   private slowness = 1;
-  /** Wakes the task under way. */
-  private paceChanged: (() => void) | undefined;
+  /** The pass that it is at. */
+  private underWay: { readonly signal: AbortSignal; paceChanged(): void; aborted(): void } | undefined;
+  /** With a listener each, however many passes are done under them. */
+  private readonly watched = new WeakSet<AbortSignal>();
   /** The next task fails with this. */
   failure: LongtailError | undefined;
   private prepared: Prepared | undefined;
@@ -85,6 +81,7 @@ export class VirtualCompute implements Compute {
   private line: Promise<unknown> = Promise.resolve();
   /** Undefined: it holds the whole model. */
   private stages: VirtualStages | undefined;
+  private recompute = false;
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
@@ -98,7 +95,7 @@ export class VirtualCompute implements Compute {
   /** Above 1: the device is that much slower for now, the task under way included. */
   set slowdown(factor: number) {
     this.slowness = factor;
-    this.paceChanged?.();
+    this.underWay?.paceChanged();
   }
 
   async prepare(
@@ -114,6 +111,7 @@ export class VirtualCompute implements Compute {
     await clock.sleep(pace.prepareMs, signal);
     this.throwFailure();
     this.stages = ranges === 'all' ? undefined : new VirtualStages(model.blocks!, ranges, use?.inFlight ?? 1);
+    this.recompute = use?.recompute ?? false;
     const layouts = this.stages?.layouts ?? [model.layout];
     const { length } = joinLayouts(layouts);
     const fraction = layouts.reduce((sum, _, stage) => sum + this.fraction(stage), 0);
@@ -158,15 +156,16 @@ export class VirtualCompute implements Compute {
 
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
     return this.exclusively(async () => {
+      await this.takeTask(signal);
       const computeMs = await this.pass(countSamples(ranges), 1, signal);
-      const { gradient } = this.prepared!;
-      gradient.fill(0);
-      return { ...(await this.gradientOf(ranges, gradient)), computeMs };
+      const { samples, targets, lossSum, correct } = await this.gradientOf(ranges, this.prepared!.gradient);
+      return { samples, targets, lossSum, correct, computeMs };
     });
   }
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     return this.exclusively(async () => {
+      await this.takeTask(signal);
       const before = this.copyAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
@@ -205,7 +204,7 @@ export class VirtualCompute implements Compute {
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
     return this.exclusively(async () => {
-      const computeMs = await this.pass(end - start, FORWARD_FRACTION, signal);
+      const computeMs = await this.pass(end - start, FORWARD_PART, signal);
       return { ...(await this.outside(this.options.model.evaluate(this.parameters, split, start, end))), computeMs };
     });
   }
@@ -220,8 +219,8 @@ export class VirtualCompute implements Compute {
     return this.inLine(async () => {
       this.held.checkRoom();
       const samples = this.indicesOf(ranges);
-      const computeMs = await this.pass(samples.length, FORWARD_FRACTION, signal, stage);
-      const { output, stats } = this.held.forward(stage, microbatch, samples, input);
+      const computeMs = await this.pass(samples.length, FORWARD_PART, signal, stage);
+      const { output, stats } = await this.outside(this.held.forward(stage, microbatch, samples, input));
       return { output, stats, computeMs };
     });
   }
@@ -234,10 +233,11 @@ export class VirtualCompute implements Compute {
     signal: AbortSignal,
   ): Promise<BackwardResult> {
     return this.inLine(async () => {
-      const fraction = op === 'B' ? 1 : op === 'I' ? INPUT_GRADIENT_FRACTION : 1 - INPUT_GRADIENT_FRACTION;
+      const fraction = op === 'B' ? 1 : op === 'I' ? INPUT_GRADIENT_PART : 1 - INPUT_GRADIENT_PART;
+      const again = this.recompute && op !== 'W' ? FORWARD_PART : 0;
       const samples = this.held.samplesOf(stage, microbatch);
-      const computeMs = await this.pass(samples, (1 - FORWARD_FRACTION) * fraction, signal, stage);
-      return { inputGradient: this.held.backward(op, stage, microbatch, outputGradient), computeMs };
+      const computeMs = await this.pass(samples, (1 - FORWARD_PART) * fraction + again, signal, stage);
+      return { inputGradient: await this.outside(this.held.backward(op, stage, microbatch, outputGradient)), computeMs };
     });
   }
 
@@ -270,10 +270,10 @@ export class VirtualCompute implements Compute {
     signal: AbortSignal,
   ): Promise<ForwardResult> {
     return this.inLine(async () => {
-      const computeMs = await this.pass(end - start, FORWARD_FRACTION, signal, stage);
+      const computeMs = await this.pass(end - start, FORWARD_PART, signal, stage);
       const from = split === 'train' ? 0 : this.options.model.trainSamples;
       const indices = Int32Array.from({ length: end - start }, (_, i) => from + start + i);
-      const { output, stats } = this.held.infer(stage, indices, input);
+      const { output, stats } = await this.outside(this.held.infer(stage, indices, input));
       return { output, stats, computeMs };
     });
   }
@@ -291,9 +291,9 @@ export class VirtualCompute implements Compute {
       const timings = [];
       for (let i = 0; i < total; i++) {
         for (const microbatch of microbatches) {
-          const forwardMs = await this.pass(microbatch, FORWARD_FRACTION / total, signal);
-          const backwardMs = await this.pass(microbatch, (1 - FORWARD_FRACTION) / total, signal);
-          const inputGradientMs = INPUT_GRADIENT_FRACTION * backwardMs;
+          const forwardMs = await this.pass(microbatch, FORWARD_PART / total, signal);
+          const backwardMs = await this.pass(microbatch, (1 - FORWARD_PART) / total, signal);
+          const inputGradientMs = INPUT_GRADIENT_PART * backwardMs;
           timings.push({ block: `block${i}`, microbatch, forwardMs, backwardMs, inputGradientMs, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 });
         }
         onBlock(i + 1, total);
@@ -318,7 +318,6 @@ export class VirtualCompute implements Compute {
     for (const { ranges, hyper } of batches) {
       if (stop.aborted) break;
       total.computeMs += await this.pass(countSamples(ranges), 1, signal);
-      gradient.fill(0);
       const stats = await this.gradientOf(ranges, gradient);
       const divisor = clippedDivisor(sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
       this.optimizer!.stepSum(this.parameters, gradient, divisor, hyper);
@@ -329,7 +328,7 @@ export class VirtualCompute implements Compute {
     return total;
   }
 
-  private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> {
+  private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> | BatchStats {
     return this.outside(this.options.model.gradient(this.parameters, this.indicesOf(ranges), out));
   }
 
@@ -350,12 +349,16 @@ export class VirtualCompute implements Compute {
     return this.stages?.fraction(stage) ?? 1;
   }
 
+  private async takeTask(signal: AbortSignal): Promise<void> {
+    const { clock, pace } = this.options;
+    if (pace.taskMs !== undefined) await clock.sleep(pace.taskMs, signal);
+  }
+
   private async pass(samples: number, fraction: number, signal: AbortSignal, stage = 0): Promise<number> {
     const { pace, clock, rng } = this.options;
     this.throwFailure();
     const startedAtMs = clock.nowMs();
-    const noise = pace.jitter === 0 ? 1 : 1 + pace.jitter * (2 * rng.uniform() - 1);
-    let leftMs = noise * (pace.overheadMs + (this.fraction(stage) * fraction * 1000 * samples) / pace.samplesPerSecond);
+    let leftMs = passMs(pace, samples, this.fraction(stage) * fraction, () => rng.uniform());
     this.options.busy?.(true);
     this.thermal?.rest(startedAtMs);
     try {
@@ -378,17 +381,36 @@ export class VirtualCompute implements Compute {
     const { clock } = this.options;
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
-      const end = (settle: () => void) => {
-        cancel();
-        this.paceChanged = undefined;
-        signal.removeEventListener('abort', aborted);
-        settle();
+      const end = () => {
+        alarm.cancel();
+        this.underWay = undefined;
       };
-      const aborted = () => end(() => reject(signal.reason as Error));
-      const cancel = clock.at(clock.nowMs() + ms, () => end(() => resolve(true)));
-      this.paceChanged = () => end(() => resolve(false));
-      signal.addEventListener('abort', aborted);
+      const alarm = clock.at(clock.nowMs() + ms, () => {
+        end();
+        resolve(true);
+      });
+      this.underWay = {
+        signal,
+        paceChanged() {
+          end();
+          resolve(false);
+        },
+        aborted() {
+          end();
+          reject(signal.reason as Error);
+        },
+      };
+      this.watch(signal);
     });
+  }
+
+  private watch(signal: AbortSignal): void {
+    if (this.watched.has(signal)) return;
+    this.watched.add(signal);
+    const aborted = () => {
+      if (this.underWay?.signal === signal) this.underWay.aborted();
+    };
+    signal.addEventListener('abort', aborted, { once: true });
   }
 
   /** Passes may be given before those ahead of them are done. */
@@ -409,7 +431,7 @@ export class VirtualCompute implements Compute {
     }
   }
 
-  private async outside<T>(result: T | Promise<T>): Promise<T> {
+  private outside<T>(result: T | Promise<T>): Promise<T> | T {
     return result instanceof Promise ? this.options.clock.outsideWork(result) : result;
   }
 

@@ -12,7 +12,7 @@ import {
 } from '@longtail/core';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
 import { Line, Trunk } from './fair-share.js';
-import { Flow, mathisBitsPerSecond, type FlowWatch } from './flow.js';
+import { Flow, mathisBitsPerSecond, type FlowWatch, type Queued } from './flow.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface LinkSpec {
@@ -250,10 +250,64 @@ interface Shared {
   crc32c(bytes: Uint8Array): number;
 }
 
-interface Sending {
-  pump(): void;
-  acknowledged(): void;
-  fail(error: unknown): void;
+/** A chunk on its way. */
+class Parcel implements Queued {
+  constructor(
+    readonly chunk: SentChunk,
+    readonly bytes: number,
+    /** Undefined: nobody waits for it to be acknowledged. */
+    readonly transfer: Transfer | undefined,
+    private readonly out: (parcel: Parcel, againMs: number) => void,
+  ) {}
+
+  left(lateMs: number): void {
+    this.out(this, lateMs);
+  }
+}
+
+/** A tensor on its way. */
+class Transfer {
+  private next = 0;
+  private taken = 0;
+  private over = false;
+  private readonly chunks: number;
+
+  constructor(
+    private readonly tensor: OutgoingTensor,
+    private readonly crc32c: (bytes: Uint8Array) => number,
+    private readonly send: (chunk: TensorChunk, transfer: Transfer) => void,
+    /** Without an error: all of it was acknowledged. */
+    private readonly ended: (error?: unknown) => void,
+  ) {
+    this.chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
+  }
+
+  pump(): void {
+    while (!this.over && this.next < this.chunks && this.next - this.taken < CREDIT_CHUNKS) this.send(this.chunk(this.next++), this);
+  }
+
+  acknowledged(): void {
+    if (++this.taken < this.chunks) this.pump();
+    else this.end();
+  }
+
+  /** With an error: it was given up. */
+  end(error?: unknown): void {
+    if (this.over) return;
+    this.over = true;
+    this.ended(error);
+  }
+
+  private chunk(chunk: number): TensorChunk {
+    const { chunkLength, length: values, header } = this.tensor;
+    const offset = chunk * chunkLength;
+    const length = Math.min(chunkLength, values - offset);
+    const payload = this.tensor.chunk(offset, length);
+    const { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to } = header;
+    const { chunks, crc32c } = this;
+    // One by one: to copy what is in an object takes several times as long.
+    return { header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to, chunk, chunks, offset, length, crc: crc32c(payload) }, payload };
+  }
 }
 
 class Endpoint<Send, Receive> implements Connection<Send, Receive> {
@@ -261,11 +315,14 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   private handlers: ConnectionHandlers<Receive> | undefined;
   private readonly early: (() => void)[] = [];
   private readonly held: (() => void)[] = [];
-  private readonly transfers = new Set<Sending>();
+  private readonly transfers = new Set<Transfer>();
   private rate: LinkRate | undefined;
   /** Bytes that `rate` is from. */
   private observed = 0;
-  private reading: Promise<void> = Promise.resolve();
+  /** What measures the link included. */
+  private carriedBytes = 0;
+  /** The first one is being read. */
+  private readonly unread: Pick<Parcel, 'chunk' | 'transfer'>[] = [];
   private open = true;
   private sent = 0;
   private received = 0;
@@ -294,8 +351,8 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
   /** What a tensor makes of it when nobody else uses the link. */
   get sending(): LinkRate | undefined {
     const { bitsPerSecond } = this.flow;
-    if ((8000 * (this.sent - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
-      this.observed = this.sent;
+    if ((8000 * (this.carriedBytes - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
+      this.observed = this.carriedBytes;
       this.rate = { bitsPerSecond, roundTripMs: 2 * this.shared.latencyMs };
     }
     return this.rate;
@@ -322,33 +379,16 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
       if (!this.open) return reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
-      const chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
-      let next = 0;
-      let taken = 0;
-      const end = () => {
-        this.transfers.delete(sending);
+      const aborted = () => transfer.end(signal.reason);
+      const transfer = new Transfer(tensor, this.shared.crc32c, this.sendChunk, (error) => {
+        this.transfers.delete(transfer);
         signal.removeEventListener('abort', aborted);
-      };
-      const aborted = () => sending.fail(signal.reason);
-      const sending: Sending = {
-        pump: () => {
-          while (this.transfers.has(sending) && next < chunks && next - taken < CREDIT_CHUNKS)
-            this.sendChunk(tensor, next++, chunks, sending);
-        },
-        acknowledged: () => {
-          taken++;
-          if (taken < chunks) return sending.pump();
-          end();
-          resolve();
-        },
-        fail: (error) => {
-          end();
-          reject(error as Error);
-        },
-      };
-      this.transfers.add(sending);
+        if (error === undefined) resolve();
+        else reject(error as Error);
+      });
+      this.transfers.add(transfer);
       signal.addEventListener('abort', aborted);
-      sending.pump();
+      transfer.pump();
     });
   }
 
@@ -369,53 +409,68 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     this.flow.end();
     this.ended();
     const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
-    for (const sending of [...this.transfers]) sending.fail(error);
+    for (const transfer of [...this.transfers]) transfer.end(error);
     const { handlers } = this;
     if (handlers === undefined) this.early.push(() => this.handlers!.closed(reason));
     else this.shared.clock.at(this.shared.clock.nowMs(), () => handlers.closed(reason));
   }
 
-  private sendChunk(tensor: OutgoingTensor, chunk: number, chunks: number, sending: Sending): void {
-    const offset = chunk * tensor.chunkLength;
-    const length = Math.min(tensor.chunkLength, tensor.length - offset);
-    const payload = tensor.chunk(offset, length);
-    const { crc32c } = this.shared;
-    const original: TensorChunk = { header: { ...tensor.header, chunk, chunks, offset, length, crc: crc32c(payload) }, payload };
-    if (this.tamper === undefined) return this.transmit(original, sending);
-    for (const [copy, altered] of this.tamper(original).entries()) this.transmit(altered, copy === 0 ? sending : undefined);
+  private readonly sendChunk = (chunk: TensorChunk, transfer: Transfer): void => {
+    if (this.tamper === undefined) return this.transmit(chunk, transfer);
+    for (const [copy, altered] of this.tamper(chunk).entries()) this.transmit(altered, copy === 0 ? transfer : undefined);
+  };
+
+  private transmit(chunk: SentChunk, transfer: Transfer | undefined): void {
+    const bytes = this.shared.wireBytes(chunk);
+    this.carriedBytes += bytes;
+    if (chunk.header.kind !== 'probe') this.sent += bytes;
+    this.flow.send(new Parcel(chunk, bytes, transfer, this.left));
   }
 
-  private transmit(chunk: SentChunk, sending: Sending | undefined): void {
-    const { clock, wireBytes, latencyMs } = this.shared;
-    const bytes = wireBytes(chunk);
-    this.sent += bytes;
-    this.flow.send(bytes, (againMs) => {
-      this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
-      clock.at(this.lastArrivalMs + (chunk.lateMs ?? 0), () => {
-        if (this.takenAtMs === undefined) this.other.arrive(chunk, bytes, sending);
-        else clock.at(this.takenAtMs(bytes), () => this.other.arrive(chunk, bytes, sending));
-      });
+  private readonly left = (parcel: Parcel, againMs: number): void => {
+    const { clock, latencyMs } = this.shared;
+    this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
+    clock.at(this.lastArrivalMs + (parcel.chunk.lateMs ?? 0), () => {
+      if (this.takenAtMs === undefined) this.other.arrive(parcel);
+      else clock.at(this.takenAtMs(parcel.bytes), () => this.other.arrive(parcel));
     });
-  }
+  };
 
   /** The payload is copied only now: a sender that changed it on the way is found out by the checksum. */
-  private arrive({ header, payload: sent }: TensorChunk, bytes: number, sender: Sending | undefined): void {
-    const copy = sent.slice();
+  private arrive({ chunk: { header, payload }, bytes, transfer }: Parcel): void {
+    const chunk = { header, payload: payload.slice() };
     this.deliver(() => {
-      this.received += bytes;
-      if (this.shared.crc32c(copy) !== header.crc) {
-        this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
+      if (header.kind !== 'probe') this.received += bytes;
+      if (this.shared.crc32c(chunk.payload) !== header.crc) return this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
+      if (this.unread.push({ chunk, transfer }) === 1) this.read();
+    });
+  }
+
+  /** One chunk after the other, as the receiver takes them. */
+  private read(): void {
+    while (this.open && this.unread.length > 0) {
+      const { chunk, transfer } = this.unread[0]!;
+      const taken = this.handOver(chunk);
+      const next = (): void => {
+        if (transfer !== undefined) this.travel(() => transfer.acknowledged());
+        this.unread.shift();
+      };
+      if (taken === undefined) next();
+      else {
+        void taken.then(() => {
+          next();
+          this.read();
+        });
         return;
       }
-      this.reading = this.reading.then(async () => {
-        if (!this.open) return;
-        const place = this.handlers!.place?.(header, copy.length) ?? 'borrow';
-        const payload = place === 'borrow' ? copy : place;
-        if (payload !== copy) payload.set(copy);
-        await this.handlers!.tensor({ header, payload });
-        if (sender !== undefined) this.travel(() => sender.acknowledged());
-      });
-    });
+    }
+  }
+
+  private handOver({ header, payload: copy }: TensorChunk): Promise<void> | undefined {
+    const place = this.handlers!.place?.(header, copy.length) ?? 'borrow';
+    const payload = place === 'borrow' ? copy : place;
+    if (payload !== copy) payload.set(copy);
+    return this.handlers!.tensor({ header, payload }) ?? undefined;
   }
 
   private deliver(handle: () => void): void {

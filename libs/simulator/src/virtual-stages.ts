@@ -1,8 +1,8 @@
 import { joinLayouts, LongtailError, type BlockRange, type HostTensor, type ParameterLayout } from '@longtail/core';
-import type { VirtualBlocks, VirtualPass } from './blocks.js';
+import type { EnginePass, VirtualBlocks, VirtualPass } from './blocks.js';
 
 interface Stashed {
-  readonly pass: VirtualPass;
+  readonly pass: VirtualPass | EnginePass;
   readonly samples: number;
   outputGradient: HostTensor | undefined;
 }
@@ -74,15 +74,18 @@ export class VirtualStages {
     if (open >= this.room) throw new LongtailError(`no room for more than ${this.room} microbatches`, { code: 'refused' });
   }
 
-  forward(stage: number, microbatch: number, samples: Int32Array, input: HostTensor | undefined): VirtualPass {
-    const pass = this.infer(stage, samples, input);
-    this.held[stage]!.stash.set(microbatch, { pass, samples: samples.length, outputGradient: undefined });
+  async forward(stage: number, microbatch: number, samples: Int32Array, input: HostTensor | undefined): Promise<VirtualPass | EnginePass> {
+    const { range, parameters, stash } = this.held[stage]!;
+    const pass = await this.blocks.forward(range, parameters, samples, input);
+    stash.set(microbatch, { pass, samples: samples.length, outputGradient: undefined });
     return pass;
   }
 
-  infer(stage: number, samples: Int32Array, input: HostTensor | undefined): VirtualPass {
+  async infer(stage: number, samples: Int32Array, input: HostTensor | undefined): Promise<VirtualPass | EnginePass> {
     const { range, parameters } = this.held[stage]!;
-    return this.blocks.forward(range, parameters, samples, input);
+    const pass = await this.blocks.forward(range, parameters, samples, input);
+    drop(pass);
+    return pass;
   }
 
   samplesOf(stage: number, microbatch: number): number {
@@ -91,12 +94,12 @@ export class VirtualStages {
     return stashed.samples;
   }
 
-  backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): HostTensor | undefined {
+  async backward(op: 'B' | 'I' | 'W', stage: number, microbatch: number, outputGradient: HostTensor | undefined): Promise<HostTensor | undefined> {
     const held = this.held[stage]!;
     const stashed = held.stash.get(microbatch)!;
     if (op === 'I') stashed.outputGradient = outputGradient;
     const gradient = op === 'W' ? stashed.outputGradient : outputGradient;
-    const inputGradient = stashed.pass.backward(gradient, op === 'I' ? undefined : held.gradient);
+    const inputGradient = await stashed.pass.backward(gradient, op === 'I' ? undefined : held.gradient);
     if (op === 'I') return inputGradient;
     held.stash.delete(microbatch);
     held.samples += stashed.samples;
@@ -120,9 +123,14 @@ export class VirtualStages {
 
   drop(): void {
     for (const held of this.held) {
+      for (const { pass } of held.stash.values()) drop(pass);
       held.stash.clear();
       held.gradient.fill(0);
       held.samples = 0;
     }
   }
+}
+
+function drop(pass: VirtualPass | EnginePass): void {
+  if ('drop' in pass) pass.drop();
 }

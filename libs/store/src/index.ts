@@ -12,7 +12,7 @@ export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
 export { metricsCsv } from './metrics.js';
 export { claimIdentity, isAlive, type ClaimedIdentity } from './node-identity.js';
 export { nodeFiles, type NodeFilesOptions } from './node-files.js';
-export { readRecording, recordingFolder, type RecordedRun, type RecordingFolder } from './recording.js';
+export { readRecording, recordingFolder, type RecordedPart, type RecordingFolder } from './recording.js';
 export { renderReport } from './report/index.js';
 export {
   createRun,

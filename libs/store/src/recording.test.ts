@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Checkpoint } from './checkpoints.js';
 import { exampleJob } from './example-run.js';
-import { readRecording, recordingFolder } from './recording.js';
+import { readRecording, recordingFolder, type RecordedPart } from './recording.js';
 
 let folder: string;
 beforeEach(() => {
@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(join(folder, '..'), { recursive: true }));
 
-const file = () => join(folder, 'contributions.bin');
+const file = () => join(folder, 'v00000005', 'contributions.bin');
 /** Each byte counts, as in the CRC of libs/kernels. */
 const crc32c = (bytes: Uint8Array, previous = 0): number => bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte + 1) >>> 0, previous);
 const options = { maxBytes: 1e6, crc32c };
@@ -58,7 +58,7 @@ async function record(): Promise<void> {
 
 /** Versions with their chunks, up to what is damaged, and whether something is. */
 async function readAll(): Promise<{ readonly read: ReadonlyMap<number, readonly RecordedChunk[]>; readonly damaged: boolean }> {
-  const recording = await readRecording(folder, options);
+  const [recording] = await readRecording(folder, options) as [RecordedPart];
   const read = new Map<number, readonly RecordedChunk[]>();
   try {
     for (const version of recording.versions) read.set(version, [...recording.chunks(version)]);
@@ -74,7 +74,7 @@ async function readAll(): Promise<{ readonly read: ReadonlyMap<number, readonly 
 test('what was recorded comes back as it was', async () => {
   await record();
   expect(await readAll()).toEqual({ read: versions, damaged: false });
-  const recording = await readRecording(folder, options);
+  const [recording] = await readRecording(folder, options) as [RecordedPart];
   recording.close();
   expect(recording.from).toEqual({ ...from, job: JSON.parse(JSON.stringify(exampleJob)) as unknown });
 });
@@ -148,4 +148,27 @@ test('where there is none, or its file is gone, that is said', async () => {
   rmSync(file());
   expect(await recordingFolder(folder, options).rewind(5)).toBeUndefined();
   await expect(readRecording(folder, options)).rejects.toMatchObject({ code: 'missing-file', where: file() });
+});
+
+test('a part that a standby begins stands beside those before it; what is undone takes parts along', async () => {
+  await record();
+  const recording = recordingFolder(folder, options);
+  await recording.begin({ ...from, version: 8, steps: 8 }, 1000);
+  await recording.append(9, [chunk([8])]);
+  await recording.close();
+  const partsThere = async () => {
+    const parts = await readRecording(folder, options);
+    parts.forEach((part) => part.close());
+    return parts.map((part) => [part.from.version, ...part.versions]);
+  };
+  expect(await partsThere()).toEqual([[5, 6, 7, 9], [8, 9]]);
+  expect(await recording.rewind(9)).toBe(9);
+  await recording.close();
+  // Another one goes back to before it.
+  expect(await recording.rewind(7)).toBe(7);
+  await recording.close();
+  expect(await partsThere()).toEqual([[5, 6, 7]]);
+  await recording.begin(from, 1000);
+  await recording.close();
+  expect(await partsThere()).toEqual([[5]]);
 });

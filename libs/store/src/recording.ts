@@ -1,15 +1,18 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes, LongtailError, type RecordedChunk } from '@longtail/core';
 import { syncFolder, writeFully } from './atomic.js';
-import { checkpointFolder, type Checkpoint } from './checkpoints.js';
+import { checkpointFolder, type Checkpoint, type CheckpointFolder } from './checkpoints.js';
 import { encodeRecord, RecordFile, type Crc32c } from './recording-format.js';
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
 
 /** What each version of a run is made of, as a server writes it down. Failures are LongtailError `storage`. */
 export interface RecordingFolder {
-  /** Begins anew. Throws LongtailError `usage` where all that is to come, `bytes`, is more than may be taken, `storage` where there is less room. */
+  /**
+   * Begins a part with this version, in the place of those that began with it or later. Throws LongtailError `usage` where all that is to
+   * come, `bytes`, is more than may be taken, `storage` where there is less room.
+   */
   begin(from: Checkpoint, bytes: number): Promise<void>;
   /** Leaves out what came after `version` and what a crash cut off; resolves with the last version that is there, undefined: there is no beginning. */
   rewind(version: number): Promise<number | undefined>;
@@ -20,8 +23,8 @@ export interface RecordingFolder {
   close(): Promise<void>;
 }
 
-/** A recording, to be read. */
-export interface RecordedRun {
+/** A part of a recording, to be read. */
+export interface RecordedPart {
   /** What it begins with. */
   readonly from: Checkpoint;
   readonly bytes: number;
@@ -34,35 +37,37 @@ export interface RecordedRun {
   close(): void;
 }
 
-/** In the folder of a recording: a checkpoint, and a file that grows. */
+/** In the folder of a part, named by the version that it begins with: a checkpoint of that, and a file that grows. */
 const FROM = 'from';
 const FILE = 'contributions.bin';
+const PART = /^v(\d+)$/;
 
 export function recordingFolder(folder: string, options: { readonly maxBytes: number; readonly crc32c: Crc32c }): RecordingFolder {
   return new WrittenRecording(folder, options.maxBytes, options.crc32c);
 }
 
 class WrittenRecording implements RecordingFolder {
-  private readonly path: string;
   private file: FileHandle | undefined;
-  /** Of what is whole. */
+  /** Of the part that is written. */
+  private path = '';
+  /** Of it, what is whole. */
   private bytes = 0;
 
   constructor(
     private readonly folder: string,
     private readonly maxBytes: number,
     private readonly crc32c: Crc32c,
-  ) {
-    this.path = join(folder, FILE);
-  }
+  ) {}
 
   async begin(from: Checkpoint, bytes: number): Promise<void> {
-    const { folder, maxBytes } = this;
+    const { maxBytes } = this;
     if (bytes > maxBytes) throw tooSmall(bytes, maxBytes);
-    await ensureDiskSpace(folder, bytes);
+    await ensureDiskSpace(this.folder, bytes);
     await this.close();
+    await this.dropParts(({ version }) => version >= from.version);
+    const folder = join(this.folder, `v${String(from.version).padStart(8, '0')}`);
+    this.path = join(folder, FILE);
     await withStorageErrors('begin the recording', folder, async () => {
-      await rm(folder, { recursive: true, force: true });
       await mkdir(folder, { recursive: true });
       await checkpointFolder(join(folder, FROM), { keep: 1 }).write(from);
       this.file = await open(this.path, 'w');
@@ -72,18 +77,20 @@ class WrittenRecording implements RecordingFolder {
   }
 
   async rewind(version: number): Promise<number | undefined> {
-    const { path, folder, crc32c } = this;
-    const [first] = await checkpointFolder(join(folder, FROM), { keep: 1 }).versions();
-    if (first === undefined || !existsSync(path)) return undefined;
-    const written = new RecordFile(path, crc32c);
+    await this.dropParts((part) => part.version > version);
+    const part = (await partsOf(this.folder)).at(-1);
+    if (part === undefined) return undefined;
+    this.path = join(part.folder, FILE);
+    if ((await baseOf(part).versions()).length === 0 || !existsSync(this.path)) return undefined;
+    const written = new RecordFile(this.path, this.crc32c);
     const kept = written.scan().versions.filter((place) => place.version <= version);
     written.close();
     this.bytes = kept.at(-1)?.to ?? 0;
-    await withStorageErrors('repair the recording', path, async () => {
-      this.file = await open(path, 'r+');
+    await withStorageErrors('repair the recording', this.path, async () => {
+      this.file = await open(this.path, 'r+');
       await this.file.truncate(this.bytes);
     });
-    return kept.at(-1)?.version ?? first;
+    return kept.at(-1)?.version ?? part.version;
   }
 
   append(version: number, chunks: Iterable<RecordedChunk>): Promise<void> {
@@ -112,6 +119,12 @@ class WrittenRecording implements RecordingFolder {
     this.file = undefined;
   }
 
+  private async dropParts(isOver: (part: PartFolder) => boolean): Promise<void> {
+    for (const part of await partsOf(this.folder)) {
+      if (isOver(part)) await withStorageErrors('begin the recording', part.folder, () => rm(part.folder, { recursive: true }));
+    }
+  }
+
   /** One system call, beside the event loop. */
   private async write(pieces: readonly Uint8Array[]): Promise<void> {
     const record = Buffer.concat(pieces);
@@ -123,13 +136,36 @@ class WrittenRecording implements RecordingFolder {
   }
 }
 
-/** LongtailError `missing-file` where there is none, `checksum` where what it begins with is damaged. */
-export async function readRecording(folder: string, { crc32c }: { readonly crc32c: Crc32c }): Promise<RecordedRun> {
-  const base = checkpointFolder(join(folder, FROM), { keep: 1 });
-  const [first] = await base.versions();
-  if (first === undefined) throw new LongtailError('The recording has no beginning.', { code: 'missing-file', where: folder });
-  const from = await base.read(first);
-  const file = new RecordFile(join(folder, FILE), crc32c);
+interface PartFolder {
+  readonly version: number;
+  readonly folder: string;
+}
+
+/** By version. */
+async function partsOf(folder: string): Promise<readonly PartFolder[]> {
+  if (!existsSync(folder)) return [];
+  const names = await withStorageErrors('open the recording', folder, () => readdir(folder));
+  const parts = names.flatMap((name) => {
+    const [, version] = PART.exec(name) ?? [];
+    return version === undefined ? [] : [{ version: Number(version), folder: join(folder, name) }];
+  });
+  return parts.sort((a, b) => a.version - b.version);
+}
+
+function baseOf({ folder }: PartFolder): CheckpointFolder {
+  return checkpointFolder(join(folder, FROM), { keep: 1 });
+}
+
+/** Its parts, by the versions that they begin with. LongtailError `missing-file` where there is none, `checksum` where what one begins with is damaged. */
+export async function readRecording(folder: string, { crc32c }: { readonly crc32c: Crc32c }): Promise<readonly RecordedPart[]> {
+  const parts = await partsOf(folder);
+  if (parts.length === 0) throw new LongtailError('The recording has no beginning.', { code: 'missing-file', where: folder });
+  return Promise.all(parts.map((part) => readPart(part, crc32c)));
+}
+
+async function readPart(part: PartFolder, crc32c: Crc32c): Promise<RecordedPart> {
+  const from = await baseOf(part).read(part.version);
+  const file = new RecordFile(join(part.folder, FILE), crc32c);
   const { versions, damage } = file.scan();
   const places = new Map(versions.map((place) => [place.version, place]));
   return {

@@ -29,7 +29,8 @@ export function ssp(options: SspOptions, localSteps?: LocalStepRule): SyncStrate
 function decide(options: SspOptions, round: RoundState, nowMs: number): Decision {
   const members = busy(round.members);
   const delivered = members.filter(isDelivered);
-  const deadlines = members.filter((member) => !isDelivered(member)).map((member) => ({ member, atMs: deadlineOf(options, member, members) }));
+  const mostMs = options.staleness === Infinity ? Infinity : expectedTime(members);
+  const deadlines = members.filter((member) => !isDelivered(member)).map((member) => ({ member, atMs: deadlineOf(options, member, mostMs) }));
   const release = deadlines
     .filter(({ atMs }) => nowMs >= atMs)
     .map(({ member: { node, task }, atMs }) => ({ node, reason: `missed its deadline of ${Math.round(atMs - task.startedAtMs)} ms`, late: false }));
@@ -41,10 +42,8 @@ function decide(options: SspOptions, round: RoundState, nowMs: number): Decision
 }
 
 /** A task's own; where a straggler would hold others up, its expectation counts within the cap only. Infinity: not known. */
-function deadlineOf(options: SspOptions, { task }: Busy, members: readonly Busy[]): number {
-  if (task.expectedMs === undefined) return Infinity;
-  const basisMs = options.staleness === Infinity ? task.expectedMs : Math.min(task.expectedMs, expectedTime(members)!);
-  return task.startedAtMs + spanMs(options, basisMs);
+function deadlineOf(options: SspOptions, { task }: Busy, mostMs: number | undefined): number {
+  return task.expectedMs === undefined ? Infinity : task.startedAtMs + spanMs(options, Math.min(task.expectedMs, mostMs!));
 }
 
 function commitOf({ stalenessPower = 0.5 }: SspOptions, { version, roundSamples, members }: RoundState, delivered: readonly Busy[]) {

@@ -62,6 +62,8 @@ function balanced(previous: ReadonlyMap<string, number>, workers: readonly Worke
 interface Place {
   readonly worker: WorkerTime;
   readonly index: number;
+  /** In `byNext` and `byTime`. */
+  readonly places: number[];
   share: number;
 }
 
@@ -76,9 +78,9 @@ class Standing {
     shares: ReadonlyMap<string, number>,
     private readonly quantum: number,
   ) {
-    this.places = workers.map((worker, index) => ({ worker, index, share: shares.get(worker.node) ?? 0 }));
-    this.byNext = heapBy((place) => timeOf(place.worker, place.share + quantum));
-    this.byTime = heapBy((place) => -timeOf(place.worker, place.share));
+    this.places = workers.map((worker, index) => ({ worker, index, places: [-1, -1], share: shares.get(worker.node) ?? 0 }));
+    this.byNext = heapBy(0, (place) => timeOf(place.worker, place.share + quantum));
+    this.byTime = heapBy(1, (place) => -timeOf(place.worker, place.share));
     for (const place of this.places) this.enter(place);
   }
 
@@ -110,8 +112,8 @@ class Standing {
   }
 }
 
-function heapBy(value: (place: Place) => number): Heap<Place> {
-  return new Heap((a, b) => value(a) < value(b) || (value(a) === value(b) && a.index < b.index));
+function heapBy(number: number, value: (place: Place) => number): Heap<Place> {
+  return new Heap((a, b) => value(a) < value(b) || (value(a) === value(b) && a.index < b.index), number);
 }
 
 function fits(batch: number, workers: readonly WorkerTime[], shares: ReadonlyMap<string, number>): boolean {

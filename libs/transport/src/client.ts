@@ -23,6 +23,7 @@ import {
   type RevokeRequest,
   type StoredEvent,
   type TakeOverReply,
+  type TakeOverRequest,
   type WatchRequest,
 } from '@longtail/protocol';
 import type { ClientCredentials } from './access.js';
@@ -52,8 +53,8 @@ export interface ControlClient {
   createToken(request: CreateTokenRequest, signal: AbortSignal): Promise<CreateTokenReply>;
   listAccess(signal: AbortSignal): Promise<ListAccessReply>;
   revoke(request: RevokeRequest, signal: AbortSignal): Promise<RevokeReply>;
-  /** Tells a standby that the server which it follows was started again, without what it holds. */
-  takeOver(signal: AbortSignal): Promise<TakeOverReply>;
+  /** Tells a standby that the server which it follows was started again, without what it holds; or orders it to take over. */
+  takeOver(request: TakeOverRequest, signal: AbortSignal): Promise<TakeOverReply>;
   /** Another connection to the same server, which may have been started anew, or to its standby at `address`. Throws as `connectClient`. */
   reconnect(signal: AbortSignal, address?: string): Promise<ControlClient>;
   close(): void;
@@ -91,7 +92,7 @@ function controlClient(client: Client, where: string, server: GetServerReply, re
     createToken: (request, signal) => call(client, where, createToken, 'CreateTokenReply', request, signal),
     listAccess: (signal) => call(client, where, listAccess, 'ListAccessReply', {}, signal),
     revoke: (request, signal) => call(client, where, revoke, 'RevokeReply', request, signal),
-    takeOver: (signal) => call(client, where, takeOver, 'TakeOverReply', {}, signal),
+    takeOver: (request, signal) => call(client, where, takeOver, 'TakeOverReply', request, signal),
     reconnect,
     close: () => client.close(),
   };

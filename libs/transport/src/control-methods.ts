@@ -84,6 +84,6 @@ export interface ControlService {
   listNodes(request: ListNodesRequest): Promise<ListNodesReply>;
   orderNode(request: OrderNodeRequest): Promise<NodeRow>;
   getServer(request: GetServerRequest): Promise<GetServerReply>;
-  /** Of a standby, by the server that it follows. */
+  /** Of a standby, by the server that it follows, or by order. */
   takeOver(request: TakeOverRequest): Promise<TakeOverReply>;
 }

@@ -34,6 +34,8 @@ import { TensorRouter } from './tensor-router.js';
 /** How long a peer may take for its hello, and its tensor link for its key. */
 const HANDSHAKE_MS = 10_000;
 
+const CONNECTIONS_OF_IDENTITY = 256;
+
 /** 32 bytes, Z85. */
 const CURVE_KEY = /^[!-~]{40}$/;
 
@@ -51,6 +53,8 @@ export interface ListenOptions {
   readonly crc32c: Crc32c;
   /** TLS for decisions and CURVE for tensors, and only for those it lets in. @default everybody who connects, without encryption */
   readonly access?: ServerAccess;
+  /** That one whom it lets in may have at a time. @default 256 */
+  readonly connectionsOfIdentity?: number | undefined;
   /**
    * A worker said hello, in the right protocol version. The application answers with `welcome`, whose tensor fields the transport
    * fills in, or with `refused` and close().
@@ -95,7 +99,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const dropped = sparing(options.onDropped ?? ((): void => undefined), () => performance.now());
   const inside = link === undefined ? host : '127.0.0.1';
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: access && [authorization(access)] });
-  const gate = access && new SecureGate(server, access, dropped);
+  const gate = access && new SecureGate(server, access, dropped, options.connectionsOfIdentity ?? CONNECTIONS_OF_IDENTITY);
   const bound = await (gate?.listen(inside, options.port) ?? bind(server, inside, options.port));
   const curve = access && createCurveKeys();
   let router: TensorRouter;

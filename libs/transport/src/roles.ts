@@ -26,7 +26,7 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   listAccess: ['admin'],
   revoke: ['admin'],
   handOver: ['standby'],
-  takeOver: ['standby'],
+  takeOver: [...RUNS, 'standby'],
 };
 
 /** Throws LongtailError `refused` unless somebody of that role may call the method. */

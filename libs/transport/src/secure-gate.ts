@@ -11,8 +11,6 @@ const STRANGER_MS = 10_000;
 /** Connections of strangers: from one address, and in all. */
 const MOST_STRANGERS_OF_ADDRESS = 64;
 const MOST_STRANGERS = 1_024;
-/** Connections of one identity. */
-const MOST_OF_IDENTITY = 256;
 /** For what was written to a peer that is shown the door. */
 const FAREWELL_MS = 200;
 /** How often it is looked whether those who are in may still be. */
@@ -36,6 +34,8 @@ export class SecureGate {
     server: Server,
     private readonly access: ServerAccess,
     private readonly dropped: (reason: string) => void,
+    /** Connections of one identity. */
+    private readonly mostOfIdentity: number,
   ) {
     this.injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     this.tls = createServer({
@@ -117,7 +117,7 @@ export class SecureGate {
 
   private admit(socket: TLSSocket, { certificate, identity }: Peer): boolean {
     const others = this.connections.get(identity.id) ?? 0;
-    if (others >= MOST_OF_IDENTITY) {
+    if (others >= this.mostOfIdentity) {
       this.dropped(`${identity.id} has ${others} connections already`);
       socket.destroy();
       return false;

@@ -173,4 +173,19 @@ describe('a tensor link', () => {
     expect(sender.traffic.bytesSent).toBe(receiver.traffic.bytesReceived);
     expect(sender.traffic.bytesSent).toBeGreaterThan(10_000);
   });
+
+  it('counts nothing of what only measures the link, not even while it is on its way', async () => {
+    const { sender, receiver, carry, carryUntil } = join();
+    receiver.start({ tensor: () => undefined });
+    const { header, ...probe } = tensorOfBytes(noise(MIB, 1));
+    const sent = sender.send({ ...probe, header: { ...header, kind: 'probe' }, chunkLength: 16 * 1024 }, forever);
+    let steps = 0;
+    await carry(() => {
+      expect(sender.traffic.bytesSent).toBe(0);
+      return ++steps > 0;
+    });
+    await carryUntil(sent);
+    expect(steps).toBeGreaterThan(10);
+    expect(receiver.traffic.bytesReceived).toBe(0);
+  });
 });

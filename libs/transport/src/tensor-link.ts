@@ -81,7 +81,7 @@ export class TensorLink {
 
   /** A frame of this session came. Throws LongtailError `protocol` when it cannot be. */
   receive(frame: LinkFrame, frameBytes: number, payload: Uint8Array | undefined): void {
-    this.bytesReceived += frameBytes + (frame.frame === 'piece' ? frame.piece.bytes : 0);
+    this.bytesReceived += bytesOf(frame, frameBytes);
     if (frame.frame === 'piece') this.receiver.piece(frame.piece, payload);
     else if (frame.frame === 'received') this.sender.received(frame.received);
     else if (frame.frame === 'taken') this.sender.taken(frame.taken);
@@ -97,8 +97,15 @@ export class TensorLink {
 
   readonly sendFrame: SendFrame = (frame, payload) => {
     const head = encodeLinkFrame({ ...frame, session: this.options.session } as LinkFrame);
-    this.bytesSent += head.length + (frame.frame === 'piece' ? frame.piece.bytes : 0);
+    this.bytesSent += bytesOf(frame, head.length);
     this.options.uploadLimit?.sent(head.length + (payload?.length ?? 0), this.options.nowMs());
     this.options.post(payload === undefined ? [head] : [head, payload]);
   };
+}
+
+/** That count as traffic. */
+function bytesOf(frame: Parameters<SendFrame>[0], headBytes: number): number {
+  if (frame.frame !== 'piece') return headBytes;
+  const { header, bytes } = frame.piece;
+  return header.kind === 'PROBE' ? 0 : headBytes + bytes;
 }

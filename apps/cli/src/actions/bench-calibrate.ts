@@ -1,21 +1,41 @@
-import { formatMilliseconds, type EngineName } from '@longtail/core';
+import { hostname } from 'node:os';
+import { formatBitRate, formatMilliseconds, type EngineName } from '@longtail/core';
 import { ArmPool } from '@longtail/lab';
+import { Interruption } from '../process/interruption.js';
+import { measureLoopback, measureServerLink } from '../process/measure-link.js';
 import type { Output } from '../terminal/output.js';
 import { readJobFile } from '../terminal/read-job-file.js';
 
-export async function calibrate(output: Output, { engine }: { readonly engine: EngineName }, file: string): Promise<number> {
+interface CalibrateOptions {
+  readonly engine: EngineName;
+  /** Undefined: the link within this machine. */
+  readonly server?: string;
+  readonly token?: string;
+}
+
+export async function calibrate(output: Output, { engine, server, token }: CalibrateOptions, file: string): Promise<number> {
   const { document } = await readJobFile(file);
   const pool = new ArmPool(1, engine);
+  const interruption = new Interruption(() => pool.close());
   try {
+    const link = server === undefined ? await measureLoopback(interruption.signal) : await measureServerLink(server, token, interruption.signal);
+    const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = link;
+    const where = server === undefined ? 'within this machine, over TCP' : `to ${server}`;
+    output.note(`${where}: ${formatBitRate(upBitsPerSecond)} up, ${formatBitRate(downBitsPerSecond)} down, ${formatMilliseconds(roundTripMs)} there and back`);
     const { overheadMs, msPerSample } = await pool.measure(document);
+    output.note(`a batch takes ${engine} on one thread ${formatMilliseconds(overheadMs)} and ${formatMilliseconds(msPerSample)} a sample`);
     const samplesPerSecond = 1000 / msPerSample;
-    output.event({ event: 'calibration', engine, overheadMs, msPerSample, samplesPerSecond });
-    if (!output.json) {
-      output.line(`a batch takes ${engine} on one thread ${formatMilliseconds(overheadMs)} and ${formatMilliseconds(msPerSample)} a sample; in a scenario:`);
-      output.line(`  - { name: this machine, samplesPerSecond: ${samplesPerSecond.toPrecision(3)}, overhead: ${overheadMs.toFixed(1)}ms }`);
-    }
+    output.event({ event: 'calibration', engine, overheadMs, msPerSample, samplesPerSecond, server, link });
+    output.note('one of the machines of a scenario:');
+    const rates = `up: ${megabits(upBitsPerSecond)}, down: ${megabits(downBitsPerSecond)}, rtt: ${Number(roundTripMs.toPrecision(3))}ms`;
+    if (!output.json) output.line(`  - { name: ${hostname()}, samplesPerSecond: ${Number(samplesPerSecond.toPrecision(3))}, overhead: ${Number(overheadMs.toPrecision(3))}ms, link: { ${rates} } }`);
     return 0;
   } finally {
+    interruption.restore();
     pool.close();
   }
+}
+
+function megabits(bitsPerSecond: number): string {
+  return `${Number((bitsPerSecond / 1e6).toPrecision(3))}mbit`;
 }

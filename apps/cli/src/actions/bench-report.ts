@@ -1,17 +1,25 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LongtailError, type BenchResult } from '@longtail/core';
 import { writeReport } from '@longtail/report';
 import type { Output } from '../terminal/output.js';
 import { readTextFile } from '../terminal/read-job-file.js';
 
-/** Writes page, charts and series into the folder of a bench; resolves with the path of the page. */
+/** Writes page, charts and series into the folder of a bench, in the place of those that are there; resolves with the path of the page. */
 export async function saveBenchReport(result: BenchResult, folder: string): Promise<string> {
+  const page = join(folder, 'report.html');
+  for (const path of await filesOf(page)) await rm(join(folder, path), { force: true });
   for (const [path, text] of writeReport(result)) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), text);
   }
-  return join(folder, 'report.html');
+  return page;
+}
+
+/** Beside a page, as it lists them itself: nothing else in these folders is ours. */
+async function filesOf(page: string): Promise<readonly string[]> {
+  const text = await readFile(page, 'utf8').catch(() => '');
+  return [...text.matchAll(/href="((?:charts|series)\/[\w-]+\.(?:svg|csv))"/g)].map((match) => match[1]!);
 }
 
 export async function benchReport(output: Output, _options: object, folder: string): Promise<number> {

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { EXIT_CODES, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, KeptArms, parseSweep, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions } from '@longtail/lab';
+import { EXIT_CODES, formatMilliseconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
+import { ArmPool, hostCostOf, hostCostTask, KeptArms, parseSweep, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { Interruption } from '../process/interruption.js';
 import { runLiveArm } from '../process/live-arm.js';
@@ -66,10 +66,8 @@ interface LiveBench extends Omit<LabOptions, 'mode' | 'run'> {
 
 /** Arms one after the other, so that none disturbs another one's time. */
 async function benchLive(scenario: BenchScenario, { predict, pool, folder, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
-  const device = await pool.measure(scenario.arms[0]!.job);
-  const { kept: _, ...unkept } = shared;
-  const predicted = predict ? await runBench(scenario, { ...unkept, mode: 'virtual', device, run: pool.run }) : undefined;
-  const context = { engine: shared.engine, device, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
+  const machine = { device: await pool.measure(scenario.arms[0]!.job), cores: availableParallelism() };
+  const context = { engine: shared.engine, machine, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
   let line: Promise<unknown> = Promise.resolve();
   const run = (task: ArmTask): Promise<BenchArm> => {
     const turn = line.then(() => {
@@ -79,8 +77,18 @@ async function benchLive(scenario: BenchScenario, { predict, pool, folder, signa
     line = turn.catch(() => undefined);
     return turn;
   };
+  const predicted = predict ? await predictedArms(scenario, { ...shared, pool }, run, output) : undefined;
   const live = await runBench(scenario, { ...shared, mode: 'live', run });
-  return { ...live, ...(predicted && { predicted: predicted.arms }) };
+  return { ...live, ...(predicted && { predicted }) };
+}
+
+/** What virtual time makes of it, with what a task takes this machine beside what is described: found on rounds that no arm has. */
+async function predictedArms(scenario: BenchScenario, { kept: _, pool, ...shared }: Omit<LiveBench, 'predict' | 'folder' | 'signal'>, live: (task: ArmTask) => Promise<BenchArm>, output: Output): Promise<readonly BenchArm[]> {
+  const cost = hostCostTask(scenario);
+  const taskMs = hostCostOf(await live({ ...cost, mode: 'live' }), await pool.run({ ...cost, mode: 'virtual' }));
+  output.event({ event: 'host-cost', taskMs });
+  output.note(taskMs === undefined ? 'what a task takes this machine itself could not be measured' : `a task takes this machine itself ${formatMilliseconds(taskMs)}`);
+  return (await runBench(scenario, { ...shared, mode: 'virtual', taskMs, run: pool.run })).arms;
 }
 
 function conclude(output: Output, result: BenchResult, folder: string, report: string): number {

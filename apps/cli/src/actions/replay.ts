@@ -41,7 +41,7 @@ function problemOf({ first, missing, version }: ReplayReport): LongtailError | u
   if (first === undefined) return missing;
   return new LongtailError(`Version ${first.version} of ${version} differs: ${first.reason}.`, {
     code: 'differs',
-    hint: first.after > 0 ? `Versions up to ${first.after} agree; \`longtail fork\` goes on from a checkpoint of one of them.` : undefined,
+    hint: first.after > 0 && missing === undefined ? `Versions up to ${first.after} agree; \`longtail fork\` goes on from a checkpoint of one of them.` : undefined,
   });
 }
 

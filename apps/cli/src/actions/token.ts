@@ -33,13 +33,13 @@ export async function list(output: Output, options: ServerChoice): Promise<numbe
 }
 
 export async function revokeToken(output: Output, { enrolled = false, ...server }: ServerChoice & { readonly enrolled?: boolean }, token: string): Promise<number> {
-  const { identities } = await ask(server, (client, signal) => client.revoke({ token, identity: '', enrolled }, signal));
-  return tellRevoked(output, [token, ...identities]);
+  const { identities, unaware } = await ask(server, (client, signal) => client.revoke({ token, identity: '', enrolled }, signal));
+  return tellRevoked(output, [token, ...identities], unaware);
 }
 
 export async function revoke(output: Output, options: ServerChoice, who: string): Promise<number> {
-  const { identities } = await ask(options, (client, signal) => client.revoke({ token: '', identity: who, enrolled: false }, signal));
-  return tellRevoked(output, identities);
+  const { identities, unaware } = await ask(options, (client, signal) => client.revoke({ token: '', identity: who, enrolled: false }, signal));
+  return tellRevoked(output, identities, unaware);
 }
 
 export async function forget(output: Output, _options: object, address: string): Promise<number> {
@@ -49,10 +49,14 @@ export async function forget(output: Output, _options: object, address: string):
   return 0;
 }
 
-function tellRevoked(output: Output, ids: readonly string[]): number {
+/** `standby`: where one listens that does not know of it; empty: none. */
+function tellRevoked(output: Output, ids: readonly string[], standby: string): number {
   for (const id of ids) {
-    if (output.json) output.event({ event: 'revoked', id });
+    if (output.json) output.event({ event: 'revoked', id, ...(standby !== '' && { standby }) });
     else output.line(`${id}: revoked`);
+  }
+  if (standby !== '') {
+    output.note(output.colors.yellow(`the server's standby at ${standby} does not know of it: should it take over before it is back, revoke there once more; \`longtail nodes\` says when it is in step`));
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { override, wholeNumber } from './options.js';
+import { override, tokenOption, wholeNumber } from './options.js';
 
 export function benchCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -59,8 +59,19 @@ function calibrateCommand(parent: Command, outcome: Outcome): void {
     .command('calibrate')
     .argument('<job>', 'job file (YAML)')
     .summary('measure this machine, to describe it in a scenario')
-    .description('Trains on batches of two sizes, on one thread, and says what a batch takes this machine: samples a second, and a part that is the same for every batch.')
+    .description(
+      [
+        'Fits what a scenario describes a machine by, and prints it as scenarios take it. The device: samples a second, and a part that is',
+        'the same for every batch, from batches of two sizes on one thread. The link to a server: rates and round trip, as its nodes find it.',
+        'Exit codes: 0 measured, 3 the job is invalid, 6 the server cannot be reached or refuses, 130 interrupted.',
+      ].join('\n'),
+    )
+    .option('-s, --server <address>', 'server whose link to measure; default: one that is started on this machine')
+    .addOption(tokenOption())
     .addOption(new Option('-e, --engine <name>', 'engine to measure').choices(['wasm', 'tensorflow', 'cpu']).default('wasm'));
-  examples(command, [['longtail bench calibrate examples/mnist.yaml --engine tensorflow', 'as workers of this machine compute']]);
+  examples(command, [
+    ['longtail bench calibrate examples/mnist.yaml --engine tensorflow', 'as workers of this machine compute'],
+    ['longtail bench calibrate examples/mnist.yaml --server 192.0.2.7', 'and how fast it reaches that server'],
+  ]);
   bind(command, outcome, async () => (await import('../actions/bench-calibrate.js')).calibrate);
 }

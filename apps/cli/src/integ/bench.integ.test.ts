@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BenchResult } from '@longtail/core';
+import { EXIT_CODES, type BenchResult } from '@longtail/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 
@@ -42,9 +42,13 @@ it('the same scenario gives the same bytes in one process and in two; arms that 
   const page = readFileSync(join(folder, 'one/report.html'), 'utf8');
   expect(page).toContain(`<b>${winner!.arm}</b>`);
   expect(readFileSync(join(folder, 'one/series/loss.csv'), 'utf8')).toContain('bsp int8,');
-  await rm(join(folder, 'one/report.html'));
+  // What an earlier report left, and this one has not, is gone; what somebody else put there stays.
+  const [stale, foreign] = ['rounds-9-gone.svg', 'mine.svg'].map((name) => join(folder, 'one/charts', name));
+  for (const path of [stale!, foreign!]) await writeFile(path, '<svg/>');
+  await writeFile(join(folder, 'one/report.html'), `${page}<a href="charts/rounds-9-gone.svg">`);
   expect((await runCli(['bench', 'report', 'one'], { cwd: folder })).exitCode).toBe(0);
   expect(readFileSync(join(folder, 'one/report.html'), 'utf8')).toBe(page);
+  expect([existsSync(stale!), existsSync(foreign!)]).toEqual([false, true]);
   expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
 });
 
@@ -69,4 +73,21 @@ it('a scenario that is wrong is refused with line and field', async () => {
   const bad = await runCli(['bench', 'bad.yaml'], { cwd: folder });
   expect(bad.exitCode).toBe(3);
   expect(bad.process.stderr).toContain('bad.yaml:6:23 fleet.machines[0].gpu: unknown GPU "Iris X"; did you mean "Iris Xe"?');
+});
+
+it('live arms train on processes that emulate devices, what this machine cannot emulate is refused, and Ctrl-C leaves nobody behind', async () => {
+  const live = (count: number, samples: string) =>
+    SCENARIO.replace(/^fleet: .*$/m, `fleet: { machines: [{ samplesPerSecond: ${samples}, overhead: 40ms, link: lan, count: ${count} }] }`).replace(/^arms: .*$/m, 'arms: [{ strategy: bsp, codec: int8 }, { name: again, strategy: asp }]');
+  await writeFile(join(folder, 'live.yaml'), live(2, '2000'));
+  await writeFile(join(folder, 'fast.yaml'), live(4, '1e9').replace('40ms', '0ms'));
+  const cli = new CliProcess(['bench', 'live.yaml', '--mode', 'live'], { cwd: folder });
+  const first = await cli.line('1 of 2: bsp int8');
+  cli.signal('SIGINT');
+  expect(await cli.exit, cli.stderr).toBe(130);
+  await cli.nobodyLeft(5000);
+  expect(first).toContain('done');
+  expect(cli.lines.join()).toContain('the same command goes on from there');
+  const refused = await runCli(['bench', 'fast.yaml', '--mode', 'live', '--json'], { cwd: folder });
+  expect(refused.exitCode).toBe(EXIT_CODES['no-plan']);
+  expect(refused.process.lines.join()).toContain('cores of this machine');
 });

@@ -30,7 +30,7 @@ async function output(...args: string[]): Promise<string[]> {
 }
 
 it(
-  'serves a session of its three users: a server, a worker that joins, a job launched, looked at and exported',
+  'serves a session of its three users: a server, a worker that joins, a job launched, looked at, with nothing to explain, and exported',
   { timeout: 90_000 },
   async () => {
     const up = start('up', '--port', '0', '--json');
@@ -55,6 +55,12 @@ it(
     const told = await output('logs', verdict.run);
     expect(told.join('\n')).toMatch(/lent is ready: wasm[^]*validation after/);
     expect((await output('logs', verdict.run, '--follow', '--server', address, '--json')).length).toBe(launched.length);
+
+    // Nothing was planned, and nothing exchanged.
+    const unplanned = await runCli(['explain', verdict.run], { cwd: folder });
+    expect([unplanned.exitCode, unplanned.process.stderr]).toEqual([2, expect.stringMatching(/has no plan: every worker held the whole model[^]*hint: .*report\.html/)]);
+    const unknown = await runCli(['explain', 'nowhere'], { cwd: folder });
+    expect([unknown.exitCode, unknown.process.stderr]).toEqual([4, expect.stringMatching(/There is no run nowhere in [^]*hint: /)]);
 
     const [exported] = await output('export', verdict.run, '--output', 'taken/digits.safetensors');
     expect(exported).toBe(join(folder, 'taken', 'digits.safetensors'));

@@ -6,7 +6,7 @@ import { jobFolder, smallJob } from './jobs.js';
 
 /** More rounds than any machine does while a test looks. */
 const LONG_JOB = smallJob({ rounds: 100_000 });
-const DEMO = ['demo', '--job', 'job.yaml', '--workers', '2', '--engine', 'wasm', '--json'];
+const demo = (workers: number) => ['demo', '--job', 'job.yaml', '--workers', String(workers), '--engine', 'wasm', '--json'];
 
 let folder: string;
 let cli: CliProcess;
@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 it('ends on Ctrl-C with its model saved, code 130 and no process left', { timeout: 60_000 }, async () => {
-  cli = new CliProcess(DEMO, { cwd: folder });
+  cli = new CliProcess(demo(2), { cwd: folder });
   await cli.line('"event":"commit"');
   expect(cli.processes().length).toBeGreaterThanOrEqual(4);
   cli.signalGroup('SIGINT');
@@ -32,7 +32,7 @@ it('ends on Ctrl-C with its model saved, code 130 and no process left', { timeou
 });
 
 it('ends on Ctrl-C before the workers are up', { timeout: 60_000 }, async () => {
-  cli = new CliProcess(DEMO, { cwd: folder });
+  cli = new CliProcess(demo(1), { cwd: folder });
   await cli.line('"event":"submitted"');
   cli.signalGroup('SIGINT');
   expect(await cli.exit).toBe(130);
@@ -40,7 +40,7 @@ it('ends on Ctrl-C before the workers are up', { timeout: 60_000 }, async () => 
 });
 
 it('ends at once on a second Ctrl-C', { timeout: 60_000 }, async () => {
-  cli = new CliProcess(DEMO, { cwd: folder });
+  cli = new CliProcess(demo(1), { cwd: folder });
   await cli.line('"event":"commit"');
   cli.signalGroup('SIGINT');
   cli.signalGroup('SIGINT');
@@ -49,7 +49,7 @@ it('ends at once on a second Ctrl-C', { timeout: 60_000 }, async () => {
 });
 
 it('takes its processes along when it is killed', { timeout: 60_000 }, async () => {
-  cli = new CliProcess(DEMO, { cwd: folder });
+  cli = new CliProcess(demo(1), { cwd: folder });
   await cli.line('"event":"commit"');
   cli.signal('SIGKILL');
   await cli.exit;
@@ -57,7 +57,7 @@ it('takes its processes along when it is killed', { timeout: 60_000 }, async () 
 });
 
 it('says how its server ended, not that nobody answers', { timeout: 60_000 }, async () => {
-  cli = new CliProcess(DEMO, { cwd: folder });
+  cli = new CliProcess(demo(1), { cwd: folder });
   await cli.line('"event":"commit"');
   const server = cli.processes().find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('parameter-server'));
   process.kill(server!, 'SIGKILL');

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlockTiming, RunEvent } from '@longtail/core';
 import type { NodeRow } from '@longtail/protocol';
+import { parseScenarioFile } from '@longtail/spec';
 import { afterEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
@@ -31,6 +32,14 @@ it('measures links as workers join, and blocks and direct links before a pipelin
   const address = await up.listening();
   const workers = [start('join', address, '--engine', 'wasm', '--name', 'whole', '--throttle', '0.8'), start('join', address, '--engine', 'wasm', '--name', 'quarter', '--throttle', '0.2')];
   await Promise.all(workers.map((worker) => worker.line('there and back')));
+
+  const { process: calibrated } = await runCli(['bench', 'calibrate', 'job.yaml', '--server', address, '--engine', 'cpu'], settings);
+  started.push(calibrated);
+  const machine = calibrated.lines.at(-1)!;
+  const given = `job: job.yaml\nfleet:\n  machines:\n  ${machine}\narms: [{ strategy: bsp }]\n`;
+  const [described] = parseScenarioFile(given, 'calibrated.yaml', { resolve: (path) => path, read: () => job }).fleet.machines;
+  expect(described!.samplesPerSecond, calibrated.stderr).toBeGreaterThan(0);
+  for (const rate of [described!.link.up, described!.link.down]) expect(rate, machine).toBeGreaterThan(1e6);
 
   const launched = await runCli(['launch', 'job.yaml', '--server', address, '--json'], settings);
   started.push(launched.process);

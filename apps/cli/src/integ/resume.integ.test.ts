@@ -86,10 +86,11 @@ async function expectReplayed(run: string): Promise<void> {
 
   // Whoever writes a contribution anew with all its checksums.
   const folderOf = join(run, RUN_FILES.recording);
-  const bytes = await readFile(join(folderOf, 'contributions.bin'));
+  const file = join(folderOf, 'v00000000', 'contributions.bin');
+  const bytes = await readFile(file);
   const kernels = createKernels();
   const crc32c = (chunk: Uint8Array, previous?: number) => kernels.crc32c(chunk, previous);
-  const recorded = await readRecording(folderOf, { crc32c });
+  const recorded = (await readRecording(folderOf, { crc32c }))[0]!;
   const changed = commits[commits.length >> 1]!.version;
   const versions = [...recorded.versions].map((version) => [version, [...recorded.chunks(version)]] as const);
   recorded.close();
@@ -105,7 +106,7 @@ async function expectReplayed(run: string): Promise<void> {
   expect(forged.first).toMatchObject({ version: changed, after: changed - 1 });
   expect(['steady', 'doomed']).toEqual(expect.arrayContaining([...new Set(forged.first!.contributions.map(({ name }) => name))]));
   expect(forged.first!.contributions).not.toEqual([]);
-  await writeFile(join(folderOf, 'contributions.bin'), bytes);
+  await writeFile(file, bytes);
 
   const version = durable[0]!;
   const kept = await checkpoints.read(version);
@@ -116,7 +117,7 @@ async function expectReplayed(run: string): Promise<void> {
   expect([exitCode, report.result, report.first!.version], process.stderr).toEqual([11, 'differ', version]);
   expect(report.kept.find(({ agrees }) => !agrees)).toMatchObject({ what: 'checkpoint', version, difference: { index: 3, values: 1 } });
 
-  await truncate(join(folderOf, 'contributions.bin'), bytes.length >> 1);
+  await truncate(file, bytes.length >> 1);
   expect(await replayRun(run)).toMatchObject({ result: 'incomplete', missing: { code: 'usage' } });
   await rm(folderOf, { recursive: true });
   await expect(replayRun(run)).rejects.toMatchObject({ code: 'usage', message: 'The run was not recorded.' });

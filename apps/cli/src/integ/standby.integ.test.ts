@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseJoinToken, requestCertificate, type Credentials } from '@longtail/access';
 import { standingEvents, type StoredEvent } from '@longtail/core';
+import { replayRun } from '@longtail/parameter-server';
 import { listRuns, readEvents, RUN_FILES } from '@longtail/store';
 import { connectClient, enrol, type ClientCredentials } from '@longtail/transport';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -17,7 +18,7 @@ const { signal } = new AbortController();
 let folder: string;
 let started: CliProcess[];
 beforeEach(async () => {
-  folder = await jobFolder(smallJob({ rounds: ROUNDS }));
+  folder = await jobFolder(`${smallJob({ rounds: ROUNDS })}record: { maxBytes: 200MB }\n`);
   started = [];
 });
 afterEach(async () => {
@@ -38,6 +39,20 @@ async function enrolAt(address: string, token: string): Promise<ClientCredential
   const { request, privateKey } = await requestCertificate();
   const { authority, reply } = await enrol(address, { fingerprint, token: id, secret, request, name: 'somebody' }, signal);
   return { id: reply.identity, authority, certificate: reply.certificate, privateKey };
+}
+
+/** Each server has recorded its part; both together make the bits of the run. */
+async function expectReplayed(from: string): Promise<void> {
+  const [[before], [after]] = await Promise.all(['first', 'second'].map((runs) => listRuns(join(folder, runs))));
+  const { version: taken } = (await log('second')).flatMap(({ body }) => (body.event === 'taken_over' ? [body] : []))[0]!;
+  const own = await replayRun(after!.path);
+  expect(own).toMatchObject({ result: 'incomplete', checked: [{ after: taken, upTo: own.version }], missing: { message: `Version 1 was recorded by ${from}.` } });
+  await cp(join(before!.path, RUN_FILES.recording), join(after!.path, RUN_FILES.recording), { recursive: true });
+  const both = await replayRun(after!.path);
+  // What was being written as the server died is not there.
+  const gap = { result: 'incomplete', checked: [{ after: 0 }, { after: taken }], missing: { message: expect.stringMatching(`^What ${from} recorded ends with version \\d+`) } };
+  expect(both).toMatchObject(both.checked.length > 1 ? gap : { result: 'agree', checked: [{ after: 0, upTo: own.version }] });
+  expect(both.kept.map(({ agrees }) => agrees)).not.toContain(false);
 }
 
 async function log(runs: string): Promise<readonly StoredEvent[]> {
@@ -62,13 +77,19 @@ it('a standby takes over from a server that is killed, with every round that was
   expect([await stranger.exit, stranger.stderr]).toEqual([6, expect.stringMatching(/only who has enrolled[^]*hint:.*token create/)]);
 
   // All of this comes after the standby has been told who is in.
-  await owner.revoke({ token: '', identity: thief.id, enrolled: false }, signal);
   const late = await enrolAt(address, asViewer);
   const [asNode, asEngineer] = [await tokenFor('node', 2), await tokenFor('engineer')];
   for (const name of ['desk', 'office']) {
     await on(name, 'join', address, '--token', asNode, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
   }
+  // Whoever shuts somebody out while the standby is away hears that it does not know; it is told when it is back.
+  const { standbyAddress } = await owner.getServer(signal);
+  standby.signal('SIGSTOP');
+  expect(await owner.revoke({ token: '', identity: thief.id, enrolled: false }, signal)).toEqual({ identities: [thief.id], unaware: standbyAddress });
+  standby.signal('SIGCONT');
   await expect.poll(async () => (await owner.getServer(signal)).standbyState, { timeout: 30_000 }).toBe('in step');
+  const { id: unused } = await owner.createToken({ role: 'viewer', validMs: 3_600_000, uses: 1 }, signal);
+  expect((await owner.revoke({ token: unused, identity: '', enrolled: false }, signal)).unaware).toBe('');
   const client = on('study', 'launch', 'job.yaml', '--server', address, '--token', asEngineer);
   await client.line('"in step"');
   await client.line(`"version":${STRUCK_AFTER}`);
@@ -88,6 +109,8 @@ it('a standby takes over from a server that is killed, with every round that was
   const applied = standingEvents(after).reduce((sum, { body }) => sum + (body.event === 'commit' ? body.samples : 0), 0);
   expect([applied, client.lines.length]).toEqual([ROUNDS * 128, after.length]);
   expect((await listRuns(join(folder, 'second')))[0]!.verdict?.model).toContain(join(folder, 'second'));
+
+  await expectReplayed(address);
 
   // Who was in is in, who was shut out stays out, what was used up stays so.
   const taken = await standby.listening();
@@ -115,6 +138,9 @@ it('a standby takes over from a server that stands still, which wakes up, commit
   const client = on('study', 'launch', 'job.yaml', '--server', address);
   await client.line('"in step"');
   await client.line(`"version":${STRUCK_AFTER}`);
+  const { standbyAddress } = (await connectClient(address, signal)).server;
+  const early = on('study', 'take-over', standbyAddress);
+  expect([await early.exit, early.stderr]).toEqual([6, expect.stringMatching(/its server, .*, is there[^]*--force/)]);
   primary.signal('SIGSTOP');
   await standby.listening();
   primary.signal('SIGCONT');

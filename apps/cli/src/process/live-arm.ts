@@ -1,13 +1,18 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { LongtailError, type BenchArm, type EngineName, type StoredEvent } from '@longtail/core';
-import { liveOutcome, planLive, type ArmTask, type DeviceLine, type LivePlan, type Workbench } from '@longtail/lab';
-import { connectClient } from '@longtail/transport';
+import { liveOutcome, planLive, type ArmTask, type LivePlan, type Machine, type Workbench } from '@longtail/lab';
+import { connectClient, type ControlClient } from '@longtail/transport';
 import type { Output } from '../terminal/output.js';
 import { RunServer, watchRun } from '../terminal/run-events.js';
 import { LocalCluster } from './local-cluster.js';
 
+const LOOK_EVERY_MS = 100;
+/** Of a link no more is known then than that it is slow. */
+const MEASURED_WITHIN_MS = 60_000;
+
 export interface LiveContext {
   readonly engine: EngineName;
-  readonly device: DeviceLine;
+  readonly machine: Machine;
   readonly workbench: Workbench;
   readonly runsFolder: string;
   readonly signal: AbortSignal;
@@ -18,7 +23,7 @@ export async function runLiveArm(task: ArmTask, context: LiveContext, output: Ou
   const { arm, seed, knob } = task;
   const said = { name: arm.name, settings: arm.settings, seed, knob };
   try {
-    const plan = await planLive(task, context.device, context.workbench);
+    const plan = await planLive(task, context.machine, context.workbench);
     return { ...said, outcome: liveOutcome(task, await eventsOf(plan, context, output)) };
   } catch (error) {
     const { code, message } = LongtailError.from(error);
@@ -30,15 +35,16 @@ export async function runLiveArm(task: ArmTask, context: LiveContext, output: Ou
 async function eventsOf({ job, workers }: LivePlan, { engine, runsFolder, signal }: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
   const cluster = new LocalCluster({ runsFolder, workers, threads: 1, allowCode: 'confined' }, output);
   try {
-    return await Promise.race([runOn(cluster, job, engine, signal), cluster.failed.then((error) => Promise.reject(error))]);
+    return await Promise.race([runOn(cluster, { job, workers }, engine, signal), cluster.failed.then((error) => Promise.reject(error))]);
   } finally {
     await cluster.end();
   }
 }
 
-async function runOn(cluster: LocalCluster, job: LivePlan['job'], engine: EngineName, signal: AbortSignal): Promise<readonly StoredEvent[]> {
+async function runOn(cluster: LocalCluster, { job, workers }: LivePlan, engine: EngineName, signal: AbortSignal): Promise<readonly StoredEvent[]> {
   const client = await connectClient(await cluster.start(engine), signal);
   try {
+    await measured(client, workers.length, signal);
     const { run } = await client.launch(JSON.stringify(job), signal);
     const events: StoredEvent[] = [];
     for await (const event of watchRun(new RunServer(client), run, () => undefined, signal)) events.push(event);
@@ -47,5 +53,13 @@ async function runOn(cluster: LocalCluster, job: LivePlan['job'], engine: Engine
     return events;
   } finally {
     client.close();
+  }
+}
+
+/** Resolves when the server has measured the links of all who are to come, or that takes too long: it would take from the links while they train. */
+async function measured(client: ControlClient, count: number, signal: AbortSignal): Promise<void> {
+  for (const untilMs = performance.now() + MEASURED_WITHIN_MS; performance.now() < untilMs; await delay(LOOK_EVERY_MS, undefined, { signal })) {
+    const { nodes } = await client.listNodes(signal);
+    if (nodes.filter(({ link }) => link !== undefined).length === count) return;
   }
 }

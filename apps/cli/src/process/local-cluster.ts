@@ -1,4 +1,4 @@
-import type { LongtailError } from '@longtail/core';
+import type { DeviceSpeed, LongtailError } from '@longtail/core';
 import type { LinkRates } from '@longtail/spec/links';
 import type { AllowedCode, EngineChoice } from '@longtail/worker';
 import type { Output } from '../terminal/output.js';
@@ -9,7 +9,10 @@ import { describeDevice, startWorkerProcess } from './worker-process.js';
 export interface LocalWorker {
   /** @default worker-1, worker-2, … */
   readonly name?: string;
-  readonly pace: number;
+  /** @default 1 */
+  readonly pace?: number;
+  /** A device to emulate; undefined: it is what it is. */
+  readonly emulated?: DeviceSpeed;
   /** That it offers; undefined: all there is. */
   readonly memoryBytes: number | undefined;
   /** That it emulates; undefined: the machine's own. */
@@ -68,7 +71,7 @@ export class LocalCluster {
     for (const child of [...this.workers, this.server]) child?.kill();
   }
 
-  private startWorker(server: string, engine: EngineChoice, name: string, { pace, memoryBytes, link }: LocalWorker): void {
+  private startWorker(server: string, engine: EngineChoice, name: string, { pace = 1, emulated, memoryBytes, link }: LocalWorker): void {
     const { threads, allowCode } = this.options;
     let cameUp = false;
     const worker = startWorkerProcess({
@@ -76,6 +79,7 @@ export class LocalCluster {
       name,
       engine,
       pace,
+      emulated,
       threads,
       memoryBytes,
       listen: undefined,

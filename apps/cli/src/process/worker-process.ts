@@ -1,4 +1,4 @@
-import type { DeviceInfo } from '@longtail/core';
+import type { DeviceInfo, DeviceSpeed } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
 import type { OwnerLimits } from '@longtail/spec';
 import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
@@ -12,6 +12,8 @@ export interface WorkerProcessOptions {
   readonly name: string;
   readonly engine: EngineChoice;
   readonly pace: number;
+  /** A device to emulate; undefined: it is what it is. */
+  readonly emulated?: DeviceSpeed | undefined;
   /** Threads of native code; undefined: as many as the machine has cores. */
   readonly threads: number | undefined;
   readonly memoryBytes: number | undefined;
@@ -37,8 +39,9 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
-  const { server, identity, name, engine, pace, threads, memoryBytes, listen, maxUpload, limits, link, allowCode, wait, stateFolder, lookFor } = options;
+  const { server, identity, name, engine, pace, emulated, threads, memoryBytes, listen, maxUpload, limits, link, allowCode, wait, stateFolder, lookFor } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
+  if (emulated !== undefined) args.push('--emulate', `${emulated.samplesPerSecond},${emulated.overheadMs},${emulated.jitter}`);
   if (identity !== undefined) args.push('--identity', identity);
   if (threads !== undefined) args.push('--threads', String(threads));
   if (memoryBytes !== undefined) args.push('--memory', String(memoryBytes));

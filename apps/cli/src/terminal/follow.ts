@@ -1,5 +1,4 @@
 import type { Plan, StoredEvent, Verdict } from '@longtail/core';
-import { createLogUpdate } from 'log-update';
 import { renderLive } from '../view/live.js';
 import { PlainNarrator } from '../view/plain.js';
 import { planLines } from '../view/plan.js';
@@ -16,7 +15,7 @@ export interface Followed {
 
 /** Shows a run as it goes, in the way the terminal and the options want; resolves when its events end. */
 export async function followRun(events: AsyncIterable<StoredEvent>, output: Output): Promise<Followed> {
-  const view = output.json ? jsonView(output) : output.live ? liveView(output) : output.quiet ? SILENT : plainView(output);
+  const view = output.json ? jsonView(output) : output.live ? await liveView(output) : output.quiet ? SILENT : plainView(output);
   let progress = NOTHING_YET;
   try {
     for await (const stored of events) {
@@ -59,7 +58,8 @@ function showPlan(plan: Plan, output: Output): void {
   for (const line of ['', ...planLines(plan, output.colors), '']) output.line(line);
 }
 
-function liveView(output: Output): View {
+async function liveView(output: Output): Promise<View> {
+  const { createLogUpdate } = await import('log-update');
   const draw = createLogUpdate(process.stdout, { showCursor: false });
   let latest = NOTHING_YET;
   const redraw = () => draw(renderLive(latest, Date.now(), output.width(), output.colors).join('\n'));

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
+import { formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
 import { comparePredictions, kendallTau } from '@longtail/lab';
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
@@ -49,11 +49,11 @@ function figures({ summary }: BenchOutcome, targetLoss: number | undefined): rea
     formatCount(samplesPerSecond),
     percent(utilisation),
     bubble === undefined ? '–' : percent(bubble),
-    formatBytes(bytesUpPerNode),
-    formatBytes(bytesDownPerNode),
+    `${formatCount(bytesUpPerNode)}B`,
+    `${formatCount(bytesDownPerNode)}B`,
     staleness.toFixed(2),
     formatCount(lostSamples),
-    `${formatCount(energyWattHours)} Wh`,
+    `${formatCount(energyWattHours)}Wh`,
     `$${costDollars.toPrecision(3)}`,
   ];
 }

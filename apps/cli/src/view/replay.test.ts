@@ -10,6 +10,7 @@ const report: ReplayReport = {
   result: 'agree',
   version: 118,
   computed: 118,
+  checked: [{ after: 0, upTo: 118 }],
   commits: 118,
   bytes: 96 * 2 ** 20,
   kept: [
@@ -44,5 +45,8 @@ it('says where it differs, how far, and whose contributions the first such versi
 
 it('says how far it came where the rest is missing', () => {
   const missing = new LongtailError('The recording ends with version 40.', { code: 'usage' });
-  expect(linesOf({ result: 'incomplete', computed: 40, commits: 40, kept: [], missing }).slice(1)).toEqual(['every version up to 40 has the same bits; those after it are missing']);
+  const incomplete = (checked: ReplayReport['checked']) => linesOf({ result: 'incomplete', computed: 40, checked, commits: 40, kept: [], missing }).slice(1);
+  expect(incomplete([{ after: 0, upTo: 40 }])).toEqual(['versions 1 to 40 have the same bits; what makes the others is missing']);
+  expect(incomplete([{ after: 0, upTo: 19 }, { after: 21, upTo: 118 }])).toEqual(['versions 1 to 19 and 22 to 118 have the same bits; what makes the others is missing']);
+  expect(incomplete([])).toEqual(['no version could be computed; what makes the others is missing']);
 });

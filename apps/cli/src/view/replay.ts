@@ -4,18 +4,25 @@ import type { Colors } from './colors.js';
 
 /** What a replay came to. */
 export function replayLines(report: ReplayReport, seconds: number, { green, red, yellow, dim }: Colors): readonly string[] {
-  const { run, name, commits, computed, bytes, kept, first, result } = report;
+  const { run, name, commits, computed, checked, bytes, kept, first, result } = report;
   return [
     `${name}, run ${run}: ${commits} commits up to version ${computed} from ${formatBytes(bytes)} of contributions in ${formatSeconds(seconds)}`,
     ...kept.map((one) => (one.agrees ? `${green('agrees')}   ${nameOf(one)}` : `${red('differs')}  ${nameOf(one)}: ${one.reason ?? differenceLine(one)}`)),
     ...(first === undefined ? [] : [`${red('differs')}  version ${first.version}, made of`, ...first.contributions.map((one) => dim(`         ${contributionLine(one)}`))]),
     ...(result === 'agree' ? [green(`every version up to ${computed} has the same bits`)] : []),
-    ...(result === 'incomplete' ? [yellow(`every version up to ${computed} has the same bits; those after it are missing`)] : []),
+    ...(result === 'incomplete' ? [yellow(`${checkedLine(checked)}; what makes the others is missing`)] : []),
   ];
 }
 
+/** `versions 1 to 19 and 22 to 60 have the same bits`. */
+function checkedLine(checked: ReplayReport['checked']): string {
+  if (checked.length === 0) return 'no version could be computed';
+  return `versions ${checked.map(({ after, upTo }) => `${after + 1} to ${upTo}`).join(' and ')} have the same bits`;
+}
+
 function nameOf({ what, version }: KeptVersion): string {
-  return what === 'model' ? `the model, version ${version}` : `checkpoint ${version}`;
+  const names = { model: 'the model, version', checkpoint: 'checkpoint', takeover: 'what the standby took over with, version' };
+  return `${names[what]} ${version}`;
 }
 
 function differenceLine({ difference }: KeptVersion): string {

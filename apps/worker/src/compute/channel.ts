@@ -2,6 +2,7 @@ import type {
   BackwardResult,
   BatchStats,
   BlockRange,
+  DeviceSpeed,
   DeviceTimings,
   ComputeResult,
   DeviceInfo,
@@ -77,6 +78,8 @@ export interface ComputeThreadOptions {
   readonly engine: EngineChoice;
   /** Fraction of the device's speed to work at. */
   readonly pace: number;
+  /** What it emulates, with real arithmetic; undefined: it is what it is. */
+  readonly emulated?: DeviceSpeed | undefined;
   /** Memory the owner allows; undefined: all of the machine's. */
   readonly memoryBytes: number | undefined;
   readonly threads: number | undefined;

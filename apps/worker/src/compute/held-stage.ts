@@ -1,6 +1,7 @@
 import type { BackwardResult, Batch, DataSignature, Dataset, ForwardResult, HostTensor, SampleRange, Split, Stage } from '@longtail/core';
-import { LongtailError } from '@longtail/core';
+import { FORWARD_PART, INPUT_GRADIENT_PART, LongtailError } from '@longtail/core';
 import type { StageModel } from '@longtail/engine';
+import type { EmulatedDevice } from './emulated-device.js';
 import type { Interrupts } from './interrupts.js';
 import type { PassBytes } from './memory.js';
 import type { Pacer } from './pacer.js';
@@ -19,9 +20,22 @@ export interface StageSurroundings {
   readonly profiled: PassTimes | undefined;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
+  readonly emulated: EmulatedDevice | undefined;
+  /** Of the model's work. */
+  readonly share: number;
+  readonly recompute: boolean;
 }
 
 type Pass = 'F' | 'B' | 'I' | 'W' | 'evaluate';
+
+/** Of a whole pass. */
+const PARTS: Readonly<Record<Pass, number>> = {
+  F: FORWARD_PART,
+  B: 1 - FORWARD_PART,
+  I: (1 - FORWARD_PART) * INPUT_GRADIENT_PART,
+  W: (1 - FORWARD_PART) * (1 - INPUT_GRADIENT_PART),
+  evaluate: FORWARD_PART,
+};
 
 /** Rounds of a warm-up: so many, as others on the machine warm up too, but from the third on only while they do not take longer than this together. */
 const WARM_UP_ROUNDS = 15;
@@ -50,6 +64,11 @@ export class HeldStage {
   ) {
     this.passes = new PassPacer(around.pacer);
     this.probe = this.probeOf(around.microbatch);
+  }
+
+  /** Of the model's work. */
+  get share(): number {
+    return this.around.share;
   }
 
   get inFlight(): number {
@@ -149,8 +168,15 @@ export class HeldStage {
   ): Promise<Result & { computeMs: number }> {
     this.around.interrupts.throwIfAborted();
     const startMs = performance.now();
-    const { result } = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample.get(pass) ?? Infinity), work);
+    const result = await this.lasting(pass, samples, work);
     return { ...result, computeMs: performance.now() - startMs };
+  }
+
+  private async lasting<Result>(pass: Pass, samples: number, work: () => Promise<Result>): Promise<Result> {
+    const { emulated, share, recompute, pacer } = this.around;
+    const again = recompute && (pass === 'B' || pass === 'I') ? FORWARD_PART : 0;
+    if (emulated !== undefined) return pacer.last(emulated.passMs(samples, share * (PARTS[pass] + again)), work);
+    return (await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample.get(pass) ?? Infinity), work)).result;
   }
 
   private async backwardPass(

@@ -14,6 +14,18 @@ it('stretches any work to 1/pace of its time', async () => {
   );
 });
 
+it('rests after work until both have taken as long as they are to last', async () => {
+  let nowMs = 0;
+  const pacer = new Pacer(1, { pause: (ms) => void (nowMs += ms) }, () => nowMs);
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 0, max: 500 }), fc.integer({ min: 0, max: 500 }), async (ms, workMs) => {
+      const startMs = nowMs;
+      expect(await pacer.last(ms, async () => (nowMs += workMs))).toBe(startMs + workMs);
+      expect(nowMs - startMs).toBe(Math.max(ms, workMs));
+    }),
+  );
+});
+
 it('does not rest at full pace', async () => {
   const pacer = new Pacer(1, {
     pause: () => {

@@ -16,8 +16,19 @@ export class Pacer {
     const startMs = this.nowMs();
     const result = await work();
     const tookMs = this.nowMs() - startMs;
-    const restMs = Math.min(tookMs, deviceMs) / this.pace - tookMs;
-    if (restMs > 0) this.interrupts.pause(restMs);
+    this.rest(Math.min(tookMs, deviceMs) / this.pace - tookMs);
     return result;
+  }
+
+  /** Does the work, then rests until both have taken `ms`. */
+  async last<Result>(ms: number, work: () => Promise<Result>): Promise<Result> {
+    const startMs = this.nowMs();
+    const result = await work();
+    this.rest(startMs + ms - this.nowMs());
+    return result;
+  }
+
+  private rest(ms: number): void {
+    if (ms > 0) this.interrupts.pause(ms);
   }
 }

@@ -2,6 +2,7 @@ import type { Batch, BlockRange, Dataset, Engine, HostTensor, Job, OptimizerSpec
 import { createRng, joinLayouts, sumOfSquares } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { EmulatedDevice } from './emulated-device.js';
 import { CallAborted, Interrupts } from './interrupts.js';
 import { Pacer } from './pacer.js';
 import { StageSession } from './stage-session.js';
@@ -291,4 +292,26 @@ describe('StageSession', () => {
     expect(pauses).toHaveLength(1);
     await stage.dispose();
   });
+});
+
+it('as an emulated device takes the parts of its passes that its blocks are', async () => {
+  const emulated = new EmulatedDevice({ samplesPerSecond: 10, overheadMs: 0, jitter: 0 }, createRng('jitter'));
+  const stages = [{ start: 0, end: 2 }, { start: 2, end: 3 }];
+  const session = await StageSession.create({ engine, job: JOB, stages, use: USE, signature: DATASET.signature, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts, emulated });
+  try {
+    expect(await session.measure()).toBeCloseTo(10); // both stages are the whole model
+    pauses.length = 0;
+    const startMs = performance.now();
+    const { output } = await session.forward(0, 0, [{ epoch: 0, start: 0, end: 8 }], undefined);
+    await session.forward(1, 0, [{ epoch: 0, start: 0, end: 8 }], output);
+    const { inputGradient } = await session.backward('B', 1, 0, undefined);
+    await session.backward('I', 0, 0, inputGradient);
+    await session.backward('W', 0, 0, undefined);
+    const rested = pauses.reduce((sum, ms) => sum + ms, 0);
+    expect(pauses).toHaveLength(5);
+    expect(rested).toBeLessThan(800);
+    expect(rested + performance.now() - startMs).toBeGreaterThanOrEqual(800);
+  } finally {
+    await session.dispose();
+  }
 });

@@ -16,6 +16,7 @@ import type {
 import { joinLayouts, localStepsOf, LongtailError, ownStateBytes } from '@longtail/core';
 import { createModel, initialParameters, profileModel, stageModel } from '@longtail/engine';
 import type { Model, StageModel } from '@longtail/engine';
+import type { EmulatedDevice } from './emulated-device.js';
 import { HeldStage } from './held-stage.js';
 import type { Interrupts } from './interrupts.js';
 import { createLocalOptimizer } from './local-optimizer.js';
@@ -44,6 +45,7 @@ export interface StageOptions {
   readonly memoryBytes: number;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
+  readonly emulated?: EmulatedDevice | undefined;
   /** Undefined: the model was not profiled. */
   readonly undisturbed?: UndisturbedTimes | undefined;
 }
@@ -79,19 +81,20 @@ export class StageSession {
 
   /** Throws LongtailError `refused` when the stages need more memory than there is. */
   static async create(options: StageOptions): Promise<StageSession> {
-    const { engine, job, stages, use, signature, dataset, memoryBytes, pacer, interrupts, undisturbed } = options;
+    const { engine, job, stages, use, signature, dataset, memoryBytes, pacer, interrupts, emulated, undisturbed } = options;
     const whole = await createModel(job.model, { ...signature, loss: job.loss });
     const models = stages.map((blocks) => stageModel(whole, blocks));
     const least = models.map((model) => leastPassBytes(model, use.microbatch, use.recompute, estimateOf(whole, model, job)));
     assertFits(nameOf(models, job), stagesNeed(models, use, least, stateBytesOf(job)), memoryBytes);
     const data = dataset && { dataset, order: new SampleOrder(dataset.length('train'), job.train.seed) };
-    const around = { signature, data, microbatch: use.microbatch, pacer, interrupts };
+    const around = { signature, data, microbatch: use.microbatch, recompute: use.recompute, pacer, interrupts, emulated };
+    const shares = [...workShares(job.name, whole).values()];
     const build = { loss: job.loss, data: signature, seed: job.train.seed, recompute: use.recompute };
     const held: HeldStage[] = [];
     try {
       for (const model of models) {
         const profiled = undisturbed?.(model.range, use.microbatch, use.recompute);
-        held.push(new HeldStage(model, await engine.build(job.model, model.range, build), { ...around, profiled }));
+        held.push(new HeldStage(model, await engine.build(job.model, model.range, build), { ...around, profiled, share: shares.slice(model.range.start, model.range.end).reduce((sum, share) => sum + share, 0) }));
       }
       const optimizers: LocalOptimizer[] = [];
       if (localStepsOf(job.sync) !== undefined) for (const { stage } of held) optimizers.push(await createLocalOptimizer(stage, job.train.optimizer));
@@ -114,6 +117,11 @@ export class StageSession {
         taken.push(bytes);
         this.memoryBytes = assertFits(nameOf(models, job), stagesNeed(models, use, taken, stateBytesOf(job)), memoryBytes);
       });
+    }
+    const { emulated } = this.options;
+    if (emulated !== undefined) {
+      await this.dropPasses();
+      return emulated.samplesPerSecond / this.held.reduce((sum, { share }) => sum + share, 0);
     }
     let samples = 0;
     const startMs = performance.now();
@@ -208,6 +216,14 @@ function stateBytesOf({ sync, train }: Job): number {
 function estimateOf(whole: Model, { range }: StageModel, { name }: Job): number {
   const { blocks } = profileModel(name, whole);
   return blocks.slice(range.start, range.end).reduce((sum, { stashBytes }) => sum + stashBytes, 0);
+}
+
+/** Of each block, in order. */
+export function workShares(name: string, model: Model): ReadonlyMap<string, number> {
+  const { blocks } = profileModel(name, model);
+  const work = blocks.map(({ forwardFlops, backwardFlops }) => forwardFlops + backwardFlops);
+  const all = work.reduce((sum, flops) => sum + flops, 0);
+  return new Map(model.blocks.map((block, i) => [block.name, work[i]! / all]));
 }
 
 function nameOf(models: readonly StageModel[], { name }: Job): string {

@@ -2,7 +2,7 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { BatchStats, BlockRange, Dataset, DataSignature, DeviceInfo, Engine, HostTensor, Job, StageUse } from '@longtail/core';
-import { LongtailError } from '@longtail/core';
+import { createRng, LongtailError } from '@longtail/core';
 import { openDataset, placeFiles } from '@longtail/data';
 import { chooseEngine, createModel, measureGflops } from '@longtail/engine';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
@@ -10,12 +10,13 @@ import { profileBlocks } from './block-profile.js';
 import type { ProfileOptions } from './block-profile.js';
 import type { ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions, PreparedTransfer } from './channel.js';
 import { toCross } from './crossing.js';
+import { EmulatedDevice } from './emulated-device.js';
 import { CallAborted, Interrupts } from './interrupts.js';
 import { dataFilesOf, localModel } from './model-files.js';
 import { ModuleRunner } from './module-runner.js';
 import { signatureOf } from './model-signature.js';
 import { Pacer } from './pacer.js';
-import { StageSession } from './stage-session.js';
+import { StageSession, workShares } from './stage-session.js';
 import type { StageOptions } from './stage-session.js';
 import { TrainingSession } from './training-session.js';
 import { undisturbedTimes, type UndisturbedTimes } from './undisturbed.js';
@@ -24,6 +25,7 @@ import { undisturbedTimes, type UndisturbedTimes } from './undisturbed.js';
 const { options, interrupts: memory } = workerData as { options: ComputeThreadOptions; interrupts: SharedArrayBuffer };
 const interrupts = new Interrupts(memory);
 const pacer = new Pacer(options.pace, interrupts);
+const emulated = options.emulated && new EmulatedDevice(options.emulated, createRng('emulated device'));
 const source = nodeFiles();
 const cacheRoot = userCache();
 
@@ -45,7 +47,7 @@ function handlersFor(engine: Engine, { memoryBytes }: DeviceInfo): Handlers {
   return {
     prepare: (job, files, stages, use) => {
       const undisturbed = profiled?.job === JSON.stringify(job) ? profiled.undisturbed : undefined;
-      return prepare({ engine, memoryBytes, pacer, interrupts, undisturbed }, job, files, stages, use);
+      return prepare({ engine, memoryBytes, pacer, interrupts, emulated, undisturbed }, job, files, stages, use);
     },
     initialParameters: () => current().initialParameters(),
     loadParameters: () => current().loadParameters(),
@@ -79,7 +81,7 @@ function current<Kind extends TrainingSession | StageSession = TrainingSession |
   return session as Kind;
 }
 
-type Device = Pick<StageOptions, 'engine' | 'memoryBytes' | 'pacer' | 'interrupts' | 'undisturbed'>;
+type Device = Pick<StageOptions, 'engine' | 'memoryBytes' | 'pacer' | 'interrupts' | 'emulated' | 'undisturbed'>;
 
 async function prepare(
   device: Device,
@@ -157,6 +159,7 @@ async function profile(device: ProfiledDevice, job: Job, files: ReadonlyMap<stri
   const local = await modules.readied(found, signature);
   const { threads, pace } = options;
   const times = await profileBlocks({ ...device, threads, pace, job: local, signature, microbatches, cache: blobCache(cacheRoot), nowMs: Date.now });
+  if (emulated !== undefined) return { ...times, timings: emulated.profile(times.timings, workShares(local.name, await createModel(local.model, { ...signature, loss: local.loss }))) };
   profiled = { job: JSON.stringify(job), undisturbed: await undisturbedTimes(local, pace, times.timings) };
   return times;
 }
@@ -182,9 +185,9 @@ async function open(): Promise<Handlers> {
   const { engine, why, measured } = await chooseEngine({ preferred: options.engine, threads: options.threads });
   const device: DeviceInfo = {
     engine: engine.info.name,
-    description: engine.info.description,
+    description: engine.info.description + (emulated === undefined ? '' : ` that emulates ${emulated.samplesPerSecond.toPrecision(3)} samples/s`),
     memoryBytes: Math.min(totalmem(), options.memoryBytes ?? Infinity),
-    gflops: options.pace * (measured[engine.info.name] ?? (await measure(engine))),
+    gflops: emulated !== undefined ? 0 : options.pace * (measured[engine.info.name] ?? (await measure(engine))),
     throttle: options.pace,
   };
   send({ kind: 'opened', device, choice: why });

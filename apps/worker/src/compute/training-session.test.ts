@@ -3,6 +3,7 @@ import type { Batch, Dataset, Engine, Job, Stage, VectorRange } from '@longtail/
 import { createRng, formatBytes, sumOfSquares } from '@longtail/core';
 import { loadEngine } from '@longtail/engine';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { EmulatedDevice } from './emulated-device.js';
 import { CallAborted, Interrupts } from './interrupts.js';
 import { Pacer } from './pacer.js';
 import { Stream } from './stream.js';
@@ -305,3 +306,23 @@ function norm(vector: Float32Array): number {
 function relativeDistance(a: Float32Array, b: Float32Array): number {
   return norm(a.map((value, i) => value - b[i]!)) / norm(b);
 }
+
+it('as an emulated device takes as long as that one for all of a call, and computes the same', async () => {
+  const emulated = new EmulatedDevice({ samplesPerSecond: 1000, overheadMs: 100, jitter: 0 }, createRng('jitter'));
+  const pauses: number[] = [];
+  const pacer = new Pacer(1, { pause: (ms) => void pauses.push(ms) });
+  const other = await TrainingSession.create({ engine, job: JOB, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts, emulated });
+  try {
+    expect(await other.measure()).toBe(1000);
+    const { samples, lossSum, computeMs } = await other.gradient(RANGES);
+    expect(lossSum).toBe((await session.gradient(RANGES)).lossSum);
+    await other.evaluate('validation', 0, 60);
+    // Whatever this machine took is no part of the rest.
+    expect(pauses[0]! + computeMs).toBeGreaterThanOrEqual(100 + samples);
+    expect(pauses[0]).toBeLessThan(100 + samples);
+    expect(pauses[1]).toBeLessThan(100 + 60 / 3);
+    expect(pauses).toHaveLength(2);
+  } finally {
+    await other.dispose();
+  }
+});

@@ -14,8 +14,9 @@ import type {
   StepHyper,
   VectorRange,
 } from '@longtail/core';
-import { clippedDivisor, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, sumOfSquares } from '@longtail/core';
+import { clippedDivisor, FORWARD_PART, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, sumOfSquares } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
+import type { EmulatedDevice } from './emulated-device.js';
 import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
 import { createLocalOptimizer } from './local-optimizer.js';
@@ -43,11 +44,15 @@ export interface SessionOptions {
   readonly memoryBytes: number;
   readonly pacer: Pacer;
   readonly interrupts: Interrupts;
+  readonly emulated?: EmulatedDevice | undefined;
   /** Undefined: the model was not profiled. */
   readonly undisturbed?: UndisturbedTimes | undefined;
 }
 
 type Pass = 'gradient' | 'step' | 'evaluate';
+
+/** Of a whole pass. */
+const PARTS: Readonly<Record<Pass, number>> = { gradient: 1, step: 1, evaluate: FORWARD_PART };
 
 /** The vectors that the compute thread and the event loop share. */
 export interface SharedVectors {
@@ -125,6 +130,11 @@ export class TrainingSession {
 
     const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(this.sliceSamples, atMost)));
     await this.stage.gradient(batch);
+    const { emulated } = this.options;
+    if (emulated !== undefined) {
+      await this.stage.takeGradient(this.gradientSum);
+      return emulated.samplesPerSecond;
+    }
     let samples = 0;
     let workMs = 0;
     const startMs = performance.now();
@@ -166,8 +176,11 @@ export class TrainingSession {
     const indices = this.order.indicesOf(ranges);
     this.passes.takePrepareMs();
     try {
-      const stats = await this.overSlices('gradient', 'train', indices, (batch) => this.stage.gradient(batch));
-      await this.stage.takeGradient(this.gradientSum);
+      const stats = await this.emulated('gradient', indices.length, async () => {
+        const sums = await this.overSlices('gradient', 'train', indices, (batch) => this.stage.gradient(batch));
+        await this.stage.takeGradient(this.gradientSum);
+        return sums;
+      });
       return { ...stats, computeMs: performance.now() - startMs, prepareMs: this.passes.takePrepareMs() };
     } catch (error) {
       // What was added up so far belongs to nothing.
@@ -191,8 +204,12 @@ export class TrainingSession {
       for (const { ranges, hyper } of batches) {
         this.options.interrupts.throwIfAborted();
         if (this.options.interrupts.stopped) break;
-        const batch = this.options.dataset.batch('train', this.order.indicesOf(ranges));
-        total = add(total, await this.paced('step', batch, () => this.step(batch, hyper)));
+        const indices = this.order.indicesOf(ranges);
+        const stats = await this.emulated('step', indices.length, async () => {
+          const batch = this.options.dataset.batch('train', indices);
+          return this.paced('step', batch, () => this.step(batch, hyper));
+        });
+        total = add(total, stats);
         done++;
         if (performance.now() - reportedMs >= MIN_PROGRESS_GAP_MS) {
           reportedMs = performance.now();
@@ -214,7 +231,7 @@ export class TrainingSession {
   async evaluate(split: Split, start: number, end: number): Promise<ComputeResult> {
     const startMs = performance.now();
     const indices = Int32Array.from({ length: end - start }, (_, i) => start + i);
-    const stats = await this.overSlices('evaluate', split, indices, (batch) => this.stage.evaluate(batch));
+    const stats = await this.emulated('evaluate', indices.length, () => this.overSlices('evaluate', split, indices, (batch) => this.stage.evaluate(batch)));
     return { ...stats, computeMs: performance.now() - startMs };
   }
 
@@ -277,7 +294,17 @@ export class TrainingSession {
     return total;
   }
 
+  /** All of a call, where a device is emulated: what this one takes for it beside the pass is no part of that one's time. */
+  private async emulated(pass: Pass, samples: number, call: () => Promise<BatchStats>): Promise<BatchStats> {
+    const { emulated, pacer, interrupts } = this.options;
+    if (emulated === undefined) return call();
+    const stats = await pacer.last(emulated.passMs(samples, PARTS[pass]), call);
+    interrupts.throwIfAborted();
+    return stats;
+  }
+
   private async paced(pass: Pass, { samples }: Batch, work: () => Promise<BatchStats>): Promise<BatchStats> {
+    if (this.options.emulated !== undefined) return work();
     const { result, tookMs } = await this.passes.run(`${pass} ${samples}`, samples * (this.msPerSample ?? Infinity), work);
     // Workers of a host prepare all at once, and what they measure then is what they leave each other.
     if (pass !== 'evaluate' && this.msPerSample !== undefined) this.msPerSample = Math.min(this.msPerSample, tookMs / samples);

@@ -4,7 +4,6 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { formatBytes, formatSeconds, LongtailError } from '@longtail/core';
-import { checkTraced } from '@longtail/engine';
 import type { ModuleReply, ModuleRequest, Walls } from './run-module.js';
 import { confine, mechanisms, runnerFiles, type Limits, type Mechanism, type Visible } from './sandbox.js';
 
@@ -53,7 +52,7 @@ export async function findMechanism(): Promise<{ readonly mechanism: Mechanism; 
 export async function confinedModel(options: ConfinedOptions, path: string, request: Omit<ModuleRequest, 'path'>, signal: AbortSignal): Promise<unknown> {
   const inside = `${MODULE_FOLDER}/${basename(path)}`;
   const reply = await ask(options, [{ from: dirname(path), to: MODULE_FOLDER }], { path: inside, ...request }, signal);
-  if (reply.reply === 'model') return checkTraced(reply.model, basename(path));
+  if (reply.reply === 'model') return (await import('@longtail/engine/traced-check')).checkTraced(reply.model, basename(path));
   if (reply.reply !== 'failed') throw new LongtailError('it gave no model', { code: 'invalid-file', where: basename(path) });
   const { message, where, hint } = reply.error;
   throw new LongtailError(printable(message), { code: 'invalid-file', where: printable(where.replace(`${MODULE_FOLDER}/`, '')) || basename(path), hint: printable(hint) || undefined });

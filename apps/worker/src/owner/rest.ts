@@ -1,5 +1,6 @@
 import { formatSeconds } from '@longtail/core';
-import { isWithin, type OwnerLimits } from '@longtail/spec';
+import type { OwnerLimits } from '@longtail/spec';
+import { isWithin } from '@longtail/spec/hours';
 
 /** How a machine stands; undefined: that cannot be read just now. */
 export interface Readings {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { optimizerStateCount } from '@longtail/core';
 import type { Engine, EngineName, OptimizerSpec, Stage } from '@longtail/core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi, type MockInstance } from 'vitest';
 import { loadTfjs } from '../eager/tfjs.js';
 import { loadEngine } from '../load.js';
 import { conformanceCases } from './cases.js';
@@ -32,11 +32,12 @@ export interface ConformanceOptions {
 /** What every engine promises (core's `Engine` and `Stage`), on every kind of model. The oracle is the `cpu` engine; that one is checked by finite differences. */
 export function describeEngine(name: EngineName, { slow = false }: ConformanceOptions = {}): void {
   describe(`engine ${name}`, { timeout: slow ? 120_000 : 30_000 }, () => {
-    const [rounds, repeatedSteps] = slow ? [3, 1] : [50, 2];
+    const [rounds, repeatedSteps] = slow ? [1, 1] : [10, 2];
     const folder = mkdtempSync(join(tmpdir(), 'longtail-engine-'));
     const cases = conformanceCases(folder);
     const oracles = new Map<string, Oracle>();
     let engine: Engine;
+    let disposal: MockInstance | undefined;
 
     beforeAll(async () => {
       const cpu = await loadEngine('cpu');
@@ -45,12 +46,19 @@ export function describeEngine(name: EngineName, { slow = false }: ConformanceOp
     });
     afterAll(async () => {
       await engine?.dispose();
+      expect(disposal).toHaveBeenCalledTimes(1);
       rmSync(folder, { recursive: true });
     });
 
     test('says what it is', () => {
       expect(engine.info.name).toBe(name);
       expect(engine.info.description).not.toBe('');
+    });
+
+    test('a stage is disposed of once, by whoever has it or with the engine', async () => {
+      const stage = await build(engine, cases[0]);
+      disposal = vi.spyOn(stage, 'dispose');
+      await stage.dispose();
     });
 
     describe.each(cases)('$name', (testCase) => {

@@ -82,9 +82,12 @@ export class PipelinePasses {
     this.options.addGradients(gradients, stash.samples);
   }
 
-  drop(): void {
-    for (const stash of this.stashes.values()) freeStash(stash);
-    this.stashes.clear();
+  drop(microbatches: readonly number[] = [...this.stashes.keys()]): void {
+    for (const microbatch of microbatches) {
+      const stash = this.stashes.get(microbatch);
+      if (stash !== undefined) freeStash(stash);
+      this.stashes.delete(microbatch);
+    }
   }
 
   /** A forward pass whose stash is the input alone. */

@@ -29,6 +29,7 @@ export interface EagerStageOptions {
   readonly recompute: boolean;
   /** Length = layout.length; copied. */
   readonly parameters: Float32Array;
+  readonly disposed?: () => void;
 }
 
 type Gradients = (tfjs.Tensor | undefined)[];
@@ -95,8 +96,9 @@ export class EagerStage implements Stage {
     return this.passes.backwardWeights(microbatch);
   }
 
-  async dropPasses(): Promise<void> {
-    this.passes.drop();
+  async dropPasses(microbatches?: readonly number[]): Promise<void> {
+    this.passes.drop(microbatches);
+    if (microbatches !== undefined) return;
     this.gradientSums.forEach((tensor) => tensor?.dispose());
     [this.gradientSums, this.gradientSamples] = [this.noGradients(), 0];
   }
@@ -189,6 +191,7 @@ export class EagerStage implements Stage {
     this.optimizer?.dispose();
     this.parameters.forEach((tensor) => tensor.dispose());
     this.parameters = [];
+    this.options.disposed?.();
   }
 
   /** Takes over the sums. */

@@ -1,5 +1,6 @@
 import type { BlockRange, BuildOptions, Engine, EngineInfo, ModelSpec, Stage } from '@longtail/core';
 import { initialParameters } from '../initialize.js';
+import { LiveStages } from '../live-stages.js';
 import { defaultMicrobatch } from '../microbatches.js';
 import { createModel } from '../models/create.js';
 import { stageModel } from '../stage-model.js';
@@ -54,7 +55,7 @@ function describe({ binding, backend }: TensorFlowContext): EngineInfo {
 }
 
 class TracedEngine implements Engine {
-  private readonly stages: Stage[] = [];
+  private readonly stages = new LiveStages();
 
   constructor(
     private readonly context: TensorFlowContext,
@@ -63,18 +64,16 @@ class TracedEngine implements Engine {
 
   async build(model: ModelSpec, blocks: BlockRange | 'all', options: BuildOptions): Promise<Stage> {
     const stage = stageModel(await createModel(model, { ...options.data, loss: options.loss }), blocks);
-    const built = new TracedStage(this.context, stage, {
+    const own = {
       loss: options.loss,
       maxMicrobatch: options.maxMicrobatch ?? defaultMicrobatch(stage),
       recompute: options.recompute ?? false,
       parameters: initialParameters(stage, options.seed),
-    });
-    this.stages.push(built);
-    return built;
+    };
+    return this.stages.add((disposed) => new TracedStage(this.context, stage, { ...own, disposed }));
   }
 
-  async dispose(): Promise<void> {
-    await Promise.all(this.stages.map((stage) => stage.dispose()));
-    this.stages.length = 0;
+  dispose(): Promise<void> {
+    return this.stages.dispose();
   }
 }

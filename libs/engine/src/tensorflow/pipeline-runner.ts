@@ -106,9 +106,11 @@ export class PipelineRunner {
     }
   }
 
-  drop(): void {
-    for (const stash of this.stashes.values()) stash.drop();
-    this.stashes.clear();
+  drop(microbatches: readonly number[] = [...this.stashes.keys()]): void {
+    for (const microbatch of microbatches) {
+      this.stashes.get(microbatch)?.drop();
+      this.stashes.delete(microbatch);
+    }
   }
 
   dispose(): void {

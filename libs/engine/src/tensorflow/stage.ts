@@ -36,6 +36,7 @@ export interface TracedStageOptions {
   readonly recompute: boolean;
   /** Length = layout.length; copied. */
   readonly parameters: Float32Array;
+  readonly disposed?: () => void;
 }
 
 type Feeds = Readonly<Record<string, NativeTensor>>;
@@ -48,6 +49,7 @@ export class TracedStage implements Stage {
   readonly isFirst: boolean;
   readonly isLast: boolean;
   private readonly loss: LossName;
+  private readonly disposed: (() => void) | undefined;
   private readonly maxMicrobatch: number;
   private readonly trainable: readonly ParameterSlot[];
   private readonly parameterSpace: VariableSpace;
@@ -61,9 +63,10 @@ export class TracedStage implements Stage {
   constructor(
     private readonly context: TensorFlowContext,
     private readonly model: StageModel,
-    { loss, maxMicrobatch, recompute, parameters }: TracedStageOptions,
+    { loss, maxMicrobatch, recompute, parameters, disposed }: TracedStageOptions,
   ) {
     this.loss = loss;
+    this.disposed = disposed;
     this.maxMicrobatch = maxMicrobatch;
     this.layout = model.layout;
     this.isFirst = model.isFirst;
@@ -115,9 +118,9 @@ export class TracedStage implements Stage {
     this.pipeline.backwardWeights(microbatch);
   }
 
-  async dropPasses(): Promise<void> {
-    this.pipeline.drop();
-    this.gradientSum.reset();
+  async dropPasses(microbatches?: readonly number[]): Promise<void> {
+    this.pipeline.drop(microbatches);
+    if (microbatches === undefined) this.gradientSum.reset();
   }
 
   async gradient(batch: Batch): Promise<BatchStats> {
@@ -203,6 +206,7 @@ export class TracedStage implements Stage {
     this.parameters.dispose();
     this.parameterSpace.dispose();
     this.gradientSpace.dispose();
+    this.disposed?.();
   }
 
   private addGradients(batch: Batch, sum: GradientSum): BatchStats {

@@ -43,6 +43,19 @@ export function namesOnLeft(names: readonly string[]): Plot.Markish {
   );
 }
 
+/** A picture of rows one below the other, each a band with its place as key, over an axis below. `padding`: part of a row that stays free. */
+export function rowsFrame(
+  { domain }: Axis,
+  rows: number,
+  {
+    padding,
+    ...margins
+  }: { readonly marginLeft: number; readonly marginRight: number; readonly marginTop: number; readonly padding: number },
+): Plot.PlotOptions {
+  const places = Array.from({ length: rows }, (_, i) => i);
+  return { ...margins, marginBottom: 44, x: { domain }, y: { type: 'band', domain: places, round: false, padding } };
+}
+
 const ROUND = [/^1e/, /^[25]e/, /^/];
 
 /** Ticks whose texts, of `size` pixels along the axis, do not touch: the roundest numbers come first. */

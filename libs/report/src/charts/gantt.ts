@@ -7,7 +7,7 @@ import { patchLegend } from '../legend.js';
 import { colour } from '../palette.js';
 import { WIDTH } from '../plot.js';
 import { TIME } from '../quantity.js';
-import { axisBelow, namesMargin, namesOnLeft } from './axes.js';
+import { axisBelow, namesMargin, namesOnLeft, rowsFrame } from './axes.js';
 
 /** Rows that stay legible; of a larger fleet some nodes stand for the others. */
 const MOST_ROWS = 16;
@@ -45,12 +45,7 @@ export function ganttChart(name: string, arm: string, { seed, outcome }: Run, no
     legend: patchLegend(KINDS.map((kind) => ({ name: kind, fill: colour(kind) }))),
     height,
     plot: {
-      marginLeft,
-      marginRight: RIGHT,
-      marginTop: 4,
-      marginBottom: 44,
-      x: { domain: axis.domain },
-      y: { type: 'band', domain: rows.map((_, i) => i), round: false, padding: 0.24 },
+      ...rowsFrame(axis, rows.length, { marginLeft, marginRight: RIGHT, marginTop: 4, padding: 0.24 }),
       marks: [
         ...axisBelow({ ...axis, label: axis.label.replace(/^Time/, 'Time since the start') }, [marginLeft, WIDTH - RIGHT]),
         ...(['wait', 'compute', 'receive', 'send'] as const).map((kind) =>

@@ -8,7 +8,7 @@ import { colour, type ColourName } from '../palette.js';
 import { WIDTH } from '../plot.js';
 import { COUNT, TIME } from '../quantity.js';
 import { isNumber, spread } from '../spread.js';
-import { axisBelow, namesMargin, namesOnLeft } from './axes.js';
+import { axisBelow, namesMargin, namesOnLeft, rowsFrame } from './axes.js';
 
 /** A fleet up to this size has a row a node, with its name. */
 const NAMED_ROWS = 24;
@@ -55,12 +55,8 @@ export function heatMap(name: string, arm: string, { seed, outcome }: Run, nodes
     ),
     height: height + 50,
     plot: {
-      marginLeft,
-      marginRight: RIGHT,
-      marginTop: 4,
-      marginBottom: 44,
-      x: { domain: axis.domain },
-      y: named ? { type: 'band', domain: cells.map((_, i) => i), round: false, padding: 0.08 } : { domain: [cells.length, 0] },
+      ...rowsFrame(axis, cells.length, { marginLeft, marginRight: RIGHT, marginTop: 4, padding: 0.08 }),
+      ...(!named && { y: { domain: [cells.length, 0] } }),
       marks: [
         ...Array.from({ length: LEVELS }, (_, level) => {
           const some = bars.filter((bar) => bar.level === level);

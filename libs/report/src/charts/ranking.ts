@@ -7,7 +7,7 @@ import { WIDTH } from '../plot.js';
 import { inUnits, RATE, TIME, shortNumber, type Quantity } from '../quantity.js';
 import type { Spread } from '../spread.js';
 import { textWidth } from '../text.js';
-import { axisBelow, namesMargin, namesOnLeft } from './axes.js';
+import { axisBelow, namesMargin, namesOnLeft, rowsFrame } from './axes.js';
 
 /** Bars that a picture holds; the table and the CSV have them all. */
 export const MOST_BARS = 30;
@@ -66,12 +66,7 @@ function bars(name: string, title: string, quantity: Quantity, all: readonly Bar
     note: notes.filter((text) => text !== '').join(' '),
     height,
     plot: {
-      marginLeft,
-      marginRight,
-      marginTop: 6,
-      marginBottom: 44,
-      x: { domain: axis.domain },
-      y: { type: 'band', domain: rows.map((_, i) => i), round: false, padding: 0.28 },
+      ...rowsFrame(axis, rows.length, { marginLeft, marginRight, marginTop: 6, padding: 0.28 }),
       marks: [
         ...axisBelow(axis, [marginLeft, WIDTH - marginRight]),
         Plot.barX(drawn, { x1: 0, x2: 'mean', y: 'y', fill: 'fill' }),

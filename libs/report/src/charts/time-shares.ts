@@ -6,7 +6,7 @@ import { patchLegend } from '../legend.js';
 import { colour } from '../palette.js';
 import { WIDTH } from '../plot.js';
 import { spread } from '../spread.js';
-import { axisBelow, namesMargin, namesOnLeft } from './axes.js';
+import { axisBelow, namesMargin, namesOnLeft, rowsFrame } from './axes.js';
 import { MOST_BARS } from './ranking.js';
 
 const PARTS = [
@@ -41,12 +41,7 @@ export function timeSharesChart(arms: readonly Arm[]): Figure | undefined {
     legend: patchLegend(PARTS),
     height: rows.length * 24 + 56,
     plot: {
-      marginLeft,
-      marginRight,
-      marginTop: 6,
-      marginBottom: 44,
-      x: { domain: axis.domain },
-      y: { type: 'band', domain: rows.map((_, i) => i), round: false, padding: 0.28 },
+      ...rowsFrame(axis, rows.length, { marginLeft, marginRight, marginTop: 6, padding: 0.28 }),
       marks: [
         ...axisBelow(axis, [marginLeft, WIDTH - marginRight]),
         Plot.barX(bars, { x1: 'x1', x2: 'x2', y: 'y', fill: 'fill', insetRight: 0.5 }),

@@ -2,7 +2,7 @@ import { layOut, type BlockRange, type CodedChunk, type HostTensor, type Paramet
 import { createCodec, createKernels } from '@longtail/kernels';
 import { modelOfBlocks } from '../blocks.js';
 import type { VirtualModel } from '../model.js';
-import type { Arithmetic } from '../arithmetic.js';
+import { referenceArithmetic, type Arithmetic } from '../arithmetic.js';
 
 const kernels = createKernels({ implementation: 'reference' });
 const codec = createCodec('fp32', kernels);
@@ -19,6 +19,7 @@ export function countingModel(trainSamples: number, validationSamples: number, c
     validationSamples,
     initial: () => new Float32Array(length),
     gradient(_parameters, samples, out) {
+      out.fill(0);
       for (const sample of samples) for (let at = sample; at < length; at += trainSamples) out[at]! += 1;
       return { samples: samples.length, targets: samples.length, lossSum: samples.length, correct: 0 };
     },
@@ -67,6 +68,8 @@ export function countingPipeline(trainSamples: number, validationSamples: number
 
 /** An "optimizer" that adds gradient sums to the parameters, and to one state vector, as they are. */
 export const countingArithmetic: Arithmetic = {
+  codecs: referenceArithmetic.codecs,
+  createFeedback: (length, topK) => referenceArithmetic.createFeedback(length, topK),
   createShard: (length) => new CountingShard(length),
   createOptimizer(length) {
     const moments = new Float32Array(length);

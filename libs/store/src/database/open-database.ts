@@ -4,7 +4,6 @@ import type { Connection } from './connection.js';
 import { migrate } from './migrations.js';
 import { NodeTable } from './node-table.js';
 import { RunTable } from './run-table.js';
-import { connectSqlite } from './sqlite.js';
 import { WriteBehind } from './write-behind.js';
 
 /** What a server looks up by key or by query. Event logs and vectors are files: see docs/adr/0034. */
@@ -52,8 +51,8 @@ export async function openDatabase(location: string): Promise<Database> {
 
 async function connect(location: string): Promise<Connection> {
   const [, scheme] = /^([a-z][a-z+]+):\/\//.exec(location) ?? [];
-  if (scheme === undefined) return connectSqlite(location);
-  // Loaded where it is asked for: most servers have a file.
+  // Each is loaded where it is asked for: most servers have a file, and most processes no database.
+  if (scheme === undefined) return (await import('./sqlite.js')).connectSqlite(location);
   if (scheme === 'postgres' || scheme === 'postgresql') return (await import('./postgres.js')).connectPostgres(location);
   throw new LongtailError(`There is no database of kind ${scheme}.`, { code: 'usage', where: '--database', hint: 'It is the path of a file, or postgres://user@host:port/name.' });
 }

@@ -1,0 +1,131 @@
+// What --mode virtual takes beside its arithmetic: an arm in virtual time against a plain loop over the same batches, with the same optimizer steps
+// and looks at the loss, on the same engine, in one process and in turn.
+//   node benchmarks/simulator/virtual.mjs [--model mlp|gpt] [--strategy bsp|diloco] [--engine wasm|tensorflow] [--repeats 3]
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createOptimizer } from '@longtail/kernels';
+import { loadEngine } from '@longtail/engine';
+import { runArm, Workbench } from '@longtail/lab';
+import { parseScenarioFile } from '@longtail/spec';
+
+const { values: options } = parseArgs({
+  options: { model: { type: 'string' }, strategy: { type: 'string' }, engine: { type: 'string', default: 'wasm' }, repeats: { type: 'string', default: '3' } },
+});
+const LIMIT = 1.2;
+
+const JOBS = {
+  mlp: { data: 'mnist', model: { type: 'mlp', hidden: [256, 128] }, train: { maxSamples: 16_384, batch: 128, optimizer: 'adam', learningRate: 0.001 } },
+  gpt: {
+    data: { type: 'gutenberg', tokenizer: 'character', sequence: 64, validationFraction: 0.02 },
+    model: { type: 'gpt', width: 64, layers: 2, heads: 4, feedForward: 128 },
+    train: { maxSamples: 1024, batch: 32, optimizer: 'adamw', learningRate: 0.003 },
+  },
+};
+/** A round of the same samples: a batch over four machines, or eight steps of an eighth of it on each. */
+const ARMS = {
+  bsp: () => ({ strategy: 'bsp' }),
+  diloco: ({ train }) => ({ strategy: 'diloco', 'sync.localSteps': 8, 'train.batch': train.batch / 4 }),
+};
+const fleet = { machines: [{ name: 'home', count: 4, samplesPerSecond: 100, link: 'fibre' }] };
+
+async function compare(name, strategy) {
+  const job = JOBS[name];
+  const path = join(folder, `${name}.yaml`);
+  writeFileSync(path, JSON.stringify({ job, fleet, arms: [ARMS[strategy](job)], evaluation: { points: 4, samples: 256 } }));
+  const { arms: [arm], seeds: _, ...scenario } = parseScenarioFile(readFileSync(path, 'utf8'), path, { resolve: (to) => to, read: () => '' });
+  const workbench = new Workbench(options.engine);
+  const opened = await workbench.open({ ...arm.job, train: { ...arm.job.train, seed: 1 } });
+  const plain = await plainLoop(opened);
+  const recording = new Recording(workbench);
+  const ratios = [];
+  for (let repeat = 0; repeat <= Number(options.repeats); repeat++) {
+    recording.work = [];
+    const virtual = await timed(async () => {
+      const { outcome } = await runArm({ scenario, mode: 'virtual', arm, seed: 1, traces: {} }, recording);
+      if (outcome.status !== 'done') throw new Error(outcome.reason);
+      recording.rounds = outcome.summary.rounds;
+    });
+    const alone = await timed(() => plain(recording.work, strategy === 'bsp' ? recording.rounds : undefined));
+    // The first of each loads code and data.
+    if (repeat > 0) ratios.push({ virtual, alone, ratio: virtual / alone });
+  }
+  const { virtual, alone, ratio } = ratios.sort((a, b) => a.ratio - b.ratio)[ratios.length >> 1];
+  const steps = recording.work.filter(({ kind }) => kind === 'gradient').length;
+  console.log(`${name}, ${strategy}, ${options.engine}: ${opened.job.name}, ${steps} gradients: ${virtual.toFixed(2)} s of CPU in virtual time, ${alone.toFixed(2)} alone: ${ratio.toFixed(2)} × (at most ${LIMIT})`);
+}
+
+/** Seconds of CPU. */
+async function timed(work) {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e6;
+}
+
+/** A workbench that notes what its models are asked. */
+class Recording {
+  work = [];
+
+  constructor(workbench) {
+    this.workbench = workbench;
+  }
+
+  open(document) {
+    return this.workbench.open(document);
+  }
+
+  async model(opened) {
+    const model = await this.workbench.model(opened);
+    return {
+      ...model,
+      gradient: (parameters, samples, out) => {
+        this.work.push({ kind: 'gradient', samples });
+        return model.gradient(parameters, samples, out);
+      },
+      evaluate: (parameters, split, start, end) => {
+        this.work.push({ kind: 'evaluate', split, start, end });
+        return model.evaluate(parameters, split, start, end);
+      },
+    };
+  }
+}
+
+/** One model, one optimizer: a step after each gradient, or after so many gradients that there are `commits` steps. */
+async function plainLoop({ job, data }) {
+  const engine = await loadEngine(options.engine, { threads: 1 });
+  const stage = await engine.build(job.model, 'all', { loss: job.loss, data: data.signature, seed: 1 });
+  const { length } = stage.layout;
+  const [parameters, sum, mean] = [new Float32Array(length), new Float32Array(length), new Float32Array(length)];
+  await stage.readParameters(parameters);
+  const optimizer = createOptimizer({ length, optimizer: job.train.optimizer, implementation: 'wasm' });
+  return async (work, commits) => {
+    const gradients = work.filter(({ kind }) => kind === 'gradient').length;
+    const each = commits === undefined ? 1 : gradients / commits;
+    let done = 0;
+    let due = each;
+    let samples = 0;
+    for (const item of work) {
+      if (item.kind === 'evaluate') {
+        await stage.evaluate(data.batch(item.split, Int32Array.from({ length: item.end - item.start }, (_, i) => item.start + i)));
+        continue;
+      }
+      await stage.gradient(data.batch('train', item.samples));
+      samples += item.samples.length;
+      if (++done < due) continue;
+      due += each;
+      await stage.takeGradient(sum);
+      const part = 1 / samples;
+      for (let i = 0; i < length; i++) mean[i] = sum[i] * part;
+      optimizer.step(parameters, mean, { learningRate: job.train.learningRate });
+      await stage.writeParameters(parameters);
+      samples = 0;
+    }
+  };
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'longtail-virtual-'));
+for (const name of options.model === undefined ? Object.keys(JOBS) : [options.model]) {
+  for (const strategy of options.strategy === undefined ? Object.keys(ARMS) : [options.strategy]) await compare(name, strategy);
+}

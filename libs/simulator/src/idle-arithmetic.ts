@@ -1,0 +1,98 @@
+import type { ChunkInspection, Codec, CodecName, FeedbackEncoder, ParameterShard, StateVector, TopKSpec } from '@longtail/core';
+import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
+
+/**
+ * Computes nothing: all values are 0, whatever comes, and take as many bytes as coded zeros do. For a scenario in which only times
+ * count. Float32 stays as it is, as the workers of a pipeline tell each other in it what they did.
+ */
+export const idleArithmetic: Arithmetic = {
+  codecs: referenceArithmetic.codecs.map((codec) => (codec.name === 'fp32' ? codec : idle(codec))),
+  createFeedback: (_length, topK) => new IdleFeedback(topK),
+  createShard: (length) => new IdleShard(length),
+  createOptimizer: () => ({ stepSum: () => undefined, state: () => [], steps: 0, setSteps: () => undefined }),
+};
+
+function idle(codec: Codec): Codec {
+  const sizes = new Map<number, number>();
+  return {
+    id: codec.id,
+    name: codec.name,
+    maxBytes: (length, rowLength) => codec.maxBytes(length, rowLength),
+    encode({ length }, out, rowLength) {
+      let bytes = rowLength === undefined ? sizes.get(length) : undefined;
+      bytes ??= codec.encode(new Float32Array(length), out, rowLength);
+      if (rowLength === undefined) sizes.set(length, bytes);
+      return bytes;
+    },
+    decode: () => undefined,
+    keeping: codec.keeping && ((topK) => idle(codec.keeping!(topK))),
+  };
+}
+
+class IdleFeedback implements FeedbackEncoder {
+  private readonly codecs: readonly Codec[];
+
+  constructor(topK: TopKSpec) {
+    this.codecs = idleArithmetic.codecs.map((codec) => codec.keeping?.(topK) ?? codec);
+  }
+
+  encode(name: CodecName, values: Float32Array, _offset: number, out: Uint8Array): number {
+    return this.codecs.find((codec) => codec.name === name)!.encode(values, out);
+  }
+
+  settle(): void {}
+}
+
+const FINE: ChunkInspection = { finite: true, sumOfSquares: 0 };
+
+class IdleShard implements ParameterShard {
+  steps = 0;
+
+  constructor(readonly length: number) {}
+
+  inspect(): ChunkInspection {
+    return FINE;
+  }
+  inspectSum(): ChunkInspection {
+    return FINE;
+  }
+  encodeSum(_offset: number, length: number, _contributions: unknown, out: Uint8Array): number {
+    return coded('fp32', length, out);
+  }
+  beginStep(): void {
+    this.steps++;
+  }
+  stepChunk(): void {}
+  encodeParameters(_offset: number, length: number, codecId: number, out: Uint8Array): number {
+    return idleArithmetic.codecs.find(({ id }) => id === codecId)!.encode(zeros(length), out);
+  }
+  resetView(): void {}
+  encodeDifference(_offset: number, length: number, name: CodecName, out: Uint8Array): number {
+    return coded(name, length, out);
+  }
+  encodeView(offset: number, length: number, codecId: number, out: Uint8Array): number {
+    return this.encodeParameters(offset, length, codecId, out);
+  }
+  checksum(): number {
+    return 0;
+  }
+  readParameters(out: Float32Array): void {
+    out.fill(0);
+  }
+  writeParameters(): void {}
+  readState(_index: number, out: StateVector): void {
+    out.fill(0);
+  }
+  writeState(): void {}
+  setSteps(steps: number): void {
+    this.steps = steps;
+  }
+}
+
+function coded(name: CodecName, length: number, out: Uint8Array): number {
+  return idleArithmetic.codecs.find((codec) => codec.name === name)!.encode(zeros(length), out);
+}
+
+function zeros(length: number): Float32Array {
+  return new Float32Array(length);
+}
