@@ -4,11 +4,16 @@ import { directCredit, wideCredit } from './direct-credits.js';
 import type { Credited, LanPrices } from './lan-prices.js';
 import { LanPricer } from './lan-prices.js';
 import type { CostModel } from './layout.js';
+import type { Pairs } from './pairs.js';
+import { relayedPrices } from './relayed-prices.js';
 import { relayedCredit, spansOf, WEIGHINGS } from './relayed-credits.js';
 import type { Scenario } from './rounds.js';
 
 /** By so much of the round sought the bound is low at most. */
 const PRECISION = 1e-6;
+
+/** … where it is not the last. */
+const ROUGHLY = 1e-3;
 
 /** Whole samples make a round longer by less, mostly. */
 const NEARLY = 1.01;
@@ -31,6 +36,7 @@ export class UpperBound {
   private readonly sites: readonly SiteBound[];
   private readonly fastestUplinkMs: number;
   private readonly priced = new Map<SiteBound, Priced>();
+  private relayed: Relayed | undefined;
 
   constructor(private readonly model: CostModel) {
     this.sites = boundsOf(model);
@@ -41,15 +47,51 @@ export class UpperBound {
    * From here on, of rounds that are no longer than this, with prices for what keeps to one of these LANs where they come to less; returns them, by
    * a LAN's first device.
    */
-  price(lans: readonly (readonly number[])[], roundMs: number): ReadonlyMap<number, LanPrices> {
+  price(lans: readonly (readonly number[])[], roundMs: number, pairs?: Pairs): ReadonlyMap<number, LanPrices> {
     this.priced.clear();
+    this.relayed = undefined;
     const pricer = new LanPricer(this.model);
+    const relays = pairs !== undefined && pricer.coversRelays();
+    const found = this.priceLans(pricer, lans, roundMs, relays);
+    if (relays) this.priceRelays(pricer, roundMs, pairs);
+    return found;
+  }
+
+  private priceRelays(pricer: LanPricer, roundMs: number, pairs: Pairs): void {
+    const least = new Float64Array(this.model.cluster.devices.length);
+    const credits = this.creditsWithin(roundMs, EXCHANGING, true);
+    const left = this.left(roundMs, EXCHANGING);
+    const { stepsPerRound, microbatches } = this.model.request;
+    const [stepMs, smallest] = [roundMs / stepsPerRound, Math.min(...microbatches)];
+    for (const { bound, site, solo, direct } of credits) {
+      // Of several sites, with replicas somewhere.
+      const wide = bound.lone
+        ? 0
+        : wideCredit(bound, site, left, pricer.sumsAmong(site.devices.flatMap(({ devices }) => devices)).otherMs, Infinity);
+      // A lone device is at a hop: no pipeline of its manages more.
+      const most = bound.lone ? stepMs / (bound.uplinkMs + this.fastestUplinkMs) + smallest : Infinity;
+      for (const device of bound.devices) least[device] = Math.min(most, Math.max(solo, direct, wide));
+    }
+    const prices = relayedPrices(this.model, pricer.layers, pairs, least, roundMs);
+    this.relayed = {
+      roundMs,
+      matched: new Set(pairs.devices),
+      prices: new Map(credits.map(({ bound }) => [bound, meanOf(bound, (device) => prices[device]!)])),
+    };
+  }
+
+  private priceLans(
+    pricer: LanPricer,
+    lans: readonly (readonly number[])[],
+    roundMs: number,
+    relays: boolean,
+  ): ReadonlyMap<number, LanPrices> {
     const first = new Set(lans.filter((devices) => pricer.covers(devices)).map(([device]) => device!));
     const found = new Map<number, LanPrices>();
     if (first.size === 0) return found;
     const credits = this.creditsWithin(roundMs, EXCHANGING, true);
     const beyond = (credit: Credit) => Math.max(credit.solo, PRICED * credit.direct);
-    const relayed = this.leastRelayed(credits, roundMs, EXCHANGING, true, beyond);
+    const relayed = relays ? [] : this.leastRelayed(credits, roundMs, EXCHANGING, true, beyond);
     for (const site of this.sites) {
       const devices = site.devices.flatMap((bound) => bound.devices).sort((a, b) => a - b);
       if (!first.has(devices[0]!)) continue;
@@ -58,7 +100,11 @@ export class UpperBound {
       for (const [i, credit] of credits.entries()) {
         if (credit.site !== site) continue;
         const { bound, solo, direct } = credit;
-        const least = Math.max(solo, wideCredit(bound, site, this.left(roundMs, EXCHANGING), sumsMs), relayed[i]! > beyond(credit) ? relayed[i]! : 0);
+        const least = Math.max(
+          solo,
+          wideCredit(bound, site, this.left(roundMs, EXCHANGING), sumsMs),
+          (relayed[i] ?? 0) > beyond(credit) ? relayed[i]! : 0,
+        );
         for (const device of bound.devices) credited.set(device, { solo, most: Math.max(solo, direct), least });
       }
       const prices = pricer.price(devices, roundMs, credited);
@@ -89,7 +135,7 @@ export class UpperBound {
       if (high > 1e16) return Infinity;
       [low, below] = [high, above];
     }
-    for (let side = 0; high - low > PRECISION * high;) {
+    for (let side = 0; high - low > (whole ? PRECISION : ROUGHLY) * high;) {
       const part = Math.min(1 - MARGIN, Math.max(MARGIN, -below / (above - below)));
       const between = low + part * (high - low);
       const left = missing(between);
@@ -113,25 +159,37 @@ export class UpperBound {
     return (this.model.request.stepsPerRound * batch) / rate;
   }
 
-  /** Each device's credit in a round with exchange, by index. */
-  credits(roundMs: number): readonly number[] {
-    const credits = this.creditsWithin(roundMs, EXCHANGING, false);
-    const relayed = this.leastRelayed(credits, roundMs, EXCHANGING, false, ({ solo, direct }) => Math.max(solo, direct));
+  /** Each device's credit in a round with exchange, by index; `whole`: where each group does whole samples. */
+  credits(roundMs: number, whole = false): readonly number[] {
+    const credits = this.creditsWithin(roundMs, EXCHANGING, whole);
+    const each = this.leastWithin(credits, roundMs, EXCHANGING, whole);
     const byDevice: number[] = [];
-    for (const [i, { bound }] of credits.entries()) for (const device of bound.devices) byDevice[device] = relayed[i]!;
+    for (const [i, { bound }] of credits.entries()) for (const device of bound.devices) byDevice[device] = each[i]!;
     return byDevice;
   }
 
   private samplesWithin(roundMs: number, scenario: Scenario, whole: boolean): number {
     const credits = this.creditsWithin(roundMs, scenario, whole);
     const total = (each: readonly number[]) => credits.reduce((sum, { bound }, i) => sum + bound.devices.length * each[i]!, 0);
-    if (!scenario.alone) return total(this.leastRelayed(credits, roundMs, scenario, whole, ({ solo, direct }) => Math.max(solo, direct)));
+    if (!scenario.alone) return total(this.leastWithin(credits, roundMs, scenario, whole));
     const solo = Math.max(...credits.map((credit) => credit.solo));
     // Where the server steps, only a solo does without it.
     if (this.model.request.optimizer === 'server') return solo;
     const bySite = new Map<SiteBound, number>();
     for (const { site, bound, direct } of credits) bySite.set(site, (bySite.get(site) ?? 0) + bound.devices.length * direct);
     return Math.max(solo, ...bySite.values(), total(this.leastRelayed(credits, roundMs, scenario, whole, () => 0)));
+  }
+
+  /** Of each credit, whatever its groups are, where these exchange. */
+  private leastWithin(credits: readonly Credit[], roundMs: number, scenario: Scenario, whole: boolean): readonly number[] {
+    const { relayed } = this;
+    if (relayed === undefined || !whole || scenario.sharedMs > 0 || roundMs > relayed.roundMs)
+      return this.leastRelayed(credits, roundMs, scenario, whole, ({ solo, direct }) => Math.max(solo, direct));
+    // Of pairs whole samples are priced; any other pipeline manages that much less at least in a shorter round.
+    const part = roundMs / relayed.roundMs;
+    return credits.map(({ bound, solo, direct }) =>
+      Math.max(solo, direct, relayed.prices.get(bound)! * (relayed.matched.has(bound.devices[0]!) ? 1 : part)),
+    );
   }
 
   /** Of each credit with what it has by relayed hops, where that is more than it has without: by the weighing whose sum is least. */
@@ -195,7 +253,18 @@ interface Priced {
   readonly prices: readonly number[];
 }
 
+/** Prices of all devices, for any pipeline; those matched in whole samples. */
+interface Relayed {
+  readonly roundMs: number;
+  readonly matched: ReadonlySet<number>;
+  readonly prices: ReadonlyMap<DeviceBound, number>;
+}
+
 /** Devices that are alike may as well have the same. */
 function meanPrices({ devices }: SiteBound, { prices }: LanPrices): readonly number[] {
-  return devices.map((bound) => bound.devices.reduce((sum, device) => sum + prices.get(device)!, 0) / bound.devices.length);
+  return devices.map((bound) => meanOf(bound, (device) => prices.get(device)!));
+}
+
+function meanOf({ devices }: DeviceBound, of: (device: number) => number): number {
+  return devices.reduce((sum, device) => sum + of(device), 0) / devices.length;
 }

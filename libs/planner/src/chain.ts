@@ -86,7 +86,7 @@ export class Chains {
     return samples > beyond ? { stages, samples } : undefined;
   }
 
-  /** Of two devices, whichever comes first, cut where they manage most; 0: they are no chain. */
+  /** Of two devices that reach each other through the server, whichever comes first, cut where they manage most; 0: they are no chain. */
   samplesOfTwo(a: number, b: number): number {
     this.bestOfTwo(a, b);
     return this.two.samples;
@@ -115,11 +115,10 @@ export class Chains {
     const { stepsPerRound } = this.model.request;
     const width = blocks + 1;
     const [before, behind] = [this.timesOf(front, 2), this.timesOf(back, 1)];
-    const way = this.model.hopWay([front], [back]);
-    const [delayMs, msPerBit] = [
-      way.forwardDelayMs + way.backwardDelayMs,
-      1000 / way.forwardBitsPerSecond + 1000 / way.backwardBitsPerSecond,
-    ];
+    const [there, here] = [this.model.cluster.devices[front]!, this.model.cluster.devices[back]!];
+    const delayMs = there.roundTripMs + here.roundTripMs;
+    const msPerBit =
+      1000 / Math.min(there.upBitsPerSecond, here.downBitsPerSecond) + 1000 / Math.min(here.upBitsPerSecond, there.downBitsPerSecond);
     for (let cut = 1; cut < blocks; cut++) {
       if (this.mayCut[cut] === 0) continue;
       const frontMs = before[cut * width] || this.ms(front, 0, cut, 2);

@@ -24,12 +24,12 @@ export function directCredit(bound: DeviceBound, site: SiteBound, left: Left, st
 }
 
 /** … in those that have stages with replicas, which take so much of a round for their sums: a stage's exchange comes after its own sums only. */
-export function wideCredit(bound: DeviceBound, site: SiteBound, left: Left, sumsMs: number): number {
+export function wideCredit(bound: DeviceBound, site: SiteBound, left: Left, sumsMs: number, elsewhere = 0): number {
   if (!site.direct) return 0;
   let most = Math.max(0, left(site.replicasTailMs) - site.replicasSumMs) / bound.soloMs;
   const msWith = (part: number) => left(bound.roundTripMs + Math.max(sumsMs, part * bound.spreadMs)) - site.wideHopMs;
   const bend = bound.spreadMs > 0 ? sumsMs / bound.spreadMs : 0;
-  for (const [p, pace] of bound.paces.entries()) most = Math.max(most, creditAt(pace, site.rates[p]!.at(-1)!, msWith, bend));
+  for (const [p, pace] of bound.paces.entries()) most = Math.max(most, creditAt(pace, site.rates[p]!.at(-1)! + elsewhere, msWith, bend));
   return most;
 }
 

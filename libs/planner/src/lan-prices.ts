@@ -55,7 +55,7 @@ interface Size {
 
 /** Prices of devices in rounds, LAN by LAN. */
 export class LanPricer {
-  private readonly layers: Layers;
+  readonly layers: Layers;
   private readonly sizes: readonly Size[];
   private readonly hopBits: number;
 
@@ -64,7 +64,9 @@ export class LanPricer {
     this.layers = new Layers(model);
     const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
     this.hopBits = 2000 * Math.min(...cuts.map((at) => costs.cutBits(at)));
-    const sizes = [...request.microbatches].sort((a, b) => a - b).map((microbatch) => ({ microbatch, times: this.layers.times(microbatch) }));
+    const sizes = [...request.microbatches]
+      .sort((a, b) => a - b)
+      .map((microbatch) => ({ microbatch, times: this.layers.times(microbatch) }));
     this.sizes = sizes.filter((size, i) => !sizes.slice(0, i).some((smaller) => isNoBetter(size, smaller)));
   }
 
@@ -76,6 +78,15 @@ export class LanPricer {
     if (2 * this.model.kindsOf(devices).length * devices.length * count ** 3 > MOST_EFFORT) return false;
     if (this.hopBits === Infinity || request.optimizer === 'server' || links.onlyLan(devices, devices) === undefined) return false;
     return this.sizes.every(({ times }) => devices.every((device) => times[device]!.layerMs > 0));
+  }
+
+  /** … of pipelines through the server. */
+  coversRelays(): boolean {
+    const { request, links, cluster } = this.model;
+    if (this.layers.count === 0 || this.hopBits === Infinity || request.optimizer === 'server' || cluster.peers.length > 0) return false;
+    if (cluster.devices.some(({ handOverMs = 0, blockTimes = [] }) => handOverMs > 0 || blockTimes.length > 0)) return false;
+    if (!links.components().every((members) => members.length === 1 || links.onlyLan(members, members) !== undefined)) return false;
+    return this.sizes[0]!.times.every(({ layerMs }) => layerMs > 0);
   }
 
   sumsAmong(devices: readonly number[]): ReplicaSums {
@@ -96,9 +107,13 @@ export class LanPricer {
    */
   price(devices: readonly number[], roundMs: number, credited: ReadonlyMap<number, Credited>): LanPrices {
     const credits = devices.map((device) => credited.get(device)!);
-    const atLeast = (of: (credit: Credited) => number) => Float64Array.from(credits, (credit) => Math.max(HAIR, of(credit), LEAST * credit.most));
+    const atLeast = (of: (credit: Credited) => number) =>
+      Float64Array.from(credits, (credit) => Math.max(HAIR, of(credit), LEAST * credit.most));
     const sizes = this.sizes.map((size) => this.lanOf(devices, roundMs, size));
-    const begun = new LanPricing(sizes[0]!, Float64Array.from(credits, ({ solo, most }) => Math.max(HAIR, solo, FIRST * most)));
+    const begun = new LanPricing(
+      sizes[0]!,
+      Float64Array.from(credits, ({ solo, most }) => Math.max(HAIR, solo, FIRST * most)),
+    );
     const packing = new Packing(atLeast(({ solo }) => solo));
     for (let turn = 0; turn < TURNS; turn++) {
       const found = begun.violated(MORE, turn % STRIDE, STRIDE);

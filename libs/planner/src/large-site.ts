@@ -118,26 +118,29 @@ export class LargeSite implements Site {
         const stages = poolOf(this.model, devices, ranges, microbatch, dealing);
         return stages === undefined ? [] : [optionOf(this.model, { microbatch, stages })];
       });
-    return this.someSizes().flatMap((microbatch) =>
-      this.rangesFor(devices, microbatch)
-        .filter((ranges) => this.mostOf(devices, ranges, microbatch) > beyond)
+    return this.someSizes().flatMap((microbatch) => {
+      const mostOf = this.mostOf(devices, microbatch);
+      return this.rangesFor(devices, microbatch)
+        .filter((ranges) => mostOf(ranges) > beyond)
         .flatMap((ranges) => recomputeChoices(this.model, devices, ranges, microbatch).slice(0, many ? undefined : 1))
-        .flatMap((ranges) => pools(ranges, microbatch)),
-    );
+        .flatMap((ranges) => pools(ranges, microbatch));
+    });
   }
 
-  /** No such pool manages more: replicas of a stage, be they the fewest and the stage the smallest, sum its parameters. */
-  private mostOf(devices: readonly number[], ranges: readonly BlockRange[], microbatch: number): number {
+  /** No pool of such ranges manages more: replicas of a stage, be they the fewest and the stage the smallest, sum its parameters. */
+  private mostOf(devices: readonly number[], microbatch: number): (ranges: readonly BlockRange[]) => number {
     const { costs, cluster, links, request } = this.model;
     const { bitsPerSecond, delayMs } = links.bestAmong(devices)!;
-    const values = Math.min(...ranges.map(({ start, end }) => costs.parameters(start, end)));
-    const replicas = ranges.length < devices.length && request.optimizer !== 'server';
-    const sumMs = replicas ? (1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs : 0;
     const rate = devices.reduce((sum, device) => {
       const { forwardMs, backwardMs } = costs.workMs(cluster.devices[device]!, 0, costs.blocks, microbatch, false);
       return sum + microbatch / Math.max(1e-9, forwardMs + backwardMs);
     }, 0);
-    return rate * (this.dealt.roundMs / request.stepsPerRound - sumMs);
+    return (ranges) => {
+      const values = Math.min(...ranges.map(({ start, end }) => costs.parameters(start, end)));
+      const replicas = ranges.length < devices.length && request.optimizer !== 'server';
+      const sumMs = replicas ? (1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs : 0;
+      return rate * (this.dealt.roundMs / request.stepsPerRound - sumMs);
+    };
   }
 
   /** Of equal work; and, where few devices keep it cheap, any two: a stage of few parameters and many replicas before one of many and few. */

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Chains } from './chain.js';
 import { CostModel } from './layout.js';
-import { pairUp } from './pairs.js';
+import { Pairs, pairUp } from './pairs.js';
 import { samplesWithin } from './rounds.js';
 import { equalLayers, REQUEST } from './testing/equal-layers.js';
 
@@ -72,7 +72,7 @@ test('each device is in one pair or left, and no two pairs gain by exchanging pa
       const model = homes(seed, count);
       const chains = new Chains(model, ROUND_MS);
       const devices = Array.from({ length: count }, (_, i) => i);
-      const { pairs, left } = pairUp(chains, devices);
+      const { pairs, left } = pairUp(new Pairs(chains, devices));
       const members = pairs.map(({ stages }) => stages.map(({ device }) => device));
       expect([...members.flat(), ...left].sort((a, b) => a - b)).toEqual(devices);
       const whole = (a: number, b: number) => Math.floor(chains.samplesOfTwo(a, b) + 1e-9);

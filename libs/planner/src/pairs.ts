@@ -9,6 +9,29 @@ const GAIN = 1e-9;
 /** Groups do whole samples; between those that do as many, what is over decides. */
 const PART = 1e-3;
 
+/** Devices, and what any two of them manage as a chain. */
+export class Pairs {
+  /** [a, b]: samples, and whole ones; 0: they are no chain. */
+  readonly samples: Float64Array;
+  readonly whole: Int32Array;
+
+  constructor(
+    readonly chains: Chains,
+    readonly devices: readonly number[],
+  ) {
+    const count = devices.length;
+    this.samples = new Float64Array(count ** 2);
+    this.whole = new Int32Array(count ** 2);
+    for (let a = 0; a < count; a++) {
+      for (let b = a + 1; b < count; b++) {
+        const samples = chains.samplesOfTwo(devices[a]!, devices[b]!);
+        this.samples[a * count + b] = this.samples[b * count + a] = samples;
+        this.whole[a * count + b] = this.whole[b * count + a] = Math.floor(samples + GAIN);
+      }
+    }
+  }
+}
+
 interface Pairing {
   readonly pairs: readonly Chain[];
   readonly left: readonly number[];
@@ -18,12 +41,11 @@ interface Pairing {
  * Devices matched into chains of two that manage many whole samples between them: the best pairs first, then two pairs
  * exchange partners, or a device leaves its own for a better one, for as long as that is a gain.
  */
-export function pairUp(chains: Chains, devices: readonly number[]): Pairing {
-  const matching = new Matching(devices.length, (a, b) => {
-    const samples = chains.samplesOfTwo(devices[a]!, devices[b]!);
-    const whole = Math.floor(samples + GAIN);
-    return whole + PART * (samples - whole);
-  });
+export function pairUp({ chains, devices, samples, whole }: Pairs): Pairing {
+  const matching = new Matching(
+    devices.length,
+    samples.map((of, at) => whole[at]! + PART * (of - whole[at]!)),
+  );
   const mates = matching.run();
   return {
     pairs: mates.flatMap((mate, a) => (mate > a ? [chains.ofTwo(devices[a]!, devices[mate]!)] : [])),
@@ -31,19 +53,15 @@ export function pairUp(chains: Chains, devices: readonly number[]): Pairing {
   };
 }
 
+/** `worth` [a, b]: what the two are worth together, 0 where they are no pair. */
 class Matching {
-  /** [a, b]: what the two are worth together, 0 where they are no pair. */
-  private readonly worth: Float64Array;
   private readonly mates: Int32Array;
 
   constructor(
     private readonly count: number,
-    worthOf: (a: number, b: number) => number,
+    private readonly worth: Float64Array,
   ) {
-    this.worth = new Float64Array(count ** 2);
     this.mates = new Int32Array(count).fill(NOBODY);
-    for (let a = 0; a < count; a++)
-      for (let b = a + 1; b < count; b++) this.worth[a * count + b] = this.worth[b * count + a] = worthOf(a, b);
   }
 
   /** Each one's partner, or NOBODY. */

@@ -4,7 +4,7 @@ import { classesOf, dealings } from './device-sets.js';
 import { ExactSite } from './exact-site.js';
 import { LargeSite, StandingSite } from './large-site.js';
 import { CostModel } from './layout.js';
-import { pairUp } from './pairs.js';
+import { Pairs, pairUp } from './pairs.js';
 import type { Scenario } from './rounds.js';
 import { sharedMs } from './scenarios.js';
 import type { Chosen, Site, Solution } from './site.js';
@@ -25,12 +25,9 @@ const EXACT_EFFORT = 1e7;
 const FIRST_EFFORT = 1e5;
 
 /** Rounds found, beside the bound; … where chains for shorter ones are not the best; … where there were none. */
-const LONGER = 1.01;
+const LONGER = 1.016;
 const MUCH_LONGER = 1.1;
 const FAR_LONGER = 30;
-
-/** … and that prices of devices in one LAN are for. */
-const PRICED_LONGER = 1.04;
 
 /** Times that chains are made. */
 const PASSES = 3;
@@ -85,9 +82,11 @@ function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number
   let roundMs = LONGER * Math.min(...scenarios.map(({ fromMs }) => fromMs));
   for (let pass = 0; pass < PASSES && roundMs < Infinity; pass++) {
     const chains = new Chains(model, roundMs);
-    const prices = bound?.price(lans, (PRICED_LONGER / LONGER) * roundMs);
+    const relayed = relayedOf(model);
+    const pairs = relayed.length > RELAYED ? new Pairs(chains, relayed) : undefined;
+    const prices = bound?.price(lans, roundMs, pairs);
     const large = lans.map((members) => new LargeSite(model, members, chains, prices?.get(members[0]!)?.sets));
-    const found = fastest(model, [...large, ...smallSites(model, few), ...relayedSites(model, chains)], scenarios);
+    const found = fastest(model, [...large, ...smallSites(model, few), ...relayedSites(model, chains, relayed, pairs)], scenarios);
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
     if (best !== undefined && best.roundMs < MUCH_LONGER * roundMs) break;
     roundMs = best?.roundMs ?? FAR_LONGER * roundMs;
@@ -120,7 +119,10 @@ function boundedBy(model: CostModel, bound: UpperBound, exact: boolean): readonl
 
 /** Where groups do whole samples. */
 function wholeBoundMs({ request }: CostModel, bound: UpperBound, scenarios: readonly Bounded[]): number {
-  return Math.min(...scenarios.map(({ scenario, fromMs }) => bound.roundMs(scenario, request.batch, { whole: true, fromMs })));
+  let least = Infinity;
+  for (const { scenario, fromMs } of [...scenarios].sort((a, b) => a.fromMs - b.fromMs))
+    if (fromMs < least) least = Math.min(least, bound.roundMs(scenario, request.batch, { whole: true, fromMs }));
+  return least;
 }
 
 function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Bounded[], atMostMs?: number): Solution | undefined {
@@ -175,10 +177,8 @@ function smallSites(model: CostModel, few: (members: readonly number[]) => boole
 }
 
 /** Those that hold no model and reach nobody directly: many are matched into pairs first, and what is left is dealt into pipelines. */
-function relayedSites(model: CostModel, chains: Chains): readonly Site[] {
-  const lonely = model.links.components().flatMap((members) => (members.length === 1 ? members : []));
-  const relayed = lonely.filter((device) => !holds(model, device)).sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
-  const { pairs, left } = relayed.length > RELAYED ? pairUp(chains, relayed) : { pairs: [], left: relayed };
+function relayedSites(model: CostModel, chains: Chains, relayed: readonly number[], all: Pairs | undefined): readonly Site[] {
+  const { pairs, left } = all === undefined ? { pairs: [], left: relayed } : pairUp(all);
   const sites: Site[] = [
     new StandingSite(
       model,
@@ -187,6 +187,12 @@ function relayedSites(model: CostModel, chains: Chains): readonly Site[] {
   ];
   for (let i = 0; i < left.length; i += RELAYED) sites.push(new LargeSite(model, left.slice(i, i + RELAYED), chains));
   return sites;
+}
+
+/** Devices that hold no model and reach nobody directly, those of the fastest links first. */
+function relayedOf(model: CostModel): readonly number[] {
+  const lonely = model.links.components().flatMap((members) => (members.length === 1 ? members : []));
+  return lonely.filter((device) => !holds(model, device)).sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
 }
 
 function holds(model: CostModel, device: number): boolean {

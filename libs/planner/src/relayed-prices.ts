@@ -1,0 +1,162 @@
+import type { Layers } from './layers.js';
+import type { CostModel } from './layout.js';
+import { SUM_BITS } from './layout.js';
+import type { Column } from './packing.js';
+import type { Pairs } from './pairs.js';
+import type { PricedRelays } from './relayed-pricing.js';
+import { RelayedPricing } from './relayed-pricing.js';
+
+/** Times that pipelines other than pairs are looked for which manage so many samples more than their members' prices, each at every sixth period. */
+const TURNS = 3;
+const MORE = 0.1;
+const STRIDE = 6;
+
+/** Sweeps over all that were found, after each turn. */
+const SWEEPS = 8;
+
+/** Weight of squares beside the sum of prices. */
+const CURVATURE = 0.2;
+
+/** Samples that a pipeline may manage beyond its members' prices, until the last. */
+const TOLERANCE = 0.02;
+
+/**
+ * Prices of all devices in rounds of this time, at least `least` each, which no pipeline with a hop through the server exceeds: two of the devices
+ * that are matched in whole samples, any other pipeline in parts of one too. Column generation, as in `lan-prices.ts`.
+ */
+export function relayedPrices(model: CostModel, layers: Layers, pairs: Pairs, least: Float64Array, roundMs: number): Float64Array {
+  const pricing = new RelayedPricing(relaysOf(model, layers, pairs, roundMs), least.slice());
+  const descent = new Descent(pairs, least, pricing.prices);
+  for (let turn = 0; turn < TURNS; turn++) {
+    descent.sweep(SWEEPS);
+    for (const column of pricing.violated(MORE, turn % STRIDE, STRIDE)) descent.add(column);
+  }
+  descent.sweep(2 * SWEEPS);
+  descent.raisePairs();
+  pricing.raise(TOLERANCE);
+  // A pipeline has two members at least, and was left as much short.
+  return pricing.prices.map((price) => price + TOLERANCE / 2);
+}
+
+function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs, roundMs: number): PricedRelays {
+  const { cluster, request, costs, links } = model;
+  const microbatch = Math.min(...request.microbatches);
+  const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
+  const cutBits = 1000 * Math.min(...cuts.map((at) => costs.cutBits(at)));
+  const { devices } = cluster;
+  const uplinkMs = Float64Array.from(devices, ({ upBitsPerSecond }) => cutBits / upBitsPerSecond);
+  const sites = links.components();
+  const wideMs = sites.map((members) => {
+    if (members.length === 1) return [];
+    const { bitsPerSecond, delayMs } = links.onlyLan(members, members)!;
+    const sumMs = (values: number) => (1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs;
+    return layers.values.map((least) =>
+      least.map((values) => request.stepsPerRound * sumMs(values) + Math.min(...members.map((device) => model.exchangeMs(device, values)))),
+    );
+  });
+  const isMatched = new Uint8Array(devices.length);
+  for (const device of matched) isMatched[device] = 1;
+  return {
+    microbatch,
+    layers: layers.count,
+    stepMs: roundMs / request.stepsPerRound,
+    steps: request.stepsPerRound,
+    times: layers.times(microbatch),
+    uplinkMs,
+    delayMs: Float64Array.from(devices, ({ roundTripMs }) => roundTripMs),
+    exchangeMs: devices.map((_, device) => layers.values.map((least) => least.map((values) => model.exchangeMs(device, values)))),
+    sites,
+    matched: isMatched,
+    wideMs,
+  };
+}
+
+/** A group, and what it weighs in the prices of its members. */
+interface Weighed extends Column {
+  weight: number;
+}
+
+/**
+ * The least prices that no group exceeds, by Hildreth's row action method (1957) on the sum of prices and, so that there is one
+ * solution, their squares: group by group, its weight is changed to where its members' prices are what it is worth.
+ */
+class Descent {
+  private readonly columns: Weighed[] = [];
+  private readonly weights: Float64Array;
+  /** By device, of all groups that it is in. */
+  private readonly total: Float64Array;
+
+  constructor(
+    private readonly pairs: Pairs,
+    private readonly least: Float64Array,
+    private readonly prices: Float64Array,
+  ) {
+    this.weights = new Float64Array(pairs.devices.length ** 2);
+    this.total = new Float64Array(least.length);
+  }
+
+  add({ members, worth }: Column): void {
+    this.columns.push({ members, worth, weight: 0 });
+  }
+
+  sweep(times: number): void {
+    for (let i = 0; i < times; i++) {
+      this.sweepPairs();
+      this.sweepColumns();
+    }
+  }
+
+  private sweepPairs(): void {
+    const { pairs, prices, weights } = this;
+    const { devices } = pairs;
+    const count = devices.length;
+    for (let a = 0; a < count; a++) {
+      const first = devices[a]!;
+      for (let b = a + 1; b < count; b++) {
+        const at = a * count + b;
+        const worth = pairs.whole[at]!;
+        if (worth === 0) continue;
+        const second = devices[b]!;
+        const over = worth - prices[first]! - prices[second]!;
+        const weight = weights[at]!;
+        if (over <= 0 && weight === 0) continue;
+        const change = Math.max(-weight, (CURVATURE * over) / 2);
+        weights[at] = weight + change;
+        this.change(first, change);
+        this.change(second, change);
+      }
+    }
+  }
+
+  private sweepColumns(): void {
+    for (const column of this.columns) {
+      const { members, worth, weight } = column;
+      let over = worth;
+      for (const device of members) over -= this.prices[device]!;
+      if (over <= 0 && weight === 0) continue;
+      const change = Math.max(-weight, (CURVATURE * over) / members.length);
+      column.weight += change;
+      for (const device of members) this.change(device, change);
+    }
+  }
+
+  /** Until no two manage more than their prices. */
+  raisePairs(): void {
+    const { pairs, prices } = this;
+    const { devices, whole } = pairs;
+    for (const [a, first] of devices.entries()) {
+      for (let b = a + 1; b < devices.length; b++) {
+        const second = devices[b]!;
+        const over = whole[a * devices.length + b]! - prices[first]! - prices[second]!;
+        if (over <= 0) continue;
+        prices[first]! += over / 2;
+        prices[second]! += over / 2;
+      }
+    }
+  }
+
+  private change(device: number, by: number): void {
+    this.total[device]! += by;
+    this.prices[device] = this.least[device]! + Math.max(0, (this.total[device]! - 1) / CURVATURE);
+  }
+}
