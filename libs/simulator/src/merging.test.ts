@@ -23,6 +23,7 @@ const linear: VirtualModel = {
   validationSamples: 4,
   initial: () => new Float32Array(WIDTH),
   gradient(_parameters, samples, out) {
+    out.fill(0);
     for (const sample of samples) gradients[sample]!.forEach((value, i) => (out[i] = out[i]! + value));
     return stats(samples.length);
   },
