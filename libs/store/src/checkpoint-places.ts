@@ -19,3 +19,9 @@ export function nextPlace(version: number, places: readonly Place[]): string {
   const earlier = places.find((place) => place.version === version);
   return `v${String(version).padStart(8, '0')}${earlier ? `-${earlier.attempt + 1}` : ''}`;
 }
+
+/** To be removed once `version` is written: what is newer, as another history wrote it or it is damaged, and all but the newest `keep` of the others. */
+export function outlived(version: number, places: readonly Place[], keep: number): readonly Place[] {
+  const newer = places.filter((place) => place.version > version);
+  return [...newer, ...places.slice(newer.length + Math.max(1, keep))];
+}

@@ -45,6 +45,12 @@ test('a version written again replaces the first one', async () => {
   expect(readdirSync(folder)).toHaveLength(1);
 });
 
+test('a version that is older than the newest undoes what is newer: a server that was succeeded wrote that, or it is damaged', async () => {
+  const checkpoints = checkpointFolder(folder, { keep: 1 });
+  for (const version of [8, 10, 9]) await checkpoints.write(exampleCheckpoint(version));
+  expect(await checkpoints.versions()).toEqual([9]);
+});
+
 test.each([
   ['a cut file', (path: string) => truncateSync(join(path, 'parameters.safetensors'), 100)],
   ['a flipped bit', (path: string) => flip(join(path, 'optimizer.safetensors'))],

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStateQuantized, layOut, LongtailError, serverOptimizer, type Job, type LeaseBookState, type ParameterLayout, type StateVector, type Verdict } from '@longtail/core';
 import { syncFolder, writeFileAtomic } from './atomic.js';
-import { nextPlace, placesIn, type Place } from './checkpoint-places.js';
+import { nextPlace, outlived, placesIn, type Place } from './checkpoint-places.js';
 import { openSafetensors, readFlat, tensorsOf, writeSafetensors, type TensorSource, type WrittenFile } from './safetensors/index.js';
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
 
@@ -38,7 +38,7 @@ export interface WrittenCheckpoint {
 }
 
 export interface CheckpointFolder {
-  /** Durable and whole when it resolves; older ones beyond the newest `keep` are removed then. The vectors must not change meanwhile. LongtailError `storage`. */
+  /** Durable and whole when it resolves; newer ones, and older ones beyond the newest `keep`, are removed then. The vectors must not change meanwhile. LongtailError `storage`. */
   write(checkpoint: Checkpoint): Promise<WrittenCheckpoint>;
   /** Versions there are, newest first. */
   versions(): Promise<readonly number[]>;
@@ -77,7 +77,7 @@ export function checkpointFolder(folder: string, options: { readonly keep: numbe
       withStorageErrors('write the checkpoint', folder, async () => {
         const path = join(folder, nextPlace(checkpoint.version, await listPlaces(folder)));
         const bytes = await writeCheckpoint(folder, path, checkpoint);
-        for (const old of (await listPlaces(folder)).slice(Math.max(1, options.keep))) await rm(join(folder, old.name), { recursive: true, force: true });
+        for (const old of outlived(checkpoint.version, await listPlaces(folder), options.keep)) await rm(join(folder, old.name), { recursive: true, force: true });
         return { path, bytes };
       }),
     async latest(onDamaged) {

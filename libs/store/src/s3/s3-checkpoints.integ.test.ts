@@ -43,6 +43,14 @@ async function elsewhere(): Promise<CheckpointFolder> {
   return (await openCheckpointStore(s3.location)).of(run, join(root, 'elsewhere'), { keep: 2 });
 }
 
+it('undoes what a server that was succeeded had written to the bucket beyond where its successor began', async () => {
+  const [before, after] = [await open(), await elsewhere()];
+  for (const version of [8, 10, 11]) await before.write(exampleCheckpoint(version));
+  await after.write(exampleCheckpoint(9));
+  expect(await after.versions()).toEqual([9]);
+  expect(await after.latest(fail)).toEqual(example(9));
+});
+
 it('keeps a checkpoint in the bucket and nothing on the disk, and only the newest', async () => {
   const checkpoints = await open();
   expect(await checkpoints.latest(fail)).toBeUndefined();

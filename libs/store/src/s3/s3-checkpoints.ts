@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import { nextPlace, placesIn, type Place } from '../checkpoint-places.js';
+import { nextPlace, outlived, placesIn, type Place } from '../checkpoint-places.js';
 import type { CheckpointStore } from '../checkpoint-store.js';
 import { CHECKPOINT_FILES, checkpointFolder, type Checkpoint, type CheckpointFolder } from '../checkpoints.js';
 import { withStorageErrors } from '../storage-error.js';
@@ -77,7 +77,7 @@ class S3Checkpoints implements CheckpointFolder {
     for (const key of keys) if (!whole.has(placeOf(key))) await this.bucket.remove(key); // of an upload that broke off
     for (const file of CHECKPOINT_FILES) await this.bucket.upload(join(path, file), this.keyOf(name, file));
     const now = placesOf([...keys, this.keyOf(name, MARKER)]);
-    for (const old of now.slice(Math.max(1, this.keep))) for (const file of [...CHECKPOINT_FILES].reverse()) await this.bucket.remove(this.keyOf(old.name, file));
+    for (const old of outlived(version, now, this.keep)) for (const file of [...CHECKPOINT_FILES].reverse()) await this.bucket.remove(this.keyOf(old.name, file));
     return this.bucket.urlOf(`${this.run}/${name}`);
   }
 
