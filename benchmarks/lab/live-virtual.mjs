@@ -1,6 +1,6 @@
 // Live against virtual: each arm of three scenarios as processes of this machine (emulated devices and links) and in virtual time;
 // by how much the predicted time of a round is wrong, and whether the arms rank the same. Of nothing but rounds on fast links, which no
-// arm has, virtual time knows what a task takes this machine itself. Takes nine minutes, in which nothing else may run.
+// arm has, virtual time knows what a task takes this machine itself. Takes six to nine minutes, in which nothing else may run.
 //   node benchmarks/lab/live-virtual.mjs [--only pair|lines|straggler] [--json]
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';

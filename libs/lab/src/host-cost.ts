@@ -2,7 +2,7 @@ import type { BenchArm } from '@longtail/core';
 import { withOverrides, type BenchScenario, type JobDocument } from '@longtail/spec';
 import type { ArmTask } from './run-arm.js';
 
-/** Rounds that are measured, half a second each with what comes around them. */
+/** That are measured; a fifth of a second each. */
 const ROUNDS = 60;
 /** Of each of two devices, a second. */
 const PASSES = 6;

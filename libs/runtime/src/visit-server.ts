@@ -22,7 +22,15 @@ const ROUND_TRIPS = 8;
 /** What somebody says who comes only to measure the link: a node that rests. */
 export function visitorsHello(name: string, incarnation: string): Hello {
   return {
-    ...{ protocol: PROTOCOL_VERSION, name, incarnation, node: '', epoch: 0, standbyAddress: '', curveKey: '', host: '', peerAddress: '' },
+    protocol: PROTOCOL_VERSION,
+    name,
+    incarnation,
+    node: '',
+    epoch: 0,
+    standbyAddress: '',
+    curveKey: '',
+    host: '',
+    peerAddress: '',
     device: { engine: 'cpu', description: 'none: it only measures its link', memoryBytes: 0, gflops: 0, throttle: 1 },
     allowCode: false,
     maxUploadBitsPerSecond: 0,

@@ -25,7 +25,8 @@ import { undisturbedTimes, type UndisturbedTimes } from './undisturbed.js';
 const { options, interrupts: memory } = workerData as { options: ComputeThreadOptions; interrupts: SharedArrayBuffer };
 const interrupts = new Interrupts(memory);
 const pacer = new Pacer(options.pace, interrupts);
-const emulated = options.emulated && new EmulatedDevice(options.emulated, createRng('emulated device'));
+// Devices of one kind are early and late by themselves, not all at once.
+const emulated = options.emulated && new EmulatedDevice(options.emulated, createRng(`device of process ${process.pid}`));
 const source = nodeFiles();
 const cacheRoot = userCache();
 
