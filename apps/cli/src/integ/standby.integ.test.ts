@@ -127,7 +127,22 @@ it('a standby takes over from a server that is killed, with every round that was
   expect(again.stderr).toMatch(/has taken over from this server[^]*--standby-of .* --token -/);
 });
 
-it('a standby takes over from a server that stands still, which wakes up, commits nothing and steps down', { timeout: 90_000 }, async () => {
+async function freeze(primary: CliProcess, standby: CliProcess): Promise<void> {
+  primary.signal('SIGSTOP');
+  await standby.listening();
+  primary.signal('SIGCONT');
+}
+
+async function order(_primary: CliProcess, _standby: CliProcess, address: string): Promise<void> {
+  const ordered = on('study', 'take-over', address, '--force');
+  expect(await ordered.exit, ordered.stderr).toBe(0);
+  expect(ordered.events).toEqual([{ event: 'taken_over', address, epoch: 2 }]);
+}
+
+it.each([
+  ['that stands still, and wakes up', freeze],
+  ['that is there, as somebody orders it', order],
+])('a standby takes over from a server %s, which commits nothing and steps down', { timeout: 90_000 }, async (_, strike) => {
   const primary = on('home', 'up', '--port', '0', '--runs', 'first');
   const address = await primary.listening();
   const standby = on('attic', 'up', '--port', '0', '--runs', 'second', '--standby-of', address);
@@ -141,9 +156,7 @@ it('a standby takes over from a server that stands still, which wakes up, commit
   const { standbyAddress } = (await connectClient(address, signal)).server;
   const early = on('study', 'take-over', standbyAddress);
   expect([await early.exit, early.stderr]).toEqual([6, expect.stringMatching(/its server, .*, is there[^]*--force/)]);
-  primary.signal('SIGSTOP');
-  await standby.listening();
-  primary.signal('SIGCONT');
+  await strike(primary, standby, standbyAddress);
   expect(await primary.exit).toBe(6);
   expect(primary.stderr).toMatch(/has taken over from this server[^]*--standby-of/);
   expect(await client.exit, client.stderr).toBe(0);
