@@ -106,6 +106,16 @@ test('without arithmetic the same rounds take the same time and the same bytes, 
   }
 });
 
+test('without arithmetic the fastest arm is the best, whatever loss the scenario aims at', async () => {
+  const given = scenario('[{strategy: bsp, codec: [fp32, int8]}]', { rest: 'targetLoss: 0.4\n' });
+  const { arms, winner, targetLoss } = await runBench(given, { ...options, mode: 'timing' });
+  const [fp32, int8] = arms.map((arm) => done(arm).summary.samplesPerSecond);
+  expect(int8).toBeGreaterThan(fp32!);
+  expect(winner!.arm).toBe(arms[1]!.name);
+  expect(winner!.reason).toMatch(/^[\d.]+ samples\/s, /);
+  expect(targetLoss).toBeUndefined();
+});
+
 test('a model that no machine holds is laid out in pipelines, which learn what machines do that hold it', async () => {
   const rest = 'standsFor: {parameters: 4e6, flopsPerSample: 1e9}';
   const withMemory = (arms: string, memory: string) => {
