@@ -35,6 +35,10 @@ const FATAL: ReadonlySet<ErrorCode> = new Set(['internal', 'engine', 'invalid-da
 const NEVER_MS = 1e9;
 /** Values, where a chunk of a live system would be fewer as one value stands for many. */
 const LEAST_CHUNK = 4096;
+/** Of a small model that stands for a large one: enough for a deadline to see that a tensor is on its way. */
+const MOST_CHUNKS = 16;
+/** Chunks of a live system that go as one where only times count. */
+const MERGED_CHUNKS = 4;
 
 /** Trains one arm in virtual time. What makes it impossible is its outcome: the others go on. */
 export async function runArm(task: ArmTask, workbench: Workbench): Promise<BenchArm> {
@@ -72,7 +76,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     fleet: fleet.machines.flatMap(({ worker }) => (worker === undefined ? [] : { ...worker, taskMs: task.taskMs })),
     churn: fleet.machines.flatMap(({ faults }) => faults),
     seed,
-    chunkLength: Math.max(LEAST_CHUNK, Math.round(CHUNK_LENGTH / like.parameters)),
+    chunkLength: chunkLengthOf(model.layout.length, parametersOf(profile), mode),
     heartbeatMs: NEVER_MS,
     serverBitsPerSecond: Math.min(fleet.server.up, fleet.server.down),
     peerLink: directLinks(fleet),
@@ -92,6 +96,12 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
   const nodes = fleet.machines.map(({ bench }) => bench);
   const figures = figuresOf({ tally, account: outcome.account!, nodes, loss, targetLoss: mode === 'timing' ? undefined : scenario.targetLoss, prices: scenario.prices });
   return { ...figures, bottleneck: bottleneckOf(figures, nodes, fleet.server, tally.path) };
+}
+
+/** Values that a chunk has, of `length` that stand for `parameters`. */
+function chunkLengthOf(length: number, parameters: number, mode: BenchMode): number {
+  const live = ((mode === 'timing' ? MERGED_CHUNKS : 1) * CHUNK_LENGTH * length) / parameters;
+  return Math.ceil(Math.max(live, Math.min(LEAST_CHUNK, length / MOST_CHUNKS)));
 }
 
 /** Blocks as large and as slow as the profile's, and no arithmetic. */

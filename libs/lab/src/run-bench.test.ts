@@ -106,6 +106,14 @@ test('without arithmetic the same rounds take the same time and the same bytes, 
   }
 });
 
+test('without arithmetic, too, a gradient that is on its way for minutes is waited for', async () => {
+  const given = scenario('[{strategy: bsp}]', { rest: 'standsFor: {parameters: 100e6}\n', epochs: 1 });
+  const [virtual, timing] = [await runBench(given, options), await runBench(given, { ...options, mode: 'timing' })].map(({ arms }) => done(arms[0]!).summary);
+  expect(virtual!.wallMs / virtual!.rounds).toBeGreaterThan(120_000);
+  expect(timing!.lostSamples).toBe(0);
+  expect(timing!.wallMs / virtual!.wallMs).toBeCloseTo(1, 1);
+});
+
 test('without arithmetic the fastest arm is the best, whatever loss the scenario aims at', async () => {
   const given = scenario('[{strategy: bsp, codec: [fp32, int8]}]', { rest: 'targetLoss: 0.4\n' });
   const { arms, winner, targetLoss } = await runBench(given, { ...options, mode: 'timing' });
