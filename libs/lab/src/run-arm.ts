@@ -78,6 +78,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     seed,
     chunkLength: chunkLengthOf(model.layout.length, parametersOf(profile), mode),
     heartbeatMs: NEVER_MS,
+    checksums: false,
     serverBitsPerSecond: Math.min(fleet.server.up, fleet.server.down),
     peerLink: directLinks(fleet),
     limitMs: scenario.limit,

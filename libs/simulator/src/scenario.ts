@@ -58,6 +58,8 @@ export interface Scenario {
   readonly serverBitsPerSecond?: number;
   /** That the server takes for a chunk of so many bytes, one after the other: to receive it, check it and add it up. @default 0 */
   serverMs?(bytes: number): number;
+  /** Whether payloads are checked as they arrive; false: for a scenario in which nothing changes any on its way. @default true */
+  readonly checksums?: boolean;
   /** Until the server notices that a process is gone. @default 0: as where its system ends its connections */
   readonly noticeMs?: number;
   readonly heartbeatMs?: number;

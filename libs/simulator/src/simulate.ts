@@ -97,7 +97,7 @@ class Simulation implements StruckWorld {
       wireBytes: scenario.standsFor && ((chunk) => this.wireBytes(chunk)),
       peerLink: scenario.peerLink,
       serverMs: scenario.serverMs,
-      crc32c,
+      crc32c: scenario.checksums === false ? undefined : crc32c,
     });
     this.life = new Life(this.serverClock);
     this.server = this.startServer();

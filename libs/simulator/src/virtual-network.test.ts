@@ -10,15 +10,15 @@ const never = new AbortController().signal;
 /** 1000 values of a byte each and 100 of headers: 1.1 KB a chunk. */
 const CHUNK = 1000;
 
-function setUp(link: Partial<LinkSpec> = {}, serverBitsPerSecond = 1e12, peerLink?: NetworkOptions['peerLink']) {
+function setUp(link: Partial<LinkSpec> = {}, serverBitsPerSecond = 1e12, options: Partial<NetworkOptions> = {}) {
   const clock = new VirtualClock();
   const network = new VirtualNetwork({
     clock,
     serverUpBitsPerSecond: serverBitsPerSecond,
     serverDownBitsPerSecond: serverBitsPerSecond,
     rng: createRng(1),
-    peerLink,
     crc32c: (bytes) => kernels.crc32c(bytes),
+    ...options,
   });
   const spec = { upBitsPerSecond: 8.8e6, downBitsPerSecond: 88e6, rttMs: 10, ...link };
   return { clock, network, connect: () => network.connect('w', spec) };
@@ -106,6 +106,20 @@ test('bytes that change on the way fail their checksum and end the link at both 
   expect(taken).toEqual([]);
 });
 
+test('without checksums bytes lie where the sender has them, unless the receiver has a place for them or keeps them', async () => {
+  const { clock, connect } = setUp({}, 1e12, { crc32c: undefined });
+  const values = Uint8Array.from({ length: 3 * CHUNK }, (_, i) => i);
+  const place = new Uint8Array(CHUNK);
+  const places = ['borrow', place, undefined] as const;
+  const taken: TensorChunk[] = [];
+  const link = connect();
+  link.server.start({ ...ignore, place: ({ chunk }) => places[chunk], tensor: (chunk) => void taken.push(chunk) });
+  await clock.runUntil(link.worker.sendTensor(tensor(3, values), never));
+  expect(taken.map(({ payload }) => payload.buffer === values.buffer)).toEqual([true, false, false]);
+  expect(taken[1]!.payload).toBe(place);
+  expect(taken.map(({ payload }) => payload)).toEqual([0, 1, 2].map((chunk) => values.subarray(chunk * CHUNK, (chunk + 1) * CHUNK)));
+});
+
 test('a stall delays everything and loses nothing; messages keep their order, and come before the end of the link', async () => {
   const { clock, connect } = setUp();
   const link = connect();
@@ -150,7 +164,7 @@ test('a direct link goes over the links of both ends, unless it has one of its o
   const lan = { bitsPerSecond: 8.8e6, rttMs: 2 };
   const times = [];
   for (const peerLink of [undefined, () => lan]) {
-    const { clock, network } = setUp({}, 1e12, peerLink);
+    const { clock, network } = setUp({}, 1e12, { peerLink });
     const [a, b] = [network.peers('a', home, 'a'), network.peers('b', home, '')];
     const [from, to] = await clock.runUntil(Promise.all([b.dial('a', 'key', never), a.accept('key', never)]));
     to.start(ignore);

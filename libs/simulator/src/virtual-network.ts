@@ -72,8 +72,11 @@ export interface NetworkOptions {
   readonly wireBytes?: (chunk: TensorChunk) => number;
   /** That the server takes for a chunk of so many bytes; it takes one after the other. @default 0 */
   readonly serverMs?: ((bytes: number) => number) | undefined;
-  crc32c(bytes: Uint8Array): number;
+  /** Of payloads; undefined: nothing changes them on the way, and they lie where the sender has them. */
+  readonly crc32c: Checksum | undefined;
 }
+
+type Checksum = (bytes: Uint8Array) => number;
 
 /** Told of what a node sends and receives. */
 export interface LinkWatch {
@@ -247,7 +250,7 @@ interface Shared {
   readonly latencyMs: number;
   stalledUntilMs: number;
   wireBytes(chunk: TensorChunk): number;
-  crc32c(bytes: Uint8Array): number;
+  readonly crc32c: Checksum | undefined;
 }
 
 /** A chunk on its way. */
@@ -274,7 +277,7 @@ class Transfer {
 
   constructor(
     private readonly tensor: OutgoingTensor,
-    private readonly crc32c: (bytes: Uint8Array) => number,
+    private readonly crc32c: Checksum | undefined,
     private readonly send: (chunk: TensorChunk, transfer: Transfer) => void,
     /** Without an error: all of it was acknowledged. */
     private readonly ended: (error?: unknown) => void,
@@ -306,7 +309,7 @@ class Transfer {
     const { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to } = header;
     const { chunks, crc32c } = this;
     // One by one: to copy what is in an object takes several times as long.
-    return { header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to, chunk, chunks, offset, length, crc: crc32c(payload) }, payload };
+    return { header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to, chunk, chunks, offset, length, crc: crc32c?.(payload) ?? 0 }, payload };
   }
 }
 
@@ -436,12 +439,14 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     });
   };
 
-  /** The payload is copied only now: a sender that changed it on the way is found out by the checksum. */
-  private arrive({ chunk: { header, payload }, bytes, transfer }: Parcel): void {
-    const chunk = { header, payload: payload.slice() };
+  /** What is checked is copied only now: a sender that changed it on the way is found out. */
+  private arrive({ chunk: sent, bytes, transfer }: Parcel): void {
+    const { crc32c } = this.shared;
+    const { header } = sent;
+    const chunk = crc32c === undefined ? sent : { header, payload: sent.payload.slice() };
     this.deliver(() => {
       if (header.kind !== 'probe') this.received += bytes;
-      if (this.shared.crc32c(chunk.payload) !== header.crc) return this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
+      if (crc32c !== undefined && crc32c(chunk.payload) !== header.crc) return this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
       if (this.unread.push({ chunk, transfer }) === 1) this.read();
     });
   }
@@ -466,11 +471,13 @@ class Endpoint<Send, Receive> implements Connection<Send, Receive> {
     }
   }
 
-  private handOver({ header, payload: copy }: TensorChunk): Promise<void> | undefined {
-    const place = this.handlers!.place?.(header, copy.length) ?? 'borrow';
-    const payload = place === 'borrow' ? copy : place;
-    if (payload !== copy) payload.set(copy);
-    return this.handlers!.tensor({ header, payload }) ?? undefined;
+  private handOver({ header, payload: sent }: TensorChunk): Promise<void> | undefined {
+    const { handlers, shared } = this;
+    const place = handlers!.place?.(header, sent.length);
+    const stays = place === 'borrow' || (place === undefined && shared.crc32c !== undefined);
+    const payload = stays ? sent : (place ?? new Uint8Array(sent.length));
+    if (!stays) payload.set(sent);
+    return handlers!.tensor({ header, payload }) ?? undefined;
   }
 
   private deliver(handle: () => void): void {
