@@ -118,6 +118,7 @@ test('who may have a stage is measured first, and then has blocks by its times',
         stashBytes: 0,
         forwardCallMs: 0,
         backwardCallMs: 0,
+        recomputeMs: 0,
       })),
     );
   // By their GFLOP/s they are equal; in truth c is twice as fast.

@@ -99,6 +99,8 @@ export interface BlockTiming {
   /** The parts of `forwardMs` and `backwardMs` that a stage of several blocks pays once: the engine's call, and what crosses into it. */
   readonly forwardCallMs: number;
   readonly backwardCallMs: number;
+  /** What both passes take longer where only the input is kept between them; 0: not measured. */
+  readonly recomputeMs: number;
 }
 
 export interface DeviceTimings {

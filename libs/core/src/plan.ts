@@ -33,6 +33,8 @@ export interface BlockTimes {
   readonly microbatch: number;
   readonly forwardMs: readonly number[];
   readonly backwardMs: readonly number[];
+  /** What both passes take longer where the activations are computed again. @default `forwardMs` */
+  readonly recomputeMs?: readonly number[];
   /** Of each of these, what a stage of several blocks pays once. @default 0 */
   readonly forwardCallMs?: number;
   readonly backwardCallMs?: number;

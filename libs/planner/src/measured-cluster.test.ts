@@ -16,6 +16,7 @@ const timing = (name: string, microbatch: number, forwardMs: number): BlockTimin
   stashBytes: 1,
   forwardCallMs: 0,
   backwardCallMs: 0,
+  recomputeMs: 0,
 });
 
 test('a node that measured nothing is known by its GFLOP/s, and its link is assumed', () => {
@@ -40,6 +41,12 @@ test('calls and hand-overs come along, calls at the pace of late', () => {
   const blocks = ['first', 'second'].map((name) => ({ ...timing(name, 1, 3), forwardCallMs: 0.5, backwardCallMs: 1 }));
   const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks, handOverMs: 0.7, pace: 0.5 }], { peers: [], assumedLink, profile });
   expect(devices[0]).toMatchObject({ handOverMs: 0.7, blockTimes: [{ forwardCallMs: 1, backwardCallMs: 2 }] });
+});
+
+test('computing again takes what was measured, where it was, and else as long as the forward pass', () => {
+  const blocks = [{ ...timing('first', 1, 3), recomputeMs: 2 }, timing('second', 1, 5)];
+  const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks, pace: 0.5 }], { peers: [], assumedLink, profile });
+  expect(devices[0]!.blockTimes).toMatchObject([{ recomputeMs: [4, 10] }]);
 });
 
 test('nobody uploads more than its owner allows, measured or not', () => {

@@ -51,7 +51,8 @@ function blockTimesOf({ blocks }: ModelProfile, timings: readonly BlockTiming[],
     if (inOrder.length < blocks.length) return [];
     const atPace = (key: 'forwardMs' | 'backwardMs' | 'forwardCallMs' | 'backwardCallMs') => inOrder.map((timing) => timing[key] / pace);
     const [forwardCallMs, backwardCallMs] = [Math.min(...atPace('forwardCallMs')), Math.min(...atPace('backwardCallMs'))];
-    return [{ microbatch, forwardMs: atPace('forwardMs'), backwardMs: atPace('backwardMs'), forwardCallMs, backwardCallMs }];
+    const recomputeMs = inOrder.map((timing) => (timing.recomputeMs || timing.forwardMs) / pace);
+    return [{ microbatch, forwardMs: atPace('forwardMs'), backwardMs: atPace('backwardMs'), recomputeMs, forwardCallMs, backwardCallMs }];
   });
   return blockTimes.length === 0 ? {} : { blockTimes };
 }

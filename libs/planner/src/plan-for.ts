@@ -51,7 +51,7 @@ function timingsOf(model: CostModel, { microbatch, stages }: GroupDraft): readon
   const costs = stages.map(({ devices, start, end, recompute }) => {
     const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
     const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
-    const again = recompute ? forwardMs : 0;
+    const again = recompute ? model.costs.recomputeMs(model.cluster.devices[devices[0]!]!, start, end, microbatch) : 0;
     const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
     const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: (again + (backwardMs - again) / 2) / wholeMs };
     return { periodMs, lateMs: latencyMs - periodMs, fraction };

@@ -32,6 +32,16 @@ test('a stage of several blocks pays for one call, and for none to compute its f
   expect(costs.stageMs(measured, 0, 2, 1, true)).toEqual({ forwardMs: 4, backwardMs: 8 + 3 });
 });
 
+test('computing again takes as long as was measured, without another call', () => {
+  const [one, four] = measured.blockTimes!;
+  const again = { ...measured, blockTimes: [{ ...one!, recomputeMs: [2, 2, 3] }, { ...four!, recomputeMs: [5, 5, 9] }] };
+  expect(costs.recomputeMs(again, 0, 3, 1)).toBe(1 + 1 + 2);
+  expect(costs.recomputeMs(again, 0, 2, 2)).toBeCloseTo(2 + (1 / 3) * 6, 9);
+  expect(costs.stageMs(again, 0, 2, 1, true)).toEqual({ forwardMs: 4, backwardMs: 8 + 2 });
+  expect(costs.stageMs(again, 0, 2, 1, false)).toEqual(costs.stageMs(measured, 0, 2, 1, false));
+  expect(costs.recomputeMs(device, 0, 2, 2)).toBe(4);
+});
+
 test('passes of a stage are handed over, those of a whole model are not', () => {
   expect(costs.passMs(measured, 1, 3, 1, false)).toEqual({ forwardMs: 0.25 + 1 + 5, backwardMs: 0.25 + 2 + 10 });
   expect(costs.passMs(measured, 0, 3, 1, false)).toEqual(costs.stageMs(measured, 0, 3, 1, false));

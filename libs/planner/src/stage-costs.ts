@@ -10,6 +10,8 @@ export interface StageMs {
 interface BlockSums {
   readonly forwardMs: Float64Array;
   readonly backwardMs: Float64Array;
+  /** What the backward pass takes longer where it computes the activations again. */
+  readonly recomputeMs: Float64Array;
   readonly call: StageMs;
 }
 
@@ -35,8 +37,10 @@ export class StageCosts {
     this.blocks = blocks.length;
     this.parameterTable = countParameters(profile);
     this.stashSums = sums(blocks.map((block) => block.stashBytes));
+    const forwardMs = sums(blocks.map((block) => block.forwardFlops * 1000));
     this.flops = {
-      forwardMs: sums(blocks.map((block) => block.forwardFlops * 1000)),
+      forwardMs,
+      recomputeMs: forwardMs,
       backwardMs: sums(blocks.map((block) => block.backwardFlops * 1000)),
       call: NO_CALL,
     };
@@ -67,10 +71,16 @@ export class StageCosts {
   /** What the blocks compute: those of two stages take as long together as one stage of both. */
   workMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
     const { forwardMs, backwardMs } = this.sumsOf(device, microbatch);
-    const scale = isMeasured(device) ? 1 : microbatch / device.flopsPerSecond;
+    const scale = scaleOf(device, microbatch);
     const forward = (forwardMs[end]! - forwardMs[start]!) * scale;
     const backward = (backwardMs[end]! - backwardMs[start]!) * scale;
-    return { forwardMs: forward, backwardMs: backward + (recompute ? forward : 0) };
+    return { forwardMs: forward, backwardMs: recompute ? backward + this.recomputeMs(device, start, end, microbatch) : backward };
+  }
+
+  /** Of that, what computing the activations again takes. */
+  recomputeMs(device: DeviceProfile, start: number, end: number, microbatch: number): number {
+    const { recomputeMs } = this.sumsOf(device, microbatch);
+    return (recomputeMs[end]! - recomputeMs[start]!) * scaleOf(device, microbatch);
   }
 
   /** What the device computes: the blocks' work and the call. */
@@ -122,9 +132,24 @@ function isMeasured({ blockTimes = [] }: DeviceProfile): boolean {
   return blockTimes.length > 0;
 }
 
+/** Of sums over a device's blocks to milliseconds of a microbatch. */
+function scaleOf(device: DeviceProfile, microbatch: number): number {
+  return isMeasured(device) ? 1 : microbatch / device.flopsPerSecond;
+}
+
 function plus(a: StageMs, b: StageMs): StageMs {
   return { forwardMs: a.forwardMs + b.forwardMs, backwardMs: a.backwardMs + b.backwardMs };
 }
+
+/** What is measured of each block, and the part of it that is the call of a stage. */
+interface Part {
+  readonly callMs: 'forwardCallMs' | 'backwardCallMs';
+  of(times: BlockTimes): readonly number[];
+}
+
+const FORWARD: Part = { callMs: 'forwardCallMs', of: ({ forwardMs }) => forwardMs };
+const BACKWARD: Part = { callMs: 'backwardCallMs', of: ({ backwardMs }) => backwardMs };
+const RECOMPUTE: Part = { callMs: 'forwardCallMs', of: ({ forwardMs, recomputeMs = forwardMs }) => recomputeMs };
 
 /** Between two measured sizes along the line, outside in proportion to the nearest, whose calls take as long. */
 function interpolate(device: DeviceProfile, microbatch: number): BlockSums {
@@ -138,15 +163,15 @@ function interpolate(device: DeviceProfile, microbatch: number): BlockSums {
     forwardMs: between(below.forwardCallMs ?? 0, above.forwardCallMs ?? 0),
     backwardMs: between(below.backwardCallMs ?? 0, above.backwardCallMs ?? 0),
   };
-  const workOf = (entry: BlockTimes, key: keyof StageMs) => {
-    const callMs = (key === 'forwardMs' ? entry.forwardCallMs : entry.backwardCallMs) ?? 0;
-    return entry[key].map((ms) => Math.max(0, ms - callMs) * (alone ? microbatch / entry.microbatch : 1));
+  const workOf = (entry: BlockTimes, { of, callMs }: Part) => {
+    const call = entry[callMs] ?? 0;
+    return of(entry).map((ms) => Math.max(0, ms - call) * (alone ? microbatch / entry.microbatch : 1));
   };
-  const at = (key: keyof StageMs) => {
-    const high = workOf(above, key);
-    return sums(workOf(below, key).map((ms, i) => between(ms, high[i]!)));
+  const at = (part: Part) => {
+    const high = workOf(above, part);
+    return sums(workOf(below, part).map((ms, i) => between(ms, high[i]!)));
   };
-  return { forwardMs: at('forwardMs'), backwardMs: at('backwardMs'), call };
+  return { forwardMs: at(FORWARD), backwardMs: at(BACKWARD), recomputeMs: at(RECOMPUTE), call };
 }
 
 function sums(values: readonly number[]): Float64Array {

@@ -294,7 +294,8 @@ export class VirtualCompute implements Compute {
           const forwardMs = await this.pass(microbatch, FORWARD_PART / total, signal);
           const backwardMs = await this.pass(microbatch, (1 - FORWARD_PART) / total, signal);
           const inputGradientMs = INPUT_GRADIENT_PART * backwardMs;
-          timings.push({ block: `block${i}`, microbatch, forwardMs, backwardMs, inputGradientMs, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 });
+          const calls = { forwardCallMs: 0, backwardCallMs: 0 };
+          timings.push({ block: `block${i}`, microbatch, forwardMs, backwardMs, inputGradientMs, stashBytes: 0, ...calls, recomputeMs: forwardMs });
         }
         onBlock(i + 1, total);
       }

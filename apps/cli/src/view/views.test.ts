@@ -261,7 +261,7 @@ describe('progress', () => {
   });
 
   it('shows who times the model’s blocks, and nothing where nobody does', () => {
-    const took = { forwardMs: 2, backwardMs: 4, inputGradientMs: 2, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0 };
+    const took = { forwardMs: 2, backwardMs: 4, inputGradientMs: 2, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0, recomputeMs: 0 };
     const blocks = ['first', 'second'].flatMap((block) => [1, 4].map((microbatch) => ({ block, microbatch, ...took })));
     const events: RunEvent[] = [
       { event: 'profiling', ...RUN, node: 'n1', name: 'fast', done: 3, total: 8 },

@@ -10,6 +10,7 @@ const JOB = {
   model: { type: 'gpt', vocabulary: 11, context: 6, width: 8, layers: 3, heads: 2, feedForward: 12 },
   loss: 'cross-entropy',
   train: { seed: 3 },
+  cluster: {},
 } as unknown as Job;
 
 let engine: Engine;
@@ -50,7 +51,7 @@ describe('profileBlocks', () => {
     expect(timings.map(({ block, microbatch }) => `${block} ${microbatch}`)).toEqual(
       ['embedding', 'layer0', 'layer1', 'layer2', 'head'].flatMap((block) => [`${block} 1`, `${block} 2`]),
     );
-    expect(build, 'each kind, and two layers together').toHaveBeenCalledTimes(4);
+    expect(build, 'each kind, and two layers together, with recompute and without').toHaveBeenCalledTimes(8);
     expect(cached).toBe(false);
     expect(progress.at(-1)).toEqual([5, 5]);
     const layers = timings.filter(({ block, microbatch }) => block.startsWith('layer') && microbatch === 2);
@@ -76,7 +77,7 @@ describe('profileBlocks', () => {
     expect(again.timings).toEqual(first.timings);
     expect(slower.timings.map(({ forwardMs }) => forwardMs)).toEqual(again.timings.map(({ forwardMs }) => 2 * forwardMs));
     await profile({ cache, pace: 0.5, microbatches: [1, 4] });
-    expect(build, 'the new size, of each kind').toHaveBeenCalledTimes(4);
+    expect(build, 'the new size, of each kind both ways').toHaveBeenCalledTimes(8);
     build.mockRestore();
   });
 
@@ -98,9 +99,20 @@ describe('profileBlocks', () => {
     const first = await profile({ cache });
     const build = vi.spyOn(engine, 'build');
     const second = await profile({ cache, nowMs: () => 61_000 });
-    expect(build, 'the look, and each kind').toHaveBeenCalledTimes(5);
+    expect(build, 'the look, and each kind both ways').toHaveBeenCalledTimes(9);
     expect([first.cached, second.cached]).toEqual([false, false]);
     build.mockRestore();
+  });
+
+  it('times stages that compute again where a plan may have them and there is room for both', async () => {
+    const recomputeMs = async (changes: Partial<ProfileOptions>) => (await profile(changes)).timings.map((timing) => timing.recomputeMs);
+    const layers = (all: readonly number[]) => all.slice(2, 8);
+    for (const ms of layers(await recomputeMs({}))) expect(ms).toBeGreaterThan(0);
+    const never = await recomputeMs({ job: { ...JOB, cluster: { recompute: 'never' } } as unknown as Job });
+    expect(never).toEqual(never.map(() => 0));
+    const tight = await recomputeMs({ memoryBytes: 20_000 });
+    expect(tight.length).toBe(never.length);
+    expect(layers(tight)).toEqual(layers(never));
   });
 
   it('leaves out what exceeds the offer, and ends when nobody wants it', async () => {

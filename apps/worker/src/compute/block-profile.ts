@@ -8,9 +8,9 @@ import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 
 /** All measurements together, warm-up aside. */
 const BUDGET_MS = 3000;
-const MOST_ROUNDS = 15;
+const MOST_ROUNDS = 20;
 /** Raised when the way of measuring changes: older figures are then measured again. */
-const CACHE_VERSION = 5;
+const CACHE_VERSION = 6;
 /** What was measured longer ago is held against a short look: the device may share its machine with others now, or have done so then. */
 const FRESH_MS = 60_000;
 const LOOK_MS = 200;
@@ -35,8 +35,10 @@ export interface ProfileOptions {
   onBlock(done: number, total: number): void;
 }
 
+/** The last two where only the input is kept between them; 0: not measured. */
+type TimedPass = 'forwardMs' | 'backwardMs' | 'inputGradientMs' | 'leanForwardMs' | 'repeatingBackwardMs';
 /** `forwardCallMs` and `backwardCallMs` come of several of these. */
-type Figures = Omit<BlockTiming, 'block' | 'microbatch' | 'forwardCallMs' | 'backwardCallMs'>;
+type Figures = Readonly<Record<TimedPass, number>> & Pick<BlockTiming, 'stashBytes'>;
 type Calls = Pick<BlockTiming, 'forwardCallMs' | 'backwardCallMs'>;
 type Known = Map<number, Figures>;
 
@@ -68,7 +70,8 @@ export async function profileBlocks(options: ProfileOptions): Promise<Omit<Devic
     const missing = microbatches.filter((size) => !known.has(size) && fits(stage, size, memoryBytes));
     if (missing.length === 0) return;
     cached = false;
-    for (const [size, measured] of await measure(options, stage, missing, budgetMs)) {
+    const repeating = job.cluster.recompute === 'never' ? [] : missing.filter((size) => fits(stage, size, memoryBytes, 2));
+    for (const [size, measured] of await measure(options, stage, missing, budgetMs, repeating)) {
       known.set(size, measured);
       await remember(options, kind, size, measured);
     }
@@ -135,9 +138,12 @@ function kindOf({ model, loss, files = [] }: Job, name: string, { layout, inputS
   return JSON.stringify([model.type, content, kind, sizes, shapes, inputShape, outputShape, isFirst, isLast && loss]);
 }
 
-function fits(stage: StageModel, microbatch: number, memoryBytes: number): boolean {
-  const use = { microbatch, inFlight: 1, recompute: false };
-  return Object.values(stagesNeed([stage], use, [leastPassBytes(stage, microbatch, false)])).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
+/** So many of the stage at once. */
+function fits(stage: StageModel, microbatch: number, memoryBytes: number, count = 1): boolean {
+  const use = { microbatch, inFlight: count, recompute: false };
+  const stages = Array.from({ length: count }, () => stage);
+  const passes = stages.map(() => leastPassBytes(stage, microbatch, false));
+  return Object.values(stagesNeed(stages, use, passes)).reduce((sum, bytes) => sum + bytes, 0) <= memoryBytes;
 }
 
 /** What is in the cache. */
@@ -193,20 +199,29 @@ function passMs({ forwardMs, backwardMs }: Figures): number {
   return forwardMs + backwardMs;
 }
 
+/** `repeating`: the sizes at which it is timed, in turn, as one that keeps its input alone too. */
 async function measure(
   { engine, job, signature, interrupts }: ProfileOptions,
   { range, ...model }: StageModel,
   microbatches: readonly number[],
   budgetMs: number,
+  repeating: readonly number[] = [],
 ): Promise<ReadonlyMap<number, Figures>> {
-  const stage = await engine.build(job.model, range, { loss: job.loss, data: signature, seed: job.train.seed });
+  const stages: Stage[] = [];
+  const build = async (recompute: boolean): Promise<Stage> => {
+    const stage = await engine.build(job.model, range, { loss: job.loss, data: signature, seed: job.train.seed, recompute });
+    stages.push(stage);
+    return stage;
+  };
   try {
+    const stage = await build(false);
+    const repeats = repeating.length > 0 ? await build(true) : undefined;
     const figures = new Map<number, Figures>();
     for (const samples of microbatches) {
       const input = stage.isFirst ? randomInputs(signature, samples) : randomTensor([samples, ...model.inputShape]);
       const targets = stage.isLast ? randomTargets(signature, samples) : undefined;
       const outputGradient = stage.isLast ? undefined : randomTensor([samples, ...model.outputShape]);
-      const passes = { stage, input, targets, outputGradient };
+      const passes = { stage, repeats: repeating.includes(samples) ? repeats : undefined, input, targets, outputGradient };
       await round(passes); // traces and compiles
       const rounds: Figures[] = [];
       const startMs = performance.now();
@@ -218,19 +233,21 @@ async function measure(
     }
     return figures;
   } finally {
-    await stage.dispose();
+    for (const stage of stages) await stage.dispose();
   }
 }
 
 interface Passes {
   readonly stage: Stage;
+  /** The same, but for what it keeps between its passes. */
+  readonly repeats: Stage | undefined;
   readonly input: HostTensor;
   readonly targets: HostTensor | undefined;
   readonly outputGradient: HostTensor | undefined;
 }
 
-/** Forward and backward, then forward and backward in halves. */
-async function round({ stage, input, targets, outputGradient }: Passes): Promise<Figures> {
+/** Forward and backward, then forward and backward in halves; forward and backward again where only the input is kept. */
+async function round({ stage, repeats, input, targets, outputGradient }: Passes): Promise<Figures> {
   const timed = async (work: () => Promise<unknown>): Promise<number> => {
     const startMs = performance.now();
     await work();
@@ -242,21 +259,43 @@ async function round({ stage, input, targets, outputGradient }: Passes): Promise
   await timed(() => stage.forward(0, input, targets));
   const inputGradientMs = await timed(() => stage.backwardInput(0, outputGradient));
   await stage.backwardWeights(0);
-  return { forwardMs, backwardMs, inputGradientMs, stashBytes };
+  const figures = { forwardMs, backwardMs, inputGradientMs, stashBytes };
+  if (repeats === undefined) return { ...figures, leanForwardMs: 0, repeatingBackwardMs: 0 };
+  const leanForwardMs = await timed(() => repeats.forward(0, input, targets));
+  return { ...figures, leanForwardMs, repeatingBackwardMs: await timed(() => repeats.backward(0, outputGradient)) };
 }
 
 /** What slows a pass down is other work on the machine. */
 function fastest(rounds: readonly Figures[]): Figures {
-  const least = (key: keyof Figures): number => Math.min(...rounds.map((figures) => figures[key]));
-  return { forwardMs: least('forwardMs'), backwardMs: least('backwardMs'), inputGradientMs: least('inputGradientMs'), stashBytes: rounds[0]!.stashBytes };
+  const least = (key: TimedPass): number => Math.min(...rounds.map((figures) => figures[key]));
+  return { ...ofPasses(least), stashBytes: rounds[0]!.stashBytes };
 }
 
 /** The pacer stretches every pass to 1/pace of what it takes without rests: that is how it is measured here. */
-function paced(figures: Figures & Calls, pace: number): Figures & Calls {
-  const { forwardCallMs, backwardCallMs } = figures;
-  return { ...scaled(figures, 1 / pace), forwardCallMs: forwardCallMs / pace, backwardCallMs: backwardCallMs / pace };
+function paced({ stashBytes, ...figures }: Figures & Calls, pace: number): Omit<BlockTiming, 'block' | 'microbatch'> {
+  const { forwardMs, backwardMs, inputGradientMs, leanForwardMs, repeatingBackwardMs, forwardCallMs, backwardCallMs } = figures;
+  const recomputeMs = Math.max(0, leanForwardMs + repeatingBackwardMs - forwardMs - backwardMs);
+  return {
+    forwardMs: forwardMs / pace,
+    backwardMs: backwardMs / pace,
+    inputGradientMs: inputGradientMs / pace,
+    recomputeMs: recomputeMs / pace,
+    forwardCallMs: forwardCallMs / pace,
+    backwardCallMs: backwardCallMs / pace,
+    stashBytes,
+  };
 }
 
-function scaled({ forwardMs, backwardMs, inputGradientMs, stashBytes }: Figures, by: number): Figures {
-  return { forwardMs: by * forwardMs, backwardMs: by * backwardMs, inputGradientMs: by * inputGradientMs, stashBytes };
+function scaled(figures: Figures, by: number): Figures {
+  return { ...ofPasses((key) => by * figures[key]), stashBytes: figures.stashBytes };
+}
+
+function ofPasses(of: (pass: TimedPass) => number): Record<TimedPass, number> {
+  return {
+    forwardMs: of('forwardMs'),
+    backwardMs: of('backwardMs'),
+    inputGradientMs: of('inputGradientMs'),
+    leanForwardMs: of('leanForwardMs'),
+    repeatingBackwardMs: of('repeatingBackwardMs'),
+  };
 }

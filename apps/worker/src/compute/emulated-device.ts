@@ -26,7 +26,9 @@ export class EmulatedDevice {
     return timings.map(({ block, microbatch, stashBytes }) => {
       const ms = (part: number) => passMs(even, microbatch, part * shares.get(block)!, () => 0);
       const inputGradientMs = ms((1 - FORWARD_PART) * INPUT_GRADIENT_PART);
-      return { block, microbatch, forwardMs: ms(FORWARD_PART), backwardMs: ms(1 - FORWARD_PART), inputGradientMs, stashBytes, forwardCallMs: overheadMs, backwardCallMs: overheadMs };
+      const forwardMs = ms(FORWARD_PART);
+      const calls = { forwardCallMs: overheadMs, backwardCallMs: overheadMs };
+      return { block, microbatch, forwardMs, backwardMs: ms(1 - FORWARD_PART), inputGradientMs, stashBytes, ...calls, recomputeMs: forwardMs };
     });
   }
 }

@@ -15,7 +15,7 @@ const job = {
 const timings = ['hidden0', 'hidden1', 'output'].flatMap((block) =>
   [1, 4].map((microbatch): BlockTiming => {
     const [forwardMs, backwardMs] = [1 + 4 * microbatch, 2 + 8 * microbatch];
-    return { block, microbatch, forwardMs, backwardMs, inputGradientMs: backwardMs / 2, stashBytes: 0, forwardCallMs: 1, backwardCallMs: 2 };
+    return { block, microbatch, forwardMs, backwardMs, inputGradientMs: backwardMs / 2, stashBytes: 0, forwardCallMs: 1, backwardCallMs: 2, recomputeMs: 0 };
   }),
 );
 
