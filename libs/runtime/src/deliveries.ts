@@ -1,6 +1,7 @@
 import { DEFAULT_TOP_K, hasErrorFeedback, type Codec, type FeedbackEncoder, type Job, type Prepared } from '@longtail/core';
 import type { Receipt, Task } from '@longtail/protocol';
 import { FanOut } from './fan-out.js';
+import { partOf } from './grid.js';
 import type { KnownCodecs } from './known-codecs.js';
 import type { CreateFeedback } from './ports.js';
 import type { WorkerOutbox } from './worker-outbox.js';
@@ -29,18 +30,21 @@ export class Deliveries {
   ) {}
 
   /** Sends what the task brings home, segment by segment, once it is `there`. */
-  async send(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal, there?: Promise<void>): Promise<void> {
+  send(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal, there?: Promise<void>): Promise<void> {
     const vector = this.prepared[kind];
     const codec = this.codecs.numbered(task.codec);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
     if (kind === 'gradient' && !signal.aborted) this.contributed.set(task.task, task.parts);
-    if (there !== undefined) await there;
-    const tensors = task.parts.map(({ segment, start, length }) =>
-      this.outbox.encode({ kind, fragment: segment, start, values: vector.subarray(start, start + length) }, codec, feedback),
-    );
-    if (tensors.length === 1) return this.outbox.sendOne(task, samples, tensors[0]!, signal);
-    const sends = new FanOut(signal);
-    await Promise.all(tensors.map((tensor) => sends.run((each) => this.outbox.send(task, samples, [tensor], each))));
+    const sendPart = ({ segment, start, length }: Task['parts'][number], each: AbortSignal): Promise<void> => {
+      const values = partOf(vector, start, length);
+      return this.outbox.sendOne(task, samples, this.outbox.encode({ kind, fragment: segment, start, values }, codec, feedback), each);
+    };
+    const sendAll = async (): Promise<void> => {
+      const sends = new FanOut(signal);
+      await Promise.all(task.parts.map((part) => sends.run((each) => sendPart(part, each))));
+    };
+    if (there !== undefined) return there.then(sendAll);
+    return task.parts.length === 1 ? sendPart(task.parts[0]!, signal) : sendAll();
   }
 
   /** Copies all that a worker alone steps to, once what was copied before is sent, so that one copy is enough; resolves with how to send it. */

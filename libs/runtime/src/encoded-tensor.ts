@@ -1,4 +1,4 @@
-import type { AllocateTensor } from '@longtail/core';
+import type { AllocateTensor, OutgoingTensor } from '@longtail/core';
 import { chunkSpan, type Grid } from './grid.js';
 
 /** Codes chunk `chunk` into `out` and returns the bytes written. */
@@ -11,7 +11,7 @@ export interface Buffers {
 
 /** Large buffers, used again. Keeps at most `capacity`, of the size asked for last. */
 export class BufferPool implements Buffers {
-  private spare: Uint8Array[] = [];
+  private readonly spare: Uint8Array[] = [];
 
   constructor(
     private readonly capacity: number,
@@ -19,12 +19,12 @@ export class BufferPool implements Buffers {
   ) {}
 
   take(bytes: number): Uint8Array {
-    this.spare = this.spare.filter((buffer) => buffer.length === bytes);
-    return this.spare.pop() ?? this.allocate(bytes);
+    for (let last = this.spare.pop(); last !== undefined; last = this.spare.pop()) if (last.length === bytes) return last;
+    return this.allocate(bytes);
   }
 
   clear(): void {
-    this.spare = [];
+    this.spare.length = 0;
   }
 
   give(buffer: Uint8Array): void {
@@ -64,7 +64,7 @@ export class BufferPools implements Buffers {
  */
 export class EncodedTensor {
   private buffer: Uint8Array | undefined;
-  private readonly sizes: number[] = [];
+  private readonly coded: Uint8Array[] = [];
   private users = 0;
   private retired = false;
   private intact = true;
@@ -80,7 +80,7 @@ export class EncodedTensor {
 
   /** Somebody is sent it, or was. */
   get wanted(): boolean {
-    return this.users > 0 || this.sizes.length > 0;
+    return this.users > 0 || this.coded.length > 0;
   }
 
   /** Bytes that it takes at most. */
@@ -89,20 +89,28 @@ export class EncodedTensor {
   }
 
   get complete(): boolean {
-    return this.sizes.length === this.grid.chunks;
+    return this.coded.length === this.grid.chunks;
   }
 
   /** Codes the next chunk. */
   advance(): void {
-    const chunk = this.sizes.length;
-    this.sizes.push(this.fill(chunkSpan(this.grid, chunk), this.slot(chunk), chunk));
+    const chunk = this.coded.length;
+    const slot = this.slot(chunk);
+    const bytes = this.fill(chunkSpan(this.grid, chunk), slot, chunk);
+    this.coded.push(bytes === slot.length ? slot : slot.subarray(0, bytes));
   }
 
   /** The coded chunk at `offset`; codes up to it where that has not happened. */
-  bytes(offset: number): Uint8Array {
+  readonly bytes = (offset: number): Uint8Array => {
     const chunk = offset / this.grid.chunkLength;
-    while (this.sizes.length <= chunk) this.advance();
-    return this.slot(chunk).subarray(0, this.sizes[chunk]);
+    while (this.coded.length <= chunk) this.advance();
+    return this.coded[chunk]!;
+  };
+
+  /** As it is sent, whoever it is sent to. */
+  outgoing(header: OutgoingTensor['header']): OutgoingTensor {
+    const { length, chunkLength } = this.grid;
+    return { header, length, chunkLength, chunk: this.bytes };
   }
 
   /** Somebody starts to send it. */

@@ -33,6 +33,20 @@ export class FanOut {
     return running;
   }
 
+  /** The same, for who wants to know no more than whether it came to its end. */
+  attempt(wait: (signal: AbortSignal) => Promise<unknown>, ended: (isDone: boolean) => void): void {
+    const free = this.free();
+    const end = (isDone: boolean) => {
+      free.waits--;
+      ended(isDone);
+    };
+    free.waits++;
+    wait(free.abort.signal).then(
+      () => end(true),
+      () => end(false),
+    );
+  }
+
   private free() {
     const known = this.signals.find(({ waits }) => waits < WAITS_A_SIGNAL);
     if (known !== undefined) return known;

@@ -216,7 +216,7 @@ export class Following {
 
   private open(way: StandbyWay): OpenTransfer {
     const number = ++this.last;
-    return new OpenTransfer(number, this.core, (kind, index, tensor) => void this.stream(way, number, kind, index, tensor), this.pools);
+    return new OpenTransfer(number, this.core, (kind, index, tensor) => this.stream(way, number, kind, index, tensor), this.pools);
   }
 
   /** The transfer is complete. */
@@ -249,18 +249,12 @@ export class Following {
     }
   }
 
-  private async stream(way: StandbyWay, transfer: number, kind: TensorKind, index: number, tensor: EncodedTensor): Promise<void> {
+  private stream(way: StandbyWay, transfer: number, kind: TensorKind, index: number, tensor: EncodedTensor): void {
     const { run } = this.core;
     const header = { run, kind, stage: 0, fragment: index, task: transfer, round: 0, baseVersion: tensor.version, samples: 0, codec: tensor.codecId, name: '', start: 0 };
     tensor.acquire();
-    const { length, chunkLength } = tensor.grid;
-    const taken = await this.streams
-      .run((signal) => way.sendTensor({ header, length, chunkLength, chunk: (offset) => tensor.bytes(offset) }, signal))
-      .then(
-        () => true,
-        () => false, // given up, or the link ended
-      );
-    tensor.release(taken);
+    // Otherwise it was given up, or the link ended.
+    this.streams.attempt((signal) => way.sendTensor(tensor.outgoing(header), signal), (isTaken) => tensor.release(isTaken));
   }
 
   private enterStep(): void {

@@ -12,6 +12,11 @@ export function gridOf(length: number, chunkLength: number): Grid {
   return { length, chunkLength: Math.min(chunkLength, length), chunks: Math.ceil(length / chunkLength) };
 }
 
+/** Values [offset, offset + length) of a vector: itself where those are all. */
+export function partOf(values: Float32Array, offset: number, length: number): Float32Array {
+  return length === values.length ? values : values.subarray(offset, offset + length);
+}
+
 /** Values [offset, offset + length) of a chunk. */
 export function chunkSpan(grid: Grid, chunk: number): { readonly offset: number; readonly length: number } {
   const offset = chunk * grid.chunkLength;

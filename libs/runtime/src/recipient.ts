@@ -31,6 +31,15 @@ interface Sending {
   readonly streams: FanOut;
 }
 
+/** A tensor of a transfer, whose number lets the worker tell it from stale chunks of an older one. */
+interface Stream {
+  readonly kind: TensorKind;
+  readonly fragment: number;
+  readonly start: number;
+  readonly tensor: EncodedTensor;
+  readonly transfer: number;
+}
+
 /** Given so that no DOMException with a stack is made for every version. */
 const OUTDATED = new Error('a newer version is there');
 
@@ -105,7 +114,8 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const next: Sending = { target: published, queue: [], streams: this.versions };
     this.sending = next;
     this.enqueue(next, (sending === undefined ? rest : undefined) ?? [published.difference?.whole ?? published]);
-    this.onTheWay(this.sendQueue(next));
+    this.vectorsOnTheWay++;
+    this.sendFirst(next);
   }
 
   private holdsPublished({ version, exact, line }: Published): boolean {
@@ -117,81 +127,56 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     queue.push(...more);
   }
 
-  private async sendQueue(sending: Sending): Promise<void> {
-    const { queue, streams } = sending;
-    for (let next = queue[0]; next !== undefined; next = queue[0]) {
-      this.held = undefined;
-      const { version, exact, line, kind, first, tensors } = next;
-      const transfer = ++this.transfers;
-      const sent = this.segments.flatMap(({ segment, start }) => {
-        const tensor = tensors[segment.index - first];
-        return tensor === undefined ? [] : [this.stream(kind, segment.index, start, tensor, transfer, streams)];
-      });
-      const acknowledged = sent.length === 1 ? await sent[0] : (await Promise.all(sent)).every(Boolean);
-      if (this.sending !== sending || !acknowledged) break;
+  /** Sends what is first in the queue, and when the worker has it what comes behind it. */
+  private sendFirst(sending: Sending): void {
+    this.held = undefined;
+    const { kind, first, tensors } = sending.queue[0]!;
+    const held = this.segments.filter(({ segment }) => tensors[segment.index - first] !== undefined);
+    const ended = allOf(held.length, (acknowledged) => this.sentFirst(sending, acknowledged));
+    const transfer = ++this.transfers;
+    for (const { segment, start } of held) this.stream({ kind, fragment: segment.index, start, tensor: tensors[segment.index - first]!, transfer }, sending.streams, ended);
+  }
+
+  private sentFirst(sending: Sending, acknowledged: boolean): void {
+    const { queue } = sending;
+    if (this.sending === sending && acknowledged) {
+      const { version, exact, line } = queue[0]!;
       dequeue(queue);
       this.held = { version, exact, line };
+      if (queue.length > 0) return this.sendFirst(sending);
     }
     while (queue.length > 0) dequeue(queue);
     if (this.sending === sending) this.sending = undefined;
+    this.arrived();
   }
 
   /** Sends the optimizer's vectors. */
   supplyState(state: readonly EncodedTensor[], version: number): void {
     this.heldState = undefined;
-    const streams = state.map((tensor, fragment) => this.stream('state', fragment, 0, tensor, ++this.transfers, this.streams));
-    this.onTheWay(
-      Promise.all(streams).then((acknowledged) => {
-        if (acknowledged.every(Boolean)) this.heldState = version;
-      }),
-    );
-  }
-
-  private onTheWay(vectors: Promise<void>): void {
     this.vectorsOnTheWay++;
-    void vectors.then(() => {
-      this.vectorsArrivedAtMs = this.host.clock.nowMs();
-      if (--this.vectorsOnTheWay === 0) this.host.advanced();
+    const ended = allOf(state.length, (acknowledged) => {
+      if (acknowledged) this.heldState = version;
+      this.arrived();
     });
+    for (const [fragment, tensor] of state.entries()) this.stream({ kind: 'state', fragment, start: 0, tensor, transfer: ++this.transfers }, this.streams, ended);
   }
 
-  /** Resolves with whether the worker has acknowledged it all. */
-  private stream(
-    kind: TensorKind,
-    fragment: number,
-    start: number,
-    tensor: EncodedTensor,
-    /** Lets the worker tell a newer transfer from stale chunks of an older one. */
-    transfer: number,
-    streams: FanOut,
-  ): Promise<boolean> {
+  /** Vectors that were on their way are there, or given up. */
+  private arrived(): void {
+    this.vectorsArrivedAtMs = this.host.clock.nowMs();
+    if (--this.vectorsOnTheWay === 0) this.host.advanced();
+  }
+
+  /** `ended` is told whether the worker has acknowledged it all. */
+  private stream({ kind, fragment, start, tensor, transfer }: Stream, streams: FanOut, ended: (acknowledged: boolean) => void): void {
     tensor.acquire();
-    const outgoing: OutgoingTensor = {
-      header: {
-        run: this.run,
-        kind,
-        stage: this.worker,
-        fragment,
-        task: transfer,
-        round: 0,
-        baseVersion: tensor.version,
-        samples: 0,
-        codec: tensor.codecId,
-        name: '',
-        start,
-      },
-      length: tensor.grid.length,
-      chunkLength: tensor.grid.chunkLength,
-      chunk: (offset) => tensor.bytes(offset),
-    };
-    const ended = (acknowledged: boolean) => {
+    const { version: baseVersion, codecId: codec } = tensor;
+    const header = { run: this.run, kind, stage: this.worker, fragment, task: transfer, round: 0, baseVersion, samples: 0, codec, name: '', start };
+    // Otherwise it was given up, or the link ended: `closed` tells why.
+    streams.attempt((signal) => this.session.connection.sendTensor(tensor.outgoing(header), signal), (acknowledged) => {
       tensor.release(acknowledged);
-      return acknowledged;
-    };
-    return streams.run((signal) => this.session.connection.sendTensor(outgoing, signal)).then(
-      () => ended(true),
-      () => ended(false), // given up, or the link ended: `closed` tells why
-    );
+      ended(acknowledged);
+    });
   }
 
   protected serveFile(sha256: string): void {
@@ -246,6 +231,17 @@ function isOf({ target, queue }: Sending, published: Published): boolean {
 function worthFollowing(waiting: readonly Published[], { tensors, difference }: Published): boolean {
   const most = roomOf(difference?.whole.tensors ?? tensors);
   return waiting.reduce((sum, one) => sum + roomOf(one.tensors), 0) <= most;
+}
+
+/** Tells `ended` whether all of so many came to their end, once the last one did. */
+function allOf(count: number, ended: (acknowledged: boolean) => void): (acknowledged: boolean) => void {
+  let missing = count;
+  let all = true;
+  if (count === 0) void Promise.resolve().then(() => ended(true));
+  return (acknowledged) => {
+    all &&= acknowledged;
+    if (--missing === 0) ended(all);
+  };
 }
 
 function dequeue(queue: Published[]): void {

@@ -31,18 +31,21 @@ export class Relay {
       chunkLength: header.length,
       chunk: () => payload,
     };
-    void sends
-      .run((signal) => this.connection.sendTensor(tensor, signal))
-      .catch(() => undefined) // given up, or the link ended: the task's end says so
-      .finally(() => {
+    // Where it was given up, or the link ended, the task's end says so.
+    sends.attempt(
+      (signal) => this.connection.sendTensor(tensor, signal),
+      () => {
         this.onTheWay--;
         this.waiting.shift()?.();
-      });
+      },
+    );
   }
 
   /** The task is over: what is on its way for it is given up. */
   drop(task: number): void {
-    this.tasks.get(task)?.abort(OVER);
+    const sends = this.tasks.get(task);
+    if (sends === undefined) return;
+    sends.abort(OVER);
     this.tasks.delete(task);
     for (const wake of this.waiting.splice(0)) wake();
   }

@@ -95,13 +95,14 @@ export class WorkerInbox {
     return this.parameters.version === version && this.parameters.exact && stateThere;
   }
 
-  /** Gives the device the parameters unless it has them. */
-  async loadParameters(version: number): Promise<void> {
-    if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return;
+  /** Gives the device the parameters; undefined: it has them. */
+  loadParameters(version: number): Promise<void> | undefined {
+    if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return undefined;
     const { generation } = this.parameters;
     this.parameters.arrived.length = 0;
-    await this.compute.loadParameters();
-    this.loaded.parameters = generation;
+    return this.compute.loadParameters().then(() => {
+      this.loaded.parameters = generation;
+    });
   }
 
   /** Gives the device parameters and moments unless it has them. */

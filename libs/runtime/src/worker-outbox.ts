@@ -1,7 +1,7 @@
 import { LongtailError, type AllocateTensor, type Clock, type Codec, type FeedbackEncoder, type TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
-import { gridOf } from './grid.js';
+import { gridOf, partOf } from './grid.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { WorkerConnection } from './ports.js';
 
@@ -41,7 +41,7 @@ export class WorkerOutbox {
   encode(vector: OutgoingVector, codec: Codec, feedback?: FeedbackEncoder): Outgoing {
     const fill: FillChunk = ({ offset, length }, out) => {
       const startedAtMs = this.clock.nowMs();
-      const values = vector.values.subarray(offset, offset + length);
+      const values = partOf(vector.values, offset, length);
       const bytes = feedback === undefined ? codec.encode(values, out) : feedback.encode(codec.name, values, vector.start + offset, out);
       this.encodeMs += this.clock.nowMs() - startedAtMs;
       return bytes;
@@ -72,27 +72,17 @@ export class WorkerOutbox {
   }
 
   /** The same of one vector. */
-  async sendOne(task: Task, samples: number, { kind, fragment, start, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
+  sendOne(task: Task, samples: number, { kind, fragment, start, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
     const { run, task: id, round, version } = task;
-    let acknowledged = false;
+    const header = { run, kind, stage: this.worker, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '', start };
     tensor.acquire();
     tensor.retire();
-    try {
-      signal.throwIfAborted();
-      await this.connection.sendTensor(
-        {
-          header: { run, kind, stage: this.worker, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '', start },
-          length: tensor.grid.length,
-          chunkLength: tensor.grid.chunkLength,
-          chunk: (offset) => tensor.bytes(offset),
-        },
-        signal,
-      );
-      acknowledged = true;
-    } catch (error) {
-      throw LongtailError.from(error, 'unreachable');
-    } finally {
-      tensor.release(acknowledged);
-    }
+    return this.connection.sendTensor(tensor.outgoing(header), signal).then(
+      () => tensor.release(true),
+      (error: unknown) => {
+        tensor.release(false);
+        throw LongtailError.from(error, 'unreachable');
+      },
+    );
   }
 }

@@ -49,6 +49,7 @@ export interface WorkerRunContext {
 /** More tasks than the server ever gives ahead. */
 const MAX_QUEUED_TASKS = 8;
 const PROGRESS_EVERY_MS = 500;
+const SOON = Promise.resolve();
 
 class Work {
   private stopping: AbortController | undefined;
@@ -65,6 +66,39 @@ class Work {
   }
 }
 
+/** Calls of the device that may read or write what is in `Prepared`: nothing of the server's parameters is put away before they are done. */
+class DeviceUse {
+  private calls = 0;
+  private wake: (() => void) | undefined;
+  private waiting: Promise<void> | undefined;
+
+  get busy(): boolean {
+    return this.calls > 0;
+  }
+
+  take(): void {
+    this.calls++;
+  }
+
+  release(): void {
+    if (--this.calls > 0) return;
+    this.wake?.();
+    this.waiting = undefined;
+  }
+
+  during<T>(call: Promise<T>): Promise<T> {
+    const done = () => this.release();
+    this.take();
+    call.then(done, done);
+    return call;
+  }
+
+  /** Resolves when no call is under way. */
+  async free(): Promise<void> {
+    while (this.busy) await (this.waiting ??= new Promise((resolve) => (this.wake = resolve)));
+  }
+}
+
 /** A worker's part in one run: prepares, then does its tasks one after the other. */
 export class WorkerRun {
   readonly run: string;
@@ -72,17 +106,24 @@ export class WorkerRun {
   readonly stopped: Promise<void>;
   private readonly job: Job;
   private readonly lifetime = new AbortController();
-  private readonly bell = new Bell();
+  private resolveOver!: () => void;
+  /** Resolves when it is to end. */
+  private readonly over = new Promise<void>((resolve) => (this.resolveOver = resolve));
+  private readonly receipts = new Bell();
   private readonly files: FileIntake;
   private readonly queue: Work[] = [];
   /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
   private spareAbort: AbortController | undefined;
   private working: Work | undefined;
+  /** Resolves when the task that was begun last is over. */
+  private performing: Promise<void> | undefined;
   /** When the inputs of the task under way were there. */
   private startedAtMs = 0;
-  /** Until it resolves, a call of the device may read or write what is in `Prepared`. */
-  private deviceBusy: Promise<unknown> | undefined;
+  private readonly device = new DeviceUse();
   private prepared: Prepared | undefined;
+  /** It is prepared, and the server knows. */
+  private mayBegin = false;
+  private looksSoon = false;
   private inbox: WorkerInbox | undefined;
   /** Undefined for a solo worker. */
   private readonly stageInbox: StageInbox | undefined;
@@ -112,7 +153,7 @@ export class WorkerRun {
     this.lifetime.abort(error);
     this.working?.abort.abort(error);
     this.deliveries?.callOff(error);
-    this.bell.ring();
+    this.resolveOver();
   }
 
   // ---- what the server says
@@ -121,7 +162,7 @@ export class WorkerRun {
     if (this.queue.length >= MAX_QUEUED_TASKS) throw new LongtailError(`more than ${MAX_QUEUED_TASKS} tasks queued`, { code: 'protocol' });
     this.queue.push(new Work(task, this.spareAbort ?? new AbortController()));
     this.spareAbort = undefined;
-    this.bell.ring();
+    this.beginNextSoon();
   }
 
   onCancel({ task, deliver }: CancelTask): void {
@@ -139,7 +180,7 @@ export class WorkerRun {
     } else if (!deliver) {
       this.deliveries?.callOff(calledOff, task);
     }
-    this.bell.ring();
+    this.beginNextSoon();
   }
 
   onReceipt(receipt: Receipt): void {
@@ -148,7 +189,7 @@ export class WorkerRun {
     const wasSent = this.deliveries?.receipt(receipt) ?? false;
     if (wasSent && !accepted) this.stream!.end();
     this.inbox?.judged(task, accepted);
-    this.bell.ring();
+    this.receipts.ring();
   }
 
   /** Resolves when the chunk is put away: the next may come. */
@@ -157,19 +198,15 @@ export class WorkerRun {
     if (kind === 'file') return this.files.take(chunk);
     // The device waits for these: they must not wait for the device.
     if (isStageTensor(kind)) return this.onStageTensor(chunk);
-    if (this.deviceBusy === undefined) return this.putAway(chunk);
-    return this.deviceFree().then(() => this.putAway(chunk));
-  }
-
-  private async deviceFree(): Promise<void> {
-    while (this.deviceBusy !== undefined) await this.deviceBusy;
+    if (!this.device.busy) return this.putAway(chunk);
+    return this.device.free().then(() => this.putAway(chunk));
   }
 
   private putAway(chunk: TensorChunk): void {
     if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
     this.inbox?.take(chunk);
     this.stream?.arrived();
-    this.bell.ring();
+    this.beginNextSoon();
   }
 
   private onStageTensor(chunk: TensorChunk): void {
@@ -186,12 +223,10 @@ export class WorkerRun {
       const files = await this.files.fetch(this.prepare.files, signal);
       signal.throwIfAborted();
       this.announce(await compute.prepare(this.job, files, this.stages, signal, this.use));
-      for (;;) {
-        const work = this.next();
-        if (work === undefined) await this.bell.wait(undefined, this.context.clock);
-        else await this.perform(work);
-        signal.throwIfAborted();
-      }
+      this.mayBegin = true;
+      this.beginNext();
+      await this.over;
+      await this.performing;
     } catch (error) {
       if (!signal.aborted) this.fail(0, error);
     }
@@ -220,7 +255,7 @@ export class WorkerRun {
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
     const known = new KnownCodecs(codecs, this.job.sync);
     this.deliveries = new Deliveries(prepared, this.outbox, known, this.job.sync, createFeedback);
-    this.stream = new StreamRunner(compute, this.inbox, (call) => this.whileBusy(call));
+    this.stream = new StreamRunner(compute, this.inbox, (call) => this.device.during(call));
     this.openStage(known);
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
@@ -240,10 +275,24 @@ export class WorkerRun {
     this.runner = new StageRunner(place, compute, stageInbox, this.stageOutbox, train.clipNorm);
   }
 
-  /** The next task, once its inputs are here; tasks are done in the order in which they came. */
-  private next(): Work | undefined {
+  /** The next task, once the one before is over and its inputs are here; tasks are done in the order in which they came. */
+  private readonly beginNext = (): void => {
+    this.looksSoon = false;
     const first = this.queue[0];
-    return first !== undefined && this.inputsAreHere(first.task) ? this.queue.shift() : undefined;
+    if (first === undefined || !this.isIdle || this.lifetime.signal.aborted || !this.inputsAreHere(first.task)) return;
+    this.queue.shift();
+    this.performing = this.perform(first);
+  };
+
+  private get isIdle(): boolean {
+    return this.mayBegin && this.working === undefined;
+  }
+
+  /** Something came: a task that is called off at the same time does not begin. */
+  private beginNextSoon(): void {
+    if (this.looksSoon || this.queue.length === 0 || !this.isIdle) return;
+    this.looksSoon = true;
+    void SOON.then(this.beginNext);
   }
 
   private inputsAreHere(task: Task): boolean {
@@ -254,85 +303,99 @@ export class WorkerRun {
   }
 
   private async perform(work: Work): Promise<void> {
-    const { task } = work;
+    const { task, abort } = work;
     this.working = work;
-    this.context.log({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
     try {
-      const computed = this.dispatch(work);
-      // A gradient or a move has a buffer of its own; other results lie where parameters come in, until they are delivered.
-      if (task.kind === 'GRADIENT' || task.kind === 'DELTA') await (await this.whileBusy(computed))();
-      else if (task.kind === 'STREAM') await (await computed)();
-      else await this.whileBusy(computed.then((deliver) => deliver()));
-      if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !work.abort.signal.aborted) this.spareAbort = work.abort;
+      this.context.log({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
+      this.startedAtMs = this.context.clock.nowMs();
+      if (task.kind !== 'STREAM') this.stream!.end();
+      await this.dispatch(work);
+      if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !abort.signal.aborted) this.spareAbort = abort;
     } catch (error) {
       this.stream!.end();
-      if (!work.abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
-    } finally {
-      this.working = undefined;
+      if (!abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
+    }
+    this.working = undefined;
+    this.beginNext();
+  }
+
+  /** Resolves when nothing of the task is in the way of the next one. */
+  private dispatch(work: Work): Promise<void> {
+    switch (work.task.kind) {
+      // Gradients and moves have a buffer of their own; other results lie where parameters come in, until they are delivered.
+      case 'GRADIENT':
+        return this.gradient(work);
+      case 'DELTA':
+        return this.move(work);
+      case 'STREAM':
+        return this.streamed(work);
+      case 'INITIALISE':
+        return this.device.during(this.initialise(work));
+      case 'EVALUATE':
+        return this.device.during(this.evaluate(work));
+      case 'LOCAL_STEPS':
+        return this.device.during(this.stepAlone(work));
     }
   }
 
-  /** Nothing of the server's parameters is put away before the call is done. */
-  private whileBusy<T>(call: Promise<T>): Promise<T> {
-    const done = () => {
-      if (this.deviceBusy === busy) this.deviceBusy = undefined;
-    };
-    const busy: Promise<void> = call.then(done, done);
-    this.deviceBusy = busy;
-    return call;
+  private async initialise(work: Work): Promise<void> {
+    await this.context.compute.initialParameters();
+    this.inbox!.drew();
+    await this.deliverNow(work, NOTHING, 'parameters');
   }
 
-  /** Lets the device do a task; resolves with what remains to be done once the device is free. */
-  private async dispatch(work: Work): Promise<() => Promise<void>> {
-    const { compute, clock } = this.context;
+  private async gradient(work: Work): Promise<void> {
     const { task, abort } = work;
-    const { kind, version, start, end, ranges } = task;
-    this.startedAtMs = clock.nowMs();
-    const inbox = this.inbox!;
-    if (kind !== 'STREAM') this.stream!.end();
-    switch (kind) {
-      case 'INITIALISE': {
-        await compute.initialParameters();
-        inbox.drew();
-        return () => this.deliverNow(work, NOTHING, 'parameters');
-      }
-      case 'GRADIENT': {
-        await inbox.loadParameters(version);
-        const { signal } = abort;
-        const result = await (this.runner === undefined ? compute.gradient(ranges, signal) : this.runner.gradient(task, signal));
-        return () => this.deliverNow(work, result, 'gradient');
-      }
-      case 'EVALUATE': {
-        await inbox.loadParameters(version);
-        const { signal } = abort;
-        const evaluated = this.runner === undefined ? compute.evaluate('validation', start, end, signal) : this.runner.evaluate(task, signal);
-        const held = { version, crc: this.checksum() }; // while the device is at it
-        const result = await evaluated;
-        return async () => this.sendDone(task.task, result, 0, kind, held);
-      }
-      case 'LOCAL_STEPS': {
-        await inbox.loadAll(version, task.optimizerSteps);
-        const result = await this.localSteps(work, 'parameters');
-        if (abort.signal.aborted) inbox.disown(); // called off too late: nobody wants what it stepped to
-        abort.signal.throwIfAborted();
-        if (result.steps > 0) inbox.stepped(task.task, version + 1);
-        return () => this.deliverBehind(work, result);
-      }
-      case 'DELTA': {
-        await inbox.loadParameters(version);
-        inbox.moved();
-        const result = await this.localSteps(work, 'move');
-        abort.signal.throwIfAborted();
-        return () => this.deliverNow(work, result, 'gradient');
-      }
-      case 'STREAM': {
-        const result = await this.stream!.steps(work, this.progressOf(task));
-        if (result.steps === 0 && task.steps.length > 0) return async () => this.sendDone(task.task, NOTHING, 0);
-        await this.deliveries!.judged(task.parts, () => this.bell.wait(undefined, clock, abort.signal));
-        const { there } = await this.stream!.take(task.parts, abort.signal);
-        return async () => this.deliverMeanwhile(work, result, there);
-      }
+    const loaded = this.inbox!.loadParameters(task.version);
+    let result: ComputeResult;
+    this.device.take();
+    try {
+      if (loaded !== undefined) await loaded;
+      result = await (this.runner === undefined ? this.context.compute.gradient(task.ranges, abort.signal) : this.runner.gradient(task, abort.signal));
+    } finally {
+      this.device.release();
     }
+    await this.deliverNow(work, result, 'gradient');
+  }
+
+  private async evaluate({ task, abort: { signal } }: Work): Promise<void> {
+    const { version, start, end } = task;
+    await this.inbox!.loadParameters(version);
+    const evaluated = this.runner === undefined ? this.context.compute.evaluate('validation', start, end, signal) : this.runner.evaluate(task, signal);
+    const held = { version, crc: this.checksum() }; // while the device is at it
+    this.sendDone(task.task, await evaluated, 0, task.kind, held);
+  }
+
+  private async stepAlone(work: Work): Promise<void> {
+    const { task, abort } = work;
+    const inbox = this.inbox!;
+    await inbox.loadAll(task.version, task.optimizerSteps);
+    const result = await this.localSteps(work, 'parameters');
+    if (abort.signal.aborted) inbox.disown(); // called off too late: nobody wants what it stepped to
+    abort.signal.throwIfAborted();
+    if (result.steps > 0) inbox.stepped(task.task, task.version + 1);
+    await this.deliverBehind(work, result);
+  }
+
+  private async move(work: Work): Promise<void> {
+    const inbox = this.inbox!;
+    const stepped = async () => {
+      await inbox.loadParameters(work.task.version);
+      inbox.moved();
+      return this.localSteps(work, 'move');
+    };
+    const result = await this.device.during(stepped());
+    work.abort.signal.throwIfAborted();
+    await this.deliverNow(work, result, 'gradient');
+  }
+
+  private async streamed(work: Work): Promise<void> {
+    const { task, abort } = work;
+    const result = await this.stream!.steps(work, this.progressOf(task));
+    if (result.steps === 0 && task.steps.length > 0) return this.sendDone(task.task, NOTHING, 0);
+    await this.deliveries!.judged(task.parts, () => this.receipts.wait(undefined, this.context.clock, abort.signal));
+    const { there } = await this.stream!.take(task.parts, abort.signal);
+    this.deliverMeanwhile(work, result, there);
   }
 
   private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
