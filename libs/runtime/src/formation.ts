@@ -36,7 +36,9 @@ export interface FormationHost {
 /** The groups of a run: who stands where, and what happens to them when nodes come and go. */
 export class Formation {
   /** In the order in which contributions are added. */
-  groups: readonly Group[] = [];
+  private laidOut: readonly Group[] = [];
+  /** Of those, the ones that take part; undefined: to be looked up. */
+  private takePart: readonly Group[] | undefined;
   /** What the layout lacks to be whole. */
   lacks: string | undefined;
   /** Why no layout of those who are here will do. */
@@ -54,9 +56,18 @@ export class Formation {
 
   constructor(private readonly host: FormationHost) {}
 
-  /** Groups that take part. */
+  get groups(): readonly Group[] {
+    return this.laidOut;
+  }
+
+  /** Groups that take part: the same list as long as they are the same. */
   get ready(): readonly Group[] {
-    return this.groups.filter((group) => group.ready);
+    return (this.takePart ??= this.groups.filter((group) => group.ready));
+  }
+
+  /** The groups, or what their members are at, are others. */
+  regrouped(): void {
+    this.takePart = undefined;
   }
 
   /** All groups of the layout take part: whoever has no place in one is a spare. */
@@ -105,7 +116,8 @@ export class Formation {
     }
     const byNode = new Map(members.map((member) => [member.node, member]));
     const formed = [...wanted.values()].map((group) => this.form(group, byNode));
-    this.groups = [...kept, ...formed];
+    this.laidOut = [...kept, ...formed];
+    this.regrouped();
     for (const group of formed) this.prepare(group);
     if (wants !== undefined) host.want(wants);
     if (replan !== undefined) {

@@ -18,7 +18,8 @@ import { sumSamples } from './tasks.js';
 export async function handOut(core: RunCore, groups: readonly Group[], rule: LocalStepRule | undefined): Promise<readonly GroupTask[]> {
   core.round++;
   const parameters = await core.parameters(false);
-  const shares = rule === undefined ? planShares(core) : planSteps(core, rule);
+  const standing = rule === undefined ? standingShares(core) : undefined;
+  const shares = standing ?? (rule === undefined ? planShares(core) : planSteps(core, rule));
   const fraction = rule === undefined ? 1 : fractionLeft(core, groups, shares);
   let before = 0;
   return groups.flatMap((group) => {
@@ -27,7 +28,7 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
     before += share;
     const assign = rule === undefined ? gradientTask(core, group, share) : deltaTask(core, group, count, core.roundSamples / share);
     if (assign === undefined) {
-      if (rule === undefined) group.speed = afterIdleRound(group.speed);
+      if (rule === undefined && standing === undefined) group.speed = afterIdleRound(group.speed);
       group.rounds++;
       return [];
     }
@@ -102,6 +103,7 @@ function gradientTask(core: RunCore, group: Group, share: number): (() => GroupT
   const passes = passesOf(core, group, sumSamples(leases));
   const tensorsOf = (member: Member) => (passes.samplesOf(member) > 0 ? core.tasks.expected(member, 'gradient', core.codec) : []);
   const ranges = leases.flatMap((lease) => lease.ranges);
+  core.sharesLeft!.samples -= sumSamples(leases);
   return () => core.tasks.assign(group, { kind: 'GRADIENT', ranges }, { tensorsOf, leases, passes });
 }
 
@@ -153,10 +155,16 @@ export function localStep({ job }: RunCore, leases: readonly Lease[], learningRa
   return { ranges: leases.flatMap(({ ranges }) => ranges), learningRate: learningRate * (sumSamples(leases) / job.train.batch) };
 }
 
+/** As they were planned last: they hold for a batch, however its parts are handed out, as long as the groups are the same. */
+function standingShares({ groups, previousShares, sharesLeft }: RunCore): ReadonlyMap<string, number> | undefined {
+  return sharesLeft !== undefined && sharesLeft.groups === groups && sharesLeft.samples > 0 ? previousShares : undefined;
+}
+
 function planShares(core: RunCore): ReadonlyMap<string, number> {
   const { groups } = core;
   const batch = Math.min(core.job.train.batch, core.training!.leases.totals().free);
   core.roundSamples = core.job.train.batch;
+  core.sharesLeft = { groups, samples: batch };
   const times = roundTimes(groups);
   const shares = core.dependencies.shares(batch, times, core.previousShares);
   const roundMs = Math.max(...times.map(({ node, fixedMs, msPerSample }) => (shares.get(node) ? fixedMs + shares.get(node)! * msPerSample : 0)));
@@ -169,6 +177,7 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
 function planSteps(core: RunCore, rule: LocalStepRule, rounds = 1): ReadonlyMap<string, number> {
   const { batch } = core.job.train;
   const { steps, reason } = paceSteps(core, rule);
+  core.sharesLeft = undefined;
   core.roundSamples = batch * [...steps.values()].reduce((sum, count) => sum + count, 0);
   announce(core, new Map([...steps].map(([node, count]) => [node, Math.round(rounds * count)])), { unit: 'local steps', reason });
   return steps;

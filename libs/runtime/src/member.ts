@@ -19,6 +19,8 @@ import { parseLayouts } from './worker-layouts.js';
 /** What a member needs of its run. */
 export interface MemberHost extends RecipientHost {
   progress(progress: Progress): void;
+  /** Who takes part may not be the same as before. */
+  regrouped(): void;
   measuring(member: Member, message: MeasuringMessage): void;
   departed(member: Member): void;
   /** Name of the node that holds a task, for the receipt of one who does not. */
@@ -44,7 +46,7 @@ const ANSWERED_TASKS = 64;
 
 /** A worker's part in a run: what it said of itself, its place, what it is at. */
 export class Member extends Recipient<MemberHost> implements Part {
-  state: MemberState = 'spare';
+  private present: MemberState = 'spare';
   /** Its place in the layout. */
   group: Group | undefined;
   failure: LongtailError | undefined;
@@ -80,6 +82,13 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.relay = new Relay(session.connection);
   }
 
+  get state(): MemberState {
+    return this.present;
+  }
+  set state(state: MemberState) {
+    this.present = state;
+    this.host.regrouped();
+  }
   get node(): string {
     return this.session.node;
   }

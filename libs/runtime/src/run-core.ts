@@ -80,6 +80,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   roundSamples = 0;
   /** Samples, or inner steps where groups step for themselves, of each one's latest task. */
   previousShares: ReadonlyMap<string, number> = new Map();
+  /** Whom the shares were planned for, and how many samples of that batch are not handed out. */
+  sharesLeft: { readonly groups: readonly Group[]; samples: number } | undefined;
   /** Of the log. */
   lastSeq = 0;
   /** The verdict is out. */
@@ -206,6 +208,10 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   measuring(member: Member, message: MeasuringMessage): void {
     this.figures.onMessage(member, message);
+  }
+
+  regrouped(): void {
+    this.formation.regrouped();
   }
 
   departed(member: Member): void {

@@ -78,3 +78,22 @@ test('a device that becomes three times as slow is followed within six rounds', 
   expect(hit + 6).toBeLessThan(begun.length);
   for (const ms of roundMs.slice(hit + 6)) expect(ms).toBeLessThan(1.25 * after + 20);
 });
+
+test('where each goes on as soon as it is done, shares are planned once a batch, and all of it is learnt from', async () => {
+  const rule = balancedShares();
+  let plans = 0;
+  const asynchronous = { ...steady, sync: { ...steady.sync, strategy: 'asp' } } as const;
+  const { verdict, events } = await simulate(
+    scenario({
+      job: asynchronous,
+      shares: (...of) => {
+        plans++;
+        return rule(...of);
+      },
+    }),
+  );
+  expect(verdict).toMatchObject({ status: 'succeeded', samples: { applied: ROUNDS * BATCH, lost: 0 } });
+  expect(eventsOf(events, 'contribution').length).toBeGreaterThan(2 * ROUNDS);
+  // And once more when the first group is ready before the others.
+  expect(plans).toBeLessThanOrEqual(ROUNDS + 2);
+});

@@ -30,15 +30,29 @@ function decide(options: SspOptions, round: RoundState, nowMs: number): Decision
   const members = busy(round.members);
   const delivered = members.filter(isDelivered);
   const mostMs = options.staleness === Infinity ? Infinity : expectedTime(members);
-  const deadlines = members.filter((member) => !isDelivered(member)).map((member) => ({ member, atMs: deadlineOf(options, member, mostMs) }));
-  const release = deadlines
-    .filter(({ atMs }) => nowMs >= atMs)
-    .map(({ member: { node, task }, atMs }) => ({ node, reason: `missed its deadline of ${Math.round(atMs - task.startedAtMs)} ms`, late: false }));
-  const wakeAtMs = Math.min(...deadlines.map(({ atMs }) => (atMs > nowMs ? atMs : Infinity)));
+  const release = [];
+  let wakeAtMs = Infinity;
+  for (const member of members) {
+    if (isDelivered(member)) continue;
+    const { node, task } = member;
+    const atMs = deadlineOf(options, member, mostMs);
+    if (nowMs < atMs) wakeAtMs = Math.min(wakeAtMs, atMs);
+    else release.push({ node, reason: `missed its deadline of ${Math.round(atMs - task.startedAtMs)} ms`, late: false });
+  }
   const { commit, stepScale } = commitOf(options, round, delivered);
   const proceed = commit.length > 0 ? [] : mayProceed(options, round.members);
-  const reason = commit.length > 0 ? describe(round, delivered) : waitingFor(options, round.members);
-  return { commit, stepScale, release, recall: [], proceed, wakeAtMs: wakeAtMs === Infinity ? undefined : wakeAtMs, reason };
+  return {
+    commit,
+    stepScale,
+    release,
+    recall: [],
+    proceed,
+    wakeAtMs: wakeAtMs === Infinity ? undefined : wakeAtMs,
+    // Of many members it takes longer than all else, and who waits is seldom asked why.
+    get reason() {
+      return commit.length > 0 ? describe(round, delivered) : waitingFor(options, round.members);
+    },
+  };
 }
 
 /** A task's own; where a straggler would hold others up, its expectation counts within the cap only. Infinity: not known. */
@@ -55,8 +69,12 @@ function commitOf({ stalenessPower = 0.5 }: SspOptions, { version, roundSamples,
 }
 
 function mayProceed({ staleness }: SspOptions, members: readonly MemberState[]): readonly string[] {
-  const slowest = Math.min(...members.map(({ rounds }) => rounds));
+  const slowest = slowestOf(members);
   return members.filter(({ task, rounds }) => task === undefined && rounds - slowest <= staleness).map(({ node }) => node);
+}
+
+function slowestOf(members: readonly MemberState[]): number {
+  return members.reduce((least, { rounds }) => Math.min(least, rounds), Infinity);
 }
 
 function describe({ version }: RoundState, delivered: readonly Busy[]): string {
@@ -64,7 +82,7 @@ function describe({ version }: RoundState, delivered: readonly Busy[]): string {
 }
 
 function waitingFor({ staleness }: SspOptions, members: readonly MemberState[]): string {
-  const slowest = Math.min(...members.map(({ rounds }) => rounds));
+  const slowest = slowestOf(members);
   const held = members.filter(({ task, rounds }) => task === undefined && rounds - slowest > staleness).map(({ node }) => node);
   const names = (list: readonly string[]) => list.join(', ');
   const waiting = `waiting for ${names(busy(members).map(({ node }) => node))}`;
