@@ -1,7 +1,7 @@
 import { createRng } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Line, Trunk } from './fair-share.js';
+import { Line, Trunk, type Load } from './fair-share.js';
 import { VirtualClock } from './virtual-clock.js';
 
 const never = new AbortController().signal;
@@ -18,13 +18,17 @@ interface Rates {
   readonly lines: readonly { readonly rate: number; readonly loadRate: number }[];
 }
 
+function load(bytes: number, passed: () => void): Load {
+  return { bytes, until: 0, turn: 0, places: [-1], passed };
+}
+
 /** When each load is through. */
 async function passThrough({ trunk: rate, lines: rates }: Rates, arrivals: readonly Arrival[]): Promise<readonly number[]> {
   const clock = new VirtualClock();
   const trunk = new Trunk(clock, 8000 * rate);
   const lines = rates.map((line) => new Line(trunk, 8000 * line.rate, 8000 * line.loadRate));
   const through = arrivals.map(({ atMs, bytes, line }) => {
-    return new Promise<number>((resolve) => clock.at(atMs, () => lines[line]!.add({ bytes, passed: () => clock.at(0, () => resolve(clock.nowMs())) })));
+    return new Promise<number>((resolve) => clock.at(atMs, () => lines[line]!.add(load(bytes, () => clock.at(0, () => resolve(clock.nowMs()))))));
   });
   return clock.runUntil(Promise.all(through));
 }
@@ -143,8 +147,9 @@ test('a load that is taken away leaves its share to the others', async () => {
   const trunk = new Trunk(clock, 8000 * 10);
   const line = new Line(trunk, 8000 * 10);
   let endedAtMs = 0;
-  const gone = line.add({ bytes: 100, passed: () => expect.unreachable() });
-  line.add({ bytes: 100, passed: () => (endedAtMs = clock.nowMs()) });
+  const gone = load(100, () => expect.unreachable());
+  line.add(gone);
+  line.add(load(100, () => (endedAtMs = clock.nowMs())));
   clock.at(4, () => line.remove(gone));
   await clock.runUntil(clock.sleep(100, never));
   expect(endedAtMs).toBe(12);

@@ -1,24 +1,17 @@
 import { Heap, type Placed } from '@longtail/core';
+import { Ranking } from './ranking.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 
-/** Bytes that pass a line, and the trunk behind it. */
-export interface Load {
+/** Bytes that pass a line, and the trunk behind it. Fields that are not readonly are the line's. */
+export interface Load extends Placed {
   readonly bytes: number;
+  /** What each load of the line got by the time it is through. */
+  until: number;
+  /** Of those that are through at once, the first comes first. */
+  turn: number;
   /** The last of them has passed. Settles no promise. */
   passed(): void;
 }
-
-/** A load on its line. */
-export interface Passing extends Placed {
-  readonly load: Load;
-  /** What each load of the line got by the time it is through. */
-  readonly until: number;
-  readonly order: number;
-}
-
-/** Numbers of the heaps that a line may be in. */
-const BY_RATE = 0;
-const BY_END = 1;
 
 /** A rate that exceeds another one by no more than rounding does is the same. */
 const ROUNDING = 1e-9;
@@ -37,12 +30,15 @@ export class Trunk {
   private atMs = 0;
   /** Bytes/ms of all lines that hold their loads back themselves, the fastest first. */
   private heldRate = 0;
-  private readonly held = new Heap<Line>((a, b) => a.ownRate > b.ownRate, BY_RATE);
+  private readonly held = new Ranking();
   /** Loads on all other lines, the slowest first. */
   private freeLoads = 0;
-  private readonly free = new Heap<Line>((a, b) => a.ownRate < b.ownRate, BY_RATE);
-  private readonly ending = new Heap<Line>((a, b) => a.endsAtService < b.endsAtService, BY_END);
-  private readonly nextEnd = new Alarm(() => this.ending.first!.end(), true);
+  private readonly free = new Ranking();
+  private readonly ending = new Ranking();
+  /** That have loads, by the number that they have as long as they do. */
+  private readonly lines: (Line | undefined)[] = [];
+  private readonly freeNumbers: number[] = [];
+  private readonly nextEnd: Alarm;
   private readonly bytesPerMs: number;
 
   constructor(
@@ -50,6 +46,12 @@ export class Trunk {
     readonly bitsPerSecond: number,
   ) {
     this.bytesPerMs = bitsPerSecond / 8000;
+    this.nextEnd = new NextEnd(this);
+  }
+
+  /** The first load of all that only the trunk holds back is through. */
+  end(): void {
+    this.lines[this.ending.first!]!.end();
   }
 
   /** What the line's next load would get, as things are. */
@@ -68,12 +70,13 @@ export class Trunk {
   /** Takes the line out of the reckoning, to change its loads. */
   detach(line: Line): void {
     this.serviceNow();
-    this.ending.remove(line);
+    const { number } = line;
+    this.ending.remove(number);
     if (line.isHeld) {
-      this.held.remove(line);
+      this.held.remove(number);
       this.heldRate = this.held.size === 0 ? 0 : this.heldRate - line.loads * line.ownRate;
     } else {
-      this.free.remove(line);
+      this.free.remove(number);
       this.freeLoads -= line.loads;
     }
   }
@@ -93,23 +96,39 @@ export class Trunk {
 
   /** A line that is on the wrong side of the level. */
   private next(): Line | undefined {
-    const { first: fastest } = this.held;
-    if (fastest !== undefined && fastest.ownRate > this.level * (1 + ROUNDING)) return fastest;
-    const { first: slowest } = this.free;
-    return slowest !== undefined && slowest.ownRate <= this.level ? slowest : undefined;
+    const { held, free, lines, level } = this;
+    if (held.size > 0 && -held.firstKey > level * (1 + ROUNDING)) return lines[held.first!];
+    return free.size > 0 && free.firstKey <= level ? lines[free.first!] : undefined;
   }
 
   private insert(line: Line, held: boolean): void {
-    if (line.loads === 0) return;
+    if (line.loads === 0) return this.forget(line);
     line.become(held);
+    const { loads, ownRate } = line;
+    const number = this.numberOf(line);
     if (held) {
-      this.held.add(line);
-      this.heldRate += line.loads * line.ownRate;
+      this.held.add(number, -ownRate);
+      this.heldRate += loads * ownRate;
     } else {
-      this.free.add(line);
-      this.freeLoads += line.loads;
-      this.ending.add(line);
+      this.free.add(number, ownRate);
+      this.freeLoads += loads;
+      this.ending.add(number, line.endsAtService);
     }
+  }
+
+  private numberOf(line: Line): number {
+    if (line.number < 0) {
+      line.number = this.freeNumbers.pop() ?? this.lines.length;
+      this.lines[line.number] = line;
+    }
+    return line.number;
+  }
+
+  private forget(line: Line): void {
+    if (line.number < 0) return;
+    this.lines[line.number] = undefined;
+    this.freeNumbers.push(line.number);
+    line.number = -1;
   }
 
   private reckon(): void {
@@ -119,31 +138,50 @@ export class Trunk {
   }
 
   private planEnd(): void {
-    const { first } = this.ending;
-    if (first === undefined) this.nextEnd.cancel();
-    else this.clock.set(this.nextEnd, this.atMs + (first.endsAtService - this.service) / this.level);
+    const { ending, nextEnd, clock } = this;
+    if (ending.size === 0) nextEnd.cancel();
+    else clock.set(nextEnd, this.atMs + (ending.firstKey - this.service) / this.level);
   }
 }
 
-/** What one end has of a trunk: the link of a node, or of all nodes of a site, in one direction. */
-export class Line implements Placed {
-  readonly places = [-1, -1];
+class NextEnd extends Alarm {
+  constructor(private readonly trunk: Trunk) {
+    super(true);
+  }
+
+  ring(): void {
+    this.trunk.end();
+  }
+}
+
+function isThroughBefore(a: Load, b: Load): boolean {
+  return a.until < b.until || (a.until === b.until && a.turn < b.turn);
+}
+
+/** What one end has of a trunk: the link of a node, or of all nodes of a site, in one direction. Rings when the first load of a line that is held is through. */
+export class Line extends Alarm {
+  /** Among the lines of the trunk; −1: it has no loads. */
+  number = -1;
   /** The trunk does not hold its loads back. */
   isHeld = true;
   /** Bytes that each load got, until `atMs`; on a line that is not held it is the trunk's service plus this. */
   private got = 0;
   private atMs = 0;
-  private readonly passing = new Heap<Passing>((a, b) => a.until < b.until || (a.until === b.until && a.order < b.order));
-  private orders = 0;
-  /** Of a line that is held. */
-  private readonly firstEnd = new Alarm(() => this.end(), true);
+  private readonly passing = new Heap<Load>(isThroughBefore);
+  private turns = 0;
 
   constructor(
     private readonly trunk: Trunk,
     private readonly bitsPerSecond: number,
     /** No load gets more, however much there is: what a lossy way leaves to one connection. @default no bound */
     private readonly loadBitsPerSecond = Infinity,
-  ) {}
+  ) {
+    super(true);
+  }
+
+  ring(): void {
+    this.end();
+  }
 
   get loads(): number {
     return this.passing.size;
@@ -173,26 +211,26 @@ export class Line implements Placed {
     return this.passing.first!.until - this.got;
   }
 
-  add(load: Load): Passing {
+  add(load: Load): void {
     this.detach();
-    const passing = { load, until: this.now() + load.bytes, order: this.orders++, places: [-1] };
-    this.passing.add(passing);
+    load.until = this.now() + load.bytes;
+    load.turn = this.turns++;
+    this.passing.add(load);
     this.trunk.attach(this);
-    return passing;
   }
 
   /** It will not pass. */
-  remove(passing: Passing): void {
+  remove(load: Load): void {
     this.detach();
-    this.passing.remove(passing);
+    this.passing.remove(load);
     this.trunk.attach(this);
   }
 
   /** The first of its loads is through. */
   end(): void {
-    const passing = this.passing.first!;
-    this.remove(passing);
-    passing.load.passed();
+    const load = this.passing.first!;
+    this.remove(load);
+    load.passed();
   }
 
   /** From now on the trunk holds its loads back, or the line itself does. */
@@ -201,8 +239,8 @@ export class Line implements Placed {
     this.isHeld = held;
     this.atMs = this.trunk.clock.nowMs();
     this.got = held ? got : got - this.trunk.serviceNow();
-    if (held) this.trunk.clock.set(this.firstEnd, this.atMs + (this.passing.first!.until - got) / this.ownRate);
-    else this.firstEnd.cancel();
+    if (held) this.trunk.clock.set(this, this.atMs + (this.passing.first!.until - got) / this.ownRate);
+    else this.cancel();
   }
 
   /** To change its loads. */
@@ -214,7 +252,7 @@ export class Line implements Placed {
       this.isHeld = true;
     }
     this.atMs = this.trunk.clock.nowMs();
-    this.firstEnd.cancel();
+    this.cancel();
   }
 
   /** What each of its loads got, by now. */

@@ -1,5 +1,5 @@
 import type { Rng } from '@longtail/core';
-import type { Line, Load, Passing } from './fair-share.js';
+import type { Line, Load } from './fair-share.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 
 /** Of a TCP segment on Ethernet. */
@@ -31,16 +31,17 @@ export interface FlowWatch {
   carried(bytes: number): void;
 }
 
-/** What one connection sends in one direction, first come, first served: it has one share of its line. */
-export class Flow implements Load {
+/** What one connection sends in one direction, first come, first served: it has one share of its line. Rings when its next bytes may enter the line. */
+export class Flow extends Alarm implements Load {
   bytes = 0;
-  private queue: Queued[] = [];
+  until = 0;
+  turn = 0;
+  readonly places = [-1];
+  private readonly queue: Queued[] = [];
   private underWay: Queued | undefined;
   /** Bytes since windows began small. */
   private burst = 0;
   private idleSinceMs = -Infinity;
-  private readonly wait = new Alarm(() => this.enter(), true);
-  private passing: Passing | undefined;
   /** With those that were sent again. */
   bytesSent = 0;
   bytesLost = 0;
@@ -50,7 +51,9 @@ export class Flow implements Load {
     private readonly line: Line,
     private readonly way: WayOptions,
     private readonly watches: readonly FlowWatch[] = [],
-  ) {}
+  ) {
+    super(true);
+  }
 
   send(one: Queued): void {
     this.queue.push(one);
@@ -62,17 +65,15 @@ export class Flow implements Load {
 
   /** The connection is no more: what has not left does not leave. */
   end(): void {
-    this.queue = [];
-    this.wait.cancel();
-    if (this.passing !== undefined) this.line.remove(this.passing);
-    this.passing = undefined;
+    this.queue.length = 0;
+    this.cancel();
+    if (this.places[0]! >= 0) this.line.remove(this);
     if (this.underWay !== undefined) this.rest();
   }
 
   passed(): void {
     const { underWay } = this;
     const { bytes } = underWay!;
-    this.passing = undefined;
     const isLastLost = this.way.lossRate > 0 && this.way.rng.uniform() < this.way.lossRate;
     this.bytesSent += this.bytes;
     this.bytesLost += this.bytes - bytes;
@@ -94,12 +95,12 @@ export class Flow implements Load {
     const segments = Math.ceil(next.bytes / SEGMENT_BYTES);
     this.bytes = next.bytes + (way.lossRate > 0 ? SEGMENT_BYTES * lostOf(segments, way.lossRate, way.rng) : 0);
     const waitMs = way.slowStart ? this.windowWaits(next.bytes) : 0;
-    if (waitMs === 0) this.enter();
-    else clock.set(this.wait, clock.nowMs() + waitMs);
+    if (waitMs === 0) this.ring();
+    else clock.set(this, clock.nowMs() + waitMs);
   }
 
-  private enter(): void {
-    this.passing = this.line.add(this);
+  ring(): void {
+    this.line.add(this);
   }
 
   /** For acknowledgements, while windows are smaller than what the way holds: between two of them, each twice as large as the one before. */

@@ -1,6 +1,7 @@
 export { wasmArithmetic, type Arithmetic } from './arithmetic.js';
 export { modelOfBlocks, type EnginePass, type VirtualBlocks, type VirtualPass } from './blocks.js';
 export { chain, type ChainOptions } from './chain.js';
+export type { SentChunk, Tamper } from './endpoint.js';
 export type { CommittedLeases } from './ledger.js';
 export type { Fault, Tampering, TimedFault } from './faults.js';
 export type { FleetAccount } from './fleet-account.js';
@@ -17,4 +18,4 @@ export type { ThermalSpec } from './thermal.js';
 export { isActivation, timingModel, type TimingModelOptions } from './timing-model.js';
 export { VirtualClock } from './virtual-clock.js';
 export { VirtualCompute, type DevicePace, type VirtualComputeOptions, type VirtualOptimizer } from './virtual-compute.js';
-export { VirtualNetwork, type LinkSpec, type Meddling, type NetworkOptions, type PeerLinkSpec, type SentChunk, type Tamper, type VirtualLink } from './virtual-network.js';
+export { VirtualNetwork, type LinkSpec, type Meddling, type NetworkOptions, type PeerLinkSpec, type VirtualLink } from './virtual-network.js';

@@ -1,9 +1,10 @@
-import type { Clock, ConnectionHandlers } from '@longtail/core';
+import type { Clock } from '@longtail/core';
+import type { Mortal } from './endpoint.js';
 
 const NEVER = new Promise<never>(() => undefined);
 
 /** A process of the simulation: once it has been killed, nothing that it waits for comes to pass. */
-export class Life {
+export class Life implements Mortal {
   readonly clock: Clock;
   private over = false;
 
@@ -23,26 +24,10 @@ export class Life {
   }
 
   /** Of something outside of it. */
-  wait<T>(promise: Promise<T>): Promise<T> {
+  private wait<T>(promise: Promise<T>): Promise<T> {
     return promise.then(
       (value) => (this.over ? NEVER : value),
       (error: unknown) => (this.over ? NEVER : Promise.reject(error as Error)),
     );
-  }
-
-  /** A connection of which it hears nothing then. */
-  guard<Message>({ message, place, tensor, closed }: ConnectionHandlers<Message>): ConnectionHandlers<Message> {
-    return {
-      message: this.unlessOver(message),
-      place: (header, bytes) => (this.over || place === undefined ? 'borrow' : place(header, bytes)),
-      tensor: (chunk) => (this.over ? undefined : tensor(chunk)),
-      closed: this.unlessOver(closed),
-    };
-  }
-
-  private unlessOver<Argument>(act: (argument: Argument) => void): (argument: Argument) => void {
-    return (argument) => {
-      if (!this.over) act(argument);
-    };
   }
 }

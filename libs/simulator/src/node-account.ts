@@ -1,5 +1,13 @@
+import type { FlowWatch } from './flow.js';
+import type { LinkWatch } from './virtual-network.js';
+
 /** What a node is at; what travels beside computing counts as computing, what comes beside sending as sending. */
 export type Activity = 'compute' | 'send' | 'receive' | 'wait';
+
+/** The first one that it is at is what it counts as. */
+const ACTIVITIES: readonly Activity[] = ['compute', 'send', 'receive', 'wait'];
+const WAITS = 3;
+const AWAY = 4;
 
 export interface ActivitySpan {
   readonly activity: Activity;
@@ -33,9 +41,12 @@ export class NodeBook {
   private bytesUp = 0;
   private bytesDown = 0;
   private connections = 0;
-  private readonly underWay = { compute: 0, send: 0, receive: 0 };
-  private readonly ms = { compute: 0, send: 0, receive: 0, wait: 0 };
-  private activity: Activity | undefined;
+  private computing = 0;
+  private sending = 0;
+  private receiving = 0;
+  /** By `ACTIVITIES`. */
+  private readonly ms = new Float64Array(ACTIVITIES.length);
+  private activity = AWAY;
   private sinceMs = 0;
   private windows = new Windows(FIRST_WINDOW_MS);
   private spans: ActivitySpan[] | undefined;
@@ -52,14 +63,27 @@ export class NodeBook {
   }
 
   /** Begins or ends one of several at a time. */
-  at(what: 'compute' | 'send' | 'receive', begins: boolean): void {
-    this.underWay[what] += begins ? 1 : -1;
+  computes(begins: boolean): void {
+    this.computing += begins ? 1 : -1;
     this.look();
   }
 
-  carried(direction: 'up' | 'down', bytes: number): void {
-    if (direction === 'up') this.bytesUp += bytes;
-    else this.bytesDown += bytes;
+  sends(begins: boolean): void {
+    this.sending += begins ? 1 : -1;
+    this.look();
+  }
+
+  receives(begins: boolean): void {
+    this.receiving += begins ? 1 : -1;
+    this.look();
+  }
+
+  sent(bytes: number): void {
+    this.bytesUp += bytes;
+  }
+
+  received(bytes: number): void {
+    this.bytesDown += bytes;
   }
 
   beginSpans(): void {
@@ -76,8 +100,9 @@ export class NodeBook {
   account(windowMs: number): NodeAccount {
     this.settle();
     this.windows.foldTo(windowMs);
-    const { name, ms, bytesUp, bytesDown, samples, taken: spans } = this;
-    return { name, hereMs: ms.compute + ms.send + ms.receive + ms.wait, ms: { ...ms }, bytesUp, bytesDown, samples, spans, utilisation: this.windows.utilisation() };
+    const { name, bytesUp, bytesDown, samples, taken: spans } = this;
+    const [compute, send, receive, wait] = this.ms as Iterable<number> as [number, number, number, number];
+    return { name, hereMs: compute + send + receive + wait, ms: { compute, send, receive, wait }, bytesUp, bytesDown, samples, spans, utilisation: this.windows.utilisation() };
   }
 
   get windowMs(): number {
@@ -85,9 +110,8 @@ export class NodeBook {
   }
 
   private look(): void {
-    const { compute, send, receive } = this.underWay;
-    const working = compute > 0 ? 'compute' : send > 0 ? 'send' : receive > 0 ? 'receive' : 'wait';
-    const activity = this.connections > 0 ? working : undefined;
+    const working = this.computing > 0 ? 0 : this.sending > 0 ? 1 : this.receiving > 0 ? 2 : WAITS;
+    const activity = this.connections > 0 ? working : AWAY;
     if (activity === this.activity) return;
     this.settle();
     this.activity = activity;
@@ -98,10 +122,59 @@ export class NodeBook {
     const { activity, sinceMs } = this;
     const nowMs = this.nowMs();
     this.sinceMs = nowMs;
-    if (activity === undefined || nowMs === sinceMs) return;
-    this.ms[activity] += nowMs - sinceMs;
-    this.windows.add(activity === 'compute', sinceMs, nowMs);
-    this.spans?.push({ activity, fromMs: sinceMs, toMs: nowMs });
+    if (activity === AWAY || nowMs === sinceMs) return;
+    this.ms[activity]! += nowMs - sinceMs;
+    this.windows.add(activity === 0, sinceMs, nowMs);
+    this.spans?.push({ activity: ACTIVITIES[activity]!, fromMs: sinceMs, toMs: nowMs });
+  }
+}
+
+/** What one of its links is at; tells the book whether the one to the server is there. */
+export class LinkBook implements LinkWatch {
+  private isHere = false;
+  readonly up: FlowWatch;
+  readonly down: FlowWatch;
+
+  constructor(private readonly book: NodeBook) {
+    this.up = new UpWatch(book);
+    this.down = new DownWatch(book);
+  }
+
+  began(): void {
+    this.set(true);
+  }
+
+  ended(): void {
+    this.set(false);
+  }
+
+  private set(isHere: boolean): void {
+    if (isHere !== this.isHere) this.book.connected(isHere);
+    this.isHere = isHere;
+  }
+}
+
+class UpWatch implements FlowWatch {
+  constructor(private readonly book: NodeBook) {}
+
+  busy(isBusy: boolean): void {
+    this.book.sends(isBusy);
+  }
+
+  carried(bytes: number): void {
+    this.book.sent(bytes);
+  }
+}
+
+class DownWatch implements FlowWatch {
+  constructor(private readonly book: NodeBook) {}
+
+  busy(isBusy: boolean): void {
+    this.book.receives(isBusy);
+  }
+
+  carried(bytes: number): void {
+    this.book.received(bytes);
   }
 }
 

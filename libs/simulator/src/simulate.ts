@@ -12,7 +12,7 @@ import {
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
+import { createServer, Pauses, runWorker, type Server, type ServerConnection, type Succession, type WorkerEvent } from '@longtail/runtime';
 import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
@@ -27,12 +27,13 @@ import { Life } from './life.js';
 import { Meddler } from './meddler.js';
 import { MemoryFiles } from './memory-files.js';
 import { MemoryStore } from './memory-store.js';
+import { LinkBook } from './node-account.js';
 import { ProcessClock } from './process-clock.js';
 import type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
 import { SimulatedStandby } from './simulated-standby.js';
 import { VirtualClock } from './virtual-clock.js';
 import { VirtualCompute } from './virtual-compute.js';
-import { HEADER_BYTES, VirtualNetwork, type LinkSpec, type LinkWatch, type VirtualLink } from './virtual-network.js';
+import { HEADER_BYTES, VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
 
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
 /** Its address. */
@@ -310,20 +311,8 @@ class Simulation implements StruckWorld {
     return codec.maxBytes(values) + HEADER_BYTES * Math.ceil(values / CHUNK_VALUES);
   }
 
-  private watchOf(name: string): (LinkWatch & { began(): void }) | undefined {
-    const book = this.book?.node(name);
-    if (book === undefined) return undefined;
-    let here = false;
-    const connected = (isHere: boolean) => {
-      if (isHere !== here) book.connected(isHere);
-      here = isHere;
-    };
-    return {
-      up: { busy: (isBusy) => book.at('send', isBusy), carried: (bytes) => book.carried('up', bytes) },
-      down: { busy: (isBusy) => book.at('receive', isBusy), carried: (bytes) => book.carried('down', bytes) },
-      began: () => connected(true),
-      ended: () => connected(false),
-    };
+  private watchOf(name: string): LinkBook | undefined {
+    return this.book && new LinkBook(this.book.node(name));
   }
 
   private parameters(): Float32Array {
@@ -357,7 +346,7 @@ class Simulation implements StruckWorld {
     const pace = { samplesPerSecond, overheadMs, taskMs, prepareMs, jitter, thermal, downloadMs };
     const { createOptimizer: makeOptimizer } = this.arithmetic;
     const book = this.book?.node(name);
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.at('compute', isBusy)) });
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.computes(isBusy)) });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,
@@ -436,7 +425,8 @@ class Simulation implements StruckWorld {
     const { life, server: current } = this;
     return new Promise((resolve, reject) => {
       const { server } = link;
-      const connection: VirtualLink['server'] = {
+      server.belongTo(life);
+      const connection: ServerConnection = {
         get peer() {
           return server.peer;
         },
@@ -446,14 +436,14 @@ class Simulation implements StruckWorld {
         get sending() {
           return server.sending;
         },
-        start: (handlers) => server.start(life.guard(handlers)),
+        start: (handlers) => server.start(handlers),
         send: (message) => {
           if (message.message === 'refused') return reject(LongtailError.fromWire(message.refused));
           if (message.message !== 'welcome') return server.send(message);
           welcomed(message.welcome.node);
           resolve({ connection: link.worker, welcome: message.welcome });
         },
-        sendTensor: (tensor, signal) => life.wait(server.sendTensor(tensor, signal)),
+        sendTensor: (tensor, signal) => server.sendTensor(tensor, signal),
         close: (reason) => server.close(reason),
       };
       current.onSession(connection, hello);

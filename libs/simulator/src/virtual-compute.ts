@@ -25,6 +25,7 @@ import { epochOrder } from '@longtail/data';
 import { Anchor } from '@longtail/kernels';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
+import { PacedDevice } from './paced-device.js';
 import { Thermal, type ThermalSpec } from './thermal.js';
 import { VirtualStages } from './virtual-stages.js';
 
@@ -60,11 +61,6 @@ export interface VirtualComputeOptions {
 /** A device whose time is virtual and whose arithmetic is real. */
 export class VirtualCompute implements Compute {
   readonly device: DeviceInfo;
-  private slowness = 1;
-  /** The pass that it is at. */
-  private underWay: { readonly signal: AbortSignal; paceChanged(): void; aborted(): void } | undefined;
-  /** With a listener each, however many passes are done under them. */
-  private readonly watched = new WeakSet<AbortSignal>();
   /** The next task fails with this. */
   failure: LongtailError | undefined;
   private prepared: Prepared | undefined;
@@ -76,26 +72,27 @@ export class VirtualCompute implements Compute {
   /** What was prepared. */
   private mix = new Float32Array(0);
   private downloaded = false;
-  private readonly thermal: Thermal | undefined;
+  private readonly paced: PacedDevice;
   private busy = false;
   private line: Promise<unknown> = Promise.resolve();
   /** Undefined: it holds the whole model. */
   private stages: VirtualStages | undefined;
   private recompute = false;
+  private anyIndices = new Int32Array(0);
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
-    this.thermal = options.pace.thermal && new Thermal(options.pace.thermal);
+    const { clock, pace, busy } = options;
+    this.paced = new PacedDevice(clock, pace.thermal && new Thermal(pace.thermal), busy);
   }
 
   get slowdown(): number {
-    return this.slowness;
+    return this.paced.slowdown;
   }
 
   /** Above 1: the device is that much slower for now, the task under way included. */
   set slowdown(factor: number) {
-    this.slowness = factor;
-    this.underWay?.paceChanged();
+    this.paced.slowdown = factor;
   }
 
   async prepare(
@@ -154,13 +151,18 @@ export class VirtualCompute implements Compute {
     this.optimizer!.setSteps(steps);
   }
 
-  gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
-    return this.exclusively(async () => {
-      await this.takeTask(signal);
+  async gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
+    this.begin();
+    try {
+      const taken = this.takeTask(signal);
+      if (taken !== undefined) await taken;
       const computeMs = await this.pass(countSamples(ranges), 1, signal);
-      const { samples, targets, lossSum, correct } = await this.gradientOf(ranges, this.prepared!.gradient);
+      const computed = this.gradientOf(ranges, this.prepared!.gradient);
+      const { samples, targets, lossSum, correct } = computed instanceof Promise ? await computed : computed;
       return { samples, targets, lossSum, correct, computeMs };
-    });
+    } finally {
+      this.busy = false;
+    }
   }
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
@@ -335,9 +337,15 @@ export class VirtualCompute implements Compute {
 
   private indicesOf(ranges: readonly SampleRange[]): Int32Array {
     const { trainSamples, ignoresSamples } = this.options.model;
-    if (ignoresSamples) return new Int32Array(countSamples(ranges));
+    if (ignoresSamples) return this.indices(countSamples(ranges));
     const { seed } = this.job!.train;
     return Int32Array.from(ranges.flatMap((range) => [...epochOrder(trainSamples, seed, range.epoch).indices(range)]));
+  }
+
+  /** Of samples that are all alike. */
+  private indices(count: number): Int32Array {
+    if (this.anyIndices.length !== count) this.anyIndices = new Int32Array(count);
+    return this.anyIndices;
   }
 
   private get held(): VirtualStages {
@@ -350,68 +358,18 @@ export class VirtualCompute implements Compute {
     return this.stages?.fraction(stage) ?? 1;
   }
 
-  private async takeTask(signal: AbortSignal): Promise<void> {
+  private takeTask(signal: AbortSignal): Promise<void> | undefined {
     const { clock, pace } = this.options;
-    if (pace.taskMs !== undefined) await clock.sleep(pace.taskMs, signal);
+    return pace.taskMs === undefined ? undefined : clock.sleep(pace.taskMs, signal);
   }
 
-  private async pass(samples: number, fraction: number, signal: AbortSignal, stage = 0): Promise<number> {
-    const { pace, clock, rng } = this.options;
-    this.throwFailure();
-    const startedAtMs = clock.nowMs();
-    let leftMs = passMs(pace, samples, this.fraction(stage) * fraction, () => rng.uniform());
-    this.options.busy?.(true);
-    this.thermal?.rest(startedAtMs);
-    try {
-      while (leftMs > 0) {
-        const { slowness, thermal } = this;
-        const fromMs = clock.nowMs();
-        const coolMs = slowness * leftMs;
-        const whole = await this.sleepAtThisPace(thermal?.msFor(coolMs) ?? coolMs, signal);
-        const doneMs = thermal?.work(clock.nowMs()) ?? clock.nowMs() - fromMs;
-        leftMs = whole ? 0 : leftMs - doneMs / slowness;
-      }
-    } finally {
-      this.options.busy?.(false);
-    }
-    return clock.nowMs() - startedAtMs;
-  }
-
-  /** Resolves with whether the time has passed; false: the pace changed before. Rejects when aborted. */
-  private sleepAtThisPace(ms: number, signal: AbortSignal): Promise<boolean> {
-    const { clock } = this.options;
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason as Error);
-      const end = () => {
-        alarm.cancel();
-        this.underWay = undefined;
-      };
-      const alarm = clock.at(clock.nowMs() + ms, () => {
-        end();
-        resolve(true);
-      });
-      this.underWay = {
-        signal,
-        paceChanged() {
-          end();
-          resolve(false);
-        },
-        aborted() {
-          end();
-          reject(signal.reason as Error);
-        },
-      };
-      this.watch(signal);
-    });
-  }
-
-  private watch(signal: AbortSignal): void {
-    if (this.watched.has(signal)) return;
-    this.watched.add(signal);
-    const aborted = () => {
-      if (this.underWay?.signal === signal) this.underWay.aborted();
-    };
-    signal.addEventListener('abort', aborted, { once: true });
+  /** Resolves with how long it took. */
+  private pass(samples: number, fraction: number, signal: AbortSignal, stage = 0): Promise<number> {
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure !== undefined) return Promise.reject(failure);
+    const { pace, rng } = this.options;
+    return this.paced.work(passMs(pace, samples, this.fraction(stage) * fraction, () => rng.uniform()), signal);
   }
 
   /** Passes may be given before those ahead of them are done. */
@@ -423,13 +381,17 @@ export class VirtualCompute implements Compute {
 
   /** The contract of Compute: all else one call at a time. */
   private async exclusively<T>(call: () => Promise<T>): Promise<T> {
-    if (this.busy) throw new Error('two calls of a device at once');
-    this.busy = true;
+    this.begin();
     try {
       return await call();
     } finally {
       this.busy = false;
     }
+  }
+
+  private begin(): void {
+    if (this.busy) throw new Error('two calls of a device at once');
+    this.busy = true;
   }
 
   private outside<T>(result: T | Promise<T>): Promise<T> | T {

@@ -1,12 +1,15 @@
 import type { OutgoingTensor, TensorChunk } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import { createKernels } from '@longtail/kernels';
-import { expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { VirtualClock } from './virtual-clock.js';
 import { VirtualNetwork, type LinkSpec, type NetworkOptions } from './virtual-network.js';
 
 const kernels = createKernels({ implementation: 'reference' });
-const never = new AbortController().signal;
+let never: AbortSignal;
+beforeEach(() => {
+  never = new AbortController().signal;
+});
 /** 1000 values of a byte each and 100 of headers: 1.1 KB a chunk. */
 const CHUNK = 1000;
 
@@ -73,6 +76,29 @@ test('nodes of one site share its link fairly, each way, and leave others alone'
   }
   await clock.runUntil(clock.sleep(100, never));
   expect(times).toEqual([5, 10, 10, 10, 20, 20]);
+});
+
+test('a tensor of which a chunk cannot be made is given up with the reason, and others go on', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  link.server.start(ignore);
+  const whole = tensor(12);
+  const broken = { ...whole, chunk: (offset: number, length: number) => (offset === 10 * CHUNK ? expect.unreachable('of this chunk') : whole.chunk(offset, length)) };
+  const [lost, sent] = [link.worker.sendTensor(broken, never), link.worker.sendTensor(tensor(12), never)];
+  await clock.runUntil(expect(lost).rejects.toThrow('of this chunk'));
+  await clock.runUntil(sent);
+});
+
+test('an abort gives up what is sent under its signal, and nothing else', async () => {
+  const { clock, connect } = setUp();
+  const link = connect();
+  link.server.start(ignore);
+  const [one, other] = [new AbortController(), new AbortController()];
+  const sends = [one, other, one].map(({ signal }) => link.worker.sendTensor(tensor(4), signal));
+  clock.at(3, () => one.abort(new Error('called off')));
+  const outcomes = await clock.runUntil(Promise.allSettled(sends));
+  expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected']);
+  await expect(link.worker.sendTensor(tensor(1), one.signal)).rejects.toThrow('called off');
 });
 
 test('a receiver that takes its time holds the sender back', async () => {

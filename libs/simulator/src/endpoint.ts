@@ -1,0 +1,415 @@
+import { LongtailError, type Connection, type ConnectionHandlers, type ConnectionTraffic, type LinkRate, type OutgoingTensor, type TensorChunk } from '@longtail/core';
+import type { Flow, Queued } from './flow.js';
+import { Alarm, type VirtualClock } from './virtual-clock.js';
+
+/** Chunks of a tensor that may be out without an acknowledgement. */
+const CREDIT_CHUNKS = 8;
+/** Of sending, until more is known of the link. */
+const LONG_ENOUGH_MS = 100;
+
+/** A process hears of what is outside of it a microtask later. */
+const SOON = Promise.resolve();
+
+/** A chunk as it travels: `lateMs` longer than the link takes. */
+export interface SentChunk extends TensorChunk {
+  readonly lateMs?: number;
+}
+
+export interface LateMessage<Message> {
+  readonly message: Message;
+  readonly lateMs: number;
+}
+
+/** Changes what is sent; an empty list drops it. */
+export type Tamper = (chunk: TensorChunk) => readonly SentChunk[];
+
+export type Checksum = (bytes: Uint8Array) => number;
+
+/** What both ends of a link have in common. */
+export interface Shared {
+  readonly clock: VirtualClock;
+  readonly latencyMs: number;
+  stalledUntilMs: number;
+  wireBytes(chunk: TensorChunk): number;
+  readonly crc32c: Checksum | undefined;
+}
+
+/** A process: what comes to it when it is over has no effect, and nothing that it waits for comes to pass. */
+export interface Mortal {
+  readonly isOver: boolean;
+}
+
+export interface EndpointOptions<Send> {
+  readonly tamper?: Tamper | undefined;
+  readonly meddle?: ((message: Send) => readonly LateMessage<Send>[]) | undefined;
+  /** The link has ended here. */
+  readonly ended?: (() => void) | undefined;
+  /** When the other end has taken what comes to it now. */
+  readonly takenAtMs?: ((bytes: number) => number) | undefined;
+}
+
+/** What comes to one end. */
+interface Arrival {
+  /** Is for the handlers now. */
+  reach(): void;
+}
+
+/** An end, as what is on its way sees it. */
+interface End {
+  sendChunk(chunk: TensorChunk, transfer: Transfer): void;
+  /** A transfer is over: with an error, it was given up. */
+  settle(transfer: Transfer, error?: unknown): void;
+  left(parcel: Parcel, againMs: number): void;
+  /** Whether the other end takes its time for what is there now; the parcel rings when it has. */
+  waitsToBeTaken(parcel: Parcel): boolean;
+  arrive(parcel: Parcel): void;
+  take(parcel: Parcel): void;
+  deliver(arrival: Arrival): void;
+  /** To the other end. */
+  travel(alarm: Alarm, lateMs?: number): void;
+}
+
+/** A chunk from when it leaves until it is acknowledged. */
+class Parcel extends Alarm implements Queued, Arrival {
+  private stage: 'travels' | 'is being taken' | 'is being acknowledged' = 'travels';
+
+  constructor(
+    private readonly from: End,
+    private readonly to: End,
+    public chunk: SentChunk,
+    readonly bytes: number,
+    /** Undefined: nobody waits for it to be acknowledged. */
+    private readonly transfer: Transfer | undefined,
+  ) {
+    super();
+  }
+
+  left(lateMs: number): void {
+    this.from.left(this, lateMs);
+  }
+
+  ring(): void {
+    if (this.stage === 'is being acknowledged') return this.transfer!.acknowledged();
+    const waits = this.stage === 'travels' && this.from.waitsToBeTaken(this);
+    if (waits) this.stage = 'is being taken';
+    else this.to.arrive(this);
+  }
+
+  reach(): void {
+    this.to.take(this);
+  }
+
+  acknowledge(): void {
+    if (this.transfer === undefined) return;
+    this.stage = 'is being acknowledged';
+    this.to.travel(this);
+  }
+}
+
+/** A message on its way. */
+class Envelope<Message> extends Alarm implements Arrival {
+  constructor(
+    private readonly to: End & { hear(message: Message): void },
+    private readonly message: Message,
+  ) {
+    super();
+  }
+
+  ring(): void {
+    this.to.deliver(this);
+  }
+
+  reach(): void {
+    this.to.hear(this.message);
+  }
+}
+
+/** A tensor on its way. */
+class Transfer {
+  private next = 0;
+  private taken = 0;
+  private over = false;
+  private readonly chunks: number;
+
+  constructor(
+    private readonly from: End,
+    private readonly tensor: OutgoingTensor,
+    readonly signal: AbortSignal,
+    private readonly crc32c: Checksum | undefined,
+    private readonly resolve: (value?: Promise<void>) => void,
+  ) {
+    this.chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
+  }
+
+  /** Sends what may be out; what cannot be coded ends it. */
+  pump(): void {
+    try {
+      while (!this.over && this.next < this.chunks && this.next - this.taken < CREDIT_CHUNKS) this.from.sendChunk(this.chunk(this.next++), this);
+    } catch (error) {
+      this.end(error);
+    }
+  }
+
+  acknowledged(): void {
+    if (++this.taken < this.chunks) this.pump();
+    else this.end();
+  }
+
+  /** With an error: it is given up. */
+  end(error?: unknown): void {
+    if (this.over) return;
+    this.over = true;
+    this.from.settle(this, error);
+  }
+
+  /** Whoever began it. */
+  tell(error?: unknown): void {
+    this.resolve(error === undefined ? undefined : Promise.reject(error as Error));
+  }
+
+  private chunk(chunk: number): TensorChunk {
+    const { chunkLength, length: values, header } = this.tensor;
+    const offset = chunk * chunkLength;
+    const length = Math.min(chunkLength, values - offset);
+    const payload = this.tensor.chunk(offset, length);
+    const { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to } = header;
+    const { chunks, crc32c } = this;
+    // One by one: to copy what is in an object takes several times as long.
+    return { header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to, chunk, chunks, offset, length, crc: crc32c?.(payload) ?? 0 }, payload };
+  }
+}
+
+/** One end of a link. */
+export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
+  private other!: Endpoint<Receive, Send>;
+  private handlers: ConnectionHandlers<Receive> | undefined;
+  /** Undefined: it outlives the link. */
+  private process: Mortal | undefined;
+  /** What came before there were handlers. */
+  private readonly early: (() => void)[] = [];
+  /** What came while the link stood still. */
+  private readonly held: Arrival[] = [];
+  private readonly transfers: Transfer[] = [];
+  /** Of the last transfer. Has a listener, as those of all transfers under way: most go under the same one, and to listen anew is dear. */
+  private signal: AbortSignal | undefined;
+  private rate: LinkRate | undefined;
+  /** Bytes that `rate` is from. */
+  private observed = 0;
+  /** What measures the link included. */
+  private carriedBytes = 0;
+  /** The first one is being read. */
+  private readonly unread: Parcel[] = [];
+  private open = true;
+  private sent = 0;
+  private received = 0;
+  /** Of what was sent: nothing comes before what went before it. */
+  private lastArrivalMs = 0;
+
+  constructor(
+    readonly peer: string,
+    private readonly shared: Shared,
+    private readonly flow: Flow,
+    private readonly options: EndpointOptions<Send> = {},
+  ) {}
+
+  attach(other: Endpoint<Receive, Send>): void {
+    this.other = other;
+  }
+
+  /** Of which process this end is. */
+  belongTo(process: Mortal): void {
+    this.process = process;
+  }
+
+  get traffic(): ConnectionTraffic {
+    return { bytesSent: this.sent, bytesReceived: this.received };
+  }
+
+  /** What a tensor makes of it when nobody else uses the link. */
+  get sending(): LinkRate | undefined {
+    const { bitsPerSecond } = this.flow;
+    if ((8000 * (this.carriedBytes - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
+      this.observed = this.carriedBytes;
+      this.rate = { bitsPerSecond, roundTripMs: 2 * this.shared.latencyMs };
+    }
+    return this.rate;
+  }
+
+  start(handlers: ConnectionHandlers<Receive>): void {
+    if (this.handlers !== undefined) throw new Error('start was called twice');
+    this.handlers = handlers;
+    for (const deliver of this.early.splice(0)) deliver();
+  }
+
+  send(message: Send): void {
+    if (!this.open) return;
+    const { meddle } = this.options;
+    if (meddle === undefined) this.travel(new Envelope(this.other, message));
+    else for (const { message: sent, lateMs } of meddle(message)) this.travel(new Envelope(this.other, sent), lateMs);
+  }
+
+  hear(message: Receive): void {
+    if (!this.isDead) this.handlers!.message(message);
+  }
+
+  sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal !== this.signal && signal.aborted) return reject(signal.reason as Error);
+      if (!this.open) return reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
+      const transfer = new Transfer(this, tensor, signal, this.shared.crc32c, resolve);
+      this.transfers.push(transfer);
+      this.listenTo(signal);
+      transfer.pump();
+    });
+  }
+
+  private listenTo(signal: AbortSignal): void {
+    const { signal: last } = this;
+    if (signal === last) return;
+    this.signal = signal;
+    if (last !== undefined) this.forget(last);
+    signal.addEventListener('abort', this.aborted);
+  }
+
+  /** Unless something is still sent under it. */
+  private forget(signal: AbortSignal): void {
+    if (signal !== this.signal && this.transfers.every((transfer) => transfer.signal !== signal)) signal.removeEventListener('abort', this.aborted);
+  }
+
+  private readonly aborted = ({ target }: Event): void => {
+    const signal = target as AbortSignal;
+    if (signal === this.signal) this.signal = undefined;
+    for (const transfer of this.transfers.filter((one) => one.signal === signal)) transfer.end(signal.reason);
+  };
+
+  settle(transfer: Transfer, error?: unknown): void {
+    this.transfers.splice(this.transfers.indexOf(transfer), 1);
+    if (transfer.signal !== this.signal) this.forget(transfer.signal);
+    if (this.process === undefined) transfer.tell(error);
+    else if (!this.process.isOver) void SOON.then(() => transfer.tell(error));
+  }
+
+  close(reason: string): void {
+    if (!this.open) return;
+    this.shared.clock.at(this.shared.clock.nowMs() + this.shared.latencyMs, () => this.other.deliver({ reach: () => this.other.fail(reason) }));
+    this.fail(reason);
+  }
+
+  /** The link ends here, now. */
+  fail(reason: string): void {
+    if (!this.open) return;
+    this.open = false;
+    this.flow.end();
+    this.options.ended?.();
+    const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
+    for (const transfer of [...this.transfers]) transfer.end(error);
+    const last = this.signal;
+    this.signal = undefined;
+    if (last !== undefined) this.forget(last);
+    const closed = () => {
+      if (!this.isDead) this.handlers!.closed(reason);
+    };
+    if (this.handlers === undefined) this.early.push(closed);
+    else this.shared.clock.at(this.shared.clock.nowMs(), closed);
+  }
+
+  sendChunk(chunk: TensorChunk, transfer: Transfer): void {
+    const { tamper } = this.options;
+    if (tamper === undefined) this.transmit(chunk, transfer);
+    else for (const [copy, altered] of tamper(chunk).entries()) this.transmit(altered, copy === 0 ? transfer : undefined);
+  }
+
+  private transmit(chunk: SentChunk, transfer: Transfer | undefined): void {
+    const bytes = this.shared.wireBytes(chunk);
+    this.carriedBytes += bytes;
+    if (chunk.header.kind !== 'probe') this.sent += bytes;
+    this.flow.send(new Parcel(this, this.other, chunk, bytes, transfer));
+  }
+
+  left(parcel: Parcel, againMs: number): void {
+    const { clock, latencyMs } = this.shared;
+    this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
+    clock.set(parcel, this.lastArrivalMs + (parcel.chunk.lateMs ?? 0));
+  }
+
+  waitsToBeTaken(parcel: Parcel): boolean {
+    const { takenAtMs } = this.options;
+    if (takenAtMs === undefined) return false;
+    this.shared.clock.set(parcel, takenAtMs(parcel.bytes));
+    return true;
+  }
+
+  /** What is checked is copied only now: a sender that changed it on the way is found out. */
+  arrive(parcel: Parcel): void {
+    const { header, payload } = parcel.chunk;
+    if (this.shared.crc32c !== undefined) parcel.chunk = { header, payload: payload.slice() };
+    this.deliver(parcel);
+  }
+
+  take(parcel: Parcel): void {
+    const { bytes, chunk: { header, payload } } = parcel;
+    const { crc32c } = this.shared;
+    if (header.kind !== 'probe') this.received += bytes;
+    if (crc32c !== undefined && crc32c(payload) !== header.crc) return this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
+    if (this.unread.push(parcel) === 1) this.read();
+  }
+
+  /** One chunk after the other, as the receiver takes them. */
+  private read(): void {
+    while (this.open && this.unread.length > 0) {
+      const taken = this.isDead ? undefined : this.handOver(this.unread[0]!.chunk);
+      if (taken !== undefined) {
+        void taken.then(() => {
+          this.acknowledgeFirst();
+          this.read();
+        });
+        return;
+      }
+      this.acknowledgeFirst();
+    }
+  }
+
+  private acknowledgeFirst(): void {
+    this.unread.shift()!.acknowledge();
+  }
+
+  private handOver(chunk: TensorChunk): Promise<void> | undefined {
+    const { handlers, shared } = this;
+    const { header, payload: sent } = chunk;
+    const place = handlers!.place?.(header, sent.length);
+    if (place === 'borrow' || (place === undefined && shared.crc32c !== undefined)) return handlers!.tensor(chunk) ?? undefined;
+    const payload = place ?? new Uint8Array(sent.length);
+    payload.set(sent);
+    return handlers!.tensor({ header, payload }) ?? undefined;
+  }
+
+  deliver(arrival: Arrival): void {
+    if (!this.open) return;
+    if (this.isStalled || this.held.length > 0) this.hold(arrival);
+    else if (this.handlers === undefined) this.early.push(() => this.deliver(arrival));
+    else arrival.reach();
+  }
+
+  private get isDead(): boolean {
+    return this.process !== undefined && this.process.isOver;
+  }
+
+  private get isStalled(): boolean {
+    return this.shared.clock.nowMs() < this.shared.stalledUntilMs;
+  }
+
+  /** Until the stall is over: what comes at that very moment comes behind it. */
+  private hold(arrival: Arrival): void {
+    if (this.held.push(arrival) === 1) this.shared.clock.at(this.shared.stalledUntilMs, this.release);
+  }
+
+  private readonly release = (): void => {
+    if (this.isStalled) return void this.shared.clock.at(this.shared.stalledUntilMs, this.release);
+    for (const arrival of this.held.splice(0)) this.deliver(arrival);
+  };
+
+  travel(alarm: Alarm, lateMs = 0): void {
+    const { clock, latencyMs } = this.shared;
+    clock.set(alarm, clock.nowMs() + latencyMs + lateMs);
+  }
+}
