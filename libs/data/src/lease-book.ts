@@ -147,6 +147,7 @@ class Book implements LeaseBook {
 
   private takeReturned(samples: number): Span[] {
     const taken: Span[] = [];
+    if (this.returned.length === 0) return taken;
     let missing = samples;
     let used = 0;
     while (missing > 0 && used < this.returned.length) {
@@ -178,7 +179,7 @@ class Book implements LeaseBook {
   /** Cuts spans where an epoch ends. */
   private toRanges(spans: readonly Span[]): SampleRange[] {
     const ranges: SampleRange[] = [];
-    for (const { start, end } of mergeSpans(spans)) {
+    for (const { start, end } of spans.length > 1 ? mergeSpans(spans) : spans) {
       for (let at = start; at < end;) {
         const epoch = Math.floor(at / this.samplesPerEpoch);
         const epochStart = epoch * this.samplesPerEpoch;

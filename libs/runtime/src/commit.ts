@@ -43,9 +43,12 @@ export async function commitRound(
   const training = core.training!;
   const { shard, leases } = training;
   const { segments } = core;
-  const codedChunk: CodedOf = (segment, chunk) =>
-    contributions.flatMap((one) => codedGradients(one.task, local ? one.weight * samplesOf(one, segment) : one.weight, segment, chunk));
-  const weightedOf = (segment: Segment) => sum(contributions.map((one) => one.weight * samplesOf(one, segment)));
+  const codedChunk: CodedOf = (segment, chunk) => {
+    const coded: CodedChunk[] = [];
+    for (const one of contributions) addCoded(coded, one.task, local ? one.weight * samplesOf(one, segment) : one.weight, segment, chunk);
+    return coded;
+  };
+  const weightedOf = (segment: Segment) => contributions.reduce((total, one) => total + one.weight * samplesOf(one, segment), 0);
   const done = contributions.map(({ task }) => task.done!);
   const samples = sum(done.map((one) => one.samples));
   const moved = core.fragments === undefined ? segments : segments.filter((segment) => weightedOf(segment) > 0);
@@ -125,10 +128,8 @@ function samplesOf({ task, moved }: Contribution, { index }: Segment): number {
 }
 
 /** Of each stage that holds the segment, in the order of the stages. */
-function codedGradients({ parts }: GroupTask, weight: number, segment: Segment, chunk: number): CodedChunk[] {
-  return parts
-    .filter(({ delivery }) => delivery.has('gradient', segment.index))
-    .map(({ delivery }) => ({ ...delivery.coded('gradient', segment.index, chunk), weight }));
+function addCoded(coded: CodedChunk[], { parts }: GroupTask, weight: number, { index }: Segment, chunk: number): void {
+  for (const { delivery } of parts) if (delivery.has('gradient', index)) coded.push(delivery.coded('gradient', index, chunk, weight));
 }
 
 /** Of all workers of the tasks, in the order in which the log has their contributions. */

@@ -128,9 +128,9 @@ export class Delivery {
   }
 
   /** A chunk that is here. */
-  coded(kind: TensorKind, fragment: number, chunk: number): CodedChunk {
+  coded(kind: TensorKind, fragment: number, chunk: number, weight = 1): CodedChunk {
     const tensor = this.tensorOf({ kind, fragment })!;
-    return { bytes: tensor.at(chunk), codecId: tensor.expected.codec.id, weight: 1 };
+    return { bytes: tensor.at(chunk), codecId: tensor.expected.codec.id, weight };
   }
 
   /** Coded bytes of a chunk of a complete delivery. */

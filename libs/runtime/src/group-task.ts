@@ -70,7 +70,7 @@ export class GroupTask {
 
   /** It was to take steps, and took none. */
   get idle(): boolean {
-    return this.status === 'delivered' && this.parts[0]!.idle;
+    return this.parts[0]!.idle && this.status === 'delivered';
   }
 
   /** Why it is refused, failed or lost. */

@@ -2,23 +2,28 @@ import { LongtailError, type Codec, type CodecName, type Job } from '@longtail/c
 
 /** The codecs of this process as a job wants them: `top-k` keeps what the job says. */
 export class KnownCodecs {
+  private readonly byName: ReadonlyMap<string, Codec>;
+  private readonly byNumber: ReadonlyMap<number, Codec>;
+
   constructor(
-    private readonly codecs: readonly Codec[],
-    private readonly sync: Job['sync'],
-  ) {}
+    codecs: readonly Codec[],
+    readonly sync: Job['sync'],
+  ) {
+    const { topK } = sync;
+    const wanted = topK === undefined ? codecs : codecs.map((codec) => codec.keeping?.(topK) ?? codec);
+    this.byName = new Map(wanted.map((codec) => [codec.name, codec]));
+    this.byNumber = new Map(wanted.map((codec) => [codec.id, codec]));
+  }
 
   named(name: CodecName): Codec {
-    return this.where((codec) => codec.name === name, name);
+    return this.byName.get(name) ?? unknown(name);
   }
 
   numbered(id: number): Codec {
-    return this.where((codec) => codec.id === id, `${id}`);
+    return this.byNumber.get(id) ?? unknown(`${id}`);
   }
+}
 
-  private where(matches: (codec: Codec) => boolean, what: string): Codec {
-    const codec = this.codecs.find(matches);
-    if (codec === undefined) throw new LongtailError(`the codec ${what} is not known here`, { code: 'protocol' });
-    const { topK } = this.sync;
-    return topK === undefined ? codec : (codec.keeping?.(topK) ?? codec);
-  }
+function unknown(codec: string): never {
+  throw new LongtailError(`the codec ${codec} is not known here`, { code: 'protocol' });
 }

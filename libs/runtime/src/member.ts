@@ -66,7 +66,9 @@ export class Member extends Recipient<MemberHost> implements Part {
   grants = 0;
   readonly assignments = new Map<number, Assignment>();
   private readonly relay: Relay;
+  /** The newest in the place of the oldest. */
   private readonly answered: number[] = [];
+  private answers = 0;
   private placedAtMs = 0;
   private directBytes = 0;
   /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
@@ -365,7 +367,6 @@ export class Member extends Recipient<MemberHost> implements Part {
   }
 
   private remember(task: number): void {
-    this.answered.push(task);
-    if (this.answered.length > ANSWERED_TASKS) this.answered.shift();
+    this.answered[this.answers++ % ANSWERED_TASKS] = task;
   }
 }

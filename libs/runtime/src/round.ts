@@ -37,6 +37,8 @@ class Rounds {
   private readonly turns: FragmentTurns | undefined;
   private readonly nonFinite: NonFiniteWatch;
   private ending = false;
+  /** Groups that took part at the last look. */
+  private here: { readonly groups: readonly Group[]; readonly all: ReadonlySet<Group> } = { groups: [], all: new Set() };
 
   constructor(
     private readonly core: RunCore,
@@ -226,8 +228,8 @@ class Rounds {
   /** Groups that take part, and those at work that do so no more. */
   private members(): readonly Group[] {
     const { groups } = this.core;
-    const here = new Set(groups);
-    const leaving = this.tasksWhere(({ group }) => !here.has(group)).map(({ group }) => group);
+    if (this.here.groups !== groups) this.here = { groups, all: new Set(groups) };
+    const leaving = this.tasksWhere(({ group }) => !this.here.all.has(group)).map(({ group }) => group);
     return leaving.length === 0 ? groups : [...new Set([...groups, ...leaving])];
   }
 }

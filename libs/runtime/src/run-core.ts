@@ -93,6 +93,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
   private cutInto: number | undefined;
+  private codecs: KnownCodecs | undefined;
 
   constructor(
     /** As it runs: with what `sync: auto` stands for, once that is known. */
@@ -162,7 +163,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   }
 
   codecNamed(name: CodecName): Codec {
-    return new KnownCodecs(this.dependencies.codecs, this.job.sync).named(name);
+    if (this.codecs?.sync !== this.job.sync) this.codecs = new KnownCodecs(this.dependencies.codecs, this.job.sync);
+    return this.codecs.named(name);
   }
 
   grid(length: number): Grid {
@@ -255,9 +257,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
       this.following.forgetBuffers();
       this.tasks.forgetBuffers();
     }
-    for (const member of this.ready) {
-      member.segments = fragments === undefined ? heldBy(member.layout!, this.segments) : this.segments.map((segment) => ({ segment, start: segment.offset }));
-    }
+    // Who holds the whole vector holds the segments one behind the other.
+    const all = this.segments.map((segment) => ({ segment, start: segment.offset }));
+    for (const { members, solo } of groups) for (const member of members) member.segments = solo ? all : heldBy(member.layout!, this.segments);
   }
 
   // ---- what members ask

@@ -107,5 +107,5 @@ export function computingMs({ fixedMs, msPerSample }: AffineTime, samples: numbe
 }
 
 function latest<T>(values: readonly T[], value: T): readonly T[] {
-  return [...values, value].slice(-WINDOW);
+  return values.length < WINDOW ? [...values, value] : values.map((_, i) => values[i + 1] ?? value);
 }

@@ -9,6 +9,7 @@ import type { Member } from './member.js';
 import { NormBound } from './norm-bound.js';
 import type { Passes } from './passes.js';
 import type { RunCore } from './run-core.js';
+import type { HeldSegment } from './segments.js';
 
 /** A run's tasks differ in these; the rest follows from the run. */
 type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version' | 'round' | 'mixing'>>;
@@ -39,6 +40,8 @@ export class Tasks {
   /** Number of the last one given out. */
   last = 0;
   private readonly open = new Map<number, GroupTask>();
+  /** What was expected last: of most members it is the same. */
+  private latest: { readonly segments: readonly HeldSegment[]; readonly kind: string; readonly codec: Codec; readonly tensors: readonly ExpectedTensor[] } | undefined;
   private readonly receiveBuffers = new BufferPools(SPARE_RECEIVE_BUFFERS);
 
   constructor(private readonly core: RunCore) {}
@@ -112,8 +115,12 @@ export class Tasks {
   }
 
   /** What a member holds of the model, as tensors to expect of it. */
-  expected(member: Member, kind: 'gradient' | 'parameters', codec: Codec): readonly ExpectedTensor[] {
-    return member.segments.map(({ segment, start }) => ({ kind, fragment: segment.index, codec, grid: segment.grid, start }));
+  expected({ segments }: Member, kind: 'gradient' | 'parameters', codec: Codec): readonly ExpectedTensor[] {
+    const { latest } = this;
+    if (latest?.segments === segments && latest.kind === kind && latest.codec === codec) return latest.tensors;
+    const tensors = segments.map(({ segment, start }) => ({ kind, fragment: segment.index, codec, grid: segment.grid, start }));
+    this.latest = { segments, kind, codec, tensors };
+    return tensors;
   }
 
   /** From one stage of a task to the next one or the one before, or between the workers of a group that steps for itself; whatever else comes is dropped. */

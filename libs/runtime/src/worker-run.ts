@@ -167,7 +167,6 @@ export class WorkerRun {
 
   onCancel({ task, deliver }: CancelTask): void {
     const queued = this.queue.findIndex((work) => work.task.task === task);
-    const calledOff = new LongtailError('called off by the server', { code: 'cancelled' });
     if (queued >= 0 && deliver && this.runner !== undefined) {
       // The others of the group may be at it: they end it together.
       this.queue[queued]!.stop.abort();
@@ -176,9 +175,9 @@ export class WorkerRun {
       if (deliver) this.sendDone(task, NOTHING, 0);
     } else if (this.working?.task.task === task) {
       if (deliver) this.working.stop.abort();
-      else this.working.abort.abort(calledOff);
+      else this.working.abort.abort(CALLED_OFF);
     } else if (!deliver) {
-      this.deliveries?.callOff(calledOff, task);
+      this.deliveries?.callOff(CALLED_OFF, task);
     }
     this.beginNextSoon();
   }
@@ -470,6 +469,9 @@ export class WorkerRun {
     this.context.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
   }
 }
+
+/** One for all, so that no stack is made for every task. */
+const CALLED_OFF = new LongtailError('called off by the server', { code: 'cancelled' });
 
 const NOTHING: ComputeResult = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0 };
 

@@ -19,6 +19,8 @@ export interface WorkerSessionContext extends Omit<WorkerRunContext, 'connection
 const PATIENCE_MS = FINISH_MS + 1000;
 
 const STOPPED = 'its owner stopped it';
+/** Given so that no DOMException with a stack is made for every session. */
+const ENDED = new Error('the session has ended');
 
 /** A worker's session with a server, from welcome to the end of the link. */
 export class WorkerSession {
@@ -92,7 +94,7 @@ export class WorkerSession {
     const reason = await this.closed;
     signal.removeEventListener('abort', leave);
     finish.removeEventListener('abort', leaveSoon);
-    this.ended.abort();
+    this.ended.abort(ENDED);
     this.drop(reason);
     await this.deviceFree;
     return reason;

@@ -48,7 +48,7 @@ function decide(options: SspOptions, round: RoundState, nowMs: number): Decision
     recall: [],
     proceed,
     wakeAtMs: wakeAtMs === Infinity ? undefined : wakeAtMs,
-    // Of many members it takes longer than all else, and who waits is seldom asked why.
+    // Who waits is seldom asked for whom, and of many members that takes longer than all else.
     get reason() {
       return commit.length > 0 ? describe(round, delivered) : waitingFor(options, round.members);
     },

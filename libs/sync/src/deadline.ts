@@ -32,7 +32,18 @@ export function spanMs({ deadlineFactor, minDeadlineMs }: DeadlineOptions, basis
 
 /** Of the slowest, within the cap; undefined before anything was measured. */
 export function expectedTime(members: readonly Busy[]): number | undefined {
-  const known = members.flatMap(({ task: { expectedMs } }) => (expectedMs === undefined ? [] : [expectedMs])).sort((a, b) => a - b);
+  const known = sorted(members, ({ expectedMs }) => expectedMs);
   const median = known[(known.length - 1) >> 1];
   return median === undefined ? undefined : Math.min(known.at(-1)!, STRAGGLER_CAP * median);
+}
+
+/** What is known of the members' tasks, the least first. */
+export function sorted(members: readonly Busy[], of: (task: TaskState) => number | undefined): Float64Array {
+  const known = new Float64Array(members.length);
+  let count = 0;
+  for (const { task } of members) {
+    const value = of(task);
+    if (value !== undefined) known[count++] = value;
+  }
+  return known.subarray(0, count).sort();
 }

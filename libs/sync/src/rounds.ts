@@ -1,5 +1,5 @@
 import type { Decision, LocalStepRule, RoundState, SyncStrategy } from '@longtail/core';
-import { busy, expectedTime, isDelivered, spanMs, type Busy, type DeadlineOptions } from './deadline.js';
+import { busy, expectedTime, isDelivered, sorted, spanMs, type Busy, type DeadlineOptions } from './deadline.js';
 
 export interface RoundsOptions extends DeadlineOptions {
   /** A round commits once this fraction of its groups has delivered … @default 1 */
@@ -66,17 +66,25 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   const working = atWork(members);
   const openedAtMs = opening(working);
   const deadlineMs = deadlineOf(options, working, openedAtMs);
-  const enoughMs = latest(enoughAt(options, members), enoughAt(options, working));
+  const enoughMs = working === members ? enoughAt(options, members) : latest(enoughAt(options, members), enoughAt(options, working));
   if (enoughMs !== undefined && nowMs >= enoughMs && enoughMs < (deadlineMs ?? Infinity)) {
     const why = `${delivered.length} of ${members.length} delivered, and ${options.graceMs ?? 0} ms of grace are over`;
     const reason = `came after the quorum of round ${round.round} and its grace`;
     return commitOf(delivered, missing.map(({ node }) => ({ node, reason, late: true })), why);
   }
   if (deadlineMs === undefined || nowMs < deadlineMs) {
-    const names = missing.map(({ node }) => node).join(', ');
     // Those who bring steps home and those at work are counted apart: any delivery may be the one.
     const needs = working.length < members.length ? 1 : deliveriesNeeded(options, members.length, delivered.length);
-    return { ...NOTHING, wakeAtMs: earliest(enoughMs, deadlineMs), needs, reason: `waiting for ${names}` };
+    const wakeAtMs = earliest(enoughMs, deadlineMs);
+    return {
+      ...NOTHING,
+      wakeAtMs,
+      needs,
+      // Who waits is seldom asked for whom, and of many members that takes longer than all else.
+      get reason() {
+        return `waiting for ${missing.map(({ node }) => node).join(', ')}`;
+      },
+    };
   }
   const tookMs = Math.round(deadlineMs - openedAtMs);
   const reason = `missed the deadline of ${tookMs} ms of round ${round.round}`;
@@ -93,11 +101,11 @@ function commitOf(delivered: readonly Busy[], release: Decision['release'], reas
 /** Who only brings home what it stepped before is done at once, and hurries nobody. */
 function atWork(members: readonly Busy[]): readonly Busy[] {
   const working = members.filter(({ task }) => task.samples > 0);
-  return working.length > 0 ? working : members;
+  return working.length > 0 && working.length < members.length ? working : members;
 }
 
 function opening(members: readonly Busy[]): number {
-  return Math.min(...members.map(({ task }) => task.startedAtMs));
+  return members.reduce((first, { task }) => Math.min(first, task.startedAtMs), Infinity);
 }
 
 function quorumOf({ quorum = 1 }: RoundsOptions, members: number): number {
@@ -115,8 +123,7 @@ function deliveriesNeeded(options: RoundsOptions, members: number, delivered: nu
 function enoughAt(options: RoundsOptions, members: readonly Busy[]): number | undefined {
   const { graceMs = 0 } = options;
   const need = quorumOf(options, members.length);
-  const arrivals = members.flatMap(({ task }) => (task.deliveredAtMs === undefined ? [] : [task.deliveredAtMs])).sort((a, b) => a - b);
-  const last = arrivals[need - 1];
+  const last = sorted(members, ({ deliveredAtMs }) => deliveredAtMs)[need - 1];
   return last === undefined ? undefined : last + graceMs;
 }
 
@@ -133,8 +140,7 @@ function deadlineOf(options: RoundsOptions, members: readonly Busy[], openedAtMs
 
 /** From task to delivery; undefined before the first. */
 function fastest(members: readonly Busy[]): number | undefined {
-  const took = members.flatMap(({ task }) => (task.deliveredAtMs === undefined ? [] : [task.deliveredAtMs - task.startedAtMs]));
-  return took.length === 0 ? undefined : Math.min(...took);
+  return sorted(members, ({ deliveredAtMs, startedAtMs }) => (deliveredAtMs === undefined ? undefined : deliveredAtMs - startedAtMs))[0];
 }
 
 function withRecall(decision: Decision, round: RoundState, nowMs: number): Decision {
