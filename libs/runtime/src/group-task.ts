@@ -11,6 +11,8 @@ export const SILENCE_MS = 60_000;
 export class GroupTask {
   /** Its local steps are to end with the one under way. */
   recalled = false;
+  /** Of its leases. */
+  readonly samples: number;
 
   constructor(
     readonly group: Group,
@@ -19,7 +21,9 @@ export class GroupTask {
     readonly leases: readonly Lease[],
     /** Undefined where nothing passes between workers. */
     readonly passes?: Passes,
-  ) {}
+  ) {
+    this.samples = leases.reduce((sum, lease) => sum + lease.samples, 0);
+  }
 
   /** Of the first member; number, version, ranges and steps are those of all. */
   get task(): Task {
@@ -36,10 +40,6 @@ export class GroupTask {
     return this.parts[0]!.doneAtMs;
   }
 
-  get samples(): number {
-    return this.leases.reduce((sum, lease) => sum + lease.samples, 0);
-  }
-
   /** Leases, from the first, that what was done is of. */
   get leasesDone(): number {
     let left = this.done!.samples;
@@ -53,6 +53,7 @@ export class GroupTask {
 
   /** `delivered` when all parts are; what befalls one part befalls the task. */
   get status(): AssignmentStatus {
+    if (this.parts.length === 1) return this.parts[0]!.status;
     const { broken } = this;
     if (broken !== undefined) return broken.status;
     return this.parts.every(({ status }) => status === 'delivered') ? 'delivered' : 'out';
@@ -107,6 +108,7 @@ export class GroupTask {
 
   /** When the status left `out`. */
   get endedAtMs(): number | undefined {
+    if (this.parts.length === 1) return this.parts[0]!.endedAtMs;
     const { broken, status } = this;
     if (broken !== undefined) return broken.endedAtMs;
     return status === 'out' ? undefined : Math.max(...this.parts.map(({ endedAtMs }) => endedAtMs!));

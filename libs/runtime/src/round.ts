@@ -128,7 +128,9 @@ class Rounds {
       return { task, weight, moved: this.turns?.taken(task) };
     });
     const atWork = new Set(this.turns === undefined ? open.keys() : []);
-    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs }, atWork);
+    // Who has nothing to do before all are done gets the version that is then.
+    const supplies = atWork.size === 0 || samplesAhead(core) > 0;
+    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs, supplies }, atWork);
     this.nonFinite.committed();
   }
 
