@@ -1,4 +1,4 @@
-import { LongtailError, type Decision, type RoundState, type SyncStrategy, type TaskState } from '@longtail/core';
+import { LongtailError, type Decision, type RoundState, type SyncStrategy } from '@longtail/core';
 import { commitRound } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
@@ -7,7 +7,8 @@ import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
 import { silentAmong } from './patience.js';
 import type { RunCore } from './run-core.js';
-import { afterDelivery, afterMiss, expectedMs } from './speed.js';
+import { afterDelivery, afterMiss } from './speed.js';
+import { Standings } from './standings.js';
 
 export interface RoundsContext {
   /** Runs while the workers compute. */
@@ -36,9 +37,10 @@ class Rounds {
   /** Of a strategy that exchanges fragments. */
   private readonly turns: FragmentTurns | undefined;
   private readonly nonFinite: NonFiniteWatch;
+  private readonly standings = new Standings();
   private ending = false;
-  /** Groups that took part at the last look. */
-  private here: { readonly groups: readonly Group[]; readonly all: ReadonlySet<Group> } = { groups: [], all: new Set() };
+  /** Groups that take part, where all that were at work at the last look do. */
+  private allHere: readonly Group[] | undefined;
 
   constructor(
     private readonly core: RunCore,
@@ -219,20 +221,21 @@ class Rounds {
 
   private state(): RoundState {
     const { round, version, roundSamples } = this.core;
-    const members = this.members().map((group) => {
-      const open = this.open.get(group.id) ?? [];
-      const exchanges = this.turns === undefined ? 1 : open[0]?.task.parts.length;
-      return { node: group.id, rounds: group.rounds, task: open[0] && standing(open[0], exchanges), queued: Math.max(0, open.length - 1) };
-    });
+    const exchanges = ({ task }: GroupTask) => (this.turns === undefined ? 1 : task.parts.length);
+    const members = this.members().map((group) => this.standings.of(group, this.open.get(group.id) ?? [], exchanges));
     return { round, version, roundSamples, members };
   }
 
   /** Groups that take part, and those at work that do so no more. */
   private members(): readonly Group[] {
     const { groups } = this.core;
-    if (this.here.groups !== groups) this.here = { groups, all: new Set(groups) };
-    const leaving = this.tasksWhere(({ group }) => !this.here.all.has(group)).map(({ group }) => group);
-    return leaving.length === 0 ? groups : [...new Set([...groups, ...leaving])];
+    // Nobody leaves while they are the same.
+    if (this.allHere === groups) return groups;
+    const here = new Set(groups);
+    const leaving = this.tasksWhere(({ group }) => !here.has(group)).map(({ group }) => group);
+    if (leaving.length > 0) return [...new Set([...groups, ...leaving])];
+    this.allHere = groups;
+    return groups;
   }
 }
 
@@ -255,18 +258,6 @@ function observeSpeed({ paces }: RunCore, { group, done, startedAtMs, endedAtMs,
   const { samples, computeMs, prepareMs } = done;
   for (const { member, done: own } of parts) paces.observe(member.node, samples * (passes?.fractionOf(member) ?? 1), own!.computeMs - own!.prepareMs);
   group.speed = afterDelivery(group.speed, { samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs });
-}
-
-function standing({ group, samples, startedAtMs, status, endedAtMs, task, recalled }: GroupTask, exchanges: number | undefined): TaskState {
-  return {
-    round: task.round,
-    samples,
-    startedAtMs,
-    expectedMs: expectedMs(group.speed, samples, exchanges),
-    deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
-    baseVersion: task.version,
-    recalled,
-  };
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {
