@@ -94,6 +94,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private cutFor: readonly Group[] = [];
   private cutInto: number | undefined;
   private codecs: KnownCodecs | undefined;
+  /** The same for all who prepare for the job. */
+  private prepares: { readonly job: Job; readonly message: Omit<Prepare, 'place'> } | undefined;
 
   constructor(
     /** As it runs: with what `sync: auto` stands for, once that is known. */
@@ -227,8 +229,12 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   }
 
   prepareMessage(): Omit<Prepare, 'place'> {
-    const files = this.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
-    return { run: this.run, jobJson: JSON.stringify(this.job), files };
+    const { job, run } = this;
+    if (this.prepares?.job !== job) {
+      const files = this.files.map(({ name, bytes, sha256 }) => ({ name, bytes, sha256 }));
+      this.prepares = { job, message: { run, jobJson: JSON.stringify(job), files } };
+    }
+    return this.prepares.message;
   }
 
   linkKey(): string {
