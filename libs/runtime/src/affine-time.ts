@@ -19,10 +19,10 @@ const ORIGIN_WEIGHT = 0.25;
  * little weight: where all are of about one size that is all there is to go by, and time is in proportion.
  */
 export function fitAffine(times: readonly TimedWork[]): AffineTime {
-  const proportional = median(times.map(({ samples, ms }) => ms / samples));
+  const proportional = medianOf(times, ({ samples, ms }) => ms / samples);
   if (times.every(({ samples }) => samples === times[0]!.samples)) return { fixedMs: 0, msPerSample: proportional };
   const msPerSample = medianSlope(times);
-  const fixedMs = median(times.map(({ samples, ms }) => ms - samples * msPerSample));
+  const fixedMs = medianOf(times, ({ samples, ms }) => ms - samples * msPerSample);
   // Of noise: no device takes less than nothing before it begins, nor for a sample.
   return fixedMs < 0 || msPerSample <= 0 ? { fixedMs: 0, msPerSample: proportional } : { fixedMs, msPerSample };
 }
@@ -45,7 +45,8 @@ function medianSlope(times: readonly TimedWork[]): number {
     values[count] = slope;
     weights[count++] = weight;
   };
-  for (const [i, { samples, ms }] of times.entries()) {
+  for (let i = 0; i < times.length; i++) {
+    const { samples, ms } = times[i]!;
     add(ms / samples, (ORIGIN_WEIGHT * samples) / most);
     for (let other = 0; other < i; other++) {
       const distance = samples - times[other]!.samples;
@@ -57,12 +58,16 @@ function medianSlope(times: readonly TimedWork[]): number {
 
 /** The lower one of the two in the middle. */
 export function median(of: readonly number[]): number {
-  makeRoom(of.length);
-  for (let i = 0; i < of.length; i++) {
-    values[i] = of[i]!;
+  return medianOf(of, (value) => value);
+}
+
+function medianOf<T>(items: readonly T[], value: (item: T) => number): number {
+  makeRoom(items.length);
+  for (let i = 0; i < items.length; i++) {
+    values[i] = value(items[i]!);
     weights[i] = 1;
   }
-  return weightedMedian(of.length);
+  return weightedMedian(items.length);
 }
 
 /** Of the first `count` values, by taking them apart around one of them (Hoare's FIND): a tenth of the time of sorting them. */

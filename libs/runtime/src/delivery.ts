@@ -8,7 +8,7 @@ import {
   type TensorKind,
 } from '@longtail/core';
 import type { Buffers } from './encoded-tensor.js';
-import { chunkSpan, type Grid } from './grid.js';
+import { chunkSpan, partOf, type Grid } from './grid.js';
 import type { NormBound } from './norm-bound.js';
 
 /** A tensor that a task must bring home. */
@@ -180,7 +180,7 @@ class IncomingTensor {
     const room = codec.maxBytes(grid.chunkLength);
     if (bytes > room) return undefined;
     this.buffer ??= buffers.take(grid.chunks * room);
-    return this.buffer.subarray(chunk * room, chunk * room + bytes);
+    return partOf(this.buffer, chunk * room, bytes);
   }
 
   dispose(buffers: Buffers): void {

@@ -1,5 +1,5 @@
 import type { AllocateTensor, OutgoingTensor } from '@longtail/core';
-import { chunkSpan, type Grid } from './grid.js';
+import { chunkSpan, partOf, type Grid } from './grid.js';
 
 /** Codes chunk `chunk` into `out` and returns the bytes written. */
 export type FillChunk = (span: { readonly offset: number; readonly length: number }, out: Uint8Array, chunk: number) => number;
@@ -97,7 +97,7 @@ export class EncodedTensor {
     const chunk = this.coded.length;
     const slot = this.slot(chunk);
     const bytes = this.fill(chunkSpan(this.grid, chunk), slot, chunk);
-    this.coded.push(bytes === slot.length ? slot : slot.subarray(0, bytes));
+    this.coded.push(partOf(slot, 0, bytes));
   }
 
   /** The coded chunk at `offset`; codes up to it where that has not happened. */
@@ -140,6 +140,6 @@ export class EncodedTensor {
 
   private slot(chunk: number): Uint8Array {
     this.buffer ??= this.pool.take(this.room);
-    return this.buffer.subarray(chunk * this.chunkBytes, (chunk + 1) * this.chunkBytes);
+    return partOf(this.buffer, chunk * this.chunkBytes, this.chunkBytes);
   }
 }

@@ -12,9 +12,9 @@ export function gridOf(length: number, chunkLength: number): Grid {
   return { length, chunkLength: Math.min(chunkLength, length), chunks: Math.ceil(length / chunkLength) };
 }
 
-/** Values [offset, offset + length) of a vector: itself where those are all. */
-export function partOf(values: Float32Array, offset: number, length: number): Float32Array {
-  return length === values.length ? values : values.subarray(offset, offset + length);
+/** Elements [offset, offset + length) of a vector: itself where those are all. */
+export function partOf<Vector extends Float32Array | Uint8Array>(vector: Vector, offset: number, length: number): Vector {
+  return length === vector.length ? vector : (vector.subarray(offset, offset + length) as Vector);
 }
 
 /** Values [offset, offset + length) of a chunk. */

@@ -1,4 +1,5 @@
 import { disjoint, LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader, type VectorRange } from '@longtail/core';
+import { partOf } from './grid.js';
 
 /**
  * Parameters and optimizer state of a worker: what is in memory, of which version, and what is on its way in. Says when
@@ -169,7 +170,7 @@ class Intake {
     }
     const from = header.start + header.offset;
     if (this.seen.has(from)) return false;
-    const values = this.values.subarray(from, from + header.length);
+    const values = partOf(this.values, from, header.length);
     if (isDifference) this.add(values, payload, codec);
     else codec.decode(payload, values);
     this.seen.add(from);

@@ -76,20 +76,9 @@ class DeviceUse {
     return this.calls > 0;
   }
 
-  take(): void {
-    this.calls++;
-  }
-
-  release(): void {
-    if (--this.calls > 0) return;
-    this.wake?.();
-    this.waiting = undefined;
-  }
-
   during<T>(call: Promise<T>): Promise<T> {
-    const done = () => this.release();
-    this.take();
-    call.then(done, done);
+    this.calls++;
+    call.then(this.done, this.done);
     return call;
   }
 
@@ -97,6 +86,12 @@ class DeviceUse {
   async free(): Promise<void> {
     while (this.busy) await (this.waiting ??= new Promise((resolve) => (this.wake = resolve)));
   }
+
+  private readonly done = (): void => {
+    if (--this.calls > 0) return;
+    this.wake?.();
+    this.waiting = undefined;
+  };
 }
 
 /** A worker's part in one run: prepares, then does its tasks one after the other. */
@@ -343,18 +338,12 @@ export class WorkerRun {
     await this.deliverNow(work, NOTHING, 'parameters');
   }
 
-  private async gradient(work: Work): Promise<void> {
+  private gradient(work: Work): Promise<void> {
     const { task, abort } = work;
+    const compute = () => (this.runner === undefined ? this.context.compute.gradient(task.ranges, abort.signal) : this.runner.gradient(task, abort.signal));
     const loaded = this.inbox!.loadParameters(task.version);
-    let result: ComputeResult;
-    this.device.take();
-    try {
-      if (loaded !== undefined) await loaded;
-      result = await (this.runner === undefined ? this.context.compute.gradient(task.ranges, abort.signal) : this.runner.gradient(task, abort.signal));
-    } finally {
-      this.device.release();
-    }
-    await this.deliverNow(work, result, 'gradient');
+    const computed = this.device.during(loaded === undefined ? compute() : loaded.then(compute));
+    return computed.then((result) => this.deliverNow(work, result, 'gradient'));
   }
 
   private async evaluate({ task, abort: { signal } }: Work): Promise<void> {
