@@ -18,7 +18,7 @@ export function hostCostTask({ arms, ...scenario }: Pick<BenchScenario, 'arms'> 
   const job = withOverrides(document, { sync: { strategy: 'bsp', codec: 'fp32' }, 'train.maxSamples': ROUNDS * batch }) as JobDocument;
   const machine = { name: 'this machine', samplesPerSecond: (PASSES * batch) / 2, overhead: 0, jitter: 0, count: 2, link: { class: 'fibre' as const } };
   const fleet = { ...scenario.fleet, server: undefined, matrix: undefined, machines: [{ ...scenario.fleet.machines[0]!, ...NOTHING_ELSE, ...machine }] };
-  return { scenario: { ...scenario, targetLoss: undefined, fleet }, arm: { name: 'host cost', settings: {}, planner: 'planned', job }, seed: 1, traces: {} };
+  return { scenario: { ...scenario, targetLoss: undefined, fleet }, arm: { name: 'what a task takes this machine itself', settings: {}, planner: 'planned', job }, seed: 1, traces: {} };
 }
 
 const NOTHING_ELSE = { gpu: undefined, site: undefined, region: undefined, lan: undefined, churn: undefined, joins: undefined, throttling: undefined, memory: undefined } as const;

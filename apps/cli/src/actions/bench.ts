@@ -10,7 +10,7 @@ import { runLiveArm } from '../process/live-arm.js';
 import type { Output } from '../terminal/output.js';
 import { readTextFile } from '../terminal/read-job-file.js';
 import { benchLines } from '../view/bench.js';
-import { benchProgress } from '../view/bench-progress.js';
+import { benchProgress, type BenchProgress } from '../view/bench-progress.js';
 import { saveBenchReport } from './bench-report.js';
 
 interface BenchOptions {
@@ -37,11 +37,11 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   const interruption = new Interruption(() => pool.close());
   try {
     const kept = new KeptArms(join(folder, 'arms'), options.fresh);
-    const shared = { engine, sweep, kept, traces: tracesOf(scenario), progress: progress.arm };
+    const shared = { engine, sweep, kept, traces: tracesOf(scenario) };
     const result =
       mode === 'live' || mode === 'both'
-        ? await benchLive(scenario, { ...shared, predict: mode === 'both', pool, folder, signal: interruption.signal }, output)
-        : await runBench(scenario, { ...shared, mode, run: pool.run });
+        ? await benchLive(scenario, { ...shared, predict: mode === 'both', pool, folder, progress, signal: interruption.signal }, output)
+        : await runBench(scenario, { ...shared, mode, progress: progress.arms(), run: pool.run });
     progress.end();
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
@@ -56,39 +56,41 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   }
 }
 
-interface LiveBench extends Omit<LabOptions, 'mode' | 'run'> {
+interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {
   /** Say before what virtual time makes of it. */
   readonly predict: boolean;
   readonly pool: ArmPool;
   readonly folder: string;
+  readonly progress: BenchProgress;
   readonly signal: AbortSignal;
 }
 
 /** Arms one after the other, so that none disturbs another one's time. */
-async function benchLive(scenario: BenchScenario, { predict, pool, folder, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
+async function benchLive(scenario: BenchScenario, { predict, pool, folder, progress, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
+  progress.doing('measuring how fast this machine computes a batch');
   const machine = { device: await pool.measure(scenario.arms[0]!.job), cores: availableParallelism() };
   const context = { engine: shared.engine, machine, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
   let line: Promise<unknown> = Promise.resolve();
   const run = (task: ArmTask): Promise<BenchArm> => {
     const turn = line.then(() => {
       signal.throwIfAborted();
-      return runLiveArm(task, context, output);
+      return runLiveArm(task, { ...context, doing: progress.doing }, output);
     });
     line = turn.catch(() => undefined);
     return turn;
   };
-  const predicted = predict ? await predictedArms(scenario, { ...shared, pool }, run, output) : undefined;
-  const live = await runBench(scenario, { ...shared, mode: 'live', run });
+  const predicted = predict ? await predictedArms(scenario, { ...shared, pool, progress }, run, output) : undefined;
+  const live = await runBench(scenario, { ...shared, mode: 'live', progress: progress.arms(), run });
   return { ...live, ...(predicted && { predicted }) };
 }
 
 /** What virtual time makes of it, with what a task takes this machine beside what is described: found on rounds that no arm has. */
-async function predictedArms(scenario: BenchScenario, { kept: _, pool, ...shared }: Omit<LiveBench, 'predict' | 'folder' | 'signal'>, live: (task: ArmTask) => Promise<BenchArm>, output: Output): Promise<readonly BenchArm[]> {
+async function predictedArms(scenario: BenchScenario, { kept: _, pool, progress, ...shared }: Omit<LiveBench, 'predict' | 'folder' | 'signal'>, live: (task: ArmTask) => Promise<BenchArm>, output: Output): Promise<readonly BenchArm[]> {
   const cost = hostCostTask(scenario);
   const taskMs = hostCostOf(await live({ ...cost, mode: 'live' }), await pool.run({ ...cost, mode: 'virtual' }));
   output.event({ event: 'host-cost', taskMs });
   output.note(taskMs === undefined ? 'what a task takes this machine itself could not be measured' : `a task takes this machine itself ${formatMilliseconds(taskMs)}`);
-  return (await runBench(scenario, { ...shared, mode: 'virtual', taskMs, run: pool.run })).arms;
+  return (await runBench(scenario, { ...shared, mode: 'virtual', taskMs, progress: progress.arms(' in virtual time'), run: pool.run })).arms;
 }
 
 function conclude(output: Output, result: BenchResult, folder: string, report: string): number {

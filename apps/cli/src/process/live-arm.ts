@@ -15,6 +15,8 @@ export interface LiveContext {
   readonly machine: Machine;
   readonly workbench: Workbench;
   readonly runsFolder: string;
+  /** Told what goes on, and which part of the training is done. */
+  doing(what: string, part?: number): void;
   readonly signal: AbortSignal;
 }
 
@@ -24,7 +26,7 @@ export async function runLiveArm(task: ArmTask, context: LiveContext, output: Ou
   const said = { name: arm.name, settings: arm.settings, seed, knob };
   try {
     const plan = await planLive(task, context.machine, context.workbench);
-    return { ...said, outcome: liveOutcome(task, await eventsOf(plan, context, output)) };
+    return { ...said, outcome: liveOutcome(task, await eventsOf(plan, nameOf(task), context, output)) };
   } catch (error) {
     const { code, message } = LongtailError.from(error);
     if (code === 'internal' || code === 'cancelled') throw error;
@@ -32,22 +34,32 @@ export async function runLiveArm(task: ArmTask, context: LiveContext, output: Ou
   }
 }
 
-async function eventsOf({ job, workers }: LivePlan, { engine, runsFolder, signal }: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
-  const cluster = new LocalCluster({ runsFolder, workers, threads: 1, allowCode: 'confined' }, output);
+function nameOf({ arm, seed, knob }: ArmTask): string {
+  return [arm.name, knob, `seed ${seed}`].filter(Boolean).join(', ');
+}
+
+async function eventsOf({ job, workers }: LivePlan, name: string, context: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
+  const cluster = new LocalCluster({ runsFolder: context.runsFolder, workers, threads: 1, allowCode: 'confined' }, output);
   try {
-    return await Promise.race([runOn(cluster, { job, workers }, engine, signal), cluster.failed.then((error) => Promise.reject(error))]);
+    return await Promise.race([runOn(cluster, { job, workers }, name, context), cluster.failed.then((error) => Promise.reject(error))]);
   } finally {
     await cluster.end();
   }
 }
 
-async function runOn(cluster: LocalCluster, { job, workers }: LivePlan, engine: EngineName, signal: AbortSignal): Promise<readonly StoredEvent[]> {
+async function runOn(cluster: LocalCluster, { job, workers }: LivePlan, name: string, { engine, doing, signal }: LiveContext): Promise<readonly StoredEvent[]> {
+  doing(`${name}: ${workers.length} workers start, and their links are measured`);
   const client = await connectClient(await cluster.start(engine), signal);
   try {
     await measured(client, workers.length, signal);
     const { run } = await client.launch(JSON.stringify(job), signal);
+    const { epochs = 1, maxSamples } = job.train ?? {};
     const events: StoredEvent[] = [];
-    for await (const event of watchRun(new RunServer(client), run, () => undefined, signal)) events.push(event);
+    for await (const event of watchRun(new RunServer(client), run, () => undefined, signal)) {
+      events.push(event);
+      const { body } = event;
+      if (body.event === 'commit') doing(`${name}: trains live`, maxSamples === undefined ? body.epoch / epochs : body.samplesApplied / maxSamples);
+    }
     const verdict = events.at(-1)?.body;
     if (verdict?.event === 'verdict' && verdict.status !== 'succeeded') throw new LongtailError(verdict.reason, { code: 'timeout' });
     return events;
