@@ -1,6 +1,6 @@
 // A worker of round.mjs: sends its gradient when told to, takes the parameters, and checks them after the last round.
 import { createCodec, createKernels } from '@longtail/kernels';
-import { PROTOCOL_VERSION } from '@longtail/protocol';
+import { visitorsHello } from '@longtail/runtime';
 import { createTensorMemory, dial, EmulatedLink } from '@longtail/transport';
 import { cpuMsPerRound, header, readOptions, report, roundEnded } from './process.mjs';
 
@@ -20,16 +20,7 @@ let sent = false;
 let startedAt = 0;
 
 const { connection } = await dial(address, {
-  hello: {
-    protocol: PROTOCOL_VERSION,
-    name: `worker-${rank}`,
-    incarnation: String(process.pid),
-    device: { engine: 'none', description: '', memoryBytes: 0, gflops: 0, throttle: 1 },
-    allowCode: false,
-    peerAddress: '',
-    host: '',
-    maxUploadBitsPerSecond: 0, node: '',
-  },
+  hello: visitorsHello(`worker-${rank}`, String(process.pid)),
   crc32c: (bytes) => kernels.crc32c(bytes),
   memory: sameHost ? memory : undefined,
   link: throttle && new EmulatedLink(throttle),
