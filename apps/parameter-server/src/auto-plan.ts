@@ -1,4 +1,4 @@
-import type { Job, MeasuredCluster, ModelProfile, Plan, PlanRequest, SyncChoice } from '@longtail/core';
+import type { Job, MeasuredCluster, ModelProfile, Plan, PlanRequest, SyncChoice, SyncFleet } from '@longtail/core';
 import { planRequestFor, syncFleetOf } from '@longtail/planner';
 import { chooseSync } from '@longtail/sync';
 
@@ -11,10 +11,12 @@ export function planWithSync(
   profile: ModelProfile,
   cluster: MeasuredCluster,
   planBy: (request: PlanRequest) => Plan,
+  coding: () => SyncFleet['coding'],
 ): { readonly plan: Plan; readonly sync?: SyncChoice } {
   const plan = planBy(planRequestFor(job));
   if (job.sync.strategy !== 'auto') return { plan };
-  const { strategy, localSteps, fragments, codec, downCodec } = chooseSync(job, syncFleetOf(plan, profile, cluster));
+  const choice = (of: Plan): SyncChoice => chooseSync(job, { ...syncFleetOf(of, profile, cluster), coding: coding() });
+  const { strategy, localSteps, fragments, codec, downCodec } = choice(plan);
   const second = planBy(planRequestFor({ ...job, sync: { ...job.sync, strategy, localSteps, fragments, codec, downCodec } }));
-  return { plan: second, sync: chooseSync(job, syncFleetOf(second, profile, cluster)) };
+  return { plan: second, sync: choice(second) };
 }

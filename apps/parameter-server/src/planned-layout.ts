@@ -3,6 +3,7 @@ import type { ExpectedSpeed, GroupLayout, Job, LayoutNode, LayoutPlan, LayoutReq
 import { considerReplan, CostModel, createPlan, measuredCluster, planRequestFor, type ReplanDecision } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
 import { planWithSync } from './auto-plan.js';
+import { codingTimes } from './coding-times.js';
 import { exactMakespan } from './exact-makespan.js';
 import { isWhole, planGiven } from './given-layout.js';
 
@@ -111,7 +112,7 @@ function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: Mode
   if (nodes.length === 0) return {};
   const cluster = clusterOf(nodes, of, profile);
   try {
-    return planWithSync(of.job, profile, cluster, (request) => createPlan(profile, cluster, request, { makespanOf: exactMakespan }));
+    return planWithSync(of.job, profile, cluster, (request) => createPlan(profile, cluster, request, { makespanOf: exactMakespan }), codingTimes);
   } catch (error) {
     if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error };
     throw error;

@@ -11,6 +11,7 @@ import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
 import { createTensorMemory, hostName, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
+import { codingTimes } from './coding-times.js';
 import { composeShard } from './compose-shard.js';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
@@ -143,7 +144,7 @@ function composeServer(
       createLeases: ({ train }, samplesPerEpoch, state) =>
         createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state }),
       strategy: ({ sync }) => createStrategy(sync),
-      chooseSync,
+      chooseSync: (job, fleet, standing) => chooseSync(job, { ...fleet, coding: codingTimes() }, standing),
       shares: balancedShares(),
       layout: plannedLayout((job) => desk.profileOf(job)),
       schedule: createSchedule,

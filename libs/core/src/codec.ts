@@ -45,6 +45,12 @@ export function codecBits(name: CodecName, topK = DEFAULT_TOP_K): number {
   return topK.density * (BITS[topK.values] + 2 + Math.log2(1 / topK.density));
 }
 
+/** Of a million values on one core, in ms. Decoding adds to an accumulator. */
+export interface CodingTime {
+  readonly encodeMs: number;
+  readonly decodeMs: number;
+}
+
 /** Is what it loses kept and sent with the next vector? Rounding to 16 bits is too little to keep. */
 export function hasErrorFeedback(name: CodecName): boolean {
   return name === 'top-k' || BITS[name] < 16;

@@ -1,4 +1,4 @@
-import type { CodecName } from './codec.js';
+import type { CodecName, CodingTime } from './codec.js';
 import type { Job, StrategyName } from './job.js';
 import type { MeasuredLink } from './plan.js';
 
@@ -109,6 +109,8 @@ export interface SyncFleet {
   readonly groups: readonly SyncGroup[];
   /** The server's own link, shared by all; undefined: never the bottleneck. */
   readonly server?: { readonly upBitsPerSecond: number; readonly downBitsPerSecond: number };
+  /** What coding takes server and workers, each on one core; undefined: no time, as on virtual clocks. */
+  readonly coding?: Readonly<Partial<Record<CodecName, CodingTime>>>;
 }
 
 /** How a worker's exchange stands beside what is computed meanwhile, or between two exchanges. */
@@ -118,6 +120,8 @@ export interface SyncExchange {
   readonly downMs: number;
   /** As often as the exchange takes it. */
   readonly roundTripMs: number;
+  /** At both ends, in both directions. */
+  readonly codingMs: number;
   /** It costs no more of a round than it may. */
   readonly hidden: boolean;
 }

@@ -15,6 +15,7 @@ export type {
 } from './kernels.js';
 export { createErrorFeedback, type ErrorFeedbackOptions } from './error-feedback.js';
 export { learningRateAt } from './learning-rate.js';
+export { measureCoding, USUAL_CODING } from './measure-coding.js';
 export { createOptimizer, type CountedOptimizer, type OptimizerOptions } from './optimizer.js';
 export { createShard, type ShardOptions } from './shard.js';
 export type { SliceableCodec } from './sliceable-codec.js';

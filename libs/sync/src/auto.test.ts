@@ -1,4 +1,4 @@
-import { codecBits, type Job, type SyncChoice, type SyncFleet, type SyncLink } from '@longtail/core';
+import { codecBits, type CodecName, type Job, type SyncChoice, type SyncFleet, type SyncLink } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { chooseSync } from './auto.js';
@@ -46,6 +46,33 @@ test('a link that nothing can hide is named', () => {
   expect(reason).toMatch(/; not hidden, as nothing sends less: b \(.*\)$/);
 });
 
+/** Coding fewer bits takes longer: ms a million values, each way. */
+const CODING = coding({ fp32: 0.5, bf16: 1, int8: 2, int4: 4 });
+
+function coding(times: Partial<Record<CodecName, number>>): SyncFleet['coding'] {
+  return Object.fromEntries(Object.entries(times).map(([codec, ms]) => [codec, { encodeMs: ms, decodeMs: ms }]));
+}
+
+test('what coding takes is part of an exchange, and of its reason', () => {
+  const some = { ...fleet(10e6, [1800, 1800], [LAN]), coding: CODING };
+  const choice = chooseSync(job(1), some);
+  // Of 10 M values: coded by the worker, decoded from both at the server, coded there once, decoded by the worker.
+  expect(choice).toMatchObject({ strategy: 'bsp', codec: 'fp32', exchanges: [{ codingMs: 25 }, { codingMs: 25 }] });
+  expect(choice.reason).toContain('1 ms there and back, 25 ms to code)');
+  const fast = chooseSync(job(1), { ...some, groups: some.groups.map((group) => ({ ...group, msPerSample: 600 })) });
+  expect(fast).toMatchObject({ strategy: 'diloco', codec: 'int8' });
+});
+
+test('where nothing is hidden and the server must step, the codec with the shortest exchange is taken: none where coding takes longer than sending', () => {
+  const recipe = job(1);
+  const standing = chooseSync(recipe, fleet(10e6, [1800, 1800], [LAN]));
+  const codecOver = (rate: number) => {
+    const link = { upBitsPerSecond: rate, downBitsPerSecond: rate, roundTripMs: 1 };
+    return chooseSync(recipe, { ...fleet(10e6, [10, 10], [link]), coding: CODING }, standing).codec;
+  };
+  expect([1e11, 1e10, 2e9, 1e8].map(codecOver)).toEqual(['fp32', 'bf16', 'int8', 'int4']);
+});
+
 test('what Muon steps stays with the workers', () => {
   const choice = chooseSync(job(1, { muon: { momentum: 0.9 } } as Partial<Job['train']['optimizer']>), fleet(1e6, [900, 900], [LAN]));
   expect(choice).toMatchObject({ strategy: 'diloco', localSteps: 3, codec: 'int8' });
@@ -58,6 +85,7 @@ const anyFleet: fc.Arbitrary<SyncFleet> = fc.record({
     .array(fc.record({ msPerSample: positive(1e-3, 1e5), links: fc.array(anyLink, { minLength: 1, maxLength: 3 }) }), { minLength: 1, maxLength: 6 })
     .map((groups) => groups.map(({ msPerSample, links }, g) => ({ node: `g${g}`, msPerSample, links: links.map((link, l) => ({ name: `g${g}.${l}`, ...link })) }))),
   server: fc.option(fc.record({ upBitsPerSecond: positive(1e5, 1e12), downBitsPerSecond: positive(1e5, 1e12) }), { nil: undefined }),
+  coding: fc.option(fc.record({ fp32: positive(0.01, 10), bf16: positive(0.01, 10), int8: positive(0.01, 10), int4: positive(0.01, 10), 'top-k': positive(0.01, 10) }).map(coding), { nil: undefined }),
 });
 const anyJob = fc.record({ batch: fc.integer({ min: 1, max: 4096 }), muon: fc.boolean() }).map(({ batch, muon }) => job(batch, muon ? ({ muon: { momentum: 0.9 } } as object) : {}));
 
@@ -72,11 +100,11 @@ test('every link is hidden by its own arithmetic, or named, and then nothing tha
       const choice = chooseSync(recipe, some);
       const links = some.groups.flatMap((group) => group.links);
       expect(choice.exchanges.map(({ name }) => name)).toEqual(links.map(({ name }) => name));
-      choice.exchanges.forEach(({ name, upMs, downMs, roundTripMs, hidden }, i) => {
+      choice.exchanges.forEach(({ name, upMs, downMs, roundTripMs, codingMs, hidden }, i) => {
         const { values, upBitsPerSecond, downBitsPerSecond } = links[i]!;
         expect(upMs).toBeGreaterThanOrEqual(((1000 * values * codecBits(choice.codec)) / upBitsPerSecond) * (1 - 1e-12));
         expect(downMs).toBeGreaterThanOrEqual(((1000 * values * codecBits(choice.downCodec)) / downBitsPerSecond) * (1 - 1e-12));
-        const exchangeMs = upMs + downMs + roundTripMs;
+        const exchangeMs = upMs + downMs + roundTripMs + codingMs;
         expect(hidden).toBe(exchangeMs <= choice.computeMs * (choice.fragments === undefined ? 0.05 / 0.95 : 0.8));
         if (!hidden) expect(choice.reason).toContain(`${name} (`);
       });

@@ -3,6 +3,7 @@ import {
   formatBitRate,
   formatMilliseconds,
   type ChooseSync,
+  type CodingTime,
   type Job,
   type SyncChoice,
   type SyncExchange,
@@ -37,7 +38,8 @@ function local(way: Omit<Way, 'localSteps'>, least: number, most: number): reado
 }
 
 /**
- * The first way on a ladder whose exchange is hidden behind compute on every link (DESIGN.md section 2), else the last one.
+ * The first way on a ladder whose exchange, coding included, is hidden behind compute on every link (DESIGN.md section 2). Where none is: the
+ * last one, in the codec with the shortest exchange, as coding may take longer than the bits that it saves.
  * Steps that are exchanged one by one cost fewest tokens, then few local steps, then many; a codec costs the less the more
  * bits it has. Each way on the ladder sends no more bits for a step than the one before, up and down: a slower link never
  * gets more of them.
@@ -46,9 +48,10 @@ function local(way: Omit<Way, 'localSteps'>, least: number, most: number): reado
  */
 export const chooseSync: ChooseSync = (job, fleet, standing) => {
   const ways = LADDER.filter((way) => mayUse(job, fleet, way, standing));
-  const at = (slowed: number) => firstHidden(ways, job, fleet, slowed);
+  const at = (slowed: number) => firstHidden(ways, job, slowedDown(fleet, slowed));
   const kept = standing === undefined ? -1 : ways.findIndex((way) => same(way, standing));
-  const stays = kept >= at(1 / HYSTERESIS) && kept <= at(HYSTERESIS);
+  const bounds = [at(1 / HYSTERESIS), at(HYSTERESIS)];
+  const stays = kept >= Math.min(...bounds) && kept <= Math.max(...bounds);
   const index = stays ? kept : at(1);
   const stuck = standing !== undefined && !isLocal(standing) ? 'what the server steps with cannot change' : 'nothing sends less';
   return weighed(ways, index, job, fleet, stuck);
@@ -70,16 +73,26 @@ function same(a: Way, b: Way): boolean {
   return a.strategy === b.strategy && a.localSteps === b.localSteps && a.codec === b.codec;
 }
 
-/** `slowed`: how many times as long exchanges are taken to be. */
-function firstHidden(ways: readonly Way[], job: Job, fleet: SyncFleet, slowed: number): number {
+function slowedDown({ groups, server, coding }: SyncFleet, times: number): SyncFleet {
+  const rates = <Some extends Rates>(link: Some) => ({ ...link, upBitsPerSecond: link.upBitsPerSecond / times, downBitsPerSecond: link.downBitsPerSecond / times });
+  const slower = (link: SyncLink): SyncLink => ({ ...rates(link), roundTripMs: link.roundTripMs * times });
+  return { groups: groups.map((group) => ({ ...group, links: group.links.map(slower) })), server: server && rates(server), coding };
+}
+
+type Rates = Pick<SyncLink, 'upBitsPerSecond' | 'downBitsPerSecond'>;
+
+function firstHidden(ways: readonly Way[], job: Job, fleet: SyncFleet): number {
   const longestOf = new Map<string, number>();
   const longestMs = (way: Way): number => {
     const key = `${way.strategy} ${way.codec}`;
     if (!longestOf.has(key)) longestOf.set(key, msOf(longest(exchangesOf(fleet, way))));
     return longestOf.get(key)!;
   };
-  const index = ways.findIndex((way) => longestMs(way) <= allowedMsOf(way, computeMsOf(job, fleet, way)) / slowed);
-  return index < 0 ? ways.length - 1 : index;
+  const index = ways.findIndex((way) => longestMs(way) <= allowedMsOf(way, computeMsOf(job, fleet, way)));
+  if (index >= 0) return index;
+  const last = ways.at(-1)!;
+  const asSeldom = ways.filter(({ strategy, localSteps }) => strategy === last.strategy && localSteps === last.localSteps);
+  return ways.indexOf(asSeldom.reduce((best, way) => (longestMs(way) <= longestMs(best) ? way : best)));
 }
 
 /** What is computed between two exchanges: a batch by all groups together, or batches of its own by the fastest. */
@@ -92,17 +105,25 @@ function allowedMsOf({ fragments }: Way, computeMs: number): number {
   return computeMs * (fragments === undefined ? EXCHANGE_PART / (1 - EXCHANGE_PART) : OVERLAPPED_PART);
 }
 
-type Times = Pick<SyncExchange, 'name' | 'upMs' | 'downMs' | 'roundTripMs'>;
+type Times = Pick<SyncExchange, 'name' | 'upMs' | 'downMs' | 'roundTripMs' | 'codingMs'>;
 
-function msOf({ upMs, downMs, roundTripMs }: Times): number {
-  return upMs + downMs + roundTripMs;
+function msOf({ upMs, downMs, roundTripMs, codingMs }: Times): number {
+  return upMs + downMs + roundTripMs + codingMs;
 }
 
-/** Of each link; what all send together has to pass the server's. */
-function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec, fragments = 1 }: Way): readonly Times[] {
+const NO_TIME: CodingTime = { encodeMs: 0, decodeMs: 0 };
+
+/**
+ * Of each link; what all send together has to pass the server's. Its worker codes what goes up and decodes what comes down, the server decodes
+ * what all send and codes its parameters once. Chunks are coded while others travel: the sum is what it takes at most.
+ */
+function exchangesOf({ groups, server, coding }: SyncFleet, { codec, downCodec, fragments = 1 }: Way): readonly Times[] {
   const links = groups.flatMap((group) => group.links);
-  const values = links.reduce((sum, link) => sum + link.values, 0);
+  const sum = (some: readonly SyncLink[]) => some.reduce((all, link) => all + link.values, 0);
+  const values = sum(links);
+  const model = Math.max(...groups.map((group) => sum(group.links)));
   const shared = (bits: number, rate: number | undefined) => (rate === undefined ? 0 : (1000 * bits * values) / rate);
+  const { [codec]: up = NO_TIME, [downCodec]: down = NO_TIME } = coding ?? {};
   const [upBits, downBits] = [codecBits(codec), codecBits(downCodec)];
   const [sharedUpMs, sharedDownMs] = [shared(upBits, server?.downBitsPerSecond), shared(downBits, server?.upBitsPerSecond)];
   return links.map((link) => ({
@@ -110,6 +131,7 @@ function exchangesOf({ groups, server }: SyncFleet, { codec, downCodec, fragment
     upMs: Math.max(sharedUpMs, (1000 * upBits * link.values) / link.upBitsPerSecond),
     downMs: Math.max(sharedDownMs, (1000 * downBits * link.values) / link.downBitsPerSecond),
     roundTripMs: fragments * link.roundTripMs,
+    codingMs: (link.values * (up.encodeMs + down.decodeMs) + values * up.decodeMs + model * down.encodeMs) / 1e6,
   }));
 }
 
@@ -135,15 +157,16 @@ function longest<Some extends Times>(exchanges: readonly Some[]): Some {
   return exchanges.reduce((most, exchange) => (msOf(exchange) > msOf(most) ? exchange : most));
 }
 
-/** `one exchange of 2.8 s beside 40 steps of 1.4 s, 4.8 % of a round (d: 2.0 s up at 20 Mbit/s, 800 ms down at 100 Mbit/s, 40 ms there and back)`. */
+/** `one exchange of 2.9 s beside 40 steps of 1.4 s, 4.9 % of a round (d: 2.0 s up at 20 Mbit/s, 800 ms down at 100 Mbit/s, 40 ms there and back, 20 ms to code)`. */
 function arithmetic(way: Way, computeMs: number, exchange: Times, { groups }: SyncFleet): string {
   const link = groups.flatMap(({ links }) => links).find(({ name }) => name === exchange.name)!;
-  const { upMs, downMs, roundTripMs, name } = exchange;
+  const { upMs, downMs, roundTripMs, codingMs, name } = exchange;
   const up = `${formatMilliseconds(upMs)} up${rate(link, way.codec, upMs)}`;
   const down = `${formatMilliseconds(downMs)} down${rate(link, way.downCodec, downMs)}`;
+  const coding = codingMs === 0 ? '' : `, ${formatMilliseconds(codingMs)} to code`;
   const part = way.fragments === undefined ? msOf(exchange) / (msOf(exchange) + computeMs) : msOf(exchange) / computeMs;
   const of = way.fragments === undefined ? 'a round' : `their time, in ${way.fragments} fragments while they are taken`;
-  return `one exchange of ${beside(way, computeMs, exchange)}, ${(100 * part).toFixed(1)} % of ${of} (${name}: ${up}, ${down}, ${formatMilliseconds(roundTripMs)} there and back)`;
+  return `one exchange of ${beside(way, computeMs, exchange)}, ${(100 * part).toFixed(1)} % of ${of} (${name}: ${up}, ${down}, ${formatMilliseconds(roundTripMs)} there and back${coding})`;
 }
 
 function rate({ values }: SyncLink, codec: Way['codec'], ms: number): string {

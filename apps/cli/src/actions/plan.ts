@@ -2,6 +2,7 @@ import { LongtailError } from '@longtail/core';
 import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
+import { USUAL_CODING } from '@longtail/kernels';
 import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/parameter-server';
 import { createPlan } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
@@ -30,7 +31,7 @@ export async function plan(output: Output, options: PlanOptions, file: string): 
   const { plan: found, sync } = planWithSync(withStateBits(job, options.optimizerBits), profile, cluster, (wanted) => {
     const request = requestFor(wanted, options);
     return own ? planOwnLayout(job, profile, cluster, request) : createPlan(profile, cluster, request, { makespanOf: exactMakespan });
-  });
+  }, () => USUAL_CODING);
   const whole = { ...found, notes: [...found.notes, ...notes] };
   if (output.json) output.event({ event: 'plan', ...whole, ...(sync && { sync }) });
   else [...planLines(whole, output.colors), ...(sync === undefined ? [] : ['', `sync: ${sync.reason}`])].forEach((line) => output.line(line));

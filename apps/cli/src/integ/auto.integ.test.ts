@@ -38,7 +38,7 @@ function choices({ events }: CliProcess): readonly Choice[] {
 it('on one machine gradients are exchanged at every step', { timeout: 90_000 }, async () => {
   const [choice] = choices(await demo(0.01, 4 * 128));
   expect(choice).toMatchObject({ strategy: 'bsp', exchanges: [{ hidden: true }, { hidden: true }] });
-  expect(choice!.reason).toMatch(/^bsp, \w+: one exchange of .* beside a step of .* of a round \(.* up at .*, .* down at .* there and back\)/);
+  expect(choice!.reason).toMatch(/^bsp, \w+: one exchange of .* beside a step of .* of a round \(.* up at .*, .* down at .* there and back, .* to code\)/);
 });
 
 it('over 20 Mbit/s workers step for themselves and send few bits, and it says why', { timeout: 90_000 }, async () => {
