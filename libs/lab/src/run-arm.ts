@@ -73,6 +73,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     job,
     model,
     standsFor,
+    linksKnown: true,
     fleet: fleet.machines.flatMap(({ worker }) => (worker === undefined ? [] : { ...worker, taskMs: task.taskMs })),
     churn: fleet.machines.flatMap(({ faults }) => faults),
     seed,

@@ -114,6 +114,15 @@ test('without arithmetic, too, a gradient that is on its way for minutes is wait
   expect(timing!.wallMs / virtual!.wallMs).toBeCloseTo(1, 1);
 });
 
+test('auto goes by the links that the scenario describes, and by the model that the job stands for', async () => {
+  const given = scenario('[{strategy: bsp}, {strategy: auto}]', { rest: 'standsFor: {parameters: 1e6}\n' });
+  for (const mode of ['virtual', 'timing'] as const) {
+    const [bsp, auto] = (await runBench(given, { ...options, mode })).arms.map((arm) => done(arm).summary);
+    expect(auto!.bytesUpPerNode).toBeLessThan(bsp!.bytesUpPerNode / 10);
+    expect(auto!.samplesPerSecond).toBeGreaterThan(2 * bsp!.samplesPerSecond);
+  }
+});
+
 test('without arithmetic the fastest arm is the best, whatever loss the scenario aims at', async () => {
   const given = scenario('[{strategy: bsp, codec: [fp32, int8]}]', { rest: 'targetLoss: 0.4\n' });
   const { arms, winner, targetLoss } = await runBench(given, { ...options, mode: 'timing' });

@@ -59,6 +59,17 @@ test('links that turn out to be slow change the codec between rounds, and all wo
   expect(distinct).toBe(EPOCHS);
 });
 
+test('links that are known need no probe, and parameters count as many as they stand for', async () => {
+  const choiceFor = async (changes: Partial<Scenario>) => eventsOf((await train(LAN, { probeBytes: 0, linksKnown: true, serverBitsPerSecond: 1e10, ...changes })).events, 'sync')[0]!;
+  const small = await choiceFor({});
+  expect(small).toMatchObject({ strategy: 'bsp', codec: 'fp32' });
+  const upMs = small.exchanges[0]!.upMs;
+  const large = await choiceFor({ standsFor: ({ length }) => 1e4 * length });
+  expect(large.strategy).toBe('diloco');
+  // 8 bits in the place of 32.
+  expect(large.exchanges[0]!.upMs / upMs).toBeCloseTo(1e4 / 4, 6);
+});
+
 test('local steps and strategy change too, as long as the server steps along moves', async () => {
   const fleet = unequalFleet.map((worker) => ({ ...worker, samplesPerSecond: 10 * worker.samplesPerSecond, link: HOME }));
   const recipe = job({ sync: { strategy: 'auto' }, train: { epochs: EPOCHS }, validation: { everyEpochs: 4 }, cluster: { minWorkers: 4 } });

@@ -80,7 +80,9 @@ export interface Scenario {
   /** Told of each commit of the first run; `parameters` reads those of the server then. */
   committed?(commit: Commit, nowMs: number, parameters: () => Float32Array): void;
   /** Values that those of a chunk stand for where bytes are counted: a model of a few values is then as long on the wire as one of many. @default as many as it has */
-  standsFor?(header: TensorHeader): number;
+  standsFor?(header: Pick<TensorHeader, 'kind' | 'length'>): number;
+  /** `sync: auto` is told the links as they are described, the server's too, rather than what probes and training find. @default false */
+  readonly linksKnown?: boolean;
   /** Told of each event of the first run; false: it need not be kept, for a run of millions. Then neither the ledger nor the workers' events are. @default all are */
   keeps?(event: StoredEvent): boolean;
   /** Whether what nodes are at is taken down. @default false */

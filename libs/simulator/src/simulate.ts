@@ -6,6 +6,8 @@ import {
   type LeaseBook,
   type ParameterShard,
   type StoredEvent,
+  type SyncFleet,
+  type SyncLink,
   type SyncStrategy,
   type TensorChunk,
   type Verdict,
@@ -36,6 +38,7 @@ import { VirtualCompute } from './virtual-compute.js';
 import { HEADER_BYTES, VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
 
 const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
+const SERVER_BITS_PER_SECOND = 1e9;
 /** Its address. */
 const STANDBY = 'standby:1';
 /** Of a live system's chunks. */
@@ -82,7 +85,7 @@ class Simulation implements StruckWorld {
   private readonly lostCommits: Outcome['lostCommits'][number][] = [];
 
   constructor(private readonly scenario: Scenario) {
-    const { seed, faults = [], serverBitsPerSecond = 1e9 } = scenario;
+    const { seed, faults = [], serverBitsPerSecond = SERVER_BITS_PER_SECOND } = scenario;
     const { clock } = this;
     this.rng = createRng(seed);
     const fuzzing = faults.find((fault) => fault.kind === 'fuzz');
@@ -117,7 +120,7 @@ class Simulation implements StruckWorld {
         createLeases: ({ train }, samplesPerEpoch, state) =>
           this.keepLeases(createLeaseBook({ samplesPerEpoch, epochs: train.epochs, maxSamples: train.maxSamples, state })),
         strategy: ({ sync }) => this.watched(scenario.strategy ?? createStrategy(sync)),
-        chooseSync,
+        chooseSync: (job, fleet, standing) => chooseSync(job, this.told(fleet), standing),
         shares: scenario.shares ?? balancedShares(),
         layout: scenario.layout,
         linkKey: () => `link-${++this.links}`,
@@ -313,6 +316,19 @@ class Simulation implements StruckWorld {
 
   private watchOf(name: string): LinkBook | undefined {
     return this.book && new LinkBook(this.book.node(name));
+  }
+
+  /** With parameters as many as they stand for. */
+  private told({ groups }: SyncFleet): SyncFleet {
+    const { standsFor, linksKnown, serverBitsPerSecond: rate = SERVER_BITS_PER_SECOND, fleet } = this.scenario;
+    const grown = (link: SyncLink): SyncLink => ({ ...link, values: standsFor?.({ kind: 'gradient', length: link.values }) ?? link.values });
+    if (linksKnown !== true) return { groups: groups.map((group) => ({ ...group, links: group.links.map(grown) })) };
+    const links = new Map(fleet.map(({ name, link }) => [name, link]));
+    const described = ({ name, values }: SyncLink): SyncLink => {
+      const { upBitsPerSecond, downBitsPerSecond, rttMs } = links.get(name) ?? HOME;
+      return grown({ name, values, upBitsPerSecond, downBitsPerSecond, roundTripMs: rttMs });
+    };
+    return { groups: groups.map((group) => ({ ...group, links: group.links.map(described) })), server: { upBitsPerSecond: rate, downBitsPerSecond: rate } };
   }
 
   private parameters(): Float32Array {

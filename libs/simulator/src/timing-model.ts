@@ -24,7 +24,7 @@ export function timingModel({ blocks, trainSamples, validationSamples = 0 }: Tim
   return {
     model: { ...model, ignoresSamples: true },
     arithmetic: idleArithmetic,
-    standsFor: ({ kind, length }: TensorHeader) => Math.round(length * (isActivation(kind) ? idle.activationScale : scale)),
+    standsFor: ({ kind, length }) => Math.round(length * (isActivation(kind) ? idle.activationScale : scale)),
   };
 }
 
