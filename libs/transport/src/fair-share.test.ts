@@ -26,6 +26,22 @@ describe('the fair share of senders', () => {
     expect(fair.arrived(one, 1_000, 300)).toBe(0);
   });
 
+  it('is of what the link has carried, not of what comes from those who just begin', () => {
+    const fair = new FairShare();
+    const all = [{}, {}, {}, {}];
+    const from = (fromMs: number, ms: number, senders: readonly object[]) => {
+      let share = 0;
+      for (let atMs = fromMs; atMs < fromMs + ms; atMs++) for (const sender of senders) share = fair.arrived(sender, 10, atMs);
+      return share;
+    };
+    expect(from(0, 300, all)).toBeCloseTo(10, 0);
+    expect(from(1_000, 2, all)).toBeCloseTo(7.5, 0);
+    expect(from(2_000, 300, all)).toBeCloseTo(10, 0);
+    // What it carried once counts for 10 s.
+    expect(from(12_400, 250, all.slice(2))).toBeCloseTo(10, 0);
+    expect(from(13_000, 2, all)).toBeCloseTo(3.75, 0);
+  });
+
   it('takes no burst for a rate', () => {
     const fair = new FairShare();
     fair.arrived({}, 1_000, 0);
