@@ -1,15 +1,20 @@
 import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
+import { formatCount, formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
 import { estimateMakespan } from './makespan.js';
 import { plannedStage } from './planned-stage.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { roundMsOf, wholeShares } from './rounds.js';
+import { dearestTie } from './ties.js';
 import { busiest, chunksOf } from './turns.js';
 
 export interface LaidOut {
   readonly groups: readonly GroupDraft[];
   readonly scenario: Scenario;
 }
+
+/** A part of an inner step that is worth a word. */
+const NOTABLE = 0.01;
 
 /** Corrections to shares after which they hardly move. */
 const REFINEMENTS = 3;
@@ -43,7 +48,7 @@ export function planFor(
     samplesPerSecond: samplesPerSecondOf(model.request, roundMs),
     bytesUpPerRound: devices.reduce((sum, device) => sum + device.bytesUpPerRound, 0),
     bytesDownPerRound: devices.reduce((sum, device) => sum + device.bytesDownPerRound, 0),
-    notes: notesOn(model, planned),
+    notes: [...notesOn(model, planned), ...tieNote(model, groups.filter((_, i) => shares[i]! > 0), roundMs)],
   };
 }
 
@@ -177,6 +182,15 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
     notes.push('several stages a device were weighed where interleaved was asked for: where they are not planned they are slower or do not fit');
   if (schedules.size > 0) notes.push(`pipelines run the schedule ${[...schedules].sort().join(' or ')}`);
   return notes;
+}
+
+/** What stages share is in the exchange with the server, where that steps; where devices step for themselves no figure has it. */
+function tieNote(model: CostModel, groups: readonly GroupDraft[], roundMs: number): readonly string[] {
+  const { optimizer, stepsPerRound } = model.request;
+  if (optimizer === 'server') return [];
+  const { names, values, ms } = groups.map((group) => dearestTie(model, group)).reduce((most, next) => (next.ms > most.ms ? next : most));
+  if (ms * stepsPerRound < NOTABLE * roundMs) return [];
+  return [`stages that share ${names.join(', ')} send each other ${formatCount(values)} values at each inner step, ${formatMilliseconds(ms)} on the slowest of their links: no figure here has it`];
 }
 
 export type PlanBody = ReturnType<typeof planFor>;
