@@ -61,17 +61,15 @@ export function wholeShares(costs: readonly GroupCost[], batch: number, steps: n
   const roundMs = leastRoundMs(costs, batch, steps, sharedMs);
   const shares = costs.map((cost) => Math.floor(samplesWithin(cost, roundMs, steps, sharedMs) + 1e-9));
   let left = batch - shares.reduce((sum, share) => sum + share, 0);
-  while (left !== 0) {
-    const change = Math.sign(left);
-    let best = -1;
-    let bestMs = Infinity;
-    costs.forEach((cost, i) => {
-      if (shares[i]! + change < 0) return;
-      const finishMs = change * roundMsOf(cost, Math.max(0, shares[i]! + (change > 0 ? 1 : 0)), steps, sharedMs);
-      if (finishMs < bestMs) [best, bestMs] = [i, finishMs];
-    });
+  const change = Math.sign(left);
+  const finishMs = (i: number) =>
+    shares[i]! + change < 0 ? Infinity : change * roundMsOf(costs[i]!, shares[i]! + Math.max(0, change), steps, sharedMs);
+  const finish = Float64Array.from(costs, (_, i) => finishMs(i));
+  for (; left !== 0; left -= change) {
+    let best = 0;
+    for (let i = 1; i < finish.length; i++) if (finish[i]! < finish[best]!) best = i;
     shares[best]! += change;
-    left -= change;
+    finish[best] = finishMs(best);
   }
   return shares;
 }
