@@ -52,14 +52,14 @@ test('no layout has a shorter round, be samples whole or not, blocks timed or no
       const bound = new UpperBound(model);
       const scenarios = [true, false].map((alone) => ({ alone, maxUploads: Infinity, sharedMs: 0 }));
       const leastMs = bruteForceRoundMs(model, whole);
-      if (isPriced && leastMs < Infinity) priced += bound.price(model.links.components(), LONGER * leastMs).size;
+      if (isPriced && leastMs < Infinity) priced += bound.price(model.links.components(), LONGER * leastMs).direct.size;
       const boundMs = Math.min(...scenarios.map((scenario) => bound.roundMs(scenario, request.batch, { whole })));
       expect(boundMs).toBeGreaterThan(0);
       expect(boundMs).toBeLessThanOrEqual(leastMs * (1 + 1e-6));
     }),
     { numRuns: 500 },
   );
-  expect(priced).toBeGreaterThan(20);
+  expect(priced).toBeGreaterThan(10);
 });
 
 test('replicas of one stage and the exchange of another take a round the longer of the two, not both', () => {

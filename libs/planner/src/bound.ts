@@ -44,20 +44,19 @@ export class UpperBound {
   }
 
   /**
-   * From here on, of rounds that are no longer than this, with prices for what keeps to one of these LANs where they come to less; returns them, by
-   * a LAN's first device.
+   * From here on, of rounds that are no longer than this, with prices for what keeps to one of these LANs where they come to less, and for what
+   * goes through the server; returns what makes good pipelines by them.
    */
-  price(lans: readonly (readonly number[])[], roundMs: number, pairs?: Pairs): ReadonlyMap<number, LanPrices> {
+  price(lans: readonly (readonly number[])[], roundMs: number, pairs?: Pairs): PricedSets {
     this.priced.clear();
     this.relayed = undefined;
     const pricer = new LanPricer(this.model);
     const relays = pairs !== undefined && pricer.coversRelays();
-    const found = this.priceLans(pricer, lans, roundMs, relays);
-    if (relays) this.priceRelays(pricer, roundMs, pairs);
-    return found;
+    const direct = this.priceLans(pricer, lans, roundMs, relays);
+    return { direct, relayed: relays ? this.priceRelays(pricer, roundMs, pairs) : [] };
   }
 
-  private priceRelays(pricer: LanPricer, roundMs: number, pairs: Pairs): void {
+  private priceRelays(pricer: LanPricer, roundMs: number, pairs: Pairs): PricedSets['relayed'] {
     const least = new Float64Array(this.model.cluster.devices.length);
     const credits = this.creditsWithin(roundMs, EXCHANGING, true);
     const left = this.left(roundMs, EXCHANGING);
@@ -72,12 +71,13 @@ export class UpperBound {
       const most = bound.lone ? stepMs / (bound.uplinkMs + this.fastestUplinkMs) + smallest : Infinity;
       for (const device of bound.devices) least[device] = Math.min(most, Math.max(solo, direct, wide));
     }
-    const prices = relayedPrices(this.model, pricer.layers, pairs, least, roundMs);
+    const { prices, sets } = relayedPrices(this.model, pricer.layers, pairs, least, roundMs);
     this.relayed = {
       roundMs,
       matched: new Set(pairs.devices),
       prices: new Map(credits.map(({ bound }) => [bound, meanOf(bound, (device) => prices[device]!)])),
     };
+    return sets;
   }
 
   private priceLans(
@@ -85,9 +85,9 @@ export class UpperBound {
     lans: readonly (readonly number[])[],
     roundMs: number,
     relays: boolean,
-  ): ReadonlyMap<number, LanPrices> {
+  ): PricedSets['direct'] {
     const first = new Set(lans.filter((devices) => pricer.covers(devices)).map(([device]) => device!));
-    const found = new Map<number, LanPrices>();
+    const found = new Map<number, readonly (readonly number[])[]>();
     if (first.size === 0) return found;
     const credits = this.creditsWithin(roundMs, EXCHANGING, true);
     const beyond = (credit: Credit) => Math.max(credit.solo, PRICED * credit.direct);
@@ -108,7 +108,7 @@ export class UpperBound {
         for (const device of bound.devices) credited.set(device, { solo, most: Math.max(solo, direct), least });
       }
       const prices = pricer.price(devices, roundMs, credited);
-      found.set(devices[0]!, prices);
+      found.set(devices[0]!, prices.sets);
       const sum = (of: Iterable<number>) => [...of].reduce((total, next) => total + next, 0);
       if (sum(prices.prices.values()) < sum([...credited.values()].map(({ most }) => most)))
         this.priced.set(site, { roundMs, sumsMs, prices: meanPrices(site, prices) });
@@ -150,6 +150,11 @@ export class UpperBound {
       }
     }
     return low;
+  }
+
+  /** Whether no layout does the batch in a round of this time. */
+  isShort(roundMs: number, scenario: Scenario, batch: number): boolean {
+    return roundMs < Infinity && this.samplesWithin(roundMs, scenario, false) < batch;
   }
 
   /** What the batch would take all devices if they did nothing but compute. */
@@ -236,6 +241,14 @@ export class UpperBound {
     const { stepsPerRound } = this.model.request;
     return (tailMs) => Math.max(0, roundMs - (alone ? 0 : Math.max(tailMs, sharedMs))) / stepsPerRound;
   }
+}
+
+/** Sets of devices that make good pipelines. */
+export interface PricedSets {
+  /** Of one LAN, by its first device. */
+  readonly direct: ReadonlyMap<number, readonly (readonly number[])[]>;
+  /** Of devices that were paired, three or more. */
+  readonly relayed: readonly (readonly number[])[];
 }
 
 /** Samples an inner step of each of some devices that are alike, in groups without a relayed hop. */

@@ -124,6 +124,7 @@ export class Cover {
   private weighed = 0;
   /** By need, the sum that costs least. */
   private readonly best: Int32Array;
+  private furthest = 0;
 
   constructor(count: number, most: number) {
     this.width = most + 1;
@@ -137,15 +138,16 @@ export class Cover {
     this.costs.fill(Infinity);
     this.costs[0] = 0;
     this.weighed = 0;
+    this.furthest = 0;
   }
 
   insert(device: number, cost: number, share: number, limit: number): void {
-    const { costs, from, width } = this;
+    const { costs, from, width, furthest } = this;
     const row = this.weighed * 3 * width;
     from.fill(-1, row, row + 3 * width);
     for (let m = 2; m >= 0; m--) {
       const to = Math.min(2, m + 1) * width;
-      for (let at = width - 1; at >= 0; at--) {
+      for (let at = furthest; at >= 0; at--) {
         const sum = costs[m * width + at]! + cost;
         if (sum >= limit) continue;
         const target = to + Math.min(width - 1, at + share);
@@ -154,6 +156,7 @@ export class Cover {
         from[row + target] = m * width + at;
       }
     }
+    this.furthest = Math.min(width - 1, furthest + share);
     this.devices[this.weighed++] = device;
   }
 

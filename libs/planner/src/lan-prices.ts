@@ -6,14 +6,15 @@ import type { CostModel } from './layout.js';
 import { SUM_BITS } from './layout.js';
 import { Packing } from './packing.js';
 
-/** Prices begin with this part of the credits, and stay above that one until the last: mostly they end between. */
+/** Prices begin with this part of the credits. */
 const FIRST = 0.98;
-const LEAST = 0.95;
 
-/** Times that pipelines are looked for which manage so many samples more than their members' prices, each at every second period. */
-const TURNS = 2;
-const MORE = 0.2;
-const STRIDE = 2;
+/** Turns in which pipelines are looked for that manage so many samples more than their members' prices, at one period in `step` from the first. */
+const SWEEPS = [
+  { first: 0, step: 3, more: 0.2 },
+  { first: 1, step: 3, more: 0.2 },
+  { first: 2, step: 3, more: 0.2 },
+] as const;
 
 /** Samples by which a pipeline may fall short of its members' prices and still be of use to a plan. */
 const NEAR = 1;
@@ -102,30 +103,28 @@ export class LanPricer {
   }
 
   /**
-   * In a round of this time. Column generation: prices of the linear program over the pipelines found so
-   * far, pipelines that manage more than these, and so on; and then prices raised until there are none, which is a bound however far that got.
+   * In a round of this time. Column generation: prices of the linear program over the pipelines found so far, with each period's;
+   * and then prices raised until no pipeline manages more, which is a bound however far that got.
    */
   price(devices: readonly number[], roundMs: number, credited: ReadonlyMap<number, Credited>): LanPrices {
     const credits = devices.map((device) => credited.get(device)!);
-    const atLeast = (of: (credit: Credited) => number) =>
-      Float64Array.from(credits, (credit) => Math.max(HAIR, of(credit), LEAST * credit.most));
+    const least = Float64Array.from(credits, (credit) => Math.max(HAIR, credit.solo, credit.least));
     const sizes = this.sizes.map((size) => this.lanOf(devices, roundMs, size));
     const begun = new LanPricing(
       sizes[0]!,
-      Float64Array.from(credits, ({ solo, most }) => Math.max(HAIR, solo, FIRST * most)),
+      least.map((of, i) => Math.max(of, FIRST * credits[i]!.most)),
     );
-    const packing = new Packing(atLeast(({ solo }) => solo));
-    for (let turn = 0; turn < TURNS; turn++) {
-      const found = begun.violated(MORE, turn % STRIDE, STRIDE);
-      if (found.length === 0) continue;
-      for (const column of found) packing.add(column);
-      packing.solve();
-      begun.prices.set(packing.prices);
+    const packing = new Packing(least);
+    for (const { first, step, more } of SWEEPS) {
+      begun.sweep(more, first, step, (columns) => {
+        for (const column of columns) packing.add(column);
+        packing.solve();
+        begun.prices.set(packing.prices);
+      });
     }
+    packing.solve();
     const sets = distinct(packing.near(NEAR).map(({ members }) => members.map((i) => devices[i]!)));
-    const last = packing.with(atLeast(({ least }) => least));
-    last.solve();
-    let { prices } = last;
+    let { prices } = packing;
     for (const [i, size] of sizes.entries()) {
       const pricing = i === 0 ? begun : new LanPricing(size, prices);
       pricing.prices.set(prices);

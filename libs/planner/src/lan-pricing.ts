@@ -1,3 +1,4 @@
+import { Cover } from './knapsacks.js';
 import type { LayerTimes } from './layers.js';
 import { INNER, LAST } from './layers.js';
 import type { Column } from './packing.js';
@@ -25,6 +26,12 @@ export const TOLERANCE = 1e-3;
 /** Rounding. */
 const HAIR = 1e-9;
 
+/** Parts of a layer that replicas are told apart by. */
+const UNITS = 40;
+
+/** From one period to the next at which layers are shared. */
+const FINE = 1.01;
+
 /**
  * Whether any pipeline in a LAN manages more than the prices of its members together; those that do, the most at each period.
  *
@@ -35,8 +42,9 @@ const HAIR = 1e-9;
  * that pipeline's on. Before, a relaxation (any part of a device for that part of its price) says what each layer must be worth, and what can
  * be no part of such a pipeline is left out; so is a beginning that cannot be made up for.
  *
- * Replicas of a stage of one layer make E no less than their sums. Those that P is too short for share layers, each a part of what it could
- * do at most for that part of its price; with one among them that P is long enough for, the others are of no use.
+ * Replicas of a stage of one layer make E no less than their sums. Those that P is too short for share layers: a cover, two or more whose parts of
+ * layers come to so many, each for its price; with one among them that P is long enough for, the others are of no use. Each other stage is at a hop
+ * that no replicas take side by side.
  */
 export class LanPricing {
   readonly prices: Float64Array;
@@ -54,6 +62,8 @@ export class LanPricing {
   private readonly ratio: Float64Array;
   private readonly room: Int32Array;
   private readonly used: Uint8Array;
+  private readonly gained: Float64Array;
+  private readonly order: Int32Array;
   /** What may be taken, device by device: where each one's ends, what it gains in the relaxation, and what is taken at which cost beyond that. */
   private readonly devices: Int32Array;
   private readonly ends: Int32Array;
@@ -62,15 +72,18 @@ export class LanPricing {
   private readonly takes: Int16Array;
   private readonly costs: Float64Array;
   private weighed = 0;
+  /** The period at hand; with layers that are shared, up to which. */
+  private periodMs = 0;
+  private nextMs = 0;
   private tolerance = TOLERANCE;
   /** [without the last block, with it][layers], and [device] before: how that was reached. */
   private readonly reached: Float64Array;
-  private readonly next: Float64Array;
   private readonly from: Int16Array;
   /** Of the solution: layers that are shared. */
   private shared = 0;
-  /** By layers that are shared: least cost. */
-  private readonly shareCosts: Float64Array;
+  /** … in all, and of each its latency. */
+  private readonly cover: Cover;
+  private latency = 0;
 
   constructor(
     private readonly lan: PricedLan,
@@ -93,6 +106,8 @@ export class LanPricing {
     this.ratio = new Float64Array(this.count);
     this.room = new Int32Array(this.count);
     this.used = new Uint8Array(this.count);
+    this.gained = new Float64Array(this.count);
+    this.order = new Int32Array(this.count);
     this.devices = new Int32Array(this.count);
     this.ends = new Int32Array(this.count);
     this.gains = new Float64Array(this.count);
@@ -100,17 +115,18 @@ export class LanPricing {
     this.takes = new Int16Array(2 * this.count * width);
     this.costs = new Float64Array(2 * this.count * width);
     this.reached = new Float64Array(2 * width);
-    this.next = new Float64Array(2 * width);
     this.from = new Int16Array(2 * this.count * width);
-    this.shareCosts = new Float64Array(width);
+    this.cover = new Cover(this.count, UNITS * layers);
   }
 
-  /** Pipelines without shared layers that manage so much more than their members' prices, at one period in `step`. */
-  violated(tolerance: number, first: number, step: number): readonly Column[] {
-    const found: Column[] = [];
+  /** At one period in `step` after another, pipelines that manage so much more than their members' prices, as `found` leaves these. */
+  sweep(tolerance: number, first: number, step: number, found: (columns: readonly Column[]) => void): void {
     this.tolerance = tolerance;
-    for (let period = first; period < this.periods.length; period += step) this.weigh(period, this.leastExchangeMs, Infinity, false, (column) => found.push(column));
-    return found;
+    for (let period = first; period < this.periods.length; period += step) {
+      const columns: Column[] = [];
+      this.weighAt(period, (column) => columns.push(column));
+      if (columns.length > 0) found(columns);
+    }
   }
 
   /** Raises prices, each in proportion, until no pipeline manages more than its members' and `TOLERANCE`. */
@@ -120,9 +136,16 @@ export class LanPricing {
       return true;
     };
     this.tolerance = TOLERANCE;
-    for (let period = 0; period < this.periods.length; period++) {
-      this.weigh(period, this.leastExchangeMs, Infinity, false, raising);
-      if (this.periods[period]! < this.slowestMs) this.weigh(period, Math.max(this.leastExchangeMs, this.lan.sumsMs), Infinity, true, raising);
+    for (let period = 0; period < this.periods.length; period++) this.weighAt(period, raising);
+  }
+
+  private weighAt(period: number, found: (column: Column, over: number) => unknown): void {
+    this.periodMs = this.periods[period]!;
+    this.weigh(period, this.leastExchangeMs, Infinity, false, found);
+    const endMs = Math.min(this.slowestMs, this.periods[period + 1] ?? Infinity);
+    for (; this.periodMs < endMs; this.periodMs = this.nextMs) {
+      this.nextMs = Math.min(endMs, this.periodMs * FINE);
+      this.weigh(period, Math.max(this.leastExchangeMs, this.lan.sumsMs), Infinity, true, found);
     }
   }
 
@@ -149,17 +172,18 @@ export class LanPricing {
   /** Pipelines of this period with an exchange no shorter than the one and shorter than the other; `found` says whether to look on. */
   private weigh(period: number, fromMs: number, belowMs: number, sharing: boolean, found: (column: Column, over: number) => unknown): void {
     const { roundMs, steps, microbatch, hopMs, hopDelayMs, layers } = this.lan;
-    const periodMs = this.periods[period]!;
+    const { periodMs } = this;
     const stepMs = (roundMs - fromMs) / steps;
     if (fromMs >= belowMs || !(stepMs > 0)) return;
-    const samples = (stepMs + microbatch * hopMs + hopDelayMs) / periodMs + microbatch;
+    // One hop less than stages, but for those that are shared.
+    const samples = (stepMs + (sharing ? 0 : microbatch * hopMs + hopDelayMs)) / periodMs + microbatch;
     for (;;) {
       const over = samples - this.cheapest(period, fromMs, belowMs, samples, sharing);
       if (!(over > this.tolerance)) return;
       let [longestMs, charged] = [fromMs, 0];
-      const members: number[] = [];
+      const taken: number[] = [];
       this.forEachTaken((device, place, count) => {
-        members.push(device);
+        taken.push(device);
         const ms = this.exchangeMs[(2 * device + place) * (layers + 1) + count]!;
         longestMs = Math.max(longestMs, ms);
         charged += (Math.max(0, ms - fromMs) * count) / layers;
@@ -171,11 +195,8 @@ export class LanPricing {
         return;
       }
       const more = fewer < this.tolerance ? over : over - fewer;
-      let worth = more + members.reduce((sum, device) => sum + this.prices[device]!, 0);
-      for (const { device, part } of this.sharersOf(period, this.shared)) {
-        worth += part * this.prices[device]!;
-        if (!members.includes(device)) members.push(device);
-      }
+      const members = this.shared === 0 ? taken : [...new Set([...taken, ...this.cover.members(this.shared * UNITS)])];
+      const worth = more + members.reduce((sum, device) => sum + this.prices[device]!, 0);
       if (found({ members, worth }, more) !== true) return;
     }
   }
@@ -186,7 +207,7 @@ export class LanPricing {
     const { prices, kindOf, inTime, exchangeMs, most, ratio, room, used, count } = this;
     const width = layers + 1;
     const kinds = inTime.length / (4 * this.periods.length);
-    const periodMs = this.periods[period]!;
+    const { periodMs } = this;
     const hop = (microbatch * hopMs + hopDelayMs) / periodMs;
     const perMs = microbatch / periodMs;
     const perExchangeMs = 1 / (layers * steps * periodMs);
@@ -215,7 +236,7 @@ export class LanPricing {
       used[i] = 0;
     }
     if (head === Infinity) return Infinity;
-    const share = sharing ? this.weighSharing(period) : Infinity;
+    const share = sharing ? this.weighSharing(samples) : Infinity;
     let [left, relaxed, worth] = [layers, head, 0];
     while (left > 0) {
       let [best, device] = [share, -1];
@@ -228,29 +249,35 @@ export class LanPricing {
       worth = best;
       if (relaxed >= samples - this.tolerance) return relaxed;
     }
-    this.listWorthwhile(period, fromMs, worth, head, samples - this.tolerance - relaxed);
+    const tight = this.listWorthwhile(period, fromMs, worth, head, samples - this.tolerance - relaxed);
+    if (!tight && !sharing) return samples;
     this.solve(samples - this.tolerance - layers * worth - head);
     return layers * worth + head + this.finish(sharing, worth);
   }
 
-  /** What a device may take without being more than `spare` worse than the relaxation, in which a layer is worth so much and the last block `head`. */
-  private listWorthwhile(period: number, fromMs: number, worth: number, head: number, spare: number): void {
+  /**
+   * What a device may take without being more than `spare` worse than the relaxation, in which a layer is worth so much and the last block `head`.
+   * Returns whether that includes what takes a device as long as the period, as something must.
+   */
+  private listWorthwhile(period: number, fromMs: number, worth: number, head: number, spare: number): boolean {
     const { microbatch, hopMs, hopDelayMs, layers, times, steps } = this.lan;
-    const { prices, kindOf, inTime, exchangeMs, most, ratio, room, count, places, takes, costs } = this;
+    const { prices, kindOf, inTime, exchangeMs, most, gained, places, takes, costs } = this;
     const width = layers + 1;
     const kinds = inTime.length / (4 * this.periods.length);
-    const periodMs = this.periods[period]!;
+    const { periodMs } = this;
     const perMs = microbatch / periodMs;
     const perExchangeMs = 1 / (layers * steps * periodMs);
     this.weighed = 0;
     let listed = 0;
-    for (let i = 0; i < count; i++) {
+    let tight = period === 0;
+    for (const i of this.byGain(worth)) {
       const { layerMs, againMs, headMs, headAgainMs } = times[i]!;
       const once = prices[i]! + (microbatch * hopMs + hopDelayMs) / periodMs;
-      const gain = ratio[i]! < worth ? (worth - ratio[i]!) * room[i]! : 0;
-      const before = listed;
+      const gain = gained[i]!;
+      const first = listed;
       for (let place = 0; place < 2; place++) {
         const kept = inTime[((period * kinds + kindOf[i]!) * 2 + place) * 2]!;
+        const before = period === 0 ? -1 : inTime[(((period - 1) * kinds + kindOf[i]!) * 2 + place) * 2 + 1]!;
         const row = (2 * i + place) * width;
         for (let k = most[2 * i + place]!; k > 0 || (k === 0 && place === LAST); k--) {
           const late = exchangeMs[row + k]! - fromMs;
@@ -258,23 +285,37 @@ export class LanPricing {
           let cost = once + k * (perMs * (again ? againMs : layerMs) - worth) + (late > 0 ? late * k * perExchangeMs : 0);
           if (place === LAST) cost += perMs * (again ? headAgainMs : headMs) - head;
           if (cost + gain > spare) continue;
+          tight ||= k > before;
           places[listed] = place;
           takes[listed] = k;
           costs[listed] = cost;
           listed++;
         }
       }
-      if (listed === before) continue;
+      if (listed === first) continue;
       this.devices[this.weighed] = i;
       this.ends[this.weighed] = listed;
       this.gains[this.weighed] = gain;
       this.weighed++;
     }
+    return tight;
+  }
+
+  /** Those that gain most in the relaxation first: what is left to gain falls the sooner. */
+  private byGain(worth: number): Int32Array {
+    const { ratio, room, gained, order, count } = this;
+    for (let i = 0; i < count; i++) {
+      const gain = (gained[i] = ratio[i]! < worth ? (worth - ratio[i]!) * room[i]! : 0);
+      let at = i;
+      for (; at > 0 && gained[order[at - 1]!]! < gain; at--) order[at] = order[at - 1]!;
+      order[at] = i;
+    }
+    return order;
   }
 
   /** The knapsack, as far as it stays below `limit`; devices that are still to come may gain what they gain in the relaxation. */
   private solve(limit: number): void {
-    const { reached, next, from, places, takes, costs, ends, gains, weighed } = this;
+    const { reached, from, places, takes, costs, ends, gains, weighed } = this;
     const { layers } = this.lan;
     const width = layers + 1;
     reached.fill(Infinity);
@@ -285,10 +326,10 @@ export class LanPricing {
       const row = d * 2 * width;
       const end = ends[d]!;
       from.fill(0, row, row + 2 * width);
-      next.set(reached);
       let further = furthest;
-      for (let last = 0; last < 2; last++) {
-        for (let at = 0; at <= furthest; at++) {
+      // From states that nothing is put into any more.
+      for (let last = 1; last >= 0; last--) {
+        for (let at = furthest; at >= 0; at--) {
           const soFar = reached[last * width + at]!;
           if (soFar > within) continue;
           for (let i = begin; i < end; i++) {
@@ -297,65 +338,52 @@ export class LanPricing {
             if (to > layers || (last === 1 && place === LAST)) continue;
             const index = (last | place) * width + to;
             const cost = soFar + costs[i]!;
-            if (cost >= next[index]!) continue;
-            next[index] = cost;
+            if (cost >= reached[index]!) continue;
+            reached[index] = cost;
             from[row + index] = 2 * (takes[i]! + 1) + place;
             if (to > further) further = to;
           }
         }
       }
-      reached.set(next);
       within -= gains[d]!;
       furthest = further;
       begin = end;
     }
   }
 
-  /** Of the solution, what it costs beyond the relaxation, in which a layer is worth so much; layers that nobody has may be shared. */
+  /** Of the solution, what it costs beyond the relaxation, in which a layer is worth so much; layers that nobody has are shared. */
   private finish(sharing: boolean, worth: number): number {
     const { layers } = this.lan;
     this.shared = 0;
-    let best = this.reached[2 * layers + 1]!;
-    for (let shared = 1; sharing && shared <= layers; shared++) {
-      const cost = this.reached[2 * layers + 1 - shared]! + this.shareCosts[shared]! - shared * worth;
+    if (!sharing) return this.reached[2 * layers + 1]!;
+    let best = Infinity;
+    for (let shared = 1; shared <= layers; shared++) {
+      const cost = this.reached[2 * layers + 1 - shared]! + this.shareCost(shared) - shared * worth;
       if (cost < best) [best, this.shared] = [cost, shared];
     }
     return best;
   }
 
-  /** Costs of layers that are shared by devices for which the period is too short; returns the least of a layer. */
-  private weighSharing(period: number): number {
-    const { times, microbatch, layers } = this.lan;
-    const fastestMs = times.reduce((least, { layerMs }) => (layerMs > this.periods[period]! ? Math.min(least, layerMs) : least), Infinity);
-    const latency = (microbatch * fastestMs) / this.periods[period]!;
-    const sharers = this.sharersOf(period, layers);
-    this.shareCosts.fill(Infinity);
-    this.shareCosts[0] = 0;
-    let [done, cost] = [0, 0];
-    for (const { device, part, most } of sharers) {
-      const price = this.prices[device]! / most;
-      for (let whole = Math.floor(done + HAIR) + 1; whole <= done + part * most + HAIR; whole++) this.shareCosts[whole] = cost + (whole - done) * price + whole * latency;
-      cost += part * this.prices[device]!;
-      done += part * most;
+  /** Of layers that are shared by devices for which the period is too short; returns the least of a layer. */
+  private weighSharing(most: number): number {
+    const { periodMs, nextMs } = this;
+    const { times, layers, microbatch } = this.lan;
+    let fastestMs = Infinity;
+    this.cover.begin();
+    for (const [device, { layerMs, held }] of times.entries()) {
+      if (layerMs <= periodMs || held[INNER]! < 1) continue;
+      fastestMs = Math.min(fastestMs, layerMs);
+      this.cover.insert(device, this.prices[device]!, Math.ceil((UNITS * nextMs) / layerMs), most);
     }
-    return sharers.length === 0 ? Infinity : this.prices[sharers[0]!.device]! / sharers[0]!.most + latency;
+    this.cover.settle();
+    this.latency = (microbatch * fastestMs) / periodMs;
+    let least = Infinity;
+    for (let shared = 1; shared <= layers; shared++) least = Math.min(least, this.shareCost(shared) / shared);
+    return least;
   }
 
-  /** The cheapest for so many layers: the most of a layer that each does, at most, up to the next period, and the part of it that is taken. */
-  private sharersOf(period: number, layers: number): readonly { readonly device: number; readonly part: number; readonly most: number }[] {
-    const { times, roundMs } = this.lan;
-    const [periodMs, nextMs] = [this.periods[period]!, this.periods[period + 1] ?? roundMs];
-    if (layers === 0) return [];
-    let left = layers;
-    return [...times.keys()]
-      .filter((device) => times[device]!.layerMs > periodMs)
-      .map((device) => ({ device, most: nextMs / times[device]!.layerMs }))
-      .sort((a, b) => this.prices[a.device]! / a.most - this.prices[b.device]! / b.most)
-      .flatMap(({ device, most }) => {
-        const part = Math.min(1, left / most);
-        left -= part * most;
-        return part > 0 ? [{ device, part, most }] : [];
-      });
+  private shareCost(shared: number): number {
+    return this.cover.cost(shared * UNITS) + shared * this.latency;
   }
 
   /** Whom the knapsack solved last takes, where and with how many layers. */

@@ -127,7 +127,10 @@ export class LargeSite implements Site {
     });
   }
 
-  /** No pool of such ranges manages more: replicas of a stage, be they the fewest and the stage the smallest, sum its parameters. */
+  /**
+   * No pool of such ranges manages more: replicas of a stage, be they the fewest and the stage the smallest, sum its parameters; and of hops between
+   * r and more devices r go side by side, which shortens them least where all stages have as many.
+   */
   private mostOf(devices: readonly number[], microbatch: number): (ranges: readonly BlockRange[]) => number {
     const { costs, cluster, links, request } = this.model;
     const { bitsPerSecond, delayMs } = links.bestAmong(devices)!;
@@ -135,11 +138,15 @@ export class LargeSite implements Site {
       const { forwardMs, backwardMs } = costs.workMs(cluster.devices[device]!, 0, costs.blocks, microbatch, false);
       return sum + microbatch / Math.max(1e-9, forwardMs + backwardMs);
     }, 0);
+    const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
+    const hopMs = (2000 * microbatch * Math.min(...cuts.map((at) => costs.cutBits(at)))) / bitsPerSecond;
     return (ranges) => {
+      const hops = ranges.length - 1;
+      const fillMs = hops * ((hops / devices.length) * hopMs + 2 * delayMs);
       const values = Math.min(...ranges.map(({ start, end }) => costs.parameters(start, end)));
       const replicas = ranges.length < devices.length && request.optimizer !== 'server';
       const sumMs = replicas ? (1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs : 0;
-      return rate * (this.dealt.roundMs / request.stepsPerRound - sumMs);
+      return rate * Math.max(0, this.dealt.roundMs / request.stepsPerRound - sumMs - fillMs);
     };
   }
 

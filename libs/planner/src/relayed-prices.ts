@@ -7,12 +7,12 @@ import type { PricedRelays } from './relayed-pricing.js';
 import { RelayedPricing } from './relayed-pricing.js';
 
 /** Times that pipelines other than pairs are looked for which manage so many samples more than their members' prices, each at every sixth period. */
-const TURNS = 3;
+const TURNS = 6;
 const MORE = 0.1;
 const STRIDE = 6;
 
 /** Sweeps over all that were found, after each turn. */
-const SWEEPS = 8;
+const SWEEPS = 4;
 
 /** Weight of squares beside the sum of prices. */
 const CURVATURE = 0.2;
@@ -20,22 +20,34 @@ const CURVATURE = 0.2;
 /** Samples that a pipeline may manage beyond its members' prices, until the last. */
 const TOLERANCE = 0.02;
 
+/** Of all devices, by index. */
+export interface RelayedPrices {
+  readonly prices: Float64Array;
+  /** Three or more of the devices that are matched, which may make good pipelines; the best, by their prices, first. */
+  readonly sets: readonly (readonly number[])[];
+}
+
 /**
  * Prices of all devices in rounds of this time, at least `least` each, which no pipeline with a hop through the server exceeds: two of the devices
  * that are matched in whole samples, any other pipeline in parts of one too. Column generation, as in `lan-prices.ts`.
  */
-export function relayedPrices(model: CostModel, layers: Layers, pairs: Pairs, least: Float64Array, roundMs: number): Float64Array {
+export function relayedPrices(model: CostModel, layers: Layers, pairs: Pairs, least: Float64Array, roundMs: number): RelayedPrices {
   const pricing = new RelayedPricing(relaysOf(model, layers, pairs, roundMs), least.slice());
   const descent = new Descent(pairs, least, pricing.prices);
   for (let turn = 0; turn < TURNS; turn++) {
     descent.sweep(SWEEPS);
-    for (const column of pricing.violated(MORE, turn % STRIDE, STRIDE)) descent.add(column);
+    pricing.sweep(MORE, turn % STRIDE, STRIDE, (columns) => {
+      for (const column of columns) descent.add(column);
+      descent.sweep(1);
+    });
   }
-  descent.sweep(2 * SWEEPS);
+  descent.sweep(4 * SWEEPS);
   descent.raisePairs();
   pricing.raise(TOLERANCE);
   // A pipeline has two members at least, and was left as much short.
-  return pricing.prices.map((price) => price + TOLERANCE / 2);
+  const prices = pricing.prices.map((price) => price + TOLERANCE / 2);
+  const matched = new Set(pairs.devices);
+  return { prices, sets: descent.bestBy(prices).filter((set) => set.length > 2 && set.every((device) => matched.has(device))) };
 }
 
 function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs, roundMs: number): PricedRelays {
@@ -97,6 +109,12 @@ class Descent {
 
   add({ members, worth }: Column): void {
     this.columns.push({ members, worth, weight: 0 });
+  }
+
+  /** All groups that were added, those that fall least short of their members' prices first. */
+  bestBy(prices: Float64Array): readonly (readonly number[])[] {
+    const short = this.columns.map(({ members, worth }) => members.reduce((sum, device) => sum + prices[device]!, -worth));
+    return [...this.columns.keys()].sort((a, b) => short[a]! - short[b]! || a - b).map((i) => this.columns[i]!.members);
   }
 
   sweep(times: number): void {

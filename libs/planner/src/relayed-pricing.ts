@@ -69,6 +69,8 @@ export class RelayedPricing {
   private readonly fastestSideMs: number;
   /** By site, at the period at hand. */
   private readonly parts: (Reached | undefined)[];
+  private readonly sides: ({ readonly members: readonly number[] | undefined } | undefined)[];
+  private readonly joints: (Table | undefined)[];
   private readonly tables: Reached[] = [];
   private readonly scratch: Options;
   private readonly whole: Float64Array;
@@ -86,6 +88,10 @@ export class RelayedPricing {
   /** By kind, at the period at hand: what a device may take, at which cost. */
   private readonly options: Options[];
   private readonly reached: Reached;
+  /** Lone devices taken up, by kind and whether they are matched; what each costs, by option; and by kind, what any costs at least. */
+  private readonly alike: number[][];
+  private readonly taking: Float64Array;
+  private readonly cheapestOfKind: Float64Array;
 
   constructor(
     private readonly relays: PricedRelays,
@@ -101,6 +107,11 @@ export class RelayedPricing {
     this.siteOf = new Int32Array(times.length);
     for (const [site, members] of sites.entries()) for (const device of members) this.siteOf[device] = site;
     this.parts = sites.map(() => undefined);
+    this.sides = sites.map(() => undefined);
+    this.joints = sites.map(() => undefined);
+    this.alike = [...this.kinds, ...this.kinds].map(() => []);
+    this.taking = new Float64Array(times.length * 2 * this.width);
+    this.cheapestOfKind = new Float64Array(this.kinds.length);
     this.scratch = emptyOptions(this.width);
     this.whole = new Float64Array(2 * this.width);
     this.widest = emptyTable(this.width);
@@ -117,12 +128,13 @@ export class RelayedPricing {
     this.reached = new Reached(2 * times.length, HOLDINGS, this.limits);
   }
 
-  /** Pipelines that manage so much more than their members' prices, at one period in `step`. */
-  violated(tolerance: number, first: number, step: number): readonly Column[] {
-    const found: Column[] = [];
-    for (let period = first; period + 1 < this.periods.length; period += step)
-      this.weigh(period, tolerance, (column) => found.push(column));
-    return found;
+  /** At one period in `step` after another, pipelines that manage so much more than their members' prices, as `found` leaves these. */
+  sweep(tolerance: number, first: number, step: number, found: (columns: readonly Column[]) => void): void {
+    for (let period = first; period + 1 < this.periods.length; period += step) {
+      const columns: Column[] = [];
+      this.weigh(period, tolerance, (column) => columns.push(column));
+      if (columns.length > 0) found(columns);
+    }
   }
 
   /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. */
@@ -161,6 +173,9 @@ export class RelayedPricing {
     for (let at = 0; at <= layers; at++) this.limits[at] = limit - this.least[layers - at]!;
     reached.begin();
     this.parts.fill(undefined);
+    this.sides.fill(undefined);
+    this.joints.fill(undefined);
+    for (const list of this.alike) list.length = 0;
     // f from the slowest that can be the fastest of two.
     let at = ends.length - 1;
     while (at >= 0 && 2 * uplinkMs[ends[at]!]! > nextMs) at--;
@@ -169,9 +184,10 @@ export class RelayedPricing {
       const once = prices[device]! + hopCost(device);
       if (once >= limit) return;
       const site = this.siteOf[device]!;
-      if (this.sites[site]!.length === 1)
-        reached.insert(device, this.priced(device, once, options[kindOf[device]!]!), matched[device] === 1 ? MATCHED : LONE);
-      else {
+      if (this.sites[site]!.length === 1) {
+        const priced = this.priced(device, once, options[kindOf[device]!]!);
+        if (!this.isOutdone(device, priced, limit)) reached.insert(device, priced, matched[device] === 1 ? MATCHED : LONE);
+      } else {
         reached.insert(device, this.partOf(device, once, this.part(site, limit)), PARTS);
         const wide = this.wideOf(device, hopCost(device), limit);
         if (wide.count > 0) reached.insert(-1 - device, wide, WIDE);
@@ -209,6 +225,24 @@ export class RelayedPricing {
       }
       insert(f);
     }
+  }
+
+  /** Whether as many of its kind as a pipeline can have cost no more, whatever they take: another is of no use then. */
+  private isOutdone(device: number, { count, costs }: Options, limit: number): boolean {
+    const { taking, width } = this;
+    const kind = this.kindOf[device]!;
+    const alike = this.alike[2 * kind + this.relays.matched[device]!]!;
+    const most = Math.floor(limit / this.cheapestOfKind[kind]!);
+    let better = 0;
+    for (const other of alike) {
+      const row = other * 2 * width;
+      let o = 0;
+      while (o < count && taking[row + o]! <= costs[o]!) o++;
+      if (o === count && ++better >= most) return true;
+    }
+    for (let o = 0; o < count; o++) taking[device * 2 * width + o] = costs[o]!;
+    alike.push(device);
+    return false;
   }
 
   /** What a device costs by itself, with all that it is charged. */
@@ -288,12 +322,15 @@ export class RelayedPricing {
   private relax(limit: number): void {
     const { microbatch, uplinkMs, delayMs, layers: all, times } = this.relays;
     const takers: { readonly each: number; readonly most: number }[] = [];
+    this.cheapestOfKind.fill(Infinity);
     for (const [device, price] of this.prices.entries()) {
       const alone = this.sites[this.siteOf[device]!]!.length === 1;
       if (alone && uplinkMs[device]! + uplinkMs[this.ends[0]!]! > this.nextMs) continue;
       const once = price + (alone ? (microbatch * uplinkMs[device]! + delayMs[device]!) / this.periodMs : 0);
       if (once >= limit) continue;
-      const { count, layers, costs } = this.options[this.kindOf[device]!]!;
+      const kind = this.kindOf[device]!;
+      if (alone) this.cheapestOfKind[kind] = Math.min(this.cheapestOfKind[kind]!, once);
+      const { count, layers, costs } = this.options[kind]!;
       let [each, most] = [Infinity, 0];
       for (let o = 0; o < count; o++) {
         if (layers[o] === 0) continue;
@@ -367,6 +404,10 @@ export class RelayedPricing {
 
   /** The fewest of a site whose uplinks side by side are fast enough, by price; undefined: there are none. */
   private cheapest(site: number): readonly number[] | undefined {
+    return (this.sides[site] ??= { members: this.cheapestSide(site) }).members;
+  }
+
+  private cheapestSide(site: number): readonly number[] | undefined {
     const more = this.sideBySideMs[site]!.findIndex((ms) => ms + this.fastestSideMs <= this.nextMs);
     if (more < 0) return undefined;
     return [...this.sites[site]!].sort((a, b) => this.prices[a]! - this.prices[b]! || a - b).slice(0, more + 2);
@@ -378,25 +419,30 @@ export class RelayedPricing {
     const { layers, microbatch } = this.relays;
     const hop = (2 * microbatch * this.fastestSideMs) / this.periodMs;
     linked.costs.fill(Infinity);
-    for (const [site, members] of this.sites.entries()) {
+    const more = this.sites.map((members, site) => {
       const beside = members.length === 1 ? undefined : this.cheapest(site)?.slice(1);
-      if (beside === undefined) continue;
-      const more = this.priceOf(beside);
-      if (more >= limit) continue;
+      return beside === undefined ? Infinity : this.priceOf(beside);
+    });
+    const cheapestMore = Math.min(...more);
+    const least = this.least[layers]! + hop + cheapestMore;
+    if (least + cheapestMore >= limit) return;
+    for (const [site, beside] of more.entries()) {
+      // Beside another.
+      if (least + beside >= limit) continue;
       const part = this.part(site, limit);
       for (let at = 0; at < 2 * width; at++) {
-        const cost = part.cost(0, at < width ? 0 : 1, at % width) + more;
+        const cost = part.cost(0, at < width ? 0 : 1, at % width) + beside;
         if (cost < linked.costs[at]!) [linked.costs[at], linked.from[at]] = [cost, site];
       }
     }
     chain(linked, links, width);
-    let [least, best] = [limit, -1];
+    let [cheapest, best] = [limit, -1];
     const all = width + layers;
     for (let part = 0; part < 2 * width; part++) {
       const rest = all - part;
       if (rest < 0 || (part < width && rest < width) || (part >= width && rest >= width)) continue;
       const cost = linked.costs[part]! + links.costs[rest]! + hop;
-      if (cost < least) [least, best] = [cost, part];
+      if (cost < cheapest) [cheapest, best] = [cost, part];
     }
     if (best < 0) return;
     const members: number[] = [];
@@ -409,7 +455,7 @@ export class RelayedPricing {
     let rest = all - best;
     for (; links.from[rest]! !== NONE; rest -= links.from[rest]!) take(links.from[rest]!);
     take(rest);
-    found([...new Set(members)], least);
+    found([...new Set(members)], cheapest);
   }
 
   private takenByWidest(part: number): readonly number[] {
@@ -474,8 +520,9 @@ export class RelayedPricing {
     into.count = 0;
     const least = prices[gate]! + prices[this.besides(gate)]!;
     if (least + hop >= limit) return into;
+    const { costs } = this.joined(this.siteOf[gate]!);
     for (let whole = 0; whole < 2 * width; whole++) {
-      const cost = Math.max(least, this.joined(this.siteOf[gate]!, whole).cost) + hop;
+      const cost = Math.max(least, costs[whole]!) + hop;
       if (cost >= limit) continue;
       into.places[into.count] = whole < width ? INNER : LAST;
       into.layers[into.count] = whole % width;
@@ -492,26 +539,33 @@ export class RelayedPricing {
     );
   }
 
-  /** … a site's own part of so much. */
-  private joined(site: number, whole: number): { cost: number; part: number } {
+  /** A site's parts with replicas, and any such of other sites behind them: costs, and which part is the site's own. */
+  private joined(site: number): Table {
+    const known = this.joints[site];
+    if (known !== undefined) return known;
     const { width, chained } = this;
     const { costs } = this.wides[site]!;
-    const [last, layers] = [whole < width ? 0 : 1, whole % width];
-    let [cost, part] = [costs[whole]!, whole];
-    for (let place = 0; place <= last; place++) {
-      for (let k = 0; k <= layers; k++) {
-        const own = place * width + k;
-        const sum = costs[own]! + chained.costs[whole - own]!;
-        if (sum < cost) [cost, part] = [sum, own];
+    const joint = (this.joints[site] = emptyTable(width));
+    for (let whole = 0; whole < 2 * width; whole++) {
+      const [last, layers] = [whole < width ? 0 : 1, whole % width];
+      let [cost, part] = [costs[whole]!, whole];
+      for (let place = 0; place <= last; place++) {
+        for (let k = 0; k <= layers; k++) {
+          const own = place * width + k;
+          const sum = costs[own]! + chained.costs[whole - own]!;
+          if (sum < cost) [cost, part] = [sum, own];
+        }
       }
+      joint.costs[whole] = cost;
+      joint.from[whole] = part;
     }
-    return { cost, part };
+    return joint;
   }
 
   private takenByWide(gate: number, place: number, layers: number): readonly number[] {
     const site = this.siteOf[gate]!;
     const whole = place * this.width + layers;
-    const { part } = this.joined(site, whole);
+    const part = this.joined(site).from[whole]!;
     return [gate, this.besides(gate), ...this.takenInSite(site, part), ...(part === whole ? [] : this.takenByChained(whole - part))];
   }
 

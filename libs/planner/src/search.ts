@@ -4,7 +4,8 @@ import { classesOf, dealings } from './device-sets.js';
 import { ExactSite } from './exact-site.js';
 import { LargeSite, StandingSite } from './large-site.js';
 import { CostModel } from './layout.js';
-import { Pairs, pairUp } from './pairs.js';
+import { matchUp } from './matching.js';
+import { Pairs } from './pairs.js';
 import type { Scenario } from './rounds.js';
 import { sharedMs } from './scenarios.js';
 import type { Chosen, Site, Solution } from './site.js';
@@ -25,7 +26,7 @@ const EXACT_EFFORT = 1e7;
 const FIRST_EFFORT = 1e5;
 
 /** Rounds found, beside the bound; … where chains for shorter ones are not the best; … where there were none. */
-const LONGER = 1.016;
+const LONGER = 1.022;
 const MUCH_LONGER = 1.1;
 const FAR_LONGER = 30;
 
@@ -84,9 +85,9 @@ function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number
     const chains = new Chains(model, roundMs);
     const relayed = relayedOf(model);
     const pairs = relayed.length > RELAYED ? new Pairs(chains, relayed) : undefined;
-    const prices = bound?.price(lans, roundMs, pairs);
-    const large = lans.map((members) => new LargeSite(model, members, chains, prices?.get(members[0]!)?.sets));
-    const found = fastest(model, [...large, ...smallSites(model, few), ...relayedSites(model, chains, relayed, pairs)], scenarios);
+    const sets = bound?.price(lans, roundMs, pairs);
+    const large = lans.map((members) => new LargeSite(model, members, chains, sets?.direct.get(members[0]!)));
+    const found = fastest(model, [...large, ...smallSites(model, few), ...relayedSites(model, chains, relayed, pairs, sets?.relayed)], scenarios);
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
     if (best !== undefined && best.roundMs < MUCH_LONGER * roundMs) break;
     roundMs = best?.roundMs ?? FAR_LONGER * roundMs;
@@ -113,8 +114,15 @@ export function leastBoundMs(model: CostModel): number {
   return wholeBoundMs(model, bound, boundedBy(model, bound, true));
 }
 
+/** That of a scenario which does not come near the best is not sought exactly. */
 function boundedBy(model: CostModel, bound: UpperBound, exact: boolean): readonly Bounded[] {
-  return scenariosOf(model, exact).map((scenario) => ({ scenario, fromMs: bound.roundMs(scenario, model.request.batch) }));
+  const { batch } = model.request;
+  const bounded: Bounded[] = [];
+  for (const scenario of [...scenariosOf(model, exact)].reverse()) {
+    const farMs = FAR_LONGER * Math.min(...bounded.map(({ fromMs }) => fromMs));
+    bounded.push({ scenario, fromMs: bound.isShort(farMs, scenario, batch) ? farMs : bound.roundMs(scenario, batch) });
+  }
+  return bounded.reverse();
 }
 
 /** Where groups do whole samples. */
@@ -127,7 +135,8 @@ function wholeBoundMs({ request }: CostModel, bound: UpperBound, scenarios: read
 
 function fastest({ request }: CostModel, sites: readonly Site[], scenarios: readonly Bounded[], atMostMs?: number): Solution | undefined {
   let best: Solution | undefined;
-  for (const { scenario, fromMs } of scenarios) {
+  for (const { scenario, fromMs } of [...scenarios].sort((a, b) => a.fromMs - b.fromMs)) {
+    if (best !== undefined && fromMs >= best.roundMs) break;
     const found = fastestGroups(sites, scenario, request.batch, request.stepsPerRound, { fromMs, atMostMs });
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
   }
@@ -177,12 +186,18 @@ function smallSites(model: CostModel, few: (members: readonly number[]) => boole
 }
 
 /** Those that hold no model and reach nobody directly: many are matched into pairs first, and what is left is dealt into pipelines. */
-function relayedSites(model: CostModel, chains: Chains, relayed: readonly number[], all: Pairs | undefined): readonly Site[] {
-  const { pairs, left } = all === undefined ? { pairs: [], left: relayed } : pairUp(all);
+function relayedSites(
+  model: CostModel,
+  chains: Chains,
+  relayed: readonly number[],
+  pairs: Pairs | undefined,
+  sets?: readonly (readonly number[])[],
+): readonly Site[] {
+  const { matched, left } = pairs === undefined ? { matched: [], left: relayed } : matchUp(pairs, sets);
   const sites: Site[] = [
     new StandingSite(
       model,
-      pairs.map((pair) => chains.layoutOf(pair)),
+      matched.map((chain) => chains.layoutOf(chain)),
     ),
   ];
   for (let i = 0; i < left.length; i += RELAYED) sites.push(new LargeSite(model, left.slice(i, i + RELAYED), chains));

@@ -1,0 +1,187 @@
+import type { Chain } from './chain.js';
+import type { Pairs } from './pairs.js';
+
+/** Of devices that were not matched, and of those in sets of three or more. */
+const NOBODY = -1;
+const SEVERAL = -2;
+
+/** A gain that is smaller is rounding. */
+const GAIN = 1e-9;
+
+/** Groups do whole samples; between those that do as many, what is over decides. */
+const PART = 1e-3;
+
+/** Sets of three or more that are weighed, and how often each. */
+const MOST_SETS = 600;
+const TURNS = 3;
+
+export interface Matched {
+  readonly matched: readonly Chain[];
+  readonly left: readonly number[];
+}
+
+/**
+ * Devices matched into chains that manage many whole samples between them. First of two: the best pairs, then two pairs exchange partners, or a device
+ * leaves its own for a better one, for as long as that is a gain; then of these sets of three or more, the best of which come first: any that is
+ * worth more than the groups that it breaks up, with what those who are left of them make of it.
+ */
+export function matchUp(pairs: Pairs, sets: readonly (readonly number[])[] = []): Matched {
+  const matching = new Matching(pairs);
+  matching.pairUp();
+  const distinct = new Map(sets.map((set) => [[...set].sort((a, b) => a - b).join(), set]));
+  const weighed = [...distinct.values()].slice(0, MOST_SETS).flatMap((set) => matching.weigh(set) ?? []);
+  for (let turn = 0; turn < TURNS && matching.take(weighed); turn++) matching.pairUp();
+  return matching.result();
+}
+
+/** By place among the devices. */
+interface Several {
+  readonly members: readonly number[];
+  readonly chain: Chain;
+  readonly worth: number;
+}
+
+class Matching {
+  private readonly count: number;
+  /** [a, b]: what the two are worth together, 0 where they are no pair. */
+  private readonly worth: Float64Array;
+  private readonly mates: Int32Array;
+  private readonly places: ReadonlyMap<number, number>;
+  private readonly severalOf: (Several | undefined)[];
+
+  constructor(private readonly pairs: Pairs) {
+    const { devices, samples, whole } = pairs;
+    this.count = devices.length;
+    this.worth = samples.map((of, at) => worthOf(of, whole[at]!));
+    this.mates = new Int32Array(this.count).fill(NOBODY);
+    this.places = new Map(devices.map((device, place) => [device, place]));
+    this.severalOf = devices.map(() => undefined);
+  }
+
+  /** Those that are not in larger sets. */
+  pairUp(): void {
+    this.matchBestFirst();
+    for (let changed = true; changed;) {
+      changed = false;
+      for (let a = 0; a < this.count; a++) for (let b = 0; b < this.count; b++) if (this.improve(a, b)) changed = true;
+    }
+  }
+
+  /** As the best chain of all of them; undefined: there is none. */
+  weigh(set: readonly number[]): Several | undefined {
+    let chain: Chain | undefined;
+    for (const order of ordersOf(set)) chain = this.pairs.chains.of(order, chain?.samples) ?? chain;
+    if (chain === undefined || chain.stages.length < set.length) return undefined;
+    return { members: set.map((device) => this.places.get(device)!), chain, worth: worthOf(chain.samples, Math.floor(chain.samples + GAIN)) };
+  }
+
+  /** Those that are a gain; returns whether there was one. */
+  take(sets: readonly Several[]): boolean {
+    let taken = false;
+    for (const set of sets) if (this.severalOf[set.members[0]!] !== set && this.replace(set)) taken = true;
+    return taken;
+  }
+
+  result(): Matched {
+    const { devices, chains } = this.pairs;
+    const several = [...new Set(this.severalOf)].flatMap((set) => set?.chain ?? []);
+    const pairs = [...this.mates].flatMap((mate, a) => (mate > a ? [chains.ofTwo(devices[a]!, devices[mate]!)] : []));
+    return { matched: [...pairs, ...several], left: devices.filter((_, a) => this.mates[a] === NOBODY) };
+  }
+
+  private matchBestFirst(): void {
+    const { worth, count, mates } = this;
+    const pairs: number[] = [];
+    for (let a = 0; a < count; a++) {
+      if (mates[a] !== NOBODY) continue;
+      for (let b = a + 1; b < count; b++) if (mates[b] === NOBODY && worth[a * count + b]! > 0) pairs.push(a * count + b);
+    }
+    pairs.sort((x, y) => worth[y]! - worth[x]! || x - y);
+    for (const pair of pairs) {
+      const [a, b] = [Math.floor(pair / count), pair % count];
+      if (mates[a] === NOBODY && mates[b] === NOBODY) this.join(a, b);
+    }
+  }
+
+  /** Makes a pair of these two, and of those that they leave, where that is worth more. */
+  private improve(a: number, b: number): boolean {
+    const { worth, count, mates } = this;
+    const together = worth[a * count + b]!;
+    const [left, right] = [mates[a]!, mates[b]!];
+    if (together === 0 || left === b || left === SEVERAL || right === SEVERAL) return false;
+    const before = (left === NOBODY ? 0 : worth[a * count + left]!) + (right === NOBODY ? 0 : worth[b * count + right]!);
+    const others = left === NOBODY || right === NOBODY ? 0 : worth[left * count + right]!;
+    if (together + others <= before + GAIN) return false;
+    if (left !== NOBODY) mates[left] = NOBODY;
+    if (right !== NOBODY) mates[right] = NOBODY;
+    this.join(a, b);
+    if (others > 0) this.join(left, right);
+    return true;
+  }
+
+  /** Breaks up what its members are in, and makes pairs of those who are left, where that is worth more. */
+  private replace(set: Several): boolean {
+    const { mates, severalOf, worth, count } = this;
+    const broken = new Set(set.members.flatMap((member) => severalOf[member] ?? []));
+    const left = new Set<number>();
+    let before = 0;
+    for (const other of broken) {
+      before += other.worth;
+      for (const member of other.members) left.add(member);
+    }
+    for (const member of set.members) {
+      const mate = mates[member]!;
+      if (mate < 0) continue;
+      if (!left.has(member)) before += worth[member * count + mate]!;
+      left.add(member).add(mate);
+    }
+    for (const member of set.members) left.delete(member);
+    const made = this.pairsOf([...left], set.members);
+    if (set.worth + made.reduce((sum, [a, b]) => sum + worth[a * count + b]!, 0) <= before + GAIN) return false;
+    for (const other of broken) for (const member of other.members) severalOf[member] = undefined;
+    for (const place of left) mates[place] = NOBODY;
+    for (const member of set.members) {
+      mates[member] = SEVERAL;
+      severalOf[member] = set;
+    }
+    for (const [a, b] of made) this.join(a, b);
+    return true;
+  }
+
+  /** Of some devices, with one another or with others that are free, the best first. */
+  private pairsOf(some: readonly number[], taken: readonly number[]): readonly (readonly [number, number])[] {
+    const { worth, count, mates } = this;
+    const [left, gone] = [new Set(some), new Set(taken)];
+    const made: (readonly [number, number])[] = [];
+    for (;;) {
+      let [most, first, second] = [0, NOBODY, NOBODY];
+      for (const a of left) {
+        for (let b = 0; b < count; b++) {
+          const of = worth[a * count + b]!;
+          if (of > most && !gone.has(b) && (mates[b] === NOBODY || left.has(b))) [most, first, second] = [of, a, b];
+        }
+      }
+      if (most === 0) return made;
+      made.push([first, second]);
+      for (const one of [first, second]) {
+        left.delete(one);
+        gone.add(one);
+      }
+    }
+  }
+
+  private join(a: number, b: number): void {
+    this.mates[a] = b;
+    this.mates[b] = a;
+  }
+}
+
+/** In samples of which whole ones count. */
+function worthOf(samples: number, whole: number): number {
+  return whole + PART * (samples - whole);
+}
+
+function ordersOf(set: readonly number[]): readonly (readonly number[])[] {
+  if (set.length < 2) return [set];
+  return set.flatMap((first) => ordersOf(set.filter((other) => other !== first)).map((others) => [first, ...others]));
+}
