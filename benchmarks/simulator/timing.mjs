@@ -1,7 +1,14 @@
 // How long a simulation takes in which only times count: nodes × rounds of Longtail's runtime in virtual time, without arithmetic, on home links.
 //   node benchmarks/simulator/timing.mjs [--nodes 1000] [--rounds 1000] [--strategy bsp|diloco]
+import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
-import { simulate, timingModel } from '@longtail/simulator';
+import { ROOM_FOR_THE_YOUNG, simulate, timingModel } from '@longtail/simulator';
+
+// As the arms of `longtail bench` run.
+if (!ROOM_FOR_THE_YOUNG.every((option) => process.execArgv.includes(option))) {
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...ROOM_FOR_THE_YOUNG, ...process.argv.slice(1)], { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
 
 const { values: options } = parseArgs({
   options: { nodes: { type: 'string', default: '1000' }, rounds: { type: 'string', default: '1000' }, strategy: { type: 'string', default: 'bsp' } },

@@ -2,12 +2,10 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { LongtailError, type BenchArm, type EngineName, type WireError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
+import { ROOM_FOR_THE_YOUNG } from '@longtail/simulator';
 import type { JobDocument } from '@longtail/spec';
 import type { DeviceLine } from './measure-device.js';
 import type { ArmTask } from './run-arm.js';
-
-/** What a simulation of many nodes makes, and soon drops, is collected at a fifth less cost where there is room for it (MiB). */
-const ROOM_FOR_THE_YOUNG = '--max-semi-space-size=64';
 
 /** An arm to run, or a job whose time here is to be measured. */
 export type PoolRequest = { readonly arm: ArmTask } | { readonly measure: JobDocument };
@@ -82,7 +80,7 @@ export class ArmPool {
   private start(): ChildProcess {
     const child = fork(fileURLToPath(new URL('./arm-process.js', import.meta.url)), [this.engine], {
       env: { ...process.env, ...nativeEnvironment() },
-      execArgv: [...process.execArgv, ROOM_FOR_THE_YOUNG],
+      execArgv: [...process.execArgv, ...ROOM_FOR_THE_YOUNG],
       serialization: 'advanced',
     });
     child.on('message', (reply: PoolReply) => {

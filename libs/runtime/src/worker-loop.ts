@@ -85,7 +85,7 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
   };
   const search = new Search({ ...options, signal: stop });
   const standby = (address: string) => search.standby(address);
-  const shared = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength: options.chunkLength ?? CHUNK_LENGTH, log, peers };
+  const { chunkLength = CHUNK_LENGTH } = options;
   while (!stop.aborted) {
     hello = { ...hello, paused: owner.paused };
     const found = await search.dial(hello);
@@ -94,7 +94,9 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     if (node !== hello.node) options.identity?.remember(node);
     hello = { ...hello, node, epoch };
     log({ event: 'joined', node, peer: found.connection.peer });
-    const session = new WorkerSession(found.connection, found.welcome, { ...shared, owner, saidPaused: hello.paused });
+    // Named one by one: an object that another one is spread into has a hidden class of its own, for each of thousands of workers.
+    const context = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, log, peers, owner, saidPaused: hello.paused };
+    const session = new WorkerSession(found.connection, found.welcome, context);
     const reason = await session.serve(signal, finish);
     log({ event: 'disconnected', reason });
     if (session.dismissed !== undefined) return { reason };

@@ -5,11 +5,16 @@ const LIVELOCK_EVENTS = 100_000;
 
 /** Something that happens at a time, which may be put off and called off as often as one likes. */
 export abstract class Alarm {
+  // Assigned, and not defined, as V8 defines fields of a class of many kinds one by one in the runtime.
   /** Of its latest setting; −1: it is not set. */
-  order = -1;
+  declare order: number;
+  declare readonly quiet: boolean;
 
   /** `quiet`: all that comes of it has come when `ring` returns, as it settles no promise. */
-  constructor(readonly quiet = false) {}
+  constructor(quiet = false) {
+    this.order = -1;
+    this.quiet = quiet;
+  }
 
   abstract ring(): void;
 
