@@ -1,11 +1,11 @@
-// What --mode virtual takes beside its arithmetic: an arm in virtual time against a plain loop over the same batches, with the same optimizer steps
-// and looks at the loss, on the same engine, in one process and in turn.
+// What --mode virtual takes beside its arithmetic: an arm in virtual time against a plain loop over the same gradients, sums, optimizer steps and
+// looks at the loss, on the same engine, in one process and in turn.
 //   node benchmarks/simulator/virtual.mjs [--model mlp|gpt] [--strategy bsp|diloco] [--engine wasm|tensorflow] [--repeats 3]
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createOptimizer } from '@longtail/kernels';
+import { CODEC_IDS, createKernels, createOptimizer, createShard } from '@longtail/kernels';
 import { loadEngine } from '@longtail/engine';
 import { runArm, Workbench } from '@longtail/lab';
 import { parseScenarioFile } from '@longtail/spec';
@@ -26,9 +26,10 @@ const JOBS = {
 /** A round of the same samples: a batch over four machines, or eight steps of an eighth of it on each. */
 const ARMS = {
   bsp: () => ({ strategy: 'bsp' }),
-  diloco: ({ train }) => ({ strategy: 'diloco', 'sync.localSteps': 8, 'train.batch': train.batch / 4 }),
+  diloco: ({ train }) => ({ strategy: 'diloco', 'sync.localSteps': 8, 'train.batch': train.batch / MACHINES }),
 };
-const fleet = { machines: [{ name: 'home', count: 4, samplesPerSecond: 100, link: 'fibre' }] };
+const MACHINES = 4;
+const fleet = { machines: [{ name: 'home', count: MACHINES, samplesPerSecond: 100, link: 'fibre' }] };
 
 async function compare(name, strategy) {
   const job = JOBS[name];
@@ -45,9 +46,8 @@ async function compare(name, strategy) {
     const virtual = await timed(async () => {
       const { outcome } = await runArm({ scenario, mode: 'virtual', arm, seed: 1, traces: {} }, recording);
       if (outcome.status !== 'done') throw new Error(outcome.reason);
-      recording.rounds = outcome.summary.rounds;
     });
-    const alone = await timed(() => plain(recording.work, strategy === 'bsp' ? recording.rounds : undefined));
+    const alone = await timed(() => plain(recording.work));
     // The first of each loads code and data.
     if (repeat > 0) ratios.push({ virtual, alone, ratio: virtual / alone });
   }
@@ -92,36 +92,61 @@ class Recording {
   }
 }
 
-/** One model, one optimizer: a step after each gradient, or after so many gradients that there are `commits` steps. */
+/**
+ * The arithmetic of the same training and nothing around it, with the kernels that the run has: each gradient, taken from the engine; with
+ * local steps the optimizer's step of the replica that it is of, and how far replicas moved; the sum of what a round brings, and the server's step.
+ */
 async function plainLoop({ job, data }) {
   const engine = await loadEngine(options.engine, { threads: 1 });
   const stage = await engine.build(job.model, 'all', { loss: job.loss, data: data.signature, seed: 1 });
   const { length } = stage.layout;
-  const [parameters, sum, mean] = [new Float32Array(length), new Float32Array(length), new Float32Array(length)];
-  await stage.readParameters(parameters);
-  const optimizer = createOptimizer({ length, optimizer: job.train.optimizer, implementation: 'wasm' });
-  return async (work, commits) => {
-    const gradients = work.filter(({ kind }) => kind === 'gradient').length;
-    const each = commits === undefined ? 1 : gradients / commits;
-    let done = 0;
-    let due = each;
-    let samples = 0;
-    for (const item of work) {
-      if (item.kind === 'evaluate') {
-        await stage.evaluate(data.batch(item.split, Int32Array.from({ length: item.end - item.start }, (_, i) => item.start + i)));
-        continue;
-      }
-      await stage.gradient(data.batch('train', item.samples));
-      samples += item.samples.length;
-      if (++done < due) continue;
-      due += each;
-      await stage.takeGradient(sum);
-      const part = 1 / samples;
-      for (let i = 0; i < length; i++) mean[i] = sum[i] * part;
-      optimizer.step(parameters, mean, { learningRate: job.train.learningRate });
-      await stage.writeParameters(parameters);
-      samples = 0;
+  const { localSteps, outer = { learningRate: 0.7, momentum: 0.9 } } = job.sync;
+  const { optimizer, learningRate } = job.train;
+  const base = new Float32Array(length);
+  await stage.readParameters(base);
+  const replicas = Array.from({ length: MACHINES }, () => ({
+    vector: new Float32Array(length),
+    parameters: base.slice(),
+    optimizer: createOptimizer({ length, optimizer }),
+  }));
+  const shard = createShard({ length, optimizer: localSteps === undefined ? optimizer : { type: 'sgd', momentum: outer.momentum, nesterov: true, weightDecay: 0 } });
+  shard.writeParameters(base);
+  const coded = replicas.map(({ vector }) => ({ bytes: new Uint8Array(vector.buffer), codecId: CODEC_IDS.fp32, weight: 1 }));
+  const kernels = createKernels();
+
+  const gradient = async (vector, samples) => {
+    await stage.gradient(data.batch('train', samples));
+    await stage.takeGradient(vector);
+  };
+  const step = async (hyper, samples) => {
+    shard.beginStep(hyper);
+    shard.stepChunk(0, length, coded, 1 / samples);
+    shard.readParameters(base);
+    await stage.writeParameters(base);
+  };
+  const round = async (gradients) => {
+    if (localSteps === undefined) {
+      for (const [k, samples] of gradients.entries()) await gradient(replicas[k].vector, samples);
+      return step({ learningRate }, gradients.reduce((sum, samples) => sum + samples.length, 0));
     }
+    for (const [i, samples] of gradients.entries()) {
+      const { vector, parameters, optimizer } = replicas[i % MACHINES];
+      await stage.writeParameters(parameters);
+      await gradient(vector, samples);
+      optimizer.step(parameters, vector, { learningRate }, 1 / samples.length);
+    }
+    for (const { vector, parameters } of replicas) kernels.subtract(vector, base, parameters);
+    await step({ learningRate: outer.learningRate }, MACHINES);
+    for (const { parameters } of replicas) parameters.set(base);
+  };
+
+  return async (work) => {
+    let gradients = [];
+    for (const { kind, samples, split, start, end } of work) {
+      if (kind === 'evaluate') await stage.evaluate(data.batch(split, Int32Array.from({ length: end - start }, (_, i) => start + i)));
+      else if (gradients.push(samples) === MACHINES * (localSteps ?? 1)) await round(gradients.splice(0));
+    }
+    if (gradients.length > 0) throw new Error('the last round is not whole');
   };
 }
 

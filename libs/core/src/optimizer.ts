@@ -68,8 +68,8 @@ export function ownStateBytes(optimizer: OptimizerSpec): number {
  * What to divide a gradient sum over `samples` by, with this sum of its squares, so that it becomes the mean, or the mean
  * clipped to a norm of `clipNorm`.
  */
-export function clippedDivisor(sumOfSquares: number, samples: number, clipNorm: number | undefined): number {
-  return clipNorm === undefined ? samples : Math.max(samples, Math.sqrt(sumOfSquares) / clipNorm);
+export function clippedDivisor(sumOfSquares: () => number, samples: number, clipNorm: number | undefined): number {
+  return clipNorm === undefined ? samples : Math.max(samples, Math.sqrt(sumOfSquares()) / clipNorm);
 }
 
 export function sumOfSquares(values: Float32Array): number {
@@ -92,6 +92,7 @@ export type LearningRateSchedule =
 
 /** An optimizer over flat vectors in place. */
 export interface Optimizer {
-  step(parameters: Float32Array, gradient: Float32Array, hyper: StepHyper): void;
+  /** The gradient is multiplied by `gradientScale` first. @default 1 */
+  step(parameters: Float32Array, gradient: Float32Array, hyper: StepHyper, gradientScale?: number): void;
   state(): readonly Float32Array[];
 }

@@ -100,10 +100,10 @@ class KernelOptimizer implements CountedOptimizer {
     this.taken = steps;
   }
 
-  step(parameters: Float32Array, gradient: Float32Array, hyper: StepHyper): void {
+  step(parameters: Float32Array, gradient: Float32Array, hyper: StepHyper, gradientScale = 1): void {
     assertLength(parameters.length, this.length, 'parameters');
     this.taken++;
-    planStep(this.kernels, this.spec, hyper, this.taken)(parameters, gradient, this.vectors, 1);
+    planStep(this.kernels, this.spec, hyper, this.taken)(parameters, gradient, this.vectors, gradientScale);
   }
 
   state(): readonly Float32Array[] {

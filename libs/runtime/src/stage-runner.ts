@@ -75,7 +75,8 @@ export class StageRunner {
     const { clipNorm } = this;
     if (clipNorm === undefined) return samples;
     const own = parts.reduce((sum, { start, length }) => sum + sumOfSquares(gradient.subarray(start, start + length)), 0);
-    return clippedDivisor((await peers.norm(step, Math.sqrt(own))) ** 2, samples, clipNorm);
+    const norm = await peers.norm(step, Math.sqrt(own));
+    return clippedDivisor(() => norm ** 2, samples, clipNorm);
   }
 
   /** Forward passes over samples [start, end) of the validation split. */

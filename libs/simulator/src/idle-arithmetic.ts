@@ -9,7 +9,7 @@ export const idleArithmetic: Arithmetic = {
   codecs: referenceArithmetic.codecs.map((codec) => (codec.name === 'fp32' ? codec : idle(codec))),
   createFeedback: (_length, topK) => new IdleFeedback(topK),
   createShard: (length) => new IdleShard(length),
-  createOptimizer: () => ({ stepSum: () => undefined, state: () => [], steps: 0, setSteps: () => undefined }),
+  createOptimizer: () => ({ step: () => undefined, state: () => [], steps: 0, setSteps: () => undefined }),
 };
 
 function idle(codec: Codec): Codec {

@@ -18,5 +18,5 @@ export { modelOfStage } from './stage-model.js';
 export type { ThermalSpec } from './thermal.js';
 export { isActivation, timingModel, type TimingModelOptions } from './timing-model.js';
 export { VirtualClock } from './virtual-clock.js';
-export { VirtualCompute, type DevicePace, type VirtualComputeOptions, type VirtualOptimizer } from './virtual-compute.js';
+export { VirtualCompute, type DevicePace, type VirtualComputeOptions } from './virtual-compute.js';
 export { VirtualNetwork, type LinkSpec, type Meddling, type NetworkOptions, type PeerLinkSpec, type VirtualLink } from './virtual-network.js';

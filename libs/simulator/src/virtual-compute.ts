@@ -22,7 +22,7 @@ import type {
 } from '@longtail/core';
 import { clippedDivisor, FORWARD_PART, INPUT_GRADIENT_PART, isStateQuantized, joinLayouts, localStateCount, passMs, sumOfSquares, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
-import { Anchor } from '@longtail/kernels';
+import { Anchor, type CountedOptimizer } from '@longtail/kernels';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
 import { PacedDevice } from './paced-device.js';
@@ -39,21 +39,13 @@ export interface DevicePace extends DeviceSpeed {
   readonly downloadMs?: number;
 }
 
-/** An optimizer that takes gradient sums, as the server's shard does. */
-export interface VirtualOptimizer {
-  stepSum(parameters: Float32Array, gradientSum: Float32Array, samples: number, hyper: StepHyper): void;
-  state(): readonly Float32Array[];
-  readonly steps: number;
-  setSteps(steps: number): void;
-}
-
 export interface VirtualComputeOptions {
   readonly clock: VirtualClock;
   readonly device: DeviceInfo;
   readonly pace: DevicePace;
   readonly rng: Rng;
   readonly model: VirtualModel;
-  createOptimizer(length: number, optimizer: OptimizerSpec): VirtualOptimizer;
+  createOptimizer(length: number, optimizer: OptimizerSpec): CountedOptimizer;
   /** Told when a pass begins, and when it ends. */
   readonly busy?: (isBusy: boolean) => void;
 }
@@ -64,7 +56,7 @@ export class VirtualCompute implements Compute {
   /** The next task fails with this. */
   failure: LongtailError | undefined;
   private prepared: Prepared | undefined;
-  private optimizer: VirtualOptimizer | undefined;
+  private optimizer: CountedOptimizer | undefined;
   private job: Job | undefined;
   /** What the engine would hold; `Prepared.parameters` is only the way in and out. */
   private parameters = new Float32Array(0);
@@ -249,7 +241,7 @@ export class VirtualCompute implements Compute {
 
   stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
     return this.inLine(async () => {
-      this.optimizer!.stepSum(this.parameters, this.prepared!.gradient, samples, hyper);
+      this.optimizer!.step(this.parameters, this.prepared!.gradient, hyper, 1 / samples);
       this.held.load(this.parameters);
       return { computeMs: 0 };
     });
@@ -322,8 +314,8 @@ export class VirtualCompute implements Compute {
       if (stop.aborted) break;
       total.computeMs += await this.pass(countSamples(ranges), 1, signal);
       const stats = await this.gradientOf(ranges, gradient);
-      const divisor = clippedDivisor(sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
-      this.optimizer!.stepSum(this.parameters, gradient, divisor, hyper);
+      const divisor = clippedDivisor(() => sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
+      this.optimizer!.step(this.parameters, gradient, hyper, 1 / divisor);
       for (const key of ['samples', 'targets', 'lossSum', 'correct'] as const) total[key] += stats[key];
       total.steps++;
       onStep(total.steps, total);

@@ -267,7 +267,7 @@ export class TrainingSession {
     if (clipNorm === undefined && !isStateQuantized(spec)) return stage.step(batch, hyper);
     const stats = await stage.gradient(batch);
     await stage.takeGradient(gradientSum);
-    await optimizer!.apply(gradientSum, clippedDivisor(sumOfSquares(gradientSum), batch.samples, clipNorm), hyper);
+    await optimizer!.apply(gradientSum, clippedDivisor(() => sumOfSquares(gradientSum), batch.samples, clipNorm), hyper);
     return stats;
   }
 

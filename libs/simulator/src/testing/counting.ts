@@ -75,7 +75,7 @@ export const countingArithmetic: Arithmetic = {
     const moments = new Float32Array(length);
     let steps = 0;
     return {
-      stepSum(parameters, gradientSum) {
+      step(parameters, gradientSum) {
         steps++;
         for (let i = 0; i < length; i++) {
           parameters[i] = parameters[i]! + gradientSum[i]!;
