@@ -63,6 +63,10 @@ export class VirtualCompute implements Compute {
   private anchor: Anchor | undefined;
   /** What was prepared. */
   private mix = new Float32Array(0);
+  /** Of a local step. */
+  private stepGradient: Float32Array | undefined;
+  /** What local steps begin with, for when they are called off. */
+  private before: readonly Float32Array[] | undefined;
   private downloaded = false;
   private readonly paced: PacedDevice;
   private busy = false;
@@ -108,6 +112,7 @@ export class VirtualCompute implements Compute {
     this.parameters = new Float32Array(length);
     this.anchor = undefined;
     this.mix = new Float32Array(length);
+    this.stepGradient = this.before = undefined;
     const { optimizer } = job.train;
     this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
     this.prepared = {
@@ -160,7 +165,7 @@ export class VirtualCompute implements Compute {
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     return this.exclusively(async () => {
       await this.takeTask(signal);
-      const before = this.copyAll();
+      const steps = this.keepAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
         const { parameters, state } = this.prepared!;
@@ -171,7 +176,7 @@ export class VirtualCompute implements Compute {
         }
         return result;
       } catch (error) {
-        this.restore(before);
+        this.restore(steps);
         throw error;
       }
     });
@@ -309,7 +314,7 @@ export class VirtualCompute implements Compute {
 
   private async stepThrough({ batches, stop }: Pick<LocalStepsRequest, 'batches' | 'stop'>, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     const total = { samples: 0, targets: 0, lossSum: 0, correct: 0, computeMs: 0, steps: 0 };
-    const gradient = new Float32Array(this.parameters.length);
+    const gradient = (this.stepGradient ??= new Float32Array(this.parameters.length));
     for (const { ranges, hyper } of batches) {
       if (stop.aborted) break;
       total.computeMs += await this.pass(countSamples(ranges), 1, signal);
@@ -396,18 +401,21 @@ export class VirtualCompute implements Compute {
     if (failure !== undefined) throw failure;
   }
 
-  private copyAll() {
-    return {
-      parameters: this.parameters.slice(),
-      state: this.optimizer!.state().map((vector) => vector.slice()),
-      steps: this.optimizer!.steps,
-    };
+  /** Parameters, moments and the number of steps. */
+  private keepAll(): number {
+    const { vectors } = this;
+    this.before ??= vectors.map(({ length }) => new Float32Array(length));
+    for (const [i, vector] of vectors.entries()) this.before[i]!.set(vector);
+    return this.optimizer!.steps;
   }
 
-  private restore({ parameters, state, steps }: ReturnType<VirtualCompute['copyAll']>): void {
-    this.parameters.set(parameters);
-    for (const [i, vector] of this.optimizer!.state().entries()) vector.set(state[i]!);
+  private restore(steps: number): void {
+    for (const [i, vector] of this.vectors.entries()) vector.set(this.before![i]!);
     this.optimizer!.setSteps(steps);
+  }
+
+  private get vectors(): readonly Float32Array[] {
+    return [this.parameters, ...this.optimizer!.state()];
   }
 }
 

@@ -47,10 +47,11 @@ export class StageMath {
     return parameters.filter((_, i) => this.model.layout.slots[i].trainable);
   }
 
-  /** Copies: some backends read the array later, or compute in it. */
-  upload({ data, shape }: HostTensor, dtype: 'float32' | 'int32'): tfjs.Tensor {
-    const values = dtype === 'float32' ? new Float32Array(data) : new Int32Array(data);
-    return this.backend.tf.tensor(values, [...shape], dtype);
+  /** The array is the caller's. */
+  upload({ data, shape }: Pick<HostTensor, 'data' | 'shape'>, dtype: 'float32' | 'int32'): tfjs.Tensor {
+    const { tf, copiesUploads = false } = this.backend;
+    const Values = dtype === 'float32' ? Float32Array : Int32Array;
+    return tf.tensor(copiesUploads && data instanceof Values ? data : new Values(data), [...shape], dtype);
   }
 
   async download(tensor: tfjs.Tensor | undefined, shape: readonly number[], after: 'keep' | 'free' = 'free'): Promise<HostTensor> {

@@ -157,7 +157,7 @@ export class EagerStage implements Stage {
     this.parameters = this.layout.slots.map((slot, i) => {
       const before = this.parameters[i];
       if (!touches(slot, within)) return before;
-      const added = tf.tidy(() => tf.add(before, tf.tensor(slotValues(difference, slot, within).slice(), [...slot.shape], 'float32')));
+      const added = tf.tidy(() => tf.add(before, this.math.upload({ data: slotValues(difference, slot, within), shape: slot.shape }, 'float32')));
       before.dispose();
       return added;
     });
@@ -275,7 +275,7 @@ export class EagerStage implements Stage {
   }
 
   private tensorOf(flat: Float32Array, { offset, length, shape }: ParameterSlot): tfjs.Tensor {
-    return this.backend.tf.tensor(flat.slice(offset, offset + length), [...shape], 'float32');
+    return this.math.upload({ data: flat.subarray(offset, offset + length), shape }, 'float32');
   }
 
   private async toFlat(tensors: readonly (tfjs.Tensor | undefined)[], out: Float32Array, within?: VectorRange): Promise<void> {

@@ -31,6 +31,7 @@ export async function loadWasm(): Promise<Engine> {
     info: { name: 'wasm', description: `TF.js ${tf.version_core} WebAssembly${simd ? ' with SIMD' : ''}, 1 thread`, device: 'cpu' },
     tf,
     ops: portableOps(tf),
+    copiesUploads: true,
     read: async (tensor, out) => out.set(backend.typedArrayFromHeap(tensor)),
   });
 }
