@@ -169,7 +169,9 @@ class Rounds {
   private letGo(): void {
     const { core, open, turns } = this;
     for (const group of turns?.owing ?? []) {
-      if (group.finishing && !open.has(group.id)) open.set(group.id, [bringHome(core, group, turns!)]);
+      if (!group.finishing || open.has(group.id)) continue;
+      open.set(group.id, [bringHome(core, group, turns!)]);
+      this.allHere = undefined;
     }
     core.roster.letGo(({ id }) => turns !== undefined && open.has(id));
   }
