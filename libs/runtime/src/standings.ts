@@ -12,7 +12,8 @@ interface Known {
 
 /** How groups stand, as a strategy sees them. Where each delivery is looked at most are as they were at the last look: they are not described anew. */
 export class Standings {
-  private readonly known = new Map<Group, Known>();
+  /** Weak, as groups go when nodes come and go. */
+  private readonly known = new WeakMap<Group, Known>();
 
   /** `open`: the group's tasks, the oldest first. `exchanges`: what each of them exchanges, in multiples of what is as a rule. */
   of(group: Group, open: readonly GroupTask[], exchanges: (first: GroupTask) => number): MemberState {
