@@ -8,7 +8,7 @@ const LENGTH = 262_144;
 /** The fastest of so many counts: the others met somebody else's work. */
 const TIMES = 5;
 
-/** What `measureCoding` found on one core of an Intel Xeon with AVX-512 (2026-11-26): for machines that are only described. */
+/** What `measureCoding` found on one core of an AMD EPYC (2026-11-26): for machines that are only described. */
 export const USUAL_CODING: Readonly<Record<CodecName, CodingTime>> = {
   fp32: { encodeMs: 0.1, decodeMs: 0.54 },
   fp16: { encodeMs: 0.66, decodeMs: 0.55 },
@@ -20,7 +20,7 @@ export const USUAL_CODING: Readonly<Record<CodecName, CodingTime>> = {
   'top-k': { encodeMs: 3.2, decodeMs: 0.46 },
 };
 
-/** What coding takes this machine's core, with error feedback where the codec has it; some 50 ms. `nowMs`: of any clock that is fine enough for a millisecond's tenth. */
+/** What coding takes this machine's core, with error feedback where the codec has it; some 70 ms. `nowMs`: of any clock that is fine enough for a millisecond's tenth. */
 export function measureCoding(nowMs: () => number): Readonly<Record<CodecName, CodingTime>> {
   const kernels = createKernels();
   // Unequal in sign and magnitude; what they are hardly matters to any codec's time.
