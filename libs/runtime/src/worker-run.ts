@@ -17,6 +17,7 @@ import {
 import type { CancelTask, Prepare, Receipt, Task, WorkerMessage } from '@longtail/protocol';
 import { Bell } from './bell.js';
 import { Deliveries } from './deliveries.js';
+import { DeviceUse } from './device-use.js';
 import { FileIntake } from './file-intake.js';
 import { KnownCodecs } from './known-codecs.js';
 import { countSamples } from './microbatches.js';
@@ -64,34 +65,6 @@ class Work {
   get stop(): AbortController {
     return (this.stopping ??= new AbortController());
   }
-}
-
-/** Calls of the device that may read or write what is in `Prepared`: nothing of the server's parameters is put away before they are done. */
-class DeviceUse {
-  private calls = 0;
-  private wake: (() => void) | undefined;
-  private waiting: Promise<void> | undefined;
-
-  get busy(): boolean {
-    return this.calls > 0;
-  }
-
-  during<T>(call: Promise<T>): Promise<T> {
-    this.calls++;
-    call.then(this.done, this.done);
-    return call;
-  }
-
-  /** Resolves when no call is under way. */
-  async free(): Promise<void> {
-    while (this.busy) await (this.waiting ??= new Promise((resolve) => (this.wake = resolve)));
-  }
-
-  private readonly done = (): void => {
-    if (--this.calls > 0) return;
-    this.wake?.();
-    this.waiting = undefined;
-  };
 }
 
 /** A worker's part in one run: prepares, then does its tasks one after the other. */

@@ -1,0 +1,27 @@
+/** Calls of the device that may read or write what is in `Prepared`: nothing of the server's parameters is put away before they are done. */
+export class DeviceUse {
+  private calls = 0;
+  private wake: (() => void) | undefined;
+  private waiting: Promise<void> | undefined;
+
+  get busy(): boolean {
+    return this.calls > 0;
+  }
+
+  during<T>(call: Promise<T>): Promise<T> {
+    this.calls++;
+    call.then(this.done, this.done);
+    return call;
+  }
+
+  /** Resolves when no call is under way. */
+  async free(): Promise<void> {
+    while (this.busy) await (this.waiting ??= new Promise((resolve) => (this.wake = resolve)));
+  }
+
+  private readonly done = (): void => {
+    if (--this.calls > 0) return;
+    this.wake?.();
+    this.waiting = undefined;
+  };
+}
