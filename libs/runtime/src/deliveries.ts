@@ -34,7 +34,7 @@ export class Deliveries {
     const vector = this.prepared[kind];
     const codec = this.codecs.numbered(task.codec);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
-    if (kind === 'gradient' && !signal.aborted) this.contributed.set(task.task, task.parts);
+    if (kind === 'gradient') this.contributed.set(task.task, task.parts);
     const sendPart = ({ segment, start, length }: Task['parts'][number], each: AbortSignal): Promise<void> => {
       const values = partOf(vector, start, length);
       return this.outbox.sendOne(task, samples, this.outbox.encode({ kind, fragment: segment, start, values }, codec, feedback), each);

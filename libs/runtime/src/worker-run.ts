@@ -54,12 +54,18 @@ const SOON = Promise.resolve();
 
 class Work {
   private stopping: AbortController | undefined;
+  isDropped = false;
 
-  /** `abort`: drop it. */
+  /** `abort`: of what is done for it. */
   constructor(
     readonly task: Task,
     readonly abort: AbortController,
   ) {}
+
+  drop(reason: Error): void {
+    this.isDropped = true;
+    this.abort.abort(reason);
+  }
 
   /** Local steps: end after the step under way. */
   get stop(): AbortController {
@@ -74,6 +80,8 @@ export class WorkerRun {
   readonly stopped: Promise<void>;
   private readonly job: Job;
   private readonly lifetime = new AbortController();
+  /** Its lifetime is over; a signal takes longer to ask. */
+  private isEnding = false;
   private resolveOver!: () => void;
   /** Resolves when it is to end. */
   private readonly over = new Promise<void>((resolve) => (this.resolveOver = resolve));
@@ -118,8 +126,9 @@ export class WorkerRun {
   /** Ends the run: what is under way is dropped. */
   end(reason: string): void {
     const error = new LongtailError(reason, { code: 'cancelled' });
+    this.isEnding = true;
     this.lifetime.abort(error);
-    this.working?.abort.abort(error);
+    this.working?.drop(error);
     this.deliveries?.callOff(error);
     this.resolveOver();
   }
@@ -143,7 +152,7 @@ export class WorkerRun {
       if (deliver) this.sendDone(task, NOTHING, 0);
     } else if (this.working?.task.task === task) {
       if (deliver) this.working.stop.abort();
-      else this.working.abort.abort(CALLED_OFF);
+      else this.working.drop(CALLED_OFF);
     } else if (!deliver) {
       this.deliveries?.callOff(CALLED_OFF, task);
     }
@@ -170,14 +179,14 @@ export class WorkerRun {
   }
 
   private putAway(chunk: TensorChunk): void {
-    if (chunk.header.run !== this.run || this.lifetime.signal.aborted) return;
+    if (chunk.header.run !== this.run || this.isEnding) return;
     this.inbox?.take(chunk);
     this.stream?.arrived();
     this.beginNextSoon();
   }
 
   private onStageTensor(chunk: TensorChunk): void {
-    if (chunk.header.run === this.run && !this.lifetime.signal.aborted) this.stageInbox?.put(chunk);
+    if (chunk.header.run === this.run && !this.isEnding) this.stageInbox?.put(chunk);
   }
 
   // ---- the run
@@ -246,7 +255,7 @@ export class WorkerRun {
   private readonly beginNext = (): void => {
     this.looksSoon = false;
     const first = this.queue[0];
-    if (first === undefined || !this.isIdle || this.lifetime.signal.aborted || !this.inputsAreHere(first.task)) return;
+    if (first === undefined || !this.isIdle || this.isEnding || !this.inputsAreHere(first.task)) return;
     this.queue.shift();
     this.performing = this.perform(first);
   };
@@ -277,10 +286,10 @@ export class WorkerRun {
       this.startedAtMs = this.context.clock.nowMs();
       if (task.kind !== 'STREAM') this.stream!.end();
       await this.dispatch(work);
-      if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !abort.signal.aborted) this.spareAbort = abort;
+      if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !work.isDropped) this.spareAbort = abort;
     } catch (error) {
       this.stream!.end();
-      if (!abort.signal.aborted && !this.lifetime.signal.aborted) this.fail(task.task, error);
+      if (!work.isDropped && !this.isEnding) this.fail(task.task, error);
     }
     this.working = undefined;
     this.beginNext();
@@ -332,7 +341,7 @@ export class WorkerRun {
     const inbox = this.inbox!;
     await inbox.loadAll(task.version, task.optimizerSteps);
     const result = await this.localSteps(work, 'parameters');
-    if (abort.signal.aborted) inbox.disown(); // called off too late: nobody wants what it stepped to
+    if (work.isDropped) inbox.disown(); // called off too late: nobody wants what it stepped to
     abort.signal.throwIfAborted();
     if (result.steps > 0) inbox.stepped(task.task, task.version + 1);
     await this.deliverBehind(work, result);
@@ -379,15 +388,16 @@ export class WorkerRun {
   }
 
   /** Sends the result, segment by segment, before the next task begins: the next one would overwrite it. */
-  private deliverNow({ task, abort }: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters'): Promise<void> {
+  private deliverNow({ task, abort, isDropped }: Work, result: ComputeResult & { steps?: number }, kind: 'gradient' | 'parameters'): Promise<void> {
     this.sendDone(task.task, result, result.steps ?? 0, task.kind);
-    return result.steps === 0 ? Promise.resolve() : this.deliveries!.send(task, result.samples, kind, abort.signal);
+    return isDropped || result.steps === 0 ? Promise.resolve() : this.deliveries!.send(task, result.samples, kind, abort.signal);
   }
 
   /** Sends a move, once it is taken, while the next steps are computed. */
   private deliverMeanwhile(work: Work, result: ComputeResult & { steps: number }, there: Promise<void>): void {
     const { task, abort } = work;
     this.sendDone(task.task, result, result.steps, task.kind);
+    if (work.isDropped) return;
     const sent = this.deliveries!.send(task, result.samples, 'gradient', abort.signal, there).catch((error: unknown) => {
       if (!abort.signal.aborted) this.fail(task.task, error);
     });

@@ -175,7 +175,10 @@ export class WorkerSession {
   }
 
   private get runContext(): WorkerRunContext {
-    return { ...this.context, connection: this.connection, send: (sent) => this.send(sent) };
+    const { compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, peers, log } = this.context;
+    const send = (sent: WorkerMessage) => this.send(sent);
+    // Named one by one: an object that another one is spread into has a hidden class of its own.
+    return { connection: this.connection, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, peers, send, log };
   }
 
   /** Measures the way to the server. A link on which that fails is taken for unknown. */
