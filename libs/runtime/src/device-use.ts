@@ -8,20 +8,27 @@ export class DeviceUse {
     return this.calls > 0;
   }
 
-  during<T>(call: Promise<T>): Promise<T> {
+  begin(): void {
     this.calls++;
-    call.then(this.done, this.done);
-    return call;
+  }
+
+  end(): void {
+    if (--this.calls > 0) return;
+    this.wake?.();
+    this.waiting = undefined;
+  }
+
+  async during<T>(call: Promise<T>): Promise<T> {
+    this.begin();
+    try {
+      return await call;
+    } finally {
+      this.end();
+    }
   }
 
   /** Resolves when no call is under way. */
   async free(): Promise<void> {
     while (this.busy) await (this.waiting ??= new Promise((resolve) => (this.wake = resolve)));
   }
-
-  private readonly done = (): void => {
-    if (--this.calls > 0) return;
-    this.wake?.();
-    this.waiting = undefined;
-  };
 }

@@ -38,7 +38,8 @@ export interface WorkerOptions {
   readonly identity?: NodeIdentity;
   /** Names the host to the server: workers with the same name reach each other's loopback addresses. @default '': not known */
   readonly host?: string;
-  log(event: WorkerEvent): void;
+  /** @default nobody listens */
+  readonly log?: ((event: WorkerEvent) => void) | undefined;
   /** Keep dialling when no server is there at the start. @default false */
   readonly wait?: boolean;
   /** How long to look for a server that went away, or that cannot be reached. @default as long as it takes */
@@ -65,7 +66,7 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
   const owner = options.owner ?? new Pauses();
   const finish = options.finish ?? new AbortController().signal;
   const stop = AbortSignal.any([signal, finish]);
-  const tellPause = () => log(owner.paused === '' ? { event: 'resumed' } : { event: 'paused', reason: owner.paused });
+  const tellPause = () => log?.(owner.paused === '' ? { event: 'resumed' } : { event: 'paused', reason: owner.paused });
   owner.watch(tellPause, signal);
   if (owner.paused !== '') tellPause();
   let hello: Hello = {
@@ -93,12 +94,12 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
     const { node, epoch } = found.welcome;
     if (node !== hello.node) options.identity?.remember(node);
     hello = { ...hello, node, epoch };
-    log({ event: 'joined', node, peer: found.connection.peer });
+    log?.({ event: 'joined', node, peer: found.connection.peer });
     // Named one by one: an object that another one is spread into has a hidden class of its own, for each of thousands of workers.
     const context = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, log, peers, owner, saidPaused: hello.paused };
     const session = new WorkerSession(found.connection, found.welcome, context);
     const reason = await session.serve(signal, finish);
-    log({ event: 'disconnected', reason });
+    log?.({ event: 'disconnected', reason });
     if (session.dismissed !== undefined) return { reason };
     // What it missed meanwhile says nothing of it: to the server it is as if it was started anew.
     if (session.stoodStill) hello = { ...hello, incarnation: drawIncarnation(rng) };
@@ -149,7 +150,7 @@ class Search {
         const error = LongtailError.from(thrown, 'unreachable');
         if (!this.mayTryAgain(error)) throw this.explain(error);
         const inMs = this.backOff.nextMs();
-        log({ event: 'reconnecting', inMs, reason: error.message });
+        log?.({ event: 'reconnecting', inMs, reason: error.message });
         if (!(await this.pause(inMs))) return undefined;
       }
     }

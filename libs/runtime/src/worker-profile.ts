@@ -79,7 +79,7 @@ export class WorkerProfile {
     };
     try {
       signal.throwIfAborted();
-      log({ event: 'profiling', run, job: job.name });
+      log?.({ event: 'profiling', run, job: job.name });
       const files = await this.files.fetch(profile.files, signal);
       const { timings, handOverMs, cached } = await compute.profile(job, files, profile.microbatches, onBlock, signal);
       send({ message: 'profiled', profiled: { run, timings, handOverMs, cached, problem: '' } });

@@ -44,7 +44,8 @@ export interface WorkerRunContext {
   /** Direct links to neighbours in a pipeline; undefined: everything goes through the server. */
   readonly peers?: PeerNetwork;
   send(message: WorkerMessage): void;
-  log(event: WorkerEvent): void;
+  /** @default nobody listens */
+  readonly log?: ((event: WorkerEvent) => void) | undefined;
 }
 
 /** More tasks than the server ever gives ahead. */
@@ -195,7 +196,7 @@ export class WorkerRun {
     const { signal } = this.lifetime;
     const { compute, log } = this.context;
     try {
-      log({ event: 'preparing', run: this.run, job: this.job.name, module: moduleOf(this.job) });
+      log?.({ event: 'preparing', run: this.run, job: this.job.name, module: moduleOf(this.job) });
       const files = await this.files.fetch(this.prepare.files, signal);
       signal.throwIfAborted();
       this.announce(await compute.prepare(this.job, files, this.stages, signal, this.use));
@@ -236,7 +237,7 @@ export class WorkerRun {
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
     send({ message: 'ready', ready: { run: this.run, ...said } });
-    log({ event: 'ready', run: this.run, samplesPerSecond, parameters: parameters.length });
+    log?.({ event: 'ready', run: this.run, samplesPerSecond, parameters: parameters.length });
   }
 
   private openStage(known: KnownCodecs): void {
@@ -254,19 +255,17 @@ export class WorkerRun {
   /** The next task, once the one before is over and its inputs are here; tasks are done in the order in which they came. */
   private readonly beginNext = (): void => {
     this.looksSoon = false;
-    const first = this.queue[0];
-    if (first === undefined || !this.isIdle || this.isEnding || !this.inputsAreHere(first.task)) return;
-    this.queue.shift();
-    this.performing = this.perform(first);
+    if (this.mayBeginNext) this.performing = this.perform(this.queue.shift()!);
   };
 
-  private get isIdle(): boolean {
-    return this.mayBegin && this.working === undefined;
+  private get mayBeginNext(): boolean {
+    const first = this.queue[0];
+    return first !== undefined && this.mayBegin && this.working === undefined && !this.isEnding && this.inputsAreHere(first.task);
   }
 
   /** Something came: a task that is called off at the same time does not begin. */
   private beginNextSoon(): void {
-    if (this.looksSoon || this.queue.length === 0 || !this.isIdle) return;
+    if (this.looksSoon || !this.mayBeginNext) return;
     this.looksSoon = true;
     void SOON.then(this.beginNext);
   }
@@ -282,7 +281,7 @@ export class WorkerRun {
     const { task, abort } = work;
     this.working = work;
     try {
-      this.context.log({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
+      this.context.log?.({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
       this.startedAtMs = this.context.clock.nowMs();
       if (task.kind !== 'STREAM') this.stream!.end();
       await this.dispatch(work);
@@ -320,12 +319,19 @@ export class WorkerRun {
     await this.deliverNow(work, NOTHING, 'parameters');
   }
 
-  private gradient(work: Work): Promise<void> {
+  private async gradient(work: Work): Promise<void> {
+    const { device, inbox, runner } = this;
     const { task, abort } = work;
-    const compute = () => (this.runner === undefined ? this.context.compute.gradient(task.ranges, abort.signal) : this.runner.gradient(task, abort.signal));
-    const loaded = this.inbox!.loadParameters(task.version);
-    const computed = this.device.during(loaded === undefined ? compute() : loaded.then(compute));
-    return computed.then((result) => this.deliverNow(work, result, 'gradient'));
+    device.begin();
+    let result: ComputeResult;
+    try {
+      const loaded = inbox!.loadParameters(task.version);
+      if (loaded !== undefined) await loaded;
+      result = await (runner === undefined ? this.context.compute.gradient(task.ranges, abort.signal) : runner.gradient(task, abort.signal));
+    } finally {
+      device.end();
+    }
+    await this.deliverNow(work, result, 'gradient');
   }
 
   private async evaluate({ task, abort: { signal } }: Work): Promise<void> {
@@ -427,7 +433,7 @@ export class WorkerRun {
     const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
     const taskDone = { run: this.run, task, samples, targets, lossSum, correct, steps, computeMs, prepareMs, elapsedMs, encodeMs, peerBytesUp, peerBytesDown };
     this.context.send({ message: 'taskDone', taskDone });
-    if (kind !== undefined) this.context.log({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
+    if (kind !== undefined) this.context.log?.({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
   }
 
   private checksum(): number {
@@ -437,7 +443,7 @@ export class WorkerRun {
 
   private fail(task: number, thrown: unknown): void {
     const error = LongtailError.from(thrown, 'engine').toWire();
-    this.context.log({ event: 'failed', run: this.run, task, error });
+    this.context.log?.({ event: 'failed', run: this.run, task, error });
     this.context.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
   }
 }

@@ -146,13 +146,13 @@ export class WorkerSession {
         return this.of(message.cancelTask.run)?.onCancel(message.cancelTask);
       case 'receipt': {
         const { receipt } = message;
-        this.context.log({ event: 'receipt', ...receipt });
+        this.context.log?.({ event: 'receipt', ...receipt });
         return this.of(receipt.run)?.onReceipt(receipt);
       }
       case 'release': {
         const { run, reason } = message.release;
         if (this.of(run) === undefined && this.profile?.run !== run) return;
-        this.context.log({ event: 'released', run, reason });
+        this.context.log?.({ event: 'released', run, reason });
         return this.drop(reason);
       }
       case 'dismiss':
@@ -188,7 +188,7 @@ export class WorkerSession {
     const rate = await measureSending(this.connection, options).catch(() => ({ bitsPerSecond: 0, roundTripMs: 0 }));
     const linkProbed = { upBitsPerSecond: rate.bitsPerSecond, roundTripMs: rate.roundTripMs };
     this.send({ message: 'linkProbed', linkProbed });
-    if (linkProbed.upBitsPerSecond > 0) this.context.log({ event: 'link', ...linkProbed });
+    if (linkProbed.upBitsPerSecond > 0) this.context.log?.({ event: 'link', ...linkProbed });
   }
 
   private of(run: string): WorkerRun | undefined {

@@ -396,7 +396,7 @@ class Simulation implements StruckWorld {
         owner: actor.pauses,
         name,
         allowCode: false,
-        log: (event) => scenario.keeps ?? events.push(event),
+        log: scenario.keeps === undefined ? (event) => void events.push(event) : undefined,
         chunkLength: scenario.chunkLength ?? 16,
         wait: true,
         reconnectForMs: 60_000,
