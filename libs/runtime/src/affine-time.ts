@@ -19,32 +19,45 @@ const ORIGIN_WEIGHT = 0.25;
  * little weight: where all are of about one size that is all there is to go by, and time is in proportion.
  */
 export function fitAffine(times: readonly TimedWork[]): AffineTime {
-  const proportional = medianOf(times, ({ samples, ms }) => ms / samples);
-  if (times.every(({ samples }) => samples === times[0]!.samples)) return { fixedMs: 0, msPerSample: proportional };
+  begin(times.length);
+  for (const { samples, ms } of times) add(ms / samples, 1);
+  const proportional = weightedMedian();
+  if (areAlike(times)) return { fixedMs: 0, msPerSample: proportional };
   const msPerSample = medianSlope(times);
-  const fixedMs = medianOf(times, ({ samples, ms }) => ms - samples * msPerSample);
+  begin(times.length);
+  for (const { samples, ms } of times) add(ms - samples * msPerSample, 1);
+  const fixedMs = weightedMedian();
   // Of noise: no device takes less than nothing before it begins, nor for a sample.
   return fixedMs < 0 || msPerSample <= 0 ? { fixedMs: 0, msPerSample: proportional } : { fixedMs, msPerSample };
+}
+
+function areAlike(times: readonly TimedWork[]): boolean {
+  for (const { samples } of times) if (samples !== times[0]!.samples) return false;
+  return true;
 }
 
 /** That a median is taken of, with their weights; each begins anew. */
 let values = new Float64Array(0);
 let weights = new Float64Array(0);
+let count = 0;
 
-function makeRoom(count: number): void {
-  if (values.length >= count) return;
-  values = new Float64Array(count);
-  weights = new Float64Array(count);
+/** With room for so many. */
+function begin(room: number): void {
+  count = 0;
+  if (values.length >= room) return;
+  values = new Float64Array(room);
+  weights = new Float64Array(room);
+}
+
+function add(value: number, weight: number): void {
+  values[count] = value;
+  weights[count++] = weight;
 }
 
 function medianSlope(times: readonly TimedWork[]): number {
-  makeRoom((times.length * (times.length + 1)) / 2);
-  const most = times.reduce((larger, { samples }) => Math.max(larger, samples), 0);
-  let count = 0;
-  const add = (slope: number, weight: number) => {
-    values[count] = slope;
-    weights[count++] = weight;
-  };
+  begin((times.length * (times.length + 1)) / 2);
+  let most = 0;
+  for (const { samples } of times) most = Math.max(most, samples);
   for (let i = 0; i < times.length; i++) {
     const { samples, ms } = times[i]!;
     add(ms / samples, (ORIGIN_WEIGHT * samples) / most);
@@ -53,25 +66,18 @@ function medianSlope(times: readonly TimedWork[]): number {
       if (distance !== 0) add((ms - times[other]!.ms) / distance, Math.abs(distance) / most);
     }
   }
-  return weightedMedian(count);
+  return weightedMedian();
 }
 
 /** The lower one of the two in the middle. */
 export function median(of: readonly number[]): number {
-  return medianOf(of, (value) => value);
+  begin(of.length);
+  for (const value of of) add(value, 1);
+  return weightedMedian();
 }
 
-function medianOf<T>(items: readonly T[], value: (item: T) => number): number {
-  makeRoom(items.length);
-  for (let i = 0; i < items.length; i++) {
-    values[i] = value(items[i]!);
-    weights[i] = 1;
-  }
-  return weightedMedian(items.length);
-}
-
-/** Of the first `count` values, by taking them apart around one of them (Hoare's FIND): a tenth of the time of sorting them. */
-function weightedMedian(count: number): number {
+/** By taking the values apart around one of them (Hoare's FIND): a tenth of the time of sorting them. */
+function weightedMedian(): number {
   let half = 0;
   for (let i = 0; i < count; i++) half += weights[i]! / 2;
   half *= 1 - 1e-12;

@@ -16,8 +16,8 @@ interface Upload {
 export class Deliveries {
   /** On their way while other tasks are worked on. */
   private readonly uploads = new Set<Upload>();
-  /** What was sent and had no receipt yet, by task. */
-  private readonly contributed = new Map<number, Task['parts']>();
+  /** What was sent of these had no receipt yet. */
+  private contributed: readonly Task[] = [];
   /** What codecs lost of contributions; undefined as long as none lost enough to keep. */
   private feedback: FeedbackEncoder | undefined;
 
@@ -34,7 +34,7 @@ export class Deliveries {
     const vector = this.prepared[kind];
     const codec = this.codecs.numbered(task.codec);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
-    if (kind === 'gradient') this.contributed.set(task.task, task.parts);
+    if (kind === 'gradient') this.contributed = [...this.contributed, task];
     const sendPart = ({ segment, start, length }: Task['parts'][number], each: AbortSignal): Promise<void> => {
       const values = partOf(vector, start, length);
       return this.outbox.sendOne(task, samples, this.outbox.encode({ kind, fragment: segment, start, values }, codec, feedback), each);
@@ -80,14 +80,17 @@ export class Deliveries {
 
   /** Whether the task brought something home. */
   receipt({ task, accepted }: Receipt): boolean {
-    for (const part of this.contributed.get(task) ?? []) this.feedback?.settle(accepted, part);
-    return this.contributed.delete(task);
+    const known = this.contributed.find((one) => one.task === task);
+    if (known === undefined) return false;
+    this.contributed = this.contributed.filter((one) => one !== known);
+    for (const part of known.parts) this.feedback?.settle(accepted, part);
+    return true;
   }
 
   /** Resolves when the receipts of what was brought home of these parts before are here: what it was coded from may be written to. */
   async judged(parts: Task['parts'], wait: () => Promise<unknown>): Promise<void> {
-    const open = () => [...this.contributed.values()].flat().some(({ segment }) => parts.some((part) => part.segment === segment));
-    while (open()) await wait();
+    const isOpen = ({ segment }: Task['parts'][number]) => parts.some((part) => part.segment === segment);
+    while (this.contributed.some((task) => task.parts.some(isOpen))) await wait();
   }
 
   /** Error feedback, once there was something to keep: what is left goes with whatever codec comes next. */

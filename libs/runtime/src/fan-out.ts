@@ -6,7 +6,7 @@ const WAITS_A_SIGNAL = 4;
  * signal looks like a leak to whoever counts them.
  */
 export class FanOut {
-  private readonly signals: { readonly abort: AbortController; waits: number }[] = [];
+  private readonly signals: { readonly abort: AbortController; readonly signal: AbortSignal; waits: number }[] = [];
   private ended: { readonly reason: unknown } | undefined;
 
   /** Ends with `signal`, or by `abort`. */
@@ -28,7 +28,7 @@ export class FanOut {
     const free = this.free();
     const done = () => void free.waits--;
     free.waits++;
-    const running = wait(free.abort.signal);
+    const running = wait(free.signal);
     running.then(done, done);
     return running;
   }
@@ -36,22 +36,24 @@ export class FanOut {
   /** The same, for who wants to know no more than whether it came to its end. */
   attempt(wait: (signal: AbortSignal) => Promise<unknown>, ended: (isDone: boolean) => void): void {
     const free = this.free();
-    const end = (isDone: boolean) => {
-      free.waits--;
-      ended(isDone);
-    };
     free.waits++;
-    wait(free.abort.signal).then(
-      () => end(true),
-      () => end(false),
+    wait(free.signal).then(
+      () => {
+        free.waits--;
+        ended(true);
+      },
+      () => {
+        free.waits--;
+        ended(false);
+      },
     );
   }
 
   private free() {
-    const known = this.signals.find(({ waits }) => waits < WAITS_A_SIGNAL);
-    if (known !== undefined) return known;
-    const fresh = { abort: new AbortController(), waits: 0 };
-    if (this.ended !== undefined) fresh.abort.abort(this.ended.reason);
+    for (const known of this.signals) if (known.waits < WAITS_A_SIGNAL) return known;
+    const abort = new AbortController();
+    const fresh = { abort, signal: abort.signal, waits: 0 };
+    if (this.ended !== undefined) abort.abort(this.ended.reason);
     this.signals.push(fresh);
     return fresh;
   }

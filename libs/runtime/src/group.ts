@@ -54,7 +54,7 @@ export class Group {
   }
 
   get busy(): boolean {
-    return this.members.some(({ assignments }) => assignments.size > 0);
+    return this.members.some(({ isAssigned }) => isAssigned);
   }
 
   get samplesPerSecond(): number {

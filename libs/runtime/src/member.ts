@@ -64,7 +64,8 @@ export class Member extends Recipient<MemberHost> implements Part {
   private atWork: Assignment | undefined;
   /** Grants of local steps that it brought home. */
   grants = 0;
-  readonly assignments = new Map<number, Assignment>();
+  /** In the order in which they were given. */
+  private readonly assignments: Assignment[] = [];
   private readonly relay: Relay;
   /** The newest in the place of the oldest. */
   private readonly answered: number[] = [];
@@ -166,7 +167,7 @@ export class Member extends Recipient<MemberHost> implements Part {
         return this.onTask(message.taskFailed.run, message.taskFailed.task, (open, nowMs) => open.fail(error, nowMs));
       }
       case 'progress':
-        return this.assignments.has(message.progress.task) ? this.host.progress(message.progress) : undefined;
+        return this.assignment(message.progress.task) === undefined ? undefined : this.host.progress(message.progress);
       case 'profileProgress':
       case 'profiled':
       case 'peerProbed':
@@ -188,7 +189,7 @@ export class Member extends Recipient<MemberHost> implements Part {
     const { run, task, kind } = chunk.header;
     if (isStageTensor(kind)) {
       if (run !== this.run) return;
-      this.assignments.get(task)?.seen(this.host.clock.nowMs());
+      this.assignment(task)?.seen(this.host.clock.nowMs());
       return this.host.relay(this, chunk);
     }
     this.onTask(run, task, (open, nowMs) => {
@@ -199,7 +200,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Memory for a chunk that is expected; others get memory of their own. */
   place(header: TensorHeader, bytes: number): Uint8Array {
-    const open = header.run === this.run ? this.assignments.get(header.task) : undefined;
+    const open = header.run === this.run ? this.assignment(header.task) : undefined;
     return (open?.status === 'out' ? open.delivery.place(header, bytes) : undefined) ?? new Uint8Array(bytes);
   }
 
@@ -242,7 +243,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Applies `move` to an open task of this member; whatever else comes gets a receipt that says why, once a task. */
   private onTask(run: string, task: number, move: (open: Assignment, nowMs: number) => void): void {
-    const open = run === this.run ? this.assignments.get(task) : undefined;
+    const open = run === this.run ? this.assignment(task) : undefined;
     if (open?.status === 'out') {
       const { done } = open;
       move(open, this.host.clock.nowMs());
@@ -273,10 +274,21 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.send({ message: 'receipt', receipt: { run: this.run, task, accepted: false, weight: 0, staleness: 0, reason, pending } });
   }
 
+  /** Its part of an open task. */
+  assignment(task: number): Assignment | undefined {
+    for (const assignment of this.assignments) if (assignment.task.task === task) return assignment;
+    return undefined;
+  }
+
+  /** It has a part in an open task. */
+  get isAssigned(): boolean {
+    return this.assignments.length > 0;
+  }
+
   /** Tasks are worked on in the order in which they are given. */
   begin(assignment: Assignment): void {
     this.traffic ??= this.session.traffic;
-    this.assignments.set(assignment.task.task, assignment);
+    this.assignments.push(assignment);
     this.startNext();
   }
 
@@ -294,13 +306,14 @@ export class Member extends Recipient<MemberHost> implements Part {
   }
 
   private get firstUndone(): Assignment | undefined {
-    for (const assignment of this.assignments.values()) if (assignment.status === 'out' && assignment.done === undefined) return assignment;
+    for (const assignment of this.assignments) if (assignment.status === 'out' && assignment.done === undefined) return assignment;
     return undefined;
   }
 
   /** Closes a task: what still comes of it is ignored. */
   close(task: number): void {
-    this.assignments.delete(task);
+    const closed = this.assignments.findIndex((assignment) => assignment.task.task === task);
+    if (closed >= 0) this.assignments.splice(closed, 1);
     this.startNext();
     this.relay.drop(task);
     this.remember(task);
@@ -310,7 +323,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** It has a task that it did not deliver. */
   get busy(): boolean {
-    return [...this.assignments.values()].some(({ status }) => status === 'out');
+    return this.assignments.some(({ status }) => status === 'out');
   }
 
   /** Why it is finishing. */
@@ -345,7 +358,7 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.trafficAtEnd = this.session.traffic;
     this.abandon(reason);
     this.relay.close();
-    for (const open of this.assignments.values()) open.end('lost', reason, this.host.clock.nowMs());
+    for (const open of this.assignments) open.end('lost', reason, this.host.clock.nowMs());
     if (this.session.part === this) this.session.part = undefined;
     this.host.departed(this);
   }

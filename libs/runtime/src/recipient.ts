@@ -131,10 +131,13 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   private sendFirst(sending: Sending): void {
     this.held = undefined;
     const { kind, first, tensors } = sending.queue[0]!;
-    const held = this.segments.filter(({ segment }) => tensors[segment.index - first] !== undefined);
-    const ended = allOf(held.length, (acknowledged) => this.sentFirst(sending, acknowledged));
     const transfer = ++this.transfers;
-    for (const { segment, start } of held) this.stream({ kind, fragment: segment.index, start, tensor: tensors[segment.index - first]!, transfer }, sending.streams, ended);
+    const all = new AllOf((acknowledged) => this.sentFirst(sending, acknowledged));
+    for (const { segment, start } of this.segments) {
+      const tensor = tensors[segment.index - first];
+      if (tensor !== undefined) this.stream({ kind, fragment: segment.index, start, tensor, transfer }, sending.streams, all);
+    }
+    all.begun();
   }
 
   private sentFirst(sending: Sending, acknowledged: boolean): void {
@@ -154,11 +157,12 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   supplyState(state: readonly EncodedTensor[], version: number): void {
     this.heldState = undefined;
     this.vectorsOnTheWay++;
-    const ended = allOf(state.length, (acknowledged) => {
+    const all = new AllOf((acknowledged) => {
       if (acknowledged) this.heldState = version;
       this.arrived();
     });
-    for (const [fragment, tensor] of state.entries()) this.stream({ kind: 'state', fragment, start: 0, tensor, transfer: ++this.transfers }, this.streams, ended);
+    for (const [fragment, tensor] of state.entries()) this.stream({ kind: 'state', fragment, start: 0, tensor, transfer: ++this.transfers }, this.streams, all);
+    all.begun();
   }
 
   /** Vectors that were on their way are there, or given up. */
@@ -167,15 +171,15 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     if (--this.vectorsOnTheWay === 0) this.host.advanced();
   }
 
-  /** `ended` is told whether the worker has acknowledged it all. */
-  private stream({ kind, fragment, start, tensor, transfer }: Stream, streams: FanOut, ended: (acknowledged: boolean) => void): void {
+  private stream({ kind, fragment, start, tensor, transfer }: Stream, streams: FanOut, all: AllOf): void {
+    all.one();
     tensor.acquire();
     const { version: baseVersion, codecId: codec } = tensor;
     const header = { run: this.run, kind, stage: this.worker, fragment, task: transfer, round: 0, baseVersion, samples: 0, codec, name: '', start };
     // Otherwise it was given up, or the link ended: `closed` tells why.
     streams.attempt((signal) => this.session.connection.sendTensor(tensor.outgoing(header), signal), (acknowledged) => {
       tensor.release(acknowledged);
-      ended(acknowledged);
+      all.ended(acknowledged);
     });
   }
 
@@ -233,15 +237,26 @@ function worthFollowing(waiting: readonly Published[], { tensors, difference }: 
   return waiting.reduce((sum, one) => sum + roomOf(one.tensors), 0) <= most;
 }
 
-/** Tells `ended` whether all of so many came to their end, once the last one did. */
-function allOf(count: number, ended: (acknowledged: boolean) => void): (acknowledged: boolean) => void {
-  let missing = count;
-  let all = true;
-  if (count === 0) void Promise.resolve().then(() => ended(true));
-  return (acknowledged) => {
-    all &&= acknowledged;
-    if (--missing === 0) ended(all);
-  };
+/** Tells whether the worker has acknowledged all of several tensors, once the last one has ended. Never at once. */
+class AllOf {
+  private missing = 0;
+  private acknowledged = true;
+
+  constructor(private readonly over: (acknowledged: boolean) => void) {}
+
+  one(): void {
+    this.missing++;
+  }
+
+  /** These are all. */
+  begun(): void {
+    if (this.missing === 0) void Promise.resolve().then(() => this.over(true));
+  }
+
+  ended(acknowledged: boolean): void {
+    this.acknowledged &&= acknowledged;
+    if (--this.missing === 0) this.over(this.acknowledged);
+  }
 }
 
 function dequeue(queue: Published[]): void {

@@ -104,7 +104,7 @@ export class Roster {
 
   /** Forgets members who are gone and have nothing left to settle. */
   sweep(): void {
-    const isOver = ({ state, assignments }: Member) => state === 'gone' && assignments.size === 0;
+    const isOver = ({ state, isAssigned }: Member) => state === 'gone' && !isAssigned;
     const over = this.members.filter(isOver);
     if (over.length === 0) return;
     for (const member of over) this.traffic = together(this.traffic, member.totalTraffic());

@@ -271,7 +271,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   // ---- what members ask
 
   holderOf(task: number): string | undefined {
-    return this.roster.members.find((member) => member.assignments.has(task))?.node;
+    return this.roster.members.find((member) => member.assignment(task) !== undefined)?.node;
   }
 
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {

@@ -44,31 +44,35 @@ export interface Measurement {
 export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs }: Measurement): Speed {
   const exchanges = latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs));
   const isPlanned = speed.latestSamples === 0 && speed.exchangeMs !== undefined;
-  const computing = isPlanned ? [{ samples, ms: computingMs(speed, samples) }] : speed.recent.computing;
-  const { fixedMs, msPerSample, recent } = measure(speed, computing, { samples, ms: computeMs });
-  return { fixedMs, msPerSample, exchangeMs: median(exchanges), latestSamples: samples, recent: { computing: recent.computing, exchangeMs: exchanges } };
+  const before = isPlanned ? [{ samples, ms: computingMs(speed, samples) }] : speed.recent.computing;
+  const computing = followed(speed, latest(before, { samples, ms: computeMs }));
+  const { fixedMs, msPerSample } = fitAffine(computing);
+  return { fixedMs, msPerSample, exchangeMs: median(exchanges), latestSamples: samples, recent: { computing, exchangeMs: exchanges } };
 }
 
 /** Local steps say nothing about the exchange: it overlaps with the next ones. */
 export function afterLocalSteps(speed: Speed, samples: number, computeMs: number): Speed {
-  return measure(speed, speed.recent.computing, { samples, ms: computeMs });
-}
-
-function measure(speed: Speed, before: readonly TimedWork[], now: TimedWork): Speed {
   const { exchangeMs, latestSamples, recent } = speed;
-  const computing = followed(speed, latest(before, now));
+  const computing = followed(speed, latest(recent.computing, { samples, ms: computeMs }));
   const { fixedMs, msPerSample } = fitAffine(computing);
   return { fixedMs, msPerSample, exchangeMs, latestSamples, recent: { computing, exchangeMs: recent.exchangeMs } };
 }
 
 /** After a change, what was measured before it is brought to the pace of now: it still tells what is fixed and what grows. */
 function followed(speed: Speed, computing: readonly TimedWork[]): readonly TimedWork[] {
-  if (computing.length <= CHANGE_ROUNDS) return computing;
-  const ratios = computing.slice(-CHANGE_ROUNDS).map(({ samples, ms }) => ms / computingMs(speed, samples));
-  const changed = ratios.every((ratio) => ratio > CHANGE_FACTOR) || ratios.every((ratio) => ratio < 1 / CHANGE_FACTOR);
-  if (!changed) return computing;
-  const factor = median(ratios);
-  return computing.map(({ samples, ms }, i) => ({ samples, ms: i < computing.length - CHANGE_ROUNDS ? ms * factor : ms }));
+  const since = computing.length - CHANGE_ROUNDS;
+  if (since <= 0) return computing;
+  const ratioOf = ({ samples, ms }: TimedWork) => ms / computingMs(speed, samples);
+  let slower = true;
+  let faster = true;
+  for (let i = since; i < computing.length && (slower || faster); i++) {
+    const ratio = ratioOf(computing[i]!);
+    slower &&= ratio > CHANGE_FACTOR;
+    faster &&= ratio < 1 / CHANGE_FACTOR;
+  }
+  if (!slower && !faster) return computing;
+  const factor = median(computing.slice(since).map(ratioOf));
+  return computing.map(({ samples, ms }, i) => ({ samples, ms: i < since ? ms * factor : ms }));
 }
 
 /** What was measured before the miss is forgotten: the worker is not what it was. */
@@ -107,5 +111,8 @@ export function computingMs({ fixedMs, msPerSample }: AffineTime, samples: numbe
 }
 
 function latest<T>(values: readonly T[], value: T): readonly T[] {
-  return values.length < WINDOW ? [...values, value] : values.map((_, i) => values[i + 1] ?? value);
+  const kept: T[] = [];
+  for (let i = values.length < WINDOW ? 0 : 1; i < values.length; i++) kept.push(values[i]!);
+  kept.push(value);
+  return kept;
 }

@@ -127,7 +127,7 @@ export class Tasks {
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {
     const { task } = chunk.header;
     const to = this.receiver(from, chunk);
-    if (to !== undefined && to.state !== 'gone' && to.assignments.get(task)?.status === 'out') return to.forward(chunk);
+    if (to !== undefined && to.state !== 'gone' && to.assignment(task)?.status === 'out') return to.forward(chunk);
   }
 
   private receiver(from: Member, { header: { kind, stage, fragment, task, to = 0 } }: TensorChunk): Member | undefined {
