@@ -1,5 +1,6 @@
 import { outerStepOf, type CodedChunk, type ParameterShard, type RecordedChunk } from '@longtail/core';
 import type { Moved } from './fragment-turns.js';
+import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import type { RunCore, Training } from './run-core.js';
 import { chunkSpan } from './grid.js';
@@ -21,8 +22,8 @@ export interface CommitOptions {
   readonly local: boolean;
   /** When somebody at work is to be looked at again. */
   readonly wakeAtMs: number | undefined;
-  /** The version is sent to those who are not at work. */
-  readonly supplies: boolean;
+  /** Whose members are sent the version at once. */
+  readonly supplied: readonly Group[];
 }
 
 type CodedOf = (segment: Segment, chunk: number) => CodedChunk[];
@@ -32,15 +33,13 @@ const NORM_PASS_LENGTH = 1 << 20;
 
 /**
  * Steps the server's optimizer with the mean of the contributions, by samples and weights, added in the order given, and
- * sends the new parameters, where they are to be had, to every ready member of a group that is not at work, while they are made: one pass over the
- * chunks of the segments. What is tied between two stages of a group gets the sum of both. Once begun it is finished,
+ * sends the new parameters to whom they are to be sent while they are made: one pass over the chunks of the segments. What is tied between two stages of a group gets the sum of both. Once begun it is finished,
  * whatever happens to the run, so that the shard is never between two versions.
  */
 export async function commitRound(
   core: RunCore,
   contributions: readonly Contribution[],
-  { stepScale, reason, local, wakeAtMs, supplies }: CommitOptions,
-  atWork: ReadonlySet<string>,
+  { stepScale, reason, local, wakeAtMs, supplied }: CommitOptions,
 ): Promise<void> {
   const training = core.training!;
   const { shard, leases } = training;
@@ -81,9 +80,7 @@ export async function commitRound(
     shard.beginStep({ learningRate: rate });
     const parameters = publishStepped(core, shard, step, fragment);
     core.version++;
-    for (const { id, members } of supplies ? core.groups : []) {
-      if (!atWork.has(id)) for (const member of members) member.supply(parameters);
-    }
+    for (const { members } of supplied) for (const member of members) member.supply(parameters);
     await core.outgoing.finish(parameters.tensors);
   }
 

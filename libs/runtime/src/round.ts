@@ -1,5 +1,5 @@
 import { LongtailError, type Decision, type RoundState, type SyncStrategy } from '@longtail/core';
-import { commitRound } from './commit.js';
+import { commitRound, type Contribution } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
@@ -122,18 +122,22 @@ class Rounds {
   }
 
   private async commit({ commit, stepScale, reason, wakeAtMs }: Decision): Promise<void> {
-    const { core, open } = this;
+    const { core } = this;
     const contributions = commit.map(({ node, weight }) => {
       const task = this.oldest(node)!;
       observeSpeed(core, task);
       this.close(task);
       return { task, weight, moved: this.turns?.taken(task) };
     });
-    const atWork = new Set(this.turns === undefined ? open.keys() : []);
-    // Who has nothing to do before all are done gets the version that is then.
-    const supplies = atWork.size === 0 || samplesAhead(core) > 0;
-    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs, supplies }, atWork);
+    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs, supplied: this.supplied(contributions) });
     this.nonFinite.committed();
+  }
+
+  /** All, where all begin together; else who may go on at once. Any other one gets the version that is when it is given a task, or when nobody is at work. */
+  private supplied(contributions: readonly Contribution[]): readonly Group[] {
+    const { core, open, turns } = this;
+    if (turns !== undefined || open.size === 0) return core.groups;
+    return samplesAhead(core) > 0 ? contributions.map(({ task }) => task.group).filter(({ ready }) => ready) : [];
   }
 
   private release({ release }: Decision): void {

@@ -97,3 +97,12 @@ test('where each goes on as soon as it is done, shares are planned once a batch,
   // And once more when the first group is ready before the others.
   expect(plans).toBeLessThanOrEqual(ROUNDS + 2);
 });
+
+test('asp: who is too slow for a share is not sent the versions that the others make', async () => {
+  const fleet = [100, 100, 100, 1].map((samplesPerSecond, i) => ({ name: 'abcd'[i]!, samplesPerSecond }));
+  const { verdict, account, events } = await simulate(scenario({ job: { ...steady, sync: { ...steady.sync, strategy: 'asp' } }, fleet, account: true }));
+  expect(verdict.samples).toMatchObject({ applied: ROUNDS * BATCH });
+  expect(eventsOf(events, 'contribution').filter(({ name }) => name === 'd')).toEqual([]);
+  const [fast, , , slow] = account!.nodes;
+  expect(slow!.bytesDown).toBeLessThan(fast!.bytesDown / 10);
+});
