@@ -62,6 +62,7 @@ export class Trunk {
   /** Of a load that only the trunk holds back, until now. */
   serviceNow(): number {
     const nowMs = this.clock.nowMs();
+    if (nowMs === this.atMs) return this.service;
     if (this.freeLoads > 0) this.service += (nowMs - this.atMs) * this.level;
     this.atMs = nowMs;
     return this.service;
@@ -86,9 +87,13 @@ export class Trunk {
     this.serviceNow();
     this.insert(line, true);
     this.reckon();
-    for (let next = this.next(); next !== undefined; next = this.next()) {
+    let next = this.next();
+    // Where the trunk is busy it is the line itself, most of the time.
+    if (next !== line) line.planEnd();
+    for (; next !== undefined; next = this.next()) {
       this.detach(next);
       this.insert(next, !next.isHeld);
+      next.planEnd();
       this.reckon();
     }
     this.planEnd();
@@ -167,7 +172,12 @@ export class Line extends Alarm {
   /** Bytes that each load got, until `atMs`; on a line that is not held it is the trunk's service plus this. */
   private got = 0;
   private atMs = 0;
-  private readonly passing = new Heap<Load>(isThroughBefore);
+  /** The first of its loads that is through. */
+  private first: Load | undefined;
+  /** All others; undefined: there never were any. */
+  private others: Heap<Load> | undefined;
+  /** Loads that it has. */
+  loads = 0;
   private turns = 0;
 
   constructor(
@@ -181,10 +191,6 @@ export class Line extends Alarm {
 
   ring(): void {
     this.end();
-  }
-
-  get loads(): number {
-    return this.passing.size;
   }
 
   /** Bytes/ms of a load, were it not for the trunk. */
@@ -208,27 +214,29 @@ export class Line extends Alarm {
 
   /** Of a line that is not held: the trunk's service when its first load is through. */
   get endsAtService(): number {
-    return this.passing.first!.until - this.got;
+    return this.first!.until - this.got;
   }
 
   add(load: Load): void {
     this.detach();
-    load.until = this.now() + load.bytes;
+    load.until = this.got + load.bytes;
     load.turn = this.turns++;
-    this.passing.add(load);
+    this.insert(load);
     this.trunk.attach(this);
   }
 
   /** It will not pass. */
   remove(load: Load): void {
     this.detach();
-    this.passing.remove(load);
+    this.loads--;
+    if (load !== this.first) this.others!.remove(load);
+    else if ((this.first = this.others?.first) !== undefined) this.others!.remove(this.first);
     this.trunk.attach(this);
   }
 
   /** The first of its loads is through. */
   end(): void {
-    const load = this.passing.first!;
+    const load = this.first!;
     this.remove(load);
     load.passed();
   }
@@ -239,8 +247,21 @@ export class Line extends Alarm {
     this.isHeld = held;
     this.atMs = this.trunk.clock.nowMs();
     this.got = held ? got : got - this.trunk.serviceNow();
-    if (held) this.trunk.clock.set(this, this.atMs + (this.passing.first!.until - got) / this.ownRate);
-    else this.cancel();
+    this.cancel();
+  }
+
+  /** Rings then, unless the trunk holds it back or it has no loads. */
+  planEnd(): void {
+    if (this.isHeld && this.loads > 0) this.trunk.clock.set(this, this.atMs + (this.first!.until - this.got) / this.ownRate);
+  }
+
+  private insert(load: Load): void {
+    const { first } = this;
+    const isFirst = first === undefined || isThroughBefore(load, first);
+    const other = isFirst ? first : load;
+    if (isFirst) this.first = load;
+    if (other !== undefined) (this.others ??= new Heap(isThroughBefore)).add(other);
+    this.loads++;
   }
 
   /** To change its loads. */

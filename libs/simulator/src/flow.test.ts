@@ -17,7 +17,7 @@ async function leave(rate: number, way: Partial<WayOptions>, messages: readonly 
   const watch = { busy: (isBusy: boolean) => (busy += isBusy ? 1 : -1), carried: () => undefined };
   const options = { rttMs: 20, slowStart: false, lossRate: 0, rng: createRng(3), ...way };
   const loadBits = mathisBitsPerSecond(options.lossRate, options.rttMs);
-  const flow = new Flow(clock, new Line(new Trunk(clock, Infinity), 8000 * rate, loadBits), options, [watch]);
+  const flow = new Flow(clock, new Line(new Trunk(clock, Infinity), 8000 * rate, loadBits), options, watch);
   const left = messages.map(({ atMs, bytes }) => new Promise<{ atMs: number; lateMs: number }>((resolve) => {
     clock.at(atMs, () => flow.send({ bytes, left: (lateMs) => clock.at(0, () => resolve({ atMs: clock.nowMs(), lateMs })) }));
   }));

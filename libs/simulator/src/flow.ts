@@ -37,7 +37,9 @@ export class Flow extends Alarm implements Load {
   until = 0;
   turn = 0;
   readonly places = [-1];
-  private readonly queue: Queued[] = [];
+  /** Behind what is under way; undefined: nothing ever was. */
+  private queue: Queued[] | undefined;
+  private isOnLine = false;
   private underWay: Queued | undefined;
   /** Bytes since windows began small. */
   private burst = 0;
@@ -50,24 +52,24 @@ export class Flow extends Alarm implements Load {
     private readonly clock: VirtualClock,
     private readonly line: Line,
     private readonly way: WayOptions,
-    private readonly watches: readonly FlowWatch[] = [],
+    private readonly watch?: FlowWatch,
   ) {
     super(true);
   }
 
   send(one: Queued): void {
-    this.queue.push(one);
-    if (this.underWay !== undefined) return;
+    if (this.underWay !== undefined) return void (this.queue ??= []).push(one);
     if (this.clock.nowMs() - this.idleSinceMs > this.timeoutMs) this.burst = 0;
-    for (const watch of this.watches) watch.busy(true);
-    this.startNext();
+    this.watch?.busy(true);
+    this.begin(one);
   }
 
   /** The connection is no more: what has not left does not leave. */
   end(): void {
-    this.queue.length = 0;
+    this.queue = undefined;
     this.cancel();
-    if (this.places[0]! >= 0) this.line.remove(this);
+    if (this.isOnLine) this.line.remove(this);
+    this.isOnLine = false;
     if (this.underWay !== undefined) this.rest();
   }
 
@@ -77,29 +79,32 @@ export class Flow extends Alarm implements Load {
     const isLastLost = this.way.lossRate > 0 && this.way.rng.uniform() < this.way.lossRate;
     this.bytesSent += this.bytes;
     this.bytesLost += this.bytes - bytes;
-    for (const watch of this.watches) watch.carried(bytes);
-    if (this.queue.length === 0) this.rest();
-    else this.startNext();
+    this.watch?.carried(bytes);
+    this.isOnLine = false;
+    const next = this.queue?.shift();
+    if (next === undefined) this.rest();
+    else this.begin(next);
     underWay!.left(isLastLost ? this.timeoutMs : 0);
   }
 
   private rest(): void {
     this.underWay = undefined;
     this.idleSinceMs = this.clock.nowMs();
-    for (const watch of this.watches) watch.busy(false);
+    this.watch?.busy(false);
   }
 
-  private startNext(): void {
+  private begin(one: Queued): void {
     const { clock, way } = this;
-    const next = (this.underWay = this.queue.shift()!);
-    const segments = Math.ceil(next.bytes / SEGMENT_BYTES);
-    this.bytes = next.bytes + (way.lossRate > 0 ? SEGMENT_BYTES * lostOf(segments, way.lossRate, way.rng) : 0);
-    const waitMs = way.slowStart ? this.windowWaits(next.bytes) : 0;
+    this.underWay = one;
+    const segments = Math.ceil(one.bytes / SEGMENT_BYTES);
+    this.bytes = one.bytes + (way.lossRate > 0 ? SEGMENT_BYTES * lostOf(segments, way.lossRate, way.rng) : 0);
+    const waitMs = way.slowStart ? this.windowWaits(one.bytes) : 0;
     if (waitMs === 0) this.ring();
     else clock.set(this, clock.nowMs() + waitMs);
   }
 
   ring(): void {
+    this.isOnLine = true;
     this.line.add(this);
   }
 

@@ -110,7 +110,7 @@ export class VirtualNetwork {
     const shared = this.shared(link.rttMs);
     const flow = (from: PeerEnd, to: PeerEnd) => {
       const bitsPerSecond = own?.bitsPerSecond ?? Math.min(from.link.upBitsPerSecond, to.link.downBitsPerSecond);
-      return this.flow(lineOf(new Trunk(shared.clock, bitsPerSecond), bitsPerSecond, link), link, [from.watch?.up, to.watch?.down]);
+      return this.flow(lineOf(new Trunk(shared.clock, bitsPerSecond), bitsPerSecond, link), link, bothOf(from.watch?.up, to.watch?.down));
     };
     const ends = [new Endpoint<never, never>(b.name, shared, flow(a, b)), new Endpoint<never, never>(a.name, shared, flow(b, a))] as const;
     ends[0].attach(ends[1]);
@@ -125,8 +125,8 @@ export class VirtualNetwork {
     const { up, down } = this.linesOf(link);
     const { serverMs } = this.options;
     const takenAtMs = serverMs && ((bytes: number) => this.takenAtMs(serverMs(bytes)));
-    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, this.flow(up, link, [watch?.up]), { tamper: meddling.up, meddle: meddling.message, ended: watch && (() => watch.ended()), takenAtMs });
-    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.flow(down, link, [watch?.down]), { tamper: meddling.down });
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, this.flow(up, link, watch?.up), { tamper: meddling.up, meddle: meddling.message, ended: watch && (() => watch.ended()), takenAtMs });
+    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.flow(down, link, watch?.down), { tamper: meddling.down });
     worker.attach(server);
     server.attach(worker);
     return {
@@ -154,9 +154,9 @@ export class VirtualNetwork {
     return { clock, crc32c, wireBytes, latencyMs: rttMs / 2, stalledUntilMs: 0 };
   }
 
-  private flow(line: Line, { rttMs, lossRate = 0, slowStart = false }: Way, watches: readonly (FlowWatch | undefined)[]): Flow {
+  private flow(line: Line, { rttMs, lossRate = 0, slowStart = false }: Way, watch: FlowWatch | undefined): Flow {
     const { clock, rng } = this.options;
-    return new Flow(clock, line, { rttMs, lossRate, slowStart, rng }, watches.filter((watch) => watch !== undefined));
+    return new Flow(clock, line, { rttMs, lossRate, slowStart, rng }, watch);
   }
 
   private linesOf(link: LinkSpec): Lines {
@@ -187,6 +187,21 @@ function lineOf(trunk: Trunk, bitsPerSecond: number, { rttMs, lossRate = 0 }: Wa
 
 function bytesOf({ payload }: TensorChunk): number {
   return HEADER_BYTES + payload.length;
+}
+
+/** Of the two that watch a flow, or of the one. */
+function bothOf(a: FlowWatch | undefined, b: FlowWatch | undefined): FlowWatch | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return {
+    busy(isBusy) {
+      a.busy(isBusy);
+      b.busy(isBusy);
+    },
+    carried(bytes) {
+      a.carried(bytes);
+      b.carried(bytes);
+    },
+  };
 }
 
 interface PeerEnd {
