@@ -56,6 +56,7 @@ const { verdict, virtualMs, account } = await simulate({
   fleet,
   seed: 1,
   serverBitsPerSecond: 1e10,
+  checksums: false,
   heartbeatMs: 1e9,
   limitMs: 1e12,
   account: true,

@@ -29,7 +29,8 @@ export type Checksum = (bytes: Uint8Array) => number;
 export interface Shared {
   readonly clock: VirtualClock;
   readonly latencyMs: number;
-  stalledUntilMs: number;
+  /** Undefined: it never stood still. */
+  stalledUntilMs: number | undefined;
   wireBytes(chunk: TensorChunk): number;
   readonly crc32c: Checksum | undefined;
 }
@@ -126,6 +127,9 @@ class Envelope<Message> extends Alarm implements Arrival {
 
 /** A tensor on its way. */
 class Transfer {
+  /** Among those of its end that are under way, in the order in which they began. */
+  before: Transfer | undefined;
+  after: Transfer | undefined;
   private next = 0;
   private taken = 0;
   private over = false;
@@ -187,9 +191,10 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   private process: Mortal | undefined;
   /** What came before there were handlers. */
   private readonly early: (() => void)[] = [];
-  /** What came while the link stood still. */
-  private readonly held: Arrival[] = [];
-  private readonly transfers: Transfer[] = [];
+  /** What came while the link stood still; undefined: nothing. */
+  private held: Arrival[] | undefined;
+  /** Of those under way. */
+  private lastTransfer: Transfer | undefined;
   /** Of the last transfer. Has a listener, as those of all transfers under way: most go under the same one, and to listen anew is dear. */
   private signal: AbortSignal | undefined;
   private rate: LinkRate | undefined;
@@ -197,8 +202,9 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   private observed = 0;
   /** What measures the link included. */
   private carriedBytes = 0;
-  /** The first one is being read. */
-  private readonly unread: Parcel[] = [];
+  private reading: Parcel | undefined;
+  /** Behind it; undefined: nothing ever was. */
+  private unread: Parcel[] | undefined;
   private open = true;
   private sent = 0;
   private received = 0;
@@ -257,7 +263,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
       if (signal !== this.signal && signal.aborted) return reject(signal.reason as Error);
       if (!this.open) return reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
       const transfer = new Transfer(this, tensor, signal, this.shared.crc32c, resolve);
-      this.transfers.push(transfer);
+      this.append(transfer);
       this.listenTo(signal);
       transfer.pump();
     });
@@ -273,17 +279,36 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
 
   /** Unless something is still sent under it. */
   private forget(signal: AbortSignal): void {
-    if (signal !== this.signal && this.transfers.every((transfer) => transfer.signal !== signal)) signal.removeEventListener('abort', this.aborted);
+    if (signal !== this.signal && this.transfers().every((transfer) => transfer.signal !== signal)) signal.removeEventListener('abort', this.aborted);
+  }
+
+  private append(transfer: Transfer): void {
+    transfer.before = this.lastTransfer;
+    if (this.lastTransfer !== undefined) this.lastTransfer.after = transfer;
+    this.lastTransfer = transfer;
+  }
+
+  private remove({ before, after }: Transfer): void {
+    if (before !== undefined) before.after = after;
+    if (after !== undefined) after.before = before;
+    else this.lastTransfer = before;
+  }
+
+  /** Under way, in the order in which they began. */
+  private transfers(): readonly Transfer[] {
+    const transfers = [];
+    for (let transfer = this.lastTransfer; transfer !== undefined; transfer = transfer.before) transfers.push(transfer);
+    return transfers.reverse();
   }
 
   private readonly aborted = ({ target }: Event): void => {
     const signal = target as AbortSignal;
     if (signal === this.signal) this.signal = undefined;
-    for (const transfer of this.transfers.filter((one) => one.signal === signal)) transfer.end(signal.reason);
+    for (const transfer of this.transfers()) if (transfer.signal === signal) transfer.end(signal.reason);
   };
 
   settle(transfer: Transfer, error?: unknown): void {
-    this.transfers.splice(this.transfers.indexOf(transfer), 1);
+    this.remove(transfer);
     if (transfer.signal !== this.signal) this.forget(transfer.signal);
     if (this.process === undefined) transfer.tell(error);
     else if (!this.process.isOver) void SOON.then(() => transfer.tell(error));
@@ -302,7 +327,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     this.flow.end();
     this.options.ended?.();
     const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
-    for (const transfer of [...this.transfers]) transfer.end(error);
+    for (const transfer of this.transfers()) transfer.end(error);
     const last = this.signal;
     this.signal = undefined;
     if (last !== undefined) this.forget(last);
@@ -351,13 +376,15 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     const { crc32c } = this.shared;
     if (header.kind !== 'probe') this.received += bytes;
     if (crc32c !== undefined && crc32c(payload) !== header.crc) return this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
-    if (this.unread.push(parcel) === 1) this.read();
+    if (this.reading !== undefined) return void (this.unread ??= []).push(parcel);
+    this.reading = parcel;
+    this.read();
   }
 
   /** One chunk after the other, as the receiver takes them. */
   private read(): void {
-    while (this.open && this.unread.length > 0) {
-      const taken = this.isDead ? undefined : this.handOver(this.unread[0]!.chunk);
+    while (this.open && this.reading !== undefined) {
+      const taken = this.isDead ? undefined : this.handOver(this.reading.chunk);
       if (taken !== undefined) {
         void taken.then(() => {
           this.acknowledgeFirst();
@@ -370,7 +397,9 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   private acknowledgeFirst(): void {
-    this.unread.shift()!.acknowledge();
+    const read = this.reading!;
+    this.reading = this.unread?.shift();
+    read.acknowledge();
   }
 
   private handOver(chunk: TensorChunk): Promise<void> | undefined {
@@ -385,7 +414,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
 
   deliver(arrival: Arrival): void {
     if (!this.open) return;
-    if (this.isStalled || this.held.length > 0) this.hold(arrival);
+    if (this.isStalled || this.held !== undefined) this.hold(arrival);
     else if (this.handlers === undefined) this.early.push(() => this.deliver(arrival));
     else arrival.reach();
   }
@@ -395,17 +424,26 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   private get isStalled(): boolean {
-    return this.shared.clock.nowMs() < this.shared.stalledUntilMs;
+    const { clock, stalledUntilMs } = this.shared;
+    return stalledUntilMs !== undefined && clock.nowMs() < stalledUntilMs;
   }
 
   /** Until the stall is over: what comes at that very moment comes behind it. */
   private hold(arrival: Arrival): void {
-    if (this.held.push(arrival) === 1) this.shared.clock.at(this.shared.stalledUntilMs, this.release);
+    if (this.held !== undefined) return void this.held.push(arrival);
+    this.held = [arrival];
+    this.waitForRelease();
+  }
+
+  private waitForRelease(): void {
+    this.shared.clock.at(this.shared.stalledUntilMs!, this.release);
   }
 
   private readonly release = (): void => {
-    if (this.isStalled) return void this.shared.clock.at(this.shared.stalledUntilMs, this.release);
-    for (const arrival of this.held.splice(0)) this.deliver(arrival);
+    if (this.isStalled) return this.waitForRelease();
+    const held = this.held!;
+    this.held = undefined;
+    for (const arrival of held) this.deliver(arrival);
   };
 
   travel(alarm: Alarm, lateMs = 0): void {

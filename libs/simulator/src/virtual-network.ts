@@ -138,7 +138,7 @@ export class VirtualNetwork {
         else clock.at(clock.nowMs() + noticeMs, () => server.fail(reason));
       },
       stall(forMs) {
-        shared.stalledUntilMs = Math.max(shared.stalledUntilMs, clock.nowMs() + forMs);
+        shared.stalledUntilMs = Math.max(shared.stalledUntilMs ?? 0, clock.nowMs() + forMs);
       },
     };
   }
@@ -151,7 +151,7 @@ export class VirtualNetwork {
 
   private shared(rttMs: number): Shared {
     const { clock, crc32c, wireBytes = bytesOf } = this.options;
-    return { clock, crc32c, wireBytes, latencyMs: rttMs / 2, stalledUntilMs: 0 };
+    return { clock, crc32c, wireBytes, latencyMs: rttMs / 2, stalledUntilMs: undefined };
   }
 
   private flow(line: Line, { rttMs, lossRate = 0, slowStart = false }: Way, watch: FlowWatch | undefined): Flow {
