@@ -1,20 +1,16 @@
 import type { Thermal } from './thermal.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 
-interface Work {
-  readonly signal: AbortSignal;
-  readonly startedAtMs: number;
-  resolve(ms: number): void;
-  reject(reason: Error): void;
-}
-
 /** Does one work after the other, at a pace that may change under way. Rings when the one under way is done. */
 export class PacedDevice extends Alarm {
   private slowness = 1;
-  private underWay: Work | undefined;
-  /** Of the one under way: what it takes a cool device that nothing slows down, from `sinceMs` on. */
+  private isUnderWay = false;
+  private startedAtMs = 0;
+  /** What it takes a cool device that nothing slows down, from `sinceMs` on. */
   private leftMs = 0;
   private sinceMs = 0;
+  private resolve!: (ms: number) => void;
+  private reject!: (reason: Error) => void;
   /** Of the last work. Has a listener: most works are done under the same one, and to listen anew is dear. */
   private signal: AbortSignal | undefined;
 
@@ -33,9 +29,9 @@ export class PacedDevice extends Alarm {
 
   /** Above 1: the device is that much slower for now, the work under way included. */
   set slowdown(factor: number) {
-    if (this.underWay !== undefined) this.leftMs -= this.doneMs() / this.slowness;
+    if (this.isUnderWay) this.leftMs -= this.doneMs() / this.slowness;
     this.slowness = factor;
-    if (this.underWay !== undefined) this.goOn();
+    if (this.isUnderWay) this.goOn();
   }
 
   /** What takes a cool device `ms` by itself. Resolves with how long it took; rejects with the signal's reason. */
@@ -47,16 +43,19 @@ export class PacedDevice extends Alarm {
       if (signal !== this.signal && signal.aborted) return reject(signal.reason as Error);
       this.listenTo(signal);
       this.busy(true);
+      this.isUnderWay = true;
+      this.startedAtMs = startedAtMs;
       this.leftMs = ms;
-      this.underWay = { signal, startedAtMs, resolve, reject };
+      this.resolve = resolve;
+      this.reject = reject;
       this.goOn();
     });
   }
 
   ring(): void {
     this.thermal?.work(this.clock.nowMs());
-    const { startedAtMs, resolve } = this.end();
-    resolve(this.clock.nowMs() - startedAtMs);
+    this.end();
+    this.resolve(this.clock.nowMs() - this.startedAtMs);
   }
 
   private goOn(): void {
@@ -70,12 +69,10 @@ export class PacedDevice extends Alarm {
     return this.thermal?.work(this.clock.nowMs()) ?? this.clock.nowMs() - this.sinceMs;
   }
 
-  private end(): Work {
-    const work = this.underWay!;
-    this.underWay = undefined;
+  private end(): void {
+    this.isUnderWay = false;
     this.cancel();
     this.busy(false);
-    return work;
   }
 
   private listenTo(signal: AbortSignal): void {
@@ -86,9 +83,10 @@ export class PacedDevice extends Alarm {
   }
 
   private readonly aborted = (): void => {
-    const { signal, underWay } = this;
+    const { signal } = this;
     this.signal = undefined;
-    if (underWay === undefined || underWay.signal !== signal) return;
-    this.end().reject(signal!.reason as Error);
+    if (!this.isUnderWay) return;
+    this.end();
+    this.reject(signal!.reason as Error);
   };
 }

@@ -75,6 +75,7 @@ export class VirtualCompute implements Compute {
   private stages: VirtualStages | undefined;
   private recompute = false;
   private anyIndices = new Int32Array(0);
+  private readonly draw = (): number => this.options.rng.uniform();
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
@@ -148,18 +149,17 @@ export class VirtualCompute implements Compute {
     this.optimizer!.setSteps(steps);
   }
 
-  async gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
+  gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
     this.begin();
-    try {
-      const taken = this.takeTask(signal);
-      if (taken !== undefined) await taken;
-      const computeMs = await this.pass(countSamples(ranges), 1, signal);
-      const computed = this.gradientOf(ranges, this.prepared!.gradient);
-      const { samples, targets, lossSum, correct } = computed instanceof Promise ? await computed : computed;
-      return { samples, targets, lossSum, correct, computeMs };
-    } finally {
-      this.busy = false;
-    }
+    const taken = this.takeTask(signal);
+    const samples = countSamples(ranges);
+    const passed = taken === undefined ? this.pass(samples, 1, signal) : taken.then(() => this.pass(samples, 1, signal));
+    const computed = passed.then((computeMs) => {
+      const result = this.gradientOf(ranges, this.prepared!.gradient);
+      return result instanceof Promise ? result.then((stats) => timed(stats, computeMs)) : timed(result, computeMs);
+    });
+    void computed.then(this.free, this.free);
+    return computed;
   }
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
@@ -365,8 +365,7 @@ export class VirtualCompute implements Compute {
     const { failure } = this;
     this.failure = undefined;
     if (failure !== undefined) return Promise.reject(failure);
-    const { pace, rng } = this.options;
-    return this.paced.work(passMs(pace, samples, this.fraction(stage) * fraction, () => rng.uniform()), signal);
+    return this.paced.work(passMs(this.options.pace, samples, this.fraction(stage) * fraction, this.draw), signal);
   }
 
   /** Passes may be given before those ahead of them are done. */
@@ -382,7 +381,7 @@ export class VirtualCompute implements Compute {
     try {
       return await call();
     } finally {
-      this.busy = false;
+      this.free();
     }
   }
 
@@ -390,6 +389,10 @@ export class VirtualCompute implements Compute {
     if (this.busy) throw new Error('two calls of a device at once');
     this.busy = true;
   }
+
+  private readonly free = (): void => {
+    this.busy = false;
+  };
 
   private outside<T>(result: T | Promise<T>): Promise<T> | T {
     return result instanceof Promise ? this.options.clock.outsideWork(result) : result;
@@ -420,5 +423,11 @@ export class VirtualCompute implements Compute {
 }
 
 function countSamples(ranges: readonly SampleRange[]): number {
-  return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+  let samples = 0;
+  for (const { start, end } of ranges) samples += end - start;
+  return samples;
+}
+
+function timed({ samples, targets, lossSum, correct }: BatchStats, computeMs: number): ComputeResult {
+  return { samples, targets, lossSum, correct, computeMs };
 }
