@@ -27,7 +27,8 @@ export class FleetBook {
     names: readonly string[],
     private readonly nowMs: () => number,
   ) {
-    this.books = new Map(names.map((name) => [name, new NodeBook(name, nowMs)]));
+    const cells = NodeBook.cellsOf(names.length);
+    this.books = new Map(names.map((name, i) => [name, new NodeBook(name, i, cells, nowMs)]));
     this.beginAt = this.endAt = ROUNDS_OF_SPANS * names.length;
     this.beginSpans();
   }

@@ -35,55 +35,69 @@ export interface NodeAccount {
 const MOST_WINDOWS = 128;
 const FIRST_WINDOW_MS = 100;
 
+/** Cells of a row. Milliseconds by `ACTIVITIES` come first, then what the node is at, and since when. */
+const ACTIVITY = 4;
+const SINCE_MS = 5;
+/** How many it has, or is at. */
+const CONNECTIONS = 6;
+const COMPUTING = 7;
+const SENDING = 8;
+const RECEIVING = 9;
+const BYTES_UP = 10;
+const BYTES_DOWN = 11;
+/** Of the window that it is in: its end, 0 where there is none, and how long it has been here and has computed in it. */
+const WINDOW_END_MS = 12;
+const WINDOW_HERE_MS = 13;
+const WINDOW_COMPUTING_MS = 14;
+/** Two lines of a cache. */
+const CELLS = 16;
+
 /** Takes down what a node is at. Takes the same room however long that goes on. */
 export class NodeBook {
   samples = 0;
-  private bytesUp = 0;
-  private bytesDown = 0;
-  private connections = 0;
-  private computing = 0;
-  private sending = 0;
-  private receiving = 0;
-  /** By `ACTIVITIES`. */
-  private readonly ms = new Float64Array(ACTIVITIES.length);
-  private activity = AWAY;
-  private sinceMs = 0;
-  private windows = new Windows(FIRST_WINDOW_MS);
+  private readonly row: number;
+  private readonly windows = new Windows(FIRST_WINDOW_MS);
   private spans: ActivitySpan[] | undefined;
   private taken: readonly ActivitySpan[] = [];
 
+  /** `cells`: of a fleet, a row for each of its nodes. What an event changes lies side by side: among thousands of nodes it comes from far. */
   constructor(
     readonly name: string,
+    index: number,
+    private readonly cells: Float64Array,
     private readonly nowMs: () => number,
-  ) {}
+  ) {
+    this.row = CELLS * index;
+    cells[this.row + ACTIVITY] = AWAY;
+  }
+
+  static cellsOf(nodes: number): Float64Array {
+    return new Float64Array(CELLS * nodes);
+  }
 
   connected(isHere: boolean): void {
-    this.connections += isHere ? 1 : -1;
-    this.look();
+    this.change(CONNECTIONS, isHere);
   }
 
   /** Begins or ends one of several at a time. */
   computes(begins: boolean): void {
-    this.computing += begins ? 1 : -1;
-    this.look();
+    this.change(COMPUTING, begins);
   }
 
   sends(begins: boolean): void {
-    this.sending += begins ? 1 : -1;
-    this.look();
+    this.change(SENDING, begins);
   }
 
   receives(begins: boolean): void {
-    this.receiving += begins ? 1 : -1;
-    this.look();
+    this.change(RECEIVING, begins);
   }
 
   sent(bytes: number): void {
-    this.bytesUp += bytes;
+    this.cells[this.row + BYTES_UP]! += bytes;
   }
 
   received(bytes: number): void {
-    this.bytesDown += bytes;
+    this.cells[this.row + BYTES_DOWN]! += bytes;
   }
 
   beginSpans(): void {
@@ -99,9 +113,11 @@ export class NodeBook {
 
   account(windowMs: number): NodeAccount {
     this.settle();
+    this.putWindow();
     this.windows.foldTo(windowMs);
-    const { name, bytesUp, bytesDown, samples, taken: spans } = this;
-    const [compute, send, receive, wait] = this.ms as Iterable<number> as [number, number, number, number];
+    const { name, samples, taken: spans, cells, row } = this;
+    const [compute, send, receive, wait] = cells.subarray(row) as Iterable<number> as [number, number, number, number];
+    const [bytesUp, bytesDown] = [cells[row + BYTES_UP]!, cells[row + BYTES_DOWN]!];
     return { name, hereMs: compute + send + receive + wait, ms: { compute, send, receive, wait }, bytesUp, bytesDown, samples, spans, utilisation: this.windows.utilisation() };
   }
 
@@ -109,23 +125,48 @@ export class NodeBook {
     return this.windows.windowMs;
   }
 
-  private look(): void {
-    const working = this.computing > 0 ? 0 : this.sending > 0 ? 1 : this.receiving > 0 ? 2 : WAITS;
-    const activity = this.connections > 0 ? working : AWAY;
-    if (activity === this.activity) return;
+  private change(count: number, isMore: boolean): void {
+    const { cells, row } = this;
+    cells[row + count]! += isMore ? 1 : -1;
+    const working = cells[row + COMPUTING]! > 0 ? 0 : cells[row + SENDING]! > 0 ? 1 : cells[row + RECEIVING]! > 0 ? 2 : WAITS;
+    const activity = cells[row + CONNECTIONS]! > 0 ? working : AWAY;
+    if (activity === cells[row + ACTIVITY]) return;
     this.settle();
-    this.activity = activity;
+    cells[row + ACTIVITY] = activity;
   }
 
   /** Takes down what it was at until now. */
   settle(): void {
-    const { activity, sinceMs } = this;
+    const { cells, row } = this;
+    const activity = cells[row + ACTIVITY]!;
+    const sinceMs = cells[row + SINCE_MS]!;
     const nowMs = this.nowMs();
-    this.sinceMs = nowMs;
+    cells[row + SINCE_MS] = nowMs;
     if (activity === AWAY || nowMs === sinceMs) return;
-    this.ms[activity]! += nowMs - sinceMs;
-    this.windows.add(activity === 0, sinceMs, nowMs);
+    cells[row + activity]! += nowMs - sinceMs;
+    if (nowMs > cells[row + WINDOW_END_MS]!) this.turnWindow(activity === 0, sinceMs, nowMs);
+    else {
+      cells[row + WINDOW_HERE_MS]! += nowMs - sinceMs;
+      if (activity === 0) cells[row + WINDOW_COMPUTING_MS]! += nowMs - sinceMs;
+    }
     this.spans?.push({ activity: ACTIVITIES[activity]!, fromMs: sinceMs, toMs: nowMs });
+  }
+
+  /** What does not end in the window that it is in: it ends in the one that it is in from now on. */
+  private turnWindow(isComputing: boolean, fromMs: number, toMs: number): void {
+    const { cells, row, windows } = this;
+    this.putWindow();
+    windows.add(isComputing, fromMs, toMs);
+    const { endMs, hereMs, computingMs } = windows.last;
+    cells[row + WINDOW_END_MS] = endMs;
+    cells[row + WINDOW_HERE_MS] = hereMs;
+    cells[row + WINDOW_COMPUTING_MS] = computingMs;
+  }
+
+  private putWindow(): void {
+    const { cells, row } = this;
+    if (cells[row + WINDOW_END_MS]! > 0) this.windows.setLast(cells[row + WINDOW_HERE_MS]!, cells[row + WINDOW_COMPUTING_MS]!);
+    cells[row + WINDOW_END_MS] = 0;
   }
 }
 
@@ -184,6 +225,17 @@ class Windows {
   private computing: number[] = [];
 
   constructor(public windowMs: number) {}
+
+  get last(): { readonly endMs: number; readonly hereMs: number; readonly computingMs: number } {
+    const { length } = this.here;
+    return { endMs: length * this.windowMs, hereMs: this.here[length - 1] ?? 0, computingMs: this.computing[length - 1] ?? 0 };
+  }
+
+  setLast(hereMs: number, computingMs: number): void {
+    const last = this.here.length - 1;
+    this.here[last] = hereMs;
+    this.computing[last] = computingMs;
+  }
 
   add(computing: boolean, fromMs: number, toMs: number): void {
     while (toMs > MOST_WINDOWS * this.windowMs) this.foldTo(2 * this.windowMs);
