@@ -54,6 +54,8 @@ export class LanPricing {
   private readonly inTime: Int16Array;
   private readonly kindOf: Int32Array;
   private readonly leastExchangeMs: number;
+  /** By period: the least that the longest exchange of a pipeline is. */
+  private readonly shortestMs: Float64Array;
   private readonly slowestMs: number;
   /** [device][place][layers] */
   private readonly exchangeMs: Float64Array;
@@ -62,12 +64,10 @@ export class LanPricing {
   private readonly ratio: Float64Array;
   private readonly room: Int32Array;
   private readonly used: Uint8Array;
-  private readonly gained: Float64Array;
-  private readonly order: Int32Array;
-  /** What may be taken, device by device: where each one's ends, what it gains in the relaxation, and what is taken at which cost beyond that. */
+  /** What may be taken, device by device: where each one's ends, its most layers, and what is taken at which cost beyond the relaxation. */
   private readonly devices: Int32Array;
   private readonly ends: Int32Array;
-  private readonly gains: Float64Array;
+  private readonly rooms: Int32Array;
   private readonly places: Int8Array;
   private readonly takes: Int16Array;
   private readonly costs: Float64Array;
@@ -76,9 +76,8 @@ export class LanPricing {
   private periodMs = 0;
   private nextMs = 0;
   private tolerance = TOLERANCE;
-  /** [without the last block, with it][layers], and [device] before: how that was reached. */
+  /** Least costs: [devices weighed][without the last block, with it][layers]. */
   private readonly reached: Float64Array;
-  private readonly from: Int16Array;
   /** Of the solution: layers that are shared. */
   private shared = 0;
   /** … in all, and of each its latency. */
@@ -102,20 +101,18 @@ export class LanPricing {
     const all = new Set([hopMs, ...stageMs]);
     this.periods = Float64Array.from([...all].filter((ms) => ms > 0 && ms >= hopMs && ms < roundMs / steps)).sort();
     this.inTime = this.layersInTime(kinds);
+    this.shortestMs = this.shortestExchanges(kinds.length);
     this.most = new Int32Array(2 * this.count);
     this.ratio = new Float64Array(this.count);
     this.room = new Int32Array(this.count);
     this.used = new Uint8Array(this.count);
-    this.gained = new Float64Array(this.count);
-    this.order = new Int32Array(this.count);
     this.devices = new Int32Array(this.count);
     this.ends = new Int32Array(this.count);
-    this.gains = new Float64Array(this.count);
+    this.rooms = new Int32Array(this.count);
     this.places = new Int8Array(2 * this.count * width);
     this.takes = new Int16Array(2 * this.count * width);
     this.costs = new Float64Array(2 * this.count * width);
-    this.reached = new Float64Array(2 * width);
-    this.from = new Int16Array(2 * this.count * width);
+    this.reached = new Float64Array(2 * (this.count + 1) * width);
     this.cover = new Cover(this.count, UNITS * layers);
   }
 
@@ -141,7 +138,7 @@ export class LanPricing {
 
   private weighAt(period: number, found: (column: Column, over: number) => unknown): void {
     this.periodMs = this.periods[period]!;
-    this.weigh(period, this.leastExchangeMs, Infinity, false, found);
+    this.weigh(period, this.shortestMs[period]!, Infinity, false, found);
     const endMs = Math.min(this.slowestMs, this.periods[period + 1] ?? Infinity);
     for (; this.periodMs < endMs; this.periodMs = this.nextMs) {
       this.nextMs = Math.min(endMs, this.periodMs * FINE);
@@ -167,6 +164,40 @@ export class LanPricing {
       }
     }
     return inTime;
+  }
+
+  /** By period, the shortest exchange such that devices have all layers between them within it; the longer the period, the shorter. */
+  private shortestExchanges(kinds: number): Float64Array {
+    const { kindOf, inTime, exchangeMs, count, periods } = this;
+    const { layers } = this.lan;
+    const width = layers + 1;
+    const msOf = (device: number, taken: number) =>
+      Math.min(exchangeMs[2 * device * width + taken]!, exchangeMs[(2 * device + 1) * width + taken]!);
+    const steps = Array.from({ length: count * layers }, (_, at) => ({ device: at % count, ms: msOf(at % count, 1 + Math.floor(at / count)) }));
+    steps.sort((a, b) => b.ms - a.ms);
+    const within = new Int32Array(count).fill(layers);
+    const shortest = new Float64Array(periods.length).fill(Infinity);
+    let next = 0;
+    for (let period = 0; period < periods.length; period++) {
+      const mostOf = (device: number) => {
+        const at = (period * kinds + kindOf[device]!) * 4;
+        return Math.max(inTime[at + 1]!, inTime[at + 3]!, 0);
+      };
+      let all = 0;
+      for (let device = 0; device < count; device++) all += Math.min(within[device]!, mostOf(device));
+      while (all >= layers) {
+        const { device, ms } = steps[next]!;
+        const less = within[device]! <= mostOf(device) ? 1 : 0;
+        if (all - less < layers) {
+          shortest[period] = Math.max(ms, this.leastExchangeMs);
+          break;
+        }
+        all -= less;
+        within[device]!--;
+        next++;
+      }
+    }
+    return shortest;
   }
 
   /** Pipelines of this period with an exchange no shorter than the one and shorter than the other; `found` says whether to look on. */
@@ -224,7 +255,8 @@ export class LanPricing {
         while (limit >= 0 && exchangeMs[row + limit]! >= belowMs) limit--;
         most[2 * i + place] = limit;
         if (limit > rooms) rooms = limit;
-        for (let k = limit; k > 0; k--) {
+        // Fewer layers cost no less each than so many without an exchange.
+        for (let k = limit; k > 0 && once / k + perMs * layerMs < least; k--) {
           const late = exchangeMs[row + k]! - fromMs;
           const each = once / k + perMs * (k > kept ? againMs : layerMs) + (late > 0 ? late * perExchangeMs : 0);
           if (each < least) least = each;
@@ -251,7 +283,7 @@ export class LanPricing {
     }
     const tight = this.listWorthwhile(period, fromMs, worth, head, samples - this.tolerance - relaxed);
     if (!tight && !sharing) return samples;
-    this.solve(samples - this.tolerance - layers * worth - head);
+    this.solve(sharing);
     return layers * worth + head + this.finish(sharing, worth);
   }
 
@@ -261,7 +293,7 @@ export class LanPricing {
    */
   private listWorthwhile(period: number, fromMs: number, worth: number, head: number, spare: number): boolean {
     const { microbatch, hopMs, hopDelayMs, layers, times, steps } = this.lan;
-    const { prices, kindOf, inTime, exchangeMs, most, gained, places, takes, costs } = this;
+    const { prices, kindOf, inTime, exchangeMs, most, ratio, room, places, takes, costs, count } = this;
     const width = layers + 1;
     const kinds = inTime.length / (4 * this.periods.length);
     const { periodMs } = this;
@@ -270,22 +302,26 @@ export class LanPricing {
     this.weighed = 0;
     let listed = 0;
     let tight = period === 0;
-    for (const i of this.byGain(worth)) {
+    for (let i = 0; i < count; i++) {
       const { layerMs, againMs, headMs, headAgainMs } = times[i]!;
       const once = prices[i]! + (microbatch * hopMs + hopDelayMs) / periodMs;
-      const gain = gained[i]!;
+      const gain = ratio[i]! < worth ? (worth - ratio[i]!) * room[i]! : 0;
+      const gainedEach = Math.max(0, worth - perMs * layerMs);
       const first = listed;
+      let rooms = 0;
       for (let place = 0; place < 2; place++) {
         const kept = inTime[((period * kinds + kindOf[i]!) * 2 + place) * 2]!;
         const before = period === 0 ? -1 : inTime[(((period - 1) * kinds + kindOf[i]!) * 2 + place) * 2 + 1]!;
         const row = (2 * i + place) * width;
-        for (let k = most[2 * i + place]!; k > 0 || (k === 0 && place === LAST); k--) {
+        const fixed = once + gain + (place === LAST ? perMs * headMs - head : 0);
+        for (let k = most[2 * i + place]!; k >= 1 - place && fixed - k * gainedEach <= spare; k--) {
           const late = exchangeMs[row + k]! - fromMs;
           const again = k > kept;
           let cost = once + k * (perMs * (again ? againMs : layerMs) - worth) + (late > 0 ? late * k * perExchangeMs : 0);
           if (place === LAST) cost += perMs * (again ? headAgainMs : headMs) - head;
           if (cost + gain > spare) continue;
           tight ||= k > before;
+          if (k > rooms) rooms = k;
           places[listed] = place;
           takes[listed] = k;
           costs[listed] = cost;
@@ -295,70 +331,68 @@ export class LanPricing {
       if (listed === first) continue;
       this.devices[this.weighed] = i;
       this.ends[this.weighed] = listed;
-      this.gains[this.weighed] = gain;
+      this.rooms[this.weighed] = rooms;
       this.weighed++;
     }
     return tight;
   }
 
-  /** Those that gain most in the relaxation first: what is left to gain falls the sooner. */
-  private byGain(worth: number): Int32Array {
-    const { ratio, room, gained, order, count } = this;
-    for (let i = 0; i < count; i++) {
-      const gain = (gained[i] = ratio[i]! < worth ? (worth - ratio[i]!) * room[i]! : 0);
-      let at = i;
-      for (; at > 0 && gained[order[at - 1]!]! < gain; at--) order[at] = order[at - 1]!;
-      order[at] = i;
-    }
-    return order;
-  }
-
-  /** The knapsack, as far as it stays below `limit`; devices that are still to come may gain what they gain in the relaxation. */
-  private solve(limit: number): void {
-    const { reached, from, places, takes, costs, ends, gains, weighed } = this;
+  /** The knapsack: all layers, or with `sharing` any number of them. */
+  private solve(sharing: boolean): void {
+    const { reached, places, takes, costs, ends, rooms, weighed } = this;
     const { layers } = this.lan;
     const width = layers + 1;
-    reached.fill(Infinity);
+    reached.fill(Infinity, 0, 2 * width);
     reached[0] = 0;
-    let [begin, furthest, within] = [0, 0, limit];
-    for (let d = 0; d < weighed; d++) within += gains[d]!;
+    // Layers that the others can still make up for, and the most so far without the last block and with it.
+    let lowest = 0;
+    if (!sharing) {
+      lowest = layers;
+      for (let d = 0; d < weighed; d++) lowest -= rooms[d]!;
+    }
+    let [begin, most, mostWithLast] = [0, 0, -1];
     for (let d = 0; d < weighed; d++) {
-      const row = d * 2 * width;
+      const row = 2 * d * width;
+      const next = row + 2 * width;
+      for (let at = row; at < next; at++) reached[at + 2 * width] = reached[at]!;
       const end = ends[d]!;
-      from.fill(0, row, row + 2 * width);
-      let further = furthest;
-      // From states that nothing is put into any more.
-      for (let last = 1; last >= 0; last--) {
-        for (let at = furthest; at >= 0; at--) {
-          const soFar = reached[last * width + at]!;
-          if (soFar > within) continue;
-          for (let i = begin; i < end; i++) {
-            const place = places[i]!;
-            const to = at + takes[i]!;
-            if (to > layers || (last === 1 && place === LAST)) continue;
-            const index = (last | place) * width + to;
-            const cost = soFar + costs[i]!;
-            if (cost >= reached[index]!) continue;
-            reached[index] = cost;
-            from[row + index] = 2 * (takes[i]! + 1) + place;
-            if (to > further) further = to;
-          }
+      const from = Math.max(0, lowest);
+      let [further, furtherWithLast] = [most, mostWithLast];
+      for (let i = begin; i < end; i++) {
+        const [take, cost] = [takes[i]!, costs[i]!];
+        const inner = places[i] === INNER;
+        const to = Math.min(most, layers - take);
+        const target = next + (inner ? 0 : width) + take;
+        for (let at = from; at <= to; at++) {
+          const sum = reached[row + at]! + cost;
+          if (sum < reached[target + at]!) reached[target + at] = sum;
         }
+        if (!inner) {
+          furtherWithLast = Math.max(furtherWithLast, to + take);
+          continue;
+        }
+        further = Math.max(further, to + take);
+        const toWithLast = Math.min(mostWithLast, layers - take);
+        for (let at = from; at <= toWithLast; at++) {
+          const sum = reached[row + width + at]! + cost;
+          if (sum < reached[target + width + at]!) reached[target + width + at] = sum;
+        }
+        furtherWithLast = Math.max(furtherWithLast, toWithLast + take);
       }
-      within -= gains[d]!;
-      furthest = further;
-      begin = end;
+      lowest += rooms[d]!;
+      [begin, most, mostWithLast] = [end, further, furtherWithLast];
     }
   }
 
   /** Of the solution, what it costs beyond the relaxation, in which a layer is worth so much; layers that nobody has are shared. */
   private finish(sharing: boolean, worth: number): number {
     const { layers } = this.lan;
+    const all = 2 * this.weighed * (layers + 1) + 2 * layers + 1;
     this.shared = 0;
-    if (!sharing) return this.reached[2 * layers + 1]!;
+    if (!sharing) return this.reached[all]!;
     let best = Infinity;
     for (let shared = 1; shared <= layers; shared++) {
-      const cost = this.reached[2 * layers + 1 - shared]! + this.shareCost(shared) - shared * worth;
+      const cost = this.reached[all - shared]! + this.shareCost(shared) - shared * worth;
       if (cost < best) [best, this.shared] = [cost, shared];
     }
     return best;
@@ -388,16 +422,20 @@ export class LanPricing {
 
   /** Whom the knapsack solved last takes, where and with how many layers. */
   private forEachTaken(visit: (device: number, place: number, layers: number) => void): void {
-    const width = this.lan.layers + 1;
-    let [last, left] = [1, this.lan.layers - this.shared];
+    const { reached, places, takes, costs, ends } = this;
+    const size = 2 * (this.lan.layers + 1);
+    let state = size - 1 - this.shared;
     for (let d = this.weighed - 1; d >= 0; d--) {
-      const taken = this.from[(2 * d + last) * width + left]!;
-      if (taken === 0) continue;
-      const place = taken & 1;
-      const layers = (taken >> 1) - 1;
-      visit(this.devices[d]!, place, layers);
-      left -= layers;
-      if (place === LAST) last = 0;
+      const cost = reached[(d + 1) * size + state]!;
+      if (cost === reached[d * size + state]!) continue;
+      for (let i = d === 0 ? 0 : ends[d - 1]!; i < ends[d]!; i++) {
+        if (takes[i]! > state % (size / 2)) continue;
+        const before = state - takes[i]! - places[i]! * (size / 2);
+        if (before < 0 || reached[d * size + before]! + costs[i]! !== cost) continue;
+        visit(this.devices[d]!, places[i]!, takes[i]!);
+        state = before;
+        break;
+      }
     }
   }
 }
