@@ -87,7 +87,7 @@ export class UpperBound {
     relays: boolean,
   ): PricedSets['direct'] {
     const first = new Set(lans.filter((devices) => pricer.covers(devices)).map(([device]) => device!));
-    const found = new Map<number, readonly (readonly number[])[]>();
+    const found = new Map<number, LanPrices>();
     if (first.size === 0) return found;
     const credits = this.creditsWithin(roundMs, EXCHANGING, true);
     const beyond = (credit: Credit) => Math.max(credit.solo, PRICED * credit.direct);
@@ -108,7 +108,7 @@ export class UpperBound {
         for (const device of bound.devices) credited.set(device, { solo, most: Math.max(solo, direct), least });
       }
       const prices = pricer.price(devices, roundMs, credited);
-      found.set(devices[0]!, prices.sets);
+      found.set(devices[0]!, prices);
       const sum = (of: Iterable<number>) => [...of].reduce((total, next) => total + next, 0);
       if (sum(prices.prices.values()) < sum([...credited.values()].map(({ most }) => most)))
         this.priced.set(site, { roundMs, sumsMs, prices: meanPrices(site, prices) });
@@ -245,8 +245,8 @@ export class UpperBound {
 
 /** Sets of devices that make good pipelines. */
 export interface PricedSets {
-  /** Of one LAN, by its first device. */
-  readonly direct: ReadonlyMap<number, readonly (readonly number[])[]>;
+  /** Of one LAN, by its first device, with their prices. */
+  readonly direct: ReadonlyMap<number, LanPrices>;
   /** Of devices that were paired, three or more. */
   readonly relayed: readonly (readonly number[])[];
 }

@@ -1,5 +1,6 @@
 import type { BlockRange } from '@longtail/core';
 import type { Chains } from './chain.js';
+import type { LanPrices } from './lan-prices.js';
 import type { CostModel, GroupDraft } from './layout.js';
 import { SUM_BITS } from './layout.js';
 import type { Dealing } from './pools.js';
@@ -69,13 +70,13 @@ export class LargeSite implements Site {
     private readonly model: CostModel,
     devices: readonly number[],
     private readonly dealt: Chains,
-    sets: readonly (readonly number[])[] = [],
+    priced?: LanPrices,
   ) {
     const holders = devices.filter((device) => this.holds(device) !== undefined);
     const others = devices.filter((device) => this.holds(device) === undefined);
     this.solos = holders.map((device) => this.singles([device]));
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
-    const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, sets);
+    const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, priced);
     this.chains = chains.map((chain) => [optionOf(model, dealt.layoutOf(chain))]);
     const found = chains.reduce((sum, { samples }) => sum + samples, 0);
     const exchanging = { alone: false, maxUploads: Infinity, sharedMs: 0 };

@@ -1,4 +1,5 @@
 import type { Chain, Chains } from './chain.js';
+import type { LanPrices } from './lan-prices.js';
 import type { Column } from './packing.js';
 import { Packing } from './packing.js';
 
@@ -7,7 +8,7 @@ const MORE = 1 + 1e-9;
 
 /**
  * Devices dealt into chains: moves from one chain to another, swaps and mergers for as long as two chains gain by it. Where that ends depends
- * on where it begins: with `sets` of devices that make good chains, from those of them that pack best; else from the least that
+ * on where it begins: with prices, from what packs best of the sets of devices that make good chains by them; else from the least that
  * hold the model together, twice, fast devices beside slow ones and those of like links together. At most so many chains are weighed from
  * each.
  */
@@ -15,9 +16,9 @@ export function regroup(
   chains: Chains,
   devices: readonly number[],
   effort: number,
-  sets: readonly (readonly number[])[] = [],
+  priced?: LanPrices,
 ): readonly Chain[] {
-  if (sets.length > 0) return new Regrouping(chains, devices, effort).run(sets);
+  if (priced !== undefined && priced.sets.length > 0) return new Regrouping(chains, devices, effort, priced.prices).run(priced.sets);
   const byLink = [...devices].sort((a, b) => chains.msPerValue(a) - chains.msPerValue(b) || a - b);
   const [first, second] = [fastBesideSlow(chains, devices), byLink].map((order) => new Regrouping(chains, order, effort).run());
   const total = (found: readonly Chain[]) => found.reduce((sum, { samples }) => sum + samples, 0);
@@ -50,6 +51,8 @@ class Regrouping {
     private readonly chains: Chains,
     private readonly devices: readonly number[],
     private effort: number,
+    /** In rounds as long as those that chains are for: no chain manages more than its devices'. */
+    private readonly prices?: ReadonlyMap<number, number>,
   ) {
     bySpeed(chains, devices).forEach((device, rank) => (this.rank[device] = rank));
   }
@@ -114,7 +117,9 @@ class Regrouping {
     const [here, there] = [this.groups[a]!, this.groups[b]!];
     const before = (samplesOf(here) + samplesOf(there)) * MORE;
     for (const [mine, theirs] of alternatives(here.devices, there.devices)) {
-      const left = this.group(mine, before - this.chains.most(theirs));
+      const most = this.most(theirs);
+      const left = this.group(mine, before - most);
+      if (samplesOf(left) + most <= before) continue;
       const right = this.group(theirs, before - samplesOf(left));
       if (samplesOf(left) + samplesOf(right) <= before) continue;
       this.groups[a] = left;
@@ -122,6 +127,12 @@ class Regrouping {
       return true;
     }
     return false;
+  }
+
+  private most(devices: readonly number[]): number {
+    const { prices } = this;
+    const most = this.chains.most(devices);
+    return prices === undefined ? most : Math.min(most, devices.reduce((sum, device) => sum + prices.get(device)!, 0));
   }
 
   /** The fastest at the model's end or at its beginning. */
