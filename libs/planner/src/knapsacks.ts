@@ -1,13 +1,6 @@
-/** Whom a knapsack holds: nobody, one lone device that is matched, other lone ones, sites' parts, some of them with replicas, or both lone and parts. */
-export const [NOBODY, MATCHED, LONE, PARTS, WIDE, MIXED] = [0, 1, 2, 3, 4, 5];
-export const HOLDINGS = 6;
-const JOINED: readonly (readonly number[])[] = [
-  [],
-  [MATCHED, LONE, LONE, MIXED, MIXED, MIXED],
-  [LONE, LONE, LONE, MIXED, MIXED, MIXED],
-  [PARTS, MIXED, MIXED, PARTS, WIDE, MIXED],
-  [WIDE, MIXED, MIXED, WIDE, WIDE, MIXED],
-];
+/** Whom a knapsack holds: nobody, one lone device that is matched, or anybody else. */
+export const [NOBODY, MATCHED, OTHERS] = [0, 1, 2];
+export const HOLDINGS = 3;
 
 /** What may be taken of something: places, layers and what each costs. */
 export interface Options {
@@ -30,6 +23,8 @@ export class Reached {
   private readonly devices: Int32Array;
   private readonly width: number;
   private weighed = 0;
+  /** Of anybody, whatever is taken. */
+  cheapest = Infinity;
   /** By whom it holds: most layers; less than none: there are none such. */
   private readonly furthest: Int32Array;
   private readonly further: Int32Array;
@@ -55,6 +50,7 @@ export class Reached {
     this.costs.fill(Infinity);
     this.costs[0] = 0;
     this.weighed = 0;
+    this.cheapest = Infinity;
     this.furthest.fill(-1);
     this.furthest[NOBODY] = 0;
   }
@@ -69,7 +65,7 @@ export class Reached {
     let changed = false;
     for (let m = 0; m < this.holdings; m++) {
       if (furthest[m]! < 0) continue;
-      const to = as === NOBODY ? NOBODY : JOINED[as]![m]!;
+      const to = as === NOBODY || (as === MATCHED && m === NOBODY) ? as : OTHERS;
       for (let o = 0; o < count; o++) {
         const place = places[o]!;
         const k = layers[o]!;
@@ -90,6 +86,7 @@ export class Reached {
             }
             if (sum >= next[target + at]!) continue;
             next[target + at] = sum;
+            if (sum < this.cheapest) this.cheapest = sum;
             from[row + target + at] = 1 + base + at;
             if (at + k > this.further[to]!) this.further[to] = at + k;
           }

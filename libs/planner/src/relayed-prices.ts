@@ -3,7 +3,7 @@ import type { CostModel } from './layout.js';
 import { SUM_BITS } from './layout.js';
 import type { Column } from './packing.js';
 import type { Pairs } from './pairs.js';
-import type { PricedRelays } from './relayed-pricing.js';
+import type { PricedRelays } from './relayed-options.js';
 import { RelayedPricing } from './relayed-pricing.js';
 
 /** Times that pipelines other than pairs are looked for which manage so many samples more than their members' prices, each at every sixth period. */
