@@ -175,7 +175,7 @@ export class UpperBound {
 
   private samplesWithin(roundMs: number, scenario: Scenario, whole: boolean): number {
     const credits = this.creditsWithin(roundMs, scenario, whole);
-    const total = (each: readonly number[]) => credits.reduce((sum, { bound }, i) => sum + bound.devices.length * each[i]!, 0);
+    const total = (each: Float64Array) => credits.reduce((sum, { bound }, i) => sum + bound.devices.length * each[i]!, 0);
     if (!scenario.alone) return total(this.leastWithin(credits, roundMs, scenario, whole));
     const solo = Math.max(...credits.map((credit) => credit.solo));
     // Where the server steps, only a solo does without it.
@@ -186,13 +186,13 @@ export class UpperBound {
   }
 
   /** Of each credit, whatever its groups are, where these exchange. */
-  private leastWithin(credits: readonly Credit[], roundMs: number, scenario: Scenario, whole: boolean): readonly number[] {
+  private leastWithin(credits: readonly Credit[], roundMs: number, scenario: Scenario, whole: boolean): Float64Array {
     const { relayed } = this;
     if (relayed === undefined || !whole || scenario.sharedMs > 0 || roundMs > relayed.roundMs)
       return this.leastRelayed(credits, roundMs, scenario, whole, ({ solo, direct }) => Math.max(solo, direct));
     // Of pairs whole samples are priced; any other pipeline manages that much less at least in a shorter round.
     const part = roundMs / relayed.roundMs;
-    return credits.map(({ bound, solo, direct }) =>
+    return Float64Array.from(credits, ({ bound, solo, direct }) =>
       Math.max(solo, direct, relayed.prices.get(bound)! * (relayed.matched.has(bound.devices[0]!) ? 1 : part)),
     );
   }
@@ -204,18 +204,25 @@ export class UpperBound {
     { alone, sharedMs }: Scenario,
     whole: boolean,
     without: (credit: Credit) => number,
-  ): readonly number[] {
+  ): Float64Array {
     const { stepsPerRound, microbatches, batch } = this.model.request;
     // What the server's own link takes is taken off; what a device's own does is charged to it.
     const stepMs = Math.max(0, roundMs - (alone ? 0 : sharedMs)) / stepsPerRound;
     const exchanged = alone || sharedMs > 0 ? 0 : 1 / stepsPerRound;
     const relayed = { stepMs, exchanged, fastestMs: this.fastestUplinkMs };
     const spans = spansOf(Math.min(...microbatches), Math.min(batch, stepMs / this.fastestUplinkMs / 2), whole);
-    let least: readonly number[] = [];
+    const beyond = Float64Array.from(credits, without);
+    let least = beyond;
     let leastSum = Infinity;
+    // What is added to the sum of the others, as long as it is less than for the best weighing.
     for (const weighing of WEIGHINGS) {
-      const each = credits.map((credit) => relayedCredit(credit.bound, relayed, spans, weighing, without(credit)));
-      const sum = credits.reduce((total, { bound }, i) => total + bound.devices.length * each[i]!, 0);
+      const each = beyond.slice();
+      let sum = 0;
+      for (let i = 0; i < credits.length && sum < leastSum; i++) {
+        const { bound } = credits[i]!;
+        each[i] = relayedCredit(bound, relayed, spans, weighing, beyond[i]!);
+        sum += bound.devices.length * (each[i]! - beyond[i]!);
+      }
       if (sum < leastSum) [least, leastSum] = [each, sum];
     }
     return least;

@@ -42,7 +42,7 @@ export class Chains {
     const { cluster, costs, request } = model;
     this.microbatch = Math.min(...request.microbatches);
     for (const members of model.kindsOf(cluster.devices.map((_, index) => index))) {
-      const kind = { wholeMs: this.msOf(members[0]!, 0, costs.blocks, false), times: [] };
+      const kind = { wholeMs: this.msOf(members[0]!, 0, costs.blocks, false), times: [], firstCut: 0 };
       for (const device of members) this.kinds[device] = kind;
     }
     this.mayCut = Uint8Array.from({ length: costs.blocks }, (_, at) => (costs.canCut(at) ? 1 : 0));
@@ -111,31 +111,48 @@ export class Chains {
   }
 
   private cutTwo(front: number, back: number): void {
-    const { blocks } = this.model.costs;
-    const { stepsPerRound } = this.model.request;
+    const { two, values, mayCut, roundMs, microbatch } = this;
+    const { costs, cluster, request } = this.model;
+    const { blocks } = costs;
     const width = blocks + 1;
-    const [before, behind] = [this.timesOf(front, 2), this.timesOf(back, 1)];
-    const [there, here] = [this.model.cluster.devices[front]!, this.model.cluster.devices[back]!];
+    const before = this.timesOf(front, 2);
+    const behind = this.timesOf(back, 1);
+    const there = cluster.devices[front]!;
+    const here = cluster.devices[back]!;
     const delayMs = there.roundTripMs + here.roundTripMs;
     const msPerBit =
       1000 / Math.min(there.upBitsPerSecond, here.downBitsPerSecond) + 1000 / Math.min(here.upBitsPerSecond, there.downBitsPerSecond);
-    for (let cut = 1; cut < blocks; cut++) {
-      if (this.mayCut[cut] === 0) continue;
+    const frontValueMs = this.valueMs[front]!;
+    const backValueMs = this.valueMs[back]!;
+    const frontTripMs = this.roundTripMs[front]!;
+    const backTripMs = this.roundTripMs[back]!;
+    for (let cut = this.firstCutOf(back); cut < blocks; cut++) {
+      if (mayCut[cut] === 0) continue;
       const frontMs = before[cut * width] || this.ms(front, 0, cut, 2);
       // More blocks fit no better.
       if (frontMs === Infinity) break;
       const backMs = behind[blocks * width + cut]! || this.ms(back, cut, blocks, 1);
       if (backMs === Infinity) continue;
-      const hopMs = this.microbatch * this.model.costs.cutBits(cut) * msPerBit;
+      const hopMs = microbatch * costs.cutBits(cut) * msPerBit;
       const periodMs = Math.max(frontMs, backMs, hopMs);
-      const tailMs = Math.max(
-        this.roundTripMs[front]! + this.valueMs[front]! * this.values[cut * width]!,
-        this.roundTripMs[back]! + this.valueMs[back]! * this.values[blocks * width + cut]!,
-      );
+      const tailMs = Math.max(frontTripMs + frontValueMs * values[cut * width]!, backTripMs + backValueMs * values[blocks * width + cut]!);
       const fillMs = frontMs + backMs + hopMs + delayMs - periodMs;
-      const samples = (((this.roundMs - tailMs) / stepsPerRound - fillMs) / periodMs) * this.microbatch;
-      if (samples >= this.microbatch && samples > this.two.samples) Object.assign(this.two, { front, cut, samples });
+      const samples = (((roundMs - tailMs) / request.stepsPerRound - fillMs) / periodMs) * microbatch;
+      if (samples < microbatch || samples <= two.samples) continue;
+      two.front = front;
+      two.cut = cut;
+      two.samples = samples;
     }
+  }
+
+  /** From which on the device has memory for all that is behind it. */
+  private firstCutOf(device: number): number {
+    const kind = this.kinds[device]!;
+    if (kind.firstCut > 0) return kind.firstCut;
+    const { blocks } = this.model.costs;
+    let cut = blocks;
+    for (let at = blocks - 1; at > 0; at--) if (this.mayCut[at] === 1 && this.ms(device, at, blocks, 1) < Infinity) cut = at;
+    return (kind.firstCut = cut);
   }
 
   layoutOf({ stages }: Chain): GroupDraft {
@@ -151,16 +168,29 @@ export class Chains {
     };
   }
 
-  /** Whether these devices have all blocks when each takes as many as it can; `starts` says which. */
-  private deal(devices: readonly number[], samples: number): boolean {
-    const { starts } = this;
-    let end = this.model.costs.blocks;
+  /** Whether these devices, in this order, have all blocks when each takes as many as it can: else no chain of theirs manages so much. `starts` says which. */
+  deal(devices: readonly number[], samples: number): boolean {
+    const { starts, values, mayCut, roundMs } = this;
+    const { blocks } = this.model.costs;
+    const steps = (this.model.request.stepsPerRound * samples) / this.microbatch;
+    let end = blocks;
     let stages = 0;
     for (let i = 0; i < devices.length; i++) {
-      const start = this.reach(devices[i]!, end, stages + 1, samples);
-      if (start < end) stages++;
-      starts[i] = end = start;
-      if (start === 0) return true;
+      const device = devices[i]!;
+      const table = this.timesOf(device, stages + 1);
+      const ends = end * (blocks + 1);
+      const roundTripMs = this.roundTripMs[device]!;
+      const valueMs = this.valueMs[device]!;
+      let reached = end;
+      for (let start = end - 1; start >= 0; start--) {
+        if (mayCut[start] === 0) continue;
+        const ms = table[ends + start]! || this.ms(device, start, end, stages + 1);
+        if (!(steps * ms + (roundTripMs + valueMs * values[ends + start]!) <= roundMs)) break;
+        reached = start;
+      }
+      if (reached < end) stages++;
+      starts[i] = end = reached;
+      if (end === 0) return true;
     }
     return false;
   }
@@ -175,22 +205,6 @@ export class Chains {
       end = start;
     }
     return stages;
-  }
-
-  private reach(device: number, end: number, inFlight: number, samples: number): number {
-    const { costs } = this.model;
-    const steps = (this.model.request.stepsPerRound * samples) / this.microbatch;
-    const table = this.timesOf(device, inFlight);
-    const ends = end * (costs.blocks + 1);
-    const [roundTripMs, valueMs] = [this.roundTripMs[device]!, this.valueMs[device]!];
-    let reached = end;
-    for (let start = end - 1; start >= 0; start--) {
-      if (this.mayCut[start] === 0) continue;
-      const ms = table[ends + start]! || this.ms(device, start, end, inFlight);
-      if (!(steps * ms + (roundTripMs + valueMs * this.values[ends + start]!) <= this.roundMs)) break;
-      reached = start;
-    }
-    return reached;
   }
 
   private samplesOf(stages: readonly Link[]): number {
@@ -245,4 +259,6 @@ interface Kind {
   readonly wholeMs: number;
   /** [stages from here to the end][end, start]. */
   readonly times: Float64Array[];
+  /** 0: not known yet. */
+  firstCut: number;
 }

@@ -14,11 +14,10 @@ type Left = (tailMs: number) => number;
 export function directCredit(bound: DeviceBound, site: SiteBound, left: Left, steps: number): number {
   if (!site.direct) return 0;
   let most = wideCredit(bound, site, left, steps * site.leastSumMs);
-  for (const [p, pace] of bound.paces.entries()) {
-    for (const [others, hopsMs] of site.hopsMs.entries()) {
-      const msWith = (part: number) => left(bound.roundTripMs + part * bound.spreadMs) - hopsMs;
-      most = Math.max(most, creditAt(pace, site.rates[p]![others]!, msWith));
-    }
+  for (let others = 0; others < site.hopsMs.length; others++) {
+    const hopsMs = site.hopsMs[others]!;
+    const msWith = (part: number) => left(bound.roundTripMs + part * bound.spreadMs) - hopsMs;
+    for (let p = 0; p < bound.paces.length; p++) most = Math.max(most, creditAt(bound.paces[p]!, site.rates[p]![others]!, msWith));
   }
   return most;
 }
@@ -29,7 +28,8 @@ export function wideCredit(bound: DeviceBound, site: SiteBound, left: Left, sums
   let most = Math.max(0, left(site.replicasTailMs) - site.replicasSumMs) / bound.soloMs;
   const msWith = (part: number) => left(bound.roundTripMs + Math.max(sumsMs, part * bound.spreadMs)) - site.wideHopMs;
   const bend = bound.spreadMs > 0 ? sumsMs / bound.spreadMs : 0;
-  for (const [p, pace] of bound.paces.entries()) most = Math.max(most, creditAt(pace, site.rates[p]!.at(-1)! + elsewhere, msWith, bend));
+  for (let p = 0; p < bound.paces.length; p++)
+    most = Math.max(most, creditAt(bound.paces[p]!, site.rates[p]!.at(-1)! + elsewhere, msWith, bend));
   return most;
 }
 

@@ -116,12 +116,13 @@ export class LanPricing {
     this.cover = new Cover(this.count, UNITS * layers);
   }
 
-  /** At one period in `step` after another, pipelines that manage so much more than their members' prices, as `found` leaves these. */
+  /** At one period in `step` after another, pipelines that manage so much more than their members' prices, as `found` leaves these. Those that share layers are rarely of use. */
   sweep(tolerance: number, first: number, step: number, found: (columns: readonly Column[]) => void): void {
     this.tolerance = tolerance;
     for (let period = first; period < this.periods.length; period += step) {
       const columns: Column[] = [];
-      this.weighAt(period, (column) => columns.push(column));
+      this.periodMs = this.periods[period]!;
+      this.weigh(period, this.shortestMs[period]!, Infinity, false, (column) => columns.push(column));
       if (columns.length > 0) found(columns);
     }
   }
@@ -133,16 +134,14 @@ export class LanPricing {
       return true;
     };
     this.tolerance = TOLERANCE;
-    for (let period = 0; period < this.periods.length; period++) this.weighAt(period, raising);
-  }
-
-  private weighAt(period: number, found: (column: Column, over: number) => unknown): void {
-    this.periodMs = this.periods[period]!;
-    this.weigh(period, this.shortestMs[period]!, Infinity, false, found);
-    const endMs = Math.min(this.slowestMs, this.periods[period + 1] ?? Infinity);
-    for (; this.periodMs < endMs; this.periodMs = this.nextMs) {
-      this.nextMs = Math.min(endMs, this.periodMs * FINE);
-      this.weigh(period, Math.max(this.leastExchangeMs, this.lan.sumsMs), Infinity, true, found);
+    for (let period = 0; period < this.periods.length; period++) {
+      this.periodMs = this.periods[period]!;
+      this.weigh(period, this.shortestMs[period]!, Infinity, false, raising);
+      const endMs = Math.min(this.slowestMs, this.periods[period + 1] ?? Infinity);
+      for (; this.periodMs < endMs; this.periodMs = this.nextMs) {
+        this.nextMs = Math.min(endMs, this.periodMs * FINE);
+        this.weigh(period, Math.max(this.leastExchangeMs, this.lan.sumsMs), Infinity, true, raising);
+      }
     }
   }
 
@@ -246,7 +245,8 @@ export class LanPricing {
     for (let i = 0; i < count; i++) {
       const { layerMs, againMs, headMs } = times[i]!;
       const once = prices[i]! + hop;
-      let [least, rooms] = [Infinity, 0];
+      let least = Infinity;
+      let rooms = 0;
       for (let place = 0; place < 2; place++) {
         const at = ((period * kinds + kindOf[i]!) * 2 + place) * 2;
         const row = (2 * i + place) * width;
@@ -271,8 +271,13 @@ export class LanPricing {
     const share = sharing ? this.weighSharing(samples) : Infinity;
     let [left, relaxed, worth] = [layers, head, 0];
     while (left > 0) {
-      let [best, device] = [share, -1];
-      for (let i = 0; i < count; i++) if (used[i] === 0 && ratio[i]! < best) [best, device] = [ratio[i]!, i];
+      let best = share;
+      let device = -1;
+      for (let i = 0; i < count; i++) {
+        if (used[i] === 1 || ratio[i]! >= best) continue;
+        best = ratio[i]!;
+        device = i;
+      }
       if (best === Infinity) return Infinity;
       const taken = device < 0 ? left : Math.min(left, room[device]!);
       if (device >= 0) used[device] = 1;
@@ -350,16 +355,20 @@ export class LanPricing {
       lowest = layers;
       for (let d = 0; d < weighed; d++) lowest -= rooms[d]!;
     }
-    let [begin, most, mostWithLast] = [0, 0, -1];
+    let begin = 0;
+    let most = 0;
+    let mostWithLast = -1;
     for (let d = 0; d < weighed; d++) {
       const row = 2 * d * width;
       const next = row + 2 * width;
       for (let at = row; at < next; at++) reached[at + 2 * width] = reached[at]!;
       const end = ends[d]!;
       const from = Math.max(0, lowest);
-      let [further, furtherWithLast] = [most, mostWithLast];
+      let further = most;
+      let furtherWithLast = mostWithLast;
       for (let i = begin; i < end; i++) {
-        const [take, cost] = [takes[i]!, costs[i]!];
+        const take = takes[i]!;
+        const cost = costs[i]!;
         const inner = places[i] === INNER;
         const to = Math.min(most, layers - take);
         const target = next + (inner ? 0 : width) + take;
@@ -380,7 +389,9 @@ export class LanPricing {
         furtherWithLast = Math.max(furtherWithLast, toWithLast + take);
       }
       lowest += rooms[d]!;
-      [begin, most, mostWithLast] = [end, further, furtherWithLast];
+      begin = end;
+      most = further;
+      mostWithLast = furtherWithLast;
     }
   }
 

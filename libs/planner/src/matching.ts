@@ -151,21 +151,23 @@ class Matching {
   /** Of some devices, with one another or with others that are free, the best first. */
   private pairsOf(some: readonly number[], taken: readonly number[]): readonly (readonly [number, number])[] {
     const { worth, count, mates } = this;
-    const [left, gone] = [new Set(some), new Set(taken)];
+    const left = new Set(some);
+    const partners = new Set(some);
+    for (let place = 0; place < count; place++) if (mates[place] === NOBODY && !taken.includes(place)) partners.add(place);
     const made: (readonly [number, number])[] = [];
     for (;;) {
       let [most, first, second] = [0, NOBODY, NOBODY];
       for (const a of left) {
-        for (let b = 0; b < count; b++) {
+        for (const b of partners) {
           const of = worth[a * count + b]!;
-          if (of > most && !gone.has(b) && (mates[b] === NOBODY || left.has(b))) [most, first, second] = [of, a, b];
+          if (of > most) [most, first, second] = [of, a, b];
         }
       }
       if (most === 0) return made;
       made.push([first, second]);
       for (const one of [first, second]) {
         left.delete(one);
-        gone.add(one);
+        partners.delete(one);
       }
     }
   }

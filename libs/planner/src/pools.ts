@@ -44,6 +44,13 @@ export function balancedRanges(
   const cuts = Array.from({ length: costs.blocks + 1 }, (_, at) => at).filter((at) => costs.canCut(at));
   const reference = cluster.devices[devices[0]!]!;
   const last = cuts.length - 1;
+  const works = cuts.map((start) =>
+    cuts.map((end) => {
+      if (end <= start) return 0;
+      const { forwardMs, backwardMs } = costs.passMs(reference, start, end, microbatch, false);
+      return forwardMs + backwardMs;
+    }),
+  );
   // [k][i]: of k + 1 stages from cut i to the end, the largest work, the sum of squares, and the cut that ends the first of them.
   const best: number[][] = [];
   const squares: number[][] = [];
@@ -54,19 +61,21 @@ export function balancedRanges(
     next.push(cuts.map(() => last));
     for (let i = 0; i < last - k; i++) {
       for (let j = k === 0 ? last : i + 1; j <= last - k; j++) {
-        const [behind, squaresBehind] = k === 0 ? [0, 0] : [best[k - 1]![j]!, squares[k - 1]![j]!];
+        const behind = k === 0 ? 0 : best[k - 1]![j]!;
         if (behind > best[k]![i]!) continue;
-        const { forwardMs, backwardMs } = costs.passMs(reference, cuts[i]!, cuts[j]!, microbatch, false);
-        const worst = Math.max(behind, forwardMs + backwardMs);
-        const square = squaresBehind + (forwardMs + backwardMs) ** 2;
+        const work = works[i]![j]!;
+        const worst = Math.max(behind, work);
+        const square = (k === 0 ? 0 : squares[k - 1]![j]!) + work ** 2;
         if (worst > best[k]![i]! || (worst === best[k]![i]! && square >= squares[k]![i]!)) continue;
         if (model.recomputeFor(roomiest, cuts[i]!, cuts[j]!, microbatch, k + 1) === undefined) continue;
-        [best[k]![i], squares[k]![i], next[k]![i]] = [worst, square, j];
+        best[k]![i] = worst;
+        squares[k]![i] = square;
+        next[k]![i] = j;
       }
     }
   }
-  return best.flatMap((works, stages) => {
-    if (works[0] === Infinity) return [];
+  return best.flatMap((worsts, stages) => {
+    if (worsts[0] === Infinity) return [];
     const ranges: BlockRange[] = [];
     for (let k = stages, i = 0; k >= 0; k--) {
       const j = next[k]![i]!;

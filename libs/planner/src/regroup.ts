@@ -118,6 +118,7 @@ class Regrouping {
     const before = (samplesOf(here) + samplesOf(there)) * MORE;
     for (const [mine, theirs] of alternatives(here.devices, there.devices)) {
       const most = this.most(theirs);
+      if (!this.mayManage(mine, before - most) || !this.mayManage(theirs, before - this.most(mine))) continue;
       const left = this.group(mine, before - most);
       if (samplesOf(left) + most <= before) continue;
       const right = this.group(theirs, before - samplesOf(left));
@@ -133,6 +134,13 @@ class Regrouping {
     const { prices } = this;
     const most = this.chains.most(devices);
     return prices === undefined ? most : Math.min(most, devices.reduce((sum, device) => sum + prices.get(device)!, 0));
+  }
+
+  /** Whether some chain of these devices may. */
+  private mayManage(devices: readonly number[], samples: number): boolean {
+    if (samples <= 0) return true;
+    const order = this.bySpeed(devices);
+    return this.chains.deal(order, samples) || this.chains.deal(order.reverse(), samples);
   }
 
   /** The fastest at the model's end or at its beginning. */

@@ -25,8 +25,11 @@ export const WEIGHINGS: readonly Weighing[] = [
   { link: 1, slope: 1 },
 ];
 
-/** Samples of a group, from and to. */
-type Span = readonly [from: number, to: number];
+/** Samples of a group. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
 
 /** Whole numbers are told apart as long as the next is more by a larger part; others are not counted as exactly. */
 const WHOLE_STEP = 1.04;
@@ -38,10 +41,10 @@ export function spansOf(least: number, most: number, whole: boolean): readonly S
   let from = least;
   while (from < most) {
     const to = whole ? Math.floor(from * WHOLE_STEP) : from * STEP;
-    spans.push([from, to]);
+    spans.push({ from, to });
     from = whole ? to + 1 : to;
   }
-  return [...spans, [from, Infinity]];
+  return [...spans, { from, to: Infinity }];
 }
 
 /**
@@ -63,23 +66,26 @@ export function relayedCredit(bound: DeviceBound, relayed: Relayed, spans: reado
   const { uplinkMs, lone, paces } = bound;
   if (uplinkMs === Infinity || stepMs === 0) return beyond;
   let most = beyond;
-  for (const pace of paces) {
+  for (let p = 0; p < paces.length; p++) {
+    const pace = paces[p]!;
     const { msPerSample, held } = pace;
     if (held < 0) continue;
     const carried = (link * stepMs * (1 + slope) ** 2) / (16 * slope * uplinkMs);
     const computed = Math.min(stepMs / msPerSample, lone ? (held * stepMs) / uplinkMs : Infinity);
     if (carried + (1 - link) * computed <= most) continue;
     const each = (link * (1 + slope)) / 2 + (1 - link) * held;
-    for (let i = spans.length - 1; i >= 0 && spans[i]![1] * each > most; i--) {
-      if (lone && spans[i]![0] * (uplinkMs + relayed.fastestMs) >= stepMs) continue;
-      most = Math.max(most, creditIn(spans[i]!, bound, pace, relayed, weighing));
+    for (let i = spans.length - 1; i >= 0; i--) {
+      const span = spans[i]!;
+      if (span.to * each <= most) break;
+      if (lone && span.from * (uplinkMs + relayed.fastestMs) >= stepMs) continue;
+      most = Math.max(most, creditIn(span, bound, pace, relayed, weighing));
     }
   }
   return most;
 }
 
 function creditIn(
-  [from, to]: Span,
+  { from, to }: Span,
   { uplinkMs, lone, roundTripMs, spreadMs }: DeviceBound,
   { microbatch, msPerSample, held }: Pace,
   { stepMs, exchanged, fastestMs }: Relayed,

@@ -83,7 +83,8 @@ export class RelayedOptions {
     const [inner, last] = exchangeMs[device]!;
     into.count = count;
     for (let o = 0; o < count; o++) {
-      const [place, k] = [places[o]!, layers[o]!];
+      const place = places[o]!;
+      const k = layers[o]!;
       into.places[o] = place;
       into.layers[o] = k;
       into.costs[o] = once + costs[o]! + (place === INNER ? inner! : last!)[k]! * k * perExchange;

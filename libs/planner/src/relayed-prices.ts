@@ -7,7 +7,7 @@ import type { PricedRelays } from './relayed-options.js';
 import { RelayedPricing } from './relayed-pricing.js';
 
 /** Times that pipelines other than pairs are looked for which manage so many samples more than their members' prices, each at every sixth period. */
-const TURNS = 6;
+const TURNS = 4;
 const MORE = 0.1;
 const STRIDE = 6;
 

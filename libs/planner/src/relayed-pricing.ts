@@ -228,7 +228,8 @@ export class RelayedPricing {
         const kind = options.kindOf[device]!;
         if (lone && once < this.cheapestOfKind[kind]!) this.cheapestOfKind[kind] = once;
         const { count, layers, costs } = options.latencies[kind]!;
-        let [least, room] = [Infinity, 0];
+        let least = Infinity;
+        let room = 0;
         for (let o = 0; o < count; o++) {
           const k = layers[o]!;
           if (k > room) room = k;
@@ -258,7 +259,11 @@ export class RelayedPricing {
         if (left <= 0) {
           let next = -1;
           least = Infinity;
-          for (let i = 0; i < takers; i++) if (isTaken[i] === 0 && each[i]! < least) [least, next] = [each[i]!, i];
+          for (let i = 0; i < takers; i++) {
+            if (isTaken[i] === 1 || each[i]! >= least) continue;
+            least = each[i]!;
+            next = i;
+          }
           left = next < 0 ? Infinity : most[next]!;
           if (next >= 0) isTaken[next] = 1;
         }

@@ -105,7 +105,9 @@ export class SiteTables {
     const own = this.options.priced(gate, once);
     whole.fill(Infinity);
     for (let o = 0; o < own.count; o++) {
-      const [place, k, cost] = [own.places[o]!, own.layers[o]!, own.costs[o]!];
+      const place = own.places[o]!;
+      const k = own.layers[o]!;
+      const cost = own.costs[o]!;
       for (let last = 0; last + place < 2; last++) {
         const to = (last | place) * width + k;
         for (let at = 0; at + k < width; at++) {
