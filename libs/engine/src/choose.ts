@@ -75,7 +75,7 @@ const PROBE_OPTIMIZER: OptimizerSpec = { type: 'sgd', momentum: 0, nesterov: fal
  * Effective fp32 GFLOP/s of a training step of a small network (a 3×3 convolution and two dense layers): a figure to
  * compare devices by. Takes about `budgetMs`, on slow engines the time of two steps.
  */
-export async function measureGflops(engine: Engine, budgetMs = 300): Promise<number> {
+export async function measureGflops(engine: Engine, budgetMs = 100): Promise<number> {
   const stage = await engine.build(PROBE_MODEL, 'all', { loss: 'cross-entropy', data: PROBE_DATA, seed: 1 });
   try {
     await stage.useOptimizer(PROBE_OPTIMIZER);

@@ -110,6 +110,8 @@ it('profiles with progress, and is as before after an abort', async () => {
   expect(timings.map(({ block }) => block)).toEqual(['hidden0', 'hidden1', 'hidden2', 'output']);
   expect(progress).toEqual([1, 2, 3, 4].map((done) => [done, 4]));
   expect(handOverMs).toBeGreaterThan(0);
+  // Of the device and not of the job, so that the next job need not wait for it.
+  expect((await thread.profile(JOB, NO_FILES, [2], () => undefined, forever)).handOverMs).toBe(handOverMs);
   const abort = new AbortController();
   const called = thread.forward(0, 0, [{ epoch: 0, start: 0, end: 8 }], activation(5), abort.signal);
   const dropped = expect(thread.forward(0, 1, [{ epoch: 0, start: 8, end: 16 }], activation(5), abort.signal)).rejects.toThrow('enough');

@@ -33,7 +33,7 @@ const MIN_SLICE = 8;
 const MAX_SLICE = 512;
 const PROBE_SAMPLES = 16;
 /** How long the speed is measured, pauses of the throttle included: a first guess, which the rounds themselves correct. */
-const MEASURE_MS = 200;
+const MEASURE_MS = 100;
 const MIN_PROGRESS_GAP_MS = 200;
 
 export interface SessionOptions {
