@@ -10,7 +10,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
 
-const ROUNDS = 240;
+const ROUNDS = 160;
 /** The server is struck after so many. */
 const STRUCK_AFTER = 20;
 const { signal } = new AbortController();
@@ -79,9 +79,8 @@ it('a standby takes over from a server that is killed, with every round that was
   // All of this comes after the standby has been told who is in.
   const late = await enrolAt(address, asViewer);
   const [asNode, asEngineer] = [await tokenFor('node', 2), await tokenFor('engineer')];
-  for (const name of ['desk', 'office']) {
-    await on(name, 'join', address, '--token', asNode, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
-  }
+  const workers = ['desk', 'office'].map((name) => on(name, 'join', address, '--token', asNode, '--engine', 'wasm', '--name', name, '--throttle', '0.3'));
+  await Promise.all(workers.map((worker) => worker.line('"joined"')));
   // Whoever shuts somebody out while the standby is away hears that it does not know; it is told when it is back.
   const { standbyAddress } = await owner.getServer(signal);
   standby.signal('SIGSTOP');
@@ -146,16 +145,15 @@ it.each([
   const primary = on('home', 'up', '--port', '0', '--runs', 'first');
   const address = await primary.listening();
   const standby = on('attic', 'up', '--port', '0', '--runs', 'second', '--standby-of', address);
+  const workers = ['desk', 'office'].map((name) => on(name, 'join', address, '--engine', 'wasm', '--name', name, '--throttle', '0.3'));
   await standby.line('"following"');
-  for (const name of ['desk', 'office']) {
-    await on(name, 'join', address, '--engine', 'wasm', '--name', name, '--throttle', '0.3').line('"joined"');
-  }
-  const client = on('study', 'launch', 'job.yaml', '--server', address);
-  await client.line('"in step"');
-  await client.line(`"version":${STRUCK_AFTER}`);
   const { standbyAddress } = (await connectClient(address, signal)).server;
   const early = on('study', 'take-over', standbyAddress);
   expect([await early.exit, early.stderr]).toEqual([6, expect.stringMatching(/its server, .*, is there[^]*--force/)]);
+  await Promise.all(workers.map((worker) => worker.line('"joined"')));
+  const client = on('study', 'launch', 'job.yaml', '--server', address);
+  await client.line('"in step"');
+  await client.line(`"version":${STRUCK_AFTER}`);
   await strike(primary, standby, standbyAddress);
   expect(await primary.exit).toBe(6);
   expect(primary.stderr).toMatch(/has taken over from this server[^]*--standby-of/);
