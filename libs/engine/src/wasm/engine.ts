@@ -10,6 +10,7 @@ import { registerConvolutionGradients } from './convolution.js';
 import { registerDepthwiseGradients } from './depthwise.js';
 import { WasmKernels } from './heap.js';
 import type { WasmBackend } from './heap.js';
+import { registerIdentity } from './identity.js';
 import { registerMatMul } from './matmul.js';
 import { registerPoolingGradient } from './pooling.js';
 import { registerSums } from './sums.js';
@@ -41,6 +42,7 @@ function registerOnce(tf: typeof tfjs): void {
   if (registered) return;
   registered = true;
   const kernels = new WasmKernels(tf);
+  registerIdentity(kernels);
   registerMatMul(kernels);
   registerConvolutionGradients(kernels);
   registerDepthwiseGradients(kernels);

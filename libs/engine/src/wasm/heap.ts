@@ -13,6 +13,8 @@ export interface WasmBackend {
   };
   makeOutput(shape: number[], dtype: 'float32' | 'int32'): TensorInfo;
   disposeData(dataId: object): boolean;
+  /** One more tensor shows the data: `disposeData` frees it for the last. */
+  incRef(dataId: object): void;
   /** A view that the next allocation may detach. */
   typedArrayFromHeap(tensor: TensorInfo): Float32Array | Int32Array;
 }

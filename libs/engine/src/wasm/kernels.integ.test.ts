@@ -40,3 +40,16 @@ test('sums over any axes', async () => {
   }
   await engine.dispose();
 });
+
+test('a clone shows the data itself, which stays for whichever is disposed last', async () => {
+  const engine = await loadWasm();
+  const before = tf.backend().numDataIds();
+  const original = tf.tensor1d([1, 2, 3]);
+  const clone = tf.clone(original);
+  expect(tf.backend().numDataIds()).toBe(before + 1);
+  original.dispose();
+  expect([...(await clone.data())]).toEqual([1, 2, 3]);
+  clone.dispose();
+  expect(tf.backend().numDataIds()).toBe(before);
+  await engine.dispose();
+});
