@@ -25,8 +25,11 @@ export interface ParameterShard {
   encodeSum(offset: number, length: number, contributions: readonly CodedChunk[], out: Uint8Array): number;
   /** Starts optimizer step `steps + 1`: each chunk is then stepped once, in any order. */
   beginStep(hyper: StepHyper): void;
-  /** gradient = scale × Σ weight_k · decode(chunk_k), added in the order given; then the optimizer on this chunk. */
-  stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number): void;
+  /**
+   * gradient = scale × Σ weight_k · decode(chunk_k), added in the order given; then the optimizer on this chunk. Where it is `measured`, returns the
+   * sum's squares added up, as `inspectSum` does; else 0.
+   */
+  stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number, measured?: boolean): number;
   /** Codes the chunk's parameters into `out`; returns the bytes written. */
   encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number;
   /** Followers hold the parameters as they are now: the view is begun anew. Of a shard that was made for followers, as are the next two. */

@@ -92,6 +92,19 @@ describe.each([
     );
   });
 
+  it('measures the sum as a look at it alone does, and steps as without', () => {
+    const length = BLOCK_LENGTH + 517;
+    const contributions = [coded(values(length, 1)), coded(values(length, 2), 'fp16', 0.5)];
+    const step = (measured: boolean) => {
+      const shard = createShard({ length, optimizer, segmentLength: 1200 });
+      shard.beginStep({ learningRate: 0.05 });
+      const { sumOfSquares } = shard.inspectSum(0, length, contributions);
+      expect(shard.stepChunk(0, length, contributions, 1 / 7, measured)).toBe(measured ? sumOfSquares : 0);
+      return snapshot(shard, optimizer);
+    };
+    expectSame(step(true), step(false));
+  });
+
   it('on K unequal workers’ sums divided by all samples is one step on the mean', () => {
     const length = 1003;
     const samples = [40, 24, 16, 7];

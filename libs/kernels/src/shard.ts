@@ -111,12 +111,14 @@ class SegmentedShard implements ParameterShard {
     this.plans = this.segments.map(({ kernels }) => planStep(kernels, this.spec, hyper, this.taken));
   }
 
-  stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number): void {
+  stepChunk(offset: number, length: number, contributions: readonly CodedChunk[], scale: number, measured = false): number {
     if (this.plans.length === 0) throw new Error('stepChunk before beginStep');
     for (const chunk of contributions) wholeCodec(this.segments[0]!, chunk, length);
+    let sumOfSquares = 0;
     this.forEachBlock(offset, length, (block) => {
       const { segment, index, from, to } = block;
       const sum = reduceBlock(block, contributions, length);
+      if (measured) sumOfSquares += segment.kernels.dot(sum, sum);
       const taken = segment.state.map((vector) => vector.take(from, to));
       for (const span of this.trainable) {
         const first = Math.max(from, span.offset - segment.start);
@@ -127,6 +129,7 @@ class SegmentedShard implements ParameterShard {
       }
       for (const vector of segment.state) vector.put(from, to);
     });
+    return sumOfSquares;
   }
 
   encodeParameters(offset: number, length: number, codecId: number, out: Uint8Array): number {

@@ -28,8 +28,8 @@ export interface CommitOptions {
 
 type CodedOf = (segment: Segment, chunk: number) => CodedChunk[];
 
-/** Above this length the norm is taken only when clipping needs it: the extra pass would cost a tenth of the round. */
-const NORM_PASS_LENGTH = 1 << 20;
+/** Above this length the norm is taken only when clipping needs it. */
+const MEASURED_LENGTH = 1 << 20;
 
 /**
  * Steps the server's optimizer with the mean of the contributions, by samples and weights, added in the order given, and
@@ -42,7 +42,7 @@ export async function commitRound(
   { stepScale, reason, local, wakeAtMs, supplied }: CommitOptions,
 ): Promise<void> {
   const training = core.training!;
-  const { shard, leases } = training;
+  const { shard, leases, grid } = training;
   const { segments } = core;
   const codedChunk: CodedOf = (segment, chunk) => {
     const coded: CodedChunk[] = [];
@@ -55,8 +55,10 @@ export async function commitRound(
   const moved = core.fragments === undefined ? segments : segments.filter((segment) => weightedOf(segment) > 0);
   // Of gradients: what groups do for themselves they clip at each step.
   const clipNorm = local ? undefined : core.job.train.clipNorm;
-  const gradientNorm = await normOfMean(core, training, moved, { codedChunk, weightedOf, clips: clipNorm !== undefined });
-  const clip = clipNorm !== undefined && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
+  const norm = new MeanNorm(weightedOf);
+  if (clipNorm !== undefined) await measureAhead(core, training, moved, codedChunk, norm);
+  const clip = clipNorm !== undefined && norm.value > clipNorm ? clipNorm / norm.value : 1;
+  const measured = clipNorm === undefined && grid.length <= MEASURED_LENGTH;
   const learningRate = core.learningRate(leases.totals().applied);
 
   const following = core.following.beginCommit();
@@ -64,7 +66,8 @@ export async function commitRound(
   const { recorder } = core;
   const checksums = new Map<number, number>();
   const step = (offset: number, length: number, segment: Segment, chunk: number): void => {
-    shard.stepChunk(offset, length, codedChunk(segment, chunk), scaleOf(segment));
+    const sumOfSquares = shard.stepChunk(offset, length, codedChunk(segment, chunk), scaleOf(segment), measured);
+    if (measured) norm.add(segment, chunk, sumOfSquares);
     if (recorder.isOn) checksums.set(segment.index, shard.checksum(offset, length, checksums.get(segment.index)));
   };
   // Each fragment makes a version of its own.
@@ -99,7 +102,7 @@ export async function commitRound(
       targets: sum(done.map(({ targets }) => targets)),
       learningRate,
       stepScale,
-      gradientNorm,
+      gradientNorm: norm.value,
       reason,
       round: contributions[0]!.task.task.round,
       fragments: core.fragments === undefined ? undefined : moved.map(({ index }) => index),
@@ -147,24 +150,36 @@ function* recordedChunks(tasks: readonly GroupTask[], segments: readonly Segment
   }
 }
 
-/** Norm of the mean gradient; 0 where nobody asked for it and it would be dear. */
-async function normOfMean(
-  core: RunCore,
-  { shard, grid }: Training,
-  segments: readonly Segment[],
-  { codedChunk, weightedOf, clips }: { readonly codedChunk: CodedOf; weightedOf(segment: Segment): number; readonly clips: boolean },
-): Promise<number> {
-  if (!clips && grid.length > NORM_PASS_LENGTH) return 0;
-  let sumOfSquares = 0;
+/** Norm of the mean gradient, from its sum's chunks in whatever order; 0 of none. */
+class MeanNorm {
+  /** Of each segment's chunks, divided. */
+  private readonly squares = new Map<number, number[]>();
+
+  constructor(private readonly weightedOf: (segment: Segment) => number) {}
+
+  add(segment: Segment, chunk: number, sumOfSquares: number): void {
+    const { index } = segment;
+    let ofSegment = this.squares.get(index);
+    if (ofSegment === undefined) this.squares.set(index, (ofSegment = []));
+    ofSegment[chunk] = sumOfSquares / this.weightedOf(segment) ** 2;
+  }
+
+  /** Added up in the order of the vector: the same bits whoever was sent what first. */
+  get value(): number {
+    const inOrder = [...this.squares].sort(([a], [b]) => a - b).flatMap(([, squares]) => squares);
+    return Math.sqrt(sum(inOrder));
+  }
+}
+
+async function measureAhead(core: RunCore, { shard }: Training, segments: readonly Segment[], codedChunk: CodedOf, norm: MeanNorm): Promise<void> {
   let chunks = 0;
   for (const segment of segments) {
     for (let chunk = 0; chunk < segment.grid.chunks; chunk++) {
       const { offset, length } = chunkSpan(segment.grid, chunk);
-      sumOfSquares += shard.inspectSum(segment.offset + offset, length, codedChunk(segment, chunk)).sumOfSquares / weightedOf(segment) ** 2;
+      norm.add(segment, chunk, shard.inspectSum(segment.offset + offset, length, codedChunk(segment, chunk)).sumOfSquares);
       if (++chunks % CHUNKS_A_TURN === 0) await core.turn();
     }
   }
-  return Math.sqrt(sumOfSquares);
 }
 
 function sum(values: readonly number[]): number {

@@ -62,7 +62,9 @@ class IdleShard implements ParameterShard {
   beginStep(): void {
     this.steps++;
   }
-  stepChunk(): void {}
+  stepChunk(): number {
+    return 0;
+  }
   encodeParameters(_offset: number, length: number, codecId: number, out: Uint8Array): number {
     return idleArithmetic.codecs.find(({ id }) => id === codecId)!.encode(zeros(length), out);
   }

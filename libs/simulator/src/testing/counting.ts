@@ -125,6 +125,7 @@ class CountingShard implements ParameterShard {
         this.moments[offset + i] = this.moments[offset + i]! + value;
       }
     }
+    return 0;
   }
   encodeParameters(offset: number, length: number, _codecId: number, out: Uint8Array) {
     return codec.encode(this.parameters.subarray(offset, offset + length), out);
