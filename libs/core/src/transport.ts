@@ -53,6 +53,11 @@ export interface Connection<Send, Receive> {
   readonly traffic: ConnectionTraffic;
   /** What tensors that are sent to the peer make of the link, smoothed; another object when more is known, undefined until enough was sent. */
   readonly sending: LinkRate | undefined;
+  /**
+   * Receivers read what is sent where it lies, and nobody minds when what is left of a send that was given up changes on its way: it may lie in memory that
+   * is used again once the send is over. @default false: a socket may go on reading, a checksum would fail
+   */
+  readonly handsOver?: boolean;
   /** Sets the handlers; nothing is delivered before. Call once. */
   start(handlers: ConnectionHandlers<Receive>): void;
   /** Queues a decision; never blocks. Ignored after close. */

@@ -37,7 +37,7 @@ export class Deliveries {
     if (kind === 'gradient') this.contributed = [...this.contributed, task];
     const sendPart = ({ segment, start, length }: Task['parts'][number], each: AbortSignal): Promise<void> => {
       const values = partOf(vector, start, length);
-      return this.outbox.sendOne(task, samples, this.outbox.encode({ kind, fragment: segment, start, values }, codec, feedback), each);
+      return this.outbox.sendVector(task, samples, { kind, fragment: segment, start, values }, codec, each, feedback);
     };
     const sendAll = async (): Promise<void> => {
       const sends = new FanOut(signal);

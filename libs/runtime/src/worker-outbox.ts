@@ -1,4 +1,4 @@
-import { LongtailError, type AllocateTensor, type Clock, type Codec, type FeedbackEncoder, type TensorKind } from '@longtail/core';
+import { LongtailError, type AllocateTensor, type Clock, type Codec, type FeedbackEncoder, type OutgoingTensor, type TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import { gridOf, partOf } from './grid.js';
@@ -71,18 +71,33 @@ export class WorkerOutbox {
     for (const vector of vectors) await this.sendOne(task, samples, vector, signal);
   }
 
-  /** The same of one vector. */
-  sendOne(task: Task, samples: number, { kind, fragment, start, tensor }: Outgoing, signal: AbortSignal): Promise<void> {
-    const { run, task: id, round, version } = task;
-    const header = { run, kind, stage: this.worker, fragment, task: id, round, baseVersion: version, samples, codec: tensor.codecId, name: '', start };
+  /** The same of one vector that does not change before: coded on its way, or as it lies where that is the same and may be. */
+  sendVector(task: Task, samples: number, vector: OutgoingVector, codec: Codec, signal: AbortSignal, feedback?: FeedbackEncoder): Promise<void> {
+    if (this.connection.handsOver !== true || codec.name !== 'fp32' || feedback !== undefined) return this.sendOne(task, samples, this.encode(vector, codec, feedback), signal);
+    const { values: { buffer, byteOffset, length } } = vector;
+    const { chunkLength } = gridOf(length, this.chunkLength);
+    const chunk = (offset: number, values: number) => new Uint8Array(buffer, byteOffset + 4 * offset, 4 * values);
+    return this.connection.sendTensor({ header: this.header(task, samples, vector, codec.id), length, chunkLength, chunk }, signal).catch(unreachable);
+  }
+
+  private sendOne(task: Task, samples: number, outgoing: Outgoing, signal: AbortSignal): Promise<void> {
+    const { tensor } = outgoing;
     tensor.acquire();
     tensor.retire();
-    return this.connection.sendTensor(tensor.outgoing(header), signal).then(
+    return this.connection.sendTensor(tensor.outgoing(this.header(task, samples, outgoing, tensor.codecId)), signal).then(
       () => tensor.release(true),
       (error: unknown) => {
         tensor.release(false);
-        throw LongtailError.from(error, 'unreachable');
+        return unreachable(error);
       },
     );
   }
+
+  private header({ run, task, round, version }: Task, samples: number, { kind, fragment, start }: OutgoingVector, codec: number): OutgoingTensor['header'] {
+    return { run, kind, stage: this.worker, fragment, task, round, baseVersion: version, samples, codec, name: '', start };
+  }
+}
+
+function unreachable(error: unknown): never {
+  throw LongtailError.from(error, 'unreachable');
 }

@@ -58,11 +58,13 @@ export class VirtualCompute implements Compute {
   private prepared: Prepared | undefined;
   private optimizer: CountedOptimizer | undefined;
   private job: Job | undefined;
-  /** What the engine would hold; `Prepared.parameters` is only the way in and out. */
-  private parameters = new Float32Array(0);
+  /** What the engine would hold: `Prepared.parameters` until the device steps, which nobody changes before a task begins with others. */
+  private parameters: Float32Array = new Float32Array(0);
+  /** What it steps to. */
+  private stepped: Float32Array | undefined;
   private anchor: Anchor | undefined;
   /** What was prepared. */
-  private mix = new Float32Array(0);
+  private mix: Float32Array | undefined;
   /** Of a local step. */
   private stepGradient: Float32Array | undefined;
   /** What local steps begin with, for when they are called off. */
@@ -110,10 +112,8 @@ export class VirtualCompute implements Compute {
     const { length } = joinLayouts(layouts);
     const fraction = layouts.reduce((sum, _, stage) => sum + this.fraction(stage), 0);
     this.job = job;
-    this.parameters = new Float32Array(length);
     this.anchor = undefined;
-    this.mix = new Float32Array(length);
-    this.stepGradient = this.before = undefined;
+    this.stepped = this.mix = this.stepGradient = this.before = undefined;
     const { optimizer } = job.train;
     this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
     this.prepared = {
@@ -128,6 +128,7 @@ export class VirtualCompute implements Compute {
       gradient: new Float32Array(length),
       state: Array.from({ length: localStateCount(optimizer) }, () => new Float32Array(length)),
     };
+    this.parameters = this.prepared.parameters;
     return this.prepared;
   }
 
@@ -139,9 +140,8 @@ export class VirtualCompute implements Compute {
   }
 
   async loadParameters(): Promise<void> {
-    const { parameters } = this.prepared!;
-    this.parameters.set(parameters);
-    this.stages?.load(parameters);
+    this.parameters = this.prepared!.parameters;
+    this.stages?.load(this.parameters);
   }
 
   async loadState(steps: number): Promise<void> {
@@ -165,6 +165,7 @@ export class VirtualCompute implements Compute {
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     return this.exclusively(async () => {
       await this.takeTask(signal);
+      this.leaveShared();
       const steps = this.keepAll();
       try {
         const result = await this.stepThrough(request, onStep, signal);
@@ -184,6 +185,7 @@ export class VirtualCompute implements Compute {
 
   async startStream(): Promise<void> {
     await this.loadParameters();
+    this.leaveShared();
     if (this.anchor === undefined) this.anchor = new Anchor(this.parameters);
     else this.anchor.moveTo(this.parameters);
   }
@@ -193,12 +195,13 @@ export class VirtualCompute implements Compute {
   }
 
   async prepareMix(parts: readonly VectorRange[], mixing: number): Promise<void> {
-    this.mix.fill(0);
-    for (const part of parts) this.anchor!.mix(this.prepared!.parameters, this.mix, part, mixing);
+    const mix = (this.mix ??= new Float32Array(this.parameters.length)).fill(0);
+    for (const part of parts) this.anchor!.mix(this.prepared!.parameters, mix, part, mixing);
   }
 
   async applyMix(): Promise<void> {
-    for (let i = 0; i < this.mix.length; i++) this.parameters[i]! += this.mix[i]!;
+    const { parameters, mix } = this;
+    for (let i = 0; i < mix!.length; i++) parameters[i]! += mix![i]!;
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
@@ -246,6 +249,7 @@ export class VirtualCompute implements Compute {
 
   stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
     return this.inLine(async () => {
+      this.leaveShared();
       this.optimizer!.step(this.parameters, this.prepared!.gradient, hyper, 1 / samples);
       this.held.load(this.parameters);
       return { computeMs: 0 };
@@ -305,6 +309,14 @@ export class VirtualCompute implements Compute {
   async release(): Promise<void> {
     this.prepared = undefined;
     this.optimizer = undefined;
+  }
+
+  /** What it has from now on is its own. */
+  private leaveShared(): void {
+    const { parameters } = this.prepared!;
+    if (this.parameters !== parameters) return;
+    this.parameters = this.stepped ??= new Float32Array(parameters.length);
+    this.parameters.set(parameters);
   }
 
   private readMove(): void {
