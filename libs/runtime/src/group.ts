@@ -1,6 +1,10 @@
 import { joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
+import type { GroupTask } from './group-task.js';
 import { effectiveSamplesPerSecond, initialSpeed, plannedSpeed, type Speed } from './speed.js';
+import type { Known } from './standings.js';
+
+export const NO_TASKS: readonly GroupTask[] = [];
 
 /** Workers that hold one replica of the model between them; alone, one is solo. */
 export class Group {
@@ -9,6 +13,10 @@ export class Group {
   evaluationSpeed: number | undefined;
   /** Tasks that were committed or given up since the groups changed last. */
   rounds = 0;
+  /** Of the rounds under way, the oldest first. */
+  tasks: readonly GroupTask[] = NO_TASKS;
+  /** How it stood at the last look. */
+  known: Known | undefined;
   /** Missed deadlines in a row. */
   misses = 0;
   /** Who holds each stage: several are its replicas. */

@@ -21,8 +21,9 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
   const standing = rule === undefined ? standingShares(core) : undefined;
   const shares = standing ?? (rule === undefined ? planShares(core) : planSteps(core, rule));
   const fraction = rule === undefined ? 1 : fractionLeft(core, groups, shares);
+  const tasks: GroupTask[] = [];
   let before = 0;
-  return groups.flatMap((group) => {
+  for (const group of groups) {
     const share = shares.get(group.id) ?? 0;
     const count = Math.round((before + share) * fraction) - Math.round(before * fraction);
     before += share;
@@ -30,11 +31,12 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
     if (assign === undefined) {
       if (rule === undefined && standing === undefined) group.speed = afterIdleRound(group.speed);
       group.rounds++;
-      return [];
+      continue;
     }
     for (const member of group.members) member.supply(parameters);
-    return [assign()];
-  });
+    tasks.push(assign());
+  }
+  return tasks;
 }
 
 /**
@@ -46,16 +48,15 @@ export async function handOutStream(
   groups: readonly Group[],
   rule: LocalStepRule,
   turns: FragmentTurns,
-  openOf: (group: Group) => readonly GroupTask[],
 ): Promise<readonly GroupTask[]> {
   const parameters = await core.parameters(false);
   const steps = planSteps(core, rule, turns.count);
-  const streaming = (group: Group): Streaming => ({ group, open: openOf(group), lastRound: turns.roundOf(group, openOf(group).length) - 1 });
+  const streaming = (group: Group): Streaming => ({ group, lastRound: turns.roundOf(group, group.tasks.length) - 1 });
   const leader = streaming(core.groups.reduce((a, b) => (steps.get(b.id)! > steps.get(a.id)! ? b : a)));
   const nowMs = core.clock.nowMs();
   const dueBy = (group: Group) =>
     group === leader.group ? undefined : stepsDue(leader, steps.get(leader.group.id)!, streaming(group), core.job.train.batch, nowMs);
-  const next = new Map(groups.map((group) => [group.id, turns.nextTask(group, openOf(group).length, steps.get(group.id)!, dueBy(group))]));
+  const next = new Map(groups.map((group) => [group.id, turns.nextTask(group, group.tasks.length, steps.get(group.id)!, dueBy(group))]));
   const fraction = fractionLeft(core, groups, new Map([...next].map(([id, task]) => [id, task.steps])));
   const { applied, leased } = core.training!.leases.totals();
   let before = 0;
@@ -100,11 +101,11 @@ export function samplesAhead(core: RunCore): number {
 function gradientTask(core: RunCore, group: Group, share: number): (() => GroupTask) | undefined {
   const leases = core.tasks.leaseUpTo(group, share);
   if (leases.length === 0) return undefined;
-  const passes = passesOf(core, group, sumSamples(leases));
+  const samples = sumSamples(leases);
+  const passes = passesOf(core, group, samples);
   const tensorsOf = (member: Member) => (passes.samplesOf(member) > 0 ? core.tasks.expected(member, 'gradient', core.codec) : []);
-  const ranges = leases.flatMap((lease) => lease.ranges);
-  core.sharesLeft!.samples -= sumSamples(leases);
-  return () => core.tasks.assign(group, { kind: 'GRADIENT', ranges }, { tensorsOf, leases, passes });
+  core.sharesLeft!.samples -= samples;
+  return () => core.tasks.assign(group, { kind: 'GRADIENT', ranges: rangesOf(leases) }, { tensorsOf, leases, passes });
 }
 
 /** Each step is of a whole batch; meanwhile all groups together go through `samplesAStep`. */
@@ -152,7 +153,11 @@ function leaseSteps(
 
 /** On a batch. Where the data end before it is whole the step is as much shorter: each sample counts the same. */
 export function localStep({ job }: RunCore, leases: readonly Lease[], learningRate: number): LocalStep {
-  return { ranges: leases.flatMap(({ ranges }) => ranges), learningRate: learningRate * (sumSamples(leases) / job.train.batch) };
+  return { ranges: rangesOf(leases), learningRate: learningRate * (sumSamples(leases) / job.train.batch) };
+}
+
+function rangesOf(leases: readonly Lease[]): Lease['ranges'] {
+  return leases.length === 1 ? leases[0]!.ranges : leases.flatMap(({ ranges }) => ranges);
 }
 
 /** As they were planned last: they hold for a batch, however its parts are handed out, as long as the groups are the same. */

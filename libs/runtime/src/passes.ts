@@ -6,6 +6,8 @@ import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
 import { equalTimings, measuredTimings } from './stage-timings.js';
 
+const NONE: readonly never[] = [];
+
 /** How a group goes through the microbatches of a task: who does what, in which order. */
 export class Passes {
   readonly microbatch: number;
@@ -21,7 +23,7 @@ export class Passes {
     room: readonly number[],
   ) {
     this.microbatch = group.solo ? 0 : group.plan.microbatch;
-    this.takers = lists.map((list, stage) => {
+    this.takers = group.solo ? NONE : lists.map((list, stage) => {
       const holders = group.stages[stage]!;
       const replicas = holders.map(({ ready }) => ({ speed: ready!.samplesPerSecond, room: room[stage]! }));
       return deal(list, replicas).map((i) => holders[i]!);
@@ -48,7 +50,7 @@ export class Passes {
 
   /** What a member does in which order, and who takes each output further: nothing of the kind for a solo worker. */
   actionsOf(member: Member): Task['actions'] {
-    if (this.group.solo) return [];
+    if (this.group.solo) return NONE;
     const list = this.lists[this.group.stagesOf(member)[0]!]!;
     return list
       .filter(({ stage, microbatch }) => this.taker(stage, microbatch) === member)
@@ -65,7 +67,7 @@ export class Passes {
  * @throws LongtailError `usage` when this server does not have the schedule
  */
 export function passesOf(core: RunCore, group: Group, samples: number): Passes {
-  if (group.solo) return new Passes(group, samples, [], []);
+  if (group.solo) return new Passes(group, samples, NONE, NONE);
   // The workers made room for these many, whatever was measured since.
   const room = group.stages.map((_, stage) => stashCapOf(core, group, stage));
   const schedule = scheduleOf(core, group, together(group, room));
@@ -74,7 +76,7 @@ export function passesOf(core: RunCore, group: Group, samples: number): Passes {
 
 /** The forward passes alone. Leaving actions out of orders that cannot deadlock leaves orders that cannot. */
 export function forwardPassesOf(core: RunCore, group: Group, samples: number): Passes {
-  if (group.solo) return new Passes(group, samples, [], []);
+  if (group.solo) return new Passes(group, samples, NONE, NONE);
   const lists = listsOf(scheduleOf(core, group), group, samples).map((list) => list.filter(({ op }) => op === 'F'));
   return new Passes(
     group,

@@ -1,14 +1,14 @@
 import { LongtailError, type Decision, type RoundState, type SyncStrategy } from '@longtail/core';
 import { commitRound, type Contribution } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
-import type { Group } from './group.js';
+import { NO_TASKS, type Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
 import { silentAmong } from './patience.js';
 import type { RunCore } from './run-core.js';
 import { afterDelivery, afterMiss } from './speed.js';
-import { Standings } from './standings.js';
+import { standingOf } from './standings.js';
 
 export interface RoundsContext {
   /** Runs while the workers compute. */
@@ -32,12 +32,11 @@ export async function runRounds(core: RunCore, strategy: SyncStrategy, context: 
 }
 
 class Rounds {
-  /** The oldest first, of each group that has any. */
-  private readonly open = new Map<string, readonly GroupTask[]>();
+  /** Groups with tasks. */
+  private readonly atWork = new Map<string, Group>();
   /** Of a strategy that exchanges fragments. */
   private readonly turns: FragmentTurns | undefined;
   private readonly nonFinite: NonFiniteWatch;
-  private readonly standings = new Standings();
   private ending = false;
   /** Groups that take part, where all that were at work at the last look do. */
   private allHere: readonly Group[] | undefined;
@@ -53,40 +52,41 @@ class Rounds {
 
   /** Somebody is at work, or has steps that it did not send. */
   get underWay(): boolean {
-    const { core, open, turns } = this;
-    return open.size > 0 || (turns !== undefined && turns.owing.some((group) => core.groups.includes(group) || group.finishing));
+    const { core, atWork, turns } = this;
+    return atWork.size > 0 || (turns !== undefined && turns.owing.some((group) => core.groups.includes(group) || group.finishing));
   }
 
   /** Whatever is not sent will not be. */
   end(): void {
+    for (const group of this.atWork.values()) group.tasks = NO_TASKS;
     for (const group of this.turns?.owing ?? []) this.lose(group, 'the rounds ended before all of it was sent');
   }
 
   private tasksWhere(isOne: (task: GroupTask) => boolean): readonly GroupTask[] {
     const found: GroupTask[] = [];
-    for (const tasks of this.open.values()) for (const task of tasks) if (isOne(task)) found.push(task);
+    for (const { tasks } of this.atWork.values()) for (const task of tasks) if (isOne(task)) found.push(task);
     return found;
   }
 
   private oldest(group: string): GroupTask | undefined {
-    return this.open.get(group)?.[0];
+    return this.atWork.get(group)?.tasks[0];
   }
 
   /** One look at how everybody stands; waits where there is nothing to do. */
   async advance(context: RoundsContext): Promise<void> {
-    const { core, open } = this;
-    const begins = open.size === 0;
+    const { core, atWork } = this;
+    const begins = atWork.size === 0;
     this.dropBroken();
     this.dropGone();
     this.letGo();
-    if (!begins && open.size === 0) return this.nonFinite.nobodyLeft();
+    if (!begins && atWork.size === 0) return this.nonFinite.nobodyLeft();
     const decision = this.strategy.decide(this.state(), core.clock.nowMs());
     this.release(decision);
     if (decision.commit.length > 0) return this.commit(decision);
-    if (!begins && open.size === 0) return this.nonFinite.nobodyLeft();
+    if (!begins && atWork.size === 0) return this.nonFinite.nobodyLeft();
     for (const node of decision.recall) core.tasks.recall(this.oldest(node)!);
     if (await this.handOut(decision.proceed, context)) return context.meanwhile();
-    if (open.size === 0) return;
+    if (atWork.size === 0) return;
     const untilMs = earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs));
     // The next task of a stream is given, and begins, when the one before it is done.
     if (this.turns !== undefined) await core.wait(untilMs);
@@ -95,7 +95,7 @@ class Rounds {
 
   /** Whether anybody got a task. */
   private async handOut(nodes: readonly string[], { mustEnd }: RoundsContext): Promise<boolean> {
-    const { core, open } = this;
+    const { core } = this;
     if (nodes.length === 0) return false;
     const chosen = new Set(nodes);
     const groups = core.groups.filter(({ id }) => chosen.has(id));
@@ -103,22 +103,28 @@ class Rounds {
     const over = samplesAhead(core) === 0;
     this.ending ||= !over && mustEnd();
     const tasks = over || this.ending ? this.lastTasks(groups) : await this.nextTasks(groups);
-    for (const task of tasks) open.set(task.group.id, [...(open.get(task.group.id) ?? []), task]);
+    for (const task of tasks) this.open(task);
     return tasks.length > 0;
   }
 
+  private open(task: GroupTask): void {
+    const { group } = task;
+    group.tasks = [...group.tasks, task];
+    this.atWork.set(group.id, group);
+  }
+
   private nextTasks(groups: readonly Group[]): Promise<readonly GroupTask[]> {
-    const { core, open, strategy, turns } = this;
+    const { core, strategy, turns } = this;
     const { localSteps } = strategy;
     if (turns === undefined) return handOut(core, groups, localSteps);
-    return handOutStream(core, groups, localSteps!, turns, ({ id }) => open.get(id) ?? []);
+    return handOutStream(core, groups, localSteps!, turns);
   }
 
   /** Before something else begins, everybody sends what it did not send yet. */
   private lastTasks(groups: readonly Group[]): readonly GroupTask[] {
-    const { core, open, turns } = this;
+    const { core, turns } = this;
     if (turns === undefined) return [];
-    return groups.filter((group) => !open.has(group.id) && turns.owedBy(group).length > 0).map((group) => bringHome(core, group, turns));
+    return groups.filter((group) => group.tasks.length === 0 && turns.owedBy(group).length > 0).map((group) => bringHome(core, group, turns));
   }
 
   private async commit({ commit, stepScale, reason, wakeAtMs }: Decision): Promise<void> {
@@ -135,8 +141,8 @@ class Rounds {
 
   /** All, where all begin together; else who may go on at once. Any other one gets the version that is when it is given a task, or when nobody is at work. */
   private supplied(contributions: readonly Contribution[]): readonly Group[] {
-    const { core, open, turns } = this;
-    if (turns !== undefined || open.size === 0) return core.groups;
+    const { core, atWork, turns } = this;
+    if (turns !== undefined || atWork.size === 0) return core.groups;
     return samplesAhead(core) > 0 ? contributions.map(({ task }) => task.group).filter(({ ready }) => ready) : [];
   }
 
@@ -150,7 +156,7 @@ class Rounds {
     const worthless = this.tasksWhere((task) => task.broken !== undefined || task.idle);
     for (const task of worthless) {
       const { broken, nonFinite, reason } = task;
-      if (this.open.get(task.group.id)?.includes(task) !== true) continue; // dropped with another one
+      if (!task.group.tasks.includes(task)) continue; // dropped with another one
       if (broken === undefined) {
         this.drop(task, NO_STEP);
         continue;
@@ -163,21 +169,21 @@ class Rounds {
 
   /** Who left between two tasks. */
   private dropGone(): void {
-    const { core, open, turns } = this;
+    const { core, turns } = this;
     for (const group of turns?.owing ?? []) {
-      if (!open.has(group.id) && !core.groups.includes(group) && !group.finishing) this.lose(group, 'it left before all of it was sent');
+      if (group.tasks.length === 0 && !core.groups.includes(group) && !group.finishing) this.lose(group, 'it left before all of it was sent');
     }
   }
 
   /** Who is to rest first brings home what it stepped and did not send. */
   private letGo(): void {
-    const { core, open, turns } = this;
+    const { core, turns } = this;
     for (const group of turns?.owing ?? []) {
-      if (!group.finishing || open.has(group.id)) continue;
-      open.set(group.id, [bringHome(core, group, turns!)]);
+      if (!group.finishing || group.tasks.length > 0) continue;
+      this.open(bringHome(core, group, turns!));
       this.allHere = undefined;
     }
-    core.roster.letGo(({ id }) => turns !== undefined && open.has(id));
+    core.roster.letGo(({ tasks }) => turns !== undefined && tasks.length > 0);
   }
 
   private giveUp(task: GroupTask, reason: string, late: boolean): void {
@@ -195,7 +201,7 @@ class Rounds {
   private dropAll(task: GroupTask, reason: string): void {
     const { group } = task;
     this.drop(task, reason);
-    for (const other of this.open.get(group.id) ?? []) this.drop(other, `the group begins anew: ${reason}`);
+    for (const other of group.tasks) this.drop(other, `the group begins anew: ${reason}`);
     this.lose(group, reason);
   }
 
@@ -211,16 +217,15 @@ class Rounds {
 
   private close(task: GroupTask): void {
     const { group } = task;
-    const rest = this.open.get(group.id)!.filter((one) => one !== task);
-    if (rest.length > 0) this.open.set(group.id, rest);
-    else this.open.delete(group.id);
+    group.tasks = group.tasks.length === 1 ? NO_TASKS : group.tasks.filter((one) => one !== task);
+    if (group.tasks.length === 0) this.atWork.delete(group.id);
     group.rounds++;
   }
 
   /** Where there is no deadline. Returns when to look again; undefined: at `wakeAtMs`. */
   private dropSilent(wakeAtMs: number | undefined): number | undefined {
     if (wakeAtMs !== undefined) return undefined;
-    const { silent, nextMs } = silentAmong([...this.open.values()].map(([oldest]) => oldest!), this.core.clock.nowMs());
+    const { silent, nextMs } = silentAmong([...this.atWork.values()].map(({ tasks: [oldest] }) => oldest!), this.core.clock.nowMs());
     for (const { task, reason } of silent) this.giveUp(task, reason, false);
     return nextMs;
   }
@@ -228,7 +233,7 @@ class Rounds {
   private state(): RoundState {
     const { round, version, roundSamples } = this.core;
     const exchanges = ({ task }: GroupTask) => (this.turns === undefined ? 1 : task.parts.length);
-    const members = this.members().map((group) => this.standings.of(group, this.open.get(group.id) ?? [], exchanges));
+    const members = this.members().map((group) => standingOf(group, exchanges));
     return { round, version, roundSamples, members };
   }
 

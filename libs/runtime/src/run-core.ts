@@ -333,8 +333,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   /** A log that cannot be written ends the run: an event that is not durable must not be acted on for long. */
   emit(event: RunEvent): void {
-    if (this.heldBack !== undefined) this.heldEvents.push(event);
-    this.say(() => this.append(event));
+    if (this.heldBack === undefined) return this.append(event);
+    this.heldEvents.push(event);
+    this.heldBack.push(() => this.append(event));
   }
 
   /** At once, or in its turn when something is held back. */

@@ -3,29 +3,26 @@ import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import { expectedMs, type Speed } from './speed.js';
 
-interface Known {
+/** A group as it was described last. */
+export interface Known {
   readonly state: MemberState;
   /** The oldest open task, and the pace that it was expected by. */
   readonly first: GroupTask | undefined;
   readonly speed: Speed;
 }
 
-/** How groups stand, as a strategy sees them. Where each delivery is looked at most are as they were at the last look: they are not described anew. */
-export class Standings {
-  /** Weak, as groups go when nodes come and go. */
-  private readonly known = new WeakMap<Group, Known>();
-
-  /** `open`: the group's tasks, the oldest first. `exchanges`: what each of them exchanges, in multiples of what is as a rule. */
-  of(group: Group, open: readonly GroupTask[], exchanges: (first: GroupTask) => number): MemberState {
-    const { id: node, rounds, speed } = group;
-    const first = open[0];
-    const queued = Math.max(0, open.length - 1);
-    const known = this.known.get(group);
-    if (known !== undefined && known.first === first && known.state.rounds === rounds && known.state.queued === queued && isStill(known, speed)) return known.state;
-    const state = { node, rounds, task: first && standing(first, exchanges(first)), queued };
-    this.known.set(group, { state, first, speed });
-    return state;
-  }
+/**
+ * How a group stands, as a strategy sees it. Where each delivery is looked at most are as they were at the last look: they are not described anew.
+ * `exchanges`: what each of its tasks exchanges, in multiples of what is as a rule.
+ */
+export function standingOf(group: Group, exchanges: (first: GroupTask) => number): MemberState {
+  const { id: node, rounds, speed, tasks, known } = group;
+  const first = tasks[0];
+  const queued = Math.max(0, tasks.length - 1);
+  if (known !== undefined && known.first === first && known.state.rounds === rounds && known.state.queued === queued && isStill(known, speed)) return known.state;
+  const state = { node, rounds, task: first && standing(first, exchanges(first)), queued };
+  group.known = { state, first, speed };
+  return state;
 }
 
 function isStill({ state: { task }, first, speed }: Known, now: Speed): boolean {

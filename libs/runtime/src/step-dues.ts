@@ -1,11 +1,9 @@
 import type { Group } from './group.js';
-import type { GroupTask } from './group-task.js';
 import { computingMs } from './speed.js';
 
-/** A group that streams: what it has open, the oldest first, and the last round that it has a task for. */
+/** A group that streams, and the last round that it has a task for. */
 export interface Streaming {
   readonly group: Group;
-  readonly open: readonly GroupTask[];
   readonly lastRound: number;
 }
 
@@ -23,8 +21,8 @@ export function stepsDue(leader: Streaming, most: number, follower: Streaming, b
 }
 
 /** With all that it has, if it takes no longer than as a rule. */
-function doneAtMs({ group, open }: Streaming, nowMs: number): number {
-  const [first, ...rest] = open.filter(({ computed }) => !computed);
+function doneAtMs({ group }: Streaming, nowMs: number): number {
+  const [first, ...rest] = group.tasks.filter(({ computed }) => !computed);
   if (first === undefined) return nowMs;
   const doneMs = Math.max(nowMs, first.startedAtMs + computingMs(group.speed, first.samples));
   return rest.reduce((ms, { samples }) => ms + computingMs(group.speed, samples), doneMs);

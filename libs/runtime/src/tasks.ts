@@ -32,6 +32,8 @@ interface Settlement {
   readonly reason: string;
 }
 
+const NONE: readonly never[] = [];
+
 /** Contributions whose buffers are kept for the next round; more workers than that allocate theirs anew. */
 const SPARE_RECEIVE_BUFFERS = 16;
 
@@ -41,7 +43,7 @@ export class Tasks {
   last = 0;
   private readonly open = new Map<number, GroupTask>();
   /** What was expected last: of most members it is the same. */
-  private latest: { readonly segments: readonly HeldSegment[]; readonly kind: string; readonly codec: Codec; readonly tensors: readonly ExpectedTensor[] } | undefined;
+  private latest: { readonly segments: readonly HeldSegment[]; readonly kind: string; readonly codec: Codec; readonly tensors: readonly ExpectedTensor[]; readonly parts: Task['parts'] } | undefined;
   private readonly receiveBuffers = new BufferPools(SPARE_RECEIVE_BUFFERS);
 
   constructor(private readonly core: RunCore) {}
@@ -57,9 +59,9 @@ export class Tasks {
   }
 
   /** Sends a group a task, each member its part. */
-  assign(group: Group, fields: TaskFields, { tensorsOf, sharedOf, leases = [], passes }: Work): GroupTask {
+  assign(group: Group, fields: TaskFields, { tensorsOf, sharedOf, leases = NONE, passes }: Work): GroupTask {
     const { core } = this;
-    const { kind, ranges = [], steps = [], optimizerSteps = 0, start = 0, end = 0, version = core.version, round = core.round, mixing = 0 } = fields;
+    const { kind, ranges = NONE, steps = NONE, optimizerSteps = 0, start = 0, end = 0, version = core.version, round = core.round, mixing = 0 } = fields;
     const number = ++this.last;
     const microbatch = passes?.microbatch ?? 0;
     const leased = sumSamples(leases);
@@ -68,10 +70,11 @@ export class Tasks {
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
-      const actions = passes?.actionsOf(member) ?? [];
-      const shared = sharedOf?.(member) ?? [];
+      const actions = passes?.actionsOf(member) ?? NONE;
+      const shared = sharedOf?.(member) ?? NONE;
+      const parts = tensors === this.latest?.tensors ? this.latest.parts : partsOf(tensors);
       const codec = tensors[0]?.codec.id ?? 0;
-      const task: Task = { run: core.run, task: number, kind, ranges, steps, optimizerSteps, start, end, version, round, mixing, microbatch, actions, parts: partsOf(tensors), shared, codec };
+      const task: Task = { run: core.run, task: number, kind, ranges, steps, optimizerSteps, start, end, version, round, mixing, microbatch, actions, parts, shared, codec };
       // Of local steps it is the group that decides how many.
       const samples = kind === 'DELTA' ? undefined : passes?.samplesOf(member);
       return this.assignPart(member, task, { tensors, samples, normBound }, leased);
@@ -119,7 +122,7 @@ export class Tasks {
     const { latest } = this;
     if (latest?.segments === segments && latest.kind === kind && latest.codec === codec) return latest.tensors;
     const tensors = segments.map(({ segment, start }) => ({ kind, fragment: segment.index, codec, grid: segment.grid, start }));
-    this.latest = { segments, kind, codec, tensors };
+    this.latest = { segments, kind, codec, tensors, parts: partsOf(tensors) };
     return tensors;
   }
 
@@ -144,18 +147,21 @@ export class Tasks {
     const accepted = weight > 0;
     const staleness = Math.max(0, core.version - message.version - (accepted ? 1 : 0));
     this.callOff(task);
-    for (const { id } of leases.slice(0, applied)) {
-      if (message.kind === 'STREAM') book.applyPartly(id);
+    let appliedSamples = 0;
+    let backSamples = 0;
+    for (let i = 0; i < leases.length; i++) {
+      const { id, samples } = leases[i]!;
+      if (i < applied) appliedSamples += samples;
+      else backSamples += samples;
+      if (i >= applied) book.giveBack(id);
+      else if (message.kind === 'STREAM') book.applyPartly(id);
       else book.apply(id);
     }
-    const back = leases.slice(applied);
-    for (const lease of back) book.giveBack(lease.id);
-    const appliedSamples = sumSamples(leases.slice(0, applied));
     for (const part of task.parts) {
       const { member, done, samples: own, startedAtMs, endedAtMs, delivery, exchange } = part;
       const samples = accepted ? Math.round(appliedSamples * (passes?.fractionOf(member) ?? 1)) : own;
       if (accepted) member.session.samplesApplied += samples;
-      core.say(() => member.receipt({ task: message.task, accepted, weight, staleness, reason }));
+      this.judge(member, { task: message.task, accepted, weight, staleness, reason });
       const traffic = member.takeTraffic();
       core.emit({
         event: 'contribution',
@@ -181,7 +187,11 @@ export class Tasks {
       });
       member.idleFrom(endedAtMs ?? core.clock.nowMs());
     }
-    if (back.length > 0) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: sumSamples(back), reason });
+    if (applied < leases.length) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: backSamples, reason });
+  }
+
+  private judge(member: Member, receipt: Parameters<Member['receipt']>[0]): void {
+    this.core.say(() => member.receipt(receipt));
   }
 
   /** Of tasks settled before, which are part of some fragments of the parameters and will not be of the others. */
