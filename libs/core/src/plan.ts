@@ -111,6 +111,8 @@ export interface PlanRequest {
    * model is alone (ADR 3). @default 'devices'
    */
   readonly optimizer?: 'devices' | 'server';
+  /** Whether a group that is alone exchanges too, as under an outer optimizer. @default false */
+  readonly alwaysExchanges?: boolean;
   /** A value on its way to the server, and back. */
   readonly upBitsPerValue: number;
   readonly downBitsPerValue: number;

@@ -35,11 +35,17 @@ const EXCHANGING: Scenario = { alone: false, maxUploads: Infinity, sharedMs: 0 }
 export class UpperBound {
   private readonly sites: readonly SiteBound[];
   private readonly fastestUplinkMs: number;
+  private readonly leastTieMs: number;
   private readonly priced = new Map<SiteBound, Priced>();
   private relayed: Relayed | undefined;
 
-  constructor(private readonly model: CostModel) {
+  constructor(
+    private readonly model: CostModel,
+    /** Whether pipelines with a hop through the server count. */
+    private readonly relays = true,
+  ) {
     this.sites = boundsOf(model);
+    this.leastTieMs = model.leastTieMsAnywhere();
     this.fastestUplinkMs = Math.min(...this.sites.flatMap(({ devices }) => devices.map(({ uplinkMs }) => uplinkMs)));
   }
 
@@ -205,9 +211,10 @@ export class UpperBound {
     whole: boolean,
     without: (credit: Credit) => number,
   ): Float64Array {
+    if (!this.relays) return Float64Array.from(credits, without);
     const { stepsPerRound, microbatches, batch } = this.model.request;
-    // What the server's own link takes is taken off; what a device's own does is charged to it.
-    const stepMs = Math.max(0, roundMs - (alone ? 0 : sharedMs)) / stepsPerRound;
+    // What the server's own link takes is taken off, and what stages share; what a device's own does is charged to it.
+    const stepMs = Math.max(0, Math.max(0, roundMs - (alone ? 0 : sharedMs)) / stepsPerRound - this.leastTieMs);
     const exchanged = alone || sharedMs > 0 ? 0 : 1 / stepsPerRound;
     const relayed = { stepMs, exchanged, fastestMs: this.fastestUplinkMs };
     const spans = spansOf(Math.min(...microbatches), Math.min(batch, stepMs / this.fastestUplinkMs / 2), whole);

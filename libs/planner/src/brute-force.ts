@@ -18,7 +18,7 @@ interface Enumerated {
  */
 export function bruteForceRoundMs(model: CostModel, whole = false): number {
   const devices = model.cluster.devices.map((_, i) => i);
-  const alone = [...subsets(devices)].flatMap((subset) => enumerate(model, subset, true));
+  const alone = model.request.alwaysExchanges === true ? [] : [...subsets(devices)].flatMap((subset) => enumerate(model, subset, true));
   const bySubset = new Map<string, readonly GroupCost[]>();
   for (const subset of subsets(devices))
     bySubset.set(

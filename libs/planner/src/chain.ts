@@ -1,5 +1,5 @@
 import type { CostModel, GroupDraft, HopWay } from './layout.js';
-import { groupCost } from './layout.js';
+import { groupCost, SUM_BITS } from './layout.js';
 import { samplesWithin } from './rounds.js';
 
 /** A pipeline of one device a stage, from the model's end to its beginning. */
@@ -32,6 +32,10 @@ export class Chains {
   private readonly valueMs: Float64Array;
   private readonly starts: Int32Array;
   private readonly two = { front: 0, cut: 0, samples: 0 };
+  /** What the ends of a pipeline send each other takes no less where its devices have no better ways. */
+  private readonly leastTieMs: Float64Array;
+  /** By cut: values that both sides of it read. */
+  private readonly shared: Float64Array;
   /** [end, start]: parameters. */
   private readonly values: Float64Array;
 
@@ -42,10 +46,14 @@ export class Chains {
     const { cluster, costs, request } = model;
     this.microbatch = Math.min(...request.microbatches);
     for (const members of model.kindsOf(cluster.devices.map((_, index) => index))) {
-      const kind = { wholeMs: this.msOf(members[0]!, 0, costs.blocks, false), times: [], firstCut: 0 };
+      const holds = model.recomputeFor(members[0]!, 0, costs.blocks, this.microbatch, 1) !== undefined;
+      const kind = { wholeMs: this.msOf(members[0]!, 0, costs.blocks, false), holds, times: [], firstCut: 0 };
       for (const device of members) this.kinds[device] = kind;
     }
     this.mayCut = Uint8Array.from({ length: costs.blocks }, (_, at) => (costs.canCut(at) ? 1 : 0));
+    const { blocks } = costs;
+    this.shared = Float64Array.from({ length: blocks }, (_, cut) => model.ties.values({ start: 0, end: cut }, { start: cut, end: blocks }));
+    this.leastTieMs = Float64Array.from(cluster.devices, (_, device) => model.leastTieMsOf(device));
     this.roundTripMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 0));
     this.valueMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 1) - model.exchangeMs(device, 0));
     this.starts = new Int32Array(cluster.devices.length);
@@ -65,16 +73,21 @@ export class Chains {
 
   /** No chain of these devices manages more. */
   most(devices: readonly number[]): number {
-    let rate = 0;
-    for (const device of devices) rate += 1 / this.wholeMs(device);
-    return (this.microbatch * rate * this.roundMs) / this.model.request.stepsPerRound;
+    let [rate, alone, tieMs] = [0, 0, Infinity];
+    for (const device of devices) {
+      const { wholeMs, holds } = this.kinds[device]!;
+      rate += 1 / wholeMs;
+      if (holds) alone = Math.max(alone, 1 / wholeMs);
+      tieMs = Math.min(tieMs, this.leastTieMs[device]!);
+    }
+    const stepMs = this.roundMs / this.model.request.stepsPerRound;
+    return this.microbatch * Math.max(alone * stepMs, rate * Math.max(0, stepMs - tieMs));
   }
 
   /** Of some or all of these devices, in this order; undefined: none manages more than `beyond`. */
   of(devices: readonly number[], beyond = 0): Chain | undefined {
-    if (!this.deal(devices, beyond)) return undefined;
-    let low = beyond;
-    let high = this.most(devices);
+    let [low, high] = [beyond, this.most(devices)];
+    if (high <= beyond || !this.deal(devices, beyond)) return undefined;
     for (let i = 0; i < HALVINGS; i++) {
       const samples = (low + high) / 2;
       if (this.deal(devices, samples)) low = samples;
@@ -111,7 +124,7 @@ export class Chains {
   }
 
   private cutTwo(front: number, back: number): void {
-    const { two, values, mayCut, roundMs, microbatch } = this;
+    const { two, values, shared, mayCut, roundMs, microbatch } = this;
     const { costs, cluster, request } = this.model;
     const { blocks } = costs;
     const width = blocks + 1;
@@ -122,6 +135,7 @@ export class Chains {
     const delayMs = there.roundTripMs + here.roundTripMs;
     const msPerBit =
       1000 / Math.min(there.upBitsPerSecond, here.downBitsPerSecond) + 1000 / Math.min(here.upBitsPerSecond, there.downBitsPerSecond);
+    const msPerShared = (1000 * SUM_BITS) / Math.min(there.upBitsPerSecond, here.downBitsPerSecond, here.upBitsPerSecond, there.downBitsPerSecond);
     const frontValueMs = this.valueMs[front]!;
     const backValueMs = this.valueMs[back]!;
     const frontTripMs = this.roundTripMs[front]!;
@@ -136,7 +150,8 @@ export class Chains {
       const hopMs = microbatch * costs.cutBits(cut) * msPerBit;
       const periodMs = Math.max(frontMs, backMs, hopMs);
       const tailMs = Math.max(frontTripMs + frontValueMs * values[cut * width]!, backTripMs + backValueMs * values[blocks * width + cut]!);
-      const fillMs = frontMs + backMs + hopMs + delayMs - periodMs;
+      const tieMs = shared[cut] === 0 ? 0 : delayMs / 2 + shared[cut]! * msPerShared;
+      const fillMs = frontMs + backMs + hopMs + delayMs + tieMs - periodMs;
       const samples = (((roundMs - tailMs) / request.stepsPerRound - fillMs) / periodMs) * microbatch;
       if (samples < microbatch || samples <= two.samples) continue;
       two.front = front;
@@ -209,19 +224,28 @@ export class Chains {
 
   private samplesOf(stages: readonly Link[]): number {
     const { model, microbatch } = this;
-    let [periodMs, latencyMs, tailMs] = [0, 0, 0];
+    let [periodMs, onceMs, tailMs] = [0, 0, 0];
     stages.forEach(({ device, start, end }, i) => {
       const ms = Math.max(1e-9, this.ms(device, start, end, i + 1));
       periodMs = Math.max(periodMs, ms);
-      latencyMs += ms;
+      onceMs += ms;
       tailMs = Math.max(tailMs, model.exchangeMs(device, model.costs.parameters(start, end)));
       if (i === 0) return;
       const hop = model.hop(this.way(device, stages[i - 1]!.device), end, microbatch);
       periodMs = Math.max(periodMs, hop.periodMs);
-      latencyMs += hop.activationMs + hop.gradientMs;
+      onceMs += hop.activationMs + hop.gradientMs;
     });
-    const cost = groupCost(microbatch, stages.length, periodMs, latencyMs, tailMs);
+    onceMs += this.tiesMs(stages);
+    const cost = groupCost(microbatch, stages.length, periodMs, onceMs, tailMs);
     return samplesWithin(cost, this.roundMs, model.request.stepsPerRound, 0);
+  }
+
+  /** As `CostModel.tiesMs`, of one device a stage. */
+  private tiesMs(stages: readonly Link[]): number {
+    const { model } = this;
+    if (model.ties.none || stages.length === 1) return 0;
+    const holders = stages.map(({ device, start, end }) => ({ start, end, devices: [device], recompute: false })).reverse();
+    return model.tiesMs(holders);
   }
 
   private way(from: number, to: number): HopWay {
@@ -257,6 +281,8 @@ export class Chains {
 /** Devices of the same speed and memory. */
 interface Kind {
   readonly wholeMs: number;
+  /** Whether one of them can be alone. */
+  readonly holds: boolean;
   /** [stages from here to the end][end, start]. */
   readonly times: Float64Array[];
   /** 0: not known yet. */

@@ -1,3 +1,4 @@
+import type { BlockRange } from '@longtail/core';
 import type { DeviceSets } from './device-sets.js';
 import type { CostModel, GroupDraft, HopWay, StageCost, StageDraft } from './layout.js';
 import { groupCost } from './layout.js';
@@ -10,10 +11,13 @@ interface Tail {
   readonly front: number;
   readonly stages: number;
   readonly periodMs: number;
-  readonly latencyMs: number;
+  /** Latency, and what its stages send each other of what they share. */
+  readonly onceMs: number;
   readonly tailMs: number;
   readonly uploads: number;
   readonly recompute: boolean;
+  /** Which of its stages share what with blocks before `start`. */
+  readonly open: string;
   readonly next: Tail | undefined;
 }
 
@@ -94,30 +98,50 @@ class ChainSearch {
         const option = this.option(set, start, end, stages);
         if (option === null) continue;
         const { cost, recompute } = option;
+        const [tieMs, open] = this.model.ties.none ? [0, ''] : this.ties(set, start, end, tail);
         this.keep(used + set, {
           start,
           front: set,
           stages,
           periodMs: Math.max(tail?.periodMs ?? 0, hop?.periodMs ?? 0, cost.periodMs),
-          latencyMs: (tail?.latencyMs ?? 0) + (hop ? hop.activationMs + hop.gradientMs : 0) + cost.latencyMs,
+          onceMs: (tail?.onceMs ?? 0) + (hop ? hop.activationMs + hop.gradientMs : 0) + cost.latencyMs + tieMs,
           tailMs: Math.max(tail?.tailMs ?? 0, this.model.tailMs(cost, this.sets.all[set]!.devices, start, end, this.alone)),
           uploads: (tail?.uploads ?? 1) + this.model.moreUploads(this.sets.all[set]!.devices.length, start, end),
           recompute,
+          open,
           next: tail,
         });
       }
     }
   }
 
-  /** Finished pipelines compare whatever their front; unfinished ones only with the same front. A single stage fills nothing: it stands apart. */
+  /** What the stage sends those behind it of what they share; and which stages share what with blocks before it. */
+  private ties(set: number, start: number, end: number, tail: Tail | undefined): readonly [ms: number, open: string] {
+    const { model } = this;
+    const front = { start, end, devices: this.sets.all[set]!.devices, recompute: false };
+    const openIn = (stage: BlockRange, front: number) => {
+      const open = model.ties.openBefore(start, stage);
+      return open && `${front}:${open}`;
+    };
+    let ms = 0;
+    let open = openIn(front, set);
+    for (let behind = tail; behind !== undefined; behind = behind.next) {
+      const stage = { start: behind.start, end: behind.next?.start ?? this.blocks, devices: this.sets.all[behind.front]!.devices, recompute: false };
+      if (model.ties.values(front, stage) > 0) ms = Math.max(ms, model.tieMs(this.way(set, behind.front), front, stage));
+      open += openIn(stage, behind.front);
+    }
+    return [ms, open];
+  }
+
+  /** Finished pipelines compare whatever their front; unfinished ones only with the same front, and the same who share what with it. A single stage fills nothing: it stands apart. */
   private keep(used: number, tail: Tail): void {
     if (!this.promises(used, tail)) return;
     const byUsed = this.tails[tail.start]!;
     let list = byUsed.get(used);
     if (list === undefined) byUsed.set(used, (list = []));
-    const comparable = (other: Tail) => (tail.start === 0 ? (other.stages === 1) === (tail.stages === 1) : other.front === tail.front);
+    const comparable = (other: Tail) => (tail.start === 0 ? (other.stages === 1) === (tail.stages === 1) : other.front === tail.front && other.open === tail.open);
     const better = (a: Tail, b: Tail) =>
-      a.periodMs <= b.periodMs && a.latencyMs <= b.latencyMs && a.tailMs <= b.tailMs && a.uploads <= b.uploads && (tail.start === 0 || a.stages <= b.stages);
+      a.periodMs <= b.periodMs && a.onceMs <= b.onceMs && a.tailMs <= b.tailMs && a.uploads <= b.uploads && (tail.start === 0 || a.stages <= b.stages);
     if (list.some((other) => comparable(other) && better(other, tail))) return;
     let kept = 0;
     for (const other of list) if (!comparable(other) || !better(tail, other)) list[kept++] = other;
@@ -125,10 +149,10 @@ class ChainSearch {
     list.push(tail);
   }
 
-  private promises(used: number, { stages, periodMs, latencyMs, tailMs }: Tail): boolean {
+  private promises(used: number, { stages, periodMs, onceMs, tailMs }: Tail): boolean {
     if (this.incumbent === undefined) return true;
     const { batch, stepsPerRound } = this.model.request;
-    const cost = groupCost(this.microbatch, stages, periodMs, latencyMs, tailMs);
+    const cost = groupCost(this.microbatch, stages, periodMs, onceMs, tailMs);
     // Stages still to come may make the period longer than the latency known so far: only then is that a single stage's cost.
     const samples = samplesWithin({ ...cost, fillMs: Math.max(0, cost.fillMs), minSamples: 0 }, this.incumbent.roundMs, stepsPerRound, 0);
     return samples + (this.alone ? 0 : this.incumbent.outside(used)) >= batch * (1 - 1e-9);
@@ -169,7 +193,7 @@ class ChainSearch {
 
   private candidate(set: number, tail: Tail): Candidate {
     const { microbatch } = this;
-    const cost = groupCost(microbatch, tail.stages, tail.periodMs, tail.latencyMs, tail.tailMs, tail.uploads);
+    const cost = groupCost(microbatch, tail.stages, tail.periodMs, tail.onceMs, tail.tailMs, tail.uploads);
     return { set, cost, layout: { microbatch, stages: this.stagesOf(tail) } };
   }
 

@@ -116,14 +116,14 @@ describe('layouts', () => {
     expect(pair.groups[0]!.stages.map((stage) => stage.devices[0]!.memory.parameters)).toEqual([4 * 2e8, 4 * 2e8]);
   });
 
-  test('says what tied parameters would take at each inner step, where devices step and it is much', () => {
+  test('says what tied parameters take of each inner step, where devices step and it is much', () => {
     const tied = [{ name: 'table', parameters: 1e8 }];
     const blocks = profile.blocks.map((block, i) => (i === 0 || i === 3 ? { ...block, parameters: 0, tied } : block));
     const notesOf = (devices: readonly DeviceProfile[], change: Partial<PlanRequest> = {}, ...lan: string[]) =>
       createPlan({ ...profile, blocks }, fleet(devices, ...lan), { ...request, ...change }).notes.filter((note) => note.includes('table'));
     const apart = [device('a', 4), device('b', 4, { upBitsPerSecond: 2e8 })];
     // 100M values of 32 bits at 200 Mbit/s, and half of both round trips.
-    expect(notesOf(apart)).toEqual([expect.stringMatching(/^stages that share table send each other 100M values at each inner step, 16(\.0)? s on the slowest/)]);
+    expect(notesOf(apart)).toEqual([expect.stringMatching(/^stages that share table send each other their gradients of it: 16(\.0)? s of each inner step/)]);
     expect(notesOf(apart, { optimizer: 'server' })).toEqual([]);
     expect(notesOf([device('a', 16)])).toEqual([]);
     expect(notesOf(apart, { batch: 2 ** 20 }, 'a', 'b'), '0.3 s in a LAN').toEqual([]);

@@ -37,9 +37,9 @@ export interface SiteBound {
   /** Of a single stage of replicas: least exchange a round, and sum a step. */
   readonly replicasTailMs: number;
   readonly replicasSumMs: number;
-  /** By the count of devices beside one: least latency of a pipeline's hops, with a device a stage. */
+  /** By the count of devices beside one: least latency of a pipeline's hops, with a device a stage, and what these send each other of what they share. */
   readonly hopsMs: readonly number[];
-  /** Least latency of the hops between stages some of which have replicas, and what these sum a step. */
+  /** The same of stages some of which have replicas, be others elsewhere; and what these sum a step. */
   readonly wideHopMs: number;
   readonly leastSumMs: number;
   /** [microbatch size], then as above: samples a millisecond of so many, the fastest. */
@@ -57,10 +57,19 @@ export function boundsOf(model: CostModel): readonly SiteBound[] {
   const work = new Work(model);
   const held = new HeldWork(model, work);
   const valuesPerWork = leastValuesPerWork(model, work);
-  return model.links.components().map((members) => siteBound(model, members, work, held, valuesPerWork));
+  const leastTieMs = model.leastTieMsAnywhere();
+  return model.links.components().map((members) => siteBound(model, members, { work, held, valuesPerWork, leastTieMs }));
 }
 
-function siteBound(model: CostModel, members: readonly number[], work: Work, held: HeldWork, valuesPerWork: number): SiteBound {
+/** Of all devices. */
+interface Everywhere {
+  readonly work: Work;
+  readonly held: HeldWork;
+  readonly valuesPerWork: number;
+  readonly leastTieMs: number;
+}
+
+function siteBound(model: CostModel, members: readonly number[], { work, held, valuesPerWork, leastTieMs }: Everywhere): SiteBound {
   const { costs, request, cluster } = model;
   const smallest = Math.min(...request.microbatches);
   const cutBits = 1000 * smallestCutBits(model);
@@ -103,13 +112,15 @@ function siteBound(model: CostModel, members: readonly number[], work: Work, hel
   const partners = [...PARTNERS.filter((others) => others < most), most];
   const hopMs = way === undefined ? 0 : (2 * cutBits * smallest) / way.bitsPerSecond;
   const delayMs = way === undefined ? 0 : 2 * way.delayMs;
+  // Ends that no link joins reach each other through the server.
+  const tieMs = way === undefined ? 0 : inOneLan ? model.leastTieMs(way) : Math.min(...members.map((device) => model.leastTieMsOf(device)));
   return {
     devices,
     direct: members.length > 1,
     replicasTailMs: Math.min(...devices.map(({ exchangeMs }) => exchangeMs)),
     replicasSumMs: sumMs(values),
-    hopsMs: partners.map((_, i) => (i === 0 ? 1 : partners[i - 1]! + 1) * (hopMs + delayMs)),
-    wideHopMs: delayMs + hopMs / (members.length >> 1),
+    hopsMs: partners.map((_, i) => (i === 0 ? 1 : partners[i - 1]! + 1) * (hopMs + delayMs) + tieMs),
+    wideHopMs: delayMs + hopMs / (members.length >> 1) + leastTieMs,
     leastSumMs: sumMs(Math.min(...Array.from({ length: costs.blocks }, (_, at) => costs.parameters(at, at + 1)))),
     rates: request.microbatches.map((_, p) => {
       const rates = devices.flatMap((bound) => bound.devices.map(() => 1 / bound.paces[p]!.msPerSample)).sort((a, b) => b - a);

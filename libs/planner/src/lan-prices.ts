@@ -141,7 +141,7 @@ export class LanPricer {
     return {
       microbatch,
       layers: this.layers.count,
-      roundMs,
+      roundMs: roundMs - request.stepsPerRound * this.model.leastTieMs({ bitsPerSecond, delayMs }),
       steps: request.stepsPerRound,
       hopMs: this.hopBits / bitsPerSecond,
       hopDelayMs: 2 * delayMs,

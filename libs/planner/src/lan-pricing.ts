@@ -7,6 +7,7 @@ import type { Column } from './packing.js';
 export interface PricedLan {
   readonly microbatch: number;
   readonly layers: number;
+  /** But for what stages send each other of what they share. */
   readonly roundMs: number;
   readonly steps: number;
   /** Of a hop: period a sample, and delay. */

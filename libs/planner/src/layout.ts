@@ -1,7 +1,9 @@
 import type { MeasuredCluster, ModelProfile, PlannedMemory, PlanRequest } from '@longtail/core';
+import type { Way } from './links.js';
 import { Links } from './links.js';
 import type { GroupCost } from './rounds.js';
 import { StageCosts } from './stage-costs.js';
+import { Ties } from './ties.js';
 import { busiest, chunksOf, heldWith } from './turns.js';
 
 /** A stage as a search decides it. Devices by index. */
@@ -51,6 +53,10 @@ export const SUM_BITS = 32;
 export class CostModel {
   readonly costs: StageCosts;
   readonly links: Links;
+  /** What stages have to tell each other at each inner step; where the server steps, nothing. */
+  readonly ties: Ties;
+  /** Values that the first stage and the last share, wherever the model is cut. */
+  private readonly leastTied: number;
   private readonly kinds: readonly string[];
 
   constructor(
@@ -60,6 +66,10 @@ export class CostModel {
   ) {
     this.costs = new StageCosts(profile, request);
     this.links = new Links(cluster);
+    this.ties = new Ties(request.optimizer === 'server' ? [] : profile.blocks);
+    const { blocks } = this.costs;
+    const cuts = Array.from({ length: blocks - 1 }, (_, i) => i + 1).filter((at) => this.costs.canCut(at));
+    this.leastTied = cuts.length === 0 ? 0 : this.ties.values({ start: 0, end: cuts[0]! }, { start: cuts.at(-1)!, end: blocks });
     this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, stash, blockTimes, handOverMs }) =>
       JSON.stringify([flopsPerSecond, memoryBytes, stash, blockTimes, handOverMs]),
     );
@@ -144,7 +154,7 @@ export class CostModel {
 
   /** Whether a stage of the only group can do without the server. */
   stepsForItself(devices: readonly number[], start: number, end: number): boolean {
-    return this.costs.mayStep(start, end) && (this.request.optimizer !== 'server' || devices.length === 1);
+    return this.request.alwaysExchanges !== true && this.costs.mayStep(start, end) && (this.request.optimizer !== 'server' || devices.length === 1);
   }
 
   /** Devices apart by speed, memory and what takes it. */
@@ -247,6 +257,41 @@ export class CostModel {
     };
   }
 
+  /**
+   * Of an inner step: two stages of a pipeline that step for themselves send each other, at the same time, their gradients of what both read,
+   * and wait for them. Their replicas go side by side, as many as the smaller of the two has.
+   */
+  tieMs(way: HopWay, one: StageDraft, other: StageDraft): number {
+    const values = this.ties.values(one, other);
+    if (values === 0) return 0;
+    const bits = 1000 * SUM_BITS * values * Math.min(one.devices.length, other.devices.length);
+    return Math.max(way.forwardDelayMs + bits / way.forwardBitsPerSecond, way.backwardDelayMs + bits / way.backwardBitsPerSecond);
+  }
+
+  /** … of all of them: each holder more of what is shared is one more message for the others. */
+  tiesMs(stages: readonly StageDraft[]): number {
+    if (this.ties.none || stages.length === 1) return 0;
+    return stages.reduce((sum, stage, s) => {
+      // One device that holds both has one copy.
+      const others = stages.slice(s + 1).filter((other) => other.devices[0] !== stage.devices[0] && this.ties.values(stage, other) > 0);
+      return sum + Math.max(0, ...others.map((other) => this.tieMs(this.hopWay(stage.devices, other.devices), stage, other)));
+    }, 0);
+  }
+
+  /** What the first stage of a pipeline and the last send each other of what they share takes no less over a way that is no better than this. */
+  leastTieMs({ bitsPerSecond, delayMs }: Omit<Way, 'direct'>): number {
+    return this.leastTied === 0 ? 0 : delayMs + (1000 * SUM_BITS * this.leastTied) / bitsPerSecond;
+  }
+
+  /** … where the device is one of the two; and wherever they are. */
+  leastTieMsOf(device: number): number {
+    return this.leastTied === 0 ? 0 : this.leastTieMs(this.links.bestOf(device));
+  }
+
+  leastTieMsAnywhere(): number {
+    return Math.min(...this.cluster.devices.map((_, device) => this.leastTieMsOf(device)));
+  }
+
   /** Once a round: sums among the stage's replicas, and its exchange with the server; Infinity: it cannot be without. */
   tailMs({ syncMs, exchangeMs }: StageCost, devices: readonly number[], start: number, end: number, alone: boolean): number {
     if (!alone) return this.request.stepsPerRound * syncMs + exchangeMs;
@@ -270,7 +315,8 @@ export class CostModel {
     );
     const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
     // Devices that hold several stages in turn have all something to do that much sooner.
-    return groupCost(microbatch, stages.length, periodMs, periodMs + (latencyMs - periodMs) / chunks, tailMs, uploads);
+    const onceMs = periodMs + (latencyMs - periodMs) / chunks + this.tiesMs(stages);
+    return groupCost(microbatch, stages.length, periodMs, onceMs, tailMs, uploads);
   }
 
   /** What replicas of a stage beyond the first send through a limited link of the server, in copies of the model. */
@@ -280,9 +326,9 @@ export class CostModel {
   }
 }
 
-/** The replicas of a single stage work side by side and fill nothing. */
-export function groupCost(microbatch: number, stages: number, periodMs: number, latencyMs: number, tailMs: number, uploads = 1): GroupCost {
+/** The replicas of a single stage work side by side and fill nothing. `onceMs`: of the first microbatch, and of what stages share. */
+export function groupCost(microbatch: number, stages: number, periodMs: number, onceMs: number, tailMs: number, uploads = 1): GroupCost {
   return stages === 1
     ? { microbatch, periodMs, fillMs: 0, tailMs, minSamples: 0, uploads }
-    : { microbatch, periodMs, fillMs: latencyMs - periodMs, tailMs, minSamples: microbatch, uploads };
+    : { microbatch, periodMs, fillMs: onceMs - periodMs, tailMs, minSamples: microbatch, uploads };
 }

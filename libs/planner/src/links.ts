@@ -51,6 +51,19 @@ export class Links {
       : undefined;
   }
 
+  /** No way of the device has more bits a second or less delay, those through the server included. */
+  bestOf(device: number): Omit<Way, 'direct'> {
+    const { upBitsPerSecond, roundTripMs } = this.devices[device]!;
+    let [bitsPerSecond, delayMs] = [upBitsPerSecond, roundTripMs / 2];
+    const better = (way: Omit<Way, 'direct'>) => {
+      bitsPerSecond = Math.max(bitsPerSecond, way.bitsPerSecond);
+      delayMs = Math.min(delayMs, way.delayMs);
+    };
+    if (this.lanOf[device] !== undefined) better(this.lanWays[this.lanOf[device]]!);
+    for (const [pair, way] of this.peers) if (pair.startsWith(`${device}-`)) better(way);
+    return { bitsPerSecond, delayMs };
+  }
+
   /** No direct way among these has more bits a second or less delay; undefined: there is none. */
   bestAmong(devices: readonly number[]): Omit<Way, 'direct'> | undefined {
     const here = new Set(devices);

@@ -9,6 +9,12 @@ export class Pairs {
   readonly samples: Float64Array;
   readonly whole: Int32Array;
 
+  /** Part of the devices that are a chain with another one. */
+  get matchable(): number {
+    const count = this.devices.length;
+    return this.devices.filter((_, a) => this.samples.subarray(a * count, (a + 1) * count).some((samples) => samples > 0)).length / count;
+  }
+
   constructor(
     readonly chains: Chains,
     readonly devices: readonly number[],

@@ -1,11 +1,10 @@
 import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
-import { formatCount, formatMilliseconds } from '@longtail/core';
+import { formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
 import { estimateMakespan } from './makespan.js';
 import { plannedStage } from './planned-stage.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { roundMsOf, wholeShares } from './rounds.js';
-import { dearestTie } from './ties.js';
 import { busiest, chunksOf } from './turns.js';
 
 export interface LaidOut {
@@ -48,7 +47,7 @@ export function planFor(
     samplesPerSecond: samplesPerSecondOf(model.request, roundMs),
     bytesUpPerRound: devices.reduce((sum, device) => sum + device.bytesUpPerRound, 0),
     bytesDownPerRound: devices.reduce((sum, device) => sum + device.bytesDownPerRound, 0),
-    notes: [...notesOn(model, planned), ...tieNote(model, groups.filter((_, i) => shares[i]! > 0), roundMs)],
+    notes: [...notesOn(model, planned), ...tieNote(model, groups.filter((_, i) => shares[i]! > 0), roundMs / stepsPerRound)],
   };
 }
 
@@ -81,14 +80,14 @@ function timingsOf(model: CostModel, { microbatch, stages }: GroupDraft): readon
 function corrected(model: CostModel, group: GroupDraft, cost: GroupCost, samples: number, makespanOf: MakespanOf): GroupCost {
   if (group.stages.length === 1 || samples === 0) return cost;
   const plain = model.group(group, true);
+  const tiesMs = model.tiesMs(group.stages);
   const microbatches = Math.ceil(samples / group.microbatch);
-  const stepMs = pipelineMs(model, group, microbatches, makespanOf);
-  const estimateMs = plain.fillMs + microbatches * plain.periodMs;
-  const factor = stepMs / estimateMs;
-  return { ...cost, periodMs: plain.periodMs * factor, fillMs: plain.fillMs * factor };
+  const scheduledMs = plain.fillMs - tiesMs;
+  const factor = pipelineMs(model, group, microbatches, makespanOf) / (scheduledMs + microbatches * plain.periodMs);
+  return { ...cost, periodMs: plain.periodMs * factor, fillMs: scheduledMs * factor + tiesMs };
 }
 
-/** An inner step of a pipeline. */
+/** An inner step of a pipeline, but for what its stages share. */
 export function pipelineMs(model: CostModel, group: GroupDraft, microbatches: number, makespanOf: MakespanOf): number {
   const room = roomFor(model, group, microbatches);
   const { makespanMs } = makespanOf(timingsOf(model, group), microbatches, room, orderOf(model, group));
@@ -184,13 +183,15 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
   return notes;
 }
 
-/** What stages share is in the exchange with the server, where that steps; where devices step for themselves no figure has it. */
-function tieNote(model: CostModel, groups: readonly GroupDraft[], roundMs: number): readonly string[] {
-  const { optimizer, stepsPerRound } = model.request;
-  if (optimizer === 'server') return [];
-  const { names, values, ms } = groups.map((group) => dearestTie(model, group)).reduce((most, next) => (next.ms > most.ms ? next : most));
-  if (ms * stepsPerRound < NOTABLE * roundMs) return [];
-  return [`stages that share ${names.join(', ')} send each other ${formatCount(values)} values at each inner step, ${formatMilliseconds(ms)} on the slowest of their links: no figure here has it`];
+/** Where devices step for themselves; where the server does, it adds up what stages share. */
+function tieNote(model: CostModel, groups: readonly GroupDraft[], stepMs: number): readonly string[] {
+  const dearest = groups.reduce((most, next) => (model.tiesMs(next.stages) > model.tiesMs(most.stages) ? next : most));
+  const ms = model.tiesMs(dearest.stages);
+  if (ms < NOTABLE * stepMs) return [];
+  const { stages } = dearest;
+  const pairs = stages.flatMap((stage, s) => stages.slice(s + 1).map((other) => [stage, other] as const));
+  const names = new Set(pairs.flatMap(([one, other]) => model.ties.names(one, other)));
+  return [`stages that share ${[...names].join(', ')} send each other their gradients of it: ${formatMilliseconds(ms)} of each inner step on the slowest of their links`];
 }
 
 export type PlanBody = ReturnType<typeof planFor>;

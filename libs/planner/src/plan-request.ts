@@ -30,6 +30,7 @@ export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
     stateBytesPerParameter: ownStateBytes(train.optimizer),
     parameterVectors: stepsPerRound > 1 ? PARAMETER_VECTORS - 1 : PARAMETER_VECTORS,
     optimizer: 'devices',
+    alwaysExchanges: true,
   } as const;
   return {
     ...(localSteps === undefined ? server : devices),

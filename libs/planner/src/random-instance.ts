@@ -10,12 +10,14 @@ export interface Instance {
 export function randomInstance(rng: Rng, mostDevices: number, mostBlocks: number): Instance {
   const between = (low: number, high: number) => low + rng.below(high - low + 1);
   const log = (low: number, high: number) => low * (high / low) ** rng.uniform();
-  const blocks = Array.from({ length: between(2, mostBlocks) }, (_, i) => {
+  const count = between(2, mostBlocks);
+  const ends = rng.below(3) === 0 ? [{ name: 'ends', parameters: Math.round(log(1e3, 4e6)) }] : [];
+  const blocks = Array.from({ length: count }, (_, i) => {
     const forwardFlops = log(1e8, 4e9);
     return {
       name: `block${i}`,
       parameters: Math.round(log(1e4, 4e6)),
-      tied: rng.below(4) === 0 ? [{ name: 'table', parameters: 1_000_000 }] : [],
+      tied: [...(rng.below(4) === 0 ? [{ name: 'table', parameters: 1_000_000 }] : []), ...(i === 0 || i === count - 1 ? ends : [])],
       forwardFlops,
       backwardFlops: 2 * forwardFlops,
       outputBytes: Math.round(log(1e3, 2e5)),
@@ -56,6 +58,7 @@ export function randomInstance(rng: Rng, mostDevices: number, mostBlocks: number
       schedule: 'capped-1f1b',
       workspaceBytes: 1e6,
       optimizer: (['devices', 'server'] as const)[rng.below(2)]!,
+      alwaysExchanges: rng.below(3) === 0,
     },
   };
 }

@@ -7,7 +7,7 @@ import { INNER, LAST } from './layers.js';
 export interface PricedRelays {
   readonly microbatch: number;
   readonly layers: number;
-  /** Of an inner step, of its time. */
+  /** Of an inner step, of its time; but for what stages send each other of what they share. */
   readonly stepMs: number;
   readonly steps: number;
   /** By device. */
@@ -15,6 +15,9 @@ export interface PricedRelays {
   /** Of a sample, over the device's uplink; and the delay of its hops. */
   readonly uplinkMs: Float64Array;
   readonly delayMs: Float64Array;
+  /** By device: what a lone one takes besides, as the last stage of a pipeline and as another. */
+  readonly lastMs: Float64Array;
+  readonly innerMs: Float64Array;
   /** [device][place][layers]: an exchange. */
   readonly exchangeMs: readonly (readonly Float64Array[])[];
   /** Devices that reach each other directly; and of the lone ones, those of which any two are priced otherwise. */
@@ -76,18 +79,20 @@ export class RelayedOptions {
 
   /** Of a device by itself, with all that it is charged: `once`, latency and its part of the exchange. Good until the next call. */
   priced(device: number, once: number): Options {
-    const { layers: all, steps, exchangeMs } = this.relays;
+    const { layers: all, steps, exchangeMs, lastMs, innerMs } = this.relays;
     const { count, places, layers, costs } = this.latencies[this.kindOf[device]!]!;
     const into = this.scratch;
     const perExchange = 1 / (all * steps * this.periodMs);
     const [inner, last] = exchangeMs[device]!;
+    const innerOnce = once + innerMs[device]! / this.periodMs;
+    const lastOnce = once + lastMs[device]! / this.periodMs;
     into.count = count;
     for (let o = 0; o < count; o++) {
       const place = places[o]!;
       const k = layers[o]!;
       into.places[o] = place;
       into.layers[o] = k;
-      into.costs[o] = once + costs[o]! + (place === INNER ? inner! : last!)[k]! * k * perExchange;
+      into.costs[o] = (place === INNER ? innerOnce : lastOnce) + costs[o]! + (place === INNER ? inner! : last!)[k]! * k * perExchange;
     }
     return into;
   }

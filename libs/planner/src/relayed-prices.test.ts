@@ -31,7 +31,9 @@ function fleet(rng: Rng): CostModel {
   const ids = devices.map(({ id }) => id);
   const offices = [ids.slice(0, rng.below(5)), ids.slice(5, 5 + rng.below(4))].filter(({ length }) => length > 1);
   const lans = offices.map((members, i) => ({ name: `office${i}`, devices: members, bitsPerSecond: 1e9, roundTripMs: 0.5 }));
-  const profile = equalLayers(LAYERS, { parameters: 4_000_000, outputBytes: between(1e4, 5e5) });
+  const layers = equalLayers(LAYERS, { parameters: 4_000_000, outputBytes: between(1e4, 5e5) });
+  const tied = rng.below(2) === 0 ? [] : [{ name: 'table', parameters: Math.round(between(1e4, 4e6)) }];
+  const profile = { ...layers, blocks: layers.blocks.map((block, i) => (i === 0 || i === LAYERS - 1 ? { ...block, tied } : block)) };
   return new CostModel(
     profile,
     { devices, lans, peers: [] },

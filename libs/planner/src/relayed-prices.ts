@@ -66,12 +66,21 @@ function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs,
       least.map((values) => request.stepsPerRound * sumMs(values) + Math.min(...members.map((device) => model.exchangeMs(device, values)))),
     );
   });
+  const isLone: boolean[] = [];
+  for (const members of sites) for (const device of members) isLone[device] = members.length === 1;
+  const leastTieMs = model.leastTieMsAnywhere();
+  // At either end of a pipeline it sends what both ends share over its uplink, else it is at a second hop; of two at the ends, one is charged.
+  const tiesMs = Float64Array.from(devices, (_, device) => (isLone[device] ? model.leastTieMsOf(device) - leastTieMs : 0));
+  const innerMs = tiesMs.map((ms, device) => Math.min(ms, microbatch * uplinkMs[device]! + devices[device]!.roundTripMs));
+  const mostMs = innerMs.reduce((most, ms) => Math.max(most, ms), 0);
   const isMatched = new Uint8Array(devices.length);
   for (const device of matched) isMatched[device] = 1;
   return {
     microbatch,
     layers: layers.count,
-    stepMs: roundMs / request.stepsPerRound,
+    stepMs: roundMs / request.stepsPerRound - leastTieMs,
+    lastMs: tiesMs.map((ms) => Math.max(0, ms - mostMs)),
+    innerMs,
     steps: request.stepsPerRound,
     times: layers.times(microbatch),
     uplinkMs,

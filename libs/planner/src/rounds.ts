@@ -3,7 +3,7 @@ export interface GroupCost {
   readonly microbatch: number;
   /** Between two microbatches in the steady state: that of the busiest stage or hop. */
   readonly periodMs: number;
-  /** Of the first microbatch through all stages and back, beyond one period. */
+  /** Of an inner step: of the first microbatch through all stages and back, beyond one period, and what stages send each other of what they share. */
   readonly fillMs: number;
   /** Once a round: gradient sums among replicas of a stage, and the exchange with the server. */
   readonly tailMs: number;

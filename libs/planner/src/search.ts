@@ -30,6 +30,9 @@ const LONGER = 1.022;
 const MUCH_LONGER = 1.1;
 const FAR_LONGER = 30;
 
+/** Of the devices that reach nobody directly, a part that is not many. */
+const FEW = 0.5;
+
 /** Times that chains are made. */
 const PASSES = 3;
 
@@ -80,11 +83,15 @@ function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number
   const components = model.links.components();
   const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
   const lans = components.filter((members) => members.length > 1 && !few(members));
-  let roundMs = LONGER * Math.min(...scenarios.map(({ fromMs }) => fromMs));
+  const relayed = relayedOf(model);
+  const pairsIn = (chains: Chains) => (relayed.length > RELAYED ? new Pairs(chains, relayed) : undefined);
+  let roundMs = LONGER * leastOf(scenarios);
+  // Where what is shared is too much for most links at home, pipelines through the server, which the bound thinks well of, do not decide.
+  if (bound !== undefined && !model.ties.none && (pairsIn(new Chains(model, roundMs))?.matchable ?? 1) < FEW)
+    roundMs = Math.max(roundMs, LONGER * leastOf(boundedBy(model, new UpperBound(model, false), false)));
   for (let pass = 0; pass < PASSES && roundMs < Infinity; pass++) {
     const chains = new Chains(model, roundMs);
-    const relayed = relayedOf(model);
-    const pairs = relayed.length > RELAYED ? new Pairs(chains, relayed) : undefined;
+    const pairs = pairsIn(chains);
     const sets = bound?.price(lans, roundMs, pairs);
     const large = lans.map((members) => new LargeSite(model, members, chains, sets?.direct.get(members[0]!)));
     const found = fastest(model, [...large, ...smallSites(model, few), ...relayedSites(model, chains, relayed, pairs, sets?.relayed)], scenarios);
@@ -93,6 +100,10 @@ function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number
     roundMs = best?.roundMs ?? FAR_LONGER * roundMs;
   }
   return best;
+}
+
+function leastOf(scenarios: readonly Bounded[]): number {
+  return Math.min(...scenarios.map(({ fromMs }) => fromMs));
 }
 
 /** The model with as many cuts, evenly spread, as a search can weigh; undefined where that is too few. */
@@ -146,13 +157,13 @@ function fastest({ request }: CostModel, sites: readonly Site[], scenarios: read
 /** One group for itself; or several, each count of uploads with what the server's link then takes. */
 function scenariosOf(model: CostModel, exact: boolean): readonly Scenario[] {
   const { cluster, request } = model;
-  const alone = { alone: true, maxUploads: 1, sharedMs: 0 };
+  const alone = request.alwaysExchanges === true ? [] : [{ alone: true, maxUploads: 1, sharedMs: 0 }];
   const devices = cluster.devices.length;
-  if (devices === 1) return [alone];
-  if (cluster.server === undefined) return [alone, { alone: false, maxUploads: Infinity, sharedMs: 0 }];
-  const counts: number[] = request.optimizer === 'server' ? [1] : [];
+  if (devices === 1 && alone.length > 0) return alone;
+  if (cluster.server === undefined) return [...alone, { alone: false, maxUploads: Infinity, sharedMs: 0 }];
+  const counts: number[] = devices > 1 && (request.optimizer === 'server' || alone.length === 0) ? [1] : [];
   for (let count = 2; count < devices; count = exact ? count + 1 : Math.ceil(count * 1.25)) counts.push(count);
-  return [alone, ...[...counts, devices].map((maxUploads) => ({ alone: false, maxUploads, sharedMs: sharedMs(model, maxUploads) }))];
+  return [...alone, ...[...counts, devices].map((maxUploads) => ({ alone: false, maxUploads, sharedMs: sharedMs(model, maxUploads) }))];
 }
 
 function effort(model: CostModel, devices: readonly number[]): number {

@@ -1,39 +1,57 @@
-import type { CostModel, GroupDraft, StageDraft } from './layout.js';
-import { SUM_BITS } from './layout.js';
+import type { BlockProfile, BlockRange } from '@longtail/core';
 
-/** Parameters that two stages of a group read, and what it takes a device of one to send its gradient of them to one of the other. */
-interface Tie {
+/** Parameters that the same blocks read. */
+interface Table {
   readonly names: readonly string[];
   readonly values: number;
-  readonly ms: number;
+  readonly blocks: readonly number[];
 }
 
-/** Of all pairs of a group's stages, on the slowest link between them. Where devices step for themselves, at each inner step (ADR 26). */
-export function dearestTie(model: CostModel, { stages }: GroupDraft): Tie {
-  let dearest: Tie = { names: [], values: 0, ms: 0 };
-  for (const [i, stage] of stages.entries()) {
-    const tied = tiedIn(model, stage);
-    for (const other of tied.size === 0 ? [] : stages.slice(i + 1)) {
-      // One device that holds both has one copy.
-      if (other.devices[0] === stage.devices[0]) continue;
-      const names = [...tiedIn(model, other).keys()].filter((name) => tied.has(name));
-      const values = names.reduce((sum, name) => sum + tied.get(name)!, 0);
-      const ms = values === 0 ? 0 : sendMs(model, stage, other, values);
-      if (ms > dearest.ms) dearest = { names, values, ms };
+/** What blocks of a model share: the stages that have these send each other their gradients of it at each inner step that they take themselves (ADR 26). */
+export class Ties {
+  private readonly tables: readonly Table[];
+
+  constructor(blocks: readonly BlockProfile[]) {
+    const readers = new Map<string, { values: number; blocks: number[] }>();
+    for (const [block, { tied }] of blocks.entries()) {
+      for (const { name, parameters } of tied) {
+        const known = readers.get(name);
+        if (known === undefined) readers.set(name, { values: parameters, blocks: [block] });
+        else known.blocks.push(block);
+      }
     }
+    const alike = new Map<string, Table>();
+    for (const [name, { values, blocks }] of readers) {
+      const table = alike.get(blocks.join()) ?? { names: [], values: 0, blocks };
+      if (blocks.length > 1) alike.set(blocks.join(), { names: [...table.names, name], values: table.values + values, blocks });
+    }
+    this.tables = [...alike.values()];
   }
-  return dearest;
+
+  get none(): boolean {
+    return this.tables.length === 0;
+  }
+
+  /** Values that both ranges read. */
+  values(one: BlockRange, other: BlockRange): number {
+    let values = 0;
+    for (const table of this.tables) if (readsAny(table, one) && readsAny(table, other)) values += table.values;
+    return values;
+  }
+
+  names(one: BlockRange, other: BlockRange): readonly string[] {
+    return this.tables.filter((table) => readsAny(table, one) && readsAny(table, other)).flatMap(({ names }) => names);
+  }
+
+  /** Which tables a stage shares with blocks before `at`; as text, to compare. */
+  openBefore(at: number, stage: BlockRange): string {
+    let open = '';
+    for (const [index, table] of this.tables.entries()) if (table.blocks[0]! < at && readsAny(table, stage)) open += `${index}.`;
+    return open;
+  }
 }
 
-/** Both stages send at the same time. */
-function sendMs(model: CostModel, { devices }: StageDraft, other: StageDraft, values: number): number {
-  const { forwardBitsPerSecond, backwardBitsPerSecond, forwardDelayMs, backwardDelayMs } = model.hopWay(devices, other.devices);
-  // A hop's rate is that of as many links side by side.
-  const bits = SUM_BITS * values * Math.min(devices.length, other.devices.length);
-  return Math.max(forwardDelayMs + (1000 * bits) / forwardBitsPerSecond, backwardDelayMs + (1000 * bits) / backwardBitsPerSecond);
-}
-
-function tiedIn({ costs }: CostModel, { start, end }: StageDraft): ReadonlyMap<string, number> {
-  const blocks = costs.profile.blocks.slice(start, end);
-  return new Map(blocks.flatMap(({ tied }) => tied.map(({ name, parameters }) => [name, parameters] as const)));
+function readsAny({ blocks }: Table, { start, end }: BlockRange): boolean {
+  for (const block of blocks) if (start <= block && block < end) return true;
+  return false;
 }
