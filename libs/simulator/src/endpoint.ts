@@ -7,9 +7,6 @@ const CREDIT_CHUNKS = 8;
 /** Of sending, until more is known of the link. */
 const LONG_ENOUGH_MS = 100;
 
-/** A process hears of what is outside of it a microtask later. */
-const SOON = Promise.resolve();
-
 /** A chunk as it travels: `lateMs` longer than the link takes. */
 export interface SentChunk extends TensorChunk {
   readonly lateMs?: number;
@@ -107,13 +104,24 @@ class Parcel extends Alarm implements Queued, Arrival {
   }
 }
 
-/** A message on its way. */
+/** A message on its way, with those that were sent at the same instant: they are read together, as what has come to a socket is. */
 class Envelope<Message> extends Alarm implements Arrival {
+  private more: Message[] | undefined;
+
   constructor(
     private readonly to: End & { hear(message: Message): void },
     private readonly message: Message,
+    readonly sentAtMs: number,
   ) {
     super();
+  }
+
+  append(message: Message): void {
+    (this.more ??= []).push(message);
+  }
+
+  get isOnItsWay(): boolean {
+    return this.order >= 0;
   }
 
   ring(): void {
@@ -122,6 +130,7 @@ class Envelope<Message> extends Alarm implements Arrival {
 
   reach(): void {
     this.to.hear(this.message);
+    if (this.more !== undefined) for (const message of this.more) this.to.hear(message);
   }
 }
 
@@ -202,6 +211,8 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   private observed = 0;
   /** What measures the link included. */
   private carriedBytes = 0;
+  /** The last one. */
+  private posted: Envelope<Send> | undefined;
   private reading: Parcel | undefined;
   /** Behind it; undefined: nothing ever was. */
   private unread: Parcel[] | undefined;
@@ -255,12 +266,20 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   send(message: Send): void {
     if (!this.open) return;
     const { meddle } = this.options;
-    if (meddle === undefined) this.travel(new Envelope(this.other, message));
-    else for (const { message: sent, lateMs } of meddle(message)) this.travel(new Envelope(this.other, sent), lateMs);
+    if (meddle === undefined) this.post(message, 0);
+    else for (const { message: sent, lateMs } of meddle(message)) this.post(sent, lateMs);
+  }
+
+  private post(message: Send, lateMs: number): void {
+    const nowMs = this.shared.clock.nowMs();
+    if (lateMs === 0 && this.posted?.isOnItsWay && this.posted.sentAtMs === nowMs) return this.posted.append(message);
+    const envelope = new Envelope(this.other, message, nowMs);
+    if (lateMs === 0) this.posted = envelope;
+    this.travel(envelope, lateMs);
   }
 
   hear(message: Receive): void {
-    if (!this.isDead) this.handlers!.message(message);
+    if (this.open && !this.isDead) this.handlers!.message(message);
   }
 
   sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
@@ -315,8 +334,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   settle(transfer: Transfer, error?: unknown): void {
     this.remove(transfer);
     if (transfer.signal !== this.signal) this.forget(transfer.signal);
-    if (this.process === undefined) transfer.tell(error);
-    else if (!this.process.isOver) void SOON.then(() => transfer.tell(error));
+    if (!this.isDead) transfer.tell(error);
   }
 
   close(reason: string): void {

@@ -56,6 +56,32 @@ test('a tensor takes its bytes over the slower end, through both at once, and ha
   expect(clock.nowMs()).toBeCloseTo(14, 1);
 });
 
+test('messages of one instant arrive in one event, in their order, and nothing comes after one that ended the link', async () => {
+  const { clock, connect } = setUp({ rttMs: 10 });
+  const link = connect();
+  const heard: string[] = [];
+  link.server.start(ignore);
+  link.worker.start({
+    ...ignore,
+    message({ message }) {
+      heard.push(message);
+      // Another event comes behind it.
+      void Promise.resolve().then(() => heard.push('settled'));
+      if (message === 'release') link.worker.close('enough');
+    },
+  });
+  const beat = () => link.server.send({ message: 'heartbeat', heartbeat: {} });
+  beat();
+  beat();
+  clock.at(1, beat);
+  clock.at(2, () => {
+    link.server.send({ message: 'release', release: { run: 'r', reason: '' } });
+    beat();
+  });
+  await clock.runUntil(clock.sleep(20, never));
+  expect(heard).toEqual(['heartbeat', 'heartbeat', 'settled', 'settled', 'heartbeat', 'settled', 'release', 'settled']);
+});
+
 test('two workers share the rate of the server', async () => {
   const { clock, connect } = setUp({ rttMs: 0 }, 8.8e6);
   const links = [connect(), connect()];
