@@ -63,9 +63,9 @@ async function packages() {
 
 async function build() {
   const node = process.execPath;
-  for (const generator of ['libs/protocol/build.mjs', 'libs/kernels/build.mjs']) {
-    if ((await run(node, [generator], { quiet: true })) !== 0) process.exit(1);
-  }
+  const generators = ['libs/protocol/build.mjs', 'libs/kernels/build.mjs'];
+  const generated = await Promise.all(generators.map((generator) => run(node, [generator], { quiet: true })));
+  if (generated.some((code) => code !== 0)) process.exit(1);
   // One compiler run over all projects: a run for each costs ten times as much when nothing changed.
   const compile = () => run(node, ['node_modules/typescript/bin/tsc', '--build'], { quiet: true });
   if (existsSync(`${root}/apps/cli/dist/main.js`)) {
@@ -76,13 +76,14 @@ async function build() {
 }
 
 /** Never fatal: without it the next engine is used, and the command says what is missing. */
-async function nativeEngine() {
+export async function nativeEngine() {
   const code = await run(process.execPath, ['apps/cli/bin/longtail.mjs', 'engine', 'install', '--if-possible']);
   if (code === 130) process.exit(code);
   if (code !== 0) say('the native engine could not be installed; going on with the next best (see `npx longtail doctor`)');
 }
 
-export async function setUp() {
+/** Packages, generated code and build: all but the native engine. */
+export async function setUpCode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 11)) {
     say(`Node ${process.versions.node} is too old; Longtail needs 20.11 or newer`);
@@ -90,6 +91,10 @@ export async function setUp() {
   }
   await packages();
   await build();
+}
+
+export async function setUp() {
+  await setUpCode();
   await nativeEngine();
 }
 

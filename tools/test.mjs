@@ -2,9 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run, setUp } from './setup.mjs';
-
-await setUp();
+import { nativeEngine, run, setUpCode } from './setup.mjs';
 
 const selection = process.argv.slice(2);
 const lints = [
@@ -33,8 +31,10 @@ async function lint() {
   await Promise.all(lints.map(async ({ name, args }) => count(name, (await run(process.execPath, args, { env })) === 0)));
 }
 
-// A lint has one core for itself, and the tests the other one meanwhile.
+await setUpCode();
+// A lint has one core for itself; the native engine and then the tests have the other one meanwhile.
 const linted = selection.length === 0 ? lint() : undefined;
+await nativeEngine();
 
 const folder = mkdtempSync(join(tmpdir(), 'longtail-test-'));
 const report = join(folder, 'report.json');
