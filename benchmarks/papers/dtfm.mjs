@@ -179,7 +179,7 @@ function longtail({ cities, city, link }, { within }, stepsPerRound, rng) {
       return { between: [a.id, b.id], bitsPerSecond: 1e9 * gbit, roundTripMs: 2 * delayMs, messageMs: delayMs };
     }),
   );
-  const profile = gpt(2048, 24, 2048);
+  const profile = gpt(2048, 24, { context: 2048 });
   const cluster = { devices, lans: [], peers, server: { upBitsPerSecond: 5e9, downBitsPerSecond: 5e9 } };
   const request = { ...gptRequest, batch: 256, stepsPerRound, microbatches: [1] };
   const plan = createPlan(profile, cluster, request);

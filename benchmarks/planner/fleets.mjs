@@ -14,29 +14,31 @@ const CARDS = [
   [5, 6],
 ];
 
-/** A GPT of `layers` layers of width `width`, 1,024 tokens a sample, in the style of libs/engine. */
-export function gpt(width, layers, context = 1024, vocabulary = 50257) {
-  const block = (name, parameters, flops, values, tied = []) => ({
+/** A GPT of `layers` layers of width `width`, 1,024 tokens a sample, in the style of libs/engine. `tied`: its head reads the embedding's table, else one of its own. */
+export function gpt(width, layers, { tied = true, context = 1024, vocabulary = 50257 } = {}) {
+  const block = (name, parameters, flops, values, shared = []) => ({
     name,
     parameters,
-    tied,
+    tied: shared,
     forwardFlops: flops,
     backwardFlops: 2 * flops,
     outputBytes: 4 * context * width,
     stashBytes: 4 * context * values,
     cutAfter: true,
   });
-  const table = [{ name: 'embedding.table', parameters: vocabulary * width }];
+  const table = vocabulary * width;
+  const shared = tied ? [{ name: 'embedding.table', parameters: table }] : [];
+  const own = tied ? 0 : table;
   const layer = 12 * width * width;
   return {
     name: `gpt-${width}x${layers}`,
     inputBytes: 4 * context,
     blocks: [
-      block('embedding', 0, 0, width, table),
+      block('embedding', own, 0, width, shared),
       ...Array.from({ length: layers }, (_, i) =>
         block(`layer${i}`, layer, 2 * layer * context + 4 * context * context * width, 16 * width),
       ),
-      block('head', width, 2 * vocabulary * width * context, width + vocabulary, table),
+      block('head', width + own, 2 * table * context, width + vocabulary, shared),
     ],
   };
 }
@@ -65,6 +67,11 @@ export const fleetsOf = (count) => ({
     request: { ...request, batch: 32768, stepsPerRound: 200, upBitsPerValue: 4, downBitsPerValue: 16 },
   }),
   'homes and offices of 5 to 40': (rng) => ({
+    profile: gpt(1536, 24, { tied: false }),
+    cluster: offices(rng, count),
+    request: { ...request, batch: 32768, stepsPerRound: 200, upBitsPerValue: 4, downBitsPerValue: 16 },
+  }),
+  'homes and offices, the head tied to the embedding': (rng) => ({
     profile: gpt(1536, 24),
     cluster: offices(rng, count),
     request: { ...request, batch: 32768, stepsPerRound: 200, upBitsPerValue: 4, downBitsPerValue: 16 },
