@@ -33,6 +33,8 @@ export interface BlockTimes {
   readonly microbatch: number;
   readonly forwardMs: readonly number[];
   readonly backwardMs: readonly number[];
+  /** Of `backwardMs`, the half that the gradient of the block's input takes. @default half of it */
+  readonly inputGradientMs?: readonly number[];
   /** What both passes take longer where the activations are computed again. @default `forwardMs` */
   readonly recomputeMs?: readonly number[];
   /** Of each of these, what a stage of several blocks pays once. @default 0 */

@@ -29,10 +29,10 @@ test('a node that measured nothing is known by its GFLOP/s, and its link is assu
 test('what was measured is taken in the order of the model’s blocks, each size that has them all', () => {
   const blocks = [timing('second', 1, 5), timing('first', 1, 3), timing('first', 4, 9)];
   const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks }], { peers: [], assumedLink, profile });
-  expect(devices[0]).toMatchObject({ ...link, blockTimes: [{ microbatch: 1, forwardMs: [3, 5], backwardMs: [6, 10] }] });
+  expect(devices[0]).toMatchObject({ ...link, blockTimes: [{ microbatch: 1, forwardMs: [3, 5], backwardMs: [6, 10], inputGradientMs: [3, 5] }] });
   expect(devices[0]!.linkAssumed).toBeUndefined();
   const half = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks, pace: 0.5 }], { peers: [], assumedLink, profile });
-  expect(half.devices[0]).toMatchObject({ flopsPerSecond: 2.5e10, blockTimes: [{ microbatch: 1, forwardMs: [6, 10], backwardMs: [12, 20] }] });
+  expect(half.devices[0]).toMatchObject({ flopsPerSecond: 2.5e10, blockTimes: [{ microbatch: 1, forwardMs: [6, 10], backwardMs: [12, 20], inputGradientMs: [6, 10] }] });
   const incomplete = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks: [timing('first', 4, 9)] }], { peers: [], assumedLink, profile });
   expect(incomplete.devices[0]!.blockTimes).toBeUndefined();
 });

@@ -49,10 +49,11 @@ function blockTimesOf({ blocks }: ModelProfile, timings: readonly BlockTiming[],
     const byName = new Map(timings.filter((timing) => timing.microbatch === microbatch).map((timing) => [timing.block, timing]));
     const inOrder = blocks.flatMap(({ name }) => byName.get(name) ?? []);
     if (inOrder.length < blocks.length) return [];
-    const atPace = (key: 'forwardMs' | 'backwardMs' | 'forwardCallMs' | 'backwardCallMs') => inOrder.map((timing) => timing[key] / pace);
+    const atPace = (key: 'forwardMs' | 'backwardMs' | 'inputGradientMs' | 'forwardCallMs' | 'backwardCallMs') => inOrder.map((timing) => timing[key] / pace);
     const [forwardCallMs, backwardCallMs] = [Math.min(...atPace('forwardCallMs')), Math.min(...atPace('backwardCallMs'))];
     const recomputeMs = inOrder.map((timing) => (timing.recomputeMs || timing.forwardMs) / pace);
-    return [{ microbatch, forwardMs: atPace('forwardMs'), backwardMs: atPace('backwardMs'), recomputeMs, forwardCallMs, backwardCallMs }];
+    const [forwardMs, backwardMs, inputGradientMs] = [atPace('forwardMs'), atPace('backwardMs'), atPace('inputGradientMs')];
+    return [{ microbatch, forwardMs, backwardMs, inputGradientMs, recomputeMs, forwardCallMs, backwardCallMs }];
   });
   return blockTimes.length === 0 ? {} : { blockTimes };
 }

@@ -57,7 +57,8 @@ function timingsOf(model: CostModel, { microbatch, stages }: GroupDraft): readon
     const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
     const again = recompute ? model.costs.recomputeMs(model.cluster.devices[devices[0]!]!, start, end, microbatch) : 0;
     const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
-    const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: (again + (backwardMs - again) / 2) / wholeMs };
+    const input = model.costs.inputGradientPart(model.cluster.devices[devices[0]!]!, start, end, microbatch);
+    const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: input === 0 ? 0 : (again + input * (backwardMs - again)) / wholeMs };
     return { periodMs, lateMs: latencyMs - periodMs, fraction };
   });
   return stages.map(({ devices }, s) => {

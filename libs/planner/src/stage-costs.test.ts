@@ -42,6 +42,17 @@ test('computing again takes as long as was measured, without another call', () =
   expect(costs.recomputeMs(device, 0, 2, 2)).toBe(4);
 });
 
+test('the half of a backward pass that goes on to the stage before takes the part that was measured, else half', () => {
+  const [one, four] = measured.blockTimes!;
+  const halves = { ...measured, blockTimes: [{ ...one!, inputGradientMs: [1, 3, 2] }, { ...four!, inputGradientMs: [8, 6, 13] }] };
+  expect(costs.inputGradientPart(halves, 1, 3, 1)).toBe(5 / 14);
+  expect(costs.inputGradientPart(halves, 1, 2, 2)).toBe(6 / 18);
+  expect(costs.inputGradientPart(halves, 2, 3, 16)).toBe(13 / 26);
+  expect(costs.inputGradientPart(halves, 0, 2, 1), 'the first stage').toBe(0);
+  expect(costs.inputGradientPart(measured, 0, 2, 1)).toBe(0.5);
+  expect(costs.inputGradientPart(device, 0, 2, 1)).toBe(0.5);
+});
+
 test('passes of a stage are handed over, those of a whole model are not', () => {
   expect(costs.passMs(measured, 1, 3, 1, false)).toEqual({ forwardMs: 0.25 + 1 + 5, backwardMs: 0.25 + 2 + 10 });
   expect(costs.passMs(measured, 0, 3, 1, false)).toEqual(costs.stageMs(measured, 0, 3, 1, false));

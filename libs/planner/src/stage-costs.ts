@@ -1,3 +1,4 @@
+import { INPUT_GRADIENT_PART } from '@longtail/core';
 import type { BlockTimes, DeviceProfile, ModelProfile, PlannedMemory, PlanRequest } from '@longtail/core';
 
 /** Time of one microbatch in a stage, in milliseconds. */
@@ -81,6 +82,16 @@ export class StageCosts {
   recomputeMs(device: DeviceProfile, start: number, end: number, microbatch: number): number {
     const { recomputeMs } = this.sumsOf(device, microbatch);
     return (recomputeMs[end]! - recomputeMs[start]!) * scaleOf(device, microbatch);
+  }
+
+  /** Of the backward pass, recompute aside, what the gradient of the stage's input takes: at the measured size that is nearest from above. Nothing comes before the first stage. */
+  inputGradientPart({ blockTimes = [] }: DeviceProfile, start: number, end: number, microbatch: number): number {
+    const times = [...blockTimes].sort((a, b) => a.microbatch - b.microbatch);
+    const nearest = times.find((entry) => entry.microbatch >= microbatch) ?? times.at(-1);
+    const sum = (of: readonly number[] = []) => of.slice(start, end).reduce((all, ms) => all + ms, 0);
+    const [inputMs, bothMs] = [sum(nearest?.inputGradientMs), sum(nearest?.backwardMs)];
+    if (start === 0 && inputMs > 0) return 0;
+    return inputMs > 0 && bothMs > 0 ? Math.min(1, inputMs / bothMs) : INPUT_GRADIENT_PART;
   }
 
   /** What the device computes: the blocks' work and the call. */
