@@ -1,6 +1,7 @@
 // What --mode virtual takes beside its arithmetic: an arm in virtual time against a plain loop over the same gradients, sums, optimizer steps and
 // looks at the loss, on the same engine, in one process and in turn.
-//   node benchmarks/simulator/virtual.mjs [--model mlp|gpt] [--strategy bsp|diloco] [--engine wasm|tensorflow] [--repeats 3]
+//   node benchmarks/simulator/virtual.mjs [--model mlp|gpt] [--strategy bsp|diloco] [--engine wasm|tensorflow] [--repeats 3] [--samples N]
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,10 +9,17 @@ import { parseArgs } from 'node:util';
 import { CODEC_IDS, createKernels, createOptimizer, createShard } from '@longtail/kernels';
 import { loadEngine } from '@longtail/engine';
 import { runArm, Workbench } from '@longtail/lab';
+import { ONE_THREAD_COLLECTS } from '@longtail/simulator';
 import { parseScenarioFile } from '@longtail/spec';
 
+// As the arms of a bench are run.
+if (!ONE_THREAD_COLLECTS.every((option) => process.execArgv.includes(option))) {
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...ONE_THREAD_COLLECTS, ...process.argv.slice(1)], { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
+
 const { values: options } = parseArgs({
-  options: { model: { type: 'string' }, strategy: { type: 'string' }, engine: { type: 'string', default: 'wasm' }, repeats: { type: 'string', default: '3' } },
+  options: { model: { type: 'string' }, strategy: { type: 'string' }, engine: { type: 'string', default: 'wasm' }, repeats: { type: 'string', default: '3' }, samples: { type: 'string' } },
 });
 const LIMIT = 1.2;
 
@@ -32,7 +40,8 @@ const MACHINES = 4;
 const fleet = { machines: [{ name: 'home', count: MACHINES, samplesPerSecond: 100, link: 'fibre' }] };
 
 async function compare(name, strategy) {
-  const job = JOBS[name];
+  const { train, ...of } = JOBS[name];
+  const job = { ...of, train: options.samples === undefined ? train : { ...train, maxSamples: Number(options.samples), epochs: 1000 } };
   const path = join(folder, `${name}.yaml`);
   writeFileSync(path, JSON.stringify({ job, fleet, arms: [ARMS[strategy](job)], evaluation: { points: 4, samples: 256 } }));
   const { arms: [arm], seeds: _, ...scenario } = parseScenarioFile(readFileSync(path, 'utf8'), path, { resolve: (to) => to, read: () => '' });

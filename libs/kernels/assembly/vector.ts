@@ -97,3 +97,34 @@ export function dot(a: usize, b: usize, n: usize): f64 {
   }
   return sum;
 }
+
+// @ts-ignore: decorator
+@inline
+function square(x: usize): v128 {
+  const value = f64x2.promote_low_f32x4(v128.load64_zero(x));
+  return f64x2.mul(value, value);
+}
+
+/** The bits of `dot(x, x, n)`, each value read and widened once. */
+export function sumOfSquares(x: usize, n: usize): f64 {
+  let s01 = f64x2.splat(0);
+  let s23 = s01;
+  let s45 = s01;
+  let s67 = s01;
+  const wide = x + ((n & ~7) << 2);
+  const end = x + (n << 2);
+  while (x < wide) {
+    s01 = f64x2.add(s01, square(x));
+    s23 = f64x2.add(s23, square(x + 8));
+    s45 = f64x2.add(s45, square(x + 16));
+    s67 = f64x2.add(s67, square(x + 24));
+    x += 32;
+  }
+  const lanes = f64x2.add(f64x2.add(s01, s23), f64x2.add(s45, s67));
+  let sum = f64x2.extract_lane(lanes, 0) + f64x2.extract_lane(lanes, 1);
+  while (x < end) {
+    sum += <f64>load<f32>(x) * <f64>load<f32>(x);
+    x += 4;
+  }
+  return sum;
+}

@@ -1,8 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { LongtailError, type BenchArm, type EngineName, type WireError } from '@longtail/core';
+import { LongtailError, type BenchArm, type BenchMode, type EngineName, type WireError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
-import { ROOM_FOR_THE_YOUNG } from '@longtail/simulator';
+import { ONE_THREAD_COLLECTS, ROOM_FOR_THE_YOUNG } from '@longtail/simulator';
 import type { JobDocument } from '@longtail/spec';
 import type { DeviceLine } from './measure-device.js';
 import type { ArmTask } from './run-arm.js';
@@ -35,6 +35,7 @@ export class ArmPool {
   constructor(
     private readonly processes: number,
     private readonly engine: EngineName,
+    private readonly mode: BenchMode | 'both',
   ) {}
 
   /** An arm whose process ends under it has failed; the others go on in another one. */
@@ -80,7 +81,7 @@ export class ArmPool {
   private start(): ChildProcess {
     const child = fork(fileURLToPath(new URL('./arm-process.js', import.meta.url)), [this.engine], {
       env: { ...process.env, ...nativeEnvironment() },
-      execArgv: [...process.execArgv, ...ROOM_FOR_THE_YOUNG],
+      execArgv: [...process.execArgv, ...(this.mode === 'timing' ? ROOM_FOR_THE_YOUNG : ONE_THREAD_COLLECTS)],
       serialization: 'advanced',
     });
     child.on('message', (reply: PoolReply) => {

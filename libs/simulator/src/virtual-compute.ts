@@ -20,7 +20,7 @@ import type {
   StepHyper,
   VectorRange,
 } from '@longtail/core';
-import { clippedDivisor, FORWARD_PART, INPUT_GRADIENT_PART, isStateQuantized, joinLayouts, localStateCount, passMs, sumOfSquares, type LongtailError } from '@longtail/core';
+import { clippedDivisor, FORWARD_PART, INPUT_GRADIENT_PART, joinLayouts, localStateCount, passMs, sumOfSquares, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import { Anchor, type CountedOptimizer } from '@longtail/kernels';
 import type { VirtualClock } from './virtual-clock.js';
@@ -56,7 +56,8 @@ export class VirtualCompute implements Compute {
   /** The next task fails with this. */
   failure: LongtailError | undefined;
   private prepared: Prepared | undefined;
-  private optimizer: CountedOptimizer | undefined;
+  /** Made when it is first asked for: most devices only give gradients. */
+  private made: CountedOptimizer | undefined;
   private job: Job | undefined;
   /** What the engine would hold: `Prepared.parameters` until the device steps, which nobody changes before a task begins with others. */
   private parameters: Float32Array = new Float32Array(0);
@@ -114,8 +115,7 @@ export class VirtualCompute implements Compute {
     this.job = job;
     this.anchor = undefined;
     this.stepped = this.mix = this.stepGradient = this.before = undefined;
-    const { optimizer } = job.train;
-    this.optimizer = isStateQuantized(optimizer) ? undefined : this.options.createOptimizer(length, optimizer);
+    this.made = undefined;
     this.prepared = {
       layouts,
       engine: device.engine,
@@ -126,7 +126,7 @@ export class VirtualCompute implements Compute {
       blocks: model.blocks?.count,
       parameters: new Float32Array(length),
       gradient: new Float32Array(length),
-      state: Array.from({ length: localStateCount(optimizer) }, () => new Float32Array(length)),
+      state: Array.from({ length: localStateCount(job.train.optimizer) }, () => new Float32Array(length)),
     };
     this.parameters = this.prepared.parameters;
     return this.prepared;
@@ -145,8 +145,8 @@ export class VirtualCompute implements Compute {
   }
 
   async loadState(steps: number): Promise<void> {
-    for (const [i, vector] of this.optimizer!.state().entries()) vector.set(this.prepared!.state[i]!);
-    this.optimizer!.setSteps(steps);
+    for (const [i, vector] of this.optimizer.state().entries()) vector.set(this.prepared!.state[i]!);
+    this.optimizer.setSteps(steps);
   }
 
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
@@ -173,7 +173,7 @@ export class VirtualCompute implements Compute {
         if (request.result === 'move') this.readMove();
         if (request.result === 'parameters') {
           parameters.set(this.parameters);
-          for (const [i, vector] of this.optimizer!.state().entries()) state[i]!.set(vector);
+          for (const [i, vector] of this.optimizer.state().entries()) state[i]!.set(vector);
         }
         return result;
       } catch (error) {
@@ -250,7 +250,7 @@ export class VirtualCompute implements Compute {
   stepStages(samples: number, hyper: StepHyper): Promise<{ readonly computeMs: number }> {
     return this.inLine(async () => {
       this.leaveShared();
-      this.optimizer!.step(this.parameters, this.prepared!.gradient, hyper, 1 / samples);
+      this.optimizer.step(this.parameters, this.prepared!.gradient, hyper, 1 / samples);
       this.held.load(this.parameters);
       return { computeMs: 0 };
     });
@@ -308,7 +308,7 @@ export class VirtualCompute implements Compute {
 
   async release(): Promise<void> {
     this.prepared = undefined;
-    this.optimizer = undefined;
+    this.made = undefined;
   }
 
   /** What it has from now on is its own. */
@@ -332,7 +332,7 @@ export class VirtualCompute implements Compute {
       total.computeMs += await this.pass(countSamples(ranges), 1, signal);
       const stats = await this.gradientOf(ranges, gradient);
       const divisor = clippedDivisor(() => sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
-      this.optimizer!.step(this.parameters, gradient, hyper, 1 / divisor);
+      this.optimizer.step(this.parameters, gradient, hyper, 1 / divisor);
       for (const key of ['samples', 'targets', 'lossSum', 'correct'] as const) total[key] += stats[key];
       total.steps++;
       onStep(total.steps, total);
@@ -355,6 +355,10 @@ export class VirtualCompute implements Compute {
   private indices(count: number): Int32Array {
     if (this.anyIndices.length !== count) this.anyIndices = new Int32Array(count);
     return this.anyIndices;
+  }
+
+  private get optimizer(): CountedOptimizer {
+    return (this.made ??= this.options.createOptimizer(this.parameters.length, this.job!.train.optimizer));
   }
 
   private get held(): VirtualStages {
@@ -421,16 +425,16 @@ export class VirtualCompute implements Compute {
     const { vectors } = this;
     this.before ??= vectors.map(({ length }) => new Float32Array(length));
     for (const [i, vector] of vectors.entries()) this.before[i]!.set(vector);
-    return this.optimizer!.steps;
+    return this.optimizer.steps;
   }
 
   private restore(steps: number): void {
     for (const [i, vector] of this.vectors.entries()) vector.set(this.before![i]!);
-    this.optimizer!.setSteps(steps);
+    this.optimizer.setSteps(steps);
   }
 
   private get vectors(): readonly Float32Array[] {
-    return [this.parameters, ...this.optimizer!.state()];
+    return [this.parameters, ...this.optimizer.state()];
   }
 }
 

@@ -32,7 +32,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     overrides: options.set,
   });
   const folder = options.out ?? join('bench', `${scenario.name}-${mode}`);
-  const pool = new ArmPool(jobs, engine);
+  const pool = new ArmPool(jobs, engine, mode);
   const progress = benchProgress(output);
   const interruption = new Interruption(() => pool.close());
   try {

@@ -7,6 +7,12 @@ export function wasmVectorKernels(workspace: Workspace): VectorKernels {
   function dot(a: Float32Array, b: Float32Array): number {
     assertLength(b.length, a.length, 'b');
     let sum = 0;
+    if (a === b) {
+      workspace.forEachBlock(a.length, [operand(a, 'read')], ([a], length) => {
+        sum += wasm.sumOfSquares(a!, length);
+      });
+      return sum;
+    }
     workspace.forEachBlock(a.length, [operand(a, 'read'), operand(b, 'read')], ([a, b], length) => {
       sum += wasm.dot(a!, b!, length);
     });

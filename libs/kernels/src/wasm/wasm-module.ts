@@ -8,6 +8,7 @@ export interface WasmExports {
   accumulate(accumulator: Address, x: Address, length: number, weight: number): void;
   subtract(out: Address, a: Address, b: Address, length: number): void;
   dot(a: Address, b: Address, length: number): number;
+  sumOfSquares(x: Address, length: number): number;
   sgd(p: Address, g: Address, length: number, scale: number, learningRate: number, weightDecay: number): void;
   sgdMomentum(
     p: Address,
