@@ -58,8 +58,8 @@ export interface DeviceProfile {
   readonly roundTripMs: number;
   /** Nobody measured its link: what stands here is assumed. */
   readonly linkAssumed?: boolean;
-  /** What its engine keeps of a microbatch for the backward pass: a multiple of the profile's `stashBytes`, and copies of the parameters. @default 1 and 0 */
-  readonly stash?: { readonly factor: number; readonly parameterCopies: number };
+  /** What its engine keeps of a microbatch for the backward pass, of the profile's `stashBytes`. @default 1 */
+  readonly stashFactor?: number;
 }
 
 /** A node's link to the server, as tensors found it. */

@@ -171,8 +171,8 @@ class HeldWork {
   ) {}
 
   of(device: number, microbatch: number): number {
-    const { memoryBytes, stash } = this.model.cluster.devices[device]!;
-    const key = JSON.stringify([memoryBytes, stash, microbatch]);
+    const { memoryBytes, stashFactor } = this.model.cluster.devices[device]!;
+    const key = JSON.stringify([memoryBytes, stashFactor, microbatch]);
     let held = this.known.get(key);
     if (held === undefined) this.known.set(key, (held = this.weigh(device, microbatch)));
     return held;

@@ -74,14 +74,14 @@ export function classesOf(model: CostModel, devices: readonly number[]): readonl
   const classes = new Map<string, number[]>();
   for (const index of devices) {
     const device = model.cluster.devices[index]!;
-    const { flopsPerSecond, blockTimes, handOverMs, memoryBytes, stash, upBitsPerSecond, downBitsPerSecond, roundTripMs } = device;
+    const { flopsPerSecond, blockTimes, handOverMs, memoryBytes, stashFactor, upBitsPerSecond, downBitsPerSecond, roundTripMs } = device;
     const own = model.links.hasPeers(index) ? device.id : '';
     const key = JSON.stringify([
       flopsPerSecond,
       blockTimes,
       handOverMs,
       memoryBytes,
-      stash,
+      stashFactor,
       upBitsPerSecond,
       downBitsPerSecond,
       roundTripMs,

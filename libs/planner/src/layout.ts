@@ -70,8 +70,8 @@ export class CostModel {
     const { blocks } = this.costs;
     const cuts = Array.from({ length: blocks - 1 }, (_, i) => i + 1).filter((at) => this.costs.canCut(at));
     this.leastTied = cuts.length === 0 ? 0 : this.ties.values({ start: 0, end: cuts[0]! }, { start: cuts.at(-1)!, end: blocks });
-    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, stash, blockTimes, handOverMs }) =>
-      JSON.stringify([flopsPerSecond, memoryBytes, stash, blockTimes, handOverMs]),
+    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, stashFactor, blockTimes, handOverMs }) =>
+      JSON.stringify([flopsPerSecond, memoryBytes, stashFactor, blockTimes, handOverMs]),
     );
   }
 
@@ -129,7 +129,7 @@ export class CostModel {
   }
 
   memory(device: number, start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): PlannedMemory {
-    return this.costs.memory(start, end, microbatch, inFlight, recompute, this.cluster.devices[device]!.stash);
+    return this.costs.memory(start, end, microbatch, inFlight, recompute, this.cluster.devices[device]!.stashFactor);
   }
 
   /** Of a device that holds all of these stages: any of them may have what is in flight. */

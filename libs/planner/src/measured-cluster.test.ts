@@ -21,7 +21,7 @@ const timing = (name: string, microbatch: number, forwardMs: number): BlockTimin
 
 test('a node that measured nothing is known by its GFLOP/s, and its link is assumed', () => {
   const { devices } = measuredCluster([{ node: 'n1', name: 'a', device }], { peers: [], assumedLink });
-  expect(devices).toEqual([{ id: 'n1', name: 'a', flopsPerSecond: 5e10, memoryBytes: 2 ** 30, stash: { factor: 1.8, parameterCopies: 1 }, ...assumedLink, linkAssumed: true }]);
+  expect(devices).toEqual([{ id: 'n1', name: 'a', flopsPerSecond: 5e10, memoryBytes: 2 ** 30, stashFactor: 1.8, ...assumedLink, linkAssumed: true }]);
   const unmeasured = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 };
   expect(measuredCluster([{ node: 'n1', name: 'a', device, link: unmeasured }], { peers: [], assumedLink }).devices).toEqual(devices);
 });

@@ -12,8 +12,8 @@ export interface ClusterContext {
 /** What there is of a node. A listed link of rate 0 was not measured. */
 export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'maxUploadBitsPerSecond' | 'blocks' | 'handOverMs' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
 
-/** What the portable engines keep of a GPT's microbatch: their tape has every step between, and the weights transposed. */
-const TAPE = { factor: 1.8, parameterCopies: 1 };
+/** What the portable engines keep of a GPT's microbatch: their tape has every step between. */
+const TAPE = 1.8;
 
 /** Nodes as a planner sees them: by what was measured, where it was, and by what their engines say of themselves. */
 export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedLink, profile }: ClusterContext): MeasuredCluster {
@@ -28,7 +28,7 @@ export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedL
       ...(profile && blockTimesOf(profile, blocks ?? [], pace)),
       ...(handOverMs && { handOverMs }),
       memoryBytes: device.memoryBytes,
-      ...(device.engine === 'tensorflow' ? {} : { stash: TAPE }),
+      ...(device.engine === 'tensorflow' ? {} : { stashFactor: TAPE }),
       upBitsPerSecond: Math.min(upBitsPerSecond, maxUploadBitsPerSecond || Infinity),
       downBitsPerSecond,
       roundTripMs,

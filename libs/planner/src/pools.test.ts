@@ -37,8 +37,8 @@ test('a slow device is moved to fast ones, which makes the poorest stage richer,
 });
 
 test('devices that keep more of a passing microbatch are not dealt as if they kept as little as others', () => {
-  // Half of the layers take 2 × 1M × 16 bytes; a copy of their parameters beside two microbatches under way, 3 × 8 MB more.
-  const model = lanOf(4, (i) => ({ memoryBytes: 40e6, stash: { factor: 1, parameterCopies: i < 2 ? 0 : 1 } }));
+  // Half of the layers take 2 × 1M × 16 bytes; microbatches, of which two are under way, 3 × 8 MB more.
+  const model = lanOf(4, (i) => ({ memoryBytes: 40e6, stashFactor: i < 2 ? 1 : 40 }));
   const stages = poolOf(model, everybody(model), HALVES, 1, { alike: false, slower: Infinity })!;
   for (const [s, { start, end, devices }] of stages.entries())
     for (const device of devices) expect(model.memory(device, start, end, 1, stages.length - s, false).total).toBeLessThanOrEqual(40e6);
@@ -46,7 +46,7 @@ test('devices that keep more of a passing microbatch are not dealt as if they ke
 });
 
 /** Half of the layers take 32 MB, and 20 MB for each microbatch under way that is not computed again. */
-const keeping = { stash: { factor: 100, parameterCopies: 0 } };
+const keeping = { stashFactor: 100 };
 
 test('a stage that roomy devices can fill does not recompute because most devices would have to', () => {
   const model = lanOf(

@@ -20,7 +20,6 @@ const NO_CALL: StageMs = { forwardMs: 0, backwardMs: 0 };
 const FLOAT_BYTES = 4;
 /** Of a row of int8. */
 const SCALE_BITS = 32;
-const JUST_STASH: NonNullable<DeviceProfile['stash']> = { factor: 1, parameterCopies: 0 };
 
 /** What a stage of blocks [start, end) costs: values, bytes, milliseconds. */
 export class StageCosts {
@@ -108,15 +107,15 @@ export class StageCosts {
 
   /**
    * Most bytes that a device of the stage holds, with the stash of `inFlight` microbatches, as a worker counts them: the
-   * pass under way computes on as much again as a microbatch's stash. `kept` is the device's.
+   * pass under way computes on as much again as a microbatch's stash.
    */
-  memory(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean, kept = JUST_STASH): PlannedMemory {
+  memory(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean, stashFactor = 1): PlannedMemory {
     const { stepsPerRound, stateBytesPerParameter, workspaceBytes, parameterVectors = 1, gradientVectors = 1 } = this.request;
     const values = this.parameters(start, end);
     const vector = FLOAT_BYTES * values;
     const optimizer = this.mayStep(start, end) ? stateBytesPerParameter * values : 0;
     const anchor = stepsPerRound > 1 ? vector : 0;
-    const whole = microbatch * kept.factor * (this.stashSums[end]! - this.stashSums[start]!) + kept.parameterCopies * vector;
+    const whole = microbatch * stashFactor * (this.stashSums[end]! - this.stashSums[start]!);
     const stash = inFlight * (recompute ? microbatch * this.inputBytes(start) : whole);
     const workspace = workspaceBytes + whole;
     const [parameters, gradients] = [parameterVectors * vector, gradientVectors * vector];
