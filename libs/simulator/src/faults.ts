@@ -1,6 +1,6 @@
 import type { TensorChunk, TensorHeader } from '@longtail/core';
 import type { StorageTarget } from './memory-store.js';
-import type { SentChunk } from './endpoint.js';
+import type { SentChunk } from './in-transit.js';
 
 /** Something that goes wrong, or someone who comes and goes, at a time or at (worker, round). Pure data, so that a list of them can be drawn, printed and run again. */
 export type Fault =

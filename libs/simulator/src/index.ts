@@ -1,7 +1,8 @@
 export { wasmArithmetic, type Arithmetic } from './arithmetic.js';
 export { modelOfBlocks, type EnginePass, type VirtualBlocks, type VirtualPass } from './blocks.js';
 export { chain, type ChainOptions } from './chain.js';
-export type { SentChunk, Tamper } from './endpoint.js';
+export type { Tamper } from './endpoint.js';
+export type { SentChunk } from './in-transit.js';
 export type { CommittedLeases } from './ledger.js';
 export type { Fault, Tampering, TimedFault } from './faults.js';
 export type { FleetAccount } from './fleet-account.js';

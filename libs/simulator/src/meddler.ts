@@ -3,7 +3,7 @@ import type { WorkerMessage } from '@longtail/protocol';
 import type { Actor } from './actor.js';
 import { LATE_MS, tamper, type Crc, type Fault } from './faults.js';
 import type { FrameFuzz } from './frame-fuzz.js';
-import type { SentChunk } from './endpoint.js';
+import type { SentChunk } from './in-transit.js';
 
 /** What faults make of the chunks and messages that travel between workers and the server. */
 export class Meddler {

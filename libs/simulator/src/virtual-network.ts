@@ -1,8 +1,9 @@
 import type { Connection, PeerLink, PeerNetwork, Rng, TensorChunk } from '@longtail/core';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
-import { Endpoint, type Checksum, type LateMessage, type Mortal, type Shared, type Tamper } from './endpoint.js';
+import { Endpoint, type LateMessage, type Mortal, type Shared, type Tamper } from './endpoint.js';
 import { Line, Trunk } from './fair-share.js';
 import { Flow, mathisBitsPerSecond, type FlowWatch } from './flow.js';
+import type { Checksum } from './in-transit.js';
 import type { VirtualClock } from './virtual-clock.js';
 
 export interface LinkSpec {
