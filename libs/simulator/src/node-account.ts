@@ -51,28 +51,41 @@ const WINDOW_HERE_MS = 13;
 const WINDOW_COMPUTING_MS = 14;
 /** Two lines of a cache. */
 const CELLS = 16;
+/** Of its windows: time here, then time computing. */
+const WINDOW_CELLS = 2 * MOST_WINDOWS;
+/** Of a span: by `ACTIVITIES`, from, to. */
+const SPAN_NUMBERS = 3;
+
+/** A row of each for each node of a fleet: numbers, which no collector looks at. */
+export interface FleetCells {
+  readonly latest: Float64Array;
+  readonly windows: Float64Array;
+}
 
 /** Takes down what a node is at. Takes the same room however long that goes on. */
 export class NodeBook {
   samples = 0;
   private readonly row: number;
-  private readonly windows = new Windows(FIRST_WINDOW_MS);
-  private spans: ActivitySpan[] | undefined;
-  private taken: readonly ActivitySpan[] = [];
+  private readonly cells: Float64Array;
+  private readonly windows: Windows;
+  private spans: number[] | undefined;
+  private taken: readonly number[] = [];
 
-  /** `cells`: of a fleet, a row for each of its nodes. What an event changes lies side by side: among thousands of nodes it comes from far. */
+  /** What an event changes lies side by side: among thousands of nodes it comes from far. */
   constructor(
     readonly name: string,
     index: number,
-    private readonly cells: Float64Array,
+    { latest, windows }: FleetCells,
     private readonly nowMs: () => number,
   ) {
     this.row = CELLS * index;
-    cells[this.row + ACTIVITY] = AWAY;
+    this.cells = latest;
+    this.windows = new Windows(FIRST_WINDOW_MS, windows, WINDOW_CELLS * index);
+    latest[this.row + ACTIVITY] = AWAY;
   }
 
-  static cellsOf(nodes: number): Float64Array {
-    return new Float64Array(CELLS * nodes);
+  static cellsOf(nodes: number): FleetCells {
+    return { latest: new Float64Array(CELLS * nodes), windows: new Float64Array(WINDOW_CELLS * nodes) };
   }
 
   connected(isHere: boolean): void {
@@ -115,7 +128,8 @@ export class NodeBook {
     this.settle();
     this.putWindow();
     this.windows.foldTo(windowMs);
-    const { name, samples, taken: spans, cells, row } = this;
+    const { name, samples, cells, row } = this;
+    const spans = spansOf(this.taken);
     const [compute, send, receive, wait] = cells.subarray(row) as Iterable<number> as [number, number, number, number];
     const [bytesUp, bytesDown] = [cells[row + BYTES_UP]!, cells[row + BYTES_DOWN]!];
     return { name, hereMs: compute + send + receive + wait, ms: { compute, send, receive, wait }, bytesUp, bytesDown, samples, spans, utilisation: this.windows.utilisation() };
@@ -149,7 +163,7 @@ export class NodeBook {
       cells[row + WINDOW_HERE_MS]! += nowMs - sinceMs;
       if (activity === 0) cells[row + WINDOW_COMPUTING_MS]! += nowMs - sinceMs;
     }
-    this.spans?.push({ activity: ACTIVITIES[activity]!, fromMs: sinceMs, toMs: nowMs });
+    this.spans?.push(activity, sinceMs, nowMs);
   }
 
   /** What does not end in the window that it is in: it ends in the one that it is in from now on. */
@@ -219,46 +233,67 @@ class DownWatch implements FlowWatch {
   }
 }
 
+function spansOf(numbers: readonly number[]): readonly ActivitySpan[] {
+  return Array.from({ length: numbers.length / SPAN_NUMBERS }, (_, i) => {
+    const [activity, fromMs, toMs] = numbers.slice(SPAN_NUMBERS * i) as [number, number, number];
+    return { activity: ACTIVITIES[activity]!, fromMs, toMs };
+  });
+}
+
 /** Time here, and time computing, by windows that double when they become too many. */
 class Windows {
-  private here: number[] = [];
-  private computing: number[] = [];
+  private count = 0;
 
-  constructor(public windowMs: number) {}
+  constructor(
+    public windowMs: number,
+    private readonly cells: Float64Array,
+    /** Where time here begins; time computing is behind it. */
+    private readonly here: number,
+  ) {}
+
+  private get computing(): number {
+    return this.here + MOST_WINDOWS;
+  }
 
   get last(): { readonly endMs: number; readonly hereMs: number; readonly computingMs: number } {
-    const { length } = this.here;
-    return { endMs: length * this.windowMs, hereMs: this.here[length - 1] ?? 0, computingMs: this.computing[length - 1] ?? 0 };
+    const { count, cells, here, computing, windowMs } = this;
+    if (count === 0) return { endMs: 0, hereMs: 0, computingMs: 0 };
+    return { endMs: count * windowMs, hereMs: cells[here + count - 1]!, computingMs: cells[computing + count - 1]! };
   }
 
   setLast(hereMs: number, computingMs: number): void {
-    const last = this.here.length - 1;
-    this.here[last] = hereMs;
-    this.computing[last] = computingMs;
+    const { count, cells, here, computing } = this;
+    cells[here + count - 1] = hereMs;
+    cells[computing + count - 1] = computingMs;
   }
 
-  add(computing: boolean, fromMs: number, toMs: number): void {
+  add(isComputing: boolean, fromMs: number, toMs: number): void {
     while (toMs > MOST_WINDOWS * this.windowMs) this.foldTo(2 * this.windowMs);
-    for (let window = Math.floor(fromMs / this.windowMs); window * this.windowMs < toMs; window++) {
-      const ms = Math.min(toMs, (window + 1) * this.windowMs) - Math.max(fromMs, window * this.windowMs);
-      this.here[window] = (this.here[window] ?? 0) + ms;
-      if (computing) this.computing[window] = (this.computing[window] ?? 0) + ms;
+    const { cells, here, computing, windowMs } = this;
+    for (let window = Math.floor(fromMs / windowMs); window * windowMs < toMs; window++) {
+      const ms = Math.min(toMs, (window + 1) * windowMs) - Math.max(fromMs, window * windowMs);
+      cells[here + window]! += ms;
+      if (isComputing) cells[computing + window]! += ms;
+      this.count = Math.max(this.count, window + 1);
     }
   }
 
   foldTo(windowMs: number): void {
-    while (this.windowMs < windowMs) {
-      this.here = folded(this.here);
-      this.computing = folded(this.computing);
-      this.windowMs *= 2;
+    for (; this.windowMs < windowMs; this.windowMs *= 2) {
+      for (const begin of [this.here, this.computing]) fold(this.cells.subarray(begin, begin + this.count));
+      this.count = Math.ceil(this.count / 2);
     }
   }
 
   utilisation(): readonly (number | undefined)[] {
-    return Array.from(this.here, (ms, window) => (ms === undefined || ms === 0 ? undefined : (this.computing[window] ?? 0) / ms));
+    const { count, cells, here, computing } = this;
+    return Array.from({ length: count }, (_, window) => (cells[here + window] === 0 ? undefined : cells[computing + window]! / cells[here + window]!));
   }
 }
 
-function folded(windows: readonly number[]): number[] {
-  return Array.from({ length: Math.ceil(windows.length / 2) }, (_, i) => (windows[2 * i] ?? 0) + (windows[2 * i + 1] ?? 0));
+/** Two windows into one, from the first on. */
+function fold(windows: Float64Array): void {
+  const half = Math.ceil(windows.length / 2);
+  for (let i = 0; i < half; i++) windows[i] = windows[2 * i]! + (windows[2 * i + 1] ?? 0);
+  windows.fill(0, half);
 }
