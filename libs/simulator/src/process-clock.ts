@@ -1,10 +1,11 @@
 import type { Clock } from '@longtail/core';
-import type { VirtualClock } from './virtual-clock.js';
+import type { Sleeper, VirtualClock } from './virtual-clock.js';
 
 /** The clock of one process: it may jump ahead of the others', and stands still with the process. */
-export class ProcessClock implements Clock {
+export class ProcessClock implements Clock, Sleeper {
   private aheadMs = 0;
-  private frozenUntilMs = 0;
+  /** Whoever sleeps does not wake before that. */
+  frozenUntilMs = 0;
 
   constructor(private readonly time: VirtualClock) {}
 
@@ -16,14 +17,12 @@ export class ProcessClock implements Clock {
     this.aheadMs += byMs;
   }
 
-  /** Whoever sleeps does not wake before that. */
   freeze(forMs: number): void {
     this.frozenUntilMs = Math.max(this.frozenUntilMs, this.time.nowMs() + forMs);
   }
 
   /** Timers do not follow a jump. */
-  async sleep(ms: number, signal: AbortSignal): Promise<void> {
-    await this.time.sleep(ms, signal);
-    while (this.time.nowMs() < this.frozenUntilMs) await this.time.sleep(this.frozenUntilMs - this.time.nowMs(), signal);
+  sleep(ms: number, signal: AbortSignal): Promise<void> {
+    return this.time.sleep(ms, signal, this);
   }
 }

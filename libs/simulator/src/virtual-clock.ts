@@ -30,6 +30,37 @@ class Call extends Alarm {
   }
 }
 
+/** Who sleeps. */
+export interface Sleeper {
+  readonly frozenUntilMs: number;
+}
+
+/** Thousands sleep at a time, most of them until they are no more: it is its own listener. */
+class Sleep extends Alarm {
+  constructor(
+    private readonly clock: VirtualClock,
+    private readonly signal: AbortSignal,
+    private readonly sleeper: Sleeper | undefined,
+    private readonly resolve: () => void,
+    private readonly reject: (reason: Error) => void,
+  ) {
+    super();
+  }
+
+  ring(): void {
+    const { clock, signal, sleeper } = this;
+    const leftMs = (sleeper?.frozenUntilMs ?? 0) - clock.nowMs();
+    if (leftMs > 0) return void clock.set(this, clock.nowMs() + leftMs);
+    signal.removeEventListener('abort', this);
+    this.resolve();
+  }
+
+  handleEvent(): void {
+    this.cancel();
+    this.reject(this.signal.reason as Error);
+  }
+}
+
 /**
  * Time that passes only when nothing else can happen: events run in order of time, then of scheduling, and before each
  * one every promise settles that can. Equal programs give equal histories.
@@ -59,18 +90,13 @@ export class VirtualClock implements Clock {
     return alarm;
   }
 
-  sleep(ms: number, signal: AbortSignal): Promise<void> {
+  /** `sleeper`: does not wake while it is frozen. */
+  sleep(ms: number, signal: AbortSignal, sleeper?: Sleeper): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
-      const aborted = () => {
-        alarm.cancel();
-        reject(signal.reason as Error);
-      };
-      const alarm = this.at(this.now + Math.max(0, ms), () => {
-        signal.removeEventListener('abort', aborted);
-        resolve();
-      });
-      signal.addEventListener('abort', aborted, { once: true });
+      const sleep = new Sleep(this, signal, sleeper, resolve, reject);
+      this.set(sleep, this.now + Math.max(0, ms));
+      signal.addEventListener('abort', sleep);
     });
   }
 
