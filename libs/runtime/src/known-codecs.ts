@@ -2,25 +2,22 @@ import { LongtailError, type Codec, type CodecName, type Job } from '@longtail/c
 
 /** The codecs of this process as a job wants them: `top-k` keeps what the job says. */
 export class KnownCodecs {
-  private readonly byName: ReadonlyMap<string, Codec>;
-  private readonly byNumber: ReadonlyMap<number, Codec>;
+  private readonly wanted: readonly Codec[];
 
   constructor(
     codecs: readonly Codec[],
     readonly sync: Job['sync'],
   ) {
     const { topK } = sync;
-    const wanted = topK === undefined ? codecs : codecs.map((codec) => codec.keeping?.(topK) ?? codec);
-    this.byName = new Map(wanted.map((codec) => [codec.name, codec]));
-    this.byNumber = new Map(wanted.map((codec) => [codec.id, codec]));
+    this.wanted = topK === undefined ? codecs : codecs.map((codec) => codec.keeping?.(topK) ?? codec);
   }
 
   named(name: CodecName): Codec {
-    return this.byName.get(name) ?? unknown(name);
+    return this.wanted.find((codec) => codec.name === name) ?? unknown(name);
   }
 
   numbered(id: number): Codec {
-    return this.byNumber.get(id) ?? unknown(`${id}`);
+    return this.wanted.find((codec) => codec.id === id) ?? unknown(`${id}`);
   }
 }
 

@@ -133,8 +133,12 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.worker = worker;
     this.state = 'preparing';
     this.placedAtMs = this.host.clock.nowMs();
-    const of = { group: group.id, worker, workers: group.members.length, stages: group.stages.length };
-    this.send({ message: 'prepare', prepare: { ...message, place: { ...of, afterTransfer: this.transfers, ...rest } } });
+    const { run, jobJson, files } = message;
+    const { held, neighbours, afterTask, microbatch, inFlight, recompute } = rest;
+    const [workers, stages] = [group.members.length, group.stages.length];
+    // Named one by one: an object that another one is spread into has a hidden class of its own, for each of thousands of workers.
+    const place = { group: group.id, worker, workers, stages, held, neighbours, afterTask, afterTransfer: this.transfers, microbatch, inFlight, recompute };
+    this.send({ message: 'prepare', prepare: { run, jobJson, files, place } });
   }
 
   /** Of a stage that it holds; it is prepared. */

@@ -12,7 +12,8 @@ const AHEAD = 16;
 export class Relay {
   private onTheWay = 0;
   private readonly waiting: (() => void)[] = [];
-  private readonly tasks = new Map<number, FanOut>();
+  /** Undefined: none so far, as with all whose neighbours are reached directly, or who have none. */
+  private tasks: Map<number, FanOut> | undefined;
   private closed = false;
 
   constructor(private readonly connection: Pick<ServerConnection, 'sendTensor'>) {}
@@ -43,21 +44,22 @@ export class Relay {
 
   /** The task is over: what is on its way for it is given up. */
   drop(task: number): void {
-    const sends = this.tasks.get(task);
+    const sends = this.tasks?.get(task);
     if (sends === undefined) return;
     sends.abort(OVER);
-    this.tasks.delete(task);
+    this.tasks!.delete(task);
     for (const wake of this.waiting.splice(0)) wake();
   }
 
   close(): void {
     this.closed = true;
-    for (const task of [...this.tasks.keys()]) this.drop(task);
+    for (const task of [...(this.tasks?.keys() ?? [])]) this.drop(task);
   }
 
   private ofTask(task: number): FanOut {
-    let sends = this.tasks.get(task);
-    if (sends === undefined) this.tasks.set(task, (sends = new FanOut()));
+    const tasks = (this.tasks ??= new Map<number, FanOut>());
+    let sends = tasks.get(task);
+    if (sends === undefined) tasks.set(task, (sends = new FanOut()));
     return sends;
   }
 }

@@ -64,45 +64,48 @@ export interface NodeIdentity {
 export async function runWorker(options: WorkerOptions): Promise<{ readonly reason: string }> {
   const { clock, compute, fileCache, codecs, createFeedback, crc32c, allocate, signal, log, rng, name, allowCode, peers, host = '', maxUploadBitsPerSecond = 0 } = options;
   const owner = options.owner ?? new Pauses();
-  const finish = options.finish ?? new AbortController().signal;
-  const stop = AbortSignal.any([signal, finish]);
+  const { finish } = options;
+  const stop = finish === undefined ? signal : AbortSignal.any([signal, finish]);
   const tellPause = () => log?.(owner.paused === '' ? { event: 'resumed' } : { event: 'paused', reason: owner.paused });
   owner.watch(tellPause, signal);
   if (owner.paused !== '') tellPause();
-  let hello: Hello = {
+  let incarnation = drawIncarnation(rng);
+  const known = { node: options.identity?.node ?? '', epoch: 0 };
+  const hello = (): Hello => ({
     protocol: PROTOCOL_VERSION,
     name,
-    incarnation: drawIncarnation(rng),
+    incarnation,
     device: compute.device,
     allowCode,
     peerAddress: peers?.address ?? '',
     host,
     maxUploadBitsPerSecond,
-    node: options.identity?.node ?? '',
+    node: known.node,
     paused: owner.paused,
     curveKey: '', // the transport's to fill in
-    epoch: 0,
+    epoch: known.epoch,
     standbyAddress: '',
-  };
-  const search = new Search({ ...options, signal: stop });
+  });
+  const search = new Search(options, stop);
   const standby = (address: string) => search.standby(address);
   const { chunkLength = CHUNK_LENGTH } = options;
   while (!stop.aborted) {
-    hello = { ...hello, paused: owner.paused };
-    const found = await search.dial(hello);
+    const said = hello();
+    const found = await search.dial(said);
     if (found === undefined) break;
     const { node, epoch } = found.welcome;
-    if (node !== hello.node) options.identity?.remember(node);
-    hello = { ...hello, node, epoch };
+    if (node !== known.node) options.identity?.remember(node);
+    known.node = node;
+    known.epoch = epoch;
     log?.({ event: 'joined', node, peer: found.connection.peer });
     // Named one by one: an object that another one is spread into has a hidden class of its own, for each of thousands of workers.
-    const context = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, log, peers, owner, saidPaused: hello.paused };
+    const context = { standby, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, log, peers, owner, saidPaused: said.paused };
     const session = new WorkerSession(found.connection, found.welcome, context);
     const reason = await session.serve(signal, finish);
     log?.({ event: 'disconnected', reason });
     if (session.dismissed !== undefined) return { reason };
     // What it missed meanwhile says nothing of it: to the server it is as if it was started anew.
-    if (session.stoodStill) hello = { ...hello, incarnation: drawIncarnation(rng) };
+    if (session.stoodStill) incarnation = drawIncarnation(rng);
     search.lost();
   }
   return { reason: 'left' };
@@ -120,7 +123,10 @@ class Search {
   private addresses: readonly (string | undefined)[] = [undefined];
   private readonly backOff: BackOff;
 
-  constructor(private readonly options: WorkerOptions) {
+  constructor(
+    private readonly options: WorkerOptions,
+    private readonly signal: AbortSignal,
+  ) {
     this.sinceMs = options.clock.nowMs();
     this.backOff = new BackOff(options.rng);
   }
@@ -138,7 +144,7 @@ class Search {
 
   /** Undefined when the signal aborted. */
   async dial(hello: Hello): Promise<Awaited<ReturnType<WorkerOptions['dial']>> | undefined> {
-    const { signal, log } = this.options;
+    const { signal, options: { log } } = this;
     for (;;) {
       try {
         const found = await this.dialAny(hello, signal);
@@ -200,7 +206,7 @@ class Search {
 
   /** False when the signal aborted. */
   private pause(ms: number): Promise<boolean> {
-    return this.options.clock.sleep(ms, this.options.signal).then(
+    return this.options.clock.sleep(ms, this.signal).then(
       () => true,
       () => false,
     );

@@ -197,9 +197,7 @@ export class WorkerRun {
     const { compute, log } = this.context;
     try {
       log?.({ event: 'preparing', run: this.run, job: this.job.name, module: moduleOf(this.job) });
-      const files = await this.files.fetch(this.prepare.files, signal);
-      signal.throwIfAborted();
-      this.announce(await compute.prepare(this.job, files, this.stages, signal, this.use));
+      this.announce(await this.fetchAndPrepare(signal));
       this.mayBegin = true;
       this.beginNext();
       await this.over;
@@ -210,6 +208,12 @@ export class WorkerRun {
     this.stageOutbox?.close('the run is over');
     await this.deliveries?.settled();
     await compute.release().catch((error: unknown) => this.fail(0, error));
+  }
+
+  private async fetchAndPrepare(signal: AbortSignal): Promise<Prepared> {
+    const files = await this.files.fetch(this.prepare.files, signal);
+    signal.throwIfAborted();
+    return this.context.compute.prepare(this.job, files, this.stages, signal, this.use);
   }
 
   private get stages(): readonly BlockRange[] | 'all' {

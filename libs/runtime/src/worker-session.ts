@@ -66,19 +66,19 @@ export class WorkerSession {
    * Resolves with why the link ended, once the device is free. An abort of `signal` says good-bye to the server first, one of
    * `finish` lets it settle what the node holds before that.
    */
-  async serve(signal: AbortSignal, finish: AbortSignal): Promise<string> {
+  async serve(signal: AbortSignal, finish?: AbortSignal): Promise<string> {
     const { clock, owner } = this.context;
     const leave = () => this.leave(STOPPED);
     const leaveSoon = () => {
-      const reason = finish.reason instanceof LongtailError ? finish.reason.message : STOPPED;
+      const reason = finish!.reason instanceof LongtailError ? finish!.reason.message : STOPPED;
       this.send({ message: 'pause', pause: { reason, leaves: true } });
     };
     signal.addEventListener('abort', leave);
-    finish.addEventListener('abort', leaveSoon);
+    finish?.addEventListener('abort', leaveSoon);
     owner.watch(() => this.heed(owner.paused), this.ended.signal);
     this.start();
     if (signal.aborted) leave();
-    else if (finish.aborted) leaveSoon();
+    else if (finish?.aborted) leaveSoon();
     this.heed(owner.paused);
     watchStandstill(this.heartbeatMs, clock, this.ended.signal).then(
       (ms) => {
@@ -93,7 +93,7 @@ export class WorkerSession {
     );
     const reason = await this.closed;
     signal.removeEventListener('abort', leave);
-    finish.removeEventListener('abort', leaveSoon);
+    finish?.removeEventListener('abort', leaveSoon);
     this.ended.abort(ENDED);
     this.drop(reason);
     await this.deviceFree;

@@ -11,7 +11,8 @@ export interface Actor {
   readonly compute: VirtualCompute;
   readonly files: MemoryFiles;
   readonly stop: AbortController;
-  readonly finish: AbortController;
+  /** Undefined: nothing happens to it. */
+  readonly finish: AbortController | undefined;
   readonly pauses: Pauses;
   link: VirtualLink | undefined;
   /** No new dials after this. */

@@ -126,7 +126,7 @@ export class FaultStriker {
       case 'leave':
         return actor.stop.abort();
       case 'finish':
-        return actor.finish.abort();
+        return actor.finish?.abort();
       case 'pause':
         actor.pauses.set(`the owner at ${fault.atMs}`, 'its owner wants the machine');
         clock.at(clock.nowMs() + fault.forMs, () => actor.pauses.set(`the owner at ${fault.atMs}`, ''));

@@ -30,14 +30,17 @@ function idle(codec: Codec): Codec {
 }
 
 class IdleFeedback implements FeedbackEncoder {
-  private readonly codecs: readonly Codec[];
+  /** The latest. */
+  private codec: Codec | undefined;
 
-  constructor(topK: TopKSpec) {
-    this.codecs = idleArithmetic.codecs.map((codec) => codec.keeping?.(topK) ?? codec);
-  }
+  constructor(private readonly topK: TopKSpec) {}
 
   encode(name: CodecName, values: Float32Array, _offset: number, out: Uint8Array): number {
-    return this.codecs.find((codec) => codec.name === name)!.encode(values, out);
+    if (this.codec?.name !== name) {
+      const codec = idleArithmetic.codecs.find((one) => one.name === name)!;
+      this.codec = codec.keeping?.(this.topK) ?? codec;
+    }
+    return this.codec.encode(values, out);
   }
 
   settle(): void {}

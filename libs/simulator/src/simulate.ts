@@ -4,6 +4,7 @@ import {
   type Codec,
   type Job,
   type LeaseBook,
+  type OutgoingTensor,
   type ParameterShard,
   type StoredEvent,
   type SyncFleet,
@@ -15,7 +16,7 @@ import {
 import { createLeaseBook } from '@longtail/data';
 import { createKernels, learningRateAt } from '@longtail/kernels';
 import { createServer, Pauses, runWorker, type Server, type ServerConnection, type Succession, type WorkerEvent } from '@longtail/runtime';
-import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
+import type { Hello, ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
@@ -353,6 +354,12 @@ class Simulation implements StruckWorld {
     return this.scenario.arithmetic ?? referenceArithmetic;
   }
 
+  /** Something happens to workers. */
+  private get mayBeTold(): boolean {
+    const { faults = [], churn = [] } = this.scenario;
+    return faults.length > 0 || churn.length > 0;
+  }
+
   private async startWorker(spec: SimulatedWorker, joinAtMs: number): Promise<void> {
     const { clock, scenario } = this;
     const { name, samplesPerSecond, overheadMs = 1, taskMs, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
@@ -368,7 +375,7 @@ class Simulation implements StruckWorld {
       compute,
       files: new MemoryFiles(),
       stop: new AbortController(),
-      finish: new AbortController(),
+      finish: this.mayBeTold ? new AbortController() : undefined,
       pauses: new Pauses(),
       link: undefined,
       dead: false,
@@ -392,7 +399,7 @@ class Simulation implements StruckWorld {
         clock: actor.clock,
         rng: this.rng.fork(this.processes.length < scenario.fleet.length ? name : `${name}/${this.processes.length}`),
         signal: actor.stop.signal,
-        finish: actor.finish.signal,
+        finish: actor.finish?.signal,
         owner: actor.pauses,
         name,
         allowCode: false,
@@ -415,7 +422,7 @@ class Simulation implements StruckWorld {
     const watch = this.watchOf(spec.name);
     let node = '';
     const { faults = [], sent } = this.scenario;
-    const meddling = {
+    const meddling = sent === undefined && faults.length === 0 ? undefined : {
       up: (chunk: TensorChunk) => {
         sent?.(node, chunk);
         return this.meddler.up(spec.name, actor, chunk);
@@ -423,7 +430,7 @@ class Simulation implements StruckWorld {
       down: (chunk: TensorChunk) => this.meddler.down(actor, chunk),
       message: (message: WorkerMessage) => this.meddler.message(spec.name, actor, message),
     };
-    const link = this.network.connect(spec.name, spec.link ?? HOME, sent === undefined && faults.length === 0 ? {} : meddling, watch);
+    const link = this.network.connect(spec.name, spec.link ?? HOME, meddling, watch);
     await actor.clock.sleep(rttMs, actor.stop.signal);
     const { life } = this;
     const isolated = actor.dead || clock.nowMs() < actor.unreachableUntilMs;
@@ -442,27 +449,56 @@ class Simulation implements StruckWorld {
     return new Promise((resolve, reject) => {
       const { server } = link;
       server.belongTo(life);
-      const connection: ServerConnection = {
-        get peer() {
-          return server.peer;
-        },
-        get traffic() {
-          return server.traffic;
-        },
-        get sending() {
-          return server.sending;
-        },
-        start: (handlers) => server.start(handlers),
-        send: (message) => {
-          if (message.message === 'refused') return reject(LongtailError.fromWire(message.refused));
-          if (message.message !== 'welcome') return server.send(message);
-          welcomed(message.welcome.node);
-          resolve({ connection: link.worker, welcome: message.welcome });
-        },
-        sendTensor: (tensor, signal) => server.sendTensor(tensor, signal),
-        close: (reason) => server.close(reason),
+      const answered = (answer: Answer): void => {
+        if (answer.message === 'refused') return reject(LongtailError.fromWire(answer.refused));
+        welcomed(answer.welcome.node);
+        resolve({ connection: link.worker, welcome: answer.welcome });
       };
-      current.onSession(connection, hello);
+      current.onSession(new Admission(server, answered), hello);
     });
+  }
+}
+
+type Answer = Extract<ServerMessage, { message: 'welcome' | 'refused' }>;
+
+/** The server's end of a link, but for its answer to the hello. */
+class Admission implements ServerConnection {
+  private answered: ((answer: Answer) => void) | undefined;
+
+  constructor(
+    private readonly end: VirtualLink['server'],
+    answered: (answer: Answer) => void,
+  ) {
+    this.answered = answered;
+  }
+
+  get peer() {
+    return this.end.peer;
+  }
+
+  get traffic() {
+    return this.end.traffic;
+  }
+
+  get sending() {
+    return this.end.sending;
+  }
+
+  start(handlers: Parameters<ServerConnection['start']>[0]): void {
+    this.end.start(handlers);
+  }
+
+  send(message: ServerMessage): void {
+    if (message.message !== 'welcome' && message.message !== 'refused') return this.end.send(message);
+    this.answered?.(message);
+    this.answered = undefined;
+  }
+
+  sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
+    return this.end.sendTensor(tensor, signal);
+  }
+
+  close(reason: string): void {
+    this.end.close(reason);
   }
 }
