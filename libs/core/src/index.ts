@@ -14,6 +14,7 @@ export * from './job.js';
 export * from './layout.js';
 export * from './markup.js';
 export * from './model.js';
+export { Numbered } from './numbered.js';
 export * from './optimizer.js';
 export * from './plan.js';
 export * from './redact.js';

@@ -1,4 +1,4 @@
-import { LongtailError, type Lease, type LeaseBook, type LeaseBookState, type LeaseTotals, type SampleRange } from '@longtail/core';
+import { LongtailError, Numbered, type Lease, type LeaseBook, type LeaseBookState, type LeaseTotals, type SampleRange } from '@longtail/core';
 
 export interface LeaseBookOptions {
   /** Samples of the training split; at least 1. */
@@ -39,7 +39,7 @@ export function createLeaseBook(options: LeaseBookOptions): LeaseBook {
 }
 
 class Book implements LeaseBook {
-  private readonly open = new Map<number, OpenLease>();
+  private readonly open = new Numbered<OpenLease>();
   /** Sorted and disjoint, with gaps between them. */
   private returned: Span[] = [];
   private returnedSamples = 0;
@@ -97,7 +97,7 @@ class Book implements LeaseBook {
   }
 
   snapshot(): LeaseBookState {
-    const open = [...this.open.values()];
+    const open = this.open.values();
     const free = open.filter(({ partly }) => !partly).flatMap(({ spans }) => spans);
     const halfway = open.reduce((sum, { partly, samples }) => sum + (partly ? samples : 0), 0);
     return {

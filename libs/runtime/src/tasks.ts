@@ -1,4 +1,4 @@
-import type { ChunkInspection, Codec, CodedChunk, Lease, RunEvent, TensorChunk } from '@longtail/core';
+import { Numbered, type ChunkInspection, type Codec, type CodedChunk, type Lease, type RunEvent, type TensorChunk } from '@longtail/core';
 import type { SharedPart, Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
 import { Delivery, type ExpectedDelivery, type ExpectedTensor } from './delivery.js';
@@ -41,7 +41,7 @@ const SPARE_RECEIVE_BUFFERS = 16;
 export class Tasks {
   /** Number of the last one given out. */
   last = 0;
-  private readonly open = new Map<number, GroupTask>();
+  private readonly open = new Numbered<GroupTask>();
   /** What was expected last: of most members it is the same. */
   private latest: { readonly segments: readonly HeldSegment[]; readonly kind: string; readonly codec: Codec; readonly tensors: readonly ExpectedTensor[]; readonly parts: Task['parts'] } | undefined;
   private readonly receiveBuffers = new BufferPools(SPARE_RECEIVE_BUFFERS);
@@ -50,7 +50,7 @@ export class Tasks {
 
   /** All that were given out and are not settled. */
   get unsettled(): readonly GroupTask[] {
-    return [...this.open.values()];
+    return this.open.values();
   }
 
   /** Given out and not settled. */

@@ -133,8 +133,8 @@ class Intake {
   generation = 0;
   /** What came in whole, for whoever takes it from here. */
   readonly arrived: VectorRange[] = [];
-  /** Where chunks of this transfer began. */
-  private readonly seen = new Set<number>();
+  /** Where chunks of this transfer began. A Set that is cleared makes a table anew, to which the old one points, for good in V8's old generation. */
+  private readonly seen: number[] = [];
   /** Values of the whole vector, or chunks of a part. */
   private missing: number;
   /** What is on its way in, where it is a part. */
@@ -164,16 +164,16 @@ class Intake {
       });
     }
     const { follows, isDifference, isPart } = NATURES[header.kind] ?? WHOLE;
-    if (header.task > this.transfer || this.seen.size === 0) {
+    if (header.task > this.transfer || this.seen.length === 0) {
       if (follows && (this.version ?? own) !== header.baseVersion - 1) throw this.noBase(header);
       this.restart(header, isPart);
     }
     const from = header.start + header.offset;
-    if (this.seen.has(from)) return false;
+    if (this.seen.includes(from)) return false;
     const values = partOf(this.values, from, header.length);
     if (isDifference) this.add(values, payload, codec);
     else codec.decode(payload, values);
-    this.seen.add(from);
+    this.seen.push(from);
     if (this.part === undefined) this.missing -= header.length;
     else {
       this.missing--;
@@ -215,7 +215,7 @@ class Intake {
   private restart({ task, chunks, start }: TensorHeader, isPart: boolean): void {
     this.transfer = task;
     this.version = undefined;
-    this.seen.clear();
+    this.seen.length = 0;
     this.part = isPart ? { start, length: 0 } : undefined;
     this.missing = isPart ? chunks : this.values.length;
   }
