@@ -74,7 +74,7 @@ export class EncodedTensor {
     readonly version: number,
     readonly codecId: number,
     private readonly chunkBytes: number,
-    private readonly fill: FillChunk,
+    private fill: FillChunk | undefined,
     private readonly pool: Buffers,
   ) {}
 
@@ -96,8 +96,10 @@ export class EncodedTensor {
   advance(): void {
     const chunk = this.coded.length;
     const slot = this.slot(chunk);
-    const bytes = this.fill(chunkSpan(this.grid, chunk), slot, chunk);
+    const bytes = this.fill!(chunkSpan(this.grid, chunk), slot, chunk);
     this.coded.push(partOf(slot, 0, bytes));
+    // It may know all that a version was made of.
+    if (this.complete) this.fill = undefined;
   }
 
   /** The coded chunk at `offset`; codes up to it where that has not happened. */
