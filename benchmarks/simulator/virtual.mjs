@@ -89,13 +89,13 @@ class Recording {
     const model = await this.workbench.model(opened);
     return {
       ...model,
-      gradient: (parameters, samples, out) => {
+      gradient: (parameters, samples, ...others) => {
         this.work.push({ kind: 'gradient', samples });
-        return model.gradient(parameters, samples, out);
+        return model.gradient(parameters, samples, ...others);
       },
-      evaluate: (parameters, split, start, end) => {
+      evaluate: (parameters, split, start, end, ...others) => {
         this.work.push({ kind: 'evaluate', split, start, end });
-        return model.evaluate(parameters, split, start, end);
+        return model.evaluate(parameters, split, start, end, ...others);
       },
     };
   }

@@ -4,6 +4,7 @@ import type { Job } from './job.js';
 import type { BlockRange, ParameterLayout } from './model.js';
 import type { StepHyper } from './optimizer.js';
 import type { HostTensor, VectorRange } from './tensor.js';
+import type { Loan } from './transport.js';
 
 /** What a node is, as it says so itself on joining. */
 export interface DeviceInfo {
@@ -44,6 +45,8 @@ export interface Prepared {
   readonly parameters: Float32Array;
   /** `gradient` leaves the gradient sum here, `localSteps` a move. */
   readonly gradient: Float32Array;
+  /** Of `gradient` as it is now: while it is held, the next result comes to lie elsewhere. @default results lie where they did */
+  readonly gradientLoan?: Loan | undefined;
   /** `localSteps` leaves the optimizer's moments here; `loadState` takes them from here. None where the moments never leave the device. */
   readonly state: readonly Float32Array[];
 }
@@ -133,6 +136,8 @@ export interface Compute {
   /** Fresh parameters from the job's seed into `Prepared.parameters`. */
   initialParameters(): Promise<void>;
   loadParameters(): Promise<void>;
+  /** The same from memory that is held until others are loaded, and is read where it is; loans are the same where values are. @default only from `Prepared.parameters` */
+  loadLent?(parameters: Float32Array, loan: Loan): Promise<void>;
   loadState(steps: number): Promise<void>;
   /** Gradient sum over the samples, left in `Prepared.gradient`. */
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult>;

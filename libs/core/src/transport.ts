@@ -1,9 +1,18 @@
 import type { TensorHeader } from './wire.js';
 
+/** Memory of a sender that is not written to as long as somebody holds it. */
+export interface Loan {
+  hold(): void;
+  /** Once for each `hold`. */
+  release(): void;
+}
+
 /** One chunk of a tensor as it arrived. The payload is the receiver's to keep, or lies where `place` put it. */
 export interface TensorChunk {
   readonly header: TensorHeader;
   readonly payload: Uint8Array;
+  /** Of a payload in the sender's memory, for a receiver that reads on after `tensor`. */
+  readonly loan?: Loan | undefined;
 }
 
 /** Memory for bytes that will be sent: in it, they reach peers on this host without a copy. */
@@ -17,6 +26,8 @@ export interface OutgoingTensor {
   readonly chunkLength: number;
   /** The coded bytes of values [offset, offset + length). They must not change until the tensor is delivered. */
   chunk(offset: number, length: number): Uint8Array;
+  /** Of the memory that all chunks lie in. @default receivers are done with it once the tensor is delivered */
+  readonly loan?: Loan | undefined;
 }
 
 export interface ConnectionHandlers<Receive> {
@@ -24,9 +35,10 @@ export interface ConnectionHandlers<Receive> {
   /**
    * Where the next chunk's bytes shall lie: `payload` is then this memory, of exactly `bytes` bytes. `borrow`: wherever they are,
    * perhaps in the sender's memory, as `tensor` is done with them when it returns or its promise resolves. Both save copies and
-   * allocations; asked just before `tensor`. Without it, or when it gives nothing, the payload comes in memory of its own.
+   * allocations; asked just before `tensor`. Without it, or when it gives nothing, the payload comes in memory of its own. `isLent`: what is borrowed
+   * comes with a loan.
    */
-  place?(header: TensorHeader, bytes: number): Uint8Array | 'borrow' | undefined;
+  place?(header: TensorHeader, bytes: number, isLent?: boolean): Uint8Array | 'borrow' | undefined;
   /** The next chunk is read when the promise resolves: that is the credit the sender waits for. */
   tensor(chunk: TensorChunk): void | Promise<void>;
   /** Called once; nothing comes after it. */

@@ -32,12 +32,14 @@ export class Deliveries {
   /** Sends what the task brings home, segment by segment, once it is `there`. */
   send(task: Task, samples: number, kind: 'gradient' | 'parameters', signal: AbortSignal, there?: Promise<void>): Promise<void> {
     const vector = this.prepared[kind];
+    // A stream writes to parts of the vector while others are on their way.
+    const loan = kind === 'gradient' && task.kind !== 'STREAM' ? this.prepared.gradientLoan : undefined;
     const codec = this.codecs.numbered(task.codec);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
     if (kind === 'gradient') this.contributed = [...this.contributed, task];
     const sendPart = ({ segment, start, length }: Task['parts'][number], each: AbortSignal): Promise<void> => {
       const values = partOf(vector, start, length);
-      return this.outbox.sendVector(task, samples, { kind, fragment: segment, start, values }, codec, each, feedback);
+      return this.outbox.sendVector(task, samples, { kind, fragment: segment, start, values, loan }, codec, each, feedback);
     };
     const sendAll = async (): Promise<void> => {
       const sends = new FanOut(signal);

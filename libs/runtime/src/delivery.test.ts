@@ -149,3 +149,15 @@ test('memory that somebody still reads is lent to others after that', async () =
   await Promise.resolve();
   expect(pool.take(12).buffer).toBe(lent.buffer);
 });
+
+test('what is lent is held from when it is taken until `dispose`', () => {
+  let holders = 0;
+  const loan = { hold: () => void holders++, release: () => void holders-- };
+  const whole = delivery();
+  for (const chunk of [0, 0, 1]) whole.take({ ...chunkOf(chunk), loan });
+  whole.take({ ...chunkOf(2, { round: 9 }), loan });
+  expect(holders).toBe(2);
+  whole.dispose();
+  whole.dispose();
+  expect(holders).toBe(0);
+});

@@ -3,6 +3,7 @@ import {
   type ChunkInspection,
   type Codec,
   type CodedChunk,
+  type Loan,
   type TensorChunk,
   type TensorHeader,
   type TensorKind,
@@ -87,7 +88,7 @@ export class Delivery {
     else void this.read.then(() => this.giveBack());
   }
 
-  take({ header, payload }: TensorChunk): ChunkVerdict {
+  take({ header, payload, loan }: TensorChunk): ChunkVerdict {
     const tensor = this.tensorOf(header);
     const mismatch =
       tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : headerMismatch(header, tensor.expected, this.expected);
@@ -108,7 +109,7 @@ export class Delivery {
     }
     if (!seen.finite)
       return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
-    tensor.put(header.chunk, payload);
+    tensor.put(header.chunk, payload, loan);
     const excess = this.expected.normBound?.exceededWith(header, seen.sumOfSquares);
     return excess === undefined ? { verdict: 'taken' } : { verdict: 'refused', reason: excess, nonFinite: false };
   }
@@ -152,6 +153,7 @@ const FLOAT_BYTES = 4;
 class IncomingTensor {
   private readonly chunks: (Uint8Array | undefined)[];
   private buffer: Uint8Array | undefined;
+  private readonly loans: Loan[] = [];
   missing: number;
   bytesSaved = 0;
 
@@ -164,8 +166,12 @@ class IncomingTensor {
     return this.chunks[chunk] !== undefined;
   }
 
-  put(chunk: number, bytes: Uint8Array): void {
+  put(chunk: number, bytes: Uint8Array, loan?: Loan): void {
     this.chunks[chunk] = bytes;
+    if (loan !== undefined) {
+      loan.hold();
+      this.loans.push(loan);
+    }
     this.bytesSaved += FLOAT_BYTES * chunkSpan(this.expected.grid, chunk).length - bytes.length;
     this.missing--;
   }
@@ -186,6 +192,7 @@ class IncomingTensor {
   dispose(buffers: Buffers): void {
     if (this.buffer !== undefined) buffers.give(this.buffer);
     this.buffer = undefined;
+    for (const loan of this.loans.splice(0)) loan.release();
   }
 }
 

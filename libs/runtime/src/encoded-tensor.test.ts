@@ -30,8 +30,8 @@ test('chunks are coded once, in order, whoever asks first', () => {
 test('a buffer is used again only after it was retired and everybody has acknowledged it', () => {
   const pool = new BufferPool(2);
   const { encoded } = tensor(pool);
-  encoded.acquire();
-  encoded.acquire();
+  encoded.hold();
+  encoded.hold();
   const first = encoded.bytes(8).buffer;
   encoded.release(true);
   encoded.retire();
@@ -43,7 +43,7 @@ test('a buffer is used again only after it was retired and everybody has acknowl
 test('a buffer that somebody did not acknowledge is never used again: a socket may still read it', () => {
   const pool = new BufferPool(2);
   const { encoded } = tensor(pool);
-  encoded.acquire();
+  encoded.hold();
   const first = encoded.bytes(8).buffer;
   encoded.retire();
   encoded.release(false);
@@ -56,4 +56,18 @@ test('a pool keeps as many buffers as it may, of the size asked for last', () =>
   for (const buffer of given) pool.give(buffer);
   expect(new Set([pool.take(8), pool.take(8)])).toEqual(new Set(given.slice(0, 2)));
   expect(given).not.toContain(pool.take(8));
+});
+
+test('a buffer is not used again while somebody holds it, who was sent it before', () => {
+  const pool = new BufferPool(2);
+  const { encoded } = tensor(pool);
+  encoded.hold();
+  const { loan } = encoded.outgoing({} as never);
+  const first = encoded.bytes(8).buffer;
+  loan!.hold();
+  encoded.release(true);
+  encoded.retire();
+  expect(tensor(pool).encoded.bytes(8).buffer).not.toBe(first);
+  loan!.release();
+  expect(tensor(pool).encoded.bytes(8).buffer).toBe(first);
 });

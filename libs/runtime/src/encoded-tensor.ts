@@ -1,4 +1,4 @@
-import type { AllocateTensor, OutgoingTensor } from '@longtail/core';
+import type { AllocateTensor, Loan, OutgoingTensor } from '@longtail/core';
 import { chunkSpan, partOf, type Grid } from './grid.js';
 
 /** Codes chunk `chunk` into `out` and returns the bytes written. */
@@ -60,9 +60,9 @@ export class BufferPools implements Buffers {
 /**
  * A tensor coded once and sent to many. Chunks are coded in order, when somebody asks for them or when `advance` is
  * called: sending overlaps with whatever makes them (the commit's pass, for parameters). Its buffer goes back to the pool
- * only after every receiver has acknowledged it: a socket may read it until then.
+ * only after every receiver has acknowledged it, as a socket may read it until then, and nobody holds it.
  */
-export class EncodedTensor {
+export class EncodedTensor implements Loan {
   private buffer: Uint8Array | undefined;
   private readonly coded: Uint8Array[] = [];
   private users = 0;
@@ -112,16 +112,16 @@ export class EncodedTensor {
   /** As it is sent, whoever it is sent to. */
   outgoing(header: OutgoingTensor['header']): OutgoingTensor {
     const { length, chunkLength } = this.grid;
-    return { header, length, chunkLength, chunk: this.bytes };
+    return { header, length, chunkLength, chunk: this.bytes, loan: this };
   }
 
-  /** Somebody starts to send it. */
-  acquire(): void {
+  /** Somebody starts to send it, or to read it. */
+  hold(): void {
     this.users++;
   }
 
-  /** The send ended; `acknowledged`: by the receiver, so nobody reads the buffer any more. */
-  release(acknowledged: boolean): void {
+  /** That ended; `acknowledged`: nobody reads the buffer any more on its account. */
+  release(acknowledged = true): void {
     this.users--;
     this.intact &&= acknowledged;
     this.recycle();

@@ -252,7 +252,7 @@ export class Following {
   private stream(way: StandbyWay, transfer: number, kind: TensorKind, index: number, tensor: EncodedTensor): void {
     const { run } = this.core;
     const header = { run, kind, stage: 0, fragment: index, task: transfer, round: 0, baseVersion: tensor.version, samples: 0, codec: tensor.codecId, name: '', start: 0 };
-    tensor.acquire();
+    tensor.hold();
     // Otherwise it was given up, or the link ended.
     this.streams.attempt((signal) => way.sendTensor(tensor.outgoing(header), signal), (isTaken) => tensor.release(isTaken));
   }

@@ -180,7 +180,7 @@ export class Membership {
     this.byIncarnation.set(hello.incarnation, session);
     connection.start({
       message: (message) => this.receive(session, message),
-      place: (header, bytes) => (header.kind === 'probe' ? 'borrow' : (session.part?.place(header, bytes) ?? new Uint8Array(bytes))),
+      place: (header, bytes, isLent) => (isLent === true || header.kind === 'probe' ? 'borrow' : (session.part?.place(header, bytes) ?? new Uint8Array(bytes))),
       tensor: (chunk) => {
         session.heard();
         if (chunk.header.kind === 'probe') return;

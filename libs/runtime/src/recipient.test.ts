@@ -8,7 +8,7 @@ import type { Segment } from './segments.js';
 
 /** Of one segment. */
 function published(version: number): Published {
-  const tensor = { version, codecId: 0, outgoing: (header: OutgoingTensor['header']) => ({ header }), acquire: () => undefined, release: () => undefined };
+  const tensor = { version, codecId: 0, outgoing: (header: OutgoingTensor['header']) => ({ header }), hold: () => undefined, release: () => undefined };
   return { version, kind: 'parameters', segments: [], first: 0, tensors: [tensor as unknown as EncodedTensor], exact: true };
 }
 

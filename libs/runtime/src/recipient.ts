@@ -123,7 +123,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   }
 
   private enqueue({ queue }: Sending, more: readonly Published[]): void {
-    for (const { tensors } of more) for (const tensor of tensors) tensor.acquire();
+    for (const { tensors } of more) for (const tensor of tensors) tensor.hold();
     queue.push(...more);
   }
 
@@ -173,7 +173,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
 
   private stream({ kind, fragment, start, tensor, transfer }: Stream, streams: FanOut, all: AllOf): void {
     all.one();
-    tensor.acquire();
+    tensor.hold();
     const { version: baseVersion, codecId: codec } = tensor;
     const header = { run: this.run, kind, stage: this.worker, fragment, task: transfer, round: 0, baseVersion, samples: 0, codec, name: '', start };
     // Otherwise it was given up, or the link ended: `closed` tells why.
@@ -260,5 +260,5 @@ class AllOf {
 }
 
 function dequeue(queue: Published[]): void {
-  for (const tensor of queue.shift()!.tensors) tensor.release(true);
+  for (const tensor of queue.shift()!.tensors) tensor.release();
 }

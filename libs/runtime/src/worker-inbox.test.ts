@@ -12,6 +12,7 @@ function setUp() {
   const prepared = { parameters: new Float32Array(6), state: [new Float32Array(6)] } as unknown as Prepared;
   const compute = {
     loadParameters: async () => void calls.push('parameters'),
+    loadLent: async (values: Float32Array) => void calls.push(`lent ${values[0]}`),
     loadState: async (steps: number) => void calls.push(`state ${steps}`),
   } as unknown as Compute;
   const inbox = new WorkerInbox(prepared, compute, [codec(0, 'fp32'), codec(1, 'fp16')], 4);
@@ -40,7 +41,17 @@ function setUp() {
   };
   const whole = (kind: TensorKind, transfer: number, version: number, codecId?: number) =>
     [0, 1].forEach((index) => chunk(kind, transfer, version, index, codecId));
-  return { inbox, prepared, calls, chunk, whole };
+  const lend = (transfer: number, version: number, place: Partial<TensorHeader> = {}) => {
+    const values = new Float32Array(6).fill(version);
+    const loan = { holders: 0, hold: () => void loan.holders++, release: () => void loan.holders-- };
+    for (const index of [0, 1]) {
+      const { offset, length } = chunkSpan(grid, index);
+      const header = { run: 'r', kind: 'parameters', stage: 0, fragment: 0, task: transfer, round: 0, baseVersion: version, samples: 0, codec: 0, name: '', start: 0, chunk: index, chunks: 2, offset, length, crc: 0 } as const;
+      inbox.take({ header: { ...header, ...place }, payload: new Uint8Array(values.buffer, 4 * offset, 4 * length), loan });
+    }
+    return { values, loan };
+  };
+  return { inbox, prepared, calls, chunk, whole, lend };
 }
 
 test('values that came twice before anybody took them are named once', () => {
@@ -186,4 +197,30 @@ test('nothing is handed on while a part is half written: it may be the same', ()
   chunk('fragment-difference', 2, 6, 0);
   expect(inbox.hasArrived).toBe(true);
   expect([...prepared.parameters]).toEqual([11, 11, 11, 11, 11, 11]);
+});
+
+test('lent parameters stay where they are, and are held until others come', async () => {
+  const { inbox, prepared, calls, lend } = setUp();
+  const [first, second] = [lend(1, 5), lend(2, 6)];
+  expect([first.loan.holders, second.loan.holders]).toEqual([0, 1]);
+  expect(inbox.values.buffer).toBe(second.values.buffer);
+  await inbox.loadParameters(6);
+  expect(calls).toEqual(['lent 6']);
+  expect([...prepared.parameters]).toEqual([0, 0, 0, 0, 0, 0]);
+  inbox.drew();
+  expect(second.loan.holders).toBe(0);
+  expect(inbox.values).toBe(prepared.parameters);
+});
+
+test('lent parameters are copied before they change, or where a stream takes them', () => {
+  const { inbox, prepared, whole, lend } = setUp();
+  const { values, loan } = lend(1, 5);
+  whole('difference', 2, 6);
+  expect([...prepared.parameters]).toEqual([11, 11, 11, 11, 11, 11]);
+  expect([...values]).toEqual([5, 5, 5, 5, 5, 5]);
+  expect(loan.holders).toBe(0);
+  const streamed = lend(3, 7);
+  inbox.takeArrived();
+  expect([...prepared.parameters]).toEqual([7, 7, 7, 7, 7, 7]);
+  expect(streamed.loan.holders).toBe(0);
 });

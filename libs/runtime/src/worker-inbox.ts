@@ -1,4 +1,4 @@
-import { disjoint, LongtailError, type Codec, type Compute, type Prepared, type TensorChunk, type TensorHeader, type VectorRange } from '@longtail/core';
+import { disjoint, LongtailError, type Codec, type Compute, type Loan, type Prepared, type TensorChunk, type TensorHeader, type VectorRange } from '@longtail/core';
 import { partOf } from './grid.js';
 
 /**
@@ -21,15 +21,15 @@ export class WorkerInbox {
     /** Transfers up to this number belong to an earlier place of the worker. @default 0 */
     afterTransfer = 0,
   ) {
-    this.parameters = new Intake(prepared.parameters, chunkLength, codecs, afterTransfer);
+    this.parameters = new Intake(prepared.parameters, chunkLength, codecs, afterTransfer, compute.loadLent !== undefined);
     this.state = prepared.state.map((vector) => new Intake(vector, chunkLength, codecs, afterTransfer));
   }
 
   /** Writes a chunk where it belongs. Throws LongtailError `protocol` for one that fits nowhere. */
-  take({ header, payload }: TensorChunk): void {
+  take({ header, payload, loan }: TensorChunk): void {
     const intake = header.kind === 'state' ? this.state[header.fragment] : this.parameters;
     if (intake === undefined) throw new LongtailError(`no ${header.kind} ${header.fragment} belongs to this model`, { code: 'protocol' });
-    if (intake.take(header, payload, this.own?.version)) this.own = undefined;
+    if (intake.take(header, payload, loan, this.own?.version)) this.own = undefined;
   }
 
   /** Fresh parameters were drawn on this worker: they are version 0. */
@@ -59,6 +59,11 @@ export class WorkerInbox {
     this.loaded.parameters = 0;
   }
 
+  /** What came in last, wherever it lies. */
+  get values(): Float32Array {
+    return this.parameters.values;
+  }
+
   private owns(version: number): boolean {
     return this.own?.version === version && !this.own.refused;
   }
@@ -79,12 +84,14 @@ export class WorkerInbox {
 
   /** Each value once, whatever came of it again. */
   takeArrived(): readonly VectorRange[] {
+    this.parameters.settle();
     return disjoint(this.parameters.arrived.splice(0));
   }
 
   /** The device begins a stream with the parameters, whatever it had. */
   async startStream(): Promise<void> {
     this.parameters.arrived.length = 0;
+    this.parameters.settle();
     this.moved();
     await this.compute.startStream();
   }
@@ -99,9 +106,9 @@ export class WorkerInbox {
   /** Gives the device the parameters; undefined: it has them. */
   loadParameters(version: number): Promise<void> | undefined {
     if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return undefined;
-    const { generation } = this.parameters;
+    const { generation, values, loan } = this.parameters;
     this.parameters.arrived.length = 0;
-    return this.compute.loadParameters().then(() => {
+    return (loan === undefined ? this.compute.loadParameters() : this.compute.loadLent!(values, loan)).then(() => {
       this.loaded.parameters = generation;
     });
   }
@@ -142,19 +149,25 @@ class Intake {
   private transfer: number;
   /** Of a chunk. */
   private difference: Float32Array | undefined;
+  /** Where the values are: its own, or lent ones. */
+  values: Float32Array;
+  /** Of the values, which are held. */
+  loan: Loan | undefined;
 
   constructor(
-    private readonly values: Float32Array,
+    private readonly own: Float32Array,
     private readonly chunkLength: number,
     private readonly codecs: readonly Codec[],
     afterTransfer: number,
+    private readonly mayBorrow = false,
   ) {
-    this.missing = values.length;
+    this.values = own;
+    this.missing = own.length;
     this.transfer = afterTransfer + 1;
   }
 
-  /** True when values were written; false for a chunk that is stale or came before. `own`: the version of what is in memory by other means. */
-  take(header: TensorHeader, payload: Uint8Array, own?: number): boolean {
+  /** True when it counts; false for a chunk that is stale or came before. `own`: the version of what is in memory by other means. */
+  take(header: TensorHeader, payload: Uint8Array, loan: Loan | undefined, own?: number): boolean {
     if (header.task < this.transfer) return false;
     const codec = this.codecs.find(({ id }) => id === header.codec);
     if (!this.fits(header) || codec === undefined) {
@@ -167,12 +180,17 @@ class Intake {
     if (header.task > this.transfer || this.seen.length === 0) {
       if (follows && (this.version ?? own) !== header.baseVersion - 1) throw this.noBase(header);
       this.restart(header, isPart);
+      if (follows) this.settle();
+      else this.giveBack();
+      if (loan !== undefined && !follows && codec.name === 'fp32') this.borrow(header, payload, loan);
     }
     const from = header.start + header.offset;
     if (this.seen.includes(from)) return false;
-    const values = partOf(this.values, from, header.length);
-    if (isDifference) this.add(values, payload, codec);
-    else codec.decode(payload, values);
+    if (isDifference) this.add(partOf(this.values, from, header.length), payload, codec);
+    else if (!this.liesAt(from, payload)) {
+      this.settle();
+      codec.decode(payload, partOf(this.values, from, header.length));
+    }
     this.seen.push(from);
     if (this.part === undefined) this.missing -= header.length;
     else {
@@ -181,6 +199,34 @@ class Intake {
     }
     if (this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32' && !follows);
     return true;
+  }
+
+  /** The values are the sender's from here on, where the tensor is all of them, as they are. */
+  private borrow({ start, offset, chunks }: TensorHeader, { buffer, byteOffset }: Uint8Array, loan: Loan): void {
+    const { length } = this.own;
+    const at = byteOffset - 4 * offset;
+    if (!this.mayBorrow || start > 0 || chunks !== Math.ceil(length / this.chunkLength) || at % 4 !== 0 || at + 4 * length > buffer.byteLength) return;
+    this.values = new Float32Array(buffer, at, length);
+    this.loan = loan;
+    loan.hold();
+  }
+
+  private liesAt(from: number, { buffer, byteOffset }: Uint8Array): boolean {
+    return this.loan !== undefined && buffer === this.values.buffer && byteOffset === this.values.byteOffset + 4 * from;
+  }
+
+  /** The values are its own, whatever is in them. */
+  private giveBack(): void {
+    this.loan?.release();
+    this.loan = undefined;
+    this.values = this.own;
+  }
+
+  /** The values are its own. */
+  settle(): void {
+    if (this.loan === undefined) return;
+    this.own.set(this.values);
+    this.giveBack();
   }
 
   private add(values: Float32Array, payload: Uint8Array, codec: Codec): void {
@@ -204,11 +250,13 @@ class Intake {
 
   /** The vector was filled by other means, as if it had come in. */
   fill(version: number): void {
+    this.giveBack();
     this.complete(version, true);
   }
 
   /** The vector was filled with something else. */
   overwritten(): void {
+    this.giveBack();
     this.version = undefined;
   }
 

@@ -1,4 +1,4 @@
-import { LongtailError, type AllocateTensor, type Clock, type Codec, type FeedbackEncoder, type OutgoingTensor, type TensorKind } from '@longtail/core';
+import { LongtailError, type AllocateTensor, type Clock, type Codec, type FeedbackEncoder, type Loan, type OutgoingTensor, type TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import { gridOf, partOf } from './grid.js';
@@ -11,6 +11,8 @@ export interface OutgoingVector {
   readonly values: Float32Array;
   /** Values of the worker's vector before it. */
   readonly start: number;
+  /** Of the values. */
+  readonly loan?: Loan | undefined;
 }
 
 interface Outgoing extends OutgoingVector {
@@ -74,18 +76,18 @@ export class WorkerOutbox {
   /** The same of one vector that does not change before: coded on its way, or as it lies where that is the same and may be. */
   sendVector(task: Task, samples: number, vector: OutgoingVector, codec: Codec, signal: AbortSignal, feedback?: FeedbackEncoder): Promise<void> {
     if (this.connection.handsOver !== true || codec.name !== 'fp32' || feedback !== undefined) return this.sendOne(task, samples, this.encode(vector, codec, feedback), signal);
-    const { values: { buffer, byteOffset, length } } = vector;
+    const { values: { buffer, byteOffset, length }, loan } = vector;
     const { chunkLength } = gridOf(length, this.chunkLength);
     const chunk = (offset: number, values: number) => new Uint8Array(buffer, byteOffset + 4 * offset, 4 * values);
-    return this.connection.sendTensor({ header: this.header(task, samples, vector, codec.id), length, chunkLength, chunk }, signal).catch(unreachable);
+    return this.connection.sendTensor({ header: this.header(task, samples, vector, codec.id), length, chunkLength, chunk, loan }, signal).catch(unreachable);
   }
 
   private sendOne(task: Task, samples: number, outgoing: Outgoing, signal: AbortSignal): Promise<void> {
     const { tensor } = outgoing;
-    tensor.acquire();
+    tensor.hold();
     tensor.retire();
     return this.connection.sendTensor(tensor.outgoing(this.header(task, samples, outgoing, tensor.codecId)), signal).then(
-      () => tensor.release(true),
+      () => tensor.release(),
       (error: unknown) => {
         tensor.release(false);
         return unreachable(error);

@@ -441,7 +441,7 @@ export class WorkerRun {
   }
 
   private checksum(): number {
-    const { buffer, byteOffset, byteLength } = this.prepared!.parameters;
+    const { buffer, byteOffset, byteLength } = this.inbox!.values;
     return this.context.crc32c(new Uint8Array(buffer, byteOffset, byteLength));
   }
 

@@ -273,8 +273,8 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
 
   private handOver(chunk: TensorChunk): Promise<void> | undefined {
     const { handlers, shared } = this;
-    const { header, payload: sent } = chunk;
-    const place = handlers!.place?.(header, sent.length);
+    const { header, payload: sent, loan } = chunk;
+    const place = handlers!.place?.(header, sent.length, loan !== undefined);
     if (place === 'borrow' || (place === undefined && shared.crc32c !== undefined)) return handlers!.tensor(chunk) ?? undefined;
     const payload = place ?? new Uint8Array(sent.length);
     payload.set(sent);

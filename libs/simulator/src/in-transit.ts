@@ -153,7 +153,8 @@ export class Transfer {
     const payload = this.tensor.chunk(offset, length);
     const { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to } = header;
     const { chunks, crc32c } = this;
+    const loan = crc32c === undefined ? this.tensor.loan : undefined;
     // One by one: to copy what is in an object takes several times as long.
-    return { header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to, chunk, chunks, offset, length, crc: crc32c?.(payload) ?? 0 }, payload };
+    return { header: { run, kind, stage, fragment, task, round, baseVersion, samples, codec, name, start, step, to, chunk, chunks, offset, length, crc: crc32c?.(payload) ?? 0 }, payload, loan };
   }
 }

@@ -11,9 +11,9 @@ export interface VirtualModel {
   /** For models that stages of a pipeline may share; undefined: only whole. */
   readonly blocks?: VirtualBlocks;
   initial(seed: number): Float32Array;
-  /** Leaves the gradient sum over the samples in `out`. */
-  gradient(parameters: Float32Array, samples: Int32Array, out: Float32Array): BatchStats | Promise<BatchStats>;
-  evaluate(parameters: Float32Array, split: Split, start: number, end: number): BatchStats | Promise<BatchStats>;
+  /** Leaves the gradient sum over the samples in `out`. Parameters `of` the same object are the same; undefined: nobody knows. */
+  gradient(parameters: Float32Array, samples: Int32Array, out: Float32Array, of?: object): BatchStats | Promise<BatchStats>;
+  evaluate(parameters: Float32Array, split: Split, start: number, end: number, of?: object): BatchStats | Promise<BatchStats>;
 }
 
 export interface SoftmaxRegressionOptions {

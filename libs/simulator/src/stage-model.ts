@@ -19,12 +19,14 @@ export async function modelOfStage(stage: Stage, data: Dataset, blocks?: Virtual
     validationSamples: data.length('validation'),
     blocks,
     initial: () => fresh.slice(),
-    gradient: (parameters, samples, out) =>
-      shared.inTurn(parameters, async () => {
+    gradient(parameters, samples, out, of) {
+      const compute = async () => {
         const stats = await stage.gradient(data.batch('train', samples));
         await stage.takeGradient(out);
         return stats;
-      }),
-    evaluate: (parameters, split, start, end) => shared.inTurn(parameters, () => stage.evaluate(batchOf(split, start, end))),
+      };
+      return shared.inTurn(parameters, compute, of);
+    },
+    evaluate: (parameters, split, start, end, of) => shared.inTurn(parameters, () => stage.evaluate(batchOf(split, start, end)), of),
   };
 }

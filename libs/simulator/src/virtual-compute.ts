@@ -10,6 +10,7 @@ import type {
   ForwardResult,
   HostTensor,
   Job,
+  Loan,
   LocalStepsRequest,
   OptimizerSpec,
   Prepared,
@@ -23,6 +24,7 @@ import type {
 import { clippedDivisor, FORWARD_PART, INPUT_GRADIENT_PART, joinLayouts, localStateCount, passMs, sumOfSquares, type LongtailError } from '@longtail/core';
 import { epochOrder } from '@longtail/data';
 import { Anchor, type CountedOptimizer } from '@longtail/kernels';
+import { LentVectors } from './lent-vectors.js';
 import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
 import { PacedDevice } from './paced-device.js';
@@ -59,10 +61,15 @@ export class VirtualCompute implements Compute {
   /** Made when it is first asked for: most devices only give gradients. */
   private made: CountedOptimizer | undefined;
   private job: Job | undefined;
-  /** What the engine would hold: `Prepared.parameters` until the device steps, which nobody changes before a task begins with others. */
-  private parameters: Float32Array = new Float32Array(0);
+  /** What it was given last, which nobody changes before a task begins with others. */
+  private base: Float32Array = new Float32Array(0);
+  /** What the engine would hold: the base until the device steps. */
+  private parameters: Float32Array = this.base;
+  /** Of the parameters: the same for the same ones; undefined: nobody knows. */
+  private of: object | undefined;
   /** What it steps to. */
   private stepped: Float32Array | undefined;
+  private results = new LentVectors(0);
   private anchor: Anchor | undefined;
   /** What was prepared. */
   private mix: Float32Array | undefined;
@@ -116,6 +123,8 @@ export class VirtualCompute implements Compute {
     this.anchor = undefined;
     this.stepped = this.mix = this.stepGradient = this.before = undefined;
     this.made = undefined;
+    const results = (this.results = new LentVectors(length));
+    const isWhole = ranges === 'all';
     this.prepared = {
       layouts,
       engine: device.engine,
@@ -125,10 +134,15 @@ export class VirtualCompute implements Compute {
       validationSamples: model.validationSamples,
       blocks: model.blocks?.count,
       parameters: new Float32Array(length),
-      gradient: new Float32Array(length),
+      get gradient() {
+        return results.current.values;
+      },
+      get gradientLoan() {
+        return isWhole ? results.current : undefined;
+      },
       state: Array.from({ length: localStateCount(job.train.optimizer) }, () => new Float32Array(length)),
     };
-    this.parameters = this.prepared.parameters;
+    this.give(this.prepared.parameters);
     return this.prepared;
   }
 
@@ -140,8 +154,11 @@ export class VirtualCompute implements Compute {
   }
 
   async loadParameters(): Promise<void> {
-    this.parameters = this.prepared!.parameters;
-    this.stages?.load(this.parameters);
+    this.give(this.prepared!.parameters);
+  }
+
+  async loadLent(parameters: Float32Array, loan: Loan): Promise<void> {
+    this.give(parameters, loan);
   }
 
   async loadState(steps: number): Promise<void> {
@@ -155,7 +172,7 @@ export class VirtualCompute implements Compute {
     const samples = countSamples(ranges);
     const passed = taken === undefined ? this.pass(samples, 1, signal) : taken.then(() => this.pass(samples, 1, signal));
     const computed = passed.then((computeMs) => {
-      const result = this.gradientOf(ranges, this.prepared!.gradient);
+      const result = this.gradientOf(ranges, this.results.next());
       return result instanceof Promise ? result.then((stats) => timed(stats, computeMs)) : timed(result, computeMs);
     });
     void computed.then(this.free, this.free);
@@ -191,7 +208,8 @@ export class VirtualCompute implements Compute {
   }
 
   async takeStreamMove(parts: readonly VectorRange[]): Promise<void> {
-    for (const part of parts) this.anchor!.takeMove(this.parameters, this.prepared!.gradient, part);
+    const gradient = this.results.next();
+    for (const part of parts) this.anchor!.takeMove(this.parameters, gradient, part);
   }
 
   async prepareMix(parts: readonly VectorRange[], mixing: number): Promise<void> {
@@ -202,12 +220,13 @@ export class VirtualCompute implements Compute {
   async applyMix(): Promise<void> {
     const { parameters, mix } = this;
     for (let i = 0; i < mix!.length; i++) parameters[i]! += mix![i]!;
+    this.of = {};
   }
 
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
     return this.exclusively(async () => {
       const computeMs = await this.pass(end - start, FORWARD_PART, signal);
-      return { ...(await this.outside(this.options.model.evaluate(this.parameters, split, start, end))), computeMs };
+      return { ...(await this.outside(this.options.model.evaluate(this.parameters, split, start, end, this.of))), computeMs };
     });
   }
 
@@ -311,17 +330,24 @@ export class VirtualCompute implements Compute {
     this.made = undefined;
   }
 
+  private give(parameters: Float32Array, of?: object): void {
+    this.base = this.parameters = parameters;
+    this.of = of;
+    this.stages?.load(parameters);
+  }
+
   /** What it has from now on is its own. */
   private leaveShared(): void {
-    const { parameters } = this.prepared!;
-    if (this.parameters !== parameters) return;
-    this.parameters = this.stepped ??= new Float32Array(parameters.length);
-    this.parameters.set(parameters);
+    const { base } = this;
+    if (this.parameters !== base) return;
+    this.parameters = this.stepped ??= new Float32Array(base.length);
+    this.parameters.set(base);
   }
 
   private readMove(): void {
-    const { parameters, gradient } = this.prepared!;
-    for (let i = 0; i < gradient.length; i++) gradient[i] = parameters[i]! - this.parameters[i]!;
+    const { base, parameters } = this;
+    const move = this.results.next();
+    for (let i = 0; i < move.length; i++) move[i] = base[i]! - parameters[i]!;
   }
 
   private async stepThrough({ batches, stop }: Pick<LocalStepsRequest, 'batches' | 'stop'>, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
@@ -333,6 +359,7 @@ export class VirtualCompute implements Compute {
       const stats = await this.gradientOf(ranges, gradient);
       const divisor = clippedDivisor(() => sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
       this.optimizer.step(this.parameters, gradient, hyper, 1 / divisor);
+      this.of = {};
       for (const key of ['samples', 'targets', 'lossSum', 'correct'] as const) total[key] += stats[key];
       total.steps++;
       onStep(total.steps, total);
@@ -341,7 +368,7 @@ export class VirtualCompute implements Compute {
   }
 
   private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> | BatchStats {
-    return this.outside(this.options.model.gradient(this.parameters, this.indicesOf(ranges), out));
+    return this.outside(this.options.model.gradient(this.parameters, this.indicesOf(ranges), out, this.of));
   }
 
   private indicesOf(ranges: readonly SampleRange[]): Int32Array {
@@ -430,6 +457,7 @@ export class VirtualCompute implements Compute {
 
   private restore(steps: number): void {
     for (const [i, vector] of this.vectors.entries()) vector.set(this.before![i]!);
+    this.of = {};
     this.optimizer.setSteps(steps);
   }
 

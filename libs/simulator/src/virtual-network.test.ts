@@ -1,4 +1,4 @@
-import type { OutgoingTensor, TensorChunk } from '@longtail/core';
+import type { OutgoingTensor, TensorChunk, TensorHeader } from '@longtail/core';
 import { createRng } from '@longtail/core';
 import { createKernels } from '@longtail/kernels';
 import { beforeEach, expect, test } from 'vitest';
@@ -170,6 +170,24 @@ test('without checksums bytes lie where the sender has them, unless the receiver
   expect(taken.map(({ payload }) => payload.buffer === values.buffer)).toEqual([true, false, false]);
   expect(taken[1]!.payload).toBe(place);
   expect(taken.map(({ payload }) => payload)).toEqual([0, 1, 2].map((chunk) => values.subarray(chunk * CHUNK, (chunk + 1) * CHUNK)));
+});
+
+test('a loan comes with bytes that lie where the sender has them, and with no others', async () => {
+  const loan = { hold: () => undefined, release: () => undefined };
+  const seen = async (crc32c?: undefined | { readonly crc32c: undefined }) => {
+    const { clock, connect } = setUp({}, 1e12, crc32c);
+    const link = connect();
+    const lent: unknown[] = [];
+    const place = ({ chunk }: TensorHeader, bytes: number, isLent?: boolean) => {
+      lent.push(isLent);
+      return chunk === 0 ? ('borrow' as const) : new Uint8Array(bytes);
+    };
+    link.server.start({ ...ignore, place, tensor: (chunk) => void lent.push(chunk.loan) });
+    await clock.runUntil(link.worker.sendTensor({ ...tensor(2, new Uint8Array(2 * CHUNK)), loan }, never));
+    return lent;
+  };
+  expect(await seen({ crc32c: undefined })).toEqual([true, loan, true, undefined]);
+  expect(await seen()).toEqual([false, undefined, false, undefined]);
 });
 
 test('a stall delays everything and loses nothing; messages keep their order, and come before the end of the link', async () => {
