@@ -235,7 +235,7 @@ class DownWatch implements FlowWatch {
 
 function spansOf(numbers: readonly number[]): readonly ActivitySpan[] {
   return Array.from({ length: numbers.length / SPAN_NUMBERS }, (_, i) => {
-    const [activity, fromMs, toMs] = numbers.slice(SPAN_NUMBERS * i) as [number, number, number];
+    const [activity, fromMs, toMs] = numbers.slice(SPAN_NUMBERS * i, SPAN_NUMBERS * (i + 1)) as [number, number, number];
     return { activity: ACTIVITIES[activity]!, fromMs, toMs };
   });
 }
