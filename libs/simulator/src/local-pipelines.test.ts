@@ -74,16 +74,18 @@ test('a pipeline whose stage slows down is called home: all stages end with the 
 });
 
 const replicated = three.map((stage, i) => (i === 1 ? { ...stage, workers: ['b', 'e'] } : stage));
+const threefold = three.map((stage, i) => (i === 1 ? { ...stage, workers: ['b', 'e', 'f'] } : stage));
 const lost: readonly (readonly [Extract<Fault, { worker: string; atMs: number }>, readonly JobStage[]])[] = [
   [{ kind: 'kill', worker: 'a', atMs: 420 }, three],
   [{ kind: 'leave', worker: 'b', atMs: 420 }, three],
   [{ kind: 'kill', worker: 'c', atMs: 420 }, three],
   [{ kind: 'fail', worker: 'c', atMs: 420 }, three],
   [{ kind: 'kill', worker: 'e', atMs: 420 }, replicated],
+  ...[430, 437, 444, 451].map((atMs) => [{ kind: 'kill', worker: 'f', atMs }, threefold] as const),
 ];
 
 test.each(lost)('a worker that is lost in the midst of local steps (%o): its group’s samples go back once, and a spare takes its place', async (fault, layout) => {
-  const workers = layout === three ? 'abcd' : 'abcedf';
+  const workers = layout === three ? 'abcd' : 'abcefdg';
   const run = pipelined([layout], { train: { epochs: 6, batch: 20, learningRate: 0.02 }, sync: diloco }, { fleet: fleet(workers), faults: [fault] });
   const outcome = await simulate(run);
   expect(outcome.fired).toContain(fault);
