@@ -78,7 +78,7 @@ test('replicas of one stage and the exchange of another take a round the longer 
   const model = new CostModel(profile, { devices, lans, peers: [] }, { ...REQUEST, batch: 4096, microbatches: [1], stepsPerRound: 10 });
   const stages = profile.blocks.map((_, i) => ({ start: i, end: i + 1, devices: [2 * i, 2 * i + 1], recompute: false }));
   const cost = model.group({ microbatch: 1, stages }, false);
-  for (const roundMs of [2, 5, 20, 100].map((times) => times * cost.tailMs)) {
+  for (const roundMs of [4, 8, 20, 100].map((times) => times * cost.tailMs)) {
     const credits = new UpperBound(model).credits(roundMs);
     const samples = samplesWithin(cost, roundMs, 10, 0);
     expect(samples).toBeGreaterThan(0);

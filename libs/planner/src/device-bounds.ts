@@ -1,6 +1,6 @@
 import { classesOf } from './device-sets.js';
 import type { CostModel } from './layout.js';
-import { SUM_BITS } from './layout.js';
+import { leastSumMs } from './layout.js';
 
 /** What a device can do at a microbatch size. */
 export interface Pace {
@@ -77,7 +77,7 @@ function siteBound(model: CostModel, members: readonly number[], { work, held, v
   const way = model.links.bestAmong(members);
   const sumMs = (of: number) => {
     if (way === undefined) return Infinity;
-    return request.optimizer === 'server' ? 0 : (1000 * SUM_BITS * of) / way.bitsPerSecond + 2 * way.delayMs;
+    return request.optimizer === 'server' ? 0 : leastSumMs(of, way);
   };
   const inOneLan = members.length === 1 || model.links.onlyLan(members, members) !== undefined;
   const uplinkOf = (index: number) => Math.max(LEAST_MS, cutBits / cluster.devices[index]!.upBitsPerSecond);

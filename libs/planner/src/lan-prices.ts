@@ -3,7 +3,7 @@ import { LanPricing, TOLERANCE } from './lan-pricing.js';
 import type { LayerTimes } from './layers.js';
 import { INNER, LAST, Layers } from './layers.js';
 import type { CostModel } from './layout.js';
-import { SUM_BITS } from './layout.js';
+import { leastSumMs } from './layout.js';
 import { Packing } from './packing.js';
 
 /** Prices begin with this part of the credits. */
@@ -92,9 +92,9 @@ export class LanPricer {
 
   sumsAmong(devices: readonly number[]): ReplicaSums {
     const { request, links } = this.model;
-    const { bitsPerSecond, delayMs } = links.onlyLan(devices, devices)!;
+    const way = links.onlyLan(devices, devices)!;
     const [inner, last] = [this.layers.values[INNER]!, this.layers.values[LAST]!];
-    const sumsMs = (values: number) => request.stepsPerRound * ((1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs);
+    const sumsMs = (values: number) => request.stepsPerRound * leastSumMs(values, way);
     const layerMs = sumsMs(inner[1]!);
     const otherMs = Math.min(sumsMs(inner[2] ?? Infinity), sumsMs(last[0]!));
     // One of several replicas that is fast enough alone must not exchange for longer than all of them sum.

@@ -2,7 +2,7 @@ import type { BlockRange } from '@longtail/core';
 import type { Chains } from './chain.js';
 import type { LanPrices } from './lan-prices.js';
 import type { CostModel, GroupDraft } from './layout.js';
-import { SUM_BITS } from './layout.js';
+import { leastSumMs } from './layout.js';
 import type { Dealing } from './pools.js';
 import { balancedRanges, poolOf } from './pools.js';
 import type { Range } from './recompute-choices.js';
@@ -134,19 +134,19 @@ export class LargeSite implements Site {
    */
   private mostOf(devices: readonly number[], microbatch: number): (ranges: readonly BlockRange[]) => number {
     const { costs, cluster, links, request } = this.model;
-    const { bitsPerSecond, delayMs } = links.bestAmong(devices)!;
+    const way = links.bestAmong(devices)!;
     const rate = devices.reduce((sum, device) => {
       const { forwardMs, backwardMs } = costs.workMs(cluster.devices[device]!, 0, costs.blocks, microbatch, false);
       return sum + microbatch / Math.max(1e-9, forwardMs + backwardMs);
     }, 0);
     const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
-    const hopMs = (2000 * microbatch * Math.min(...cuts.map((at) => costs.cutBits(at)))) / bitsPerSecond;
+    const hopMs = (2000 * microbatch * Math.min(...cuts.map((at) => costs.cutBits(at)))) / way.bitsPerSecond;
     return (ranges) => {
       const hops = ranges.length - 1;
-      const fillMs = hops * ((hops / devices.length) * hopMs + 2 * delayMs);
+      const fillMs = hops * ((hops / devices.length) * hopMs + 2 * way.delayMs);
       const values = Math.min(...ranges.map(({ start, end }) => costs.parameters(start, end)));
       const replicas = ranges.length < devices.length && request.optimizer !== 'server';
-      const sumMs = replicas ? (1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs : 0;
+      const sumMs = replicas ? leastSumMs(values, way) : 0;
       return rate * Math.max(0, this.dealt.roundMs / request.stepsPerRound - sumMs - fillMs);
     };
   }

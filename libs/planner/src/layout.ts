@@ -49,6 +49,21 @@ export interface HopCost {
 /** Gradients among replicas of a stage are not coded. */
 export const SUM_BITS = 32;
 
+/** Of a vector that several hold, what each sends for all to have the sum (ADR 26): 2(r − 1)/r, as any all-reduce at best (Patarasuk & Yuan 2009). */
+export function sentInSum(holders: number): number {
+  return (2 * (holders - 1)) / holders;
+}
+
+/** What that takes over ways that are all like this. Two send each other all of it, more send parts and then their sums. */
+function sumMs(values: number, holders: number, { bitsPerSecond, delayMs }: Omit<Way, 'direct'>): number {
+  return (1000 * SUM_BITS * values * sentInSum(holders)) / bitsPerSecond + (holders === 2 ? 1 : 2) * delayMs;
+}
+
+/** … of however many, over ways no better than this. */
+export function leastSumMs(values: number, way: Omit<Way, 'direct'>): number {
+  return sumMs(values, 2, way);
+}
+
 /** What any layout of a job over a cluster costs. */
 export class CostModel {
   readonly costs: StageCosts;
@@ -189,34 +204,27 @@ export class CostModel {
     return { periodMs: devices.length === 1 ? latencyMs : 1 / rate, latencyMs, ...this.sumCost(devices, values) };
   }
 
-  /** Where the server steps, it adds up what each replica sends; else these add up first, and the one with the best link exchanges. */
+  /** Where the server steps, it adds up what each replica sends; else these add up first, the one with the best link brings home what all have, and all fetch. */
   private sumCost(devices: readonly number[], values: number): Pick<StageCost, 'syncMs' | 'exchangeMs'> {
-    const exchanges = devices.map((device) => this.exchangeMs(device, values));
-    if (this.request.optimizer === 'server') return { syncMs: 0, exchangeMs: Math.max(...exchanges) };
-    const { syncMs, broadcastMs } = this.sumAmong(devices, values);
-    return { syncMs, exchangeMs: Math.min(...exchanges) + broadcastMs };
+    if (this.request.optimizer === 'server') return { syncMs: 0, exchangeMs: Math.max(...devices.map((device) => this.exchangeMs(device, values))) };
+    const bringMs = Math.min(...devices.map((device) => this.bringMs(device, values)));
+    const fetchMs = Math.max(...devices.map((device) => this.fetchMs(device, values)));
+    const syncMs = devices.length === 1 ? 0 : sumMs(values, devices.length, this.links.worstAmong(devices));
+    return { syncMs, exchangeMs: bringMs + fetchMs };
   }
 
   /** Gradients of `values` parameters up, and parameters down. */
   exchangeMs(device: number, values: number): number {
-    const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = this.cluster.devices[device]!;
-    const { upBitsPerValue, downBitsPerValue } = this.request;
-    return roundTripMs + 1000 * values * (upBitsPerValue / upBitsPerSecond + downBitsPerValue / downBitsPerSecond);
+    return this.bringMs(device, values) + this.fetchMs(device, values);
   }
 
-  /** Ring all-reduce (Patarasuk & Yuan 2009): each sends 2(r − 1)/r of the vector, at the pace of the slowest link. */
-  private sumAmong(devices: readonly number[], values: number): { syncMs: number; broadcastMs: number } {
-    const count = devices.length;
-    if (count === 1) return { syncMs: 0, broadcastMs: 0 };
-    let bitsPerSecond = Infinity;
-    let delayMs = 0;
-    for (let i = 0; i < count; i++) {
-      const way = this.links.way(devices[i]!, devices[(i + 1) % count]!);
-      bitsPerSecond = Math.min(bitsPerSecond, way.bitsPerSecond);
-      delayMs = Math.max(delayMs, way.delayMs);
-    }
-    const onceMs = (1000 * SUM_BITS * values) / bitsPerSecond;
-    return { syncMs: (2 * (count - 1) * onceMs) / count + 2 * (count - 1) * delayMs, broadcastMs: onceMs + delayMs };
+  private bringMs(device: number, values: number): number {
+    const { upBitsPerSecond, roundTripMs } = this.cluster.devices[device]!;
+    return roundTripMs + (1000 * values * this.request.upBitsPerValue) / upBitsPerSecond;
+  }
+
+  private fetchMs(device: number, values: number): number {
+    return (1000 * values * this.request.downBitsPerValue) / this.cluster.devices[device]!.downBitsPerSecond;
   }
 
   hopWay(from: readonly number[], to: readonly number[]): HopWay {

@@ -51,6 +51,22 @@ export class Links {
       : undefined;
   }
 
+  /** No way from any of them to any other has less bits a second or more delay. */
+  worstAmong(devices: readonly number[]): Omit<Way, 'direct'> {
+    const lan = this.onlyLan(devices, devices);
+    if (lan !== undefined) return lan;
+    let [bitsPerSecond, delayMs] = [Infinity, 0];
+    for (const from of devices) {
+      for (const to of devices) {
+        if (from === to) continue;
+        const way = this.way(from, to);
+        bitsPerSecond = Math.min(bitsPerSecond, way.bitsPerSecond);
+        delayMs = Math.max(delayMs, way.delayMs);
+      }
+    }
+    return { bitsPerSecond, delayMs };
+  }
+
   /** No way of the device has more bits a second or less delay, those through the server included. */
   bestOf(device: number): Omit<Way, 'direct'> {
     const { upBitsPerSecond, roundTripMs } = this.devices[device]!;

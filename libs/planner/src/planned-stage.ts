@@ -1,7 +1,7 @@
 import type { PlannedDevice, PlannedStage, StageTiming } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
-import { SUM_BITS } from './layout.js';
+import { SUM_BITS, sentInSum } from './layout.js';
 import { busiest, chunksOf, heldWith } from './turns.js';
 
 interface StageInPlan {
@@ -63,8 +63,8 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
 }
 
 /**
- * Bytes a round: activations and their gradients, gradients of what stages share, and the exchange of each replica; or, where not the server steps, the sums
- * among replicas and the exchange of the one with the best link.
+ * Bytes a round: activations and their gradients, and the exchange of each replica; or, where not the server steps, the sums among replicas and
+ * of what stages share, the upload of the one with the best link, and what all of them fetch.
  */
 function trafficOf({ model, group, index, alone }: StageInPlan, device: number, samples: number): { up: number; down: number } {
   const { request, costs } = model;
@@ -73,15 +73,16 @@ function trafficOf({ model, group, index, alone }: StageInPlan, device: number, 
   const values = ownParameters(model, group, index);
   const leader = devices.reduce((best, next) => (model.exchangeMs(next, values) < model.exchangeMs(best, values) ? next : best));
   const byServer = request.optimizer === 'server';
-  const sums = byServer ? 0 : ((8 * (devices.length - 1)) / devices.length) * values * request.stepsPerRound;
+  const tied = model.ties.readBeside(stages[index]!, stages);
+  const ownValues = values - tied.reduce((sum, table) => sum + table.values, 0);
+  const sent = tied.reduce((sum, table) => sum + table.values * sentInSum(table.holders), ownValues * sentInSum(devices.length));
+  const sums = byServer ? 0 : (SUM_BITS / 8) * sent * request.stepsPerRound;
   const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
   const hops = (cutBytes(start) + cutBytes(end)) * samples * request.stepsPerRound;
-  const others = stages.filter((other) => other.devices[0] !== devices[0]);
-  const ties = others.reduce((sum, other) => sum + (SUM_BITS / 8) * model.ties.values(stages[index]!, other) * request.stepsPerRound, 0);
   const exchanges = !alone && (byServer || device === leader);
   return {
-    up: sums + hops + ties + (exchanges ? (values * request.upBitsPerValue) / 8 : 0),
-    down: sums + hops + ties + (exchanges ? (values * request.downBitsPerValue) / 8 : 0),
+    up: sums + hops + (exchanges ? (values * request.upBitsPerValue) / 8 : 0),
+    down: sums + hops + (!alone ? (values * request.downBitsPerValue) / 8 : 0),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Layers } from './layers.js';
 import type { CostModel } from './layout.js';
-import { SUM_BITS } from './layout.js';
+import { leastSumMs } from './layout.js';
 import type { Column } from './packing.js';
 import type { Pairs } from './pairs.js';
 import type { PricedRelays } from './relayed-options.js';
@@ -60,10 +60,9 @@ function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs,
   const sites = links.components();
   const wideMs = sites.map((members) => {
     if (members.length === 1) return [];
-    const { bitsPerSecond, delayMs } = links.onlyLan(members, members)!;
-    const sumMs = (values: number) => (1000 * SUM_BITS * values) / bitsPerSecond + 2 * delayMs;
+    const way = links.onlyLan(members, members)!;
     return layers.values.map((least) =>
-      least.map((values) => request.stepsPerRound * sumMs(values) + Math.min(...members.map((device) => model.exchangeMs(device, values)))),
+      least.map((values) => request.stepsPerRound * leastSumMs(values, way) + Math.min(...members.map((device) => model.exchangeMs(device, values)))),
     );
   });
   const isLone: boolean[] = [];

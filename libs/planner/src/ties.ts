@@ -7,6 +7,9 @@ interface Table {
   readonly blocks: readonly number[];
 }
 
+/** Blocks on devices. */
+type Held = BlockRange & { readonly devices: readonly number[] };
+
 /** What blocks of a model share: the stages that have these send each other their gradients of it at each inner step that they take themselves (ADR 26). */
 export class Ties {
   private readonly tables: readonly Table[];
@@ -41,6 +44,14 @@ export class Ties {
 
   names(one: BlockRange, other: BlockRange): readonly string[] {
     return this.tables.filter((table) => readsAny(table, one) && readsAny(table, other)).flatMap(({ names }) => names);
+  }
+
+  /** Of the tables that a stage reads and devices of others too: values, and how many devices hold them. */
+  readBeside(stage: Held, stages: readonly Held[]): readonly { readonly values: number; readonly holders: number }[] {
+    return this.tables
+      .filter((table) => readsAny(table, stage))
+      .map((table) => ({ values: table.values, holders: new Set(stages.filter((other) => readsAny(table, other)).flatMap(({ devices }) => devices)).size }))
+      .filter(({ holders }) => holders > stage.devices.length);
   }
 
   /** Which tables a stage shares with blocks before `at`; as text, to compare. */

@@ -245,3 +245,21 @@ test('a direct link goes over the links of both ends, unless it has one of its o
   // 4 chunks, and there and back.
   expect(times).toEqual([40 + 40, 4 + 2]);
 });
+
+test('what a node sends over several direct links shares its uplink, or its port in a LAN', async () => {
+  const home = { upBitsPerSecond: 8.8e5, downBitsPerSecond: 88e6, rttMs: 40 };
+  const lan = { bitsPerSecond: 8.8e6, rttMs: 2 };
+  const times = [];
+  for (const peerLink of [undefined, () => lan]) {
+    const { clock, network } = setUp({}, 1e12, { peerLink });
+    const sender = network.peers('a', home, 'a');
+    const links = await clock.runUntil(
+      Promise.all(['b', 'c'].flatMap((name) => [sender.dial('', name, never), network.peers(name, home, '').accept(name, never)])),
+    );
+    for (const to of [links[1]!, links[3]!]) to.start(ignore);
+    const sinceMs = clock.nowMs();
+    await clock.runUntil(Promise.all([links[0]!, links[2]!].map((from) => from.sendTensor(tensor(4), never))));
+    times.push(Math.round(clock.nowMs() - sinceMs));
+  }
+  expect(times).toEqual([2 * 40 + 40, 2 * 4 + 2]);
+});

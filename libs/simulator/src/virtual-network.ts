@@ -66,6 +66,8 @@ export class VirtualNetwork {
   private readonly serverDown: Trunk;
   private serverBusyUntilMs = 0;
   private readonly sites = new Map<string, Lines>();
+  /** What nodes send over their direct links goes through these, by node and rate. */
+  private readonly ports = new Map<string, Trunk>();
   /** Ends of direct links that wait for the other one, by key. */
   private readonly waiting = new Map<string, PeerEnd & { opened(link: PeerLink): void }>();
   private readonly pairs: { readonly names: readonly string[]; readonly ends: readonly Endpoint<never, never>[] }[] = [];
@@ -111,13 +113,22 @@ export class VirtualNetwork {
     const shared = this.shared(link.rttMs);
     const flow = (from: PeerEnd, to: PeerEnd) => {
       const bitsPerSecond = own?.bitsPerSecond ?? Math.min(from.link.upBitsPerSecond, to.link.downBitsPerSecond);
-      return this.flow(lineOf(new Trunk(shared.clock, bitsPerSecond), bitsPerSecond, link), link, bothOf(from.watch?.up, to.watch?.down));
+      const port = this.portOf(from.name, Math.max(bitsPerSecond, from.link.upBitsPerSecond));
+      return this.flow(lineOf(port, bitsPerSecond, link), link, bothOf(from.watch?.up, to.watch?.down));
     };
     const ends = [new Endpoint<never, never>(b.name, shared, flow(a, b)), new Endpoint<never, never>(a.name, shared, flow(b, a))] as const;
     ends[0].attach(ends[1]);
     ends[1].attach(ends[0]);
     this.pairs.push({ names: [a.name, b.name], ends });
     return ends;
+  }
+
+  /** Its direct links share its uplink, those of a LAN its port there. */
+  private portOf(name: string, bitsPerSecond: number): Trunk {
+    const key = `${bitsPerSecond} ${name}`;
+    let port = this.ports.get(key);
+    if (port === undefined) this.ports.set(key, (port = new Trunk(this.options.clock, bitsPerSecond)));
+    return port;
   }
 
   connect(name: string, link: LinkSpec, meddling: Meddling = {}, watch?: LinkWatch): VirtualLink {
