@@ -23,6 +23,8 @@ export class Reached {
   private readonly devices: Int32Array;
   private readonly width: number;
   private weighed = 0;
+  /** Whether there is anything in `next`. */
+  private isOffered = false;
   /** Of anybody, whatever is taken. */
   cheapest = Infinity;
   /** By whom it holds: most layers; less than none: there are none such. */
@@ -59,13 +61,19 @@ export class Reached {
     return this.costs[(mates * 2 + last) * this.width + layers]!;
   }
 
-  insert(device: number, { count, places, layers, costs: each }: Options, as: number): void {
+  insert(device: number, options: Options, as: number): void {
+    this.offer(options, as);
+    this.take(device);
+  }
+
+  /** One of the ways in which the device that is taken up next may be. */
+  offer({ count, places, layers, costs: each }: Options, as: number): void {
     const { costs, next, from, width, size, limits, furthest } = this;
     const row = this.weighed * size;
-    let changed = false;
     for (let m = 0; m < this.holdings; m++) {
       if (furthest[m]! < 0) continue;
-      const to = as === NOBODY || (as === MATCHED && m === NOBODY) ? as : OTHERS;
+      const to = as === NOBODY ? m : as === MATCHED && m === NOBODY ? MATCHED : OTHERS;
+      if (to >= this.holdings) continue;
       for (let o = 0; o < count; o++) {
         const place = places[o]!;
         const k = layers[o]!;
@@ -78,8 +86,8 @@ export class Reached {
           for (let at = 0; at <= end; at++) {
             const sum = costs[base + at]! + cost;
             if (sum >= limits[at + k]! || sum >= costs[target + at]!) continue;
-            if (!changed) {
-              changed = true;
+            if (!this.isOffered) {
+              this.isOffered = true;
               next.set(costs);
               this.further.set(furthest);
               from.fill(0, row, row + size);
@@ -93,9 +101,14 @@ export class Reached {
         }
       }
     }
-    if (!changed) return;
-    costs.set(next);
-    furthest.set(this.further);
+  }
+
+  /** Takes it up. */
+  take(device: number): void {
+    if (!this.isOffered) return;
+    this.isOffered = false;
+    this.costs.set(this.next);
+    this.furthest.set(this.further);
     this.devices[this.weighed++] = device;
   }
 

@@ -296,6 +296,12 @@ export class CostModel {
     return this.leastTied === 0 ? 0 : this.leastTieMs(this.links.bestOf(device));
   }
 
+  /** … to a stage that it reaches through the server. */
+  leastRelayedTieMsOf(device: number): number {
+    const { upBitsPerSecond, roundTripMs } = this.cluster.devices[device]!;
+    return this.leastTieMs({ bitsPerSecond: upBitsPerSecond, delayMs: roundTripMs / 2 });
+  }
+
   leastTieMsAnywhere(): number {
     return Math.min(...this.cluster.devices.map((_, device) => this.leastTieMsOf(device)));
   }

@@ -15,9 +15,13 @@ export interface PricedRelays {
   /** Of a sample, over the device's uplink; and the delay of its hops. */
   readonly uplinkMs: Float64Array;
   readonly delayMs: Float64Array;
-  /** By device: what a lone one takes besides, as the last stage of a pipeline and as another. */
+  /** By device: what it takes besides, as the last stage of a pipeline and as another; Infinity: it is none such. */
   readonly lastMs: Float64Array;
   readonly innerMs: Float64Array;
+  /** By device: of the other hop at its site, where that has neither end, the least; none of a lone device. */
+  readonly otherHopMs: Float64Array;
+  /** Whether both ends of a pipeline are in one site, which then has a device at either of two hops. */
+  readonly endsMeet: boolean;
   /** [device][place][layers]: an exchange. */
   readonly exchangeMs: readonly (readonly Float64Array[])[];
   /** Devices that reach each other directly; and of the lone ones, those of which any two are priced otherwise. */
@@ -77,6 +81,10 @@ export class RelayedOptions {
     return (microbatch * uplinkMs[device]! + delayMs[device]!) / this.periodMs;
   }
 
+  otherHopCost(device: number): number {
+    return this.relays.otherHopMs[device]! / this.periodMs;
+  }
+
   /** Of a device by itself, with all that it is charged: `once`, latency and its part of the exchange. Good until the next call. */
   priced(device: number, once: number): Options {
     const { layers: all, steps, exchangeMs, lastMs, innerMs } = this.relays;
@@ -95,6 +103,15 @@ export class RelayedOptions {
       into.costs[o] = (place === INNER ? innerOnce : lastOnce) + costs[o]! + (place === INNER ? inner! : last!)[k]! * k * perExchange;
     }
     return into;
+  }
+
+  /** … of one at a hop, which may have an end of the pipeline and no layer. */
+  pricedAtEnd(device: number, once: number): Options {
+    const options = this.priced(device, once);
+    options.places[options.count] = INNER;
+    options.layers[options.count] = 0;
+    options.costs[options.count++] = once;
+    return options;
   }
 
   /** The most that a replica does of a stage, in units. */

@@ -32,31 +32,36 @@ export interface RelayedPrices {
  * that are matched in whole samples, any other pipeline in parts of one too. Column generation, as in `lan-prices.ts`.
  */
 export function relayedPrices(model: CostModel, layers: Layers, pairs: Pairs, least: Float64Array, roundMs: number): RelayedPrices {
-  const pricing = new RelayedPricing(relaysOf(model, layers, pairs, roundMs), least.slice());
-  const descent = new Descent(pairs, least, pricing.prices);
+  const current = least.slice();
+  const pricings = relaysOf(model, layers, pairs, roundMs).map((relays) => new RelayedPricing(relays, current));
+  const descent = new Descent(pairs, least, current);
   for (let turn = 0; turn < TURNS; turn++) {
     descent.sweep(SWEEPS);
-    pricing.sweep(MORE, turn % STRIDE, STRIDE, (columns) => {
-      for (const column of columns) descent.add(column);
-      descent.sweep(1);
-    });
+    for (const pricing of pricings) {
+      pricing.sweep(MORE, turn % STRIDE, STRIDE, (columns) => {
+        for (const column of columns) descent.add(column);
+        descent.sweep(1);
+      });
+    }
   }
   descent.sweep(4 * SWEEPS);
   descent.raisePairs();
-  pricing.raise(TOLERANCE);
+  for (const pricing of pricings) pricing.raise(TOLERANCE);
   // A pipeline has two members at least, and was left as much short.
-  const prices = pricing.prices.map((price) => price + TOLERANCE / 2);
+  const prices = current.map((price) => price + TOLERANCE / 2);
   const matched = new Set(pairs.devices);
   return { prices, sets: descent.bestBy(prices).filter((set) => set.length > 2 && set.every((device) => matched.has(device))) };
 }
 
-function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs, roundMs: number): PricedRelays {
+/** What does not depend on where a pipeline's ends are. */
+type Anywhere = Omit<PricedRelays, 'stepMs' | 'lastMs' | 'innerMs' | 'otherHopMs' | 'endsMeet'>;
+
+/** Pipelines whose ends are apart; and where ends share something, those with both in one site, which send each other that over its LAN. */
+function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs, roundMs: number): readonly PricedRelays[] {
   const { cluster, request, costs, links } = model;
-  const microbatch = Math.min(...request.microbatches);
   const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
   const cutBits = 1000 * Math.min(...cuts.map((at) => costs.cutBits(at)));
   const { devices } = cluster;
-  const uplinkMs = Float64Array.from(devices, ({ upBitsPerSecond }) => cutBits / upBitsPerSecond);
   const sites = links.components();
   const wideMs = sites.map((members) => {
     if (members.length === 1) return [];
@@ -65,30 +70,65 @@ function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs,
       least.map((values) => request.stepsPerRound * leastSumMs(values, way) + Math.min(...members.map((device) => model.exchangeMs(device, values)))),
     );
   });
-  const isLone: boolean[] = [];
-  for (const members of sites) for (const device of members) isLone[device] = members.length === 1;
-  const leastTieMs = model.leastTieMsAnywhere();
-  // At either end of a pipeline it sends what both ends share over its uplink, else it is at a second hop; of two at the ends, one is charged.
-  const tiesMs = Float64Array.from(devices, (_, device) => (isLone[device] ? model.leastTieMsOf(device) - leastTieMs : 0));
-  const innerMs = tiesMs.map((ms, device) => Math.min(ms, microbatch * uplinkMs[device]! + devices[device]!.roundTripMs));
-  const mostMs = innerMs.reduce((most, ms) => Math.max(most, ms), 0);
   const isMatched = new Uint8Array(devices.length);
   for (const device of matched) isMatched[device] = 1;
-  return {
+  const microbatch = Math.min(...request.microbatches);
+  const anywhere: Anywhere = {
     microbatch,
     layers: layers.count,
-    stepMs: roundMs / request.stepsPerRound - leastTieMs,
-    lastMs: tiesMs.map((ms) => Math.max(0, ms - mostMs)),
-    innerMs,
     steps: request.stepsPerRound,
     times: layers.times(microbatch),
-    uplinkMs,
+    uplinkMs: Float64Array.from(devices, ({ upBitsPerSecond }) => cutBits / upBitsPerSecond),
     delayMs: Float64Array.from(devices, ({ roundTripMs }) => roundTripMs),
     exchangeMs: devices.map((_, device) => layers.values.map((least) => least.map((values) => model.exchangeMs(device, values)))),
     sites,
     matched: isMatched,
     wideMs,
   };
+  const stepMs = roundMs / request.stepsPerRound;
+  const apart = endsApart(model, anywhere, stepMs);
+  return apart.stepMs === stepMs || sites.length === devices.length ? [apart] : [apart, endsTogether(model, anywhere, stepMs)];
+}
+
+/** A lone device at either end sends what both ends share over its uplink, else it is at a second hop; of two at the ends, one is charged. */
+function endsApart(model: CostModel, anywhere: Anywhere, stepMs: number): PricedRelays {
+  const hopMs = hopsOf(anywhere);
+  const isLone = lonesOf(anywhere);
+  const tiesMs = hopMs.map((_, device) => model.leastRelayedTieMsOf(device));
+  const leastTieMs = tiesMs.reduce((least, ms) => Math.min(least, ms), Infinity);
+  const moreMs = tiesMs.map((ms, device) => (isLone[device] === 1 ? ms - leastTieMs : 0));
+  const innerMs = moreMs.map((ms, device) => Math.min(ms, hopMs[device]!));
+  const mostMs = innerMs.reduce((most, ms) => Math.max(most, ms), 0);
+  const lastMs = moreMs.map((ms) => Math.max(0, ms - mostMs));
+  return { ...anywhere, endsMeet: false, stepMs: stepMs - leastTieMs, lastMs, innerMs, otherHopMs: hopMs.map(() => 0) };
+}
+
+/** A lone device is at two hops, and so is each site. */
+function endsTogether(model: CostModel, anywhere: Anywhere, stepMs: number): PricedRelays {
+  const hopMs = hopsOf(anywhere);
+  const isLone = lonesOf(anywhere);
+  const otherHopMs = new Float64Array(hopMs.length);
+  let leastTieMs = Infinity;
+  for (const members of anywhere.sites) {
+    if (members.length === 1) continue;
+    leastTieMs = Math.min(leastTieMs, model.leastTieMs(model.links.onlyLan(members, members)!));
+    const fastestMs = Math.min(...members.map((device) => hopMs[device]!));
+    for (const device of members) otherHopMs[device] = fastestMs;
+  }
+  const lastMs = Float64Array.from(isLone, (lone) => (lone === 1 ? Infinity : 0));
+  const innerMs = hopMs.map((ms, device) => isLone[device]! * ms);
+  return { ...anywhere, endsMeet: true, stepMs: stepMs - leastTieMs, lastMs, innerMs, otherHopMs };
+}
+
+/** By device: a microbatch over its uplink, and the delay. */
+function hopsOf({ microbatch, uplinkMs, delayMs }: Anywhere): Float64Array {
+  return uplinkMs.map((ms, device) => microbatch * ms + delayMs[device]!);
+}
+
+function lonesOf({ sites, matched }: Anywhere): Uint8Array {
+  const isLone = matched.map(() => 0);
+  for (const members of sites) if (members.length === 1) isLone[members[0]!] = 1;
+  return isLone;
 }
 
 /** A group, and what it weighs in the prices of its members. */

@@ -1,5 +1,5 @@
 import type { Options } from './knapsacks.js';
-import { Cover, emptyOptions, NOBODY, Reached } from './knapsacks.js';
+import { Cover, emptyOptions, MATCHED, NOBODY, Reached } from './knapsacks.js';
 import { INNER, LAST } from './layers.js';
 import type { PricedRelays, RelayedOptions } from './relayed-options.js';
 import { UNITS } from './relayed-options.js';
@@ -18,6 +18,8 @@ export class SiteTables {
   /** [site][replicas − 2]: the least that a sample takes so many uplinks, side by side; and of all sites. */
   private readonly sideBySideMs: readonly (readonly number[])[];
   readonly fastestSideMs: number;
+  /** The least that a sample takes any uplink. */
+  private readonly fastestMs: number;
   /** By site, at the period at hand. */
   private readonly parts: (Reached | undefined)[];
   private readonly sides: ({ readonly members: readonly number[] | undefined } | undefined)[];
@@ -36,6 +38,8 @@ export class SiteTables {
   private readonly parted: Options;
   private partedOf = NONE;
   private readonly widened: Options;
+  /** Of a part with replicas: whether it is with such of other sites. */
+  private readonly isJoined: Uint8Array;
 
   constructor(
     private readonly relays: PricedRelays,
@@ -51,6 +55,7 @@ export class SiteTables {
     for (const [site, members] of sites.entries()) for (const device of members) this.siteOf[device] = site;
     this.sideBySideMs = sites.map((members) => (members.length === 1 ? [] : sideBySide(members.map((device) => uplinkMs[device]!))));
     this.fastestSideMs = Math.min(...this.sideBySideMs.flat());
+    this.fastestMs = uplinkMs.reduce((least, ms) => Math.min(least, ms), Infinity);
     this.parts = sites.map(() => undefined);
     this.sides = sites.map(() => undefined);
     this.joints = sites.map(() => undefined);
@@ -62,6 +67,7 @@ export class SiteTables {
     this.whole = new Float64Array(2 * this.width);
     this.parted = emptyOptions(this.width);
     this.widened = emptyOptions(this.width);
+    this.isJoined = new Uint8Array(2 * this.width);
   }
 
   /** At the period that `options` are for, and the prices as they are. */
@@ -83,17 +89,26 @@ export class SiteTables {
     return members.reduce((sum, device) => sum + this.prices[device]!, 0);
   }
 
-  /** What devices of a site do between them. */
+  /** What devices of a site do between them: with none at a hop, or with one where both ends of the pipeline are there. */
   private part(site: number): Reached {
     const known = this.parts[site];
     if (known !== undefined) return known;
-    const of = (this.tables[site] ??= new Reached(this.sites[site]!.length, 1, this.limits));
+    const { options, prices } = this;
+    const { endsMeet } = this.relays;
+    const of = (this.tables[site] ??= new Reached(this.sites[site]!.length, endsMeet ? 2 : 1, this.limits));
     of.begin();
     for (const device of this.sites[site]!) {
-      const once = this.prices[device]!;
-      if (once < this.limit) of.insert(device, this.options.priced(device, once), NOBODY);
+      const once = prices[device]!;
+      if (once >= this.limit) continue;
+      of.offer(options.priced(device, once), NOBODY);
+      if (endsMeet && this.mayBeAtHop(device)) of.offer(options.pricedAtEnd(device, once + options.hopCost(device)), MATCHED);
+      of.take(device);
     }
     return (this.parts[site] = of);
+  }
+
+  private mayBeAtHop(device: number): boolean {
+    return this.relays.uplinkMs[device]! + this.fastestMs <= this.options.nextMs;
   }
 
   /** Of a device at a hop with any others of its site: good until another's. */
@@ -102,16 +117,17 @@ export class SiteTables {
     if (this.partedOf === gate) return into;
     this.partedOf = gate;
     const others = this.part(this.siteOf[gate]!);
-    const own = this.options.priced(gate, once);
+    const own = this.ownOf(gate, once);
     whole.fill(Infinity);
     for (let o = 0; o < own.count; o++) {
       const place = own.places[o]!;
       const k = own.layers[o]!;
-      const cost = own.costs[o]!;
       for (let last = 0; last + place < 2; last++) {
         const to = (last | place) * width + k;
+        const cost = own.costs[o]! + this.otherHop(gate, last | place);
+        const beside = this.gatesBeside(last | place);
         for (let at = 0; at + k < width; at++) {
-          const sum = cost + others.cost(0, last, at);
+          const sum = cost + others.cost(beside, last, at);
           if (sum < whole[to + at]!) whole[to + at] = sum;
         }
       }
@@ -120,20 +136,35 @@ export class SiteTables {
     return into;
   }
 
+  private ownOf(gate: number, once: number): Options {
+    return this.relays.endsMeet ? this.options.pricedAtEnd(gate, once) : this.options.priced(gate, once);
+  }
+
+  /** Whether a part with the last block, or without, has another device at a hop. */
+  private gatesBeside(last: number): number {
+    return last === LAST && this.relays.endsMeet ? MATCHED : NOBODY;
+  }
+
+  /** … or who may be the same one. */
+  private otherHop(gate: number, last: number): number {
+    return last === INNER ? this.options.otherHopCost(gate) : 0;
+  }
+
   /** Who does so many layers for a device, or a part. */
   takenBy(gate: number, place: number, layers: number): readonly number[] {
     if (gate < 0) return this.takenByWide(-1 - gate, place, layers);
-    const others = this.parts[this.siteOf[gate]!];
-    if (others === undefined) return [gate];
-    const own = this.options.priced(gate, 0);
+    if (this.isLone(gate)) return [gate];
+    const others = this.part(this.siteOf[gate]!);
+    const own = this.ownOf(gate, 0);
+    const beside = this.gatesBeside(place);
     let [least, last, left] = [Infinity, 0, 0];
     for (let o = 0; o < own.count; o++) {
       if (own.places[o]! > place || own.layers[o]! > layers) continue;
-      const cost = own.costs[o]! + others.cost(0, place - own.places[o]!, layers - own.layers[o]!);
+      const cost = own.costs[o]! + others.cost(beside, place - own.places[o]!, layers - own.layers[o]!);
       if (cost < least) [least, last, left] = [cost, place - own.places[o]!, layers - own.layers[o]!];
     }
     const members = [gate];
-    others.forEach(0, last, left, (device) => members.push(device));
+    others.forEach(beside, last, left, (device) => members.push(device));
     return members;
   }
 
@@ -273,14 +304,45 @@ export class SiteTables {
     return wide;
   }
 
-  /** A part with replicas, and any such of other sites behind it, where this device is at a hop: it, and another of its site. What costs as much as `limit` is left out. */
+  /**
+   * A part with replicas, and any such of other sites behind it, where this device is at a hop: it, and another of its site. With no other site behind it,
+   * its other hop is its own too, where it has two. What costs as much as `limit` is left out.
+   */
   wideOf(gate: number, hop: number, limit: number): Options {
     const into = this.widened;
     into.count = 0;
-    const { prices } = this;
-    const least = prices[gate]! + prices[this.besides(gate)]!;
-    if (least + hop < limit) listBelow(this.joined(this.siteOf[gate]!).costs, limit, least, hop, this.width, into);
+    const { prices, width } = this;
+    if (prices[gate]! + prices[this.besides(gate)]! + hop >= limit) return into;
+    this.weighWide(gate);
+    listBelow(this.whole, limit, 0, hop, width, into);
     return into;
+  }
+
+  /** Of a device at a hop: parts by themselves, and with such of other sites. */
+  private weighWide(gate: number): void {
+    const { width, whole, prices } = this;
+    const site = this.siteOf[gate]!;
+    const joint = this.joined(site).costs;
+    const { costs } = this.wides[site]!;
+    const least = prices[gate]! + prices[this.besides(gate)]!;
+    const otherHop = this.otherHop(gate, INNER);
+    const [leastAtEnds, otherHopAtEnds] = this.relays.endsMeet ? this.leastAtHops(gate) : [least, 0];
+    for (let at = 0; at < 2 * width; at++) {
+      const alone = at < width ? Math.max(costs[at]!, least) + otherHop : Math.max(costs[at]!, leastAtEnds) + otherHopAtEnds;
+      this.isJoined[at] = alone <= Math.max(joint[at]!, least) ? 0 : 1;
+      whole[at] = this.isJoined[at] === 1 ? Math.max(joint[at]!, least) : alone;
+    }
+  }
+
+  /** Prices of two at hops, this one and another; and what the other's hop takes. */
+  private leastAtHops(gate: number): readonly [price: number, hop: number] {
+    let [price, hop] = [Infinity, Infinity];
+    for (const other of this.sites[this.siteOf[gate]!]!) {
+      if (other === gate || !this.mayBeAtHop(other)) continue;
+      price = Math.min(price, this.prices[other]!);
+      hop = Math.min(hop, this.options.hopCost(other));
+    }
+    return [this.prices[gate]! + price, hop];
   }
 
   /** The cheapest of its site beside it. */
@@ -294,7 +356,7 @@ export class SiteTables {
     return [...this.sites[site]!].sort((a, b) => this.prices[a]! - this.prices[b]! || a - b);
   }
 
-  /** A site's parts with replicas, and any such of other sites behind them: costs, and which part is the site's own. */
+  /** A site's parts with replicas with any such of other sites behind them: costs, and which part is the site's own. */
   private joined(site: number): Table {
     const known = this.joints[site];
     if (known !== undefined) return known;
@@ -304,7 +366,7 @@ export class SiteTables {
     const joint = (this.joints[site] = emptyTable(width));
     for (let whole = 0; whole < 2 * width; whole++) {
       const [last, layers] = [whole < width ? 0 : 1, whole % width];
-      let [cost, part] = [costs[whole]!, whole];
+      let [cost, part] = [Infinity, whole];
       for (let place = 0; place <= last; place++) {
         for (let k = 0; k <= layers; k++) {
           const own = place * width + k;
@@ -321,8 +383,11 @@ export class SiteTables {
   private takenByWide(gate: number, place: number, layers: number): readonly number[] {
     const site = this.siteOf[gate]!;
     const whole = place * this.width + layers;
+    const taken = [gate, this.besides(gate)];
+    this.weighWide(gate);
+    if (this.isJoined[whole] === 0) return [...taken, ...this.takenInSite(site, whole)];
     const part = this.joined(site).from[whole]!;
-    return [gate, this.besides(gate), ...this.takenInSite(site, part), ...(part === whole ? [] : this.takenByChained(whole - part))];
+    return [...taken, ...this.takenInSite(site, part), ...this.takenByChained(whole - part)];
   }
 
   private takenInSite(site: number, part: number): readonly number[] {
