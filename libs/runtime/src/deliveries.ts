@@ -14,8 +14,8 @@ interface Upload {
 
 /** What a worker's tasks bring home: coded with what codecs lost before, on its way, and without a receipt so far. */
 export class Deliveries {
-  /** On their way while other tasks are worked on. */
-  private readonly uploads = new Set<Upload>();
+  /** On their way while other tasks are worked on. Not a Set, whose old tables would keep all that came later (`Numbered`). */
+  private uploads: readonly Upload[] = [];
   /** What was sent of these had no receipt yet. */
   private contributed: readonly Task[] = [];
   /** What codecs lost of contributions; undefined as long as none lost enough to keep. */
@@ -66,8 +66,10 @@ export class Deliveries {
   /** It goes on while other tasks are worked on; `sent` never rejects. */
   keep(task: number, abort: AbortController, sent: Promise<void>): void {
     const upload = { task, abort, sent };
-    this.uploads.add(upload);
-    void sent.finally(() => this.uploads.delete(upload));
+    this.uploads = [...this.uploads, upload];
+    void sent.finally(() => {
+      this.uploads = this.uploads.filter((other) => other !== upload);
+    });
   }
 
   /** Drops what is on its way, of one task or of all. */
@@ -77,7 +79,7 @@ export class Deliveries {
 
   /** Resolves when nothing is on its way any more. */
   async settled(): Promise<void> {
-    await Promise.all([...this.uploads].map(({ sent }) => sent));
+    await Promise.all(this.uploads.map(({ sent }) => sent));
   }
 
   /** Whether the task brought something home. */
