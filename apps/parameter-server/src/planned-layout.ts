@@ -142,8 +142,9 @@ function scheduled(group: PlannedGroup): Pick<GroupLayout, 'timings' | 'maxStash
   return { timings: group.stages.map(({ timing }) => timing), maxStash: group.stages.map(({ stashCap }) => stashCap), expected: expectedOf(group) };
 }
 
-/** The plan's own time for the group's samples, told apart as the runtime measures it. */
-function expectedOf({ stages, microbatch, samples, stepMs, exchangeMs }: PlannedGroup): ExpectedSpeed {
+/** The plan's own time for the group's samples, told apart as the runtime measures it: of local steps nothing overlaps with an exchange. */
+function expectedOf({ stages, microbatch, samples, steps, stepMs, exchangeMs }: PlannedGroup): ExpectedSpeed {
+  if (steps !== 1) return { msPerSample: stepMs / samples, exchangeMs };
   const computeMs = new Map<string, number>();
   for (const { device, forwardMs, backwardMs, samples: own } of stages.flatMap(({ devices }) => devices)) {
     computeMs.set(device, (computeMs.get(device) ?? 0) + ((forwardMs + backwardMs) * own) / microbatch);

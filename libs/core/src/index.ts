@@ -12,6 +12,7 @@ export * from './events.js';
 export * from './files.js';
 export * from './job.js';
 export * from './layout.js';
+export * from './local-steps.js';
 export * from './markup.js';
 export * from './model.js';
 export { Numbered } from './numbered.js';

@@ -1,6 +1,7 @@
 import type { Recompute } from './job.js';
 import type { BlockRange } from './model.js';
 import type { ScheduleName, StageTiming } from './schedule.js';
+import type { LocalStepRule } from './sync.js';
 
 /** One block of a model as a planner sees it. Activations, stash and FLOPs are those of one sample. */
 export interface BlockProfile {
@@ -96,11 +97,23 @@ export interface MeasuredCluster {
   readonly server?: { readonly upBitsPerSecond: number; readonly downBitsPerSecond: number };
 }
 
+/** Groups that step for themselves, each on a batch of its own. */
+export interface OwnSteps {
+  /** Samples of a step of each group. */
+  readonly batch: number;
+  /** How many of them each takes a round. */
+  readonly rule: LocalStepRule;
+  /** Groups step on while they exchange. */
+  readonly overlaps: boolean;
+}
+
 export interface PlanRequest {
   /** Samples an inner step, over all groups together. */
   readonly batch: number;
   /** Inner steps a round; 1: every gradient is exchanged. */
   readonly stepsPerRound: number;
+  /** With it `createPlan` finds the `batch` and `stepsPerRound` at which the group that takes most steps has a batch of its own in each. */
+  readonly local?: OwnSteps;
   /** Sizes to choose from, the same for all stages of a group. */
   readonly microbatches: readonly number[];
   /** Optimizer state a parameter: 8 for Adam in float32, 2.03 in 8 bits, 0 for plain SGD. */
@@ -181,8 +194,11 @@ export interface PlannedGroup {
   readonly microbatch: number;
   /** Microbatches an inner step. */
   readonly microbatches: number;
-  /** Samples an inner step, and their part of the batch. */
+  /** Samples an inner step. */
   readonly samples: number;
+  /** Inner steps a round, of overlapped exchanges on average. */
+  readonly steps: number;
+  /** Its part of a round's samples. */
   readonly share: number;
   /** Of an inner step; with the group's own gradient sums, without the exchange with the server. */
   readonly stepMs: number;
@@ -201,8 +217,12 @@ export interface LeftOut {
 /** How a job is laid over devices, and what that is expected to cost. */
 export interface Plan {
   readonly model: string;
+  /** Samples an inner step, of all groups together; with local steps of each. */
   readonly batch: number;
+  /** Inner steps a round: of the group that takes most. */
   readonly stepsPerRound: number;
+  /** Of all groups together. */
+  readonly samplesPerRound: number;
   readonly groups: readonly PlannedGroup[];
   readonly leftOut: readonly LeftOut[];
   /** Of the slowest group, exchange included. */

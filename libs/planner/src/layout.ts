@@ -140,7 +140,7 @@ export class CostModel {
   }
 
   private mostMicrobatches(microbatch: number): number {
-    return Math.ceil(this.request.batch / microbatch);
+    return Math.ceil((this.request.local?.batch ?? this.request.batch) / microbatch);
   }
 
   memory(device: number, start: number, end: number, microbatch: number, inFlight: number, recompute: boolean): PlannedMemory {
@@ -307,12 +307,13 @@ export class CostModel {
   }
 
   /** Once a round: sums among the stage's replicas, and its exchange with the server; Infinity: it cannot be without. */
-  tailMs({ syncMs, exchangeMs }: StageCost, devices: readonly number[], start: number, end: number, alone: boolean): number {
-    if (!alone) return this.request.stepsPerRound * syncMs + exchangeMs;
-    return this.stepsForItself(devices, start, end) ? this.request.stepsPerRound * syncMs : Infinity;
+  tailMs({ syncMs, exchangeMs }: StageCost, devices: readonly number[], start: number, end: number, alone: boolean, steps = this.request.stepsPerRound): number {
+    if (!alone) return steps * syncMs + exchangeMs;
+    return this.stepsForItself(devices, start, end) ? steps * syncMs : Infinity;
   }
 
-  group(layout: GroupDraft, alone: boolean): GroupCost {
+  /** Sums among replicas of stages are those of so many steps. */
+  group(layout: GroupDraft, alone: boolean, steps = this.request.stepsPerRound): GroupCost {
     const { microbatch, stages } = layout;
     const costs = stages.map(({ devices, start, end, recompute }) => this.stage(devices, start, end, microbatch, recompute));
     const hops = stages.slice(1).map((stage, i) => this.hop(this.hopWay(stages[i]!.devices, stage.devices), stage.start, microbatch));
@@ -324,7 +325,7 @@ export class CostModel {
     const tailMs = Math.max(
       ...stages.map(({ devices, start, end }, s) => {
         const exchangeMs = chunks === 1 ? costs[s]!.exchangeMs : this.exchangeMs(devices[0]!, this.parametersOf(heldWith(stages, s)));
-        return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone);
+        return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone, steps);
       }),
     );
     const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);

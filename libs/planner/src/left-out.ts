@@ -27,6 +27,9 @@ function reasonFor(model: CostModel, index: number, scenario: Scenario, roundMs:
   if (scenario.alone)
     return `with it groups would have to exchange, ${formatMilliseconds(exchangeMs)} a round; one group alone needs ${formatMilliseconds(roundMs)} and no exchange`;
   const { periodMs } = model.stage([index], 0, costs.blocks, smallest, recompute);
+  const ownMs = ((request.local?.batch ?? 0) / smallest) * periodMs;
+  if (request.local?.overlaps === false && ownMs > roundMs - exchangeMs)
+    return `a local step takes it ${formatMilliseconds(ownMs)}, more than the ${formatMilliseconds(roundMs - exchangeMs)} that its exchange leaves of a round`;
   const manages = ((roundMs - exchangeMs) / request.stepsPerRound / periodMs) * smallest;
   if (manages < 1)
     return `a sample takes it ${formatMilliseconds(periodMs / smallest)}, more than the ${formatMilliseconds(roundMs - exchangeMs)} that its exchange leaves of a round`;
@@ -48,7 +51,7 @@ function asStage(model: CostModel, index: number, roundMs: number): string {
   const smallest = cuts.reduce((best, next) => (costs.cutBits(next) < costs.cutBits(best) ? next : best));
   const others = cluster.devices.map((_, other) => other).filter((other) => other !== index);
   const hop = Math.min(...others.map((other) => model.hop(model.hopWay([index], [other]), smallest, 1).periodMs));
-  const whole = hop * request.batch;
+  const whole = hop * (request.local?.batch ?? request.batch);
   return whole >= roundMs
     ? `as a stage, activations and gradients would take ${formatMilliseconds(hop)} a sample over its link`
     : `every pipeline with it is slower than the round of ${formatMilliseconds(roundMs)}`;

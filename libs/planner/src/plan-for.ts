@@ -1,6 +1,7 @@
 import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
 import { formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
+import { groupSteps, localRound, type GroupRound, type GroupSteps } from './local-steps.js';
 import { estimateMakespan } from './makespan.js';
 import { plannedStage } from './planned-stage.js';
 import type { GroupCost, Scenario } from './rounds.js';
@@ -18,37 +19,57 @@ const NOTABLE = 0.01;
 /** Corrections to shares after which they hardly move. */
 const REFINEMENTS = 3;
 
-/** What a layout is expected to do: whole shares, then each pipeline's time by `makespanOf`, and shares again by that. */
+/**
+ * What a layout is expected to do: whole shares, then each pipeline's time by `makespanOf`, and shares again by that; or local
+ * steps, as many as the rule gives each group.
+ */
 export function planFor(
   model: CostModel,
-  { groups, scenario }: LaidOut,
+  laidOut: LaidOut,
   makespanOf: MakespanOf = estimateMakespan,
 ): Omit<Plan, 'leftOut' | 'method' | 'boundSamplesPerSecond' | 'gap'> {
-  const { batch, stepsPerRound } = model.request;
-  let costs = groups.map((group) => model.group(group, scenario.alone));
-  let shares = wholeShares(costs, batch, stepsPerRound, scenario.sharedMs);
-  for (let turn = 0; turn < REFINEMENTS; turn++) {
-    costs = groups.map((group, i) => corrected(model, group, costs[i]!, shares[i]!, makespanOf));
-    shares = wholeShares(costs, batch, stepsPerRound, scenario.sharedMs);
-  }
-  const roundMs = Math.max(...costs.map((cost, i) => (shares[i]! > 0 ? roundMsOf(cost, shares[i]!, stepsPerRound, scenario.sharedMs) : 0)));
-  const planned = groups
-    .map((group, i) => plannedGroup(model, group, costs[i]!, shares[i]!, { scenario, roundMs, makespanOf }))
-    .filter((group) => group.samples > 0)
-    .sort((a, b) => b.samples - a.samples);
+  const { batch, stepsPerRound, local } = model.request;
+  const { rounds, roundMs } = local === undefined ? sharedRound(model, laidOut, makespanOf) : localRound(stepsOf(model, laidOut, makespanOf), local);
+  const samplesPerRound = rounds.reduce((sum, { samples, steps }) => sum + samples * steps, 0);
+  const steps = local === undefined ? stepsPerRound : Math.max(...rounds.map((round) => round.steps));
+  const inPlan = { scenario: laidOut.scenario, roundMs, samplesPerRound, makespanOf };
+  const planned = rounds.map((round) => plannedGroup(model, round, inPlan)).sort((a, b) => b.share - a.share);
   const devices = planned.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
   return {
     model: model.costs.profile.name,
-    batch,
-    stepsPerRound,
+    batch: local?.batch ?? batch,
+    stepsPerRound: steps,
+    samplesPerRound,
     groups: planned,
     roundMs,
-    stepMs: roundMs / stepsPerRound,
-    samplesPerSecond: samplesPerSecondOf(model.request, roundMs),
+    stepMs: roundMs / steps,
+    samplesPerSecond: (1000 * samplesPerRound) / roundMs,
     bytesUpPerRound: devices.reduce((sum, device) => sum + device.bytesUpPerRound, 0),
     bytesDownPerRound: devices.reduce((sum, device) => sum + device.bytesDownPerRound, 0),
-    notes: [...notesOn(model, planned), ...tieNote(model, groups.filter((_, i) => shares[i]! > 0), roundMs / stepsPerRound)],
+    notes: [...notesOn(model, planned), ...tieNote(model, rounds.map(({ group }) => group), roundMs / steps)],
   };
+}
+
+/** Groups that take their shares of a batch at each step. */
+function sharedRound(model: CostModel, { groups, scenario }: LaidOut, makespanOf: MakespanOf): ReturnType<typeof localRound> {
+  const { batch, stepsPerRound: steps } = model.request;
+  let costs = groups.map((group) => model.group(group, scenario.alone));
+  let shares = wholeShares(costs, batch, steps, scenario.sharedMs);
+  for (let turn = 0; turn < REFINEMENTS; turn++) {
+    costs = groups.map((group, i) => corrected(model, group, costs[i]!, shares[i]!, makespanOf));
+    shares = wholeShares(costs, batch, steps, scenario.sharedMs);
+  }
+  const lastsMs = costs.map((cost, i) => (shares[i]! > 0 ? roundMsOf(cost, shares[i]!, steps, scenario.sharedMs) : 0));
+  const rounds = groups.map((group, i) => {
+    const exchangeMs = Math.max(costs[i]!.tailMs, scenario.sharedMs);
+    return { group, samples: shares[i]!, steps, stepMs: (lastsMs[i]! - exchangeMs) / steps, exchangeMs };
+  });
+  return { rounds: rounds.filter(({ samples }) => samples > 0), roundMs: Math.max(...lastsMs) };
+}
+
+/** What groups that step for themselves take over a step and an exchange. */
+export function stepsOf(model: CostModel, { groups, scenario }: LaidOut, makespanOf: MakespanOf): readonly GroupSteps[] {
+  return groups.map((group) => groupSteps(model, group, corrected(model, group, model.group(group, false), model.request.local!.batch, makespanOf), scenario));
 }
 
 function timingsOf(model: CostModel, { microbatch, stages }: GroupDraft): readonly StageTiming[] {
@@ -129,16 +150,15 @@ function roomFor(model: CostModel, group: GroupDraft, microbatches: number): rea
 interface InPlan {
   readonly scenario: Scenario;
   readonly roundMs: number;
+  readonly samplesPerRound: number;
   readonly makespanOf: MakespanOf;
 }
 
-function plannedGroup(model: CostModel, group: GroupDraft, cost: GroupCost, samples: number, inPlan: InPlan): PlannedGroup {
-  const { scenario, roundMs, makespanOf } = inPlan;
-  const { stepsPerRound, batch } = model.request;
+function plannedGroup(model: CostModel, { group, samples, steps, stepMs, exchangeMs }: GroupRound, inPlan: InPlan): PlannedGroup {
+  const { scenario, roundMs, samplesPerRound, makespanOf } = inPlan;
+  const share = (samples * steps) / samplesPerRound;
   const timings = timingsOf(model, group);
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
-  const exchangeMs = Math.max(cost.tailMs, scenario.sharedMs);
-  const stepMs = (roundMsOf(cost, samples, stepsPerRound, scenario.sharedMs) - exchangeMs) / stepsPerRound;
   const order = orderOf(model, group);
   const work = timings.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs);
   const busiestMs = busiest(work, group.stages.length / order.chunks) * (samples / group.microbatch);
@@ -155,17 +175,19 @@ function plannedGroup(model: CostModel, group: GroupDraft, cost: GroupCost, samp
         index,
         timings,
         samples,
+        steps,
         microbatches,
         stashCap: Math.ceil(stashes(index) / devices.length),
         alone: scenario.alone,
         roundMs,
-        share: samples / batch,
+        share,
       }),
     ),
     microbatch: group.microbatch,
     microbatches,
     samples,
-    share: samples / batch,
+    steps,
+    share,
     stepMs,
     exchangeMs,
     bubble: Math.max(0, 1 - busiestMs / stepMs),

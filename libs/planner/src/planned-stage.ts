@@ -9,8 +9,9 @@ interface StageInPlan {
   readonly group: GroupDraft;
   readonly index: number;
   readonly timings: readonly StageTiming[];
-  /** Of the group, an inner step. */
+  /** Of the group, an inner step, and how many of them a round. */
   readonly samples: number;
+  readonly steps: number;
   readonly microbatches: number;
   readonly stashCap: number;
   readonly alone: boolean;
@@ -43,7 +44,7 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
   const taken = model.costs.passMs(device, start, end, group.microbatch, recompute);
   const { periodMs } = model.stage(devices, start, end, group.microbatch, recompute);
   const samples = (input.samples * periodMs) / Math.max(1e-9, taken.forwardMs + taken.backwardMs);
-  const busyMs = (samples / group.microbatch) * (forwardMs + backwardMs) * model.request.stepsPerRound;
+  const busyMs = (samples / group.microbatch) * (forwardMs + backwardMs) * input.steps;
   const { up, down } = trafficOf(input, index, samples);
   return {
     device: device.id,
@@ -66,7 +67,7 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
  * Bytes a round: activations and their gradients, and the exchange of each replica; or, where not the server steps, the sums among replicas and
  * of what stages share, the upload of the one with the best link, and what all of them fetch.
  */
-function trafficOf({ model, group, index, alone }: StageInPlan, device: number, samples: number): { up: number; down: number } {
+function trafficOf({ model, group, index, alone, steps }: StageInPlan, device: number, samples: number): { up: number; down: number } {
   const { request, costs } = model;
   const { stages } = group;
   const { start, end, devices } = stages[index]!;
@@ -76,9 +77,9 @@ function trafficOf({ model, group, index, alone }: StageInPlan, device: number, 
   const tied = model.ties.readBeside(stages[index]!, stages);
   const ownValues = values - tied.reduce((sum, table) => sum + table.values, 0);
   const sent = tied.reduce((sum, table) => sum + table.values * sentInSum(table.holders), ownValues * sentInSum(devices.length));
-  const sums = byServer ? 0 : (SUM_BITS / 8) * sent * request.stepsPerRound;
+  const sums = byServer ? 0 : (SUM_BITS / 8) * sent * steps;
   const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
-  const hops = (cutBytes(start) + cutBytes(end)) * samples * request.stepsPerRound;
+  const hops = (cutBytes(start) + cutBytes(end)) * samples * steps;
   const exchanges = !alone && (byServer || device === leader);
   return {
     up: sums + hops + (exchanges ? (values * request.upBitsPerValue) / 8 : 0),
@@ -93,7 +94,7 @@ function ownParameters(model: CostModel, { stages }: GroupDraft, index: number):
   return model.parametersOf([...before, stages[index]!]) - model.parametersOf(before);
 }
 
-function reasonFor({ model, group, index, timings, microbatches, share, stashCap }: StageInPlan): string {
+function reasonFor({ model, group, index, timings, samples, steps, microbatches, share, stashCap }: StageInPlan): string {
   const { stages } = group;
   const { start, end, devices, recompute } = stages[index]!;
   const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
@@ -114,7 +115,8 @@ function reasonFor({ model, group, index, timings, microbatches, share, stashCap
   const fits = `${formatBytes(needs(start, end))} of ${formatBytes(offered)}`;
   if (stages.length === 1) {
     const together = devices.length > 1 ? `${devices.length} devices that reach each other hold` : 'holds';
-    return `${together} the whole model (${fits}${again}); ${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of the batch by its speed`;
+    const part = model.request.local === undefined ? `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of the batch` : `${formatCount(steps)} steps of ${samples} samples a round`;
+    return `${together} the whole model (${fits}${again}); ${part} by its speed`;
   }
   const [from, to] = end < model.costs.blocks ? [start, end + 1] : [start - 1, end];
   const extra = model.costs.profile.blocks[end < model.costs.blocks ? end : start - 1]!.name;

@@ -1,7 +1,6 @@
-import type { MemberState, RoundState, SyncStrategy, TaskState } from '@longtail/core';
+import { dynamicLocalSteps, type MemberState, type RoundState, type SyncStrategy, type TaskState } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { dynamicLocalSteps } from './local-steps.js';
 import { bsp, diloco } from './rounds.js';
 
 const strategy = bsp({ deadlineFactor: 3, minDeadlineMs: 100 });

@@ -1,7 +1,6 @@
-import type { MemberState, RoundState, TaskState } from '@longtail/core';
+import { measuredOverlappedSteps, overlappedSteps, type MemberState, type RoundState, type TaskState } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { overlappedSteps, measuredOverlappedSteps } from './local-steps.js';
 import { streamingDiloco } from './streaming.js';
 
 const strategy = streamingDiloco({ deadlineFactor: 3, minDeadlineMs: 100, quorum: 0.5, graceMs: 20 }, 2, overlappedSteps(5));

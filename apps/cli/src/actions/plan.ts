@@ -28,7 +28,7 @@ export async function plan(output: Output, options: PlanOptions, file: string): 
   const [job, profile] = await profileJob(file);
   const { cluster, notes } = await findCluster(options);
   const own = job.cluster.layout !== undefined;
-  const { plan: found, sync } = planWithSync(withStateBits(job, options.optimizerBits), profile, cluster, (wanted) => {
+  const { plan: found, sync } = planWithSync(withLocalSteps(withStateBits(job, options.optimizerBits), options.localSteps), profile, cluster, (wanted) => {
     const request = requestFor(wanted, options);
     return own ? planOwnLayout(job, profile, cluster, request) : createPlan(profile, cluster, request, { makespanOf: exactMakespan });
   }, () => USUAL_CODING);
@@ -51,14 +51,20 @@ async function profileJob(file: string): Promise<[Job, ModelProfile]> {
   return [job, profileModel(`${job.model.type} of ${job.name}`, model)];
 }
 
-function requestFor(request: PlanRequest, { fleet, localSteps, activationBits, recompute }: PlanOptions): PlanRequest {
+function requestFor(request: PlanRequest, { fleet, activationBits, recompute }: PlanOptions): PlanRequest {
   return {
     ...request,
-    stepsPerRound: localSteps ?? request.stepsPerRound,
     activationBits: activationBits === undefined ? request.activationBits : Number(activationBits),
     recompute: recompute ?? request.recompute,
     workspaceBytes: fleet === undefined ? 0 : ENGINE_BYTES,
   };
+}
+
+function withLocalSteps(job: Job, localSteps: number | undefined): Job {
+  if (localSteps === undefined) return job;
+  const { sync } = job;
+  const strategy = localSteps === 1 ? 'bsp' : sync.strategy.endsWith('diloco') ? sync.strategy : 'diloco';
+  return { ...job, sync: { ...sync, strategy, localSteps } };
 }
 
 function withStateBits(job: Job, bits: string | undefined): Job {

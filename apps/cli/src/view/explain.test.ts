@@ -18,7 +18,7 @@ const device = (name: string, memory: number) => ({
   exchange: undefined,
 });
 const exchange = { receiveMs: of(8, 16), encodeMs: of(NaN, 1), sendMs: of(30, 90), waitMs: of(0, 5), sends: 0.3 };
-const figures = { samples: of(32, 30), stepMs: of(240, 480), exchangeMs: of(10, 20), bubble: of(0.1, 0.4) };
+const figures = { steps: of(1, 1), samples: of(32, 30), stepMs: of(240, 480), exchangeMs: of(10, 20), bubble: of(0.1, 0.4) };
 const comparison: PlanComparison = {
   plan: { model: 'pair' } as PlanComparison['plan'],
   rounds: 20,

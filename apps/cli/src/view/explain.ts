@@ -82,9 +82,10 @@ export function measuredLines({ progress, why }: MeasuredRun, colors: Colors): r
   ];
 }
 
-function groupLine({ number, stages, samples, stepMs, exchangeMs, bubble }: GroupComparison): string {
+function groupLine({ number, stages, steps, samples, stepMs, exchangeMs, bubble }: GroupComparison): string {
   const waits = stages.length > 1 ? `, of which its busiest stage waits ${pair(bubble, percent)}` : '';
-  return `${number}: ${pair(samples, formatCount)} samples in a step of ${pair(stepMs, formatMilliseconds)}${waits}; exchange ${pair(exchangeMs, formatMilliseconds)}`;
+  const each = steps.planned === 1 ? 'a step' : `each of ${pair(steps, formatCount)} steps a round`;
+  return `${number}: ${pair(samples, formatCount)} samples in ${each} of ${pair(stepMs, formatMilliseconds)}${waits}; exchange ${pair(exchangeMs, formatMilliseconds)}`;
 }
 
 function pair({ planned, measured }: Compared, format: (value: number) => string): string {

@@ -50,7 +50,7 @@ export class PlainNarrator {
       case 'profiled':
         return profiledLine(event);
       case 'planned':
-        return `plan: ${formatCount(event.plan.samplesPerSecond)} samples/s, a step of ${event.plan.batch} samples ${formatMilliseconds(event.plan.stepMs)}`;
+        return `plan: ${formatCount(event.plan.samplesPerSecond)} samples/s, a round of ${formatCount(event.plan.samplesPerRound)} samples ${formatMilliseconds(event.plan.roundMs)}`;
       case 'layout':
         return layoutLine(event);
       case 'sync':

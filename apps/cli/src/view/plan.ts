@@ -4,7 +4,7 @@ import type { Colors } from './colors.js';
 import { percent } from './marks.js';
 import { renderTable } from './table.js';
 
-const HEADINGS = ['group', 'blocks', 'device', 'share', 'microbatch', 'memory', 'offered', 'step', 'exchange', 'busy', 'up', 'down'];
+const HEADINGS = ['group', 'blocks', 'device', 'share', 'steps', 'microbatch', 'memory', 'offered', 'step', 'exchange', 'busy', 'up', 'down'];
 
 /** So many rows of a kind are shown one by one. */
 const ROWS = 24;
@@ -33,7 +33,8 @@ export function planLines(plan: Plan, colors: Colors): readonly string[] {
 function verdict(plan: Plan, { bold, dim }: Colors): readonly string[] {
   const pipelines = plan.groups.filter(({ kind }) => kind === 'pipeline').length;
   const layout = [counted(plan.groups.length - pipelines, 'solo worker'), counted(pipelines, 'pipeline')].filter(Boolean).join(' and ');
-  const round = plan.stepsPerRound > 1 ? `, a round of ${plan.stepsPerRound} steps ${formatMilliseconds(plan.roundMs)}` : '';
+  const step = `a step of ${plan.batch} samples ${bold(formatMilliseconds(plan.stepMs))}`;
+  const round = `a round of up to ${formatCount(plan.stepsPerRound)} steps of ${plan.batch} samples a group, ${formatCount(plan.samplesPerRound)} in all, ${bold(formatMilliseconds(plan.roundMs))}`;
   const proof =
     plan.method === 'exact'
       ? 'every layout was weighed: none is faster'
@@ -41,7 +42,7 @@ function verdict(plan: Plan, { bold, dim }: Colors): readonly string[] {
   const traffic = `a round moves ${formatBytes(plan.bytesUpPerRound)} up, ${formatBytes(plan.bytesDownPerRound)} down`;
   return [
     `${plan.model}: ${layout}`,
-    `${bold(`${formatCount(plan.samplesPerSecond)} samples/s`)}, a step of ${plan.batch} samples ${bold(formatMilliseconds(plan.stepMs))}${round}; ${traffic}`,
+    `${bold(`${formatCount(plan.samplesPerSecond)} samples/s`)}, ${plan.stepsPerRound === 1 ? step : round}; ${traffic}`,
     dim(proof),
   ];
 }
@@ -58,6 +59,7 @@ function rowOf(g: number, s: number, group: PlannedGroup, stage: PlannedStage, d
     `${first === last ? first : `${first} – ${last}`}${stage.recompute ? ' ↻' : ''}`,
     `${device.device} ${device.name}`,
     percent(group.share, 1),
+    formatCount(group.steps),
     `${group.microbatches} × ${group.microbatch}`,
     formatBytes(device.memory.total),
     formatBytes(device.offeredBytes),

@@ -39,6 +39,7 @@ const group = (samples: number, stepMs: number, ...devices: readonly PlannedDevi
   microbatch: 4,
   microbatches: samples / 4,
   samples,
+  steps: 1,
   share: samples / BATCH,
   stepMs,
   exchangeMs: EXCHANGE_MS,
@@ -48,6 +49,7 @@ const plan: Plan = {
   model: 'pair',
   batch: BATCH,
   stepsPerRound: 1,
+  samplesPerRound: BATCH,
   groups: [group(32, STEP_MS.pipeline, device('front', 32), device('back', 32)), group(16, STEP_MS.solo, device('lone', 16))],
   leftOut: [],
   roundMs: STEP_MS.pipeline + EXCHANGE_MS,
@@ -124,7 +126,7 @@ describe('comparePlan', () => {
 
   test('of local steps, what a round holds is told as one of them', () => {
     const steps = 4;
-    const local: Plan = { ...plan, stepsPerRound: steps, roundMs: steps * STEP_MS.pipeline + EXCHANGE_MS };
+    const local: Plan = { ...plan, groups: plan.groups.map((group) => ({ ...group, steps })), stepsPerRound: steps, samplesPerRound: steps * BATCH, roundMs: steps * STEP_MS.pipeline + EXCHANGE_MS };
     const lasting = (event: RunEvent): RunEvent => {
       if (event.event === 'commit') return { ...event, samples: steps * event.samples, roundMs: local.roundMs };
       if (event.event !== 'contribution') return event;
@@ -133,8 +135,8 @@ describe('comparePlan', () => {
     };
     const { groups, deviation } = comparePlan(stored([{ event: 'planned', run: 'r', plan: local }, ...ready, ...rounds(12).map(lasting)]))!;
     expect(deviation.ms.measured).toBeCloseTo(deviation.ms.planned, 9);
-    for (const { samples, stepMs, exchangeMs } of groups) {
-      for (const { planned, measured } of [samples, stepMs, exchangeMs]) expect(measured).toBeCloseTo(planned, 9);
+    for (const { steps: taken, samples, stepMs, exchangeMs } of groups) {
+      for (const { planned, measured } of [taken, samples, stepMs, exchangeMs]) expect(measured).toBeCloseTo(planned, 9);
     }
   });
 
@@ -226,7 +228,7 @@ describe('comparePlan', () => {
   });
 
   test('a group alone that says what it did every few steps is brought down to one', () => {
-    const alone: Plan = { ...plan, groups: [plan.groups[1]!], batch: 16, roundMs: STEP_MS.solo, stepMs: STEP_MS.solo };
+    const alone: Plan = { ...plan, groups: [plan.groups[1]!], batch: 16, samplesPerRound: 16, roundMs: STEP_MS.solo, stepMs: STEP_MS.solo };
     const parts = [1, 2, 3, 4].flatMap((round) => {
       const [, , part] = roundOf(round) as [RunEvent, RunEvent, Extract<RunEvent, { event: 'contribution' }>];
       return [{ ...part, samples: 64, computeMs: 320, elapsedMs: 320 }, commit(round, 64, 340)];

@@ -16,7 +16,7 @@ export function comparePlan(events: readonly StoredEvent[]): PlanComparison | un
   const groups = plan.groups.flatMap((group, i) => compareGroup(group, i + 1, rounds, plan, memoryBytes) ?? []);
   if (groups.length === 0) return undefined;
   const roundMs = { planned: plan.roundMs, measured: median(rounds.map((round) => round.commit.roundMs / stepsOf(round, plan))) };
-  const batch = plan.batch * plan.stepsPerRound;
+  const samples = median(rounds.map((round) => round.commit.samples / stepsOf(round, plan)));
   const devices = groups.flatMap(({ stages }) => stages.flat());
   const total = (of: (device: DeviceComparison) => Compared): Compared => ({
     planned: devices.reduce((sum, device) => sum + of(device).planned, 0),
@@ -27,11 +27,11 @@ export function comparePlan(events: readonly StoredEvent[]): PlanComparison | un
     rounds: rounds.length,
     warmUp,
     roundMs,
-    samplesPerSecond: { planned: plan.samplesPerSecond, measured: (1000 * batch) / roundMs.measured },
+    samplesPerSecond: { planned: plan.samplesPerSecond, measured: (1000 * samples) / roundMs.measured },
     bytesUp: total(({ bytesUp }) => bytesUp),
     bytesDown: total(({ bytesDown }) => bytesDown),
     groups,
-    deviation: deviationOf(groups, roundMs, plan.stepsPerRound),
+    deviation: deviationOf(groups, roundMs),
   };
 }
 
@@ -51,11 +51,15 @@ function compareGroup(
   if (mine.length === 0) return undefined;
   const measured = (of: (parts: readonly Contribution[]) => number) => median(mine.map(({ parts, steps }) => of(parts) / steps));
   const stepMs = (parts: readonly Contribution[]) => Math.max(...parts.map(({ elapsedMs }) => elapsedMs));
+  const samplesOf = (parts: readonly Contribution[]) => sumSamples(parts.filter(({ node }) => entrances.has(node)));
+  // Local steps are all of as many samples, a share of a batch is a step of its own.
+  const steps = plan.stepsPerRound === 1 ? 1 : measured(samplesOf) / group.samples;
   return {
     number,
     kind: group.kind,
-    samples: { planned: group.samples, measured: measured((parts) => sumSamples(parts.filter(({ node }) => entrances.has(node)))) / plan.stepsPerRound },
-    stepMs: { planned: group.stepMs, measured: measured(stepMs) / plan.stepsPerRound },
+    steps: { planned: group.steps, measured: steps },
+    samples: { planned: group.samples, measured: measured(samplesOf) / steps },
+    stepMs: { planned: group.stepMs, measured: measured(stepMs) / steps },
     exchangeMs: { planned: group.exchangeMs, measured: measured((parts) => taskMs(parts) - stepMs(parts)) },
     bubble: { planned: group.bubble, measured: median(mine.map(({ parts }) => 1 - busiestMs(parts) / stepMs(parts))) },
     stages: firstStages(group).map(({ devices }) => devices.map(({ device }) => compareDevice(group, device, rounds, plan, memoryBytes))),
@@ -92,7 +96,7 @@ function compareDevice(
     name,
     blocks: held.map(({ names }) => names),
     passMs: { planned: passMs, measured: median(passes.map(({ part }) => (part.computeMs * group.microbatch) / part.samples)) },
-    computeMs: { planned: (passMs * samples * plan.stepsPerRound) / group.microbatch, measured: measured(({ part }) => part.computeMs) },
+    computeMs: { planned: (passMs * samples * group.steps) / group.microbatch, measured: measured(({ part }) => part.computeMs) },
     utilisation: { planned: planned(({ utilisation }) => utilisation), measured: median(mine.map(({ part, roundMs }) => Math.min(1, part.computeMs / roundMs))) },
     memoryBytes: { planned: memory.total, measured: memoryBytes.get(node) ?? NaN },
     bytesUp: { planned: planned(({ bytesUpPerRound }) => bytesUpPerRound), measured: measured(({ part }) => part.bytesUp) },
@@ -102,9 +106,9 @@ function compareDevice(
 }
 
 function compareExchange(
-  { kind, stepMs, exchangeMs }: PlannedGroup,
+  { kind, steps: count, stepMs, exchangeMs }: PlannedGroup,
   { bytesUpPerRound, bytesDownPerRound, upBitsPerSecond, downBitsPerSecond }: PlannedDevice,
-  { roundMs, stepsPerRound }: Plan,
+  { roundMs }: Plan,
   mine: readonly { readonly part: Contribution; readonly steps: number }[],
 ): ExchangeComparison | undefined {
   const told = mine.flatMap(({ part: { exchange, computeMs }, steps }) => (exchange === undefined ? [] : [{ exchange, computeMs, steps }]));
@@ -116,14 +120,14 @@ function compareExchange(
     receiveMs: { planned: transfer(bytesDownPerRound, downBitsPerSecond), measured: measured(({ receiveMs }) => receiveMs) },
     encodeMs: { planned: NaN, measured: measured(({ encodeMs }) => encodeMs) },
     sendMs: { planned: transfer(bytesUpPerRound, upBitsPerSecond), measured: measured(({ sendMs }) => sendMs) },
-    waitMs: { planned: Math.max(0, roundMs - stepsPerRound * stepMs - exchangeMs), measured: measured(({ waitMs }) => waitMs) },
+    waitMs: { planned: Math.max(0, roundMs - count * stepMs - exchangeMs), measured: measured(({ waitMs }) => waitMs) },
     sends: timeParts(computeMs, told.map(({ exchange }) => exchange).reduce(addTimes)).sends,
   };
 }
 
 /** A group alone takes many steps before it says so: what it did is brought down to a round of the plan. */
-function stepsOf({ commit }: Round, { batch, stepsPerRound }: Plan): number {
-  return commit.samples / (batch * stepsPerRound);
+function stepsOf({ commit }: Round, { groups, samplesPerRound }: Plan): number {
+  return groups.length > 1 ? 1 : commit.samples / samplesPerRound;
 }
 
 /** From task to delivery, of the whole group. */

@@ -38,6 +38,8 @@ export interface GroupComparison {
   /** Its place in the plan, from 1. */
   readonly number: number;
   readonly kind: PlannedGroup['kind'];
+  /** Inner steps a round. */
+  readonly steps: Compared;
   /** An inner step. */
   readonly samples: Compared;
   readonly stepMs: Compared;

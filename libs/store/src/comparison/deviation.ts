@@ -5,12 +5,12 @@ import type { Compared, Deviation, DeviceComparison, GroupComparison } from './c
 const AS_PLANNED = 0.02;
 
 /** The round is that of the slowest group, and falls into four parts: each is held against its plan. */
-export function deviationOf(groups: readonly GroupComparison[], roundMs: Compared, stepsPerRound: number): Deviation {
-  const slowest = most(groups, ({ stepMs, exchangeMs }) => stepsPerRound * stepMs.measured + exchangeMs.measured);
+export function deviationOf(groups: readonly GroupComparison[], roundMs: Compared): Deviation {
+  const slowest = most(groups, ({ steps, stepMs, exchangeMs }) => steps.measured * stepMs.measured + exchangeMs.measured);
   const devices = slowest.stages.flat();
   const [planned, measured] = (['planned', 'measured'] as const).map((of) => {
     const compute = most(devices, ({ computeMs }) => computeMs[of]).computeMs[of];
-    const [steps, exchange] = [stepsPerRound * slowest.stepMs[of], slowest.exchangeMs[of]];
+    const [steps, exchange] = [slowest.steps[of] * slowest.stepMs[of], slowest.exchangeMs[of]];
     return { compute, waiting: Math.max(0, steps - compute), exchange, rest: Math.max(0, roundMs[of] - steps - exchange) };
   }) as [Record<Deviation['part'], number>, Record<Deviation['part'], number>];
   const parts = (['compute', 'waiting', 'exchange', 'rest'] as const).map((part) => ({ part, ms: { planned: planned[part], measured: measured[part] } }));

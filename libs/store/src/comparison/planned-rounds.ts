@@ -35,7 +35,7 @@ export function plannedRounds(events: readonly StoredEvent[]): PlannedRounds | u
         if (body.accepted) contributions.push(body);
         break;
       case 'commit':
-        if (spell !== undefined && body.samples >= spell.plan.batch * spell.plan.stepsPerRound) spell.rounds.push({ commit: body, contributions });
+        if (spell !== undefined && body.samples >= leastSamples(spell.plan)) spell.rounds.push({ commit: body, contributions });
         if (spell !== undefined) spell.memoryBytes = new Map(memoryBytes);
         contributions = [];
         break;
@@ -43,3 +43,10 @@ export function plannedRounds(events: readonly StoredEvent[]): PlannedRounds | u
   }
   return spells.reduce<PlannedRounds | undefined>((best, next) => (next.rounds.length >= (best?.rounds.length ?? 0) ? next : best), undefined);
 }
+
+/** Of a round that is as planned: a batch; of local steps, of which groups take one more or less by their paces, most of them. */
+function leastSamples({ samplesPerRound, stepsPerRound }: Plan): number {
+  return stepsPerRound === 1 ? samplesPerRound : MOST * samplesPerRound;
+}
+
+const MOST = 0.75;

@@ -1,4 +1,15 @@
-import { formatMilliseconds, type GroupPace, type LocalStepRule } from '@longtail/core';
+import { fragmentsOf, localStepsOf, type Job } from './job.js';
+import type { GroupPace, LocalStepRule } from './sync.js';
+import { formatMilliseconds } from './units.js';
+
+/** How many steps groups take between two exchanges, as the strategy has it; undefined: the server steps. Runs and plans go by the same. */
+export function localStepRuleOf(sync: Job['sync']): LocalStepRule | undefined {
+  const most = localStepsOf(sync);
+  if (most === undefined) return undefined;
+  const fragments = fragmentsOf(sync);
+  if (fragments === undefined) return most === 'auto' ? measuredLocalSteps() : dynamicLocalSteps(most);
+  return most === 'auto' ? measuredOverlappedSteps() : overlappedSteps(most / fragments);
+}
 
 /**
  * Dynamic local steps (the DyLU of Liu et al. 2024, arXiv 2401.09135): the group that would be done first takes `most` steps,
