@@ -1,4 +1,4 @@
-import type { Job, MeasuredCluster, ModelProfile, Plan, PlanRequest, SyncChoice, SyncFleet } from '@longtail/core';
+import { withSync, type Job, type MeasuredCluster, type ModelProfile, type Plan, type PlanRequest, type SyncChoice, type SyncFleet } from '@longtail/core';
 import { planRequestFor, syncFleetOf } from '@longtail/planner';
 import { chooseSync } from '@longtail/sync';
 
@@ -16,7 +16,6 @@ export function planWithSync(
   const plan = planBy(planRequestFor(job));
   if (job.sync.strategy !== 'auto') return { plan };
   const choice = (of: Plan): SyncChoice => chooseSync(job, { ...syncFleetOf(of, profile, cluster), coding: coding() });
-  const { strategy, localSteps, fragments, codec, downCodec } = choice(plan);
-  const second = planBy(planRequestFor({ ...job, sync: { ...job.sync, strategy, localSteps, fragments, codec, downCodec } }));
+  const second = planBy(planRequestFor(withSync(job, choice(plan))));
   return { plan: second, sync: choice(second) };
 }

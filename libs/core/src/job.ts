@@ -4,6 +4,7 @@ import type { LossName, ModelSpec } from './model.js';
 import type { LearningRateSchedule, OptimizerSpec } from './optimizer.js';
 import { hasErrorFeedback, type CodecName, type TopKSpec } from './codec.js';
 import type { ScheduleName } from './schedule.js';
+import type { SyncChoice } from './sync.js';
 
 /** Where samples come from, as a job names it. */
 export type DataSpec =
@@ -88,6 +89,8 @@ export interface Job {
     readonly strategy: StrategyName | 'auto';
     /** Inner steps that the fastest group takes for itself between two exchanges, the others as many as they can in that time; not of `bsp`. @default of `diloco` and `streaming-diloco` 50, of `sparse-diloco` 100, else the server steps */
     readonly localSteps?: LocalSteps;
+    /** Of local steps: samples of each. @default train.batch */
+    readonly localBatch?: number;
     /** Of `streaming-diloco`: parts of the parameters that are exchanged in turn, each every `localSteps`. @default 4 */
     readonly fragments?: number;
     /** Of `streaming-diloco`: the part of the difference to the server's parameters that a worker keeps when these are mixed in. @default 0.5 */
@@ -157,6 +160,17 @@ export function localStepsOf({ strategy, localSteps }: Job['sync']): LocalSteps 
   if (strategy === 'diloco' || strategy === 'streaming-diloco') return localSteps ?? 50;
   if (strategy === 'sparse-diloco') return localSteps ?? 100;
   return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;
+}
+
+/** Samples of a step: of all groups together, or of a group that steps for itself. */
+export function stepBatchOf({ train, sync }: Pick<Job, 'train' | 'sync'>): number {
+  return localStepsOf(sync) === undefined ? train.batch : (sync.localBatch ?? train.batch);
+}
+
+/** As it runs by what `sync: auto` chose. */
+export function withSync(job: Job, choice: Pick<SyncChoice, 'strategy' | 'localSteps' | 'localBatch' | 'fragments' | 'codec' | 'downCodec'>): Job {
+  const { strategy, localSteps, localBatch, fragments, codec, downCodec } = choice;
+  return { ...job, sync: { ...job.sync, strategy, localSteps, localBatch, fragments, codec, downCodec } };
 }
 
 /** Parts of the parameters that are exchanged in turn, while workers step on; undefined: all are exchanged at once, between steps. */

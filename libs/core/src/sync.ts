@@ -131,6 +131,8 @@ export interface SyncChoice {
   readonly strategy: StrategyName;
   /** Undefined: the server steps. */
   readonly localSteps?: number;
+  /** Samples of each of them: the job's batch, split over the groups. */
+  readonly localBatch?: number;
   /** Parts of the parameters that travel in turn while groups step on; undefined: they wait for an exchange. */
   readonly fragments?: number;
   readonly codec: CodecName;

@@ -1,4 +1,4 @@
-import { LongtailError, type BenchOutcome, type DeviceSpeed, type StoredEvent } from '@longtail/core';
+import { LongtailError, stepBatchOf, type BenchOutcome, type DeviceSpeed, type StoredEvent } from '@longtail/core';
 import { withOverrides, type JobDocument, type LinkRates } from '@longtail/spec';
 import { accountOfEvents } from './event-account.js';
 import { bottleneckOf } from './bottleneck.js';
@@ -46,7 +46,7 @@ export async function planLive(task: ArmTask, { device, cores }: Machine, workbe
     emulated: { samplesPerSecond: worker!.samplesPerSecond, overheadMs: worker!.overheadMs!, jitter: worker!.jitter! },
     link: { up: link.up / like.parameters, down: link.down / like.parameters, rtt: link.rtt },
   }));
-  const busy = workers.reduce((sum, { emulated }) => sum + partOf(device, emulated, opened.job.train.batch), 0);
+  const busy = workers.reduce((sum, { emulated }) => sum + partOf(device, emulated, stepBatchOf(opened.job)), 0);
   if (busy > MOST_OF_CORES * cores) {
     throw new LongtailError(`its devices together take ${busy.toPrecision(2)} cores of this machine, which has ${cores}: more than ${100 * MOST_OF_CORES} % of that, and they would wait for each other`, { code: 'no-plan', hint: 'Make the machines slower, or take fewer.' });
   }

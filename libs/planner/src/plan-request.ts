@@ -1,5 +1,5 @@
 import type { Job, PlanRequest } from '@longtail/core';
-import { codecBits, downCodecOf, fragmentsOf, localStateCount, localStepRuleOf, localStepsOf, ownStateBytes } from '@longtail/core';
+import { codecBits, downCodecOf, fragmentsOf, localStateCount, localStepRuleOf, localStepsOf, ownStateBytes, stepBatchOf } from '@longtail/core';
 
 /** Sizes of microbatches to choose from. */
 const MICROBATCHES = [1, 2, 4, 8, 16, 64];
@@ -18,6 +18,7 @@ const FIRST_STEPS = 50;
  * Where parameters are exchanged in fragments, a round exchanges one of them.
  */
 export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
+  const batch = stepBatchOf({ train, sync });
   const localSteps = localStepsOf(sync);
   const fragments = fragmentsOf(sync) ?? 1;
   const server = {
@@ -33,12 +34,12 @@ export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
     parameterVectors: stepsPerRound > 1 ? PARAMETER_VECTORS - 1 : PARAMETER_VECTORS,
     optimizer: 'devices',
     alwaysExchanges: true,
-    local: { batch: train.batch, rule: localStepRuleOf(sync)!, overlaps: fragmentsOf(sync) !== undefined },
+    local: { batch, rule: localStepRuleOf(sync)!, overlaps: fragmentsOf(sync) !== undefined },
   } as const;
   return {
     ...(localSteps === undefined ? server : devices),
-    batch: train.batch,
-    microbatches: cluster.microbatch === undefined ? MICROBATCHES.filter((size) => size <= train.batch) : [cluster.microbatch],
+    batch,
+    microbatches: cluster.microbatch === undefined ? MICROBATCHES.filter((size) => size <= batch) : [cluster.microbatch],
     gradientVectors: GRADIENT_VECTORS,
     upBitsPerValue: codecBits(sync.codec, sync.topK) / fragments,
     downBitsPerValue: codecBits(downCodecOf(sync), sync.topK) / fragments,

@@ -1,4 +1,4 @@
-import type { Job, MeasuredLink, SyncChoice, SyncFleet, SyncLink } from '@longtail/core';
+import { withSync, type Job, type MeasuredLink, type SyncChoice, type SyncFleet, type SyncLink } from '@longtail/core';
 import { admitPrepared } from './gather.js';
 import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
@@ -20,10 +20,10 @@ export class AutoSync {
 
   /** Goes on with what was chosen before: `job` is as it ran. */
   restore(job: Job): void {
-    const { strategy, localSteps, fragments, codec, downCodec = codec } = job.sync;
+    const { strategy, localSteps, localBatch, fragments, codec, downCodec = codec } = job.sync;
     if (strategy === 'auto') return;
     this.core.job = job;
-    this.standing = { strategy, localSteps: localSteps as number, fragments, codec, downCodec, computeMs: 0, exchanges: [], reason: '' };
+    this.standing = { strategy, localSteps: localSteps as number, localBatch, fragments, codec, downCodec, computeMs: 0, exchanges: [], reason: '' };
   }
 
   /** The first choice, once links are measured and those who prepare are ready. */
@@ -70,13 +70,9 @@ export class AutoSync {
   private adopt(choice: SyncChoice): void {
     const { core } = this;
     this.standing = choice;
-    core.job = { ...core.job, sync: syncOf(core.job, choice) };
+    core.job = withSync(core.job, choice);
     core.emit({ event: 'sync', run: core.run, ...choice });
   }
-}
-
-function syncOf({ sync }: Job, { strategy, localSteps, fragments, codec, downCodec }: SyncChoice): Job['sync'] {
-  return { ...sync, strategy, localSteps, fragments, codec, downCodec };
 }
 
 function fleetOf({ groups }: RunCore): SyncFleet {

@@ -17,7 +17,7 @@ const layout: readonly (readonly JobStage[])[] = [
 function request(names: string, changes: Partial<LayoutRequest> = {}, of: Job['cluster']['layout'] | 'none' = layout): LayoutRequest {
   const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 } as const;
   const nodes = [...names].map((name) => ({ node: `n-${name}`, name, device }));
-  const job = { train: { batch: 96 }, cluster: { layout: of === 'none' ? undefined : of } } as unknown as Job;
+  const job = { train: { batch: 96 }, sync: { strategy: 'bsp' }, cluster: { layout: of === 'none' ? undefined : of } } as unknown as Job;
   return { job, nodes, peers: [], current: [], begun: false, model: undefined, ...changes };
 }
 

@@ -115,9 +115,9 @@ function numberOf({ nodes }: LayoutRequest, { node }: LayoutNode): number {
   return nodes.findIndex((candidate) => candidate.node === node) + 1;
 }
 
-function rhythm({ train, cluster }: Job, workers: number): Pick<GroupLayout, 'microbatch' | 'schedule'> {
-  const groups = cluster.layout!.length;
-  const microbatch = cluster.microbatch ?? Math.max(1, Math.floor(train.batch / (groups * workers * MICROBATCHES_A_WORKER)));
+function rhythm({ train, sync, cluster }: Job, workers: number): Pick<GroupLayout, 'microbatch' | 'schedule'> {
+  const share = sync.localBatch ?? train.batch / cluster.layout!.length;
+  const microbatch = cluster.microbatch ?? Math.max(1, Math.floor(share / (workers * MICROBATCHES_A_WORKER)));
   return { microbatch, schedule: cluster.schedule ?? 'capped-1f1b' };
 }
 

@@ -1,4 +1,4 @@
-import { mixingOf, type Lease, type LocalStepRule } from '@longtail/core';
+import { mixingOf, stepBatchOf, type Lease, type LocalStepRule } from '@longtail/core';
 import type { LocalStep } from '@longtail/protocol';
 import type { FragmentTurns } from './fragment-turns.js';
 import type { Group } from './group.js';
@@ -55,7 +55,7 @@ export async function handOutStream(
   const leader = streaming(core.groups.reduce((a, b) => (steps.get(b.id)! > steps.get(a.id)! ? b : a)));
   const nowMs = core.clock.nowMs();
   const dueBy = (group: Group) =>
-    group === leader.group ? undefined : stepsDue(leader, steps.get(leader.group.id)!, streaming(group), core.job.train.batch, nowMs);
+    group === leader.group ? undefined : stepsDue(leader, steps.get(leader.group.id)!, streaming(group), stepBatchOf(core.job), nowMs);
   const next = new Map(groups.map((group) => [group.id, turns.nextTask(group, group.tasks.length, steps.get(group.id)!, dueBy(group))]));
   const fraction = fractionLeft(core, groups, new Map([...next].map(([id, task]) => [id, task.steps])));
   const { applied, leased } = core.training!.leases.totals();
@@ -138,7 +138,7 @@ function leaseSteps(
   from: number,
   samplesAStep: number,
 ): { readonly steps: readonly LocalStep[]; readonly leases: readonly Lease[] } {
-  const { batch } = core.job.train;
+  const batch = stepBatchOf(core.job);
   const { total } = core.training!.leases.totals();
   const leases: Lease[] = [];
   const steps: LocalStep[] = [];
@@ -153,7 +153,7 @@ function leaseSteps(
 
 /** On a batch. Where the data end before it is whole the step is as much shorter: each sample counts the same. */
 export function localStep({ job }: RunCore, leases: readonly Lease[], learningRate: number): LocalStep {
-  return { ranges: rangesOf(leases), learningRate: learningRate * (sumSamples(leases) / job.train.batch) };
+  return { ranges: rangesOf(leases), learningRate: learningRate * (sumSamples(leases) / stepBatchOf(job)) };
 }
 
 function rangesOf(leases: readonly Lease[]): Lease['ranges'] {
@@ -180,7 +180,7 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
 
 /** Steps a round; `rounds` go by before they are announced as a number, to which fractions are rounded. */
 function planSteps(core: RunCore, rule: LocalStepRule, rounds = 1): ReadonlyMap<string, number> {
-  const { batch } = core.job.train;
+  const batch = stepBatchOf(core.job);
   const { steps, reason } = paceSteps(core, rule);
   core.sharesLeft = undefined;
   core.roundSamples = batch * [...steps.values()].reduce((sum, count) => sum + count, 0);
@@ -190,13 +190,13 @@ function planSteps(core: RunCore, rule: LocalStepRule, rounds = 1): ReadonlyMap<
 
 /** What the rule says of the groups as they are. */
 export function paceSteps({ groups, job }: RunCore, rule: LocalStepRule): ReturnType<LocalStepRule> {
-  return rule(groups.map(({ id, speed }) => ({ node: id, stepMs: job.train.batch * speed.msPerSample, exchangeMs: speed.exchangeMs })));
+  return rule(groups.map(({ id, speed }) => ({ node: id, stepMs: stepBatchOf(job) * speed.msPerSample, exchangeMs: speed.exchangeMs })));
 }
 
 /** Of the steps planned: towards the end of the data, or a validation, there are samples for fewer. */
 function fractionLeft(core: RunCore, groups: readonly Group[], steps: ReadonlyMap<string, number>): number {
   const wanted = groups.reduce((sum, { id }) => sum + steps.get(id)!, 0);
-  return Math.min(1, Math.ceil(samplesAhead(core) / core.job.train.batch) / wanted);
+  return Math.min(1, Math.ceil(samplesAhead(core) / stepBatchOf(core.job)) / wanted);
 }
 
 function announce(core: RunCore, shares: ReadonlyMap<string, number>, why: { readonly unit?: 'local steps'; readonly reason: string }): void {

@@ -14,7 +14,7 @@ const schedule: Schedule = {
     (['F', 'B'] as const).flatMap((op) => Array.from({ length: microbatches }, (_, microbatch) => ({ op, stage, microbatch }))),
   stashCap: (_rank, _stages, microbatches) => microbatches,
 };
-const core = { dependencies: { schedule: () => schedule }, job: { train: { batch: 40 } } } as unknown as RunCore;
+const core = { dependencies: { schedule: () => schedule }, job: { train: { batch: 40 }, sync: { strategy: 'bsp' } } } as unknown as RunCore;
 
 const member = (node: string, samplesPerSecond: number) => ({ node, name: node, ready: { samplesPerSecond } }) as unknown as Member;
 const group = (maxStash?: readonly number[]) => {

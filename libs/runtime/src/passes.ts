@@ -1,4 +1,4 @@
-import { LongtailError, type Action, type Schedule } from '@longtail/core';
+import { LongtailError, stepBatchOf, type Action, type Schedule } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { deal } from './deal.js';
 import type { Group } from './group.js';
@@ -103,7 +103,7 @@ function rankOf({ chunks }: Schedule, { stages }: Group, stage: number): number 
 export function stashCapOf(core: RunCore, group: Group, stage: number): number {
   const { microbatch, timings = equalTimings(group), maxStash } = group.plan;
   const schedule = scheduleOf(core, group, maxStash && together(group, maxStash));
-  const needed = schedule.stashCap(rankOf(schedule, group, stage), timings, Math.ceil(core.job.train.batch / microbatch));
+  const needed = schedule.stashCap(rankOf(schedule, group, stage), timings, Math.ceil(stepBatchOf(core.job) / microbatch));
   return Math.max(Math.ceil(needed / group.stages[stage]!.length), maxStash?.[stage] ?? 0);
 }
 

@@ -1,4 +1,4 @@
-import { localStepsOf, optimizerStateCount, type Codec } from '@longtail/core';
+import { localStepsOf, optimizerStateCount, stepBatchOf, type Codec } from '@longtail/core';
 import type { Grid } from './grid.js';
 import type { Group } from './group.js';
 import { paceSteps } from './hand-out.js';
@@ -23,7 +23,7 @@ export function recordingBytes(core: RunCore): number {
 
 /** Where fragments are exchanged in turn, a round is the exchange of one. */
 function samplesARound(core: RunCore): number {
-  const { batch } = core.job.train;
+  const batch = stepBatchOf(core.job);
   const rule = core.dependencies.strategy(core.job).localSteps;
   return rule === undefined ? batch : batch * [...paceSteps(core, rule).steps.values()].reduce((sum, steps) => sum + steps, 0);
 }

@@ -4,6 +4,7 @@ import {
   LongtailError,
   outerStepOf,
   serverOptimizer,
+  withSync,
   type Codec,
   type Job,
   type OptimizerSpec,
@@ -99,11 +100,9 @@ export class Replay {
   /** Any event but a commit. */
   take(event: RunEvent): void {
     switch (event.event) {
-      case 'sync': {
-        const { strategy, localSteps, fragments, codec, downCodec } = event;
-        this.job = { ...this.job, sync: { ...this.job.sync, strategy, localSteps, fragments, codec, downCodec } };
+      case 'sync':
+        this.job = withSync(this.job, event);
         return;
-      }
       case 'contribution':
         if (event.accepted) this.accepted.push(event);
         return;

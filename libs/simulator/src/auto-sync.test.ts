@@ -34,11 +34,22 @@ test('on a LAN the server steps with whole gradients', async () => {
 });
 
 test('over home links workers step for themselves as often as hides their exchange, which then is a small part of their time', async () => {
-  const { events, distinct } = await train(HOME);
+  const recipe = job({ sync: { strategy: 'auto', localBatch: 60 }, train: { epochs: EPOCHS }, cluster: { minWorkers: 4 } });
+  const { events, distinct } = await train(HOME, { job: recipe });
   const [choice] = eventsOf(events, 'sync');
-  expect(choice).toMatchObject({ strategy: 'diloco', codec: 'int8', downCodec: 'int8' });
+  expect(choice).toMatchObject({ strategy: 'diloco', localBatch: 60, codec: 'int8', downCodec: 'int8' });
   expect(choice!.exchanges.every(({ hidden }) => hidden)).toBe(true);
   expect(Object.values(eventsOf(events, 'shares')[0]!.shares)).toContain(choice!.localSteps);
+  expect(distinct).toBe(EPOCHS);
+});
+
+test("a local step is of a worker's part of the batch", async () => {
+  const { events, distinct } = await train(HOME);
+  const [choice] = eventsOf(events, 'sync');
+  expect(choice).toMatchObject({ strategy: 'streaming-diloco', localBatch: 15 });
+  const samples = eventsOf(events, 'contribution').map((contribution) => contribution.samples);
+  expect(samples.every((count) => count % 15 === 0)).toBe(true);
+  expect(samples.some((count) => count % 60 > 0)).toBe(true);
   expect(distinct).toBe(EPOCHS);
 });
 

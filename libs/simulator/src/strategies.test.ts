@@ -79,6 +79,14 @@ test('each worker takes as many local steps as its speed allows in the time of a
   expect(commits[2]!.samples).toBe(440);
 });
 
+test('local steps of a batch of their own: as many of them in the time of a round, and every sample once', async () => {
+  const { events, verdict } = await train({ ...strategies.diloco, localBatch: 5 });
+  expect(verdict).toMatchObject({ status: 'succeeded', samples: { applied: EPOCHS * 600, lost: 0 } });
+  const commits = eventsOf(events, 'commit');
+  const samples = new Map(eventsOf(events, 'contribution').filter(({ round }) => round === commits[2]!.round).map((event) => [event.name, event.samples]));
+  expect([...samples]).toEqual([['a', 50], ['b', 30], ['c', 20], ['d', 10]]);
+});
+
 test('a worker that slows down in the midst of its local steps is called home, and what it did counts', async () => {
   const slow: Fault = { kind: 'slow', worker: 'b', atMs: 1400, forMs: 3000, factor: 6 };
   const { events, fired } = await train(strategies.diloco, [slow]);

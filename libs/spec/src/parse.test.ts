@@ -145,6 +145,7 @@ describe('parseJobFile', () => {
     ['data: mnist\nmodel: cnn\nsync: {strategy: streaming-diloco, mixing: 1}', 'job.yaml:3:36 sync.mixing: must be a number from 0 to 0.99, found 1'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, quorum: 0.5}', 'job.yaml:3:23 sync.quorum: is for the strategies bsp, diloco, sparse-diloco, streaming-diloco, auto, not for asp'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, localSteps: 0}', 'job.yaml:3:23 sync.localSteps: must be a whole number from 1 to 10000, found 0'],
+    ['data: mnist\nmodel: cnn\nsync: {strategy: bsp, localBatch: 8}', 'job.yaml:3:23 sync.localBatch: is for local steps: set localSteps'],
     ['data: mnist\nmodel: cnn\nsync: {strategy: asp, outer: {}}', 'job.yaml:3:23 sync.outer: is for local steps: set localSteps'],
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
     ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],

@@ -30,6 +30,9 @@ const fields = z.strictObject({
     .union([z.literal('auto'), integer({ min: 1, max: 10_000 })], { error: ({ input }) => `must be auto or a whole number from 1 to 10000, found ${JSON.stringify(input)}` })
     .optional()
     .describe('Steps, each of a whole batch, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. auto: so many that an exchange is 5 % of a round, as both are measured. Default: 50 with diloco and streaming-diloco, 100 with sparse-diloco, else none: the server steps'),
+  localBatch: integer({ min: 1, max: 1_000_000 })
+    .optional()
+    .describe('With local steps: samples of each; default: train.batch, with auto its part of that: train.batch / groups'),
   outer: outer.optional().describe('With local steps: how the server steps along the mean of the moves'),
   fragments: integer({ min: 1, max: 64 })
     .optional()
@@ -84,7 +87,9 @@ const checked = fields.check((context) => {
   for (const [field, strategies] of Object.entries(USED_BY) as [keyof SyncFile, readonly Strategy[]][]) {
     if (sync[field] !== undefined && !strategies.includes(sync.strategy)) say(`is for the strategies ${strategies.join(', ')}, not for ${sync.strategy}`, field);
   }
-  if (sync.outer !== undefined && !stepsLocally(sync)) say(`is for local steps: set localSteps, or the strategy diloco`, 'outer');
+  for (const field of ['outer', 'localBatch'] as const) {
+    if (sync[field] !== undefined && !stepsLocally(sync)) say(`is for local steps: set localSteps, or the strategy diloco`, field);
+  }
 });
 
 /** The bare name of a strategy will do. */

@@ -27,9 +27,19 @@ test('over home links an exchange is spread over as many local steps as hide it'
   const choice = chooseSync(job(1), fleet(10e6, [1400, 2300, 3500, 5600], [LAN, LAN, LAN, HOME]));
   expect(choice).toMatchObject({ strategy: 'streaming-diloco', localSteps: 21, fragments: 4, codec: 'int4', downCodec: 'int8' });
   expect(choice.reason).toBe(
-    'streaming-diloco, H = 21, int4: one exchange of 3.0 s beside 21 steps of 1.4 s, 10.1 % of their time, in 4 fragments while they are taken ' +
+    'streaming-diloco, H = 21, int4, batches of 1: one exchange of 3.0 s beside 21 steps of 1.4 s, 10.1 % of their time, in 4 fragments while they are taken ' +
       '(d: 2.0 s up at 20 Mbit/s, 800 ms down at 100 Mbit/s, 160 ms there and back); diloco, H = 20, int8 would wait 4.8 s beside 20 steps of 1.4 s',
   );
+});
+
+test("a local step is of a group's part of the job's batch, as far as the job does not say", () => {
+  const home = fleet(10e6, [1400, 2300, 3500, 5600], [LAN, LAN, LAN, HOME]);
+  const choice = chooseSync(job(8), home);
+  expect(choice).toMatchObject({ localBatch: 2, computeMs: choice.localSteps! * 2 * 1400 });
+  const said = chooseSync({ ...job(8), sync: { strategy: 'auto', localBatch: 4 } } as Job, home);
+  expect(said.localBatch).toBe(4);
+  expect(said.localSteps).toBeLessThan(choice.localSteps!);
+  expect(chooseSync(job(8), fleet(10e3, [1400, 2300], [LAN])).localBatch).toBeUndefined();
 });
 
 test('where a group is a pipeline an exchange is waited for, and takes that many more local steps', () => {

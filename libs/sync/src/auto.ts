@@ -95,10 +95,16 @@ function firstHidden(ways: readonly Way[], job: Job, fleet: SyncFleet): number {
   return ways.indexOf(asSeldom.reduce((best, way) => (longestMs(way) <= longestMs(best) ? way : best)));
 }
 
-/** What is computed between two exchanges: a batch by all groups together, or batches of its own by the fastest. */
-function computeMsOf({ train: { batch } }: Job, { groups }: SyncFleet, { localSteps }: Way): number {
-  if (localSteps !== undefined) return localSteps * batch * Math.min(...groups.map(({ msPerSample }) => msPerSample));
-  return batch / groups.reduce((sum, { msPerSample }) => sum + 1 / msPerSample, 0);
+/** Samples of a local step: what the job says, or its part of the batch that is for a step of all. */
+function localBatchOf({ train, sync }: Job, { groups }: SyncFleet): number {
+  return sync.localBatch ?? Math.max(1, Math.round(train.batch / groups.length));
+}
+
+/** What is computed between two exchanges: a batch by all groups together, or smaller ones of its own by the fastest. */
+function computeMsOf(job: Job, fleet: SyncFleet, { localSteps }: Way): number {
+  const { groups } = fleet;
+  if (localSteps !== undefined) return localSteps * localBatchOf(job, fleet) * Math.min(...groups.map(({ msPerSample }) => msPerSample));
+  return job.train.batch / groups.reduce((sum, { msPerSample }) => sum + 1 / msPerSample, 0);
 }
 
 function allowedMsOf({ fragments }: Way, computeMs: number): number {
@@ -141,12 +147,13 @@ function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet
   const exchanges = exchangesOf(fleet, way).map((times) => ({ ...times, hidden: msOf(times) <= allowedMsOf(way, computeMs) }));
   // What comes before it on the ladder and is not it with fewer local steps.
   const before = ways.slice(0, index).findLast(({ strategy, codec }) => strategy !== way.strategy || codec !== way.codec);
+  const own = isLocal(way) ? { localBatch: localBatchOf(job, fleet) } : undefined;
   const sentences = [
-    `${nameOf(way)}: ${arithmetic(way, computeMs, longest(exchanges), fleet)}`,
+    `${nameOf(way)}${own === undefined ? '' : `, batches of ${own.localBatch}`}: ${arithmetic(way, computeMs, longest(exchanges), fleet)}`,
     ...(before === undefined ? [] : [`${nameOf(before)} would wait ${beside(before, computeMsOf(job, fleet, before), longest(exchangesOf(fleet, before)))}`]),
     ...exposed(exchanges, stuck),
   ];
-  return { ...way, computeMs, exchanges, reason: sentences.join('; ') };
+  return { ...way, ...own, computeMs, exchanges, reason: sentences.join('; ') };
 }
 
 function nameOf({ strategy, localSteps, codec }: Way): string {

@@ -44,7 +44,7 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
     const { process } = await plan('--fleet', FRIENDS, '--json');
     const { sync, stepsPerRound, bytesUpPerRound } = JSON.parse(process.lines[0]!) as Plan & { readonly sync: SyncChoice };
     expect(sync).toMatchObject({ strategy: 'sparse-diloco', codec: 'top-k' });
-    expect(sync.reason).toMatch(/^sparse-diloco, H = \d+, top-k: one exchange of .* would wait /);
+    expect(sync.reason).toMatch(/^sparse-diloco, H = \d+, top-k, batches of \d+: one exchange of .* would wait /);
     expect(stepsPerRound).toBe(sync.localSteps);
     expect(bytesUpPerRound).toBeLessThan(10_000);
     const people = await plan('--fleet', FRIENDS);

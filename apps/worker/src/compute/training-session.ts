@@ -14,7 +14,7 @@ import type {
   StepHyper,
   VectorRange,
 } from '@longtail/core';
-import { clippedDivisor, FORWARD_PART, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, sumOfSquares } from '@longtail/core';
+import { clippedDivisor, FORWARD_PART, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, stepBatchOf, sumOfSquares } from '@longtail/core';
 import { createModel, stageModel } from '@longtail/engine';
 import type { EmulatedDevice } from './emulated-device.js';
 import type { Interrupts } from './interrupts.js';
@@ -121,7 +121,7 @@ export class TrainingSession {
   /** Warms up, finds how many samples make a slice, and returns samples a second at the pace in force. */
   async measure(): Promise<number> {
     // No task has more samples than a batch, and what is measured here is what the run waits for.
-    const atMost = this.options.job.train.batch;
+    const atMost = stepBatchOf(this.options.job);
     const probe = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(PROBE_SAMPLES, atMost)));
     await this.stage.gradient(probe);
     const probeMs = await timed(() => this.stage.gradient(probe));
