@@ -7,8 +7,8 @@ import { promisify } from 'node:util';
 const cli = fileURLToPath(new URL('../../apps/cli/bin/longtail.mjs', import.meta.url));
 
 /**
- * What `longtail bench` finds on a scenario of this folder, by arm: `{ settings, summary }`. Arms that are done are kept in
- * `bench/papers-NAME`, with the report.
+ * What `longtail bench` finds on a scenario of this folder, by arm: `{ settings, summary }`. The report is in
+ * `bench/papers-NAME`; what is there from before is run again, as it may be of other code.
  */
 export async function benchOf(file, ...options) {
   const out = join('bench', `papers-${basename(file, '.yaml')}`);
@@ -18,6 +18,7 @@ export async function benchOf(file, ...options) {
     fileURLToPath(new URL(file, import.meta.url)),
     '--out',
     out,
+    '--fresh',
     '--quiet',
     ...options,
   ]);
