@@ -2,50 +2,18 @@ import type { Job } from '@longtail/core';
 import { createPlan, planRequestFor } from '@longtail/planner';
 import { simulate, timingModel } from '@longtail/simulator';
 import { expect, test } from 'vitest';
+import { eightBlocks, jobOf } from './testing/rounds-in-virtual-time.js';
 
-const BATCH = 32;
 const ROUNDS = 6;
 const LINK = { up: 40e6, down: 200e6, roundTripMs: 20 };
-const BLOCKS = Array.from({ length: 8 }, (_, i) => ({
-  name: `block${i}`,
-  parameters: 100_000,
-  tied: [],
-  forwardFlops: 1e9,
-  backwardFlops: 2e9,
-  outputBytes: 4000,
-  stashBytes: 4000,
-  cutAfter: true,
-}));
-
-function jobOf(sync: Partial<Job['sync']>, workers: number): Job {
-  return {
-    name: 'rounds',
-    model: { type: 'mlp', input: 12, hidden: [], outputs: 3 },
-    loss: 'cross-entropy',
-    data: { type: 'mnist' },
-    train: {
-      epochs: 1,
-      maxSamples: undefined,
-      batch: BATCH,
-      optimizer: { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 },
-      learningRate: 0.1,
-      schedule: { type: 'constant' },
-      clipNorm: undefined,
-      seed: 1,
-    },
-    validation: { everyEpochs: 1, maxSamples: undefined },
-    sync: { strategy: 'diloco', deadlineFactor: 10, minDeadlineMs: 1e7, codec: 'fp32', maxNorm: undefined, ...sync },
-    cluster: { minWorkers: workers, waitMs: 10_000, engine: undefined },
-    checkpoint: { everyMs: 1e9 },
-  };
-}
+const BLOCKS = eightBlocks([]);
 
 test.each<[Partial<Job['sync']>, readonly number[]]>([
   [{ localSteps: 20 }, [1, 0.8, 0.5, 0.3]],
   [{ localSteps: 20 }, [1, 1, 0.9, 0.6, 0.5, 0.4, 0.3, 0.2]],
   [{ strategy: 'streaming-diloco', localSteps: 40, fragments: 4 }, [1, 0.8, 0.5, 0.3]],
 ])('under %o rounds of unequal workers (%o TFLOP/s) last as long as planned, and do as many samples', async (sync, teraflops) => {
-  const job = jobOf(sync, teraflops.length);
+  const job = jobOf(sync, { minWorkers: teraflops.length });
   const names = teraflops.map((_, i) => `d${i}`);
   const plan = createPlan(
     { name: 'rounds', inputBytes: 4, blocks: BLOCKS },

@@ -1,4 +1,4 @@
-import type { Job } from '@longtail/core';
+import type { BlockProfile, Job } from '@longtail/core';
 import { planLayout, planRequestFor } from '@longtail/planner';
 import { simulate, timingModel } from '@longtail/simulator';
 import { expect } from 'vitest';
@@ -20,9 +20,10 @@ export interface Case {
   readonly link: { readonly up: number; readonly down: number };
 }
 
-function jobOf({ blocks }: Case, workers: readonly (readonly string[])[]): Job {
+/** `sync`: beside plain `diloco`. */
+export function jobOf(sync: Partial<Job['sync']>, cluster: Pick<Job['cluster'], 'minWorkers'> & Partial<Job['cluster']>): Job {
   return {
-    name: 'tied',
+    name: 'rounds',
     model: { type: 'mlp', input: 12, hidden: [], outputs: 3 },
     loss: 'cross-entropy',
     data: { type: 'mnist' },
@@ -37,36 +38,35 @@ function jobOf({ blocks }: Case, workers: readonly (readonly string[])[]): Job {
       seed: 1,
     },
     validation: { everyEpochs: 1, maxSamples: undefined },
-    sync: { strategy: 'diloco', localSteps: LOCAL_STEPS, deadlineFactor: 10, minDeadlineMs: 1e7, codec: 'fp32', maxNorm: undefined },
-    cluster: {
-      minWorkers: workers.flat().length,
-      waitMs: 10_000,
-      engine: undefined,
-      microbatch: MICROBATCH,
-      layout: [blocks.map((count, i) => ({ workers: workers[i]!, blocks: count }))],
-    },
+    sync: { strategy: 'diloco', deadlineFactor: 10, minDeadlineMs: 1e7, codec: 'fp32', maxNorm: undefined, ...sync },
+    cluster: { waitMs: 10_000, engine: undefined, ...cluster },
     checkpoint: { everyMs: 1e9 },
   };
 }
 
-/** Of a round of a pipeline that takes local steps: what the plan says, and what the runtime takes in virtual time. */
-export async function roundsOf(given: Case): Promise<{ readonly plannedMs: number; readonly ms: number }> {
-  const { devices: paces, blocks: counts, link, replicas = counts.map(() => 1) } = given;
-  const table = [{ name: 'table', parameters: given.tied }];
-  const blocks = Array.from({ length: 8 }, (_, i) => ({
+/** `tied`: what the first and the last read. */
+export function eightBlocks(tied: readonly { readonly name: string; readonly parameters: number }[]): readonly BlockProfile[] {
+  return Array.from({ length: 8 }, (_, i) => ({
     name: `block${i}`,
     parameters: 100_000,
-    tied: i === 0 || i === 7 ? table : [],
+    tied: i === 0 || i === 7 ? tied : [],
     forwardFlops: 1e9,
     backwardFlops: 2e9,
     outputBytes: 4000,
     stashBytes: 4000,
     cutAfter: true,
   }));
+}
+
+/** Of a round of a pipeline that takes local steps: what the plan says, and what the runtime takes in virtual time. */
+export async function roundsOf(given: Case): Promise<{ readonly plannedMs: number; readonly ms: number }> {
+  const { devices: paces, blocks: counts, link, replicas = counts.map(() => 1) } = given;
+  const blocks = eightBlocks([{ name: 'table', parameters: given.tied }]);
   const devices = replicas.flatMap((count, stage) => Array.from({ length: count }, (_, i) => ({ id: `d${stage}${i}`, stage, flopsPerSecond: paces[stage]! * 1e12 })));
   const holders = counts.map((_, stage) => devices.flatMap((device, i) => (device.stage === stage ? [i] : [])));
   const starts = counts.map((_, i) => counts.slice(0, i).reduce((sum, count) => sum + count, 0));
-  const job = jobOf(given, holders.map((of) => of.map((i) => devices[i]!.id)));
+  const layout = [counts.map((count, stage) => ({ workers: holders[stage]!.map((i) => devices[i]!.id), blocks: count }))];
+  const job = jobOf({ localSteps: LOCAL_STEPS }, { minWorkers: devices.length, microbatch: MICROBATCH, layout });
   const roundTripMs = 20;
   const direct = replicas.some((count) => count > 1);
   const pairs = direct ? devices.flatMap((a, i) => devices.slice(i + 1).map((b) => [a.id, b.id] as const)) : [];
