@@ -19,16 +19,21 @@ const ORIGIN_WEIGHT = 0.25;
  * little weight: where all are of about one size that is all there is to go by, and time is in proportion.
  */
 export function fitAffine(times: readonly TimedWork[]): AffineTime {
-  begin(times.length);
-  for (const { samples, ms } of times) add(ms / samples, 1);
-  const proportional = weightedMedian();
-  if (areAlike(times)) return { fixedMs: 0, msPerSample: proportional };
+  const inProportion = fitProportional(times);
+  if (areAlike(times)) return inProportion;
   const msPerSample = medianSlope(times);
   begin(times.length);
   for (const { samples, ms } of times) add(ms - samples * msPerSample, 1);
   const fixedMs = weightedMedian();
   // Of noise: no device takes less than nothing before it begins, nor for a sample.
-  return fixedMs < 0 || msPerSample <= 0 ? { fixedMs: 0, msPerSample: proportional } : { fixedMs, msPerSample };
+  return fixedMs < 0 || msPerSample <= 0 ? inProportion : { fixedMs, msPerSample };
+}
+
+/** The line through the origin, by the median of what a sample took: of work in steps that are all of one size. */
+export function fitProportional(times: readonly TimedWork[]): AffineTime {
+  begin(times.length);
+  for (const { samples, ms } of times) add(ms / samples, 1);
+  return { fixedMs: 0, msPerSample: weightedMedian() };
 }
 
 function areAlike(times: readonly TimedWork[]): boolean {

@@ -108,7 +108,7 @@ function gradientTask(core: RunCore, group: Group, share: number): (() => GroupT
   return () => core.tasks.assign(group, { kind: 'GRADIENT', ranges: rangesOf(leases) }, { tensorsOf, leases, passes });
 }
 
-/** Each step is of a whole batch; meanwhile all groups together go through `samplesAStep`. */
+/** Each step is of a batch of its own; meanwhile all groups together go through `samplesAStep`. */
 function deltaTask(core: RunCore, group: Group, count: number, samplesAStep: number): (() => GroupTask) | undefined {
   const { applied } = core.training!.leases.totals();
   const { steps, leases } = leaseSteps(core, group, count, applied, samplesAStep);

@@ -263,12 +263,13 @@ function checkWhole({ groups }: RunCore, { name, fragments }: SyncStrategy): voi
   });
 }
 
-function observeSpeed({ paces }: RunCore, { group, done, startedAtMs, endedAtMs, parts, passes }: GroupTask): void {
+function observeSpeed({ paces }: RunCore, { group, task, done, startedAtMs, endedAtMs, parts, passes }: GroupTask): void {
   if (done === undefined || done.samples === 0) return;
   // What was prepared for new sizes is paid once: it says nothing of the next round.
   const { samples, computeMs, prepareMs } = done;
   for (const { member, done: own } of parts) paces.observe(member.node, samples * (passes?.fractionOf(member) ?? 1), own!.computeMs - own!.prepareMs);
-  group.speed = afterDelivery(group.speed, { samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs });
+  const inSteps = task.steps.length > 0;
+  group.speed = afterDelivery(group.speed, { samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs, inSteps });
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

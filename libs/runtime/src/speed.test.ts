@@ -46,6 +46,12 @@ test('single rounds move nothing, a lasting change is followed in three', () => 
 
 const jitter = fc.array(fc.double({ min: 0.9, max: 1.1, noNaN: true }), { minLength: 30, maxLength: 30 });
 
+test('of local steps each takes as long as another, however many a task has', () => {
+  const tasks = [[24, 621], [32, 445], [32, 518]] as const;
+  const speed = tasks.reduce((before, [samples, computeMs]) => afterDelivery(before, { samples, computeMs, elapsedMs: computeMs, inSteps: true }), initialSpeed(200));
+  expect(speed).toMatchObject({ fixedMs: 0, msPerSample: 518 / 32 });
+});
+
 test('what is fixed is told from what grows with the samples, by rounds of several sizes', () => {
   fc.assert(
     fc.property(fc.double({ min: 0, max: 3, noNaN: true }), fc.double({ min: 0.3, max: 5, noNaN: true }), jitter, (fixed, pace, noise) => {

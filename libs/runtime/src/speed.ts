@@ -1,5 +1,5 @@
 import type { ExpectedSpeed, WorkerTime } from '@longtail/core';
-import { fitAffine, median, type AffineTime, type TimedWork } from './affine-time.js';
+import { fitAffine, fitProportional, median, type AffineTime, type TimedWork } from './affine-time.js';
 
 /**
  * What is known of a group's pace: a task of n samples takes `exchangeMs + fixedMs + n · msPerSample`, of which the latter two are
@@ -39,22 +39,24 @@ export interface Measurement {
   readonly computeMs: number;
   /** From task to delivery. */
   readonly elapsedMs: number;
+  /** Of local steps, each of one size: a task of more of them takes as much longer. */
+  readonly inSteps?: boolean;
 }
 
-export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs }: Measurement): Speed {
+export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs, inSteps = false }: Measurement): Speed {
   const exchanges = latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs));
   const isPlanned = speed.latestSamples === 0 && speed.exchangeMs !== undefined;
   const before = isPlanned ? [{ samples, ms: computingMs(speed, samples) }] : speed.recent.computing;
   const computing = followed(speed, latest(before, { samples, ms: computeMs }));
-  const { fixedMs, msPerSample } = fitAffine(computing);
+  const { fixedMs, msPerSample } = inSteps ? fitProportional(computing) : fitAffine(computing);
   return { fixedMs, msPerSample, exchangeMs: median(exchanges), latestSamples: samples, recent: { computing, exchangeMs: exchanges } };
 }
 
-/** Local steps say nothing about the exchange: it overlaps with the next ones. */
+/** Local steps of a worker alone say nothing about the exchange: it overlaps with the next ones. */
 export function afterLocalSteps(speed: Speed, samples: number, computeMs: number): Speed {
   const { exchangeMs, latestSamples, recent } = speed;
   const computing = followed(speed, latest(recent.computing, { samples, ms: computeMs }));
-  const { fixedMs, msPerSample } = fitAffine(computing);
+  const { fixedMs, msPerSample } = fitProportional(computing);
   return { fixedMs, msPerSample, exchangeMs, latestSamples, recent: { computing, exchangeMs: recent.exchangeMs } };
 }
 
