@@ -4,7 +4,6 @@ import {
   type Codec,
   type Job,
   type LeaseBook,
-  type OutgoingTensor,
   type ParameterShard,
   type StoredEvent,
   type SyncFleet,
@@ -15,11 +14,12 @@ import {
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, Pauses, runWorker, type Server, type ServerConnection, type Succession, type WorkerEvent } from '@longtail/runtime';
-import type { Hello, ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
+import { createServer, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
+import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
+import { Admission, type Answer } from './admission.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { FaultStriker, type StruckWorld } from './fault-striker.js';
 import type { Fault, TimedFault } from './faults.js';
@@ -456,49 +456,5 @@ class Simulation implements StruckWorld {
       };
       current.onSession(new Admission(server, answered), hello);
     });
-  }
-}
-
-type Answer = Extract<ServerMessage, { message: 'welcome' | 'refused' }>;
-
-/** The server's end of a link, but for its answer to the hello. */
-class Admission implements ServerConnection {
-  private answered: ((answer: Answer) => void) | undefined;
-
-  constructor(
-    private readonly end: VirtualLink['server'],
-    answered: (answer: Answer) => void,
-  ) {
-    this.answered = answered;
-  }
-
-  get peer() {
-    return this.end.peer;
-  }
-
-  get traffic() {
-    return this.end.traffic;
-  }
-
-  get sending() {
-    return this.end.sending;
-  }
-
-  start(handlers: Parameters<ServerConnection['start']>[0]): void {
-    this.end.start(handlers);
-  }
-
-  send(message: ServerMessage): void {
-    if (message.message !== 'welcome' && message.message !== 'refused') return this.end.send(message);
-    this.answered?.(message);
-    this.answered = undefined;
-  }
-
-  sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
-    return this.end.sendTensor(tensor, signal);
-  }
-
-  close(reason: string): void {
-    this.end.close(reason);
   }
 }
