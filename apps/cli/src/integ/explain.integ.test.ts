@@ -55,9 +55,10 @@ it('demo --pipeline prints the plan first and predicted against measured last; e
   const devices = groups.flatMap(({ stages }) => stages.flat());
   expect(new Set(devices.map(({ name }) => name)).size).toBeGreaterThan(1);
   for (const { computeMs, memoryBytes, bytesUp, utilisation } of devices) {
-    for (const { measured } of [computeMs, bytesUp, utilisation]) expect(measured).toBeGreaterThan(0);
-    // Parameters and gradients, exact in both, are nearly all of it.
-    expect(memoryBytes.measured / memoryBytes.planned).toBeGreaterThan(0.8);
+    for (const { measured } of [computeMs, bytesUp, utilisation, memoryBytes]) expect(measured).toBeGreaterThan(0);
     expect(memoryBytes.measured / memoryBytes.planned).toBeLessThan(1.2);
   }
+  // Parameters and gradients, exact in both, are nearly all of it; a stage of the output alone holds little else than what a pass takes, which a plan estimates.
+  const bytes = (which: 'planned' | 'measured') => devices.reduce((sum, { memoryBytes }) => sum + memoryBytes[which], 0);
+  expect(bytes('measured') / bytes('planned')).toBeGreaterThan(0.8);
 });
