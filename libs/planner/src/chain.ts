@@ -31,7 +31,7 @@ export class Chains {
   private readonly roundTripMs: Float64Array;
   private readonly valueMs: Float64Array;
   private readonly starts: Int32Array;
-  private readonly two = { front: 0, cut: 0, samples: 0 };
+  private readonly two = { front: 0, cut: 0, samples: NaN };
   /** What the ends of a pipeline send each other takes no less where its devices have no better ways. */
   private readonly leastTieMs: Float64Array;
   /** By cut: values that both sides of it read. */

@@ -1,3 +1,5 @@
+import { INNER, LAST } from './layers.js';
+
 /** Whom a knapsack holds: nobody, one lone device that is matched, or anybody else. */
 export const [NOBODY, MATCHED, OTHERS] = [0, 1, 2];
 export const HOLDINGS = 3;
@@ -12,6 +14,18 @@ export interface Options {
 
 export function emptyOptions(width: number): Options {
   return { count: 0, places: new Uint8Array(2 * width), layers: new Int16Array(2 * width), costs: new Float64Array(2 * width) };
+}
+
+/** By whether the last block is done, and layers: what costs less than `limit`, each `hop` more. */
+export function listBelow(costs: Float64Array, limit: number, hop: number, width: number, into: Options): void {
+  into.count = 0;
+  for (let at = 0; at < 2 * width; at++) {
+    const cost = costs[at]! + hop;
+    if (cost >= limit) continue;
+    into.places[into.count] = at < width ? INNER : LAST;
+    into.layers[into.count] = at % width;
+    into.costs[into.count++] = cost;
+  }
 }
 
 /** A knapsack: least costs by mates, whether the last block is done, and layers; and who takes them. */

@@ -73,9 +73,9 @@ export class LanPricing {
   private readonly takes: Int16Array;
   private readonly costs: Float64Array;
   private weighed = 0;
-  /** The period at hand; with layers that are shared, up to which. */
-  private periodMs = 0;
-  private nextMs = 0;
+  /** The period at hand; with layers that are shared, up to which. No whole number at first: V8 compiles anew what reads a field that held only such. */
+  private periodMs = NaN;
+  private nextMs = NaN;
   private tolerance = TOLERANCE;
   /** Least costs: [devices weighed][without the last block, with it][layers]. */
   private readonly reached: Float64Array;
@@ -83,7 +83,7 @@ export class LanPricing {
   private shared = 0;
   /** … in all, and of each its latency. */
   private readonly cover: Cover;
-  private latency = 0;
+  private latency = NaN;
 
   constructor(
     private readonly lan: PricedLan,
@@ -405,7 +405,9 @@ export class LanPricing {
     let best = Infinity;
     for (let shared = 1; shared <= layers; shared++) {
       const cost = this.reached[all - shared]! + this.shareCost(shared) - shared * worth;
-      if (cost < best) [best, this.shared] = [cost, shared];
+      if (cost >= best) continue;
+      best = cost;
+      this.shared = shared;
     }
     return best;
   }

@@ -36,8 +36,8 @@ export const UNITS = 4;
 
 /** What devices may take of a pipeline whose period is from the one to the next, and what that costs in samples. */
 export class RelayedOptions {
-  periodMs = 0;
-  nextMs = 0;
+  periodMs = NaN;
+  nextMs = NaN;
   readonly kindOf: Int32Array;
   readonly kinds: readonly LayerTimes[];
   /** By kind: latencies. */

@@ -4,7 +4,8 @@ import { INNER, LAST } from './layers.js';
 import type { Column } from './packing.js';
 import type { PricedRelays } from './relayed-options.js';
 import { RelayedOptions, UNITS } from './relayed-options.js';
-import { SiteTables } from './site-tables.js';
+import { SiteParts } from './site-parts.js';
+import { WideParts } from './wide-parts.js';
 
 /** From one period to the next. */
 const FINE = 1.05;
@@ -32,7 +33,8 @@ export class RelayedPricing {
   private readonly ends: readonly number[];
   private readonly floors: Float64Array;
   private readonly options: RelayedOptions;
-  private readonly tables: SiteTables;
+  private readonly parts: SiteParts;
+  private readonly wides: WideParts;
   private readonly reached: Reached;
   /** By layers: what they cost at least, of anybody and of devices of sites; and what may be spent on so many, by themselves and beside a device at a hop. */
   private readonly least: Float64Array;
@@ -49,7 +51,7 @@ export class RelayedPricing {
   private readonly cheapestOfKind: Float64Array;
   private readonly width: number;
   /** The cheapest pipeline of one device at a hop: what it costs, which option that is, as what, and whom it is beside. */
-  private cost = 0;
+  private cost = NaN;
   private chosen = 0;
   private as = 0;
   private beside = NOBODY;
@@ -74,10 +76,11 @@ export class RelayedPricing {
     this.alike = [...kinds, ...kinds].map(() => []);
     this.taking = new Float64Array(times.length * 2 * this.width);
     this.cheapestOfKind = new Float64Array(kinds.length);
-    this.tables = new SiteTables(relays, this.options, prices, this.partLimits);
+    this.parts = new SiteParts(relays, this.options, prices, this.partLimits);
+    this.wides = new WideParts(relays, this.options, this.parts, prices);
     this.reached = new Reached(2 * times.length, HOLDINGS, this.limits);
     const periods: number[] = [];
-    for (let ms = 2 * Math.min(uplinkMs[this.ends[0]!]!, this.tables.fastestSideMs); ms < stepMs; ms *= FINE) periods.push(ms);
+    for (let ms = 2 * Math.min(uplinkMs[this.ends[0]!]!, this.wides.fastestSideMs); ms < stepMs; ms *= FINE) periods.push(ms);
     this.periods = [...periods, stepMs];
   }
 
@@ -112,7 +115,7 @@ export class RelayedPricing {
 
   private weigh(period: number, tolerance: number, found: (column: Column) => void): void {
     const { stepMs, microbatch, layers, uplinkMs } = this.relays;
-    const { reached, ends, prices, options, tables, floors } = this;
+    const { reached, ends, prices, options, parts, wides, floors } = this;
     const periodMs = this.periods[period]!;
     const nextMs = this.periods[period + 1]! * (1 + HAIR);
     const samples = stepMs / periodMs + microbatch;
@@ -124,8 +127,9 @@ export class RelayedPricing {
     let at = ends.length - 1;
     while (at >= 0 && 2 * uplinkMs[ends[at]!]! > nextMs) at--;
     for (let k = 0; k <= layers; k++) this.partLimits[k] = limit - (at < 0 ? this.leastOfSites : this.least)[layers - k]!;
-    tables.begin(limit);
-    tables.weigh(this.leastOfSites[layers]!, (members, cost) => this.report(members, samples - cost, found));
+    parts.begin(limit);
+    wides.begin(limit);
+    wides.weigh(this.leastOfSites[layers]!, (members, cost) => this.report(members, samples - cost, found));
     reached.begin();
     for (const list of this.alike) list.length = 0;
     for (let i = 0, floor = Infinity; i <= at; i++) floors[i] = floor = Math.min(floor, prices[ends[i]!]! + options.hopCost(ends[i]!));
@@ -138,8 +142,8 @@ export class RelayedPricing {
       for (; further < ends.length && uplinkMs[ends[further]!]! + uplinkMs[f]! <= nextMs; further++) this.insert(ends[further]!, limit - floor);
       if (prices[f]! + options.hopCost(f) + reached.cheapest < limit && this.weighWith(f, limit)) {
         const [place, k] = [this.chosen < this.width ? INNER : LAST, this.chosen % this.width];
-        const members = [...tables.takenBy(this.as, place, k)];
-        reached.forEach(this.beside, 1 - place, layers - k, (device, where, count) => members.push(...tables.takenBy(device, where, count)));
+        const members = [...this.takenBy(this.as, place, k)];
+        reached.forEach(this.beside, 1 - place, layers - k, (device, where, count) => members.push(...this.takenBy(device, where, count)));
         this.report([...new Set(members)], samples - this.cost, found);
       }
       if (at > 0) this.insert(f, limit - floors[at - 1]!);
@@ -148,32 +152,37 @@ export class RelayedPricing {
 
   /** Takes a device up that may be beside one at a hop, if it costs less than `below`. */
   private insert(device: number, below: number): void {
-    const { options, tables, reached } = this;
+    const { options, parts, wides, reached } = this;
     const hop = options.hopCost(device);
     const once = this.prices[device]! + hop;
     if (once >= below) return;
-    if (tables.isLone(device)) {
+    if (parts.isLone(device)) {
       const priced = options.priced(device, once);
       if (!this.isOutdone(device, priced, below)) reached.insert(device, priced, this.relays.matched[device] === 1 ? MATCHED : OTHERS);
       return;
     }
-    reached.insert(device, tables.partOf(device, once), OTHERS);
-    const wide = tables.wideOf(device, hop, below);
+    reached.insert(device, parts.partOf(device, once), OTHERS);
+    const wide = wides.of(device, hop, below);
     if (wide.count > 0) reached.insert(-1 - device, wide, OTHERS);
   }
 
   /** Whether this device at a hop, with those taken up, costs less than so much; two that are matched aside. */
   private weighWith(f: number, limit: number): boolean {
-    const { options, tables } = this;
+    const { options, parts, wides } = this;
     const hop = options.hopCost(f);
     const once = this.prices[f]! + hop;
     this.cost = limit;
-    if (tables.isLone(f)) this.consider(f, options.priced(f, once), this.relays.matched[f] === 1 ? OTHERS : MATCHED);
+    if (parts.isLone(f)) this.consider(f, options.priced(f, once), this.relays.matched[f] === 1 ? OTHERS : MATCHED);
     else {
-      this.consider(f, tables.partOf(f, once), MATCHED);
-      this.consider(-1 - f, tables.wideOf(f, hop, limit - this.reached.cheapest), MATCHED);
+      this.consider(f, parts.partOf(f, once), MATCHED);
+      this.consider(-1 - f, wides.of(f, hop, limit - this.reached.cheapest), MATCHED);
     }
     return this.cost < limit;
+  }
+
+  /** Who does so many layers for a device; or, of −1 less one at a hop, for a part with replicas. */
+  private takenBy(as: number, place: number, layers: number): readonly number[] {
+    return as < 0 ? this.wides.takenBy(-1 - as, place, layers) : this.parts.takenBy(as, place, layers);
   }
 
   private consider(as: number, { count, places, layers, costs }: Options, from: number): void {
@@ -215,14 +224,14 @@ export class RelayedPricing {
   /** The least that so many layers cost, whoever does them, where any part of a device may be taken for that part of what it costs. */
   private relax(limit: number): void {
     const { uplinkMs, times } = this.relays;
-    const { options, tables, prices, each, most } = this;
+    const { options, parts, prices, each, most } = this;
     this.cheapestOfKind.fill(Infinity);
     let takers = 0;
     let ofSites = 0;
     for (const lone of [false, true]) {
       ofSites = takers;
       for (let device = 0; device < times.length; device++) {
-        if (tables.isLone(device) !== lone || (lone && uplinkMs[device]! + uplinkMs[this.ends[0]!]! > options.nextMs)) continue;
+        if (parts.isLone(device) !== lone || (lone && uplinkMs[device]! + uplinkMs[this.ends[0]!]! > options.nextMs)) continue;
         const once = prices[device]! + (lone ? options.hopCost(device) : 0);
         if (once >= limit) continue;
         const kind = options.kindOf[device]!;
