@@ -3,6 +3,8 @@ export const ONE_THREAD_COLLECTS = ['--single-threaded-gc'];
 
 /**
  * The same, for a process that simulates many nodes and computes nothing for them: what they make, and soon drop, is collected at the least cost in a young
- * generation of 64 MiB, from the start on, as it grows too late by itself. Arithmetic would go slower beside one that is larger than the caches.
+ * generation of 64 MiB, from the start on, as it grows too late by itself. Arithmetic would go slower beside one that is larger than the caches. Nothing is made
+ * old at once: what thousands have under way outlives a collection now and then, from which V8 concludes that it had better be, and then it keeps alive what it
+ * points to, when it is dead itself, until the whole heap is marked.
  */
-export const ROOM_FOR_THE_YOUNG = ['--max-semi-space-size=64', '--min-semi-space-size=64', ...ONE_THREAD_COLLECTS];
+export const ROOM_FOR_THE_YOUNG = ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring', ...ONE_THREAD_COLLECTS];
