@@ -172,6 +172,7 @@ function planShares(core: RunCore): ReadonlyMap<string, number> {
   core.sharesLeft = { groups, samples: batch };
   const times = roundTimes(groups);
   const shares = core.dependencies.shares(batch, times, core.previousShares);
+  if (shares === core.previousShares) return shares;
   const roundMs = Math.max(...times.map(({ node, fixedMs, msPerSample }) => (shares.get(node) ? fixedMs + shares.get(node)! * msPerSample : 0)));
   const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
   announce(core, shares, { reason: `${groups.length} ${who}, ${((1000 * batch) / roundMs).toPrecision(3)} samples/s together` });

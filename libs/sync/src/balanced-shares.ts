@@ -1,4 +1,4 @@
-import { Heap, type ShareRule, type WorkerTime } from '@longtail/core';
+import type { ShareRule, WorkerTime } from '@longtail/core';
 
 export interface BalancedSharesOptions {
   /** Keep the previous shares while others would not shorten the round by more than this fraction. @default 0.07 */
@@ -17,19 +17,15 @@ export interface BalancedSharesOptions {
 export function balancedShares(options: BalancedSharesOptions = {}): ShareRule {
   const { tolerance = 0.07, resolution = 64 } = options;
   return (batch, workers, previous) => {
-    const usable = usableTimes(workers);
-    const quantum = quantumOf(batch, resolution, workers.length);
-    if (!fits(batch, usable, previous)) return filled(batch, usable, quantum);
-    const moved = balanced(previous, usable, quantum);
-    return makespan(usable, previous) <= (1 + tolerance) * makespan(usable, moved) ? previous : moved;
+    const standing = new Standing(workers, quantumOf(batch, resolution, workers.length));
+    if (!standing.takeUp(batch, previous)) {
+      standing.fill(batch);
+      return standing.shares;
+    }
+    const before = standing.makespan;
+    standing.balance();
+    return before <= (1 + tolerance) * standing.makespan ? previous : standing.shares;
   };
-}
-
-/** Without a single measured time all count alike; else those without one get nothing. */
-function usableTimes(workers: readonly WorkerTime[]): readonly WorkerTime[] {
-  const valid = ({ fixedMs, msPerSample }: WorkerTime) => Number.isFinite(fixedMs) && Number.isFinite(msPerSample) && msPerSample > 0;
-  const known = workers.some(valid);
-  return workers.map((worker) => (known && valid(worker) ? worker : { node: worker.node, fixedMs: 0, msPerSample: known ? Infinity : 1 }));
 }
 
 /** Largest power of two that leaves `resolution` pieces, and eight for each worker. */
@@ -38,94 +34,185 @@ function quantumOf(batch: number, resolution: number, workers: number): number {
   return 2 ** Math.max(0, Math.floor(Math.log2(batch / pieces)));
 }
 
-function filled(batch: number, workers: readonly WorkerTime[], quantum: number): ReadonlyMap<string, number> {
-  const standing = new Standing(workers, new Map(), quantum);
-  for (let left = batch; left > 0 && workers.length > 0; left -= quantum) {
-    const piece = Math.min(quantum, left);
-    standing.add(standing.firstDone(piece), piece);
-  }
-  return standing.shares;
-}
-
-function balanced(previous: ReadonlyMap<string, number>, workers: readonly WorkerTime[], quantum: number): ReadonlyMap<string, number> {
-  const standing = new Standing(workers, previous, quantum);
-  for (;;) {
-    const last = standing.lastDone;
-    const piece = Math.min(quantum, last.share);
-    const first = standing.firstDone(piece);
-    if (!(timeOf(first.worker, first.share + piece) < timeOf(last.worker, last.share))) return standing.shares;
-    standing.add(last, -piece);
-    standing.add(first, piece);
-  }
-}
-
-interface Place {
-  readonly worker: WorkerTime;
-  readonly index: number;
-  /** In `byNext` and `byTime`. */
-  readonly places: number[];
-  share: number;
-}
-
 /** Who has how much, and who is done first and last with it; of several the one named first. */
 class Standing {
-  private readonly places: readonly Place[];
-  private readonly byNext: Heap<Place>;
-  private readonly byTime: Heap<Place>;
+  private readonly fixedMs: Float64Array;
+  private readonly msPerSample: Float64Array;
+  private readonly share: Float64Array;
+  /** By when each would be done with a quantum more. */
+  private readonly byNext: Order;
+  /** By when each is done, the last one first. */
+  private readonly byTime: Order;
 
   constructor(
-    workers: readonly WorkerTime[],
-    shares: ReadonlyMap<string, number>,
+    private readonly workers: readonly WorkerTime[],
     private readonly quantum: number,
   ) {
-    this.places = workers.map((worker, index) => ({ worker, index, places: [-1, -1], share: shares.get(worker.node) ?? 0 }));
-    this.byNext = heapBy(0, (place) => timeOf(place.worker, place.share + quantum));
-    this.byTime = heapBy(1, (place) => -timeOf(place.worker, place.share));
-    for (const place of this.places) this.enter(place);
+    const { length } = workers;
+    this.fixedMs = new Float64Array(length);
+    this.msPerSample = new Float64Array(length);
+    this.share = new Float64Array(length);
+    this.byNext = new Order(length);
+    this.byTime = new Order(length);
+    this.takeTimes();
+  }
+
+  /** Without a single measured time all count alike; else those without one get nothing. */
+  private takeTimes(): void {
+    const { workers, fixedMs, msPerSample } = this;
+    const isKnown = workers.some(isMeasured);
+    for (let i = 0; i < workers.length; i++) {
+      const worker = workers[i]!;
+      const counts = isKnown && isMeasured(worker);
+      fixedMs[i] = counts ? worker.fixedMs : 0;
+      msPerSample[i] = counts ? worker.msPerSample : isKnown ? Infinity : 1;
+    }
   }
 
   get shares(): ReadonlyMap<string, number> {
-    return new Map(this.places.map(({ worker, share }) => [worker.node, share]));
+    return new Map(this.workers.map(({ node }, i) => [node, this.share[i]!]));
   }
 
-  get lastDone(): Place {
-    return this.byTime.first!;
+  get makespan(): number {
+    let last = 0;
+    for (let i = 0; i < this.share.length; i++) last = Math.max(last, this.timeOf(i, this.share[i]!));
+    return last;
+  }
+
+  /** Begins with shares of earlier; false: they are of others, or of another batch. */
+  takeUp(batch: number, shares: ReadonlyMap<string, number>): boolean {
+    const { workers } = this;
+    if (workers.length === 0 || shares.size !== workers.length) return false;
+    let sum = 0;
+    for (let i = 0; i < workers.length; i++) {
+      const share = shares.get(workers[i]!.node);
+      if (share === undefined) return false;
+      this.share[i] = share;
+      sum += share;
+    }
+    return sum === batch;
+  }
+
+  /** From nothing on. */
+  fill(batch: number): void {
+    this.share.fill(0);
+    this.order();
+    for (let left = batch; left > 0 && this.workers.length > 0; left -= this.quantum) {
+      const piece = Math.min(this.quantum, left);
+      this.add(this.firstDone(piece), piece);
+    }
+  }
+
+  /** Until nobody is done sooner by that. */
+  balance(): void {
+    this.order();
+    for (;;) {
+      const last = this.byTime.first;
+      const piece = Math.min(this.quantum, this.share[last]!);
+      const first = this.firstDone(piece);
+      if (!(this.timeOf(first, this.share[first]! + piece) < this.timeOf(last, this.share[last]!))) return;
+      this.add(last, -piece);
+      this.add(first, piece);
+    }
+  }
+
+  private order(): void {
+    const { byNext, byTime, share, quantum } = this;
+    for (let i = 0; i < share.length; i++) {
+      byNext.keys[i] = this.timeOf(i, share[i]! + quantum);
+      byTime.keys[i] = -this.timeOf(i, share[i]!);
+    }
+    byNext.sort();
+    byTime.sort();
   }
 
   /** With so many more. */
-  firstDone(piece: number): Place {
-    if (piece === this.quantum) return this.byNext.first!;
-    const times = this.places.map(({ worker, share }) => timeOf(worker, share + piece));
-    return this.places[times.indexOf(Math.min(...times))]!;
+  private firstDone(piece: number): number {
+    const { share, quantum, byNext } = this;
+    if (piece === quantum) return byNext.first;
+    let first = 0;
+    for (let i = 1; i < share.length; i++) if (this.timeOf(i, share[i]! + piece) < this.timeOf(first, share[first]! + piece)) first = i;
+    return first;
   }
 
-  add(place: Place, samples: number): void {
-    this.byNext.remove(place);
-    this.byTime.remove(place);
-    place.share += samples;
-    this.enter(place);
+  private add(worker: number, samples: number): void {
+    const { share, quantum } = this;
+    share[worker] += samples;
+    this.byNext.change(worker, this.timeOf(worker, share[worker]! + quantum));
+    this.byTime.change(worker, -this.timeOf(worker, share[worker]!));
   }
 
-  private enter(place: Place): void {
-    this.byNext.add(place);
-    this.byTime.add(place);
+  /** Who has no share takes no part. */
+  private timeOf(worker: number, samples: number): number {
+    return samples === 0 ? 0 : this.fixedMs[worker]! + samples * this.msPerSample[worker]!;
   }
 }
 
-function heapBy(number: number, value: (place: Place) => number): Heap<Place> {
-  return new Heap((a, b) => value(a) < value(b) || (value(a) === value(b) && a.index < b.index), number);
+function isMeasured({ fixedMs, msPerSample }: WorkerTime): boolean {
+  return Number.isFinite(fixedMs) && Number.isFinite(msPerSample) && msPerSample > 0;
 }
 
-function fits(batch: number, workers: readonly WorkerTime[], shares: ReadonlyMap<string, number>): boolean {
-  if (shares.size !== workers.length || !workers.every(({ node }) => shares.has(node))) return false;
-  return workers.length > 0 && [...shares.values()].reduce((sum, share) => sum + share, 0) === batch;
-}
+/** A binary heap of the numbers from 0 on by their keys, the lowest first; of equal ones the lower number. */
+class Order {
+  readonly keys: Float64Array;
+  private readonly numbers: Int32Array;
+  private readonly places: Int32Array;
 
-function makespan(workers: readonly WorkerTime[], shares: ReadonlyMap<string, number>): number {
-  return Math.max(0, ...workers.map((worker) => timeOf(worker, shares.get(worker.node)!)));
-}
+  constructor(private readonly length: number) {
+    this.keys = new Float64Array(length);
+    this.numbers = Int32Array.from({ length }, (_, number) => number);
+    this.places = this.numbers.slice();
+  }
 
-/** Who has no share takes no part. */
-function timeOf({ fixedMs, msPerSample }: WorkerTime, samples: number): number {
-  return samples === 0 ? 0 : fixedMs + samples * msPerSample;
+  get first(): number {
+    return this.numbers[0]!;
+  }
+
+  /** Once all keys are there. */
+  sort(): void {
+    for (let place = (this.length >> 1) - 1; place >= 0; place--) this.sink(this.numbers[place]!, place);
+  }
+
+  change(number: number, key: number): void {
+    const rises = key < this.keys[number]!;
+    this.keys[number] = key;
+    if (rises) this.rise(number, this.places[number]!);
+    else this.sink(number, this.places[number]!);
+  }
+
+  private rise(number: number, from: number): void {
+    let place = from;
+    while (place > 0) {
+      const parent = (place - 1) >> 1;
+      const above = this.numbers[parent]!;
+      if (!this.isBefore(number, above)) break;
+      this.put(above, place);
+      place = parent;
+    }
+    this.put(number, place);
+  }
+
+  private sink(number: number, from: number): void {
+    let place = from;
+    for (;;) {
+      let child = 2 * place + 1;
+      if (child >= this.length) break;
+      if (child + 1 < this.length && this.isBefore(this.numbers[child + 1]!, this.numbers[child]!)) child++;
+      const below = this.numbers[child]!;
+      if (!this.isBefore(below, number)) break;
+      this.put(below, place);
+      place = child;
+    }
+    this.put(number, place);
+  }
+
+  private isBefore(a: number, b: number): boolean {
+    const [keyA, keyB] = [this.keys[a]!, this.keys[b]!];
+    return keyA < keyB || (keyA === keyB && a < b);
+  }
+
+  private put(number: number, place: number): void {
+    this.numbers[place] = number;
+    this.places[number] = place;
+  }
 }
