@@ -5,8 +5,11 @@ import { explicitLayout } from '@longtail/runtime';
 import { LINK_CLASSES, type PlannerPolicy } from '@longtail/spec';
 import type { DrawnFleet } from './fleet.js';
 
+/** Of a fleet what a planner is told. */
+type Described = Pick<DrawnFleet, 'peers'> & { readonly machines: readonly Pick<DrawnFleet['machines'][number], 'device'>[] };
+
 /** How a policy lays the job over whoever is there, by what the scenario says of them: nothing has to be measured. */
-export function layoutBy(policy: PlannerPolicy, profile: ModelProfile, fleet: DrawnFleet, seed: number): LayoutPlan {
+export function layoutBy(policy: PlannerPolicy, profile: ModelProfile, fleet: Described, seed: number): LayoutPlan {
   const planned = plannedLayout(() => profile);
   const devices = new Map(fleet.machines.map(({ device }) => [device.name, device]));
   return (asked) => {

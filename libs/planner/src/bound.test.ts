@@ -62,7 +62,7 @@ test('no layout has a shorter round, be samples whole or not, blocks timed or no
   expect(priced).toBeGreaterThan(10);
 });
 
-test('replicas of one stage and the exchange of another take a round the longer of the two, not both', () => {
+test('where replicas sum at each step and the round ends with a slow exchange, devices have credit for what they manage', () => {
   const device = (index: number): DeviceProfile => ({
     id: `d${index}`,
     name: `d${index}`,
@@ -78,7 +78,8 @@ test('replicas of one stage and the exchange of another take a round the longer 
   const model = new CostModel(profile, { devices, lans, peers: [] }, { ...REQUEST, batch: 4096, microbatches: [1], stepsPerRound: 10 });
   const stages = profile.blocks.map((_, i) => ({ start: i, end: i + 1, devices: [2 * i, 2 * i + 1], recompute: false }));
   const cost = model.group({ microbatch: 1, stages }, false);
-  for (const roundMs of [4, 8, 20, 100].map((times) => times * cost.tailMs)) {
+  const leastMs = cost.tailMs + 10 * (cost.fillMs + cost.periodMs);
+  for (const roundMs of [1.01, 2, 5, 25].map((times) => times * leastMs)) {
     const credits = new UpperBound(model).credits(roundMs);
     const samples = samplesWithin(cost, roundMs, 10, 0);
     expect(samples).toBeGreaterThan(0);

@@ -236,7 +236,7 @@ export class Chains {
       onceMs += hop.activationMs + hop.gradientMs;
     });
     onceMs += this.tiesMs(stages);
-    const cost = groupCost(microbatch, stages.length, periodMs, onceMs, tailMs);
+    const cost = groupCost({ microbatch, stages: stages.length, periodMs, onceMs, syncMs: 0, tailMs, uploads: 1 });
     return samplesWithin(cost, this.roundMs, model.request.stepsPerRound, 0);
   }
 

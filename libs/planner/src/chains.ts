@@ -13,6 +13,8 @@ interface Tail {
   readonly periodMs: number;
   /** Latency, and what its stages send each other of what they share. */
   readonly onceMs: number;
+  /** The longest sum among replicas of a stage. */
+  readonly syncMs: number;
   readonly tailMs: number;
   readonly uploads: number;
   readonly recompute: boolean;
@@ -40,7 +42,7 @@ export interface Incumbent {
 }
 
 /**
- * Every pipeline worth having on every set of devices: no other on the same set is at least as good in period, fill and tail.
+ * Every pipeline worth having on every set of devices: no other on the same set is at least as good in period, fill, sums and tail.
  * It goes from the end of the model to its beginning, so that a stage knows how many stages follow and how much it stashes:
  * dp[devices used][devices of the front stage][first block], as NUMBERS.md's dp[mask][e] with the front stage beside the
  * mask, because a hop depends on both of its ends. The back of a pipeline with which the batch cannot be done in the
@@ -105,6 +107,7 @@ class ChainSearch {
           stages,
           periodMs: Math.max(tail?.periodMs ?? 0, hop?.periodMs ?? 0, cost.periodMs),
           onceMs: (tail?.onceMs ?? 0) + (hop ? hop.activationMs + hop.gradientMs : 0) + cost.latencyMs + tieMs,
+          syncMs: Math.max(tail?.syncMs ?? 0, cost.syncMs),
           tailMs: Math.max(tail?.tailMs ?? 0, this.model.tailMs(cost, this.sets.all[set]!.devices, start, end, this.alone)),
           uploads: (tail?.uploads ?? 1) + this.model.moreUploads(this.sets.all[set]!.devices.length, start, end),
           recompute,
@@ -141,7 +144,7 @@ class ChainSearch {
     if (list === undefined) byUsed.set(used, (list = []));
     const comparable = (other: Tail) => (tail.start === 0 ? (other.stages === 1) === (tail.stages === 1) : other.front === tail.front && other.open === tail.open);
     const better = (a: Tail, b: Tail) =>
-      a.periodMs <= b.periodMs && a.onceMs <= b.onceMs && a.tailMs <= b.tailMs && a.uploads <= b.uploads && (tail.start === 0 || a.stages <= b.stages);
+      a.periodMs <= b.periodMs && a.onceMs <= b.onceMs && a.syncMs <= b.syncMs && a.tailMs <= b.tailMs && a.uploads <= b.uploads && (tail.start === 0 || a.stages <= b.stages);
     if (list.some((other) => comparable(other) && better(other, tail))) return;
     let kept = 0;
     for (const other of list) if (!comparable(other) || !better(tail, other)) list[kept++] = other;
@@ -149,10 +152,10 @@ class ChainSearch {
     list.push(tail);
   }
 
-  private promises(used: number, { stages, periodMs, onceMs, tailMs }: Tail): boolean {
+  private promises(used: number, tail: Tail): boolean {
     if (this.incumbent === undefined) return true;
     const { batch, stepsPerRound } = this.model.request;
-    const cost = groupCost(this.microbatch, stages, periodMs, onceMs, tailMs);
+    const cost = this.costOf(tail);
     // Stages still to come may make the period longer than the latency known so far: only then is that a single stage's cost.
     const samples = samplesWithin({ ...cost, fillMs: Math.max(0, cost.fillMs), minSamples: 0 }, this.incumbent.roundMs, stepsPerRound, 0);
     return samples + (this.alone ? 0 : this.incumbent.outside(used)) >= batch * (1 - 1e-9);
@@ -191,10 +194,12 @@ class ChainSearch {
     return [this.sets.all[from]!.devices, other];
   }
 
+  private costOf({ stages, periodMs, onceMs, syncMs, tailMs, uploads }: Tail): GroupCost {
+    return groupCost({ microbatch: this.microbatch, stages, periodMs, onceMs, syncMs, tailMs, uploads });
+  }
+
   private candidate(set: number, tail: Tail): Candidate {
-    const { microbatch } = this;
-    const cost = groupCost(microbatch, tail.stages, tail.periodMs, tail.onceMs, tail.tailMs, tail.uploads);
-    return { set, cost, layout: { microbatch, stages: this.stagesOf(tail) } };
+    return { set, cost: this.costOf(tail), layout: { microbatch: this.microbatch, stages: this.stagesOf(tail) } };
   }
 
   private stagesOf(first: Tail): StageDraft[] {

@@ -14,7 +14,7 @@ export function inTurns(model: CostModel, group: GroupDraft, samples: number, ma
   const cuts = Array.from({ length: model.costs.blocks + 1 }, (_, at) => at).filter((at) => model.costs.canCut(at));
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
   const weigh = (layout: GroupDraft | undefined): Weighed | undefined =>
-    layout && { layout, stepMs: pipelineMs(model, layout, microbatches, makespanOf) + model.tiesMs(layout.stages) };
+    layout && { layout, stepMs: pipelineMs(model, layout, microbatches, makespanOf) + model.sumsMs(layout) };
   let best = weigh(group)!;
   for (let chunks = 2; chunks <= MOST_CHUNKS && chunks * group.stages.length < cuts.length; chunks++) {
     const found = improved(dealt(model, group, cuts, chunks), (borders) => weigh(layoutOf(model, group, cuts, borders)));

@@ -306,32 +306,76 @@ export class CostModel {
     return Math.min(...this.cluster.devices.map((_, device) => this.leastTieMsOf(device)));
   }
 
-  /** Once a round: sums among the stage's replicas, and its exchange with the server; Infinity: it cannot be without. */
-  tailMs({ syncMs, exchangeMs }: StageCost, devices: readonly number[], start: number, end: number, alone: boolean, steps = this.request.stepsPerRound): number {
-    if (!alone) return steps * syncMs + exchangeMs;
-    return this.stepsForItself(devices, start, end) ? steps * syncMs : Infinity;
+  /** Once a round: a stage's exchange with the server; Infinity: it cannot be without. */
+  tailMs({ exchangeMs }: StageCost, devices: readonly number[], start: number, end: number, alone: boolean): number {
+    if (!alone) return exchangeMs;
+    return this.stepsForItself(devices, start, end) ? 0 : Infinity;
   }
 
-  /** Sums among replicas of stages are those of so many steps. */
-  group(layout: GroupDraft, alone: boolean, steps = this.request.stepsPerRound): GroupCost {
+  group(layout: GroupDraft, alone: boolean): GroupCost {
     const { microbatch, stages } = layout;
-    const costs = stages.map(({ devices, start, end, recompute }) => this.stage(devices, start, end, microbatch, recompute));
-    const hops = stages.slice(1).map((stage, i) => this.hop(this.hopWay(stages[i]!.devices, stage.devices), stage.start, microbatch));
+    const costs = this.stagesOf(layout);
     const chunks = chunksOf(stages);
+    const tailMs = Math.max(
+      ...stages.map(({ devices, start, end }, s) => {
+        const exchangeMs = chunks === 1 ? costs[s]!.exchangeMs : this.exchangeMs(devices[0]!, this.parametersOf(heldWith(stages, s)));
+        return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone);
+      }),
+    );
+    const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
+    const { periodMs, onceMs } = this.passes(layout);
+    const syncMs = Math.max(...costs.map((cost) => cost.syncMs));
+    return groupCost({ microbatch, stages: stages.length, periodMs, onceMs: onceMs + this.tiesMs(stages), syncMs, tailMs, uploads });
+  }
+
+  /** Of a group's microbatches: the first through all stages and back, and each that follows. */
+  passes(layout: GroupDraft): { readonly onceMs: number; readonly periodMs: number } {
+    const { stages } = layout;
+    const [costs, hops, chunks] = [this.stagesOf(layout), this.hopsOf(layout), chunksOf(stages)];
     const busiestMs = (each: readonly { readonly periodMs: number }[]) => busiest(each.map(({ periodMs }) => periodMs), stages.length / chunks);
     const periodMs = Math.max(busiestMs(costs), busiestMs(hops));
     const latencyMs =
       costs.reduce((sum, cost) => sum + cost.latencyMs, 0) + hops.reduce((sum, hop) => sum + hop.activationMs + hop.gradientMs, 0);
-    const tailMs = Math.max(
-      ...stages.map(({ devices, start, end }, s) => {
-        const exchangeMs = chunks === 1 ? costs[s]!.exchangeMs : this.exchangeMs(devices[0]!, this.parametersOf(heldWith(stages, s)));
-        return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone, steps);
-      }),
-    );
-    const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
     // Devices that hold several stages in turn have all something to do that much sooner.
-    const onceMs = periodMs + (latencyMs - periodMs) / chunks + this.tiesMs(stages);
-    return groupCost(microbatch, stages.length, periodMs, onceMs, tailMs, uploads);
+    return { periodMs, onceMs: periodMs + (latencyMs - periodMs) / chunks };
+  }
+
+  /**
+   * Of an inner step, how long all wait for sums of what several hold (ADR 26). What replicas of a stage hold alone they send while the stages
+   * before theirs, which begin before it and end after it, are at work; what stages share has to come from the first of them too.
+   */
+  sumsMs(layout: GroupDraft): number {
+    const { stages } = layout;
+    const hops = this.hopsOf(layout);
+    let [beforeMs, waitedMs] = [0, 0];
+    for (const [s, { latencyMs }] of this.stagesOf(layout).entries()) {
+      if (s > 0) beforeMs += hops[s - 1]!.activationMs + hops[s - 1]!.gradientMs;
+      waitedMs = Math.max(waitedMs, this.waitedMs(stages[s]!, stages, beforeMs));
+      beforeMs += latencyMs;
+    }
+    return waitedMs;
+  }
+
+  private waitedMs(stage: StageDraft, stages: readonly StageDraft[], beforeMs: number): number {
+    if (this.request.optimizer === 'server') return 0;
+    const { start, end, devices } = stage;
+    const shared = this.ties.readBeside(stage, stages);
+    const own = this.costs.parameters(start, end) - shared.reduce((sum, { values }) => sum + values, 0);
+    const ownMs = devices.length === 1 ? 0 : sumMs(own, devices.length, this.links.worstAmong(devices));
+    return Math.max(0, ownMs - beforeMs) + this.sharedMs(stage, stages);
+  }
+
+  /** Of an inner step, what a stage sends devices of others of what it shares with them, and gets back. */
+  sharedMs(stage: StageDraft, stages: readonly StageDraft[]): number {
+    return this.ties.readBeside(stage, stages).reduce((sum, { values, holders }) => sum + sumMs(values, holders.length, this.links.worstAmong(holders)), 0);
+  }
+
+  private stagesOf({ microbatch, stages }: GroupDraft): readonly StageCost[] {
+    return stages.map(({ devices, start, end, recompute }) => this.stage(devices, start, end, microbatch, recompute));
+  }
+
+  private hopsOf({ microbatch, stages }: GroupDraft): readonly HopCost[] {
+    return stages.slice(1).map((stage, i) => this.hop(this.hopWay(stages[i]!.devices, stage.devices), stage.start, microbatch));
   }
 
   /** What replicas of a stage beyond the first send through a limited link of the server, in copies of the model. */
@@ -341,9 +385,20 @@ export class CostModel {
   }
 }
 
-/** The replicas of a single stage work side by side and fill nothing. `onceMs`: of the first microbatch, and of what stages share. */
-export function groupCost(microbatch: number, stages: number, periodMs: number, onceMs: number, tailMs: number, uploads = 1): GroupCost {
-  return stages === 1
-    ? { microbatch, periodMs, fillMs: 0, tailMs, minSamples: 0, uploads }
-    : { microbatch, periodMs, fillMs: onceMs - periodMs, tailMs, minSamples: microbatch, uploads };
+interface WeighedGroup {
+  readonly microbatch: number;
+  readonly stages: number;
+  readonly periodMs: number;
+  /** Of an inner step: of the first microbatch, and of what stages share. */
+  readonly onceMs: number;
+  /** Of an inner step: the longest sum among replicas of a stage. */
+  readonly syncMs: number;
+  readonly tailMs: number;
+  readonly uploads: number;
+}
+
+/** The replicas of a single stage work side by side and fill nothing. */
+export function groupCost({ microbatch, stages, periodMs, onceMs, syncMs, tailMs, uploads }: WeighedGroup): GroupCost {
+  const [scheduledMs, minSamples] = stages === 1 ? [0, 0] : [onceMs - periodMs, microbatch];
+  return { microbatch, periodMs, fillMs: scheduledMs + syncMs, tailMs, minSamples, uploads };
 }

@@ -19,9 +19,7 @@ export type GroupSteps = Omit<GroupRound, 'steps'>;
 /** `cost`: of the group, with what the schedule makes of a batch. */
 export function groupSteps(model: CostModel, group: GroupDraft, cost: GroupCost, { sharedMs }: Scenario): GroupSteps {
   const { batch } = model.request.local!;
-  const [exchange, withSums] = [0, 1].map((steps) => model.group(group, false, steps).tailMs) as [number, number];
-  const stepMs = roundMsOf({ ...cost, tailMs: 0 }, batch, 1, 0) + withSums - exchange;
-  return { group, samples: batch, stepMs, exchangeMs: Math.max(exchange, sharedMs) };
+  return { group, samples: batch, stepMs: roundMsOf({ ...cost, tailMs: 0 }, batch, 1, 0), exchangeMs: Math.max(cost.tailMs, sharedMs) };
 }
 
 /** A round as the rule has it: what each does, and how long it takes. */

@@ -101,20 +101,18 @@ function timingsOf(model: CostModel, { microbatch, stages }: GroupDraft): readon
 /** The cost of a pipeline, stretched or shrunk to what the schedule makes of so many microbatches. A single stage has nothing to schedule. */
 function corrected(model: CostModel, group: GroupDraft, cost: GroupCost, samples: number, makespanOf: MakespanOf): GroupCost {
   if (group.stages.length === 1 || samples === 0) return cost;
-  const plain = model.group(group, true);
-  const tiesMs = model.tiesMs(group.stages);
+  const { periodMs, onceMs } = model.passes(group);
   const microbatches = Math.ceil(samples / group.microbatch);
-  const scheduledMs = plain.fillMs - tiesMs;
-  const factor = pipelineMs(model, group, microbatches, makespanOf) / (scheduledMs + microbatches * plain.periodMs);
-  return { ...cost, periodMs: plain.periodMs * factor, fillMs: scheduledMs * factor + tiesMs };
+  const factor = pipelineMs(model, group, microbatches, makespanOf) / (onceMs + (microbatches - 1) * periodMs);
+  return { ...cost, periodMs: periodMs * factor, fillMs: (onceMs - periodMs) * factor + model.sumsMs(group) };
 }
 
-/** An inner step of a pipeline, but for what its stages share. */
+/** An inner step of a pipeline, but for sums of what several workers hold. */
 export function pipelineMs(model: CostModel, group: GroupDraft, microbatches: number, makespanOf: MakespanOf): number {
   const room = roomFor(model, group, microbatches);
   const { makespanMs } = makespanOf(timingsOf(model, group), microbatches, room, orderOf(model, group));
   // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
-  return Math.max(makespanMs, microbatches * model.group(group, true).periodMs);
+  return Math.max(makespanMs, microbatches * model.passes(group).periodMs);
 }
 
 /** Interleaved where its devices hold several stages, and only there. */
@@ -208,10 +206,10 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
 
 /** Where devices step for themselves; where the server does, it adds up what stages share. */
 function tieNote(model: CostModel, groups: readonly GroupDraft[], stepMs: number): readonly string[] {
-  const dearest = groups.reduce((most, next) => (model.tiesMs(next.stages) > model.tiesMs(most.stages) ? next : most));
-  const ms = model.tiesMs(dearest.stages);
+  const [ms, { stages }] = groups
+    .map((group) => [Math.max(...group.stages.map((stage) => model.sharedMs(stage, group.stages))), group] as const)
+    .reduce((most, next) => (next[0] > most[0] ? next : most));
   if (ms < NOTABLE * stepMs) return [];
-  const { stages } = dearest;
   const pairs = stages.flatMap((stage, s) => stages.slice(s + 1).map((other) => [stage, other] as const));
   const names = new Set(pairs.flatMap(([one, other]) => model.ties.names(one, other)));
   return [`stages that share ${[...names].join(', ')} send each other their gradients of it: ${formatMilliseconds(ms)} of each inner step on the slowest of their links`];

@@ -76,7 +76,7 @@ function trafficOf({ model, group, index, alone, steps }: StageInPlan, device: n
   const byServer = request.optimizer === 'server';
   const tied = model.ties.readBeside(stages[index]!, stages);
   const ownValues = values - tied.reduce((sum, table) => sum + table.values, 0);
-  const sent = tied.reduce((sum, table) => sum + table.values * sentInSum(table.holders), ownValues * sentInSum(devices.length));
+  const sent = tied.reduce((sum, table) => sum + table.values * sentInSum(table.holders.length), ownValues * sentInSum(devices.length));
   const sums = byServer ? 0 : (SUM_BITS / 8) * sent * steps;
   const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
   const hops = (cutBytes(start) + cutBytes(end)) * samples * steps;

@@ -3,9 +3,9 @@ export interface GroupCost {
   readonly microbatch: number;
   /** Between two microbatches in the steady state: that of the busiest stage or hop. */
   readonly periodMs: number;
-  /** Of an inner step: of the first microbatch through all stages and back, beyond one period, and what stages send each other of what they share. */
+  /** Of an inner step: of the first microbatch through all stages and back, beyond one period, and sums of what several workers hold. */
   readonly fillMs: number;
-  /** Once a round: gradient sums among replicas of a stage, and the exchange with the server. */
+  /** Once a round: the exchange with the server. */
   readonly tailMs: number;
   /** Fewer samples than a microbatch shorten the step of a group of one stage, but not that of a pipeline. */
   readonly minSamples: number;

@@ -46,12 +46,12 @@ export class Ties {
     return this.tables.filter((table) => readsAny(table, one) && readsAny(table, other)).flatMap(({ names }) => names);
   }
 
-  /** Of the tables that a stage reads and devices of others too: values, and how many devices hold them. */
-  readBeside(stage: Held, stages: readonly Held[]): readonly { readonly values: number; readonly holders: number }[] {
+  /** Of the tables that a stage reads and devices of others too: values, and which devices hold them. */
+  readBeside(stage: Held, stages: readonly Held[]): readonly { readonly values: number; readonly holders: readonly number[] }[] {
     return this.tables
       .filter((table) => readsAny(table, stage))
-      .map((table) => ({ values: table.values, holders: new Set(stages.filter((other) => readsAny(table, other)).flatMap(({ devices }) => devices)).size }))
-      .filter(({ holders }) => holders > stage.devices.length);
+      .map((table) => ({ values: table.values, holders: [...new Set(stages.filter((other) => readsAny(table, other)).flatMap(({ devices }) => devices))] }))
+      .filter(({ holders }) => holders.length > stage.devices.length);
   }
 
   /** Which tables a stage shares with blocks before `at`; as text, to compare. */
