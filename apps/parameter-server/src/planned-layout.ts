@@ -1,4 +1,4 @@
-import { LongtailError, nodesOf } from '@longtail/core';
+import { ASSUMED_LINK, LongtailError, nodesOf } from '@longtail/core';
 import type { ExpectedSpeed, GroupLayout, Job, LayoutNode, LayoutPlan, LayoutRequest, MeasuredCluster, ModelProfile, Plan, PlannedGroup, Replan, RunLayout } from '@longtail/core';
 import { considerReplan, CostModel, createPlan, measuredCluster, planRequestFor, type ReplanDecision } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
@@ -163,9 +163,6 @@ function groupsOf(group: PlannedGroup): readonly GroupLayout[] {
     return { stages: [{ blocks: 'all', nodes: [device.device] }], microbatch: 1, schedule, expected: expectedOf(alone) };
   });
 }
-
-/** Where a link could not be measured: then speed and memory decide. */
-const ASSUMED_LINK = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 };
 
 function clusterOf(nodes: readonly LayoutNode[], { peers }: LayoutRequest, profile: ModelProfile): MeasuredCluster {
   return measuredCluster(nodes, { peers, assumedLink: ASSUMED_LINK, profile });

@@ -11,6 +11,11 @@ export function localStepRuleOf(sync: Job['sync']): LocalStepRule | undefined {
   return most === 'auto' ? measuredOverlappedSteps() : overlappedSteps(most / fragments);
 }
 
+/** Of those who hold the same after local steps, the one that brings it home: whose uplink is fastest, of equal ones the first. */
+export function bringerOf<Holder>(holders: readonly Holder[], upBitsPerSecond: (holder: Holder) => number): Holder {
+  return holders.reduce((best, next) => (upBitsPerSecond(next) > upBitsPerSecond(best) ? next : best));
+}
+
 /**
  * Dynamic local steps (the DyLU of Liu et al. 2024, arXiv 2401.09135): the group that would be done first takes `most` steps,
  * every other as many as it can in the same time, its exchange included, and at least one.

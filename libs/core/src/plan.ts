@@ -70,6 +70,9 @@ export interface MeasuredLink {
   readonly roundTripMs: number;
 }
 
+/** Of a node whose link nobody could measure. */
+export const ASSUMED_LINK: MeasuredLink = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 };
+
 /** Devices that reach each other directly, each over a port of this rate. */
 export interface Lan {
   readonly name: string;

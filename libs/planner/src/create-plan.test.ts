@@ -1,5 +1,5 @@
-import type { DeviceProfile, Plan, PlanRequest } from '@longtail/core';
-import { createRng, LongtailError } from '@longtail/core';
+import type { DeviceProfile, OwnSteps, Plan, PlanRequest } from '@longtail/core';
+import { createRng, dynamicLocalSteps, LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createPlan } from './create-plan.js';
@@ -154,6 +154,26 @@ test("the server's own link carries what every replica of a stage sends", () => 
   expect(exchangeMs('server', [0], [1])).toBeCloseTo(2 * 256_000, 3);
   expect(exchangeMs('server', [0, 1], [2])).toBeCloseTo(2.75 * 256_000, 3);
   expect(exchangeMs('devices', [0, 1], [2])).toBeCloseTo(2 * 256_000, 3);
+});
+
+test('where devices step, what several hold is brought home once, by the one with the fastest uplink', () => {
+  const up = { a: 1e8, b: 1e9, c: 2e8 };
+  const devices = Object.entries(up).map(([id, upBitsPerSecond]) => device(id, 8, { upBitsPerSecond, downBitsPerSecond: 1e12, roundTripMs: 0 }));
+  const tied = equalLayers(4, { parameters: 100_000_000 });
+  const ends = tied.blocks.map((block, i) => (i % 3 === 0 ? { ...block, tied: [{ name: 'table', parameters: 50_000_000 }] } : block));
+  const local: OwnSteps = { batch: 64, rule: dynamicLocalSteps(4), overlaps: false };
+  const stages = [[0, 1], [2]].map((crew, i) => ({ start: 2 * i, end: 2 * i + 2, devices: crew, recompute: false }));
+  const plan = planLayout({ ...tied, blocks: ends }, fleet(devices, 'a', 'b', 'c'), { ...request, optimizer: 'devices', alwaysExchanges: true, local }, [{ microbatch: 4, stages }]);
+  const bytes = Object.fromEntries(plan.groups[0]!.stages.flatMap((stage) => stage.devices.map((one) => [one.device, one.bytesUpPerRound] as const)));
+  const sums = (values: number) => 4 * 4 * values;
+  // 200M values on a and b, 200M on c, 50M more on all three, of which each sends 4/3 at each of 4 steps.
+  const shared = sums((4 / 3) * 50e6);
+  const hops = (fraction: number) => 4 * 64 * fraction * 10_000;
+  expect(bytes['a']).toBeCloseTo(sums(200e6) + shared + hops(0.5), -3);
+  expect(bytes['b']).toBeCloseTo(sums(200e6) + shared + hops(0.5) + 4 * 250e6, -3);
+  expect(bytes['c']).toBeCloseTo(shared + hops(1) + 4 * 200e6, -3);
+  // c takes longest: 200M values at 200 Mbit/s, and what all fetch.
+  expect(plan.groups[0]!.exchangeMs).toBeCloseTo(32_000 + 8, 0);
 });
 
 test('GPipe keeps every microbatch: those of the whole batch are charged, so that it recomputes where 1F1B need not', () => {

@@ -1,4 +1,4 @@
-import type { MeasuredCluster, ModelProfile, PlannedMemory, PlanRequest } from '@longtail/core';
+import { bringerOf, type MeasuredCluster, type ModelProfile, type PlannedMemory, type PlanRequest } from '@longtail/core';
 import type { Way } from './links.js';
 import { Links } from './links.js';
 import type { GroupCost } from './rounds.js';
@@ -204,10 +204,10 @@ export class CostModel {
     return { periodMs: devices.length === 1 ? latencyMs : 1 / rate, latencyMs, ...this.sumCost(devices, values) };
   }
 
-  /** Where the server steps, it adds up what each replica sends; else these add up first, the one with the best link brings home what all have, and all fetch. */
+  /** Where the server steps, it adds up what each replica sends; else these add up first, the one with the fastest uplink brings home what all have, and all fetch. */
   private sumCost(devices: readonly number[], values: number): Pick<StageCost, 'syncMs' | 'exchangeMs'> {
     if (this.request.optimizer === 'server') return { syncMs: 0, exchangeMs: Math.max(...devices.map((device) => this.exchangeMs(device, values))) };
-    const bringMs = Math.min(...devices.map((device) => this.bringMs(device, values)));
+    const bringMs = this.bringMs(this.bringerOf(devices), values);
     const fetchMs = Math.max(...devices.map((device) => this.fetchMs(device, values)));
     const syncMs = devices.length === 1 ? 0 : sumMs(values, devices.length, this.links.worstAmong(devices));
     return { syncMs, exchangeMs: bringMs + fetchMs };
@@ -216,6 +216,29 @@ export class CostModel {
   /** Gradients of `values` parameters up, and parameters down. */
   exchangeMs(device: number, values: number): number {
     return this.bringMs(device, values) + this.fetchMs(device, values);
+  }
+
+  private bringerOf(devices: readonly number[]): number {
+    return bringerOf(devices, (device) => this.cluster.devices[device]!.upBitsPerSecond);
+  }
+
+  /** Where devices step, values that each brings home a round: of what several hold one brings all. */
+  brought(stages: readonly StageDraft[]): ReadonlyMap<number, number> {
+    const brought = new Map(stages.flatMap(({ devices }) => devices.map((device) => [device, 0])));
+    const bring = (holders: readonly number[], values: number) => {
+      const device = this.bringerOf(holders);
+      brought.set(device, brought.get(device)! + values);
+    };
+    for (const stage of stages) bring(stage.devices, this.costs.parameters(stage.start, stage.end) - this.ties.values(stage, stage));
+    for (const { holders, values } of this.ties.readBy(stages)) bring(holders, values);
+    return brought;
+  }
+
+  /** … and what the exchange takes: whoever is last to bring, then whoever is last to fetch. */
+  ownExchangeMs(stages: readonly StageDraft[]): number {
+    const bringMs = [...this.brought(stages)].map(([device, values]) => this.bringMs(device, values));
+    const fetchMs = stages.flatMap(({ devices }, s) => devices.map((device) => this.fetchMs(device, this.parametersOf(heldWith(stages, s)))));
+    return Math.max(...bringMs) + Math.max(...fetchMs);
   }
 
   private bringMs(device: number, values: number): number {

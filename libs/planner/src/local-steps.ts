@@ -19,7 +19,7 @@ export type GroupSteps = Omit<GroupRound, 'steps'>;
 /** `cost`: of the group, with what the schedule makes of a batch. */
 export function groupSteps(model: CostModel, group: GroupDraft, cost: GroupCost, { sharedMs }: Scenario): GroupSteps {
   const { batch } = model.request.local!;
-  return { group, samples: batch, stepMs: roundMsOf({ ...cost, tailMs: 0 }, batch, 1, 0), exchangeMs: Math.max(cost.tailMs, sharedMs) };
+  return { group, samples: batch, stepMs: roundMsOf({ ...cost, tailMs: 0 }, batch, 1, 0), exchangeMs: Math.max(model.ownExchangeMs(group.stages), sharedMs) };
 }
 
 /** A round as the rule has it: what each does, and how long it takes. */

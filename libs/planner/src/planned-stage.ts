@@ -65,14 +65,13 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
 
 /**
  * Bytes a round: activations and their gradients, and the exchange of each replica; or, where not the server steps, the sums among replicas and
- * of what stages share, the upload of the one with the best link, and what all of them fetch.
+ * of what stages share, what the device brings home, and what all of them fetch.
  */
 function trafficOf({ model, group, index, alone, steps }: StageInPlan, device: number, samples: number): { up: number; down: number } {
   const { request, costs } = model;
   const { stages } = group;
   const { start, end, devices } = stages[index]!;
   const values = ownParameters(model, group, index);
-  const leader = devices.reduce((best, next) => (model.exchangeMs(next, values) < model.exchangeMs(best, values) ? next : best));
   const byServer = request.optimizer === 'server';
   const tied = model.ties.readBeside(stages[index]!, stages);
   const ownValues = values - tied.reduce((sum, table) => sum + table.values, 0);
@@ -80,9 +79,10 @@ function trafficOf({ model, group, index, alone, steps }: StageInPlan, device: n
   const sums = byServer ? 0 : (SUM_BITS / 8) * sent * steps;
   const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
   const hops = (cutBytes(start) + cutBytes(end)) * samples * steps;
-  const exchanges = !alone && (byServer || device === leader);
+  const isFirst = heldWith(stages, index)[0] === stages[index];
+  const brought = byServer ? values : isFirst ? model.brought(stages).get(device)! : 0;
   return {
-    up: sums + hops + (exchanges ? (values * request.upBitsPerValue) / 8 : 0),
+    up: sums + hops + (!alone ? (brought * request.upBitsPerValue) / 8 : 0),
     down: sums + hops + (!alone ? (values * request.downBitsPerValue) / 8 : 0),
   };
 }

@@ -10,6 +10,12 @@ interface Table {
 /** Blocks on devices. */
 type Held = BlockRange & { readonly devices: readonly number[] };
 
+interface HeldTable {
+  readonly values: number;
+  /** Devices. */
+  readonly holders: readonly number[];
+}
+
 /** What blocks of a model share: the stages that have these send each other their gradients of it at each inner step that they take themselves (ADR 26). */
 export class Ties {
   private readonly tables: readonly Table[];
@@ -47,11 +53,16 @@ export class Ties {
   }
 
   /** Of the tables that a stage reads and devices of others too: values, and which devices hold them. */
-  readBeside(stage: Held, stages: readonly Held[]): readonly { readonly values: number; readonly holders: readonly number[] }[] {
+  readBeside(stage: Held, stages: readonly Held[]): readonly HeldTable[] {
     return this.tables
       .filter((table) => readsAny(table, stage))
-      .map((table) => ({ values: table.values, holders: [...new Set(stages.filter((other) => readsAny(table, other)).flatMap(({ devices }) => devices))] }))
+      .map((table) => heldTable(table, stages))
       .filter(({ holders }) => holders.length > stage.devices.length);
+  }
+
+  /** All tables that these stages read. */
+  readBy(stages: readonly Held[]): readonly HeldTable[] {
+    return this.tables.map((table) => heldTable(table, stages)).filter(({ holders }) => holders.length > 0);
   }
 
   /** Which tables a stage shares with blocks before `at`; as text, to compare. */
@@ -60,6 +71,10 @@ export class Ties {
     for (const [index, table] of this.tables.entries()) if (table.blocks[0]! < at && readsAny(table, stage)) open += `${index}.`;
     return open;
   }
+}
+
+function heldTable(table: Table, stages: readonly Held[]): HeldTable {
+  return { values: table.values, holders: [...new Set(stages.filter((stage) => readsAny(table, stage)).flatMap(({ devices }) => devices))] };
 }
 
 function readsAny({ blocks }: Table, { start, end }: BlockRange): boolean {

@@ -1,12 +1,10 @@
-import { withSync, type Job, type MeasuredLink, type SyncChoice, type SyncFleet, type SyncLink } from '@longtail/core';
+import { withSync, type Job, type SyncChoice, type SyncFleet, type SyncLink } from '@longtail/core';
 import { admitPrepared } from './gather.js';
 import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
 
 /** Who is about to be ready is waited for, so that one choice is made for all; but not longer than this. */
 const SETTLE_MS = 60_000;
-/** Of a link that could not be measured. */
-const ASSUMED_LINK: MeasuredLink = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, roundTripMs: 1 };
 
 /** What `sync: auto` stands for: chosen when training begins, looked at again between rounds. */
 export class AutoSync {
@@ -79,9 +77,6 @@ function fleetOf({ groups }: RunCore): SyncFleet {
   return { groups: groups.map(({ id, speed, members }) => ({ node: id, msPerSample: speed.msPerSample, links: members.map(linkOf) })) };
 }
 
-/** No faster than its owner allows. */
-function linkOf({ name, layout, session }: Member): SyncLink {
-  const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = session.link ?? ASSUMED_LINK;
-  const most = session.hello.maxUploadBitsPerSecond || Infinity;
-  return { name, values: layout!.length, upBitsPerSecond: Math.min(upBitsPerSecond, most), downBitsPerSecond, roundTripMs };
+function linkOf({ name, layout, link }: Member): SyncLink {
+  return { name, values: layout!.length, ...link };
 }

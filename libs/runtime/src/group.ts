@@ -1,4 +1,4 @@
-import { joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
+import { bringerOf, joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
 import type { GroupTask } from './group-task.js';
 import { effectiveSamplesPerSecond, initialSpeed, plannedSpeed, type Speed } from './speed.js';
@@ -19,6 +19,8 @@ export class Group {
   known: Known | undefined;
   /** Missed deadlines in a row. */
   misses = 0;
+  /** Of its members when they were asked for first. */
+  private uplinks: ReadonlyMap<Member, number> | undefined;
   /** Who holds each stage: several are its replicas. */
   readonly stages: readonly (readonly Member[])[];
 
@@ -72,6 +74,17 @@ export class Group {
   /** The stages that a member holds, in order. */
   stagesOf(member: Member): readonly number[] {
     return [...this.stages.keys()].filter((stage) => this.stages[stage]!.includes(member));
+  }
+
+  /** The members that hold a segment. */
+  holdersOf(index: number): readonly Member[] {
+    return this.members.filter(({ segments }) => segments.some(({ segment }) => segment.index === index));
+  }
+
+  /** Of these the one that brings it home after local steps; always the same, as codecs leave something for the next time. */
+  bringerOf(index: number): Member {
+    this.uplinks ??= new Map(this.members.map((member) => [member, member.link.upBitsPerSecond]));
+    return bringerOf(this.holdersOf(index), (member) => this.uplinks!.get(member)!);
   }
 
   /** What the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */

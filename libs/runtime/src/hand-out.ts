@@ -114,20 +114,14 @@ function deltaTask(core: RunCore, group: Group, count: number, samplesAStep: num
   const { steps, leases } = leaseSteps(core, group, count, applied, samplesAStep);
   if (leases.length === 0) return undefined;
   // What several hold moves alike: one of them brings it home.
-  const tensorsOf = (member: Member) =>
-    core.tasks.expected(member, 'gradient', core.codec).filter(({ fragment }) => holdersOf(group, fragment)[0] === member.worker);
+  const tensorsOf = (member: Member) => core.tasks.expected(member, 'gradient', core.codec).filter(({ fragment }) => group.bringerOf(fragment) === member);
   if (group.solo) return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, leases });
   const passes = passesOf(core, group, countSamples(steps[0]!.ranges));
   const sharedOf = (member: Member) =>
     member.segments
-      .map(({ segment, start }) => ({ start, length: segment.grid.length, holders: holdersOf(group, segment.index) }))
+      .map(({ segment, start }) => ({ start, length: segment.grid.length, holders: group.holdersOf(segment.index).map(({ worker }) => worker) }))
       .filter(({ holders }) => holders.length > 1);
   return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, sharedOf, leases, passes });
-}
-
-/** Numbers of the workers of a group that hold a segment. */
-function holdersOf({ members }: Group, index: number): number[] {
-  return members.filter(({ segments }) => segments.some(({ segment }) => segment.index === index)).map(({ worker }) => worker);
 }
 
 function leaseSteps(

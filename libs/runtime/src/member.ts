@@ -1,6 +1,8 @@
 import {
+  ASSUMED_LINK,
   joinLayouts,
   LongtailError,
+  type MeasuredLink,
   type ParameterLayout,
   type TensorChunk,
   type TensorHeader,
@@ -97,6 +99,11 @@ export class Member extends Recipient<MemberHost> implements Part {
   }
   get name(): string {
     return this.session.name;
+  }
+  /** To the server, no faster than its owner allows; of a link that nobody could measure, what is assumed. */
+  get link(): MeasuredLink {
+    const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = this.session.link ?? ASSUMED_LINK;
+    return { upBitsPerSecond: Math.min(upBitsPerSecond, this.session.hello.maxUploadBitsPerSecond || Infinity), downBitsPerSecond, roundTripMs };
   }
   get samplesPerSecond(): number {
     return this.state === 'ready' ? (this.group?.samplesPerSecond ?? 0) : 0;

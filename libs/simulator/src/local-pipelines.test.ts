@@ -96,3 +96,14 @@ test.each(lost)('a worker that is lost in the midst of local steps (%o): its gro
   const losses = eventsOf(outcome.events, 'validation').map(({ loss }) => loss);
   expect(losses.at(-1)).toBeLessThan(0.8 * losses[0]!);
 });
+
+test('of replicas the one with the fastest uplink brings home what all have', async () => {
+  const link = { upBitsPerSecond: 2e7, downBitsPerSecond: 1e9, rttMs: 10 };
+  const workers = fleet('abcef').map((worker) => ({ ...worker, prepareMs: 3000, link: worker.name === 'e' ? { ...link, upBitsPerSecond: 2e8 } : link }));
+  const senders = new Set<string>();
+  const run = pipelined([threefold], { train: { epochs: 2, batch: 20 }, sync: diloco }, { fleet: workers, probeBytes: 2 ** 20, sent: (node, { header }) => void (header.kind === 'gradient' && senders.add(node)) });
+  const { events, verdict } = await simulate(run);
+  expect(verdict, verdict.reason).toMatchObject({ status: 'succeeded', samples: { applied: 2 * model.trainSamples } });
+  const names = new Map(eventsOf(events, 'contribution').map(({ node, name }) => [node, name]));
+  expect([...senders].map((node) => names.get(node)).sort()).toEqual(['a', 'c', 'e']);
+});
