@@ -2,7 +2,7 @@ import type { CodecName, CodingTime } from './codec.js';
 import type { Job, StrategyName } from './job.js';
 import type { MeasuredLink } from './plan.js';
 
-/** A task in the hands of a group. Times are `Clock.nowMs`. */
+/** A task in the hands of a group, as it stands when it is looked at. Times are `Clock.nowMs`. */
 export interface TaskState {
   /** Its number. */
   readonly round: number;
@@ -20,7 +20,7 @@ export interface TaskState {
   readonly recalled: boolean;
 }
 
-/** A group as a strategy sees it. */
+/** A group as a strategy sees it: as it stands when it is looked at. */
 export interface MemberState {
   /** The group's id; that of a solo worker is its node's. */
   readonly node: string;
@@ -85,6 +85,7 @@ export interface SyncStrategy {
    * between a group's tasks.
    */
   readonly fragments?: number;
+  /** What it decides, and why, holds what it is to hold: the members stand otherwise when it is carried out. */
   decide(round: RoundState, nowMs: number): Decision;
 }
 

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { fitAffine, median, type TimedWork } from './affine-time.js';
+import { fitAffine, median } from './affine-time.js';
+
+interface TimedWork {
+  readonly samples: number;
+  readonly ms: number;
+}
 
 /** By sorting. */
 function lowerMedian(values: readonly number[]): number {
@@ -33,7 +38,10 @@ test('the line is the one that sorting all slopes leads to', () => {
   const time = fc.record({ samples: fc.integer({ min: 1, max: 12 }), ms: fc.double({ min: 1, max: 1000, noNaN: true }) });
   fc.assert(
     fc.property(fc.array(time, { minLength: 1, maxLength: 15 }), (times) => {
-      const { fixedMs, msPerSample } = fitAffine(times);
+      const { fixedMs, msPerSample } = fitAffine(
+        times.map(({ samples }) => samples),
+        times.map(({ ms }) => ms),
+      );
       const slope = slopeOf(times);
       const fixed = lowerMedian(times.map(({ samples, ms }) => ms - samples * slope));
       const isLine = times.some(({ samples }) => samples !== times[0]!.samples) && fixed >= 0 && slope > 0;

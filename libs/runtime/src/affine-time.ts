@@ -1,9 +1,3 @@
-/** What work on so many samples took. */
-export interface TimedWork {
-  readonly samples: number;
-  readonly ms: number;
-}
-
 /** Work on n samples takes `fixedMs + n · msPerSample`. */
 export interface AffineTime {
   readonly fixedMs: number;
@@ -14,34 +8,33 @@ export interface AffineTime {
 const ORIGIN_WEIGHT = 0.25;
 
 /**
- * The line through measured times, by the weighted median of the slopes between all pairs (Theil 1950, Sen 1968; weighted by
- * distance as by Sievers 1978), so that up to a quarter of them may be far off. Each measurement is paired with the origin too, at
- * little weight: where all are of about one size that is all there is to go by, and time is in proportion.
+ * The line through measured times of work on so many samples each, by the weighted median of the slopes between all pairs (Theil 1950,
+ * Sen 1968; weighted by distance as by Sievers 1978), so that up to a quarter of them may be far off. Each measurement is paired with the
+ * origin too, at little weight: where all are of about one size that is all there is to go by, and time is in proportion.
  */
-export function fitAffine(times: readonly TimedWork[]): AffineTime {
-  const inProportion = fitProportional(times);
-  if (areAlike(times)) return inProportion;
-  const msPerSample = medianSlope(times);
-  begin(times.length);
-  for (const { samples, ms } of times) add(ms - samples * msPerSample, 1);
-  const fixedMs = weightedMedian();
+export function fitAffine(samples: readonly number[], ms: readonly number[]): AffineTime {
+  if (areAlike(samples)) return fitProportional(samples, ms);
+  const msPerSample = medianSlope(samples, ms);
+  begin(samples.length);
+  for (let i = 0; i < samples.length; i++) values[count++] = ms[i]! - samples[i]! * msPerSample;
+  const fixedMs = lowerMedian();
   // Of noise: no device takes less than nothing before it begins, nor for a sample.
-  return fixedMs < 0 || msPerSample <= 0 ? inProportion : { fixedMs, msPerSample };
+  return fixedMs < 0 || msPerSample <= 0 ? fitProportional(samples, ms) : { fixedMs, msPerSample };
 }
 
 /** The line through the origin, by the median of what a sample took: of work in steps that are all of one size. */
-export function fitProportional(times: readonly TimedWork[]): AffineTime {
-  begin(times.length);
-  for (const { samples, ms } of times) add(ms / samples, 1);
-  return { fixedMs: 0, msPerSample: weightedMedian() };
+export function fitProportional(samples: readonly number[], ms: readonly number[]): AffineTime {
+  begin(samples.length);
+  for (let i = 0; i < samples.length; i++) values[count++] = ms[i]! / samples[i]!;
+  return { fixedMs: 0, msPerSample: lowerMedian() };
 }
 
-function areAlike(times: readonly TimedWork[]): boolean {
-  for (const { samples } of times) if (samples !== times[0]!.samples) return false;
+function areAlike(samples: readonly number[]): boolean {
+  for (let i = 1; i < samples.length; i++) if (samples[i] !== samples[0]) return false;
   return true;
 }
 
-/** That a median is taken of, with their weights; each begins anew. */
+/** That a median is taken of, and what they weigh; each begins anew. */
 let values = new Float64Array(0);
 let weights = new Float64Array(0);
 let count = 0;
@@ -54,34 +47,57 @@ function begin(room: number): void {
   weights = new Float64Array(room);
 }
 
-function add(value: number, weight: number): void {
-  values[count] = value;
-  weights[count++] = weight;
-}
-
-function medianSlope(times: readonly TimedWork[]): number {
-  begin((times.length * (times.length + 1)) / 2);
+function medianSlope(samples: readonly number[], ms: readonly number[]): number {
+  begin((samples.length * (samples.length + 1)) / 2);
   let most = 0;
-  for (const { samples } of times) most = Math.max(most, samples);
-  for (let i = 0; i < times.length; i++) {
-    const { samples, ms } = times[i]!;
-    add(ms / samples, (ORIGIN_WEIGHT * samples) / most);
+  for (let i = 0; i < samples.length; i++) most = Math.max(most, samples[i]!);
+  for (let i = 0; i < samples.length; i++) {
+    const size = samples[i]!;
+    add(ms[i]! / size, (ORIGIN_WEIGHT * size) / most);
     for (let other = 0; other < i; other++) {
-      const distance = samples - times[other]!.samples;
-      if (distance !== 0) add((ms - times[other]!.ms) / distance, Math.abs(distance) / most);
+      const distance = size - samples[other]!;
+      if (distance !== 0) add((ms[i]! - ms[other]!) / distance, Math.abs(distance) / most);
     }
   }
   return weightedMedian();
 }
 
+function add(value: number, weight: number): void {
+  values[count] = value;
+  weights[count++] = weight;
+}
+
 /** The lower one of the two in the middle. */
 export function median(of: readonly number[]): number {
   begin(of.length);
-  for (const value of of) add(value, 1);
-  return weightedMedian();
+  for (let i = 0; i < of.length; i++) values[count++] = of[i]!;
+  return lowerMedian();
 }
 
 /** By taking the values apart around one of them (Hoare's FIND): a tenth of the time of sorting them. */
+function lowerMedian(): number {
+  const middle = (count - 1) >> 1;
+  let low = 0;
+  let high = count - 1;
+  while (low < high) {
+    const pivot = values[middle]!;
+    let from = low;
+    let to = high;
+    while (from <= to) {
+      while (values[from]! < pivot) from++;
+      while (values[to]! > pivot) to--;
+      if (from > to) break;
+      const value = values[from]!;
+      values[from++] = values[to]!;
+      values[to--] = value;
+    }
+    if (to < middle) low = from;
+    if (from > middle) high = to;
+  }
+  return values[middle]!;
+}
+
+/** The same, where half of the weight lies. */
 function weightedMedian(): number {
   let half = 0;
   for (let i = 0; i < count; i++) half += weights[i]! / 2;

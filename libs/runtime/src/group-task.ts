@@ -1,14 +1,15 @@
-import type { Lease } from '@longtail/core';
+import type { Lease, TaskState } from '@longtail/core';
 import type { Task, TaskDone } from '@longtail/protocol';
 import type { Assignment, AssignmentStatus } from './assignment.js';
 import type { Group } from './group.js';
 import type { Passes } from './passes.js';
+import { expectedMs } from './speed.js';
 
 /** A worker that sends nothing of what it owes for this long is not waited for, where nothing else says how long it may take. */
 export const SILENCE_MS = 60_000;
 
 /** A task in the hands of a group: each member has a part of it, under the same number. It stands and falls as a whole. */
-export class GroupTask {
+export class GroupTask implements TaskState {
   /** Its local steps are to end with the one under way. */
   recalled = false;
   /** Of its leases. */
@@ -28,6 +29,24 @@ export class GroupTask {
   /** Of the first member; number, version, ranges and steps are those of all. */
   get task(): Task {
     return this.parts[0]!.task;
+  }
+
+  get round(): number {
+    return this.task.round;
+  }
+
+  get baseVersion(): number {
+    return this.task.version;
+  }
+
+  /** By the pace of its group as it is now; a stream brings each fragment home that a task of it has, as a rule one. */
+  get expectedMs(): number | undefined {
+    const { group, samples, task } = this;
+    return expectedMs(group.speed, samples, task.kind === 'STREAM' ? task.parts.length : 1);
+  }
+
+  get deliveredAtMs(): number | undefined {
+    return this.status === 'delivered' ? this.endedAtMs : undefined;
   }
 
   /** Of a solo worker. */

@@ -1,22 +1,19 @@
-import { bringerOf, joinLayouts, type GroupLayout, type ParameterLayout } from '@longtail/core';
+import { bringerOf, joinLayouts, type GroupLayout, type MemberState, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
 import type { GroupTask } from './group-task.js';
-import { effectiveSamplesPerSecond, initialSpeed, plannedSpeed, type Speed } from './speed.js';
-import type { Known } from './standings.js';
+import { effectiveSamplesPerSecond, Speed } from './speed.js';
 
 export const NO_TASKS: readonly GroupTask[] = [];
 
-/** Workers that hold one replica of the model between them; alone, one is solo. */
-export class Group {
-  speed: Speed = initialSpeed(0);
+/** Workers that hold one replica of the model between them; alone, one is solo. As it stands a strategy sees it. */
+export class Group implements MemberState {
+  speed = Speed.measured(0);
   /** Samples a second of evaluation; undefined before the first. */
   evaluationSpeed: number | undefined;
   /** Tasks that were committed or given up since the groups changed last. */
   rounds = 0;
   /** Of the rounds under way, the oldest first. */
   tasks: readonly GroupTask[] = NO_TASKS;
-  /** How it stood at the last look. */
-  known: Known | undefined;
   /** Missed deadlines in a row. */
   misses = 0;
   /** Of its members when they were asked for first. */
@@ -32,6 +29,18 @@ export class Group {
     readonly members: readonly Member[],
   ) {
     this.stages = plan.stages.map(({ nodes }) => nodes.map((node) => members.find((member) => member.node === node)!));
+  }
+
+  get node(): string {
+    return this.id;
+  }
+
+  get task(): GroupTask | undefined {
+    return this.tasks[0];
+  }
+
+  get queued(): number {
+    return Math.max(0, this.tasks.length - 1);
   }
 
   get solo(): boolean {
@@ -94,7 +103,7 @@ export class Group {
 
   begin(): void {
     const { expected } = this.plan;
-    this.speed = expected === undefined ? initialSpeed(this.measuredSamplesPerSecond) : plannedSpeed(expected);
+    this.speed = expected === undefined ? Speed.measured(this.measuredSamplesPerSecond) : Speed.planned(expected);
   }
 
   /** Of the whole model; every member is prepared. */

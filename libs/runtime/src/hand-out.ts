@@ -7,7 +7,7 @@ import type { Member } from './member.js';
 import { countSamples } from './microbatches.js';
 import { passesOf } from './passes.js';
 import type { RunCore } from './run-core.js';
-import { afterIdleRound, roundTimes } from './speed.js';
+import { roundTimes } from './speed.js';
 import { stepsDue, type Streaming } from './step-dues.js';
 import { sumSamples } from './tasks.js';
 
@@ -29,7 +29,7 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
     before += share;
     const assign = rule === undefined ? gradientTask(core, group, share) : deltaTask(core, group, count, core.roundSamples / share);
     if (assign === undefined) {
-      if (rule === undefined && standing === undefined) group.speed = afterIdleRound(group.speed);
+      if (rule === undefined && standing === undefined) group.speed.idled();
       group.rounds++;
       continue;
     }

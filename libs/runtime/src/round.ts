@@ -7,8 +7,6 @@ import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
 import { silentAmong } from './patience.js';
 import type { RunCore } from './run-core.js';
-import { afterDelivery, afterMiss } from './speed.js';
-import { standingOf } from './standings.js';
 
 export interface RoundsContext {
   /** Runs while the workers compute. */
@@ -190,7 +188,7 @@ class Rounds {
     const { core } = this;
     const { group, samples, startedAtMs } = task;
     this.dropAll(task, reason);
-    if (samples > 0) group.speed = afterMiss(group.speed, samples, core.clock.nowMs() - startedAtMs);
+    if (samples > 0) group.speed.missed(samples, core.clock.nowMs() - startedAtMs);
     if (!late) core.roster.missed(group, reason);
   }
 
@@ -232,9 +230,7 @@ class Rounds {
 
   private state(): RoundState {
     const { round, version, roundSamples } = this.core;
-    const exchanges = ({ task }: GroupTask) => (this.turns === undefined ? 1 : task.parts.length);
-    const members = this.members().map((group) => standingOf(group, exchanges));
-    return { round, version, roundSamples, members };
+    return { round, version, roundSamples, members: this.members() };
   }
 
   /** Groups that take part, and those at work that do so no more. */
@@ -269,7 +265,7 @@ function observeSpeed({ paces }: RunCore, { group, task, done, startedAtMs, ende
   const { samples, computeMs, prepareMs } = done;
   for (const { member, done: own } of parts) paces.observe(member.node, samples * (passes?.fractionOf(member) ?? 1), own!.computeMs - own!.prepareMs);
   const inSteps = task.steps.length > 0;
-  group.speed = afterDelivery(group.speed, { samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs, inSteps });
+  group.speed.delivered({ samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs, inSteps });
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

@@ -11,7 +11,6 @@ import { admitPrepared } from './gather.js';
 import { divergence } from './divergence.js';
 import type { RunCore } from './run-core.js';
 import type { Segment } from './segments.js';
-import { afterLocalSteps } from './speed.js';
 
 /** Grants last this long, the first ones less: somebody waits for the first figures, and for the first checkpoint. */
 const GRANT_MS = [1000, 2500, 5000];
@@ -246,7 +245,7 @@ class Solo {
 
   private observe({ done, doneAtMs, endedAtMs, group }: GroupTask): void {
     this.uploadMs = endedAtMs! - doneAtMs!;
-    group.speed = afterLocalSteps(group.speed, done!.samples, done!.computeMs - done!.prepareMs);
+    group.speed.stepped(done!.samples, done!.computeMs - done!.prepareMs);
   }
 
   /** A worker that is done has its result under way: when nothing of it comes any more, something of it went astray. */

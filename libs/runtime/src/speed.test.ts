@@ -1,22 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  afterDelivery,
-  afterIdleRound,
-  afterLocalSteps,
-  afterMiss,
-  effectiveSamplesPerSecond,
-  expectedMs,
-  initialSpeed,
-  plannedSpeed,
-  roundTimes,
-} from './speed.js';
+import { effectiveSamplesPerSecond, expectedMs, roundTimes, Speed } from './speed.js';
 
-const deliver = (speed: ReturnType<typeof initialSpeed>, samples: number, computeMs: number, exchangeMs: number) =>
-  afterDelivery(speed, { samples, computeMs, elapsedMs: computeMs + exchangeMs });
+const deliver = (speed: Speed, samples: number, computeMs: number, exchangeMs: number): Speed => {
+  speed.delivered({ samples, computeMs, elapsedMs: computeMs + exchangeMs });
+  return speed;
+};
 
 test('the first delivery replaces the prior; nothing is expected before it', () => {
-  const prior = initialSpeed(1000);
+  const prior = Speed.measured(1000);
   expect(effectiveSamplesPerSecond(prior)).toBe(1000);
   expect(expectedMs(prior, 100)).toBeUndefined();
   const measured = deliver(prior, 100, 200, 50);
@@ -25,7 +17,7 @@ test('the first delivery replaces the prior; nothing is expected before it', () 
 });
 
 test('what a plan expects is expected at first, and holds nobody to a deadline; a dear first round does not undo it', () => {
-  const planned = plannedSpeed({ msPerSample: 10, exchangeMs: 100 });
+  const planned = Speed.planned({ msPerSample: 10, exchangeMs: 100 });
   expect(roundTimes([{ id: 'a', speed: planned }])).toEqual([{ node: 'a', fixedMs: 100, msPerSample: 10 }]);
   expect(expectedMs(planned, 10)).toBeUndefined();
   expect(expectedMs(deliver(planned, 7, 900, 400), 10)).toBe(200);
@@ -33,8 +25,8 @@ test('what a plan expects is expected at first, and holds nobody to a deadline; 
 
 test('single rounds move nothing, a lasting change is followed in three', () => {
   const times = (rounds: readonly (readonly [number, number])[]) => {
-    let speed = initialSpeed(1000);
-    for (const [computeMs, exchangeMs] of rounds) speed = deliver(speed, 100, computeMs, exchangeMs);
+    const speed = Speed.measured(1000);
+    for (const [computeMs, exchangeMs] of rounds) deliver(speed, 100, computeMs, exchangeMs);
     return expectedMs(speed, 100);
   };
   const steady = Array.from({ length: 15 }, () => [100, 10] as const);
@@ -48,7 +40,8 @@ const jitter = fc.array(fc.double({ min: 0.9, max: 1.1, noNaN: true }), { minLen
 
 test('of local steps each takes as long as another, however many a task has', () => {
   const tasks = [[24, 621], [32, 445], [32, 518]] as const;
-  const speed = tasks.reduce((before, [samples, computeMs]) => afterDelivery(before, { samples, computeMs, elapsedMs: computeMs, inSteps: true }), initialSpeed(200));
+  const speed = Speed.measured(200);
+  for (const [samples, computeMs] of tasks) speed.delivered({ samples, computeMs, elapsedMs: computeMs, inSteps: true });
   expect(speed).toMatchObject({ fixedMs: 0, msPerSample: 518 / 32 });
 });
 
@@ -56,12 +49,12 @@ test('what is fixed is told from what grows with the samples, by rounds of sever
   fc.assert(
     fc.property(fc.double({ min: 0, max: 3, noNaN: true }), fc.double({ min: 0.3, max: 5, noNaN: true }), jitter, (fixed, pace, noise) => {
       const timeOf = (samples: number) => pace * (20 * fixed + samples);
-      let speed = initialSpeed(1000);
-      for (let i = 0; i < 15; i++) speed = deliver(speed, [10, 20, 40][i % 3]!, timeOf([10, 20, 40][i % 3]!) * noise[i]!, 0);
+      const speed = Speed.measured(1000);
+      for (let i = 0; i < 15; i++) deliver(speed, [10, 20, 40][i % 3]!, timeOf([10, 20, 40][i % 3]!) * noise[i]!, 0);
       for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / timeOf(samples)).toBeGreaterThan(0.8);
       for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / timeOf(samples)).toBeLessThan(1.25);
       // Three times as slow, at one size: the others are still known.
-      for (let i = 15; i < 18; i++) speed = deliver(speed, 20, 3 * timeOf(20) * noise[i]!, 0);
+      for (let i = 15; i < 18; i++) deliver(speed, 20, 3 * timeOf(20) * noise[i]!, 0);
       for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / (3 * timeOf(samples))).toBeGreaterThan(0.7);
       for (const samples of [15, 30]) expect(expectedMs(speed, samples)! / (3 * timeOf(samples))).toBeLessThan(1.4);
     }),
@@ -69,24 +62,26 @@ test('what is fixed is told from what grows with the samples, by rounds of sever
 });
 
 test('a miss at least halves the speed and forgets what was measured; rounds without a share bring it back slowly', () => {
-  let speed = deliver(initialSpeed(1000), 100, 100, 10);
-  speed = afterMiss(speed, 100, 150);
+  const speed = deliver(Speed.measured(1000), 100, 100, 10);
+  speed.missed(100, 150);
   expect(speed.msPerSample).toBe(2);
-  speed = afterMiss(speed, 10, 5000);
+  speed.missed(10, 5000);
   expect(speed.msPerSample).toBe(500);
-  expect(afterIdleRound(speed).msPerSample).toBeLessThan(500);
+  speed.idled();
+  expect(speed.msPerSample).toBeLessThan(500);
   expect(deliver(speed, 100, 100, 10).msPerSample).toBe(1);
 });
 
 test('local steps measure the device, not the exchange', () => {
-  const speed = afterLocalSteps(initialSpeed(1000), 1000, 500);
+  const speed = Speed.measured(1000);
+  speed.stepped(1000, 500);
   expect(speed.msPerSample).toBe(0.5);
   expect(speed.exchangeMs).toBeUndefined();
 });
 
 test('an exchange that was never measured is taken to be like the others', () => {
-  const known = { id: 'a', speed: deliver(initialSpeed(1000), 100, 100, 50) };
-  const [, b] = roundTimes([known, { id: 'b', speed: initialSpeed(500) }]);
+  const known = { id: 'a', speed: deliver(Speed.measured(1000), 100, 100, 50) };
+  const [, b] = roundTimes([known, { id: 'b', speed: Speed.measured(500) }]);
   expect(b).toEqual({ node: 'b', fixedMs: 50, msPerSample: 2 });
-  expect(roundTimes([{ id: 'b', speed: initialSpeed(500) }])).toEqual([{ node: 'b', fixedMs: 0, msPerSample: 2 }]);
+  expect(roundTimes([{ id: 'b', speed: Speed.measured(500) }])).toEqual([{ node: 'b', fixedMs: 0, msPerSample: 2 }]);
 });

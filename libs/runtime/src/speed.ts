@@ -1,18 +1,5 @@
 import type { ExpectedSpeed, WorkerTime } from '@longtail/core';
-import { fitAffine, fitProportional, median, type AffineTime, type TimedWork } from './affine-time.js';
-
-/**
- * What is known of a group's pace: a task of n samples takes `exchangeMs + fixedMs + n · msPerSample`, of which the latter two are
- * computing. On a shared machine single rounds take twice as long; what is far off by itself moves nothing, a change that
- * lasts is followed. A value; every update gives a new one.
- */
-export interface Speed extends AffineTime {
-  /** Parameters down, gradient up, and waiting; undefined: nobody knows before the first delivery. */
-  readonly exchangeMs: number | undefined;
-  /** Samples of its latest task; 0 before the first. */
-  readonly latestSamples: number;
-  readonly recent: { readonly computing: readonly TimedWork[]; readonly exchangeMs: readonly number[] };
-}
+import { fitAffine, fitProportional, median, type AffineTime } from './affine-time.js';
 
 /** Measurements that the estimate is made of. */
 const WINDOW = 15;
@@ -24,16 +11,6 @@ const MISS_FACTOR = 2;
 /** … and each round without a share lifts it a little, so that an estimate that was wrong gets another try. */
 const IDLE_FACTOR = 1.05;
 
-/** From the speed that the worker measured while it prepared. */
-export function initialSpeed(samplesPerSecond: number): Speed {
-  return { fixedMs: 0, msPerSample: 1000 / samplesPerSecond, exchangeMs: undefined, latestSamples: 0, recent: { computing: [], exchangeMs: [] } };
-}
-
-/** From a plan. It counts as a measurement: first rounds, which pay for connections, do not move the estimate at once. */
-export function plannedSpeed({ msPerSample, exchangeMs }: ExpectedSpeed): Speed {
-  return { fixedMs: 0, msPerSample, exchangeMs, latestSamples: 0, recent: { computing: [], exchangeMs: [exchangeMs] } };
-}
-
 export interface Measurement {
   readonly samples: number;
   readonly computeMs: number;
@@ -43,50 +20,112 @@ export interface Measurement {
   readonly inSteps?: boolean;
 }
 
-export function afterDelivery(speed: Speed, { samples, computeMs, elapsedMs, inSteps = false }: Measurement): Speed {
-  const exchanges = latest(speed.recent.exchangeMs, Math.max(0, elapsedMs - computeMs));
-  const isPlanned = speed.latestSamples === 0 && speed.exchangeMs !== undefined;
-  const before = isPlanned ? [{ samples, ms: computingMs(speed, samples) }] : speed.recent.computing;
-  const computing = followed(speed, latest(before, { samples, ms: computeMs }));
-  const { fixedMs, msPerSample } = inSteps ? fitProportional(computing) : fitAffine(computing);
-  return { fixedMs, msPerSample, exchangeMs: median(exchanges), latestSamples: samples, recent: { computing, exchangeMs: exchanges } };
-}
+/**
+ * What is known of a group's pace: a task of n samples takes `exchangeMs + fixedMs + n · msPerSample`, of which the latter two are
+ * computing. On a shared machine single rounds take twice as long; what is far off by itself moves nothing, a change that
+ * lasts is followed.
+ */
+export class Speed implements AffineTime {
+  fixedMs = 0;
+  msPerSample: number;
+  /** Parameters down, gradient up, and waiting; undefined: nobody knows before the first delivery. */
+  exchangeMs: number | undefined;
+  /** Samples of its latest task; 0 before the first. */
+  latestSamples = 0;
+  /** Of the latest tasks, the oldest first, side by side: their samples and what computing took. */
+  private readonly samples: number[] = [];
+  private readonly computeMs: number[] = [];
+  private readonly exchanges: number[] = [];
 
-/** Local steps of a worker alone say nothing about the exchange: it overlaps with the next ones. */
-export function afterLocalSteps(speed: Speed, samples: number, computeMs: number): Speed {
-  const { exchangeMs, latestSamples, recent } = speed;
-  const computing = followed(speed, latest(recent.computing, { samples, ms: computeMs }));
-  const { fixedMs, msPerSample } = fitProportional(computing);
-  return { fixedMs, msPerSample, exchangeMs, latestSamples, recent: { computing, exchangeMs: recent.exchangeMs } };
-}
-
-/** After a change, what was measured before it is brought to the pace of now: it still tells what is fixed and what grows. */
-function followed(speed: Speed, computing: readonly TimedWork[]): readonly TimedWork[] {
-  const since = computing.length - CHANGE_ROUNDS;
-  if (since <= 0) return computing;
-  const ratioOf = ({ samples, ms }: TimedWork) => ms / computingMs(speed, samples);
-  let slower = true;
-  let faster = true;
-  for (let i = since; i < computing.length && (slower || faster); i++) {
-    const ratio = ratioOf(computing[i]!);
-    slower &&= ratio > CHANGE_FACTOR;
-    faster &&= ratio < 1 / CHANGE_FACTOR;
+  /** From the speed that the worker measured while it prepared. */
+  static measured(samplesPerSecond: number): Speed {
+    return new Speed(1000 / samplesPerSecond);
   }
-  if (!slower && !faster) return computing;
-  const factor = median(computing.slice(since).map(ratioOf));
-  return computing.map(({ samples, ms }, i) => ({ samples, ms: i < since ? ms * factor : ms }));
-}
 
-/** What was measured before the miss is forgotten: the worker is not what it was. */
-export function afterMiss(speed: Speed, samples: number, elapsedMs: number): Speed {
-  const msPerSample = Math.max((MISS_FACTOR * computingMs(speed, samples)) / samples, elapsedMs / samples);
-  return { ...speed, fixedMs: 0, msPerSample, latestSamples: samples, recent: { ...speed.recent, computing: [] } };
-}
+  /** From a plan. It counts as a measurement: first rounds, which pay for connections, do not move the estimate at once. */
+  static planned({ msPerSample, exchangeMs }: ExpectedSpeed): Speed {
+    const speed = new Speed(msPerSample);
+    speed.exchangeMs = exchangeMs;
+    speed.exchanges.push(exchangeMs);
+    return speed;
+  }
 
-export function afterIdleRound(speed: Speed): Speed {
-  const { fixedMs, msPerSample, exchangeMs } = speed;
-  const lifted = exchangeMs === undefined ? undefined : exchangeMs / IDLE_FACTOR;
-  return { ...speed, fixedMs: fixedMs / IDLE_FACTOR, msPerSample: msPerSample / IDLE_FACTOR, exchangeMs: lifted };
+  private constructor(msPerSample: number) {
+    this.msPerSample = msPerSample;
+  }
+
+  delivered({ samples, computeMs, elapsedMs, inSteps = false }: Measurement): void {
+    const { exchanges } = this;
+    const isPlanned = this.latestSamples === 0 && this.exchangeMs !== undefined;
+    if (isPlanned) {
+      this.forget();
+      this.note(samples, computingMs(this, samples));
+    }
+    this.follow(samples, computeMs, inSteps);
+    keep(exchanges, Math.max(0, elapsedMs - computeMs));
+    this.exchangeMs = median(exchanges);
+    this.latestSamples = samples;
+  }
+
+  /** Local steps of a worker alone say nothing about the exchange: it overlaps with the next ones. */
+  stepped(samples: number, computeMs: number): void {
+    this.follow(samples, computeMs, true);
+  }
+
+  /** What was measured before the miss is forgotten: the worker is not what it was. */
+  missed(samples: number, elapsedMs: number): void {
+    this.msPerSample = Math.max((MISS_FACTOR * computingMs(this, samples)) / samples, elapsedMs / samples);
+    this.fixedMs = 0;
+    this.latestSamples = samples;
+    this.forget();
+  }
+
+  /** A round without a share. */
+  idled(): void {
+    this.fixedMs /= IDLE_FACTOR;
+    this.msPerSample /= IDLE_FACTOR;
+    if (this.exchangeMs !== undefined) this.exchangeMs /= IDLE_FACTOR;
+  }
+
+  private note(samples: number, computeMs: number): void {
+    keep(this.samples, samples);
+    keep(this.computeMs, computeMs);
+  }
+
+  private forget(): void {
+    this.samples.length = 0;
+    this.computeMs.length = 0;
+  }
+
+  private follow(samples: number, computeMs: number, inSteps: boolean): void {
+    this.note(samples, computeMs);
+    this.adapt();
+    const { fixedMs, msPerSample } = (inSteps ? fitProportional : fitAffine)(this.samples, this.computeMs);
+    this.fixedMs = fixedMs;
+    this.msPerSample = msPerSample;
+  }
+
+  /** After a change, what was measured before it is brought to the pace of now: it still tells what is fixed and what grows. */
+  private adapt(): void {
+    const { samples, computeMs } = this;
+    const since = computeMs.length - CHANGE_ROUNDS;
+    if (since <= 0) return;
+    let slower = true;
+    let faster = true;
+    for (let i = since; i < computeMs.length && (slower || faster); i++) {
+      const ratio = this.ratioOf(i);
+      slower &&= ratio > CHANGE_FACTOR;
+      faster &&= ratio < 1 / CHANGE_FACTOR;
+    }
+    if (!slower && !faster) return;
+    const factor = median(samples.slice(since).map((_, i) => this.ratioOf(since + i)));
+    for (let i = 0; i < since; i++) computeMs[i]! *= factor;
+  }
+
+  /** As measured over as expected. */
+  private ratioOf(task: number): number {
+    return this.computeMs[task]! / computingMs(this, this.samples[task]!);
+  }
 }
 
 /** From task to delivery, of so many times what is exchanged as a rule; undefined before the first one: what a plan expects is nothing to hold anybody to. */
@@ -112,9 +151,9 @@ export function computingMs({ fixedMs, msPerSample }: AffineTime, samples: numbe
   return fixedMs + samples * msPerSample;
 }
 
-function latest<T>(values: readonly T[], value: T): readonly T[] {
-  const kept: T[] = [];
-  for (let i = values.length < WINDOW ? 0 : 1; i < values.length; i++) kept.push(values[i]!);
-  kept.push(value);
-  return kept;
+/** In the place of the oldest one, where there are as many as are kept. */
+function keep(window: number[], value: number): void {
+  if (window.length < WINDOW) return void window.push(value);
+  for (let i = 1; i < WINDOW; i++) window[i - 1] = window[i]!;
+  window[WINDOW - 1] = value;
 }

@@ -41,6 +41,7 @@ function decide(options: SspOptions, round: RoundState, nowMs: number): Decision
   }
   const { commit, stepScale } = commitOf(options, round, delivered);
   const proceed = commit.length > 0 ? [] : mayProceed(options, round.members);
+  const committed = commit.length > 0 ? describe(round, delivered) : undefined;
   return {
     commit,
     stepScale,
@@ -50,7 +51,7 @@ function decide(options: SspOptions, round: RoundState, nowMs: number): Decision
     wakeAtMs: wakeAtMs === Infinity ? undefined : wakeAtMs,
     // Who waits is seldom asked for whom, and of many members that takes longer than all else.
     get reason() {
-      return commit.length > 0 ? describe(round, delivered) : waitingFor(options, round.members);
+      return committed ?? waitingFor(options, round.members);
     },
   };
 }

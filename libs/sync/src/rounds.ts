@@ -28,10 +28,7 @@ export function bsp(options: RoundsOptions): SyncStrategy {
   return {
     name: 'bsp',
     localSteps: undefined,
-    decide(round, nowMs) {
-      const decision = decide(options, round, nowMs);
-      return decision.commit.length > 0 ? { ...decision, stepScale: partOfBatch(round, decision) } : decision;
-    },
+    decide: (round, nowMs) => decide(options, round, nowMs, partOfBatch),
   };
 }
 
@@ -50,18 +47,23 @@ export function diloco(options: RoundsOptions, localSteps: LocalStepRule): SyncS
   };
 }
 
-function partOfBatch({ members, roundSamples }: RoundState, { commit }: Decision): number {
-  const committed = new Set(commit.map(({ node }) => node));
-  const samples = members.reduce((sum, { node, task }) => sum + (committed.has(node) ? task!.samples : 0), 0);
-  return Math.min(1, samples / roundSamples);
+/** Of the learning rate, where those are committed. */
+type ScaleOf = (round: RoundState, delivered: readonly Busy[]) => number;
+
+function partOfBatch({ roundSamples }: RoundState, delivered: readonly Busy[]): number {
+  return Math.min(1, delivered.reduce((sum, { task }) => sum + task.samples, 0) / roundSamples);
 }
 
-function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decision {
+function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleOf: ScaleOf = () => 1): Decision {
   const members = busy(round.members);
   if (members.length === 0) return { ...NOTHING, proceed: round.members.map(({ node }) => node), reason: 'a round begins' };
   const delivered = members.filter(isDelivered);
   const missing = members.filter((member) => !isDelivered(member));
-  if (missing.length === 0) return commitOf(delivered, [], `all ${delivered.length} delivered`);
+  const commitOf = (release: Decision['release'], reason: string): Decision => {
+    const commit = delivered.map(({ node }) => ({ node, weight: 1 }));
+    return { ...NOTHING, commit, stepScale: commit.length > 0 ? scaleOf(round, delivered) : 1, release, reason };
+  };
+  if (missing.length === 0) return commitOf([], `all ${delivered.length} delivered`);
 
   const working = atWork(members);
   const openedAtMs = opening(working);
@@ -70,7 +72,7 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   if (enoughMs !== undefined && nowMs >= enoughMs && enoughMs < (deadlineMs ?? Infinity)) {
     const why = `${delivered.length} of ${members.length} delivered, and ${options.graceMs ?? 0} ms of grace are over`;
     const reason = `came after the quorum of round ${round.round} and its grace`;
-    return commitOf(delivered, missing.map(({ node }) => ({ node, reason, late: true })), why);
+    return commitOf(missing.map(({ node }) => ({ node, reason, late: true })), why);
   }
   if (deadlineMs === undefined || nowMs < deadlineMs) {
     // Those who bring steps home and those at work are counted apart: any delivery may be the one.
@@ -89,14 +91,10 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number): Decis
   const tookMs = Math.round(deadlineMs - openedAtMs);
   const reason = `missed the deadline of ${tookMs} ms of round ${round.round}`;
   const release = missing.map(({ node }) => ({ node, reason, late: false }));
-  return commitOf(delivered, release, `deadline of ${tookMs} ms: ${delivered.length} of ${members.length} delivered`);
+  return commitOf(release, `deadline of ${tookMs} ms: ${delivered.length} of ${members.length} delivered`);
 }
 
 const NOTHING: Decision = { commit: [], stepScale: 1, release: [], recall: [], proceed: [], wakeAtMs: undefined, reason: '' };
-
-function commitOf(delivered: readonly Busy[], release: Decision['release'], reason: string): Decision {
-  return { ...NOTHING, commit: delivered.map(({ node }) => ({ node, weight: 1 })), release, reason };
-}
 
 /** Who only brings home what it stepped before is done at once, and hurries nobody. */
 function atWork(members: readonly Busy[]): readonly Busy[] {

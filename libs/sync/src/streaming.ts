@@ -1,4 +1,4 @@
-import type { LocalStepRule, SyncStrategy } from '@longtail/core';
+import type { LocalStepRule, MemberState, SyncStrategy } from '@longtail/core';
 import { busy } from './deadline.js';
 import { diloco, type RoundsOptions } from './rounds.js';
 
@@ -22,12 +22,17 @@ export function streamingDiloco(options: RoundsOptions, fragments: number, local
       const round = Math.min(...busy(state.members).map(({ task }) => task.round));
       const inRound = busy(state.members.filter(({ task }) => task?.round === round));
       const startedAtMs = Math.max(...inRound.map(({ task }) => task.startedAtMs));
-      const members = state.members.map((member) => {
-        return { ...member, task: member.task?.round === round ? { ...member.task, startedAtMs } : undefined };
-      });
+      const members = state.members.map((member) => inRoundOnly(member, round, startedAtMs));
       const decision = rounds.decide({ ...state, round, members }, nowMs);
       const proceed = state.members.filter(({ task, queued }) => task === undefined || queued + 1 < mostTasks).map(({ node }) => node);
       return { ...decision, proceed };
     },
   };
+}
+
+/** What a member has in hand of a round, as if it had begun when the last one did. */
+function inRoundOnly({ node, rounds, queued, task }: MemberState, round: number, startedAtMs: number): MemberState {
+  if (task?.round !== round) return { node, rounds, queued, task: undefined };
+  const { samples, expectedMs, deliveredAtMs, baseVersion, recalled } = task;
+  return { node, rounds, queued, task: { round, samples, startedAtMs, expectedMs, deliveredAtMs, baseVersion, recalled } };
 }
