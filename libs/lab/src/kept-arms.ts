@@ -1,7 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BenchArm } from '@longtail/core';
+import { writeFileAtomic } from '@longtail/store';
 
 /** Of what an arm's figures are: another one makes all that was kept worthless. */
 const VERSION = 2;
@@ -24,11 +25,7 @@ export class KeptArms {
   }
 
   async keep(dependsOn: unknown, arm: BenchArm): Promise<void> {
-    await mkdir(this.folder, { recursive: true });
-    const path = this.path(dependsOn);
-    const fresh = `${path}.${randomUUID()}`;
-    await writeFile(fresh, `${JSON.stringify(arm)}\n`);
-    await rename(fresh, path);
+    await writeFileAtomic(this.path(dependsOn), `${JSON.stringify(arm)}\n`);
   }
 
   private path(dependsOn: unknown): string {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { withStorageErrors } from './storage-error.js';
+import { makeFolder, withStorageErrors } from './storage-error.js';
 
 /** What a write that did not finish leaves: ignored by every reader here. */
 export function temporaryName(path: string): string {
@@ -14,7 +14,7 @@ export function temporaryName(path: string): string {
  */
 export async function writeAtomic<T>(path: string, write: (file: FileHandle) => Promise<T>, mode?: number): Promise<T> {
   return withStorageErrors('write the file', path, async () => {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder('make the folder', dirname(path));
     const temporary = temporaryName(path);
     try {
       const file = await open(temporary, 'wx', mode);

@@ -27,5 +27,5 @@ export {
   type RunSummary,
 } from './run-folder.js';
 export * from './safetensors/index.js';
-export { asStorageError, ensureDiskSpace, withStorageErrors } from './storage-error.js';
+export { asStorageError, ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
 export { secretFile, userConfig, userState, type SecretFile } from './user-state.js';

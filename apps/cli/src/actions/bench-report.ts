@@ -1,7 +1,8 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { LongtailError, type BenchResult } from '@longtail/core';
 import { writeReport } from '@longtail/report';
+import { writeFileAtomic } from '@longtail/store';
 import type { Output } from '../terminal/output.js';
 import { readTextFile } from '../terminal/read-job-file.js';
 
@@ -9,10 +10,7 @@ import { readTextFile } from '../terminal/read-job-file.js';
 export async function saveBenchReport(result: BenchResult, folder: string): Promise<string> {
   const page = join(folder, 'report.html');
   for (const path of await filesOf(page)) await rm(join(folder, path), { force: true });
-  for (const [path, text] of writeReport(result)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), text);
-  }
+  for (const [path, text] of writeReport(result)) await writeFileAtomic(join(folder, path), text);
   return page;
 }
 

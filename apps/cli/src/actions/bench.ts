@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, formatMilliseconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
 import { ArmPool, hostCostOf, hostCostTask, KeptArms, parseSweep, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
+import { makeFolder, writeFileAtomic } from '@longtail/store';
 import { Interruption } from '../process/interruption.js';
 import { runLiveArm } from '../process/live-arm.js';
 import type { Output } from '../terminal/output.js';
@@ -32,19 +32,20 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     overrides: options.set,
   });
   const folder = options.out ?? join('bench', `${scenario.name}-${mode}`);
+  const armsFolder = join(folder, 'arms');
+  await makeFolder('keep results', armsFolder);
   const pool = new ArmPool(jobs, engine, mode);
   const progress = benchProgress(output);
   const interruption = new Interruption(() => pool.close());
   try {
-    const kept = new KeptArms(join(folder, 'arms'), options.fresh);
+    const kept = new KeptArms(armsFolder, options.fresh);
     const shared = { engine, sweep, kept, traces: tracesOf(scenario) };
     const result =
       mode === 'live' || mode === 'both'
         ? await benchLive(scenario, { ...shared, predict: mode === 'both', pool, folder, progress, signal: interruption.signal }, output)
         : await runBench(scenario, { ...shared, mode, progress: progress.arms(), run: pool.run });
     progress.end();
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
+    await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
     return conclude(output, result, folder, await saveBenchReport(result, folder));
   } catch (error) {
     if (LongtailError.from(error).code === 'cancelled') output.note(`what is done is kept in ${folder}: the same command goes on from there`);

@@ -1,7 +1,7 @@
-import { access, copyFile, mkdir } from 'node:fs/promises';
+import { access, copyFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import { RUN_FILES } from '@longtail/store';
+import { makeFolder, RUN_FILES, withStorageErrors } from '@longtail/store';
 import type { Output } from '../terminal/output.js';
 import { findRunFolder } from './run-folder.js';
 
@@ -21,13 +21,11 @@ export async function exportModel(output: Output, options: ExportOptions, run: s
       cause,
     });
   });
-  try {
-    await mkdir(dirname(target), { recursive: true });
+  await makeFolder('write the model', dirname(target));
+  await withStorageErrors('write the model', target, async () => {
     await copyFile(join(folder, RUN_FILES.model), target);
     await copyFile(join(folder, RUN_FILES.modelSidecar), sidecar);
-  } catch (cause) {
-    throw new LongtailError(`The model cannot be written: ${(cause as Error).message}`, { code: 'storage', where: target, cause });
-  }
+  });
   if (output.json) output.event({ event: 'exported', run, model: target, sidecar });
   else output.line(target);
   return 0;

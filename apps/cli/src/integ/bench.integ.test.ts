@@ -75,6 +75,14 @@ it('a scenario that is wrong is refused with line and field', async () => {
   expect(bad.process.stderr).toContain('bad.yaml:6:23 fleet.machines[0].gpu: unknown GPU "Iris X"; did you mean "Iris Xe"?');
 });
 
+it('a folder that cannot be written to is refused before an arm runs', async () => {
+  await writeFile(join(folder, 'small.yaml'), SCENARIO);
+  const { exitCode, process } = await runCli(['bench', 'small.yaml', '--out', 'points.csv'], { cwd: folder });
+  expect(process.stderr).toMatch(/^error: Cannot keep results: ENOTDIR[^]*where: points\.csv[^]*hint: /);
+  expect(exitCode).toBe(EXIT_CODES.storage);
+  expect(process.lines).toEqual([]);
+});
+
 it('live arms train on processes that emulate devices, what this machine cannot emulate is refused, and Ctrl-C leaves nobody behind', async () => {
   const live = (count: number, samples: string) =>
     SCENARIO.replace(/^fleet: .*$/m, `fleet: { machines: [{ samplesPerSecond: ${samples}, overhead: 40ms, link: lan, count: ${count} }] }`).replace(/^arms: .*$/m, 'arms: [{ strategy: bsp, codec: int8 }, { name: again, strategy: asp }]');
