@@ -4,7 +4,7 @@ import type { CriticalPath } from './critical-path.js';
 
 /** From here on nothing but faster devices would help. */
 const COMPUTE_BOUND = 0.85;
-/** A link that is in use for this part of the time is full. */
+/** A link of whose rate this part is used is full. */
 const FULL = 0.7;
 
 const percent = (part: number) => `${Math.round(100 * part)} %`;
@@ -20,20 +20,16 @@ export function bottleneckOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'b
   const node = nodes.find(({ name }) => name === main?.name);
   if (main === undefined || node === undefined) return 'nobody contributed';
   const total = (of: (outcome: (typeof outcomes)[number]) => number) => outcomes.reduce((sum, outcome) => sum + of(outcome), 0);
-  const ingress = (8000 * total(({ bytesUp }) => bytesUp)) / wallMs / server.down;
-  const egress = (8000 * total(({ bytesDown }) => bytesDown)) / wallMs / server.up;
-  if (main.kind !== 'compute' && Math.max(ingress, egress) > FULL) {
-    const [way, rate, use] = ingress > egress ? (['in', server.down, ingress] as const) : (['out', server.up, egress] as const);
-    return `server: its link is full, ${percent(use)} of ${formatBitRate(rate)} ${way}`;
-  }
   const part = percent(main.part);
   const rest = `; devices are at work ${percent(utilisation)} of the time`;
-  switch (main.kind) {
-    case 'compute':
-      return `straggler: ${part} of a round is computing, at last that of ${node.name} (${node.device})${rest}`;
-    case 'send':
-      return `uplink: ${part} of a round is sending, at last that of ${node.name} (${formatBitRate(node.link.up)})${rest}`;
-    case 'receive':
-      return `downlink: ${part} of a round is receiving, at last that of ${node.name} (${formatBitRate(node.link.down)})${rest}`;
-  }
+  if (main.kind === 'compute') return `straggler: ${part} of a round is computing, at last that of ${node.name} (${node.device})${rest}`;
+  const [word, doing, own, way, shared, bytes] =
+    main.kind === 'send'
+      ? (['uplink', 'sending', node.link.up, 'in', server.down, total(({ bytesUp }) => bytesUp)] as const)
+      : (['downlink', 'receiving', node.link.down, 'out', server.up, total(({ bytesDown }) => bytesDown)] as const);
+  const full = main.bitsPerSecond > FULL * own;
+  // What passes the server's link passes it in that part of the time.
+  const used = (8000 * bytes) / (wallMs * main.part);
+  if (!full && used > FULL * shared) return `server: ${part} of a round is ${doing}, and all share its ${formatBitRate(shared)} ${way}${rest}`;
+  return `${word}: ${part} of a round is ${doing}, at last that of ${node.name} (${full ? '' : `${formatBitRate(main.bitsPerSecond)} of `}${formatBitRate(own)})${rest}`;
 }

@@ -5,13 +5,19 @@ type Contribution = Extract<RunEvent, { readonly event: 'contribution' }>;
 export type PathKind = 'compute' | 'send' | 'receive';
 const KINDS: readonly PathKind[] = ['compute', 'send', 'receive'];
 
+interface Own extends Record<PathKind, number> {
+  /** Of the link, each way. */
+  readonly bytes: { send: number; receive: number };
+  readonly busyMs: { send: number; receive: number };
+}
+
 /** Rounds of which others may still deliver. */
 const OPEN_ROUNDS = 64;
 
 /** What the contributions that rounds end with spent their time on: of each round, the one that was done last. */
 export class CriticalPath {
   private readonly open = new Map<number, Contribution>();
-  private readonly ms = new Map<string, Record<PathKind, number>>();
+  private readonly ms = new Map<string, Own>();
 
   add(contribution: Contribution): void {
     const { round, doneAtMs, exchange } = contribution;
@@ -23,24 +29,32 @@ export class CriticalPath {
     }
   }
 
-  /** The kind that most of the path is, whose it is most, and which part of the path the kind is; undefined where nobody contributed. */
-  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind } | undefined {
+  /**
+   * The kind that most of the path is, whose it is most, and which part of the path the kind is; of a link, the rate that this node got,
+   * Infinity of computing. Undefined where nobody contributed.
+   */
+  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number } | undefined {
     for (const round of [...this.open.keys()]) this.close(round);
     const of = (kind: PathKind) => [...this.ms.values()].reduce((sum, own) => sum + own[kind], 0);
     const all = KINDS.reduce((sum, kind) => sum + of(kind), 0);
     if (all === 0) return undefined;
     const kind = KINDS.reduce((most, one) => (of(one) > of(most) ? one : most));
-    const [name] = [...this.ms].reduce((most, one) => (one[1][kind] > most[1][kind] ? one : most));
-    return { part: of(kind) / all, name, kind };
+    const [name, { bytes, busyMs }] = [...this.ms].reduce((most, one) => (one[1][kind] > most[1][kind] ? one : most));
+    return { part: of(kind) / all, name, kind, bitsPerSecond: kind === 'compute' ? Infinity : (8000 * bytes[kind]) / busyMs[kind] };
   }
 
   private close(round: number): void {
-    const { name, computeMs, exchange } = this.open.get(round)!;
+    const { name, computeMs, exchange, bytesUp, bytesDown } = this.open.get(round)!;
+    const { sendMs, receiveMs, hiddenMs = 0 } = exchange!;
     this.open.delete(round);
-    const own = this.ms.get(name) ?? { compute: 0, send: 0, receive: 0 };
+    const own = this.ms.get(name) ?? { compute: 0, send: 0, receive: 0, bytes: { send: 0, receive: 0 }, busyMs: { send: 0, receive: 0 } };
     own.compute += computeMs;
-    own.send += exchange!.sendMs - (exchange!.hiddenMs ?? 0);
-    own.receive += exchange!.receiveMs;
+    own.send += sendMs - hiddenMs;
+    own.receive += receiveMs;
+    own.bytes.send += bytesUp;
+    own.bytes.receive += bytesDown;
+    own.busyMs.send += sendMs;
+    own.busyMs.receive += receiveMs;
     this.ms.set(name, own);
   }
 }

@@ -5,7 +5,7 @@ import type { BenchArm } from '@longtail/core';
 import { writeFileAtomic } from '@longtail/store';
 
 /** Of what an arm's figures are: another one makes all that was kept worthless. */
-const VERSION = 2;
+const VERSION = 3;
 
 /** Arms that are done, in a folder, each under the hash of all that it depends on: a bench that was stopped goes on where it was. */
 export class KeptArms {

@@ -93,6 +93,17 @@ test('a knob that is swept makes arms of its own', async () => {
   expect(done(arms[0]!).bottleneck).toContain('uplink');
 });
 
+test('what bounds a run is the link that is full: the server\'s, where all wait for it, and not that of the machine which was last', async () => {
+  const behind = async (server: string, link: string) => {
+    const fleet = `{server: ${server}, machines: [{name: home, count: 12, samplesPerSecond: 1, link: ${link}}]}`;
+    const { arms } = await runBench(scenario('[{strategy: bsp}]', { fleet, rest: 'standsFor: {parameters: 1e6}\n', epochs: 1 }), { ...options, mode: 'timing' });
+    return done(arms[0]!).bottleneck;
+  };
+  expect(await behind('{up: 50mbit, down: 50mbit, rtt: 1ms}', 'lan')).toMatch(/^server: \d+ % of a round is (sending|receiving), and all share its 50 Mbit\/s (in|out); devices/);
+  expect(await behind('datacenter', '{up: 5mbit, down: 100mbit, rtt: 1ms}')).toMatch(/^uplink: \d+ % of a round is sending, at last that of home \d+ \(5 Mbit\/s\)/);
+  expect(await behind('datacenter', '{up: 5mbit, down: 100mbit, rtt: 1ms}, site: dorm')).toMatch(/^uplink: .* \(\d+ kbit\/s of 5 Mbit\/s\)/);
+});
+
 test('without arithmetic the same rounds take the same time and the same bytes, and nothing is learnt', async () => {
   const given = scenario('[{strategy: [bsp, diloco], codec: int8}]');
   const [virtual, timing] = [await runBench(given, options), await runBench(given, { ...options, mode: 'timing' })].map(({ arms }) => arms.map((arm) => done(arm)));
