@@ -93,7 +93,8 @@ export function oneOf<const Names extends readonly [string, ...string[]]>(noun: 
   });
 }
 
-function unknownName(noun: string, found: unknown, names: readonly string[]): string {
+/** The message for a name that is none of `names`, with the nearest one. */
+export function unknownName(noun: string, found: unknown, names: readonly string[]): string {
   const nearest = typeof found === 'string' ? nearestName(found, names) : undefined;
   const suggestion = nearest === undefined ? '' : `; did you mean ${show(nearest)}?`;
   return `unknown ${noun} ${show(found)}${suggestion} (one of ${names.join(', ')})`;

@@ -1,5 +1,5 @@
 import { LongtailError } from '@longtail/core';
-import { describeIssue } from './fields.js';
+import { describeIssue, unknownName } from './fields.js';
 import { jobFileSchema } from './job-file.js';
 import { withOverrides } from './overrides.js';
 import type { JobDocument } from './parse.js';
@@ -39,7 +39,7 @@ export function expandArms(entries: readonly Entry[], job: JobDocument): { reado
   for (const [at, entry] of entries.entries()) {
     const tried = combinations(entry).map((values) => armOf(values, entry, job));
     const first = tried[0]!;
-    if (tried.every(({ problem }) => problem !== undefined)) problems.push({ path: ['arms', at, first.problem!.field], message: first.problem!.message });
+    if (tried.every(({ problem }) => problem !== undefined)) problems.push({ path: ['arms', at, ...first.problem!.field], message: first.problem!.message });
     arms.push(...tried.map(({ arm }) => arm));
   }
   return { arms: arms.map((arm, i) => ({ ...arm, name: unique(arm.name, arms, i) })), problems };
@@ -54,7 +54,8 @@ function combinations(entry: Entry): readonly Readonly<Record<string, Value>>[] 
 
 interface Tried {
   readonly arm: ScenarioArm;
-  readonly problem?: { readonly field: string; readonly message: string };
+  /** `field`: of the entry; none where what is wrong is none of its own. */
+  readonly problem?: { readonly field: readonly string[]; readonly message: string };
 }
 
 function armOf({ name, planner = 'planned', ...fields }: Readonly<Record<string, Value>>, entry: Entry, job: JobDocument): Tried {
@@ -62,7 +63,7 @@ function armOf({ name, planner = 'planned', ...fields }: Readonly<Record<string,
   const told = name === undefined ? words : words.filter(([field]) => Array.isArray(entry[field]));
   const settings = Object.fromEntries(words.map(([field, value]) => [field, String(value)]));
   const arm = { name: [...(name === undefined ? [] : [String(name)]), ...told.map(inName)].join(' ') || 'the job', settings, planner: planner as PlannerPolicy };
-  if (!PLANNER_POLICIES.includes(arm.planner)) return refused({ ...arm, planner: 'planned', job }, 'planner', `unknown planner ${JSON.stringify(planner)} (one of ${PLANNER_POLICIES.join(', ')})`);
+  if (!PLANNER_POLICIES.includes(arm.planner)) return refused({ ...arm, planner: 'planned', job }, 'planner', unknownName('planner', planner, PLANNER_POLICIES));
   const overrides = Object.fromEntries(Object.entries(fields).map(([field, value]) => [SHORT[field] ?? field, value]));
   try {
     const document = withOverrides(inFull(job), overrides);
@@ -80,7 +81,7 @@ function armOf({ name, planner = 'planned', ...fields }: Readonly<Record<string,
 
 /** Undefined field: it is none of the entry's own. */
 function refused(arm: ScenarioArm, field: string | undefined, message: string): Tried {
-  return { arm: { ...arm, refusal: field === undefined ? message : `${field}: ${message}` }, problem: { field: field ?? '', message } };
+  return { arm: { ...arm, refusal: field === undefined ? message : `${field}: ${message}` }, problem: { field: field === undefined ? [] : [field], message } };
 }
 
 /** `diloco`, `planner equal`, `localSteps 50`. */

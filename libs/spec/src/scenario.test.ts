@@ -14,10 +14,10 @@ const context = {
     return FILES[path];
   },
 };
-const parse = (text: string) => parseScenarioFile(text, '/scenarios/test.yaml', context);
-const problemIn = (text: string): string => {
+const parse = (text: string, overrides?: Readonly<Record<string, unknown>>) => parseScenarioFile(text, '/scenarios/test.yaml', { ...context, overrides });
+const problemIn = (text: string, overrides?: Readonly<Record<string, unknown>>): string => {
   try {
-    parse(text);
+    parse(text, overrides);
   } catch (error) {
     expect(error).toBeInstanceOf(LongtailError);
     return (error as LongtailError).message;
@@ -44,6 +44,14 @@ describe('arms', () => {
     expect(problemIn(whole('[{codec: int3}]'))).toContain('test.yaml:3:9 arms[0].codec: unknown codec "int3"; did you mean "int');
     expect(problemIn(whole('[{sync.codek: int8}]'))).toContain('arms[0].sync.codek: unknown field "codek"; did you mean "codec"?');
     expect(problemIn(whole('[{planner: best}]'))).toContain('arms[0].planner: unknown planner "best" (one of planned, solo, equal, random)');
+  });
+});
+
+describe('fields that are set beside the file', () => {
+  it('stand in every arm, and what is wrong with them is not laid to the file', () => {
+    expect(parse(whole('[{}, {strategy: bsp}]'), { 'train.maxSamples': 7 }).arms.map(({ job }) => job.train)).toEqual([{ maxSamples: 7 }, { maxSamples: 7 }]);
+    expect(problemIn(whole('[{}, {strategy: bsp}]'), { 'train.maxSample': 7 })).toMatch(/^the job with train\.maxSample=7 has a problem\n {2}train\.maxSample: unknown field "maxSample"; did you mean "maxSamples"\?[^\n]*$/);
+    expect(problemIn(whole('[{codec: int3}]'), { 'train.maxSamples': 7 })).toContain('test.yaml:3:9 arms[0].codec: unknown codec "int3"');
   });
 });
 

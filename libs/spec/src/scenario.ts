@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { checkFile, parseJobFile, stem, withPaths, type JobDocument } from './parse.js';
 import { withOverrides } from './overrides.js';
+import { invalidFile } from './problems.js';
 import { expandArms, type ScenarioArm } from './scenario-arms.js';
 import { scenarioFileSchema } from './scenario-file.js';
 
@@ -32,7 +33,12 @@ export function parseScenarioFile(text: string, file: string, { resolve, read, o
   const jobFile = typeof given === 'string' ? resolvePath(given) : undefined;
   const written = jobFile === undefined ? withPaths({ name: stem(file), ...(given as JobDocument) }, resolvePath) : parseJobFile(read(jobFile), jobFile, (path) => resolve(path, jobFile));
   const { arms, problems } = expandArms(entries, withOverrides(written, overrides) as JobDocument);
-  if (problems.length > 0) throw refused(problems);
+  if (problems.length > 0) {
+    const own = expandArms(entries, written).problems;
+    if (own.length > 0) throw refused(own);
+    const set = Object.entries(overrides).map(([field, value]) => `${field}=${JSON.stringify(value)}`);
+    throw invalidFile(`the job with ${set.join(', ')}`, [...new Set(problems.map(({ message }) => message))], 'longtail schema');
+  }
   const machines = fleet.machines.map((machine) =>
     machine.churn?.type === 'trace' ? { ...machine, churn: { ...machine.churn, path: resolvePath(machine.churn.path) } } : machine,
   );
