@@ -2,7 +2,7 @@ import type { BenchArm, BenchMode, BenchResult, EngineName } from '@longtail/cor
 import type { BenchScenario } from '@longtail/spec';
 import type { KeptArms } from './kept-arms.js';
 import { benchNodes, type ArmTask } from './run-arm.js';
-import { turned, type Sweep } from './sweep.js';
+import { settingsOf, type Sweep } from './sweep.js';
 import { winnerOf } from './winner.js';
 import { Workbench } from './workbench.js';
 
@@ -54,7 +54,7 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
 }
 
 function tasksOf(scenario: BenchScenario, { sweep, traces, mode, taskMs }: BenchOptions): readonly ArmTask[] {
-  const settings = sweep === undefined ? [{ at: scenario, knob: undefined }] : sweep.values.map((knob) => ({ at: turned(scenario, sweep.knob, knob), knob }));
+  const settings = sweep === undefined ? [{ at: scenario, knob: undefined }] : settingsOf(scenario, sweep);
   return settings.flatMap(({ at: { arms, seeds, name: _, description: __, ...shared }, knob }) =>
     arms.flatMap((arm) => seeds.map((seed) => ({ scenario: shared, mode, arm, seed, taskMs, knob, traces }))),
   );

@@ -1,16 +1,20 @@
 import { expect, test } from 'vitest';
-import { parseSweep, turned } from './sweep.js';
+import { parseSweep, settingsOf, turned } from './sweep.js';
 import { scenario } from './testing/scenario.js';
 
 test('a range takes steps that are as many times as large; a list is a list', () => {
   expect(parseSweep('link.up=5mbit..80mbit')).toEqual({ knob: 'link.up', values: ['5mbit', '10mbit', '20mbit', '40mbit', '80mbit'] });
   expect(parseSweep('sync.localSteps=1..1000/4')).toEqual({ knob: 'sync.localSteps', values: ['1', '10', '100', '1000'] });
+  expect(parseSweep('sync.localSteps=10..200').values).toEqual(['10', '21', '45', '95', '200']);
+  expect(parseSweep('train.batch=1..3').values).toEqual(['1', '2', '3']);
+  expect(parseSweep('train.learningRate=1e-3..0.1/3').values).toEqual(['0.001', '0.01', '0.1']);
   expect(parseSweep('link.rtt=5ms, 80ms')).toEqual({ knob: 'link.rtt', values: ['5ms', '80ms'] });
 });
 
 test.each([
   ['link.up', 'names no knob and its values'],
   ['link.up=5mbit..1gbit', 'have different units'],
+  ['link.upp=5mbit,6mbit', 'there is no knob link.upp; did you mean link.up?'],
   ['link.up=50mbit..10mbit', 'is no range from a number above 0 to a larger one'],
 ])('%j', (text, expected) => {
   expect(() => parseSweep(text)).toThrow(expected);
@@ -24,4 +28,10 @@ test('a knob turns the links of all machines, or a field of every job', () => {
   expect(arms[0]!.job.sync).toEqual({ strategy: 'diloco', localSteps: 7 });
   expect(arms[1]!.refusal).toContain('sync.localSteps: is for the strategies');
   expect(() => turned(before, 'link.rtt', 'soon')).toThrow('link.rtt cannot be "soon"');
+});
+
+test('a field or values that no arm can have are wrong use, and said once; one that some can have is not', () => {
+  const before = scenario('[{strategy: [ssp, bsp], sync.staleness: 3}, {strategy: diloco}]');
+  expect(() => settingsOf(before, parseSweep('sync.localStep=1,2'))).toThrow(/^no arm can have sync\.localStep at any of 1, 2: the job has a problem\n {2}sync\.localStep: unknown field "localStep"; did you mean "localSteps"\?/);
+  expect(settingsOf(before, parseSweep('sync.localSteps=2,3')).map(({ knob }) => knob)).toEqual(['2', '3']);
 });

@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import { LongtailError, nearestName } from '@longtail/core';
 import { validateJob, withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
 import { parseBitRate, parseDurationMs } from '@longtail/spec/units';
 
@@ -9,24 +9,46 @@ export interface Sweep {
 }
 
 const STEPS = 5;
+/** From, unit, to, unit, how many. */
+const RANGE = /^(\d+(?:\.\d+)?(?:e-?\d+)?)([A-Za-z]*)\.\.(\d+(?:\.\d+)?(?:e-?\d+)?)([A-Za-z]*)(?:\/(\d+))?$/;
 const EXAMPLE = 'Write it like link.up=5mbit..100mbit, or sync.localSteps=10,50,200.';
 
-/** `link.up=5mbit..100mbit` (five values, each as many times the one before), `…/8` (eight), or a list. Throws LongtailError `usage`. */
+/**
+ * `link.up=5mbit..100mbit` (five values, each as many times the one before), `…/8` (eight), or a list. Between two counts without a unit they
+ * are counts. Throws LongtailError `usage`.
+ */
 export function parseSweep(text: string): Sweep {
   const [, knob, given] = /^([A-Za-z][\w.]*)=(.+)$/.exec(text) ?? [];
   if (knob === undefined || given === undefined) throw new LongtailError(`"${text}" names no knob and its values`, { code: 'usage', hint: EXAMPLE });
-  const range = /^(\d+(?:\.\d+)?)([A-Za-z]*)\.\.(\d+(?:\.\d+)?)([A-Za-z]*)(?:\/(\d+))?$/.exec(given);
+  if (/^(link|server)\./.test(knob) && !(knob in LINK || knob in SERVER)) {
+    const knobs = [...Object.keys(LINK), ...Object.keys(SERVER)];
+    throw new LongtailError(`there is no knob ${knob}; did you mean ${nearestName(knob, knobs) ?? knobs[0]}? (${knobs.join(', ')}, or a field of the job)`, { code: 'usage', hint: EXAMPLE });
+  }
+  const range = RANGE.exec(given);
   if (range === null) return { knob, values: given.split(',').map((value) => value.trim()) };
   const [, from, unit, to, otherUnit, count] = range;
   const steps = count === undefined ? STEPS : Number(count);
   if (unit !== otherUnit && unit !== '') throw new LongtailError(`the ends of ${given} have different units`, { code: 'usage', hint: EXAMPLE });
   if (!(Number(from) > 0 && Number(to) > Number(from) && steps >= 2)) throw new LongtailError(`${given} is no range from a number above 0 to a larger one`, { code: 'usage', hint: EXAMPLE });
   const values = Array.from({ length: steps }, (_, i) => Number(from) * (Number(to) / Number(from)) ** (i / (steps - 1)));
-  return { knob, values: values.map((value) => `${Number(value.toPrecision(3))}${otherUnit}`) };
+  const counts = otherUnit === '' && Number.isInteger(Number(from)) && Number.isInteger(Number(to));
+  return { knob, values: [...new Set(values.map((value) => `${counts ? Math.round(value) : Number(value.toPrecision(3))}${otherUnit}`))] };
 }
 
 const LINK = { 'link.up': ['up', parseBitRate], 'link.down': ['down', parseBitRate], 'link.rtt': ['rtt', parseDurationMs] } as const;
 const SERVER = { 'server.up': ['up', parseBitRate], 'server.down': ['down', parseBitRate] } as const;
+
+/**
+ * The scenario at each value of the knob. Throws LongtailError `usage` where the job can have none of them, but for arms that no job can have
+ * anyway.
+ */
+export function settingsOf(scenario: BenchScenario, { knob, values }: Sweep): readonly { readonly at: BenchScenario; readonly knob: string }[] {
+  const settings = values.map((value) => ({ at: turned(scenario, knob, value), knob: value }));
+  const possible = scenario.arms.filter(({ refusal }) => refusal === undefined).length;
+  const refusals = settings.flatMap(({ at }) => at.arms.flatMap(({ refusal }, i) => (scenario.arms[i]!.refusal === undefined ? (refusal ?? []) : [])));
+  if (possible > 0 && refusals.length === possible * values.length) throw new LongtailError(`no arm can have ${knob} at any of ${values.join(', ')}: ${refusals[0]}`, { code: 'usage', hint: EXAMPLE });
+  return settings;
+}
 
 /** The scenario with the knob at a value: of every machine's link, of the server's, or a field of the job. Throws LongtailError `usage`. */
 export function turned(scenario: BenchScenario, knob: string, value: string): BenchScenario {
