@@ -22,6 +22,12 @@ async function commandsUnder(command: readonly string[]): Promise<string[][]> {
   return [[...command], ...below.flat()];
 }
 
+/** Lines of a command's description that end before they must, in the middle of a sentence. */
+function brokenLines(help: string): string[] {
+  const lines = help.split('\n\n')[1]!.split('\n');
+  return lines.filter((line, i) => /[^.]$/.test(line) && i + 1 < lines.length && `${line} ${lines[i + 1]!.split(' ')[0]}`.length <= 120);
+}
+
 describe('--help', () => {
   it('has examples everywhere, in lines that fit', async () => {
     const commands = await commandsUnder([]);
@@ -32,6 +38,13 @@ describe('--help', () => {
       const help = await helpOf(command);
       expect(help, command.join(' ')).toMatch(/\nExamples:\n {2}\$ longtail/);
       expect(Math.max(...help.split('\n').map((line) => line.length)), command.join(' ')).toBeLessThanOrEqual(120);
+      expect(brokenLines(help), command.join(' ')).toEqual([]);
     }
+  });
+
+  it('of a command within another has its own options, and those that all commands take', async () => {
+    const help = await helpOf(['bench', 'report']);
+    expect(help).toContain('--json');
+    expect(help).not.toContain('--sweep');
   });
 });

@@ -25,18 +25,18 @@ import { VERSION } from './version.js';
 
 const EXIT_CODE_HELP = `
 Exit codes: 0 success, 1 internal error, 2 wrong use, 3 invalid file, 4 invalid or missing data, 5 engine, 6 connection,
-7 storage, 8 the model diverged, 9 time out, 10 no plan fits,
-11 a replay differs, 130 cancelled.`;
+7 storage, 8 the model diverged, 9 time out, 10 no plan fits, 11 a replay differs, 130 cancelled.`;
 
 /** The whole command; `outcome` receives the exit code of the action that runs. */
 function createProgram(outcome: Outcome): Command {
-  const program = new Command('longtail')
+  const program = new Command('longtail');
+  program
     .description('Trains one neural network on many unequal machines.')
     .version(VERSION)
     .option('--json', 'machine-readable: one JSON line an event, on stdout')
     .option('-q, --quiet', 'results and errors only')
     .option('--debug', 'stack traces and what the processes say')
-    .configureHelp({ showGlobalOptions: true, helpWidth: 120 })
+    .configureHelp({ showGlobalOptions: true, helpWidth: 120, visibleGlobalOptions: (command) => (command.parent === null ? [] : [...program.options]) })
     .showSuggestionAfterError()
     .configureOutput({ writeErr: (text) => void process.stderr.write(redactor(process.env).text(text)) })
     .exitOverride();

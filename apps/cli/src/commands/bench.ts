@@ -9,12 +9,7 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     .argument('<scenario>', 'scenario file (YAML)')
     .summary('describe a fleet, learn which way of training wins on it')
     .description(
-      [
-        'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each.',
-        'Nothing but this machine is used: server and workers are those of a live run, their clock, network and devices are virtual',
-        '(--mode live: their processes are real).',
-        'Exit codes: 0 at least one arm ran, 3 the scenario is invalid, 10 no arm could run, 130 interrupted: what is done is kept, and\nthe same command goes on from there.',
-      ].join('\n'),
+      'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each. Nothing but this machine is used: server and workers are those of a live run, their clock, network and devices are virtual (--mode live: their processes are real).\nExit codes: 0 at least one arm ran, 3 the scenario is invalid, 7 the results cannot be written, 10 no arm could run, 130 interrupted: what is done is kept, and the same command goes on from there.',
     )
     .addOption(new Option('-m, --mode <mode>', 'virtual: real training in virtual time; timing: no arithmetic, for large fleets and models; live: processes of this machine, slowed down and on emulated links; both: live, and how far virtual time is off').choices(['virtual', 'timing', 'live', 'both']).default('virtual'))
     .option('--sweep <knob=values>', 'run each arm at several values of a knob: link.up, link.down, link.rtt, server.up, server.down or a field of the job')
@@ -32,7 +27,7 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     ['longtail bench scenario.yaml --sweep link.up=5mbit..100mbit', 'each at five rates of the uplinks'],
     ['longtail bench scenario.yaml --sweep sync.localSteps=10,50,200', 'each with so many local steps'],
     ['longtail bench scenario.yaml --mode both', 'also live, here, and how far predictions are off'],
-    ['longtail bench scenario.yaml --json | jq .winner', 'the result as JSON'],
+    ['longtail bench scenario.yaml --json | tail -1 | jq .winner', 'the result as JSON'],
   ]);
   bind(command, outcome, async () => (await import('../actions/bench.js')).bench);
   reportCommand(command, outcome);
@@ -44,12 +39,7 @@ function reportCommand(parent: Command, outcome: Outcome): void {
     .command('report')
     .argument('<folder>', 'where the results of a bench are')
     .summary('draw the report of a bench again')
-    .description(
-      [
-        'Writes report.html, charts/*.svg and series/*.csv beside the result.json of a bench, which writes them itself when it ends.',
-        'Exit codes: 0 written, 3 the folder has no result that can be read.',
-      ].join('\n'),
-    );
+    .description('Writes report.html, charts/*.svg and series/*.csv beside the result.json of a bench, which writes them itself when it ends.\nExit codes: 0 written, 3 the result cannot be read, 4 there is none, 7 the report cannot be written.');
   examples(command, [['longtail bench report bench/home-mixed-virtual', 'after an update, or where the report was lost']]);
   bind(command, outcome, async () => (await import('../actions/bench-report.js')).benchReport);
 }
@@ -60,11 +50,7 @@ function calibrateCommand(parent: Command, outcome: Outcome): void {
     .argument('<job>', 'job file (YAML)')
     .summary('measure this machine, to describe it in a scenario')
     .description(
-      [
-        'Fits what a scenario describes a machine by, and prints it as scenarios take it. The device: samples a second, and a part that is',
-        'the same for every batch, from batches of two sizes on one thread. The link to a server: rates and round trip, as its nodes find it.',
-        'Exit codes: 0 measured, 3 the job is invalid, 6 the server cannot be reached or refuses, 130 interrupted.',
-      ].join('\n'),
+      'Fits what a scenario describes a machine by, and prints it as scenarios take it. The device: samples a second, and a part that is the same for every batch, from batches of two sizes on one thread. The link to a server: rates and round trip, as its nodes find it.\nExit codes: 0 measured, 3 the job is invalid, 6 the server cannot be reached or refuses, 130 interrupted.',
     )
     .option('-s, --server <address>', 'server whose link to measure; default: one that is started on this machine')
     .addOption(tokenOption())

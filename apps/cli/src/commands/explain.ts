@@ -9,7 +9,7 @@ export function explainCommand(parent: Command, outcome: Outcome): void {
     .argument('<run>', 'id of a run, or the path of its folder')
     .summary("hold a run's plan against what was measured")
     .description(
-      'Puts what the plan of a run predicted beside what was measured, stage by stage: times, memory, bytes, utilisation; and says\nwhat strays furthest and why. From the events in the folder of the run, which may still be going.',
+      'Puts what the plan of a run predicted beside what was measured, stage by stage: times, memory, bytes, utilisation; and says what strays furthest and why. From the events in the folder of the run, which may still be going.',
     )
     .addOption(runsOption());
   examples(command, [

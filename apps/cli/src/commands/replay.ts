@@ -9,7 +9,7 @@ export function replayCommand(parent: Command, outcome: Outcome): void {
     .argument('<run>', 'id of a run that was launched with --record, or the path of its folder')
     .summary('compute the parameters of a recorded run again')
     .description(
-      'Computes every version of the parameters of a run again, from its event log and the contributions that --record kept, and says whether\nthe bits are those of its log, its checkpoints and its model: or which version differs first, and whose contributions made it.\nNeeds neither a server nor the data. Exit codes: 0 they agree, 11 they differ, 4 damaged, 2 not recorded, or not all of it.\nWhere a standby took over, each server has recorded a part: copy what is in one\'s `recording/` into the other\'s.',
+      'Computes every version of the parameters of a run again, from its event log and the contributions that --record kept, and says whether the bits are those of its log, its checkpoints and its model: or which version differs first, and whose contributions made it.\nNeeds neither a server nor the data. Exit codes: 0 they agree, 11 they differ, 4 damaged, 2 not recorded, or not all of it.\nWhere a standby took over, each server has recorded a part: copy what is in one\'s `recording/` into the other\'s.',
     )
     .option('--at <version>', 'version to end with; default: the last one', wholeNumber(1, 4_294_967_295))
     .addOption(new Option('--checkpoints <where>', 'where they are, as `up --checkpoints` was told; default: in the folder of the run').env('LONGTAIL_CHECKPOINTS'))

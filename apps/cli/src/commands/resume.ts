@@ -9,7 +9,7 @@ export function resumeCommand(parent: Command, outcome: Outcome): void {
     .argument('<run>', 'id of the run, as `longtail jobs` lists it')
     .summary('go on with a run that failed or was cancelled')
     .description(
-      'Goes on with a run from its last checkpoint, on the server whose runs folder it is in, and shows it as it goes. What came after that\ncheckpoint is undone and learnt again. Runs whose server died need no such word: `longtail up` goes on with them by itself.',
+      'Goes on with a run from its last checkpoint, on the server whose runs folder it is in, and shows it as it goes. What came after that checkpoint is undone and learnt again. Runs whose server died need no such word: `longtail up` goes on with them by itself.',
     )
     .addOption(serverOption())
     .addOption(tokenOption())
@@ -28,7 +28,7 @@ export function forkCommand(parent: Command, outcome: Outcome): void {
     .argument('<run>', 'id of the run to begin with')
     .summary('begin a run with what another one learnt')
     .description(
-      'Launches a run of the same model and data that begins with the parameters, the optimizer and the data cursor of a checkpoint of another run,\nwhich stays as it is. Fields of its job may be set to something else.',
+      'Launches a run of the same model and data that begins with the parameters, the optimizer and the data cursor of a checkpoint of another run, which stays as it is. Fields of its job may be set to something else.',
     )
     .option('--at <version>', 'version to begin with; default: the newest checkpoint', wholeNumber(1, 4_294_967_295))
     .option('--set <field=value>', 'a field of the job file, such as train.epochs=3; may be given several times', override, {})

@@ -8,7 +8,7 @@ export function takeOverCommand(parent: Command, outcome: Outcome): void {
     .argument('<address>', 'of the standby, as `longtail nodes` shows it')
     .summary('have a standby take over now')
     .description(
-      'Has the standby of a server go on in its place: where the server is known to be gone and too few nodes say so, or for a move that is\nplanned. Waits until it is the server; nodes and clients find it by themselves. For engineers and admins, and on the standby\'s machine.',
+      'Has the standby of a server go on in its place: where the server is known to be gone and too few nodes say so, or for a move that is planned. Waits until it is the server; nodes and clients find it by themselves. For engineers and admins, and on the standby\'s machine.',
     )
     .option('--force', 'although its server is there: no commit is lost, and that server ends as it sees that it was succeeded')
     .option('-s, --server <address>', "its server: this machine's identity there is used where it has none at the standby's address");

@@ -9,7 +9,7 @@ export function tokenCommand(parent: Command, outcome: Outcome): void {
     .command('token')
     .summary('let machines and people in')
     .description(
-      'Join tokens of a server that has certificates. Whoever has a token enrols with it and gets a certificate of the role that it says: node\ncomputes, viewer looks, engineer launches and cancels too, admin does everything; standby takes over, and is told the key of the authority for that.',
+      'Join tokens of a server that has certificates. Whoever has a token enrols with it and gets a certificate of the role that it says: node computes, viewer looks, engineer launches and cancels too, admin does everything; standby takes over, and is told the key of the authority for that.',
     );
   examples(command, [
     ['longtail token create', 'for one node, good for a day'],
