@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot';
 import { Markup } from '@longtail/core';
 import { colour, type ArmStyle } from './palette.js';
 import { drawPlot, WIDTH } from './plot.js';
-import { fit, textWidth } from './text.js';
+import { fitNames, textWidth } from './text.js';
 
 /** Marks in pixels from the left end of the picture and the top of the legend. */
 export interface Legend {
@@ -56,9 +56,13 @@ function columns<T extends { readonly name: string }>(
 ): Legend {
   const widest = Math.min(WIDTH, Math.max(...entries.map(({ name }) => textWidth(name) + beside)));
   const rows = Math.ceil(entries.length / Math.floor(WIDTH / widest));
+  const names = fitNames(
+    entries.map(({ name }) => name),
+    widest - beside,
+  );
   const marks = entries.flatMap((entry, i) => {
     const [x, y] = [Math.floor(i / rows) * widest, (i % rows) * ROW + ROW / 2];
-    return [...key(entry, x, y), word(fit(entry.name, widest - beside), x + beside - 16, y)];
+    return [...key(entry, x, y), word(names[i], x + beside - 16, y)];
   });
   return { height: rows * ROW, marks };
 }

@@ -64,6 +64,31 @@ describe.each(Object.entries(CASES))('the report of %s', (_, result) => {
   });
 });
 
+test('names that begin alike are told apart where they are cut', () => {
+  const given = exampleResult({ arms: 2, seeds: 1, nodes: 4 });
+  const names = ['1', '0.8'].map((quorum) => `diloco int8 localSteps 10 quorum ${quorum} batch 8 and no more than that`);
+  const arms = given.arms.map((arm, i) => ({ ...arm, name: names[i]! }));
+  const svg = writeReport({ ...given, arms }).get('charts/time-shares.svg')!;
+  const cut = [...svg.matchAll(/>([^<]*…[^<]*)</g)].map(([, text]) => text);
+  expect(new Set(cut).size).toBe(2);
+});
+
+test('a fleet that hardly computes has its colours spread over the little that it does', () => {
+  const given = exampleResult({ arms: 2, seeds: 1, nodes: 100 });
+  const colours = (part: number) => {
+    const arms = given.arms.map((arm) => {
+      const outcome = arm.outcome as BenchOutcome;
+      const rows = outcome.utilisation.rows.map((row) => row.map((value) => value && value * part));
+      return { ...arm, outcome: { ...outcome, utilisation: { ...outcome.utilisation, rows } } };
+    });
+    const svg = [...writeReport({ ...given, arms })].find(([name]) => name.startsWith('charts/utilisation-1-'))![1];
+    return { scale: /\d+ % of the time computing/.exec(svg)![0], shapes: svg.split('<rect').length };
+  };
+  const [much, little] = [colours(1), colours(0.02)];
+  expect([much.scale, little.scale]).toEqual(['100 % of the time computing', '2 % of the time computing']);
+  expect(little.shapes).toBe(much.shapes);
+});
+
 test('markup in names stays text everywhere', () => {
   const files = writeReport(CASES['names that are markup']);
   for (const [name, text] of files) if (!name.endsWith('.csv')) expect(text, name).not.toContain('<script>alert');

@@ -1,7 +1,7 @@
 import type { BenchResult } from '@longtail/core';
-import { collectArms, type Arm, type Run } from './arms.js';
+import { collectArms, type Arm } from './arms.js';
 import { ganttChart } from './charts/gantt.js';
-import { heatMap } from './charts/heat-map.js';
+import { heatMaps, type Pictured } from './charts/heat-map.js';
 import { lossChart } from './charts/loss.js';
 import { rankingChart } from './charts/ranking.js';
 import { sensitivityChart } from './charts/sensitivity.js';
@@ -32,14 +32,11 @@ function drawCharts(result: BenchResult, ranked: readonly Arm[]): Charts {
     timeSharesChart(ranked),
     sensitivityChart(ranked, result),
   ];
-  const each = (kind: string, draw: (name: string, arm: string, run: Run) => Figure | undefined): Figure[] =>
-    present(
-      ranked.slice(0, PICTURED).map((arm) => (arm.runs.length === 0 ? undefined : draw(`${kind}-${fileName(arm)}`, arm.name, arm.runs[0]))),
-    );
+  const pictured = ranked.slice(0, PICTURED).flatMap((arm): Pictured[] => (arm.runs.length === 0 ? [] : [{ file: fileName(arm), arm: arm.name, run: arm.runs[0] }]));
   return {
     main: present(main),
-    gantts: each('rounds', (name, arm, run) => ganttChart(name, arm, run, nodes)),
-    heatMaps: each('utilisation', (name, arm, run) => heatMap(name, arm, run, nodes)),
+    gantts: present(pictured.map(({ file, arm, run }) => ganttChart(`rounds-${file}`, arm, run, nodes))),
+    heatMaps: heatMaps(pictured, nodes),
   };
 }
 

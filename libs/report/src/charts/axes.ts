@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot';
 import { toPixels, type Axis } from '../axis.js';
 import { colour } from '../palette.js';
 import { FONT_SIZE } from '../plot.js';
-import { fit, textWidth } from '../text.js';
+import { fitNames, textWidth } from '../text.js';
 
 const TITLE = { labelAnchor: 'center', labelArrow: 'none' } as const;
 const TICKS = { tickSize: 4, color: colour('muted') } as const;
@@ -37,9 +37,10 @@ export function namesMargin(names: readonly string[]): number {
 
 /** The names of rows, which are keyed by their place. */
 export function namesOnLeft(names: readonly string[]): Plot.Markish {
+  const fitted = fitNames(names, NAMES);
   return Plot.axisY(
     names.map((_, i) => i),
-    { tickSize: 0, label: null, fontSize: FONT_SIZE, text: (i: number) => fit(names[i], NAMES) },
+    { tickSize: 0, label: null, fontSize: FONT_SIZE, text: (i: number) => fitted[i] },
   );
 }
 

@@ -20,9 +20,36 @@ const RIGHT = 16;
 /** Null: nobody was there. */
 type Cells = readonly (readonly (number | null)[])[];
 
-/** Which part of its time each node computed, over the run; undefined where nothing was kept. */
-export function heatMap(name: string, arm: string, { seed, outcome }: Run, nodes: readonly BenchNode[]): Figure | undefined {
-  const { rows, windowMs } = outcome.utilisation;
+/** What the darkest colour may mean. */
+const SCALES = [0.02, 0.05, 0.1, 0.2, 0.5, 1];
+
+/** An arm that has pictures of its own. */
+export interface Pictured {
+  /** In the names of files. */
+  readonly file: string;
+  readonly arm: string;
+  readonly run: Run;
+}
+
+/** Which part of its time each node computed, over the run; of all arms in the same colours, none of those of which nothing was kept. */
+export function heatMaps(arms: readonly Pictured[], nodes: readonly BenchNode[]): Figure[] {
+  const grids = arms.flatMap((arm) => gridOf(arm) ?? []);
+  const busiest = grids.flatMap(({ cells }) => cells.flat()).reduce<number>((most, part) => Math.max(most, part ?? 0), 0);
+  const full = SCALES.find((scale) => busiest <= scale) ?? 1;
+  return grids.map((grid) => heatMap(grid, full, nodes));
+}
+
+interface Grid extends Pictured {
+  readonly cells: Cells;
+  /** Rows are nodes; otherwise each stands for `perRow` of them. */
+  readonly named: boolean;
+  readonly perRow: number;
+  readonly perColumn: number;
+  readonly windows: number;
+}
+
+function gridOf(arm: Pictured): Grid | undefined {
+  const { rows } = arm.run.outcome.utilisation;
   const windows = rows.reduce((most, row) => Math.max(most, row.length), 0);
   if (windows === 0) return undefined;
   const named = rows.length <= NAMED_ROWS;
@@ -34,23 +61,27 @@ export function heatMap(name: string, arm: string, { seed, outcome }: Run, nodes
     ),
   );
   const perRow = named ? 1 : Math.ceil(rows.length / BINNED_ROWS);
-  const cells = named ? columns : binRows(columns, perRow);
+  return { ...arm, cells: named ? columns : binRows(columns, perRow), named, perRow, perColumn, windows };
+}
+
+function heatMap({ file, arm, run: { seed, outcome }, cells, named, perRow, perColumn, windows }: Grid, full: number, nodes: readonly BenchNode[]): Figure {
+  const { rows, windowMs } = outcome.utilisation;
   const height = named ? cells.length * 17 : cells.length * 4;
   const names = nodes.map(({ name, device }) => `${name} · ${device}`);
   const marginLeft = named ? namesMargin(names) : 58;
   const axis = linearAxis(TIME, 0, windows * windowMs);
-  const bars = runsOf(cells).map(({ from, to, ...rest }) => ({
+  const bars = runsOf(cells, full).map(({ from, to, ...rest }) => ({
     ...rest,
     x1: from * perColumn * windowMs,
     x2: Math.min(to * perColumn, windows) * windowMs,
   }));
   return figure({
-    name,
+    name: `utilisation-${file}`,
     title: `Utilisation under ${arm}`,
     note: `Seed ${seed}.${perRow > 1 ? ` Rows: means of ${perRow} nodes each.` : ''} Blank: not there.`,
     legend: rampLegend(
       '0 %',
-      '100 % of the time computing',
+      `${100 * full} % of the time computing`,
       Array.from({ length: LEVELS }, (_, level) => levelColour(level)),
     ),
     height: height + 50,
@@ -111,13 +142,13 @@ function binRows(rows: Cells, size: number): Cells {
   });
 }
 
-/** Neighbours of one level in a row as one. */
-function runsOf(cells: Cells): { y: number; from: number; to: number; level: number }[] {
+/** Neighbours of one level in a row as one; the highest one is `full`. */
+function runsOf(cells: Cells, full: number): { y: number; from: number; to: number; level: number }[] {
   return cells.flatMap((row, y) => {
     const runs: { y: number; from: number; to: number; level: number }[] = [];
     row.forEach((value, x) => {
       if (!isNumber(value)) return;
-      const level = Math.max(0, Math.min(LEVELS - 1, Math.floor(value * LEVELS)));
+      const level = Math.max(0, Math.min(LEVELS - 1, Math.floor((value / full) * LEVELS)));
       const last = runs.at(-1);
       if (last?.to === x && last.level === level) last.to = x + 1;
       else runs.push({ y, from: x, to: x + 1, level });
