@@ -9,18 +9,34 @@ export function benchLines(result: BenchResult, report: string, colors: Colors):
   const { bold, dim, green, yellow } = colors;
   const { scenario, mode, nodes, arms, winner, sweep, targetLoss } = result;
   const done = arms.flatMap((arm) => (arm.outcome.status === 'done' ? [{ arm, outcome: arm.outcome }] : []));
-  const failed = arms.flatMap((arm) => (arm.outcome.status === 'done' ? [] : [{ arm, outcome: arm.outcome }]));
   const label = labels(result);
   return [
     `${bold(scenario)}: ${nodes.length} machines, mode ${mode}${sweep === undefined ? '' : `, ${sweep.knob} from ${sweep.values[0]} to ${sweep.values.at(-1)}`}`,
     '',
     ...(done.length === 0 ? [] : [...renderTable(headings(result), done.map(({ arm, outcome }) => [...label(arm), ...figures(outcome, targetLoss)]), colors, label(done[0]!.arm).length).split('\n'), '']),
     ...done.map(({ arm, outcome }) => dim(`${label(arm).join(', ')}: ${outcome.bottleneck}`)),
-    ...failed.map(({ arm, outcome }) => yellow(`${label(arm).join(', ')} ${outcome.status === 'refused' ? 'cannot run' : 'failed'}: ${outcome.reason}`)),
+    ...failureLines(result).map(yellow),
     ...predictionLines(result, colors),
     ...(winner === undefined ? [] : ['', `${green(`best: ${bold(winner.arm)}`)}: ${winner.reason}`]),
     `report  ${report}`,
   ];
+}
+
+/** A line for each reason of an arm, however many seeds and values of the knob it has the same of. */
+function failureLines(result: BenchResult): readonly string[] {
+  const label = labels(result);
+  const byReason = new Map<string, BenchArm[]>();
+  for (const arm of result.arms) {
+    if (arm.outcome.status === 'done') continue;
+    const { status, reason } = arm.outcome;
+    const key = JSON.stringify([arm.name, `${status === 'refused' ? 'cannot run' : 'failed'}: ${reason}`]);
+    byReason.set(key, [...(byReason.get(key) ?? []), arm]);
+  }
+  return [...byReason].map(([key, alike]) => {
+    const [name, why] = JSON.parse(key) as [string, string];
+    const all = result.arms.filter((arm) => arm.name === name).length === alike.length;
+    return `${all ? name : alike.map((arm) => label(arm).join(', ')).join('; ')} ${why}`;
+  });
 }
 
 /** What tells arms apart: their names, and seeds and values of the knob where there are several. */
