@@ -4,14 +4,12 @@ import { join } from 'node:path';
 import type { BenchArm } from '@longtail/core';
 import { writeFileAtomic } from '@longtail/store';
 
-/** Of what an arm's figures are: another one makes all that was kept worthless. */
-const VERSION = 3;
-
-/** Arms that are done, in a folder, each under the hash of all that it depends on: a bench that was stopped goes on where it was. */
+/** Arms that are done, in a folder, each under the hash of all that it depends on, the program too: a bench that was stopped goes on where it was. */
 export class KeptArms {
   /** `fresh`: what is there counts for nothing. */
   constructor(
     private readonly folder: string,
+    private readonly program: string,
     private readonly fresh = false,
   ) {}
 
@@ -29,7 +27,7 @@ export class KeptArms {
   }
 
   private path(dependsOn: unknown): string {
-    const hash = createHash('sha256').update(JSON.stringify([VERSION, dependsOn])).digest('hex');
+    const hash = createHash('sha256').update(JSON.stringify([this.program, dependsOn])).digest('hex');
     return join(this.folder, `${hash.slice(0, 32)}.json`);
   }
 }

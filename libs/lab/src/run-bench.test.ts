@@ -71,9 +71,10 @@ test('what an arm comes to adds up: time, samples, bytes, energy; and it learns'
   }
 });
 
-test('arms that were done before are kept, and those alone whose scenario is the same', async () => {
-  const kept = new KeptArms(mkdtempSync(join(tmpdir(), 'longtail-kept-')));
-  const run = async (arms: string) => {
+test('arms that were done before are kept, and those alone whose scenario and program are the same', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longtail-kept-'));
+  const run = async (arms: string, program = 'this') => {
+    const kept = new KeptArms(folder, program);
     const ran: string[] = [];
     const result = await runBench(scenario(arms), { ...options, kept, run: (task) => (ran.push(task.arm.name), runArm(task, workbench)) });
     return { ran, result };
@@ -83,6 +84,7 @@ test('arms that were done before are kept, and those alone whose scenario is the
   const second = await run('[{strategy: [bsp, asp]}, {strategy: bsp, codec: int8}]');
   expect(second.ran).toEqual(['bsp int8']);
   expect(JSON.stringify(second.result.arms.slice(0, 2))).toBe(JSON.stringify(first.result.arms));
+  expect((await run('[{strategy: [bsp, asp]}]', 'the next')).ran).toEqual(['bsp', 'asp']);
 });
 
 test('a knob that is swept makes arms of its own', async () => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, formatMilliseconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, hostCostOf, hostCostTask, KeptArms, parseSweep, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions } from '@longtail/lab';
+import { ArmPool, hostCostOf, hostCostTask, KeptArms, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
 import { Interruption } from '../process/interruption.js';
@@ -38,7 +38,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   const progress = benchProgress(output);
   const interruption = new Interruption(() => pool.close());
   try {
-    const kept = new KeptArms(armsFolder, options.fresh);
+    const kept = new KeptArms(armsFolder, programHash(), options.fresh);
     const shared = { engine, sweep, kept, traces: tracesOf(scenario) };
     const result =
       mode === 'live' || mode === 'both'
