@@ -28,10 +28,40 @@ export function listBelow(costs: Float64Array, limit: number, hop: number, width
   }
 }
 
+/** By place and layers, the least costs of those that may take so many: as many as a pipeline can have. */
+export class LeastCosts {
+  private readonly costs: Float64Array;
+  private readonly most: number;
+
+  constructor(private readonly width: number) {
+    this.most = width + 1;
+    this.costs = new Float64Array(2 * width * this.most);
+  }
+
+  begin(): void {
+    this.costs.fill(Infinity);
+  }
+
+  /** Whether more than so many cost no more. */
+  isOutdone(place: number, layers: number, cost: number, beside: number): boolean {
+    return this.costs[(place * this.width + layers) * this.most + beside]! <= cost;
+  }
+
+  add(place: number, layers: number, cost: number): void {
+    const { costs, most } = this;
+    const first = (place * this.width + layers) * most;
+    let at = first + most - 1;
+    if (costs[at]! <= cost) return;
+    for (; at > first && costs[at - 1]! > cost; at--) costs[at] = costs[at - 1]!;
+    costs[at] = cost;
+  }
+}
+
 /** A knapsack: least costs by mates, whether the last block is done, and layers; and who takes them. */
 export class Reached {
-  private readonly costs: Float64Array;
-  private readonly next: Float64Array;
+  private costs: Float64Array;
+  /** … with the device that is taken up next. */
+  private next: Float64Array;
   /** Of each device taken up, in turn. */
   private readonly from: Int16Array;
   private readonly devices: Int32Array;
@@ -121,7 +151,9 @@ export class Reached {
   take(device: number): void {
     if (!this.isOffered) return;
     this.isOffered = false;
-    this.costs.set(this.next);
+    const { costs } = this;
+    this.costs = this.next;
+    this.next = costs;
     this.furthest.set(this.further);
     this.devices[this.weighed++] = device;
   }
@@ -139,72 +171,101 @@ export class Reached {
   }
 }
 
+/** Of a sum of a cover: it is of one; it was never made less. */
+const ALONE = -1;
+const NEVER = -2;
+const NOWHERE = new Int32Array(0);
+
 /** The cheapest two or more whose shares come to so much. */
 export class Cover {
+  /** By whether it is one or several, and need. */
   private readonly costs: Float64Array;
-  private readonly from: Int32Array;
+  /** Of those inserted. */
   private readonly devices: Int32Array;
+  private readonly each: Float64Array;
+  private readonly shares: Int32Array;
   private readonly width: number;
   private weighed = 0;
+  private limit = NaN;
   /** By need, the sum that costs least. */
   private readonly best: Int32Array;
+  private furthestOfOne = 0;
   private furthest = 0;
 
   constructor(count: number, most: number) {
     this.width = most + 1;
-    this.costs = new Float64Array(3 * this.width);
-    this.from = new Int32Array(3 * this.width * count);
+    this.costs = new Float64Array(2 * this.width);
     this.devices = new Int32Array(count);
+    this.each = new Float64Array(count);
+    this.shares = new Int32Array(count);
     this.best = new Int32Array(this.width);
   }
 
-  begin(): void {
-    this.costs.fill(Infinity);
-    this.costs[0] = 0;
+  /** Of what costs less than `limit`. */
+  begin(limit: number): void {
+    this.limit = limit;
     this.weighed = 0;
-    this.furthest = 0;
+    this.clear();
   }
 
-  insert(device: number, cost: number, share: number, limit: number): void {
-    const { costs, from, width, furthest } = this;
-    const row = this.weighed * 3 * width;
-    from.fill(-1, row, row + 3 * width);
-    for (let m = 2; m >= 0; m--) {
-      const to = Math.min(2, m + 1) * width;
-      for (let at = furthest; at >= 0; at--) {
-        const sum = costs[m * width + at]! + cost;
-        if (sum >= limit) continue;
-        const target = to + Math.min(width - 1, at + share);
-        if (sum >= costs[target]!) continue;
-        costs[target] = sum;
-        from[row + target] = m * width + at;
-      }
-    }
-    this.furthest = Math.min(width - 1, furthest + share);
-    this.devices[this.weighed++] = device;
+  insert(device: number, cost: number, share: number): void {
+    this.devices[this.weighed] = device;
+    this.each[this.weighed] = cost;
+    this.shares[this.weighed++] = share;
+    this.spread(cost, share, NOWHERE, 0);
   }
 
   settle(): void {
     const { costs, width, best } = this;
-    for (let at = width - 1; at >= 0; at--) {
-      const state = 2 * width + at;
-      best[at] = at + 1 < width && costs[best[at + 1]!]! <= costs[state]! ? best[at + 1]! : state;
-    }
+    for (let at = width - 1; at >= 0; at--) best[at] = at + 1 < width && costs[width + best[at + 1]!]! <= costs[width + at]! ? best[at + 1]! : at;
   }
 
   cost(need: number): number {
-    return this.costs[this.best[need]!]!;
+    return this.costs[this.width + this.best[need]!]!;
   }
 
+  /** Weighed again for that: few covers are part of what is sought. */
   members(need: number): readonly number[] {
+    const { weighed, width, devices, each, shares } = this;
+    const from = new Int32Array(2 * width * weighed).fill(NEVER);
+    this.clear();
+    for (let d = 0; d < weighed; d++) this.spread(each[d]!, shares[d]!, from, 2 * width * d);
     const members: number[] = [];
-    let state = this.best[need]!;
-    for (let d = this.weighed - 1; d >= 0; d--) {
-      const before = this.from[d * 3 * this.width + state]!;
-      if (before < 0) continue;
-      members.push(this.devices[d]!);
+    let state = width + this.best[need]!;
+    for (let d = weighed - 1; d >= 0 && state !== ALONE; d--) {
+      const before = from[2 * width * d + state]!;
+      if (before === NEVER) continue;
+      members.push(devices[d]!);
       state = before;
     }
     return members;
+  }
+
+  private clear(): void {
+    this.costs.fill(Infinity);
+    this.furthestOfOne = this.furthest = -1;
+  }
+
+  /** One more; into `from`, from `row` on, where each sum that it is part of comes from. */
+  private spread(cost: number, share: number, from: Int32Array, row: number): void {
+    const { costs, width, limit } = this;
+    const last = width - 1;
+    for (let several = 1; several >= 0; several--) {
+      for (let at = several === 1 ? this.furthest : this.furthestOfOne; at >= 0; at--) {
+        const sum = costs[several * width + at]! + cost;
+        if (sum >= limit) continue;
+        const target = width + (at + share < last ? at + share : last);
+        if (sum >= costs[target]!) continue;
+        costs[target] = sum;
+        if (from !== NOWHERE) from[row + target] = several * width + at;
+      }
+    }
+    const alone = share < last ? share : last;
+    if (this.furthestOfOne >= 0) this.furthest = Math.min(last, Math.max(this.furthest, this.furthestOfOne) + share);
+    if (cost < limit && cost < costs[alone]!) {
+      costs[alone] = cost;
+      if (from !== NOWHERE) from[row + alone] = ALONE;
+    }
+    if (alone > this.furthestOfOne) this.furthestOfOne = alone;
   }
 }

@@ -77,6 +77,7 @@ export class LanPricing {
   private periodMs = NaN;
   private nextMs = NaN;
   private tolerance = TOLERANCE;
+  private worth = NaN;
   /** Least costs: [devices weighed][without the last block, with it][layers]. */
   private readonly reached: Float64Array;
   /** Of the solution: layers that are shared. */
@@ -235,7 +236,7 @@ export class LanPricing {
   /** Least prices and fill, in samples, of devices that have all layers and the last block between them; anything from `samples` on. */
   private cheapest(period: number, fromMs: number, belowMs: number, samples: number, sharing: boolean): number {
     const { microbatch, hopMs, hopDelayMs, layers, times, steps } = this.lan;
-    const { prices, kindOf, inTime, exchangeMs, most, ratio, room, used, count } = this;
+    const { prices, kindOf, inTime, exchangeMs, most, ratio, room, count } = this;
     const width = layers + 1;
     const kinds = inTime.length / (4 * this.periods.length);
     const { periodMs } = this;
@@ -266,12 +267,28 @@ export class LanPricing {
       if (most[2 * i + 1]! >= 0 && perMs * headMs < head) head = perMs * headMs;
       ratio[i] = least;
       room[i] = rooms;
-      used[i] = 0;
     }
     if (head === Infinity) return Infinity;
+    const enough = samples - this.tolerance;
+    if (sharing && !this.mayShare(this.leastShare(), head, enough)) return samples;
     const share = sharing ? this.weighSharing(samples) : Infinity;
-    let [left, relaxed, worth] = [layers, head, 0];
-    while (left > 0) {
+    if (sharing && !this.mayShare(share, head, enough)) return samples;
+    const relaxed = this.relax(layers, head, share, enough);
+    if (relaxed >= enough) return relaxed;
+    const { worth } = this;
+    const tight = this.listWorthwhile(period, fromMs, worth, head, enough - relaxed);
+    if (!tight && !sharing) return samples;
+    this.solve(sharing);
+    return layers * worth + head + this.finish(sharing, worth);
+  }
+
+  /** What so many layers cost at least where any part of a device may be taken, or of a layer that is shared, beside `head`; anything from `enough` on. `worth`: the dearest. */
+  private relax(layers: number, head: number, share: number, enough: number): number {
+    const { ratio, room, used, count } = this;
+    used.fill(0);
+    let left = layers;
+    let relaxed = head;
+    while (left > 0 && relaxed < enough) {
       let best = share;
       let device = -1;
       for (let i = 0; i < count; i++) {
@@ -284,13 +301,14 @@ export class LanPricing {
       if (device >= 0) used[device] = 1;
       relaxed += taken * best;
       left -= taken;
-      worth = best;
-      if (relaxed >= samples - this.tolerance) return relaxed;
+      this.worth = best;
     }
-    const tight = this.listWorthwhile(period, fromMs, worth, head, samples - this.tolerance - relaxed);
-    if (!tight && !sharing) return samples;
-    this.solve(sharing);
-    return layers * worth + head + this.finish(sharing, worth);
+    return relaxed;
+  }
+
+  /** Whether pipelines may be of use one of whose layers is shared at least. */
+  private mayShare(share: number, head: number, enough: number): boolean {
+    return this.relax(this.lan.layers - 1, head + share, share, enough) < enough;
   }
 
   /**
@@ -412,16 +430,31 @@ export class LanPricing {
     return best;
   }
 
+  /** What a layer that is shared costs at least, where any part of a device may be taken. */
+  private leastShare(): number {
+    const { periodMs, nextMs } = this;
+    const { times, microbatch } = this.lan;
+    let least = Infinity;
+    let fastestMs = Infinity;
+    for (let device = 0; device < this.count; device++) {
+      const { layerMs, held } = times[device]!;
+      if (layerMs <= periodMs || held[INNER]! < 1) continue;
+      fastestMs = Math.min(fastestMs, layerMs);
+      least = Math.min(least, this.prices[device]! / Math.ceil((UNITS * nextMs) / layerMs));
+    }
+    return UNITS * least + (microbatch * fastestMs) / periodMs;
+  }
+
   /** Of layers that are shared by devices for which the period is too short; returns the least of a layer. */
   private weighSharing(most: number): number {
     const { periodMs, nextMs } = this;
     const { times, layers, microbatch } = this.lan;
     let fastestMs = Infinity;
-    this.cover.begin();
+    this.cover.begin(most);
     for (const [device, { layerMs, held }] of times.entries()) {
       if (layerMs <= periodMs || held[INNER]! < 1) continue;
       fastestMs = Math.min(fastestMs, layerMs);
-      this.cover.insert(device, this.prices[device]!, Math.ceil((UNITS * nextMs) / layerMs), most);
+      this.cover.insert(device, this.prices[device]!, Math.ceil((UNITS * nextMs) / layerMs));
     }
     this.cover.settle();
     this.latency = (microbatch * fastestMs) / periodMs;

@@ -142,16 +142,27 @@ interface Weighed extends Column {
  */
 class Descent {
   private readonly columns: Weighed[] = [];
+  /** Pairs that may manage more than their members' prices: those, what each is worth and weighs. */
+  private readonly firsts: Int32Array;
+  private readonly seconds: Int32Array;
+  private readonly worths: Float64Array;
   private readonly weights: Float64Array;
   /** By device, of all groups that it is in. */
   private readonly total: Float64Array;
 
   constructor(
-    private readonly pairs: Pairs,
+    { devices, whole }: Pairs,
     private readonly least: Float64Array,
     private readonly prices: Float64Array,
   ) {
-    this.weights = new Float64Array(pairs.devices.length ** 2);
+    const count = devices.length;
+    const promising: number[] = [];
+    for (let a = 0; a < count; a++)
+      for (let b = a + 1; b < count; b++) if (whole[a * count + b]! > least[devices[a]!]! + least[devices[b]!]!) promising.push(a * count + b);
+    this.firsts = Int32Array.from(promising, (pair) => devices[Math.floor(pair / count)]!);
+    this.seconds = Int32Array.from(promising, (pair) => devices[pair % count]!);
+    this.worths = Float64Array.from(promising, (pair) => whole[pair]!);
+    this.weights = new Float64Array(promising.length);
     this.total = new Float64Array(least.length);
   }
 
@@ -173,24 +184,17 @@ class Descent {
   }
 
   private sweepPairs(): void {
-    const { pairs, prices, weights } = this;
-    const { devices } = pairs;
-    const count = devices.length;
-    for (let a = 0; a < count; a++) {
-      const first = devices[a]!;
-      for (let b = a + 1; b < count; b++) {
-        const at = a * count + b;
-        const worth = pairs.whole[at]!;
-        if (worth === 0) continue;
-        const second = devices[b]!;
-        const over = worth - prices[first]! - prices[second]!;
-        const weight = weights[at]!;
-        if (over <= 0 && weight === 0) continue;
-        const change = Math.max(-weight, (CURVATURE * over) / 2);
-        weights[at] = weight + change;
-        this.change(first, change);
-        this.change(second, change);
-      }
+    const { firsts, seconds, worths, weights, prices } = this;
+    for (let pair = 0; pair < worths.length; pair++) {
+      const first = firsts[pair]!;
+      const second = seconds[pair]!;
+      const over = worths[pair]! - prices[first]! - prices[second]!;
+      const weight = weights[pair]!;
+      if (over <= 0 && weight === 0) continue;
+      const change = Math.max(-weight, (CURVATURE * over) / 2);
+      weights[pair] = weight + change;
+      this.change(first, change);
+      this.change(second, change);
     }
   }
 
@@ -208,16 +212,14 @@ class Descent {
 
   /** Until no two manage more than their prices. */
   raisePairs(): void {
-    const { pairs, prices } = this;
-    const { devices, whole } = pairs;
-    for (const [a, first] of devices.entries()) {
-      for (let b = a + 1; b < devices.length; b++) {
-        const second = devices[b]!;
-        const over = whole[a * devices.length + b]! - prices[first]! - prices[second]!;
-        if (over <= 0) continue;
-        prices[first]! += over / 2;
-        prices[second]! += over / 2;
-      }
+    const { firsts, seconds, worths, prices } = this;
+    for (let pair = 0; pair < worths.length; pair++) {
+      const first = firsts[pair]!;
+      const second = seconds[pair]!;
+      const over = worths[pair]! - prices[first]! - prices[second]!;
+      if (over <= 0) continue;
+      prices[first]! += over / 2;
+      prices[second]! += over / 2;
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Options } from './knapsacks.js';
-import { HOLDINGS, MATCHED, NOBODY, OTHERS, Reached } from './knapsacks.js';
+import { HOLDINGS, LeastCosts, MATCHED, NOBODY, OTHERS, Reached } from './knapsacks.js';
 import { INNER, LAST } from './layers.js';
 import type { Column } from './packing.js';
 import type { PricedRelays } from './relayed-options.js';
@@ -45,10 +45,11 @@ export class RelayedPricing {
   private readonly each: Float64Array;
   private readonly most: Float64Array;
   private readonly isTaken: Uint8Array;
-  /** Lone devices taken up, by kind and whether they are matched; what each costs, by option; and by kind, what any costs at least. */
-  private readonly alike: number[][];
-  private readonly taking: Float64Array;
-  private readonly cheapestOfKind: Float64Array;
+  /** What lone devices that were taken up may take: those that are not matched, and all. */
+  private readonly ofUnmatched: LeastCosts;
+  private readonly ofLone: LeastCosts;
+  /** What anybody at a hop costs at least. */
+  private cheapest = NaN;
   private readonly width: number;
   /** The cheapest pipeline of one device at a hop: what it costs, which option that is, as what, and whom it is beside. */
   private cost = NaN;
@@ -72,10 +73,8 @@ export class RelayedPricing {
     this.each = new Float64Array(times.length);
     this.most = new Float64Array(times.length);
     this.isTaken = new Uint8Array(times.length);
-    const { kinds } = this.options;
-    this.alike = [...kinds, ...kinds].map(() => []);
-    this.taking = new Float64Array(times.length * 2 * this.width);
-    this.cheapestOfKind = new Float64Array(kinds.length);
+    this.ofUnmatched = new LeastCosts(this.width);
+    this.ofLone = new LeastCosts(this.width);
     this.parts = new SiteParts(relays, this.options, prices, this.partLimits);
     this.wides = new WideParts(relays, this.options, this.parts, prices);
     this.reached = new Reached(2 * times.length, HOLDINGS, this.limits);
@@ -131,7 +130,8 @@ export class RelayedPricing {
     wides.begin(limit);
     wides.weigh(this.leastOfSites[layers]!, (members, cost) => this.report(members, samples - cost, found));
     reached.begin();
-    for (const list of this.alike) list.length = 0;
+    this.ofUnmatched.begin();
+    this.ofLone.begin();
     for (let i = 0, floor = Infinity; i <= at; i++) floors[i] = floor = Math.min(floor, prices[ends[i]!]! + options.hopCost(ends[i]!));
     for (let further = at + 1, floor = -1; at >= 0 && floors[at]! < limit; at--) {
       const f = ends[at]!;
@@ -158,7 +158,9 @@ export class RelayedPricing {
     if (once >= below) return;
     if (parts.isLone(device)) {
       const priced = options.priced(device, once);
-      if (!this.isOutdone(device, priced, below)) reached.insert(device, priced, this.relays.matched[device] === 1 ? MATCHED : OTHERS);
+      const matched = this.relays.matched[device] === 1;
+      this.keepUseful(priced, matched, below);
+      if (priced.count > 0) reached.insert(device, priced, matched ? MATCHED : OTHERS);
       return;
     }
     reached.insert(device, parts.partOf(device, once), OTHERS);
@@ -199,22 +201,27 @@ export class RelayedPricing {
     }
   }
 
-  /** Whether as many of its kind as a pipeline can have cost no more, whatever they take: another is of no use then. */
-  private isOutdone(device: number, { count, costs }: Options, below: number): boolean {
-    const { taking, width } = this;
-    const kind = this.options.kindOf[device]!;
-    const alike = this.alike[2 * kind + this.relays.matched[device]!]!;
-    const most = Math.floor(below / this.cheapestOfKind[kind]!);
-    let better = 0;
-    for (const other of alike) {
-      const row = other * 2 * width;
-      let o = 0;
-      while (o < count && taking[row + o]! <= costs[o]!) o++;
-      if (o === count && ++better >= most) return true;
+  /** What costs less than `below`, but for what as many lone devices as a pipeline can have beside this one may take for no more: one of them is free. */
+  private keepUseful(priced: Options, matched: boolean, below: number): void {
+    const { ofUnmatched, ofLone, cheapest } = this;
+    const known = matched ? ofLone : ofUnmatched;
+    const { places, layers, costs } = priced;
+    let kept = 0;
+    for (let o = 0; o < priced.count; o++) {
+      const place = places[o]!;
+      const k = layers[o]!;
+      const cost = costs[o]!;
+      if (cost >= below) continue;
+      // Each has a layer at least, but for the last stage.
+      const beside = Math.min(Math.floor((below - cost) / cheapest), this.width - k);
+      if (known.isOutdone(place, k, cost, beside)) continue;
+      ofLone.add(place, k, cost);
+      if (!matched) ofUnmatched.add(place, k, cost);
+      places[kept] = place;
+      layers[kept] = k;
+      costs[kept++] = cost;
     }
-    for (let o = 0; o < count; o++) taking[device * 2 * width + o] = costs[o]!;
-    alike.push(device);
-    return false;
+    priced.count = kept;
   }
 
   private report(members: readonly number[], over: number, found: (column: Column) => void): void {
@@ -223,9 +230,9 @@ export class RelayedPricing {
 
   /** The least that so many layers cost, whoever does them, where any part of a device may be taken for that part of what it costs. */
   private relax(limit: number): void {
-    const { uplinkMs, times } = this.relays;
+    const { uplinkMs, times, innerMs, lastMs } = this.relays;
     const { options, parts, prices, each, most } = this;
-    this.cheapestOfKind.fill(Infinity);
+    this.cheapest = Infinity;
     let takers = 0;
     let ofSites = 0;
     for (const lone of [false, true]) {
@@ -234,9 +241,9 @@ export class RelayedPricing {
         if (parts.isLone(device) !== lone || (lone && uplinkMs[device]! + uplinkMs[this.ends[0]!]! > options.nextMs)) continue;
         const once = prices[device]! + (lone ? options.hopCost(device) : 0);
         if (once >= limit) continue;
-        const kind = options.kindOf[device]!;
-        if (lone && once < this.cheapestOfKind[kind]!) this.cheapestOfKind[kind] = once;
-        const { count, layers, costs } = options.latencies[kind]!;
+        const atHop = lone ? once + Math.min(innerMs[device]!, lastMs[device]!) / options.periodMs : once + options.hopCost(device);
+        if (atHop < this.cheapest) this.cheapest = atHop;
+        const { count, layers, costs } = options.latencies[options.kindOf[device]!]!;
         let least = Infinity;
         let room = 0;
         for (let o = 0; o < count; o++) {

@@ -227,14 +227,14 @@ export class WideParts {
     const wide = (this.wides[site] ??= emptyTable(width));
     wide.costs.fill(Infinity);
     const cover = (this.covers[site] ??= new Cover(members.length, layers * UNITS));
-    cover.begin();
+    cover.begin(limit);
     let fastestMs = Infinity;
     for (const device of members) {
       const { layerMs } = times[device]!;
       const share = this.options.shareOf(device);
       if (share <= 0 || this.prices[device]! >= limit) continue;
       fastestMs = Math.min(fastestMs, layerMs);
-      cover.insert(device, this.prices[device]!, share, limit);
+      cover.insert(device, this.prices[device]!, share);
     }
     cover.settle();
     if (cover.cost(0) >= limit) return wide;
