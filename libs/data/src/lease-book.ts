@@ -17,10 +17,8 @@ interface Span {
   readonly end: number;
 }
 
-interface OpenLease {
-  readonly spans: readonly Span[];
-  readonly samples: number;
-  readonly partly: boolean;
+interface OpenLease extends Lease {
+  partly: boolean;
 }
 
 /**
@@ -65,11 +63,10 @@ class Book implements LeaseBook {
       this.cursor = end;
     }
     if (spans.length === 0) return undefined;
-    const lease = { spans, samples: countSamples(spans), partly: false };
-    const id = ++this.lastId;
-    this.open.set(id, lease);
+    const lease = { id: ++this.lastId, holder, ranges: this.toRanges(spans), samples: countSamples(spans), partly: false };
+    this.open.set(lease.id, lease);
     this.leasedSamples += lease.samples;
-    return { id, holder, ranges: this.toRanges(spans), samples: lease.samples };
+    return lease;
   }
 
   apply(leaseId: number): void {
@@ -77,13 +74,13 @@ class Book implements LeaseBook {
   }
 
   applyPartly(leaseId: number): void {
-    this.open.set(leaseId, { ...this.find(leaseId), partly: true });
+    this.find(leaseId).partly = true;
   }
 
   giveBack(leaseId: number): void {
     if (this.find(leaseId).partly) throw new Error(`lease ${leaseId} is applied in part`);
-    const { spans, samples } = this.close(leaseId);
-    this.returned = mergeSpans([...this.returned, ...spans]);
+    const { ranges, samples } = this.close(leaseId);
+    this.returned = mergeSpans([...this.returned, ...this.toSpans(ranges)]);
     this.returnedSamples += samples;
   }
 
@@ -98,7 +95,7 @@ class Book implements LeaseBook {
 
   snapshot(): LeaseBookState {
     const open = this.open.values();
-    const free = open.filter(({ partly }) => !partly).flatMap(({ spans }) => spans);
+    const free = open.filter(({ partly }) => !partly).flatMap(({ ranges }) => this.toSpans(ranges));
     const halfway = open.reduce((sum, { partly, samples }) => sum + (partly ? samples : 0), 0);
     return {
       samplesPerEpoch: this.samplesPerEpoch,
@@ -111,10 +108,7 @@ class Book implements LeaseBook {
   }
 
   restore(state: LeaseBookState): void {
-    const spans = state.returned.map(({ epoch, start, end }) => ({
-      start: epoch * this.samplesPerEpoch + start,
-      end: epoch * this.samplesPerEpoch + end,
-    }));
+    const spans = this.toSpans(state.returned);
     const cursor = state.cursor.epoch * this.samplesPerEpoch + state.cursor.position;
     const problem = this.findProblem(state, spans, cursor);
     if (problem !== undefined) {
@@ -176,6 +170,10 @@ class Book implements LeaseBook {
     return lease;
   }
 
+  private toSpans(ranges: readonly SampleRange[]): Span[] {
+    return ranges.map(({ epoch, start, end }) => ({ start: epoch * this.samplesPerEpoch + start, end: epoch * this.samplesPerEpoch + end }));
+  }
+
   /** Cuts spans where an epoch ends. */
   private toRanges(spans: readonly Span[]): SampleRange[] {
     const ranges: SampleRange[] = [];
@@ -188,7 +186,8 @@ class Book implements LeaseBook {
         at = stop;
       }
     }
-    return ranges;
+    // Kept for as long as a task is out, without the room that is left where something was pushed.
+    return ranges.slice();
   }
 }
 

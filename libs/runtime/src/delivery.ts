@@ -49,21 +49,36 @@ type Inspect = (chunk: CodedChunk, length: number) => ChunkInspection;
  * added to anything before the whole delivery is known to be good. Holds at most one coded copy of each expected tensor.
  */
 export class Delivery {
+  /** Chunks that are not here. */
+  private missing = 0;
+  /** What float32 would have taken more. */
+  bytesSaved = 0;
+  private readonly worker: number;
+  private readonly round: number;
+  private readonly baseVersion: number;
+  private readonly samples: number | undefined;
+  private readonly normBound: NormBound | undefined;
   private readonly tensors: readonly IncomingTensor[];
   private read: Promise<void> | undefined;
 
   /** `buffers` lends the memory that chunks are put in; see `place`. */
   constructor(
-    private readonly expected: ExpectedDelivery,
+    { worker, round, baseVersion, samples, tensors, normBound }: ExpectedDelivery,
     private readonly inspect: Inspect,
     private readonly buffers: Buffers,
   ) {
-    this.tensors = expected.tensors.map((tensor) => new IncomingTensor(tensor));
-    expected.normBound?.add(this);
+    this.worker = worker;
+    this.round = round;
+    this.baseVersion = baseVersion;
+    this.samples = samples;
+    this.normBound = normBound;
+    this.tensors = tensors.map((tensor) => new IncomingTensor(tensor));
+    for (const { grid } of tensors) this.missing += grid.chunks;
+    normBound?.add(this);
   }
 
   get complete(): boolean {
-    return this.tensors.every((tensor) => tensor.missing === 0);
+    return this.missing === 0;
   }
 
   /**
@@ -72,8 +87,7 @@ export class Delivery {
    */
   place(header: TensorHeader, bytes: number): Uint8Array | undefined {
     const tensor = this.tensorOf(header);
-    if (tensor === undefined || headerMismatch(header, tensor.expected, this.expected) !== undefined || tensor.has(header.chunk))
-      return undefined;
+    if (tensor === undefined || this.mismatch(header, tensor.expected) !== undefined || tensor.has(header.chunk)) return undefined;
     return tensor.place(header.chunk, bytes, this.buffers);
   }
 
@@ -90,8 +104,7 @@ export class Delivery {
 
   take({ header, payload, loan }: TensorChunk): ChunkVerdict {
     const tensor = this.tensorOf(header);
-    const mismatch =
-      tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : headerMismatch(header, tensor.expected, this.expected);
+    const mismatch = tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : this.mismatch(header, tensor.expected);
     if (tensor === undefined || mismatch !== undefined) return { verdict: 'refused', reason: mismatch!, nonFinite: false };
     if (tensor.has(header.chunk)) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
 
@@ -110,13 +123,10 @@ export class Delivery {
     if (!seen.finite)
       return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
     tensor.put(header.chunk, payload, loan);
-    const excess = this.expected.normBound?.exceededWith(header, seen.sumOfSquares);
+    this.bytesSaved += FLOAT_BYTES * header.length - payload.length;
+    this.missing--;
+    const excess = this.normBound?.exceededWith(header, seen.sumOfSquares);
     return excess === undefined ? { verdict: 'taken' } : { verdict: 'refused', reason: excess, nonFinite: false };
-  }
-
-  /** What float32 would have taken more. */
-  get bytesSaved(): number {
-    return this.tensors.reduce((sum, tensor) => sum + tensor.bytesSaved, 0);
   }
 
   /** The tensor is part of what was asked for. */
@@ -144,7 +154,26 @@ export class Delivery {
   }
 
   private tensorOf({ kind, fragment }: { readonly kind: TensorKind; readonly fragment: number }): IncomingTensor | undefined {
-    return this.tensors.find(({ expected }) => expected.kind === kind && expected.fragment === fragment);
+    for (const tensor of this.tensors) if (tensor.expected.kind === kind && tensor.expected.fragment === fragment) return tensor;
+    return undefined;
+  }
+
+  /** What is wrong with a chunk's header, or undefined. */
+  private mismatch(header: TensorHeader, { codec, grid, start }: ExpectedTensor): string | undefined {
+    const { worker, round, baseVersion, samples } = this;
+    if (header.stage !== worker) return `worker ${header.stage} of the group is another node`;
+    if (header.round !== round) return `round ${header.round} is not the round ${round} of the task`;
+    if (header.baseVersion !== baseVersion) return `based on version ${header.baseVersion}, the task on ${baseVersion}`;
+    if (header.codec !== codec.id) return `codec ${header.codec} instead of ${codec.id}`;
+    if (samples !== undefined && header.samples !== samples) return `${header.samples} samples instead of ${samples}`;
+    if (header.chunks !== grid.chunks || header.chunk >= grid.chunks)
+      return `chunk ${header.chunk} of ${header.chunks}, expected ${grid.chunks} chunks`;
+    if (header.start !== start) return `lies at ${header.start} of the worker's vector, expected at ${start}`;
+    const span = chunkSpan(grid, header.chunk);
+    if (header.offset !== span.offset || header.length !== span.length) {
+      return `chunk ${header.chunk} covers ${header.length} values from ${header.offset}, expected ${span.length} from ${span.offset}`;
+    }
+    return undefined;
   }
 }
 
@@ -153,13 +182,11 @@ const FLOAT_BYTES = 4;
 class IncomingTensor {
   private readonly chunks: (Uint8Array | undefined)[];
   private buffer: Uint8Array | undefined;
-  private readonly loans: Loan[] = [];
-  missing: number;
-  bytesSaved = 0;
+  /** Of chunks that lie where their sender has them; undefined: there are none. */
+  private loans: (Loan | undefined)[] | undefined;
 
   constructor(readonly expected: ExpectedTensor) {
     this.chunks = new Array<Uint8Array | undefined>(expected.grid.chunks);
-    this.missing = expected.grid.chunks;
   }
 
   has(chunk: number): boolean {
@@ -170,10 +197,8 @@ class IncomingTensor {
     this.chunks[chunk] = bytes;
     if (loan !== undefined) {
       loan.hold();
-      this.loans.push(loan);
+      (this.loans ??= new Array<Loan | undefined>(this.chunks.length))[chunk] = loan;
     }
-    this.bytesSaved += FLOAT_BYTES * chunkSpan(this.expected.grid, chunk).length - bytes.length;
-    this.missing--;
   }
 
   at(chunk: number): Uint8Array {
@@ -192,25 +217,7 @@ class IncomingTensor {
   dispose(buffers: Buffers): void {
     if (this.buffer !== undefined) buffers.give(this.buffer);
     this.buffer = undefined;
-    for (const loan of this.loans.splice(0)) loan.release();
+    for (const loan of this.loans ?? []) loan?.release();
+    this.loans = undefined;
   }
-}
-
-/** What is wrong with a chunk's header, or undefined. */
-function headerMismatch(header: TensorHeader, tensor: ExpectedTensor, delivery: ExpectedDelivery): string | undefined {
-  const { grid } = tensor;
-  if (header.stage !== delivery.worker) return `worker ${header.stage} of the group is another node`;
-  if (header.round !== delivery.round) return `round ${header.round} is not the round ${delivery.round} of the task`;
-  if (header.baseVersion !== delivery.baseVersion) return `based on version ${header.baseVersion}, the task on ${delivery.baseVersion}`;
-  if (header.codec !== tensor.codec.id) return `codec ${header.codec} instead of ${tensor.codec.id}`;
-  if (delivery.samples !== undefined && header.samples !== delivery.samples)
-    return `${header.samples} samples instead of ${delivery.samples}`;
-  if (header.chunks !== grid.chunks || header.chunk >= grid.chunks)
-    return `chunk ${header.chunk} of ${header.chunks}, expected ${grid.chunks} chunks`;
-  if (header.start !== tensor.start) return `lies at ${header.start} of the worker's vector, expected at ${tensor.start}`;
-  const span = chunkSpan(grid, header.chunk);
-  if (header.offset !== span.offset || header.length !== span.length) {
-    return `chunk ${header.chunk} covers ${header.length} values from ${header.offset}, expected ${span.length} from ${span.offset}`;
-  }
-  return undefined;
 }

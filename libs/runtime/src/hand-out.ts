@@ -11,6 +11,8 @@ import { roundTimes } from './speed.js';
 import { stepsDue, type Streaming } from './step-dues.js';
 import { sumSamples } from './tasks.js';
 
+const NO_STEPS: readonly LocalStep[] = [];
+
 /**
  * Gives groups their next tasks, and whoever lacks them the parameters: a share of the batch, or local steps. Who gets none
  * stays idle. What lies behind the next validation is not handed out before it.
@@ -27,14 +29,14 @@ export async function handOut(core: RunCore, groups: readonly Group[], rule: Loc
     const share = shares.get(group.id) ?? 0;
     const count = Math.round((before + share) * fraction) - Math.round(before * fraction);
     before += share;
-    const assign = rule === undefined ? gradientTask(core, group, share) : deltaTask(core, group, count, core.roundSamples / share);
-    if (assign === undefined) {
+    const work = rule === undefined ? leaseShare(core, group, share) : leaseSteps(core, group, count, core.training!.leases.totals().applied, core.roundSamples / share);
+    if (work.leases.length === 0) {
       if (rule === undefined && standing === undefined) group.speed.idled();
       group.rounds++;
       continue;
     }
     for (const member of group.members) member.supply(parameters);
-    tasks.push(assign());
+    tasks.push(rule === undefined ? gradientTask(core, group, work) : deltaTask(core, group, work));
   }
   return tasks;
 }
@@ -98,40 +100,42 @@ export function samplesAhead(core: RunCore): number {
   return Math.max(0, Math.min(free, core.record.validationDueAt - applied - leased));
 }
 
-function gradientTask(core: RunCore, group: Group, share: number): (() => GroupTask) | undefined {
-  const leases = core.tasks.leaseUpTo(group, share);
-  if (leases.length === 0) return undefined;
-  const samples = sumSamples(leases);
-  const passes = passesOf(core, group, samples);
-  const tensorsOf = (member: Member) => (passes.samplesOf(member) > 0 ? core.tasks.expected(member, 'gradient', core.codec) : []);
-  core.sharesLeft!.samples -= samples;
-  return () => core.tasks.assign(group, { kind: 'GRADIENT', ranges: rangesOf(leases) }, { tensorsOf, leases, passes });
+/** What a group is to do next. */
+interface Work {
+  readonly leases: readonly Lease[];
+  /** Each of a batch of its own; none where it takes a gradient of all that is leased. */
+  readonly steps: readonly LocalStep[];
 }
 
-/** Each step is of a batch of its own; meanwhile all groups together go through `samplesAStep`. */
-function deltaTask(core: RunCore, group: Group, count: number, samplesAStep: number): (() => GroupTask) | undefined {
-  const { applied } = core.training!.leases.totals();
-  const { steps, leases } = leaseSteps(core, group, count, applied, samplesAStep);
-  if (leases.length === 0) return undefined;
+function leaseShare(core: RunCore, group: Group, share: number): Work {
+  const leases = core.tasks.leaseUpTo(group, share);
+  core.sharesLeft!.samples -= sumSamples(leases);
+  return { leases, steps: NO_STEPS };
+}
+
+function gradientTask(core: RunCore, group: Group, { leases }: Work): GroupTask {
+  const passes = passesOf(core, group, sumSamples(leases));
+  const tensorsOf = (member: Member) => (passes?.samplesOf(member) === 0 ? [] : core.tasks.expected(member, 'gradient', core.codec));
+  return core.tasks.assign(group, { kind: 'GRADIENT', ranges: rangesOf(leases) }, { tensorsOf, leases, passes });
+}
+
+function deltaTask(core: RunCore, group: Group, { leases, steps }: Work): GroupTask {
   // What several hold moves alike: one of them brings it home.
-  const tensorsOf = (member: Member) => core.tasks.expected(member, 'gradient', core.codec).filter(({ fragment }) => group.bringerOf(fragment) === member);
-  if (group.solo) return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, leases });
+  const tensorsOf = (member: Member) => {
+    const held = core.tasks.expected(member, 'gradient', core.codec);
+    return group.solo ? held : held.filter(({ fragment }) => group.bringerOf(fragment) === member);
+  };
+  if (group.solo) return core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, leases });
   const passes = passesOf(core, group, countSamples(steps[0]!.ranges));
   const sharedOf = (member: Member) =>
     member.segments
       .map(({ segment, start }) => ({ start, length: segment.grid.length, holders: group.holdersOf(segment.index).map(({ worker }) => worker) }))
       .filter(({ holders }) => holders.length > 1);
-  return () => core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, sharedOf, leases, passes });
+  return core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, sharedOf, leases, passes });
 }
 
-function leaseSteps(
-  core: RunCore,
-  group: Group,
-  count: number,
-  /** Samples before the first step. */
-  from: number,
-  samplesAStep: number,
-): { readonly steps: readonly LocalStep[]; readonly leases: readonly Lease[] } {
+/** Each step is of a batch of its own; meanwhile all groups together go through `samplesAStep`. `from`: samples before the first one. */
+function leaseSteps(core: RunCore, group: Group, count: number, from: number, samplesAStep: number): Work {
   const batch = stepBatchOf(core.job);
   const { total } = core.training!.leases.totals();
   const leases: Lease[] = [];

@@ -8,7 +8,7 @@ import {
   type TensorHeader,
   type Verdict,
 } from '@longtail/core';
-import type { Place, Prepare, Profile, Progress, Ready, Receipt, ServerMessage, WorkerMessage } from '@longtail/protocol';
+import type { Place, Prepare, Profile, Progress, Ready, Receipt, ServerMessage, TaskDone, TaskFailed, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { MeasuringMessage } from './figures.js';
 import type { Group } from './group.js';
@@ -46,6 +46,8 @@ export type MemberState = 'spare' | 'profiling' | 'preparing' | 'prepared' | 're
 /** Tasks remembered as answered, so that each late chunk of one does not get a receipt of its own. */
 const ANSWERED_TASKS = 64;
 
+const NO_ASSIGNMENTS: readonly Assignment[] = [];
+
 /** A worker's part in a run: what it said of itself, its place, what it is at. */
 export class Member extends Recipient<MemberHost> implements Part {
   private present: MemberState = 'spare';
@@ -67,7 +69,7 @@ export class Member extends Recipient<MemberHost> implements Part {
   /** Grants of local steps that it brought home. */
   grants = 0;
   /** In the order in which they were given. */
-  private readonly assignments: Assignment[] = [];
+  private assignments: readonly Assignment[] = NO_ASSIGNMENTS;
   private readonly relay: Relay;
   /** The newest in the place of the oldest. */
   private readonly answered: number[] = [];
@@ -170,13 +172,9 @@ export class Member extends Recipient<MemberHost> implements Part {
       case 'ready':
         return this.onReady(message.ready);
       case 'taskDone':
-        this.directBytes += message.taskDone.peerBytesUp;
-        return this.onTask(message.taskDone.run, message.taskDone.task, (open, nowMs) => open.takeDone(message.taskDone, nowMs));
-      case 'taskFailed': {
-        const error = LongtailError.fromWire(message.taskFailed.failure);
-        if (message.taskFailed.task === 0) return this.onPrepareFailed(error);
-        return this.onTask(message.taskFailed.run, message.taskFailed.task, (open, nowMs) => open.fail(error, nowMs));
-      }
+        return this.onDone(message.taskDone);
+      case 'taskFailed':
+        return this.onFailed(message.taskFailed);
       case 'progress':
         return this.assignment(message.progress.task) === undefined ? undefined : this.host.progress(message.progress);
       case 'profileProgress':
@@ -203,10 +201,11 @@ export class Member extends Recipient<MemberHost> implements Part {
       this.assignment(task)?.seen(this.host.clock.nowMs());
       return this.host.relay(this, chunk);
     }
-    this.onTask(run, task, (open, nowMs) => {
-      const verdict = open.takeChunk(chunk, nowMs);
-      if (verdict.verdict === 'ignored') this.refuse(task, verdict.reason, true);
-    });
+    const open = this.taskOut(run, task);
+    if (open === undefined) return;
+    const verdict = open.takeChunk(chunk, this.host.clock.nowMs());
+    if (verdict.verdict === 'ignored') this.refuse(task, verdict.reason, true);
+    if (open.status !== 'out') this.moved(open);
   }
 
   /** Memory for a chunk that is expected; others get memory of their own. */
@@ -252,18 +251,40 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.host.changed();
   }
 
-  /** Applies `move` to an open task of this member; whatever else comes gets a receipt that says why, once a task. */
-  private onTask(run: string, task: number, move: (open: Assignment, nowMs: number) => void): void {
+  private onDone(done: TaskDone): void {
+    this.directBytes += done.peerBytesUp;
+    const open = this.taskOut(done.run, done.task);
+    if (open === undefined) return;
+    const nowMs = this.host.clock.nowMs();
+    open.takeDone(done, nowMs);
+    this.idleFrom(nowMs);
+    this.moved(open);
+  }
+
+  private onFailed({ run, task, failure }: TaskFailed): void {
+    const error = LongtailError.fromWire(failure);
+    if (task === 0) return this.onPrepareFailed(error);
+    const open = this.taskOut(run, task);
+    if (open === undefined) return;
+    open.fail(error, this.host.clock.nowMs());
+    this.moved(open);
+  }
+
+  /** It is computed, or ended. */
+  private moved({ task: { task } }: Assignment): void {
+    this.startNext();
+    this.host.advanced(task);
+  }
+
+  /** A task that this member is at; whatever comes of another one gets a receipt that says why, once a task. */
+  private taskOut(run: string, task: number): Assignment | undefined {
     const open = run === this.run ? this.assignment(task) : undefined;
-    if (open?.status === 'out') {
-      const { done } = open;
-      move(open, this.host.clock.nowMs());
-      if (open.done !== done) this.idleFrom(this.host.clock.nowMs());
-      this.startNext();
-      if (open.status !== 'out' || open.done !== done) this.host.advanced(task);
-      return;
-    }
-    if (open !== undefined || this.answered.includes(task)) return; // its receipt is on the way, or was sent
+    if (open?.status === 'out') return open;
+    if (open === undefined && !this.answered.includes(task)) this.answer(run, task);
+    return undefined; // else its receipt is on the way, or was sent
+  }
+
+  private answer(run: string, task: number): void {
     this.remember(task);
     const holder = this.host.holderOf(task);
     const reason =
@@ -299,7 +320,7 @@ export class Member extends Recipient<MemberHost> implements Part {
   /** Tasks are worked on in the order in which they are given. */
   begin(assignment: Assignment): void {
     this.traffic ??= this.session.traffic;
-    this.assignments.push(assignment);
+    this.assignments = [...this.assignments, assignment];
     this.startNext();
   }
 
@@ -323,8 +344,9 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Closes a task: what still comes of it is ignored. */
   close(task: number): void {
-    const closed = this.assignments.findIndex((assignment) => assignment.task.task === task);
-    if (closed >= 0) this.assignments.splice(closed, 1);
+    const { assignments } = this;
+    const isOnly = assignments.length === 1 && assignments[0]!.task.task === task;
+    this.assignments = isOnly ? NO_ASSIGNMENTS : assignments.filter((assignment) => assignment.task.task !== task);
     this.startNext();
     this.relay.drop(task);
     this.remember(task);

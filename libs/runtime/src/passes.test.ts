@@ -28,7 +28,7 @@ const group = (maxStash?: readonly number[]) => {
 test('replicas of a stage that nobody planned make room for their share of its stashes, and are not dealt more', () => {
   const unplanned = group();
   expect([0, 1].map((stage) => stashCapOf(core, unplanned, stage))).toEqual([10, 4]);
-  const passes = passesOf(core, unplanned, 40);
+  const passes = passesOf(core, unplanned, 40)!;
   const held = unplanned.members.map((holder) => passes.actionsOf(holder).filter(({ op }) => op === 'F').length);
   expect(held[0]).toBe(10);
   expect(held.slice(1).reduce((sum, count) => sum + count, 0)).toBe(10);

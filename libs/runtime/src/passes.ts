@@ -6,8 +6,6 @@ import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
 import { equalTimings, measuredTimings } from './stage-timings.js';
 
-const NONE: readonly never[] = [];
-
 /** How a group goes through the microbatches of a task: who does what, in which order. */
 export class Passes {
   readonly microbatch: number;
@@ -22,8 +20,8 @@ export class Passes {
     /** Most microbatches that a worker of each stage holds between forward and backward. */
     room: readonly number[],
   ) {
-    this.microbatch = group.solo ? 0 : group.plan.microbatch;
-    this.takers = group.solo ? NONE : lists.map((list, stage) => {
+    this.microbatch = group.plan.microbatch;
+    this.takers = lists.map((list, stage) => {
       const holders = group.stages[stage]!;
       const replicas = holders.map(({ ready }) => ({ speed: ready!.samplesPerSecond, room: room[stage]! }));
       return deal(list, replicas).map((i) => holders[i]!);
@@ -37,7 +35,6 @@ export class Passes {
 
   /** Samples that pass through the member. */
   samplesOf(member: Member): number {
-    if (this.group.solo) return this.samples;
     const takers = this.takers[this.group.stagesOf(member)[0]!]!;
     const sizes = takers.map((taker, i) => (taker === member ? Math.min(this.microbatch, this.samples - i * this.microbatch) : 0));
     return sizes.reduce((sum, size) => sum + size, 0);
@@ -48,9 +45,8 @@ export class Passes {
     return this.samplesOf(member) / this.samples;
   }
 
-  /** What a member does in which order, and who takes each output further: nothing of the kind for a solo worker. */
+  /** What a member does in which order, and who takes each output further. */
   actionsOf(member: Member): Task['actions'] {
-    if (this.group.solo) return NONE;
     const list = this.lists[this.group.stagesOf(member)[0]!]!;
     return list
       .filter(({ stage, microbatch }) => this.taker(stage, microbatch) === member)
@@ -63,20 +59,20 @@ export class Passes {
 }
 
 /**
- * Forward and backward passes of so many samples; a solo worker does them all at once.
+ * Forward and backward passes of so many samples; undefined: a solo worker does them all at once.
  * @throws LongtailError `usage` when this server does not have the schedule
  */
-export function passesOf(core: RunCore, group: Group, samples: number): Passes {
-  if (group.solo) return new Passes(group, samples, NONE, NONE);
+export function passesOf(core: RunCore, group: Group, samples: number): Passes | undefined {
+  if (group.solo) return undefined;
   // The workers made room for these many, whatever was measured since.
   const room = group.stages.map((_, stage) => stashCapOf(core, group, stage));
   const schedule = scheduleOf(core, group, together(group, room));
   return new Passes(group, samples, listsOf(schedule, group, samples), room);
 }
 
-/** The forward passes alone. Leaving actions out of orders that cannot deadlock leaves orders that cannot. */
-export function forwardPassesOf(core: RunCore, group: Group, samples: number): Passes {
-  if (group.solo) return new Passes(group, samples, NONE, NONE);
+/** The forward passes alone; undefined for a solo worker. Leaving actions out of orders that cannot deadlock leaves orders that cannot. */
+export function forwardPassesOf(core: RunCore, group: Group, samples: number): Passes | undefined {
+  if (group.solo) return undefined;
   const lists = listsOf(scheduleOf(core, group), group, samples).map((list) => list.filter(({ op }) => op === 'F'));
   return new Passes(
     group,

@@ -68,6 +68,8 @@ export class Tasks {
     // A gradient comes as a sum, a move as it is.
     const summed = kind === 'GRADIENT' ? leased : kind === 'DELTA' || kind === 'STREAM' ? 1 : undefined;
     const normBound = summed === undefined ? undefined : this.normBound(summed);
+    // Of local steps it is the group that decides how many.
+    const samples = kind === 'GRADIENT' ? leased : kind === 'EVALUATE' ? end - start : undefined;
     const parts = group.members.map((member) => {
       const tensors = tensorsOf(member);
       const actions = passes?.actionsOf(member) ?? NONE;
@@ -75,9 +77,8 @@ export class Tasks {
       const parts = tensors === this.latest?.tensors ? this.latest.parts : partsOf(tensors);
       const codec = tensors[0]?.codec.id ?? 0;
       const task: Task = { run: core.run, task: number, kind, ranges, steps, optimizerSteps, start, end, version, round, mixing, microbatch, actions, parts, shared, codec };
-      // Of local steps it is the group that decides how many.
-      const samples = kind === 'DELTA' ? undefined : passes?.samplesOf(member);
-      return this.assignPart(member, task, { tensors, samples, normBound }, leased);
+      const own = samples === undefined || passes === undefined ? samples : passes.samplesOf(member);
+      return this.assignPart(member, task, { tensors, samples: own, normBound }, leased);
     });
     const task = new GroupTask(group, parts, leases, passes);
     this.open.set(number, task);
@@ -211,16 +212,10 @@ export class Tasks {
     }
   }
 
-  /** Leases `samples` in as many pieces as the book gives them in; fewer at the end of the data. */
+  /** Leases `samples`, fewer at the end of the data; none of no samples. */
   leaseUpTo(group: Group, samples: number): readonly Lease[] {
-    const leases: Lease[] = [];
-    for (let left = samples; left > 0;) {
-      const lease = this.core.training!.leases.lease(group.id, left);
-      if (lease === undefined) break;
-      leases.push(lease);
-      left -= lease.samples;
-    }
-    return leases;
+    const lease = samples > 0 ? this.core.training!.leases.lease(group.id, samples) : undefined;
+    return lease === undefined ? NONE : [lease];
   }
 
   /** What comes from now on has other sizes, or nothing comes any more. */
