@@ -1,41 +1,30 @@
 import type { Job } from '@longtail/core';
-import { createPlan, planRequestFor } from '@longtail/planner';
-import { simulate, timingModel } from '@longtail/simulator';
 import { expect, test } from 'vitest';
-import { eightBlocks, jobOf } from './testing/rounds-in-virtual-time.js';
+import { roundsOf, type Case } from './testing/rounds-in-virtual-time.js';
 
-const ROUNDS = 6;
-const LINK = { up: 40e6, down: 200e6, roundTripMs: 20 };
-const BLOCKS = eightBlocks([]);
+const LINK = { up: 40e6, down: 200e6 };
+/** For the whole model and for half of it, or a third. */
+const [WHOLE, HALF, THIRD] = [1e12, 9e6, 7e6];
 
-test.each<[Partial<Job['sync']>, readonly number[]]>([
-  [{ localSteps: 20 }, [1, 0.8, 0.5, 0.3]],
-  [{ localSteps: 20 }, [1, 1, 0.9, 0.6, 0.5, 0.4, 0.3, 0.2]],
-  [{ strategy: 'streaming-diloco', localSteps: 40, fragments: 4 }, [1, 0.8, 0.5, 0.3]],
-])('under %o rounds of unequal workers (%o TFLOP/s) last as long as planned, and do as many samples', async (sync, teraflops) => {
-  const job = jobOf(sync, { minWorkers: teraflops.length });
-  const names = teraflops.map((_, i) => `d${i}`);
-  const plan = createPlan(
-    { name: 'rounds', inputBytes: 4, blocks: BLOCKS },
-    {
-      devices: names.map((id, i) => ({ id, name: id, flopsPerSecond: teraflops[i]! * 1e12, memoryBytes: 1e12, upBitsPerSecond: LINK.up, downBitsPerSecond: LINK.down, roundTripMs: LINK.roundTripMs })),
-      lans: [],
-      peers: [],
-    },
-    planRequestFor(job),
-  );
-  const outcome = await simulate({
-    ...timingModel({ blocks: BLOCKS, trainSamples: Math.round(ROUNDS * plan.samplesPerRound) }),
-    job,
-    fleet: names.map((name, i) => ({ name, samplesPerSecond: (teraflops[i]! * 1e12) / 24e9, overheadMs: 0, link: { upBitsPerSecond: LINK.up, downBitsPerSecond: LINK.down, rttMs: LINK.roundTripMs } })),
-    seed: 1,
-    serverBitsPerSecond: 1e12,
-  });
-  expect(outcome.verdict, outcome.verdict.reason).toMatchObject({ status: 'succeeded' });
-  const commits = outcome.events.flatMap(({ body, timeMs }) => (body.event === 'commit' ? [{ timeMs, samples: body.samples }] : []));
-  const [, first, , , last] = commits;
-  const samples = commits.slice(2, 5).reduce((sum, commit) => sum + commit.samples, 0) / 3;
-  expect(plan.groups).toHaveLength(teraflops.length);
-  expect(plan.roundMs / ((last!.timeMs - first!.timeMs) / 3)).toBeCloseTo(1, 1);
+const solo = (teraflops: number) => ({ teraflops: [[teraflops]], blocks: [8] });
+const pipeline = (teraflops: readonly number[], blocks: readonly number[]) => ({ teraflops: teraflops.map((one) => [one]), blocks });
+const over = (...devices: readonly (readonly [teraflops: number, memoryBytes: number])[]) => ({ devices: devices.map(([teraflops, memoryBytes]) => ({ teraflops, memoryBytes })) });
+
+test.each<[string, Partial<Job['sync']>, Case['over'], boolean?]>([
+  ['four workers', { localSteps: 20 }, [1, 0.8, 0.5, 0.3].map(solo)],
+  ['eight workers', { localSteps: 20 }, [1, 1, 0.91, 0.61, 0.51, 0.41, 0.31, 0.21].map(solo)],
+  ['streams of four workers', { strategy: 'streaming-diloco', localSteps: 40, fragments: 4 }, [1, 0.8, 0.5, 0.3].map(solo)],
+  ['two pipelines and a solo worker, through the server', { localSteps: 20 }, [pipeline([0.3, 0.2, 0.2], [4, 2, 2]), pipeline([0.2, 0.1], [5, 3]), solo(0.5)]],
+  ['a fast pipeline and a solo worker', { localSteps: 5 }, [pipeline([3, 3], [4, 4]), solo(3)], true],
+  ['unequal groups with small batches of their own', { localSteps: 20, localBatch: 12 }, [pipeline([0.3, 0.2, 0.2], [4, 2, 2]), solo(0.5), solo(0.2)], true],
+  ['unequal groups with large ones', { localSteps: 10, localBatch: 64 }, [pipeline([0.5, 0.5, 0.5, 0.5], [2, 2, 2, 2]), solo(0.5)], true],
+  ['what is planned of halves and a solo worker', { localSteps: 20 }, over([2, HALF], [2, HALF], [0.3, WHOLE]), true],
+  ['what is planned of slow halves', { localSteps: 20 }, over([0.05, HALF], [0.05, HALF], [1, WHOLE]), true],
+  ['what is planned of thirds and a solo worker, through the server', { localSteps: 5, localBatch: 12 }, over([0.4, THIRD], [0.3, THIRD], [0.2, THIRD], [0.4, THIRD], [1, THIRD], [0.5, WHOLE])],
+  ['what is planned of thirds, with as many steps as suit', { localSteps: 'auto' }, over([0.4, THIRD], [0.3, THIRD], [0.2, THIRD], [0.4, THIRD], [1, THIRD], [0.5, WHOLE]), true],
+])('rounds of local steps last as long as planned, and do as many samples: %s', async (_, sync, laid, direct) => {
+  const { plan, ms, samples } = await roundsOf({ over: laid, link: LINK, sync, direct: direct ?? false, rounds: 3 });
+  expect(plan.groups.length).toBeGreaterThan(1);
+  expect(plan.roundMs / ms).toBeCloseTo(1, 1);
   expect(plan.samplesPerRound / samples).toBeCloseTo(1, 1);
 });

@@ -11,9 +11,9 @@ async function expectAsPlanned(given: Case): Promise<number> {
 }
 
 test.each<Case & { tied: number }>([
-  { tied: 1e6, groups: [{ teraflops: [[0.3], [0.3]], blocks: [4, 4] }], link: slow },
-  { tied: 16e6, groups: [{ teraflops: [[0.3], [0.3], [0.3]], blocks: [3, 2, 3] }], link: slow },
-  { tied: 4e6, groups: [{ teraflops: [[0.3], [0.1]], blocks: [6, 2] }], link: { up: 20e6, down: 20e6 } },
+  { tied: 1e6, over: [{ teraflops: [[0.3], [0.3]], blocks: [4, 4] }], link: slow },
+  { tied: 16e6, over: [{ teraflops: [[0.3], [0.3], [0.3]], blocks: [3, 2, 3] }], link: slow },
+  { tied: 4e6, over: [{ teraflops: [[0.3], [0.1]], blocks: [6, 2] }], link: { up: 20e6, down: 20e6 } },
 ])('rounds of a pipeline that takes local steps, with $tied values at both ends of it, last as long as planned', async (given) => {
   const ms = await expectAsPlanned(given);
   const { ms: without } = await roundsOf({ ...given, tied: 0 });
@@ -32,5 +32,5 @@ test.each([
   [4e6, 2, 2, [4, 4]],
   [1e6, 1, 3, [4, 4]],
 ])('rounds of a pipeline that takes local steps, with %i values at both ends and stages of %i and %i devices, last as long as planned', async (tied, front, back, blocks) => {
-  await expectAsPlanned({ tied, groups: [{ teraflops: [together(front), together(back)], blocks }], link: slow, direct: true, sync: { localSteps: 16 } });
+  await expectAsPlanned({ tied, over: [{ teraflops: [together(front), together(back)], blocks }], link: slow, direct: true, sync: { localSteps: 16 } });
 });

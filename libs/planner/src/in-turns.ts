@@ -1,5 +1,6 @@
 import type { MakespanOf } from '@longtail/core';
 import type { CostModel, GroupDraft, StageDraft } from './layout.js';
+import { sumsMs } from './own-exchange.js';
 import { pipelineMs } from './plan-for.js';
 
 /** Stages a device: with more the fill hardly shrinks and there is more to send. */
@@ -14,7 +15,7 @@ export function inTurns(model: CostModel, group: GroupDraft, samples: number, ma
   const cuts = Array.from({ length: model.costs.blocks + 1 }, (_, at) => at).filter((at) => model.costs.canCut(at));
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
   const weigh = (layout: GroupDraft | undefined): Weighed | undefined =>
-    layout && { layout, stepMs: pipelineMs(model, layout, microbatches, makespanOf) + model.sumsMs(layout) };
+    layout && { layout, stepMs: pipelineMs(model, layout, microbatches, makespanOf) + sumsMs(model, layout) };
   let best = weigh(group)!;
   for (let chunks = 2; chunks <= MOST_CHUNKS && chunks * group.stages.length < cuts.length; chunks++) {
     const found = improved(dealt(model, group, cuts, chunks), (borders) => weigh(layoutOf(model, group, cuts, borders)));

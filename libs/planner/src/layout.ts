@@ -55,7 +55,7 @@ export function sentInSum(holders: number): number {
 }
 
 /** What that takes over ways that are all like this. Two send each other all of it, more send parts and then their sums. */
-function sumMs(values: number, holders: number, { bitsPerSecond, delayMs }: Omit<Way, 'direct'>): number {
+export function sumMs(values: number, holders: number, { bitsPerSecond, delayMs }: Omit<Way, 'direct'>): number {
   return (1000 * SUM_BITS * values * sentInSum(holders)) / bitsPerSecond + (holders === 2 ? 1 : 2) * delayMs;
 }
 
@@ -218,35 +218,18 @@ export class CostModel {
     return this.bringMs(device, values) + this.fetchMs(device, values);
   }
 
-  private bringerOf(devices: readonly number[]): number {
+  bringerOf(devices: readonly number[]): number {
     return bringerOf(devices, (device) => this.cluster.devices[device]!.upBitsPerSecond);
   }
 
-  /** Where devices step, values that each brings home a round: of what several hold one brings all. */
-  brought(stages: readonly StageDraft[]): ReadonlyMap<number, number> {
-    const brought = new Map(stages.flatMap(({ devices }) => devices.map((device) => [device, 0])));
-    const bring = (holders: readonly number[], values: number) => {
-      const device = this.bringerOf(holders);
-      brought.set(device, brought.get(device)! + values);
-    };
-    for (const stage of stages) bring(stage.devices, this.costs.parameters(stage.start, stage.end) - this.ties.values(stage, stage));
-    for (const { holders, values } of this.ties.readBy(stages)) bring(holders, values);
-    return brought;
-  }
-
-  /** … and what the exchange takes: whoever is last to bring, then whoever is last to fetch. */
-  ownExchangeMs(stages: readonly StageDraft[]): number {
-    const bringMs = [...this.brought(stages)].map(([device, values]) => this.bringMs(device, values));
-    const fetchMs = stages.flatMap(({ devices }, s) => devices.map((device) => this.fetchMs(device, this.parametersOf(heldWith(stages, s)))));
-    return Math.max(...bringMs) + Math.max(...fetchMs);
-  }
-
-  private bringMs(device: number, values: number): number {
+  /** Of an exchange, what goes up. */
+  bringMs(device: number, values: number): number {
     const { upBitsPerSecond, roundTripMs } = this.cluster.devices[device]!;
     return roundTripMs + (1000 * values * this.request.upBitsPerValue) / upBitsPerSecond;
   }
 
-  private fetchMs(device: number, values: number): number {
+  /** … and what comes down. */
+  fetchMs(device: number, values: number): number {
     return (1000 * values * this.request.downBitsPerValue) / this.cluster.devices[device]!.downBitsPerSecond;
   }
 
@@ -363,41 +346,11 @@ export class CostModel {
     return { periodMs, onceMs: periodMs + (latencyMs - periodMs) / chunks };
   }
 
-  /**
-   * Of an inner step, how long all wait for sums of what several hold (ADR 26). What replicas of a stage hold alone they send while the stages
-   * before theirs, which begin before it and end after it, are at work; what stages share has to come from the first of them too.
-   */
-  sumsMs(layout: GroupDraft): number {
-    const { stages } = layout;
-    const hops = this.hopsOf(layout);
-    let [beforeMs, waitedMs] = [0, 0];
-    for (const [s, { latencyMs }] of this.stagesOf(layout).entries()) {
-      if (s > 0) beforeMs += hops[s - 1]!.activationMs + hops[s - 1]!.gradientMs;
-      waitedMs = Math.max(waitedMs, this.waitedMs(stages[s]!, stages, beforeMs));
-      beforeMs += latencyMs;
-    }
-    return waitedMs;
-  }
-
-  private waitedMs(stage: StageDraft, stages: readonly StageDraft[], beforeMs: number): number {
-    if (this.request.optimizer === 'server') return 0;
-    const { start, end, devices } = stage;
-    const shared = this.ties.readBeside(stage, stages);
-    const own = this.costs.parameters(start, end) - shared.reduce((sum, { values }) => sum + values, 0);
-    const ownMs = devices.length === 1 ? 0 : sumMs(own, devices.length, this.links.worstAmong(devices));
-    return Math.max(0, ownMs - beforeMs) + this.sharedMs(stage, stages);
-  }
-
-  /** Of an inner step, what a stage sends devices of others of what it shares with them, and gets back. */
-  sharedMs(stage: StageDraft, stages: readonly StageDraft[]): number {
-    return this.ties.readBeside(stage, stages).reduce((sum, { values, holders }) => sum + sumMs(values, holders.length, this.links.worstAmong(holders)), 0);
-  }
-
-  private stagesOf({ microbatch, stages }: GroupDraft): readonly StageCost[] {
+  stagesOf({ microbatch, stages }: GroupDraft): readonly StageCost[] {
     return stages.map(({ devices, start, end, recompute }) => this.stage(devices, start, end, microbatch, recompute));
   }
 
-  private hopsOf({ microbatch, stages }: GroupDraft): readonly HopCost[] {
+  hopsOf({ microbatch, stages }: GroupDraft): readonly HopCost[] {
     return stages.slice(1).map((stage, i) => this.hop(this.hopWay(stages[i]!.devices, stage.devices), stage.start, microbatch));
   }
 

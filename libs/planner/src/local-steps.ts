@@ -1,5 +1,6 @@
 import type { OwnSteps } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
+import { ownExchangeMs } from './own-exchange.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { roundMsOf } from './rounds.js';
 
@@ -19,7 +20,7 @@ export type GroupSteps = Omit<GroupRound, 'steps'>;
 /** `cost`: of the group, with what the schedule makes of a batch. */
 export function groupSteps(model: CostModel, group: GroupDraft, cost: GroupCost, { sharedMs }: Scenario): GroupSteps {
   const { batch } = model.request.local!;
-  return { group, samples: batch, stepMs: roundMsOf({ ...cost, tailMs: 0 }, batch, 1, 0), exchangeMs: Math.max(model.ownExchangeMs(group.stages), sharedMs) };
+  return { group, samples: batch, stepMs: roundMsOf({ ...cost, tailMs: 0 }, batch, 1, 0), exchangeMs: Math.max(ownExchangeMs(model, group), sharedMs) };
 }
 
 /** A round as the rule has it: what each does, and how long it takes. */

@@ -3,6 +3,7 @@ import { formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
 import { groupSteps, localRound, type GroupRound, type GroupSteps } from './local-steps.js';
 import { estimateMakespan } from './makespan.js';
+import { sharedMs, sumsMs } from './own-exchange.js';
 import { plannedStage } from './planned-stage.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { roundMsOf, wholeShares } from './rounds.js';
@@ -104,7 +105,7 @@ function corrected(model: CostModel, group: GroupDraft, cost: GroupCost, samples
   const { periodMs, onceMs } = model.passes(group);
   const microbatches = Math.ceil(samples / group.microbatch);
   const factor = pipelineMs(model, group, microbatches, makespanOf) / (onceMs + (microbatches - 1) * periodMs);
-  return { ...cost, periodMs: periodMs * factor, fillMs: (onceMs - periodMs) * factor + model.sumsMs(group) };
+  return { ...cost, periodMs: periodMs * factor, fillMs: (onceMs - periodMs) * factor + sumsMs(model, group) };
 }
 
 /** An inner step of a pipeline, but for sums of what several workers hold. */
@@ -207,7 +208,7 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
 /** Where devices step for themselves; where the server does, it adds up what stages share. */
 function tieNote(model: CostModel, groups: readonly GroupDraft[], stepMs: number): readonly string[] {
   const [ms, { stages }] = groups
-    .map((group) => [Math.max(...group.stages.map((stage) => model.sharedMs(stage, group.stages))), group] as const)
+    .map((group) => [Math.max(...group.stages.map((stage) => sharedMs(model, stage, group.stages))), group] as const)
     .reduce((most, next) => (next[0] > most[0] ? next : most));
   if (ms < NOTABLE * stepMs) return [];
   const pairs = stages.flatMap((stage, s) => stages.slice(s + 1).map((other) => [stage, other] as const));

@@ -2,6 +2,7 @@ import type { PlannedDevice, PlannedStage, StageTiming } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
 import { SUM_BITS, sentInSum } from './layout.js';
+import { broughtBy } from './own-exchange.js';
 import { busiest, chunksOf, heldWith } from './turns.js';
 
 interface StageInPlan {
@@ -80,7 +81,7 @@ function trafficOf({ model, group, index, alone, steps }: StageInPlan, device: n
   const cutBytes = (at: number) => (at === 0 || at === costs.blocks ? 0 : costs.cutBits(at) / 8);
   const hops = (cutBytes(start) + cutBytes(end)) * samples * steps;
   const isFirst = heldWith(stages, index)[0] === stages[index];
-  const brought = byServer ? values : isFirst ? model.brought(stages).get(device)! : 0;
+  const brought = byServer ? values : isFirst ? broughtBy(model, stages).get(device)! : 0;
   return {
     up: sums + hops + (!alone ? (brought * request.upBitsPerValue) / 8 : 0),
     down: sums + hops + (!alone ? (values * request.downBitsPerValue) / 8 : 0),

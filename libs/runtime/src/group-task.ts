@@ -114,10 +114,17 @@ export class GroupTask implements TaskState {
     if (!last.every((done) => done !== undefined)) return undefined;
     const sum = (key: 'samples' | 'targets' | 'lossSum' | 'correct') => last.reduce((total, done) => total + done[key], 0);
     const sums = { targets: sum('targets'), lossSum: sum('lossSum'), correct: sum('correct') };
-    const of = (key: 'computeMs' | 'elapsedMs') => this.parts.map(({ done }) => done?.[key] ?? 0);
-    // Of local steps each says the samples of all; and what counts is how long the group was at them, who began last for the shortest time.
-    if (this.task.kind === 'DELTA') return { ...last[0]!, ...sums, computeMs: Math.min(...of('elapsedMs')) };
-    return { ...last[0]!, ...sums, samples: sum('samples'), computeMs: Math.max(...of('computeMs')) };
+    // Of local steps each says the samples of all.
+    if (this.task.kind === 'DELTA') return { ...last[0]!, ...sums, computeMs: this.steppingMs };
+    const computeMs = Math.max(...this.parts.map(({ done }) => done?.computeMs ?? 0));
+    return { ...last[0]!, ...sums, samples: sum('samples'), computeMs };
+  }
+
+  /** How long the group was at its local steps: from when the last of its workers began until the last was done. */
+  private get steppingMs(): number {
+    const done = this.parts.filter((part) => part.done !== undefined);
+    const began = done.map(({ doneAtMs, done }) => doneAtMs! - done!.elapsedMs);
+    return Math.max(...done.map(({ doneAtMs }) => doneAtMs!)) - Math.max(...began);
   }
 
   private get lastStage(): readonly Assignment[] {

@@ -14,8 +14,15 @@ interface Laid {
   readonly teraflops: readonly (readonly number[])[];
 }
 
+interface Device {
+  readonly teraflops: number;
+  /** @default enough */
+  readonly memoryBytes?: number;
+}
+
 export interface Case {
-  readonly groups: readonly Laid[];
+  /** As a job lays itself out, or what there is to lay it over. */
+  readonly over: readonly Laid[] | { readonly devices: readonly Device[] };
   readonly link: { readonly up: number; readonly down: number };
   /** Devices reach each other directly, at the rates of their links. @default through the server */
   readonly direct?: boolean;
@@ -23,12 +30,15 @@ export interface Case {
   readonly tied?: number;
   /** Beside plain `diloco`. @default 4 local steps */
   readonly sync?: Partial<Job['sync']>;
-  /** Rounds that are looked at: these, of so many. @default the last of 3 */
-  readonly rounds?: { readonly all: number; readonly looked: number };
+  /** Rounds to look at, after the first ones. @default 1 */
+  readonly rounds?: number;
 }
 
+/** Before their times are looked at. */
+const FIRST_ROUNDS = 2;
+
 /** `sync`: beside plain `diloco`. */
-export function jobOf(sync: Partial<Job['sync']>, cluster: Pick<Job['cluster'], 'minWorkers'> & Partial<Job['cluster']>): Job {
+function jobOf(sync: Partial<Job['sync']>, cluster: Pick<Job['cluster'], 'minWorkers'> & Partial<Job['cluster']>): Job {
   return {
     name: 'rounds',
     model: { type: 'mlp', input: 12, hidden: [], outputs: 3 },
@@ -52,7 +62,7 @@ export function jobOf(sync: Partial<Job['sync']>, cluster: Pick<Job['cluster'], 
 }
 
 /** `tied`: what the first and the last read. */
-export function eightBlocks(tied: readonly { readonly name: string; readonly parameters: number }[]): readonly BlockProfile[] {
+function eightBlocks(tied: readonly { readonly name: string; readonly parameters: number }[]): readonly BlockProfile[] {
   return Array.from({ length: 8 }, (_, i) => ({
     name: `block${i}`,
     parameters: 100_000,
@@ -65,42 +75,31 @@ export function eightBlocks(tied: readonly { readonly name: string; readonly par
   }));
 }
 
-/** Of rounds of groups that a job lays out: what the server plans, and what the runtime takes in virtual time. Samples and milliseconds of a round. */
+/** Of rounds of local steps: what the server plans, and what the runtime takes in virtual time. Samples and milliseconds of a round. */
 export async function roundsOf(given: Case): Promise<{ readonly plan: Plan; readonly ms: number; readonly samples: number }> {
-  const { groups, link, tied = 0, direct = false, sync = { localSteps: 4 }, rounds = { all: 3, looked: 1 } } = given;
+  const { over, link, tied = 0, direct = false, sync = { localSteps: 4 }, rounds = 1 } = given;
   const profile = { name: 'rounds', inputBytes: 4, blocks: eightBlocks(tied === 0 ? [] : [{ name: 'table', parameters: tied }]) };
-  const devices: DeviceProfile[] = [];
-  const layout = groups.map(({ blocks, teraflops }, g) =>
-    teraflops.map((stage, s): JobStage => {
-      const workers = stage.map((speed, i) => {
-        const id = `d${g}${s}${i}`;
-        devices.push({ id, name: id, flopsPerSecond: speed * 1e12, memoryBytes: 1e12, upBitsPerSecond: link.up, downBitsPerSecond: link.down, roundTripMs: ROUND_TRIP_MS });
-        return id;
-      });
-      return blocks.length === 1 ? { workers } : { workers, blocks: blocks[s]! };
-    }),
-  );
+  const { devices, layout } = 'devices' in over ? { devices: over.devices.map((device, i) => named(`d${i}`, device)), layout: undefined } : laidOut(over);
   const job = jobOf(sync, { minWorkers: devices.length, microbatch: MICROBATCH, layout });
-  const peers = !direct
-    ? []
-    : devices.flatMap((a, i) =>
-        devices.slice(i + 1).map((b) => ({ between: [a.id, b.id] as const, bitsPerSecond: Math.min(link.up, link.down), roundTripMs: ROUND_TRIP_MS, messageMs: ROUND_TRIP_MS / 2 })),
-      );
+  const profiles = devices.map(({ id, teraflops, memoryBytes }): DeviceProfile => ({ id, name: id, flopsPerSecond: teraflops * 1e12, memoryBytes, upBitsPerSecond: link.up, downBitsPerSecond: link.down, roundTripMs: ROUND_TRIP_MS }));
+  const pairs = direct ? devices.flatMap((a, i) => devices.slice(i + 1).map((b) => [a.id, b.id] as const)) : [];
+  const peers = pairs.map((between) => ({ between, bitsPerSecond: Math.min(link.up, link.down), roundTripMs: ROUND_TRIP_MS, messageMs: ROUND_TRIP_MS / 2 }));
+  const layoutOf = layoutBy('planned', profile, { machines: profiles.map((device) => ({ device })), peers }, 0);
   let plan: Plan | undefined;
-  const asked = layoutBy('planned', profile, { machines: devices.map((device) => ({ device })), peers }, 0);
   const run = (trainSamples: number) =>
     simulate({
       ...timingModel({ blocks: profile.blocks, trainSamples }),
       job,
       layout: (request) => {
-        const laidOut = asked(request);
-        plan = laidOut.plan ?? plan;
-        return laidOut;
+        const asked = layoutOf(request);
+        plan = asked.plan ?? plan;
+        return asked;
       },
-      fleet: devices.map(({ id, flopsPerSecond }) => ({
+      fleet: devices.map(({ id, teraflops, memoryBytes }) => ({
         name: id,
-        samplesPerSecond: flopsPerSecond / (8 * FLOPS_A_BLOCK),
+        samplesPerSecond: (teraflops * 1e12) / (8 * FLOPS_A_BLOCK),
         overheadMs: 0,
+        memoryBytes,
         link: { upBitsPerSecond: link.up, downBitsPerSecond: link.down, rttMs: ROUND_TRIP_MS },
         ...(direct && { peers: 'listens' as const }),
       })),
@@ -108,11 +107,30 @@ export async function roundsOf(given: Case): Promise<{ readonly plan: Plan; read
       serverBitsPerSecond: 1e12,
     });
   await run(BATCH);
-  const outcome = await run(Math.round(rounds.all * plan!.samplesPerRound));
+  // In the last round there may be samples for fewer steps.
+  const outcome = await run(Math.round((FIRST_ROUNDS + rounds + 1) * plan!.samplesPerRound));
   expect(outcome.verdict, outcome.verdict.reason).toMatchObject({ status: 'succeeded' });
   const commits = outcome.events.flatMap(({ body, timeMs }) => (body.event === 'commit' ? [{ timeMs, samples: body.samples }] : []));
-  expect(commits.length).toBeGreaterThanOrEqual(rounds.all);
-  const looked = commits.slice(rounds.all - rounds.looked, rounds.all);
-  const samples = looked.reduce((sum, commit) => sum + commit.samples, 0) / rounds.looked;
-  return { plan: plan!, ms: (looked.at(-1)!.timeMs - commits[rounds.all - rounds.looked - 1]!.timeMs) / rounds.looked, samples };
+  const [before, ...looked] = commits.slice(FIRST_ROUNDS - 1, FIRST_ROUNDS + rounds);
+  expect(looked).toHaveLength(rounds);
+  return { plan: plan!, ms: (looked.at(-1)!.timeMs - before!.timeMs) / rounds, samples: looked.reduce((sum, commit) => sum + commit.samples, 0) / rounds };
+}
+
+type Named = Required<Device> & { readonly id: string };
+
+function named(id: string, { teraflops, memoryBytes = 1e12 }: Device): Named {
+  return { id, teraflops, memoryBytes };
+}
+
+function laidOut(groups: readonly Laid[]): { readonly devices: readonly Named[]; readonly layout: readonly (readonly JobStage[])[] } {
+  const devices: Named[] = [];
+  const layout = groups.map(({ blocks, teraflops }, g) =>
+    teraflops.map((stage, s): JobStage => {
+      const crew = stage.map((speed, i) => named(`d${g}${s}${i}`, { teraflops: speed }));
+      devices.push(...crew);
+      const workers = crew.map(({ id }) => id);
+      return blocks.length === 1 ? { workers } : { workers, blocks: blocks[s]! };
+    }),
+  );
+  return { devices, layout };
 }

@@ -1,0 +1,72 @@
+import type { CostModel, GroupDraft, StageDraft } from './layout.js';
+import { sumMs } from './layout.js';
+import { heldWith } from './turns.js';
+
+/**
+ * Of an inner step of devices that step for themselves, how long all wait for sums of what several hold (ADR 26). What replicas of a stage
+ * hold alone they send while the stages before theirs are at work; what stages share has to come from the first of them too.
+ */
+export function sumsMs(model: CostModel, group: GroupDraft): number {
+  if (model.request.optimizer === 'server') return 0;
+  const { stages } = group;
+  const spare = spareMs(model, group);
+  return Math.max(...stages.map((stage, s) => Math.max(0, replicasMs(model, stage, stages) - spare[s]!.beforeMs - spare[s]!.behindMs) + sharedMs(model, stage, stages)));
+}
+
+/** Of an inner step, what a stage's replicas send each other of what they alone hold. */
+function replicasMs({ costs, ties, links }: CostModel, stage: StageDraft, stages: readonly StageDraft[]): number {
+  const { start, end, devices } = stage;
+  if (devices.length === 1) return 0;
+  const shared = ties.readBeside(stage, stages).reduce((sum, { values }) => sum + values, 0);
+  return sumMs(costs.parameters(start, end) - shared, devices.length, links.worstAmong(devices));
+}
+
+/** … and what a stage sends devices of others of what it shares with them, and gets back. */
+export function sharedMs({ ties, links }: CostModel, stage: StageDraft, stages: readonly StageDraft[]): number {
+  return ties.readBeside(stage, stages).reduce((sum, { values, holders }) => sum + sumMs(values, holders.length, links.worstAmong(holders)), 0);
+}
+
+/** Values that each device brings home a round: of what several hold one brings all. */
+export function broughtBy(model: CostModel, stages: readonly StageDraft[]): ReadonlyMap<number, number> {
+  const { costs, ties } = model;
+  const brought = new Map(stages.flatMap(({ devices }) => devices.map((device) => [device, 0])));
+  const bring = (holders: readonly number[], values: number) => {
+    const device = model.bringerOf(holders);
+    brought.set(device, brought.get(device)! + values);
+  };
+  for (const stage of stages) bring(stage.devices, costs.parameters(stage.start, stage.end) - ties.values(stage, stage));
+  for (const { holders, values } of ties.readBy(stages)) bring(holders, values);
+  return brought;
+}
+
+/** What an exchange takes from a group's last pass on: whoever is last to bring, most of them while the stages before theirs are at their last passes, then whoever is last to fetch. */
+export function ownExchangeMs(model: CostModel, group: GroupDraft): number {
+  const { stages } = group;
+  const brought = broughtBy(model, stages);
+  const spare = spareMs(model, group);
+  const [bringMs, fetchMs] = [[0], [0]];
+  for (const [s, stage] of stages.entries()) {
+    const held = heldWith(stages, s);
+    const sums = replicasMs(model, stage, stages) + sharedMs(model, stage, stages);
+    for (const device of held[0] === stage ? stage.devices : []) {
+      bringMs.push(model.bringMs(device, brought.get(device)!) - (sums === 0 ? spare[s]!.behindMs : 0));
+      fetchMs.push(model.fetchMs(device, model.parametersOf(held)));
+    }
+  }
+  return Math.max(...bringMs) + Math.max(...fetchMs);
+}
+
+/** For how long the stages before each are at an inner step before it has anything to do, and when it is done. */
+function spareMs(model: CostModel, group: GroupDraft): readonly { readonly beforeMs: number; readonly behindMs: number }[] {
+  const { stages, microbatch } = group;
+  const hops = model.hopsOf(group);
+  let [beforeMs, behindMs] = [0, 0];
+  return stages.map(({ devices, start, end, recompute }, s) => {
+    if (s > 0) [beforeMs, behindMs] = [beforeMs + hops[s - 1]!.activationMs, behindMs + hops[s - 1]!.gradientMs];
+    const spare = { beforeMs, behindMs };
+    const passes = devices.map((device) => model.costs.passMs(model.cluster.devices[device]!, start, end, microbatch, recompute));
+    beforeMs += Math.max(...passes.map(({ forwardMs }) => forwardMs));
+    behindMs += Math.max(...passes.map(({ backwardMs }) => backwardMs));
+    return spare;
+  });
+}
