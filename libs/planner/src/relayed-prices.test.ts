@@ -48,7 +48,7 @@ function shuffled<T>(items: readonly T[], rng: Rng): readonly T[] {
     .map(({ item }) => item);
 }
 
-/** Any stages of devices that reach each other, those of some sites beside one another. */
+/** Any stages of devices that reach each other, those of some sites beside one another; or those of one at both ends. */
 function pipeline(model: CostModel, rng: Rng): GroupDraft | undefined {
   const sites = model.links.components().map((members) => shuffled(members, rng));
   const crews: (readonly number[])[] = [];
@@ -56,6 +56,7 @@ function pipeline(model: CostModel, rng: Rng): GroupDraft | undefined {
     for (let taken = 0; taken < members.length && (taken === 0 || rng.below(3) > 0);)
       crews.push(members.slice(taken, (taken += 1 + (rng.below(3) === 0 ? rng.below(3) : 0))));
   if (crews.length < 2 || crews.length > LAYERS) return undefined;
+  if (rng.below(2) === 0) crews.push(crews.shift()!);
   const cuts = shuffled(
     Array.from({ length: LAYERS - 1 }, (_, i) => i + 1),
     rng,
@@ -71,7 +72,7 @@ function pipeline(model: CostModel, rng: Rng): GroupDraft | undefined {
 }
 
 test('no pipeline manages more whole samples than its members have prices, those through the server, of two and with replicas included', () => {
-  const seen = { pipelines: 0, pairs: 0, replicas: 0, mixed: 0, near: 0 };
+  const seen = { pipelines: 0, pairs: 0, replicas: 0, mixed: 0, meeting: 0, near: 0 };
   fc.assert(
     fc.property(fc.nat(), (seed) => {
       const rng = createRng(seed);
@@ -98,6 +99,7 @@ test('no pipeline manages more whole samples than its members have prices, those
         if (members.length === 2) seen.pairs++;
         if (layout.stages.some(({ devices }) => devices.length > 1)) seen.replicas++;
         if (members.some((device) => lone.includes(device)) && !members.every((device) => lone.includes(device))) seen.mixed++;
+        if (members.length > 2 && model.links.onlyLan([members[0]!], [members.at(-1)!]) !== undefined && model.links.onlyLan(members, members) === undefined) seen.meeting++;
         if (samples > 0.8 * credit) seen.near++;
       }
     }),

@@ -4,6 +4,7 @@ import { INNER, LAST } from './layers.js';
 import type { Column } from './packing.js';
 import type { PricedRelays } from './relayed-options.js';
 import { RelayedOptions, UNITS } from './relayed-options.js';
+import { GateParts } from './gate-parts.js';
 import { SiteParts } from './site-parts.js';
 import { WideParts } from './wide-parts.js';
 
@@ -23,8 +24,8 @@ const HAIR = 1e-9;
  * in the pipeline; with f the one of them with the fastest uplink, no other's takes a sample longer than P less f's. So devices are taken up
  * from the slowest f on, as they come within that.
  *
- * A site's part with replicas is a cover: full prices of two or more whose rates come to the layers of the stage, charged its sums. Hops go side by
- * side between two such parts alone, as many as either has replicas. Where all hops do, in sites alone, either some stage of two layers has
+ * A stage with replicas is a cover: full prices of two or more whose rates come to its layers, charged its sums. At a hop to one device each of them must be
+ * as fast as that device; hops go side by side between two such stages alone, as many as either has replicas. Where all hops do, in sites alone, either some stage of two layers has
  * replicas (`wideCredit` bounds these), or all that have are of one layer: then one of each would do, and the others are paid for their uplinks.
  */
 export class RelayedPricing {
@@ -35,6 +36,7 @@ export class RelayedPricing {
   private readonly options: RelayedOptions;
   private readonly parts: SiteParts;
   private readonly wides: WideParts;
+  private readonly gates: GateParts;
   private readonly reached: Reached;
   /** By layers: what they cost at least, of anybody and of devices of sites; and what may be spent on so many, by themselves and beside a device at a hop. */
   private readonly least: Float64Array;
@@ -57,6 +59,9 @@ export class RelayedPricing {
   private as = 0;
   private beside = NOBODY;
 
+  /** Prices that pipelines were looked for at. */
+  private readonly asked: Float64Array;
+
   constructor(
     private readonly relays: PricedRelays,
     readonly prices: Float64Array,
@@ -77,6 +82,8 @@ export class RelayedPricing {
     this.ofLone = new LeastCosts(this.width);
     this.parts = new SiteParts(relays, this.options, prices, this.partLimits);
     this.wides = new WideParts(relays, this.options, this.parts, prices);
+    this.gates = new GateParts(relays, this.options, this.parts, this.wides, prices);
+    this.asked = prices.slice();
     this.reached = new Reached(2 * times.length, HOLDINGS, this.limits);
     const periods: number[] = [];
     for (let ms = 2 * Math.min(uplinkMs[this.ends[0]!]!, this.wides.fastestSideMs); ms < stepMs; ms *= FINE) periods.push(ms);
@@ -114,7 +121,7 @@ export class RelayedPricing {
 
   private weigh(period: number, tolerance: number, found: (column: Column) => void): void {
     const { stepMs, microbatch, layers, uplinkMs } = this.relays;
-    const { reached, ends, prices, options, parts, wides, floors } = this;
+    const { reached, ends, prices, options, parts, wides, gates, floors } = this;
     const periodMs = this.periods[period]!;
     const nextMs = this.periods[period + 1]! * (1 + HAIR);
     const samples = stepMs / periodMs + microbatch;
@@ -126,8 +133,10 @@ export class RelayedPricing {
     let at = ends.length - 1;
     while (at >= 0 && 2 * uplinkMs[ends[at]!]! > nextMs) at--;
     for (let k = 0; k <= layers; k++) this.partLimits[k] = limit - (at < 0 ? this.leastOfSites : this.least)[layers - k]!;
-    parts.begin(limit);
+    parts.begin();
     wides.begin(limit);
+    gates.begin(limit);
+    this.asked.set(prices);
     wides.weigh(this.leastOfSites[layers]!, (members, cost) => this.report(members, samples - cost, found));
     reached.begin();
     this.ofUnmatched.begin();
@@ -144,7 +153,7 @@ export class RelayedPricing {
         const [place, k] = [this.chosen < this.width ? INNER : LAST, this.chosen % this.width];
         const members = [...this.takenBy(this.as, place, k)];
         reached.forEach(this.beside, 1 - place, layers - k, (device, where, count) => members.push(...this.takenBy(device, where, count)));
-        this.report([...new Set(members)], samples - this.cost, found);
+        this.report(members, samples - this.cost, found);
       }
       if (at > 0) this.insert(f, limit - floors[at - 1]!);
     }
@@ -152,7 +161,7 @@ export class RelayedPricing {
 
   /** Takes a device up that may be beside one at a hop, if it costs less than `below`. */
   private insert(device: number, below: number): void {
-    const { options, parts, wides, reached } = this;
+    const { options, parts, gates, reached } = this;
     const hop = options.hopCost(device);
     const once = this.prices[device]! + hop;
     if (once >= below) return;
@@ -163,28 +172,31 @@ export class RelayedPricing {
       if (priced.count > 0) reached.insert(device, priced, matched ? MATCHED : OTHERS);
       return;
     }
-    reached.insert(device, parts.partOf(device, once), OTHERS);
-    const wide = wides.of(device, hop, below);
-    if (wide.count > 0) reached.insert(-1 - device, wide, OTHERS);
+    const joined = gates.joinedOf(device, below);
+    if (joined.count > 0) reached.insert(-1 - device, joined, OTHERS);
+    reached.insert(device, gates.of(device), OTHERS);
+    gates.take(device);
   }
 
   /** Whether this device at a hop, with those taken up, costs less than so much; two that are matched aside. */
   private weighWith(f: number, limit: number): boolean {
-    const { options, parts, wides } = this;
+    const { options, parts, gates } = this;
+    const { endsMeet } = this.relays;
     const hop = options.hopCost(f);
     const once = this.prices[f]! + hop;
     this.cost = limit;
     if (parts.isLone(f)) this.consider(f, options.priced(f, once), this.relays.matched[f] === 1 ? OTHERS : MATCHED);
     else {
-      this.consider(f, parts.partOf(f, once), MATCHED);
-      this.consider(-1 - f, wides.of(f, hop, limit - this.reached.cheapest), MATCHED);
+      this.consider(-1 - f, gates.joinedOf(f, limit), endsMeet ? NOBODY : MATCHED);
+      this.consider(f, gates.of(f), MATCHED);
     }
     return this.cost < limit;
   }
 
   /** Who does so many layers for a device; or, of −1 less one at a hop, for a part with replicas. */
   private takenBy(as: number, place: number, layers: number): readonly number[] {
-    return as < 0 ? this.wides.takenBy(-1 - as, place, layers) : this.parts.takenBy(as, place, layers);
+    if (as < 0) return this.gates.takenByJoined(-1 - as, place, layers);
+    return this.parts.isLone(as) ? [as] : this.gates.takenBy(as, place, layers);
   }
 
   private consider(as: number, { count, places, layers, costs }: Options, from: number): void {
@@ -225,7 +237,7 @@ export class RelayedPricing {
   }
 
   private report(members: readonly number[], over: number, found: (column: Column) => void): void {
-    found({ members, worth: this.priceOf(members) + over });
+    found({ members, worth: members.reduce((sum, device) => sum + this.asked[device]!, 0) + over });
   }
 
   /** The least that so many layers cost, whoever does them, where any part of a device may be taken for that part of what it costs. */

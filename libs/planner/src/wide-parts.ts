@@ -1,6 +1,6 @@
 import type { Options } from './knapsacks.js';
-import { Cover, emptyOptions, listBelow } from './knapsacks.js';
-import { INNER } from './layers.js';
+import { Cover, emptyOptions } from './knapsacks.js';
+import { INNER, LAST } from './layers.js';
 import type { PricedRelays, RelayedOptions } from './relayed-options.js';
 import { UNITS } from './relayed-options.js';
 import type { SiteParts } from './site-parts.js';
@@ -18,7 +18,6 @@ export class WideParts {
   /** By site, at the period at hand. */
   private readonly sides: ({ readonly members: readonly number[] | undefined } | undefined)[];
   private readonly joints: (Table | undefined)[];
-  private readonly cheapestTwo: (readonly number[] | undefined)[];
   private readonly covers: Cover[] = [];
   private readonly wides: Table[] = [];
   private readonly widest: Table;
@@ -27,10 +26,14 @@ export class WideParts {
   private readonly links: Table;
   private isWidened = false;
   private limit = NaN;
-  private readonly whole: Float64Array;
-  private readonly widened: Options;
-  /** Of a part with replicas: whether it is with such of other sites. */
-  private readonly isJoined: Uint8Array;
+  /** By site, of replicas at a hop: who, and what they do. */
+  private readonly gateCovers: Cover[] = [];
+  private readonly gates: Options[] = [];
+  private readonly isGate: Uint8Array;
+  private readonly isWide: Uint8Array;
+  /** By device, of a sample; and the least of all. */
+  private readonly uplinkMs: Float64Array;
+  private readonly fastestMs: number;
 
   constructor(
     private readonly relays: PricedRelays,
@@ -45,14 +48,14 @@ export class WideParts {
     this.fastestSideMs = Math.min(...this.sideBySideMs.flat());
     this.sides = sites.map(() => undefined);
     this.joints = sites.map(() => undefined);
-    this.cheapestTwo = sites.map(() => undefined);
     this.widest = emptyTable(this.width);
     this.chained = emptyTable(this.width);
     this.linked = emptyTable(this.width);
     this.links = emptyTable(this.width);
-    this.whole = new Float64Array(2 * this.width);
-    this.widened = emptyOptions(this.width);
-    this.isJoined = new Uint8Array(2 * this.width);
+    this.isGate = new Uint8Array(sites.length);
+    this.isWide = new Uint8Array(sites.length);
+    this.uplinkMs = uplinkMs;
+    this.fastestMs = uplinkMs.reduce((least, ms) => Math.min(least, ms), Infinity);
   }
 
   /** At the period that `options` are for, and the prices as they are. */
@@ -60,7 +63,8 @@ export class WideParts {
     this.limit = limit;
     this.sides.fill(undefined);
     this.joints.fill(undefined);
-    this.cheapestTwo.fill(undefined);
+    this.isGate.fill(0);
+    this.isWide.fill(0);
     this.isWidened = false;
   }
 
@@ -84,9 +88,8 @@ export class WideParts {
     for (const [site, beside] of more.entries()) {
       // Beside another.
       if (least + beside >= limit) continue;
-      const part = this.parts.part(site);
       for (let at = 0; at < 2 * width; at++) {
-        const cost = part.cost(0, at < width ? 0 : 1, at % width) + beside;
+        const cost = this.parts.cost(site, Math.floor(at / width), at % width) + beside;
         if (cost < linked.costs[at]!) [linked.costs[at], linked.from[at]] = [cost, site];
       }
     }
@@ -104,84 +107,85 @@ export class WideParts {
     const take = (part: number) => {
       const site = linked.from[part]!;
       members.push(...this.cheapest(site)!.slice(1));
-      this.parts.part(site).forEach(0, part < width ? 0 : 1, part % width, (device) => members.push(device));
+      members.push(...this.parts.takenBy(site, Math.floor(part / width), part % width));
     };
     take(best);
     let rest = end - best;
     for (; links.from[rest]! !== NONE; rest -= links.from[rest]!) take(links.from[rest]!);
     take(rest);
-    found([...new Set(members)], cheapest);
+    found(members, cheapest);
   }
 
-  /**
-   * A part with replicas, and any such of other sites behind it, where this device is at a hop: it, and another of its site. With no other site behind it,
-   * its other hop is its own too, where it has two. What costs as much as `limit` is left out.
-   */
-  of(gate: number, hop: number, limit: number): Options {
-    const into = this.widened;
-    into.count = 0;
-    const { prices, width } = this;
-    if (prices[gate]! + prices[this.besides(gate)]! + hop >= limit) return into;
-    this.weighWide(gate);
-    listBelow(this.whole, limit, hop, width, into);
-    return into;
+  /** With a stage of replicas at least: what devices of a site do at no hop. */
+  of(site: number): Table {
+    const wide = (this.wides[site] ??= emptyTable(this.width));
+    if (this.isWide[site] === 1) return wide;
+    this.isWide[site] = 1;
+    this.widen(site, wide);
+    return wide;
   }
 
-  takenBy(gate: number, place: number, layers: number): readonly number[] {
-    const site = this.parts.siteOf[gate]!;
-    const whole = place * this.width + layers;
-    const taken = [gate, this.besides(gate)];
-    this.weighWide(gate);
-    if (this.isJoined[whole] === 0) return [...taken, ...this.takenInSite(site, whole)];
-    const part = this.joined(site).from[whole]!;
-    return [...taken, ...this.takenInSite(site, part), ...this.takenByChained(whole - part)];
-  }
-
-  /** Of a device at a hop: parts by themselves, and with such of other sites. */
-  private weighWide(gate: number): void {
-    const { width, whole, prices } = this;
-    const site = this.parts.siteOf[gate]!;
-    const joint = this.joined(site).costs;
-    const { costs } = this.wides[site]!;
-    const least = prices[gate]! + prices[this.besides(gate)]!;
-    const otherHop = this.parts.otherHop(gate, INNER);
-    const [leastAtEnds, otherHopAtEnds] = this.relays.endsMeet ? this.leastAtHops(gate) : [least, 0];
-    for (let at = 0; at < 2 * width; at++) {
-      const alone = at < width ? Math.max(costs[at]!, least) + otherHop : Math.max(costs[at]!, leastAtEnds) + otherHopAtEnds;
-      this.isJoined[at] = alone <= Math.max(joint[at]!, least) ? 0 : 1;
-      whole[at] = this.isJoined[at] === 1 ? Math.max(joint[at]!, least) : alone;
+  takenBy(site: number, part: number): readonly number[] {
+    const { width } = this;
+    const members: number[] = [];
+    const [wide, cover] = [this.wides[site]!, this.covers[site]!];
+    for (let at = part; wide.costs[at]! < Infinity;) {
+      const from = wide.from[at]!;
+      const [k, place] = [from % width, Math.floor(from / width) % 2];
+      members.push(...cover.members(k * UNITS));
+      at -= place * width + k;
+      if (from >= 2 * width) continue;
+      members.push(...this.parts.takenBy(site, Math.floor(at / width), at % width));
+      break;
     }
+    return members;
   }
 
-  /** Prices of two at hops, this one and another; and what the other's hop takes. */
-  private leastAtHops(gate: number): readonly [price: number, hop: number] {
-    let [price, hop] = [Infinity, Infinity];
-    for (const other of this.sites[this.parts.siteOf[gate]!]!) {
-      if (other === gate || !this.parts.mayBeAtHop(other)) continue;
-      price = Math.min(price, this.prices[other]!);
-      hop = Math.min(hop, this.options.hopCost(other));
+  /** A stage of replicas any of which may be at a hop to one device. */
+  gateOf(site: number): Options {
+    const gate = (this.gates[site] ??= emptyOptions(this.width));
+    if (this.isGate[site] === 1) return gate;
+    this.isGate[site] = 1;
+    gate.count = 0;
+    const members = this.sites[site]!.filter((device) => this.uplinkMs[device]! + this.fastestMs <= this.options.nextMs);
+    if (members.length < 2) return gate;
+    const cover = (this.gateCovers[site] ??= new Cover(this.sites[site]!.length, this.relays.layers * UNITS));
+    const fastestMs = this.coverWith(cover, members);
+    if (cover.cost(0) >= this.limit) return gate;
+    const hop = Math.min(...members.map((device) => this.options.hopCost(device)));
+    for (const place of [INNER, LAST]) {
+      for (let k = 1 - place; k < this.width; k++) {
+        const cost = hop + this.stageCost(site, cover, fastestMs, place, k);
+        if (cost >= this.limit) continue;
+        gate.places[gate.count] = place;
+        gate.layers[gate.count] = k;
+        gate.costs[gate.count++] = cost;
+      }
     }
-    return [this.prices[gate]! + price, hop];
+    return gate;
   }
 
-  /** The cheapest of its site beside it. */
-  private besides(gate: number): number {
-    const site = this.parts.siteOf[gate]!;
-    const two = (this.cheapestTwo[site] ??= this.byPrice(site).slice(0, 2));
-    return two[0] === gate ? two[1]! : two[0]!;
+  takenByGate(site: number, layers: number): readonly number[] {
+    return this.gateCovers[site]!.members(layers * UNITS);
   }
 
-  private byPrice(site: number): readonly number[] {
-    return [...this.sites[site]!].sort((a, b) => this.prices[a]! - this.prices[b]! || a - b);
+  /** Of `joined`, no more than the least. */
+  leastJoined(site: number): number {
+    const own = this.sidePrice(site);
+    if (own === Infinity) return Infinity;
+    let least = Infinity;
+    for (let other = 0; other < this.sites.length; other++) if (this.sites[other]!.length > 1) least = Math.min(least, this.sidePrice(other));
+    return own + least;
   }
 
   /** A site's parts with replicas with any such of other sites behind them: costs, and which part is the site's own. */
-  private joined(site: number): Table {
+  joined(site: number): Table {
     const known = this.joints[site];
     if (known !== undefined) return known;
     this.widenAll();
     const { width, chained } = this;
-    const { costs } = this.wides[site]!;
+    const { costs } = this.of(site);
+    const side = this.sidePrice(site);
     const joint = (this.joints[site] = emptyTable(width));
     for (let whole = 0; whole < 2 * width; whole++) {
       const [last, layers] = [whole < width ? 0 : 1, whole % width];
@@ -189,7 +193,7 @@ export class WideParts {
       for (let place = 0; place <= last; place++) {
         for (let k = 0; k <= layers; k++) {
           const own = place * width + k;
-          const sum = costs[own]! + chained.costs[whole - own]!;
+          const sum = Math.max(side, costs[own]!) + chained.costs[whole - own]!;
           if (sum < cost) [cost, part] = [sum, own];
         }
       }
@@ -199,6 +203,11 @@ export class WideParts {
     return joint;
   }
 
+  takenByJoined(site: number, whole: number): readonly number[] {
+    const part = this.joined(site).from[whole]!;
+    return [...this.takenAtSide(site, part), ...this.takenByChained(whole - part)];
+  }
+
   /** Parts of sites with stages of replicas: only between two of these may a hop be as fast as several uplinks. */
   private widenAll(): void {
     if (this.isWidened) return;
@@ -206,11 +215,9 @@ export class WideParts {
     const { width, widest } = this;
     widest.costs.fill(Infinity);
     for (const [site, members] of this.sites.entries()) {
-      if (members.length === 1) continue;
-      const { costs } = this.widen(site);
-      const cheapest = this.cheapest(site);
-      if (cheapest === undefined) continue;
-      const least = this.priceOf(cheapest);
+      if (members.length === 1 || this.cheapest(site) === undefined) continue;
+      const { costs } = this.of(site);
+      const least = this.sidePrice(site);
       for (let at = 0; at < 2 * width; at++) {
         const cost = Math.max(costs[at]!, least);
         if (cost < widest.costs[at]!) [widest.costs[at], widest.from[at]] = [cost, site];
@@ -219,49 +226,60 @@ export class WideParts {
     chain(widest, this.chained, width);
   }
 
-  private widen(site: number): Table {
-    const { microbatch, layers, steps, times, wideMs } = this.relays;
+  private widen(site: number, wide: Table): void {
     const { width, limit } = this;
-    const { periodMs } = this.options;
-    const members = this.sites[site]!;
-    const wide = (this.wides[site] ??= emptyTable(width));
+    const { layers } = this.relays;
     wide.costs.fill(Infinity);
+    const members = this.sites[site]!;
     const cover = (this.covers[site] ??= new Cover(members.length, layers * UNITS));
-    cover.begin(limit);
-    let fastestMs = Infinity;
-    for (const device of members) {
-      const { layerMs } = times[device]!;
-      const share = this.options.shareOf(device);
-      if (share <= 0 || this.prices[device]! >= limit) continue;
-      fastestMs = Math.min(fastestMs, layerMs);
-      cover.insert(device, this.prices[device]!, share);
-    }
-    cover.settle();
-    if (cover.cost(0) >= limit) return wide;
-    const others = this.parts.part(site);
+    const fastestMs = this.coverWith(cover, members);
+    if (cover.cost(0) >= limit) return;
     const keep = (last: number, at: number, place: number, k: number, before: number, source: number, stage: number) => {
       const to = (last | place) * width + at + k;
       const cost = before + stage;
-      if (cost >= limit || cost >= wide.costs[to]!) return false;
+      if (cost >= limit || cost >= wide.costs[to]!) return;
       wide.costs[to] = cost;
       wide.from[to] = (source * 2 + place) * width + k;
-      return true;
     };
     for (let place = 0; place < 2; place++) {
       for (let k = 1 - place; k <= layers; k++) {
-        const stage = cover.cost(k * UNITS) + (microbatch * k * fastestMs + (wideMs[site]![place]![k]! * k) / (layers * steps)) / periodMs;
+        const stage = this.stageCost(site, cover, fastestMs, place, k);
         if (stage >= limit) continue;
         for (let last = 0; last + place < 2; last++)
-          for (let at = 0; at + k <= layers; at++) keep(last, at, place, k, others.cost(0, last, at), 0, stage);
+          for (let at = 0; at + k <= layers; at++) keep(last, at, place, k, this.parts.cost(site, last, at), 0, stage);
       }
     }
     for (let k = 1; k <= layers; k++) {
-      const stage = cover.cost(k * UNITS) + (microbatch * k * fastestMs + (wideMs[site]![INNER]![k]! * k) / (layers * steps)) / periodMs;
+      const stage = this.stageCost(site, cover, fastestMs, INNER, k);
       if (stage >= limit) continue;
       for (let last = 0; last < 2; last++)
         for (let at = 0; at + k <= layers; at++) keep(last, at, INNER, k, wide.costs[last * width + at]!, 1, stage);
     }
-    return wide;
+  }
+
+  /** Replicas that these may be; returns the time of the fastest one's layer. */
+  private coverWith(cover: Cover, members: readonly number[]): number {
+    const { prices, options, limit } = this;
+    let fastestMs = Infinity;
+    cover.begin(limit);
+    for (const device of members) {
+      const share = options.shareOf(device);
+      if (share <= 0 || prices[device]! >= limit) continue;
+      fastestMs = Math.min(fastestMs, this.relays.times[device]!.layerMs);
+      cover.insert(device, prices[device]!, share);
+    }
+    cover.settle();
+    return fastestMs;
+  }
+
+  private stageCost(site: number, cover: Cover, fastestMs: number, place: number, k: number): number {
+    const { microbatch, layers, steps, wideMs } = this.relays;
+    return cover.cost(k * UNITS) + (microbatch * k * fastestMs + (wideMs[site]![place]![k]! * k) / (layers * steps)) / this.options.periodMs;
+  }
+
+  private sidePrice(site: number): number {
+    const members = this.cheapest(site);
+    return members === undefined ? Infinity : this.priceOf(members);
   }
 
   /** The fewest of a site whose uplinks side by side are fast enough, by price; undefined: there are none. */
@@ -272,28 +290,16 @@ export class WideParts {
   private cheapestSide(site: number): readonly number[] | undefined {
     const more = this.sideBySideMs[site]!.findIndex((ms) => ms + this.fastestSideMs <= this.options.nextMs);
     if (more < 0) return undefined;
-    return this.byPrice(site).slice(0, more + 2);
+    return [...this.sites[site]!].sort((a, b) => this.prices[a]! - this.prices[b]! || a - b).slice(0, more + 2);
   }
 
-  private takenInSite(site: number, part: number): readonly number[] {
-    const { width } = this;
-    const members: number[] = [];
-    const [wide, cover] = [this.wides[site]!, this.covers[site]!];
-    for (let at = part; wide.costs[at]! < Infinity;) {
-      const from = wide.from[at]!;
-      const [k, place] = [from % width, Math.floor(from / width) % 2];
-      members.push(...cover.members(k * UNITS));
-      at -= place * width + k;
-      if (from >= 2 * width) continue;
-      this.parts.part(site).forEach(0, at < width ? 0 : 1, at % width, (device) => members.push(device));
-      break;
-    }
-    return members;
+  /** A part with replicas, or where these cost less, those whose uplinks it needs. */
+  private takenAtSide(site: number, part: number): readonly number[] {
+    return this.of(site).costs[part]! < this.sidePrice(site) ? this.cheapest(site)! : this.takenBy(site, part);
   }
 
   private takenByWidest(part: number): readonly number[] {
-    const site = this.widest.from[part]!;
-    return [...this.cheapest(site)!, ...this.takenInSite(site, part)];
+    return this.takenAtSide(this.widest.from[part]!, part);
   }
 
   private takenByChained(whole: number): readonly number[] {
