@@ -117,7 +117,7 @@ export class UpperBound {
       found.set(devices[0]!, prices);
       const sum = (of: Iterable<number>) => [...of].reduce((total, next) => total + next, 0);
       if (sum(prices.prices.values()) < sum([...credited.values()].map(({ most }) => most)))
-        this.priced.set(site, { roundMs, sumsMs, prices: meanPrices(site, prices) });
+        this.priced.set(site, { roundMs, sumsMs, tieMs: this.model.leastTieMs(this.model.links.onlyLan(devices, devices)!), prices: meanPrices(site, prices) });
     }
     return found;
   }
@@ -197,7 +197,7 @@ export class UpperBound {
     if (relayed === undefined || !whole || scenario.sharedMs > 0 || roundMs > relayed.roundMs)
       return this.leastRelayed(credits, roundMs, scenario, whole, ({ solo, direct }) => Math.max(solo, direct));
     // Of pairs whole samples are priced; any other pipeline manages that much less at least in a shorter round.
-    const part = roundMs / relayed.roundMs;
+    const part = this.partOf(relayed.roundMs, roundMs, this.leastTieMs);
     return Float64Array.from(credits, ({ bound, solo, direct }) =>
       Math.max(solo, direct, relayed.prices.get(bound)! * (relayed.matched.has(bound.devices[0]!) ? 1 : part)),
     );
@@ -244,11 +244,17 @@ export class UpperBound {
         const direct =
           priced !== undefined && roundMs <= priced.roundMs
             ? // A pipeline manages that much less at least in a shorter round.
-              Math.max((priced.prices[i]! * roundMs) / priced.roundMs, wideCredit(bound, site, left, priced.sumsMs))
+              Math.max(priced.prices[i]! * this.partOf(priced.roundMs, roundMs, priced.tieMs), wideCredit(bound, site, left, priced.sumsMs))
             : directCredit(bound, site, left, this.model.request.stepsPerRound);
         return { bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct };
       });
     });
+  }
+
+  /** Of what a pipeline manages in a round, what it does in a shorter one at most, where its stages wait so long for what they share at each inner step. */
+  private partOf(roundMs: number, shorterMs: number, tieMs: number): number {
+    const tiesMs = this.model.request.stepsPerRound * tieMs;
+    return shorterMs > tiesMs ? (shorterMs - tiesMs) / (roundMs - tiesMs) : 0;
   }
 
   private left(roundMs: number, { alone, sharedMs }: Scenario): (tailMs: number) => number {
@@ -277,6 +283,8 @@ interface Credit {
 interface Priced {
   readonly roundMs: number;
   readonly sumsMs: number;
+  /** What the ends of each send each other of what they share, an inner step. */
+  readonly tieMs: number;
   readonly prices: readonly number[];
 }
 
