@@ -219,15 +219,7 @@ class Agenda {
     if (this.length === this.times.length) this.enlarge();
     const slot = this.freeSlots.pop() ?? this.alarms.length;
     this.alarms[slot] = alarm;
-    let at = this.length++;
-    // Those of equal times were there before.
-    while (at > 0) {
-      const parent = (at - 1) >> 2;
-      if (this.times[parent]! <= atMs) break;
-      this.move(parent, at);
-      at = parent;
-    }
-    this.put(at, atMs, order, slot);
+    this.rise(atMs, order, slot, this.length++);
   }
 
   pop(): Alarm | undefined {
@@ -237,32 +229,41 @@ class Agenda {
     this.alarms[first] = undefined;
     this.freeSlots.push(first);
     const last = --this.length;
-    if (last > 0) this.sink(this.times[last]!, this.orders[last]!, this.slots[last]!);
+    if (last > 0) this.rise(this.times[last]!, this.orders[last]!, this.slots[last]!, this.emptied());
     return alarm;
   }
 
-  private sink(atMs: number, order: number, slot: number): void {
-    let at = 0;
-    for (;;) {
-      const child = this.firstChild(at);
-      if (child >= this.length || !this.isBefore(child, atMs, order)) break;
-      this.move(child, at);
-      at = child;
+  /** Puts it where it belongs on the way to the top. */
+  private rise(atMs: number, order: number, slot: number, from: number): void {
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >> 2;
+      const parentMs = this.times[parent]!;
+      if (parentMs < atMs || (parentMs === atMs && this.orders[parent]! < order)) break;
+      this.move(parent, at);
+      at = parent;
     }
     this.put(at, atMs, order, slot);
   }
 
-  /** The earliest of them; beyond the end where there is none. */
-  private firstChild(at: number): number {
-    let first = 4 * at + 1;
-    const end = Math.min(first + 4, this.length);
-    for (let child = first + 1; child < end; child++) if (this.isBefore(child, this.times[first]!, this.orders[first]!)) first = child;
-    return first;
-  }
-
-  private isBefore(at: number, atMs: number, order: number): boolean {
-    const time = this.times[at]!;
-    return time < atMs || (time === atMs && this.orders[at]! < order);
+  /** Where there is room when each has moved up that is the earliest below where there was: at the end of a way down, where the last of a heap nearly always belongs. */
+  private emptied(): number {
+    const { times, orders, length } = this;
+    let at = 0;
+    for (let first = 1; first < length; first = 4 * at + 1) {
+      const end = Math.min(first + 4, length);
+      let firstMs = times[first]!;
+      for (let child = first + 1; child < end; child++) {
+        const childMs = times[child]!;
+        if (childMs < firstMs || (childMs === firstMs && orders[child]! < orders[first]!)) {
+          first = child;
+          firstMs = childMs;
+        }
+      }
+      this.move(first, at);
+      at = first;
+    }
+    return at;
   }
 
   private move(from: number, to: number): void {
