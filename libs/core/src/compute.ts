@@ -137,7 +137,7 @@ export interface Compute {
   initialParameters(): Promise<void>;
   loadParameters(): Promise<void>;
   /** The same from memory that is held until others are loaded, and is read where it is; loans are the same where values are. @default only from `Prepared.parameters` */
-  loadLent?(parameters: Float32Array, loan: Loan): Promise<void>;
+  loadLent?(parameters: Float32Array, loan: Loan): Promise<void> | void;
   loadState(steps: number): Promise<void>;
   /** Gradient sum over the samples, left in `Prepared.gradient`. */
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult>;

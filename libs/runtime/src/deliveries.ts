@@ -1,4 +1,4 @@
-import { DEFAULT_TOP_K, hasErrorFeedback, type Codec, type FeedbackEncoder, type Job, type Prepared } from '@longtail/core';
+import { DEFAULT_TOP_K, hasErrorFeedback, type Codec, type FeedbackEncoder, type Job, type Loan, type Prepared } from '@longtail/core';
 import type { Receipt, Task } from '@longtail/protocol';
 import { FanOut } from './fan-out.js';
 import { partOf } from './grid.js';
@@ -10,6 +10,17 @@ interface Upload {
   readonly task: number;
   readonly abort: AbortController;
   readonly sent: Promise<void>;
+}
+
+/** What a task brings home, as parts of a vector. */
+interface Sending {
+  readonly task: Task;
+  readonly samples: number;
+  readonly kind: 'gradient' | 'parameters';
+  readonly vector: Float32Array;
+  readonly loan: Loan | undefined;
+  readonly codec: Codec;
+  readonly feedback: FeedbackEncoder | undefined;
 }
 
 /** What a worker's tasks bring home: coded with what codecs lost before, on its way, and without a receipt so far. */
@@ -36,17 +47,21 @@ export class Deliveries {
     const loan = kind === 'gradient' && task.kind !== 'STREAM' ? this.prepared.gradientLoan : undefined;
     const codec = this.codecs.numbered(task.codec);
     const feedback = kind === 'gradient' ? this.feedbackFor(codec) : undefined;
-    if (kind === 'gradient') this.contributed = [...this.contributed, task];
-    const sendPart = ({ segment, start, length }: Task['parts'][number], each: AbortSignal): Promise<void> => {
-      const values = partOf(vector, start, length);
-      return this.outbox.sendVector(task, samples, { kind, fragment: segment, start, values, loan }, codec, each, feedback);
-    };
-    const sendAll = async (): Promise<void> => {
-      const sends = new FanOut(signal);
-      await Promise.all(task.parts.map((part) => sends.run((each) => sendPart(part, each))));
-    };
-    if (there !== undefined) return there.then(sendAll);
-    return task.parts.length === 1 ? sendPart(task.parts[0]!, signal) : sendAll();
+    if (kind === 'gradient') this.contributed = this.contributed.length === 0 ? [task] : [...this.contributed, task];
+    const sending = { task, samples, kind, vector, loan, codec, feedback };
+    if (there === undefined && task.parts.length === 1) return this.sendPart(sending, task.parts[0]!, signal);
+    return this.sendAll(sending, signal, there);
+  }
+
+  private async sendAll(sending: Sending, signal: AbortSignal, there: Promise<void> | undefined): Promise<void> {
+    await there;
+    const sends = new FanOut(signal);
+    await Promise.all(sending.task.parts.map((part) => sends.run((each) => this.sendPart(sending, part, each))));
+  }
+
+  private sendPart({ task, samples, kind, vector, loan, codec, feedback }: Sending, { segment, start, length }: Task['parts'][number], signal: AbortSignal): Promise<void> {
+    const values = partOf(vector, start, length);
+    return this.outbox.sendVector(task, samples, { kind, fragment: segment, start, values, loan }, codec, signal, feedback);
   }
 
   /** Copies all that a worker alone steps to, once what was copied before is sent, so that one copy is enough; resolves with how to send it. */

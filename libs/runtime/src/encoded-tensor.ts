@@ -64,7 +64,9 @@ export class BufferPools implements Buffers {
  */
 export class EncodedTensor implements Loan {
   private buffer: Uint8Array | undefined;
-  private readonly coded: Uint8Array[] = [];
+  private readonly coded: (Uint8Array | undefined)[];
+  /** Chunks that are coded. */
+  private count = 0;
   private users = 0;
   private retired = false;
   private intact = true;
@@ -76,11 +78,13 @@ export class EncodedTensor implements Loan {
     private readonly chunkBytes: number,
     private fill: FillChunk | undefined,
     private readonly pool: Buffers,
-  ) {}
+  ) {
+    this.coded = new Array<Uint8Array | undefined>(grid.chunks);
+  }
 
   /** Somebody is sent it, or was. */
   get wanted(): boolean {
-    return this.users > 0 || this.coded.length > 0;
+    return this.users > 0 || this.count > 0;
   }
 
   /** Bytes that it takes at most. */
@@ -89,30 +93,30 @@ export class EncodedTensor implements Loan {
   }
 
   get complete(): boolean {
-    return this.coded.length === this.grid.chunks;
+    return this.count === this.grid.chunks;
   }
 
   /** Codes the next chunk. */
   advance(): void {
-    const chunk = this.coded.length;
+    const chunk = this.count;
     const slot = this.slot(chunk);
     const bytes = this.fill!(chunkSpan(this.grid, chunk), slot, chunk);
-    this.coded.push(partOf(slot, 0, bytes));
+    this.coded[chunk] = partOf(slot, 0, bytes);
+    this.count++;
     // It may know all that a version was made of.
     if (this.complete) this.fill = undefined;
   }
 
   /** The coded chunk at `offset`; codes up to it where that has not happened. */
-  readonly bytes = (offset: number): Uint8Array => {
+  bytes(offset: number): Uint8Array {
     const chunk = offset / this.grid.chunkLength;
-    while (this.coded.length <= chunk) this.advance();
+    while (this.count <= chunk) this.advance();
     return this.coded[chunk]!;
-  };
+  }
 
   /** As it is sent, whoever it is sent to. */
   outgoing(header: OutgoingTensor['header']): OutgoingTensor {
-    const { length, chunkLength } = this.grid;
-    return { header, length, chunkLength, chunk: this.bytes, loan: this };
+    return new Outgoing(header, this);
   }
 
   /** Somebody starts to send it, or to read it. */
@@ -143,5 +147,23 @@ export class EncodedTensor implements Loan {
   private slot(chunk: number): Uint8Array {
     this.buffer ??= this.pool.take(this.room);
     return partOf(this.buffer, chunk * this.chunkBytes, this.chunkBytes);
+  }
+}
+
+/** A class, so that thousands that are under way have no function of their own. */
+class Outgoing implements OutgoingTensor {
+  readonly length: number;
+  readonly chunkLength: number;
+
+  constructor(
+    readonly header: OutgoingTensor['header'],
+    readonly loan: EncodedTensor,
+  ) {
+    this.length = loan.grid.length;
+    this.chunkLength = loan.grid.chunkLength;
+  }
+
+  chunk(offset: number): Uint8Array {
+    return this.loan.bytes(offset);
   }
 }

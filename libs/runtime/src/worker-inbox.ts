@@ -85,12 +85,14 @@ export class WorkerInbox {
   /** Each value once, whatever came of it again. */
   takeArrived(): readonly VectorRange[] {
     this.parameters.settle();
-    return disjoint(this.parameters.arrived.splice(0));
+    const { arrived } = this.parameters;
+    this.parameters.arrived = NONE;
+    return disjoint(arrived);
   }
 
   /** The device begins a stream with the parameters, whatever it had. */
   async startStream(): Promise<void> {
-    this.parameters.arrived.length = 0;
+    this.parameters.arrived = NONE;
     this.parameters.settle();
     this.moved();
     await this.compute.startStream();
@@ -103,14 +105,18 @@ export class WorkerInbox {
     return this.parameters.version === version && this.parameters.exact && stateThere;
   }
 
-  /** Gives the device the parameters; undefined: it has them. */
-  loadParameters(version: number): Promise<void> | undefined {
-    if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return undefined;
+  /** Gives the device the parameters; without a promise it has them now. */
+  loadParameters(version: number): Promise<void> | void {
+    if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return;
     const { generation, values, loan } = this.parameters;
-    this.parameters.arrived.length = 0;
-    return (loan === undefined ? this.compute.loadParameters() : this.compute.loadLent!(values, loan)).then(() => {
-      this.loaded.parameters = generation;
-    });
+    this.parameters.arrived = NONE;
+    const given = loan === undefined ? this.compute.loadParameters() : this.compute.loadLent!(values, loan);
+    if (given !== undefined) return given.then(() => this.gave(generation));
+    this.gave(generation);
+  }
+
+  private gave(generation: number): void {
+    this.loaded.parameters = generation;
   }
 
   /** Gives the device parameters and moments unless it has them. */
@@ -121,6 +127,8 @@ export class WorkerInbox {
     await this.compute.loadState(optimizerSteps);
   }
 }
+
+const NONE: readonly never[] = [];
 
 /** What a kind of tensor makes of the parameters: it follows the version before, adds to it, is a part of it. */
 const NATURES: Partial<Record<TensorHeader['kind'], { readonly follows: boolean; readonly isDifference: boolean; readonly isPart: boolean }>> = {
@@ -139,9 +147,9 @@ class Intake {
   /** Grows with every transfer that comes in whole. */
   generation = 0;
   /** What came in whole, for whoever takes it from here. */
-  readonly arrived: VectorRange[] = [];
-  /** Where chunks of this transfer began. A Set that is cleared makes a table anew, to which the old one points, for good in V8's old generation. */
-  private readonly seen: number[] = [];
+  arrived: readonly VectorRange[] = NONE;
+  /** Where chunks of this transfer began: one of most. A Set that is cleared makes a table anew, to which the old one points, for good in V8's old generation. */
+  private seen: number[] = [];
   /** Values of the whole vector, or chunks of a part. */
   private missing: number;
   /** What is on its way in, where it is a part. */
@@ -191,7 +199,8 @@ class Intake {
       this.settle();
       codec.decode(payload, partOf(this.values, from, header.length));
     }
-    this.seen.push(from);
+    if (this.seen.length === 0) this.seen = [from];
+    else this.seen.push(from);
     if (this.part === undefined) this.missing -= header.length;
     else {
       this.missing--;
@@ -263,7 +272,7 @@ class Intake {
   private restart({ task, chunks, start }: TensorHeader, isPart: boolean): void {
     this.transfer = task;
     this.version = undefined;
-    this.seen.length = 0;
+    this.seen = [];
     this.part = isPart ? { start, length: 0 } : undefined;
     this.missing = isPart ? chunks : this.values.length;
   }
@@ -272,6 +281,7 @@ class Intake {
     this.version = version;
     this.exact = exact;
     this.generation++;
-    this.arrived.push(this.part ?? { start: 0, length: this.values.length });
+    const range = this.part ?? { start: 0, length: this.values.length };
+    this.arrived = this.arrived.length === 0 ? [range] : [...this.arrived, range];
   }
 }

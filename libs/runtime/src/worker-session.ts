@@ -102,7 +102,7 @@ export class WorkerSession {
 
   private start(): void {
     this.connection.start({
-      message: (message) => this.guard(() => this.receive(message)),
+      message: (message) => this.hear(message),
       // A chunk is put away before the next one is asked for.
       place: () => 'borrow',
       tensor: (chunk) => {
@@ -221,9 +221,9 @@ export class WorkerSession {
   }
 
   /** What the server should never send ends the session: it may speak another dialect. */
-  private guard(handle: () => void): void {
+  private hear(message: ServerMessage): void {
     try {
-      handle();
+      this.receive(message);
     } catch (error) {
       this.breakOff(error);
     }

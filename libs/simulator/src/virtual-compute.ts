@@ -157,7 +157,7 @@ export class VirtualCompute implements Compute {
     this.give(this.prepared!.parameters);
   }
 
-  async loadLent(parameters: Float32Array, loan: Loan): Promise<void> {
+  loadLent(parameters: Float32Array, loan: Loan): void {
     this.give(parameters, loan);
   }
 
