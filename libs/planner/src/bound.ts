@@ -1,6 +1,6 @@
 import type { DeviceBound, SiteBound } from './device-bounds.js';
 import { boundsOf } from './device-bounds.js';
-import { directCredit, wideCredit } from './direct-credits.js';
+import { DirectCredits } from './direct-credits.js';
 import type { Credited, LanPrices } from './lan-prices.js';
 import { LanPricer } from './lan-prices.js';
 import type { CostModel } from './layout.js';
@@ -65,14 +65,14 @@ export class UpperBound {
   private priceRelays(pricer: LanPricer, roundMs: number, pairs: Pairs): PricedSets['relayed'] {
     const least = new Float64Array(this.model.cluster.devices.length);
     const credits = this.creditsWithin(roundMs, EXCHANGING, true);
-    const left = this.left(roundMs, EXCHANGING);
+    const within = this.directWithin(roundMs, EXCHANGING);
     const { stepsPerRound, microbatches } = this.model.request;
     const [stepMs, smallest] = [roundMs / stepsPerRound, Math.min(...microbatches)];
     for (const { bound, site, solo, direct } of credits) {
       // Of several sites, with replicas somewhere.
       const wide = bound.lone
         ? 0
-        : wideCredit(bound, site, left, pricer.sumsAmong(site.devices.flatMap(({ devices }) => devices)).otherMs, Infinity);
+        : within.wide(bound, site, pricer.sumsAmong(site.devices.flatMap(({ devices }) => devices)).otherMs, Infinity);
       // A lone device is at a hop: no pipeline of its manages more.
       const most = bound.lone ? stepMs / (bound.uplinkMs + this.fastestUplinkMs) + smallest : Infinity;
       for (const device of bound.devices) least[device] = Math.min(most, Math.max(solo, direct, wide));
@@ -96,6 +96,7 @@ export class UpperBound {
     const found = new Map<number, LanPrices>();
     if (first.size === 0) return found;
     const credits = this.creditsWithin(roundMs, EXCHANGING, true);
+    const within = this.directWithin(roundMs, EXCHANGING);
     const beyond = (credit: Credit) => Math.max(credit.solo, PRICED * credit.direct);
     const relayed = relays ? [] : this.leastRelayed(credits, roundMs, EXCHANGING, true, beyond);
     for (const site of this.sites) {
@@ -108,7 +109,7 @@ export class UpperBound {
         const { bound, solo, direct } = credit;
         const least = Math.max(
           solo,
-          wideCredit(bound, site, this.left(roundMs, EXCHANGING), sumsMs),
+          within.wide(bound, site, sumsMs),
           (relayed[i] ?? 0) > beyond(credit) ? relayed[i]! : 0,
         );
         for (const device of bound.devices) credited.set(device, { solo, most: Math.max(solo, direct), least });
@@ -236,19 +237,21 @@ export class UpperBound {
   }
 
   private creditsWithin(roundMs: number, scenario: Scenario, whole: boolean): readonly Credit[] {
-    const left = this.left(roundMs, scenario);
-    return this.sites.flatMap((site) => {
+    const within = this.directWithin(roundMs, scenario);
+    const credits: Credit[] = [];
+    for (const site of this.sites) {
       const priced = scenario.alone || scenario.sharedMs > 0 ? undefined : this.priced.get(site);
-      return site.devices.map((bound, i) => {
-        const solo = left(bound.exchangeMs) / bound.soloMs;
+      for (const [i, bound] of site.devices.entries()) {
+        const solo = within.left(bound.exchangeMs) / bound.soloMs;
         const direct =
           priced !== undefined && roundMs <= priced.roundMs
             ? // A pipeline manages that much less at least in a shorter round.
-              Math.max(priced.prices[i]! * this.partOf(priced.roundMs, roundMs, priced.tieMs), wideCredit(bound, site, left, priced.sumsMs))
-            : directCredit(bound, site, left, this.model.request.stepsPerRound);
-        return { bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct };
-      });
-    });
+              Math.max(priced.prices[i]! * this.partOf(priced.roundMs, roundMs, priced.tieMs), within.wide(bound, site, priced.sumsMs))
+            : within.of(bound, site);
+        credits.push({ bound, site, solo: whole ? Math.floor(solo + 1e-9) : solo, direct });
+      }
+    }
+    return credits;
   }
 
   /** Of what a pipeline manages in a round, what it does in a shorter one at most, where its stages wait so long for what they share at each inner step. */
@@ -257,9 +260,8 @@ export class UpperBound {
     return shorterMs > tiesMs ? (shorterMs - tiesMs) / (roundMs - tiesMs) : 0;
   }
 
-  private left(roundMs: number, { alone, sharedMs }: Scenario): (tailMs: number) => number {
-    const { stepsPerRound } = this.model.request;
-    return (tailMs) => Math.max(0, roundMs - (alone ? 0 : Math.max(tailMs, sharedMs))) / stepsPerRound;
+  private directWithin(roundMs: number, scenario: Scenario): DirectCredits {
+    return new DirectCredits(roundMs, scenario, this.model.request.stepsPerRound);
   }
 }
 

@@ -30,7 +30,9 @@ export class Chains {
   /** By device. */
   private readonly roundTripMs: Float64Array;
   private readonly valueMs: Float64Array;
-  private readonly starts: Int32Array;
+  private starts: Int32Array;
+  /** … of the last deal that took all blocks, as far as it is kept. */
+  private kept: Int32Array;
   private readonly two = { front: 0, cut: 0, samples: NaN };
   /** What the ends of a pipeline send each other takes no less where its devices have no better ways. */
   private readonly leastTieMs: Float64Array;
@@ -57,6 +59,7 @@ export class Chains {
     this.roundTripMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 0));
     this.valueMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 1) - model.exchangeMs(device, 0));
     this.starts = new Int32Array(cluster.devices.length);
+    this.kept = new Int32Array(cluster.devices.length);
     const width = costs.blocks + 1;
     this.values = Float64Array.from({ length: width ** 2 }, (_, at) => costs.parameters(at % width, Math.floor(at / width)));
   }
@@ -87,13 +90,12 @@ export class Chains {
   /** Of some or all of these devices, in this order; undefined: none manages more than `beyond`. */
   of(devices: readonly number[], beyond = 0): Chain | undefined {
     let [low, high] = [beyond, this.most(devices)];
-    if (high <= beyond || !this.deal(devices, beyond)) return undefined;
+    if (high <= beyond || !this.dealAndKeep(devices, beyond)) return undefined;
     for (let i = 0; i < HALVINGS; i++) {
       const samples = (low + high) / 2;
-      if (this.deal(devices, samples)) low = samples;
+      if (this.dealAndKeep(devices, samples)) low = samples;
       else high = samples;
     }
-    this.deal(devices, low);
     const stages = this.dealt(devices);
     const samples = this.samplesOf(stages);
     return samples > beyond ? { stages, samples } : undefined;
@@ -210,12 +212,20 @@ export class Chains {
     return false;
   }
 
-  /** What was dealt last. */
+  private dealAndKeep(devices: readonly number[], samples: number): boolean {
+    if (!this.deal(devices, samples)) return false;
+    const { starts } = this;
+    this.starts = this.kept;
+    this.kept = starts;
+    return true;
+  }
+
+  /** What was kept last. */
   private dealt(devices: readonly number[]): readonly Link[] {
     const stages: Link[] = [];
     let end = this.model.costs.blocks;
     for (let i = 0; end > 0; i++) {
-      const start = this.starts[i]!;
+      const start = this.kept[i]!;
       if (start < end) stages.push({ device: devices[i]!, start, end });
       end = start;
     }
@@ -244,8 +254,8 @@ export class Chains {
   private tiesMs(stages: readonly Link[]): number {
     const { model } = this;
     if (model.ties.none || stages.length === 1) return 0;
-    const holders = stages.map(({ device, start, end }) => ({ start, end, devices: [device], recompute: false })).reverse();
-    return model.tiesMs(holders);
+    const readers = stages.filter((stage) => model.ties.isRead(stage));
+    return model.tiesMs(readers.map(({ device, start, end }) => ({ start, end, devices: [device], recompute: false })).reverse());
   }
 
   private way(from: number, to: number): HopWay {

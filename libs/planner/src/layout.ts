@@ -94,7 +94,8 @@ export class CostModel {
   recomputeFor(device: number, start: number, end: number, microbatch: number, toEnd: number): boolean | undefined {
     const whole = start === 0 && end === this.costs.blocks;
     const inFlight = whole ? 1 : this.stashes(toEnd, microbatch);
-    return this.recomputeWhere(device, (recompute) => this.memory(device, start, end, microbatch, inFlight, recompute));
+    const { stashFactor } = this.cluster.devices[device]!;
+    return this.recomputeWhere(device, (recompute) => this.costs.memoryBytes(start, end, microbatch, inFlight, recompute, stashFactor));
   }
 
   /** The same for a stage of a group. */
@@ -107,21 +108,23 @@ export class CostModel {
     const [device] = devices as [number];
     const inFlight = this.inFlight({ stages, microbatch }, index);
     const held = heldWith(stages, index);
-    return this.recomputeWhere(device, (recompute) =>
-      this.memoryOf(
-        device,
-        held.map((stage) => ({ ...stage, recompute })),
-        microbatch,
-        inFlight,
-      ),
+    return this.recomputeWhere(
+      device,
+      (recompute) =>
+        this.memoryOf(
+          device,
+          held.map((stage) => ({ ...stage, recompute })),
+          microbatch,
+          inFlight,
+        ).total,
     );
   }
 
-  private recomputeWhere(device: number, memory: (recompute: boolean) => PlannedMemory): boolean | undefined {
+  private recomputeWhere(device: number, bytes: (recompute: boolean) => number): boolean | undefined {
     const { memoryBytes } = this.cluster.devices[device]!;
     const { recompute } = this.request;
-    if (recompute !== 'always' && memory(false).total <= memoryBytes) return false;
-    return recompute !== 'never' && memory(true).total <= memoryBytes ? true : undefined;
+    if (recompute !== 'always' && bytes(false) <= memoryBytes) return false;
+    return recompute !== 'never' && bytes(true) <= memoryBytes ? true : undefined;
   }
 
   /** Stashes that a device of a stage holds at once, of all its stages, whatever it has room for. */
@@ -285,11 +288,19 @@ export class CostModel {
   /** … of all of them: each holder more of what is shared is one more message for the others. */
   tiesMs(stages: readonly StageDraft[]): number {
     if (this.ties.none || stages.length === 1) return 0;
-    return stages.reduce((sum, stage, s) => {
-      // One device that holds both has one copy.
-      const others = stages.slice(s + 1).filter((other) => other.devices[0] !== stage.devices[0] && this.ties.values(stage, other) > 0);
-      return sum + Math.max(0, ...others.map((other) => this.tieMs(this.hopWay(stage.devices, other.devices), stage, other)));
-    }, 0);
+    let sum = 0;
+    for (let s = 0; s < stages.length - 1; s++) {
+      const stage = stages[s]!;
+      let most = 0;
+      for (let behind = s + 1; behind < stages.length; behind++) {
+        const other = stages[behind]!;
+        // One device that holds both has one copy.
+        if (other.devices[0] === stage.devices[0] || this.ties.values(stage, other) === 0) continue;
+        most = Math.max(most, this.tieMs(this.hopWay(stage.devices, other.devices), stage, other));
+      }
+      sum += most;
+    }
+    return sum;
   }
 
   /** What the first stage of a pipeline and the last send each other of what they share takes no less over a way that is no better than this. */

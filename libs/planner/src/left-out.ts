@@ -5,19 +5,50 @@ import type { Scenario } from './rounds.js';
 
 /** Why a device has no part in a plan, in figures. */
 export function leftOut(model: CostModel, used: ReadonlySet<string>, scenario: Scenario, roundMs: number): readonly LeftOut[] {
+  const partners = partnersIn(model);
   return model.cluster.devices.flatMap((device, index) =>
-    used.has(device.id) ? [] : [{ device: device.id, name: device.name, reason: reasonFor(model, index, scenario, roundMs) }],
+    used.has(device.id) ? [] : [{ device: device.id, name: device.name, reason: reasonFor(model, index, { scenario, roundMs, partners }) }],
   );
 }
 
-function reasonFor(model: CostModel, index: number, scenario: Scenario, roundMs: number): string {
+interface LeftBy {
+  readonly scenario: Scenario;
+  readonly roundMs: number;
+  readonly partners: Partners;
+}
+
+/** Of a device, those among whom the one is that it has the fastest hop to. */
+type Partners = (device: number) => readonly number[];
+
+/** Those that it reaches directly, and through the server all but whom devices of two sites outdo both ways: one of these at least it reaches so too. */
+function partnersIn({ cluster: { devices }, links }: CostModel): Partners {
+  const sites = links.components();
+  const siteOf: number[] = [];
+  for (const [site, members] of sites.entries()) for (const device of members) siteOf[device] = site;
+  const isOutdone = (device: number) => {
+    const { upBitsPerSecond, downBitsPerSecond } = devices[device]!;
+    let by = -1;
+    for (let other = 0; other < devices.length; other++) {
+      if (other === device || siteOf[other] === by) continue;
+      const { upBitsPerSecond: up, downBitsPerSecond: down } = devices[other]!;
+      if (up < upBitsPerSecond || down < downBitsPerSecond || (up === upBitsPerSecond && down === downBitsPerSecond && other > device)) continue;
+      if (by >= 0) return true;
+      by = siteOf[other]!;
+    }
+    return false;
+  };
+  const fastest = devices.map((_, device) => device).filter((device) => !isOutdone(device));
+  return (device) => [...sites[siteOf[device]!]!, ...fastest].filter((other) => other !== device);
+}
+
+function reasonFor(model: CostModel, index: number, { scenario, roundMs, partners }: LeftBy): string {
   const { costs, cluster, request } = model;
   const { memoryBytes, upBitsPerSecond, downBitsPerSecond } = cluster.devices[index]!;
   const smallest = Math.min(...request.microbatches);
   const recompute = model.recomputeFor(index, 0, costs.blocks, smallest, 1);
   if (recompute === undefined) {
     const needs = model.memory(index, 0, costs.blocks, smallest, 1, request.recompute !== 'never').total;
-    return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(memoryBytes)}; ${asStage(model, index, roundMs)}`;
+    return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(memoryBytes)}; ${asStage(model, index, roundMs, partners)}`;
   }
   const exchangeMs = model.exchangeMs(index, costs.parameters(0, costs.blocks));
   if (exchangeMs >= roundMs) {
@@ -39,7 +70,7 @@ function reasonFor(model: CostModel, index: number, scenario: Scenario, roundMs:
 }
 
 /** The least that taking part in a pipeline would cost it. */
-function asStage(model: CostModel, index: number, roundMs: number): string {
+function asStage(model: CostModel, index: number, roundMs: number, partners: Partners): string {
   const { costs, cluster, request } = model;
   const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
   if (cuts.length === 0) return 'and the model cannot be cut';
@@ -49,8 +80,7 @@ function asStage(model: CostModel, index: number, roundMs: number): string {
   );
   if (!held) return 'and not even its first or last blocks fit';
   const smallest = cuts.reduce((best, next) => (costs.cutBits(next) < costs.cutBits(best) ? next : best));
-  const others = cluster.devices.map((_, other) => other).filter((other) => other !== index);
-  const hop = Math.min(...others.map((other) => model.hop(model.hopWay([index], [other]), smallest, 1).periodMs));
+  const hop = Math.min(...partners(index).map((other) => model.hop(model.hopWay([index], [other]), smallest, 1).periodMs));
   const whole = hop * (request.local?.batch ?? request.batch);
   return whole >= roundMs
     ? `as a stage, activations and gradients would take ${formatMilliseconds(hop)} a sample over its link`

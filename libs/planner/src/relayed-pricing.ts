@@ -26,7 +26,7 @@ const HAIR = 1e-9;
  *
  * A stage with replicas is a cover: full prices of two or more whose rates come to its layers, charged its sums. At a hop to one device each of them must be
  * as fast as that device; hops go side by side between two such stages alone, as many as either has replicas. Where all hops do, in sites alone, either some stage of two layers has
- * replicas (`wideCredit` bounds these), or all that have are of one layer: then one of each would do, and the others are paid for their uplinks.
+ * replicas (`DirectCredits.wide` bounds these), or all that have are of one layer: then one of each would do, and the others are paid for their uplinks.
  */
 export class RelayedPricing {
   private readonly periods: readonly number[];

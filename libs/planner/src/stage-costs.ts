@@ -119,8 +119,19 @@ export class StageCosts {
     const stash = inFlight * (recompute ? microbatch * this.inputBytes(start) : whole);
     const workspace = workspaceBytes + whole;
     const [parameters, gradients] = [parameterVectors * vector, gradientVectors * vector];
-    const total = parameters + gradients + optimizer + anchor + stash + workspace;
+    const total = this.memoryBytes(start, end, microbatch, inFlight, recompute, stashFactor);
     return { parameters, gradients, optimizer, anchor, stash, workspace, total };
+  }
+
+  /** … in all: of many stages only that is asked. */
+  memoryBytes(start: number, end: number, microbatch: number, inFlight: number, recompute: boolean, stashFactor = 1): number {
+    const { stepsPerRound, stateBytesPerParameter, workspaceBytes, parameterVectors = 1, gradientVectors = 1 } = this.request;
+    const values = this.parameters(start, end);
+    const optimizerBytes = this.mayStep(start, end) ? stateBytesPerParameter : 0;
+    const vectors = parameterVectors + gradientVectors + (stepsPerRound > 1 ? 1 : 0);
+    const whole = microbatch * stashFactor * (this.stashSums[end]! - this.stashSums[start]!);
+    const stash = inFlight * (recompute ? microbatch * this.inputBytes(start) : whole);
+    return (FLOAT_BYTES * vectors + optimizerBytes) * values + stash + workspaceBytes + whole;
   }
 
   /** Whether a device with these blocks may have to run the optimizer. */

@@ -41,6 +41,12 @@ export class Ties {
     return this.tables.length === 0;
   }
 
+  /** Whether a range reads anything that another may read too. */
+  isRead(range: BlockRange): boolean {
+    for (const table of this.tables) if (readsAny(table, range)) return true;
+    return false;
+  }
+
   /** Values that both ranges read. */
   values(one: BlockRange, other: BlockRange): number {
     let values = 0;
