@@ -234,17 +234,21 @@ export class Chains {
 
   private samplesOf(stages: readonly Link[]): number {
     const { model, microbatch } = this;
-    let [periodMs, onceMs, tailMs] = [0, 0, 0];
-    stages.forEach(({ device, start, end }, i) => {
+    const { costs } = model;
+    let periodMs = 0;
+    let onceMs = 0;
+    let tailMs = 0;
+    for (let i = 0; i < stages.length; i++) {
+      const { device, start, end } = stages[i]!;
       const ms = Math.max(1e-9, this.ms(device, start, end, i + 1));
       periodMs = Math.max(periodMs, ms);
       onceMs += ms;
-      tailMs = Math.max(tailMs, model.exchangeMs(device, model.costs.parameters(start, end)));
-      if (i === 0) return;
+      tailMs = Math.max(tailMs, model.exchangeMs(device, costs.parameters(start, end)));
+      if (i === 0) continue;
       const hop = model.hop(this.way(device, stages[i - 1]!.device), end, microbatch);
       periodMs = Math.max(periodMs, hop.periodMs);
       onceMs += hop.activationMs + hop.gradientMs;
-    });
+    }
     onceMs += this.tiesMs(stages);
     const cost = groupCost({ microbatch, stages: stages.length, periodMs, onceMs, syncMs: 0, tailMs, uploads: 1 });
     return samplesWithin(cost, this.roundMs, model.request.stepsPerRound, 0);

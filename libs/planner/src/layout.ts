@@ -95,7 +95,8 @@ export class CostModel {
     const whole = start === 0 && end === this.costs.blocks;
     const inFlight = whole ? 1 : this.stashes(toEnd, microbatch);
     const { stashFactor } = this.cluster.devices[device]!;
-    return this.recomputeWhere(device, (recompute) => this.costs.memoryBytes(start, end, microbatch, inFlight, recompute, stashFactor));
+    const bytesWith = (recompute: boolean) => this.costs.memoryBytes(start, end, microbatch, inFlight, recompute, stashFactor);
+    return this.recomputeWhere(device, bytesWith(false), bytesWith(true));
   }
 
   /** The same for a stage of a group. */
@@ -108,23 +109,19 @@ export class CostModel {
     const [device] = devices as [number];
     const inFlight = this.inFlight({ stages, microbatch }, index);
     const held = heldWith(stages, index);
-    return this.recomputeWhere(
-      device,
-      (recompute) =>
-        this.memoryOf(
-          device,
-          held.map((stage) => ({ ...stage, recompute })),
-          microbatch,
-          inFlight,
-        ).total,
-    );
+    const bytesWith = (recompute: boolean) => {
+      const as = held.map((stage) => ({ ...stage, recompute }));
+      return this.memoryOf(device, as, microbatch, inFlight).total;
+    };
+    return this.recomputeWhere(device, bytesWith(false), bytesWith(true));
   }
 
-  private recomputeWhere(device: number, bytes: (recompute: boolean) => number): boolean | undefined {
+  /** By what it takes with all activations kept, and with recompute. */
+  private recomputeWhere(device: number, keptBytes: number, againBytes: number): boolean | undefined {
     const { memoryBytes } = this.cluster.devices[device]!;
     const { recompute } = this.request;
-    if (recompute !== 'always' && bytes(false) <= memoryBytes) return false;
-    return recompute !== 'never' && bytes(true) <= memoryBytes ? true : undefined;
+    if (recompute !== 'always' && keptBytes <= memoryBytes) return false;
+    return recompute !== 'never' && againBytes <= memoryBytes ? true : undefined;
   }
 
   /** Stashes that a device of a stage holds at once, of all its stages, whatever it has room for. */

@@ -56,8 +56,10 @@ function sharedRound(model: CostModel, { groups, scenario }: LaidOut, makespanOf
   const { batch, stepsPerRound: steps } = model.request;
   let costs = groups.map((group) => model.group(group, scenario.alone));
   let shares = wholeShares(costs, batch, steps, scenario.sharedMs);
-  for (let turn = 0; turn < REFINEMENTS; turn++) {
-    costs = groups.map((group, i) => corrected(model, group, costs[i]!, shares[i]!, makespanOf));
+  let before: readonly number[] = [];
+  for (let turn = 0; turn < REFINEMENTS && shares.some((share, i) => share !== before[i]); turn++) {
+    costs = groups.map((group, i) => (shares[i] === before[i] ? costs[i]! : corrected(model, group, costs[i]!, shares[i]!, makespanOf)));
+    before = shares;
     shares = wholeShares(costs, batch, steps, scenario.sharedMs);
   }
   const lastsMs = costs.map((cost, i) => (shares[i]! > 0 ? roundMsOf(cost, shares[i]!, steps, scenario.sharedMs) : 0));

@@ -113,27 +113,41 @@ class Regrouping {
     return packed;
   }
 
+  /** With one device moved, two swapped, or all in one. */
   private improve(a: number, b: number): boolean {
-    const [here, there] = [this.groups[a]!, this.groups[b]!];
-    const before = (samplesOf(here) + samplesOf(there)) * MORE;
-    for (const [mine, theirs] of alternatives(here.devices, there.devices)) {
-      const most = this.most(theirs);
-      if (!this.mayManage(mine, before - most) || !this.mayManage(theirs, before - this.most(mine))) continue;
-      const left = this.group(mine, before - most);
-      if (samplesOf(left) + most <= before) continue;
-      const right = this.group(theirs, before - samplesOf(left));
-      if (samplesOf(left) + samplesOf(right) <= before) continue;
-      this.groups[a] = left;
-      this.groups[b] = right;
-      return true;
-    }
-    return false;
+    const [here, there] = [this.groups[a]!.devices, this.groups[b]!.devices];
+    const before = (samplesOf(this.groups[a]!) + samplesOf(this.groups[b]!)) * MORE;
+    if (this.priceOf(here) + this.priceOf(there) <= before) return false;
+    for (const device of here) if (this.regroup(a, b, before, without(here, device), [...there, device])) return true;
+    for (const device of there) if (this.regroup(a, b, before, [...here, device], without(there, device))) return true;
+    for (const mine of here)
+      for (const theirs of there) if (this.regroup(a, b, before, swapped(here, mine, theirs), swapped(there, theirs, mine))) return true;
+    return (here.length > 1 || there.length > 1) && this.regroup(a, b, before, [...here, ...there], []);
+  }
+
+  /** As these two instead, if they manage more than `before` together. */
+  private regroup(a: number, b: number, before: number, mine: readonly number[], theirs: readonly number[]): boolean {
+    const most = this.most(theirs);
+    if (!this.mayManage(mine, before - most) || !this.mayManage(theirs, before - this.most(mine))) return false;
+    const left = this.group(mine, before - most);
+    if (samplesOf(left) + most <= before) return false;
+    const right = this.group(theirs, before - samplesOf(left));
+    if (samplesOf(left) + samplesOf(right) <= before) return false;
+    this.groups[a] = left;
+    this.groups[b] = right;
+    return true;
   }
 
   private most(devices: readonly number[]): number {
+    return Math.min(this.chains.most(devices), this.priceOf(devices));
+  }
+
+  private priceOf(devices: readonly number[]): number {
     const { prices } = this;
-    const most = this.chains.most(devices);
-    return prices === undefined ? most : Math.min(most, devices.reduce((sum, device) => sum + prices.get(device)!, 0));
+    if (prices === undefined) return Infinity;
+    let sum = 0;
+    for (let i = 0; i < devices.length; i++) sum += prices.get(devices[i]!)!;
+    return sum;
   }
 
   /** Whether some chain of these devices may. */
@@ -165,16 +179,11 @@ class Regrouping {
   }
 }
 
-/** Two lists with one device moved, two swapped, or all in one. */
-function* alternatives(here: readonly number[], there: readonly number[]): Generator<readonly [readonly number[], readonly number[]]> {
-  const without = (list: readonly number[], device: number) => list.filter((other) => other !== device);
-  for (const device of here) yield [without(here, device), [...there, device]];
-  for (const device of there) yield [[...here, device], without(there, device)];
-  for (const mine of here)
-    for (const theirs of there)
-      yield [
-        [...without(here, mine), theirs],
-        [...without(there, theirs), mine],
-      ];
-  if (here.length > 1 || there.length > 1) yield [[...here, ...there], []];
+function without(list: readonly number[], device: number): readonly number[] {
+  return list.filter((other) => other !== device);
+}
+
+/** The one device replaced by the other, which comes last. */
+function swapped(list: readonly number[], device: number, other: number): readonly number[] {
+  return [...without(list, device), other];
 }
