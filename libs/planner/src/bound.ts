@@ -59,10 +59,10 @@ export class UpperBound {
     const pricer = new LanPricer(this.model);
     const relays = pairs !== undefined && pricer.coversRelays();
     const direct = this.priceLans(pricer, lans, roundMs, relays);
-    return { direct, relayed: relays ? this.priceRelays(pricer, roundMs, pairs) : [] };
+    return { direct, ...(relays ? this.priceRelays(pricer, roundMs, pairs) : { relayed: [], mixed: [] }) };
   }
 
-  private priceRelays(pricer: LanPricer, roundMs: number, pairs: Pairs): PricedSets['relayed'] {
+  private priceRelays(pricer: LanPricer, roundMs: number, pairs: Pairs): Omit<PricedSets, 'direct'> {
     const least = new Float64Array(this.model.cluster.devices.length);
     const credits = this.creditsWithin(roundMs, EXCHANGING, true);
     const within = this.directWithin(roundMs, EXCHANGING);
@@ -77,13 +77,13 @@ export class UpperBound {
       const most = bound.lone ? stepMs / (bound.uplinkMs + this.fastestUplinkMs) + smallest : Infinity;
       for (const device of bound.devices) least[device] = Math.min(most, Math.max(solo, direct, wide));
     }
-    const { prices, sets } = relayedPrices(this.model, pricer.layers, pairs, least, roundMs);
+    const { prices, sets, mixed } = relayedPrices(this.model, pricer.layers, pairs, least, roundMs);
     this.relayed = {
       roundMs,
       matched: new Set(pairs.devices),
       prices: new Map(credits.map(({ bound }) => [bound, meanOf(bound, (device) => prices[device]!)])),
     };
-    return sets;
+    return { relayed: sets, mixed };
   }
 
   private priceLans(
@@ -271,6 +271,8 @@ export interface PricedSets {
   readonly direct: ReadonlyMap<number, LanPrices>;
   /** Of devices that were paired, three or more. */
   readonly relayed: readonly (readonly number[])[];
+  /** … or of one LAN's and those. */
+  readonly mixed: readonly (readonly number[])[];
 }
 
 /** Samples an inner step of each of some devices that are alike, in groups without a relayed hop. */

@@ -1,7 +1,7 @@
 import type { Chain } from './chain.js';
 import type { Pairs } from './pairs.js';
 
-/** Of devices that were not matched, and of those in sets of three or more. */
+/** Of devices that were not matched, and of those in sets of three or more or in other groups. */
 const NOBODY = -1;
 const SEVERAL = -2;
 
@@ -23,12 +23,13 @@ export interface Matched {
 /**
  * Devices matched into chains that manage many whole samples between them. First of two: the best pairs, then two pairs exchange partners, or a device
  * leaves its own for a better one, for as long as that is a gain; then of these sets of three or more, the best of which come first: any that is
- * worth more than the groups that it breaks up, with what those who are left of them make of it.
+ * worth more than the groups that it breaks up, with what those who are left of them make of it. `taken`: devices that are in other groups.
  */
-export function matchUp(pairs: Pairs, sets: readonly (readonly number[])[] = []): Matched {
-  const matching = new Matching(pairs);
+export function matchUp(pairs: Pairs, sets: readonly (readonly number[])[] = [], taken: ReadonlySet<number> = new Set()): Matched {
+  const matching = new Matching(pairs, taken);
   matching.pairUp();
-  const distinct = new Map(sets.map((set) => [[...set].sort((a, b) => a - b).join(), set]));
+  const free = sets.filter((set) => !set.some((device) => taken.has(device)));
+  const distinct = new Map(free.map((set) => [[...set].sort((a, b) => a - b).join(), set]));
   const weighed = [...distinct.values()].slice(0, MOST_SETS).flatMap((set) => matching.weigh(set) ?? []);
   for (let turn = 0; turn < TURNS && matching.take(weighed); turn++) matching.pairUp();
   return matching.result();
@@ -49,11 +50,14 @@ class Matching {
   private readonly places: ReadonlyMap<number, number>;
   private readonly severalOf: (Several | undefined)[];
 
-  constructor(private readonly pairs: Pairs) {
+  constructor(
+    private readonly pairs: Pairs,
+    taken: ReadonlySet<number>,
+  ) {
     const { devices, samples, whole } = pairs;
     this.count = devices.length;
     this.worth = samples.map((of, at) => worthOf(of, whole[at]!));
-    this.mates = new Int32Array(this.count).fill(NOBODY);
+    this.mates = Int32Array.from(devices, (device) => (taken.has(device) ? SEVERAL : NOBODY));
     this.places = new Map(devices.map((device, place) => [device, place]));
     this.severalOf = devices.map(() => undefined);
   }
@@ -183,7 +187,7 @@ function worthOf(samples: number, whole: number): number {
   return whole + PART * (samples - whole);
 }
 
-function ordersOf(set: readonly number[]): readonly (readonly number[])[] {
+export function ordersOf(set: readonly number[]): readonly (readonly number[])[] {
   if (set.length < 2) return [set];
   return set.flatMap((first) => ordersOf(set.filter((other) => other !== first)).map((others) => [first, ...others]));
 }

@@ -15,6 +15,12 @@ export class Pairs {
     return this.devices.filter((_, a) => this.samples.subarray(a * count, (a + 1) * count).some((samples) => samples > 0)).length / count;
   }
 
+  /** Whole samples of the best pair of the device at this place. */
+  mostOf(a: number): number {
+    const count = this.devices.length;
+    return this.whole.subarray(a * count, (a + 1) * count).reduce((most, of) => Math.max(most, of), 0);
+  }
+
   constructor(
     readonly chains: Chains,
     readonly devices: readonly number[],

@@ -25,6 +25,8 @@ export interface RelayedPrices {
   readonly prices: Float64Array;
   /** Three or more of the devices that are matched, which may make good pipelines; the best, by their prices, first. */
   readonly sets: readonly (readonly number[])[];
+  /** … or of one site's and lone ones that are matched. */
+  readonly mixed: readonly (readonly number[])[];
 }
 
 /**
@@ -50,7 +52,17 @@ export function relayedPrices(model: CostModel, layers: Layers, pairs: Pairs, le
   // A pipeline has two members at least, and was left as much short.
   const prices = current.map((price) => price + TOLERANCE / 2);
   const matched = new Set(pairs.devices);
-  return { prices, sets: descent.bestBy(prices).filter((set) => set.length > 2 && set.every((device) => matched.has(device))) };
+  const sets = descent.bestBy(prices).filter((set) => set.length > 2);
+  return {
+    prices,
+    sets: sets.filter((set) => set.every((device) => matched.has(device))),
+    mixed: sets.filter((set) => set.some((device) => matched.has(device)) && isOneSite(model, set.filter((device) => !matched.has(device)))),
+  };
+}
+
+/** Whether these are several devices that reach each other. */
+function isOneSite({ links }: CostModel, devices: readonly number[]): boolean {
+  return new Set(devices).size > 1 && links.onlyLan(devices, devices) !== undefined;
 }
 
 /** What does not depend on where a pipeline's ends are. */

@@ -1,7 +1,10 @@
 import { UpperBound } from './bound.js';
+import type { Chain } from './chain.js';
 import { Chains } from './chain.js';
 import { classesOf, dealings } from './device-sets.js';
 import { ExactSite } from './exact-site.js';
+import { homesBetween } from './homes-between.js';
+import type { LanPrices } from './lan-prices.js';
 import { LargeSite, StandingSite } from './large-site.js';
 import { CostModel } from './layout.js';
 import { matchUp } from './matching.js';
@@ -93,8 +96,15 @@ function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number
     const chains = new Chains(model, roundMs);
     const pairs = pairsIn(chains);
     const sets = bound?.price(lans, roundMs, pairs);
-    const large = lans.map((members) => new LargeSite(model, members, chains, sets?.direct.get(members[0]!)));
-    const found = fastest(model, [...large, ...smallSites(model, few), ...relayedSites(model, chains, relayed, pairs, sets?.relayed)], scenarios);
+    const between = sets === undefined || pairs === undefined ? [] : homesBetween(chains, sets.mixed, new Map([...sets.direct.values()].flatMap(({ prices }) => [...prices])), pairs);
+    const taken = new Set(between.flatMap(({ stages }) => stages.map(({ device }) => device)));
+    const large = lans.map((members) => {
+      const priced = sets?.direct.get(members[0]!);
+      const left = members.filter((device) => !taken.has(device));
+      return new LargeSite(model, left, chains, priced && remaining(priced, taken));
+    });
+    const others = [...smallSites(model, few), ...relayedSites(model, chains, relayed, { pairs, sets: sets?.relayed, between, taken })];
+    const found = fastest(model, [...large, ...others], scenarios);
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
     if (best !== undefined && best.roundMs < MUCH_LONGER * roundMs) break;
     roundMs = best?.roundMs ?? FAR_LONGER * roundMs;
@@ -196,23 +206,27 @@ function smallSites(model: CostModel, few: (members: readonly number[]) => boole
   return sites;
 }
 
-/** Those that hold no model and reach nobody directly: many are matched into pairs first, and what is left is dealt into pipelines. */
+/** Those that hold no model and reach nobody directly: many are matched into pairs first, but for those in larger groups, and what is left is dealt into pipelines. */
 function relayedSites(
   model: CostModel,
   chains: Chains,
   relayed: readonly number[],
-  pairs: Pairs | undefined,
-  sets?: readonly (readonly number[])[],
+  { pairs, sets, between, taken }: { pairs: Pairs | undefined; sets: readonly (readonly number[])[] | undefined; between: readonly Chain[]; taken: ReadonlySet<number> },
 ): readonly Site[] {
-  const { matched, left } = pairs === undefined ? { matched: [], left: relayed } : matchUp(pairs, sets);
+  const { matched, left } = pairs === undefined ? { matched: [], left: relayed } : matchUp(pairs, sets, taken);
   const sites: Site[] = [
     new StandingSite(
       model,
-      matched.map((chain) => chains.layoutOf(chain)),
+      [...between, ...matched].map((chain) => chains.layoutOf(chain)),
     ),
   ];
   for (let i = 0; i < left.length; i += RELAYED) sites.push(new LargeSite(model, left.slice(i, i + RELAYED), chains));
   return sites;
+}
+
+/** Without those that are taken. */
+function remaining({ prices, sets }: LanPrices, taken: ReadonlySet<number>): LanPrices {
+  return { prices, sets: sets.filter((set) => !set.some((device) => taken.has(device))) };
 }
 
 /** Devices that hold no model and reach nobody directly, those of the fastest links first. */
