@@ -139,6 +139,8 @@ export interface PlanRequest {
   /** Keep only a stage's input and compute the rest again in the backward pass. */
   readonly recompute: Recompute;
   readonly schedule: ScheduleName;
+  /** The strategy is one of workers that hold the whole model: nobody is a stage. @default false */
+  readonly wholeModels?: boolean;
   /** What the engine takes on every device before the model comes. */
   readonly workspaceBytes: number;
 }

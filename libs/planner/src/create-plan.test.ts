@@ -197,6 +197,17 @@ describe('no plan', () => {
     expect(error.hint).toBe('add one 16 GiB device.');
   });
 
+  test('where groups are workers that hold the whole model, nobody is a stage, and who lacks memory is told of strategies that pipelines take', () => {
+    const whole = { ...request, wholeModels: true };
+    const cluster = fleet([device('a', 5), device('b', 5), device('c', 8)], 'a', 'b', 'c');
+    const { groups, leftOut } = createPlan(profile, cluster, whole);
+    expect(groups.map(({ kind, stages }) => [kind, stages[0]!.devices[0]!.device])).toEqual([['solo', 'c']]);
+    expect(leftOut.map(({ reason }) => reason)).toEqual(Array.from({ length: 2 }, () => 'needs 6.0 GiB for the whole model, has 5.0 GiB; its strategy has no pipelines'));
+    const error = failure(() => createPlan(profile, fleet([device('a', 5), device('b', 5)], 'a', 'b'), whole));
+    expect(error.message).toMatch(/model-of-4, which its strategy leaves whole, needs 6\.0 GiB on one device, and the roomiest, A \(a\), offers 5\.0 GiB/);
+    expect(error.hint).toBe('add one 6 GiB device or use 8-bit Adam or use a strategy that pipelines take, like diloco.');
+  });
+
   test('a fleet that is too small is told by how much, and what was tried and works', () => {
     const error = failure(() => createPlan(profile, fleet([device('a', 2), device('b', 2)], 'a', 'b'), request));
     expect(error.message).toMatch(

@@ -72,6 +72,7 @@ function reasonFor(model: CostModel, index: number, { scenario, roundMs, partner
 /** The least that taking part in a pipeline would cost it. */
 function asStage(model: CostModel, index: number, roundMs: number, partners: Partners): string {
   const { costs, cluster, request } = model;
+  if (request.wholeModels) return 'its strategy has no pipelines';
   const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
   if (cuts.length === 0) return 'and the model cannot be cut';
   if (cluster.devices.length === 1) return 'and there is no other device to share it with';

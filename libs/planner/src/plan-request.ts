@@ -46,6 +46,7 @@ export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
     activationBits: codecBits(sync.activationCodec ?? 'fp32'),
     recompute: cluster.recompute ?? 'allowed',
     schedule: cluster.schedule ?? 'capped-1f1b',
+    wholeModels: fragmentsOf(sync) !== undefined,
     workspaceBytes: 0,
   };
 }

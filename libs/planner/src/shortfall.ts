@@ -31,8 +31,9 @@ function impossiblePart(model: CostModel): LongtailError | undefined {
   if (worst === undefined) return undefined;
   const { blocks } = costs.profile;
   const [first, last] = [blocks[worst.start]!.name, blocks[worst.end - 1]!.name];
-  const part =
-    first === last
+  const part = request.wholeModels
+    ? `${costs.profile.name}, which its strategy leaves whole, needs`
+    : first === last
       ? `block ${first} of ${costs.profile.name} needs`
       : `blocks ${first} to ${last} of ${costs.profile.name}, which no cut may part, need`;
   return new LongtailError(
@@ -78,6 +79,7 @@ function waysOut(model: CostModel): string {
   const card = CARD_GIB.find((gib) => works({}, withCard(cluster, gib * GIB)));
   if (card !== undefined) ways.push(`add one ${card} GiB device`);
   if (change !== undefined) ways.push(`use ${change[0]}`);
+  if (request.wholeModels && works({ wholeModels: false })) ways.push('use a strategy that pipelines take, like diloco');
   return ways.length > 0 ? `${ways.join(' or ')}.` : 'Make the model smaller, or add several devices that reach each other directly.';
 }
 

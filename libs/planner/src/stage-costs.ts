@@ -48,7 +48,7 @@ export class StageCosts {
 
   /** May a stage begin here? */
   canCut(at: number): boolean {
-    return at === 0 || at === this.blocks || this.profile.blocks[at - 1]!.cutAfter;
+    return at === 0 || at === this.blocks || (this.request.wholeModels !== true && this.profile.blocks[at - 1]!.cutAfter);
   }
 
   parameters(start: number, end: number): number {
