@@ -130,7 +130,7 @@ export class LargeSite implements Site {
 
   /**
    * No pool of such ranges manages more: replicas of a stage, be they the fewest and the stage the smallest, sum its parameters; and of hops between
-   * r and more devices r go side by side, which shortens them least where all stages have as many.
+   * r and more devices r go side by side, which shortens them least where all stages have as many; the first stage and the last wait for what they share.
    */
   private mostOf(devices: readonly number[], microbatch: number): (ranges: readonly BlockRange[]) => number {
     const { costs, cluster, links, request } = this.model;
@@ -141,9 +141,10 @@ export class LargeSite implements Site {
     }, 0);
     const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
     const hopMs = (2000 * microbatch * Math.min(...cuts.map((at) => costs.cutBits(at)))) / way.bitsPerSecond;
+    const tieMs = Math.min(...devices.map((device) => this.model.leastTieMsOf(device)));
     return (ranges) => {
       const hops = ranges.length - 1;
-      const fillMs = hops * ((hops / devices.length) * hopMs + 2 * way.delayMs);
+      const fillMs = hops * ((hops / devices.length) * hopMs + 2 * way.delayMs) + (hops > 0 ? tieMs : 0);
       const values = Math.min(...ranges.map(({ start, end }) => costs.parameters(start, end)));
       const replicas = ranges.length < devices.length && request.optimizer !== 'server';
       const sumMs = replicas ? leastSumMs(values, way) : 0;
