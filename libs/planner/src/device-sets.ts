@@ -69,28 +69,14 @@ export function dealings(classSizes: readonly number[], parts: number): number {
   }, 1);
 }
 
-/** Devices are alike when no cost tells them apart: speed, memory and what takes it, link to the server, LAN. */
+/** Devices are alike when no cost tells them apart. */
 export function classesOf(model: CostModel, devices: readonly number[]): readonly (readonly number[])[] {
   const classes = new Map<string, number[]>();
-  for (const index of devices) {
-    const device = model.cluster.devices[index]!;
-    const { flopsPerSecond, blockTimes, handOverMs, memoryBytes, stashFactor, upBitsPerSecond, downBitsPerSecond, roundTripMs } = device;
-    const own = model.links.hasPeers(index) ? device.id : '';
-    const key = JSON.stringify([
-      flopsPerSecond,
-      blockTimes,
-      handOverMs,
-      memoryBytes,
-      stashFactor,
-      upBitsPerSecond,
-      downBitsPerSecond,
-      roundTripMs,
-      model.links.lan(index),
-      own,
-    ]);
+  for (const device of devices) {
+    const key = model.likeness(device);
     const members = classes.get(key);
-    if (members === undefined) classes.set(key, [index]);
-    else members.push(index);
+    if (members === undefined) classes.set(key, [device]);
+    else members.push(device);
   }
   return [...classes.values()];
 }

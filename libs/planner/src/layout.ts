@@ -73,6 +73,7 @@ export class CostModel {
   /** Values that the first stage and the last share, wherever the model is cut. */
   private readonly leastTied: number;
   private readonly kinds: readonly string[];
+  private readonly likenesses: (string | undefined)[] = [];
 
   constructor(
     profile: ModelProfile,
@@ -162,6 +163,7 @@ export class CostModel {
 
   /** Parameters of a device that holds all of these stages: what they share once. */
   parametersOf(stages: readonly StageDraft[]): number {
+    if (stages.length === 1) return this.costs.parameters(stages[0]!.start, stages[0]!.end);
     const blocks = stages.flatMap(({ start, end }) => this.costs.profile.blocks.slice(start, end));
     const tied = new Map(blocks.flatMap((block) => block.tied.map(({ name, parameters }) => [name, parameters] as const)));
     return blocks.reduce((sum, { parameters }) => sum + parameters, 0) + [...tied.values()].reduce((sum, parameters) => sum + parameters, 0);
@@ -181,6 +183,15 @@ export class CostModel {
       else kind.push(device);
     }
     return [...kinds.values()];
+  }
+
+  /** The same of devices that no cost tells apart: speed, memory and what takes it, link to the server, LAN. Devices with links of their own are like no other. */
+  likeness(device: number): string {
+    const known = this.likenesses[device];
+    if (known !== undefined) return known;
+    const { id, upBitsPerSecond, downBitsPerSecond, roundTripMs } = this.cluster.devices[device]!;
+    const own = this.links.hasPeers(device) ? id : '';
+    return (this.likenesses[device] = [this.kinds[device], upBitsPerSecond, downBitsPerSecond, roundTripMs, this.links.lan(device), own].join(' '));
   }
 
   /** Devices of one stage must reach each other directly. */

@@ -120,11 +120,12 @@ function leastOf(scenarios: readonly Bounded[]): number {
 function thinned(model: CostModel, devices: readonly number[]): CostModel | undefined {
   const { blocks } = model.costs.profile;
   const cuts = blocks.flatMap((block, i) => (block.cutAfter && i + 1 < blocks.length ? [i] : []));
+  const effortWith = effortOf(model, devices);
   for (let left = cuts.length >> 1; left >= FEWEST_CUTS; left >>= 1) {
+    if (effortWith(left + 1) > EXACT_EFFORT) continue;
     const kept = new Set(Array.from({ length: left }, (_, i) => cuts[Math.floor(((i + 0.5) * cuts.length) / left)]!));
     const profile = { ...model.costs.profile, blocks: blocks.map((block, i) => ({ ...block, cutAfter: kept.has(i) })) };
-    const coarse = new CostModel(profile, model.cluster, model.request);
-    if (effort(coarse, devices) <= EXACT_EFFORT) return coarse;
+    return new CostModel(profile, model.cluster, model.request);
   }
   return undefined;
 }
@@ -177,9 +178,13 @@ function scenariosOf(model: CostModel, exact: boolean): readonly Scenario[] {
 }
 
 function effort(model: CostModel, devices: readonly number[]): number {
+  const cuts = Array.from({ length: model.costs.blocks }, (_, at) => at).filter((at) => model.costs.canCut(at));
+  return effortOf(model, devices)(cuts.length);
+}
+
+/** … by the places where a stage may begin. */
+function effortOf(model: CostModel, devices: readonly number[]): (cuts: number) => number {
   const sizes = classesOf(model, devices).map((members) => members.length);
-  const cuts = Array.from({ length: model.costs.blocks }, (_, at) => at).filter((at) => model.costs.canCut(at)).length;
-  const ranges = (cuts * (cuts + 1)) / 2;
   // Sets that may be a stage: any of devices that reach each other, else one.
   const here = new Set(devices);
   const crews = model.links
@@ -190,7 +195,7 @@ function effort(model: CostModel, devices: readonly number[]): number {
     .reduce((sum, kinds) => sum + dealings(kinds, 2) - 1, 0);
   const extensions = Math.min(dealings(sizes, 4), dealings(sizes, 2) * crews ** 2);
   const partitions = dealings(sizes, 3) * 10;
-  return extensions * ranges * model.request.microbatches.length + partitions;
+  return (cuts) => ((extensions * (cuts * (cuts + 1))) / 2) * model.request.microbatches.length + partitions;
 }
 
 /** Those few that reach each other directly; of the rest each that holds the model for itself. */
