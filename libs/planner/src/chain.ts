@@ -25,7 +25,6 @@ const HALVINGS = 4;
 export class Chains {
   readonly microbatch: number;
   private readonly kinds: Kind[] = [];
-  private readonly ways = new Map<number, HopWay>();
   private readonly mayCut: Uint8Array;
   /** By device. */
   private readonly roundTripMs: Float64Array;
@@ -263,10 +262,15 @@ export class Chains {
   }
 
   private way(from: number, to: number): HopWay {
-    const key = from * this.kinds.length + to;
-    let way = this.ways.get(key);
-    if (way === undefined) this.ways.set(key, (way = this.model.hopWay([from], [to])));
-    return way;
+    const { links } = this.model;
+    const there = links.way(from, to);
+    const back = links.way(to, from);
+    return {
+      forwardBitsPerSecond: there.bitsPerSecond,
+      backwardBitsPerSecond: back.bitsPerSecond,
+      forwardDelayMs: there.delayMs,
+      backwardDelayMs: back.delayMs,
+    };
   }
 
   /** Infinity: does not fit. */

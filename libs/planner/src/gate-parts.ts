@@ -188,13 +188,15 @@ export class GateParts {
   }
 
   private inside(site: number): Float64Array {
-    const { width } = this;
-    return (this.insides[site] ??= this.wides.of(site).costs.map((cost, at) => Math.min(cost, this.parts.cost(site, Math.floor(at / width), at % width))));
+    const known = this.insides[site];
+    if (known !== undefined) return known;
+    const alone = this.parts.costsOf(site);
+    return (this.insides[site] = this.wides.of(site).costs.map((cost, at) => Math.min(cost, alone[at]!)));
   }
 
   private takenInside(site: number, at: number): readonly number[] {
-    const [last, layers] = [Math.floor(at / this.width), at % this.width];
-    return this.wides.of(site).costs[at]! < this.parts.cost(site, last, layers) ? this.wides.takenBy(site, at) : this.parts.takenBy(site, last, layers);
+    const isWide = this.wides.of(site).costs[at]! < this.parts.costsOf(site)[at]!;
+    return isWide ? this.wides.takenBy(site, at) : this.parts.takenBy(site, Math.floor(at / this.width), at % this.width);
   }
 }
 

@@ -105,6 +105,11 @@ export class Reached {
     return this.costs[(mates * 2 + last) * this.width + layers]!;
   }
 
+  /** By whether the last block is done, and layers. */
+  costsOf(mates: number): Float64Array {
+    return this.costs.subarray(mates * 2 * this.width, (mates + 1) * 2 * this.width);
+  }
+
   insert(device: number, options: Options, as: number): void {
     this.offer(options, as);
     this.take(device);

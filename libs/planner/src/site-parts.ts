@@ -33,8 +33,9 @@ export class SiteParts {
     return this.relays.sites[this.siteOf[device]!]!.length === 1;
   }
 
-  cost(site: number, last: number, layers: number): number {
-    return this.of(site).cost(NOBODY, last, layers);
+  /** By whether the last block is done, and layers. */
+  costsOf(site: number): Float64Array {
+    return this.of(site).costsOf(NOBODY);
   }
 
   takenBy(site: number, last: number, layers: number): readonly number[] {

@@ -88,8 +88,9 @@ export class WideParts {
     for (const [site, beside] of more.entries()) {
       // Beside another.
       if (least + beside >= limit) continue;
+      const alone = this.parts.costsOf(site);
       for (let at = 0; at < 2 * width; at++) {
-        const cost = this.parts.cost(site, Math.floor(at / width), at % width) + beside;
+        const cost = alone[at]! + beside;
         if (cost < linked.costs[at]!) [linked.costs[at], linked.from[at]] = [cost, site];
       }
     }
@@ -227,33 +228,33 @@ export class WideParts {
   }
 
   private widen(site: number, wide: Table): void {
-    const { width, limit } = this;
+    const { limit } = this;
     const { layers } = this.relays;
     wide.costs.fill(Infinity);
     const members = this.sites[site]!;
     const cover = (this.covers[site] ??= new Cover(members.length, layers * UNITS));
     const fastestMs = this.coverWith(cover, members);
     if (cover.cost(0) >= limit) return;
-    const keep = (last: number, at: number, place: number, k: number, before: number, source: number, stage: number) => {
-      const to = (last | place) * width + at + k;
-      const cost = before + stage;
-      if (cost >= limit || cost >= wide.costs[to]!) return;
-      wide.costs[to] = cost;
-      wide.from[to] = (source * 2 + place) * width + k;
-    };
+    const alone = this.parts.costsOf(site);
     for (let place = 0; place < 2; place++) {
-      for (let k = 1 - place; k <= layers; k++) {
-        const stage = this.stageCost(site, cover, fastestMs, place, k);
-        if (stage >= limit) continue;
-        for (let last = 0; last + place < 2; last++)
-          for (let at = 0; at + k <= layers; at++) keep(last, at, place, k, this.parts.cost(site, last, at), 0, stage);
-      }
+      for (let k = 1 - place; k <= layers; k++) this.keepWith(wide, alone, 0, place, k, this.stageCost(site, cover, fastestMs, place, k));
     }
-    for (let k = 1; k <= layers; k++) {
-      const stage = this.stageCost(site, cover, fastestMs, INNER, k);
-      if (stage >= limit) continue;
-      for (let last = 0; last < 2; last++)
-        for (let at = 0; at + k <= layers; at++) keep(last, at, INNER, k, wide.costs[last * width + at]!, 1, stage);
+    for (let k = 1; k <= layers; k++) this.keepWith(wide, wide.costs, 1, INNER, k, this.stageCost(site, cover, fastestMs, INNER, k));
+  }
+
+  /** What a stage of so many layers does with others: those of a `source`, 0 with no replicas, 1 with some. */
+  private keepWith({ costs, from }: Table, others: Float64Array, source: number, place: number, k: number, stage: number): void {
+    const { width, limit } = this;
+    if (stage >= limit) return;
+    for (let last = 0; last + place < 2; last++) {
+      const first = last * width;
+      const to = (last | place) * width + k;
+      for (let at = 0; at + k < width; at++) {
+        const cost = stage + others[first + at]!;
+        if (cost >= limit || cost >= costs[to + at]!) continue;
+        costs[to + at] = cost;
+        from[to + at] = (source * 2 + place) * width + k;
+      }
     }
   }
 
