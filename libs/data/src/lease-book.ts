@@ -17,6 +17,8 @@ interface Span {
   readonly end: number;
 }
 
+const NONE: readonly Span[] = [];
+
 interface OpenLease extends Lease {
   partly: boolean;
 }
@@ -55,13 +57,7 @@ class Book implements LeaseBook {
 
   lease(holder: string, samples: number): Lease | undefined {
     if (!Number.isSafeInteger(samples) || samples < 1) throw new RangeError(`a lease of ${samples} samples`);
-    const spans = this.takeReturned(samples);
-    const missing = samples - countSamples(spans);
-    if (missing > 0 && this.cursor < this.total) {
-      const end = Math.min(this.cursor + missing, this.total);
-      spans.push({ start: this.cursor, end });
-      this.cursor = end;
-    }
+    const spans = this.take(samples);
     if (spans.length === 0) return undefined;
     const lease = { id: ++this.lastId, holder, ranges: this.toRanges(spans), samples: countSamples(spans), partly: false };
     this.open.set(lease.id, lease);
@@ -139,9 +135,18 @@ class Book implements LeaseBook {
     return undefined;
   }
 
+  /** What came back first, then fresh samples. */
+  private take(samples: number): readonly Span[] {
+    const returned = this.returned.length === 0 ? NONE : this.takeReturned(samples);
+    const start = this.cursor;
+    const end = Math.min(start + samples - countSamples(returned), this.total);
+    if (end <= start) return returned;
+    this.cursor = end;
+    return returned.length === 0 ? [{ start, end }] : [...returned, { start, end }];
+  }
+
   private takeReturned(samples: number): Span[] {
     const taken: Span[] = [];
-    if (this.returned.length === 0) return taken;
     let missing = samples;
     let used = 0;
     while (missing > 0 && used < this.returned.length) {

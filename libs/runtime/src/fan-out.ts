@@ -15,6 +15,11 @@ export class FanOut {
     else signal?.addEventListener('abort', () => this.abort(signal.reason), { once: true });
   }
 
+  /** Somebody waits. */
+  get isBusy(): boolean {
+    return this.signals.some(({ waits }) => waits > 0);
+  }
+
   get aborted(): boolean {
     return this.ended !== undefined;
   }

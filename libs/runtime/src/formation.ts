@@ -2,7 +2,7 @@ import { localStepsOf, LongtailError, nodesOf, type BlockRange, type Clock, type
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import { LinkDrift } from './link-drift.js';
-import type { Member } from './member.js';
+import type { Member, MemberState } from './member.js';
 import type { Paces } from './paces.js';
 import type { Measure } from './roster.js';
 
@@ -16,6 +16,8 @@ export interface FormationHost {
   readonly clock: Clock;
   /** Of the run, at its present speed. */
   readonly remainingMs: number;
+  /** A member is at that. */
+  has(state: MemberState): boolean;
   /** Number of the last task given out. */
   readonly lastTask: number;
   readonly plan: LayoutPlan;
@@ -37,8 +39,8 @@ export interface FormationHost {
 export class Formation {
   /** In the order in which contributions are added. */
   private laidOut: readonly Group[] = [];
-  /** Of those, the ones that take part; undefined: to be looked up. */
-  private takePart: readonly Group[] | undefined;
+  /** What was found out of them since they, or what their members are at, were others. */
+  private found: { ready?: readonly Group[]; areIntact?: boolean; linksDrifted?: boolean | undefined } = {};
   /** What the layout lacks to be whole. */
   lacks: string | undefined;
   /** Why no layout of those who are here will do. */
@@ -62,12 +64,25 @@ export class Formation {
 
   /** Groups that take part: the same list as long as they are the same. */
   get ready(): readonly Group[] {
-    return (this.takePart ??= this.groups.filter((group) => group.ready));
+    return (this.found.ready ??= this.groups.filter((group) => group.ready));
   }
 
   /** The groups, or what their members are at, are others. */
   regrouped(): void {
-    this.takePart = undefined;
+    this.found = {};
+  }
+
+  /** What is known of somebody's link is not what it was. */
+  linkChanged(): void {
+    this.found.linksDrifted = undefined;
+  }
+
+  private get areIntact(): boolean {
+    return (this.found.areIntact ??= this.groups.every((group) => group.intact));
+  }
+
+  private get haveLinksDrifted(): boolean {
+    return (this.found.linksDrifted ??= this.linkDrift.in(this.host.members));
   }
 
   /** All groups of the layout take part: whoever has no place in one is a spare. */
@@ -84,11 +99,11 @@ export class Formation {
   arrange(): void {
     const { host } = this;
     // Soon over, and everybody else is at work meanwhile: a layout without those who are to rest is made when they are gone.
-    if (this.groups.some((group) => group.finishing)) return;
+    if (host.has('finishing') && this.groups.some((group) => group.finishing)) return;
     const nowMs = host.clock.nowMs();
     const settled = nowMs < (this.settledAtMs ?? -Infinity);
-    const drifted = host.paces.drifted || this.linkDrift.in(host.members);
-    if (!this.outdated && (settled || !drifted) && this.groups.every((group) => group.intact)) return;
+    const drifted = host.paces.drifted || this.haveLinksDrifted;
+    if (!this.outdated && (settled || !drifted) && this.areIntact) return;
     const standing = this.groups.filter((group) => group.intact);
     const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
     const { groups, lacks, shortfall, reason, plan, wants, replan } = host.plan({
@@ -108,6 +123,7 @@ export class Formation {
     if (this.moving) return;
     this.outdated = false;
     this.linkDrift.note(members);
+    this.linkChanged();
     this.lacks = lacks;
     this.shortfall = shortfall;
     this.measuring = wants !== undefined;

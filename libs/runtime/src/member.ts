@@ -23,6 +23,8 @@ export interface MemberHost extends RecipientHost {
   progress(progress: Progress): void;
   /** Who takes part may not be the same as before. */
   regrouped(): void;
+  /** What is known of a member's link to the server is not what it was. */
+  linkChanged(): void;
   measuring(member: Member, message: MeasuringMessage): void;
   departed(member: Member): void;
   /** Name of the node that holds a task, for the receipt of one who does not. */
@@ -217,6 +219,10 @@ export class Member extends Recipient<MemberHost> implements Part {
   /** Passes a chunk of another stage on; resolves when the next one may come. */
   forward(chunk: TensorChunk): Promise<void> {
     return this.relay.forward(chunk);
+  }
+
+  linkChanged(): void {
+    this.host.linkChanged();
   }
 
   left(reason: string): void {

@@ -12,7 +12,13 @@ export interface Part {
   place(header: TensorHeader, bytes: number): Uint8Array;
   /** Resolves when the next chunk may come. */
   tensor(chunk: TensorChunk): Promise<void> | void;
+  /** What is known of its link to the server is not what it was. */
+  linkChanged(): void;
   left(reason: string): void;
+}
+
+interface SessionLink extends MeasuredLink {
+  readonly measuredAtMs: number;
 }
 
 /** A node that is here: its connection, and what it is doing. */
@@ -24,8 +30,7 @@ export class Session {
   leaving = '';
   /** Of all runs. */
   samplesApplied = 0;
-  /** To and from this server; undefined: not measured yet, or in vain. */
-  link: (MeasuredLink & { readonly measuredAtMs: number }) | undefined;
+  private measured: SessionLink | undefined;
   /** Its link is being measured, or will be. */
   linkPending = false;
   /** What its device takes for the blocks of the job that was last laid out by such figures. */
@@ -50,6 +55,15 @@ export class Session {
 
   get name(): string {
     return this.hello.name;
+  }
+
+  /** To and from this server; undefined: not measured yet, or in vain. */
+  get link(): SessionLink | undefined {
+    return this.measured;
+  }
+  set link(link: SessionLink | undefined) {
+    this.measured = link;
+    this.part?.linkChanged();
   }
 
   /** Why it gets no work; empty: it does. */

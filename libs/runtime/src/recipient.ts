@@ -201,10 +201,12 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
 
   /** Nothing that is on its way is wanted, and what it holds counts for nothing. */
   protected abandon(reason: string): void {
-    const error = new LongtailError(reason, { code: 'unreachable' });
-    this.giveUpVersions(error);
-    this.streams.abort(error);
-    this.streams = new FanOut();
+    if (this.versions.isBusy || this.streams.isBusy) {
+      const error = new LongtailError(reason, { code: 'unreachable' });
+      this.giveUpVersions(error);
+      this.streams.abort(error);
+      this.streams = new FanOut();
+    }
     this.sending = undefined;
     this.forgetHeld();
   }

@@ -1,6 +1,6 @@
 import type { LongtailError, ParameterLayout, RunEvent, Verdict } from '@longtail/core';
 import type { Group } from './group.js';
-import type { Member } from './member.js';
+import type { Member, MemberState } from './member.js';
 
 export interface Measure {
   readonly name: string;
@@ -15,6 +15,8 @@ export interface Measure {
 export interface RosterHost {
   readonly run: string;
   emit(event: RunEvent): void;
+  /** The links to its members are not what they were. */
+  linkChanged(): void;
   changed(): void;
   /** A node that the run released is free for others. */
   freed(): void;
@@ -35,10 +37,32 @@ export class Roster {
   measure: Measure | undefined;
   /** Why the last member could not prepare, for a run that nobody can work on. */
   preparationError: LongtailError | undefined;
+  /** What members are at; undefined: to be looked up, as they changed. */
+  private states: ReadonlySet<MemberState> | undefined;
   /** Of those that are gone. */
   private traffic: Verdict['bytes'] = { up: 0, down: 0, direct: 0 };
 
   constructor(private readonly host: RosterHost) {}
+
+  /** What they are at has changed. */
+  regrouped(): void {
+    this.states = undefined;
+  }
+
+  take(member: Member): void {
+    this.members.push(member);
+    this.membersChanged();
+  }
+
+  private membersChanged(): void {
+    this.regrouped();
+    this.host.linkChanged();
+  }
+
+  /** Somebody is at that: asked again and again, where hardly anything changes. */
+  has(state: MemberState): boolean {
+    return (this.states ??= new Set(this.members.map((member) => member.state))).has(state);
+  }
 
   admit(group: Group): void {
     group.begin();
@@ -97,6 +121,7 @@ export class Roster {
 
   /** Lets those go who are to rest and have nothing in hand, nor anything that their group still `owes`. */
   letGo(owes: (group: Group) => boolean = () => false): void {
+    if (!this.has('finishing')) return;
     const done = this.members.filter((member) => member.state === 'finishing' && !member.busy && !owes(member.group!));
     for (const member of done) this.dismiss(member, member.restReason);
     if (done.length > 0) this.host.freed();
@@ -109,6 +134,7 @@ export class Roster {
     if (over.length === 0) return;
     for (const member of over) this.traffic = together(this.traffic, member.totalTraffic());
     this.members = this.members.filter((member) => !isOver(member));
+    this.membersChanged();
   }
 
   /** Of everybody who ever took part. */

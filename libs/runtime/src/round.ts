@@ -151,7 +151,7 @@ class Rounds {
   /** Those whose contribution is worthless. */
   private dropBroken(): void {
     const { core } = this;
-    const worthless = this.tasksWhere((task) => task.broken !== undefined || task.idle);
+    const worthless = this.tasksWhere(({ status, idle }) => idle || (status !== 'out' && status !== 'delivered'));
     for (const task of worthless) {
       const { broken, nonFinite, reason } = task;
       if (!task.group.tasks.includes(task)) continue; // dropped with another one

@@ -25,7 +25,7 @@ import { gridOf, type Grid } from './grid.js';
 import type { Group } from './group.js';
 import { KnownCodecs } from './known-codecs.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
-import type { Member, MemberHost } from './member.js';
+import type { Member, MemberHost, MemberState } from './member.js';
 import { OutgoingParameters, type Change, type Published } from './outgoing-parameters.js';
 import { Paces } from './paces.js';
 import type { PeerLinks } from './peer-links.js';
@@ -216,6 +216,15 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   regrouped(): void {
     this.formation.regrouped();
+    this.roster.regrouped();
+  }
+
+  has(state: MemberState): boolean {
+    return this.roster.has(state);
+  }
+
+  linkChanged(): void {
+    this.formation.linkChanged();
   }
 
   departed(member: Member): void {

@@ -77,7 +77,7 @@ export class Run implements Claimant {
     const { core } = this;
     const member = new Member(session, core);
     session.part = member;
-    core.roster.members.push(member);
+    core.roster.take(member);
     core.formation.changed();
   }
 
@@ -221,7 +221,8 @@ export class Run implements Claimant {
   private get roundsMustEnd(): boolean {
     const { auto, formation, roster, groups, job } = this.core;
     this.arrange();
-    const changes = auto.follow() || formation.moving || formation.groups.some(({ prepared }) => prepared) || roster.members.some(({ state }) => state === 'failed');
+    const isPrepared = () => roster.has('prepared') && formation.groups.some(({ prepared }) => prepared);
+    const changes = auto.follow() || formation.moving || isPrepared() || roster.has('failed');
     return changes || (groups.length === 1 && groups[0]!.solo && stepsAlone(job));
   }
 

@@ -1,5 +1,5 @@
-import type { Decision, LocalStepRule, MemberState, RoundState, SyncStrategy } from '@longtail/core';
-import { busy, expectedTime, isDelivered, spanMs, type Busy, type DeadlineOptions } from './deadline.js';
+import type { Decision, LocalStepRule, MemberState, RoundState, SyncStrategy, TaskState } from '@longtail/core';
+import { busy, expectedTime, spanMs, type DeadlineOptions } from './deadline.js';
 
 export interface AsynchronousOptions extends DeadlineOptions {
   /** Weight of a contribution that is `e` versions older than when all groups take turns: (1 + e)^−power. @default 0.5 */
@@ -26,22 +26,31 @@ export function ssp(options: SspOptions, localSteps?: LocalStepRule): SyncStrate
   return { name: 'ssp', localSteps, decide: (round, nowMs) => decide(options, round, nowMs) };
 }
 
+/** A contribution that is there. */
+interface Delivered {
+  readonly node: string;
+  readonly samples: number;
+  /** Versions that were committed since the one that it is based on. */
+  readonly staleness: number;
+}
+
 function decide(options: SspOptions, round: RoundState, nowMs: number): Decision {
-  const members = busy(round.members);
-  const delivered = members.filter(isDelivered);
-  const mostMs = options.staleness === Infinity ? Infinity : expectedTime(members);
+  const mostMs = options.staleness === Infinity ? Infinity : expectedTime(busy(round.members));
+  const delivered: Delivered[] = [];
   const release = [];
   let wakeAtMs = Infinity;
-  for (const member of members) {
-    if (isDelivered(member)) continue;
-    const { node, task } = member;
-    const atMs = deadlineOf(options, member, mostMs);
+  for (const { node, task } of round.members) {
+    if (task === undefined) continue;
+    if (task.deliveredAtMs !== undefined) {
+      delivered.push({ node, samples: task.samples, staleness: round.version - task.baseVersion });
+      continue;
+    }
+    const atMs = deadlineOf(options, task, mostMs);
     if (nowMs < atMs) wakeAtMs = Math.min(wakeAtMs, atMs);
     else release.push({ node, reason: `missed its deadline of ${Math.round(atMs - task.startedAtMs)} ms`, late: false });
   }
   const { commit, stepScale } = commitOf(options, round, delivered);
   const proceed = commit.length > 0 ? [] : mayProceed(options, round.members);
-  const committed = commit.length > 0 ? describe(round, delivered) : undefined;
   return {
     commit,
     stepScale,
@@ -51,26 +60,26 @@ function decide(options: SspOptions, round: RoundState, nowMs: number): Decision
     wakeAtMs: wakeAtMs === Infinity ? undefined : wakeAtMs,
     // Who waits is seldom asked for whom, and of many members that takes longer than all else.
     get reason() {
-      return committed ?? waitingFor(options, round.members);
+      return commit.length > 0 ? describe(delivered) : waitingFor(options, round.members);
     },
   };
 }
 
 /** A task's own; where a straggler would hold others up, its expectation counts within the cap only. Infinity: not known. */
-function deadlineOf(options: SspOptions, { task }: Busy, mostMs: number | undefined): number {
-  return task.expectedMs === undefined ? Infinity : task.startedAtMs + spanMs(options, Math.min(task.expectedMs, mostMs!));
+function deadlineOf(options: SspOptions, { startedAtMs, expectedMs }: TaskState, mostMs: number | undefined): number {
+  return expectedMs === undefined ? Infinity : startedAtMs + spanMs(options, Math.min(expectedMs, mostMs!));
 }
 
-function commitOf({ stalenessPower = 0.5 }: SspOptions, { version, roundSamples, members }: RoundState, delivered: readonly Busy[]) {
+function commitOf({ stalenessPower = 0.5 }: SspOptions, { roundSamples, members }: RoundState, delivered: readonly Delivered[]) {
   const inTurn = members.length - 1;
   const weightOf = (staleness: number) => (1 + Math.max(0, staleness - inTurn)) ** -stalenessPower;
-  const commit = delivered.map(({ node, task }) => ({ node, weight: weightOf(version - task.baseVersion) }));
-  const weighted = delivered.reduce((sum, { task }, i) => sum + commit[i]!.weight * task.samples, 0);
+  const commit = delivered.map(({ node, staleness }) => ({ node, weight: weightOf(staleness) }));
+  const weighted = delivered.reduce((sum, { samples }, i) => sum + commit[i]!.weight * samples, 0);
   return { commit, stepScale: Math.min(1, weighted / roundSamples) };
 }
 
 function mayProceed({ staleness }: SspOptions, members: readonly MemberState[]): readonly string[] {
-  const slowest = slowestOf(members);
+  const slowest = staleness === Infinity ? 0 : slowestOf(members);
   return members.filter(({ task, rounds }) => task === undefined && rounds - slowest <= staleness).map(({ node }) => node);
 }
 
@@ -78,8 +87,8 @@ function slowestOf(members: readonly MemberState[]): number {
   return members.reduce((least, { rounds }) => Math.min(least, rounds), Infinity);
 }
 
-function describe({ version }: RoundState, delivered: readonly Busy[]): string {
-  return `delivered: ${delivered.map(({ node, task }) => `${node} (${version - task.baseVersion} behind)`).join(', ')}`;
+function describe(delivered: readonly Delivered[]): string {
+  return `delivered: ${delivered.map(({ node, staleness }) => `${node} (${staleness} behind)`).join(', ')}`;
 }
 
 function waitingFor({ staleness }: SspOptions, members: readonly MemberState[]): string {

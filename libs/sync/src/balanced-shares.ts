@@ -207,8 +207,9 @@ class Order {
   }
 
   private isBefore(a: number, b: number): boolean {
-    const [keyA, keyB] = [this.keys[a]!, this.keys[b]!];
-    return keyA < keyB || (keyA === keyB && a < b);
+    const key = this.keys[a]!;
+    const other = this.keys[b]!;
+    return key < other || (key === other && a < b);
   }
 
   private put(number: number, place: number): void {

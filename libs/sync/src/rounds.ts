@@ -121,8 +121,8 @@ function deliveriesNeeded(options: RoundsOptions, members: number, delivered: nu
 function enoughAt(options: RoundsOptions, members: readonly Busy[]): number | undefined {
   const { graceMs = 0 } = options;
   const need = quorumOf(options, members.length);
-  const last = sorted(members, ({ deliveredAtMs }) => deliveredAtMs)[need - 1];
-  return last === undefined ? undefined : last + graceMs;
+  if (members.filter(isDelivered).length < need) return undefined;
+  return sorted(members, ({ deliveredAtMs }) => deliveredAtMs)[need - 1]! + graceMs;
 }
 
 /** Undefined while nothing is known that a deadline could be made of: the first round, before the first delivery. */
@@ -138,7 +138,12 @@ function deadlineOf(options: RoundsOptions, members: readonly Busy[], openedAtMs
 
 /** From task to delivery; undefined before the first. */
 function fastest(members: readonly Busy[]): number | undefined {
-  return sorted(members, ({ deliveredAtMs, startedAtMs }) => (deliveredAtMs === undefined ? undefined : deliveredAtMs - startedAtMs))[0];
+  let leastMs: number | undefined;
+  for (const { task } of members) {
+    const { deliveredAtMs, startedAtMs } = task;
+    if (deliveredAtMs !== undefined) leastMs = Math.min(leastMs ?? Infinity, deliveredAtMs - startedAtMs);
+  }
+  return leastMs;
 }
 
 function withRecall(decision: Decision, round: RoundState, nowMs: number): Decision {
