@@ -8,7 +8,7 @@ import type { Resumption, Server, ServerConnection } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
-import { BESIDE_LOGS, createRun, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
+import { BESIDE_LOGS, createRun, makeFolder, type CheckpointStore, type Database, type RunOwner } from '@longtail/store';
 import { createTensorMemory, hostName, listen, wallClock, type ServerAccess, type TensorMemory } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { codingTimes } from './coding-times.js';
@@ -66,11 +66,12 @@ export interface RunningServer {
 
 /**
  * The parameter server, whole: membership, runs, storage, and the sockets.
- * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`.
+ * Throws LongtailError `address-in-use`, `unreachable` (no such address here), `usage`, `storage`.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { host, port, access, runsFolder, database, checkpoints = BESIDE_LOGS, takeover, log } = options;
   if (!isLoopback(host) && access === undefined && !options.insecure) throw refuseInsecure(host);
+  await makeFolder('keep the runs', runsFolder);
   const kernels = createKernels();
   const desk = new JobDesk(inspectOnThread);
   const memory = takeover?.ports.memory ?? createTensorMemory();

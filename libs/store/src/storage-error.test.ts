@@ -2,6 +2,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { LongtailError } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { asStorageError, ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
@@ -85,6 +86,10 @@ test('a folder is made with those above it, and made again without a word', asyn
   } finally {
     rmSync(root, { recursive: true });
   }
+});
+
+test('a file is no folder', async () => {
+  await expect(makeFolder('keep the runs', fileURLToPath(import.meta.url))).rejects.toMatchObject({ code: 'storage', message: 'Cannot keep the runs: it is a file.' });
 });
 
 test.runIf(existsSync('/proc/self'))('a place that takes no folders is a matter of storage, said at once', async () => {

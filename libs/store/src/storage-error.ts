@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { formatBytes, LongtailError } from '@longtail/core';
@@ -56,23 +56,24 @@ export async function withStorageErrors<T>(doing: string, path: string, work: ()
 }
 
 /**
- * Makes a folder with those above it; one that is there is fine. LongtailError `storage`. Not `mkdir` with `recursive`,
+ * Makes a folder with those above it, of the permissions `mode`; one that is there is fine. LongtailError `storage`. Not `mkdir` with `recursive`,
  * which on a read-only disk says that the folder does not exist, and under /proc never returns.
  */
-export async function makeFolder(doing: string, path: string): Promise<void> {
+export async function makeFolder(doing: string, path: string, mode?: number): Promise<void> {
   try {
-    await mkdir(path);
+    await mkdir(path, { mode });
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
+    if (code === 'EEXIST' && statSync(path, { throwIfNoEntry: false })?.isDirectory() !== false) return;
+    if (code === 'EEXIST') throw new LongtailError(`Cannot ${doing}: it is a file.`, { code: 'storage', where: path, hint: HINTS.ENOTDIR, cause });
     if (code !== 'ENOENT') throw asStorageError(cause, doing, path);
     const above = dirname(path);
     if (existsSync(above)) {
       const hint = 'Choose another folder.';
       throw new LongtailError(`Cannot ${doing}: ${above} takes no new folders.`, { code: 'storage', where: path, hint, cause });
     }
-    await makeFolder(doing, above);
-    await makeFolder(doing, path);
+    await makeFolder(doing, above, mode);
+    await makeFolder(doing, path, mode);
   }
 }
 

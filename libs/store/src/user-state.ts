@@ -1,8 +1,8 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { writeAtomic } from './atomic.js';
-import { asStorageError } from './storage-error.js';
+import { asStorageError, makeFolder } from './storage-error.js';
 
 /** The folder for what cannot be made again, such as keys: LONGTAIL_STATE, else where the system keeps a user's state. */
 export function userState(
@@ -51,9 +51,7 @@ export function secretFile(path: string): SecretFile {
       }
     },
     async write(text) {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-        throw asStorageError(error, 'make the folder', dirname(path));
-      });
+      await makeFolder('make the folder', dirname(path), 0o700);
       await writeAtomic(path, (file) => file.writeFile(text), 0o600);
     },
   };

@@ -133,6 +133,13 @@ const smallDisks = Object.entries(SMALL_DISKS).filter(([, within]) => {
   return spawnSync(file!, [...args, 'true']).status === 0;
 });
 
+describe('a place that takes no folders', { timeout: 30_000 }, () => {
+  it.each([
+    ['runs', ['--runs', 'job.yaml'], /error: Cannot keep the runs: it is a file[^]*where: .*job\.yaml[^]*hint: /],
+    ['state', ['--state', 'job.yaml/state'], /error: Cannot open the database: ENOTDIR[^]*where: .*job\.yaml\/state[^]*hint: /],
+  ])('ends a server before it listens: %s', (_name, args, message) => expectFailure(['up', '--port', '0', ...args], 7, message));
+});
+
 describe('a disk without room', { timeout: 60_000 }, () => {
   it.each(smallDisks)('fails the run with a reason, and keeps what was learnt: %s', async (_, within) => {
     const runs = join(folder, 'runs');

@@ -1,8 +1,8 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import { DatabaseSync } from '@photostructure/sqlite';
-import { asStorageError } from '../storage-error.js';
+import { asStorageError, makeFolder } from '../storage-error.js';
 import type { Connection, Row, Statement } from './connection.js';
 
 const MEMORY = ':memory:';
@@ -25,8 +25,8 @@ const PROBLEMS: Readonly<Record<number, readonly [problem: string, hint: string]
  */
 export async function connectSqlite(path: string): Promise<Connection> {
   if (path === MEMORY) return new SqliteConnection(path, new DatabaseSync(path));
+  await makeFolder('open the database', dirname(path), 0o700);
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     for (const file of [path, lockOf(path)]) closeSync(openSync(file, 'a', 0o600));
   } catch (cause) {
     throw asStorageError(cause, 'open the database', path);
