@@ -29,11 +29,26 @@ export const MAY_CALL: Readonly<Record<ControlMethod, readonly Role[] | 'anyone'
   takeOver: [...RUNS, 'standby'],
 };
 
+/** The commands that call a method, where they have another name. */
+const COMMANDS: Readonly<Partial<Record<ControlMethod, string>>> = {
+  session: 'join',
+  follow: 'up --standby-of',
+  watch: 'logs',
+  listJobs: 'jobs',
+  listRuns: 'runs',
+  listNodes: 'nodes',
+  orderNode: 'pause, unpause or drain',
+  createToken: 'token create',
+  listAccess: 'token list',
+  handOver: 'up --standby-of',
+  takeOver: 'take-over',
+};
+
 /** Throws LongtailError `refused` unless somebody of that role may call the method. */
 export function checkRole(method: ControlMethod, { id, role }: PeerIdentity): void {
   const roles = MAY_CALL[method];
   if (roles === 'anyone' || roles.includes(role)) return;
-  throw new LongtailError(`${id} is a ${role} here, and ${method} takes ${roles.length > 1 ? 'one of ' : ''}${roles.join(', ')}`, {
+  throw new LongtailError(`${id} is a ${role} here, and ${COMMANDS[method] ?? method} takes ${roles.length > 1 ? 'one of ' : ''}${roles.join(', ')}`, {
     code: 'refused',
     hint: `Ask for a token of that role: longtail token create --role ${roles[0]}.`,
   });

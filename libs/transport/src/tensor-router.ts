@@ -32,7 +32,7 @@ export interface TensorRouterOptions {
   readonly watchedElsewhere?: boolean;
   /** A message that belongs to no session was dropped. */
   readonly dropped: (reason: string) => void;
-  /** What to change when the port is taken. @default '--tensor-port' */
+  /** What to change when the port is taken. @default the server's port */
   readonly flag?: string;
 }
 
@@ -97,7 +97,7 @@ export class TensorRouter {
     } catch (error) {
       socket.close();
       admission?.close();
-      throw bindFailure(options, options.flag ?? '--tensor-port', error);
+      throw bindFailure(options, options.flag ?? '--port: tensors take the one after it', error);
     }
     const port = Number(/:(\d+)$/.exec(socket.lastEndpoint!)![1]);
     return new TensorRouter(socket, options, new Payloads(options.crc32c, options.memory), port, seats, admission);

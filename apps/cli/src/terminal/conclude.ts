@@ -19,7 +19,7 @@ export async function concludeRun({ progress, verdict }: Followed, folder: strin
   if (!output.json) {
     if (!output.quiet) {
       const tables = [workerTable(progress, output.colors), exchangeTable(progress, output.colors)].filter((table) => table !== '');
-      output.line(`\n${tables.join('\n\n')}\n`);
+      output.line(['', ...tables.map((table) => `${table}\n`)].join('\n'));
     }
     for (const line of verdictLines(verdict, join(folder, RUN_FILES.report), output.colors)) output.line(line);
     if (!output.quiet) for (const line of await comparisonLines(folder, output)) output.line(line);

@@ -8,9 +8,10 @@ import { renderTable } from './table.js';
 
 const HEADINGS = ['worker', 'engine', 'pace', 'samples', 'share', 'samples/s', 'compute', 'busy', 'up', 'down'];
 
-/** Who did what: a row a worker. */
+/** Who did what: a row a worker; empty where none came. */
 export function workerTable(progress: RunProgress, colors: Colors): string {
   const workers = workersByName(progress);
+  if (workers.length === 0) return '';
   const total = workers.reduce((sum, worker) => sum + worker.ownSamples, 0) || 1;
   const trainingMs = progress.startedAtMs === undefined ? 0 : progress.timeMs - progress.startedAtMs;
   return renderTable(

@@ -179,6 +179,7 @@ describe('local steps', () => {
 
 describe('the end of a run', () => {
   it('says who did what', () => {
+    expect(workerTable(NOTHING_YET, NO_COLORS)).toBe('');
     expect(workerTable(progressAfter(ALL), NO_COLORS)).toMatchInlineSnapshot(`
       "worker       engine      pace  samples   share  samples/s  compute  busy       up     down
       fast         tensorflow     1    48.0k  88.9 %      4.20k     11 s  45 %  1.6 MiB  1.6 MiB
