@@ -1,4 +1,3 @@
-import { setImmediate as afterIo } from 'node:timers/promises';
 import { LongtailError } from '@longtail/core';
 import type { Crc32c } from '@longtail/protocol';
 import * as zmq from 'zeromq';
@@ -7,7 +6,8 @@ import type { CurveKeys } from './curve.js';
 import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { PeerSegment } from './peer-segment.js';
-import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
+import { readMessages } from './read-messages.js';
+import { SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
 import { createTensorContext, HEARTBEATS, sessionTag, TENSOR_SOCKET_OPTIONS, type TensorContext } from './tensor-socket.js';
@@ -94,7 +94,7 @@ export class TensorDealer {
 
   private connect(): void {
     void this.watch();
-    void this.read();
+    void readMessages(this.socket, (parts) => this.message(parts));
     this.socket.connect(`tcp://${formatAddress(this.options.via ?? this.options.address)}`);
   }
 
@@ -114,19 +114,6 @@ export class TensorDealer {
       if (event.type === 'disconnect' || event.type.startsWith('handshake:error') || event.type === 'connect:retry') {
         this.fail('the connection broke');
       }
-    }
-  }
-
-  private async read(): Promise<void> {
-    for (let count = 1; !this.socket.closed; count++) {
-      let parts: Buffer[];
-      try {
-        parts = await this.socket.receive();
-      } catch {
-        return;
-      }
-      this.message(parts);
-      if (count % MESSAGES_A_TURN === 0) await afterIo();
     }
   }
 

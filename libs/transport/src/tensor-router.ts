@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { setImmediate as afterIo } from 'node:timers/promises';
 import { LongtailError } from '@longtail/core';
 import type { Crc32c, LinkFrame, LinkOpen } from '@longtail/protocol';
 import * as zmq from 'zeromq';
@@ -10,7 +9,8 @@ import { framesOf, type ReceivedFrame } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { portFreed } from './port-freed.js';
 import { PeerSegment } from './peer-segment.js';
-import { MESSAGES_A_TURN, SocketWriter } from './socket-writer.js';
+import { readMessages } from './read-messages.js';
+import { SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { IDLE } from './tensor-sender.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
@@ -72,7 +72,7 @@ export class TensorRouter {
     private readonly admission: Admission | undefined,
   ) {
     this.writer = new SocketWriter(socket, (peer, error) => this.undeliverable(peer, error));
-    void this.read();
+    void readMessages(this.socket, (parts) => this.message(parts));
   }
 
   /** Throws LongtailError `address-in-use` when the port is taken. */
@@ -159,19 +159,6 @@ export class TensorRouter {
     this.socket.close();
     this.admission?.close();
     await portFreed({ host: this.options.host, port: this.port });
-  }
-
-  private async read(): Promise<void> {
-    for (let count = 1; !this.socket.closed; count++) {
-      let parts: Buffer[];
-      try {
-        parts = await this.socket.receive();
-      } catch {
-        return;
-      }
-      this.message(parts);
-      if (count % MESSAGES_A_TURN === 0) await afterIo();
-    }
   }
 
   private message([routingId, ...parts]: Buffer[]): void {
