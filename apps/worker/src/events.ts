@@ -1,7 +1,7 @@
 import type { DeviceInfo, WireError } from '@longtail/core';
-import type { WorkerEvent } from '@longtail/runtime';
+import type { WorkerEvent } from '@longtail/runtime/worker';
 
-export type { WorkerEvent } from '@longtail/runtime';
+export type { WorkerEvent } from '@longtail/runtime/worker';
 
 /** What a worker process tells its parent, over the channel between them. */
 export type WorkerMessage =

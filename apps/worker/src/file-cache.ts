@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { FileSource } from '@longtail/core';
 import { findPackaged } from '@longtail/data';
 import type { FileCache } from '@longtail/runtime';
-import { fileCache } from '@longtail/store';
+import { fileCache } from '@longtail/store/node';
 
 /** Files by content, as the runtime asks for them: those of installed packages where they are, others in the cache at `root`. */
 export function createFileCache(root: string, source: FileSource): FileCache {

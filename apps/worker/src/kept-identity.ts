@@ -1,6 +1,6 @@
 import { currentIdentity, type Credentials, type Keep } from '@longtail/access';
 import { LongtailError } from '@longtail/core';
-import { secretFile } from '@longtail/store';
+import { secretFile } from '@longtail/store/node';
 import { renew, wallClock } from '@longtail/transport';
 
 const LOOK_EVERY_MS = 3_600_000;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { MeasuredLink } from '@longtail/core';
 import { createKernels } from '@longtail/kernels';
-import { visitorsHello, visitServer } from '@longtail/runtime';
+import { visitorsHello, visitServer } from '@longtail/runtime/worker';
 import { createCurveKeys, dial, wallClock, type ClientCredentials } from '@longtail/transport';
 
 export interface LinkMeasurement {

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernels } from '@longtail/kernels';
-import type { WorkerEvent } from '@longtail/runtime';
-import { Pauses, runWorker } from '@longtail/runtime';
+import type { WorkerEvent } from '@longtail/runtime/worker';
+import { Pauses, runWorker } from '@longtail/runtime/worker';
 import type { OwnerLimits } from '@longtail/spec';
-import { claimIdentity, nodeFiles, userCache, type ClaimedIdentity } from '@longtail/store';
+import { claimIdentity, nodeFiles, userCache, type ClaimedIdentity } from '@longtail/store/node';
 import {
   createCurveKeys,
   createTensorMemory,
@@ -26,7 +26,7 @@ import type { ComputeThreadOptions, ModulePolicy } from './compute/channel.js';
 import { ComputeThread } from './compute/compute-thread.js';
 import { findMechanism } from './confined/confined-model.js';
 import { createFileCache } from './file-cache.js';
-import { KeptIdentity } from './kept-identity.js';
+import type { KeptIdentity } from './kept-identity.js';
 import { LimitWatch } from './owner/limit-watch.js';
 import { thisMachine } from './owner/machine.js';
 
@@ -103,7 +103,7 @@ async function work(options: WorkerOptions, compute: ComputeThread, watch: Limit
     crc32c: (bytes) => kernels.crc32c(bytes),
     uploadLimit: maxUploadBitsPerSecond === undefined ? undefined : new UploadLimit(maxUploadBitsPerSecond),
     link,
-    security: options.identity === undefined ? undefined : { identity: new KeptIdentity(options.server, options.identity, options.signal), curve: createCurveKeys() },
+    security: await securityOf(options),
   };
   const peers = await openPeers({ host, ...network, curve: network.security?.curve });
   const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
@@ -122,6 +122,13 @@ async function work(options: WorkerOptions, compute: ComputeThread, watch: Limit
     await peers.close('the worker ends');
     link?.close();
   }
+}
+
+/** Where nobody encrypts, nothing of it is loaded: it takes a fifth of what all else does. */
+async function securityOf({ identity, server, signal }: WorkerOptions): Promise<Network['security']> {
+  if (identity === undefined) return undefined;
+  const { KeptIdentity } = await import('./kept-identity.js');
+  return { identity: new KeptIdentity(server, identity, signal), curve: createCurveKeys() };
 }
 
 async function keepLooking(watch: LimitWatch, pauses: Pauses, signal: AbortSignal): Promise<never> {

@@ -16,9 +16,6 @@ export type {
 export type { ShardState } from './fill-shard.js';
 export { recordedIn, Replay, type ReplayedCommit } from './replay.js';
 export { createServer, type LaunchedRun, type NodeOrder, type Server, type ServerOptions } from './server-loop.js';
-export type { WorkerEvent } from './worker-events.js';
 export type { FollowedStore } from './followed-run.js';
 export { Standby, type InheritedRun, type StandbyEvent, type StandbyOptions, type StandbyOutcome, type Succession } from './standby.js';
-export { Pauses, type Owner } from './pauses.js';
-export { visitorsHello, visitServer, type VisitOptions } from './visit-server.js';
-export { runWorker, type NodeIdentity, type WorkerOptions } from './worker-loop.js';
+export * from './worker.js';

@@ -1,5 +1,4 @@
 export { writeFileAtomic } from './atomic.js';
-export { blobCache, fileCache, userCache, type FileCache, type IncomingFile } from './cache.js';
 export { comparePlan } from './comparison/compare-plan.js';
 export type { Compared, DeviceComparison, ExchangeComparison, GroupComparison, PlanComparison } from './comparison/comparison.js';
 export { BESIDE_LOGS, openCheckpointStore, type CheckpointStore } from './checkpoint-store.js';
@@ -10,8 +9,7 @@ export type { RunEntry, RunStatus } from './database/run-table.js';
 export { openEventLog, readEvents, type EventLogOptions } from './event-log.js';
 export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
 export { metricsCsv } from './metrics.js';
-export { claimIdentity, isAlive, type ClaimedIdentity } from './node-identity.js';
-export { nodeFiles, type NodeFilesOptions } from './node-files.js';
+export * from './node.js';
 export { readRecording, recordingFolder, type RecordedPart, type RecordingFolder } from './recording.js';
 export { renderReport } from './report/index.js';
 export {
@@ -28,4 +26,3 @@ export {
 } from './run-folder.js';
 export * from './safetensors/index.js';
 export { asStorageError, ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
-export { secretFile, userConfig, userState, type SecretFile } from './user-state.js';

@@ -5,7 +5,7 @@ import type { BatchStats, BlockRange, Dataset, DataSignature, DeviceInfo, Engine
 import { createRng, LongtailError } from '@longtail/core';
 import { openDataset, placeFiles } from '@longtail/data';
 import { chooseEngine, createModel, measureGflops } from '@longtail/engine';
-import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import { blobCache, nodeFiles, userCache } from '@longtail/store/node';
 import { profileBlocks } from './block-profile.js';
 import type { ProfileOptions } from './block-profile.js';
 import type { ComputeCalls, ComputeReply, ComputeRequest, ComputeThreadOptions, PreparedTransfer } from './channel.js';
