@@ -177,11 +177,14 @@ class Pool {
   /** The move that leaves the poorer of the two stages richest. */
   private moveTo(poorest: number): boolean {
     let best: { kind: number; from: number; floor: number } | undefined;
-    for (const { kind, stage: from, alone } of this.elsewhere(poorest)) {
-      const { rates } = this.kinds[kind]!;
-      if (alone || !this.admits(poorest, rates[poorest]!)) continue;
-      const floor = Math.min(this.wealth[from]! - rates[from]!, this.wealth[poorest]! + rates[poorest]!);
-      if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { kind, from, floor };
+    for (let from = 0; from < this.members.length; from++) {
+      if (from === poorest || this.isAlone(from)) continue;
+      for (let kind = 0; kind < this.kinds.length; kind++) {
+        const { rates } = this.kinds[kind]!;
+        if (this.members[from]![kind]!.length === 0 || !this.admits(poorest, rates[poorest]!)) continue;
+        const floor = Math.min(this.wealth[from]! - rates[from]!, this.wealth[poorest]! + rates[poorest]!);
+        if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { kind, from, floor };
+      }
     }
     if (best === undefined) return false;
     this.add(this.take(best.kind, best.from), best.kind, poorest);
@@ -192,13 +195,18 @@ class Pool {
   private swapWith(poorest: number): boolean {
     let best: { mine: number; theirs: number; from: number; floor: number } | undefined;
     const here = this.kinds.flatMap((_, kind) => (this.members[poorest]![kind]!.length > 0 ? [kind] : []));
-    for (const { kind: theirs, stage: from } of this.elsewhere(poorest)) {
-      for (const mine of here) {
-        const [give, take] = [this.kinds[mine]!.rates, this.kinds[theirs]!.rates];
-        if (!this.admits(from, give[from]!) || !this.admits(poorest, take[poorest]!)) continue;
-        const swapped = this.wealth[poorest]! - give[poorest]! + take[poorest]!;
-        const floor = Math.min(swapped, this.wealth[from]! - take[from]! + give[from]!);
-        if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { mine, theirs, from, floor };
+    for (let from = 0; from < this.members.length; from++) {
+      if (from === poorest) continue;
+      for (let theirs = 0; theirs < this.kinds.length; theirs++) {
+        if (this.members[from]![theirs]!.length === 0) continue;
+        for (const mine of here) {
+          const give = this.kinds[mine]!.rates;
+          const take = this.kinds[theirs]!.rates;
+          if (!this.admits(from, give[from]!) || !this.admits(poorest, take[poorest]!)) continue;
+          const swapped = this.wealth[poorest]! - give[poorest]! + take[poorest]!;
+          const floor = Math.min(swapped, this.wealth[from]! - take[from]! + give[from]!);
+          if (floor > (best?.floor ?? this.wealth[poorest]! * MORE)) best = { mine, theirs, from, floor };
+        }
       }
     }
     if (best === undefined) return false;
@@ -217,13 +225,11 @@ class Pool {
     return rate * this.slower >= slowest;
   }
 
-  /** The kinds in each of the other stages. */
-  private *elsewhere(than: number): Generator<{ kind: number; stage: number; alone: boolean }> {
-    for (const [stage, kinds] of this.members.entries()) {
-      if (stage === than) continue;
-      const alone = kinds.reduce((sum, members) => sum + members.length, 0) === 1;
-      for (const [kind, members] of kinds.entries()) if (members.length > 0) yield { kind, stage, alone };
-    }
+  /** Whether a stage has a single device. */
+  private isAlone(stage: number): boolean {
+    let count = 0;
+    for (const members of this.members[stage]!) count += members.length;
+    return count === 1;
   }
 
   private add(device: number, kind: number, stage: number): void {
