@@ -7,6 +7,7 @@ import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/parameter-
 import { createPlan } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import type { ControlClient } from '@longtail/transport';
 import { clusterOf } from '../process/cluster-of.js';
 import { connect, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
@@ -73,21 +74,30 @@ function withStateBits(job: Job, bits: string | undefined): Job {
   return { ...job, train: { ...job.train, optimizer: { ...optimizer, stateBits: bits === '8' ? 8 : 32 } } };
 }
 
+const ELSE_A_FILE = 'or plan for machines that are not there with --fleet.';
+
+async function nodesOf(server: string, token: string | undefined): Promise<Awaited<ReturnType<ControlClient['listNodes']>>> {
+  const { signal } = new AbortController();
+  try {
+    const client = await connect({ server, token }, signal);
+    try {
+      return await client.listNodes(signal);
+    } finally {
+      client.close();
+    }
+  } catch (cause) {
+    const { code, message, where } = LongtailError.from(cause);
+    if (code !== 'unreachable') throw cause;
+    throw new LongtailError(message, { code, where, hint: `Check the address and that \`longtail up\` runs there; ${ELSE_A_FILE}`, cause });
+  }
+}
+
 async function findCluster({ fleet, server, token }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {
   if (fleet !== undefined) {
     const text = await readTextFile(fleet, 'fleet file', 'Fleets to start from are in examples/fleets/.');
     return { cluster: parseFleetFile(text, fleet), notes: ['speeds are priors: part of the peak, until a worker measures itself'] };
   }
-  const { signal } = new AbortController();
-  const client = await connect({ server, token }, signal);
-  try {
-    const { nodes, peers } = await client.listNodes(signal);
-    if (nodes.length > 0) return clusterOf(nodes, peers, server);
-  } finally {
-    client.close();
-  }
-  throw new LongtailError(`no worker has joined ${server}`, {
-    code: 'no-plan',
-    hint: `On each machine: longtail join ${server}; or plan for machines that are not there with --fleet.`,
-  });
+  const { nodes, peers } = await nodesOf(server, token);
+  if (nodes.length > 0) return clusterOf(nodes, peers, server);
+  throw new LongtailError(`no worker has joined ${server}`, { code: 'no-plan', hint: `On each machine: longtail join ${server}; ${ELSE_A_FILE}` });
 }

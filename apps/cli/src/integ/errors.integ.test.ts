@@ -66,6 +66,8 @@ describe('a server', { timeout: 30_000 }, () => {
     expectFailure([...args, '--server', NOBODY], 6, /error: no Longtail server answers at 127\.0\.0\.1:1/),
   );
 
+  it('that is not there: plan, which can do without', () => expectFailure(['plan', 'job.yaml', '--server', NOBODY], 6, /error: no Longtail server answers[^]*hint:.*--fleet/));
+
   it('that is not there: join', () =>
     expectFailure(['join', NOBODY, '--engine', 'wasm'], 6, /error: no Longtail server answers at 127\.0\.0\.1:1/));
 
