@@ -195,6 +195,8 @@ describe('no plan', () => {
     expect(error.code).toBe('no-plan');
     expect(error.message).toMatch(/block layer2 of model-of-4 needs 14\.9 GiB on one device, and the roomiest, B \(b\), offers 6\.0 GiB/);
     expect(error.hint).toBe('add one 16 GiB device.');
+    const withEngine = failure(() => createPlan({ ...profile, blocks }, fleet([device('a', 4)]), { ...request, workspaceBytes: GIB / 2 }));
+    expect(withEngine.message).toContain('needs 15.4 GiB on one device (512 MiB of it for the engine), and the roomiest');
   });
 
   test('where groups are workers that hold the whole model, nobody is a stage, and who lacks memory is told of strategies that pipelines take', () => {

@@ -36,8 +36,9 @@ function impossiblePart(model: CostModel): LongtailError | undefined {
     : first === last
       ? `block ${first} of ${costs.profile.name} needs`
       : `blocks ${first} to ${last} of ${costs.profile.name}, which no cut may part, need`;
+  const engine = request.workspaceBytes > 0 ? ` (${formatBytes(request.workspaceBytes)} of it for the engine)` : '';
   return new LongtailError(
-    `no plan: ${part} ${formatBytes(worst.needs)} on one device, and the roomiest, ${roomiest.name} (${roomiest.id}), offers ${formatBytes(roomiest.memoryBytes)}`,
+    `no plan: ${part} ${formatBytes(worst.needs)} on one device${engine}, and the roomiest, ${roomiest.name} (${roomiest.id}), offers ${formatBytes(roomiest.memoryBytes)}`,
     { code: 'no-plan', hint: waysOut(model) },
   );
 }
