@@ -9,7 +9,15 @@ const codec = (id: number, name: Codec['name']) =>
 
 function setUp() {
   const calls: string[] = [];
-  const prepared = { parameters: new Float32Array(6), state: [new Float32Array(6)] } as unknown as Prepared;
+  const state = [new Float32Array(6)];
+  const asked = { forMoments: false };
+  const prepared = {
+    parameters: new Float32Array(6),
+    get state() {
+      asked.forMoments = true;
+      return state;
+    },
+  } as unknown as Prepared;
   const compute = {
     loadParameters: async () => void calls.push('parameters'),
     loadLent: async (values: Float32Array) => void calls.push(`lent ${values[0]}`),
@@ -51,7 +59,7 @@ function setUp() {
     }
     return { values, loan };
   };
-  return { inbox, prepared, calls, chunk, whole, lend };
+  return { inbox, prepared, asked, calls, chunk, whole, lend };
 }
 
 test('values that came twice before anybody took them are named once', () => {
@@ -95,6 +103,16 @@ test('local steps need full precision and the moments that belong to the version
   expect(inbox.hasAll(5, 10)).toBe(true);
   await inbox.loadAll(5, 10);
   expect(calls).toEqual(['parameters', 'state 10']);
+});
+
+test('memory for moments is asked for once it is of use', async () => {
+  const { inbox, asked, whole } = setUp();
+  whole('parameters', 1, 5);
+  await inbox.loadParameters(5);
+  inbox.moved();
+  expect(asked.forMoments).toBe(false);
+  whole('state', 2, 5);
+  expect(asked.forMoments).toBe(true);
 });
 
 test('before the first step the moments are zeros and need not be sent', async () => {

@@ -7,7 +7,7 @@ import { partOf } from './grid.js';
  */
 export class WorkerInbox {
   private readonly parameters: Intake;
-  private readonly state: readonly Intake[];
+  private madeState: readonly Intake[] | undefined;
   /** The device's own result, which needs no loading: the version it will be unless the server refuses it. */
   private own: { readonly task: number; readonly version: number; refused: boolean } | undefined;
   /** What the device was last given. */
@@ -16,13 +16,18 @@ export class WorkerInbox {
   constructor(
     private readonly prepared: Prepared,
     private readonly compute: Compute,
-    codecs: readonly Codec[],
-    chunkLength: number,
+    private readonly codecs: readonly Codec[],
+    private readonly chunkLength: number,
     /** Transfers up to this number belong to an earlier place of the worker. @default 0 */
-    afterTransfer = 0,
+    private readonly afterTransfer = 0,
   ) {
     this.parameters = new Intake(prepared.parameters, chunkLength, codecs, afterTransfer, compute.loadLent !== undefined);
-    this.state = prepared.state.map((vector) => new Intake(vector, chunkLength, codecs, afterTransfer));
+  }
+
+  /** Asked for by those who step alone: others have no use for the memory. */
+  private get state(): readonly Intake[] {
+    const { prepared, codecs, chunkLength, afterTransfer } = this;
+    return (this.madeState ??= prepared.state.map((vector) => new Intake(vector, chunkLength, codecs, afterTransfer)));
   }
 
   /** Writes a chunk where it belongs. Throws LongtailError `protocol` for one that fits nowhere. */

@@ -125,6 +125,7 @@ export class VirtualCompute implements Compute {
     this.made = undefined;
     const results = (this.results = new LentVectors(length));
     const isWhole = ranges === 'all';
+    let state: readonly Float32Array[] | undefined;
     this.prepared = {
       layouts,
       engine: device.engine,
@@ -140,7 +141,9 @@ export class VirtualCompute implements Compute {
       get gradientLoan() {
         return isWhole ? results.current : undefined;
       },
-      state: Array.from({ length: localStateCount(job.train.optimizer) }, () => new Float32Array(length)),
+      get state() {
+        return (state ??= Array.from({ length: localStateCount(job.train.optimizer) }, () => new Float32Array(length)));
+      },
     };
     this.give(this.prepared.parameters);
     return this.prepared;
