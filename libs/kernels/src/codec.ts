@@ -109,6 +109,10 @@ class FloatCodec implements SliceableCodec {
   slice(bytes: Uint8Array, _length: number, from: number, count: number): Uint8Array {
     return bytes.subarray(this.maxBytes(from), this.maxBytes(from + count));
   }
+
+  valuesIn({ buffer, byteOffset, length }: Uint8Array): Float32Array | undefined {
+    return this.name === 'fp32' && byteOffset % 4 === 0 ? new Float32Array(buffer, byteOffset, length / 4) : undefined;
+  }
 }
 
 class RowCodec implements SliceableCodec {

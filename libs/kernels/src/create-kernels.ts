@@ -1,4 +1,4 @@
-import type { Kernels, KernelsImplementation } from './kernels.js';
+import { BLOCK_LENGTH, type Kernels, type KernelsImplementation } from './kernels.js';
 import { createReferenceKernels } from './reference/reference-kernels.js';
 import { createWasmKernels } from './wasm/wasm-kernels.js';
 
@@ -16,4 +16,9 @@ export interface KernelsOptions {
 export function createKernels(options: KernelsOptions = {}): Kernels {
   const vectors = options.vectors ?? [];
   return options.implementation === 'reference' ? createReferenceKernels() : createWasmKernels(vectors);
+}
+
+/** Zeros for others to fill. A long vector lies in a memory of kernels, where all of the thread that only look at it do so without copying it. */
+export function createVector(length: number): Float32Array {
+  return length < BLOCK_LENGTH ? new Float32Array(length) : createKernels({ vectors: [length] }).allocate(length);
 }

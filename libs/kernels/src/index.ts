@@ -1,6 +1,6 @@
 export { Anchor } from './anchor.js';
 export { CODEC_IDS, createCodec } from './codec.js';
-export { createKernels, type KernelsOptions } from './create-kernels.js';
+export { createKernels, createVector, type KernelsOptions } from './create-kernels.js';
 export type {
   AdamCoefficients,
   ChecksumKernels,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createKernels } from './create-kernels.js';
+import { createKernels, createVector } from './create-kernels.js';
 import { BLOCK_LENGTH, type Kernels } from './kernels.js';
 
 const ROOM = 3 * BLOCK_LENGTH;
@@ -135,6 +135,16 @@ describe('inspect', () => {
     const x = new Float32Array(1000).fill(3.4028234663852886e38);
     expect(wasm.inspect(x)).toEqual(reference.inspect(x));
     expect(wasm.inspect(x).finite).toBe(true);
+  });
+
+  it('gives the same bits for a vector in the memory of other kernels', () => {
+    for (const length of [7, BLOCK_LENGTH, 2 * BLOCK_LENGTH + 11]) {
+      const x = createVector(length);
+      expect([...x.subarray(0, 3)]).toEqual([0, 0, 0]);
+      x.set(ramp(length, 1));
+      expect(wasm.inspect(x)).toEqual(wasm.inspect(ramp(length, 1)));
+      expect(wasm.inspect(x.subarray(3))).toEqual(wasm.inspect(ramp(length, 1).subarray(3)));
+    }
   });
 
   it('gives 0 for no values', () => {

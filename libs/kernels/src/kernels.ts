@@ -4,8 +4,9 @@ import type { StateMapName } from './state-map.js';
 /**
  * Arithmetic over flat float32 vectors of any length, with two implementations that give the same bits: WASM SIMD, and
  * plain TypeScript as its oracle. Every operation takes any `Float32Array`; those from `allocate` live in the kernels'
- * own memory and are worked on in place, others are copied through it a block at a time. Operands have equal lengths
- * (a plain `Error` otherwise) and may be the same array, but may not overlap in part.
+ * own memory and are worked on in place, others are copied through it a block at a time; `inspect` looks in place at what
+ * lies in the memory of any kernels. Operands have equal lengths (a plain `Error` otherwise) and may be the same array, but
+ * may not overlap in part.
  *
  * float32 results are rounded after every operation, in the order that the docstrings write; sums of squares are added
  * in float64 in an order that depends on the length alone.

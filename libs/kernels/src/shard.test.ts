@@ -195,6 +195,8 @@ describe('a shard', () => {
     const vector = values(length, 4);
     const inspection = shard.inspect(coded(vector), length);
     expect(inspection).toEqual(kernels.inspect(vector));
+    const unaligned = Buffer.concat([Buffer.of(0), coded(vector).bytes]).subarray(1);
+    expect(shard.inspect({ ...coded(vector), bytes: unaligned }, length)).toEqual(inspection);
     vector[BLOCK_LENGTH + 3] = 1e30;
     expect(shard.inspect(coded(vector), length).finite).toBe(true);
     expect(shard.inspect(coded(vector, 'fp16'), length).finite).toBe(false);

@@ -77,6 +77,8 @@ class SegmentedShard implements ParameterShard {
   inspect(chunk: CodedChunk, length: number): ChunkInspection {
     const segment = this.segments[0]!;
     const codec = wholeCodec(segment, chunk, length);
+    const values = codec.valuesIn?.(chunk.bytes);
+    if (values !== undefined) return segment.kernels.inspect(values);
     let sumOfSquares = 0;
     for (let from = 0; from < length; from += BLOCK_LENGTH) {
       const values = segment.accumulator.subarray(0, Math.min(BLOCK_LENGTH, length - from));

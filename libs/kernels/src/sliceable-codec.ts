@@ -6,6 +6,8 @@ export interface SliceableCodec extends Codec {
   checkSize(bytes: Uint8Array, length: number): void;
   /** The bytes of values [from, from + count) out of those of `length`; `from` is a multiple of `BLOCK_LENGTH`, as is `count` but at the end. */
   slice(bytes: Uint8Array, length: number, from: number, count: number): Uint8Array;
+  /** The values, where the bytes are just that; undefined: they must be decoded. @default they must */
+  valuesIn?(bytes: Uint8Array): Float32Array | undefined;
   /** accumulator += weight · decoded. Throws like `decode`. */
   decodeAccumulate(bytes: Uint8Array, accumulator: Float32Array, weight: number): void;
 }

@@ -1,5 +1,5 @@
 import type { Codec, CodecName, FeedbackEncoder, OptimizerSpec, ParameterShard, TopKSpec } from '@longtail/core';
-import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, createOptimizer, createShard, type CountedOptimizer, type KernelsImplementation } from '@longtail/kernels';
+import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, createOptimizer, createShard, createVector, type CountedOptimizer, type KernelsImplementation } from '@longtail/kernels';
 
 /** What the server and the devices compute with. */
 export interface Arithmetic {
@@ -7,6 +7,8 @@ export interface Arithmetic {
   createFeedback(length: number, topK: TopKSpec): FeedbackEncoder;
   createShard(length: number, optimizer: OptimizerSpec, differences?: TopKSpec): ParameterShard;
   createOptimizer(length: number, optimizer: OptimizerSpec): CountedOptimizer;
+  /** Zeros, where a device leaves results for the server to look at. @default a Float32Array */
+  createVector?(length: number): Float32Array;
 }
 
 /** They keep no state: every simulation uses the same. */
@@ -24,5 +26,6 @@ function arithmeticOf(implementation: KernelsImplementation): Arithmetic {
     createFeedback: (length, topK) => createErrorFeedback({ length, topK, implementation: 'reference' }),
     createShard: (length, optimizer, differences) => createShard({ length, optimizer, differences, implementation }),
     createOptimizer: (length, optimizer) => createOptimizer({ length, optimizer, implementation }),
+    createVector: implementation === 'wasm' ? createVector : undefined,
   };
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { LentVectors } from './lent-vectors.js';
 
 test('a result that is held stays as it is; memory is used again once nobody holds it', () => {
-  const results = new LentVectors(3);
+  const results = new LentVectors(() => new Float32Array(3));
   const first = results.next();
   expect(results.next()).toBe(first);
   const { current } = results;
@@ -16,7 +16,7 @@ test('a result that is held stays as it is; memory is used again once nobody hol
 });
 
 test('what is never given back is forgotten', () => {
-  const results = new LentVectors(1);
+  const results = new LentVectors(() => new Float32Array(1));
   const seen = Array.from({ length: 9 }, () => {
     const values = results.next();
     results.current.hold();

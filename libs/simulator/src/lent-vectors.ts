@@ -8,8 +8,8 @@ export class LentVectors {
   private readonly kept: LentVector[];
   private last: LentVector;
 
-  constructor(private readonly length: number) {
-    this.last = new LentVector(length);
+  constructor(private readonly create: () => Float32Array) {
+    this.last = new LentVector(create());
     this.kept = [this.last];
   }
 
@@ -27,19 +27,16 @@ export class LentVectors {
   /** What a server that died holds is never given back. */
   private another(): LentVector {
     if (this.kept.length === MOST_KEPT) this.kept.shift();
-    const vector = new LentVector(this.length);
+    const vector = new LentVector(this.create());
     this.kept.push(vector);
     return vector;
   }
 }
 
 class LentVector implements Loan {
-  readonly values: Float32Array;
   private holders = 0;
 
-  constructor(length: number) {
-    this.values = new Float32Array(length);
-  }
+  constructor(readonly values: Float32Array) {}
 
   get isHeld(): boolean {
     return this.holders > 0;

@@ -367,9 +367,9 @@ class Simulation implements StruckWorld {
     const { thermal, downloadBytes = 0, link = HOME } = spec;
     const downloadMs = (8000 * downloadBytes) / link.downBitsPerSecond;
     const pace = { samplesPerSecond, overheadMs, taskMs, prepareMs, jitter, thermal, downloadMs };
-    const { createOptimizer: makeOptimizer } = this.arithmetic;
+    const { createOptimizer: makeOptimizer, createVector = (length: number) => new Float32Array(length) } = this.arithmetic;
     const book = this.book?.node(name);
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, busy: book && ((isBusy) => book.computes(isBusy)) });
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, createVector, busy: book && ((isBusy) => book.computes(isBusy)) });
     const actor: Actor = {
       clock: new ProcessClock(clock),
       compute,

@@ -48,6 +48,7 @@ export interface VirtualComputeOptions {
   readonly rng: Rng;
   readonly model: VirtualModel;
   createOptimizer(length: number, optimizer: OptimizerSpec): CountedOptimizer;
+  createVector(length: number): Float32Array;
   /** Told when a pass begins, and when it ends. */
   readonly busy?: (isBusy: boolean) => void;
 }
@@ -69,7 +70,7 @@ export class VirtualCompute implements Compute {
   private of: object | undefined;
   /** What it steps to. */
   private stepped: Float32Array | undefined;
-  private results = new LentVectors(0);
+  private results = new LentVectors(() => new Float32Array(0));
   private anchor: Anchor | undefined;
   /** What was prepared. */
   private mix: Float32Array | undefined;
@@ -123,7 +124,7 @@ export class VirtualCompute implements Compute {
     this.anchor = undefined;
     this.stepped = this.mix = this.stepGradient = this.before = undefined;
     this.made = undefined;
-    const results = (this.results = new LentVectors(length));
+    const results = (this.results = new LentVectors(() => this.options.createVector(length)));
     const isWhole = ranges === 'all';
     let state: readonly Float32Array[] | undefined;
     this.prepared = {

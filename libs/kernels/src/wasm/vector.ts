@@ -1,5 +1,5 @@
 import { assertLength, type VectorKernels } from '../kernels.js';
-import { operand, type Workspace } from './workspace.js';
+import { operand, workspaceOf, type Workspace } from './workspace.js';
 
 export function wasmVectorKernels(workspace: Workspace): VectorKernels {
   const { wasm } = workspace;
@@ -8,8 +8,9 @@ export function wasmVectorKernels(workspace: Workspace): VectorKernels {
     assertLength(b.length, a.length, 'b');
     let sum = 0;
     if (a === b) {
-      workspace.forEachBlock(a.length, [operand(a, 'read')], ([a], length) => {
-        sum += wasm.sumOfSquares(a!, length);
+      const home = workspaceOf(a) ?? workspace;
+      home.forEachBlock(a.length, [operand(a, 'read')], ([a], length) => {
+        sum += home.wasm.sumOfSquares(a!, length);
       });
       return sum;
     }

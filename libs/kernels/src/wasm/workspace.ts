@@ -28,6 +28,13 @@ export interface Operand {
   readonly access: 'read' | 'write' | 'update';
 }
 
+const workspaces = new WeakMap<ArrayBufferLike, Workspace>();
+
+/** The one in whose memory an array lies; undefined: it lies elsewhere. */
+export function workspaceOf({ buffer }: Float32Array): Workspace | undefined {
+  return workspaces.get(buffer);
+}
+
 /** Gets one address for each operand and the number of values there. */
 export type BlockKernel = (addresses: readonly number[], length: number) => void;
 
@@ -54,6 +61,7 @@ export class Workspace {
     this.heap = new Uint8Array(memory.buffer);
     this.wasm = instantiate(memory);
     this.wasm.crc32cTables(TABLES_AT);
+    workspaces.set(memory.buffer, this);
   }
 
   /** Zeroed, on a cache line. */
