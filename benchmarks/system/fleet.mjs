@@ -12,10 +12,10 @@ const entry = (name) => fileURLToPath(new URL('./main.js', import.meta.resolve(n
 const HERE = { address: '127.0.0.1', inside: (_host, command, args) => [command, args] };
 
 /**
- * @param {{ paces: number[], threads: number, engine?: string, memory?: number, network?: typeof HERE }} options
- *   `memory`: bytes that each worker offers; `network`: where its programs run, in the hosts `server` and `w0`, `w1`, …
+ * @param {{ paces: number[], threads: number, engine?: string, memory?: number, link?: string, network?: typeof HERE }} options
+ *   `memory`: bytes that each worker offers; `link`: that each emulates, up and down in bit/s and the round trip in milliseconds; `network`: where its programs run, in the hosts `server` and `w0`, `w1`, …
  */
-export async function startFleet({ paces, threads, engine = 'tensorflow', memory, network = HERE }) {
+export async function startFleet({ paces, threads, engine = 'tensorflow', memory, link, network = HERE }) {
   const folder = mkdtempSync(join(tmpdir(), 'longtail-bench-'));
   const beyond = network === HERE ? [] : ['--host', network.address, '--insecure'];
   const node = (host, module, args) => network.inside(host, process.execPath, [module, ...args]);
@@ -29,8 +29,9 @@ export async function startFleet({ paces, threads, engine = 'tensorflow', memory
     paces.map((pace, i) => {
       const options = ['--name', `worker-${i + 1}`, '--engine', engine, '--pace', String(pace), '--threads', String(threads)];
       const offer = memory === undefined ? [] : ['--memory', String(memory)];
+      const emulated = link === undefined ? [] : ['--link', link];
       return startChild(
-        node(`w${i}`, entry('@longtail/worker'), ['--server', address, ...options, ...offer]),
+        node(`w${i}`, entry('@longtail/worker'), ['--server', address, ...options, ...offer, ...emulated]),
         (message) => message.type === 'event' && message.event.event === 'joined',
         environment,
       );

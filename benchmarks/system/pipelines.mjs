@@ -1,7 +1,7 @@
 // Pipelines over real processes against what their plans say: step times of unequal layouts, a pipeline of equal stages against
-// its schedule's own bound, and the planner's layout against the equal split. Workers are paced so that all that they really
+// its schedule's own bound, the planner's layout against the equal split, and local steps of a stage on two devices and on three. Workers are paced so that all that they really
 // compute together stays well below two cores: what a pace stretches is then the device, not the queue for a core.
-//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [--rounds 24] [--only NAME] [--json]
+//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [sums] [--rounds 24] [--only NAME] [--json]
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -14,27 +14,29 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { rounds: { type: 'string', default: '24' }, only: { type: 'string', default: '' }, json: { type: 'boolean', default: false } },
 });
-const PARTS = { layouts, bound, split };
+const PARTS = { layouts, bound, split, sums };
 const BATCH = 48;
 const MICROBATCH = 4;
+/** Up and down in bit/s, and the round trip in milliseconds. */
+const LINK = '100e6,100e6,10';
 
 /** Ten blocks: an embedding, eight layers, a head. */
-function job(cluster) {
+function job(cluster, { localSteps } = {}) {
   return {
     name: 'pipelines',
     data: { type: 'gutenberg', tokenizer: 'byte', sequence: 64 },
     model: { type: 'gpt', width: 128, layers: 8, heads: 4 },
-    train: { batch: BATCH, maxSamples: BATCH * Number(values.rounds), optimizer: { type: 'adamw' }, learningRate: 1e-3, seed: 1 },
+    train: { batch: BATCH, maxSamples: BATCH * (localSteps ?? 1) * Number(values.rounds), optimizer: { type: 'adamw' }, learningRate: 1e-3, seed: 1 },
     validation: { maxSamples: 8 },
-    sync: { codec: 'fp32', minDeadline: '60s' },
+    sync: { codec: 'fp32', minDeadline: '60s', ...(localSteps && { strategy: 'diloco', localSteps }) },
     cluster,
   };
 }
 
 /** What came of one run. */
-async function run(fleet, cluster) {
+async function run(fleet, cluster, sync) {
   const file = join(fleet.folder, 'job.yaml');
-  writeFileSync(file, yaml.stringify(job(cluster)));
+  writeFileSync(file, yaml.stringify(job(cluster, sync)));
   const events = (await launch(file, fleet.address)).map((body, i) => ({ seq: i + 1, timeMs: body.timeMs ?? 0, body }));
   const comparison = comparePlan(events);
   if (comparison === undefined) throw new Error('the run had no plan');
@@ -52,6 +54,23 @@ async function withFleet(options, use) {
 
 const stagesOf = (group) => group.map(([worker, blocks]) => ({ worker: `worker-${worker}`, blocks }));
 const layoutOf = (...groups) => ({ layout: groups.map(stagesOf), microbatch: MICROBATCH });
+
+const stagesOn = (...stages) => ({ layout: [stages.map(([blocks, ...workers]) => ({ workers: workers.map((worker) => `worker-${worker}`), blocks }))], microbatch: MICROBATCH });
+
+/** Local steps of a pipeline whose first stage has replicas, which sum their gradients at each of them over links of 100 Mbit/s. */
+async function sums() {
+  const shapes = { 'a stage on two devices': stagesOn([5, 1, 2], [5, 3]), 'a stage on three devices': stagesOn([6, 1, 2, 3], [4, 4]) };
+  return withFleet({ paces: [0.12, 0.12, 0.12, 0.2], link: LINK }, async (fleet) => {
+    const results = [];
+    for (const [name, cluster] of Object.entries(shapes).filter(([name]) => name.includes(values.only))) {
+      const { comparison } = await run(fleet, cluster, { localSteps: 4 });
+      const { roundMs } = comparison;
+      results.push({ name, ...roundMs, error: roundMs.measured / roundMs.planned - 1 });
+      console.error(`${name}: planned ${roundMs.planned.toFixed(0)} ms a round of four steps, measured ${roundMs.measured.toFixed(0)} ms (${percent(results.at(-1).error)})`);
+    }
+    return { sums: results };
+  });
+}
 
 /** Six unequal layouts of four workers, pipelines of two to four stages and solo workers beside them. */
 async function layouts() {
