@@ -88,9 +88,10 @@ export class GroupTask implements TaskState {
     return first;
   }
 
-  /** It was to take steps, and took none. */
-  get idle(): boolean {
-    return this.parts[0]!.idle && this.status === 'delivered';
+  /** Nothing comes of it: it ended otherwise than delivered, or was to take steps and took none. */
+  get isWorthless(): boolean {
+    const { status } = this;
+    return status === 'delivered' ? this.parts[0]!.idle : status !== 'out';
   }
 
   /** Why it is refused, failed or lost. */

@@ -151,7 +151,9 @@ class Rounds {
   /** Those whose contribution is worthless. */
   private dropBroken(): void {
     const { core } = this;
-    const worthless = this.tasksWhere(({ status, idle }) => idle || (status !== 'out' && status !== 'delivered'));
+    if (!core.isSpoilt) return;
+    core.isSpoilt = false;
+    const worthless = this.tasksWhere(({ isWorthless }) => isWorthless);
     for (const task of worthless) {
       const { broken, nonFinite, reason } = task;
       if (!task.group.tasks.includes(task)) continue; // dropped with another one

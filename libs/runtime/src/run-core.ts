@@ -23,6 +23,7 @@ import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
 import type { Group } from './group.js';
+import type { GroupTask } from './group-task.js';
 import { KnownCodecs } from './known-codecs.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
 import type { Member, MemberHost, MemberState } from './member.js';
@@ -84,12 +85,14 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   sharesLeft: { readonly groups: readonly Group[]; samples: number } | undefined;
   /** Of the log. */
   lastSeq = 0;
+  /** A task came to nothing that the phase under way has not looked at. */
+  isSpoilt = false;
   /** The verdict is out. */
   ended = false;
   private heldBack: (() => void)[] | undefined;
   private heldEvents: RunEvent[] = [];
   private readonly bell = new Bell();
-  private matters: (task?: number) => boolean = always;
+  private matters: (task?: GroupTask) => boolean = always;
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
   private cutInto: number | undefined;
@@ -228,6 +231,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   }
 
   departed(member: Member): void {
+    this.isSpoilt ||= member.isAssigned;
     this.figures.departed(member);
   }
 
@@ -293,7 +297,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.bell.ring();
   }
 
-  advanced(task?: number): void {
+  advanced(number?: number): void {
+    const task = number === undefined ? undefined : this.tasks.find(number);
+    this.isSpoilt ||= task?.isWorthless === true;
     if (this.matters(task)) this.bell.ring();
   }
 
@@ -307,10 +313,9 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   /** The same, where tasks that go on are no change before so many have delivered. */
   async waitForTasks(needed = 1, untilMs?: number): Promise<void> {
     let missing = needed;
-    this.matters = (number) => {
-      const task = number === undefined ? undefined : this.tasks.find(number);
+    this.matters = (task) => {
       if (task === undefined || task.status === 'out') return false;
-      return task.status !== 'delivered' || task.idle || task.group.finishing || --missing <= 0;
+      return task.isWorthless || task.group.finishing || --missing <= 0;
     };
     try {
       await this.wait(untilMs);
