@@ -83,7 +83,7 @@ it('a folder that cannot be written to is refused before an arm runs', async () 
   expect(process.lines).toEqual([]);
 });
 
-it('live arms train on processes that emulate devices, what this machine cannot emulate is refused, and Ctrl-C leaves nobody behind', async () => {
+it('live arms train on processes that emulate devices, what this machine cannot emulate is refused, and Ctrl-C leaves nobody behind', { timeout: 90_000 }, async () => {
   const live = (count: number, samples: string) =>
     SCENARIO.replace(/^fleet: .*$/m, `fleet: { machines: [{ samplesPerSecond: ${samples}, overhead: 40ms, link: lan, count: ${count} }] }`).replace(/^arms: .*$/m, 'arms: [{ strategy: bsp, codec: int8 }, { name: again, strategy: asp }]');
   await writeFile(join(folder, 'live.yaml'), live(2, '2000'));
