@@ -19,7 +19,6 @@ export { Numbered } from './numbered.js';
 export * from './optimizer.js';
 export * from './plan.js';
 export * from './redact.js';
-export { Heap, type Placed } from './heap.js';
 export * from './rng.js';
 export * from './schedule.js';
 export * from './shard.js';

@@ -19,7 +19,7 @@ interface Rates {
 }
 
 function load(bytes: number, passed: () => void): Load {
-  return { bytes, until: 0, turn: 0, places: [-1], passed };
+  return { bytes, until: 0, turn: 0, place: -1, passed };
 }
 
 /** When each load is through. */

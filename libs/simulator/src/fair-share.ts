@@ -1,4 +1,4 @@
-import { Heap, type Placed } from '@longtail/core';
+import { Heap, type Placed } from './heap.js';
 import { Ranking } from './ranking.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 

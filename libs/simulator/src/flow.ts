@@ -36,7 +36,7 @@ export class Flow extends Alarm implements Load {
   bytes = 0;
   until = 0;
   turn = 0;
-  readonly places = [-1];
+  place = -1;
   /** Behind what is under way; undefined: nothing ever was. */
   private queue: Queued[] | undefined;
   private isOnLine = false;

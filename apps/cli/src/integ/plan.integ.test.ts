@@ -68,7 +68,7 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
       'devices without room',
       'machines: [{gpu: M1, memory: 100MB}]',
       10,
-      /no plan: block \S+ of .* needs .* on one device, and the roomiest, M1 \(m1\), offers 95\.4 MiB\nhint: +add one 2 GiB device/,
+      /no plan: block \S+ of .* needs 512 MiB on one device \(512 MiB of it for the engine\), and the roomiest, M1 \(m1\), offers 95\.4 MiB\nhint: +add one 2 GiB device/,
     ],
   ])('%s', async (_name, text, exitCode, message) => {
     await writeFile(join(folder, 'fleet.yaml'), text);

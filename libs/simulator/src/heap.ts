@@ -1,24 +1,16 @@
-/** Keeps its place in each heap that it may be in; −1: it is not in it. */
+/** Keeps its place in the heap; −1: it is not in it. */
 export interface Placed {
-  readonly places: number[];
+  place: number;
 }
 
 /** A binary heap of distinct items, any of which can be taken out. */
 export class Heap<Item extends Placed> {
   private readonly items: Item[] = [];
 
-  /** `number`: of the heap among those that its items may be in. */
-  constructor(
-    private readonly before: (a: Item, b: Item) => boolean,
-    private readonly number = 0,
-  ) {}
+  constructor(private readonly before: (a: Item, b: Item) => boolean) {}
 
   get first(): Item | undefined {
     return this.items[0];
-  }
-
-  get size(): number {
-    return this.items.length;
   }
 
   add(item: Item): void {
@@ -28,9 +20,9 @@ export class Heap<Item extends Placed> {
 
   /** Nothing happens where it is not in it. */
   remove(item: Item): void {
-    const place = item.places[this.number]!;
+    const { place } = item;
     if (place < 0) return;
-    item.places[this.number] = -1;
+    item.place = -1;
     const last = this.items.pop()!;
     if (last === item) return;
     const parent = place > 0 ? this.items[(place - 1) >> 1]! : undefined;
@@ -66,6 +58,6 @@ export class Heap<Item extends Placed> {
 
   private put(item: Item, place: number): void {
     this.items[place] = item;
-    item.places[this.number] = place;
+    item.place = place;
   }
 }
