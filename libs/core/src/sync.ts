@@ -21,7 +21,7 @@ export interface TaskState {
 }
 
 /** A group as a strategy sees it: as it stands when it is looked at. */
-export interface MemberState {
+export interface GroupState {
   /** The group's id; that of a solo worker is its node's. */
   readonly node: string;
   /** Tasks of it that were committed or given up since the groups changed last: its clock. */
@@ -38,7 +38,7 @@ export interface RoundState {
   /** Samples of one task of every group together: of gradients a batch, of local steps what all do in a round's time. */
   readonly roundSamples: number;
   /** In the order in which contributions are added. */
-  readonly members: readonly MemberState[];
+  readonly members: readonly GroupState[];
 }
 
 /** What to do now, and why. */

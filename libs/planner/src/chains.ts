@@ -1,22 +1,14 @@
 import type { BlockRange } from '@longtail/core';
 import type { DeviceSets } from './device-sets.js';
-import type { CostModel, GroupDraft, HopWay, StageCost, StageDraft } from './layout.js';
+import type { CostModel, GroupDraft, HopWay, StageCost, StageDraft, WeighedStages } from './layout.js';
 import { groupCost } from './layout.js';
 import type { GroupCost } from './rounds.js';
 import { samplesWithin } from './rounds.js';
 
 /** The back of a pipeline: stages from `start` to the end of the model. */
-interface Tail {
+interface Tail extends WeighedStages {
   readonly start: number;
   readonly front: number;
-  readonly stages: number;
-  readonly periodMs: number;
-  /** Latency, and what its stages send each other of what they share. */
-  readonly onceMs: number;
-  /** The longest sum among replicas of a stage. */
-  readonly syncMs: number;
-  readonly tailMs: number;
-  readonly uploads: number;
   readonly recompute: boolean;
   /** Which of its stages share what with blocks before `start`. */
   readonly open: string;

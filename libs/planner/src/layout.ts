@@ -380,8 +380,8 @@ export class CostModel {
   }
 }
 
-interface WeighedGroup {
-  readonly microbatch: number;
+/** Stages of a group, as they weigh together. */
+export interface WeighedStages {
   readonly stages: number;
   readonly periodMs: number;
   /** Of an inner step: of the first microbatch, and of what stages share. */
@@ -393,7 +393,7 @@ interface WeighedGroup {
 }
 
 /** The replicas of a single stage work side by side and fill nothing. */
-export function groupCost({ microbatch, stages, periodMs, onceMs, syncMs, tailMs, uploads }: WeighedGroup): GroupCost {
+export function groupCost({ microbatch, stages, periodMs, onceMs, syncMs, tailMs, uploads }: WeighedStages & { readonly microbatch: number }): GroupCost {
   const [scheduledMs, minSamples] = stages === 1 ? [0, 0] : [onceMs - periodMs, microbatch];
   return { microbatch, periodMs, fillMs: scheduledMs + syncMs, tailMs, minSamples, uploads };
 }

@@ -1,4 +1,4 @@
-import { bringerOf, joinLayouts, type GroupLayout, type MemberState, type ParameterLayout } from '@longtail/core';
+import { bringerOf, joinLayouts, type GroupLayout, type GroupState, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
 import type { GroupTask } from './group-task.js';
 import { effectiveSamplesPerSecond, Speed } from './speed.js';
@@ -6,7 +6,7 @@ import { effectiveSamplesPerSecond, Speed } from './speed.js';
 export const NO_TASKS: readonly GroupTask[] = [];
 
 /** Workers that hold one replica of the model between them; alone, one is solo. As it stands a strategy sees it. */
-export class Group implements MemberState {
+export class Group implements GroupState {
   speed = Speed.measured(0);
   /** Samples a second of evaluation; undefined before the first. */
   evaluationSpeed: number | undefined;

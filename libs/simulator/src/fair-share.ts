@@ -1,5 +1,5 @@
+import { Ranking } from '@longtail/core';
 import { Heap, type Placed } from './heap.js';
-import { Ranking } from './ranking.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 
 /** Bytes that pass a line, and the trunk behind it. Fields that are not readonly are the line's. */

@@ -1,4 +1,4 @@
-import type { MemberState, RoundState, SyncStrategy } from '@longtail/core';
+import type { GroupState, RoundState, SyncStrategy } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { asp, ssp } from './asynchronous.js';
@@ -22,7 +22,7 @@ function play(strategy: SyncStrategy, times: readonly (readonly number[])[], loo
     round: 1,
     version,
     roundSamples: samples * groups.length,
-    members: groups.map(({ node, rounds, task }): MemberState => {
+    members: groups.map(({ node, rounds, task }): GroupState => {
       if (task === undefined) return { node, rounds, task, queued: 0 };
       const doneAtMs = task.startedAtMs + task.tookMs;
       return { node, rounds, task: { ...task, round: 1, samples, deliveredAtMs: doneAtMs <= nowMs ? doneAtMs : undefined, recalled: false }, queued: 0 };
@@ -123,7 +123,7 @@ test('a step has the learning rate of its samples, and every sample the same wei
 });
 
 const task = { round: 1, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 0, recalled: false };
-const stateOf = (...members: MemberState[]): RoundState => ({ round: 1, version: 4, roundSamples: 16, members });
+const stateOf = (...members: GroupState[]): RoundState => ({ round: 1, version: 4, roundSamples: 16, members });
 
 test('who misses its deadline is released, and holds nobody back from then on', () => {
   const strategy = ssp({ ...deadlines, staleness: 0 });

@@ -1,4 +1,4 @@
-import type { Decision, LocalStepRule, MemberState, RoundState, SyncStrategy, TaskState } from '@longtail/core';
+import type { Decision, LocalStepRule, GroupState, RoundState, SyncStrategy, TaskState } from '@longtail/core';
 import { busy, expectedTime, spanMs, type DeadlineOptions } from './deadline.js';
 
 export interface AsynchronousOptions extends DeadlineOptions {
@@ -78,12 +78,12 @@ function commitOf({ stalenessPower = 0.5 }: SspOptions, { roundSamples, members 
   return { commit, stepScale: Math.min(1, weighted / roundSamples) };
 }
 
-function mayProceed({ staleness }: SspOptions, members: readonly MemberState[]): readonly string[] {
+function mayProceed({ staleness }: SspOptions, members: readonly GroupState[]): readonly string[] {
   const slowest = staleness === Infinity ? 0 : slowestOf(members);
   return members.filter(({ task, rounds }) => task === undefined && rounds - slowest <= staleness).map(({ node }) => node);
 }
 
-function slowestOf(members: readonly MemberState[]): number {
+function slowestOf(members: readonly GroupState[]): number {
   return members.reduce((least, { rounds }) => Math.min(least, rounds), Infinity);
 }
 
@@ -91,7 +91,7 @@ function describe(delivered: readonly Delivered[]): string {
   return `delivered: ${delivered.map(({ node, staleness }) => `${node} (${staleness} behind)`).join(', ')}`;
 }
 
-function waitingFor({ staleness }: SspOptions, members: readonly MemberState[]): string {
+function waitingFor({ staleness }: SspOptions, members: readonly GroupState[]): string {
   const slowest = slowestOf(members);
   const held = members.filter(({ task, rounds }) => task === undefined && rounds - slowest > staleness).map(({ node }) => node);
   const names = (list: readonly string[]) => list.join(', ');

@@ -1,4 +1,4 @@
-import type { ShareRule, WorkerTime } from '@longtail/core';
+import { Ranking, type ShareRule, type WorkerTime } from '@longtail/core';
 
 export interface BalancedSharesOptions {
   /** Keep the previous shares while others would not shorten the round by more than this fraction. @default 0.07 */
@@ -40,9 +40,9 @@ class Standing {
   private readonly msPerSample: Float64Array;
   private readonly share: Float64Array;
   /** By when each would be done with a quantum more. */
-  private readonly byNext: Order;
+  private readonly byNext = new Ranking();
   /** By when each is done, the last one first. */
-  private readonly byTime: Order;
+  private readonly byTime = new Ranking();
 
   constructor(
     private readonly workers: readonly WorkerTime[],
@@ -52,8 +52,6 @@ class Standing {
     this.fixedMs = new Float64Array(length);
     this.msPerSample = new Float64Array(length);
     this.share = new Float64Array(length);
-    this.byNext = new Order(length);
-    this.byTime = new Order(length);
     this.takeTimes();
   }
 
@@ -107,7 +105,7 @@ class Standing {
   balance(): void {
     this.order();
     for (;;) {
-      const last = this.byTime.first;
+      const last = this.byTime.first!;
       const piece = Math.min(this.quantum, this.share[last]!);
       const first = this.firstDone(piece);
       if (!(this.timeOf(first, this.share[first]! + piece) < this.timeOf(last, this.share[last]!))) return;
@@ -119,17 +117,15 @@ class Standing {
   private order(): void {
     const { byNext, byTime, share, quantum } = this;
     for (let i = 0; i < share.length; i++) {
-      byNext.keys[i] = this.timeOf(i, share[i]! + quantum);
-      byTime.keys[i] = -this.timeOf(i, share[i]!);
+      byNext.add(i, this.timeOf(i, share[i]! + quantum));
+      byTime.add(i, -this.timeOf(i, share[i]!));
     }
-    byNext.sort();
-    byTime.sort();
   }
 
   /** With so many more. */
   private firstDone(piece: number): number {
     const { share, quantum, byNext } = this;
-    if (piece === quantum) return byNext.first;
+    if (piece === quantum) return byNext.first!;
     let first = 0;
     for (let i = 1; i < share.length; i++) if (this.timeOf(i, share[i]! + piece) < this.timeOf(first, share[first]! + piece)) first = i;
     return first;
@@ -150,70 +146,4 @@ class Standing {
 
 function isMeasured({ fixedMs, msPerSample }: WorkerTime): boolean {
   return Number.isFinite(fixedMs) && Number.isFinite(msPerSample) && msPerSample > 0;
-}
-
-/** A binary heap of the numbers from 0 on by their keys, the lowest first; of equal ones the lower number. */
-class Order {
-  readonly keys: Float64Array;
-  private readonly numbers: Int32Array;
-  private readonly places: Int32Array;
-
-  constructor(private readonly length: number) {
-    this.keys = new Float64Array(length);
-    this.numbers = Int32Array.from({ length }, (_, number) => number);
-    this.places = this.numbers.slice();
-  }
-
-  get first(): number {
-    return this.numbers[0]!;
-  }
-
-  /** Once all keys are there. */
-  sort(): void {
-    for (let place = (this.length >> 1) - 1; place >= 0; place--) this.sink(this.numbers[place]!, place);
-  }
-
-  change(number: number, key: number): void {
-    const rises = key < this.keys[number]!;
-    this.keys[number] = key;
-    if (rises) this.rise(number, this.places[number]!);
-    else this.sink(number, this.places[number]!);
-  }
-
-  private rise(number: number, from: number): void {
-    let place = from;
-    while (place > 0) {
-      const parent = (place - 1) >> 1;
-      const above = this.numbers[parent]!;
-      if (!this.isBefore(number, above)) break;
-      this.put(above, place);
-      place = parent;
-    }
-    this.put(number, place);
-  }
-
-  private sink(number: number, from: number): void {
-    let place = from;
-    for (;;) {
-      let child = 2 * place + 1;
-      if (child >= this.length) break;
-      if (child + 1 < this.length && this.isBefore(this.numbers[child + 1]!, this.numbers[child]!)) child++;
-      const below = this.numbers[child]!;
-      if (!this.isBefore(below, number)) break;
-      this.put(below, place);
-      place = child;
-    }
-    this.put(number, place);
-  }
-
-  private isBefore(a: number, b: number): boolean {
-    const key = this.keys[a]!;
-    const other = this.keys[b]!;
-    return key < other || (key === other && a < b);
-  }
-
-  private put(number: number, place: number): void {
-    this.numbers[place] = number;
-    this.places[number] = place;
-  }
 }

@@ -1,4 +1,4 @@
-import type { MemberState, TaskState } from '@longtail/core';
+import type { GroupState, TaskState } from '@longtail/core';
 
 export interface DeadlineOptions {
   /** A task may take this multiple of its expected time … */
@@ -8,7 +8,7 @@ export interface DeadlineOptions {
 }
 
 /** A group that is at work, or has delivered. */
-export interface Busy extends MemberState {
+export interface Busy extends GroupState {
   readonly task: TaskState;
 }
 
@@ -18,7 +18,7 @@ export interface Busy extends MemberState {
  */
 const STRAGGLER_CAP = 4;
 
-export function busy(members: readonly MemberState[]): readonly Busy[] {
+export function busy(members: readonly GroupState[]): readonly Busy[] {
   return members.filter((member): member is Busy => member.task !== undefined);
 }
 

@@ -1,16 +1,16 @@
-import { dynamicLocalSteps, type MemberState, type RoundState, type SyncStrategy, type TaskState } from '@longtail/core';
+import { dynamicLocalSteps, type GroupState, type RoundState, type SyncStrategy, type TaskState } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { bsp, diloco } from './rounds.js';
 
 const strategy = bsp({ deadlineFactor: 3, minDeadlineMs: 100 });
 
-function member(node: string, overrides: Partial<TaskState> = {}): MemberState {
+function member(node: string, overrides: Partial<TaskState> = {}): GroupState {
   const task = { round: 1, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
   return { node, rounds: 0, task, queued: 0 };
 }
 
-function round(...members: MemberState[]): RoundState {
+function round(...members: GroupState[]): RoundState {
   return { round: 7, version: 1, roundSamples: 64, members };
 }
 

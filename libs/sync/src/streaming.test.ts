@@ -1,16 +1,16 @@
-import { measuredOverlappedSteps, overlappedSteps, type MemberState, type RoundState, type TaskState } from '@longtail/core';
+import { measuredOverlappedSteps, overlappedSteps, type GroupState, type RoundState, type TaskState } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { streamingDiloco } from './streaming.js';
 
 const strategy = streamingDiloco({ deadlineFactor: 3, minDeadlineMs: 100, quorum: 0.5, graceMs: 20 }, 2, overlappedSteps(5));
 
-function member(node: string, round: number, overrides: Partial<TaskState> = {}, queued = 1): MemberState {
+function member(node: string, round: number, overrides: Partial<TaskState> = {}, queued = 1): GroupState {
   const task = { round, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
   return { node, rounds: 0, task, queued };
 }
 
-function state(...members: MemberState[]): RoundState {
+function state(...members: GroupState[]): RoundState {
   return { round: 9, version: 1, roundSamples: 64, members };
 }
 

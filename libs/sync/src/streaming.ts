@@ -1,4 +1,4 @@
-import type { LocalStepRule, MemberState, SyncStrategy } from '@longtail/core';
+import type { LocalStepRule, GroupState, SyncStrategy } from '@longtail/core';
 import { busy } from './deadline.js';
 import { diloco, type RoundsOptions } from './rounds.js';
 
@@ -31,7 +31,7 @@ export function streamingDiloco(options: RoundsOptions, fragments: number, local
 }
 
 /** What a member has in hand of a round, as if it had begun when the last one did. */
-function inRoundOnly({ node, rounds, queued, task }: MemberState, round: number, startedAtMs: number): MemberState {
+function inRoundOnly({ node, rounds, queued, task }: GroupState, round: number, startedAtMs: number): GroupState {
   if (task?.round !== round) return { node, rounds, queued, task: undefined };
   const { samples, expectedMs, deliveredAtMs, baseVersion, recalled } = task;
   return { node, rounds, queued, task: { round, samples, startedAtMs, expectedMs, deliveredAtMs, baseVersion, recalled } };

@@ -25,15 +25,16 @@ export function benchLines(result: BenchResult, report: string, colors: Colors):
 /** A line for each reason of an arm, however many seeds and values of the knob it has the same of. */
 function failureLines(result: BenchResult): readonly string[] {
   const label = labels(result);
-  const byReason = new Map<string, BenchArm[]>();
+  const lines: { readonly name: string; readonly why: string; readonly alike: BenchArm[] }[] = [];
   for (const arm of result.arms) {
     if (arm.outcome.status === 'done') continue;
-    const { status, reason } = arm.outcome;
-    const key = JSON.stringify([arm.name, `${status === 'refused' ? 'cannot run' : 'failed'}: ${reason}`]);
-    byReason.set(key, [...(byReason.get(key) ?? []), arm]);
+    const { name, outcome } = arm;
+    const why = `${outcome.status === 'refused' ? 'cannot run' : 'failed'}: ${outcome.reason}`;
+    const line = lines.find((before) => before.name === name && before.why === why);
+    if (line === undefined) lines.push({ name, why, alike: [arm] });
+    else line.alike.push(arm);
   }
-  return [...byReason].map(([key, alike]) => {
-    const [name, why] = JSON.parse(key) as [string, string];
+  return lines.map(({ name, why, alike }) => {
     const all = result.arms.filter((arm) => arm.name === name).length === alike.length;
     return `${all ? name : alike.map((arm) => label(arm).join(', ')).join('; ')} ${why}`;
   });

@@ -1,6 +1,6 @@
 /**
- * A binary heap of numbers by their keys, the lowest first, from which any can be taken out. As `Heap` it moves what is in it, with all that is
- * compared side by side.
+ * A binary heap of numbers from 0 on by their keys, the lowest first, of equal ones the lower number, from which any can be taken out. All that
+ * is compared lies side by side.
  */
 export class Ranking {
   private length = 0;
@@ -39,15 +39,24 @@ export class Ranking {
     const end = --this.length;
     const [last, key] = [this.numbers[end]!, this.keys[end]!];
     if (last === number) return;
-    if (place > 0 && key < this.keys[(place - 1) >> 1]!) this.rise(last, key, place);
-    else this.sink(last, key, place);
+    this.settle(last, key, place);
+  }
+
+  /** Of one that is in it. */
+  change(number: number, key: number): void {
+    this.settle(number, key, this.places[number]!);
+  }
+
+  private settle(number: number, key: number, place: number): void {
+    if (place > 0 && this.isBefore(number, key, (place - 1) >> 1)) this.rise(number, key, place);
+    else this.sink(number, key, place);
   }
 
   private rise(number: number, key: number, from: number): void {
     let place = from;
     while (place > 0) {
       const parent = (place - 1) >> 1;
-      if (!(key < this.keys[parent]!)) break;
+      if (!this.isBefore(number, key, parent)) break;
       this.put(this.numbers[parent]!, this.keys[parent]!, place);
       place = parent;
     }
@@ -59,12 +68,18 @@ export class Ranking {
     for (;;) {
       let child = 2 * place + 1;
       if (child >= this.length) break;
-      if (child + 1 < this.length && this.keys[child + 1]! < this.keys[child]!) child++;
-      if (!(this.keys[child]! < key)) break;
+      if (child + 1 < this.length && this.isBefore(this.numbers[child + 1]!, this.keys[child + 1]!, child)) child++;
+      if (this.isBefore(number, key, child)) break;
       this.put(this.numbers[child]!, this.keys[child]!, place);
       place = child;
     }
     this.put(number, key, place);
+  }
+
+  /** … the one at a place. */
+  private isBefore(number: number, key: number, place: number): boolean {
+    const other = this.keys[place]!;
+    return key < other || (key === other && number < this.numbers[place]!);
   }
 
   private put(number: number, key: number, place: number): void {
