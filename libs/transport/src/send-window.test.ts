@@ -64,9 +64,12 @@ function run(link: Link, ms: number, windows: SendWindow[], fromMs = 0, pieceByt
   return { deliveredBytes: [...ofEach.values()].reduce((sum, bytes) => sum + bytes), ofEach: [...ofEach.values()], inTime: [...inTime.values()], queueMs };
 }
 
+/** All that the application has. */
 function sendOne({ bytesPerMs, roundTripMs }: Link, bytes: number, window: SendWindow, fromMs: number): void {
   const arrivedAtMs = fromMs + bytes / bytesPerMs + roundTripMs / 2;
-  window.acknowledged(window.sent(bytes, fromMs), arrivedAtMs + roundTripMs / 2, arrivedAtMs + CLOCK_OFFSET_MS);
+  const mark = window.sent(bytes, fromMs);
+  window.starve();
+  window.acknowledged(mark, arrivedAtMs + roundTripMs / 2, arrivedAtMs + CLOCK_OFFSET_MS);
 }
 
 describe('the send window', () => {

@@ -8,6 +8,8 @@ export interface SentMark {
   readonly deliveredSentAtMs: number;
   /** Nothing else was in flight: its round trip has no queue of ours in it. */
   readonly alone: boolean;
+  /** Not all the time did the application have more to send, so that what was delivered meanwhile is no rate of the link's. */
+  readonly starved: boolean;
 }
 
 export interface SendWindowOptions {
@@ -63,6 +65,8 @@ const GROWTH_PACE_GAIN = 2;
 export class SendWindow {
   private inFlight = 0;
   private delivered = 0;
+  /** Until so much is delivered, what is in flight is as little as the application had; as it is before the first piece. */
+  private starvedUntilBytes = 0;
   private deliveredAtMs = 0;
   private deliveredSentAtMs = 0;
   private roundTripMs = Infinity;
@@ -148,7 +152,13 @@ export class SendWindow {
     }
     this.inFlight += bytes;
     const { delivered, deliveredAtMs, deliveredSentAtMs } = this;
-    return { bytes, atMs: nowMs, deliveredBytes: delivered, deliveredAtMs, deliveredSentAtMs, alone };
+    const starved = delivered <= this.starvedUntilBytes;
+    return { bytes, atMs: nowMs, deliveredBytes: delivered, deliveredAtMs, deliveredSentAtMs, alone, starved };
+  }
+
+  /** The application has no more to send, although there is room. */
+  starve(): void {
+    this.starvedUntilBytes = this.delivered + this.inFlight;
   }
 
   /**
@@ -216,8 +226,7 @@ export class SendWindow {
     }
     const intervalMs = Math.max(nowMs - mark.deliveredAtMs, mark.atMs - mark.deliveredSentAtMs);
     const bytes = this.delivered - mark.deliveredBytes;
-    // So little is in flight only when the application has no more to send.
-    if (intervalMs < this.roundTripMs || bytes < this.options.leastBytes) return;
+    if (intervalMs < this.roundTripMs || (mark.starved && bytes < this.options.leastBytes)) return;
     const rate = bytes / intervalMs;
     if (rate < this.bestRate && this.roundTrips - this.bestRateRoundTrip < RATE_MEMORY_ROUND_TRIPS) return;
     this.bestRate = rate;

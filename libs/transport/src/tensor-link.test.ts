@@ -1,6 +1,6 @@
 import type { TensorChunk } from '@longtail/core';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { framesOf } from './link-message.js';
 import { Payloads } from './payloads.js';
 import { PeerSegment } from './peer-segment.js';
@@ -66,6 +66,40 @@ function join(memory?: TensorMemory): Ends {
   return { sender, receiver, payloads, failures, carry, carryUntil, toReceiver };
 }
 
+interface TimedLink {
+  readonly bytesPerMs: number;
+  readonly roundTripMs: number;
+}
+
+/** Sends a tensor over a link of that rate, in fake time; gives how long it took. Acknowledgements take their way and no room. */
+async function timedMs({ bytesPerMs, roundTripMs }: TimedLink, length: number, chunkLength: number): Promise<number> {
+  let freeAtMs = 0;
+  const end = (other: () => TensorLink): TensorLink =>
+    new TensorLink({
+      session: 1,
+      payloads: new Payloads(crc32c, undefined),
+      crc32c,
+      nowMs: () => Date.now(),
+      post: ([head, payload]) => {
+        freeAtMs = Math.max(freeAtMs, Date.now()) + (payload?.length ?? 0) / bytesPerMs;
+        const arrive = () => [...framesOf(payload ? [head!, payload] : [head!])].forEach(({ frame, frameBytes, payload }) => other().receive(frame, frameBytes, payload));
+        setTimeout(arrive, freeAtMs - Date.now() + roundTripMs / 2);
+      },
+      failed: (error) => expect.unreachable(error.message),
+    });
+  const sender: TensorLink = end(() => receiver);
+  const receiver: TensorLink = end(() => sender);
+  sender.open(false, undefined);
+  receiver.open(false, undefined);
+  receiver.start({ tensor: () => undefined });
+  const fromMs = Date.now();
+  let tookMs: number | undefined;
+  void sender.send({ ...tensorOfBytes(noise(length, 1)), chunkLength }, forever).then(() => (tookMs = Date.now() - fromMs));
+  while (tookMs === undefined) await vi.advanceTimersByTimeAsync(1);
+  sender.end(new Error('over') as never);
+  return tookMs;
+}
+
 function isForSender(message: Uint8Array[]): boolean {
   return [...framesOf(message)].some(({ frame }) => frame.frame === 'taken' || frame.frame === 'received');
 }
@@ -73,6 +107,8 @@ function isForSender(message: Uint8Array[]): boolean {
 function bytesOf(chunks: readonly TensorChunk[]): Buffer {
   return Buffer.concat(chunks.map(({ payload }) => payload));
 }
+
+afterEach(() => void vi.useRealTimers());
 
 describe('a tensor link', () => {
   it('cuts a chunk into pieces of 32 KiB while it knows nothing of the link, and into larger ones on a fast link', async () => {
@@ -103,6 +139,14 @@ describe('a tensor link', () => {
       }),
       { numRuns: 20 },
     );
+  });
+
+  it('fills a link with small chunks as it does with large ones', async () => {
+    vi.useFakeTimers();
+    const link = { bytesPerMs: 12_500, roundTripMs: 12 };
+    for (const chunkLength of [4, 16, 20, 64, 1024].map((kib) => kib * 1024)) {
+      expect(await timedMs(link, 2 * MIB, chunkLength)).toBeLessThan(1.3 * ((2 * MIB) / link.bytesPerMs + link.roundTripMs));
+    }
   });
 
   const memory = createTensorMemory();

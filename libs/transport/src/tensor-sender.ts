@@ -251,6 +251,7 @@ export class TensorSender {
     while (this.cut !== undefined || this.cutNextChunk()) {
       if (!this.sendPiece(this.cut!)) return;
     }
+    if (!this.linkWaits && this.window.hasRoom(LEAST_PIECE_BYTES)) this.window.starve();
   }
 
   /** Takes the next chunk of the transfer whose turn it is; false when there is none or too much is untaken. */
