@@ -3,15 +3,21 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { measureMessage, measureSending } from './measure-sending.js';
 
-/** A link that takes its time; `stalls` gives a transfer, by number, some more. */
-function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<number, number> = new Map()) {
+/** A link that takes its time; `stalls` gives a transfer, by number, some more. `windowBytes` are in flight to begin with, and twice as many after each round trip. */
+function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<number, number> = new Map(), windowBytes = Infinity) {
   let nowMs = 0;
   let sent = 0;
+  const openMs = (bytes: number): number => {
+    if (bytes <= windowBytes || windowBytes >= (bitsPerSecond * roundTripMs) / 8000) return (8000 * bytes) / bitsPerSecond;
+    const left = bytes - windowBytes;
+    windowBytes *= 2;
+    return roundTripMs + openMs(left);
+  };
   const clock = {
     nowMs: () => nowMs,
     sleep: (_ms: number, signal: AbortSignal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
   };
-  const sendTensor = async ({ length }: OutgoingTensor) => void (nowMs += roundTripMs + (8000 * length) / bitsPerSecond + (stalls.get(sent++) ?? 0));
+  const sendTensor = async ({ length }: OutgoingTensor) => void (nowMs += roundTripMs + openMs(length) + (stalls.get(sent++) ?? 0));
   const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), mostBytes: 2 ** 22, signal: new AbortController().signal };
   return { measure: () => measureSending({ sendTensor }, options), elapsedMs: () => nowMs };
 }
@@ -32,9 +38,23 @@ test('finds rate and round trip of any link, in a second or so and a few round t
   );
 });
 
-test('a moment’s stall is not taken for a slow link', async () => {
-  const { measure } = link(1e9, 1, new Map([[7, 250]])); // the transfer of 256 KiB
-  expect((await measure()).bitsPerSecond / 1e9).toBeCloseTo(1, 1);
+test('takes a window that has yet to open for no slow link', async () => {
+  const rate = fc.double({ min: 1e6, max: 2e8, noNaN: true });
+  const roundTrip = fc.double({ min: 1, max: 150, noNaN: true });
+  await fc.assert(
+    fc.asyncProperty(rate, roundTrip, async (bitsPerSecond, roundTripMs) => {
+      const { measure, elapsedMs } = link(bitsPerSecond, roundTripMs, new Map(), 2 ** 16);
+      expect(Math.abs((await measure()).bitsPerSecond / bitsPerSecond - 1)).toBeLessThan(0.2);
+      expect(elapsedMs()).toBeLessThan(3000 + 15 * roundTripMs);
+    }),
+  );
+});
+
+test('a transfer that took long because somebody was busy is repeated, the first one too', async () => {
+  for (const [transfer, stallMs] of [[5, 150], [6, 250], [7, 250], [8, 400]] as const) {
+    const { measure } = link(1e8, 12, new Map([[transfer, stallMs]]));
+    expect((await measure()).bitsPerSecond / 1e8).toBeCloseTo(1, 1);
+  }
 });
 
 test('what is sent does not compress to less: no byte is common', async () => {

@@ -17,25 +17,28 @@ const PAUSE_MS = 20;
 const MESSAGE_BYTES = 128 * 1024;
 const MESSAGE_MS = 5;
 const FIRST_BYTES = 16 * 1024;
+/** Of transfers, at most; less where so much more than long enough would do. */
 const GROWTH = 4;
+const AIM = 1.25;
 /** Chunks of a transfer: enough for the link's window to work as it does with a gradient's. */
 const CHUNKS = 16;
 /** A transfer that takes so long, and so many round trips, is a measurement … */
 const LONG_ENOUGH_MS = 100;
 const ROUND_TRIPS = 4;
-/** … and after that time the one under way is the last. */
+/** … which holds when the next one of that size is not faster by a quarter: somebody was busy, or windows had yet to open. */
+const FASTER = 1.25;
+/** After so long, and so many round trips, the one under way is the last. */
 const BUDGET_MS = 1000;
+const BUDGET_ROUND_TRIPS = 16;
 /** A link that takes that long is of no use. */
 const LIMIT_MS = 5000;
-/** A transfer so much slower than the smaller one before it is repeated. */
-const HICCUP = 0.5;
 /** A round trip's jitter must not make a transfer look as if it took no time. */
 const LEAST_PART = 1 / 8;
 
 /**
  * How fast tensors leave for a peer, and how long a round trip takes: transfers of growing size until one takes 100 ms
- * and four round trips; of each the round trip is taken off. A quarter of a second or so; milliseconds on a link within a host. Rejects with LongtailError
- * `unreachable`, `timeout` on a link of less than 30 kbit/s, or the signal's reason.
+ * and four round trips, and another one no less; of each the round trip is taken off. Half a second or so; milliseconds on a link within a host.
+ * Rejects with LongtailError `unreachable`, `timeout` on a link of less than 30 kbit/s, or the signal's reason.
  */
 export function measureSending(link: TensorWay, options: SendingOptions): Promise<LinkRate> {
   return within(LIMIT_MS, options, (signal) => measure(link, { ...options, signal }));
@@ -82,15 +85,15 @@ async function measure(link: TensorWay, { clock, allocate, mostBytes, signal }: 
     const ms = await timed(bytes);
     return Math.max(ms - roundTripMs, LEAST_PART * ms, Number.EPSILON);
   };
-  const startMs = clock.nowMs();
-  let rateBefore = 0;
-  for (let bytes = Math.min(FIRST_BYTES, mostBytes); ; bytes = Math.min(GROWTH * bytes, mostBytes)) {
-    let ms = await sendingMs(bytes);
-    // Somebody was busy for a moment.
-    if (bytes / ms < HICCUP * rateBefore) ms = Math.min(ms, await sendingMs(bytes));
-    rateBefore = bytes / ms;
-    const last = ms >= Math.max(LONG_ENOUGH_MS, ROUND_TRIPS * roundTripMs) || bytes === mostBytes || clock.nowMs() - startMs >= BUDGET_MS;
-    if (last) return { bitsPerSecond: 8000 * rateBefore, roundTripMs };
+  const longEnoughMs = Math.max(LONG_ENOUGH_MS, ROUND_TRIPS * roundTripMs);
+  const untilMs = clock.nowMs() + BUDGET_MS + BUDGET_ROUND_TRIPS * roundTripMs;
+  let best = 0;
+  for (let bytes = Math.min(FIRST_BYTES, mostBytes); ; ) {
+    const ms = await sendingMs(bytes);
+    const rate = bytes / ms;
+    if (rate < FASTER * best || clock.nowMs() >= untilMs) return { bitsPerSecond: 8000 * Math.max(rate, best), roundTripMs };
+    if (ms >= longEnoughMs || bytes === mostBytes) best = rate;
+    else bytes = Math.min(GROWTH * bytes, Math.ceil((AIM * longEnoughMs * bytes) / ms), mostBytes);
   }
 }
 

@@ -89,11 +89,12 @@ export function visitServer(connection: WorkerConnection, welcome: Welcome, opti
 /** Given so that no DOMException with a stack is made. */
 const DONE = new Error('done');
 
-/** Transfers as they come in. Of each, what comes after its first chunk counts, and of them all the last. */
+/** Transfers as they come in. Of each, what comes after its first chunk counts, and of them all the last, or one as large before it that was faster. */
 class Arrivals {
   bitsPerSecond = 0;
   private firstMs = 0;
   private bytes = 0;
+  private bytesBefore = 0;
   private wholeAtMs: number | undefined;
 
   take({ header: { chunk, chunks }, payload }: TensorChunk, nowMs: number): void {
@@ -102,7 +103,10 @@ class Arrivals {
     else this.bytes += payload.length;
     if (chunk < chunks - 1) return;
     this.wholeAtMs = nowMs;
-    if (nowMs > this.firstMs) this.bitsPerSecond = (8000 * this.bytes) / (nowMs - this.firstMs);
+    if (nowMs === this.firstMs) return;
+    const rate = (8000 * this.bytes) / (nowMs - this.firstMs);
+    this.bitsPerSecond = this.bytes === this.bytesBefore ? Math.max(this.bitsPerSecond, rate) : rate;
+    this.bytesBefore = this.bytes;
   }
 
   /** Something came, and the last of it before then. */
