@@ -41,3 +41,10 @@ it('follows a link that changes, in seconds, and gives another object when it kn
   busy(meter, 2_000, atMs, 6_000);
   expect(meter.rate!.bitsPerSecond / (8000 * 2_000)).toBeLessThan(1.05);
 });
+
+it('gives what it saw first no more weight than its time', () => {
+  const meter = new SendingMeter();
+  const atMs = busy(meter, 1_000, 0, 150);
+  busy(meter, 8_000, atMs + 1_000, 450);
+  expect(meter.rate!.bitsPerSecond).toBeGreaterThan(8000 * 5_500);
+});

@@ -1,4 +1,4 @@
-import type { TensorChunk } from '@longtail/core';
+import type { OutgoingTensor, TensorChunk } from '@longtail/core';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { framesOf } from './link-message.js';
@@ -71,8 +71,8 @@ interface TimedLink {
   readonly roundTripMs: number;
 }
 
-/** Sends a tensor over a link of that rate, in fake time; gives how long it took. Acknowledgements take their way and no room. */
-async function timedMs({ bytesPerMs, roundTripMs }: TimedLink, length: number, chunkLength: number): Promise<number> {
+/** Two ends joined by a link of that rate, in fake time. Acknowledgements take their way and no room. */
+function joinTimed({ bytesPerMs, roundTripMs }: TimedLink) {
   let freeAtMs = 0;
   const end = (other: () => TensorLink): TensorLink =>
     new TensorLink({
@@ -92,12 +92,14 @@ async function timedMs({ bytesPerMs, roundTripMs }: TimedLink, length: number, c
   sender.open(false, undefined);
   receiver.open(false, undefined);
   receiver.start({ tensor: () => undefined });
-  const fromMs = Date.now();
-  let tookMs: number | undefined;
-  void sender.send({ ...tensorOfBytes(noise(length, 1)), chunkLength }, forever).then(() => (tookMs = Date.now() - fromMs));
-  while (tookMs === undefined) await vi.advanceTimersByTimeAsync(1);
-  sender.end(new Error('over') as never);
-  return tookMs;
+  const sendMs = async (tensor: OutgoingTensor): Promise<number> => {
+    const fromMs = Date.now();
+    let tookMs: number | undefined;
+    void sender.send(tensor, forever).then(() => (tookMs = Date.now() - fromMs));
+    while (tookMs === undefined) await vi.advanceTimersByTimeAsync(1);
+    return tookMs;
+  };
+  return { sender, sendMs };
 }
 
 function isForSender(message: Uint8Array[]): boolean {
@@ -145,8 +147,20 @@ describe('a tensor link', () => {
     vi.useFakeTimers();
     const link = { bytesPerMs: 12_500, roundTripMs: 12 };
     for (const chunkLength of [4, 16, 20, 64, 1024].map((kib) => kib * 1024)) {
-      expect(await timedMs(link, 2 * MIB, chunkLength)).toBeLessThan(1.3 * ((2 * MIB) / link.bytesPerMs + link.roundTripMs));
+      const { sendMs } = joinTimed(link);
+      expect(await sendMs({ ...tensorOfBytes(noise(2 * MIB, 1)), chunkLength })).toBeLessThan(1.3 * ((2 * MIB) / link.bytesPerMs + link.roundTripMs));
     }
+  });
+
+  it('says how fast it is by what is sent in earnest: probes met the machine at another time', async () => {
+    vi.useFakeTimers();
+    const link = { bytesPerMs: 12_500, roundTripMs: 12 };
+    const { sender, sendMs } = joinTimed(link);
+    const tensor = tensorOfBytes(noise(4 * MIB, 1));
+    await sendMs({ ...tensor, header: { ...tensor.header, kind: 'probe' } });
+    expect(sender.sending).toBeUndefined();
+    await sendMs(tensor);
+    expect(sender.sending!.bitsPerSecond / (8000 * link.bytesPerMs)).toBeCloseTo(1, 1);
   });
 
   const memory = createTensorMemory();

@@ -149,7 +149,9 @@ export class TensorSender {
     const { bytes } = piece.mark;
     const { linkWaits } = this;
     this.window.acknowledged(piece.mark, nowMs, atMs, share === 0 ? Infinity : share);
-    this.meter.acknowledged(bytes, linkWaits, nowMs, this.window.shortestRoundTripMs);
+    // What probes find is told by those who probe.
+    if (piece.transfer.tensor.header.kind === 'probe') this.meter.interrupt();
+    else this.meter.acknowledged(bytes, linkWaits, nowMs, this.window.shortestRoundTripMs);
     piece.mark = undefined;
     if (piece.last) this.behindBytes += this.newestBytes = piece.arrivedBytes = piece.payload.bytes.length;
     else this.finishPiece(seq, piece);
