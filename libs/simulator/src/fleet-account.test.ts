@@ -28,6 +28,18 @@ test('computing, sending, receiving and waiting add up to the time that a node w
   expect(a!.hereMs - b!.hereMs).toBeGreaterThanOrEqual(400);
 });
 
+test('a node is not here while its owner lets it rest, but for what it finishes', async () => {
+  const pause = { kind: 'pause', worker: 'b', atMs: 900, forMs: 2000 } as const;
+  const { account, outcome } = await accountOf({ faults: [pause], job: job({ train: { epochs: 6 } }) });
+  expect([...outcome.fired]).toContain(pause);
+  const [a, b] = account.nodes;
+  const restedMs = a!.hereMs - b!.hereMs;
+  expect(restedMs).toBeGreaterThan(1000);
+  expect(restedMs).toBeLessThan(pause.forMs);
+  expect(b!.utilisation).toContain(undefined);
+  expect(b!.ms.compute + b!.ms.send + b!.ms.receive + b!.ms.wait).toBeCloseTo(b!.hereMs, 6);
+});
+
 test('the account agrees with the log: computing, bytes and samples', async () => {
   const { account, outcome } = await accountOf({ job: job({ validation: { everyEpochs: 10 } }) });
   const contributions = eventsOf(outcome.events, 'contribution');

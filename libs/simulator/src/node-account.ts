@@ -18,7 +18,7 @@ export interface ActivitySpan {
 /** How a node spent its time. */
 export interface NodeAccount {
   readonly name: string;
-  /** Connected to the server: the sum of its activities. */
+  /** Connected to the server, but for what it would wait while it rests: the sum of its activities. */
   readonly hereMs: number;
   readonly ms: Readonly<Record<Activity, number>>;
   /** Tensors to and from the server and other nodes, with their heads. */
@@ -49,6 +49,8 @@ const BYTES_DOWN = 11;
 const WINDOW_END_MS = 12;
 const WINDOW_HERE_MS = 13;
 const WINDOW_COMPUTING_MS = 14;
+/** 1: its owner lets it rest. */
+const RESTING = 15;
 /** Two lines of a cache. */
 const CELLS = 16;
 /** Of its windows: time here, then time computing. */
@@ -105,6 +107,12 @@ export class NodeBook {
     this.change(RECEIVING, begins);
   }
 
+  /** What it still holds it finishes; otherwise it counts as away. */
+  rests(isResting: boolean): void {
+    this.cells[this.row + RESTING] = isResting ? 1 : 0;
+    this.look();
+  }
+
   sent(bytes: number): void {
     this.cells[this.row + BYTES_UP]! += bytes;
   }
@@ -140,9 +148,14 @@ export class NodeBook {
   }
 
   private change(count: number, isMore: boolean): void {
+    this.cells[this.row + count]! += isMore ? 1 : -1;
+    this.look();
+  }
+
+  private look(): void {
     const { cells, row } = this;
-    cells[row + count]! += isMore ? 1 : -1;
-    const working = cells[row + COMPUTING]! > 0 ? 0 : cells[row + SENDING]! > 0 ? 1 : cells[row + RECEIVING]! > 0 ? 2 : WAITS;
+    const idle = cells[row + RESTING]! > 0 ? AWAY : WAITS;
+    const working = cells[row + COMPUTING]! > 0 ? 0 : cells[row + SENDING]! > 0 ? 1 : cells[row + RECEIVING]! > 0 ? 2 : idle;
     const activity = cells[row + CONNECTIONS]! > 0 ? working : AWAY;
     if (activity === cells[row + ACTIVITY]) return;
     this.settle();

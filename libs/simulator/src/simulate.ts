@@ -385,6 +385,9 @@ class Simulation implements StruckWorld {
       tamperDown: undefined,
     };
     const events = this.workerEvents.get(name) ?? [];
+    const rests = () => book?.rests(actor.pauses.paused !== '');
+    rests();
+    actor.pauses.watch(rests, actor.stop.signal);
     this.actors.set(name, actor);
     this.workerEvents.set(name, events);
     try {
