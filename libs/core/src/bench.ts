@@ -6,11 +6,26 @@ export interface BenchNode {
   readonly name: string;
   /** `RTX 3060`, or how its profile was given. */
   readonly device: string;
-  /** Bit/s up and down, round trip in milliseconds. */
-  readonly link: { readonly up: number; readonly down: number; readonly rtt: number };
+  /** Its link is the one of all machines with the same word here. */
+  readonly site?: string | undefined;
   readonly watts: number;
   /** List price; undefined where it is not sold by itself. */
   readonly dollars?: number | undefined;
+}
+
+/** To the server: bit/s up and down, round trip in milliseconds. */
+export interface BenchLink {
+  readonly up: number;
+  readonly down: number;
+  readonly rtt: number;
+}
+
+/** Links as a seed drew them, at a value of the knob. */
+export interface BenchLinks {
+  readonly seed: number;
+  readonly knob?: string | undefined;
+  /** In the order of `BenchResult.nodes`. */
+  readonly links: readonly BenchLink[];
 }
 
 /** What one way of training came to, for one seed and one value of the knob that is swept. */
@@ -98,11 +113,13 @@ export interface BenchSpan {
 
 /** What a bench found: `result.json` in its folder. */
 export interface BenchResult {
-  readonly version: 1;
+  readonly version: 2;
   readonly scenario: string;
   readonly description: string;
   readonly mode: BenchMode;
   readonly nodes: readonly BenchNode[];
+  /** Of each seed at each value of the knob. */
+  readonly links: readonly BenchLinks[];
   readonly targetLoss?: number | undefined;
   /** `link.up`, and the values in order. */
   readonly sweep?: { readonly knob: string; readonly values: readonly string[] } | undefined;

@@ -1,6 +1,6 @@
-import { formatBitRate, type BenchNode, type BenchOutcome } from '@longtail/core';
-import type { LinkRates } from '@longtail/spec';
+import { formatBitRate, type BenchNodeOutcome, type BenchOutcome } from '@longtail/core';
 import type { CriticalPath } from './critical-path.js';
+import type { DrawnFleet } from './fleet.js';
 
 /** From here on nothing but faster devices would help. */
 const COMPUTE_BOUND = 0.85;
@@ -10,26 +10,28 @@ const FULL = 0.7;
 const percent = (part: number) => `${Math.round(100 * part)} %`;
 
 /** What bounds a run, in a sentence: what the contributions spent their time on that rounds ended with. */
-export function bottleneckOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'bottleneck'>, nodes: readonly BenchNode[], server: LinkRates, path: CriticalPath): string {
+export function bottleneckOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'bottleneck'>, { machines, server }: DrawnFleet, path: CriticalPath): string {
   const { utilisation, samples, lostSamples, bubble, wallMs } = summary;
   const lost = lostSamples / (samples + lostSamples || 1);
   if (lost > 1 - COMPUTE_BOUND && lost > 1 - utilisation) return `churn: ${percent(lost)} of the samples that were given out came to nothing`;
   if (utilisation >= COMPUTE_BOUND) return `compute: devices are at work ${percent(utilisation)} of the time`;
   if (bubble !== undefined && bubble > 0.5) return `pipeline: stages wait for each other ${percent(bubble)} of the time`;
   const main = path.mainPart();
-  const node = nodes.find(({ name }) => name === main?.name);
-  if (main === undefined || node === undefined) return 'nobody contributed';
-  const total = (of: (outcome: (typeof outcomes)[number]) => number) => outcomes.reduce((sum, outcome) => sum + of(outcome), 0);
+  const machine = machines.find(({ bench }) => bench.name === main?.name);
+  if (main === undefined || machine === undefined) return 'nobody contributed';
+  const { bench: node, link } = machine;
   const part = percent(main.part);
   const rest = `; devices are at work ${percent(utilisation)} of the time`;
   if (main.kind === 'compute') return `straggler: ${part} of a round is computing, at last that of ${node.name} (${node.device})${rest}`;
-  const [word, doing, own, way, shared, bytes] =
+  const [word, doing, own, toServer, ofServer, bytesOf] =
     main.kind === 'send'
-      ? (['uplink', 'sending', node.link.up, 'in', server.down, total(({ bytesUp }) => bytesUp)] as const)
-      : (['downlink', 'receiving', node.link.down, 'out', server.up, total(({ bytesDown }) => bytesDown)] as const);
+      ? (['uplink', 'sending', link.up, 'in', server.down, ({ bytesUp }: BenchNodeOutcome) => bytesUp] as const)
+      : (['downlink', 'receiving', link.down, 'out', server.up, ({ bytesDown }: BenchNodeOutcome) => bytesDown] as const);
   const full = main.bitsPerSecond > FULL * own;
-  // What passes the server's link passes it in that part of the time.
-  const used = (8000 * bytes) / (wallMs * main.part);
-  if (!full && used > FULL * shared) return `server: ${part} of a round is ${doing}, and all share its ${formatBitRate(shared)} ${way}${rest}`;
+  // What passes a line that several share passes it in that part of the time.
+  const used = (some: readonly BenchNodeOutcome[]) => (8000 * some.reduce((sum, outcome) => sum + bytesOf(outcome), 0)) / (wallMs * main.part);
+  const mates = outcomes.filter((_, i) => node.site !== undefined && machines[i]!.bench.site === node.site);
+  if (!full && used(mates) > FULL * own) return `site: ${part} of a round is ${doing}, and ${mates.length} machines of ${node.site} share its ${formatBitRate(own)}${rest}`;
+  if (!full && used(outcomes) > FULL * ofServer) return `server: ${part} of a round is ${doing}, and all share its ${formatBitRate(ofServer)} ${toServer}${rest}`;
   return `${word}: ${part} of a round is ${doing}, at last that of ${node.name} (${full ? '' : `${formatBitRate(main.bitsPerSecond)} of `}${formatBitRate(own)})${rest}`;
 }

@@ -30,15 +30,15 @@ export class CriticalPath {
   }
 
   /**
-   * The kind that most of the path is, whose it is most, and which part of the path the kind is; of a link, the rate that this node got,
-   * Infinity of computing. Undefined where nobody contributed.
+   * Computing, where at least half of the path is, else the way that takes longer; whose it is most, and which part of the path the kind is;
+   * of a link, the rate that this node got, Infinity of computing. Undefined where nobody contributed.
    */
   mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number } | undefined {
     for (const round of [...this.open.keys()]) this.close(round);
     const of = (kind: PathKind) => [...this.ms.values()].reduce((sum, own) => sum + own[kind], 0);
     const all = KINDS.reduce((sum, kind) => sum + of(kind), 0);
     if (all === 0) return undefined;
-    const kind = KINDS.reduce((most, one) => (of(one) > of(most) ? one : most));
+    const kind = 2 * of('compute') >= all ? 'compute' : of('receive') > of('send') ? 'receive' : 'send';
     const [name, { bytes, busyMs }] = [...this.ms].reduce((most, one) => (one[1][kind] > most[1][kind] ? one : most));
     return { part: of(kind) / all, name, kind, bitsPerSecond: kind === 'compute' ? Infinity : (8000 * bytes[kind]) / busyMs[kind] };
   }

@@ -1,4 +1,4 @@
-import { createRng, type BenchNode, type DeviceProfile, type MeasuredPeerLink } from '@longtail/core';
+import { createRng, type BenchLink, type BenchNode, type DeviceProfile, type MeasuredPeerLink } from '@longtail/core';
 import type { SimulatedWorker, TimedFault } from '@longtail/simulator';
 import { drawnRatesOf, gpuNamed, LINK_CLASSES, ratesOf, type LinkRates, type ScenarioFleet, type ScenarioMachine } from '@longtail/spec';
 import { presenceOf } from './churn.js';
@@ -8,6 +8,7 @@ import type { Stay } from './trace.js';
 /** A machine as everybody sees it: the report, the simulator, the planner. */
 interface DrawnMachine {
   readonly bench: BenchNode;
+  readonly link: BenchLink;
   /** Undefined: it never comes. */
   readonly worker: SimulatedWorker | undefined;
   readonly device: DeviceProfile;
@@ -63,7 +64,8 @@ function drawMachine(machine: ScenarioMachine, name: string, fleet: ScenarioFlee
   const presence = presenceOf(machine, { name, rng: rng.fork('churn'), begins: fleet.begins, untilMs, stays });
   const direct = machine.lan !== undefined || machine.region !== undefined;
   return {
-    bench: { name, device: machine.gpu ?? `${machine.samplesPerSecond} samples/s`, link, watts: machine.watts ?? gpu?.watts ?? USUAL_WATTS, dollars: machine.price ?? gpu?.dollars },
+    bench: { name, device: machine.gpu ?? `${machine.samplesPerSecond} samples/s`, site: machine.site, watts: machine.watts ?? gpu?.watts ?? USUAL_WATTS, dollars: machine.price ?? gpu?.dollars },
+    link,
     device: {
       id: name,
       name,
@@ -100,7 +102,7 @@ function drawMachine(machine: ScenarioMachine, name: string, fleet: ScenarioFlee
 }
 
 /** To the server: its own link, and from its region to the server's. */
-function linkOf(machine: ScenarioMachine, { matrix }: ScenarioFleet, rng: ReturnType<typeof createRng>): LinkRates {
+function linkOf(machine: ScenarioMachine, { matrix }: ScenarioFleet, rng: ReturnType<typeof createRng>): BenchLink {
   const drawnRates = drawnRatesOf(machine.link);
   const [up, down, rtt] = [draw(drawnRates.up, rng.fork('up')), draw(drawnRates.down, rng.fork('down')), draw(drawnRates.rtt, rng.fork('rtt'))];
   if (matrix === undefined || machine.region === undefined) return { up, down, rtt };
@@ -117,7 +119,7 @@ function* slowings({ throttling }: ScenarioMachine, worker: string, untilMs: num
 
 /** Direct links: within a LAN, and between regions. */
 function peersOf(all: readonly { readonly machine: ScenarioMachine; readonly name: string }[], drawn: readonly DrawnMachine[], fleet: ScenarioFleet): readonly MeasuredPeerLink[] {
-  const reachable = all.map(({ machine, name }, i) => ({ machine, name, link: drawn[i]!.bench.link })).filter(({ machine: { lan, region } }) => lan !== undefined || region !== undefined);
+  const reachable = all.map(({ machine, name }, i) => ({ machine, name, link: drawn[i]!.link })).filter(({ machine: { lan, region } }) => lan !== undefined || region !== undefined);
   return reachable.flatMap((a, i) =>
     reachable.slice(i + 1).flatMap((b): readonly MeasuredPeerLink[] => {
       const between = [a.name, b.name] as const;

@@ -40,7 +40,7 @@ export async function planLive(task: ArmTask, { device, cores }: Machine, workbe
   const opened = await workbench.open(seeded(arm, seed));
   const like = likeness(task, opened);
   const { machines } = drawnFor(task, like.flops * opened.flopsPerSample);
-  const workers = machines.map(({ bench: { name, link }, worker, device: { memoryBytes } }) => ({
+  const workers = machines.map(({ bench: { name }, link, worker, device: { memoryBytes } }) => ({
     name,
     memoryBytes,
     emulated: { samplesPerSecond: worker!.samplesPerSecond, overheadMs: worker!.overheadMs!, jitter: worker!.jitter! },
@@ -61,14 +61,14 @@ export async function planLive(task: ArmTask, { device, cores }: Machine, workbe
 
 /** What the events of a live run come to. */
 export function liveOutcome({ scenario, ...task }: ArmTask, events: readonly StoredEvent[]): BenchOutcome {
-  const { machines, server } = drawnFor({ scenario, ...task }, 1);
-  const nodes = machines.map(({ bench }) => bench);
+  const fleet = drawnFor({ scenario, ...task }, 1);
+  const nodes = fleet.machines.map(({ bench }) => bench);
   const tally = new Tally();
   for (const event of events) tally.hear(event);
   const validation = events.flatMap(({ timeMs, body }): Measured[] => (body.event === 'validation' ? [{ atMs: timeMs, samples: body.samples, loss: body.loss }] : []));
   const account = accountOfEvents(events, nodes.map(({ name }) => name), tally);
   const figures = figuresOf({ tally, account, nodes, loss: tally.curve(validation), targetLoss: scenario.targetLoss, prices: scenario.prices });
-  return { ...figures, bottleneck: bottleneckOf(figures, nodes, server, tally.path) };
+  return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally.path) };
 }
 
 /** Of a core, that a device takes which is emulated. */

@@ -1,4 +1,4 @@
-import { LongtailError, type BenchArm, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile } from '@longtail/core';
+import { LongtailError, type BenchArm, type BenchLinks, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile } from '@longtail/core';
 import { CHUNK_LENGTH } from '@longtail/runtime';
 import { isActivation, simulate, timingModel, wasmArithmetic, type Scenario } from '@longtail/simulator';
 import { withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
@@ -54,9 +54,10 @@ export async function runArm(task: ArmTask, workbench: Workbench): Promise<Bench
   }
 }
 
-/** Machines as the seed draws them, for the result. */
-export function benchNodes(task: ArmTask): readonly BenchNode[] {
-  return drawnFor(task, 1).machines.map(({ bench }) => bench);
+/** Machines, and their links as the seed draws them, for the result. */
+export function described(task: ArmTask): { readonly nodes: readonly BenchNode[]; readonly links: BenchLinks } {
+  const { machines } = drawnFor(task, 1);
+  return { nodes: machines.map(({ bench }) => bench), links: { seed: task.seed, knob: task.knob, links: machines.map(({ link }) => link) } };
 }
 
 async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome> {
@@ -97,7 +98,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
   const loss = mode === 'timing' ? [] : tally.curve(await evaluation.losses(model, scenario.evaluation.samples));
   const nodes = fleet.machines.map(({ bench }) => bench);
   const figures = figuresOf({ tally, account: outcome.account!, nodes, loss, targetLoss: mode === 'timing' ? undefined : scenario.targetLoss, prices: scenario.prices });
-  return { ...figures, bottleneck: bottleneckOf(figures, nodes, fleet.server, tally.path) };
+  return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally.path) };
 }
 
 /** Values that a chunk has, of `length` that stand for `parameters`. */

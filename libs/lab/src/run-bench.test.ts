@@ -48,8 +48,9 @@ test('the same bytes come out whoever runs the arms, and in whatever order; arms
 
 test('what an arm comes to adds up: time, samples, bytes, energy; and it learns', async () => {
   const given = scenario('[{strategy: [bsp, asp]}, {strategy: diloco, sync.localSteps: 2}]');
-  const { arms, nodes } = await runBench(given, options);
-  expect(nodes.map(({ name, link }) => [name, link.up])).toEqual([['fast', 20e6], ['slow', 8e6]]);
+  const { arms, nodes, links } = await runBench(given, options);
+  expect(nodes.map(({ name }) => name)).toEqual(['fast', 'slow']);
+  expect(links.map(({ seed, links: drawn }) => [seed, ...drawn.map(({ up }) => up)])).toEqual([[1, 20e6, 8e6]]);
   for (const { summary, nodes: outcomes, loss, utilisation, spans, bottleneck } of arms.map(done)) {
     expect(bottleneck).toMatch(/^(compute|straggler|uplink|downlink): /);
     expect(outcomes.reduce((sum, { samples }) => sum + samples, 0)).toBe(summary.samples);
@@ -87,6 +88,20 @@ test('arms that were done before are kept, and those alone whose scenario and pr
   expect((await run('[{strategy: [bsp, asp]}]', 'the next')).ran).toEqual(['bsp', 'asp']);
 });
 
+test('links are told as each seed drew them, at each value of the knob, and nobody sends more than they carry', async () => {
+  const given = scenario('[{strategy: [bsp, asp], codec: int8}]', { fleet: churny, rest: 'standsFor: {parameters: 1e6}\nseeds: [1, 2]\n', epochs: 1 });
+  const { arms, links } = await runBench(given, { ...options, mode: 'timing', sweep: { knob: 'link.down', values: ['20mbit', '40mbit'] } });
+  expect(links.map(({ seed, knob, links: [first] }) => [seed, knob, first!.down])).toEqual([[1, '20mbit', 20e6], [2, '20mbit', 20e6], [1, '40mbit', 40e6], [2, '40mbit', 40e6]]);
+  expect(links[0]!.links[0]!.up).not.toBe(links[1]!.links[0]!.up);
+  for (const arm of arms) {
+    const { links: own } = links.find(({ seed, knob }) => seed === arm.seed && knob === arm.knob)!;
+    for (const [i, { hereMs, bytesUp, bytesDown }] of done(arm).nodes.entries()) {
+      expect(8000 * bytesUp).toBeLessThanOrEqual(1.0001 * own[i]!.up * hereMs);
+      expect(8000 * bytesDown).toBeLessThanOrEqual(1.0001 * own[i]!.down * hereMs);
+    }
+  }
+});
+
 test('a knob that is swept makes arms of its own', async () => {
   const { arms, sweep } = await runBench(scenario('[{codec: fp32}]'), { ...options, sweep: { knob: 'link.up', values: ['10kbit', '10mbit'] } });
   expect(sweep!.values).toEqual(arms.map(({ knob }) => knob));
@@ -103,7 +118,7 @@ test('what bounds a run is the link that is full: the server\'s, where all wait 
   };
   expect(await behind('{up: 50mbit, down: 50mbit, rtt: 1ms}', 'lan')).toMatch(/^server: \d+ % of a round is (sending|receiving), and all share its 50 Mbit\/s (in|out); devices/);
   expect(await behind('datacenter', '{up: 5mbit, down: 100mbit, rtt: 1ms}')).toMatch(/^uplink: \d+ % of a round is sending, at last that of home \d+ \(5 Mbit\/s\)/);
-  expect(await behind('datacenter', '{up: 5mbit, down: 100mbit, rtt: 1ms}, site: dorm')).toMatch(/^uplink: .* \(\d+ kbit\/s of 5 Mbit\/s\)/);
+  expect(await behind('datacenter', '{up: 5mbit, down: 100mbit, rtt: 1ms}, site: dorm')).toMatch(/^site: \d+ % of a round is sending, and 12 machines of dorm share its 5 Mbit\/s; devices/);
 });
 
 test('without arithmetic the same rounds take the same time and the same bytes, and nothing is learnt', async () => {

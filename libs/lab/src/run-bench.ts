@@ -1,7 +1,7 @@
 import type { BenchArm, BenchMode, BenchResult, EngineName } from '@longtail/core';
 import type { BenchScenario } from '@longtail/spec';
 import type { KeptArms } from './kept-arms.js';
-import { benchNodes, type ArmTask } from './run-arm.js';
+import { described, type ArmTask } from './run-arm.js';
 import { settingsOf, type Sweep } from './sweep.js';
 import { winnerOf } from './winner.js';
 import { Workbench } from './workbench.js';
@@ -50,7 +50,10 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   const { name, description } = scenario;
   // Without arithmetic nobody's loss falls: arms are ranked by their samples a second.
   const targetLoss = mode === 'timing' ? undefined : scenario.targetLoss;
-  return { version: 1, scenario: name, description, mode, nodes: benchNodes(tasks[0]!), targetLoss, sweep, arms, winner: winnerOf(arms, targetLoss) };
+  const fleets = [...new Map(tasks.map((task) => [`${task.seed} ${task.knob}`, task])).values()].map(described);
+  const { nodes } = fleets[0]!;
+  const links = fleets.map((fleet) => fleet.links);
+  return { version: 2, scenario: name, description, mode, nodes, links, targetLoss, sweep, arms, winner: winnerOf(arms, targetLoss) };
 }
 
 function tasksOf(scenario: BenchScenario, { sweep, traces, mode, taskMs }: BenchOptions): readonly ArmTask[] {

@@ -1,4 +1,4 @@
-import type { BenchArm, BenchNode, BenchOutcome, BenchResult } from '@longtail/core';
+import type { BenchArm, BenchOutcome, BenchResult } from '@longtail/core';
 import { csvFormatRow, csvFormatRows } from 'd3-dsv';
 
 type Cell = string | number | null | undefined;
@@ -24,7 +24,7 @@ export function csvFiles(result: BenchResult): ReadonlyMap<string, string> {
     ['utilisation.csv', utilisation(result, done)],
     [
       'fleet.csv',
-      table(['node', 'device', 'upBitsPerSecond', 'downBitsPerSecond', 'rttMs', 'watts', 'dollars'], result.nodes.map(nodeRow)),
+      table(['seed', 'knob', 'node', 'device', 'site', 'upBitsPerSecond', 'downBitsPerSecond', 'rttMs', 'watts', 'dollars'], fleetRows(result)),
     ],
   ]);
 }
@@ -75,8 +75,11 @@ function utilisation({ nodes }: BenchResult, done: readonly { readonly arm: Benc
   );
 }
 
-function nodeRow({ name, device, link, watts, dollars }: BenchNode): readonly Cell[] {
-  return [name, device, link.up, link.down, link.rtt, watts, dollars];
+/** A row a node for each seed and value of the knob, with the link that it had then. */
+function fleetRows({ nodes, links }: BenchResult): readonly (readonly Cell[])[] {
+  return links.flatMap(({ seed, knob, links: drawn }) =>
+    nodes.map(({ name, device, site, watts, dollars }, i) => [seed, knob, name, device, site, drawn[i].up, drawn[i].down, drawn[i].rtt, watts, dollars]),
+  );
 }
 
 function table(columns: readonly string[], ...parts: readonly (readonly (readonly Cell[])[])[]): string {

@@ -1,4 +1,4 @@
-import { createRng, type BenchArm, type BenchNode, type BenchOutcome, type BenchResult, type BenchSpan } from '@longtail/core';
+import { createRng, type BenchArm, type BenchLinks, type BenchNode, type BenchOutcome, type BenchResult, type BenchSpan } from '@longtail/core';
 
 export interface ExampleOptions {
   readonly arms: number;
@@ -24,15 +24,14 @@ const CODECS = ['fp32', 'fp16', 'int8', 'int4'];
 export function exampleResult({ arms, seeds, nodes, knobs, withoutLoss = false, prefix = '' }: ExampleOptions): BenchResult {
   const fleet = Array.from({ length: nodes }, (_, i): BenchNode => {
     const [device, , watts, dollars] = DEVICES[i % DEVICES.length];
-    const up = 5e6 * (1 + ((i * 7) % 19));
-    return {
-      name: `${prefix}node-${i + 1}`,
-      device: `${prefix}${device}`,
-      link: { up, down: 6 * up, rtt: 20 + ((i * 13) % 130) },
-      watts,
-      dollars,
-    };
+    return { name: `${prefix}node-${i + 1}`, device: `${prefix}${device}`, watts, dollars };
   });
+  const links = (knobs ?? [undefined]).flatMap((knob, k) =>
+    Array.from({ length: seeds }, (_, seed): BenchLinks => {
+      const up = (node: number): number => 5e6 * (1 + ((node * 7 + seed + k) % 19));
+      return { seed: seed + 1, knob, links: fleet.map((_, i) => ({ up: up(i), down: 6 * up(i), rtt: 20 + ((i * 13) % 130) })) };
+    }),
+  );
   const results = Array.from({ length: arms }, (_, arm) =>
     (knobs ?? [undefined]).flatMap((knob, k) =>
       Array.from({ length: seeds }, (_, seed): BenchArm => {
@@ -47,11 +46,12 @@ export function exampleResult({ arms, seeds, nodes, knobs, withoutLoss = false, 
     ),
   ).flat();
   return {
-    version: 1,
+    version: 2,
     scenario: `${prefix}home-mixed`,
     description: `${prefix}Gaming machines and laptops at home on cable and DSL, from 5 to 95 Mbit/s up, that train a small GPT between them.`,
     mode: withoutLoss ? 'timing' : 'virtual',
     nodes: fleet,
+    links,
     targetLoss: withoutLoss ? undefined : 0.8,
     sweep: knobs && { knob: `${prefix}link.up`, values: knobs },
     arms: results,

@@ -43,7 +43,7 @@ export function renderPage(result: BenchResult, arms: Arms, charts: Charts, file
     ${charts.gantts.length > 0 && card('A few rounds, node by node', [drawn(charts.gantts)], [shown && `At ${shown}.`, best])}
     ${charts.heatMaps.length > 0 && card('Utilisation over the fleet', [drawn(charts.heatMaps)], [shown && `At ${shown}.`, best])}
     ${arms.refused.length > 0 && card('Arms that did not run', [refusedTable(arms.refused)], [])}
-    ${card('The fleet', [fleetTable(nodes)], [])}
+    ${card('The fleet', [fleetTable(result, arms.shownKnob)], [shown && `At ${shown}.`])}
     <footer>
       Drawn by Longtail from result.json.
       <details>

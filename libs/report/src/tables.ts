@@ -1,4 +1,4 @@
-import { formatBitRate, html, type BenchNode, type BenchResult, type BenchSummary, type Markup } from '@longtail/core';
+import { formatBitRate, html, type BenchLink, type BenchResult, type BenchSummary, type Markup } from '@longtail/core';
 import { figureOf, timeToTarget, type Arm, type Arms, type Run } from './arms.js';
 import { armStyle } from './palette.js';
 import { BYTES, COUNT, ENERGY, formatRange, inUnits, shortNumber, TIME } from './quantity.js';
@@ -43,25 +43,27 @@ export function summaryTable(arms: readonly Arm[], { targetLoss }: BenchResult):
   </div>`;
 }
 
-/** What the scenario described, alike nodes together. */
-export function fleetTable(nodes: readonly BenchNode[]): Markup {
-  const devices = groupBy(nodes, ({ device }) => device);
-  const range = (values: readonly number[], format: (value: number) => string): string => {
+/** What the scenario described, alike nodes together; links as all seeds drew them at the value of the knob that is shown. */
+export function fleetTable({ nodes, links }: BenchResult, shownKnob: string | undefined): Markup {
+  const drawn = links.filter(({ knob }) => shownKnob === undefined || knob === shownKnob);
+  const devices = groupBy([...nodes.keys()], (node) => nodes[node].device);
+  const range = (values: readonly number[], format: (value: number) => string): Markup => {
     const [low, high] = values.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
-    return formatRange(low, high, format);
+    return html`<td class="n">${formatRange(low, high, format)}</td>`;
   };
+  const linked = (some: readonly number[], of: (link: BenchLink) => number, format: (value: number) => string): Markup =>
+    range(
+      drawn.flatMap((draw) => some.map((node) => of(draw.links[node]))),
+      format,
+    );
   const price = (value: number): string => (Number.isNaN(value) ? '–' : `$${shortNumber(value)}`);
+  const heads = ['Nodes', 'Up', 'Down', 'Round trip', 'Power', 'List price'];
   return html`<div class="scroll">
     <table>
       <thead>
         <tr>
           <th>Device</th>
-          <th class="n">Nodes</th>
-          <th class="n">Up</th>
-          <th class="n">Down</th>
-          <th class="n">Round trip</th>
-          <th class="n">Power</th>
-          <th class="n">List price</th>
+          ${heads.map((head) => html`<th class="n">${head}</th>`)}
         </tr>
       </thead>
       <tbody>
@@ -70,36 +72,16 @@ export function fleetTable(nodes: readonly BenchNode[]): Markup {
             html`<tr>
               <td>${device}</td>
               <td class="n">${some.length}</td>
-              <td class="n">
-                ${range(
-                  some.map(({ link }) => link.up),
-                  formatBitRate,
-                )}
-              </td>
-              <td class="n">
-                ${range(
-                  some.map(({ link }) => link.down),
-                  formatBitRate,
-                )}
-              </td>
-              <td class="n">
-                ${range(
-                  some.map(({ link }) => link.rtt),
-                  inUnits(TIME),
-                )}
-              </td>
-              <td class="n">
-                ${range(
-                  some.map(({ watts }) => watts),
-                  (watts) => `${shortNumber(watts)} W`,
-                )}
-              </td>
-              <td class="n">
-                ${range(
-                  some.map(({ dollars }) => dollars ?? NaN),
-                  price,
-                )}
-              </td>
+              ${linked(some, ({ up }) => up, formatBitRate)} ${linked(some, ({ down }) => down, formatBitRate)}
+              ${linked(some, ({ rtt }) => rtt, inUnits(TIME))}
+              ${range(
+                some.map((node) => nodes[node].watts),
+                (watts) => `${shortNumber(watts)} W`,
+              )}
+              ${range(
+                some.map((node) => nodes[node].dollars ?? NaN),
+                price,
+              )}
             </tr>`,
         )}
       </tbody>

@@ -113,7 +113,9 @@ test('CSV gives back the numbers to the last bit', () => {
   expect(csvParse(files.get('series/arms.csv')!).map(({ arm, knob, setting_codec, status }) => [arm, knob, setting_codec, status])).toEqual(
     result.arms.map(({ name, knob, settings, outcome }) => [name, knob, settings.codec, outcome.status]),
   );
-  expect(csvParse(files.get('series/fleet.csv')!)).toHaveLength(result.nodes.length);
+  const fleet = csvParse(files.get('series/fleet.csv')!);
+  expect(fleet.map(({ seed, knob, node }) => [Number(seed), knob, node])).toEqual(result.links.flatMap(({ seed, knob }) => result.nodes.map(({ name }) => [seed, knob, name])));
+  expect(numbers('fleet', 'upBitsPerSecond')).toEqual(result.links.flatMap(({ links }) => links.map(({ up }) => up)));
 });
 
 test('the winner comes first, with why; what was refused says why', () => {

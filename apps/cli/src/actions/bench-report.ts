@@ -35,7 +35,7 @@ function parseResult(text: string, file: string): BenchResult {
   } catch {
     // Told below: no JSON is no result either.
   }
-  if (result?.version === 1 && Array.isArray(result.arms) && Array.isArray(result.nodes)) return result as BenchResult;
+  if (result?.version === 2 && Array.isArray(result.arms) && Array.isArray(result.nodes)) return result as BenchResult;
   throw new LongtailError(`${file} is not the result of a bench that this version can read.`, {
     code: 'invalid-file',
     where: file,

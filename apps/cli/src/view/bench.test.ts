@@ -12,7 +12,7 @@ test('a reason is told once an arm, with the seeds and values that have it where
     refused('bsp', 2, '5', 'too large'),
     refused('bsp', 1, '50', 'no memory'),
   ];
-  const result: BenchResult = { version: 1, scenario: 'small', description: '', mode: 'timing', nodes: [], sweep: { knob: 'train.batch', values: ['5', '50'] }, arms };
+  const result: BenchResult = { version: 2, scenario: 'small', description: '', mode: 'timing', nodes: [], links: [], sweep: { knob: 'train.batch', values: ['5', '50'] }, arms };
   expect(benchLines(result, 'report.html', NO_COLORS)).toEqual([
     'small: 0 machines, mode timing, train.batch from 5 to 50',
     '',
