@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
-import { comparePredictions, kendallTau } from '@longtail/lab';
+import { comparePredictions, kendallTau } from '@longtail/report';
 
 const { values } = parseArgs({ options: { only: { type: 'string', default: '' }, json: { type: 'boolean', default: false } } });
 const cli = fileURLToPath(new URL('../../apps/cli/bin/longtail.mjs', import.meta.url));
@@ -19,7 +19,7 @@ for (const name of SCENARIOS.filter((one) => one.includes(values.only))) {
   await promisify(execFile)(process.execPath, [cli, 'bench', fileURLToPath(new URL(`${name}.yaml`, import.meta.url)), '--mode', 'both', '--fresh', '--quiet', '--out', out]);
   const { arms, predicted } = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
   const rates = (list) => list.map(({ outcome }) => outcome.summary.samplesPerSecond);
-  const rounds = comparePredictions(arms, predicted).filter(({ figure }) => figure === 'round ms');
+  const rounds = comparePredictions({ arms, predicted }).filter(({ figure }) => figure === 'round ms');
   found.push({ name, rounds, tau: kendallTau(rates(arms), rates(predicted)), rates: [rates(arms), rates(predicted)] });
   if (values.json) continue;
   console.log(`${name}: Kendall's tau of samples/s ${found.at(-1).tau.toFixed(2)}`);

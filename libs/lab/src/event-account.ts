@@ -4,25 +4,33 @@ import type { Activity, ActivitySpan, FleetAccount, NodeAccount } from '@longtai
 type Contribution = Extract<RunEvent, { readonly event: 'contribution' }>;
 
 const WINDOWS = 60;
-/** Contributions of a node that are shown, from the middle of the run. */
+/** As long as a node takes on average for so many contributions is shown, from the middle of the run. */
 const SHOWN = 4;
 
 /** What nodes were at as far as the events of a live run tell: computing in one piece, between receiving and sending. */
 export function accountOfEvents(events: readonly StoredEvent[], names: readonly string[], { startMs, endMs }: { readonly startMs: number; readonly endMs: number }): FleetAccount {
   const windowMs = (endMs - startMs) / WINDOWS || 1;
-  const nodes = names.map((name) => nodeAccount(name, events.flatMap(({ body }) => (body.event === 'contribution' && body.name === name ? [body] : [])), startMs, endMs, windowMs));
-  const all = nodes.flatMap(({ spans }) => spans);
-  return { nodes, windowMs, spansFromMs: Math.min(endMs, ...all.map(({ fromMs }) => fromMs)), spansToMs: Math.max(startMs, ...all.map(({ toMs }) => toMs)) };
+  const all = events.flatMap(({ body }) => (body.event === 'contribution' ? [body] : []));
+  const shownMs = Math.min(endMs - startMs, (SHOWN * names.length * (endMs - startMs)) / (all.length || 1));
+  const shown = { fromMs: (startMs + endMs - shownMs) / 2, toMs: (startMs + endMs + shownMs) / 2 };
+  const nodes = names.map((name) => nodeAccount(name, all.filter((contribution) => contribution.name === name), { startMs, endMs, windowMs, shown }));
+  return { nodes, windowMs, spansFromMs: shown.fromMs, spansToMs: shown.toMs };
 }
 
-function nodeAccount(name: string, contributions: readonly Contribution[], startMs: number, endMs: number, windowMs: number): NodeAccount {
+interface Times {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly windowMs: number;
+  readonly shown: Omit<ActivitySpan, 'activity'>;
+}
+
+function nodeAccount(name: string, contributions: readonly Contribution[], { startMs, endMs, windowMs, shown }: Times): NodeAccount {
   const spans = contributions.map(spansOf);
   const ms: Record<Activity, number> = { compute: 0, send: 0, receive: 0, wait: 0 };
   for (const { activity, fromMs, toMs } of spans.flat()) ms[activity] += Math.max(0, Math.min(endMs, toMs) - Math.max(startMs, fromMs));
   ms.wait = Math.max(0, endMs - startMs - ms.compute - ms.send - ms.receive);
   const sum = (of: (contribution: Contribution) => number) => contributions.reduce((total, contribution) => total + of(contribution), 0);
   const computing = spans.flat().filter(({ activity }) => activity === 'compute');
-  const middle = Math.max(0, (spans.length >> 1) - (SHOWN >> 1));
   return {
     name,
     hereMs: ms.compute + ms.send + ms.receive + ms.wait,
@@ -30,7 +38,7 @@ function nodeAccount(name: string, contributions: readonly Contribution[], start
     bytesUp: sum(({ bytesUp }) => bytesUp),
     bytesDown: sum(({ bytesDown }) => bytesDown),
     samples: sum(({ samples, accepted }) => (accepted ? samples : 0)),
-    spans: spans.slice(middle, middle + SHOWN).flat(),
+    spans: withWaits(spans.flat(), shown),
     utilisation: Array.from({ length: WINDOWS }, (_, i) => {
       const [fromMs, toMs] = [startMs + i * windowMs, startMs + (i + 1) * windowMs];
       const busyMs = computing.reduce((total, span) => total + Math.max(0, Math.min(toMs, span.toMs) - Math.max(fromMs, span.fromMs)), 0);
@@ -49,4 +57,18 @@ function spansOf({ sentAtMs, doneAtMs, computeMs, elapsedMs, exchange }: Contrib
     { activity: 'compute', fromMs: beganMs, toMs: computedMs },
     { activity: 'send', fromMs: Math.max(computedMs, doneAtMs - sendMs), toMs: Math.max(computedMs, doneAtMs) },
   ];
+}
+
+/** What of them lies within `shown`, and the waits between. */
+function withWaits(spans: readonly ActivitySpan[], shown: Times['shown']): readonly ActivitySpan[] {
+  let untilMs = shown.fromMs;
+  const all: ActivitySpan[] = [];
+  for (const { activity, ...span } of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    const [fromMs, toMs] = [Math.max(shown.fromMs, span.fromMs), Math.min(shown.toMs, span.toMs)];
+    if (fromMs >= toMs) continue;
+    if (fromMs > untilMs) all.push({ activity: 'wait', fromMs: untilMs, toMs: fromMs });
+    all.push({ activity, fromMs, toMs });
+    untilMs = Math.max(untilMs, toMs);
+  }
+  return untilMs < shown.toMs ? [...all, { activity: 'wait', fromMs: untilMs, toMs: shown.toMs }] : all;
 }

@@ -4,7 +4,6 @@ export { hostCostOf, hostCostTask } from './host-cost.js';
 export { liveOutcome, planLive, type LivePlan, type Machine } from './live.js';
 export type { DeviceLine } from './measure-device.js';
 export { programHash } from './program.js';
-export { comparePredictions, kendallTau, type Prediction } from './predictions.js';
 export { runArm, type ArmTask } from './run-arm.js';
 export { runBench, type BenchOptions } from './run-bench.js';
 export { parseSweep, type Sweep } from './sweep.js';

@@ -64,8 +64,12 @@ export function liveOutcome({ scenario, ...task }: ArmTask, events: readonly Sto
   const fleet = drawnFor({ scenario, ...task }, 1);
   const nodes = fleet.machines.map(({ bench }) => bench);
   const tally = new Tally();
-  for (const event of events) tally.hear(event);
-  const validation = events.flatMap(({ timeMs, body }): Measured[] => (body.event === 'validation' ? [{ atMs: timeMs, samples: body.samples, loss: body.loss }] : []));
+  const validation: Measured[] = [];
+  for (const event of events) {
+    tally.hear(event);
+    const { timeMs, body } = event;
+    if (body.event === 'validation') validation.push({ atMs: timeMs, samples: tally.samples, loss: body.loss });
+  }
   const account = accountOfEvents(events, nodes.map(({ name }) => name), tally);
   const figures = figuresOf({ tally, account, nodes, loss: tally.curve(validation), targetLoss: scenario.targetLoss, prices: scenario.prices });
   return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally.path) };

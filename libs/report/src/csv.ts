@@ -1,5 +1,6 @@
 import type { BenchArm, BenchOutcome, BenchResult } from '@longtail/core';
 import { csvFormatRow, csvFormatRows } from 'd3-dsv';
+import { comparePredictions } from './predictions.js';
 
 type Cell = string | number | null | undefined;
 
@@ -22,6 +23,7 @@ export function csvFiles(result: BenchResult): ReadonlyMap<string, string> {
     ['nodes.csv', series(['node', ...NODE], ({ nodes }) => nodes.map((node, i) => [nameOf(i), ...NODE.map((name) => node[name])]))],
     ['spans.csv', series(['node', ...SPAN], ({ spans }) => spans.map((span) => [nameOf(span.node), ...SPAN.map((name) => span[name])]))],
     ['utilisation.csv', utilisation(result, done)],
+    ...predictions(result),
     [
       'fleet.csv',
       table(['seed', 'knob', 'node', 'device', 'site', 'upBitsPerSecond', 'downBitsPerSecond', 'rttMs', 'watts', 'dollars'], fleetRows(result)),
@@ -73,6 +75,13 @@ function utilisation({ nodes }: BenchResult, done: readonly { readonly arm: Benc
       ]),
     ),
   );
+}
+
+/** Only of a bench in both modes. */
+function predictions(result: BenchResult): readonly (readonly [string, string])[] {
+  if (result.predicted === undefined) return [];
+  const rows = comparePredictions(result).map(({ arm, seed, knob, figure, predicted, live, error }) => [arm, seed, knob, figure, predicted, live, error]);
+  return [['predictions.csv', table([...RUN, 'figure', 'predicted', 'live', 'error'], rows)]];
 }
 
 /** A row a node for each seed and value of the knob, with the link that it had then. */

@@ -1,10 +1,11 @@
 import { html, pageOf, type Markup, type BenchMode, type BenchResult } from '@longtail/core';
 import { figureOf, timeToTarget, type Arms } from './arms.js';
 import { inline, type Figure } from './figure.js';
+import { accuracyOf, comparePredictions } from './predictions.js';
 import { shortNumber } from './quantity.js';
 import { SCRIPT } from './script.js';
 import { STYLE } from './style.js';
-import { fleetTable, FORMAT, refusedTable, summaryTable } from './tables.js';
+import { bottleneckTable, fleetTable, FORMAT, predictionTable, refusedTable, summaryTable } from './tables.js';
 
 export interface Charts {
   /** Of all arms. */
@@ -17,7 +18,7 @@ export interface Charts {
 export const PICTURED = 24;
 
 const MODES: Readonly<Record<BenchMode, string>> = {
-  live: 'real processes on paced devices and shaped links',
+  live: 'real processes, on emulated devices and links',
   virtual: 'real arithmetic on a virtual clock and network',
   timing: 'a virtual clock and network, without arithmetic',
 };
@@ -39,6 +40,8 @@ export function renderPage(result: BenchResult, arms: Arms, charts: Charts, file
     </header>
     ${winnerCard(result, arms)}
     ${arms.ranked.length > 0 && card('The arms', [summaryTable(arms.ranked, result)], [shown && `At ${shown}; the other values are in series/arms.csv.`, several && 'Means of the seeds; their range below, where it says most.', 'Click a column to sort by it.'])}
+    ${arms.ranked.some(({ runs }) => runs.length > 0) && card('What bounds each', [bottleneckTable(arms.ranked)], [shown && `At ${shown}.`])}
+    ${predictionCard(result)}
     ${charts.main.length > 0 && card('Comparison', [drawn(charts.main, 'main')], [shown && `At ${shown}, except for the sweep.`])}
     ${charts.gantts.length > 0 && card('A few rounds, node by node', [drawn(charts.gantts)], [shown && `At ${shown}.`, best])}
     ${charts.heatMaps.length > 0 && card('Utilisation over the fleet', [drawn(charts.heatMaps)], [shown && `At ${shown}.`, best])}
@@ -92,6 +95,17 @@ function winnerCard({ winner, targetLoss }: BenchResult, { ranked }: Arms): Mark
       ${tile('Cost', figureOf(runs, ({ costDollars }) => costDollars)?.mean, FORMAT.dollars)}
     </div>
   </section>`;
+}
+
+function predictionCard(result: BenchResult): Markup | false {
+  const all = comparePredictions(result);
+  const accuracy = accuracyOf(all);
+  if (accuracy === undefined) return false;
+  const { meanError, tau } = accuracy;
+  return card('Live against virtual time', [predictionTable(all)], [
+    `Rounds are predicted within ${FORMAT.percent(meanError)} on average; the order of the arms by samples a second has Kendall's τ ${tau.toFixed(2)}.`,
+    'Below each live figure what virtual time said of it, and by which part that is off.',
+  ]);
 }
 
 function counted(count: number, noun: string): string {

@@ -35,6 +35,9 @@ export const ENERGY: Quantity = { name: 'Energy', units: SI.map((prefix, i) => (
 
 export const COUNT: Quantity = { name: 'Count', units: SI.map((name, i) => ({ name, factor: 1000 ** i })) };
 
+/** Of the validation split. */
+export const LOSS: Quantity = { name: 'Validation loss', units: [{ name: '', factor: 1 }] };
+
 /** In samples a second. */
 export const RATE: Quantity = { ...COUNT, name: 'Samples a second' };
 

@@ -1,6 +1,7 @@
 import { formatBitRate, html, type BenchLink, type BenchResult, type BenchSummary, type Markup } from '@longtail/core';
 import { figureOf, timeToTarget, type Arm, type Arms, type Run } from './arms.js';
 import { armStyle } from './palette.js';
+import type { Prediction } from './predictions.js';
 import { BYTES, COUNT, ENERGY, formatRange, inUnits, shortNumber, TIME } from './quantity.js';
 import type { Spread } from './spread.js';
 
@@ -30,14 +31,64 @@ export function summaryTable(arms: readonly Arm[], { targetLoss }: BenchResult):
           (arm, i) =>
             html`<tr>
               <td class="n" data-value="${i}">${i + 1}</td>
-              <td class="name" data-value="${arm.name}">
-                <i class="key" style="background:${armStyle(arm.index).colour}"></i>${arm.name}<span class="sub"
-                  >${bottlenecks(arm.runs)}</span
-                >
-              </td>
+              <td class="name" data-value="${arm.name}">${keyed(arm)}</td>
               ${columns.map((column) => cell(arm.runs, column))}
             </tr>`,
         )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/** What bounds each arm: seeds that something else bounds have a line of their own. */
+export function bottleneckTable(arms: readonly Arm[]): Markup {
+  return html`<table>
+    <tbody>
+      ${arms
+        .filter(({ runs }) => runs.length > 0)
+        .map(
+          (arm) =>
+            html`<tr>
+              <td class="name">${keyed(arm)}</td>
+              <td>${[...new Set(arm.runs.map(({ outcome }) => outcome.bottleneck))].map((line) => html`<div>${line}</div>`)}</td>
+            </tr>`,
+        )}
+    </tbody>
+  </table>`;
+}
+
+function keyed({ index, name }: Arm): Markup {
+  return html`<i class="key" style="background:${armStyle(index).colour}"></i>${name}`;
+}
+
+/** Each figure as it was live, and below what virtual time said of it. */
+export function predictionTable(predictions: readonly Prediction[]): Markup {
+  const figures = [...new Set(predictions.map(({ figure }) => figure))];
+  const runs = groupBy(predictions, ({ arm, seed, knob }) => JSON.stringify([arm, seed, knob]));
+  const told = ({ predicted, error }: Prediction, format: (value: number) => string): string =>
+    `${format(predicted)}, ${error < 0 ? '−' : '+'}${FORMAT.percent(Math.abs(error))}`;
+  return html`<div class="scroll">
+    <table>
+      <thead>
+        <tr>
+          <th>Arm</th>
+          ${figures.map((figure) => html`<th class="n">${PREDICTED[figure].title}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${[...runs.values()].map((run) => {
+          const [{ arm, seed, knob }] = run;
+          const cells = figures.map((figure) => {
+            const one = run.find((prediction) => prediction.figure === figure);
+            if (one === undefined) return html`<td class="n">–</td>`;
+            const { format } = PREDICTED[figure];
+            return html`<td class="n">${format(one.live)}<span class="sub">${told(one, format)}</span></td>`;
+          });
+          return html`<tr>
+            <td class="name">${arm}<span class="sub">${knob !== undefined && `at ${knob}, `}seed ${seed}</span></td>
+            ${cells}
+          </tr>`;
+        })}
       </tbody>
     </table>
   </div>`;
@@ -124,6 +175,15 @@ export const FORMAT = {
   loss: (value: number): string => value.toPrecision(4),
 };
 
+const PREDICTED: Readonly<Record<Prediction['figure'], { readonly title: string; format(value: number): string }>> = {
+  'round ms': { title: 'Time of a round', format: FORMAT.time },
+  'samples/s': { title: 'Samples/s', format: FORMAT.count },
+  busy: { title: 'Busy', format: FORMAT.percent },
+  'bytes up': { title: 'Up a node', format: FORMAT.bytes },
+  'bytes down': { title: 'Down a node', format: FORMAT.bytes },
+  loss: { title: 'Final loss', format: FORMAT.loss },
+};
+
 function allColumns(targetLoss: number | undefined): readonly Column[] {
   const of = (title: string, field: (summary: BenchSummary) => number | undefined, format: Column['format'], ranged = false): Column => ({
     title,
@@ -156,10 +216,6 @@ function cell(runs: readonly Run[], { value, format, ranged }: Column): Markup {
   return html`<td class="n" data-value="${mean}">
     ${format(mean)}${ranged && format(min) !== format(max) && html`<span class="sub">${formatRange(min, max, format)}</span>`}
   </td>`;
-}
-
-function bottlenecks(runs: readonly Run[]): string {
-  return [...new Set(runs.map(({ outcome }) => outcome.bottleneck))].join(' / ');
 }
 
 function groupBy<T>(values: readonly T[], key: (value: T) => string): ReadonlyMap<string, readonly T[]> {

@@ -132,6 +132,21 @@ test('the winner comes first, with why; what was refused says why', () => {
   expect(page.replace(/\s+/g, ' ')).toContain('at 5mbit, seeds 1, 2, 3');
 });
 
+test('what virtual time said of live arms stands beside them, and in a series of its own', () => {
+  const { arms, ...rest } = exampleResult({ arms: 2, seeds: 2, nodes: 4 });
+  const slower = (arm: BenchResult['arms'][number]): BenchResult['arms'][number] => {
+    const outcome = arm.outcome as BenchOutcome;
+    return { ...arm, outcome: { ...outcome, summary: { ...outcome.summary, wallMs: 1.1 * outcome.summary.wallMs } } };
+  };
+  const files = writeReport({ ...rest, mode: 'live', arms, predicted: arms.map(slower) });
+  const page = files.get('report.html')!.replace(/\s+/g, ' ');
+  expect(page).toContain("Rounds are predicted within 10.0 % on average; the order of the arms by samples a second has Kendall&#39;s τ 1.00.");
+  expect(page.match(/, \+10\.0 %/g)).toHaveLength(4);
+  const series = csvParse(files.get('series/predictions.csv')!).filter(({ figure }) => figure === 'round ms');
+  expect(series.map(({ arm, seed, error }) => [arm, Number(seed), Number(error)])).toEqual(arms.map(({ name, seed }) => [name, seed, expect.closeTo(0.1)]));
+  expect(writeReport({ ...rest, arms }).has('series/predictions.csv')).toBe(false);
+});
+
 test('a bench in which no arm ran is reported all the same', () => {
   const one = CASES['two arms on four nodes'];
   const outcome = { status: 'failed', reason: 'the disk is full' } as const;
@@ -164,5 +179,7 @@ test('a target that some seeds missed is not a time, and figures that are null i
   const some = writeReport({ ...one, arms: [...one.arms, ...lame.slice(0, 1)] });
   expect(some.get('charts/time-to-loss.svg')).toContain('not reached');
   expect(writeReport({ ...one, arms: lame }).has('charts/throughput.svg')).toBe(true);
+  const short = one.arms.map((arm) => ({ ...arm, outcome: { ...(arm.outcome as BenchOutcome), summary: { ...(arm.outcome as BenchOutcome).summary, timeToTargetMs: undefined } } }));
+  expect(writeReport({ ...one, arms: short }).get('charts/final-loss.svg')).toContain('nobody reached 0.8');
   expect(some.get('report.html')!.replace(SCRIPTS, '')).not.toMatch(NO_NUMBER);
 });

@@ -1,5 +1,5 @@
 import { formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
-import { comparePredictions, kendallTau } from '@longtail/lab';
+import { accuracyOf, comparePredictions } from '@longtail/report';
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
 import { renderTable } from './table.js';
@@ -41,17 +41,21 @@ function failureLines(result: BenchResult): readonly string[] {
 }
 
 /** What tells arms apart: their names, and seeds and values of the knob where there are several. */
-function labels({ arms, sweep }: BenchResult): (arm: BenchArm) => readonly string[] {
+function labels({ arms, sweep }: BenchResult): (arm: Pick<BenchArm, 'name' | 'seed' | 'knob'>) => readonly string[] {
   const seeds = new Set(arms.map(({ seed }) => seed)).size > 1;
   return ({ name, seed, knob }) => [name, ...(sweep === undefined ? [] : [knob ?? '']), ...(seeds ? [`seed ${seed}`] : [])];
 }
 
-function headings({ arms, sweep, targetLoss }: BenchResult): readonly string[] {
+/** Of the columns of `labels`. */
+function armHeadings({ arms, sweep }: BenchResult): readonly string[] {
   const seeds = new Set(arms.map(({ seed }) => seed)).size > 1;
+  return ['arm', ...(sweep === undefined ? [] : [sweep.knob]), ...(seeds ? ['seed'] : [])];
+}
+
+function headings(result: BenchResult): readonly string[] {
+  const { targetLoss } = result;
   return [
-    'arm',
-    ...(sweep === undefined ? [] : [sweep.knob]),
-    ...(seeds ? ['seed'] : []),
+    ...armHeadings(result),
     ...(targetLoss === undefined ? [] : [`to ${targetLoss}`]),
     ...['loss', 'time', 'samples/s', 'busy', 'bubble', 'up a node', 'down a node', 'stale', 'lost', 'energy', 'cost'],
   ];
@@ -75,14 +79,18 @@ function figures({ summary }: BenchOutcome, targetLoss: number | undefined): rea
   ];
 }
 
-/** How far virtual time is off, figure by figure, and over all rounds. */
-function predictionLines({ arms, predicted }: BenchResult, colors: Colors): readonly string[] {
-  if (predicted === undefined) return [];
-  const all = comparePredictions(arms, predicted);
-  const rounds = all.filter(({ figure }) => figure === 'round ms');
-  if (rounds.length === 0) return [];
-  const mean = rounds.reduce((sum, { error }) => sum + Math.abs(error), 0) / rounds.length;
-  const tau = kendallTau(rounds.map(({ live }) => live), rounds.map(({ predicted: said }) => said));
-  const rows = all.map(({ arm, figure, predicted: said, live, error }) => [arm, figure, said.toPrecision(4), live.toPrecision(4), `${error < 0 ? '−' : '+'}${percent(Math.abs(error), 1)}`]);
-  return ['', ...renderTable(['arm', 'figure', 'predicted', 'live', 'error'], rows, colors, 2).split('\n'), '', `rounds are predicted within ${percent(mean, 1)} on average, their order with Kendall's τ ${tau.toFixed(2)}`];
+/** How far virtual time is off, figure by figure, and over all. */
+function predictionLines(result: BenchResult, colors: Colors): readonly string[] {
+  const all = comparePredictions(result);
+  const accuracy = accuracyOf(all);
+  if (accuracy === undefined) return [];
+  const label = labels(result);
+  const rows = all.map(({ arm, figure, predicted, live, error, ...run }) => [...label({ name: arm, ...run }), figure, predicted.toPrecision(4), live.toPrecision(4), `${error < 0 ? '−' : '+'}${percent(Math.abs(error), 1)}`]);
+  const names = armHeadings(result);
+  return [
+    '',
+    ...renderTable([...names, 'figure', 'predicted', 'live', 'error'], rows, colors, names.length + 1).split('\n'),
+    '',
+    `rounds are predicted within ${percent(accuracy.meanError, 1)} on average, the arms' order by samples/s with Kendall's τ ${accuracy.tau.toFixed(2)}`,
+  ];
 }

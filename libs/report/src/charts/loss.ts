@@ -14,6 +14,8 @@ import { placeLabels } from './place-labels.js';
 
 /** Arms that have a colour of their own; the others are in grey behind them. */
 const SHOWN = 12;
+/** Of a text's width, that it takes in bold. */
+const BOLD = 1.15;
 /** Markers along a curve. */
 const MARKERS = 6;
 
@@ -124,7 +126,7 @@ function labels(
   const drawn = curves.map(({ points }) => points.map((point) => ({ x: toPixels(x, ACROSS, point.x), y: toPixels(y, UP, point.mean) })));
   const rule = targetLoss === undefined ? [] : ACROSS.map((at) => ({ x: at, y: toPixels(y, UP, targetLoss) }));
   return placeLabels(
-    curves.map(({ name }) => textWidth(name)),
+    curves.map(({ name }) => BOLD * textWidth(name)),
     drawn,
     [...drawn, rule],
     { left: ACROSS[0] + 2, right: ACROSS[1], top: UP[1], bottom: UP[0] - 4 },

@@ -4,7 +4,7 @@ import { linearAxis } from '../axis.js';
 import { figure, type Figure } from '../figure.js';
 import { armStyle, colour } from '../palette.js';
 import { WIDTH } from '../plot.js';
-import { inUnits, RATE, TIME, shortNumber, type Quantity } from '../quantity.js';
+import { inUnits, LOSS, RATE, TIME, shortNumber, type Quantity } from '../quantity.js';
 import type { Spread } from '../spread.js';
 import { textWidth } from '../text.js';
 import { axisBelow, namesMargin, namesOnLeft, rowsFrame } from './axes.js';
@@ -12,7 +12,7 @@ import { axisBelow, namesMargin, namesOnLeft, rowsFrame } from './axes.js';
 /** Bars that a picture holds; the table and the CSV have them all. */
 export const MOST_BARS = 30;
 
-/** Time to the target loss, an arm a bar, the best on top. Without a target that was reached: samples a second. */
+/** Time to the target loss, an arm a bar, the best on top; where nobody reached it the loss at the end. Without a target, or without losses: samples a second. */
 export function rankingChart(arms: readonly Arm[], targetLoss: number | undefined): Figure | undefined {
   const ran = arms.filter(({ runs }) => runs.length > 0);
   if (ran.length === 0) return undefined;
@@ -28,6 +28,8 @@ export function rankingChart(arms: readonly Arm[], targetLoss: number | undefine
       ran.map((arm) => ({ arm, value: timeToTarget(arm.runs), missing: missed(arm) })),
     );
   }
+  const losses = ran.map((arm) => ({ arm, value: figureOf(arm.runs, ({ finalLoss }) => finalLoss), missing: 'none' }));
+  if (targetLoss !== undefined && losses.some(({ value }) => value !== undefined)) return bars('final-loss', `Loss at the end: nobody reached ${shortNumber(targetLoss)}`, LOSS, losses);
   const value = ({ runs }: Arm): Spread | undefined => figureOf(runs, ({ samplesPerSecond }) => samplesPerSecond);
   return bars(
     'throughput',
