@@ -15,6 +15,9 @@ test.each([
   ['link.up', 'names no knob and its values'],
   ['link.up=5mbit..1gbit', 'have different units'],
   ['link.upp=5mbit,6mbit', 'there is no knob link.upp; did you mean link.up?'],
+  ['link.up=5..100', 'link.up=5..100 has no unit'],
+  ['link.rtt=10,80ms', 'link.rtt=10,80ms has no unit'],
+  ['server.down=1e3..1e4/3', 'server.down=1e3..1e4/3 has no unit'],
   ['link.up=50mbit..10mbit', 'is no range from a number above 0 to a larger one'],
 ])('%j', (text, expected) => {
   expect(() => parseSweep(text)).toThrow(expected);

@@ -15,7 +15,7 @@ const EXAMPLE = 'Write it like link.up=5mbit..100mbit, or sync.localSteps=10,50,
 
 /**
  * `link.up=5mbit..100mbit` (five values, each as many times the one before), `…/8` (eight), or a list. Between two counts without a unit they
- * are counts. Throws LongtailError `usage`.
+ * are counts; rates and round trips have one, as nobody could tell which is meant. Throws LongtailError `usage`.
  */
 export function parseSweep(text: string): Sweep {
   const [, knob, given] = /^([A-Za-z][\w.]*)=(.+)$/.exec(text) ?? [];
@@ -24,15 +24,21 @@ export function parseSweep(text: string): Sweep {
     const knobs = [...Object.keys(LINK), ...Object.keys(SERVER)];
     throw new LongtailError(`there is no knob ${knob}; did you mean ${nearestName(knob, knobs) ?? knobs[0]}? (${knobs.join(', ')}, or a field of the job)`, { code: 'usage', hint: EXAMPLE });
   }
+  const values = valuesOf(given);
+  if ((knob in LINK || knob in SERVER) && values.some((value) => !Number.isNaN(Number(value)))) throw new LongtailError(`${text} has no unit`, { code: 'usage', hint: 'Write it like link.up=5mbit..100mbit, or link.rtt=10ms,80ms.' });
+  return { knob, values };
+}
+
+function valuesOf(given: string): readonly string[] {
   const range = RANGE.exec(given);
-  if (range === null) return { knob, values: given.split(',').map((value) => value.trim()) };
+  if (range === null) return given.split(',').map((value) => value.trim());
   const [, from, unit, to, otherUnit, count] = range;
   const steps = count === undefined ? STEPS : Number(count);
   if (unit !== otherUnit && unit !== '') throw new LongtailError(`the ends of ${given} have different units`, { code: 'usage', hint: EXAMPLE });
   if (!(Number(from) > 0 && Number(to) > Number(from) && steps >= 2)) throw new LongtailError(`${given} is no range from a number above 0 to a larger one`, { code: 'usage', hint: EXAMPLE });
   const values = Array.from({ length: steps }, (_, i) => Number(from) * (Number(to) / Number(from)) ** (i / (steps - 1)));
   const counts = otherUnit === '' && Number.isInteger(Number(from)) && Number.isInteger(Number(to));
-  return { knob, values: [...new Set(values.map((value) => `${counts ? Math.round(value) : Number(value.toPrecision(3))}${otherUnit}`))] };
+  return [...new Set(values.map((value) => `${counts ? Math.round(value) : Number(value.toPrecision(3))}${otherUnit}`))];
 }
 
 const LINK = { 'link.up': ['up', parseBitRate], 'link.down': ['down', parseBitRate], 'link.rtt': ['rtt', parseDurationMs] } as const;
