@@ -106,7 +106,7 @@ async function work(options: WorkerOptions, compute: ComputeThread, watch: Limit
     security: await securityOf(options),
   };
   const peers = await openPeers({ host, ...network, curve: network.security?.curve });
-  const nodeId = options.stateFolder === undefined ? undefined : claimIdentity(join(options.stateFolder, 'nodes'), options.name);
+  const nodeId = options.stateFolder === undefined ? undefined : await claimIdentity(join(options.stateFolder, 'nodes'), options.name);
   const pauses = new Pauses();
   const ended = new AbortController();
   let control: LocalControl | undefined;

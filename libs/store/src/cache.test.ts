@@ -74,3 +74,7 @@ test.each([
 ] as const)('the cache of a user with %o on %s is %s', (env, platform, expected) => {
   expect(userCache(env, platform, '/home/ada')).toBe(expected);
 });
+
+test.runIf(process.platform === 'linux')('where no folder can be nothing is taken in, and that is said', async () => {
+  await expect(fileCache('/proc/longtail').receive('a.csv')).rejects.toMatchObject({ code: 'storage', message: 'Cannot write to the cache: /proc takes no new folders.' });
+});

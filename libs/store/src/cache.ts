@@ -1,10 +1,10 @@
 import { createHash, type Hash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { LongtailError, type BlobCache, type LocalFile } from '@longtail/core';
 import { syncFolder, temporaryName, writeFileAtomic, writeFully } from './atomic.js';
-import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
+import { ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
 
 /** The folder for what can be made or fetched again: LONGTAIL_CACHE, else where the system keeps a user's caches. */
 export function userCache(
@@ -54,7 +54,7 @@ export function fileCache(root: string): FileCache {
     },
     receive: (name, expected) =>
       withStorageErrors('write to the cache', folder, async () => {
-        await mkdir(folder, { recursive: true });
+        await makeFolder('write to the cache', folder);
         if (expected) await ensureDiskSpace(folder, expected.bytes);
         const temporary = temporaryName(expected ? pathOf(expected.sha256) : join(folder, 'incoming'));
         return new Incoming(name, temporary, await open(temporary, 'wx'), pathOf, expected);

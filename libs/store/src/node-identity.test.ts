@@ -10,27 +10,31 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-test('a node keeps its id from one process to the next', () => {
-  const first = claimIdentity(folder, 'lent');
+test('a node keeps its id from one process to the next', async () => {
+  const first = await claimIdentity(folder, 'lent');
   expect(first.node).toBe('');
   first.remember('n1-abc');
   first.release();
-  expect(claimIdentity(folder, 'lent').node).toBe('n1-abc');
+  expect((await claimIdentity(folder, 'lent')).node).toBe('n1-abc');
 });
 
-test('nodes of one name side by side have an id each; other names too', () => {
-  const [first, second, other] = [claimIdentity(folder, 'lent'), claimIdentity(folder, 'lent'), claimIdentity(folder, 'a/b')];
+test('nodes of one name side by side have an id each; other names too', async () => {
+  const [first, second, other] = [await claimIdentity(folder, 'lent'), await claimIdentity(folder, 'lent'), await claimIdentity(folder, 'a/b')];
   for (const [i, one] of [first, second, other].entries()) one.remember(`n${i}`);
   for (const one of [first, second, other]) one.release();
-  expect(['lent', 'lent', 'a/b'].map((name) => claimIdentity(folder, name).node)).toEqual(['n0', 'n1', 'n2']);
+  for (const [i, name] of ['lent', 'lent', 'a/b'].entries()) expect((await claimIdentity(folder, name)).node).toBe(`n${i}`);
 });
 
-test('what a killed process held is free again, and a half-written file is as none', () => {
-  claimIdentity(folder, 'lent').remember('n1-abc');
+test('what a killed process held is free again, and a half-written file is as none', async () => {
+  (await claimIdentity(folder, 'lent')).remember('n1-abc');
   const lock = readdirSync(folder).find((name) => name.endsWith('.lock'))!;
   writeFileSync(join(folder, lock), '999999999'); // beyond the largest process id
-  expect(claimIdentity(folder, 'lent').node).toBe('n1-abc');
+  expect((await claimIdentity(folder, 'lent')).node).toBe('n1-abc');
   writeFileSync(join(folder, lock), '999999999');
   writeFileSync(join(folder, lock.replace('.lock', '')), '{"no');
-  expect(claimIdentity(folder, 'lent').node).toBe('');
+  expect((await claimIdentity(folder, 'lent')).node).toBe('');
+});
+
+test.runIf(process.platform === 'linux')('where no folder can be, an id cannot be kept, and that is said', async () => {
+  await expect(claimIdentity('/proc/longtail/nodes', 'lent')).rejects.toMatchObject({ code: 'storage', message: 'Cannot keep the id of this node: /proc takes no new folders.' });
 });

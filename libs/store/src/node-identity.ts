@@ -1,7 +1,7 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { asStorageError } from './storage-error.js';
+import { makeFolder, withStorageErrors } from './storage-error.js';
 
 /** The id that servers know a node by. */
 export interface ClaimedIdentity {
@@ -16,16 +16,15 @@ export interface ClaimedIdentity {
  * The id of a node of this name on this machine, kept in `folder` from one process to the next. Processes that run side by
  * side under one name have one each: a claim lasts until its release, or the end of its process. LongtailError `storage`.
  */
-export function claimIdentity(folder: string, name: string): ClaimedIdentity {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+export async function claimIdentity(folder: string, name: string): Promise<ClaimedIdentity> {
+  const doing = 'keep the id of this node';
+  await makeFolder(doing, folder, 0o700);
+  return withStorageErrors(doing, folder, async () => {
     for (let i = 1; ; i++) {
       const path = join(folder, `${encodeURIComponent(name)}@${encodeURIComponent(hostname())}-${i}.json`);
       if (lock(`${path}.lock`)) return identity(path);
     }
-  } catch (error) {
-    throw asStorageError(error, 'keep the id of this node', folder);
-  }
+  });
 }
 
 function identity(path: string): ClaimedIdentity {
