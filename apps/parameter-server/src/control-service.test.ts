@@ -56,6 +56,17 @@ it.each([
   expect(launch).not.toHaveBeenCalled();
 });
 
+it.each([
+  ['[[{"worker":"ada","blocks":9},{"worker":"ben","blocks":2}]]', 'the stages of ada + ben have 11 blocks, cnn of digits has 4'],
+  ['[[{"worker":"ada","blocks":1},{"worker":2,"blocks":2}]]', 'the stages of ada + 2 have 3 blocks, cnn of digits has 4'],
+  ['[[{"worker":"ada"}],[{"worker":"ben","blocks":3}]]', 'the stages of ben have 3 blocks, cnn of digits has 4'],
+])("refuses a layout that is not the model's before anybody is measured: %s", async (layout, message) => {
+  const { launch, service } = createService();
+  const launched = service.launch({ protocol: 1, jobJson: `{"name":"digits","data":"mnist","model":"cnn","cluster":{"layout":${layout}}}` });
+  await expect(launched).rejects.toMatchObject({ code: 'no-plan', where: 'cluster.layout', message: expect.stringContaining(message), hint: expect.stringContaining('convolution0, convolution1, hidden0, output') });
+  expect(launch).not.toHaveBeenCalled();
+});
+
 it('logs when a run began and how it ended', async () => {
   const { service, logged } = createService();
   await service.launch({ protocol: 1, jobJson: '{"name":"digits","data":"mnist","model":"cnn"}' });

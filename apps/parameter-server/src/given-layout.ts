@@ -1,4 +1,4 @@
-import { formatBytes, LongtailError, nodesOf } from '@longtail/core';
+import { formatBytes, LongtailError } from '@longtail/core';
 import type { DeviceProfile, GroupLayout, Job, LayoutNode, MeasuredCluster, ModelProfile, Plan, PlanRequest, StagePlace } from '@longtail/core';
 import { CostModel, planLayout } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
@@ -40,17 +40,11 @@ export function planGiven(
  * layout names others, its stages do not make up the model, or a device has not the memory.
  */
 export function planOwnLayout(job: Job, profile: ModelProfile, cluster: MeasuredCluster, request: PlanRequest): Plan {
+  requireWholeGroups(job, profile);
   const { groups, lacks } = explicitLayout({ job, nodes: cluster.devices.map(asNode), peers: cluster.peers, current: [], begun: false, model: undefined });
   if (lacks !== undefined) {
     const names = cluster.devices.map(({ name }) => name).join(', ');
     throw unplannable(`it lacks ${lacks}: there are ${names}`, 'Name them as they are here, or by their number in the order of joining, from 1.');
-  }
-  const odd = groups.find((group) => !isWhole(group, profile));
-  if (odd !== undefined) {
-    const { end } = rangeOf(odd.stages.at(-1)!.blocks, profile);
-    const names = nodesOf(odd).map((node) => cluster.devices.find(({ id }) => id === node)!.name);
-    const hint = `Let the stages of each group have all blocks between them: ${profile.blocks.map(({ name }) => name).join(', ')}.`;
-    throw unplannable(`the stages of ${names.join(' + ')} have ${end} blocks, ${profile.name} has ${profile.blocks.length}`, hint);
   }
   const { plan } = planGiven(groups, profile, cluster, request);
   for (const { blocks, names, devices } of plan.groups.flatMap(({ stages }) => stages)) {
@@ -62,6 +56,17 @@ export function planOwnLayout(job: Job, profile: ModelProfile, cluster: Measured
     throw unplannable(`${name} (${device}), which has ${part}, needs ${formatBytes(memory.total)} and offers ${formatBytes(offeredBytes)}`, hint);
   }
   return plan;
+}
+
+/** Throws LongtailError `no-plan` where the stages of a group in the job's own layout do not make up the model. */
+export function requireWholeGroups({ cluster: { layout = [] } }: Job, { name, blocks }: ModelProfile): void {
+  for (const stages of layout) {
+    const held = stages.reduce((sum, stage) => sum + (stage.blocks ?? blocks.length), 0);
+    if (held === blocks.length) continue;
+    const workers = [...new Set(stages.flatMap((stage) => stage.workers))];
+    const hint = `Let the stages of each group have all blocks between them: ${blocks.map((block) => block.name).join(', ')}.`;
+    throw unplannable(`the stages of ${workers.join(' + ')} have ${held} blocks, ${name} has ${blocks.length}`, hint);
+  }
 }
 
 function asNode({ id, name, memoryBytes, flopsPerSecond }: DeviceProfile): LayoutNode {

@@ -3,6 +3,7 @@ import { LongtailError } from '@longtail/core';
 import { createModel, profileModel } from '@longtail/engine';
 import type { ServedFile } from '@longtail/runtime';
 import { resolveJob, validateJob } from '@longtail/spec';
+import { requireWholeGroups } from './given-layout.js';
 import type { InspectData } from './inspect-data.js';
 import type { JobNotes } from './run-store.js';
 import { servedFile } from './served-files.js';
@@ -33,12 +34,14 @@ export class JobDesk {
     return this.profiles.get(job.model);
   }
 
-  /** A job that somebody wrote. LongtailError `invalid-file`, or what is wrong with its data. */
+  /** A job that somebody wrote. LongtailError `invalid-file`, `no-plan` for a layout that is not the model's, or what is wrong with its data. */
   async study(document: unknown): Promise<StudiedJob> {
     const draft = validateJob(document);
     const { signature, files, notes } = await this.inspect(draft);
     const job: Job = { ...resolveJob(draft, signature), files: files.map(withoutPath) };
     await this.note(job, signature, notes, document);
+    const profile = this.profileOf(job);
+    if (profile !== undefined) requireWholeGroups(job, profile);
     return { job, files: files.map(servedFile) };
   }
 
