@@ -1,5 +1,5 @@
 import type { DeviceProfile, OwnSteps, Plan, PlanRequest } from '@longtail/core';
-import { createRng, dynamicLocalSteps, LongtailError } from '@longtail/core';
+import { createRng, dynamicLocalSteps, formatBytes, LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createPlan } from './create-plan.js';
@@ -176,6 +176,17 @@ test('where devices step, what several hold is brought home once, by the one wit
   expect(plan.groups[0]!.exchangeMs).toBeCloseTo(32_000 + 8, 0);
 });
 
+test('of a layout that was given, the others are told that it has no place for them, and what would keep them out anyway', () => {
+  const devices = [device('a', 8), device('b', 8), device('c', 8), device('d', 2 ** -6), device('e', 8, { flopsPerSecond: 1e9 })];
+  const groups = [[0], [1]].map((crew) => ({ microbatch: 4, stages: [{ start: 0, end: 4, devices: crew, recompute: false }] }));
+  const { leftOut } = planLayout(equalLayers(4, { parameters: 1_000_000 }), fleet(devices), request, groups);
+  expect(leftOut.map(({ name, reason }) => `${name}: ${reason}`)).toEqual([
+    'C: the layout as it stands has no place for it',
+    'D: the layout as it stands has no place for it; needs 61.8 MiB for the whole model, has 16.0 MiB',
+    expect.stringMatching(/^E: the layout as it stands has no place for it; a sample takes it 12 s, more than the .* that its exchange leaves of a round$/),
+  ]);
+});
+
 test('GPipe keeps every microbatch: those of the whole batch are charged, so that it recomputes where 1F1B need not', () => {
   const cluster = fleet([device('a', 5), device('b', 5)], 'a', 'b');
   const heavy = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, stashBytes: 2e7 })) };
@@ -237,6 +248,10 @@ test('a plan keeps its promises: each block once in each group, memory within wh
       const named = [...plan.leftOut, ...plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices))];
       expect(named.map(({ device }) => device).sort()).toEqual(cluster.devices.map(({ id }) => id).sort());
       expect(plan.groups.reduce((sum, { samples }) => sum + samples, 0)).toBe(request.batch);
+      for (const { reason, devices } of plan.groups.flatMap(({ stages }) => stages)) {
+        const tightest = devices.reduce((least, next) => (next.offeredBytes < least.offeredBytes ? next : least));
+        expect(reason).toContain(`${formatBytes(tightest.memory.total)} of ${formatBytes(tightest.offeredBytes)}`);
+      }
       for (const { stages } of plan.groups) {
         expect(stages.map(({ blocks }) => blocks.start)).toEqual([0, ...stages.slice(0, -1).map(({ blocks }) => blocks.end)]);
         expect(stages.at(-1)!.blocks.end).toBe(profile.blocks.length);

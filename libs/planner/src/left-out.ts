@@ -3,18 +3,26 @@ import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
 import type { CostModel } from './layout.js';
 import type { Scenario } from './rounds.js';
 
-/** Why a device has no part in a plan, in figures. */
+/** Why a device has no part in a plan that was searched for, in figures. */
 export function leftOut(model: CostModel, used: ReadonlySet<string>, scenario: Scenario, roundMs: number): readonly LeftOut[] {
   const partners = partnersIn(model);
-  return model.cluster.devices.flatMap((device, index) =>
-    used.has(device.id) ? [] : [{ device: device.id, name: device.name, reason: reasonFor(model, index, { scenario, roundMs, partners }) }],
-  );
+  return idle(model, used, (index) => {
+    const small = tooSmall(model, index);
+    if (small !== undefined) return `${small}; ${asStage(model, index, roundMs, partners)}`;
+    return tooSlow(model, index, scenario, roundMs) ?? noGain(model, index, scenario, roundMs);
+  });
 }
 
-interface LeftBy {
-  readonly scenario: Scenario;
-  readonly roundMs: number;
-  readonly partners: Partners;
+/** … in one that somebody else chose, with what would keep it from having one anyway. */
+export function withoutPlace(model: CostModel, used: ReadonlySet<string>, scenario: Scenario, roundMs: number): readonly LeftOut[] {
+  return idle(model, used, (index) => {
+    const anyway = tooSmall(model, index) ?? tooSlow(model, index, scenario, roundMs);
+    return ['the layout as it stands has no place for it', ...(anyway === undefined ? [] : [anyway])].join('; ');
+  });
+}
+
+function idle({ cluster }: CostModel, used: ReadonlySet<string>, reasonOf: (index: number) => string): readonly LeftOut[] {
+  return cluster.devices.flatMap(({ id, name }, index) => (used.has(id) ? [] : [{ device: id, name, reason: reasonOf(index) }]));
 }
 
 /** Of a device, those among whom the one is that it has the fastest hop to. */
@@ -41,15 +49,19 @@ function partnersIn({ cluster: { devices }, links }: CostModel): Partners {
   return (device) => [...sites[siteOf[device]!]!, ...fastest].filter((other) => other !== device);
 }
 
-function reasonFor(model: CostModel, index: number, { scenario, roundMs, partners }: LeftBy): string {
+/** For the whole model, of which a device may still hold a part. */
+function tooSmall(model: CostModel, index: number): string | undefined {
   const { costs, cluster, request } = model;
-  const { memoryBytes, upBitsPerSecond, downBitsPerSecond } = cluster.devices[index]!;
   const smallest = Math.min(...request.microbatches);
-  const recompute = model.recomputeFor(index, 0, costs.blocks, smallest, 1);
-  if (recompute === undefined) {
-    const needs = model.memory(index, 0, costs.blocks, smallest, 1, request.recompute !== 'never').total;
-    return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(memoryBytes)}; ${asStage(model, index, roundMs, partners)}`;
-  }
+  if (model.recomputeFor(index, 0, costs.blocks, smallest, 1) !== undefined) return undefined;
+  const needs = model.memory(index, 0, costs.blocks, smallest, 1, request.recompute !== 'never').total;
+  return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(cluster.devices[index]!.memoryBytes)}`;
+}
+
+/** A device that holds the whole model and is not done with its part within the round. */
+function tooSlow(model: CostModel, index: number, scenario: Scenario, roundMs: number): string | undefined {
+  const { costs, cluster, request } = model;
+  const { upBitsPerSecond, downBitsPerSecond } = cluster.devices[index]!;
   const exchangeMs = model.exchangeMs(index, costs.parameters(0, costs.blocks));
   if (exchangeMs >= roundMs) {
     const slower = upBitsPerSecond * request.downBitsPerValue <= downBitsPerSecond * request.upBitsPerValue ? 'uplink' : 'downlink';
@@ -57,16 +69,29 @@ function reasonFor(model: CostModel, index: number, { scenario, roundMs, partner
   }
   if (scenario.alone)
     return `with it groups would have to exchange, ${formatMilliseconds(exchangeMs)} a round; one group alone needs ${formatMilliseconds(roundMs)} and no exchange`;
-  const { periodMs } = model.stage([index], 0, costs.blocks, smallest, recompute);
-  const ownMs = ((request.local?.batch ?? 0) / smallest) * periodMs;
+  const sampleMs = sampleMsOf(model, index);
+  const ownMs = (request.local?.batch ?? 0) * sampleMs;
   if (request.local?.overlaps === false && ownMs > roundMs - exchangeMs)
     return `a local step takes it ${formatMilliseconds(ownMs)}, more than the ${formatMilliseconds(roundMs - exchangeMs)} that its exchange leaves of a round`;
-  const manages = ((roundMs - exchangeMs) / request.stepsPerRound / periodMs) * smallest;
-  if (manages < 1)
-    return `a sample takes it ${formatMilliseconds(periodMs / smallest)}, more than the ${formatMilliseconds(roundMs - exchangeMs)} that its exchange leaves of a round`;
-  return scenario.maxUploads < cluster.devices.length
-    ? `the server's link carries ${scenario.maxUploads} times the model in ${formatMilliseconds(scenario.sharedMs)}; another would cost more than its ${formatCount(manages)} samples`
-    : `would not shorten the round of ${formatMilliseconds(roundMs)}`;
+  if (roundMs - exchangeMs < request.stepsPerRound * sampleMs)
+    return `a sample takes it ${formatMilliseconds(sampleMs)}, more than the ${formatMilliseconds(roundMs - exchangeMs)} that its exchange leaves of a round`;
+  return undefined;
+}
+
+function noGain(model: CostModel, index: number, { maxUploads, sharedMs }: Scenario, roundMs: number): string {
+  const { costs, cluster, request } = model;
+  if (maxUploads >= cluster.devices.length) return `would not shorten the round of ${formatMilliseconds(roundMs)}`;
+  const leftMs = roundMs - model.exchangeMs(index, costs.parameters(0, costs.blocks));
+  const samples = leftMs / request.stepsPerRound / sampleMsOf(model, index);
+  return `the server's link carries ${maxUploads} times the model in ${formatMilliseconds(sharedMs)}; another would cost more than its ${formatCount(samples)} samples`;
+}
+
+/** Of one that holds the whole model, in its smallest microbatches. */
+function sampleMsOf(model: CostModel, index: number): number {
+  const { costs, request } = model;
+  const smallest = Math.min(...request.microbatches);
+  const recompute = model.recomputeFor(index, 0, costs.blocks, smallest, 1)!;
+  return model.stage([index], 0, costs.blocks, smallest, recompute).periodMs / smallest;
 }
 
 /** The least that taking part in a pipeline would cost it. */

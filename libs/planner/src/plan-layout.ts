@@ -2,7 +2,7 @@ import type { MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail
 import type { PlanOptions } from './create-plan.js';
 import type { GroupDraft } from './layout.js';
 import { CostModel } from './layout.js';
-import { leftOut } from './left-out.js';
+import { withoutPlace } from './left-out.js';
 import { complete, devicesOf, planFor, samplesPerSecondOf } from './plan-for.js';
 import { scenarioOf } from './scenarios.js';
 import { leastBoundMs } from './search.js';
@@ -18,5 +18,5 @@ export function planLayout(
   const model = new CostModel(profile, cluster, request);
   const scenario = scenarioOf(model, groups);
   const body = planFor(model, { groups, scenario }, makespanOf);
-  return complete(body, leftOut(model, devicesOf(body), scenario, body.roundMs), 'given', samplesPerSecondOf(request, leastBoundMs(model)));
+  return complete(body, withoutPlace(model, devicesOf(body), scenario, body.roundMs), 'given', samplesPerSecondOf(request, leastBoundMs(model)));
 }

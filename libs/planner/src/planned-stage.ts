@@ -98,22 +98,20 @@ function ownParameters(model: CostModel, { stages }: GroupDraft, index: number):
 function reasonFor({ model, group, index, timings, samples, steps, microbatches, share, stashCap }: StageInPlan): string {
   const { stages } = group;
   const { start, end, devices, recompute } = stages[index]!;
-  const offered = Math.min(...devices.map((device) => model.cluster.devices[device]!.memoryBytes));
+  const offeredBy = (device: number) => model.cluster.devices[device]!.memoryBytes;
+  const tightest = devices.reduce((least, device) => (offeredBy(device) < offeredBy(least) ? device : least));
+  const offered = offeredBy(tightest);
+  const held = heldWith(stages, index);
+  const fits = `${formatBytes(model.memoryOf(tightest, held, group.microbatch, stashCap).total)} of ${formatBytes(offered)}`;
   const again = recompute ? ', computing activations again' : '';
   const { forwardMs, backwardMs } = timings[index]!;
   const chunks = chunksOf(stages);
   const work = timings.map((timing) => timing.forwardMs + timing.backwardMs);
   const pace = `${formatMilliseconds(forwardMs + backwardMs)} of the ${formatMilliseconds(busiest(work, stages.length / chunks))} between microbatches`;
   if (chunks > 1) {
-    const held = heldWith(stages, index);
-    const { total } = model.memoryOf(devices[0]!, held, group.microbatch, stashCap);
     const turn = `stage ${held.indexOf(stages[index]!) + 1} of its ${chunks}`;
-    return `${turn}, which take ${formatBytes(total)} of ${formatBytes(offered)}${again}; ${formatCount(ownParameters(model, group, index))} parameters; ${pace}`;
+    return `${turn}, which take ${fits}${again}; ${formatCount(ownParameters(model, group, index))} parameters; ${pace}`;
   }
-  const inFlight = Math.min(microbatches, model.inFlight(group, index));
-  const tightest = devices.find((device) => model.cluster.devices[device]!.memoryBytes === offered)!;
-  const needs = (from: number, to: number) => model.memory(tightest, from, to, group.microbatch, inFlight, recompute).total;
-  const fits = `${formatBytes(needs(start, end))} of ${formatBytes(offered)}`;
   if (stages.length === 1) {
     const together = devices.length > 1 ? `${devices.length} devices that reach each other hold` : 'holds';
     const part = model.request.local === undefined ? `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % of the batch` : `${formatCount(steps)} steps of ${samples} samples a round`;
@@ -121,10 +119,10 @@ function reasonFor({ model, group, index, timings, samples, steps, microbatches,
   }
   const [from, to] = end < model.costs.blocks ? [start, end + 1] : [start - 1, end];
   const extra = model.costs.profile.blocks[end < model.costs.blocks ? end : start - 1]!.name;
-  const more = needs(from, to);
+  const least = model.memory(tightest, from, to, group.microbatch, Math.min(microbatches, model.inFlight(group, index)), recompute).total;
   const limit =
-    more > offered
-      ? `${extra} too would need ${formatBytes(more)}`
+    least > offered
+      ? `${extra} too would need at least ${formatBytes(least)}`
       : `with ${extra} too it would take ${formatMilliseconds(model.stage(devices, from, to, group.microbatch, recompute).periodMs)}`;
   const crew = devices.length > 1 ? `${devices.length} replicas, ` : '';
   return `${crew}${formatCount(model.costs.parameters(start, end))} parameters, ${fits}${again}; ${pace}; ${limit}`;

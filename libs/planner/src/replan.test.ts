@@ -93,6 +93,13 @@ test('what does not pay within the horizon is not done, and says so', () => {
   expect(decision.reason).toMatch(/does not pay within 2\.0 s$/);
 });
 
+test('where the groups stand as they would be laid out now, that is what is said, and not that moving nothing does not pay', () => {
+  const current = createPlan(profile, cluster([1, 1, 1]), request);
+  const decision = considerReplan({ current, profile, cluster: cluster([0.5, 0.5, 0.5]), request, nowMs: 0, horizonMs: HORIZON_MS, settledAtMs: undefined });
+  expect(decision).toMatchObject({ plan: undefined, changed: true, movingMs: 0, movingBytes: 0 });
+  expect(decision.reason).toMatch(/^device 0 is 50 % slower, device 1 is 50 % slower, device 2 is 50 % slower; but no other layout is faster than its [\d.]+ samples\/s$/);
+});
+
 test('a group that lost a device is laid out anew, settled or not', () => {
   const current = createPlan(profile, cluster([1, 1, 1]), request);
   const decision = considerReplan({

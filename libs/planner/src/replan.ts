@@ -73,6 +73,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
   if (whole.length === 0) return move(`no group is whole, so ${formatBytes(bytes)} move in ${formatSeconds(ms / 1000)}`);
 
   const staying = planFor(model, { groups: whole, scenario: scenarioOf(model, whole) }, input.makespanOf);
+  if (plan.samplesPerSecond <= staying.samplesPerSecond * (1 + 1e-9)) return keep(`${why}; but no other layout is faster than its ${formatCount(staying.samplesPerSecond)} samples/s`);
   const stay = staying.samplesPerSecond * input.horizonMs;
   const go = plan.samplesPerSecond * Math.max(0, input.horizonMs - ms);
   const figures = `${formatCount(staying.samplesPerSecond)} → ${formatCount(plan.samplesPerSecond)} samples/s for ${formatBytes(bytes)} moved in ${formatSeconds(ms / 1000)}`;

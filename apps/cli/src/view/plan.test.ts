@@ -44,6 +44,6 @@ it('says how fast, who does what and why, and who is left out and why', () => {
   expect(lines[0]).toBe('pair: 1 pipeline');
   expect(lines[1]).toMatch(/^\d+ samples\/s, a step of 64 samples \d+ ms; a round moves .* up, .* down$/);
   expect(text).toMatch(/1\.1 +front +a card a +100\.0 % +1 +16 × 4 +1\.5 GiB +2\.0 GiB/);
-  expect(text).toContain('1.1: 100M parameters, 1.5 GiB of 2.0 GiB; 12 ms of the 12 ms between microbatches; back too would need 3.0 GiB');
+  expect(text).toContain('1.1: 100M parameters, 1.5 GiB of 2.0 GiB; 12 ms of the 12 ms between microbatches; back too would need at least 3.0 GiB');
   expect(text).toMatch(/left out 1 of 3\n {2}c, card c: needs 3\.0 GiB for the whole model, has 1\.0 GiB; /);
 });
