@@ -10,6 +10,8 @@ export interface SendingOptions {
   readonly signal: AbortSignal;
 }
 
+export const privateMemory: AllocateTensor = (bytes) => new Uint8Array(bytes);
+
 const PINGS = 5;
 /** Messages after a pause, of which the mean counts: as large as a small activation, or what the link carries in so long. */
 const MESSAGES = 10;

@@ -1,9 +1,8 @@
 import { LongtailError, type AllocateTensor, type Clock, type MeasuredLink, type TensorChunk } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { watchLink } from './liveness.js';
-import { measureSending } from './measure-sending.js';
+import { measureSending, privateMemory } from './measure-sending.js';
 import type { WorkerConnection } from './ports.js';
-import { privateMemory } from './worker-profile.js';
 import { within } from './within.js';
 
 export interface VisitOptions {

@@ -2,9 +2,10 @@ import { formatSeconds, LongtailError, type LinkRate, type TensorChunk } from '@
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
 import { watchLink, watchStandstill, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
-import { measureSending } from './measure-sending.js';
+import { measureSending, privateMemory } from './measure-sending.js';
 import { FINISH_MS, type Owner } from './pauses.js';
-import { privateMemory, WorkerProfile } from './worker-profile.js';
+import { PeerProbes } from './peer-probes.js';
+import { WorkerProfile } from './worker-profile.js';
 import { WorkerRun, type WorkerRunContext } from './worker-run.js';
 
 export interface WorkerSessionContext extends Omit<WorkerRunContext, 'connection' | 'send'> {
@@ -37,6 +38,8 @@ export class WorkerSession {
   private current: WorkerRun | undefined;
   /** What goes before a place in a run. */
   private profile: WorkerProfile | undefined;
+  /** Of the run that it has a place in, or will have. */
+  private probes: PeerProbes | undefined;
   /** Resolves when no run holds the device. */
   private deviceFree: Promise<void> = Promise.resolve();
   private readonly ended = new AbortController();
@@ -125,17 +128,19 @@ export class WorkerSession {
     this.heard();
     switch (message.message) {
       case 'prepare':
-        this.drop('another run takes its place');
+        this.drop('another run takes its place', message.prepare.run);
         this.current = new WorkerRun(message.prepare, this.runContext, this.deviceFree);
         this.deviceFree = this.current.stopped;
         return;
       case 'profile':
-        this.drop('another run takes its place');
+        this.drop('another run takes its place', message.profile.run);
         this.profile = new WorkerProfile(message.profile, this.runContext, this.deviceFree);
         this.deviceFree = this.profile.stopped;
         return;
       case 'probePeer':
-        if (this.profile?.run === message.probePeer.run) void this.profile.onProbePeer(message.probePeer);
+        if ((this.current ?? this.profile)?.run !== message.probePeer.run) return;
+        this.probes ??= new PeerProbes(message.probePeer.run, this.runContext);
+        void this.probes.measure(message.probePeer);
         return;
       case 'probeLink':
         void this.probeLink(message.probeLink.mostBytes);
@@ -195,11 +200,15 @@ export class WorkerSession {
     return this.current?.run === run ? this.current : undefined;
   }
 
-  private drop(reason: string): void {
+  /** `next`: the run that goes on, whose links are measured on. */
+  private drop(reason: string, next?: string): void {
     this.current?.end(reason);
     this.profile?.end(reason);
     this.current = undefined;
     this.profile = undefined;
+    if (this.probes?.run === next) return;
+    this.probes?.end(reason);
+    this.probes = undefined;
   }
 
   /** Tells the server what the owner wants of the node; what it holds then ends soon, one way or the other. */

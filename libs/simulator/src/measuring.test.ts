@@ -26,7 +26,7 @@ function measuredLayout(asked: LayoutRequest[]): LayoutPlan {
     }
     const stages = nodes.slice(0, 2).map(({ node }, i) => ({ nodes: [node], blocks: { start: 2 * i, end: 2 * i + 2 } }));
     const groups = current.length > 0 ? current : [{ stages, microbatch: 8, schedule: 'capped-1f1b' as const }];
-    return { groups, lacks: undefined, reason: 'measured' };
+    return { groups, lacks: undefined, reason: 'measured', ...(missing.length > 0 && { wants: { nodes: missing, microbatches: [1, 8] } }) };
   };
 }
 
@@ -86,6 +86,19 @@ test('a layout that asks for figures gets blocks, links and peers, and the run b
   expect(workerEvents.get('c')!.map(({ event }) => event)).toContain('profiling');
   const order = events.map(({ body }) => body.event);
   expect(order.lastIndexOf('profiled')).toBeLessThan(order.indexOf('layout'));
+});
+
+test('the links of who joins later are measured to those who train, who have let go of their own figures', async () => {
+  const { run, asked } = measured();
+  const late: SimulatedWorker = { name: 'd', samplesPerSecond: 700, joinAtMs: 20_000, peers: 'dials', link: { upBitsPerSecond: 50e6, downBitsPerSecond: 50e6, rttMs: 10 } };
+  const { events, verdict } = await simulate({ ...run, fleet: [...fleet, late], job: { ...run.job, train: { ...run.job.train, epochs: 80 } } });
+  expect(verdict, verdict.reason).toMatchObject({ status: 'succeeded' });
+  const [first, second] = eventsOf(events, 'peer_links');
+  const links = asked.at(-1)!.peers;
+  expect(links.map(({ between }) => between)).toEqual([...first!.links, ...second!.links].map(({ between }) => between));
+  expect(second!.links, 'a listens, d dials').toHaveLength(1);
+  near(second!.links[0]!.bitsPerSecond, 20e6, 0.5); // beside what a sends meanwhile
+  expect(second!.ms, 'nobody waits for an answer that does not come').toBeLessThan(3000);
 });
 
 test('a device that fails while it is measured is planned with all the same, and the log says so', async () => {
