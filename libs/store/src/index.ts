@@ -1,6 +1,6 @@
 export { writeFileAtomic } from './atomic.js';
 export { comparePlan } from './comparison/compare-plan.js';
-export type { Compared, DeviceComparison, ExchangeComparison, GroupComparison, PlanComparison } from './comparison/comparison.js';
+export { roundsCompared, type Compared, type DeviceComparison, type ExchangeComparison, type GroupComparison, type PlanComparison } from './comparison/comparison.js';
 export { BESIDE_LOGS, openCheckpointStore, type CheckpointStore } from './checkpoint-store.js';
 export { checkpointFolder, type Checkpoint, type CheckpointFolder, type WrittenCheckpoint } from './checkpoints.js';
 export { IN_MEMORY, openDatabase, type Database } from './database/open-database.js';

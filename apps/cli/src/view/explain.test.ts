@@ -21,6 +21,8 @@ const exchange = { receiveMs: of(8, 16), encodeMs: of(NaN, 1), sendMs: of(30, 90
 const figures = { steps: of(1, 1), samples: of(32, 30), stepMs: of(240, 480), exchangeMs: of(10, 20), bubble: of(0.1, 0.4) };
 const comparison: PlanComparison = {
   plan: { model: 'pair' } as PlanComparison['plan'],
+  number: 1,
+  plans: 1,
   rounds: 20,
   warmUp: 5,
   roundMs: of(250, 500),
@@ -48,6 +50,7 @@ it('shows predicted → measured for the whole, each stage and each group, and w
   expect(text).toContain('2: 32 → 30 samples in a step of 240 ms → 480 ms; exchange');
   expect(text).toMatch(/\n2 +n-lone lone +8 ms → 16 ms +– → 1 ms +30 ms → 90 ms +0 ms → 5 ms +not hidden, 30\.0 % of its time\n/);
   expect(lines.at(-1)).toBe('A round takes 100 % more than planned.');
+  expect(explainLines({ ...comparison, number: 2, plans: 3 }, NO_COLORS)[0]).toBe('pair: predicted → measured, the median of 20 rounds after 5 to warm up, under plan 2 of 3, by which most were done');
 });
 
 it('says of a run without a plan what was measured, and how many local steps there are and why', () => {

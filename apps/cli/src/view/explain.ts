@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatMilliseconds, uplinkInWords, type StoredEvent } from '@longtail/core';
-import type { Compared, DeviceComparison, GroupComparison, PlanComparison } from '@longtail/store';
+import { roundsCompared, type Compared, type DeviceComparison, type GroupComparison, type PlanComparison } from '@longtail/store';
 import type { Colors } from './colors.js';
 import { percent } from './marks.js';
 import { advance, NOTHING_YET, type RunProgress, workersByName } from './progress.js';
@@ -11,11 +11,11 @@ const EXCHANGE_HEADINGS = ['stage', 'device', 'receives', 'codes', 'sends', 'wai
 
 /** A plan against what came of it: the whole, stage by stage, group by group, and what strays furthest. Predicted → measured. */
 export function explainLines(comparison: PlanComparison, colors: Colors): readonly string[] {
-  const { plan, rounds, warmUp, roundMs, samplesPerSecond, bytesUp, bytesDown, groups, deviation } = comparison;
+  const { plan, roundMs, samplesPerSecond, bytesUp, bytesDown, groups, deviation } = comparison;
   const { bold, dim } = colors;
   const traffic = `a round moves ${pair(bytesUp, formatBytes)} up, ${pair(bytesDown, formatBytes)} down`;
   return [
-    `${plan.model}: predicted → measured, the median of ${rounds} rounds${warmUp > 0 ? ` after ${warmUp} to warm up` : ''}`,
+    `${plan.model}: predicted → measured, ${roundsCompared(comparison)}`,
     `${bold(`a round ${pair(roundMs, formatMilliseconds)}`)} (${change(roundMs)}), ${bold(`${pair(samplesPerSecond, formatCount)} samples/s`)}; ${traffic}`,
     '',
     ...renderTable(HEADINGS, groups.flatMap(rowsOf), colors, 3).split('\n'),

@@ -223,8 +223,9 @@ describe('comparePlan', () => {
 
   test('of several plans the one under which most was done', () => {
     const later = { ...plan, model: 'later' };
-    expect(compare(...rounds(8), { event: 'planned', run: 'r', plan: later }, ...rounds(3, {}, 9)).plan.model).toBe('pair');
-    expect(compare(...rounds(3), { event: 'planned', run: 'r', plan: later }, ...rounds(8, {}, 4)).plan.model).toBe('later');
+    const moved: RunEvent = { event: 'planned', run: 'r', plan: later };
+    expect(compare(...rounds(8), moved, ...rounds(3, {}, 9))).toMatchObject({ plan: { model: 'pair' }, number: 1, plans: 2 });
+    expect(compare(...rounds(3), moved, ...rounds(8, {}, 4))).toMatchObject({ plan: { model: 'later' }, number: 2, plans: 2 });
   });
 
   test('a group alone that says what it did every few steps is brought down to one', () => {

@@ -10,7 +10,7 @@ const WARM_UP_ROUNDS = 5;
 export function comparePlan(events: readonly StoredEvent[]): PlanComparison | undefined {
   const done = plannedRounds(events);
   if (done === undefined || done.rounds.length === 0) return undefined;
-  const { plan, memoryBytes } = done;
+  const { plan, number, plans, memoryBytes } = done;
   const warmUp = Math.min(WARM_UP_ROUNDS, done.rounds.length >> 2);
   const rounds = done.rounds.slice(warmUp);
   const groups = plan.groups.flatMap((group, i) => compareGroup(group, i + 1, rounds, plan, memoryBytes) ?? []);
@@ -24,6 +24,8 @@ export function comparePlan(events: readonly StoredEvent[]): PlanComparison | un
   });
   return {
     plan,
+    number,
+    plans,
     rounds: rounds.length,
     warmUp,
     roundMs,

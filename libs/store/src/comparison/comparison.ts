@@ -54,6 +54,9 @@ export interface GroupComparison {
 /** A plan against the rounds that were done under it, times in milliseconds. */
 export interface PlanComparison {
   readonly plan: Plan;
+  /** Which of the run's plans, from 1, and how many it had: groups move, and the one that most rounds were done under is compared. */
+  readonly number: number;
+  readonly plans: number;
   /** Measured, and left out before them as warm-up. */
   readonly rounds: number;
   readonly warmUp: number;
@@ -64,6 +67,12 @@ export interface PlanComparison {
   /** Those that were at work. */
   readonly groups: readonly GroupComparison[];
   readonly deviation: Deviation;
+}
+
+/** `the median of 251 rounds after 5 to warm up, under plan 3 of 3, by which most were done` */
+export function roundsCompared({ rounds, warmUp, number, plans }: PlanComparison): string {
+  const after = warmUp > 0 ? ` after ${warmUp} to warm up` : '';
+  return `the median of ${rounds} rounds${after}${plans > 1 ? `, under plan ${number} of ${plans}, by which most were done` : ''}`;
 }
 
 /** The part of a round that strays furthest from its plan. */

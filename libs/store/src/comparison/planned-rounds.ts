@@ -12,6 +12,10 @@ export interface Round {
 /** What was done under one plan. */
 export interface PlannedRounds {
   readonly plan: Plan;
+  /** Which of the run's plans, from 1. */
+  readonly number: number;
+  /** That the run had so far. */
+  readonly plans: number;
   readonly rounds: readonly Round[];
   /** What the model takes on each node, as it counted itself. */
   readonly memoryBytes: ReadonlyMap<string, number>;
@@ -41,7 +45,9 @@ export function plannedRounds(events: readonly StoredEvent[]): PlannedRounds | u
         break;
     }
   }
-  return spells.reduce<PlannedRounds | undefined>((best, next) => (next.rounds.length >= (best?.rounds.length ?? 0) ? next : best), undefined);
+  return spells
+    .map((spell, i): PlannedRounds => ({ ...spell, number: i + 1, plans: spells.length }))
+    .reduce<PlannedRounds | undefined>((best, next) => (next.rounds.length >= (best?.rounds.length ?? 0) ? next : best), undefined);
 }
 
 /** Of a round that is as planned: a batch; of local steps, of which groups take one more or less by their paces, most of them. */

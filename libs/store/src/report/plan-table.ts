@@ -1,10 +1,11 @@
 import { formatBytes, formatMilliseconds, html, uplinkInWords, type Markup } from '@longtail/core';
-import type { Compared, DeviceComparison, GroupComparison, PlanComparison } from '../comparison/comparison.js';
+import { roundsCompared, type Compared, type DeviceComparison, type GroupComparison, type PlanComparison } from '../comparison/comparison.js';
 
 /** The plan against what was measured, stage by stage, and what strays furthest. */
-export function planTable({ groups, roundMs, rounds, deviation }: PlanComparison): Markup {
+export function planTable(comparison: PlanComparison): Markup {
+  const { groups, roundMs, deviation } = comparison;
   return html`<p class="note">
-      Predicted → measured, the median of ${rounds} rounds. A round ${pair(roundMs, formatMilliseconds)}. ${deviation.sentence}
+      Predicted → measured, ${roundsCompared(comparison)}. A round ${pair(roundMs, formatMilliseconds)}. ${deviation.sentence}
     </p>
     <div class="scroll">
       <table>
