@@ -39,7 +39,7 @@ const control: ControlService = {
   listJobs: async () => ({ jobs: [] }),
   listRuns: async () => ({ runs: [] }),
   listNodes: async () => ({ nodes: [], peers: [], gone: [] }),
-  orderNode: async () => ({ node: 'n', name: 'w', device: { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 }, state: 'paused', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', link: { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 }, profiledJob: '', blocks: [], maxUploadBitsPerSecond: 0, paused: 'held' }),
+  orderNode: async () => ({ node: 'n', name: 'w', device: { engine: 'cpu', description: '', memoryBytes: 1, gflops: 1, throttle: 1 }, state: 'paused', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', link: { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 }, profiledJob: '', profiledModel: '', handOverMs: 0, blocks: [], maxUploadBitsPerSecond: 0, paused: 'held' }),
   getServer: async () => ({ protocol: PROTOCOL_VERSION, version: '0', startedAtMs: 1, nodes: 0, runningJobs: 0, epoch: 1, standbyAddress: '', standbyState: '' }),
   takeOver: async () => ({}),
 };

@@ -116,7 +116,7 @@ export class Figures {
     const { timings: blocks, handOverMs, cached, problem } = profiled ?? { timings: [], handOverMs: 0, cached: false, problem: 'it gave no answer' };
     if (problem !== '') this.warn(`${name} could not measure the model's blocks: ${problem}`, 'It is planned with by its GFLOP/s.');
     else {
-      member.session.profile = { job: host.job.name, timings: blocks };
+      member.session.profile = { job: host.job, timings: blocks, handOverMs };
       host.emit({ event: 'profiled', run: host.run, node, name, blocks, handOverMs, cached, ms: host.clock.nowMs() - startedAtMs });
     }
     return { blocks, handOverMs };

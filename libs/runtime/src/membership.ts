@@ -1,4 +1,5 @@
-import type { BlockTiming, Clock, ConnectionTraffic, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
+import { modelKey } from '@longtail/core';
+import type { BlockTiming, Clock, ConnectionTraffic, Job, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type Pause, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
 import type { ServerConnection } from './ports.js';
@@ -17,6 +18,13 @@ export interface Part {
   left(reason: string): void;
 }
 
+/** What a node's device takes for the blocks of a job, and between two passes of a stage. */
+interface SessionProfile {
+  readonly job: Job;
+  readonly timings: readonly BlockTiming[];
+  readonly handOverMs: number;
+}
+
 interface SessionLink extends MeasuredLink {
   readonly measuredAtMs: number;
 }
@@ -33,8 +41,8 @@ export class Session {
   private measured: SessionLink | undefined;
   /** Its link is being measured, or will be. */
   linkPending = false;
-  /** What its device takes for the blocks of the job that was last laid out by such figures. */
-  profile: { readonly job: string; readonly timings: readonly BlockTiming[] } | undefined;
+  /** Of the job that was last laid out by such figures. */
+  profile: SessionProfile | undefined;
   private lastHeardMs: number;
   private lastSentMs: number;
   private open = true;
@@ -116,8 +124,10 @@ export class Session {
       samplesApplied: this.samplesApplied,
       peerAddress: this.hello.peerAddress,
       link: this.link ?? NO_LINK,
-      profiledJob: this.profile?.job ?? '',
+      profiledJob: this.profile?.job.name ?? '',
+      profiledModel: this.profile === undefined ? '' : modelKey(this.profile.job),
       blocks: this.profile?.timings ?? [],
+      handOverMs: this.profile?.handOverMs ?? 0,
       maxUploadBitsPerSecond: this.hello.maxUploadBitsPerSecond,
       paused: this.paused,
     };

@@ -1,7 +1,8 @@
-import { formatBitRate, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
+import type { NodeRow } from '@longtail/protocol';
+import { formatBitRate, formatBytes, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import { ask, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
-import { percent, showLoss } from '../view/marks.js';
+import { largestPass, percent, showLoss } from '../view/marks.js';
 import { renderTable } from '../view/table.js';
 
 interface NodesOptions extends ServerChoice {
@@ -20,21 +21,24 @@ export async function nodes(output: Output, options: NodesOptions): Promise<numb
   }
   if (rows.length === 0) output.line(`no worker has joined; on each machine: longtail join ${options.server}`);
   else {
-    const cells = rows.map(({ node, name, device, state, paused, run, link, maxUploadBitsPerSecond, samplesPerSecond, samplesApplied }) => [
+    const cells = rows.map(({ node, name, device, state, paused, run, link, maxUploadBitsPerSecond, samplesPerSecond, samplesApplied, ...profile }) => [
       node,
       name,
       device.engine,
       device.description,
       String(device.throttle),
+      device.memoryBytes > 0 ? formatBytes(device.memoryBytes) : '–',
       paused === '' ? state : `${state}: ${paused}`,
       run || '–',
       ...(link.upBitsPerSecond > 0
         ? [upCell(link.upBitsPerSecond, maxUploadBitsPerSecond), formatBitRate(link.downBitsPerSecond), formatMilliseconds(link.roundTripMs)]
         : [upCell(0, maxUploadBitsPerSecond), '–', '–']),
+      passCell(profile),
       samplesPerSecond > 0 ? formatCount(samplesPerSecond) : '–',
       formatCount(samplesApplied),
     ]);
-    output.line(renderTable(['node', 'name', 'engine', 'device', 'pace', 'state', 'run', 'up', 'down', 'round trip', 'samples/s', 'samples'], cells, output.colors, 7));
+    const headings = ['node', 'name', 'engine', 'device', 'pace', 'offers', 'state', 'run', 'up', 'down', 'round trip', 'blocks timed', 'samples/s', 'samples'];
+    output.line(renderTable(headings, cells, output.colors, 8));
   }
   if (standbyAddress !== '') output.line(`standby: ${standbyAddress}, ${standbyState}`);
   if (gone.length > 0) {
@@ -42,6 +46,13 @@ export async function nodes(output: Output, options: NodesOptions): Promise<numb
     output.line(`\n${renderTable(['gone', 'name', 'engine', 'device', 'first seen', 'last seen'], cells, output.colors)}`);
   }
   return 0;
+}
+
+/** `8 of gpt: 29 ms × 4`, what the blocks of the job that they were last timed for take, forward and backward, at the largest microbatch. */
+function passCell({ profiledJob, blocks }: Pick<NodeRow, 'profiledJob' | 'blocks'>): string {
+  if (blocks.length === 0) return '–';
+  const { count, microbatch, ms } = largestPass(blocks);
+  return `${count} of ${profiledJob}: ${formatMilliseconds(ms)} × ${microbatch}`;
 }
 
 /** `18 Mbit/s`, with the owner's limit where there is one. */

@@ -27,7 +27,7 @@ const ENGINE_BYTES = 2 ** 29;
 
 export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
   const [job, profile] = await profileJob(file);
-  const { cluster, notes } = await findCluster(options);
+  const { cluster, notes } = await findCluster(options, job, profile);
   const own = job.cluster.layout !== undefined;
   const { plan: found, sync } = planWithSync(withLocalSteps(withStateBits(job, options.optimizerBits), options.localSteps), profile, cluster, (wanted) => {
     const request = requestFor(wanted, options);
@@ -92,12 +92,12 @@ async function nodesOf(server: string, token: string | undefined): Promise<Await
   }
 }
 
-async function findCluster({ fleet, server, token }: PlanOptions): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {
+async function findCluster({ fleet, server, token }: PlanOptions, job: Job, profile: ModelProfile): Promise<{ cluster: MeasuredCluster; notes: readonly string[] }> {
   if (fleet !== undefined) {
     const text = await readTextFile(fleet, 'fleet file', 'Fleets to start from are in examples/fleets/.');
     return { cluster: parseFleetFile(text, fleet), notes: ['speeds are priors: part of the peak, until a worker measures itself'] };
   }
   const { nodes, peers } = await nodesOf(server, token);
-  if (nodes.length > 0) return clusterOf(nodes, peers, server);
+  if (nodes.length > 0) return clusterOf(nodes, peers, { server, job, profile });
   throw new LongtailError(`no worker has joined ${server}`, { code: 'no-plan', hint: `On each machine: longtail join ${server}; ${ELSE_A_FILE}` });
 }

@@ -92,7 +92,7 @@ describe('a server', { timeout: 30_000 }, () => {
 
   it('whose answer is longer than a pipe holds', async () => {
     const device = { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 };
-    const row = { node: 'n', name: 'n', device, state: 'idle', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', profiledJob: '', maxUploadBitsPerSecond: 0, paused: '' };
+    const row = { node: 'n', name: 'n', device, state: 'idle', run: '', samplesPerSecond: 0, joinedAtMs: 0, lastSeenMsAgo: 0, samplesApplied: 0, peerAddress: '', profiledJob: '', profiledModel: '', handOverMs: 0, maxUploadBitsPerSecond: 0, paused: '' };
     const link = { upBitsPerSecond: 0, downBitsPerSecond: 0, roundTripMs: 0 };
     const block = { block: 'dense', microbatch: 1, forwardMs: 1, backwardMs: 1, inputGradientMs: 1, stashBytes: 0, forwardCallMs: 0, backwardCallMs: 0, recomputeMs: 0 };
     const nodes = [{ ...row, link, blocks: Array.from({ length: 10_000 }, () => block) }];

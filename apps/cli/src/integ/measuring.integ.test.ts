@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BlockTiming, RunEvent } from '@longtail/core';
+import type { BlockTiming, Plan, RunEvent } from '@longtail/core';
 import type { NodeRow } from '@longtail/protocol';
 import { parseScenarioFile } from '@longtail/spec';
 import { afterEach, expect, it } from 'vitest';
@@ -67,4 +67,14 @@ it('measures links as workers join, and blocks and direct links before a pipelin
     expect(row.link.roundTripMs).toBeGreaterThan(0);
     expect(row).toMatchObject({ profiledJob: 'job', blocks: row.name === 'whole' ? whole : quarter });
   }
+  const table = await runCli(['nodes', '--server', address], settings);
+  started.push(table.process);
+  expect(table.process.lines.find((line) => line.includes(' whole '))).toMatch(/ 2 of job: [\d.]+ m?s × 16 /);
+
+  const asked = await runCli(['plan', 'job.yaml', '--server', address, '--json'], settings);
+  started.push(asked.process);
+  const passes = ({ groups }: Plan) => groups[0]!.stages.map(({ timing }) => [timing.forwardMs, timing.backwardMs]);
+  const { notes, ...plan } = JSON.parse(asked.process.lines[0]!) as Plan;
+  expect(passes({ ...plan, notes }), 'by the times that launch went by').toEqual(passes(of('planned')[0]!.plan));
+  expect(notes.join()).not.toContain('GFLOP/s');
 });

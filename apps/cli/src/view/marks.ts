@@ -1,4 +1,4 @@
-import type { DataFile } from '@longtail/core';
+import type { BlockTiming, DataFile } from '@longtail/core';
 
 const LEVELS = '▁▂▃▄▅▆▇█';
 const EIGHTHS = ' ▏▎▍▌▋▊▉█';
@@ -32,6 +32,13 @@ export function bar(fraction: number, width: number, rest = ' '): string {
 /** `0.9855` → `98.55 %` with `digits` decimals. */
 export function percent(fraction: number, digits = 0): string {
   return `${(fraction * 100).toFixed(digits)} %`;
+}
+
+/** What blocks take, forward and backward, at the largest microbatch that they were timed at. */
+export function largestPass(blocks: readonly Pick<BlockTiming, 'microbatch' | 'forwardMs' | 'backwardMs'>[]): { readonly count: number; readonly microbatch: number; readonly ms: number } {
+  const microbatch = Math.max(...blocks.map((block) => block.microbatch));
+  const largest = blocks.filter((block) => block.microbatch === microbatch);
+  return { count: largest.length, microbatch, ms: largest.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0) };
 }
 
 /** Losses span decades: four significant digits. */

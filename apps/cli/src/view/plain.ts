@@ -1,7 +1,7 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds, formatSeconds, moduleOf } from '@longtail/core';
 import type { Colors } from './colors.js';
-import { describeModule, percent, showLoss } from './marks.js';
+import { describeModule, largestPass, percent, showLoss } from './marks.js';
 import type { RunProgress } from './progress.js';
 import { fractionDone, profilingLine, secondsLeft, showFragments } from './progress.js';
 
@@ -137,11 +137,9 @@ export class PlainNarrator {
 
 /** `a: 6 blocks take 41 ms a microbatch of 8 (measured in 0.8 s)`, at the largest size. */
 function profiledLine({ name, blocks, cached, ms }: Extract<RunEvent, { event: 'profiled' }>): string {
-  const microbatch = Math.max(...blocks.map((block) => block.microbatch));
-  const largest = blocks.filter((block) => block.microbatch === microbatch);
-  const took = largest.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0);
+  const { count, microbatch, ms: took } = largestPass(blocks);
   const whence = cached ? 'known from before' : `measured in ${formatSeconds(ms / 1000)}`;
-  return `${name}: ${largest.length} blocks take ${formatMilliseconds(took)} a microbatch of ${microbatch} (${whence})`;
+  return `${name}: ${count} blocks take ${formatMilliseconds(took)} a microbatch of ${microbatch} (${whence})`;
 }
 
 /** `resumed at version 12: its server was killed; 3 commits after it are undone, 384 samples are learnt again`. */
