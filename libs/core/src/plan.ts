@@ -260,15 +260,26 @@ export function passMsOf({ groups }: Plan): ReadonlyMap<string, number> {
 
 /** What a schedule makes of a pipeline's stages. */
 export interface Makespan {
+  /** Of an inner step; where there are sums, from its beginning to that of the next. */
   readonly makespanMs: number;
   /** Most stashes that each worker holds at once, in the order of their first stages. */
   readonly stash: readonly number[];
+}
+
+/** What the devices of a stage wait for between their last pass of an inner step and the first of the next, in milliseconds. */
+export interface StageSums {
+  /** Until its replicas have the sum of what they alone hold. */
+  readonly ownMs: number;
+  /** … and then of what it shares with other stages, from when all of these have come as far; 0: it shares nothing. */
+  readonly sharedMs: number;
 }
 
 /** The order of a pipeline's passes, each worker holding `chunks` stages. */
 export interface PassOrder {
   readonly schedule: ScheduleName;
   readonly chunks: number;
+  /** Of each stage. @default none: the next step is another matter */
+  readonly sums?: readonly StageSums[];
 }
 
 /** `maxStash`: stashes that each stage has room for. */

@@ -1,7 +1,6 @@
 import type { MakespanOf } from '@longtail/core';
 import type { CostModel, GroupDraft, StageDraft } from './layout.js';
-import { sumsMs } from './own-exchange.js';
-import { pipelineMs } from './plan-for.js';
+import { pipelineStep } from './plan-for.js';
 
 /** Stages a device: with more the fill hardly shrinks and there is more to send. */
 const MOST_CHUNKS = 4;
@@ -14,8 +13,11 @@ export function inTurns(model: CostModel, group: GroupDraft, samples: number, ma
   if (group.stages.length === 1 || group.stages.some(({ devices }) => devices.length > 1)) return group;
   const cuts = Array.from({ length: model.costs.blocks + 1 }, (_, at) => at).filter((at) => model.costs.canCut(at));
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
-  const weigh = (layout: GroupDraft | undefined): Weighed | undefined =>
-    layout && { layout, stepMs: pipelineMs(model, layout, microbatches, makespanOf) + sumsMs(model, layout) };
+  const weigh = (layout: GroupDraft | undefined): Weighed | undefined => {
+    if (layout === undefined) return undefined;
+    const { passesMs, sumsMs } = pipelineStep(model, layout, microbatches, makespanOf);
+    return { layout, stepMs: passesMs + sumsMs };
+  };
   let best = weigh(group)!;
   for (let chunks = 2; chunks <= MOST_CHUNKS && chunks * group.stages.length < cuts.length; chunks++) {
     const found = improved(dealt(model, group, cuts, chunks), (borders) => weigh(layoutOf(model, group, cuts, borders)));

@@ -1,16 +1,13 @@
+import type { StageSums } from '@longtail/core';
 import type { CostModel, GroupDraft, StageDraft } from './layout.js';
 import { sumMs } from './layout.js';
 import { heldWith } from './turns.js';
 
-/**
- * Of an inner step of devices that step for themselves, how long all wait for sums of what several hold (ADR 26). What replicas of a stage
- * hold alone they send while the stages before theirs are at work; what stages share has to come from the first of them too.
- */
-export function sumsMs(model: CostModel, group: GroupDraft): number {
-  if (model.request.optimizer === 'server') return 0;
-  const { stages } = group;
-  const spare = spareMs(model, group);
-  return Math.max(...stages.map((stage, s) => Math.max(0, replicasMs(model, stage, stages) - spare[s]!.beforeMs - spare[s]!.behindMs) + sharedMs(model, stage, stages)));
+/** Of devices that step for themselves: each stage's sums of what several hold (ADR 26); undefined where there are none. */
+export function sumsOf(model: CostModel, { stages }: GroupDraft): readonly StageSums[] | undefined {
+  if (model.request.optimizer === 'server') return undefined;
+  const sums = stages.map((stage) => ({ ownMs: replicasMs(model, stage, stages), sharedMs: sharedMs(model, stage, stages) }));
+  return sums.some(({ ownMs, sharedMs }) => ownMs + sharedMs > 0) ? sums : undefined;
 }
 
 /** Of an inner step, what a stage's replicas send each other of what they alone hold. */
@@ -43,30 +40,28 @@ export function broughtBy(model: CostModel, stages: readonly StageDraft[]): Read
 export function ownExchangeMs(model: CostModel, group: GroupDraft): number {
   const { stages } = group;
   const brought = broughtBy(model, stages);
-  const spare = spareMs(model, group);
+  const behind = behindMs(model, group);
   const [bringMs, fetchMs] = [[0], [0]];
   for (const [s, stage] of stages.entries()) {
     const held = heldWith(stages, s);
     const sums = replicasMs(model, stage, stages) + sharedMs(model, stage, stages);
     for (const device of held[0] === stage ? stage.devices : []) {
-      bringMs.push(model.bringMs(device, brought.get(device)!) - (sums === 0 ? spare[s]!.behindMs : 0));
+      bringMs.push(model.bringMs(device, brought.get(device)!) - (sums === 0 ? behind[s]! : 0));
       fetchMs.push(model.fetchMs(device, model.parametersOf(held)));
     }
   }
   return Math.max(...bringMs) + Math.max(...fetchMs);
 }
 
-/** For how long the stages before each are at an inner step before it has anything to do, and when it is done. */
-function spareMs(model: CostModel, group: GroupDraft): readonly { readonly beforeMs: number; readonly behindMs: number }[] {
+/** For how long the stages before each are still at an inner step when it is done. */
+function behindMs(model: CostModel, group: GroupDraft): readonly number[] {
   const { stages, microbatch } = group;
   const hops = model.hopsOf(group);
-  let [beforeMs, behindMs] = [0, 0];
+  let behind = 0;
   return stages.map(({ devices, start, end, recompute }, s) => {
-    if (s > 0) [beforeMs, behindMs] = [beforeMs + hops[s - 1]!.activationMs, behindMs + hops[s - 1]!.gradientMs];
-    const spare = { beforeMs, behindMs };
-    const passes = devices.map((device) => model.costs.passMs(model.cluster.devices[device]!, start, end, microbatch, recompute));
-    beforeMs += Math.max(...passes.map(({ forwardMs }) => forwardMs));
-    behindMs += Math.max(...passes.map(({ backwardMs }) => backwardMs));
-    return spare;
+    if (s > 0) behind += hops[s - 1]!.gradientMs;
+    const spareMs = behind;
+    behind += Math.max(...devices.map((device) => model.costs.passMs(model.cluster.devices[device]!, start, end, microbatch, recompute).backwardMs));
+    return spareMs;
   });
 }

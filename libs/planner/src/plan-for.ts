@@ -3,7 +3,7 @@ import { formatMilliseconds } from '@longtail/core';
 import type { CostModel, GroupDraft } from './layout.js';
 import { groupSteps, localRound, type GroupRound, type GroupSteps } from './local-steps.js';
 import { estimateMakespan } from './makespan.js';
-import { sharedMs, sumsMs } from './own-exchange.js';
+import { sharedMs, sumsOf } from './own-exchange.js';
 import { plannedStage } from './planned-stage.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { roundMsOf, wholeShares } from './rounds.js';
@@ -75,28 +75,33 @@ export function stepsOf(model: CostModel, { groups, scenario }: LaidOut, makespa
   return groups.map((group) => groupSteps(model, group, corrected(model, group, model.group(group, false), model.request.local!.batch, makespanOf), scenario));
 }
 
-function timingsOf(model: CostModel, { microbatch, stages }: GroupDraft): readonly StageTiming[] {
-  const costs = stages.map(({ devices, start, end, recompute }) => {
+/** A stage's replicas side by side: together they are one faster device, whose outputs come as late as the slowest makes them. */
+function pacesOf(model: CostModel, { microbatch, stages }: GroupDraft) {
+  return stages.map(({ devices, start, end, recompute }, s) => {
     const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
     const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
     const again = recompute ? model.costs.recomputeMs(model.cluster.devices[devices[0]!]!, start, end, microbatch) : 0;
     const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
     const input = model.costs.inputGradientPart(model.cluster.devices[devices[0]!]!, start, end, microbatch);
     const fraction = { forward: forwardMs / wholeMs, backward: backwardMs / wholeMs, input: input === 0 ? 0 : (again + input * (backwardMs - again)) / wholeMs };
-    return { periodMs, lateMs: latencyMs - periodMs, fraction };
+    const lateMs = latencyMs - periodMs;
+    return { periodMs, fraction, lateMs: fraction.forward * lateMs, lateBackMs: lateMs * (s + 1 === stages.length ? 1 : fraction.backward) };
   });
+}
+
+function timingsOf(model: CostModel, group: GroupDraft): readonly StageTiming[] {
+  const { microbatch, stages } = group;
+  const paces = pacesOf(model, group);
   return stages.map(({ devices }, s) => {
-    const { periodMs, lateMs, fraction } = costs[s]!;
-    const [next, after] = [stages[s + 1], costs[s + 1]];
+    const { periodMs, lateMs, fraction } = paces[s]!;
+    const next = stages[s + 1];
     const hop = next && model.hop(model.hopWay(devices, next.devices), next.start, microbatch);
-    // Replicas work side by side: together they are one faster device, whose outputs come as late as the slowest makes them.
-    const lateBackMs = after === undefined ? 0 : after.lateMs * (s + 2 === stages.length ? 1 : after.fraction.backward);
     return {
       forwardMs: fraction.forward * periodMs,
       backwardMs: fraction.backward * periodMs,
       inputGradientMs: fraction.input * periodMs,
-      activationHopMs: hop === undefined ? 0 : hop.activationMs + fraction.forward * lateMs,
-      gradientHopMs: hop === undefined ? 0 : hop.gradientMs + lateBackMs,
+      activationHopMs: hop === undefined ? 0 : hop.activationMs + lateMs,
+      gradientHopMs: hop === undefined ? 0 : hop.gradientMs + paces[s + 1]!.lateBackMs,
     };
   });
 }
@@ -106,16 +111,20 @@ function corrected(model: CostModel, group: GroupDraft, cost: GroupCost, samples
   if (group.stages.length === 1 || samples === 0) return cost;
   const { periodMs, onceMs } = model.passes(group);
   const microbatches = Math.ceil(samples / group.microbatch);
-  const factor = pipelineMs(model, group, microbatches, makespanOf) / (onceMs + (microbatches - 1) * periodMs);
-  return { ...cost, periodMs: periodMs * factor, fillMs: (onceMs - periodMs) * factor + sumsMs(model, group) };
+  const { passesMs, sumsMs } = pipelineStep(model, group, microbatches, makespanOf);
+  const factor = passesMs / (onceMs + (microbatches - 1) * periodMs);
+  return { ...cost, periodMs: periodMs * factor, fillMs: (onceMs - periodMs) * factor + sumsMs };
 }
 
-/** An inner step of a pipeline, but for sums of what several workers hold. */
-export function pipelineMs(model: CostModel, group: GroupDraft, microbatches: number, makespanOf: MakespanOf): number {
-  const room = roomFor(model, group, microbatches);
-  const { makespanMs } = makespanOf(timingsOf(model, group), microbatches, room, orderOf(model, group));
+/** An inner step of a pipeline: its passes, and what sums of what several workers hold make it longer. */
+export function pipelineStep(model: CostModel, group: GroupDraft, microbatches: number, makespanOf: MakespanOf): { readonly passesMs: number; readonly sumsMs: number } {
+  const [timings, room, order, sums] = [timingsOf(model, group), roomFor(model, group, microbatches), orderOf(model, group), sumsOf(model, group)];
+  const { makespanMs } = makespanOf(timings, microbatches, room, order);
   // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
-  return Math.max(makespanMs, microbatches * model.passes(group).periodMs);
+  const passesMs = Math.max(makespanMs, microbatches * model.passes(group).periodMs);
+  if (sums === undefined) return { passesMs, sumsMs: 0 };
+  const late = pacesOf(model, group).map(({ lateBackMs }, s) => ({ ...sums[s]!, ownMs: sums[s]!.ownMs + lateBackMs }));
+  return { passesMs, sumsMs: makespanOf(timings, microbatches, room, { ...order, sums: late }).makespanMs - makespanMs };
 }
 
 /** Interleaved where its devices hold several stages, and only there. */

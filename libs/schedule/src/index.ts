@@ -7,6 +7,7 @@ export { listActions, type ActionLists } from './lists.js';
 export { lowerBound } from './lower-bound.js';
 export { oneForwardOneBackward } from './one-forward-one-backward.js';
 export { simulatePipeline, type PipelineTrace, type RankTrace, type TimedAction } from './simulate.js';
+export { simulateSteps, type StepsTrace } from './steps.js';
 export type { StashLimit } from './stash.js';
 export { transfersOf, type Transfer } from './transfers.js';
 export { zeroBubble } from './zero-bubble.js';

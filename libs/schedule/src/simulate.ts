@@ -26,9 +26,9 @@ export interface PipelineTrace {
 
 /**
  * When everything happens if each worker does its list in order, each action as soon as its input is there. Exact: with the
- * orders fixed, a start is the longest path to it, and the order of evaluation does not matter. Throws on a deadlock.
+ * orders fixed, a start is the longest path to it, and the order of evaluation does not matter. `freeAtMs`: when each worker may begin. Throws on a deadlock.
  */
-export function simulatePipeline(lists: ActionLists, stages: readonly StageTiming[]): PipelineTrace {
+export function simulatePipeline(lists: ActionLists, stages: readonly StageTiming[], freeAtMs: readonly number[] = []): PipelineTrace {
   const arrivals = new Arrivals(stages, lists.length);
   const timed: TimedAction[][] = lists.map(() => []);
   for (let advanced = true; advanced;) {
@@ -38,7 +38,7 @@ export function simulatePipeline(lists: ActionLists, stages: readonly StageTimin
       for (let action = list[done.length]; action; action = list[done.length]) {
         const inputMs = arrivals.input(action);
         if (inputMs === undefined) break;
-        const startMs = Math.max(done.at(-1)?.endMs ?? 0, inputMs);
+        const startMs = Math.max(done.at(-1)?.endMs ?? freeAtMs[rank] ?? 0, inputMs);
         const endMs = startMs + durationMs(action.op, stages[action.stage]!);
         done.push({ ...action, startMs, endMs });
         arrivals.output(action, rank, endMs);
