@@ -1,4 +1,4 @@
-import { formatBitRate, type BenchNodeOutcome, type BenchOutcome } from '@longtail/core';
+import { formatBitRate, formatMilliseconds, type BenchNodeOutcome, type BenchOutcome } from '@longtail/core';
 import type { CriticalPath } from './critical-path.js';
 import type { DrawnFleet } from './fleet.js';
 
@@ -27,6 +27,8 @@ export function bottleneckOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'b
     main.kind === 'send'
       ? (['uplink', 'sending', link.up, 'in', server.down, ({ bytesUp }: BenchNodeOutcome) => bytesUp] as const)
       : (['downlink', 'receiving', link.down, 'out', server.up, ({ bytesDown }: BenchNodeOutcome) => bytesDown] as const);
+  // To be told and to answer takes a round trip, which counts as receiving.
+  if (main.kind === 'receive' && link.rtt > main.transferMs / 2) return `latency: ${part} of a round is receiving, most of that the round trip of ${node.name} (${formatMilliseconds(link.rtt)})${rest}`;
   const full = main.bitsPerSecond > FULL * own;
   // What passes a line that several share passes it in that part of the time.
   const used = (some: readonly BenchNodeOutcome[]) => (8000 * some.reduce((sum, outcome) => sum + bytesOf(outcome), 0)) / (wallMs * main.part);

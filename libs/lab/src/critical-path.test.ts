@@ -12,7 +12,7 @@ function pathOf(...rounds: readonly (readonly [computeMs: number, sendMs: number
 
 test('computing bounds a round where it is half of it; else the way that takes longer, even where each is less than computing', () => {
   expect(pathOf([50, 20, 30]).mainPart()).toMatchObject({ kind: 'compute', part: 0.5 });
-  expect(pathOf([40, 35, 25]).mainPart()).toMatchObject({ kind: 'send', part: 0.35, bitsPerSecond: 8e6 / 35 });
-  expect(pathOf([40, 25, 35], [10, 0, 0]).mainPart()).toMatchObject({ kind: 'receive' });
+  expect(pathOf([40, 35, 25]).mainPart()).toMatchObject({ kind: 'send', part: 0.35, bitsPerSecond: 8e6 / 35, transferMs: 35 });
+  expect(pathOf([40, 25, 35], [10, 0, 0]).mainPart()).toMatchObject({ kind: 'receive', transferMs: 17.5 });
   expect(pathOf().mainPart()).toBeUndefined();
 });

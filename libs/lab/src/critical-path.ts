@@ -6,6 +6,8 @@ export type PathKind = 'compute' | 'send' | 'receive';
 const KINDS: readonly PathKind[] = ['compute', 'send', 'receive'];
 
 interface Own extends Record<PathKind, number> {
+  /** That it was the last one of. */
+  rounds: number;
   /** Of the link, each way. */
   readonly bytes: { send: number; receive: number };
   readonly busyMs: { send: number; receive: number };
@@ -31,23 +33,25 @@ export class CriticalPath {
 
   /**
    * Computing, where at least half of the path is, else the way that takes longer; whose it is most, and which part of the path the kind is;
-   * of a link, the rate that this node got, Infinity of computing. Undefined where nobody contributed.
+   * of a link, the rate that this node got, Infinity of computing, and how long a round's transfer took it. Undefined where nobody contributed.
    */
-  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number } | undefined {
+  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number; readonly transferMs: number } | undefined {
     for (const round of [...this.open.keys()]) this.close(round);
     const of = (kind: PathKind) => [...this.ms.values()].reduce((sum, own) => sum + own[kind], 0);
     const all = KINDS.reduce((sum, kind) => sum + of(kind), 0);
     if (all === 0) return undefined;
     const kind = 2 * of('compute') >= all ? 'compute' : of('receive') > of('send') ? 'receive' : 'send';
-    const [name, { bytes, busyMs }] = [...this.ms].reduce((most, one) => (one[1][kind] > most[1][kind] ? one : most));
-    return { part: of(kind) / all, name, kind, bitsPerSecond: kind === 'compute' ? Infinity : (8000 * bytes[kind]) / busyMs[kind] };
+    const [name, { rounds, bytes, busyMs }] = [...this.ms].reduce((most, one) => (one[1][kind] > most[1][kind] ? one : most));
+    const rates = kind === 'compute' ? { bitsPerSecond: Infinity, transferMs: 0 } : { bitsPerSecond: (8000 * bytes[kind]) / busyMs[kind], transferMs: busyMs[kind] / rounds };
+    return { part: of(kind) / all, name, kind, ...rates };
   }
 
   private close(round: number): void {
     const { name, computeMs, exchange, bytesUp, bytesDown } = this.open.get(round)!;
     const { sendMs, receiveMs, hiddenMs = 0 } = exchange!;
     this.open.delete(round);
-    const own = this.ms.get(name) ?? { compute: 0, send: 0, receive: 0, bytes: { send: 0, receive: 0 }, busyMs: { send: 0, receive: 0 } };
+    const own = this.ms.get(name) ?? { rounds: 0, compute: 0, send: 0, receive: 0, bytes: { send: 0, receive: 0 }, busyMs: { send: 0, receive: 0 } };
+    own.rounds++;
     own.compute += computeMs;
     own.send += sendMs - hiddenMs;
     own.receive += receiveMs;

@@ -52,7 +52,7 @@ test('what an arm comes to adds up: time, samples, bytes, energy; and it learns'
   expect(nodes.map(({ name }) => name)).toEqual(['fast', 'slow']);
   expect(links.map(({ seed, links: drawn }) => [seed, ...drawn.map(({ up }) => up)])).toEqual([[1, 20e6, 8e6]]);
   for (const { summary, nodes: outcomes, loss, utilisation, spans, bottleneck } of arms.map(done)) {
-    expect(bottleneck).toMatch(/^(compute|straggler|uplink|downlink): /);
+    expect(bottleneck).toMatch(/^(compute|straggler|uplink|downlink|latency): /);
     expect(outcomes.reduce((sum, { samples }) => sum + samples, 0)).toBe(summary.samples);
     expect(summary.samples).toBe(4 * 360);
     for (const { hereMs, computeMs, sendMs, waitMs } of outcomes) expect(computeMs + sendMs + waitMs).toBeCloseTo(hereMs, 6);
@@ -108,6 +108,11 @@ test('a knob that is swept makes arms of its own', async () => {
   const [narrow, wide] = arms.map((arm) => done(arm).summary);
   expect(narrow!.samplesPerSecond).toBeLessThan(wide!.samplesPerSecond);
   expect(done(arms[0]!).bottleneck).toContain('uplink');
+});
+
+test('few bytes over a fast link with a long round trip: that is what bounds the run', async () => {
+  const { arms } = await runBench(scenario('[{strategy: bsp}]', { fleet: '{machines: [{name: far, count: 2, samplesPerSecond: 10000, link: {up: 50mbit, down: 50mbit, rtt: 120ms}}]}' }), { ...options, mode: 'timing' });
+  expect(done(arms[0]!).bottleneck).toMatch(/^latency: \d+ % of a round is receiving, most of that the round trip of far \d \(120 ms\); devices/);
 });
 
 test('what bounds a run is the link that is full: the server\'s, where all wait for it, and not that of the machine which was last', async () => {
