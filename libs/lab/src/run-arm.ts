@@ -88,8 +88,8 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     layout: layoutBy(arm.planner, profile, fleet, seed),
     ...(arm.planner === 'equal' && { shares: equalShares, watch: withEqualSteps }),
     account: true,
-    keeps(event) {
-      tally.hear(event);
+    keeps(event, moved) {
+      tally.hear(event, moved);
       return event.body.event !== 'contribution';
     },
     committed: evaluation.committed,

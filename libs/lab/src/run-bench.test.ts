@@ -72,6 +72,17 @@ test('what an arm comes to adds up: time, samples, bytes, energy; and it learns'
   }
 });
 
+test('losses are told by all bytes that were moved until then, those of the first parameters too', async () => {
+  const parameterBytes = 4e6;
+  const { arms } = await runBench(scenario('[{strategy: diloco, codec: int4, sync.localSteps: 2}]', { rest: `standsFor: {parameters: ${parameterBytes / 4}}\n` }), options);
+  const { loss, nodes } = done(arms[0]!);
+  const [first, last] = [loss[0]!, loss.at(-1)!];
+  const all = nodes.reduce((sum, { bytesUp, bytesDown }) => sum + bytesUp + bytesDown, 0);
+  expect(first.bytes).toBeGreaterThan(nodes.length * parameterBytes);
+  // What is left is the validation at the end of a run, of parameters in full.
+  expect(all - last.bytes).toBeLessThan(1.01 * nodes.length * parameterBytes);
+});
+
 test('arms that were done before are kept, and those alone whose scenario and program are the same', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'longtail-kept-'));
   const run = async (arms: string, program = 'this') => {

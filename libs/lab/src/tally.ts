@@ -32,7 +32,8 @@ export class Tally {
   private points: CommitPoint[] = [];
   private each = 1;
 
-  hear({ timeMs, body }: StoredEvent): void {
+  /** `moved`: bytes up and down until now, by the whole fleet. @default those of the contributions */
+  hear({ timeMs, body }: StoredEvent, moved = () => this.bytes): void {
     switch (body.event) {
       case 'started':
         this.startMs = this.endMs = timeMs;
@@ -40,7 +41,7 @@ export class Tally {
       case 'contribution':
         return this.contribution(body);
       case 'commit':
-        return this.commit(timeMs, body);
+        return this.commit(timeMs, body, moved);
       case 'samples_lost':
         this.lostSamples += body.samples;
         return;
@@ -82,12 +83,12 @@ export class Tally {
     this.path.add(body);
   }
 
-  private commit(atMs: number, { samples, samplesApplied, loss }: Extract<RunEvent, { readonly event: 'commit' }>): void {
+  private commit(atMs: number, { samples, samplesApplied, loss }: Extract<RunEvent, { readonly event: 'commit' }>, moved: () => number): void {
     this.endMs = atMs;
     this.rounds++;
     this.samples += samples;
     if (samples === 0 || !Number.isFinite(loss) || this.rounds % this.each !== 0) return;
-    this.points.push({ atMs, samples: samplesApplied, loss, bytes: this.bytes });
+    this.points.push({ atMs, samples: samplesApplied, loss, bytes: moved() });
     if (this.points.length < 2 * TRAINING_POINTS) return;
     this.points = this.points.filter((_, i) => i % 2 === 1);
     this.each *= 2;

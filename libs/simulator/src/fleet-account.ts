@@ -47,6 +47,13 @@ export class FleetBook {
     this.beginSpans();
   }
 
+  /** Up and down, by all nodes. */
+  get bytesMoved(): number {
+    let sum = 0;
+    for (const book of this.books.values()) sum += book.bytes;
+    return sum;
+  }
+
   account(): FleetAccount {
     if (this.taken.spansToMs === 0) this.endSpans();
     const books = [...this.books.values()];

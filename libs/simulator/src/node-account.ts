@@ -132,6 +132,11 @@ export class NodeBook {
     this.spans = undefined;
   }
 
+  /** Up and down. */
+  get bytes(): number {
+    return this.cells[this.row + BYTES_UP]! + this.cells[this.row + BYTES_DOWN]!;
+  }
+
   account(windowMs: number): NodeAccount {
     this.settle();
     this.putWindow();

@@ -83,8 +83,11 @@ export interface Scenario {
   standsFor?(header: Pick<TensorHeader, 'kind' | 'length'>): number;
   /** `sync: auto` is told the links as they are described, the server's too, rather than what probes and training find. @default false */
   readonly linksKnown?: boolean;
-  /** Told of each event of the first run; false: it need not be kept, for a run of millions. Then neither the ledger nor the workers' events are. @default all are */
-  keeps?(event: StoredEvent): boolean;
+  /**
+   * Told of each event of the first run; false: it need not be kept, for a run of millions. Then neither the ledger nor the workers' events are. `moved`: bytes that
+   * nodes have sent and received, where that is taken down. @default all are
+   */
+  keeps?(event: StoredEvent, moved: () => number): boolean;
   /** Whether what nodes are at is taken down. @default false */
   readonly account?: boolean;
   /** Told of each chunk that a node sends to the server, before anything happens to it. The payload is the node's. */

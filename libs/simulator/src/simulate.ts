@@ -198,7 +198,7 @@ class Simulation implements StruckWorld {
     const appended = (event: StoredEvent) => {
       if (life.isOver) throw new Error(`a server that was killed logs ${event.body.event}`);
       if (index === 0) this.tell(event);
-      return index !== 0 || (scenario.keeps?.(event) ?? true);
+      return index !== 0 || (scenario.keeps?.(event, () => this.book?.bytesMoved ?? 0) ?? true);
     };
     return (this.stores[index] = new MemoryStore(`run-${index + 1}`, job, { clock: life.clock, writeMs: 50, appended }, before));
   }
