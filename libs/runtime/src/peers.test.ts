@@ -8,7 +8,6 @@ import type { StageOutput } from './stage-outbox.js';
 
 const decode = (bytes: Uint8Array, out: Float32Array) => out.set(new Float32Array(bytes.slice().buffer));
 const fp32 = { id: 0, name: 'fp32', decode } as unknown as Codec;
-const never = new AbortController().signal;
 
 /** A run of values with the same holders, where it lies in the vector of each of them. */
 interface Held {
@@ -37,7 +36,7 @@ async function addUp(runs: readonly Held[], gradients: readonly Float32Array[], 
   };
   const sums = gradients.map((gradient, worker) => {
     const task = { task: 1, shared: partsOf(runs, worker) } as unknown as Task;
-    return new Peers({ worker, workers } as Place, task, inboxes[worker]!, { send: sends(worker) }, never).addShared(0, gradient);
+    return new Peers({ worker, workers } as Place, task, inboxes[worker]!, { send: sends(worker) }, new AbortController().signal).addShared(0, gradient);
   });
   let isDone = false;
   const done = Promise.all(sums).then(() => (isDone = true));
