@@ -28,6 +28,10 @@ test('only the columns named are read', () => {
   expect([...decode('a,b,c,y\n1,2,3,4\n', { features: ['c', 'a'] }).columns.keys()]).toEqual(['c', 'a', 'y']);
 });
 
+test('two columns of one name do no harm where neither is asked for', () => {
+  expect([...decode('a,b,a,y\n1,2,3,4\n', { features: ['b'] }).columns.keys()]).toEqual(['b', 'y']);
+});
+
 test('more cells than the dictionary began with', () => {
   const table = decode(`x,y\n${Array.from({ length: 5000 }, (_, i) => `${i},t${i}`).join('\n')}`);
   expect(table.columns.get('x')).toEqual({ kind: 'number', values: Float64Array.from({ length: 5000 }, (_, i) => i) });
@@ -38,6 +42,7 @@ test.each([
   ['an empty file', '', {}, { message: expect.stringContaining('empty') }],
   ['a missing target', 'size,prize\n1,2\n', { target: 'price' }, { hint: expect.stringContaining('Did you mean "prize"') }],
   ['a missing feature', 'size,y\n1,2\n', { features: ['siez'] }, { hint: expect.stringContaining('"size"') }],
+  ['two columns of one name', 'a,b,a,y\n1,2,3,4\n', {}, { message: 'There are two columns "a".' }],
   ['a short line', 'a,y\n1,2\n3\n', {}, { where: 'table.csv:3' }],
   ['a quote left open', 'a,y\n"1,2\n', {}, { message: expect.stringContaining('Not valid CSV') }],
 ])('%s is refused', (_, text, columns, error) => {

@@ -12,7 +12,7 @@ export interface Table {
   readonly columns: ReadonlyMap<string, Column>;
 }
 
-/** The columns to read: the target and the features named, or all. LongtailError `invalid-data` for a name that is not there. */
+/** The columns to read: the target and the features named, or all. LongtailError `invalid-data` for a name that is not there, or there twice. */
 export function selectColumns(
   available: readonly string[],
   target: string,
@@ -31,7 +31,14 @@ export function selectColumns(
           : `Did you mean ${JSON.stringify(near)}? The columns are ${available.join(', ')}.`,
     });
   }
-  return features === undefined ? available : [...new Set([...features, target])];
+  const wanted = features === undefined ? available : [...new Set([...features, target])];
+  const twice = wanted.find((name) => available.indexOf(name) !== available.lastIndexOf(name));
+  if (twice === undefined) return wanted;
+  throw new LongtailError(`There are two columns ${JSON.stringify(twice)}.`, {
+    code: 'invalid-data',
+    where,
+    hint: 'Give one of them another name, or leave them out: name the columns to use in `features`.',
+  });
 }
 
 /** Collects the values of one column. */
