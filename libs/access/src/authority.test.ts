@@ -49,6 +49,11 @@ it('is the same after a restart', async () => {
   expect(again.fingerprint).toBe(authority.fingerprint);
 });
 
+it('is not opened with a key that is not its own', async () => {
+  const { privateKey } = await createAuthority(NOW);
+  await expect(Authority.open({ ...material, privateKey })).rejects.toMatchObject({ code: 'storage', hint: expect.stringContaining('backup') });
+});
+
 it('refuses a damaged request, or gives no more for it than for a whole one', { timeout: 60_000 }, async () => {
   const { request } = await requestCertificate();
   await fc.assert(

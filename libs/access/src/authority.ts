@@ -1,4 +1,4 @@
-import { createHash, randomBytes, X509Certificate, type webcrypto } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes, X509Certificate, type webcrypto } from 'node:crypto';
 import { LongtailError, ROLES, SERVER_NAME, type PeerIdentity, type Role } from '@longtail/core';
 import { ALGORITHM, exportPrivateKey, generateKeys, importPrivateKey } from './pem.js';
 import type { JsonGeneralName } from './x509.js';
@@ -45,7 +45,9 @@ export class Authority {
   /** LongtailError `storage` when the files are not what `createAuthority` made. */
   static async open({ certificate, privateKey }: KeyedCertificate): Promise<Authority> {
     try {
-      return new Authority(certificate, await importPrivateKey(privateKey), new X509Certificate(certificate));
+      const own = new X509Certificate(certificate);
+      if (!own.checkPrivateKey(createPrivateKey(privateKey))) throw new Error('the key is of another certificate');
+      return new Authority(certificate, await importPrivateKey(privateKey), own);
     } catch (cause) {
       throw new LongtailError("the authority's certificate or key cannot be read", {
         code: 'storage',
