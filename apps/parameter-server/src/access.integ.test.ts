@@ -415,4 +415,8 @@ it('knows everybody again after a restart, and its owner by no token', async () 
   expect((await asking(owner, (client) => client.listAccess(signal))).identities.map(({ role }) => role).sort()).toEqual(['admin', 'viewer']);
   await access.enrolOwner(keep);
   expect(JSON.parse(kept.text!)).toEqual(owner);
+  // An identity that does not let in is none, however good its certificate is.
+  await access.revoke({ token: '', identity: owner.id, enrolled: false });
+  await access.enrolOwner(keep);
+  await asking(JSON.parse(kept.text!) as Credentials, (client) => client.listAccess(signal));
 });

@@ -110,7 +110,7 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
     async enrolOwner(keep) {
       const kept = await readCredentials(keep);
       const now = nowMs();
-      if (kept?.authority === authority.certificate && kept.expiresAtMs > now + CERTIFICATE_MS / 2) return;
+      if (kept?.authority === authority.certificate && kept.expiresAtMs > now + CERTIFICATE_MS / 2 && book.admits(kept)) return;
       const { request, privateKey } = await requestCertificate();
       const peer = await book.enrol('admin', 'the owner of the server', now, now + CERTIFICATE_MS);
       await keepCertificate(keep, { token: '', authority: authority.certificate, privateKey }, await issue(peer, request, now));

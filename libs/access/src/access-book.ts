@@ -80,6 +80,10 @@ export class AccessBook {
     this.roll.admit(peer);
   }
 
+  admits(peer: PeerIdentity): boolean {
+    return this.roll.refusalOf(peer) === undefined;
+  }
+
   /** What the token has let in stays, unless revoked with `enrolled`. Gives whom it was taken from. LongtailError `usage`. */
   revokeToken(id: string, enrolled: boolean): Promise<readonly string[]> {
     return this.inTurn(() => {

@@ -22,10 +22,16 @@ export class Roll {
   }
 
   /** LongtailError `refused` unless the identity was enrolled here and not revoked. */
-  admit({ id, role }: PeerIdentity): void {
+  admit(peer: PeerIdentity): void {
+    const refusal = this.refusalOf(peer);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** Why the identity is not let in; undefined: it is. */
+  refusalOf({ id, role }: PeerIdentity): LongtailError | undefined {
     const entry = this.identities.get(id);
-    if (entry === undefined || entry.role !== role) throw refused(`the server has not enrolled ${id}`);
-    if (entry.revoked) throw refused(`the identity ${id} was revoked`);
+    if (entry === undefined || entry.role !== role) return refused(`the server has not enrolled ${id}`);
+    return entry.revoked ? refused(`the identity ${id} was revoked`) : undefined;
   }
 }
 
