@@ -379,8 +379,8 @@ it('lets an identity have so many connections, and another one when one has ende
   expect(await open()).toBe('in');
 });
 
-it('does not listen beyond this machine without certificates', async () => {
-  const open = startServer({ host: '0.0.0.0', port: 0, runsFolder: folder, database, version: '', insecure: false, log: pino({ level: 'silent' }) });
+it.each(['0.0.0.0', '127.example.org'])('does not listen on %s, beyond this machine, without certificates', async (host) => {
+  const open = startServer({ host, port: 0, runsFolder: folder, database, version: '', insecure: false, log: pino({ level: 'silent' }) });
   await expect(open).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining('--tls') });
 });
 

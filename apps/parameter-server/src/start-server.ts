@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 import type { CodecName } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
@@ -174,7 +175,7 @@ function withStandby(access: Access, unaware: () => string): ServerAccess {
 
 /** Only this machine reaches it. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
 function refuseInsecure(host: string): LongtailError {
