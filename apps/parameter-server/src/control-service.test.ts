@@ -67,6 +67,11 @@ it.each([
   expect(launch).not.toHaveBeenCalled();
 });
 
+it.each(['null', '[3]', '"train"', '{'])('refuses to fork a run with %s in place of fields', async (overridesJson) => {
+  const { service } = createService();
+  await expect(service.fork({ run: 'r1', version: 0, overridesJson })).rejects.toMatchObject({ code: 'invalid-file' });
+});
+
 it('logs when a run began and how it ended', async () => {
   const { service, logged } = createService();
   await service.launch({ protocol: 1, jobJson: '{"name":"digits","data":"mnist","model":"cnn"}' });

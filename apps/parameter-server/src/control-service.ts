@@ -28,7 +28,7 @@ export function createControlService({ server, desk, past, register, nodes, log 
   const has = (run: string): boolean => server.jobs().some((row) => row.run === run);
   return {
     async launch({ jobJson }) {
-      const { job, files } = await desk.study(parseJson(jobJson));
+      const { job, files } = await desk.study(parseJson(jobJson, 'The job is'));
       const launched = await server.launch(job, files);
       log.info({ run: launched.run, job: job.name }, 'launched');
       follow(launched.run);
@@ -40,7 +40,7 @@ export function createControlService({ server, desk, past, register, nodes, log 
       return resumed;
     },
     async fork({ run, version, overridesJson }) {
-      const forked = await past.fork(run, version, parseJson(overridesJson) as Record<string, unknown>);
+      const forked = await past.fork(run, version, parseFields(overridesJson));
       log.info({ run: forked.run, from: run, version: forked.version }, 'forked');
       follow(forked.run);
       return forked;
@@ -81,10 +81,16 @@ export function createControlService({ server, desk, past, register, nodes, log 
   };
 }
 
-function parseJson(text: string): unknown {
+function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new LongtailError('The job is not JSON.', { code: 'invalid-file', cause: error });
+    throw new LongtailError(`${what} not JSON.`, { code: 'invalid-file', cause: error });
   }
+}
+
+function parseFields(text: string): Readonly<Record<string, unknown>> {
+  const fields = parseJson(text, 'The fields to set are');
+  if (typeof fields === 'object' && fields !== null && !Array.isArray(fields)) return fields as Record<string, unknown>;
+  throw new LongtailError('The fields to set are no object.', { code: 'invalid-file' });
 }
