@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import type { GetServerReply } from '@longtail/protocol';
-import { writeFileAtomic } from '@longtail/store';
+import { withStorageErrors, writeFileAtomic } from '@longtail/store';
 import { connectClient, type ControlClient } from '@longtail/transport';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -38,10 +38,12 @@ export class Succession {
     this.over = new Promise((resolve) => (this.resolveOver = resolve));
   }
 
-  /** LongtailError `storage` where what is kept is damaged. */
+  /** LongtailError `storage` where what is kept cannot be read, or is damaged. */
   static async open(runsFolder: string, log: Logger, access?: Pick<Access, 'asStandby'>): Promise<Succession> {
     const path = join(runsFolder, FILE);
-    const text = await readFile(path, 'utf8').catch(() => undefined);
+    const text = await withStorageErrors('read the file', path, () =>
+      readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? undefined : Promise.reject(error))),
+    );
     if (text === undefined) return new Succession(runsFolder, { epoch: 1, standby: '' }, log, access);
     try {
       return new Succession(runsFolder, STATE.parse(JSON.parse(text)), log, access);
@@ -59,16 +61,16 @@ export class Succession {
     return this.state.standby;
   }
 
-  /** It has taken over. */
-  async begin(epoch: number): Promise<void> {
-    this.keep({ epoch, standby: '' });
-    await this.written;
+  /** It has taken over, which is kept when this resolves. LongtailError `storage`. */
+  begin(epoch: number): Promise<void> {
+    return this.keep({ epoch, standby: '' });
   }
 
   /** A standby has come; empty: the server ends in order, and nobody is to take over. */
   standby(address: string): void {
     clearInterval(this.looking);
-    if (address !== this.state.standby) this.keep({ ...this.state, standby: address });
+    if (address === this.state.standby) return;
+    this.keep({ ...this.state, standby: address }).catch((error: unknown) => this.log.error(LongtailError.from(error).message));
   }
 
   /** It may have taken over. Resolves once nobody answers where it was: while it does, it has taken over, or comes back. */
@@ -127,9 +129,10 @@ export class Succession {
     }
   }
 
-  private keep(state: Succession['state']): void {
+  private keep(state: Succession['state']): Promise<void> {
     this.state = state;
-    const write = () => writeFileAtomic(join(this.runsFolder, FILE), `${JSON.stringify(state)}\n`);
-    this.written = this.written.then(write).catch((error: unknown) => this.log.error(LongtailError.from(error).message));
+    const written = this.written.then(() => writeFileAtomic(join(this.runsFolder, FILE), `${JSON.stringify(state)}\n`));
+    this.written = written.catch(() => undefined);
+    return written;
   }
 }
