@@ -5,7 +5,7 @@ import { CODEC_IDS, createCodec, createKernels } from '@longtail/kernels';
 import { Standby, type FileCache, type StandbyEvent } from '@longtail/runtime';
 import { createCurveKeys, dial, receiveAuthority, wallClock } from '@longtail/transport';
 import { composeShard } from './compose-shard.js';
-import { FollowedAccess } from './followed-access.js';
+import { StandbyAccess } from './standby-access.js';
 import { FollowedRuns } from './followed-runs.js';
 import { checkAuthority } from './open-access.js';
 import type { RunDescription } from './run-store.js';
@@ -69,8 +69,8 @@ export async function followServer(options: StandbyOptions): Promise<Takeover | 
   return undefined;
 }
 
-async function receiveAccess({ standbyOf, stateFolder, signal }: StandbyOptions, credentials: Credentials): Promise<FollowedAccess> {
+async function receiveAccess({ standbyOf, stateFolder, signal }: StandbyOptions, credentials: Credentials): Promise<StandbyAccess> {
   const authority = await receiveAuthority(standbyOf, credentials, signal);
   await checkAuthority(stateFolder, authority);
-  return FollowedAccess.open(authority, wallClock.nowMs);
+  return StandbyAccess.open(authority, wallClock.nowMs);
 }

@@ -4,21 +4,21 @@ import { PROTOCOL_VERSION, type Hello } from '@longtail/protocol';
 import { connectClient, createCurveKeys, dial, receiveAuthority, type ClientCredentials } from '@longtail/transport';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { FollowedAccess } from './followed-access.js';
+import { StandbyAccess } from './standby-access.js';
 import { StandbyPort } from './standby-port.js';
 
 const DAY = 24 * 3_600_000;
 const { signal } = new AbortController();
 
 let authority: KeyedCertificate;
-let access: FollowedAccess;
+let access: StandbyAccess;
 let port: StandbyPort;
 let witnesses: string[];
 let restarts: number;
 let orders: boolean[];
 beforeEach(async () => {
   authority = await createAuthority(Date.now());
-  access = await FollowedAccess.open(authority, Date.now);
+  access = await StandbyAccess.open(authority, Date.now);
   witnesses = [];
   restarts = 0;
   orders = [];

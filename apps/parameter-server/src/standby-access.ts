@@ -5,7 +5,7 @@ import type { KnownPeers } from '@longtail/transport';
 import { identify, type InheritedAccess } from './open-access.js';
 
 /** The authority of the server that a standby follows, and whom it lets in: in memory, until it is the server. */
-export class FollowedAccess implements KnownPeers {
+export class StandbyAccess implements KnownPeers {
   private roll = new Roll();
 
   private constructor(
@@ -15,9 +15,9 @@ export class FollowedAccess implements KnownPeers {
     private readonly nowMs: () => number,
   ) {}
 
-  static async open(keyed: KeyedCertificate, nowMs: () => number): Promise<FollowedAccess> {
+  static async open(keyed: KeyedCertificate, nowMs: () => number): Promise<StandbyAccess> {
     const issuer = await Authority.open(keyed);
-    return new FollowedAccess(keyed, issuer, await issuer.issueServer(nowMs()), nowMs);
+    return new StandbyAccess(keyed, issuer, await issuer.issueServer(nowMs()), nowMs);
   }
 
   get certificate(): string {
