@@ -121,7 +121,7 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
 /** The book was a file before there was a database: it is taken over once, where there is no other. */
 async function importBook(folder: string, table: AccessTable): Promise<void> {
   const keep = secretFile(join(folder, BOOK_FILE));
-  const kept = await readKept(keep, BOOK);
+  const kept = await readKept(keep, () => BOOK);
   if (kept === undefined) return;
   const { tokens, identities } = await table.load();
   if (tokens.length + identities.length > 0) return;
@@ -132,7 +132,7 @@ async function importBook(folder: string, table: AccessTable): Promise<void> {
 /** Throws LongtailError `usage` where a folder is that of another server. */
 export async function checkAuthority(folder: string, { certificate }: KeyedCertificate): Promise<void> {
   const keep = authorityFile(folder);
-  const kept = await readKept(keep, KEYED);
+  const kept = await readKept(keep, () => KEYED);
   if (kept === undefined || kept.certificate === certificate) return;
   throw new LongtailError('there is the authority of another server', { code: 'usage', where: keep.path, hint: 'Give the standby a folder of its own: --state FOLDER.' });
 }
@@ -142,7 +142,7 @@ function authorityFile(folder: string): Keep {
 }
 
 async function openAuthority(keep: Keep, nowMs: number): Promise<{ readonly authority: Authority; readonly keyed: KeyedCertificate }> {
-  const kept = await readKept(keep, KEYED);
+  const kept = await readKept(keep, () => KEYED);
   const keyed = kept ?? (await createAuthority(nowMs));
   if (kept === undefined) await writeKept(keep, keyed);
   return { authority: await Authority.open(keyed), keyed };

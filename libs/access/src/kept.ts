@@ -9,11 +9,11 @@ export interface Keep {
 }
 
 /** What was kept, of the shape it was written in; undefined: nothing was. LongtailError `storage` when it is anything else. */
-export async function readKept<T>(keep: Keep, schema: z.ZodType<T>): Promise<T | undefined> {
+export async function readKept<T>(keep: Keep, schema: () => Promise<z.ZodType<T>> | z.ZodType<T>): Promise<T | undefined> {
   const text = await keep.read();
   if (text === undefined) return undefined;
   try {
-    return schema.parse(JSON.parse(text));
+    return (await schema()).parse(JSON.parse(text));
   } catch (cause) {
     throw new LongtailError('the file is damaged', { code: 'storage', where: keep.path, hint: 'Restore it from a backup, or delete it and begin anew.', cause });
   }

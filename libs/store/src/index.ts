@@ -12,12 +12,12 @@ export { metricsCsv } from './metrics.js';
 export * from './node.js';
 export { readRecording, recordingFolder, type RecordedPart, type RecordingFolder } from './recording.js';
 export { renderReport } from './report/index.js';
+export { RUN_FILES } from './run-files.js';
 export {
   createRun,
   listRuns,
   openRun,
   readRun,
-  RUN_FILES,
   type ModelSidecar,
   type RunFolder,
   type RunFolderOptions,

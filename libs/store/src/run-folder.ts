@@ -18,21 +18,9 @@ import type { CheckpointFolder } from './checkpoints.js';
 import { openEventLog, readEvents } from './event-log.js';
 import { metricsCsv, metricsLine } from './metrics.js';
 import { renderReport } from './report/index.js';
+import { RUN_FILES } from './run-files.js';
 import { tensorsOf, writeSafetensors } from './safetensors/index.js';
 import { asStorageError, makeFolder, withStorageErrors } from './storage-error.js';
-
-/** Files of a run's folder. */
-export const RUN_FILES = {
-  job: 'job.json',
-  events: 'events.jsonl',
-  metrics: 'metrics.csv',
-  checkpoints: 'checkpoint',
-  recording: 'recording',
-  model: 'model.safetensors',
-  modelSidecar: 'model.json',
-  report: 'report.html',
-  owner: 'server.json',
-} as const;
 
 const RUN_FORMAT = 1;
 const DEFAULT_KEEP = 2;

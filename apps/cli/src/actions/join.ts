@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { formatCount, LongtailError } from '@longtail/core';
 import { DEFAULT_IDLE_MS, parseNodeFile, type OwnerLimits } from '@longtail/spec';
 import type { LinkRates } from '@longtail/spec/links';
-import { userConfig, userState } from '@longtail/store';
+import { userConfig, userState } from '@longtail/store/node';
 import { connectClient } from '@longtail/transport';
 import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
 import { nodeIdentity, rememberAtStandby } from '../process/identity.js';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import { userState } from '@longtail/store';
+import { userState } from '@longtail/store/node';
 import { giveLocalOrder, wallClock, type ControlClient, type LocalOrder, type LocalWorker } from '@longtail/transport';
 import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';

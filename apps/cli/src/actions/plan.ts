@@ -6,7 +6,7 @@ import { USUAL_CODING } from '@longtail/kernels';
 import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/parameter-server';
 import { createPlan } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
-import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import { blobCache, nodeFiles, userCache } from '@longtail/store/node';
 import type { ControlClient } from '@longtail/transport';
 import { clusterOf } from '../process/cluster-of.js';
 import { connect, type ServerChoice } from '../process/identity.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { RUN_FILES } from '@longtail/store';
+import { RUN_FILES } from '@longtail/store/run-files';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
 import { runsOption } from './options.js';
