@@ -3,4 +3,4 @@ export type { ParentMessage, WorkerEvent, WorkerMessage, WorkerStats } from './e
 export { createFileCache } from './file-cache.js';
 export { KeptIdentity } from './kept-identity.js';
 export { measureLink, type LinkMeasurement } from './measure-link.js';
-export { startWorker, type AllowedCode, type WorkerOptions } from './start-worker.js';
+export type { AllowedCode } from './start-worker.js';

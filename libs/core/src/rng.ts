@@ -88,8 +88,8 @@ function mixNumber(seed: number): number {
   return Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32 ? seed : hashString(String(seed));
 }
 
-/** FNV-1a, 32 bits: seeds and shard keys, not security. */
-export function hashString(text: string): number {
+/** FNV-1a, 32 bits. */
+function hashString(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;

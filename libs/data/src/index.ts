@@ -1,6 +1,5 @@
 export { describeData, findPackaged, placeFiles } from './data-files.js';
 export * from './epoch-order.js';
-export { imageDataset, type IdxSplit } from './images/image-dataset.js';
 export * from './lease-book.js';
 export type { OpenDataset, OpenOptions } from './open-dataset.js';
 export { openDataset } from './open.js';

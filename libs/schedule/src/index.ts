@@ -1,5 +1,4 @@
 export { cappedOneForwardOneBackward, type CappedOptions } from './capped.js';
-export { checkSchedule, type ScheduleCheck } from './check.js';
 export { createSchedule, type ScheduleOptions } from './create.js';
 export { gpipe } from './gpipe.js';
 export { interleaved } from './interleaved.js';
@@ -9,5 +8,4 @@ export { oneForwardOneBackward } from './one-forward-one-backward.js';
 export { simulatePipeline, type PipelineTrace, type RankTrace, type TimedAction } from './simulate.js';
 export { simulateSteps, type StepsTrace } from './steps.js';
 export type { StashLimit } from './stash.js';
-export { transfersOf, type Transfer } from './transfers.js';
 export { zeroBubble } from './zero-bubble.js';

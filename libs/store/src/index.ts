@@ -6,12 +6,9 @@ export { checkpointFolder, type Checkpoint, type CheckpointFolder, type WrittenC
 export { IN_MEMORY, openDatabase, type Database } from './database/open-database.js';
 export type { NodeEntry } from './database/node-table.js';
 export type { RunEntry, RunStatus } from './database/run-table.js';
-export { openEventLog, readEvents, type EventLogOptions } from './event-log.js';
-export { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
-export { metricsCsv } from './metrics.js';
+export { readEvents } from './event-log.js';
 export * from './node.js';
 export { readRecording, recordingFolder, type RecordedPart, type RecordingFolder } from './recording.js';
-export { renderReport } from './report/index.js';
 export { RUN_FILES } from './run-files.js';
 export {
   createRun,
@@ -25,4 +22,4 @@ export {
   type RunSummary,
 } from './run-folder.js';
 export * from './safetensors/index.js';
-export { asStorageError, ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
+export { makeFolder, withStorageErrors } from './storage-error.js';
