@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { layOut, type Job, type Verdict } from '@longtail/core';
+import { layOut, LongtailError, type Job, type Verdict } from '@longtail/core';
 import type { Resumption, RunSnapshot, Server } from '@longtail/runtime';
 import { BESIDE_LOGS, createRun, IN_MEMORY, openDatabase, type Database, type RunOwner } from '@longtail/store';
 import { pino } from 'pino';
@@ -20,15 +20,17 @@ const [ALIVE, GONE] = [process.ppid, 999_999_999];
 let folder: string;
 let sha256: string;
 let resumptions: Resumption[];
+let refusal: LongtailError | undefined;
 let launches: RunSnapshot[];
 let logged: { readonly msg: string }[];
 let past: PastRuns;
+let register: RunRegister;
 let database: Database;
 let desk: JobDesk;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'longtail-past-'));
-  [sha256, resumptions, launches, logged] = ['abc', [], [], []];
+  [sha256, resumptions, refusal, launches, logged] = ['abc', [], undefined, [], []];
   desk = new JobDesk(async (): Promise<Inspection> => ({
     signature: { inputShape: [28, 28, 1], inputType: 'float32', targetShape: [], targetType: 'int32', classes: 10 },
     files: [{ name: 'data/train-images', path: '/place', bytes: 3, sha256 }],
@@ -38,6 +40,7 @@ beforeEach(async () => {
     jobs: () => [],
     resume: (resumption: Resumption) => {
       resumptions.push(resumption);
+      if (refusal !== undefined) throw refusal;
       return { run: resumption.store.run, folder: resumption.store.folder };
     },
     launch: async (_job: Job, _files: unknown, from: RunSnapshot) => {
@@ -47,7 +50,8 @@ beforeEach(async () => {
   } as unknown as Server;
   const log = pino({ level: 'info' }, { write: (line) => logged.push(JSON.parse(line) as { msg: string }) });
   database = await openDatabase(IN_MEMORY);
-  past = new PastRuns({ server, desk, register: new RunRegister({ table: database.runs, runsFolder: folder, owner }), checkpoints: BESIDE_LOGS, owner, log });
+  register = new RunRegister({ table: database.runs, runsFolder: folder, owner });
+  past = new PastRuns({ server, desk, register, checkpoints: BESIDE_LOGS, owner, log });
 });
 afterEach(async () => {
   for (const { store } of resumptions) await store.log.close();
@@ -113,6 +117,14 @@ it('resumes when asked what was cancelled or has no server, not what succeeded o
   const other = await left({ address: '127.0.0.1:9000', pid: ALIVE });
   await expect(past.resume(other.id)).rejects.toMatchObject({ code: 'usage', message: expect.stringContaining('the server at 127.0.0.1:9000') });
   await expect(past.resume('nobody')).rejects.toMatchObject({ code: 'usage', message: 'no run nobody' });
+});
+
+it('leaves a run that the server does not take as it was, in the table too', async () => {
+  const { id } = await left({ ...owner, pid: GONE }, { status: 'failed', reason: 'a disk without room' });
+  refusal = new LongtailError('nothing is left to learn', { code: 'usage' });
+  await expect(past.resume(id)).rejects.toBe(refusal);
+  expect(await register.list(10, undefined)).toMatchObject([{ run: id, status: 'failed', reason: 'a disk without room' }]);
+  expect(() => resumptions[0]!.store.log.append({ event: 'warning', run: id, message: 'late', hint: '' })).toThrow();
 });
 
 it('forks a version that is there, with other fields, but not another model, data or order', async () => {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { LongtailError, type StoredEvent } from '@longtail/core';
 import type { LaunchedRun, Resumption, RunSnapshot, ServedFile, Server } from '@longtail/runtime';
-import { isAlive, openRun, readEvents, readRun, RUN_FILES, type CheckpointStore, type RunOwner } from '@longtail/store';
+import { isAlive, openRun, readEvents, readRun, RUN_FILES, type CheckpointStore, type RunFolder, type RunOwner } from '@longtail/store';
 import { wallClock } from '@longtail/transport';
 import { withOverrides } from '@longtail/spec';
 import type { Logger } from 'pino';
@@ -91,13 +91,13 @@ export class PastRuns {
 
   /** Goes on with what this server followed as the standby of another one. What cannot go on is told to the log and stays as it is. */
   async inherit(inherited: readonly Inherited[], succession: NonNullable<Resumption['succession']>, reason: string): Promise<void> {
-    const { server, desk, register, checkpoints, owner, log } = this.options;
+    const { desk, checkpoints, owner, log } = this.options;
     for (const { path, snapshot, files, notes } of inherited) {
       try {
         const folder = await openRun(path, { now: wallClock.nowMs, owner, checkpoints });
-        const { id, job, document, past } = folder;
+        const { id, job, document } = folder;
         desk.adopt(job, notes, document);
-        server.resume({ store: register.track(runStore(folder, notes), folder), job, files, snapshot, past, reason, succession });
+        await this.resumeIn(folder, notes, { job, files, reason, succession }, async () => snapshot);
         log.warn({ run: id, job: job.name, version: snapshot?.version ?? 0 }, 'taken over');
       } catch (error) {
         log.error({ where: path }, `cannot be taken over: ${LongtailError.from(error).message}`);
@@ -106,7 +106,7 @@ export class PastRuns {
   }
 
   private async goOn(id: string, path: string, reason: string): Promise<LaunchedRun & { readonly version: number }> {
-    const { server, desk, register, checkpoints, owner, log } = this.options;
+    const { server, desk, checkpoints, owner, log } = this.options;
     if (this.opening.has(id) || server.jobs().some(({ run, status }) => run === id && (status === 'waiting' || status === 'running'))) {
       throw new LongtailError(`run ${id} goes on already`, { code: 'usage', hint: `Watch it with \`longtail logs ${id} --follow\`.` });
     }
@@ -115,21 +115,35 @@ export class PastRuns {
       const { job, document } = await readRun(path);
       const { files } = await desk.studyAgain(job, document);
       const folder = await openRun(path, { now: wallClock.nowMs, owner, checkpoints });
-      let snapshot: RunSnapshot | undefined;
-      try {
-        snapshot = await lastSnapshot(folder, ({ message, where }) => log.warn({ run: id, where }, message));
+      const resumed = await this.resumeIn(folder, desk.notesOf(job), { job, files, reason }, async () => {
+        const snapshot = await lastSnapshot(folder, ({ message, where }) => log.warn({ run: id, where }, message));
         if (snapshot === undefined) checkNoneWritten(folder.past, checkpoints);
-      } catch (error) {
-        await folder.close();
-        throw error;
-      }
-      const store = register.track(runStore(folder, desk.notesOf(job)), folder);
-      const resumed = server.resume({ store, job, files, snapshot, past: folder.past, reason });
-      const version = snapshot?.version ?? 0;
-      log.info({ run: id, job: job.name, version }, 'resumed');
-      return { ...resumed, version };
+        return snapshot;
+      });
+      log.info({ run: id, job: job.name, version: resumed.version }, 'resumed');
+      return resumed;
     } finally {
       this.opening.delete(id);
+    }
+  }
+
+  /** In an open folder; closed, and the run in the table as it was, when the server does not go on with it. */
+  private async resumeIn(
+    folder: RunFolder,
+    notes: JobNotes,
+    resumption: Omit<Resumption, 'store' | 'snapshot' | 'past'>,
+    lastOf: () => Promise<RunSnapshot | undefined>,
+  ): Promise<LaunchedRun & { readonly version: number }> {
+    const { server, register } = this.options;
+    try {
+      const snapshot = await lastOf();
+      const store = register.track(runStore(folder, notes), folder);
+      const resumed = server.resume({ ...resumption, store, snapshot, past: folder.past });
+      return { ...resumed, version: snapshot?.version ?? 0 };
+    } catch (error) {
+      register.leave(folder.id);
+      await folder.close();
+      throw error;
     }
   }
 

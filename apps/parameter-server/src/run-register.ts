@@ -29,6 +29,11 @@ export class RunRegister {
     return { ...store, log: this.listen(run, store.log) };
   }
 
+  /** The server does not have the run after all: its folder tells again. */
+  leave(run: string): void {
+    this.live.delete(run);
+  }
+
   /** Newest first. */
   async list(limit: number, status: RunStatus | undefined): Promise<readonly RunEntry[]> {
     await this.lookAround();
