@@ -1,7 +1,7 @@
 // Pipelines over real processes against what their plans say: step times of unequal layouts, a pipeline of equal stages against
 // its schedule's own bound, the planner's layout against the equal split, and local steps of a stage on two devices and on three. Workers are paced so that all that they really
 // compute together stays well below two cores: what a pace stretches is then the device, not the queue for a core.
-//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [sums] [--rounds 24] [--only NAME] [--json]
+//   node benchmarks/system/pipelines.mjs [layouts] [bound] [split] [sums] [--rounds 24] [--only NAME] [--codec fp32] [--activation-codec fp32] [--json]
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -12,7 +12,13 @@ import { launch, startFleet } from './fleet.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '24' }, only: { type: 'string', default: '' }, json: { type: 'boolean', default: false } },
+  options: {
+    rounds: { type: 'string', default: '24' },
+    only: { type: 'string', default: '' },
+    codec: { type: 'string', default: 'fp32' },
+    'activation-codec': { type: 'string', default: 'fp32' },
+    json: { type: 'boolean', default: false },
+  },
 });
 const PARTS = { layouts, bound, split, sums };
 const BATCH = 48;
@@ -28,7 +34,7 @@ function job(cluster, { localSteps } = {}) {
     model: { type: 'gpt', width: 128, layers: 8, heads: 4 },
     train: { batch: BATCH, maxSamples: BATCH * (localSteps ?? 1) * Number(values.rounds), optimizer: { type: 'adamw' }, learningRate: 1e-3, seed: 1 },
     validation: { maxSamples: 8 },
-    sync: { codec: 'fp32', minDeadline: '60s', ...(localSteps && { strategy: 'diloco', localSteps }) },
+    sync: { codec: values.codec, activationCodec: values['activation-codec'], minDeadline: '60s', ...(localSteps && { strategy: 'diloco', localSteps }) },
     cluster,
   };
 }
@@ -85,8 +91,9 @@ async function layouts() {
   return withFleet({ paces: [0.3, 0.24, 0.16, 0.1] }, async (fleet) => {
     const results = [];
     for (const [name, cluster] of Object.entries(shapes).filter(([name]) => name.includes(values.only))) {
-      const { roundMs, deviation } = (await run(fleet, cluster)).comparison;
-      results.push({ name, ...roundMs, error: roundMs.measured / roundMs.planned - 1, deviation: deviation.sentence });
+      const { roundMs, deviation, groups } = (await run(fleet, cluster)).comparison;
+      const exchanges = groups.map(({ exchangeMs, stages }) => ({ ...exchangeMs, devices: stages.flat().map(({ name, exchange }) => ({ name, ...exchange })) }));
+      results.push({ name, ...roundMs, error: roundMs.measured / roundMs.planned - 1, deviation: deviation.sentence, exchanges });
       console.error(`${name}: planned ${roundMs.planned.toFixed(0)} ms a round, measured ${roundMs.measured.toFixed(0)} ms (${percent(results.at(-1).error)}). ${deviation.sentence}`);
     }
     return { layouts: results, worst: Math.max(...results.map(({ error }) => Math.abs(error))) };
