@@ -33,7 +33,6 @@ const EXCHANGING: Scenario = { alone: false, maxUploads: Infinity, sharedMs: 0 }
  * `direct-credits.ts`, or where these are priced, `lan-pricing.ts`; with a hop through the server, `relayed-credits.ts`.
  */
 export class UpperBound {
-  private readonly sites: readonly SiteBound[];
   private readonly fastestUplinkMs: number;
   private readonly leastTieMs: number;
   private readonly priced = new Map<SiteBound, Priced>();
@@ -43,10 +42,15 @@ export class UpperBound {
     private readonly model: CostModel,
     /** Whether pipelines with a hop through the server count. */
     private readonly relays = true,
+    private readonly sites: readonly SiteBound[] = boundsOf(model),
   ) {
-    this.sites = boundsOf(model);
     this.leastTieMs = model.leastTieMsAnywhere();
     this.fastestUplinkMs = Math.min(...this.sites.flatMap(({ devices }) => devices.map(({ uplinkMs }) => uplinkMs)));
+  }
+
+  /** Of layouts that have no pipeline with a hop through the server. */
+  withoutRelays(): UpperBound {
+    return new UpperBound(this.model, false, this.sites);
   }
 
   /**

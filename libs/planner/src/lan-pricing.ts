@@ -149,19 +149,17 @@ export class LanPricing {
 
   private layersInTime(kinds: readonly LayerTimes[]): Int16Array {
     const inTime = new Int16Array(this.periods.length * kinds.length * 4);
-    let at = 0;
-    for (const periodMs of this.periods) {
-      for (const of of kinds) {
-        for (const place of [INNER, LAST]) {
-          let [kept, most] = [-1, -1];
-          for (let count = 0; count <= of.held[place]!; count++) {
-            if (msOf(of, place, count) > periodMs * (1 + HAIR)) continue;
-            most = count;
-            if (count <= of.kept[place]!) kept = count;
-          }
-          inTime[at++] = kept;
-          inTime[at++] = most;
+    let column = 0;
+    for (const of of kinds) {
+      for (const place of [INNER, LAST]) {
+        let most = -1;
+        for (let period = 0; period < this.periods.length; period++) {
+          while (most < of.held[place]! && msOf(of, place, most + 1) <= this.periods[period]! * (1 + HAIR)) most++;
+          const at = 4 * kinds.length * period + column;
+          inTime[at] = Math.min(most, of.kept[place]!);
+          inTime[at + 1] = most;
         }
+        column += 2;
       }
     }
     return inTime;

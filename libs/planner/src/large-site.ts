@@ -26,6 +26,9 @@ const MOST_IN_CHAINS = 64;
 /** Chains weighed for each device, from each beginning. */
 const WEIGHED = 150;
 
+/** Chains that manage this part of what their devices' prices allow leave too little to pools of replicas, but where one group does the whole batch. */
+const PLENTY = 0.95;
+
 const EVENLY: Dealing = { alike: false, slower: Infinity };
 
 /** The second costs period, and may save more fill: without it two halls in ten have 0.983 of the bound instead of 0.984 and 0.985. */
@@ -79,6 +82,8 @@ export class LargeSite implements Site {
     const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, priced);
     this.chains = chains.map((chain) => [optionOf(model, dealt.layoutOf(chain))]);
     const found = chains.reduce((sum, { samples }) => sum + samples, 0);
+    this.pools = this.poolsOfAll = [];
+    if (priced !== undefined && found >= PLENTY * priceOf(devices, priced) && dealt.most(devices) < model.request.batch) return;
     const exchanging = { alone: false, maxUploads: Infinity, sharedMs: 0 };
     const alone = this.solos.flatMap((options) => bestOf(model, options, dealt.roundMs, exchanging));
     this.pools = this.pooled(others, found - alone.reduce((sum, { samples }) => sum + samples, 0));
@@ -175,6 +180,10 @@ export class LargeSite implements Site {
     const sizes = [...this.model.request.microbatches].sort((a, b) => a - b);
     return sizes.length <= POOL_SIZES ? sizes : [sizes[0]!, sizes[sizes.length >> 1]!, sizes.at(-1)!];
   }
+}
+
+function priceOf(devices: readonly number[], { prices }: LanPrices): number {
+  return devices.reduce((sum, device) => sum + prices.get(device)!, 0);
 }
 
 function optionOf(model: CostModel, layout: GroupDraft): Option {

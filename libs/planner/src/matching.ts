@@ -67,7 +67,7 @@ class Matching {
     this.matchBestFirst();
     for (let changed = true; changed;) {
       changed = false;
-      for (let a = 0; a < this.count; a++) for (let b = 0; b < this.count; b++) if (this.improve(a, b)) changed = true;
+      for (let a = 0; a < this.count; a++) if (this.improveWith(a)) changed = true;
     }
   }
 
@@ -107,20 +107,24 @@ class Matching {
     }
   }
 
-  /** Makes a pair of these two, and of those that they leave, where that is worth more. */
-  private improve(a: number, b: number): boolean {
+  /** Makes pairs of this device and others, and of those that they leave, where that is worth more. */
+  private improveWith(a: number): boolean {
     const { worth, count, mates } = this;
-    const together = worth[a * count + b]!;
-    const [left, right] = [mates[a]!, mates[b]!];
-    if (together === 0 || left === b || left === SEVERAL || right === SEVERAL) return false;
-    const before = (left === NOBODY ? 0 : worth[a * count + left]!) + (right === NOBODY ? 0 : worth[b * count + right]!);
-    const others = left === NOBODY || right === NOBODY ? 0 : worth[left * count + right]!;
-    if (together + others <= before + GAIN) return false;
-    if (left !== NOBODY) mates[left] = NOBODY;
-    if (right !== NOBODY) mates[right] = NOBODY;
-    this.join(a, b);
-    if (others > 0) this.join(left, right);
-    return true;
+    let changed = false;
+    for (let b = 0; b < count && mates[a] !== SEVERAL; b++) {
+      const together = worth[a * count + b]!;
+      const [left, right] = [mates[a]!, mates[b]!];
+      if (together === 0 || left === b || right === SEVERAL) continue;
+      const before = (left === NOBODY ? 0 : worth[a * count + left]!) + (right === NOBODY ? 0 : worth[b * count + right]!);
+      const others = left === NOBODY || right === NOBODY ? 0 : worth[left * count + right]!;
+      if (together + others <= before + GAIN) continue;
+      if (left !== NOBODY) mates[left] = NOBODY;
+      if (right !== NOBODY) mates[right] = NOBODY;
+      this.join(a, b);
+      if (others > 0) this.join(left, right);
+      changed = true;
+    }
+    return changed;
   }
 
   /** Breaks up what its members are in, and makes pairs of those who are left, where that is worth more. */

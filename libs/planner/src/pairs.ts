@@ -3,17 +3,20 @@ import type { Chains } from './chain.js';
 /** A gain that is smaller is rounding. */
 const GAIN = 1e-9;
 
+/** Whether devices are matchable is asked of one in so many. */
+const ASKED = 8;
+
+/** Part of the devices, by some of them, that are a chain with another one. */
+export function matchable(chains: Chains, devices: readonly number[]): number {
+  const asked = devices.filter((_, a) => a % ASKED === 0);
+  return asked.filter((a) => devices.some((b) => a !== b && chains.samplesOfTwo(a, b) > 0)).length / asked.length;
+}
+
 /** Devices, and what any two of them manage as a chain. */
 export class Pairs {
   /** [a, b]: samples, and whole ones; 0: they are no chain. */
   readonly samples: Float64Array;
   readonly whole: Int32Array;
-
-  /** Part of the devices that are a chain with another one. */
-  get matchable(): number {
-    const count = this.devices.length;
-    return this.devices.filter((_, a) => this.samples.subarray(a * count, (a + 1) * count).some((samples) => samples > 0)).length / count;
-  }
 
   /** Whole samples of the best pair of the device at this place. */
   mostOf(a: number): number {

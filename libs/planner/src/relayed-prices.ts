@@ -168,13 +168,22 @@ class Descent {
     private readonly prices: Float64Array,
   ) {
     const count = devices.length;
-    const promising: number[] = [];
-    for (let a = 0; a < count; a++)
-      for (let b = a + 1; b < count; b++) if (whole[a * count + b]! > least[devices[a]!]! + least[devices[b]!]!) promising.push(a * count + b);
-    this.firsts = Int32Array.from(promising, (pair) => devices[Math.floor(pair / count)]!);
-    this.seconds = Int32Array.from(promising, (pair) => devices[pair % count]!);
-    this.worths = Float64Array.from(promising, (pair) => whole[pair]!);
-    this.weights = new Float64Array(promising.length);
+    const firsts: number[] = [];
+    const seconds: number[] = [];
+    const worths: number[] = [];
+    for (let a = 0; a < count; a++) {
+      for (let b = a + 1; b < count; b++) {
+        const worth = whole[a * count + b]!;
+        if (worth <= least[devices[a]!]! + least[devices[b]!]!) continue;
+        firsts.push(devices[a]!);
+        seconds.push(devices[b]!);
+        worths.push(worth);
+      }
+    }
+    this.firsts = new Int32Array(firsts);
+    this.seconds = new Int32Array(seconds);
+    this.worths = new Float64Array(worths);
+    this.weights = new Float64Array(worths.length);
     this.total = new Float64Array(least.length);
   }
 

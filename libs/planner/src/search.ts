@@ -8,7 +8,7 @@ import type { LanPrices } from './lan-prices.js';
 import { LargeSite, StandingSite } from './large-site.js';
 import { CostModel } from './layout.js';
 import { matchUp } from './matching.js';
-import { Pairs } from './pairs.js';
+import { matchable, Pairs } from './pairs.js';
 import type { Scenario } from './rounds.js';
 import { sharedMs } from './scenarios.js';
 import type { Chosen, Site, Solution } from './site.js';
@@ -32,6 +32,9 @@ const FIRST_EFFORT = 1e5;
 const LONGER = 1.022;
 const MUCH_LONGER = 1.1;
 const FAR_LONGER = 30;
+
+/** Than the best: a scenario whose bound is longer is hardly of use. */
+const CLEARLY_LONGER = 2;
 
 /** Of the devices that reach nobody directly, a part that is not many. */
 const FEW = 0.5;
@@ -84,14 +87,14 @@ interface Bounded {
 function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number, bound?: UpperBound): Solution | undefined {
   let best: Solution | undefined;
   const components = model.links.components();
-  const few = (members: readonly number[]) => effort(model, members) <= most / components.length;
-  const lans = components.filter((members) => members.length > 1 && !few(members));
+  const [small, lans]: [(readonly number[])[], (readonly number[])[]] = [[], []];
+  for (const members of components) if (members.length > 1) (effort(model, members) <= most / components.length ? small : lans).push(members);
   const relayed = relayedOf(model);
   const pairsIn = (chains: Chains) => (relayed.length > RELAYED ? new Pairs(chains, relayed) : undefined);
   let roundMs = LONGER * leastOf(scenarios);
   // Where what is shared is too much for most links at home, pipelines through the server, which the bound thinks well of, do not decide.
-  if (bound !== undefined && !model.ties.none && (pairsIn(new Chains(model, roundMs))?.matchable ?? 1) < FEW)
-    roundMs = Math.max(roundMs, LONGER * leastOf(boundedBy(model, new UpperBound(model, false), false)));
+  if (bound !== undefined && !model.ties.none && relayed.length > RELAYED && matchable(new Chains(model, roundMs), relayed) < FEW)
+    roundMs = Math.max(roundMs, LONGER * leastOf(boundedBy(model, bound.withoutRelays(), false)));
   for (let pass = 0; pass < PASSES && roundMs < Infinity; pass++) {
     const chains = new Chains(model, roundMs);
     const pairs = pairsIn(chains);
@@ -103,7 +106,7 @@ function firstPlan(model: CostModel, scenarios: readonly Bounded[], most: number
       const left = members.filter((device) => !taken.has(device));
       return new LargeSite(model, left, chains, priced && remaining(priced, taken));
     });
-    const others = [...smallSites(model, few), ...relayedSites(model, chains, relayed, { pairs, sets: sets?.relayed, between, taken })];
+    const others = [...smallSites(model, small), ...relayedSites(model, chains, relayed, { pairs, sets: sets?.relayed, between, taken })];
     const found = fastest(model, [...large, ...others], scenarios);
     if (found !== undefined && found.roundMs < (best?.roundMs ?? Infinity)) best = found;
     if (best !== undefined && best.roundMs < MUCH_LONGER * roundMs) break;
@@ -136,12 +139,12 @@ export function leastBoundMs(model: CostModel): number {
   return wholeBoundMs(model, bound, boundedBy(model, bound, true));
 }
 
-/** That of a scenario which does not come near the best is not sought exactly. */
+/** That of a scenario which does not come near the best is not sought any further. */
 function boundedBy(model: CostModel, bound: UpperBound, exact: boolean): readonly Bounded[] {
   const { batch } = model.request;
   const bounded: Bounded[] = [];
   for (const scenario of [...scenariosOf(model, exact)].reverse()) {
-    const farMs = FAR_LONGER * Math.min(...bounded.map(({ fromMs }) => fromMs));
+    const farMs = CLEARLY_LONGER * leastOf(bounded);
     bounded.push({ scenario, fromMs: bound.isShort(farMs, scenario, batch) ? farMs : bound.roundMs(scenario, batch) });
   }
   return bounded.reverse();
@@ -199,10 +202,9 @@ function effortOf(model: CostModel, devices: readonly number[]): (cuts: number) 
 }
 
 /** Those few that reach each other directly; of the rest each that holds the model for itself. */
-function smallSites(model: CostModel, few: (members: readonly number[]) => boolean): readonly Site[] {
-  const components = model.links.components();
-  const lonely = components.filter(({ length }) => length === 1).flat();
-  const sites: Site[] = components.filter((members) => members.length > 1 && few(members)).map((members) => new ExactSite(model, members));
+function smallSites(model: CostModel, small: readonly (readonly number[])[]): readonly Site[] {
+  const lonely = lonelyOf(model);
+  const sites: Site[] = small.map((members) => new ExactSite(model, members));
   for (const members of classesOf(
     model,
     lonely.filter((device) => holds(model, device)),
@@ -236,8 +238,14 @@ function remaining({ prices, sets }: LanPrices, taken: ReadonlySet<number>): Lan
 
 /** Devices that hold no model and reach nobody directly, those of the fastest links first. */
 function relayedOf(model: CostModel): readonly number[] {
-  const lonely = model.links.components().flatMap((members) => (members.length === 1 ? members : []));
-  return lonely.filter((device) => !holds(model, device)).sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
+  return lonelyOf(model)
+    .filter((device) => !holds(model, device))
+    .sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
+}
+
+/** Devices that reach nobody directly. */
+function lonelyOf({ links }: CostModel): readonly number[] {
+  return links.components().flatMap((members) => (members.length === 1 ? members : []));
 }
 
 function holds(model: CostModel, device: number): boolean {
