@@ -22,7 +22,7 @@ import type {
   VectorRange,
 } from '@longtail/core';
 import { clippedDivisor, FORWARD_PART, INPUT_GRADIENT_PART, joinLayouts, localStateCount, passMs, sumOfSquares, type LongtailError } from '@longtail/core';
-import { epochOrder } from '@longtail/data';
+import { SampleOrder } from '@longtail/data';
 import { Anchor, type CountedOptimizer } from '@longtail/kernels';
 import { LentVectors } from './lent-vectors.js';
 import type { VirtualClock } from './virtual-clock.js';
@@ -62,6 +62,7 @@ export class VirtualCompute implements Compute {
   /** Made when it is first asked for: most devices only give gradients. */
   private made: CountedOptimizer | undefined;
   private job: Job | undefined;
+  private order: SampleOrder | undefined;
   /** What it was given last, which nobody changes before a task begins with others. */
   private base: Float32Array = new Float32Array(0);
   /** What the engine would hold: the base until the device steps. */
@@ -121,6 +122,7 @@ export class VirtualCompute implements Compute {
     const { length } = joinLayouts(layouts);
     const fraction = layouts.reduce((sum, _, stage) => sum + this.fraction(stage), 0);
     this.job = job;
+    this.order = new SampleOrder(model.trainSamples, job.train.seed);
     this.anchor = undefined;
     this.stepped = this.mix = this.stepGradient = this.before = undefined;
     this.made = undefined;
@@ -376,10 +378,7 @@ export class VirtualCompute implements Compute {
   }
 
   private indicesOf(ranges: readonly SampleRange[]): Int32Array {
-    const { trainSamples, ignoresSamples } = this.options.model;
-    if (ignoresSamples) return this.indices(countSamples(ranges));
-    const { seed } = this.job!.train;
-    return Int32Array.from(ranges.flatMap((range) => [...epochOrder(trainSamples, seed, range.epoch).indices(range)]));
+    return this.options.model.ignoresSamples ? this.indices(countSamples(ranges)) : this.order!.indicesOf(ranges);
   }
 
   /** Of samples that are all alike. */

@@ -1,5 +1,6 @@
 import type { BackwardResult, Batch, DataSignature, Dataset, ForwardResult, HostTensor, SampleRange, Split, Stage } from '@longtail/core';
 import { FORWARD_PART, INPUT_GRADIENT_PART, LongtailError } from '@longtail/core';
+import type { SampleOrder } from '@longtail/data';
 import type { StageModel } from '@longtail/engine';
 import type { EmulatedDevice } from './emulated-device.js';
 import type { Interrupts } from './interrupts.js';
@@ -7,7 +8,6 @@ import type { PassBytes } from './memory.js';
 import type { Pacer } from './pacer.js';
 import { PassPacer } from './pass-pacer.js';
 import { randomTargets, randomTensor } from './random-tensor.js';
-import type { SampleOrder } from './sample-order.js';
 import type { PassTimes } from './undisturbed.js';
 
 export interface StageSurroundings {

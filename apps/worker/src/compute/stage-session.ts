@@ -14,6 +14,7 @@ import type {
   StepHyper,
 } from '@longtail/core';
 import { joinLayouts, localStepsOf, LongtailError, ownStateBytes } from '@longtail/core';
+import { SampleOrder } from '@longtail/data';
 import { createModel, initialParameters, profileModel, stageModel } from '@longtail/engine';
 import type { Model, StageModel } from '@longtail/engine';
 import type { EmulatedDevice } from './emulated-device.js';
@@ -24,7 +25,6 @@ import type { LocalOptimizer } from './local-optimizer.js';
 import type { PassBytes } from './memory.js';
 import { assertFits, leastPassBytes, stagesNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
-import { SampleOrder } from './sample-order.js';
 import { StageVector } from './stage-vector.js';
 import type { SharedVectors } from './training-session.js';
 import type { UndisturbedTimes } from './undisturbed.js';

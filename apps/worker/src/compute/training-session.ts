@@ -15,6 +15,7 @@ import type {
   VectorRange,
 } from '@longtail/core';
 import { clippedDivisor, FORWARD_PART, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, stepBatchOf, sumOfSquares } from '@longtail/core';
+import { SampleOrder } from '@longtail/data';
 import { createModel, stageModel } from '@longtail/engine';
 import type { EmulatedDevice } from './emulated-device.js';
 import type { Interrupts } from './interrupts.js';
@@ -24,7 +25,6 @@ import type { LocalOptimizer } from './local-optimizer.js';
 import { assertFits, wholeNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
 import { PassPacer } from './pass-pacer.js';
-import { SampleOrder } from './sample-order.js';
 import type { UndisturbedTimes } from './undisturbed.js';
 
 /** Work between two looks at the abort flag should not take longer than this. */

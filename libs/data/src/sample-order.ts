@@ -1,5 +1,5 @@
 import type { SampleRange } from '@longtail/core';
-import { epochOrder, type EpochOrder } from '@longtail/data';
+import { epochOrder, type EpochOrder } from './epoch-order.js';
 
 /** Which samples of the training split the positions of leases are. */
 export class SampleOrder {
