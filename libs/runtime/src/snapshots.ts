@@ -1,4 +1,4 @@
-import { freshState, LongtailError, serverOptimizer, type StateVector } from '@longtail/core';
+import { allFinite, freshState, LongtailError, serverOptimizer, type StateVector } from '@longtail/core';
 import { divergence } from './divergence.js';
 import { CHUNKS_A_TURN } from './outgoing-parameters.js';
 import type { RunSnapshot, RunStore } from './ports.js';
@@ -28,7 +28,7 @@ export class Snapshots {
     if (now < this.nextAtMs || this.writing !== undefined || core.version === this.lastVersion) return;
     this.nextAtMs = now + core.job.checkpoint.everyMs;
     const snapshot = await this.take();
-    if (!snapshot.parameters.every(Number.isFinite)) throw divergence(core, 'every worker'); // the checkpoint before stands
+    if (!allFinite(snapshot.parameters)) throw divergence(core, 'every worker'); // the checkpoint before stands
     await core.following.check();
     this.lastVersion = core.version;
     this.writing = this.write(snapshot, now).finally(() => (this.writing = undefined));
@@ -42,7 +42,7 @@ export class Snapshots {
   async saveLast(): Promise<{ readonly model: string; readonly error: LongtailError | undefined }> {
     await this.writing;
     const snapshot = await this.take();
-    if (!snapshot.parameters.every(Number.isFinite)) return { model: this.lastPath, error: undefined };
+    if (!allFinite(snapshot.parameters)) return { model: this.lastPath, error: undefined };
     const { store, recorder, following } = this.core;
     await following.check();
     let model = '';

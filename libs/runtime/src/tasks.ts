@@ -1,4 +1,4 @@
-import { Numbered, type ChunkInspection, type Codec, type CodedChunk, type Lease, type RunEvent, type TensorChunk } from '@longtail/core';
+import { allFinite, Numbered, type ChunkInspection, type Codec, type CodedChunk, type Lease, type RunEvent, type TensorChunk } from '@longtail/core';
 import type { SharedPart, Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
 import { Delivery, type ExpectedDelivery, type ExpectedTensor } from './delivery.js';
@@ -229,7 +229,7 @@ export class Tasks {
     // Before there is a shard: the very first parameters.
     const values = new Float32Array(length);
     dependencies.codecs.find(({ id }) => id === chunk.codecId)!.decode(chunk.bytes, values);
-    return { finite: values.every(Number.isFinite), sumOfSquares: 0 };
+    return { finite: allFinite(values), sumOfSquares: 0 };
   };
 }
 
