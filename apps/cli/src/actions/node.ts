@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
 import { userState } from '@longtail/store/node';
-import { giveLocalOrder, wallClock, type ControlClient, type LocalOrder, type LocalWorker } from '@longtail/transport';
+import { giveLocalOrder, wallClock, type ControlClient, type LocalOrder, type LocalWorker } from '@longtail/transport/clients';
 import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import type { Output } from '../terminal/output.js';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readCredentials } from '@longtail/access';
 import { LongtailError } from '@longtail/core';
-import { connectClient, type ControlClient } from '@longtail/transport';
+import { connectClient, type ControlClient } from '@longtail/transport/clients';
 import { keptIdentity } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
 

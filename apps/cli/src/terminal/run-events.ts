@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { BackOff, createRng, formatSeconds, isAway, LongtailError, type RunEvent, type StoredEvent } from '@longtail/core';
-import { wallClock, type ControlClient } from '@longtail/transport';
+import { wallClock, type ControlClient } from '@longtail/transport/clients';
 
 /** For so long a server that went away is looked for, as workers do. */
 const AWAY_MS = 600_000;
