@@ -1,25 +1,26 @@
-// What a worker process loads before it can dial: processor time and time of importing its start-worker.js, of this checkout and of others
-// that are built, in turn.
-//   node benchmarks/system/worker-start.mjs [--runs 15] [CHECKOUT …]
+// What a process loads before it can dial: processor time and time of importing modules, of this checkout and of others that are built, in
+// turn. A worker's, or what a command that asks a server loads.
+//   node benchmarks/system/process-start.mjs [--runs 15] [--command] [CHECKOUT …]
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const { values, positionals } = parseArgs({ options: { runs: { type: 'string', default: '15' } }, allowPositionals: true });
+const { values, positionals } = parseArgs({ options: { runs: { type: 'string', default: '15' }, command: { type: 'boolean', default: false } }, allowPositionals: true });
 const checkouts = [resolve(import.meta.dirname, '../..'), ...positionals.map((path) => resolve(path))];
 const script = `
   const [beganMs, before] = [performance.now(), process.cpuUsage()];
-  await import(process.argv[1]);
+  for (const module of process.argv.slice(1)) await import(module);
   const { user, system } = process.cpuUsage(before);
   console.log(JSON.stringify([(user + system) / 1000, performance.now() - beganMs]));
   process.exit();`;
 
+const modules = values.command ? ['apps/cli/dist/program.js', 'apps/cli/dist/process/identity.js'] : ['apps/worker/dist/start-worker.js'];
 const taken = checkouts.map(() => []);
 for (let run = 0; run < Number(values.runs); run++) {
   for (const [i, checkout] of checkouts.entries()) {
-    const module = pathToFileURL(resolve(checkout, 'apps/worker/dist/start-worker.js')).href;
-    taken[i].push(JSON.parse(execFileSync(process.execPath, ['--input-type=module', '--eval', script, module], { encoding: 'utf8' })));
+    const urls = modules.map((module) => pathToFileURL(resolve(checkout, module)).href);
+    taken[i].push(JSON.parse(execFileSync(process.execPath, ['--input-type=module', '--eval', script, ...urls], { encoding: 'utf8' })));
   }
 }
 for (const [i, checkout] of checkouts.entries()) {
