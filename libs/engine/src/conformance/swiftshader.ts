@@ -13,3 +13,11 @@ export function useSwiftShader(): void {
   const driver = BROWSER_FOLDERS.map((folder) => join(folder, 'vk_swiftshader_icd.json')).find((path) => existsSync(path));
   if (driver !== undefined) process.env.VK_ICD_FILENAMES = driver;
 }
+
+/**
+ * Dawn's binding looks for finished work at every turn of the event loop, by `setImmediate`, and so takes a core of which SwiftShader is in
+ * need. From now on it looks once a millisecond.
+ */
+export function pollRarely(): void {
+  globalThis.setImmediate = ((callback: () => void) => setTimeout(callback, 1)) as unknown as typeof setImmediate;
+}
