@@ -13,6 +13,7 @@ import type { Output } from '../terminal/output.js';
 /** One thing looked at. */
 interface Finding {
   readonly part: 'device' | 'memory' | 'disk' | 'engine' | 'toolchain' | 'server';
+  /** `problem`: no job can run, or the server that was asked for is out of reach; the exit code then says so. */
   readonly state: 'ok' | 'note' | 'problem';
   readonly text: string;
   readonly fix?: string;
@@ -32,7 +33,7 @@ const LITTLE_MEMORY_BYTES = 2 * 2 ** 30;
 
 const LITTLE_DISK_BYTES = 2 * 2 ** 30;
 
-/** Exits with 0 when a job can run here, with that of the first problem's kind otherwise. */
+/** Exits with 0 where nothing is a problem. LongtailError `engine` where no engine works. */
 export async function doctor(output: Output, options: DoctorOptions): Promise<number> {
   const say = (finding: Finding) => show(finding, output);
   say(device());
@@ -74,12 +75,11 @@ function device(): Finding {
   };
 }
 
-function memory(): Finding {
-  const [free, total] = [freemem(), totalmem()];
+export function memory(free = freemem(), total = totalmem()): Finding {
   const little = free < LITTLE_MEMORY_BYTES;
   return {
     part: 'memory',
-    state: little ? 'problem' : 'ok',
+    state: little ? 'note' : 'ok',
     text: `${formatBytes(free)} free of ${formatBytes(total)}`,
     fix: little ? `End other programs: a worker with the tensorflow engine takes about ${formatBytes(2 ** 29)}.` : undefined,
     data: { freeBytes: free, totalBytes: total },
@@ -90,11 +90,14 @@ async function disk(folder: string): Promise<Finding> {
   let existing = folder;
   while (!existsSync(existing) && dirname(existing) !== existing) existing = dirname(existing);
   const { bavail, bsize } = await statfs(existing);
-  const free = bavail * bsize;
+  return room(folder, bavail * bsize);
+}
+
+export function room(folder: string, free: number): Finding {
   const little = free < LITTLE_DISK_BYTES;
   return {
     part: 'disk',
-    state: little ? 'problem' : 'ok',
+    state: little ? 'note' : 'ok',
     text: `${formatBytes(free)} free at ${folder}`,
     fix: little ? 'Free some space, or use --runs and LONGTAIL_CACHE to go to another disk.' : undefined,
     data: { folder, freeBytes: free },

@@ -8,7 +8,7 @@ export function doctorCommand(parent: Command, outcome: Outcome): void {
     .command('doctor')
     .summary('look at this machine, and say what to mend')
     .description(
-      'Looks at the device, its engines, memory, disk, the tools to build the native engine, and the link to a server; says how to mend what is wrong.',
+      'Looks at the device, its engines, memory, disk, the tools to build the native engine, and the link to a server; says how to mend what is wrong. ✗ is a problem, and – worth knowing: jobs run all the same.\nExit codes: 0 jobs can run here, 5 no engine works, 6 the server cannot be reached or refuses.',
     )
     .option('-s, --server <address>', 'server to try the link to')
     .addOption(tokenOption())
