@@ -1,16 +1,18 @@
 // Plans for 1,000 devices against the upper bound, and the time they take:
-//   node benchmarks/planner/scale.mjs [--devices 1000] [--seeds 5]
+//   node benchmarks/planner/scale.mjs [--devices 1000] [--seeds 5] [--from SEED] [--only PART-OF-A-FLEET'S-NAME]
+// The first plan of a process: --seeds 1 --only … (with node --single-threaded, which compiles and collects in between, on a machine that is not idle)
 import { parseArgs } from 'node:util';
 import { createRng } from '../../libs/core/dist/index.js';
 import { createPlan } from '../../libs/planner/dist/index.js';
 import { fleetsOf } from './fleets.mjs';
 
-const { values: flags } = parseArgs({ options: { devices: { type: 'string', default: '1000' }, seeds: { type: 'string', default: '5' } } });
-for (const [name, make] of Object.entries(fleetsOf(Number(flags.devices)))) {
+const { values: flags } = parseArgs({ options: { devices: { type: 'string', default: '1000' }, seeds: { type: 'string', default: '5' }, from: { type: 'string', default: '0' }, only: { type: 'string', default: '' } } });
+const from = Number(flags.from);
+for (const [name, make] of Object.entries(fleetsOf(Number(flags.devices))).filter(([name]) => name.includes(flags.only))) {
   const ratios = [];
   const times = [];
   let last;
-  for (let seed = 0; seed < Number(flags.seeds); seed++) {
+  for (let seed = from; seed < from + Number(flags.seeds); seed++) {
     const { profile, cluster, request } = make(createRng(`${name}/${seed}`));
     const start = performance.now();
     last = createPlan(profile, cluster, request);
