@@ -15,8 +15,8 @@ const SHARED = new Set(['access', 'cli', 'core', 'data', 'kernels', 'lab', 'para
 
 export default defineConfig({
   test: {
-    // Test files share two cores with the processes they start.
-    maxWorkers: 2,
+    // Test files share two cores with the processes they start, and wait for their clocks: a third one has the cores meanwhile.
+    maxWorkers: 3,
     projects: packages.map(({ name, root }) => ({
       resolve: { conditions },
       ssr: { resolve: { conditions, externalConditions: conditions } },
