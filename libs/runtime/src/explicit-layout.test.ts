@@ -29,6 +29,12 @@ test('without a layout everybody is solo, in the order of joining', () => {
   expect(lacks).toBeUndefined();
 });
 
+test('who computes activations again is a stage of a pipeline: a solo worker stashes none', () => {
+  const asked = request('abcde');
+  const { groups } = explicitLayout({ ...asked, job: { ...asked.job, cluster: { ...asked.job.cluster, recompute: 'always' } } });
+  expect(groups.map(({ stages }) => stages.map(({ recompute }) => recompute))).toEqual([[true, true], [true, true], [undefined]]);
+});
+
 test('groups stand once all their workers are there, and it says who is missing', () => {
   expect(explicitLayout(request('ac'))).toMatchObject({ groups: [], lacks: 'workers b, d, e' });
   const { groups, lacks } = explicitLayout(request('cdba'));

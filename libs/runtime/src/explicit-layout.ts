@@ -33,7 +33,8 @@ export function explicitLayout(request: LayoutRequest): RunLayout {
     if (standing[i] !== undefined) return [standing[i]];
     const seats = seat(request, workersOf(stages), free, spares, lacking);
     if (seats === undefined) return [];
-    const again = request.job.cluster.recompute === 'always' ? { recompute: true } : {};
+    // Who holds the whole model computes it in one pass, of which nothing is stashed.
+    const again = stages.length > 1 && request.job.cluster.recompute === 'always' ? { recompute: true } : {};
     const places = stages.map(({ workers }, stage) => ({ blocks: ranges[stage]!, nodes: workers.map((worker) => seats.get(worker)!), ...again }));
     return [{ ...rhythm(request.job, seats.size), stages: places }];
   });
