@@ -1,3 +1,4 @@
+import { stashFactorOf } from '@longtail/core';
 import type { BlockTiming, BlockTimes, DeviceInfo, DeviceProfile, LayoutNode, MeasuredCluster, MeasuredLink, MeasuredPeerLink, ModelProfile } from '@longtail/core';
 
 export interface ClusterContext {
@@ -12,9 +13,6 @@ export interface ClusterContext {
 /** What there is of a node. A listed link of rate 0 was not measured. */
 export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'maxUploadBitsPerSecond' | 'blocks' | 'handOverMs' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
 
-/** What the portable engines keep of a GPT's microbatch: their tape has every step between. */
-const TAPE = 1.8;
-
 /** Nodes as a planner sees them: by what was measured, where it was, and by what their engines say of themselves. */
 export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedLink, profile }: ClusterContext): MeasuredCluster {
   const known = new Set(nodes.map(({ node }) => node));
@@ -28,7 +26,7 @@ export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedL
       ...(profile && blockTimesOf(profile, blocks ?? [], pace)),
       ...(handOverMs && { handOverMs }),
       memoryBytes: device.memoryBytes,
-      ...(device.engine === 'tensorflow' ? {} : { stashFactor: TAPE }),
+      ...(stashFactorOf(device.engine) === 1 ? {} : { stashFactor: stashFactorOf(device.engine) }),
       upBitsPerSecond: Math.min(upBitsPerSecond, maxUploadBitsPerSecond || Infinity),
       downBitsPerSecond,
       roundTripMs,

@@ -1,6 +1,7 @@
 import { elementCount, formatBytes, LongtailError } from '@longtail/core';
-import type { StageUse } from '@longtail/core';
-import type { StageModel } from '@longtail/engine';
+import type { Job, StageUse } from '@longtail/core';
+import { profileModel } from '@longtail/engine';
+import type { Model, StageModel } from '@longtail/engine';
 
 /** What a model or a stage of it takes on a device, in bytes. */
 export interface MemoryNeed {
@@ -32,11 +33,23 @@ export function stagesNeed(stages: readonly StageModel[], { inFlight }: StageUse
   return { parameters: 2 * vector, gradient: 2 * vector, state: (stateBytes * vector) / VALUE_BYTES, stash, workspace };
 }
 
-/** Of a whole model whose optimizer has so many bytes of state a parameter. */
-export function wholeNeed(stage: StageModel, stateBytes: number, samples: number): MemoryNeed {
+/** Of a whole model whose optimizer has so many bytes of state a parameter, with a pass of so many samples. */
+export function wholeNeed(stage: StageModel, stateBytes: number, samples: number, estimate = 0): MemoryNeed {
   const vector = VALUE_BYTES * stage.layout.length;
-  const { stash, workspace } = leastPassBytes(stage, samples, false);
+  const { stash, workspace } = leastPassBytes(stage, samples, false, estimate);
   return { parameters: 2 * vector, gradient: 2 * vector, state: stateBytes * stage.layout.length, stash, workspace: vector + workspace };
+}
+
+/** Samples of a pass of a whole model for which there is room, as a plan counts it by the `estimate` of what one keeps; at least one. */
+export function roomFor(stage: StageModel, stateBytes: number, estimate: number, offeredBytes: number): number {
+  const fixed = totalOf(wholeNeed(stage, stateBytes, 0));
+  return Math.max(1, Math.floor((offeredBytes - fixed) / (2 * Math.max(VALUE_BYTES * stage.activationsPerSample, estimate))));
+}
+
+/** Bytes a sample that a stage keeps for its backward pass, by the shapes inside its blocks. */
+export function estimateOf(whole: Model, { range }: StageModel, { name }: Job): number {
+  const { blocks } = profileModel(name, whole);
+  return blocks.slice(range.start, range.end).reduce((sum, { stashBytes }) => sum + stashBytes, 0);
 }
 
 /**
@@ -48,9 +61,13 @@ export function leastPassBytes(stage: StageModel, samples: number, recompute: bo
   return { stash: recompute ? VALUE_BYTES * samples * elementCount(stage.inputShape) : activations, workspace: activations };
 }
 
+function totalOf(need: MemoryNeed): number {
+  return Object.values(need).reduce((sum: number, bytes: number) => sum + bytes, 0);
+}
+
 /** The need's total. Throws LongtailError `refused` when it exceeds what the owner of the node offered. */
 export function assertFits(what: string, need: MemoryNeed, offeredBytes: number): number {
-  const total = Object.values(need).reduce((sum: number, bytes: number) => sum + bytes, 0);
+  const total = totalOf(need);
   if (total <= offeredBytes) return total;
   const parts = Object.entries(need).flatMap(([name, bytes]: [string, number]) => (bytes > 0 ? [`${name} ${formatBytes(bytes)}`] : []));
   throw new LongtailError(`${what} needs ${formatBytes(total)}, this node offers ${formatBytes(offeredBytes)}: ${parts.join(', ')}`, {

@@ -23,7 +23,7 @@ import type { Interrupts } from './interrupts.js';
 import { createLocalOptimizer } from './local-optimizer.js';
 import type { LocalOptimizer } from './local-optimizer.js';
 import type { PassBytes } from './memory.js';
-import { assertFits, leastPassBytes, stagesNeed } from './memory.js';
+import { assertFits, estimateOf, leastPassBytes, stagesNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
 import { StageVector } from './stage-vector.js';
 import type { SharedVectors } from './training-session.js';
@@ -210,12 +210,6 @@ export class StageSession {
 
 function stateBytesOf({ sync, train }: Job): number {
   return localStepsOf(sync) === undefined ? 0 : ownStateBytes(train.optimizer);
-}
-
-/** Bytes a sample that a stage keeps for its backward pass, by the shapes inside its blocks. */
-function estimateOf(whole: Model, { range }: StageModel, { name }: Job): number {
-  const { blocks } = profileModel(name, whole);
-  return blocks.slice(range.start, range.end).reduce((sum, { stashBytes }) => sum + stashBytes, 0);
 }
 
 /** Of each block, in order. */

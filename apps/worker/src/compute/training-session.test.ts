@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Batch, Dataset, Engine, Job, Stage, VectorRange } from '@longtail/core';
-import { createRng, formatBytes, sumOfSquares } from '@longtail/core';
-import { loadEngine } from '@longtail/engine';
+import { createRng, formatBytes, stashFactorOf, sumOfSquares } from '@longtail/core';
+import { createModel, loadEngine, stageModel } from '@longtail/engine';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { EmulatedDevice } from './emulated-device.js';
 import { CallAborted, Interrupts } from './interrupts.js';
+import { estimateOf, wholeNeed } from './memory.js';
 import { Pacer } from './pacer.js';
 import { Stream } from './stream.js';
 import { TrainingSession } from './training-session.js';
@@ -237,6 +238,34 @@ describe('TrainingSession', () => {
     expect((await sliced.gradient([{ epoch: 0, start: 0, end: 33 }])).samples).toBe(33);
     await sliced.dispose();
     expect(sizes).toEqual([11, 11, 11]);
+  });
+
+  it('never works on more samples at a time than there is room for, and computes the same', async () => {
+    const sizes: number[] = [];
+    const dataset: Dataset = { ...DATASET, batch: (split, indices) => (sizes.push(indices.length), DATASET.batch(split, indices)) };
+    const whole = await createModel(JOB.model, { ...DATASET.signature, loss: JOB.loss });
+    const model = stageModel(whole, 'all');
+    const options = { engine, dataset, pacer: new Pacer(1, interrupts), interrupts };
+    for (const job of [JOB, changed({}, local)]) {
+      const state = job === JOB ? 16 : 8;
+      const fixed = Object.values(wholeNeed(model, state, 0)).reduce((sum, bytes) => sum + bytes, 0);
+      const tight = await TrainingSession.create({ ...options, job, memoryBytes: Math.ceil(fixed + 5 * 2 * stashFactorOf('cpu') * estimateOf(whole, model, job)) });
+      sizes.length = 0;
+      expect(await tight.measure()).toBeGreaterThan(0);
+      await tight.gradient(RANGES);
+      await session.gradient(RANGES);
+      expect(relativeDistance(new Float32Array(tight.shared.gradient), gradient())).toBeLessThan(1e-5);
+      await tight.evaluate('validation', 0, 50);
+      if (job !== JOB) {
+        const batches = [{ ranges: [{ epoch: 0, start: 0, end: 16 }], hyper: HYPER }, { ranges: [{ epoch: 0, start: 16, end: 32 }], hyper: HYPER }];
+        const roomy = await create(job);
+        for (const stepping of [tight, roomy]) await stepping.localSteps({ batches, result: 'move' }, () => undefined);
+        expect(relativeDistance(new Float32Array(tight.shared.gradient), new Float32Array(roomy.shared.gradient))).toBeLessThan(1e-5);
+        await roomy.dispose();
+      }
+      expect(Math.max(...sizes)).toBe(5);
+      await tight.dispose();
+    }
   });
 
   it('measures at the pace in force', async () => {

@@ -14,7 +14,7 @@ import type {
   StepHyper,
   VectorRange,
 } from '@longtail/core';
-import { clippedDivisor, FORWARD_PART, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, stepBatchOf, sumOfSquares } from '@longtail/core';
+import { clippedDivisor, FORWARD_PART, isStateQuantized, localStateCount, localStepsOf, ownStateBytes, stashFactorOf, stepBatchOf, sumOfSquares } from '@longtail/core';
 import { SampleOrder } from '@longtail/data';
 import { createModel, stageModel } from '@longtail/engine';
 import type { EmulatedDevice } from './emulated-device.js';
@@ -22,7 +22,7 @@ import type { Interrupts } from './interrupts.js';
 import { CallAborted } from './interrupts.js';
 import { createLocalOptimizer } from './local-optimizer.js';
 import type { LocalOptimizer } from './local-optimizer.js';
-import { assertFits, wholeNeed } from './memory.js';
+import { assertFits, estimateOf, roomFor, wholeNeed } from './memory.js';
 import type { Pacer } from './pacer.js';
 import { PassPacer } from './pass-pacer.js';
 import type { UndisturbedTimes } from './undisturbed.js';
@@ -68,7 +68,7 @@ export class TrainingSession {
   private readonly gradientSum: Float32Array;
   private readonly state: readonly Float32Array[];
   private readonly order: SampleOrder;
-  private sliceSamples = PROBE_SAMPLES;
+  private sliceSamples: number;
   /** Of the device at full speed, the least that was measured; undefined before. */
   private msPerSample: number | undefined;
   private readonly passes: PassPacer;
@@ -84,7 +84,10 @@ export class TrainingSession {
     readonly blocks: number,
     /** From shapes. */
     readonly memoryBytes: number,
+    /** Samples of a pass for which there is room. */
+    private readonly most: number,
   ) {
+    this.sliceSamples = Math.min(PROBE_SAMPLES, most);
     const vector = () => new SharedArrayBuffer(stage.layout.length * Float32Array.BYTES_PER_ELEMENT);
     const { sync, train } = options.job;
     const stateCount = localStepsOf(sync) === undefined ? localStateCount(train.optimizer) : 0;
@@ -98,13 +101,16 @@ export class TrainingSession {
 
   /** Throws LongtailError `refused` when the model needs more memory than there is. */
   static async create(options: SessionOptions): Promise<TrainingSession> {
-    const model = stageModel(await createModel(options.job.model, { ...options.dataset.signature, loss: options.job.loss }), 'all');
-    const { job, memoryBytes } = options;
+    const { engine, job, memoryBytes } = options;
+    const whole = await createModel(job.model, { ...options.dataset.signature, loss: job.loss });
+    const model = stageModel(whole, 'all');
     const { optimizer } = job.train;
     // Moments that go to the server and come from there lie in memory that is shared, too.
     const stateBytes = localStepsOf(job.sync) === undefined ? 8 * localStateCount(optimizer) : ownStateBytes(optimizer);
-    const need = assertFits(`the model of ${job.name}`, wholeNeed(model, stateBytes, MIN_SLICE), memoryBytes);
-    const session = new TrainingSession(options, await build(options), model.blocks.length, need);
+    const estimate = estimateOf(whole, model, job);
+    const most = roomFor(model, stateBytes, stashFactorOf(engine.info.name) * estimate, memoryBytes);
+    const need = assertFits(`the model of ${job.name}`, wholeNeed(model, stateBytes, Math.min(MIN_SLICE, most), estimate), memoryBytes);
+    const session = new TrainingSession(options, await build(options), model.blocks.length, need, most);
     try {
       await session.stage.readParameters(session.parameters);
       return session;
@@ -121,12 +127,12 @@ export class TrainingSession {
   /** Warms up, finds how many samples make a slice, and returns samples a second at the pace in force. */
   async measure(): Promise<number> {
     // No task has more samples than a batch, and what is measured here is what the run waits for.
-    const atMost = stepBatchOf(this.options.job);
+    const atMost = Math.min(this.most, stepBatchOf(this.options.job));
     const probe = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(PROBE_SAMPLES, atMost)));
     await this.stage.gradient(probe);
     const probeMs = await timed(() => this.stage.gradient(probe));
     this.options.interrupts.throwIfAborted();
-    this.sliceSamples = sliceFor(probe.samples / probeMs);
+    this.sliceSamples = Math.min(this.most, sliceFor(probe.samples / probeMs));
 
     const batch = this.options.dataset.batch('train', firstIndices(this.options.dataset, Math.min(this.sliceSamples, atMost)));
     await this.stage.gradient(batch);
@@ -205,10 +211,7 @@ export class TrainingSession {
         this.options.interrupts.throwIfAborted();
         if (this.options.interrupts.stopped) break;
         const indices = this.order.indicesOf(ranges);
-        const stats = await this.emulated('step', indices.length, async () => {
-          const batch = this.options.dataset.batch('train', indices);
-          return this.paced('step', batch, () => this.step(batch, hyper));
-        });
+        const stats = await this.emulated('step', indices.length, () => this.step(indices, hyper));
         total = add(total, stats);
         done++;
         if (performance.now() - reportedMs >= MIN_PROGRESS_GAP_MS) {
@@ -217,7 +220,11 @@ export class TrainingSession {
         }
       }
     } catch (error) {
-      if (error instanceof CallAborted) await this.restore(result);
+      if (error instanceof CallAborted) {
+        // Of a step that is taken in slices some may be added up.
+        await this.stage.takeGradient(this.gradientSum);
+        await this.restore(result);
+      }
       throw error;
     }
     if (result === 'move') await this.readMove();
@@ -260,15 +267,29 @@ export class TrainingSession {
     if (result === 'parameters') await this.stage.writeOptimizerState(this.state, this.steps);
   }
 
-  /** As one call where nothing is to be done between backward pass and step. */
-  private async step(batch: Batch, hyper: StepHyper): Promise<BatchStats> {
+  /** As one call where nothing is to be done between backward pass and step, and there is room for the batch. */
+  private async step(indices: Int32Array, hyper: StepHyper): Promise<BatchStats> {
     const { stage, gradientSum, optimizer } = this;
-    const { optimizer: spec, clipNorm } = this.options.job.train;
-    if (clipNorm === undefined && !isStateQuantized(spec)) return stage.step(batch, hyper);
-    const stats = await stage.gradient(batch);
-    await stage.takeGradient(gradientSum);
-    await optimizer!.apply(gradientSum, clippedDivisor(() => sumOfSquares(gradientSum), batch.samples, clipNorm), hyper);
-    return stats;
+    const { train, sync } = this.options.job;
+    const isOneCall = train.clipNorm === undefined && !isStateQuantized(train.optimizer);
+    // Moments that leave the worker are the stage's.
+    const inSlices = this.most < stepBatchOf(this.options.job) && localStepsOf(sync) !== undefined;
+    if (isOneCall && !inSlices) return this.overSlices('step', 'train', indices, (batch) => stage.step(batch, hyper), indices.length);
+    let samples = 0;
+    return this.overSlices(
+      'step',
+      'train',
+      indices,
+      async (batch) => {
+        const stats = await stage.gradient(batch);
+        samples += batch.samples;
+        if (samples < indices.length) return stats;
+        await stage.takeGradient(gradientSum);
+        await optimizer!.apply(gradientSum, clippedDivisor(() => sumOfSquares(gradientSum), samples, train.clipNorm), hyper);
+        return stats;
+      },
+      inSlices ? this.most : indices.length,
+    );
   }
 
   private async prepareOptimizer(): Promise<void> {
@@ -280,10 +301,11 @@ export class TrainingSession {
     split: Split,
     indices: Int32Array,
     work: (batch: Batch) => Promise<BatchStats>,
+    most = this.sliceSamples,
   ): Promise<BatchStats> {
     let total = NO_STATS;
     // As few as can be, and equal: a short one at the end costs nearly as much as a long one, and a graph of its own.
-    const size = Math.ceil(indices.length / Math.ceil(indices.length / this.sliceSamples));
+    const size = Math.ceil(indices.length / Math.ceil(indices.length / most));
     for (let from = 0; from < indices.length; from += size) {
       this.options.interrupts.throwIfAborted();
       const batch = this.options.dataset.batch(split, indices.subarray(from, from + size));
