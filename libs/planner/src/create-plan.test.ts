@@ -187,6 +187,12 @@ test('of a layout that was given, the others are told that it has no place for t
   ]);
 });
 
+test('of a layout that was given, it is said who would have to take more than it offers', () => {
+  const stages = [0, 1].map((at) => ({ start: 2 * at, end: 2 * at + 2, devices: [at], recompute: false }));
+  const { notes } = planLayout(profile, fleet([device('a', 8), device('b', 2)]), request, [{ microbatch: 1, stages }]);
+  expect(notes.filter((note) => note.includes('refuse'))).toEqual([expect.stringMatching(/^B would need [3-9]\.\d GiB, offers 2\.0 GiB and may refuse its stage$/)]);
+});
+
 test('GPipe keeps every microbatch: those of the whole batch are charged, so that it recomputes where 1F1B need not', () => {
   const cluster = fleet([device('a', 5), device('b', 5)], 'a', 'b');
   const heavy = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, stashBytes: 2e7 })) };
