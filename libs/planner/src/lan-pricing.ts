@@ -96,7 +96,8 @@ export class LanPricing {
     const kinds = [...new Set(times)];
     this.kindOf = Int32Array.from(times, (of) => kinds.indexOf(of));
     const width = layers + 1;
-    this.exchangeMs = Float64Array.from({ length: this.count * 2 * width }, (_, at) => exchangeMs[Math.floor(at / (2 * width))]![Math.floor(at / width) % 2]![at % width]!);
+    this.exchangeMs = new Float64Array(this.count * 2 * width);
+    for (const [device, places] of exchangeMs.entries()) for (const [place, ms] of places.entries()) this.exchangeMs.set(ms, (2 * device + place) * width);
     this.leastExchangeMs = this.exchangeMs.reduce((least, ms) => Math.min(least, ms), Infinity);
     this.slowestMs = times.reduce((most, { layerMs }) => Math.max(most, layerMs), 0);
     const stageMs = kinds.flatMap((of) => [INNER, LAST].flatMap((place) => Array.from({ length: of.held[place]! + 1 }, (_, count) => msOf(of, place, count))));
