@@ -23,7 +23,7 @@ fleet: { machines: [{ gpu: Iris Xe, count: 2, link: { class: cable, up: { from: 
 arms: [{ strategy: [bsp, diloco], codec: int8 }, { strategy: [ssp, bsp], sync.staleness: 3 }]
 `;
 
-it('the same scenario gives the same bytes in one process and in two; arms that cannot be are told', async () => {
+it('the same scenario gives the same bytes in one process and in two; arms that cannot be are told', { timeout: 90_000 }, async () => {
   await writeFile(join(folder, 'small.yaml'), SCENARIO);
   const bench = async (...options: readonly string[]) => {
     const { exitCode, process } = await runCli(['bench', 'small.yaml', '--json', ...options], { cwd: folder });
@@ -52,7 +52,7 @@ it('the same scenario gives the same bytes in one process and in two; arms that 
   expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
 });
 
-it('an arm whose process is killed has failed, the others go on, and it is tried again by the same command', async () => {
+it('an arm whose process is killed has failed, the others go on, and it is tried again by the same command', { timeout: 90_000 }, async () => {
   await writeFile(join(folder, 'small.yaml'), SCENARIO);
   const command = ['bench', 'small.yaml', '--json', '--jobs', '1'];
   const cli = new CliProcess(command, { cwd: folder });
