@@ -18,6 +18,15 @@ test('an arm that cannot have a value which another one can is not the best', ()
   expect(winnerOf(arms, undefined)!.arm).toBe('bsp');
 });
 
+test('a target that nobody reached is told of, and seeds only where there are several', () => {
+  const short = (name: string, seed: number, finalLoss: number): BenchArm => {
+    const outcome = { status: 'done', bottleneck: 'compute', summary: { samplesPerSecond: 10, finalLoss } } as unknown as BenchOutcome;
+    return { name, settings: {}, seed, outcome };
+  };
+  expect(winnerOf([short('bsp', 1, 0.5), short('asp', 1, 0.6)], 0.4)).toEqual({ arm: 'bsp', reason: 'no arm reaches a loss of 0.4; its own is the lowest, 0.500' });
+  expect(winnerOf([short('bsp', 1, 0.5), short('bsp', 2, 0.7)], 0.4)!.reason).toBe('no arm reaches a loss of 0.4 with every seed; its own is the lowest, 0.600');
+});
+
 test('where none ran throughout, or two are alike, it says so', () => {
   expect(winnerOf([done('bsp', 10, '64'), refused('bsp', '128'), refused('asp', '64'), done('asp', 20, '128')], undefined)).toEqual({
     arm: 'asp',

@@ -26,7 +26,7 @@ export function winnerOf(all: readonly BenchArm[], targetLoss: number | undefine
     return { arm: fastest.name, reason: `no arm ran with every seed and value; where it did it is the fastest, ${rateOf(fastest).toPrecision(3)} samples/s` };
   }
   const closest = ran.sort((a, b) => lossOf(a) - lossOf(b))[0]!;
-  return { arm: closest.name, reason: `no arm reaches a loss of ${targetLoss} with every seed; its own is the lowest, ${lossOf(closest).toFixed(3)}` };
+  return { arm: closest.name, reason: `no arm reaches a loss of ${targetLoss}${possible.size > 1 ? ' with every seed' : ''}; its own is the lowest, ${lossOf(closest).toFixed(3)}` };
 }
 
 function standingOf(name: string, arms: readonly BenchArm[], targetLoss: number | undefined): Standing {
