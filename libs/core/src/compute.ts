@@ -40,7 +40,7 @@ export interface Prepared {
   readonly trainSamples: number;
   readonly validationSamples: number;
   /** Blocks of the whole model, of which a stage has some; undefined where nobody counted. */
-  readonly blocks?: number;
+  readonly blocks?: number | undefined;
   /** Parameters live here; whoever fills it calls `loadParameters` afterwards. */
   readonly parameters: Float32Array;
   /** `gradient` leaves the gradient sum here, `localSteps` a move. */

@@ -54,7 +54,7 @@ class MemoryLog implements EventLog {
   }
 
   private wake(): void {
-    for (const resolve of this.changed.splice(0)) resolve();
+    if (this.changed.length > 0) for (const resolve of this.changed.splice(0)) resolve();
   }
 }
 

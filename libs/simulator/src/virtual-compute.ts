@@ -7,12 +7,14 @@ import type {
   DeviceInfo,
   DeviceSpeed,
   DeviceTimings,
+  EngineName,
   ForwardResult,
   HostTensor,
   Job,
   Loan,
   LocalStepsRequest,
   OptimizerSpec,
+  ParameterLayout,
   Prepared,
   Rng,
   SampleRange,
@@ -126,28 +128,9 @@ export class VirtualCompute implements Compute {
     this.anchor = undefined;
     this.stepped = this.mix = this.stepGradient = this.before = undefined;
     this.made = undefined;
-    const results = (this.results = new LentVectors(() => this.options.createVector(length)));
-    const isWhole = ranges === 'all';
-    let state: readonly Float32Array[] | undefined;
-    this.prepared = {
-      layouts,
-      engine: device.engine,
-      memoryBytes: 4 * length,
-      samplesPerSecond: pace.samplesPerSecond / this.slowdown / fraction,
-      trainSamples: model.trainSamples,
-      validationSamples: model.validationSamples,
-      blocks: model.blocks?.count,
-      parameters: new Float32Array(length),
-      get gradient() {
-        return results.current.values;
-      },
-      get gradientLoan() {
-        return isWhole ? results.current : undefined;
-      },
-      get state() {
-        return (state ??= Array.from({ length: localStateCount(job.train.optimizer) }, () => new Float32Array(length)));
-      },
-    };
+    this.results = new LentVectors(() => this.options.createVector(length));
+    const samplesPerSecond = pace.samplesPerSecond / this.slowdown / fraction;
+    this.prepared = new VirtualPrepared(layouts, device.engine, samplesPerSecond, model, this.results, ranges === 'all', localStateCount(job.train.optimizer));
     this.give(this.prepared.parameters);
     return this.prepared;
   }
@@ -177,12 +160,12 @@ export class VirtualCompute implements Compute {
     const taken = this.takeTask(signal);
     const samples = countSamples(ranges);
     const passed = taken === undefined ? this.pass(samples, 1, signal) : taken.then(() => this.pass(samples, 1, signal));
-    const computed = passed.then((computeMs) => {
+    return passed.then((computeMs) => {
       const result = this.gradientOf(ranges, this.results.next());
-      return result instanceof Promise ? result.then((stats) => timed(stats, computeMs)) : timed(result, computeMs);
-    });
-    void computed.then(this.free, this.free);
-    return computed;
+      if (result instanceof Promise) return result.then((stats) => timed(stats, computeMs)).finally(this.free);
+      this.free();
+      return timed(result, computeMs);
+    }, this.calledOff);
   }
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
@@ -440,6 +423,11 @@ export class VirtualCompute implements Compute {
     this.busy = false;
   };
 
+  private readonly calledOff = (reason: unknown): never => {
+    this.free();
+    throw reason;
+  };
+
   private outside<T>(result: T | Promise<T>): Promise<T> | T {
     return result instanceof Promise ? this.options.clock.outsideWork(result) : result;
   }
@@ -466,6 +454,47 @@ export class VirtualCompute implements Compute {
 
   private get vectors(): readonly Float32Array[] {
     return [this.parameters, ...this.optimizer.state()];
+  }
+}
+
+/** A class, as V8 looks up by name what is in an object with accessors of its own. */
+class VirtualPrepared implements Prepared {
+  readonly memoryBytes: number;
+  readonly trainSamples: number;
+  readonly validationSamples: number;
+  readonly blocks: number | undefined;
+  readonly parameters: Float32Array;
+  private moments: readonly Float32Array[] | undefined;
+
+  constructor(
+    readonly layouts: readonly ParameterLayout[],
+    readonly engine: EngineName,
+    readonly samplesPerSecond: number,
+    { trainSamples, validationSamples, blocks }: VirtualModel,
+    private readonly results: LentVectors,
+    private readonly isWhole: boolean,
+    private readonly stateCount: number,
+  ) {
+    const { length } = joinLayouts(layouts);
+    this.memoryBytes = 4 * length;
+    this.trainSamples = trainSamples;
+    this.validationSamples = validationSamples;
+    this.blocks = blocks?.count;
+    this.parameters = new Float32Array(length);
+  }
+
+  get gradient(): Float32Array {
+    return this.results.current.values;
+  }
+
+  get gradientLoan(): Loan | undefined {
+    return this.isWhole ? this.results.current : undefined;
+  }
+
+  /** Asked for by those who step alone. */
+  get state(): readonly Float32Array[] {
+    const { stateCount, parameters } = this;
+    return (this.moments ??= Array.from({ length: stateCount }, () => new Float32Array(parameters.length)));
   }
 }
 
