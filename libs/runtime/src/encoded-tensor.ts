@@ -32,9 +32,9 @@ export class BufferPool implements Buffers {
   }
 }
 
-/** A pool for each size: the segments of a model differ. Cleared when they are cut anew. */
+/** A pool for each size, of which there are few: the segments of a model differ. Cleared when they are cut anew. */
 export class BufferPools implements Buffers {
-  private readonly pools = new Map<number, BufferPool>();
+  private pools: readonly { readonly bytes: number; readonly pool: BufferPool }[] = [];
 
   /** Of each pool. */
   constructor(
@@ -43,17 +43,22 @@ export class BufferPools implements Buffers {
   ) {}
 
   take(bytes: number): Uint8Array {
-    let pool = this.pools.get(bytes);
-    if (pool === undefined) this.pools.set(bytes, (pool = new BufferPool(this.capacity, this.allocate)));
+    let pool = this.poolOf(bytes);
+    if (pool === undefined) this.pools = [...this.pools, { bytes, pool: (pool = new BufferPool(this.capacity, this.allocate)) }];
     return pool.take(bytes);
   }
 
   give(buffer: Uint8Array): void {
-    this.pools.get(buffer.length)?.give(buffer);
+    this.poolOf(buffer.length)?.give(buffer);
   }
 
   clear(): void {
-    this.pools.clear();
+    this.pools = [];
+  }
+
+  private poolOf(size: number): BufferPool | undefined {
+    for (const { bytes, pool } of this.pools) if (bytes === size) return pool;
+    return undefined;
   }
 }
 

@@ -1,3 +1,17 @@
+/** A signal that several wait under. */
+class SharedSignal {
+  private readonly controller = new AbortController();
+  readonly signal = this.controller.signal;
+  waits = 0;
+
+  abort(reason: unknown): void {
+    this.controller.abort(reason);
+  }
+
+  /** One of the waits is over. */
+  readonly end = (): void => void this.waits--;
+}
+
 /** Listeners of one signal that nobody takes for a leak; each wait has up to two. */
 const WAITS_A_SIGNAL = 4;
 
@@ -6,7 +20,7 @@ const WAITS_A_SIGNAL = 4;
  * signal looks like a leak to whoever counts them.
  */
 export class FanOut {
-  private readonly signals: { readonly abort: AbortController; readonly signal: AbortSignal; waits: number }[] = [];
+  private readonly signals: SharedSignal[] = [];
   private ended: { readonly reason: unknown } | undefined;
 
   /** Ends with `signal`, or by `abort`. */
@@ -26,39 +40,21 @@ export class FanOut {
 
   abort(reason: unknown): void {
     this.ended ??= { reason };
-    for (const { abort } of this.signals) abort.abort(reason);
+    for (const signal of this.signals) signal.abort(reason);
   }
 
   run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const free = this.free();
-    const done = () => void free.waits--;
-    free.waits++;
-    const running = wait(free.signal);
-    running.then(done, done);
+    const shared = this.free();
+    shared.waits++;
+    const running = wait(shared.signal);
+    running.then(shared.end, shared.end);
     return running;
   }
 
-  /** The same, for who wants to know no more than whether it came to its end. */
-  attempt(wait: (signal: AbortSignal) => Promise<unknown>, ended: (isDone: boolean) => void): void {
-    const free = this.free();
-    free.waits++;
-    wait(free.signal).then(
-      () => {
-        free.waits--;
-        ended(true);
-      },
-      () => {
-        free.waits--;
-        ended(false);
-      },
-    );
-  }
-
-  private free() {
+  private free(): SharedSignal {
     for (const known of this.signals) if (known.waits < WAITS_A_SIGNAL) return known;
-    const abort = new AbortController();
-    const fresh = { abort, signal: abort.signal, waits: 0 };
-    if (this.ended !== undefined) abort.abort(this.ended.reason);
+    const fresh = new SharedSignal();
+    if (this.ended !== undefined) fresh.abort(this.ended.reason);
     this.signals.push(fresh);
     return fresh;
   }

@@ -253,8 +253,9 @@ export class Following {
     const { run } = this.core;
     const header = { run, kind, stage: 0, fragment: index, task: transfer, round: 0, baseVersion: tensor.version, samples: 0, codec: tensor.codecId, name: '', start: 0 };
     tensor.hold();
-    // Otherwise it was given up, or the link ended.
-    this.streams.attempt((signal) => way.sendTensor(tensor.outgoing(header), signal), (isTaken) => tensor.release(isTaken));
+    // Rejects where it was given up, or the link ended.
+    const sent = this.streams.run((signal) => way.sendTensor(tensor.outgoing(header), signal));
+    sent.then(() => tensor.release(), () => tensor.release(false));
   }
 
   private enterStep(): void {

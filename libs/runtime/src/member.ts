@@ -326,7 +326,7 @@ export class Member extends Recipient<MemberHost> implements Part {
   /** Tasks are worked on in the order in which they are given. */
   begin(assignment: Assignment): void {
     this.traffic ??= this.session.traffic;
-    this.assignments = [...this.assignments, assignment];
+    this.assignments = this.assignments.length === 0 ? [assignment] : [...this.assignments, assignment];
     this.startNext();
   }
 

@@ -53,6 +53,8 @@ export class OutgoingParameters {
   private readonly pool: BufferPools;
   private published: readonly Published[] = [];
   private line: Line | undefined;
+  /** What was asked for last, of what was published then: the same for most recipients. */
+  private asked: { readonly of: readonly Published[]; readonly line: Line; readonly after: number; readonly upTo: number; readonly kept: readonly Published[] | undefined } | undefined;
 
   /** `turn` lets sockets have a turn. */
   constructor(
@@ -99,10 +101,12 @@ export class OutgoingParameters {
   }
 
   private differences(line: Line, after: number, upTo: number): readonly Published[] | undefined {
-    const kept = this.published.filter(
-      (one) => one.difference !== undefined && one.line === line && one.version > after && one.version <= upTo,
-    );
-    return kept.length === upTo - after ? kept : undefined;
+    const { asked, published: of } = this;
+    if (asked?.of === of && asked.line === line && asked.after === after && asked.upTo === upTo) return asked.kept;
+    const found = of.filter((one) => one.difference !== undefined && one.line === line && one.version > after && one.version <= upTo);
+    const kept = found.length === upTo - after ? found : undefined;
+    this.asked = { of, line, after, upTo, kept };
+    return kept;
   }
 
   /**
@@ -201,7 +205,7 @@ export class OutgoingParameters {
 
   clear(): void {
     this.published = [];
-    this.line = undefined;
+    this.line = this.asked = undefined;
     this.pool.clear();
   }
 

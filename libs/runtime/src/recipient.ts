@@ -27,7 +27,7 @@ type Held = Pick<Published, 'version' | 'exact' | 'line'>;
 interface Sending {
   /** What the worker holds in the end. */
   target: Published;
-  readonly queue: Published[];
+  queue: readonly Published[];
   readonly streams: FanOut;
 }
 
@@ -107,24 +107,19 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const rest = differencesFrom(sending?.target ?? this.held, published);
     if (sending !== undefined && rest !== undefined && worthFollowing([...sending.queue.slice(1), ...rest], published)) {
       sending.target = published;
-      this.enqueue(sending, rest);
+      sending.queue = [...sending.queue, ...held(rest)];
       return;
     }
     if (sending !== undefined) this.giveUpVersions(OUTDATED);
-    const next: Sending = { target: published, queue: [], streams: this.versions };
+    const queue = (sending === undefined ? rest : undefined) ?? [published.difference?.whole ?? published];
+    const next: Sending = { target: published, queue: held(queue), streams: this.versions };
     this.sending = next;
-    this.enqueue(next, (sending === undefined ? rest : undefined) ?? [published.difference?.whole ?? published]);
     this.vectorsOnTheWay++;
     this.sendFirst(next);
   }
 
   private holdsPublished({ version, exact, line }: Published): boolean {
     return this.holds(version, exact) && this.held?.line === line;
-  }
-
-  private enqueue({ queue }: Sending, more: readonly Published[]): void {
-    for (const { tensors } of more) for (const tensor of tensors) tensor.hold();
-    queue.push(...more);
   }
 
   /** Sends what is first in the queue, and when the worker has it what comes behind it. */
@@ -144,11 +139,14 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const { queue } = sending;
     if (this.sending === sending && acknowledged) {
       const { version, exact, line } = queue[0]!;
-      dequeue(queue);
       this.held = { version, exact, line };
-      if (queue.length > 0) return this.sendFirst(sending);
+      if (queue.length > 1) {
+        release(queue.slice(0, 1));
+        sending.queue = queue.slice(1);
+        return this.sendFirst(sending);
+      }
     }
-    while (queue.length > 0) dequeue(queue);
+    release(queue);
     if (this.sending === sending) this.sending = undefined;
     this.arrived();
   }
@@ -172,15 +170,12 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   }
 
   private stream({ kind, fragment, start, tensor, transfer }: Stream, streams: FanOut, all: AllOf): void {
-    all.one();
-    tensor.hold();
+    all.began(tensor);
     const { version: baseVersion, codecId: codec } = tensor;
     const header = { run: this.run, kind, stage: this.worker, fragment, task: transfer, round: 0, baseVersion, samples: 0, codec, name: '', start };
-    // Otherwise it was given up, or the link ended: `closed` tells why.
-    streams.attempt((signal) => this.session.connection.sendTensor(tensor.outgoing(header), signal), (acknowledged) => {
-      tensor.release(acknowledged);
-      all.ended(acknowledged);
-    });
+    const sent = streams.run((signal) => this.session.connection.sendTensor(tensor.outgoing(header), signal));
+    // Rejects where it was given up, or the link ended: `closed` tells why.
+    sent.then(() => all.ended(tensor, true), () => all.ended(tensor, false));
   }
 
   protected serveFile(sha256: string): void {
@@ -246,7 +241,8 @@ class AllOf {
 
   constructor(private readonly over: (acknowledged: boolean) => void) {}
 
-  one(): void {
+  began(tensor: EncodedTensor): void {
+    tensor.hold();
     this.missing++;
   }
 
@@ -255,12 +251,20 @@ class AllOf {
     if (this.missing === 0) void Promise.resolve().then(() => this.over(true));
   }
 
-  ended(acknowledged: boolean): void {
+  ended(tensor: EncodedTensor, acknowledged: boolean): void {
+    tensor.release(acknowledged);
     this.acknowledged &&= acknowledged;
     if (--this.missing === 0) this.over(this.acknowledged);
   }
 }
 
-function dequeue(queue: Published[]): void {
-  for (const tensor of queue.shift()!.tensors) tensor.release();
+/** They wait to be sent. */
+function held(queue: readonly Published[]): readonly Published[] {
+  for (const { tensors } of queue) for (const tensor of tensors) tensor.hold();
+  return queue;
+}
+
+/** They do not wait any more. */
+function release(queue: readonly Published[]): void {
+  for (const { tensors } of queue) for (const tensor of tensors) tensor.release();
 }

@@ -33,13 +33,11 @@ export class Relay {
       chunk: () => payload,
     };
     // Where it was given up, or the link ended, the task's end says so.
-    sends.attempt(
-      (signal) => this.connection.sendTensor(tensor, signal),
-      () => {
-        this.onTheWay--;
-        this.waiting.shift()?.();
-      },
-    );
+    const over = () => {
+      this.onTheWay--;
+      this.waiting.shift()?.();
+    };
+    sends.run((signal) => this.connection.sendTensor(tensor, signal)).then(over, over);
   }
 
   /** The task is over: what is on its way for it is given up. */

@@ -107,7 +107,7 @@ class Rounds {
 
   private open(task: GroupTask): void {
     const { group } = task;
-    group.tasks = [...group.tasks, task];
+    group.tasks = group.tasks.length === 0 ? [task] : [...group.tasks, task];
     this.atWork.set(group.id, group);
   }
 
