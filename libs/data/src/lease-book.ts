@@ -181,6 +181,13 @@ class Book implements LeaseBook {
 
   /** Cuts spans where an epoch ends. */
   private toRanges(spans: readonly Span[]): SampleRange[] {
+    // Of most tasks: kept for as long as one is out, without the room that is left where something is pushed.
+    if (spans.length === 1) {
+      const { start, end } = spans[0]!;
+      const epoch = Math.floor(start / this.samplesPerEpoch);
+      const epochStart = epoch * this.samplesPerEpoch;
+      if (end <= epochStart + this.samplesPerEpoch) return [{ epoch, start: start - epochStart, end: end - epochStart }];
+    }
     const ranges: SampleRange[] = [];
     for (const { start, end } of spans.length > 1 ? mergeSpans(spans) : spans) {
       for (let at = start; at < end;) {
@@ -191,8 +198,7 @@ class Book implements LeaseBook {
         at = stop;
       }
     }
-    // Kept for as long as a task is out, without the room that is left where something was pushed.
-    return ranges.slice();
+    return ranges;
   }
 }
 

@@ -117,8 +117,9 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   private post(message: Send, lateMs: number): void {
-    const nowMs = this.shared.clock.nowMs();
-    if (lateMs === 0 && this.posted?.isOnItsWay && this.posted.sentAtMs === nowMs) return this.posted.append(message);
+    const { posted, shared: { clock } } = this;
+    const nowMs = clock.nowMs();
+    if (lateMs === 0 && posted?.sentAtMs === nowMs && clock.isSet(posted)) return posted.append(message);
     const envelope = new Envelope(this.other, message, nowMs);
     if (lateMs === 0) this.posted = envelope;
     this.travel(envelope, lateMs);

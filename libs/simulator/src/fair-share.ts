@@ -144,7 +144,7 @@ export class Trunk {
 
   private planEnd(): void {
     const { ending, nextEnd, clock } = this;
-    if (ending.size === 0) nextEnd.cancel();
+    if (ending.size === 0) clock.cancel(nextEnd);
     else clock.set(nextEnd, this.atMs + (ending.firstKey - this.service) / this.level);
   }
 }
@@ -247,7 +247,7 @@ export class Line extends Alarm {
     this.isHeld = held;
     this.atMs = this.trunk.clock.nowMs();
     this.got = held ? got : got - this.trunk.serviceNow();
-    this.cancel();
+    this.trunk.clock.cancel(this);
   }
 
   /** Rings then, unless the trunk holds it back or it has no loads. */
@@ -273,7 +273,7 @@ export class Line extends Alarm {
       this.isHeld = true;
     }
     this.atMs = this.trunk.clock.nowMs();
-    this.cancel();
+    this.trunk.clock.cancel(this);
   }
 
   /** What each of its loads got, by now. */

@@ -67,7 +67,7 @@ export class Flow extends Alarm implements Load {
   /** The connection is no more: what has not left does not leave. */
   end(): void {
     this.queue = undefined;
-    this.cancel();
+    this.clock.cancel(this);
     if (this.isOnLine) this.line.remove(this);
     this.isOnLine = false;
     if (this.underWay !== undefined) this.rest();

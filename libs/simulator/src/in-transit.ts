@@ -86,10 +86,6 @@ export class Envelope<Message> extends Alarm implements Arrival {
     (this.more ??= []).push(message);
   }
 
-  get isOnItsWay(): boolean {
-    return this.order >= 0;
-  }
-
   ring(): void {
     this.to.deliver(this);
   }

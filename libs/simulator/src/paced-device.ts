@@ -71,7 +71,7 @@ export class PacedDevice extends Alarm {
 
   private end(): void {
     this.isUnderWay = false;
-    this.cancel();
+    this.clock.cancel(this);
     this.busy(false);
   }
 

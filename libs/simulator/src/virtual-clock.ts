@@ -6,21 +6,17 @@ const LIVELOCK_EVENTS = 100_000;
 /** Something that happens at a time, which may be put off and called off as often as one likes. */
 export abstract class Alarm {
   // Assigned, and not defined, as V8 defines fields of a class of many kinds one by one in the runtime.
-  /** Of its latest setting; −1: it is not set. */
-  declare order: number;
+  /** Where the agenda had it last. */
+  declare slot: number;
   declare readonly quiet: boolean;
 
   /** `quiet`: all that comes of it has come when `ring` returns, as it settles no promise. */
   constructor(quiet = false) {
-    this.order = -1;
+    this.slot = 0;
     this.quiet = quiet;
   }
 
   abstract ring(): void;
-
-  cancel(): void {
-    this.order = -1;
-  }
 }
 
 /** One that calls. */
@@ -56,7 +52,7 @@ class Sleep extends Alarm {
   }
 
   handleEvent(): void {
-    this.cancel();
+    this.clock.cancel(this);
     this.reject(this.signal.reason as Error);
   }
 }
@@ -85,9 +81,17 @@ export class VirtualClock implements Clock {
 
   /** To `atMs`, now when that is past, in the place of when it was set to. */
   set(alarm: Alarm, atMs: number): Alarm {
-    alarm.order = this.scheduled++;
-    this.agenda.push(Math.max(atMs, this.now), alarm.order, alarm);
+    this.agenda.put(alarm, Math.max(atMs, this.now), this.scheduled++);
     return alarm;
+  }
+
+  isSet(alarm: Alarm): boolean {
+    return this.agenda.has(alarm);
+  }
+
+  /** It does not ring, if it was to. */
+  cancel(alarm: Alarm): void {
+    this.agenda.remove(alarm);
   }
 
   /** `sleeper`: does not wake while it is frozen. */
@@ -148,16 +152,12 @@ export class VirtualClock implements Clock {
 
   /** Goes on to what happens next. */
   private next(limitMs: number): Alarm {
-    for (;;) {
-      const { atMs, order } = this.agenda;
-      const alarm = this.agenda.pop();
-      if (alarm === undefined) throw new Error(`deadlock at ${this.now} ms: everybody waits and nothing is scheduled`);
-      if (alarm.order !== order) continue;
-      if (atMs > limitMs) throw new Error(`not done within ${limitMs} ms of virtual time`);
-      alarm.cancel();
-      this.now = atMs;
-      return alarm;
-    }
+    const { atMs } = this.agenda;
+    const alarm = this.agenda.pop();
+    if (alarm === undefined) throw new Error(`deadlock at ${this.now} ms: everybody waits and nothing is scheduled`);
+    if (atMs > limitMs) throw new Error(`not done within ${limitMs} ms of virtual time`);
+    this.now = atMs;
+    return alarm;
   }
 }
 
@@ -195,7 +195,7 @@ class Turns {
 }
 
 /**
- * A heap of what is to come, the earliest first, each above four others (LaMarca & Ladner 1996, "The influence of caches on the
+ * A heap of what is to come, each alarm once, the earliest first, each above four others (LaMarca & Ladner 1996, "The influence of caches on the
  * performance of heaps"). What is compared and moved lies side by side, and away from the alarms.
  */
 class Agenda {
@@ -204,6 +204,8 @@ class Agenda {
   private orders = new Float64Array(1024);
   /** Where the alarms are in `alarms`. */
   private slots = new Int32Array(1024);
+  /** Of what is in a slot, in the heap. */
+  private places = new Int32Array(1024);
   private readonly alarms: (Alarm | undefined)[] = [];
   private readonly freeSlots: number[] = [];
 
@@ -211,26 +213,43 @@ class Agenda {
   get atMs(): number {
     return this.times[0]!;
   }
-  get order(): number {
-    return this.orders[0]!;
+
+  has(alarm: Alarm): boolean {
+    return this.alarms[alarm.slot] === alarm;
   }
 
-  push(atMs: number, order: number, alarm: Alarm): void {
+  /** There, or from where it is. */
+  put(alarm: Alarm, atMs: number, order: number): void {
+    if (this.has(alarm)) {
+      const place = this.places[alarm.slot]!;
+      this.rise(atMs, order, alarm.slot, atMs < this.times[place]! ? place : this.emptied(place));
+      return;
+    }
     if (this.length === this.times.length) this.enlarge();
     const slot = this.freeSlots.pop() ?? this.alarms.length;
     this.alarms[slot] = alarm;
+    alarm.slot = slot;
     this.rise(atMs, order, slot, this.length++);
+  }
+
+  remove(alarm: Alarm): void {
+    if (this.has(alarm)) this.free(alarm.slot);
   }
 
   pop(): Alarm | undefined {
     if (this.length === 0) return undefined;
     const first = this.slots[0]!;
     const alarm = this.alarms[first];
-    this.alarms[first] = undefined;
-    this.freeSlots.push(first);
-    const last = --this.length;
-    if (last > 0) this.rise(this.times[last]!, this.orders[last]!, this.slots[last]!, this.emptied());
+    this.free(first);
     return alarm;
+  }
+
+  private free(slot: number): void {
+    const place = this.places[slot]!;
+    this.alarms[slot] = undefined;
+    this.freeSlots.push(slot);
+    const last = --this.length;
+    if (place < last) this.rise(this.times[last]!, this.orders[last]!, this.slots[last]!, this.emptied(place));
   }
 
   /** Puts it where it belongs on the way to the top. */
@@ -243,14 +262,14 @@ class Agenda {
       this.move(parent, at);
       at = parent;
     }
-    this.put(at, atMs, order, slot);
+    this.lay(at, atMs, order, slot);
   }
 
   /** Where there is room when each has moved up that is the earliest below where there was: at the end of a way down, where the last of a heap nearly always belongs. */
-  private emptied(): number {
+  private emptied(place: number): number {
     const { times, orders, length } = this;
-    let at = 0;
-    for (let first = 1; first < length; first = 4 * at + 1) {
+    let at = place;
+    for (let first = 4 * at + 1; first < length; first = 4 * at + 1) {
       const end = Math.min(first + 4, length);
       let firstMs = times[first]!;
       for (let child = first + 1; child < end; child++) {
@@ -267,22 +286,25 @@ class Agenda {
   }
 
   private move(from: number, to: number): void {
-    this.put(to, this.times[from]!, this.orders[from]!, this.slots[from]!);
+    this.lay(to, this.times[from]!, this.orders[from]!, this.slots[from]!);
   }
 
-  private put(at: number, atMs: number, order: number, slot: number): void {
+  private lay(at: number, atMs: number, order: number, slot: number): void {
     this.times[at] = atMs;
     this.orders[at] = order;
     this.slots[at] = slot;
+    this.places[slot] = at;
   }
 
   private enlarge(): void {
-    const { times, orders, slots } = this;
+    const { times, orders, slots, places } = this;
     this.times = new Float64Array(2 * times.length);
     this.orders = new Float64Array(2 * orders.length);
     this.slots = new Int32Array(2 * slots.length);
+    this.places = new Int32Array(2 * places.length);
     this.times.set(times);
     this.orders.set(orders);
     this.slots.set(slots);
+    this.places.set(places);
   }
 }
