@@ -255,8 +255,9 @@ export class WorkerSession {
 
   /** With other messages, and at most as often as heartbeats: what tensors made of the way to the server, where that is news. */
   private tellLink(): void {
+    if (this.lastSentMs < this.told.atMs + this.heartbeatMs) return;
     const { sending } = this.connection;
-    if (sending === undefined || sending === this.told.rate || this.lastSentMs < this.told.atMs + this.heartbeatMs) return;
+    if (sending === undefined || sending === this.told.rate) return;
     this.told = { rate: sending, atMs: this.lastSentMs };
     this.connection.send({ message: 'linkMeasured', linkMeasured: { upBitsPerSecond: sending.bitsPerSecond, roundTripMs: sending.roundTripMs } });
   }
