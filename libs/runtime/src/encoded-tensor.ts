@@ -12,6 +12,8 @@ export interface Buffers {
 /** Large buffers, used again. Keeps at most `capacity`, of the size asked for last. */
 export class BufferPool implements Buffers {
   private readonly spare: Uint8Array[] = [];
+  /** Asked for last. */
+  bytes = 0;
 
   constructor(
     private readonly capacity: number,
@@ -19,6 +21,7 @@ export class BufferPool implements Buffers {
   ) {}
 
   take(bytes: number): Uint8Array {
+    this.bytes = bytes;
     for (let last = this.spare.pop(); last !== undefined; last = this.spare.pop()) if (last.length === bytes) return last;
     return this.allocate(bytes);
   }
@@ -34,7 +37,7 @@ export class BufferPool implements Buffers {
 
 /** A pool for each size, of which there are few: the segments of a model differ. Cleared when they are cut anew. */
 export class BufferPools implements Buffers {
-  private pools: readonly { readonly bytes: number; readonly pool: BufferPool }[] = [];
+  private pools: readonly BufferPool[] = [];
 
   /** Of each pool. */
   constructor(
@@ -44,7 +47,7 @@ export class BufferPools implements Buffers {
 
   take(bytes: number): Uint8Array {
     let pool = this.poolOf(bytes);
-    if (pool === undefined) this.pools = [...this.pools, { bytes, pool: (pool = new BufferPool(this.capacity, this.allocate)) }];
+    if (pool === undefined) this.pools = [...this.pools, (pool = new BufferPool(this.capacity, this.allocate))];
     return pool.take(bytes);
   }
 
@@ -56,8 +59,8 @@ export class BufferPools implements Buffers {
     this.pools = [];
   }
 
-  private poolOf(size: number): BufferPool | undefined {
-    for (const { bytes, pool } of this.pools) if (bytes === size) return pool;
+  private poolOf(bytes: number): BufferPool | undefined {
+    for (const pool of this.pools) if (pool.bytes === bytes) return pool;
     return undefined;
   }
 }
