@@ -22,6 +22,7 @@ it('holds what a map holds, in the same order', () => {
           map.set(last - one.change, 'changed');
         }
         expect(numbered.values()).toEqual([...map.values()]);
+        expect(numbered.size).toBe(map.size);
         for (let number = last - 70; number <= last + 1; number++) expect(numbered.get(number)).toBe(map.get(number));
       }
     }),

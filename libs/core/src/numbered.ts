@@ -6,6 +6,12 @@ export class Numbered<Item> {
   private items: (Item | undefined)[] = new Array<Item | undefined>(16).fill(undefined);
   private oldest = 0;
   private next = 0;
+  private count = 0;
+
+  /** Items that are open. */
+  get size(): number {
+    return this.count;
+  }
 
   get(number: number): Item | undefined {
     return number >= this.oldest && number < this.next ? this.items[this.placeOf(number)] : undefined;
@@ -15,6 +21,7 @@ export class Numbered<Item> {
   set(number: number, item: Item): void {
     if (this.oldest === this.next) this.oldest = number;
     while (number - this.oldest >= this.items.length) this.enlarge();
+    if (this.get(number) === undefined) this.count++;
     this.items[this.placeOf(number)] = item;
     this.next = Math.max(this.next, number + 1);
   }
@@ -22,6 +29,7 @@ export class Numbered<Item> {
   delete(number: number): void {
     if (this.get(number) === undefined) return;
     this.items[this.placeOf(number)] = undefined;
+    this.count--;
     while (this.oldest < this.next && this.items[this.placeOf(this.oldest)] === undefined) this.oldest++;
   }
 

@@ -62,8 +62,12 @@ export class GroupTask implements TaskState {
   /** Leases, from the first, that what was done is of. */
   get leasesDone(): number {
     let left = this.done!.samples;
-    const kept = this.leases.findIndex(({ samples }) => (left -= samples) < 0);
-    return kept < 0 ? this.leases.length : kept;
+    let whole = 0;
+    for (const { samples } of this.leases) {
+      if ((left -= samples) < 0) break;
+      whole++;
+    }
+    return whole;
   }
 
   get startedAtMs(): number {

@@ -14,6 +14,8 @@ export class Group implements GroupState {
   rounds = 0;
   /** Of the rounds under way, the oldest first. */
   tasks: readonly GroupTask[] = NO_TASKS;
+  /** Among the groups at work, while it is one of them. */
+  place = 0;
   /** Missed deadlines in a row. */
   misses = 0;
   /** Of its members when they were asked for first. */

@@ -1,4 +1,4 @@
-import { LongtailError, type Decision, type RoundState, type SyncStrategy } from '@longtail/core';
+import { LongtailError, Numbered, type Decision, type RoundState, type SyncStrategy } from '@longtail/core';
 import { commitRound, type Contribution } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import { NO_TASKS, type Group } from './group.js';
@@ -30,8 +30,12 @@ export async function runRounds(core: RunCore, strategy: SyncStrategy, context: 
 }
 
 class Rounds {
-  /** Groups with tasks. */
-  private readonly atWork = new Map<string, Group>();
+  /** Groups with tasks, in the order in which they began. */
+  private readonly atWork = new Numbered<Group>();
+  private begun = 0;
+  /** Those whom the decision at hand may name. */
+  private members: readonly Group[] = [];
+  private byId: { readonly of: readonly Group[]; readonly groups: ReadonlyMap<string, Group> } | undefined;
   /** Of a strategy that exchanges fragments. */
   private readonly turns: FragmentTurns | undefined;
   private readonly nonFinite: NonFiniteWatch;
@@ -66,8 +70,11 @@ class Rounds {
     return found;
   }
 
-  private oldest(group: string): GroupTask | undefined {
-    return this.atWork.get(group)?.tasks[0];
+  /** Of a group that is at work. */
+  private oldest(id: string): GroupTask {
+    const { members } = this;
+    if (this.byId?.of !== members) this.byId = { of: members, groups: new Map(members.map((group) => [group.id, group])) };
+    return this.byId.groups.get(id)!.tasks[0]!;
   }
 
   /** One look at how everybody stands; waits where there is nothing to do. */
@@ -82,7 +89,7 @@ class Rounds {
     this.release(decision);
     if (decision.commit.length > 0) return this.commit(decision);
     if (!begins && atWork.size === 0) return this.nonFinite.nobodyLeft();
-    for (const node of decision.recall) core.tasks.recall(this.oldest(node)!);
+    for (const node of decision.recall) core.tasks.recall(this.oldest(node));
     if (await this.handOut(decision.proceed, context)) return context.meanwhile();
     if (atWork.size === 0) return;
     const untilMs = earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs));
@@ -95,8 +102,7 @@ class Rounds {
   private async handOut(nodes: readonly string[], { mustEnd }: RoundsContext): Promise<boolean> {
     const { core } = this;
     if (nodes.length === 0) return false;
-    const chosen = new Set(nodes);
-    const groups = core.groups.filter(({ id }) => chosen.has(id));
+    const groups = named(nodes, core.groups);
     if (groups.length === 0) return false;
     const over = samplesAhead(core) === 0;
     this.ending ||= !over && mustEnd();
@@ -107,8 +113,12 @@ class Rounds {
 
   private open(task: GroupTask): void {
     const { group } = task;
-    group.tasks = group.tasks.length === 0 ? [task] : [...group.tasks, task];
-    this.atWork.set(group.id, group);
+    if (group.tasks.length > 0) group.tasks = [...group.tasks, task];
+    else {
+      group.tasks = [task];
+      group.place = ++this.begun;
+      this.atWork.set(group.place, group);
+    }
   }
 
   private nextTasks(groups: readonly Group[]): Promise<readonly GroupTask[]> {
@@ -128,7 +138,7 @@ class Rounds {
   private async commit({ commit, stepScale, reason, wakeAtMs }: Decision): Promise<void> {
     const { core } = this;
     const contributions = commit.map(({ node, weight }) => {
-      const task = this.oldest(node)!;
+      const task = this.oldest(node);
       observeSpeed(core, task);
       this.close(task);
       return { task, weight, moved: this.turns?.taken(task) };
@@ -145,7 +155,7 @@ class Rounds {
   }
 
   private release({ release }: Decision): void {
-    for (const { node, reason, late } of release) this.giveUp(this.oldest(node)!, reason, late);
+    for (const { node, reason, late } of release) this.giveUp(this.oldest(node), reason, late);
   }
 
   /** Those whose contribution is worthless. */
@@ -218,25 +228,26 @@ class Rounds {
   private close(task: GroupTask): void {
     const { group } = task;
     group.tasks = group.tasks.length === 1 ? NO_TASKS : group.tasks.filter((one) => one !== task);
-    if (group.tasks.length === 0) this.atWork.delete(group.id);
+    if (group.tasks.length === 0) this.atWork.delete(group.place);
     group.rounds++;
   }
 
   /** Where there is no deadline. Returns when to look again; undefined: at `wakeAtMs`. */
   private dropSilent(wakeAtMs: number | undefined): number | undefined {
     if (wakeAtMs !== undefined) return undefined;
-    const { silent, nextMs } = silentAmong([...this.atWork.values()].map(({ tasks: [oldest] }) => oldest!), this.core.clock.nowMs());
+    const { silent, nextMs } = silentAmong(this.atWork.values().map(({ tasks: [oldest] }) => oldest!), this.core.clock.nowMs());
     for (const { task, reason } of silent) this.giveUp(task, reason, false);
     return nextMs;
   }
 
   private state(): RoundState {
     const { round, version, roundSamples } = this.core;
-    return { round, version, roundSamples, members: this.members() };
+    this.members = this.concerned();
+    return { round, version, roundSamples, members: this.members };
   }
 
   /** Groups that take part, and those at work that do so no more. */
-  private members(): readonly Group[] {
+  private concerned(): readonly Group[] {
     const { groups } = this.core;
     // Nobody leaves while they are the same.
     if (this.allHere === groups) return groups;
@@ -246,6 +257,13 @@ class Rounds {
     this.allHere = groups;
     return groups;
   }
+}
+
+/** Those of the groups that have these ids: all of them, most of the time. */
+function named(ids: readonly string[], groups: readonly Group[]): readonly Group[] {
+  if (ids.length === groups.length && groups.every(({ id }, i) => id === ids[i])) return groups;
+  const chosen = new Set(ids);
+  return groups.filter(({ id }) => chosen.has(id));
 }
 
 const NO_STEP = 'called home before its first step';

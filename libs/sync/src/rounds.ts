@@ -57,8 +57,9 @@ function partOfBatch({ roundSamples }: RoundState, delivered: readonly Busy[]): 
 function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleOf: ScaleOf = () => 1): Decision {
   const members = busy(round.members);
   if (members.length === 0) return { ...NOTHING, proceed: round.members.map(({ node }) => node), reason: 'a round begins' };
-  const delivered = members.filter(isDelivered);
-  const missing = members.filter((member) => !isDelivered(member));
+  const delivered: Busy[] = [];
+  const missing: Busy[] = [];
+  for (const member of members) (isDelivered(member) ? delivered : missing).push(member);
   const commitOf = (release: Decision['release'], reason: string): Decision => {
     const commit = delivered.map(({ node }) => ({ node, weight: 1 }));
     return { ...NOTHING, commit, stepScale: commit.length > 0 ? scaleOf(round, delivered) : 1, release, reason };
