@@ -86,7 +86,8 @@ export class WorkerRun {
   private resolveOver!: () => void;
   /** Resolves when it is to end. */
   private readonly over = new Promise<void>((resolve) => (this.resolveOver = resolve));
-  private readonly receipts = new Bell();
+  /** For who waits for receipts. */
+  private receipts: Bell | undefined;
   private readonly files: FileIntake;
   private readonly queue: Work[] = [];
   /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
@@ -108,6 +109,7 @@ export class WorkerRun {
   private runner: StageRunner | undefined;
   private outbox: WorkerOutbox | undefined;
   private deliveries: Deliveries | undefined;
+  /** Once it was given local steps that go on from task to task. */
   private stream: StreamRunner | undefined;
 
   /** `before` resolves when the device is free. */
@@ -164,9 +166,9 @@ export class WorkerRun {
     const { task, accepted, pending } = receipt;
     if (pending) return;
     const wasSent = this.deliveries?.receipt(receipt) ?? false;
-    if (wasSent && !accepted) this.stream!.end();
+    if (wasSent && !accepted) this.stream?.end();
     this.inbox?.judged(task, accepted);
-    this.receipts.ring();
+    this.receipts?.ring();
   }
 
   /** Resolves when the chunk is put away: the next may come. */
@@ -236,7 +238,6 @@ export class WorkerRun {
     this.outbox = new WorkerOutbox(connection, chunkLength, worker, clock, allocate);
     const known = new KnownCodecs(codecs, this.job.sync);
     this.deliveries = new Deliveries(prepared, this.outbox, known, this.job.sync, createFeedback);
-    this.stream = new StreamRunner(compute, this.inbox, (call) => this.device.during(call));
     this.openStage(known);
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group, blocks };
@@ -277,7 +278,7 @@ export class WorkerRun {
   private inputsAreHere(task: Task): boolean {
     const { kind, version, optimizerSteps } = task;
     if (kind === 'INITIALISE') return true;
-    if (kind === 'STREAM') return this.stream!.mayBegin(task);
+    if (kind === 'STREAM') return this.streaming.mayBegin(task);
     return kind === 'LOCAL_STEPS' ? this.inbox!.hasAll(version, optimizerSteps) : this.inbox!.hasParameters(version);
   }
 
@@ -287,11 +288,11 @@ export class WorkerRun {
     try {
       this.context.log?.({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
       this.startedAtMs = this.context.clock.nowMs();
-      if (task.kind !== 'STREAM') this.stream!.end();
+      if (task.kind !== 'STREAM') this.stream?.end();
       await this.dispatch(work);
       if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !work.isDropped) this.spareAbort = abort;
     } catch (error) {
-      this.stream!.end();
+      this.stream?.end();
       if (!work.isDropped && !this.isEnding) this.fail(task.task, error);
     }
     this.working = undefined;
@@ -371,11 +372,16 @@ export class WorkerRun {
 
   private async streamed(work: Work): Promise<void> {
     const { task, abort } = work;
-    const result = await this.stream!.steps(work, this.progressOf(task));
+    const result = await this.streaming.steps(work, this.progressOf(task));
     if (result.steps === 0 && task.steps.length > 0) return this.sendDone(task.task, NOTHING, 0);
-    await this.deliveries!.judged(task.parts, () => this.receipts.wait(undefined, this.context.clock, abort.signal));
-    const { there } = await this.stream!.take(task.parts, abort.signal);
+    const receipts = (this.receipts ??= new Bell());
+    await this.deliveries!.judged(task.parts, () => receipts.wait(undefined, this.context.clock, abort.signal));
+    const { there } = await this.streaming.take(task.parts, abort.signal);
     this.deliverMeanwhile(work, result, there);
+  }
+
+  private get streaming(): StreamRunner {
+    return (this.stream ??= new StreamRunner(this.context.compute, this.inbox!, (call) => this.device.during(call)));
   }
 
   private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {

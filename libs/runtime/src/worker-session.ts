@@ -1,4 +1,4 @@
-import { formatSeconds, LongtailError, type LinkRate, type TensorChunk } from '@longtail/core';
+import { formatSeconds, LongtailError, type ConnectionHandlers, type LinkRate, type TensorChunk } from '@longtail/core';
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
 import { watchLink, watchStandstill, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
@@ -23,8 +23,8 @@ const STOPPED = 'its owner stopped it';
 /** Given so that no DOMException with a stack is made for every session. */
 const ENDED = new Error('the session has ended');
 
-/** A worker's session with a server, from welcome to the end of the link. */
-export class WorkerSession {
+/** A worker's session with a server, from welcome to the end of the link. What comes over it comes to the session itself. */
+export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   private heartbeatMs: number;
   private lastHeardMs: number;
   private lastSentMs: number;
@@ -44,7 +44,7 @@ export class WorkerSession {
   private deviceFree: Promise<void> = Promise.resolve();
   private readonly ended = new AbortController();
   private resolveClosed!: (reason: string) => void;
-  private readonly closed = new Promise<string>((resolve) => (this.resolveClosed = resolve));
+  private readonly over = new Promise<string>((resolve) => (this.resolveClosed = resolve));
 
   constructor(
     private readonly connection: WorkerConnection,
@@ -79,7 +79,7 @@ export class WorkerSession {
     signal.addEventListener('abort', leave);
     finish?.addEventListener('abort', leaveSoon);
     owner.watch(() => this.heed(owner.paused), this.ended.signal);
-    this.start();
+    this.connection.start(this);
     if (signal.aborted) leave();
     else if (finish?.aborted) leaveSoon();
     this.heed(owner.paused);
@@ -94,7 +94,7 @@ export class WorkerSession {
       (reason) => this.close(`the server was ${reason}`),
       () => undefined, // the session ended before
     );
-    const reason = await this.closed;
+    const reason = await this.over;
     signal.removeEventListener('abort', leave);
     finish?.removeEventListener('abort', leaveSoon);
     this.ended.abort(ENDED);
@@ -103,25 +103,32 @@ export class WorkerSession {
     return reason;
   }
 
-  private start(): void {
-    this.connection.start({
-      message: (message) => this.hear(message),
-      // A chunk is put away before the next one is asked for.
-      place: () => 'borrow',
-      tensor: (chunk) => {
-        this.heard();
-        if (chunk.header.kind !== 'probe') return this.take(chunk);
-      },
-      closed: (reason) => this.resolveClosed(reason),
-    });
+  /** What the server should never send ends the session: it may speak another dialect. */
+  message(message: ServerMessage): void {
+    try {
+      this.receive(message);
+    } catch (error) {
+      this.breakOff(error);
+    }
   }
 
-  private take(chunk: TensorChunk): Promise<void> | void {
+  /** A chunk is put away before the next one is asked for. */
+  place(): 'borrow' {
+    return 'borrow';
+  }
+
+  tensor(chunk: TensorChunk): Promise<void> | void {
+    this.heard();
+    if (chunk.header.kind === 'probe') return;
     try {
       return (this.current ?? this.profile)?.onTensor(chunk)?.catch((error: unknown) => this.breakOff(error));
     } catch (error) {
       this.breakOff(error);
     }
+  }
+
+  closed(reason: string): void {
+    this.resolveClosed(reason);
   }
 
   private receive(message: ServerMessage): void {
@@ -227,15 +234,6 @@ export class WorkerSession {
     this.drop(reason);
     this.send({ message: 'leave', leave: { reason } });
     this.close(reason);
-  }
-
-  /** What the server should never send ends the session: it may speak another dialect. */
-  private hear(message: ServerMessage): void {
-    try {
-      this.receive(message);
-    } catch (error) {
-      this.breakOff(error);
-    }
   }
 
   private breakOff(error: unknown): void {
