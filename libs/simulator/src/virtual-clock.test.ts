@@ -60,3 +60,27 @@ test('time stands still for work outside', async () => {
   await clock.runUntil(both);
   expect(seen).toEqual(['work at 0', 'sleep']);
 });
+
+test('alarms that are set anew and called off ring as a list sorted anew each time has them', async () => {
+  const move = fc.record({ alarm: fc.nat(19), atMs: fc.option(fc.nat(30), { nil: undefined }) });
+  await fc.assert(
+    fc.asyncProperty(fc.array(move, { maxLength: 120 }), async (moves) => {
+      const clock = new VirtualClock();
+      const rung: string[] = [];
+      const alarms = Array.from({ length: 20 }, (_, i) => clock.at(0, () => rung.push(`${i} at ${clock.nowMs()}`)));
+      const expected = alarms.map((_, alarm) => ({ alarm, atMs: 0 }));
+      for (const { alarm, atMs } of moves) {
+        const known = expected.findIndex((one) => one.alarm === alarm);
+        expect(clock.isSet(alarms[alarm]!)).toBe(known >= 0);
+        if (known >= 0) expected.splice(known, 1);
+        if (atMs === undefined) clock.cancel(alarms[alarm]!);
+        else {
+          clock.set(alarms[alarm]!, atMs);
+          expected.push({ alarm, atMs });
+        }
+      }
+      await clock.runUntil(clock.sleep(31, never));
+      expect(rung).toEqual(expected.sort((a, b) => a.atMs - b.atMs).map(({ alarm, atMs }) => `${alarm} at ${atMs}`));
+    }),
+  );
+});
