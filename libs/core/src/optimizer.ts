@@ -1,4 +1,5 @@
 import type { ParameterSlot } from './model.js';
+import type { HostTensor } from './tensor.js';
 
 export type OptimizerSpec =
   | { readonly type: 'sgd'; readonly momentum: number; readonly nesterov: boolean; readonly weightDecay: number }
@@ -72,7 +73,7 @@ export function clippedDivisor(sumOfSquares: () => number, samples: number, clip
   return clipNorm === undefined ? samples : Math.max(samples, Math.sqrt(sumOfSquares()) / clipNorm);
 }
 
-export function sumOfSquares(values: Float32Array): number {
+export function sumOfSquares(values: HostTensor['data']): number {
   let sum = 0;
   // By index: V8 takes fifteen times as long over the values of a typed array.
   for (let i = 0; i < values.length; i++) sum += values[i]! * values[i]!;
@@ -80,7 +81,7 @@ export function sumOfSquares(values: Float32Array): number {
 }
 
 /** The square of a finite float32 is far from float64's limits, so the sum is finite just when all values are. */
-export function allFinite(values: Float32Array): boolean {
+export function allFinite(values: HostTensor['data']): boolean {
   return Number.isFinite(sumOfSquares(values));
 }
 

@@ -1,5 +1,5 @@
 import type { BackwardResult, Batch, DataSignature, Dataset, ForwardResult, HostTensor, SampleRange, Split, Stage } from '@longtail/core';
-import { FORWARD_PART, INPUT_GRADIENT_PART, LongtailError } from '@longtail/core';
+import { allFinite, FORWARD_PART, INPUT_GRADIENT_PART, LongtailError } from '@longtail/core';
 import type { SampleOrder } from '@longtail/data';
 import type { StageModel } from '@longtail/engine';
 import type { EmulatedDevice } from './emulated-device.js';
@@ -223,11 +223,6 @@ export class HeldStage {
       Int32Array.from({ length: samples }, (_, i) => i % length),
     ).inputs;
   }
-}
-
-function allFinite(values: HostTensor['data']): boolean {
-  for (const value of values) if (value - value !== 0) return false;
-  return true;
 }
 
 function* warmUpRounds(): Generator<number> {
