@@ -1,0 +1,174 @@
+// What --mode virtual takes beside its arithmetic: an arm in virtual time against a plain loop over the same gradients, sums, optimizer steps and
+// looks at the loss, on the same engine, in one process and in turn.
+//   node benchmarks/simulator/virtual.mjs [--model mlp|gpt] [--strategy bsp|diloco] [--engine wasm|tensorflow] [--repeats 3] [--samples N]
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CODEC_IDS, createKernels, createOptimizer, createShard } from '@longtail/kernels';
+import { loadEngine } from '@longtail/engine';
+import { runArm, Workbench } from '@longtail/lab';
+import { ONE_THREAD_COLLECTS } from '@longtail/simulator';
+import { parseScenarioFile } from '@longtail/spec';
+
+// As the arms of a bench are run.
+if (!ONE_THREAD_COLLECTS.every((option) => process.execArgv.includes(option))) {
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...ONE_THREAD_COLLECTS, ...process.argv.slice(1)], { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
+
+const { values: options } = parseArgs({
+  options: { model: { type: 'string' }, strategy: { type: 'string' }, engine: { type: 'string', default: 'wasm' }, repeats: { type: 'string', default: '3' }, samples: { type: 'string' } },
+});
+const LIMIT = 1.2;
+const spent = { gradient: 0, evaluate: 0, step: 0, take: 0, n: 0 };
+const now = () => performance.now();
+async function clocked(k, work) { const t = now(); try { return await work(); } finally { spent[k] += now() - t; } }
+function tell(total) { console.log('   wall', total.toFixed(0), Object.entries(spent).map(([k, v]) => k + ' ' + v.toFixed(0)).join(' '), 'rest', (total - spent.gradient - spent.evaluate - spent.step).toFixed(0)); for (const k of Object.keys(spent)) spent[k] = 0; }
+
+
+const JOBS = {
+  mlp: { data: 'mnist', model: { type: 'mlp', hidden: [256, 128] }, train: { maxSamples: 16_384, batch: 128, optimizer: 'adam', learningRate: 0.001 } },
+  gpt: {
+    data: { type: 'gutenberg', tokenizer: 'character', sequence: 64, validationFraction: 0.02 },
+    model: { type: 'gpt', width: 64, layers: 2, heads: 4, feedForward: 128 },
+    train: { maxSamples: 1024, batch: 32, optimizer: 'adamw', learningRate: 0.003 },
+  },
+};
+/** A round of the same samples: a batch over four machines, or eight steps of an eighth of it on each. */
+const ARMS = {
+  bsp: () => ({ strategy: 'bsp' }),
+  diloco: ({ train }) => ({ strategy: 'diloco', 'sync.localSteps': 8, 'train.batch': train.batch / MACHINES }),
+};
+const MACHINES = 4;
+const fleet = { machines: [{ name: 'home', count: MACHINES, samplesPerSecond: 100, link: 'fibre' }] };
+
+async function compare(name, strategy) {
+  const { train, ...of } = JOBS[name];
+  const job = { ...of, train: options.samples === undefined ? train : { ...train, maxSamples: Number(options.samples), epochs: 1000 } };
+  const path = join(folder, `${name}.yaml`);
+  writeFileSync(path, JSON.stringify({ job, fleet, arms: [ARMS[strategy](job)], evaluation: { points: 4, samples: 256 } }));
+  const { arms: [arm], seeds: _, ...scenario } = parseScenarioFile(readFileSync(path, 'utf8'), path, { resolve: (to) => to, read: () => '' });
+  const workbench = new Workbench(options.engine);
+  const opened = await workbench.open({ ...arm.job, train: { ...arm.job.train, seed: 1 } });
+  const plain = await plainLoop(opened);
+  const recording = new Recording(workbench);
+  const ratios = [];
+  for (let repeat = 0; repeat <= Number(options.repeats); repeat++) {
+    recording.work = [];
+    const virtual = await timed(async () => {
+      const { outcome } = await runArm({ scenario, mode: 'virtual', arm, seed: 1, traces: {} }, recording);
+      if (outcome.status !== 'done') throw new Error(outcome.reason);
+    });
+    const alone = await timed(() => plain(recording.work));
+    // The first of each loads code and data.
+    if (repeat > 0) ratios.push({ virtual, alone, ratio: virtual / alone });
+  }
+  const { virtual, alone, ratio } = ratios.sort((a, b) => a.ratio - b.ratio)[ratios.length >> 1];
+  const steps = recording.work.filter(({ kind }) => kind === 'gradient').length;
+  console.log(`${name}, ${strategy}, ${options.engine}: ${opened.job.name}, ${steps} gradients: ${virtual.toFixed(2)} s of CPU in virtual time, ${alone.toFixed(2)} alone: ${ratio.toFixed(2)} × (at most ${LIMIT})`);
+}
+
+/** Seconds of CPU. */
+import { threads, diff } from '/tmp/virt-threads.mjs';
+async function timed(work) {
+  const t0 = threads(); const w0 = now();
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  tell(now() - w0);
+  console.log(((user+system)/1000).toFixed(0), 'sys', (system/1000).toFixed(0), diff(t0, threads()));
+  return (user + system) / 1e6;
+}
+
+/** A workbench that notes what its models are asked. */
+class Recording {
+  work = [];
+
+  constructor(workbench) {
+    this.workbench = workbench;
+  }
+
+  open(document) {
+    return this.workbench.open(document);
+  }
+
+  async model(opened) {
+    const model = await this.workbench.model(opened);
+    return {
+      ...model,
+      gradient: (parameters, samples, ...others) => {
+        this.work.push({ kind: 'gradient', samples });
+        return clocked('gradient', () => model.gradient(parameters, samples, ...others));
+      },
+      evaluate: (parameters, split, start, end, ...others) => {
+        this.work.push({ kind: 'evaluate', split, start, end });
+        return clocked('evaluate', () => model.evaluate(parameters, split, start, end, ...others));
+      },
+    };
+  }
+}
+
+/**
+ * The arithmetic of the same training and nothing around it, with the kernels that the run has: each gradient, taken from the engine; with
+ * local steps the optimizer's step of the replica that it is of, and how far replicas moved; the sum of what a round brings, and the server's step.
+ */
+async function plainLoop({ job, data }) {
+  const engine = await loadEngine(options.engine, { threads: 1 });
+  const stage = await engine.build(job.model, 'all', { loss: job.loss, data: data.signature, seed: 1 });
+  const { length } = stage.layout;
+  const { localSteps, outer = { learningRate: 0.7, momentum: 0.9 } } = job.sync;
+  const { optimizer, learningRate } = job.train;
+  const base = new Float32Array(length);
+  await stage.readParameters(base);
+  const replicas = Array.from({ length: MACHINES }, () => ({
+    vector: new Float32Array(length),
+    parameters: base.slice(),
+    optimizer: createOptimizer({ length, optimizer }),
+  }));
+  const shard = createShard({ length, optimizer: localSteps === undefined ? optimizer : { type: 'sgd', momentum: outer.momentum, nesterov: true, weightDecay: 0 } });
+  shard.writeParameters(base);
+  const coded = replicas.map(({ vector }) => ({ bytes: new Uint8Array(vector.buffer), codecId: CODEC_IDS.fp32, weight: 1 }));
+  const kernels = createKernels();
+
+  const gradient = async (vector, samples) => {
+    await stage.gradient(data.batch('train', samples));
+    await stage.takeGradient(vector);
+  };
+  const step = async (hyper, samples) => {
+    shard.beginStep(hyper);
+    shard.stepChunk(0, length, coded, 1 / samples);
+    shard.readParameters(base);
+    await stage.writeParameters(base);
+  };
+  const round = async (gradients) => {
+    if (localSteps === undefined) {
+      for (const [k, samples] of gradients.entries()) await clocked('gradient', () => gradient(replicas[k].vector, samples));
+      return clocked('step', () => step({ learningRate }, gradients.reduce((sum, samples) => sum + samples.length, 0)));
+    }
+    for (const [i, samples] of gradients.entries()) {
+      const { vector, parameters, optimizer } = replicas[i % MACHINES];
+      await stage.writeParameters(parameters);
+      await clocked('gradient', () => gradient(vector, samples));
+      optimizer.step(parameters, vector, { learningRate }, 1 / samples.length);
+    }
+    for (const { vector, parameters } of replicas) kernels.subtract(vector, base, parameters);
+    await step({ learningRate: outer.learningRate }, MACHINES);
+    for (const { parameters } of replicas) parameters.set(base);
+  };
+
+  return async (work) => {
+    let gradients = [];
+    for (const { kind, samples, split, start, end } of work) {
+      if (kind === 'evaluate') await clocked('evaluate', () => stage.evaluate(data.batch(split, Int32Array.from({ length: end - start }, (_, i) => start + i))));
+      else if (gradients.push(samples) === MACHINES * (localSteps ?? 1)) await round(gradients.splice(0));
+    }
+    if (gradients.length > 0) throw new Error('the last round is not whole');
+  };
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'longtail-virtual-'));
+for (const name of options.model === undefined ? Object.keys(JOBS) : [options.model]) {
+  for (const strategy of options.strategy === undefined ? Object.keys(ARMS) : [options.strategy]) await compare(name, strategy);
+}
