@@ -10,12 +10,12 @@ import { parseArgs } from 'node:util';
 import { CODEC_IDS, createKernels, createOptimizer, createShard, createVector } from '@longtail/kernels';
 import { loadEngine } from '@longtail/engine';
 import { runArm, Workbench } from '@longtail/lab';
-import { ONE_THREAD_COLLECTS } from '@longtail/simulator';
+import { ROOM_FOR_VECTORS } from '@longtail/simulator';
 import { parseScenarioFile } from '@longtail/spec';
 
 // As the arms of a bench are run.
-if (!ONE_THREAD_COLLECTS.every((option) => process.execArgv.includes(option))) {
-  const { status } = spawnSync(process.execPath, [...process.execArgv, ...ONE_THREAD_COLLECTS, ...process.argv.slice(1)], { stdio: 'inherit' });
+if (!ROOM_FOR_VECTORS.every((option) => process.execArgv.includes(option))) {
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...ROOM_FOR_VECTORS, ...process.argv.slice(1)], { stdio: 'inherit' });
   process.exit(status ?? 1);
 }
 

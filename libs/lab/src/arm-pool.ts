@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { LongtailError, type BenchArm, type BenchMode, type EngineName, type WireError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
-import { ONE_THREAD_COLLECTS, ROOM_FOR_THE_YOUNG } from '@longtail/simulator';
+import { ROOM_FOR_THE_YOUNG, ROOM_FOR_VECTORS } from '@longtail/simulator';
 import type { JobDocument } from '@longtail/spec';
 import type { DeviceLine } from './measure-device.js';
 import type { ArmTask } from './run-arm.js';
@@ -81,7 +81,7 @@ export class ArmPool {
   private start(): ChildProcess {
     const child = fork(fileURLToPath(new URL('./arm-process.js', import.meta.url)), [this.engine], {
       env: { ...process.env, ...nativeEnvironment() },
-      execArgv: [...process.execArgv, ...(this.mode === 'timing' ? ROOM_FOR_THE_YOUNG : ONE_THREAD_COLLECTS)],
+      execArgv: [...process.execArgv, ...(this.mode === 'timing' ? ROOM_FOR_THE_YOUNG : ROOM_FOR_VECTORS)],
       serialization: 'advanced',
     });
     child.on('message', (reply: PoolReply) => {
