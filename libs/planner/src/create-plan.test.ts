@@ -107,6 +107,18 @@ describe('layouts', () => {
     expect(plan.groups[0]!.stages.map(({ recompute }) => recompute)).toEqual([true, false]);
   });
 
+  test('who holds the whole model computes nothing again: it keeps its one pass, or does not hold it', () => {
+    const heavy = { ...profile, blocks: profile.blocks.map((block) => ({ ...block, stashBytes: 0.5 * GIB })) };
+    const shapes = (recompute: PlanRequest['recompute'], ...devices: readonly DeviceProfile[]) =>
+      createPlan(heavy, fleet(devices, 'a', 'b'), { ...request, microbatches: [1], recompute }).groups.map(({ stages }) => stages.map((stage) => stage.recompute));
+    // 6 GiB of parameters and state, and 2 GiB each to keep a pass and to work on it.
+    expect(shapes('allowed', device('a', 10))).toEqual([[false]]);
+    expect(shapes('always', device('a', 10))).toEqual([[false]]);
+    expect(shapes('always', device('a', 10), device('b', 10))).toEqual([[true, true]]);
+    expect(shapes('allowed', device('a', 9), device('b', 9))).toEqual([[false, false]]);
+    expect(failure(() => shapes('allowed', device('a', 9))).message).toMatch(/needs 10\.0 GiB to train, the one device holds 9\.0 GiB/);
+  });
+
   test('tied parameters count once in a stage and in each stage that reads them', () => {
     const tied = [{ name: 'table', parameters: 1e8 }];
     const blocks = profile.blocks.map((block, i) => (i === 0 || i === 3 ? { ...block, parameters: 0, tied } : block));

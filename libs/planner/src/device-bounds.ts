@@ -87,9 +87,12 @@ function siteBound(model: CostModel, members: readonly number[], { work, held, v
   const devices = classesOf(model, members).map((alike): DeviceBound => {
     const device = alike[0]!;
     const exchangeMs = model.exchangeMs(device, values);
+    const soloMs = soloMsPerSample(model, device);
+    // Replicas of the whole model keep their activations, whatever stages have to do.
+    const again = request.recompute === 'always' && soloMs === Infinity;
     const paces = request.microbatches.map((microbatch) => ({
       microbatch,
-      msPerSample: work.atItsBest(device, microbatch, request.recompute === 'always') / microbatch,
+      msPerSample: work.atItsBest(device, microbatch, again) / microbatch,
       held: held.of(device, microbatch),
     }));
     // Replicas share an exchange, and sum among themselves each step; or each exchanges what the server sums.
@@ -99,7 +102,7 @@ function siteBound(model: CostModel, members: readonly number[], { work, held, v
     const uplinkMs = !inOneLan ? fastestMs : members.length === cluster.devices.length ? Infinity : uplinkOf(device);
     return {
       devices: alike,
-      soloMs: soloMsPerSample(model, device),
+      soloMs,
       exchangeMs,
       roundTripMs,
       spreadMs,
@@ -150,8 +153,8 @@ function ranges({ costs }: CostModel): readonly (readonly [number, number])[] {
 function soloMsPerSample(model: CostModel, index: number): number {
   const { costs, request } = model;
   const perSample = request.microbatches.map((size) => {
-    const recompute = model.recomputeFor(index, 0, costs.blocks, size, 1);
-    return recompute === undefined ? Infinity : model.stage([index], 0, costs.blocks, size, recompute).periodMs / size;
+    const holds = model.recomputeFor(index, 0, costs.blocks, size, 1) !== undefined;
+    return holds ? model.stage([index], 0, costs.blocks, size, false).periodMs / size : Infinity;
   });
   return Math.min(...perSample);
 }

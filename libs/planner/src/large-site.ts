@@ -75,8 +75,8 @@ export class LargeSite implements Site {
     private readonly dealt: Chains,
     priced?: LanPrices,
   ) {
-    const holders = devices.filter((device) => this.holds(device) !== undefined);
-    const others = devices.filter((device) => this.holds(device) === undefined);
+    const holders = devices.filter((device) => this.holds(device));
+    const others = devices.filter((device) => !this.holds(device));
     this.solos = holders.map((device) => this.singles([device]));
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
     const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, priced);
@@ -100,8 +100,8 @@ export class LargeSite implements Site {
   }
 
   /** The smallest microbatch decides whether a device holds the model. */
-  private holds(device: number): boolean | undefined {
-    return this.model.recomputeFor(device, 0, this.model.costs.blocks, Math.min(...this.model.request.microbatches), 1);
+  private holds(device: number): boolean {
+    return this.model.recomputeFor(device, 0, this.model.costs.blocks, Math.min(...this.model.request.microbatches), 1) !== undefined;
   }
 
   private singles(devices: readonly number[]): readonly Option[] {
@@ -109,9 +109,8 @@ export class LargeSite implements Site {
     return [...this.model.request.microbatches]
       .sort((a, b) => b - a)
       .flatMap((microbatch) => {
-        const needs = devices.map((device) => this.model.recomputeFor(device, 0, end, microbatch, 1));
-        if (needs.includes(undefined)) return [];
-        return [optionOf(this.model, { microbatch, stages: [{ start: 0, end, devices, recompute: needs.includes(true) }] })];
+        if (devices.some((device) => this.model.recomputeFor(device, 0, end, microbatch, 1) === undefined)) return [];
+        return [optionOf(this.model, { microbatch, stages: [{ start: 0, end, devices, recompute: false }] })];
       });
   }
 

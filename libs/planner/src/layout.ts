@@ -91,12 +91,18 @@ export class CostModel {
     );
   }
 
+  /** Whether blocks may be computed again. Who holds the whole model works in single passes, which keep nothing until later. */
+  mayRecompute(start: number, end: number): boolean {
+    return this.request.recompute !== 'never' && (start > 0 || end < this.costs.blocks);
+  }
+
   /** Whether a stage with so many stages from it to the end must compute activations again for want of memory; undefined: it does not fit, even so. */
   recomputeFor(device: number, start: number, end: number, microbatch: number, toEnd: number): boolean | undefined {
-    const whole = start === 0 && end === this.costs.blocks;
-    const inFlight = whole ? 1 : this.stashes(toEnd, microbatch);
-    const { stashFactor } = this.cluster.devices[device]!;
+    const { memoryBytes, stashFactor } = this.cluster.devices[device]!;
+    const isWhole = start === 0 && end === this.costs.blocks;
+    const inFlight = isWhole ? 1 : this.stashes(toEnd, microbatch);
     const bytesWith = (recompute: boolean) => this.costs.memoryBytes(start, end, microbatch, inFlight, recompute, stashFactor);
+    if (isWhole) return bytesWith(false) <= memoryBytes ? false : undefined;
     return this.recomputeWhere(device, bytesWith(false), bytesWith(true));
   }
 

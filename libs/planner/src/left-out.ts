@@ -54,7 +54,7 @@ function tooSmall(model: CostModel, index: number): string | undefined {
   const { costs, cluster, request } = model;
   const smallest = Math.min(...request.microbatches);
   if (model.recomputeFor(index, 0, costs.blocks, smallest, 1) !== undefined) return undefined;
-  const needs = model.memory(index, 0, costs.blocks, smallest, 1, request.recompute !== 'never').total;
+  const needs = model.memory(index, 0, costs.blocks, smallest, 1, false).total;
   return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(cluster.devices[index]!.memoryBytes)}`;
 }
 
@@ -90,8 +90,7 @@ function noGain(model: CostModel, index: number, { maxUploads, sharedMs }: Scena
 function sampleMsOf(model: CostModel, index: number): number {
   const { costs, request } = model;
   const smallest = Math.min(...request.microbatches);
-  const recompute = model.recomputeFor(index, 0, costs.blocks, smallest, 1)!;
-  return model.stage([index], 0, costs.blocks, smallest, recompute).periodMs / smallest;
+  return model.stage([index], 0, costs.blocks, smallest, false).periodMs / smallest;
 }
 
 /** The least that taking part in a pipeline would cost it. */

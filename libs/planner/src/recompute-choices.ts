@@ -25,13 +25,14 @@ export function recomputeChoices(
   };
   const enough = sum(kinds, (kind) => rateOf(kind, 0, costs.blocks));
   const needs = ranges.map(({ start, end }, s) => {
+    const always = request.recompute === 'always' && model.mayRecompute(start, end);
     const ofKinds = kinds.map(([device]) => model.recomputeFor(device!, start, end, microbatch, ranges.length - s));
     const having = kinds.filter((_, k) => ofKinds[k] === true);
     const spared = kinds.filter((_, k) => ofKinds[k] === false);
     const count = sum(having, ({ length }) => length);
     return {
-      mostly: request.recompute === 'always' || count > devices.length / 2,
-      sparingly: request.recompute === 'always' || (count > 0 && sum(spared, (kind) => rateOf(kind, start, end)) < enough),
+      mostly: always || count > devices.length / 2,
+      sparingly: always || (count > 0 && sum(spared, (kind) => rateOf(kind, start, end)) < enough),
     };
   });
   const mostly = ranges.map((range, s) => ({ ...range, recompute: needs[s]!.mostly }));

@@ -24,7 +24,7 @@ function impossiblePart(model: CostModel): LongtailError | undefined {
   let worst: { start: number; end: number; needs: number } | undefined;
   for (let start = 0, end = 1; end <= costs.blocks; end++) {
     if (!costs.canCut(end)) continue;
-    const needs = costs.memory(start, end, microbatch, 1, request.recompute !== 'never').total;
+    const needs = costs.memory(start, end, microbatch, 1, model.mayRecompute(start, end)).total;
     if (needs > roomiest.memoryBytes && needs > (worst?.needs ?? 0)) worst = { start, end, needs };
     start = end;
   }
@@ -48,7 +48,8 @@ function tooMuch(model: CostModel): LongtailError {
   const values = costs.parameters(0, costs.blocks);
   const state = values * (4 + request.stateBytesPerParameter);
   const microbatch = Math.min(...request.microbatches);
-  const whole = costs.memory(0, costs.blocks, microbatch, 1, request.recompute !== 'never').total;
+  const mayPart = cluster.devices.length > 1 && !request.wholeModels;
+  const whole = costs.memory(0, costs.blocks, microbatch, 1, mayPart && request.recompute !== 'never').total;
   const held = cluster.devices.reduce((sum, device) => sum + device.memoryBytes, 0);
   const roomiest = Math.max(...cluster.devices.map((device) => device.memoryBytes));
   const fleet = cluster.devices.length === 1 ? 'the one device' : `the fleet of ${cluster.devices.length}`;
