@@ -75,5 +75,5 @@ try {
   await tell({ type: 'ended', reason: known.message, error: known.toWire() });
   if (known.code === 'internal') process.stderr.write(`${redact.text(known.stack ?? '')}\n`);
 }
-process.disconnect?.();
+if (process.connected) process.disconnect();
 process.exit(exitCode);

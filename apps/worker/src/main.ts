@@ -124,5 +124,5 @@ try {
 }
 clearInterval(reports);
 stats.stop();
-process.disconnect?.();
+if (process.connected) process.disconnect();
 process.exit(exitCode);

@@ -1,5 +1,8 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
@@ -14,7 +17,7 @@ beforeEach(async () => {
   folder = await jobFolder(LONG_JOB);
 });
 afterEach(async () => {
-  cli.killAll();
+  cli?.killAll();
   await rm(folder, { recursive: true });
 });
 
@@ -64,4 +67,15 @@ it('says how its server ended, not that nobody answers', { timeout: 60_000 }, as
   expect(await cli.exit).not.toBe(0);
   expect(cli.stderr).toContain('parameter server was killed (SIGKILL)');
   expect(cli.processes()).toEqual([]);
+});
+
+it('a server whose command is gone ends in order', { timeout: 60_000 }, async () => {
+  const main = fileURLToPath(new URL('../../../parameter-server/dist/main.js', import.meta.url));
+  const server = fork(main, ['--port', '0', '--runs', folder, '--insecure'], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] });
+  let stderr = '';
+  server.stderr!.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  await once(server, 'message');
+  server.disconnect();
+  expect(await once(server, 'exit')).toEqual([0, null]);
+  expect(stderr).toBe('');
 });
