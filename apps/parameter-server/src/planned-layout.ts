@@ -19,8 +19,7 @@ export function plannedLayout(profileOf: (job: Job) => ModelProfile | undefined)
     if (request.job.cluster.layout !== undefined) return ofItsOwn(request, profile);
     const cluster = clusterOf(request.nodes, request, profile);
     const model = new CostModel(profile, cluster, planRequestFor(request.job));
-    const smallest = Math.min(...model.request.microbatches);
-    const everybody = request.nodes.every((_, i) => model.recomputeFor(i, 0, profile.blocks.length, smallest, 1) !== undefined);
+    const everybody = request.nodes.every((_, i) => model.holds(i));
     return everybody ? explicitLayout(request) : overTheFree(request, profile);
   };
 }

@@ -149,12 +149,12 @@ export interface Job {
   readonly files?: readonly DataFile[];
 }
 
-/** Of a job with a model of its own in code: the file, by its content. */
 /** The same for jobs whose models have the same blocks, as timed for one of them; empty for models from files, which may be others by now. */
 export function modelKey({ model, loss }: Pick<Job, 'model' | 'loss'>): string {
   return model.type === 'keras' || model.type === 'module' ? '' : JSON.stringify([model, loss]);
 }
 
+/** Of a job with a model of its own in code: the file, by its content. */
 export function moduleOf({ model, files = [] }: Job): DataFile | undefined {
   if (model.type !== 'module') return undefined;
   return files.find(({ name }) => name === `model/${model.path.replace(/^.*[/\\]/, '')}`);

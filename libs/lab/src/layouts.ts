@@ -46,8 +46,7 @@ function holders({ job, nodes }: LayoutRequest, profile: ModelProfile): readonly
   const { up, down, rtt } = LINK_CLASSES.datacenter;
   const cluster = measuredCluster(nodes, { peers: [], assumedLink: { upBitsPerSecond: up, downBitsPerSecond: down, roundTripMs: rtt }, profile });
   const model = new CostModel(profile, cluster, planRequestFor(job));
-  const smallest = Math.min(...model.request.microbatches);
-  const able = nodes.filter((_, i) => model.recomputeFor(i, 0, profile.blocks.length, smallest, 1) !== undefined);
+  const able = nodes.filter((_, i) => model.holds(i));
   if (able.length > 0 || nodes.length === 0) return able;
   throw new LongtailError('no machine has the memory for the whole model', { code: 'no-plan' });
 }

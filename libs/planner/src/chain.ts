@@ -47,7 +47,7 @@ export class Chains {
     const { cluster, costs, request } = model;
     this.microbatch = Math.min(...request.microbatches);
     for (const members of model.kindsOf(cluster.devices.map((_, index) => index))) {
-      const holds = model.recomputeFor(members[0]!, 0, costs.blocks, this.microbatch, 1) !== undefined;
+      const holds = model.holds(members[0]!, this.microbatch);
       const kind = { wholeMs: this.msOf(members[0]!, 0, costs.blocks, false), holds, times: [], firstCut: 0 };
       for (const device of members) this.kinds[device] = kind;
     }

@@ -51,7 +51,7 @@ function firstBatch(model: CostModel, { batch }: OwnSteps): number {
     const { forwardMs, backwardMs } = costs.passMs(device, 0, costs.blocks, smallest, false);
     return 1 / Math.max(1e-9, forwardMs + backwardMs);
   });
-  const holders = rates.filter((_, i) => model.recomputeFor(i, 0, costs.blocks, smallest, 1) !== undefined);
+  const holders = rates.filter((_, i) => model.holds(i));
   const fastest = (holders.length > 0 ? holders : rates).reduce((most, rate) => Math.max(most, rate));
   return Math.max(batch, Math.round((batch * rates.reduce((sum, rate) => sum + rate, 0)) / fastest));
 }

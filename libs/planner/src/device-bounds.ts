@@ -152,10 +152,7 @@ function ranges({ costs }: CostModel): readonly (readonly [number, number])[] {
 
 function soloMsPerSample(model: CostModel, index: number): number {
   const { costs, request } = model;
-  const perSample = request.microbatches.map((size) => {
-    const holds = model.recomputeFor(index, 0, costs.blocks, size, 1) !== undefined;
-    return holds ? model.stage([index], 0, costs.blocks, size, false).periodMs / size : Infinity;
-  });
+  const perSample = request.microbatches.map((size) => (model.holds(index, size) ? model.stage([index], 0, costs.blocks, size, false).periodMs / size : Infinity));
   return Math.min(...perSample);
 }
 

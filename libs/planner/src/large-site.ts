@@ -75,8 +75,8 @@ export class LargeSite implements Site {
     private readonly dealt: Chains,
     priced?: LanPrices,
   ) {
-    const holders = devices.filter((device) => this.holds(device));
-    const others = devices.filter((device) => !this.holds(device));
+    const holders = devices.filter((device) => model.holds(device));
+    const others = devices.filter((device) => !model.holds(device));
     this.solos = holders.map((device) => this.singles([device]));
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
     const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, priced);
@@ -99,17 +99,12 @@ export class LargeSite implements Site {
     return richest(layouts);
   }
 
-  /** The smallest microbatch decides whether a device holds the model. */
-  private holds(device: number): boolean {
-    return this.model.recomputeFor(device, 0, this.model.costs.blocks, Math.min(...this.model.request.microbatches), 1) !== undefined;
-  }
-
   private singles(devices: readonly number[]): readonly Option[] {
     const end = this.model.costs.blocks;
     return [...this.model.request.microbatches]
       .sort((a, b) => b - a)
       .flatMap((microbatch) => {
-        if (devices.some((device) => this.model.recomputeFor(device, 0, end, microbatch, 1) === undefined)) return [];
+        if (devices.some((device) => !this.model.holds(device, microbatch))) return [];
         return [optionOf(this.model, { microbatch, stages: [{ start: 0, end, devices, recompute: false }] })];
       });
   }

@@ -91,6 +91,12 @@ export class CostModel {
     );
   }
 
+  /** Whether a device has room for the whole model. `microbatch`: @default the smallest, which decides it */
+  holds(device: number, microbatch = Math.min(...this.request.microbatches)): boolean {
+    const { memoryBytes, stashFactor } = this.cluster.devices[device]!;
+    return this.costs.memoryBytes(0, this.costs.blocks, microbatch, 1, false, stashFactor) <= memoryBytes;
+  }
+
   /** Whether blocks may be computed again. Who holds the whole model works in single passes, which keep nothing until later. */
   mayRecompute(start: number, end: number): boolean {
     return this.request.recompute !== 'never' && (start > 0 || end < this.costs.blocks);
@@ -98,11 +104,10 @@ export class CostModel {
 
   /** Whether a stage with so many stages from it to the end must compute activations again for want of memory; undefined: it does not fit, even so. */
   recomputeFor(device: number, start: number, end: number, microbatch: number, toEnd: number): boolean | undefined {
-    const { memoryBytes, stashFactor } = this.cluster.devices[device]!;
-    const isWhole = start === 0 && end === this.costs.blocks;
-    const inFlight = isWhole ? 1 : this.stashes(toEnd, microbatch);
+    if (start === 0 && end === this.costs.blocks) return this.holds(device, microbatch) ? false : undefined;
+    const inFlight = this.stashes(toEnd, microbatch);
+    const { stashFactor } = this.cluster.devices[device]!;
     const bytesWith = (recompute: boolean) => this.costs.memoryBytes(start, end, microbatch, inFlight, recompute, stashFactor);
-    if (isWhole) return bytesWith(false) <= memoryBytes ? false : undefined;
     return this.recomputeWhere(device, bytesWith(false), bytesWith(true));
   }
 

@@ -53,7 +53,7 @@ function partnersIn({ cluster: { devices }, links }: CostModel): Partners {
 function tooSmall(model: CostModel, index: number): string | undefined {
   const { costs, cluster, request } = model;
   const smallest = Math.min(...request.microbatches);
-  if (model.recomputeFor(index, 0, costs.blocks, smallest, 1) !== undefined) return undefined;
+  if (model.holds(index)) return undefined;
   const needs = model.memory(index, 0, costs.blocks, smallest, 1, false).total;
   return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(cluster.devices[index]!.memoryBytes)}`;
 }

@@ -207,7 +207,7 @@ function smallSites(model: CostModel, small: readonly (readonly number[])[]): re
   const sites: Site[] = small.map((members) => new ExactSite(model, members));
   for (const members of classesOf(
     model,
-    lonely.filter((device) => holds(model, device)),
+    lonely.filter((device) => model.holds(device)),
   ))
     sites.push(...alike(new ExactSite(model, [members[0]!]), members));
   return sites;
@@ -239,17 +239,13 @@ function remaining({ prices, sets }: LanPrices, taken: ReadonlySet<number>): Lan
 /** Devices that hold no model and reach nobody directly, those of the fastest links first. */
 function relayedOf(model: CostModel): readonly number[] {
   return lonelyOf(model)
-    .filter((device) => !holds(model, device))
+    .filter((device) => !model.holds(device))
     .sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
 }
 
 /** Devices that reach nobody directly. */
 function lonelyOf({ links }: CostModel): readonly number[] {
   return links.components().flatMap((members) => (members.length === 1 ? members : []));
-}
-
-function holds(model: CostModel, device: number): boolean {
-  return model.recomputeFor(device, 0, model.costs.blocks, Math.min(...model.request.microbatches), 1) !== undefined;
 }
 
 function linkOf({ cluster }: CostModel, device: number): number {
