@@ -210,6 +210,13 @@ describe('is refused, with the way out:', () => {
     await expect(enrolWith(token)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('used up'), hint: wayOut });
   });
 
+  it('a request that cannot be read, and leaves the token its use', async () => {
+    const token = await tokenFor('node');
+    const { id, secret, authority: fingerprint } = parseJoinToken(token);
+    await expect(enrol(listener.address, { fingerprint, token: id, secret, request: 'no request', name: 'somebody' }, signal)).rejects.toMatchObject({ code: 'protocol' });
+    expect(await enrolWith(token)).toMatchObject({ role: 'node' });
+  });
+
   it('a token that is over', async () => {
     const token = await tokenFor('node');
     nowMs += 2 * DAY;

@@ -80,8 +80,7 @@ export async function openAccess(folder: string, table: AccessTable, nowMs: () =
     identify: (certificate) => identify(certificate, authority, book, nowMs()),
     async enrol({ token, secret, request, name }) {
       const now = nowMs();
-      const peer = await book.redeem(token, secret, name.slice(0, LONGEST_NAME), now, now + CERTIFICATE_MS);
-      return issue(peer, request, now);
+      return book.redeem(token, secret, name.slice(0, LONGEST_NAME), now, now + CERTIFICATE_MS, (peer) => issue(peer, request, now));
     },
     async renew({ request }, peer) {
       const reply = await issue(peer, request, nowMs());

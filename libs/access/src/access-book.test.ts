@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { LongtailError, type PeerIdentity } from '@longtail/core';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { AccessBook } from './access-book.js';
 import { Roll } from './roll.js';
@@ -13,33 +14,43 @@ beforeEach(async () => {
   book = await AccessBook.open(table);
 });
 
+const redeem = (from: AccessBook, id: string, secret: string, name: string, nowMs: number, expiresAtMs: number): Promise<PeerIdentity> =>
+  from.redeem(id, secret, name, nowMs, expiresAtMs, (peer) => Promise.resolve(peer));
 const reopened = (): Promise<AccessBook> => AccessBook.open(table);
 
 describe('a token', () => {
   it('lets in as many as it says, over restarts', async () => {
     const { id, secret } = await book.createToken('node', 2, 0, HOUR);
-    const first = await book.redeem(id, secret, 'a', 1, YEAR);
+    const first = await redeem(book, id, secret, 'a', 1, YEAR);
     const after = await reopened();
-    const second = await after.redeem(id, secret, 'b', 2, YEAR);
+    const second = await redeem(after, id, secret, 'b', 2, YEAR);
     expect(first.id).not.toBe(second.id);
-    await expect(after.redeem(id, secret, 'c', 3, YEAR)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('used up'), hint: expect.stringContaining('token create') });
+    await expect(redeem(after, id, secret, 'c', 3, YEAR)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('used up'), hint: expect.stringContaining('token create') });
     for (const peer of [first, second]) after.admit(peer);
   });
 
   it('used at once by many lets in one', async () => {
     const { id, secret } = await book.createToken('node', 1, 0, HOUR);
-    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => book.redeem(id, secret, 'a', 1, YEAR)));
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => redeem(book, id, secret, 'a', 1, YEAR)));
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   it('is refused when it is over, revoked, unknown or its secret is another', async () => {
     const { id, secret } = await book.createToken('node', 9, 0, HOUR);
-    await expect(book.redeem(id, secret, 'a', HOUR, YEAR)).rejects.toMatchObject({ message: expect.stringContaining('expired') });
-    const wrong = await book.redeem(id, '00'.repeat(16), 'a', 1, YEAR).catch((error: Error) => error);
-    const unknown = await book.redeem('00000000', secret, 'a', 1, YEAR).catch((error: Error) => error);
+    await expect(redeem(book, id, secret, 'a', HOUR, YEAR)).rejects.toMatchObject({ message: expect.stringContaining('expired') });
+    const wrong = await redeem(book, id, '00'.repeat(16), 'a', 1, YEAR).catch((error: Error) => error);
+    const unknown = await redeem(book, '00000000', secret, 'a', 1, YEAR).catch((error: Error) => error);
     expect(wrong).toEqual(unknown);
     await book.revokeToken(id, false);
-    await expect(book.redeem(id, secret, 'a', 1, YEAR)).rejects.toMatchObject({ message: expect.stringContaining('revoked') });
+    await expect(redeem(book, id, secret, 'a', 1, YEAR)).rejects.toMatchObject({ message: expect.stringContaining('revoked') });
+  });
+
+  it('keeps the use of one for whom no certificate could be made', async () => {
+    const { id, secret } = await book.createToken('node', 1, 0, HOUR);
+    const unreadable = new LongtailError('the request cannot be read', { code: 'protocol' });
+    await expect(book.redeem(id, secret, 'a', 1, YEAR, () => Promise.reject(unreadable))).rejects.toBe(unreadable);
+    expect(book.list()).toMatchObject({ tokens: [{ id, usesLeft: 1 }], identities: [] });
+    book.admit(await redeem(book, id, secret, 'a', 1, YEAR));
   });
 
   it('is not in the book with its secret', async () => {
@@ -51,7 +62,7 @@ describe('a token', () => {
 describe('an identity', () => {
   it('is out when it is revoked, by id or by a name that it alone has', async () => {
     const { id, secret } = await book.createToken('node', 9, 0, HOUR);
-    const [a, b, c] = [await book.redeem(id, secret, 'a', 1, YEAR), await book.redeem(id, secret, 'twin', 1, YEAR), await book.redeem(id, secret, 'twin', 1, YEAR)];
+    const [a, b, c] = [await redeem(book, id, secret, 'a', 1, YEAR), await redeem(book, id, secret, 'twin', 1, YEAR), await redeem(book, id, secret, 'twin', 1, YEAR)];
     await expect(book.revokeIdentity('twin')).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining(b.id) });
     expect(await book.revokeIdentity('a')).toEqual([a.id]);
     expect(await book.revokeIdentity(b.id)).toEqual([b.id]);
@@ -63,7 +74,7 @@ describe('an identity', () => {
 
   it('is out with the token it came with, where that is asked for', async () => {
     const { id, secret } = await book.createToken('node', 2, 0, HOUR);
-    const peer = await book.redeem(id, secret, 'a', 1, YEAR);
+    const peer = await redeem(book, id, secret, 'a', 1, YEAR);
     expect(await book.revokeToken(id, false)).toEqual([]);
     book.admit(peer);
     expect(await book.revokeToken(id, true)).toEqual([peer.id]);
@@ -104,11 +115,11 @@ describe('where its table fails', () => {
   it('lets nobody in, and takes no use of the token', async () => {
     const { id, secret } = await book.createToken('node', 1, 0, HOUR);
     table.fails = true;
-    await expect(book.redeem(id, secret, 'a', 1, YEAR)).rejects.toThrow('no room');
+    await expect(redeem(book, id, secret, 'a', 1, YEAR)).rejects.toThrow('no room');
     await expect(book.createToken('node', 1, 0, HOUR)).rejects.toThrow('no room');
     expect(book.list()).toMatchObject({ tokens: [{ id, usesLeft: 1 }], identities: [] });
     table.fails = false;
-    book.admit(await book.redeem(id, secret, 'a', 1, YEAR));
+    book.admit(await redeem(book, id, secret, 'a', 1, YEAR));
   });
 
   it('shuts out at once, and says that it will not last', async () => {
@@ -135,7 +146,7 @@ it('holds what its table does, and its follower too, whatever is done at once an
         const [identity] = book.list().identities;
         if (what === 1 || identity === undefined) return book.enrol('viewer', 'a', 0, YEAR);
         if (what === 2) return book.renewed(identity.id, 2 * YEAR);
-        return book.redeem(token.id, token.secret, 'b', 1, YEAR);
+        return redeem(book, token.id, token.secret, 'b', 1, YEAR);
       };
       for (const { what, fails } of steps) {
         table.fails = fails;

@@ -45,8 +45,11 @@ export class AccessBook {
     });
   }
 
-  /** Takes one use of a token for a new identity, whose certificate is good until `expiresAtMs`. LongtailError `refused`. */
-  redeem(id: string, secret: string, name: string, nowMs: number, expiresAtMs: number): Promise<PeerIdentity> {
+  /**
+   * Takes one use of a token for a new identity, once `certify` has made its certificate, good until `expiresAtMs`, and gives that.
+   * LongtailError `refused`; what `certify` throws leaves the token as it was.
+   */
+  redeem<Certified>(id: string, secret: string, name: string, nowMs: number, expiresAtMs: number, certify: (peer: PeerIdentity) => Promise<Certified>): Promise<Certified> {
     return this.inTurn(async () => {
       const token = this.roll.tokens.get(id);
       // One answer for both: whoever guesses learns nothing.
@@ -55,8 +58,9 @@ export class AccessBook {
       if (token.expiresAtMs <= nowMs) throw refused(`the token ${id} expired at ${new Date(token.expiresAtMs).toISOString()}`);
       if (token.usesLeft < 1) throw refused(`the token ${id} is used up`);
       const identity = newIdentity(token.role, name, id, nowMs, expiresAtMs);
+      const certified = await certify({ id: identity.id, role: identity.role });
       await this.save({ tokens: [{ ...token, usesLeft: token.usesLeft - 1 }], identities: [identity] });
-      return { id: identity.id, role: identity.role };
+      return certified;
     });
   }
 
