@@ -45,8 +45,10 @@ const HYPER = { learningRate: 0.01 };
 let engine: Engine;
 let session: TrainingSession;
 let interrupts: Interrupts;
-/** Called instead of resting; the device of the tests is paced. */
+/** Called instead of resting, as the device of the tests is paced: after each slice. */
 let onPause: () => void;
+/** So slow that a slice rests even where it took a hundred times what such a slice takes, as another process had the core. */
+const SLOW = 0.001;
 
 beforeAll(async () => {
   engine = await loadEngine('cpu');
@@ -54,7 +56,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   interrupts = new Interrupts();
   onPause = () => undefined;
-  const pacer = new Pacer(0.5, { pause: () => onPause() });
+  const pacer = new Pacer(SLOW, { pause: () => onPause() });
   session = await TrainingSession.create({ engine, job: JOB, dataset: DATASET, memoryBytes: 2 ** 30, pacer, interrupts });
 });
 afterEach(() => session.dispose());
