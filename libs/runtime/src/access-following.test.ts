@@ -123,9 +123,12 @@ it('gives a standby all of it, in parts that count together, and whatever change
       const deliver = () => {
         for (const message of way.sent.splice(0)) if (intake.take(message)) server.following.confirmed(message.part);
       };
+      // One after the other, as the book makes them.
+      let changing = Promise.resolve();
       for (const step of steps) {
+        await turn();
         if (step === 'deliver') deliver();
-        else if (step !== 'reconnect') void server.change(identity(String(step.id), step.revoked));
+        else if (step !== 'reconnect') changing = changing.then(() => server.change(identity(String(step.id), step.revoked)));
         else {
           // Some of what was on its way may have come.
           for (const message of way.sent.splice(0, way.sent.length >> 1)) intake.take(message);
@@ -134,7 +137,8 @@ it('gives a standby all of it, in parts that count together, and whatever change
           intake = new AccessIntake(hold);
         }
       }
-      deliver();
+      do deliver();
+      while (!(await isSettled(changing)));
       expect([...held.values()].sort((a, b) => Number(a.id) - Number(b.id))).toEqual([...server.entries()].sort((a, b) => Number(a.id) - Number(b.id)));
       expect(server.following.inStep).toBe(true);
     }),
