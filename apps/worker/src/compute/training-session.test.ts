@@ -258,16 +258,27 @@ describe('TrainingSession', () => {
       await session.gradient(RANGES);
       expect(relativeDistance(new Float32Array(tight.shared.gradient), gradient())).toBeLessThan(1e-5);
       await tight.evaluate('validation', 0, 50);
-      if (job !== JOB) {
-        const batches = [{ ranges: [{ epoch: 0, start: 0, end: 16 }], hyper: HYPER }, { ranges: [{ epoch: 0, start: 16, end: 32 }], hyper: HYPER }];
-        const roomy = await create(job);
-        for (const stepping of [tight, roomy]) await stepping.localSteps({ batches, result: 'move' }, () => undefined);
-        expect(relativeDistance(new Float32Array(tight.shared.gradient), new Float32Array(roomy.shared.gradient))).toBeLessThan(1e-5);
-        await roomy.dispose();
-      }
+      const batches = [{ ranges: [{ epoch: 0, start: 0, end: 16 }], hyper: HYPER }, { ranges: [{ epoch: 0, start: 16, end: 32 }], hyper: HYPER }];
+      const roomy = await create(job);
+      const stepped = async (stepping: TrainingSession) => {
+        await stepping.localSteps({ batches, result: job === JOB ? 'parameters' : 'move' }, () => undefined);
+        return new Float32Array(job === JOB ? stepping.shared.parameters : stepping.shared.gradient);
+      };
+      expect(relativeDistance(await stepped(tight), await stepped(roomy))).toBeLessThan(1e-5);
+      await roomy.dispose();
       expect(Math.max(...sizes)).toBe(5);
       await tight.dispose();
     }
+  });
+
+  it('adds a step up that would take long, so that an abort waits for a part of it', async () => {
+    const sizes: number[] = [];
+    const dataset: Dataset = { ...DATASET, batch: (split, indices) => (sizes.push(indices.length), DATASET.batch(split, indices)) };
+    const cut = await TrainingSession.create({ engine, job: JOB, dataset, memoryBytes: 2 ** 30, pacer: new Pacer(1, interrupts), interrupts });
+    const batches = [{ ranges: [{ epoch: 0, start: 0, end: 300 }], hyper: HYPER }];
+    expect(await cut.localSteps({ batches, result: 'parameters' }, () => undefined)).toMatchObject({ steps: 1, samples: 300 });
+    await cut.dispose();
+    expect(sizes).toEqual([100, 100, 100]);
   });
 
   it('measures at the pace in force', async () => {

@@ -31,6 +31,8 @@ import type { UndisturbedTimes } from './undisturbed.js';
 const SLICE_TARGET_MS = 120;
 const MIN_SLICE = 8;
 const MAX_SLICE = 512;
+/** A step is one call, which saves the gradient's way out of the engine and back, where it takes no longer than so many slices: about a second. */
+const STEP_SLICES = 8;
 const PROBE_SAMPLES = 16;
 /** How long the speed is measured, pauses of the throttle included: a first guess, which the rounds themselves correct. */
 const MEASURE_MS = 100;
@@ -267,29 +269,28 @@ export class TrainingSession {
     if (result === 'parameters') await this.stage.writeOptimizerState(this.state, this.steps);
   }
 
-  /** As one call where nothing is to be done between backward pass and step, and there is room for the batch. */
+  /** Samples of one call of a step. */
+  private get stepSamples(): number {
+    return Math.min(this.most, STEP_SLICES * this.sliceSamples);
+  }
+
+  /** As one call where nothing is to be done between backward pass and step, there is room for the batch, and it does not take long. */
   private async step(indices: Int32Array, hyper: StepHyper): Promise<BatchStats> {
-    const { stage, gradientSum, optimizer } = this;
-    const { train, sync } = this.options.job;
-    const isOneCall = train.clipNorm === undefined && !isStateQuantized(train.optimizer);
-    // Moments that leave the worker are the stage's.
-    const inSlices = this.most < stepBatchOf(this.options.job) && localStepsOf(sync) !== undefined;
-    if (isOneCall && !inSlices) return this.overSlices('step', 'train', indices, (batch) => stage.step(batch, hyper), indices.length);
+    const { stage, gradientSum, optimizer, stepSamples } = this;
+    const { clipNorm, optimizer: spec } = this.options.job.train;
+    if (clipNorm === undefined && !isStateQuantized(spec) && indices.length <= stepSamples) {
+      return this.overSlices('step', 'train', indices, (batch) => stage.step(batch, hyper), stepSamples);
+    }
     let samples = 0;
-    return this.overSlices(
-      'step',
-      'train',
-      indices,
-      async (batch) => {
-        const stats = await stage.gradient(batch);
-        samples += batch.samples;
-        if (samples < indices.length) return stats;
-        await stage.takeGradient(gradientSum);
-        await optimizer!.apply(gradientSum, clippedDivisor(() => sumOfSquares(gradientSum), samples, train.clipNorm), hyper);
-        return stats;
-      },
-      inSlices ? this.most : indices.length,
-    );
+    const addUp = async (batch: Batch): Promise<BatchStats> => {
+      const stats = await stage.gradient(batch);
+      samples += batch.samples;
+      if (samples < indices.length) return stats;
+      await stage.takeGradient(gradientSum);
+      await optimizer!.apply(gradientSum, clippedDivisor(() => sumOfSquares(gradientSum), samples, clipNorm), hyper);
+      return stats;
+    };
+    return this.overSlices('step', 'train', indices, addUp, stepSamples);
   }
 
   private async prepareOptimizer(): Promise<void> {
