@@ -36,17 +36,28 @@ function ofItsOwn(request: LayoutRequest, profile: ModelProfile): RunLayout {
 }
 
 function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
-  const { job, nodes, begun } = request;
+  const { job, nodes, begun, standing } = request;
   // Before training has begun nothing is lost by another place.
   const current = begun ? request.current : [];
   const missing = begun ? 0 : job.cluster.minWorkers - nodes.length;
   if (missing > 0) {
     return { groups: current, lacks: `${missing} more worker${missing === 1 ? '' : 's'} to plan with`, reason: 'as long as not all are here' };
   }
-  const seated = new Set(current.flatMap(nodesOf));
-  const free = nodes.filter(({ node }) => !seated.has(node));
+  const free = freeOf(nodes, current);
   const wants = wantedOf(free, job);
-  if (wants !== undefined) return { groups: current, lacks: current.length === 0 ? FIGURES : undefined, reason: 'those who are free are measured', wants };
+  if (wants === undefined) return overTheMeasured({ ...request, current }, free, profile);
+  if (!begun) return { groups: current, lacks: current.length === 0 ? FIGURES : undefined, reason: 'those who are free are measured', wants };
+  const isMeasured = ({ node }: LayoutNode): boolean => !wants.nodes.includes(node);
+  const meanwhile = overTheMeasured({ ...request, current, nodes: nodes.filter(isMeasured) }, free.filter(isMeasured), profile);
+  // That they move without those who are measured now is no reason to leave these out then.
+  if (meanwhile.groups.length > 0) return { ...meanwhile, wants, replan: meanwhile.replan && { ...meanwhile.replan, settledAtMs: standing?.settledAtMs } };
+  const names = free.filter((node) => !isMeasured(node)).map(({ name }) => name);
+  const [measures, is] = names.length === 1 ? ['measures', 'is'] : ['measure', 'are'];
+  return { groups: current, lacks: `what ${names.join(', ')} ${measures}`, reason: `${names.join(', ')} ${is} measured first`, wants };
+}
+
+function overTheMeasured(request: LayoutRequest, free: readonly LayoutNode[], profile: ModelProfile): RunLayout {
+  const { current } = request;
   const decision = replanned(request, profile);
   const replan = decision && replanOf(decision);
   if (decision?.plan !== undefined) {
@@ -62,6 +73,12 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   if (groups.length === 0 && shortfall !== undefined) return { groups, lacks: 'memory', shortfall, reason: shortfall.message, replan };
   const reason = shortfall?.message ?? 'those who are free join those who are at work';
   return expecting({ groups, lacks: undefined, reason, replan }, request, profile);
+}
+
+/** Who has no place in these groups. */
+function freeOf(nodes: readonly LayoutNode[], groups: readonly GroupLayout[]): readonly LayoutNode[] {
+  const seated = new Set(groups.flatMap(nodesOf));
+  return nodes.filter(({ node }) => !seated.has(node));
 }
 
 /** How long things are taken to stay as they are. */

@@ -1,5 +1,5 @@
 import type { Fault, Outcome } from '@longtail/simulator';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { job, of, run, SAMPLES, worker } from './testing/six-blocks.js';
 
 const movesOf = (outcome: Outcome) => of(outcome, 'replan').filter(({ moves }) => moves);
@@ -77,6 +77,38 @@ test('who is lost is done without, and the log says what was decided', async () 
   expect(of(outcome, 'replan')[0]!.reason).toMatch(/^c left; /);
   expect(Object.keys(blocksOf(outcome).at(-1)!).sort()).toEqual(['a', 'b']);
   await expectSameTraining(outcome);
+});
+
+describe('a group that breaks while somebody who joined is measured', () => {
+  const kill: Fault = { kind: 'kill', worker: 'c', atMs: 60_000 };
+  const three = { job: { ...job, cluster: { ...job.cluster, minWorkers: 3 } } };
+  const joining = (samplesPerSecond: number, joinAtMs: number) => worker('d', { samplesPerSecond, joinAtMs });
+
+  test('is laid out anew with those who are left, at once', async () => {
+    const outcome = await run([worker('a'), worker('b'), worker('c'), joining(0.05, 55_000)], [kill], three);
+    expect(outcome.fired).toContain(kill);
+    const measured = of(outcome, 'profiled').find(({ name }) => name === 'd')!;
+    expect(measured.timeMs).toBeGreaterThan(100_000);
+    expect(of(outcome, 'commit').filter(({ timeMs }) => timeMs > 60_000 && timeMs < 90_000).length).toBeGreaterThan(3);
+    expect(of(outcome, 'replan').map(({ reason }) => reason)).toEqual([expect.stringMatching(/^c left; no group is whole/), expect.stringMatching(/^d joined; but/)]);
+    await expectSameTraining(outcome);
+  });
+
+  test('takes them in once they are, where that pays', async () => {
+    const outcome = await run([worker('a'), worker('b'), worker('c'), joining(80, 59_970)], [kill], three);
+    expect(of(outcome, 'profiled').find(({ name }) => name === 'd')!.timeMs).toBeGreaterThan(60_000);
+    expect(movesOf(outcome).map(({ reason }) => reason)).toEqual([expect.stringMatching(/^c left; no group is whole/), expect.stringMatching(/^d joined; .* pays within/)]);
+    expect(Object.keys(blocksOf(outcome).at(-1)!)).toContain('d');
+    await expectSameTraining(outcome);
+  });
+
+  test('waits for them where it must, and says for whom', async () => {
+    const outcome = await run([worker('a'), worker('c'), joining(0.05, 55_000)], [kill]);
+    const { reason } = of(outcome, 'waiting').find(({ timeMs }) => timeMs >= 60_000)!;
+    expect(reason).toContain('the layout lacks what d measures');
+    expect(of(outcome, 'layout').find(({ timeMs }) => timeMs >= 60_000)!.reason).toBe('d is measured first');
+    expect(Object.keys(blocksOf(outcome).at(-1)!).sort()).toEqual(['a', 'd']);
+  });
 });
 
 test('a worker that stepped for itself takes its optimizer state along into a pipeline', async () => {
