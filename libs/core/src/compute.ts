@@ -107,8 +107,10 @@ export interface BlockTiming {
 }
 
 export interface DeviceTimings {
-  /** Blocks that could be measured, each at every size. */
+  /** Blocks that could be measured, each at every size for which there is room. */
   readonly timings: readonly BlockTiming[];
+  /** Blocks of the model for which the node does not offer the memory, at any size. */
+  readonly untimed: number;
   /** For how long the device stands still between two passes that have their inputs, at any pace. */
   readonly handOverMs: number;
   /** Nothing was measured now: all of it was known. */

@@ -52,6 +52,8 @@ export type RunEvent =
       readonly node: string;
       readonly name: string;
       readonly blocks: readonly BlockTiming[];
+      /** Blocks of the model for which it does not offer the memory. @default 0 */
+      readonly untimed?: number;
       readonly handOverMs: number;
       /** Nothing was measured now: all of it was known. */
       readonly cached: boolean;

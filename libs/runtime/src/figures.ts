@@ -113,11 +113,11 @@ export class Figures {
     if (!member.startProfile({ ...host.prepareMessage(), microbatches })) return NOTHING;
     const profiled = await this.profiles.to(node, PROFILE_PATIENCE_MS);
     if (!member.endProfile()) return NOTHING;
-    const { timings: blocks, handOverMs, cached, problem } = profiled ?? { timings: [], handOverMs: 0, cached: false, problem: 'it gave no answer' };
+    const { timings: blocks, untimed, handOverMs, cached, problem } = profiled ?? { timings: [], untimed: 0, handOverMs: 0, cached: false, problem: 'it gave no answer' };
     if (problem !== '') this.warn(`${name} could not measure the model's blocks: ${problem}`, 'It is planned with by its GFLOP/s.');
     else {
       member.session.profile = { job: host.job, timings: blocks, handOverMs };
-      host.emit({ event: 'profiled', run: host.run, node, name, blocks, handOverMs, cached, ms: host.clock.nowMs() - startedAtMs });
+      host.emit({ event: 'profiled', run: host.run, node, name, blocks, ...(untimed > 0 && { untimed }), handOverMs, cached, ms: host.clock.nowMs() - startedAtMs });
     }
     return { blocks, handOverMs };
   }

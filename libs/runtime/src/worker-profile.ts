@@ -48,11 +48,11 @@ export class WorkerProfile {
       signal.throwIfAborted();
       log?.({ event: 'profiling', run, job: job.name });
       const files = await this.files.fetch(profile.files, signal);
-      const { timings, handOverMs, cached } = await compute.profile(job, files, profile.microbatches, onBlock, signal);
-      send({ message: 'profiled', profiled: { run, timings, handOverMs, cached, problem: '' } });
+      const { timings, untimed, handOverMs, cached } = await compute.profile(job, files, profile.microbatches, onBlock, signal);
+      send({ message: 'profiled', profiled: { run, timings, untimed, handOverMs, cached, problem: '' } });
     } catch (error) {
       const problem = LongtailError.from(error, 'engine').message;
-      if (!signal.aborted) send({ message: 'profiled', profiled: { run, timings: [], handOverMs: 0, cached: false, problem } });
+      if (!signal.aborted) send({ message: 'profiled', profiled: { run, timings: [], untimed: 0, handOverMs: 0, cached: false, problem } });
     }
   }
 }

@@ -310,7 +310,7 @@ export class VirtualCompute implements Compute {
         }
         onBlock(i + 1, total);
       }
-      return { timings, handOverMs: 0, cached: false };
+      return { timings, untimed: 0, handOverMs: 0, cached: false };
     });
   }
 

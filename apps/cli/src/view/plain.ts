@@ -135,11 +135,14 @@ export class PlainNarrator {
   }
 }
 
-/** `a: 6 blocks take 41 ms a microbatch of 8 (measured in 0.8 s)`, at the largest size. */
-function profiledLine({ name, blocks, cached, ms }: Extract<RunEvent, { event: 'profiled' }>): string {
-  const { count, microbatch, ms: took } = largestPass(blocks);
+/** `a: 6 blocks take 41 ms a microbatch of 8 (measured in 0.8 s)`, at the largest size; of a node that has no room for all of them how many there are. */
+function profiledLine({ name, blocks, untimed = 0, cached, ms }: Extract<RunEvent, { event: 'profiled' }>): string {
   const whence = cached ? 'known from before' : `measured in ${formatSeconds(ms / 1000)}`;
-  return `${name}: ${count} blocks take ${formatMilliseconds(took)} a microbatch of ${microbatch} (${whence})`;
+  const all = new Set(blocks.map(({ block }) => block)).size + untimed;
+  if (blocks.length === 0) return `${name}: it has no room for any of the ${all} blocks`;
+  const { count, microbatch, ms: took } = largestPass(blocks);
+  const [which, room] = count === all ? ['', ''] : [` of ${all}`, ', it has no room for the others'];
+  return `${name}: ${count}${which} blocks ${count === 1 ? 'takes' : 'take'} ${formatMilliseconds(took)} a microbatch of ${microbatch}${room} (${whence})`;
 }
 
 /** `resumed at version 12: its server was killed; 3 commits after it are undone, 384 samples are learnt again`. */

@@ -275,5 +275,9 @@ describe('progress', () => {
     const after = advance(during, second!);
     expect(new PlainNarrator(NO_COLORS).tell(second!, after)).toEqual(['fast: 2 blocks take 12 ms a microbatch of 4 (measured in 812 ms)']);
     expect(renderLive(after, START, 80, NO_COLORS).join()).not.toContain('profiling');
+    const told = (body: object) => new PlainNarrator(NO_COLORS).tell({ ...second!, body: { ...second!.body, ...body } as RunEvent }, after);
+    expect(told({ untimed: 8 })).toEqual(['fast: 2 of 10 blocks take 12 ms a microbatch of 4, it has no room for the others (measured in 812 ms)']);
+    expect(told({ blocks: blocks.slice(0, 3), cached: true })).toEqual(['fast: 1 of 2 blocks takes 6 ms a microbatch of 4, it has no room for the others (known from before)']);
+    expect(told({ blocks: [], untimed: 10 })).toEqual(['fast: it has no room for any of the 10 blocks']);
   });
 });

@@ -164,8 +164,11 @@ describe('profileBlocks', () => {
     expect(layers(tight)).toEqual(layers(never));
   });
 
-  it('leaves out what exceeds the offer, and ends when nobody wants it', async () => {
-    expect((await profile({ memoryBytes: 8_000 })).timings.map(({ block }) => block)).not.toContain('layer0');
+  it('leaves out what exceeds the offer, and says how much, and ends when nobody wants it', async () => {
+    const { timings, untimed } = await profile({ memoryBytes: 8_000 });
+    const timed = new Set(timings.map(({ block }) => block));
+    expect(timed).not.toContain('layer0');
+    expect(untimed).toBe(5 - timed.size);
     const interrupts = new Interrupts();
     interrupts.abort();
     await expect(profile({ interrupts })).rejects.toThrow(CallAborted);

@@ -92,7 +92,7 @@ export async function profileBlocks(options: ProfileOptions): Promise<Omit<Devic
       return known === undefined ? [] : [{ block, microbatch, ...paced({ ...known, ...calls.get(microbatch)! }, pace) }];
     }),
   );
-  return { timings, cached };
+  return { timings, untimed: all.length - blocks.length, cached };
 }
 
 function candidates(job: Job, model: Model): Candidate[] {
