@@ -1,10 +1,12 @@
-import { readFileSync, readSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
+import { isatty } from 'node:tty';
 import { InvalidArgumentError, Option } from 'commander';
 import { LongtailError } from '@longtail/core';
 import { parseLink, type LinkRates } from '@longtail/spec/links';
 import { parseHours, type Hours } from '@longtail/spec/hours';
 import { parseBitRate, parseByteSize, parseDurationMs, parsePart, parsePower } from '@longtail/spec/units';
+import { readLine } from '../terminal/read-line.js';
 
 export const DEFAULT_PORT = 7077;
 export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -22,21 +24,16 @@ export function tokenOption(): Option {
 
 /** The secret, or where it is: `-` for a line on standard input, `@FILE` for a file. */
 function secret(text: string): string {
-  if (text === '-') return lineFromInput();
+  if (text === '-') {
+    if (isatty(0)) process.stderr.write('token: ');
+    return readLine(0);
+  }
   if (!text.startsWith('@')) return text;
   try {
     return readFileSync(text.slice(1), 'utf8').trim();
   } catch (error) {
     throw new InvalidArgumentError(`It cannot be read: ${(error as Error).message}`);
   }
-}
-
-function lineFromInput(): string {
-  if (process.stdin.isTTY) process.stderr.write('token: ');
-  const byte = new Uint8Array(1);
-  let line = '';
-  while (readSync(0, byte) === 1 && byte[0] !== 0x0a) line += String.fromCharCode(byte[0]!);
-  return line.trim();
 }
 
 export function runsOption(): Option {
