@@ -1,14 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { LongtailError, type BenchArm, type EngineName, type StoredEvent } from '@longtail/core';
 import { liveOutcome, planLive, type ArmTask, type LivePlan, type Machine, type Workbench } from '@longtail/lab';
-import { connectClient, type ControlClient } from '@longtail/transport';
+import { connectClient } from '@longtail/transport';
 import type { Output } from '../terminal/output.js';
 import { RunServer, watchRun } from '../terminal/run-events.js';
 import { LocalCluster } from './local-cluster.js';
-
-const LOOK_EVERY_MS = 100;
-/** Of a link no more is known then than that it is slow. */
-const MEASURED_WITHIN_MS = 60_000;
+import { untilMeasured } from './until-measured.js';
 
 export interface LiveContext {
   readonly engine: EngineName;
@@ -51,7 +47,7 @@ async function runOn(cluster: LocalCluster, { job, workers }: LivePlan, name: st
   doing(`${name}: ${workers.length} workers start, and their links are measured`);
   const client = await connectClient(await cluster.start(engine), signal);
   try {
-    await measured(client, workers.length, signal);
+    await untilMeasured(client, workers.length, signal);
     const { run } = await client.launch(JSON.stringify(job), signal);
     const { epochs = 1, maxSamples } = job.train ?? {};
     const events: StoredEvent[] = [];
@@ -65,13 +61,5 @@ async function runOn(cluster: LocalCluster, { job, workers }: LivePlan, name: st
     return events;
   } finally {
     client.close();
-  }
-}
-
-/** Resolves when the server has measured the links of all who are to come, or that takes too long: it would take from the links while they train. */
-async function measured(client: ControlClient, count: number, signal: AbortSignal): Promise<void> {
-  for (const untilMs = performance.now() + MEASURED_WITHIN_MS; performance.now() < untilMs; await delay(LOOK_EVERY_MS, undefined, { signal })) {
-    const { nodes } = await client.listNodes(signal);
-    if (nodes.filter(({ link }) => link !== undefined).length === count) return;
   }
 }
