@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nodeFiles } from '@longtail/store';
@@ -38,13 +38,14 @@ describe('servedFile', () => {
 describe('modelFiles', () => {
   const model = (weights: 'file' | 'fresh') => ({ type: 'keras', path: join(folder, 'model.json'), weights }) as const;
 
-  it('names a topology and the weights that its manifest names', async () => {
-    const topology = JSON.stringify({ modelTopology: {}, weightsManifest: [{ paths: ['group1-shard1of1.bin'], weights: [] }] });
+  it('names a topology and the weights that its manifest names, where that has them', async () => {
+    const topology = JSON.stringify({ modelTopology: {}, weightsManifest: [{ paths: ['shards/group1-shard1of1.bin'], weights: [] }] });
     await writeFile(join(folder, 'model.json'), topology);
-    await writeFile(join(folder, 'group1-shard1of1.bin'), 'weights');
+    await mkdir(join(folder, 'shards'));
+    await writeFile(join(folder, 'shards', 'group1-shard1of1.bin'), 'weights');
     expect(await modelFiles(model('file'), nodeFiles(), signal)).toEqual([
       { name: 'model/model.json', path: join(folder, 'model.json'), bytes: topology.length, sha256: sha256(topology) },
-      { name: 'model/group1-shard1of1.bin', path: join(folder, 'group1-shard1of1.bin'), bytes: 7, sha256: sha256('weights') },
+      { name: 'model/shards/group1-shard1of1.bin', path: join(folder, 'shards', 'group1-shard1of1.bin'), bytes: 7, sha256: sha256('weights') },
     ]);
     expect(await modelFiles(model('fresh'), nodeFiles(), signal)).toHaveLength(1);
   });

@@ -37,12 +37,13 @@ function readPiece(path: string, offset: number, length: number): Uint8Array {
 /** Files that workers need to build a model: a Keras export's topology and weights, or a module. None for built-in models. */
 export async function modelFiles(model: ModelDraft, source: FileSource, signal: AbortSignal): Promise<readonly LocalFile[]> {
   if (model.type !== 'keras' && model.type !== 'module') return [];
-  const paths = [model.path];
-  if (model.type === 'keras' && model.weights === 'file') {
-    const names = await weightShards(model.path);
-    paths.push(...names.map((name) => join(dirname(model.path), name)));
-  }
-  const files = await Promise.all(paths.map(async (path) => ({ name: `${MODEL_ROLE}${basename(path)}`, path, ...(await source.digest(path, signal)) })));
+  const shards = model.type === 'keras' && model.weights === 'file' ? await weightShards(model.path) : [];
+  const files = await Promise.all(
+    [basename(model.path), ...shards].map(async (name) => {
+      const path = join(dirname(model.path), name);
+      return { name: `${MODEL_ROLE}${name}`, path, ...(await source.digest(path, signal)) };
+    }),
+  );
   if (model.type === 'module' && files[0]!.bytes > MOST_MODULE_BYTES) {
     throw new LongtailError(`The module has ${formatBytes(files[0]!.bytes)}; ${formatBytes(MOST_MODULE_BYTES)} is the most.`, { code: 'invalid-file', where: model.path, hint: 'Keep data out of it.' });
   }
