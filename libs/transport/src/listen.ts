@@ -92,7 +92,7 @@ interface Host {
   readonly gate: SecureGate | undefined;
 }
 
-/** Serves workers and clients. Throws LongtailError `address-in-use` naming the port and the flag that changes it. */
+/** Serves workers and clients. Throws LongtailError `address-in-use` naming the port and the flag that changes it, `unreachable`, or the signal's reason. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   options.signal.throwIfAborted();
   const { host = '127.0.0.1', link, access } = options;
@@ -100,10 +100,11 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const inside = link === undefined ? host : '127.0.0.1';
   const server = new Server({ ...CHANNEL_OPTIONS, interceptors: access && [authorization(access)] });
   const gate = access && new SecureGate(server, access, dropped, options.connectionsOfIdentity ?? CONNECTIONS_OF_IDENTITY);
-  const bound = await (gate?.listen(inside, options.port) ?? bind(server, inside, options.port));
   const curve = access && createCurveKeys();
-  let router: TensorRouter;
+  let router: TensorRouter | undefined;
+  let ports: readonly [control: number, tensors: number];
   try {
+    const bound = await (gate?.listen(inside, options.port) ?? bind(server, inside, options.port));
     router = await TensorRouter.bind({
       host: inside,
       port: options.tensorPort ?? (options.port === 0 ? 0 : bound + 1),
@@ -113,12 +114,15 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       watchedElsewhere: true,
       dropped,
     });
+    ports = link === undefined ? [bound, router.port] : [await link.from(host, bound), await link.from(host, router.port)];
+    options.signal.throwIfAborted();
   } catch (error) {
     server.forceShutdown();
     gate?.close();
+    await router?.close();
     throw error;
   }
-  const [port, tensorPort] = link === undefined ? [bound, router.port] : [await link.from(host, bound), await link.from(host, router.port)];
+  const [port, tensorPort] = ports;
   const serving: Host = { options, dropped, router, tensorPort, curve, sessions: new Map(), gate };
   serve(server, serving);
 

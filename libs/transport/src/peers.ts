@@ -48,13 +48,17 @@ export async function openPeers(options: PeerOptions): Promise<PeerEndpoint> {
   const inside = throttled === undefined ? host : '127.0.0.1';
   const curve = own && { own, patienceMs: OPEN_MS };
   const router = await TensorRouter.bind({ host: inside, port: 0, crc32c, memory: undefined, uploadLimit, curve, dropped, flag: '--listen' });
+  const port = throttled === undefined ? router.port : await throttled.from(host, router.port).catch(async (error: unknown) => {
+    await router.close();
+    throw error;
+  });
   void router.watchPeers();
   const add = (link: PeerLink): PeerLink => {
     links.add(link);
     return link;
   };
   return {
-    address: formatAddress({ host, port: throttled === undefined ? router.port : await throttled.from(host, router.port) }),
+    address: formatAddress({ host, port }),
     accept: async (key, signal, curveKey) => add(await accept(router, key, curveKey, signal, (link) => links.delete(link))),
     dial: async (address, key, signal, curveKey = '') => add(await dialPeer(address, key, curveKey, options, signal, (link) => links.delete(link))),
     close: async (reason) => {

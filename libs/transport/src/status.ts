@@ -26,14 +26,26 @@ export function toStatus(thrown: unknown): StatusObject {
 
 /** The server's own error where it sent one, else what the connection's failure means for the user. */
 export function fromStatus(error: ServiceError, address: string): LongtailError {
-  const [carried] = error.metadata?.get(ERROR_KEY) ?? [];
-  if (Buffer.isBuffer(carried)) return LongtailError.fromWire(JSON.parse(carried.toString()) as WireError);
+  const carried = carriedBy(error);
+  if (carried !== undefined) return LongtailError.fromWire(carried);
   if (error.code === status.UNAVAILABLE) return unreachable(address, error);
   if (error.code === status.DEADLINE_EXCEEDED) {
     return new LongtailError(`the server at ${address} did not answer in time`, { code: 'timeout', where: address, cause: error });
   }
   if (error.code === status.CANCELLED) return new LongtailError('the call was cancelled', { code: 'cancelled', where: address, cause: error });
   return new LongtailError(`the server at ${address} failed: ${error.details}`, { code: 'protocol', where: address, cause: error });
+}
+
+/** Undefined where there is none, or what there is can be none of ours. */
+function carriedBy(error: ServiceError): WireError | undefined {
+  const [bytes] = error.metadata?.get(ERROR_KEY) ?? [];
+  if (!Buffer.isBuffer(bytes)) return undefined;
+  try {
+    const wire = JSON.parse(bytes.toString()) as Partial<WireError> | null;
+    return typeof wire?.message === 'string' ? { code: 'internal', hint: '', where: '', ...wire, message: wire.message } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function unreachable(address: string, cause: unknown): LongtailError {

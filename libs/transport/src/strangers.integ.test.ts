@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as zmq from 'zeromq';
 import { openChannel } from './channel.js';
 import { CONTROL_METHODS } from './control-methods.js';
-import { dial } from './index.js';
+import { dial, EmulatedLink } from './index.js';
 import { NO_SEGMENT } from './tensor-memory.js';
 import { crc32c, noise, someHello, tensorOfBytes, welcomeMessage } from './testing/fixtures.js';
 import { startServer, type SeenSession, type TestServer } from './testing/server.js';
@@ -207,6 +207,20 @@ describe('listening', () => {
     const { port, tensorPort } = server.listener;
     await expect(startServer({ port })).rejects.toMatchObject({ code: 'address-in-use', message: `port ${port} on 127.0.0.1 is in use`, hint: expect.stringContaining('--port') });
     await expect(startServer({ tensorPort })).rejects.toMatchObject({ code: 'address-in-use', hint: 'End the program that listens there, or choose another port with --port: tensors take the one after it.' });
+  });
+
+  it('leaves no port taken where it cannot begin, or is stopped meanwhile', async () => {
+    const { port, tensorPort } = server.listener;
+    await server.stop();
+    const stop = new AbortController();
+    const stopped = startServer({ port, tensorPort, signal: stop.signal });
+    stop.abort(new Error('no longer wanted'));
+    await expect(stopped).rejects.toThrow('no longer wanted');
+    const link = new EmulatedLink({ upBitsPerSecond: Infinity, downBitsPerSecond: Infinity, roundTripMs: 0 });
+    await expect(startServer({ port, tensorPort, link, host: '203.0.113.1' })).rejects.toMatchObject({ code: 'unreachable' });
+    link.close();
+    server = await startServer({ port, tensorPort });
+    await expectService();
   });
 
   it('frees its ports when closed', async () => {

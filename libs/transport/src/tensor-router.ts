@@ -129,6 +129,8 @@ export class TensorRouter {
     this.admission?.changed();
     const leave = (): void => {
       this.seats.delete(key);
+      // Its link closes it, but for one that never opened.
+      seated.segment?.close();
       if (seated.routingId !== undefined) this.connected.delete(nameOf(seated.routingId));
     };
     return { key, link, leave };
