@@ -2,7 +2,7 @@ import type { NodeRow } from '@longtail/protocol';
 import { formatBitRate, formatBytes, formatCount, formatMilliseconds, formatSeconds } from '@longtail/core';
 import { ask, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
-import { largestPass, percent, showLoss } from '../view/marks.js';
+import { largestPass, moment, percent, showLoss } from '../view/marks.js';
 import { renderTable } from '../view/table.js';
 
 interface NodesOptions extends ServerChoice {
@@ -105,12 +105,6 @@ export async function runs(output: Output, options: RunsOptions): Promise<number
     output.line(renderTable(['run', 'job', 'model', 'status', 'began', 'took', 'samples', 'version', 'folder'], cells, output.colors));
   }
   return 0;
-}
-
-/** `2026-11-26 12:15`, in this machine's time. */
-function moment(timeMs: number): string {
-  const time = new Date(timeMs);
-  return new Date(timeMs - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16).replace('T', ' ');
 }
 
 export async function cancel(output: Output, options: ServerChoice, run: string): Promise<number> {

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { ask, identityFolder, type ServerChoice } from '../process/identity.js';
 import type { Output } from '../terminal/output.js';
+import { moment } from '../view/marks.js';
 import { renderTable } from '../view/table.js';
 
 interface CreateOptions extends ServerChoice {
@@ -24,7 +25,7 @@ export async function list(output: Output, options: ServerChoice): Promise<numbe
     return 0;
   }
   const state = ({ revoked, expiresAtMs }: { readonly revoked: boolean; readonly expiresAtMs: number }): string =>
-    revoked ? 'revoked' : `${expiresAtMs > Date.now() ? 'until' : 'expired'} ${new Date(expiresAtMs).toISOString().slice(0, 16)}`;
+    revoked ? 'revoked' : `${expiresAtMs > Date.now() ? 'until' : 'expired'} ${moment(expiresAtMs)}`;
   const tokenCells = tokens.map((token) => [token.id, token.role, String(token.usesLeft), state(token)]);
   const identityCells = identities.map((one) => [one.id, one.name, one.role, one.token || '–', state(one)]);
   if (tokens.length > 0) output.line(renderTable(['token', 'role', 'uses left', 'state'], tokenCells, output.colors));

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { bar, percent, showLoss, sparkline } from './marks.js';
+import { bar, moment, percent, showLoss, sparkline } from './marks.js';
 
 it('draws a sparkline of any values in its width', () => {
   fc.assert(
@@ -30,4 +30,15 @@ it('shows fractions and losses', () => {
     '2.300',
     'not finite',
   ]);
+});
+
+it('tells a moment in the time of this machine', () => {
+  const { TZ } = process.env;
+  try {
+    process.env.TZ = 'America/St_Johns';
+    expect(moment(Date.UTC(2026, 10, 26, 2, 15))).toBe('2026-11-25 22:45');
+  } finally {
+    if (TZ === undefined) delete process.env.TZ;
+    else process.env.TZ = TZ;
+  }
 });

@@ -50,3 +50,9 @@ export function showLoss(loss: number): string {
 export function describeModule(module: DataFile | undefined): string {
   return module === undefined ? '' : `; its module ${module.name.replace('model/', '')}, sha256 ${module.sha256.slice(0, 12)}…`;
 }
+
+/** `2026-11-26 12:15`, in this machine's time. */
+export function moment(timeMs: number): string {
+  const time = new Date(timeMs);
+  return new Date(timeMs - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16).replace('T', ' ');
+}
