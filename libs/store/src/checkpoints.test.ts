@@ -5,8 +5,8 @@ import type { Job, LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { checkpointFolder } from './checkpoints.js';
-import { exampleCheckpoint } from './example-checkpoint.js';
-import { exampleJob } from './example-run.js';
+import { exampleCheckpoint } from './testing/example-checkpoint.js';
+import { exampleJob } from './testing/example-run.js';
 
 let folder: string;
 beforeEach(() => {

@@ -5,7 +5,7 @@ import { layOut, type RecordedChunk } from '@longtail/core';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Checkpoint } from './checkpoints.js';
-import { exampleJob } from './example-run.js';
+import { exampleJob } from './testing/example-run.js';
 import { readRecording, recordingFolder, type RecordedPart } from './recording.js';
 
 let folder: string;

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { layOut, type Job } from '@longtail/core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readEvents } from './event-log.js';
-import { exampleEvents, exampleJob } from './example-run.js';
+import { exampleEvents, exampleJob } from './testing/example-run.js';
 import { createRun, listRuns, openRun, readRun } from './run-folder.js';
 import { readFlat } from './safetensors/index.js';
 

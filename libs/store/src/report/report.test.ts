@@ -1,6 +1,6 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
 import { expect, test } from 'vitest';
-import { exampleEvents } from '../example-run.js';
+import { exampleEvents } from '../testing/example-run.js';
 import { renderReport } from './index.js';
 import { collectRun } from './run-data.js';
 

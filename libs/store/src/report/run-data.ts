@@ -241,8 +241,9 @@ class Collector {
   private takeSteps({ shares, reason }: EventOf<'shares'>, seconds: number): void {
     this.localStepsReason = reason;
     for (const [group, value] of Object.entries(shares)) {
-      const points = this.localSteps.get(group) ?? [];
-      this.localSteps.set(group, [...points, { seconds, samples: this.samplesApplied, value }]);
+      let points = this.localSteps.get(group);
+      if (points === undefined) this.localSteps.set(group, (points = []));
+      points.push({ seconds, samples: this.samplesApplied, value });
     }
   }
 

@@ -6,7 +6,7 @@ import { startS3Server, type S3Fault, type S3Server } from '@longtail/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { openCheckpointStore } from '../checkpoint-store.js';
 import type { CheckpointFolder } from '../checkpoints.js';
-import { exampleCheckpoint } from '../example-checkpoint.js';
+import { exampleCheckpoint } from '../testing/example-checkpoint.js';
 
 let s3: S3Server;
 let root: string;

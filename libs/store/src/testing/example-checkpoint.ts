@@ -1,5 +1,5 @@
 import { layOut } from '@longtail/core';
-import type { Checkpoint } from './checkpoints.js';
+import type { Checkpoint } from '../checkpoints.js';
 import { exampleJob } from './example-run.js';
 
 const layout = layOut([
