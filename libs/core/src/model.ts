@@ -53,8 +53,6 @@ export type ModelSpec =
       readonly traced?: string;
     };
 
-export type ModelType = ModelSpec['type'];
-
 /** What the model learns to predict; decides loss and accuracy. */
 export type LossName = 'cross-entropy' | 'mean-squared-error';
 

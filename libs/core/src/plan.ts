@@ -284,6 +284,3 @@ export interface PassOrder {
 
 /** `maxStash`: stashes that each stage has room for. */
 export type MakespanOf = (stages: readonly StageTiming[], microbatches: number, maxStash: readonly number[], order: PassOrder) => Makespan;
-
-/** Throws LongtailError `no-plan` that says in figures what is missing where nothing fits. */
-export type Planner = (profile: ModelProfile, cluster: MeasuredCluster, request: PlanRequest) => Plan;
