@@ -10,7 +10,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 it('waits for a line of an input that does not wait itself, as a terminal that Node has looked at', () => {
   const pipe = join(folder, 'pipe');
-  execFileSync('mkfifo', [pipe]);
+  execFileSync('sh', ['-c', 'mkfifo "$1"', 'sh', pipe]);
   const fd = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
   spawn('sh', ['-c', 'printf "longtail-äbc \\nnext" > "$1"', 'sh', pipe]);
   expect(readLine(fd)).toBe('longtail-äbc');
