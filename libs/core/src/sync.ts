@@ -10,6 +10,8 @@ export interface TaskState {
   readonly samples: number;
   /** When it was given, and what the group was given before was done. */
   readonly startedAtMs: number;
+  /** Parameters were sent for it: who has them already is done sooner. */
+  readonly receives: boolean;
   /** Expected time from task to delivery; undefined before anything was measured. */
   readonly expectedMs: number | undefined;
   /** When the contribution was whole and verified; undefined while it is out. */

@@ -39,6 +39,8 @@ export class Assignment {
     /** That pass through the worker; of local steps those of all that it was granted. */
     readonly samples: number,
     readonly delivery: Delivery,
+    /** Vectors were sent to the worker for it. */
+    readonly receives: boolean,
     sentAtMs: number,
   ) {
     this.activeAtMs = this.startedAtMs = sentAtMs;

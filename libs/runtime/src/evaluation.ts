@@ -109,12 +109,13 @@ function take(core: RunCore, task: GroupTask, sums: Sums): void {
   sums.correct += done.correct;
 }
 
-function standing({ group, task, startedAtMs, status, endedAtMs, recalled }: GroupTask): TaskState {
+function standing({ group, task, startedAtMs, receives, status, endedAtMs, recalled }: GroupTask): TaskState {
   const samples = task.end - task.start;
   return {
     round: task.round,
     samples,
     startedAtMs,
+    receives,
     expectedMs: group.evaluationSpeed === undefined ? undefined : (group.speed.exchangeMs ?? 0) + (1000 * samples) / group.evaluationSpeed,
     deliveredAtMs: status === 'delivered' ? endedAtMs : undefined,
     baseVersion: task.version,

@@ -74,6 +74,11 @@ export class GroupTask implements TaskState {
     return this.parts[0]!.startedAtMs;
   }
 
+  /** What a stream is sent it does not wait for: its tasks are all alike. */
+  get receives(): boolean {
+    return this.task.kind === 'STREAM' || this.parts.some(({ receives }) => receives);
+  }
+
   /** `delivered` when all parts are; what befalls one part befalls the task. */
   get status(): AssignmentStatus {
     if (this.parts.length === 1) return this.parts[0]!.status;
@@ -148,6 +153,13 @@ export class GroupTask implements TaskState {
   /** All that compute say that they are done: what is missing is on its way, or lost. */
   get computed(): boolean {
     return this.parts.every(({ done }) => done !== undefined);
+  }
+
+  /** How long that took, 0 before it has all that it needs to begin; undefined: it is at it. */
+  get computedMs(): number | undefined {
+    if (this.computed) return this.done?.computeMs;
+    const waits = this.task.kind !== 'STREAM' && this.group.members.some(({ settled }) => !settled);
+    return waits ? 0 : undefined;
   }
 
   /** When something of it came last. */

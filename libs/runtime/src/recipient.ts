@@ -53,6 +53,8 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   heldState: number | undefined;
   /** Number of the last transfer of a vector. */
   protected transfers = 0;
+  /** The last one before it was asked what was sent. */
+  private transfersBefore = 0;
   private held: Held | undefined;
   private sending: Sending | undefined;
   /** Of versions; those that are not wanted any more are given up together. */
@@ -85,6 +87,13 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   forgetHeld(): void {
     this.held = undefined;
     this.heldState = undefined;
+  }
+
+  /** Vectors were sent since it was asked last, or are on their way. */
+  takeSupplied(): boolean {
+    const supplied = this.transfers > this.transfersBefore || !this.settled;
+    this.transfersBefore = this.transfers;
+    return supplied;
   }
 
   /** No parameters or state are on their way: what it holds is what was sent last. */

@@ -147,10 +147,11 @@ class Rounds {
     this.nonFinite.committed();
   }
 
-  /** All, where all begin together; else who may go on at once. Any other one gets the version that is when it is given a task, or when nobody is at work. */
+  /** All who have a share, where all begin together; else who may go on at once. Any other one gets the version that is when it is given a task, or when nobody is at work. */
   private supplied(contributions: readonly Contribution[]): readonly Group[] {
     const { core, atWork, turns } = this;
-    if (turns !== undefined || atWork.size === 0) return core.groups;
+    if (turns !== undefined) return core.groups;
+    if (atWork.size === 0) return core.groups.filter(({ id }) => core.previousShares.get(id) !== 0);
     return samplesAhead(core) > 0 ? contributions.map(({ task }) => task.group).filter(({ ready }) => ready) : [];
   }
 
@@ -198,9 +199,9 @@ class Rounds {
 
   private giveUp(task: GroupTask, reason: string, late: boolean): void {
     const { core } = this;
-    const { group, samples, startedAtMs } = task;
+    const { group, samples, startedAtMs, computedMs } = task;
     this.dropAll(task, reason);
-    if (samples > 0) group.speed.missed(samples, core.clock.nowMs() - startedAtMs);
+    if (samples > 0) group.speed.missed({ samples, elapsedMs: core.clock.nowMs() - startedAtMs, computeMs: computedMs });
     if (!late) core.roster.missed(group, reason);
   }
 
@@ -279,13 +280,13 @@ function checkWhole({ groups }: RunCore, { name, fragments }: SyncStrategy): voi
   });
 }
 
-function observeSpeed({ paces }: RunCore, { group, task, done, startedAtMs, endedAtMs, parts, passes }: GroupTask): void {
+function observeSpeed({ paces }: RunCore, { group, task, done, startedAtMs, endedAtMs, parts, passes, receives }: GroupTask): void {
   if (done === undefined || done.samples === 0) return;
   // What was prepared for new sizes is paid once: it says nothing of the next round.
   const { samples, computeMs, prepareMs } = done;
   for (const { member, done: own } of parts) paces.observe(member.node, samples * (passes?.fractionOf(member) ?? 1), own!.computeMs - own!.prepareMs);
   const inSteps = task.steps.length > 0;
-  group.speed.delivered({ samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs, inSteps });
+  group.speed.delivered({ samples, computeMs: computeMs - prepareMs, elapsedMs: endedAtMs! - startedAtMs - prepareMs, receives, inSteps });
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

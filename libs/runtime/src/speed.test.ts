@@ -63,13 +63,37 @@ test('what is fixed is told from what grows with the samples, by rounds of sever
 
 test('a miss at least halves the speed and forgets what was measured; rounds without a share bring it back slowly', () => {
   const speed = deliver(Speed.measured(1000), 100, 100, 10);
-  speed.missed(100, 150);
+  speed.missed({ samples: 100, elapsedMs: 150, computeMs: undefined });
   expect(speed.msPerSample).toBe(2);
-  speed.missed(10, 5000);
+  speed.missed({ samples: 10, elapsedMs: 5000, computeMs: undefined });
   expect(speed.msPerSample).toBe(500);
   speed.idled();
   expect(speed.msPerSample).toBeLessThan(500);
   expect(deliver(speed, 100, 100, 10).msPerSample).toBe(1);
+});
+
+test('a miss of what was computed, or waits for its parameters, is one of the link: the device is as fast as it was', () => {
+  const speed = deliver(Speed.measured(1000), 100, 100, 10);
+  speed.missed({ samples: 100, elapsedMs: 900, computeMs: 100 });
+  expect(speed).toMatchObject({ msPerSample: 1, exchangeMs: 800 });
+  speed.missed({ samples: 100, elapsedMs: 3000, computeMs: 0 });
+  expect(speed).toMatchObject({ msPerSample: 1, exchangeMs: 3000 });
+  // Sooner than expected, as a quorum was there: no reason to expect less.
+  speed.missed({ samples: 100, elapsedMs: 500, computeMs: 100 });
+  expect(speed.exchangeMs).toBe(3000);
+  expect(deliver(speed, 100, 100, 50).exchangeMs).toBe(50);
+});
+
+test('a task without parameters to receive tells of an exchange only until there was a whole one', () => {
+  const speed = Speed.measured(1000);
+  const without = (exchangeMs: number) => speed.delivered({ samples: 100, computeMs: 100, elapsedMs: 100 + exchangeMs, receives: false });
+  without(10);
+  expect(speed.exchangeMs).toBe(10);
+  deliver(speed, 100, 100, 50);
+  expect(speed.exchangeMs).toBe(50);
+  without(10);
+  without(10);
+  expect(speed.exchangeMs).toBe(50);
 });
 
 test('local steps measure the device, not the exchange', () => {

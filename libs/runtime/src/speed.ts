@@ -16,8 +16,18 @@ export interface Measurement {
   readonly computeMs: number;
   /** From task to delivery. */
   readonly elapsedMs: number;
+  /** Parameters were sent for it. Without them it tells of a part of an exchange only. @default true */
+  readonly receives?: boolean;
   /** Of local steps, each of one size: a task of more of them takes as much longer. */
   readonly inSteps?: boolean;
+}
+
+/** Of a task that was given up. */
+export interface Miss {
+  readonly samples: number;
+  readonly elapsedMs: number;
+  /** Of what is computed, or was not begun as its parameters are on their way; undefined: the device is at it. */
+  readonly computeMs: number | undefined;
 }
 
 /**
@@ -54,16 +64,14 @@ export class Speed implements AffineTime {
     this.msPerSample = msPerSample;
   }
 
-  delivered({ samples, computeMs, elapsedMs, inSteps = false }: Measurement): void {
-    const { exchanges } = this;
+  delivered({ samples, computeMs, elapsedMs, receives = true, inSteps = false }: Measurement): void {
     const isPlanned = this.latestSamples === 0 && this.exchangeMs !== undefined;
     if (isPlanned) {
       this.forget();
       this.note(samples, computingMs(this, samples));
     }
     this.follow(samples, computeMs, inSteps);
-    keep(exchanges, Math.max(0, elapsedMs - computeMs));
-    this.exchangeMs = median(exchanges);
+    this.exchanged(Math.max(0, elapsedMs - computeMs), receives);
     this.latestSamples = samples;
   }
 
@@ -72,12 +80,28 @@ export class Speed implements AffineTime {
     this.follow(samples, computeMs, true);
   }
 
-  /** What was measured before the miss is forgotten: the worker is not what it was. */
-  missed(samples: number, elapsedMs: number): void {
+  /** What was measured before the miss is forgotten, of the link where the device is not at it, else of the device: it is not what it was. */
+  missed({ samples, elapsedMs, computeMs }: Miss): void {
+    this.latestSamples = samples;
+    if (computeMs !== undefined) return this.exchangeMissed(elapsedMs - computeMs);
     this.msPerSample = Math.max((MISS_FACTOR * computingMs(this, samples)) / samples, elapsedMs / samples);
     this.fixedMs = 0;
-    this.latestSamples = samples;
     this.forget();
+  }
+
+  /** It takes that long at least. */
+  private exchangeMissed(ms: number): void {
+    this.exchanges.length = 0;
+    this.exchanged(Math.max(ms, this.exchangeMs ?? 0), true);
+  }
+
+  /** A part of an exchange is all that is known before there was a whole one. */
+  private exchanged(ms: number, whole: boolean): void {
+    const { exchanges } = this;
+    if (whole) {
+      keep(exchanges, ms);
+      this.exchangeMs = median(exchanges);
+    } else if (exchanges.length === 0) this.exchangeMs = ms;
   }
 
   /** A round without a share. */

@@ -94,7 +94,7 @@ export class Tasks {
     const { worker } = member;
     const { round, version: baseVersion } = task;
     const delivery = new Delivery({ worker, round, baseVersion, samples, tensors, normBound }, this.inspect, this.receiveBuffers);
-    const assignment = new Assignment(member, task, samples ?? leased, delivery, this.core.clock.nowMs());
+    const assignment = new Assignment(member, task, samples ?? leased, delivery, member.takeSupplied(), this.core.clock.nowMs());
     member.begin(assignment);
     member.send({ message: 'task', task });
     return assignment;

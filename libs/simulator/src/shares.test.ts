@@ -106,3 +106,18 @@ test('asp: who is too slow for a share is not sent the versions that the others 
   const [fast, , , slow] = account!.nodes;
   expect(slow!.bytesDown).toBeLessThan(fast!.bytesDown / 10);
 });
+
+test('bsp on a line that all share: an exchange is expected to take what it took, and who has no share leaves the line to the others', async () => {
+  const link = { upBitsPerSecond: 2e4, downBitsPerSecond: 1e5, rttMs: 20, site: 'dorm' };
+  const fleet = [100, 100, 60, 60, 25, 25].map((samplesPerSecond, i) => ({ name: 'abcdef'[i]!, samplesPerSecond, link }));
+  const sync = { ...steady.sync, minDeadlineMs: 1 };
+  const { verdict, account, events } = await simulate(scenario({ job: { ...steady, sync }, fleet, account: true }));
+  expect(verdict).toMatchObject({ status: 'succeeded', samples: { applied: ROUNDS * BATCH } });
+  expect(eventsOf(events, 'contribution').filter(({ accepted }) => !accepted).length).toBeLessThanOrEqual(1);
+  const last = eventsOf(events, 'shares').at(-1)!.shares;
+  for (const { name, bytesDown } of account!.nodes) {
+    const node = eventsOf(events, 'contribution').find((one) => one.name === name)!.node;
+    if (last[node] === 0) expect(bytesDown).toBeLessThan(account!.nodes[0]!.bytesDown / 2);
+  }
+  expect(Object.values(last).filter((share) => share === 0).length).toBeGreaterThan(1);
+});

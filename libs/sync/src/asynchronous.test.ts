@@ -25,7 +25,7 @@ function play(strategy: SyncStrategy, times: readonly (readonly number[])[], loo
     members: groups.map(({ node, rounds, task }): GroupState => {
       if (task === undefined) return { node, rounds, task, queued: 0 };
       const doneAtMs = task.startedAtMs + task.tookMs;
-      return { node, rounds, task: { ...task, round: 1, samples, deliveredAtMs: doneAtMs <= nowMs ? doneAtMs : undefined, recalled: false }, queued: 0 };
+      return { node, rounds, task: { ...task, round: 1, samples, receives: true, deliveredAtMs: doneAtMs <= nowMs ? doneAtMs : undefined, recalled: false }, queued: 0 };
     }),
   });
   for (;;) {
@@ -122,7 +122,7 @@ test('a step has the learning rate of its samples, and every sample the same wei
   );
 });
 
-const task = { round: 1, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 0, recalled: false };
+const task = { round: 1, samples: 8, startedAtMs: 0, receives: true, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 0, recalled: false };
 const stateOf = (...members: GroupState[]): RoundState => ({ round: 1, version: 4, roundSamples: 16, members });
 
 test('who misses its deadline is released, and holds nobody back from then on', () => {

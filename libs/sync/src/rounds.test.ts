@@ -6,7 +6,7 @@ import { bsp, diloco } from './rounds.js';
 const strategy = bsp({ deadlineFactor: 3, minDeadlineMs: 100 });
 
 function member(node: string, overrides: Partial<TaskState> = {}): GroupState {
-  const task = { round: 1, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
+  const task = { round: 1, samples: 8, startedAtMs: 0, receives: true, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
   return { node, rounds: 0, task, queued: 0 };
 }
 
@@ -54,6 +54,18 @@ test('the minimum deadline counts for short rounds', () => {
 test('when even the fastest took longer than expected, all are given more time', () => {
   const state = round(member('a', { deliveredAtMs: 400 }), member('b'));
   expect(strategy.decide(state, 400).wakeAtMs).toBe(1200);
+});
+
+test('who has its parameters already says nothing of how long those take who are sent them', () => {
+  const drew = member('a', { receives: false, expectedMs: undefined, deliveredAtMs: 10 });
+  const sent = (node: string, overrides: Partial<TaskState> = {}) => member(node, { expectedMs: undefined, ...overrides });
+  for (const one of [strategy, diloco({ deadlineFactor: 3, minDeadlineMs: 100 }, dynamicLocalSteps(8))]) {
+    expect(one.decide(round(drew, sent('b'), sent('c')), 5000)).toMatchObject({ commit: [], release: [], recall: [], wakeAtMs: undefined, needs: 1 });
+  }
+  expect(strategy.decide(round(drew, sent('b', { deliveredAtMs: 400 }), sent('c')), 5000)).toMatchObject({ release: [{ node: 'c' }], reason: expect.stringContaining('1200 ms') });
+  // Once all are known, they are expected at their time; and where nobody is sent anything, as in the round after one that came to nothing, the fastest says how long it takes.
+  expect(strategy.decide(round(member('a', { receives: false, deliveredAtMs: 10 }), member('b')), 20).wakeAtMs).toBe(150);
+  expect(strategy.decide(round(member('a', { receives: false, deliveredAtMs: 400 }), member('b', { receives: false })), 400).wakeAtMs).toBe(1200);
 });
 
 test('with nothing delivered nobody is held up: the round is given up only after ten deadlines', () => {

@@ -77,7 +77,7 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleO
   }
   if (deadlineMs === undefined || nowMs < deadlineMs) {
     // Those who bring steps home and those at work are counted apart: any delivery may be the one.
-    const needs = working.length < members.length ? 1 : deliveriesNeeded(options, members.length, delivered.length);
+    const needs = working.length < members.length || fastest(members) === undefined ? 1 : deliveriesNeeded(options, members.length, delivered.length);
     const wakeAtMs = earliest(enoughMs, deadlineMs);
     return {
       ...NOTHING,
@@ -111,10 +111,9 @@ function quorumOf({ quorum = 1 }: RoundsOptions, members: number): number {
   return Math.max(1, Math.ceil(quorum * members - 1e-9));
 }
 
-/** The first one says how long a round takes, the quorum's last one when the grace begins, and the last one ends it. */
+/** Once the first one has said how long a round takes: the quorum's last one says when the grace begins, and the last one ends it. */
 function deliveriesNeeded(options: RoundsOptions, members: number, delivered: number): number {
   const need = quorumOf(options, members);
-  if (delivered === 0) return 1;
   return (delivered < need ? need : members) - delivered;
 }
 
@@ -134,15 +133,17 @@ function deadlineOf(options: RoundsOptions, members: readonly Busy[], openedAtMs
   const measured = members.every(({ task }) => task.expectedMs !== undefined);
   if (!measured || expectedMs === undefined) return undefined;
   // One that is alone has nobody beside it who could be late for the same reason.
-  return openedAtMs + (members.length === 1 ? 1 : SILENCE_FACTOR) * spanMs(options, expectedMs);
+  const isWaiting = members.length > 1 && !members.some(isDelivered);
+  return openedAtMs + (isWaiting ? SILENCE_FACTOR : 1) * spanMs(options, expectedMs);
 }
 
-/** From task to delivery; undefined before the first. */
+/** From task to delivery; undefined before the first. Where parameters were sent, of those who had to wait for them: who drew them is done long before. */
 function fastest(members: readonly Busy[]): number | undefined {
+  const receives = members.some(({ task }) => task.receives);
   let leastMs: number | undefined;
   for (const { task } of members) {
     const { deliveredAtMs, startedAtMs } = task;
-    if (deliveredAtMs !== undefined) leastMs = Math.min(leastMs ?? Infinity, deliveredAtMs - startedAtMs);
+    if (deliveredAtMs !== undefined && task.receives === receives) leastMs = Math.min(leastMs ?? Infinity, deliveredAtMs - startedAtMs);
   }
   return leastMs;
 }

@@ -6,7 +6,7 @@ import { streamingDiloco } from './streaming.js';
 const strategy = streamingDiloco({ deadlineFactor: 3, minDeadlineMs: 100, quorum: 0.5, graceMs: 20 }, 2, overlappedSteps(5));
 
 function member(node: string, round: number, overrides: Partial<TaskState> = {}, queued = 1): GroupState {
-  const task = { round, samples: 8, startedAtMs: 0, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
+  const task = { round, samples: 8, startedAtMs: 0, receives: true, expectedMs: 50, deliveredAtMs: undefined, baseVersion: 1, recalled: false, ...overrides };
   return { node, rounds: 0, task, queued };
 }
 

@@ -33,6 +33,6 @@ export function streamingDiloco(options: RoundsOptions, fragments: number, local
 /** What a member has in hand of a round, as if it had begun when the last one did. */
 function inRoundOnly({ node, rounds, queued, task }: GroupState, round: number, startedAtMs: number): GroupState {
   if (task?.round !== round) return { node, rounds, queued, task: undefined };
-  const { samples, expectedMs, deliveredAtMs, baseVersion, recalled } = task;
-  return { node, rounds, queued, task: { round, samples, startedAtMs, expectedMs, deliveredAtMs, baseVersion, recalled } };
+  const { samples, receives, expectedMs, deliveredAtMs, baseVersion, recalled } = task;
+  return { node, rounds, queued, task: { round, samples, startedAtMs, receives, expectedMs, deliveredAtMs, baseVersion, recalled } };
 }
