@@ -1,19 +1,30 @@
 import { formatBitRate, formatMilliseconds, type BenchNodeOutcome, type BenchOutcome } from '@longtail/core';
-import type { CriticalPath } from './critical-path.js';
 import type { DrawnFleet } from './fleet.js';
+import type { Tally } from './tally.js';
 
 /** From here on nothing but faster devices would help. */
 const COMPUTE_BOUND = 0.85;
 /** A link of whose rate this part is used is full. */
 const FULL = 0.7;
+/** From here on somebody waits for the last one: of a round, for each contribution. */
+const WAITS = 0.1;
+/** From here on what came to nothing is told. */
+const MUCH_LOST = 0.05;
 
 const percent = (part: number) => `${Math.round(100 * part)} %`;
 
 /** What bounds a run, in a sentence: what the contributions spent their time on that rounds ended with. */
-export function bottleneckOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'bottleneck'>, { machines, server }: DrawnFleet, path: CriticalPath): string {
-  const { utilisation, samples, lostSamples, bubble, wallMs } = summary;
+export function bottleneckOf(figures: Omit<BenchOutcome, 'bottleneck'>, fleet: DrawnFleet, tally: Pick<Tally, 'path' | 'lostMostlyBy'>): string {
+  const { utilisation, samples, lostSamples } = figures.summary;
   const lost = lostSamples / (samples + lostSamples || 1);
-  if (lost > 1 - COMPUTE_BOUND && lost > 1 - utilisation) return `churn: ${percent(lost)} of the samples that were given out came to nothing`;
+  const lostWork = `${percent(lost)} of the samples that were given out came to nothing (mostly: ${tally.lostMostlyBy})`;
+  if (lost > 1 - COMPUTE_BOUND && lost > 1 - utilisation) return `lost work: ${lostWork}`;
+  const bound = boundOf(figures, fleet, tally);
+  return lost < MUCH_LOST ? bound : `${bound}; ${lostWork}`;
+}
+
+function boundOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'bottleneck'>, { machines, server }: DrawnFleet, { path }: Pick<Tally, 'path'>): string {
+  const { utilisation, bubble, wallMs } = summary;
   if (utilisation >= COMPUTE_BOUND) return `compute: devices are at work ${percent(utilisation)} of the time`;
   if (bubble !== undefined && bubble > 0.5) return `pipeline: stages wait for each other ${percent(bubble)} of the time`;
   const main = path.mainPart();
@@ -22,6 +33,7 @@ export function bottleneckOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'b
   const { bench: node, link } = machine;
   const part = percent(main.part);
   const rest = `; devices are at work ${percent(utilisation)} of the time`;
+  if (main.kind === 'compute' && main.waited < WAITS) return `compute: ${part} of a round is computing, and nobody waits for another${rest}`;
   if (main.kind === 'compute') return `straggler: ${part} of a round is computing, at last that of ${node.name} (${node.device})${rest}`;
   const [word, doing, own, toServer, ofServer, bytesOf] =
     main.kind === 'send'

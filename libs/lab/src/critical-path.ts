@@ -16,15 +16,31 @@ interface Own extends Record<PathKind, number> {
 /** Rounds of which others may still deliver. */
 const OPEN_ROUNDS = 64;
 
+interface OpenRound {
+  last: Contribution;
+  contributions: number;
+  /** Of when they were done. */
+  sumMs: number;
+}
+
 /** What the contributions that rounds end with spent their time on: of each round, the one that was done last. */
 export class CriticalPath {
-  private readonly open = new Map<number, Contribution>();
+  private readonly open = new Map<number, OpenRound>();
   private readonly ms = new Map<string, Own>();
+  /** Of all rounds, and of those the time from when contributions are done on average to the last one. */
+  private roundMs = 0;
+  private waitedMs = 0;
 
   add(contribution: Contribution): void {
     const { round, doneAtMs, exchange } = contribution;
     if (exchange === undefined) return;
-    if (doneAtMs > (this.open.get(round)?.doneAtMs ?? -Infinity)) this.open.set(round, contribution);
+    const open = this.open.get(round);
+    if (open === undefined) this.open.set(round, { last: contribution, contributions: 1, sumMs: doneAtMs });
+    else {
+      open.contributions++;
+      open.sumMs += doneAtMs;
+      if (doneAtMs > open.last.doneAtMs) open.last = contribution;
+    }
     for (const [first] of this.open) {
       if (this.open.size <= OPEN_ROUNDS) return;
       this.close(first);
@@ -33,9 +49,10 @@ export class CriticalPath {
 
   /**
    * Computing, where at least half of the path is, else the way that takes longer; whose it is most, and which part of the path the kind is;
-   * of a link, the rate that this node got, Infinity of computing, and how long a round's transfer took it. Undefined where nobody contributed.
+   * of a link, the rate that this node got, Infinity of computing, and how long a round's transfer took it; `waited`: which part of a round a contribution
+   * waits for the last one. Undefined where nobody contributed.
    */
-  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number; readonly transferMs: number } | undefined {
+  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number; readonly transferMs: number; readonly waited: number } | undefined {
     for (const round of [...this.open.keys()]) this.close(round);
     const of = (kind: PathKind) => [...this.ms.values()].reduce((sum, own) => sum + own[kind], 0);
     const all = KINDS.reduce((sum, kind) => sum + of(kind), 0);
@@ -43,13 +60,16 @@ export class CriticalPath {
     const kind = 2 * of('compute') >= all ? 'compute' : of('receive') > of('send') ? 'receive' : 'send';
     const [name, { rounds, bytes, busyMs }] = [...this.ms].reduce((most, one) => (one[1][kind] > most[1][kind] ? one : most));
     const rates = kind === 'compute' ? { bitsPerSecond: Infinity, transferMs: 0 } : { bitsPerSecond: (8000 * bytes[kind]) / busyMs[kind], transferMs: busyMs[kind] / rounds };
-    return { part: of(kind) / all, name, kind, ...rates };
+    return { part: of(kind) / all, name, kind, waited: this.waitedMs / this.roundMs, ...rates };
   }
 
   private close(round: number): void {
-    const { name, computeMs, exchange, bytesUp, bytesDown } = this.open.get(round)!;
+    const { last, contributions, sumMs } = this.open.get(round)!;
+    const { name, computeMs, exchange, bytesUp, bytesDown, sentAtMs, doneAtMs } = last;
     const { sendMs, receiveMs, hiddenMs = 0 } = exchange!;
     this.open.delete(round);
+    this.roundMs += doneAtMs - sentAtMs;
+    this.waitedMs += doneAtMs - sumMs / contributions;
     const own = this.ms.get(name) ?? { rounds: 0, compute: 0, send: 0, receive: 0, bytes: { send: 0, receive: 0 }, busyMs: { send: 0, receive: 0 } };
     own.rounds++;
     own.compute += computeMs;

@@ -72,7 +72,7 @@ export function liveOutcome({ scenario, ...task }: ArmTask, events: readonly Sto
   }
   const account = accountOfEvents(events, nodes.map(({ name }) => name), tally);
   const figures = figuresOf({ tally, account, nodes, loss: tally.curve(validation), targetLoss: scenario.targetLoss, prices: scenario.prices });
-  return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally.path) };
+  return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally) };
 }
 
 /** Of a core, that a device takes which is emulated. */

@@ -98,7 +98,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
   const loss = mode === 'timing' ? [] : tally.curve(await evaluation.losses(model, scenario.evaluation.samples));
   const nodes = fleet.machines.map(({ bench }) => bench);
   const figures = figuresOf({ tally, account: outcome.account!, nodes, loss, targetLoss: mode === 'timing' ? undefined : scenario.targetLoss, prices: scenario.prices });
-  return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally.path) };
+  return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally) };
 }
 
 /** Values that a chunk has, of `length` that stand for `parameters`. */

@@ -137,6 +137,26 @@ test('what bounds a run is the link that is full: the server\'s, where all wait 
   expect(await behind('datacenter', '{up: 5mbit, down: 100mbit, rtt: 1ms}, site: dorm')).toMatch(/^site: \d+ % of a round is sending, and 12 machines of dorm share its 5 Mbit\/s; devices/);
 });
 
+test('a device is a straggler where others wait for it, not where shares are such that all are done at one time', async () => {
+  const fleet = '{machines: [{name: fast, count: 3, samplesPerSecond: 100, link: lan}, {name: slow, samplesPerSecond: 10, link: lan}]}';
+  const given = scenario('[{planner: [planned, equal]}]', { fleet, rest: 'standsFor: {parameters: 2e6}\n' });
+  const { arms } = await runBench(given, { ...options, mode: 'timing' });
+  expect(done(arms[0]!).bottleneck).toMatch(/^compute: \d+ % of a round is computing, and nobody waits for another; devices are at work \d+ % of the time$/);
+  expect(done(arms[1]!).bottleneck).toMatch(/^straggler: \d+ % of a round is computing, at last that of slow \(10 samples\/s\); devices/);
+});
+
+test('work that came to nothing is told, beside what bounds a run or as that, and why most of it did', async () => {
+  const fleet = '{machines: [{name: home, count: 4, samplesPerSecond: 10, jitter: 0.5, link: cable}]}';
+  const boundWith = async (rest: string) => {
+    const { arms } = await runBench(scenario('[{strategy: bsp, sync.quorum: 0.75, sync.grace: 0s}]', { fleet, rest }), { ...options, mode: 'timing' });
+    const { summary, bottleneck } = done(arms[0]!);
+    expect(summary.lostSamples).toBeGreaterThan(0.1 * summary.samples);
+    return bottleneck;
+  };
+  expect(await boundWith('')).toMatch(/^lost work: \d+ % of the samples that were given out came to nothing \(mostly: came after the quorum and its grace\)$/);
+  expect(await boundWith('standsFor: {parameters: 2e6}\n')).toMatch(/^uplink: .* of the time; \d+ % of the samples that were given out came to nothing \(mostly: came after the quorum and its grace\)$/);
+});
+
 test('without arithmetic the same rounds take the same time and the same bytes, and nothing is learnt', async () => {
   const given = scenario('[{strategy: [bsp, diloco], codec: int8}]');
   const [virtual, timing] = [await runBench(given, options), await runBench(given, { ...options, mode: 'timing' })].map(({ arms }) => arms.map((arm) => done(arm)));

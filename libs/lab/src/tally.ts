@@ -5,6 +5,9 @@ import type { Measured } from './evaluation.js';
 /** Training losses that are kept of a run, at most twice as many. */
 const TRAINING_POINTS = 200;
 
+/** That differ between rounds in which the same happens. */
+const ROUND_FIGURES = / of (round )?\d+( ms)?/g;
+
 interface CommitPoint {
   readonly atMs: number;
   readonly samples: number;
@@ -22,6 +25,8 @@ export class Tally {
   /** Samples that somebody had begun, and that came to nothing. */
   lostSamples = 0;
   readonly path = new CriticalPath();
+  /** The same by why, but for the numbers in it. */
+  private readonly lostBy = new Map<string, number>();
   private accepted = 0;
   /** The last contribution was accepted: what is returned of its lease was never begun. */
   private settled = false;
@@ -43,11 +48,17 @@ export class Tally {
       case 'commit':
         return this.commit(timeMs, body, moved);
       case 'samples_lost':
-        this.lostSamples += body.samples;
-        return;
+        return this.lose(body);
       case 'lease_returned':
-        if (!this.settled) this.lostSamples += body.samples;
+        if (!this.settled) this.lose(body);
     }
+  }
+
+  /** Why most of what came to nothing did; undefined where nothing did. */
+  get lostMostlyBy(): string | undefined {
+    let most: readonly [reason: string, samples: number] | undefined;
+    for (const one of this.lostBy) if (most === undefined || one[1] > most[1]) most = one;
+    return most?.[0];
   }
 
   /** Versions, over contributions. */
@@ -67,6 +78,12 @@ export class Tally {
       ...validation.map((point) => ({ ...point, kind: 'validation' as const, bytes: this.bytesAt(point.atMs) })),
     ];
     return points.sort((a, b) => a.atMs - b.atMs).map(({ atMs, ...point }) => ({ ...point, timeMs: atMs - this.startMs }));
+  }
+
+  private lose({ samples, reason }: Extract<RunEvent, { readonly event: 'samples_lost' | 'lease_returned' }>): void {
+    const why = reason.replace(ROUND_FIGURES, '');
+    this.lostSamples += samples;
+    this.lostBy.set(why, (this.lostBy.get(why) ?? 0) + samples);
   }
 
   private contribution(body: Extract<RunEvent, { readonly event: 'contribution' }>): void {
