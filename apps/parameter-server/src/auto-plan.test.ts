@@ -30,3 +30,15 @@ test.each<[string, readonly DeviceProfile[]]>([
   const wanted = planRequestFor(withSync(job, sync!));
   for (const key of ['stepsPerRound', 'upBitsPerValue', 'downBitsPerValue', 'batch', 'wholeModels'] as const) expect(request[key], key).toBe(wanted[key]);
 });
+
+test('where no plan has room for local steps the server steps, and the plan is for that', () => {
+  // 24 MiB of parameters: 120 MiB as the server steps, 168 with moments beside them.
+  const devices = ['a', 'b'].map((id) => device(id, 70, 1e6));
+  const cluster = { devices, lans: [{ name: 'office', devices: ['a', 'b'], bitsPerSecond: 1e9, roundTripMs: 0.5 }], peers: [] };
+  const planBy = (request: PlanRequest) => createPlan(profile, cluster, request);
+  const { plan, sync } = planWithSync(job, profile, cluster, planBy, () => USUAL_CODING);
+  expect(sync).toMatchObject({ strategy: 'bsp', codec: 'int4' });
+  expect(sync!.reason).toContain('have no room for an optimizer of their own');
+  expect(plan.groups.map(({ kind }) => kind)).toEqual(['pipeline']);
+  expect(() => planBy(planRequestFor(withSync(job, { ...sync!, strategy: 'diloco', localSteps: 20 })))).toThrow('no plan');
+});

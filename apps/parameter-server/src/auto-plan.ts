@@ -1,4 +1,4 @@
-import { withSync, type Job, type MeasuredCluster, type ModelProfile, type Plan, type PlanRequest, type SyncChoice, type SyncFleet } from '@longtail/core';
+import { LongtailError, withSync, type Job, type MeasuredCluster, type ModelProfile, type Plan, type PlanRequest, type SyncChoice, type SyncFleet } from '@longtail/core';
 import { planRequestFor, syncFleetOf } from '@longtail/planner';
 import { chooseSync } from '@longtail/sync';
 
@@ -7,7 +7,8 @@ const TURNS = 3;
 
 /**
  * A plan, and under `sync: auto` what it is for: what that chooses for those whom a plan for whole gradients finds, and then for those
- * whom the plan for this choice finds, until it is the same or has been looked at often enough.
+ * whom the plan for this choice finds, until it is the same or has been looked at often enough. Where no plan has room for the
+ * workers' own optimizers, the server steps.
  */
 export function planWithSync(
   job: Job,
@@ -16,17 +17,31 @@ export function planWithSync(
   planBy: (request: PlanRequest) => Plan,
   coding: () => SyncFleet['coding'],
 ): { readonly plan: Plan; readonly sync?: SyncChoice } {
-  let plan = planBy(planRequestFor(job));
-  if (job.sync.strategy !== 'auto') return { plan };
-  const chosenFor = (of: Plan): SyncChoice => chooseSync(job, { ...syncFleetOf(of, profile, cluster), coding: coding() });
-  let sync = chosenFor(plan);
+  const whole = planBy(planRequestFor(job));
+  if (job.sync.strategy !== 'auto') return { plan: whole };
+  const fleetOf = (of: Plan): SyncFleet => ({ ...syncFleetOf(of, profile, cluster), coding: coding() });
+  let sync = chooseSync(job, fleetOf(whole));
   for (let turn = 1; ; turn++) {
-    plan = planBy(planRequestFor(withSync(job, sync)));
-    const next = chosenFor(plan);
+    const plan = plannedIfAny(() => planBy(planRequestFor(withSync(job, sync))));
+    if (plan === undefined) return { plan: whole, sync: chooseSync(job, withoutRoom(fleetOf(whole))) };
+    const next = chooseSync(job, fleetOf(plan));
     if (isSame(next, sync)) return { plan, sync: next };
     if (turn === TURNS) return { plan, sync };
     sync = next;
   }
+}
+
+function plannedIfAny(plan: () => Plan): Plan | undefined {
+  try {
+    return plan();
+  } catch (error) {
+    if (error instanceof LongtailError && error.code === 'no-plan') return undefined;
+    throw error;
+  }
+}
+
+function withoutRoom({ groups, ...rest }: SyncFleet): SyncFleet {
+  return { ...rest, groups: groups.map((group) => ({ ...group, links: group.links.map((link) => ({ ...link, mayStep: false })) })) };
 }
 
 function isSame(a: SyncChoice, b: SyncChoice): boolean {

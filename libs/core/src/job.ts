@@ -167,6 +167,11 @@ export function localStepsOf({ strategy, localSteps }: Job['sync']): LocalSteps 
   return strategy === 'bsp' || localSteps === undefined || localSteps === 1 ? undefined : localSteps;
 }
 
+/** Groups step for themselves, or will if `auto` chooses so. */
+export function mayStepLocally(sync: Job['sync']): boolean {
+  return sync.strategy === 'auto' || localStepsOf(sync) !== undefined;
+}
+
 /** Samples of a step: of all groups together, or of a group that steps for itself. */
 export function stepBatchOf({ train, sync }: Pick<Job, 'train' | 'sync'>): number {
   return localStepsOf(sync) === undefined ? train.batch : (sync.localBatch ?? train.batch);

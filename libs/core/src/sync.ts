@@ -105,6 +105,8 @@ export interface SyncLink extends MeasuredLink {
   readonly name: string;
   /** Parameters that the worker exchanges over it. */
   readonly values: number;
+  /** Whether it has room for an optimizer of its own. @default true */
+  readonly mayStep?: boolean;
 }
 
 /** Who trains, as it was measured. */

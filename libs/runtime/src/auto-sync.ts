@@ -1,5 +1,6 @@
-import { withSync, type Job, type SyncChoice, type SyncFleet, type SyncLink } from '@longtail/core';
+import { localStateCount, ownStateBytes, withSync, type Job, type SyncChoice, type SyncFleet, type SyncLink } from '@longtail/core';
 import { admitPrepared } from './gather.js';
+import type { Group } from './group.js';
 import type { Member } from './member.js';
 import type { RunCore } from './run-core.js';
 
@@ -73,10 +74,17 @@ export class AutoSync {
   }
 }
 
-function fleetOf({ groups }: RunCore): SyncFleet {
-  return { groups: groups.map(({ id, speed, members }) => ({ node: id, msPerSample: speed.msPerSample, links: members.map(linkOf) })) };
+function fleetOf({ groups, job }: RunCore): SyncFleet {
+  const linkOf = (group: Group, member: Member): SyncLink => {
+    const { name, layout, link } = member;
+    return { name, values: layout!.length, mayStep: hasRoom(group, member, job), ...link };
+  };
+  return { groups: groups.map((group) => ({ node: group.id, msPerSample: group.speed.msPerSample, links: group.members.map((member) => linkOf(group, member)) })) };
 }
 
-function linkOf({ name, layout, link }: Member): SyncLink {
-  return { name, values: layout!.length, ...link };
+/** For an optimizer of its own, beside what it counted as it got ready for `auto`: who holds the whole model moments that come and go, as it may be alone. */
+function hasRoom(group: Group, member: Member, { train: { optimizer } }: Job): boolean {
+  const values = group.stagesOf(member).reduce((sum, stage) => sum + member.layoutOf(stage).length, 0);
+  const counted = group.solo ? 2 * Float32Array.BYTES_PER_ELEMENT * localStateCount(optimizer) : 0;
+  return member.ready!.memoryBytes + (ownStateBytes(optimizer) - counted) * values <= member.session.hello.device.memoryBytes;
 }

@@ -1,4 +1,4 @@
-import { localStepsOf, LongtailError, nodesOf, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
+import { LongtailError, mayStepLocally, nodesOf, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import { LinkDrift } from './link-drift.js';
@@ -190,12 +190,12 @@ export class Formation {
     }
   }
 
-  /** By worker, those that hold a stage next to one of its own; where groups step for themselves, all others: it shares parameters with some. */
+  /** By worker, those that hold a stage next to one of its own; where groups may step for themselves, all others: it shares parameters with some. */
   private neighboursIn({ members, stages }: Group): readonly (readonly Neighbour[])[] {
     const neighbours: Neighbour[][] = members.map(() => []);
     const above = (of: readonly (readonly Member[])[]) => of.slice(1).flatMap((upper, i) => of[i]!.flatMap((a) => upper.map((b) => [a, b] as const)));
     const all = members.flatMap((a, i) => members.slice(i + 1).map((b) => [a, b] as const));
-    for (const [lower, upper] of localStepsOf(this.host.job.sync) === undefined ? above(stages) : all) {
+    for (const [lower, upper] of mayStepLocally(this.host.job.sync) ? all : above(stages)) {
       const [i, k] = [members.indexOf(lower), members.indexOf(upper)];
       if (neighbours[i]!.some(({ worker }) => worker === k)) continue;
       const link = this.linkBetween(lower, upper);

@@ -49,6 +49,14 @@ test('where a group is a pipeline an exchange is waited for, and takes that many
   expect(chooseSync(job(1), pipelined)).toMatchObject({ strategy: 'diloco', localSteps: 39, codec: 'int4' });
 });
 
+test('where somebody has no room for an optimizer of its own the server steps, and the reason says for whom', () => {
+  const { groups } = fleet(10e6, [1400, 2300], [HOME]);
+  const half = (name: string, mayStep: boolean) => ({ name, values: 5e6, ...HOME, mayStep });
+  const choice = chooseSync(job(1), { groups: [...groups, { node: 'p1', msPerSample: 1500, links: [half('x', true), half('y', false)] }] });
+  expect(choice).toMatchObject({ strategy: 'bsp', codec: 'int4', downCodec: 'int8' });
+  expect(choice.reason).toContain('; not hidden, as y has no room for an optimizer of its own: a (');
+});
+
 test('a link that nothing can hide is named', () => {
   const { strategy, localSteps, exchanges, reason } = chooseSync(job(1), fleet(100e6, [100, 100], [LAN, { ...HOME, upBitsPerSecond: 1e5 }]));
   expect([strategy, localSteps]).toEqual(['sparse-diloco', 500]);

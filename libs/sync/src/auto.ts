@@ -53,16 +53,28 @@ export const chooseSync: ChooseSync = (job, fleet, standing) => {
   const bounds = [at(1 / HYSTERESIS), at(HYSTERESIS)];
   const stays = kept >= Math.min(...bounds) && kept <= Math.max(...bounds);
   const index = stays ? kept : at(1);
-  const stuck = standing !== undefined && !isLocal(standing) ? 'what the server steps with cannot change' : 'nothing sends less';
-  return weighed(ways, index, job, fleet, stuck);
+  return weighed(ways, index, job, fleet, standing);
 };
 
-/** What the server steps with cannot change while it trains; Muon is for matrices, which it does not know. */
-function mayUse({ train: { optimizer } }: Job, { groups }: SyncFleet, way: Way, standing: SyncChoice | undefined): boolean {
-  const streams = groups.every(({ links }) => links.length === 1);
+/** What the server steps with cannot change while it trains; Muon is for matrices, which it does not know. Local steps are for those who have room for them. */
+function mayUse({ train: { optimizer } }: Job, fleet: SyncFleet, way: Way, standing: SyncChoice | undefined): boolean {
+  const streams = fleet.groups.every(({ links }) => links.length === 1);
   if (streams ? way.strategy === 'diloco' && way.codec === 'int4' : way.fragments !== undefined) return false;
   if (standing !== undefined) return isLocal(way) === isLocal(standing);
-  return isLocal(way) || optimizer.type !== 'adam' || optimizer.muon === undefined;
+  const isMuon = optimizer.type === 'adam' && optimizer.muon !== undefined;
+  return isLocal(way) ? isMuon || withoutRoom(fleet).length === 0 : !isMuon;
+}
+
+function withoutRoom({ groups }: SyncFleet): readonly string[] {
+  return groups.flatMap(({ links }) => links.filter(({ mayStep = true }) => !mayStep).map(({ name }) => name));
+}
+
+/** Why nothing further down on the ladder was to be had. */
+function stuckAt(way: Way, fleet: SyncFleet, standing: SyncChoice | undefined): string {
+  if (isLocal(way)) return 'nothing sends less';
+  if (standing !== undefined) return 'what the server steps with cannot change';
+  const names = withoutRoom(fleet);
+  return `${names.join(', ')} ${names.length === 1 ? 'has no room for an optimizer of its' : 'have no room for an optimizer of their'} own`;
 }
 
 function isLocal({ localSteps }: Way): boolean {
@@ -141,7 +153,7 @@ function exchangesOf({ groups, server, coding }: SyncFleet, { codec, downCodec, 
   }));
 }
 
-function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet, stuck: string): SyncChoice {
+function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet, standing: SyncChoice | undefined): SyncChoice {
   const way = ways[index]!;
   const computeMs = computeMsOf(job, fleet, way);
   const exchanges = exchangesOf(fleet, way).map((times) => ({ ...times, hidden: msOf(times) <= allowedMsOf(way, computeMs) }));
@@ -151,7 +163,7 @@ function weighed(ways: readonly Way[], index: number, job: Job, fleet: SyncFleet
   const sentences = [
     `${nameOf(way)}${own === undefined ? '' : `, batches of ${own.localBatch}`}: ${arithmetic(way, computeMs, longest(exchanges), fleet)}`,
     ...(before === undefined ? [] : [`${nameOf(before)} would wait ${beside(before, computeMsOf(job, fleet, before), longest(exchangesOf(fleet, before)))}`]),
-    ...exposed(exchanges, stuck),
+    ...exposed(exchanges, stuckAt(way, fleet, standing)),
   ];
   return { ...way, ...own, computeMs, exchanges, reason: sentences.join('; ') };
 }

@@ -14,13 +14,14 @@ afterEach(async () => {
 type Choice = Extract<RunEvent, { event: 'sync' }>;
 
 /** Workers so slow that what the machine does beside them matters little. */
-async function demo(pace: number, samples: number, ...options: string[]): Promise<CliProcess> {
+async function demo({ pace, samples, cluster = '' }: { pace: number; samples: number; cluster?: string }, ...options: string[]): Promise<CliProcess> {
   const folder = await jobFolder(`
 data: mnist
 model: { type: mlp, hidden: [128] }
 train: { batch: 128, maxSamples: ${samples}, epochs: 1000, optimizer: sgd, learningRate: 0.1, seed: 5 }
 validation: { maxSamples: 128, everyEpochs: 1000 }
 sync: { strategy: auto, minDeadline: 60s }
+${cluster}
 `);
   folders.push(folder);
   const args = ['demo', '--job', 'job.yaml', '--workers', '2', '--paces', String(pace), '--engine', 'wasm', ...options, '--json'];
@@ -36,13 +37,13 @@ function choices({ events }: CliProcess): readonly Choice[] {
 }
 
 it('on one machine gradients are exchanged at every step', { timeout: 90_000 }, async () => {
-  const [choice] = choices(await demo(0.01, 4 * 128));
+  const [choice] = choices(await demo({ pace: 0.01, samples: 4 * 128 }));
   expect(choice).toMatchObject({ strategy: 'bsp', exchanges: [{ hidden: true }, { hidden: true }] });
   expect(choice!.reason).toMatch(/^bsp, \w+: one exchange of .* beside a step of .* of a round \(.* up at .*, .* down at .* there and back, .* to code\)/);
 });
 
 it('over 20 Mbit/s workers step for themselves and send few bits, and it says why', { timeout: 90_000 }, async () => {
-  const run = await demo(0.1, 160 * 128, '--link', 'up=20mbit,down=100mbit,rtt=40ms');
+  const run = await demo({ pace: 0.1, samples: 160 * 128 }, '--link', 'up=20mbit,down=100mbit,rtt=40ms');
   const [choice] = choices(run);
   expect(choice!.strategy).toMatch(/diloco$/);
   expect(codecBits(choice!.codec)).toBeLessThanOrEqual(8);
@@ -53,4 +54,12 @@ it('over 20 Mbit/s workers step for themselves and send few bits, and it says wh
   expect(explained.lines).toContain(`sync: ${choice!.reason}`);
   const accepted = run.events.flatMap((event) => (event.event === 'contribution' && event.accepted ? [event] : []));
   expect(accepted.every(({ bytesSaved = 0 }) => bytesSaved > 0)).toBe(true);
+});
+
+it('a pipeline that got ready before it was chosen that workers step for themselves learns', { timeout: 90_000 }, async () => {
+  const cluster = 'cluster: { layout: [[{ worker: worker-1, blocks: 1 }, { worker: worker-2, blocks: 1 }]], microbatch: 64 }';
+  const run = await demo({ pace: 0.5, samples: 20 * 128, cluster }, '--link', 'up=20mbit,down=100mbit,rtt=4ms');
+  expect(choices(run)[0]!.strategy).toMatch(/diloco$/);
+  const losses = run.events.flatMap((event) => (event.event === 'commit' ? [event.loss] : []));
+  expect(losses.at(-1), 'of ten classes').toBeLessThan(0.8 * Math.log(10));
 });

@@ -199,6 +199,29 @@ describe('StageSession', () => {
     for (const session of [ends, middle, whole]) await session.dispose();
   });
 
+  it('steps for itself also where that was chosen after it was prepared, if it has room for that', async () => {
+    const job = { ...GPT_JOB, sync: { strategy: 'auto' }, train: { ...GPT_JOB.train, optimizer: adamw } } as Job;
+    const prepared = async (memoryBytes: number) => {
+      const session = await StageSession.create({ ...gptStages(), job, stages: [{ start: 1, end: 3 }], dataset: undefined, memoryBytes });
+      await session.measure();
+      await session.initialParameters();
+      return session;
+    };
+    const stepped = async (session: StageSession) => {
+      new Float32Array(session.shared.gradient).fill(1);
+      await session.stepStages(1, { learningRate: 0.01 });
+    };
+    const session = await prepared(2 ** 30);
+    await stepped(session);
+    await session.takeMove();
+    for (const moved of new Float32Array(session.shared.gradient)) expect(moved).toBeCloseTo(0.01, 2);
+    const moments = 8 * session.layouts[0]!.length;
+    const tight = await prepared(session.memoryBytes - 1);
+    expect(tight.memoryBytes).toBe(session.memoryBytes - moments);
+    await expect(stepped(tight)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('state') });
+    for (const each of [session, tight]) await each.dispose();
+  });
+
   it('has room for so many microbatches over all of its stages', async () => {
     const stages = await stagesOf([{ start: 0, end: 1 }, { start: 2, end: 3 }]);
     const activation: HostTensor = { dtype: 'float32', shape: [8, 4], data: new Float32Array(32) };

@@ -60,14 +60,16 @@ export class StageSession {
   private readonly parameters: Float32Array;
   private readonly gradientSum: Float32Array;
   private readonly vectors: readonly StageVector[];
+  /** Of each stage, where groups step for themselves: `auto` may choose that after the stages were prepared. */
+  private optimizers: readonly LocalOptimizer[] | undefined;
 
   private constructor(
     private readonly options: StageOptions,
     private readonly held: readonly HeldStage[],
-    /** Of each stage, where groups step for themselves. */
-    private readonly optimizers: readonly LocalOptimizer[],
     /** Of the whole model. */
     readonly blocks: number,
+    /** What a microbatch takes on each stage, as far as that is known. */
+    private passBytes: readonly PassBytes[],
   ) {
     this.layouts = held.map(({ stage }) => stage.layout);
     const layout = joinLayouts(this.layouts);
@@ -96,9 +98,8 @@ export class StageSession {
         const profiled = undisturbed?.(model.range, use.microbatch, use.recompute);
         held.push(new HeldStage(model, await engine.build(job.model, model.range, build), { ...around, profiled, share: shares.slice(model.range.start, model.range.end).reduce((sum, share) => sum + share, 0) }));
       }
-      const optimizers: LocalOptimizer[] = [];
-      if (localStepsOf(job.sync) !== undefined) for (const { stage } of held) optimizers.push(await createLocalOptimizer(stage, job.train.optimizer));
-      const session = new StageSession(options, held, optimizers, whole.blocks.length);
+      const session = new StageSession(options, held, whole.blocks.length, least);
+      if (localStepsOf(job.sync) !== undefined) await session.prepareOptimizers();
       await session.readParameters(session.parameters);
       return session;
     } catch (error) {
@@ -109,13 +110,13 @@ export class StageSession {
 
   /** Warms up, holds what the passes take against the offer, and returns samples a second, through all stages, at the pace in force. */
   async measure(): Promise<number> {
-    const { job, use, memoryBytes, interrupts } = this.options;
-    const models = this.held.map(({ model }) => model);
+    const { job, use, interrupts } = this.options;
     const taken: PassBytes[] = [];
     for (const stage of this.held) {
       await stage.warmUp((bytes) => {
         taken.push(bytes);
-        this.memoryBytes = assertFits(nameOf(models, job), stagesNeed(models, use, taken, stateBytesOf(job)), memoryBytes);
+        this.passBytes = taken;
+        this.count(stateBytesOf(job));
       });
     }
     const { emulated } = this.options;
@@ -177,8 +178,9 @@ export class StageSession {
   /** The gradient of what stages share is that of all of them together: they step alike. */
   async stepStages(samples: number, hyper: StepHyper): Promise<{ computeMs: number }> {
     const startMs = performance.now();
+    const optimizers = await this.prepareOptimizers();
     await this.options.pacer.run(async () => {
-      for (const [i, optimizer] of this.optimizers.entries()) await optimizer.apply(this.vectors[i].from(this.gradientSum), samples, hyper);
+      for (const [i, optimizer] of optimizers.entries()) await optimizer.apply(this.vectors[i].from(this.gradientSum), samples, hyper);
     });
     return { computeMs: performance.now() - startMs };
   }
@@ -199,6 +201,22 @@ export class StageSession {
 
   async dispose(): Promise<void> {
     for (const { stage } of this.held) await stage.dispose();
+  }
+
+  private async prepareOptimizers(): Promise<readonly LocalOptimizer[]> {
+    if (this.optimizers !== undefined) return this.optimizers;
+    const { optimizer } = this.options.job.train;
+    this.count(ownStateBytes(optimizer));
+    const optimizers: LocalOptimizer[] = [];
+    for (const { stage } of this.held) optimizers.push(await createLocalOptimizer(stage, optimizer));
+    return (this.optimizers = optimizers);
+  }
+
+  /** What it takes, with so many bytes of state a parameter. Throws LongtailError `refused` when that is more than is offered. */
+  private count(stateBytes: number): void {
+    const { job, use, memoryBytes } = this.options;
+    const models = this.held.map(({ model }) => model);
+    this.memoryBytes = assertFits(nameOf(models, job), stagesNeed(models, use, this.passBytes, stateBytes), memoryBytes);
   }
 
   private async readParameters(out: Float32Array): Promise<void> {
