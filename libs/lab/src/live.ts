@@ -1,5 +1,5 @@
 import { LongtailError, stepBatchOf, type BenchOutcome, type DeviceSpeed, type StoredEvent } from '@longtail/core';
-import { withOverrides, type JobDocument, type LinkRates } from '@longtail/spec';
+import { withOverrides, type JobDocument, type LinkRates, type ScenarioArm, type ScenarioMachine } from '@longtail/spec';
 import { accountOfEvents } from './event-account.js';
 import { bottleneckOf } from './bottleneck.js';
 import type { Measured } from './evaluation.js';
@@ -25,18 +25,34 @@ export interface Machine {
 const MOST_OF_CORES = 0.6;
 
 /** Of what emulation does not have, a live run says so rather than leave it out. */
-const NOT_LIVE = ['churn', 'joins', 'throttling', 'site', 'region', 'lan'] as const;
+const NOT_LIVE = {
+  churn: ({ churn }) => churn !== undefined,
+  joins: ({ joins }) => joins !== undefined,
+  throttling: ({ throttling }) => throttling !== undefined,
+  site: ({ site }) => site !== undefined,
+  region: ({ region }) => region !== undefined,
+  lan: ({ lan }) => lan !== undefined,
+  'link.loss': ({ link: { loss } }) => loss !== undefined && loss > 0,
+  'link.slowStart': ({ link: { slowStart } }) => slowStart === true,
+} as const satisfies Readonly<Record<string, (machine: ScenarioMachine) => boolean>>;
+
+/** Why a machine, whichever it is, cannot run the arm live; undefined: it may. */
+export function liveRefusal({ fleet }: Pick<ArmTask['scenario'], 'fleet'>, { refusal, planner }: ScenarioArm): string | undefined {
+  if (refusal !== undefined) return refusal;
+  if (planner !== 'planned') return `a live server lays jobs out by itself: planner ${planner} is for --mode virtual`;
+  const what = Object.entries(NOT_LIVE).find(([, has]) => fleet.machines.some(has));
+  return what && `machines with ${what[0]} cannot be emulated here: take --mode virtual`;
+}
 
 /**
  * An arm as processes of this machine whose devices and links are emulated. Throws LongtailError `no-plan` where the
- * machine is not as fast as the scenario wants, or cannot do what it describes.
+ * machine is not as fast as the scenario wants, or cannot do what it describes. `measured` is asked once that is known to be possible at all.
  */
-export async function planLive(task: ArmTask, { device, cores }: Machine, workbench: Workbench): Promise<LivePlan> {
+export async function planLive(task: ArmTask, measured: () => Promise<Machine>, workbench: Workbench): Promise<LivePlan> {
   const { scenario, arm, seed } = task;
-  if (arm.refusal !== undefined) throw new LongtailError(arm.refusal, { code: 'no-plan' });
-  if (arm.planner !== 'planned') throw new LongtailError(`a live server lays jobs out by itself: planner ${arm.planner} is for --mode virtual`, { code: 'no-plan' });
-  const what = NOT_LIVE.find((field) => scenario.fleet.machines.some((machine) => machine[field] !== undefined));
-  if (what !== undefined) throw new LongtailError(`machines with ${what} cannot be emulated here: take --mode virtual`, { code: 'no-plan' });
+  const refusal = liveRefusal(scenario, arm);
+  if (refusal !== undefined) throw new LongtailError(refusal, { code: 'no-plan' });
+  const { device, cores } = await measured();
   const opened = await workbench.open(seeded(arm, seed));
   const like = likeness(task, opened);
   const { machines } = drawnFor(task, like.flops * opened.flopsPerSample);

@@ -5,6 +5,7 @@ import { Interruption } from '../process/interruption.js';
 import { measureLoopback, measureServerLink } from '../process/measure-link.js';
 import type { Output } from '../terminal/output.js';
 import { readJobFile } from '../terminal/read-job-file.js';
+import { machineLine } from '../view/machine-line.js';
 
 interface CalibrateOptions {
   readonly engine: EngineName;
@@ -27,15 +28,10 @@ export async function calibrate(output: Output, { engine, server, token }: Calib
     const samplesPerSecond = 1000 / msPerSample;
     output.event({ event: 'calibration', engine, overheadMs, msPerSample, samplesPerSecond, server, link });
     output.note('one of the machines of a scenario:');
-    const rates = `up: ${megabits(upBitsPerSecond)}, down: ${megabits(downBitsPerSecond)}, rtt: ${Number(roundTripMs.toPrecision(3))}ms`;
-    if (!output.json) output.line(`  - { name: ${hostname()}, samplesPerSecond: ${Number(samplesPerSecond.toPrecision(3))}, overhead: ${Number(overheadMs.toPrecision(3))}ms, link: { ${rates} } }`);
+    if (!output.json) output.line(machineLine({ name: hostname(), samplesPerSecond, overheadMs, link }));
     return 0;
   } finally {
     interruption.restore();
     pool.close();
   }
-}
-
-function megabits(bitsPerSecond: number): string {
-  return `${Number((bitsPerSecond / 1e6).toPrecision(3))}mbit`;
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, formatMilliseconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, hostCostOf, hostCostTask, KeptArms, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions } from '@longtail/lab';
+import { ArmPool, hostCostOf, hostCostTask, KeptArms, liveRefusal, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
 import { Interruption } from '../process/interruption.js';
@@ -68,8 +68,12 @@ interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {
 
 /** Arms one after the other, so that none disturbs another one's time. */
 async function benchLive(scenario: BenchScenario, { predict, pool, folder, progress, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
-  progress.doing('measuring how fast this machine computes a batch');
-  const machine = { device: await pool.measure(scenario.arms[0]!.job), cores: availableParallelism() };
+  let measured: Promise<Machine> | undefined;
+  const measure = async () => {
+    progress.doing('measuring how fast this machine computes a batch');
+    return { device: await pool.measure(scenario.arms[0]!.job), cores: availableParallelism() };
+  };
+  const machine = () => (measured ??= measure());
   const context = { engine: shared.engine, machine, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
   let line: Promise<unknown> = Promise.resolve();
   const run = (task: ArmTask): Promise<BenchArm> => {
@@ -80,7 +84,8 @@ async function benchLive(scenario: BenchScenario, { predict, pool, folder, progr
     line = turn.catch(() => undefined);
     return turn;
   };
-  const predicted = predict ? await predictedArms(scenario, { ...shared, pool, progress }, run, output) : undefined;
+  const isPossible = scenario.arms.some((arm) => liveRefusal(scenario, arm) === undefined);
+  const predicted = predict && isPossible ? await predictedArms(scenario, { ...shared, pool, progress }, run, output) : undefined;
   const live = await runBench(scenario, { ...shared, mode: 'live', progress: progress.arms(), run });
   return { ...live, ...(predicted && { predicted }) };
 }

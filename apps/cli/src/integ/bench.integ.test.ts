@@ -98,4 +98,10 @@ it('live arms train on processes that emulate devices, what this machine cannot 
   const refused = await runCli(['bench', 'fast.yaml', '--mode', 'live', '--json'], { cwd: folder });
   expect(refused.exitCode).toBe(EXIT_CODES['no-plan']);
   expect(refused.process.lines.join()).toContain('cores of this machine');
+  await writeFile(join(folder, 'line.yaml'), live(2, '2000').replace('link: lan', 'site: flat, link: { class: lan, loss: 0.01 }'));
+  const shared = await runCli(['bench', 'line.yaml', '--mode', 'both', '--json'], { cwd: folder });
+  expect(shared.exitCode).toBe(EXIT_CODES['no-plan']);
+  // Nothing is measured for what cannot be run.
+  expect(shared.process.lines.map((line) => (JSON.parse(line) as { readonly event: string }).event)).toEqual(['arm', 'arm', 'bench']);
+  expect(shared.process.lines.join()).toContain('machines with site cannot be emulated here: take --mode virtual');
 });

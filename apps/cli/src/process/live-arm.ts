@@ -8,7 +8,8 @@ import { untilMeasured } from './until-measured.js';
 
 export interface LiveContext {
   readonly engine: EngineName;
-  readonly machine: Machine;
+  /** Measures it when it is asked first. */
+  machine(): Promise<Machine>;
   readonly workbench: Workbench;
   readonly runsFolder: string;
   /** Told what goes on, and which part of the training is done. */
