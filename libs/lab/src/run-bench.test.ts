@@ -157,6 +157,12 @@ test('work that came to nothing is told, beside what bounds a run or as that, an
   expect(await boundWith('standsFor: {parameters: 2e6}\n')).toMatch(/^uplink: .* of the time; \d+ % of the samples that were given out came to nothing \(mostly: came after the quorum and its grace\)$/);
 });
 
+test('an arm that is not done within the limit has failed, and the others go on', async () => {
+  const { arms } = await runBench(scenario('[{strategy: bsp, codec: [fp32, sign]}]', { rest: 'standsFor: {parameters: 1e7}\nlimit: 5min\n' }), options);
+  expect(arms.map(({ outcome }) => outcome.status)).toEqual(['failed', 'done']);
+  expect(arms[0]!.outcome).toEqual({ status: 'failed', reason: 'not done within its limit of 5 min 0 s of virtual time' });
+});
+
 test('without arithmetic the same rounds take the same time and the same bytes, and nothing is learnt', async () => {
   const given = scenario('[{strategy: [bsp, diloco], codec: int8}]');
   const [virtual, timing] = [await runBench(given, options), await runBench(given, { ...options, mode: 'timing' })].map(({ arms }) => arms.map((arm) => done(arm)));

@@ -143,8 +143,10 @@ class Simulation implements StruckWorld {
     const launched = Promise.all(jobs.map((job) => this.server.launch(job, scenario.files ?? [])));
     const ended = launched.then((runs) => Promise.all(runs.map(({ run }) => this.verdict(run)))).then(([first]) => first!);
     const verdict = await clock.runUntil(ended, scenario.limitMs ?? DAY_MS).catch((error: unknown) => {
-      const last = this.store?.events.slice(-8).map(({ timeMs, body }) => `${timeMs.toFixed(1)} ${JSON.stringify(body)}`);
-      throw new Error([String(error), ...(last ?? [])].join('\n'), { cause: error });
+      const { code, message } = LongtailError.from(error);
+      const last = scenario.keeps === undefined ? this.store?.events.slice(-8) : undefined;
+      const told = last?.map(({ timeMs, body }) => `${timeMs.toFixed(1)} ${JSON.stringify(body)}`) ?? [];
+      throw new LongtailError([message, ...told].join('\n'), { code, cause: error });
     });
     const virtualMs = clock.nowMs();
     for (const { stop } of this.actors.values()) stop.abort();

@@ -46,7 +46,7 @@ test('a deadlock, a livelock and a limit are errors, not endless tests', async (
   spin();
   await expect(spinning.runUntil(new Promise(() => undefined))).rejects.toThrow('livelock at 0 ms');
   const slow = new VirtualClock();
-  await expect(slow.runUntil(slow.sleep(100, never), 50)).rejects.toThrow('not done within 50 ms');
+  await expect(slow.runUntil(slow.sleep(100, never), 50)).rejects.toThrow('not done within its limit of 50 ms of virtual time');
 });
 
 test('time stands still for work outside', async () => {

@@ -1,4 +1,4 @@
-import type { Clock } from '@longtail/core';
+import { formatSeconds, LongtailError, type Clock } from '@longtail/core';
 
 /** No program that makes progress does so much at one instant. */
 const LIVELOCK_EVENTS = 100_000;
@@ -155,7 +155,7 @@ export class VirtualClock implements Clock {
     const { atMs } = this.agenda;
     const alarm = this.agenda.pop();
     if (alarm === undefined) throw new Error(`deadlock at ${this.now} ms: everybody waits and nothing is scheduled`);
-    if (atMs > limitMs) throw new Error(`not done within ${limitMs} ms of virtual time`);
+    if (atMs > limitMs) throw new LongtailError(`not done within its limit of ${formatSeconds(limitMs / 1000)} of virtual time`, { code: 'timeout' });
     this.now = atMs;
     return alarm;
   }
