@@ -31,5 +31,5 @@ a{color:inherit}footer,footer details{color:var(--muted);font-size:13px}summary{
 @media screen and (max-width:860px){.charts{grid-template-columns:1fr}main{padding:20px 14px}figure{overflow-x:auto}svg{min-width:480px}footer ul{columns:1}}
 @page{margin:12mm}
 @media print{h1{font-size:20px}h2{font-size:14px}body{font-size:11px;background:#fff;-webkit-print-color-adjust:exact;print-color-adjust:exact}main{max-width:none;padding:0}.card{padding:10px 14px;margin-bottom:10px}
-figure,tr,.winner{break-inside:avoid}h2{break-after:avoid}.charts{gap:14px 18px}.main{display:block}.main figure{max-width:140mm;margin-bottom:16px}.scroll{overflow:visible}table{font-size:8.5px}.sub,th,.note,.tag,footer,.tiles span{font-size:8px}th,td{padding:3px 4px}td.name{min-width:90px}.tiles strong{font-size:13px}.winner b{font-size:15px}footer details{display:none}}
+figure,tr,.winner{break-inside:avoid}h2,.note{break-after:avoid}.charts{gap:14px 18px}.main{display:block}.main figure{max-width:140mm;margin-bottom:16px}.scroll{overflow:visible}table{font-size:8.5px}.sub,th,.note,.tag,.tiles span{font-size:8px}th,td{padding:3px 4px}td.name{min-width:90px}.tiles strong{font-size:13px}.winner b{font-size:15px}footer{display:none}}
 `;
