@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { layOut, type Job } from '@longtail/core';
@@ -111,4 +112,13 @@ test('what a resumed run undoes leaves its metrics and its report, not its log',
   expect(report).toContain('Resumed at version 1: killed');
   expect(await readEvents(join(run.path, 'events.jsonl'))).toHaveLength(6);
   expect((await readRun(run.path)).owner).toEqual({ address: '127.0.0.1:7077', pid: 7 });
+});
+
+test('all runs are listed, however few files a process may have open', async () => {
+  const run = await createRun(root, exampleJob, { now });
+  await run.close();
+  for (let i = 0; i < 199; i++) cpSync(run.path, join(root, `copy-${i}`), { recursive: true });
+  const store = new URL('../dist/index.js', import.meta.url).href;
+  const script = `import('${store}').then(({ listRuns }) => listRuns(process.argv[1])).then((runs) => console.log(runs.length))`;
+  expect(execFileSync('sh', ['-c', 'ulimit -n 100; exec "$0" -e "$1" "$2"', process.execPath, script, root], { encoding: 'utf8' })).toBe('200\n');
 });

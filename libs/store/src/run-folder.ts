@@ -25,6 +25,8 @@ import { asStorageError, makeFolder, withStorageErrors } from './storage-error.j
 const RUN_FORMAT = 1;
 const DEFAULT_KEEP = 2;
 const TAIL_BYTES = 64 * 1024;
+/** Each has files open, of which a process may have few. */
+const FOLDERS_AT_ONCE = 16;
 
 /** The server that writes a run's folder. */
 export interface RunOwner {
@@ -124,16 +126,18 @@ export async function listRuns(root: string | undefined): Promise<readonly RunSu
   const folder = resolve(root ?? 'runs');
   if (!existsSync(folder)) return [];
   const names = await withStorageErrors('list the runs', folder, () => readdir(folder));
-  const runs = await Promise.all(
-    names.map((name) =>
-      readRun(join(folder, name)).catch((error: unknown) => {
-        if (error instanceof LongtailError && (error.code === 'missing-file' || error.code === 'invalid-file' || error.code === 'storage'))
-          return undefined;
-        throw error;
-      }),
-    ),
-  );
+  const runs: (RunSummary | undefined)[] = [];
+  for (let i = 0; i < names.length; i += FOLDERS_AT_ONCE) {
+    runs.push(...(await Promise.all(names.slice(i, i + FOLDERS_AT_ONCE).map((name) => readIfRun(join(folder, name))))));
+  }
   return runs.filter((run) => run !== undefined).sort((a, b) => b.createdAtMs - a.createdAtMs);
+}
+
+async function readIfRun(path: string): Promise<RunSummary | undefined> {
+  return readRun(path).catch((error: unknown) => {
+    if (error instanceof LongtailError && (error.code === 'missing-file' || error.code === 'invalid-file' || error.code === 'storage')) return undefined;
+    throw error;
+  });
 }
 
 async function openFolder(path: string, { run, createdAtMs, job, document }: RunFile, { now, owner, checkpoints = BESIDE_LOGS }: RunFolderOptions): Promise<RunFolder> {
