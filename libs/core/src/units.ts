@@ -4,11 +4,11 @@ const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  while (value >= 1024 && unit < BYTE_UNITS.length - 1) {
+  while (value >= 1023.5 && unit < BYTE_UNITS.length - 1) {
     value /= 1024;
     unit++;
   }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${BYTE_UNITS[unit]}`;
+  return `${unit === 0 || value >= 99.95 ? Math.round(value) : value.toFixed(1)} ${BYTE_UNITS[unit]}`;
 }
 
 /** `20e6` → `20 Mbit/s`; rates of links, in powers of a thousand. */
@@ -25,7 +25,7 @@ export function formatBitRate(bitsPerSecond: number): string {
 
 /** `95.2` → `1 min 35 s`; below ten seconds with a decimal. */
 export function formatSeconds(seconds: number): string {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
@@ -43,10 +43,10 @@ export function formatCount(value: number): string {
   const units = ['', 'k', 'M', 'G', 'T', 'P'];
   let scaled = value;
   let unit = 0;
-  while (Math.abs(scaled) >= 1000 && unit < units.length - 1) {
+  while (Math.abs(scaled) >= 999.5 && unit < units.length - 1) {
     scaled /= 1000;
     unit++;
   }
-  const digits = unit === 0 && Number.isInteger(scaled) ? 0 : Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
+  const digits = unit === 0 && Number.isInteger(scaled) ? 0 : Math.abs(scaled) >= 99.95 ? 0 : Math.abs(scaled) >= 9.995 ? 1 : 2;
   return `${scaled.toFixed(digits)}${units[unit]}`;
 }

@@ -16,8 +16,15 @@ export function useSwiftShader(): void {
 
 /**
  * Dawn's binding looks for finished work at every turn of the event loop, by `setImmediate`, and so takes a core of which SwiftShader is in
- * need. From now on it looks once a millisecond.
+ * need. From now on it looks once a millisecond; its callbacks are native functions, and all others have their turn as before.
  */
 export function pollRarely(): void {
-  globalThis.setImmediate = ((callback: () => void) => setTimeout(callback, 1)) as unknown as typeof setImmediate;
+  const setTurn = globalThis.setImmediate;
+  const rarely = (callback: (...args: unknown[]) => void, ...args: unknown[]): unknown =>
+    isNative(callback) ? setTimeout(callback, 1, ...args) : setTurn(callback, ...args);
+  globalThis.setImmediate = Object.defineProperties(rarely, Object.getOwnPropertyDescriptors(setTurn)) as typeof setImmediate;
+}
+
+function isNative(callback: (...args: unknown[]) => void): boolean {
+  return Function.prototype.toString.call(callback).includes('[native code]');
 }
