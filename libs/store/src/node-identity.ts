@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { makeFolder, withStorageErrors } from './storage-error.js';
@@ -50,25 +50,47 @@ function readNode(path: string): string {
   }
 }
 
-/** Takes a lock whose process is gone. */
+/** Takes a lock whose process is gone. It appears with its process in it: one that is empty would be taken for nobody's. */
 function lock(path: string): boolean {
-  for (;;) {
-    try {
-      writeFileSync(path, String(process.pid), { flag: 'wx', mode: 0o600 });
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  const own = `${path}.${process.pid}`;
+  writeFileSync(own, String(process.pid), { mode: 0o600 });
+  try {
+    while (!linked(own, path)) {
+      const holder = readLock(path);
+      if (isAlive(Number(holder))) return false;
+      if (holder !== '') removeDead(path);
     }
-    if (isAlive(Number(readLock(path)))) return false;
-    rmSync(path, { force: true });
+    return true;
+  } finally {
+    rmSync(own, { force: true });
   }
 }
 
+/** False where there is such a file. */
+function linked(file: string, path: string): boolean {
+  try {
+    linkSync(file, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** One at a time, after another look: whoever comes second would remove the lock of whoever came first. */
+function removeDead(path: string): void {
+  const removing = `${path}.removing`;
+  if (!lock(removing)) return;
+  if (!isAlive(Number(readLock(path)))) rmSync(path, { force: true });
+  rmSync(removing, { force: true });
+}
+
+/** Empty: it was released meanwhile. */
 function readLock(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return ''; // released meanwhile
+    return '';
   }
 }
 
