@@ -33,7 +33,7 @@ function boundOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'bottleneck'>,
   const { bench: node, link } = machine;
   const part = percent(main.part);
   const rest = `; devices are at work ${percent(utilisation)} of the time`;
-  if (main.kind === 'compute' && main.waited < WAITS) return `compute: ${part} of a round is computing, and nobody waits for another${rest}`;
+  if (main.kind === 'compute' && main.waited < WAITS) return `compute: ${part} of a round is computing, ${Math.round(main.contributions)} of ${machines.length} machines take part in one, and none of those waits for another${rest}`;
   if (main.kind === 'compute') return `straggler: ${part} of a round is computing, at last that of ${node.name} (${node.device})${rest}`;
   const [word, doing, own, toServer, ofServer, bytesOf] =
     main.kind === 'send'

@@ -23,7 +23,7 @@ test('others wait for who is done last, or all are done at one time', () => {
     for (const ms of doneAtMs) path.add({ round: 1, name: `at ${ms}`, sentAtMs: 0, doneAtMs: ms, computeMs: ms, exchange: { sendMs: 0, receiveMs: 0 }, bytesUp: 0, bytesDown: 0 } as Contribution);
     return path.mainPart();
   };
-  expect(waitedOf(20, 100, 20, 20)).toMatchObject({ name: 'at 100', waited: 0.6 });
+  expect(waitedOf(20, 100, 20, 20)).toMatchObject({ name: 'at 100', waited: 0.6, contributions: 4 });
   expect(waitedOf(100, 98, 96)).toMatchObject({ name: 'at 100', waited: 0.02 });
   expect(waitedOf(100)).toMatchObject({ waited: 0 });
 });

@@ -30,6 +30,8 @@ export class CriticalPath {
   /** Of all rounds, and of those the time from when contributions are done on average to the last one. */
   private roundMs = 0;
   private waitedMs = 0;
+  private rounds = 0;
+  private contributions = 0;
 
   add(contribution: Contribution): void {
     const { round, doneAtMs, exchange } = contribution;
@@ -50,9 +52,9 @@ export class CriticalPath {
   /**
    * Computing, where at least half of the path is, else the way that takes longer; whose it is most, and which part of the path the kind is;
    * of a link, the rate that this node got, Infinity of computing, and how long a round's transfer took it; `waited`: which part of a round a contribution
-   * waits for the last one. Undefined where nobody contributed.
+   * waits for the last one; `contributions`: of a round. Undefined where nobody contributed.
    */
-  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number; readonly transferMs: number; readonly waited: number } | undefined {
+  mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number; readonly transferMs: number; readonly waited: number; readonly contributions: number } | undefined {
     for (const round of [...this.open.keys()]) this.close(round);
     const of = (kind: PathKind) => [...this.ms.values()].reduce((sum, own) => sum + own[kind], 0);
     const all = KINDS.reduce((sum, kind) => sum + of(kind), 0);
@@ -60,7 +62,7 @@ export class CriticalPath {
     const kind = 2 * of('compute') >= all ? 'compute' : of('receive') > of('send') ? 'receive' : 'send';
     const [name, { rounds, bytes, busyMs }] = [...this.ms].reduce((most, one) => (one[1][kind] > most[1][kind] ? one : most));
     const rates = kind === 'compute' ? { bitsPerSecond: Infinity, transferMs: 0 } : { bitsPerSecond: (8000 * bytes[kind]) / busyMs[kind], transferMs: busyMs[kind] / rounds };
-    return { part: of(kind) / all, name, kind, waited: this.waitedMs / this.roundMs, ...rates };
+    return { part: of(kind) / all, name, kind, waited: this.waitedMs / this.roundMs, contributions: this.contributions / this.rounds, ...rates };
   }
 
   private close(round: number): void {
@@ -68,6 +70,8 @@ export class CriticalPath {
     const { name, computeMs, exchange, bytesUp, bytesDown, sentAtMs, doneAtMs } = last;
     const { sendMs, receiveMs, hiddenMs = 0 } = exchange!;
     this.open.delete(round);
+    this.rounds++;
+    this.contributions += contributions;
     this.roundMs += doneAtMs - sentAtMs;
     this.waitedMs += doneAtMs - sumMs / contributions;
     const own = this.ms.get(name) ?? { rounds: 0, compute: 0, send: 0, receive: 0, bytes: { send: 0, receive: 0 }, busyMs: { send: 0, receive: 0 } };

@@ -141,7 +141,7 @@ test('a device is a straggler where others wait for it, not where shares are suc
   const fleet = '{machines: [{name: fast, count: 3, samplesPerSecond: 100, link: lan}, {name: slow, samplesPerSecond: 10, link: lan}]}';
   const given = scenario('[{planner: [planned, equal]}]', { fleet, rest: 'standsFor: {parameters: 2e6}\n' });
   const { arms } = await runBench(given, { ...options, mode: 'timing' });
-  expect(done(arms[0]!).bottleneck).toMatch(/^compute: \d+ % of a round is computing, and nobody waits for another; devices are at work \d+ % of the time$/);
+  expect(done(arms[0]!).bottleneck).toMatch(/^compute: \d+ % of a round is computing, 4 of 4 machines take part in one, and none of those waits for another; devices are at work \d+ % of the time$/);
   expect(done(arms[1]!).bottleneck).toMatch(/^straggler: \d+ % of a round is computing, at last that of slow \(10 samples\/s\); devices/);
 });
 

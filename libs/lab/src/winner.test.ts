@@ -10,7 +10,7 @@ const refused = (name: string, knob: string): BenchArm => ({ name, settings: {},
 
 test('values of the knob that no arm can have take nobody out of the contest', () => {
   const arms = [done('bsp', 10, '64'), refused('bsp', 'foo'), done('asp', 20, '64'), refused('asp', 'foo')];
-  expect(winnerOf(arms, undefined)).toEqual({ arm: 'asp', reason: '20.0 samples/s, 2.00 times as fast as bsp (compute); its bottleneck is compute' });
+  expect(winnerOf(arms, undefined)).toEqual({ arm: 'asp', reason: '20 samples/s, 2.00 times as fast as bsp (compute); its bottleneck is compute' });
 });
 
 test('an arm that cannot have a value which another one can is not the best', () => {
@@ -30,8 +30,9 @@ test('a target that nobody reached is told of, and seeds only where there are se
 test('where none ran throughout, or two are alike, it says so', () => {
   expect(winnerOf([done('bsp', 10, '64'), refused('bsp', '128'), refused('asp', '64'), done('asp', 20, '128')], undefined)).toEqual({
     arm: 'asp',
-    reason: 'no arm ran with every seed and value; where it did it is the fastest, 20.0 samples/s',
+    reason: 'no arm ran with every seed and value; where it did it is the fastest, 20 samples/s',
   });
+  expect(winnerOf([done('bsp', 64_430, '64')], undefined)!.reason).toMatch(/^64\.4k samples\/s;/);
   expect(winnerOf([done('bsp', 10, '64'), done('asp', 10.01, '64')], undefined)!.reason).toContain('samples/s, as fast as bsp');
   expect(winnerOf([refused('bsp', '64')], undefined)).toBeUndefined();
 });

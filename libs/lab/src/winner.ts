@@ -1,4 +1,4 @@
-import { formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
+import { formatCount, formatSeconds, type BenchArm, type BenchOutcome, type BenchResult } from '@longtail/core';
 
 interface Standing {
   readonly name: string;
@@ -23,7 +23,7 @@ export function winnerOf(all: readonly BenchArm[], targetLoss: number | undefine
   if (ran.length === 0) return undefined;
   if (targetLoss === undefined) {
     const fastest = ran.sort((a, b) => rateOf(b) - rateOf(a))[0]!;
-    return { arm: fastest.name, reason: `no arm ran with every seed and value; where it did it is the fastest, ${rateOf(fastest).toPrecision(3)} samples/s` };
+    return { arm: fastest.name, reason: `no arm ran with every seed and value; where it did it is the fastest, ${formatCount(rateOf(fastest))} samples/s` };
   }
   const closest = ran.sort((a, b) => lossOf(a) - lossOf(b))[0]!;
   return { arm: closest.name, reason: `no arm reaches a loss of ${targetLoss}${possible.size > 1 ? ' with every seed' : ''}; its own is the lowest, ${lossOf(closest).toFixed(3)}` };
@@ -46,7 +46,7 @@ function lossOf({ outcomes }: Standing): number {
 }
 
 function reasonFor(best: Standing, next: Standing | undefined, targetLoss: number | undefined): string {
-  const claim = targetLoss === undefined ? `${rateOf(best).toPrecision(3)} samples/s` : `a loss of ${targetLoss} after ${formatSeconds(-best.score! / 1000)}`;
+  const claim = targetLoss === undefined ? `${formatCount(rateOf(best))} samples/s` : `a loss of ${targetLoss} after ${formatSeconds(-best.score! / 1000)}`;
   const why = `its bottleneck is ${best.outcomes[0]!.bottleneck}`;
   if (next === undefined) return `${claim}; ${why}`;
   const times = targetLoss === undefined ? best.score! / next.score! : next.score! / best.score!;
