@@ -7,14 +7,12 @@ import type {
   DeviceInfo,
   DeviceSpeed,
   DeviceTimings,
-  EngineName,
   ForwardResult,
   HostTensor,
   Job,
   Loan,
   LocalStepsRequest,
   OptimizerSpec,
-  ParameterLayout,
   Prepared,
   Rng,
   SampleRange,
@@ -31,6 +29,7 @@ import type { VirtualClock } from './virtual-clock.js';
 import type { VirtualModel } from './model.js';
 import { PacedDevice } from './paced-device.js';
 import { Thermal, type ThermalSpec } from './thermal.js';
+import { VirtualPrepared } from './virtual-prepared.js';
 import { VirtualStages } from './virtual-stages.js';
 
 export interface DevicePace extends DeviceSpeed {
@@ -454,47 +453,6 @@ export class VirtualCompute implements Compute {
 
   private get vectors(): readonly Float32Array[] {
     return [this.parameters, ...this.optimizer.state()];
-  }
-}
-
-/** A class, as V8 looks up by name what is in an object with accessors of its own. */
-class VirtualPrepared implements Prepared {
-  readonly memoryBytes: number;
-  readonly trainSamples: number;
-  readonly validationSamples: number;
-  readonly blocks: number | undefined;
-  readonly parameters: Float32Array;
-  private moments: readonly Float32Array[] | undefined;
-
-  constructor(
-    readonly layouts: readonly ParameterLayout[],
-    readonly engine: EngineName,
-    readonly samplesPerSecond: number,
-    { trainSamples, validationSamples, blocks }: VirtualModel,
-    private readonly results: LentVectors,
-    private readonly isWhole: boolean,
-    private readonly stateCount: number,
-  ) {
-    const { length } = joinLayouts(layouts);
-    this.memoryBytes = 4 * length;
-    this.trainSamples = trainSamples;
-    this.validationSamples = validationSamples;
-    this.blocks = blocks?.count;
-    this.parameters = new Float32Array(length);
-  }
-
-  get gradient(): Float32Array {
-    return this.results.current.values;
-  }
-
-  get gradientLoan(): Loan | undefined {
-    return this.isWhole ? this.results.current : undefined;
-  }
-
-  /** Asked for by those who step alone. */
-  get state(): readonly Float32Array[] {
-    const { stateCount, parameters } = this;
-    return (this.moments ??= Array.from({ length: stateCount }, () => new Float32Array(parameters.length)));
   }
 }
 
