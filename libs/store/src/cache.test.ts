@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { blobCache, fileCache, userCache } from './cache.js';
 
@@ -67,7 +67,9 @@ test('blobs: a hit, a miss and a damaged one', async () => {
 
 test.each([
   [{ LONGTAIL_CACHE: '/c', XDG_CACHE_HOME: '/x' }, 'linux', '/c'],
+  [{ LONGTAIL_CACHE: 'c' }, 'linux', resolve('c')],
   [{ XDG_CACHE_HOME: '/x' }, 'linux', '/x/longtail'],
+  [{ XDG_CACHE_HOME: 'x' }, 'linux', '/home/ada/.cache/longtail'],
   [{}, 'linux', '/home/ada/.cache/longtail'],
   [{}, 'darwin', '/home/ada/Library/Caches/longtail'],
   [{ LOCALAPPDATA: '/local' }, 'win32', '/local/longtail/Cache'],

@@ -1,6 +1,6 @@
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { secretFile, userState } from './user-state.js';
 
@@ -10,7 +10,9 @@ afterEach(() => rm(folder, { recursive: true }));
 
 it.each([
   [{ LONGTAIL_STATE: '/s', XDG_STATE_HOME: '/x' }, 'linux', '/s'],
+  [{ LONGTAIL_STATE: 's' }, 'linux', resolve('s')],
   [{ XDG_STATE_HOME: '/x' }, 'linux', '/x/longtail'],
+  [{ XDG_STATE_HOME: 'x' }, 'linux', '/h/.local/state/longtail'],
   [{}, 'linux', '/h/.local/state/longtail'],
   [{}, 'darwin', '/h/Library/Application Support/longtail'],
 ] as const)('finds the folder: %o on %s', (env, platform, expected) => {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { writeAtomic } from './atomic.js';
 import { asStorageError, makeFolder } from './storage-error.js';
 
@@ -10,8 +10,8 @@ export function userState(
   platform: NodeJS.Platform = process.platform,
   home: string = homedir(),
 ): string {
-  if (env.LONGTAIL_STATE) return env.LONGTAIL_STATE;
-  if (env.XDG_STATE_HOME) return join(env.XDG_STATE_HOME, 'longtail');
+  if (env.LONGTAIL_STATE) return resolve(env.LONGTAIL_STATE);
+  if (isAbsolute(env.XDG_STATE_HOME ?? '')) return join(env.XDG_STATE_HOME!, 'longtail');
   if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'longtail');
   if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(home, 'AppData', 'Local'), 'longtail', 'State');
   return join(home, '.local', 'state', 'longtail');
@@ -23,7 +23,7 @@ export function userConfig(
   platform: NodeJS.Platform = process.platform,
   home: string = homedir(),
 ): string {
-  if (env.XDG_CONFIG_HOME) return join(env.XDG_CONFIG_HOME, 'longtail');
+  if (isAbsolute(env.XDG_CONFIG_HOME ?? '')) return join(env.XDG_CONFIG_HOME!, 'longtail');
   if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'longtail');
   if (platform === 'win32') return join(env.APPDATA ?? join(home, 'AppData', 'Roaming'), 'longtail');
   return join(home, '.config', 'longtail');
