@@ -60,7 +60,7 @@ export type RunEvent =
       /** From the question to the answer. */
       readonly ms: number;
     }
-  /** Direct links between workers, measured for the same purpose. */
+  /** Direct links between workers, measured for the same purpose; or one of which training found, in no time of its own, that it is not what it was. */
   | { readonly event: 'peer_links'; readonly run: string; readonly links: readonly MeasuredPeerLink[]; readonly ms: number }
   /**
    * The run goes on from its last durable version. What came after event `stands` is undone, as far as it is of commits,

@@ -84,7 +84,7 @@ export interface Connection<Send, Receive> {
  * A direct link between two workers, for tensors alone. Chunks come in the order they were sent, those of several tensors
  * in turn. It ends for both when either closes it or dies, and never comes back: what was in flight then is unknown.
  */
-export interface PeerLink extends Pick<Connection<never, never>, 'peer' | 'traffic' | 'sendTensor' | 'close'> {
+export interface PeerLink extends Pick<Connection<never, never>, 'peer' | 'traffic' | 'sending' | 'sendTensor' | 'close'> {
   /** Sets the handlers; nothing is delivered before. Call once. */
   start(handlers: Omit<ConnectionHandlers<never>, 'message'>): void;
 }

@@ -89,7 +89,8 @@ function pacesOf(model: CostModel, { microbatch, stages }: GroupDraft) {
   });
 }
 
-function timingsOf(model: CostModel, group: GroupDraft): readonly StageTiming[] {
+/** Of each stage, as a schedule knows it. */
+export function timingsOf(model: CostModel, group: GroupDraft): readonly StageTiming[] {
   const { microbatch, stages } = group;
   const paces = pacesOf(model, group);
   return stages.map(({ devices }, s) => {

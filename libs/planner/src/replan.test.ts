@@ -157,3 +157,17 @@ test('a link that takes a fifth of a round more or less is a reason to look agai
   expect(slow.changed).toBe(true);
   expect(slow.reason).toMatch(/^the link of device 0 takes .+ a round, not /);
 });
+
+test('a direct link that is not what it was is a reason to look again, one of no weight is none', () => {
+  const over = (bitsPerSecond: number): MeasuredCluster => {
+    const peer = { between: ['d0', 'd1'] as const, bitsPerSecond, roundTripMs: 2, messageMs: 1 };
+    return { devices: cluster([1, 1]).devices, lans: [], peers: [peer] };
+  };
+  const current = createPlan(profile, over(1e10), request);
+  expect(current.groups.map(({ stages }) => stages.length)).toEqual([2]);
+  const now = (bitsPerSecond: number) => considerReplan({ current, profile, cluster: over(bitsPerSecond), request, nowMs: 0, horizonMs: HORIZON_MS, settledAtMs: undefined });
+  expect(now(5e9)).toMatchObject({ changed: false });
+  const slow = now(1e6);
+  expect(slow.changed).toBe(true);
+  expect(slow.reason).toMatch(/^what goes between device [01] and device [01] takes .+ a step, not /);
+});

@@ -1,9 +1,9 @@
-import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
+import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
 import { formatBytes, formatCount, formatSeconds, passMsOf, RATE_DRIFT } from '@longtail/core';
 import { createPlan } from './create-plan.js';
 import type { GroupDraft } from './layout.js';
 import { CostModel } from './layout.js';
-import { planFor } from './plan-for.js';
+import { planFor, timingsOf } from './plan-for.js';
 import { scenarioOf } from './scenarios.js';
 
 export interface ReplanInput {
@@ -45,8 +45,8 @@ const MARGIN = 0.05;
  */
 export function considerReplan(input: ReplanInput): ReplanDecision {
   const model = new CostModel(input.profile, input.cluster, input.request);
-  const { whole, lost } = survivors(input.current, input.cluster);
-  const news = [...lost.map((name) => `${name} left`), ...joined(input), ...drifts(model, input.current, whole), ...linkDrifts(input)];
+  const { kept, whole, lost } = survivors(input.current, input.cluster);
+  const news = [...lost.map((name) => `${name} left`), ...joined(input), ...drifts(model, input.current, whole), ...linkDrifts(input), ...hopDrifts(model, kept, whole)];
   const keep = (reason: string, movingMs = 0, movingBytes = 0): ReplanDecision => ({
     plan: undefined,
     changed: news.length > 0,
@@ -81,22 +81,29 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
   return go > stay * (1 + MARGIN) ? move(`${figures} pays ${within}`) : keep(`${why}; but ${figures} does not pay ${within}`, ms, bytes);
 }
 
-/** Groups whose devices are all still there, by index in the new cluster, and the names of devices that are not. */
-function survivors(plan: Plan, cluster: MeasuredCluster): { whole: readonly GroupDraft[]; lost: readonly string[] } {
+interface Survivors {
+  /** Groups whose devices are all still there. */
+  readonly kept: readonly PlannedGroup[];
+  /** The same, by index in the new cluster. */
+  readonly whole: readonly GroupDraft[];
+  /** Names of devices that are not there any more. */
+  readonly lost: readonly string[];
+}
+
+function survivors(plan: Plan, cluster: MeasuredCluster): Survivors {
   const index = new Map(cluster.devices.map(({ id }, i) => [id, i]));
   const members = plan.groups.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
   const lost = [...new Set(members.filter(({ device }) => !index.has(device)).map(({ name }) => name))];
-  const whole = plan.groups
-    .filter((group) => group.stages.every((stage) => stage.devices.every(({ device }) => index.has(device))))
-    .map(({ microbatch, stages }) => ({
-      microbatch,
-      stages: stages.map(({ blocks, devices, recompute }) => ({
-        ...blocks,
-        recompute,
-        devices: devices.map(({ device }) => index.get(device)!),
-      })),
-    }));
-  return { whole, lost };
+  const kept = plan.groups.filter((group) => group.stages.every((stage) => stage.devices.every(({ device }) => index.has(device))));
+  const whole = kept.map(({ microbatch, stages }) => ({
+    microbatch,
+    stages: stages.map(({ blocks, devices, recompute }) => ({
+      ...blocks,
+      recompute,
+      devices: devices.map(({ device }) => index.get(device)!),
+    })),
+  }));
+  return { kept, whole, lost };
 }
 
 function joined({ current, cluster }: ReplanInput): readonly string[] {
@@ -131,6 +138,21 @@ function linkDrifts({ current, cluster }: ReplanInput): readonly string[] {
     const [before, after] = [takesMs(planned), takesMs(link)];
     if (Math.abs(after - before) <= RATE_DRIFT * current.roundMs) return [];
     return [`the link of ${name} takes ${formatSeconds(after / 1000)} a round, not ${formatSeconds(before / 1000)}`];
+  });
+}
+
+/** What all that goes between two stages takes a step now, against what the plan took, in parts of the step. */
+function hopDrifts(model: CostModel, kept: readonly PlannedGroup[], whole: readonly GroupDraft[]): readonly string[] {
+  const takesMs = ({ microbatches }: PlannedGroup, { activationHopMs, gradientHopMs }: StageTiming): number => microbatches * (activationHopMs + gradientHopMs);
+  return kept.flatMap((group, g) => {
+    const timings = timingsOf(model, whole[g]!);
+    return group.stages.slice(1).flatMap(({ devices }, s) => {
+      const lower = group.stages[s]!;
+      const [before, after] = [takesMs(group, lower.timing), takesMs(group, timings[s]!)];
+      if (Math.abs(after - before) <= RATE_DRIFT * group.stepMs) return [];
+      const names = [lower.devices, devices].map((some) => some.map(({ name }) => name).join(' + ')).join(' and ');
+      return [`what goes between ${names} takes ${formatSeconds(after / 1000)} a step, not ${formatSeconds(before / 1000)}`];
+    });
   });
 }
 

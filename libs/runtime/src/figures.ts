@@ -1,5 +1,5 @@
 import type { Clock, Job, LayoutNode, RunEvent, WantedFigures } from '@longtail/core';
-import type { PeerProbed, Prepare, Profiled, WorkerMessage } from '@longtail/protocol';
+import type { PeerMeasured, PeerProbed, Prepare, Profiled, WorkerMessage } from '@longtail/protocol';
 import { Answers } from './answers.js';
 import type { Member } from './member.js';
 import type { PeerLinks } from './peer-links.js';
@@ -22,7 +22,7 @@ export interface FiguresHost {
 }
 
 /** What members say while they measure. */
-export type MeasuringMessage = Extract<WorkerMessage, { readonly message: 'profileProgress' | 'profiled' | 'peerProbed' }>;
+export type MeasuringMessage = Extract<WorkerMessage, { readonly message: 'profileProgress' | 'profiled' | 'peerProbed' | 'peerMeasured' }>;
 
 /** Without a word for that long (of files that come, of blocks that are done) a profile is given up. */
 const PROFILE_PATIENCE_MS = 60_000;
@@ -68,12 +68,22 @@ export class Figures {
       const { done, total } = message.profileProgress;
       if (this.profiles.heard(node)) this.host.emit({ event: 'profiling', run, node, name, done, total });
     } else if (message.message === 'profiled') this.profiles.give(node, message.profiled);
+    else if (message.message === 'peerMeasured') this.peerMeasured(node, message.peerMeasured);
     else this.probes.give(`${node} ${message.peerProbed.node}`, message.peerProbed);
   }
 
   /** The link of some node to the server was measured, or cannot be. */
   linkMeasured(): void {
     for (const look of [...this.linkWaits]) look();
+  }
+
+  /** While it trains. */
+  private peerMeasured(from: string, { node, bitsPerSecond }: PeerMeasured): void {
+    const { host } = this;
+    const strayed = host.peerLinks.used(from, node, bitsPerSecond);
+    if (strayed === undefined) return;
+    host.emit({ event: 'peer_links', run: host.run, links: [strayed], ms: 0 });
+    host.figuresChanged();
   }
 
   departed(member: Member): void {

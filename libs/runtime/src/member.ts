@@ -182,6 +182,7 @@ export class Member extends Recipient<MemberHost> implements Part {
       case 'profileProgress':
       case 'profiled':
       case 'peerProbed':
+      case 'peerMeasured':
         return this.host.measuring(this, message);
       case 'fileRequest':
         return this.serveFile(message.fileRequest.sha256);

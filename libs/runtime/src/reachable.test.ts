@@ -41,3 +41,15 @@ test('links are known by their ends in any order, until one of these is gone', (
   expect(links.measured).toEqual([]);
   expect(links.knows('a', 'c')).toBe(true);
 });
+
+test('a link is what its slower way is found to be while it trains, once that is news', () => {
+  const links = new PeerLinks();
+  expect(links.used('a', 'b', 1e8), 'nothing was measured').toBeUndefined();
+  links.put('a', 'b', { bitsPerSecond: 1e8, roundTripMs: 2, messageMs: 1 });
+  expect(links.used('a', 'b', 0.85e8), 'noise').toBeUndefined();
+  expect(links.used('b', 'a', 0.5e8)).toEqual({ between: ['a', 'b'], bitsPerSecond: 0.5e8, roundTripMs: 2, messageMs: 1 });
+  expect(links.measured).toMatchObject([{ bitsPerSecond: 0.5e8 }]);
+  expect(links.used('b', 'a', 2e8)).toMatchObject({ bitsPerSecond: 0.85e8 });
+  links.put('c', 'd', { bitsPerSecond: 1e7, roundTripMs: 2, messageMs: 1 });
+  expect(links.used('c', 'd', 1e8), 'of the other way nothing is known').toBeUndefined();
+});

@@ -1,4 +1,4 @@
-import { elementCount, LongtailError, type Codec, type HostTensor, type OutgoingTensor, type PeerLink, type PeerNetwork, type TensorChunk } from '@longtail/core';
+import { elementCount, LongtailError, type Codec, type HostTensor, type LinkRate, type OutgoingTensor, type PeerLink, type PeerNetwork, type TensorChunk } from '@longtail/core';
 import type { Place, Task } from '@longtail/protocol';
 import type { WorkerConnection } from './ports.js';
 import type { StageTensorKind } from './stage-inbox.js';
@@ -61,6 +61,14 @@ export class StageOutbox {
     const { sentBytes, receivedBytes } = this;
     this.sentBytes = this.receivedBytes = 0;
     return { sentBytes, receivedBytes };
+  }
+
+  /** What tensors make of the direct links, as far as that is known. */
+  *rates(): Generator<{ readonly node: string; readonly rate: LinkRate }> {
+    for (const { worker, node } of this.place.neighbours) {
+      const rate = this.links.get(worker)?.sending;
+      if (rate !== undefined) yield { node, rate };
+    }
   }
 
   /** Resolves when the neighbour has the tensor; rejects with the signal's reason, or when the session ends. */

@@ -136,6 +136,11 @@ export class WorkerRun {
     this.resolveOver();
   }
 
+  /** What tensors make of the direct links to neighbours; undefined: it has none. */
+  get peerRates(): ReturnType<StageOutbox['rates']> | undefined {
+    return this.stageOutbox?.rates();
+  }
+
   // ---- what the server says
 
   onTask(task: Task): void {

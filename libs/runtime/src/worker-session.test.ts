@@ -16,7 +16,7 @@ const codec: Codec = {
 
 /** A worker whose device never ends a task by itself. */
 function setUp() {
-  const link: { sending: LinkRate | undefined; nowMs: number } = { sending: undefined, nowMs: 0 };
+  const link: { sending: LinkRate | undefined; direct: LinkRate | undefined; nowMs: number } = { sending: undefined, direct: undefined, nowMs: 0 };
   const sent: WorkerMessage[] = [];
   const calls: string[] = [];
   let closedWith = '';
@@ -47,6 +47,16 @@ function setUp() {
     release: async () => void calls.push('release'),
   } as unknown as Compute;
   const owner = new Pauses();
+  const neighbour = {
+    peer: 'neighbour',
+    traffic: { bytesSent: 0, bytesReceived: 0 },
+    get sending() {
+      return link.direct;
+    },
+    start: () => undefined,
+    sendTensor: async () => undefined,
+    close: () => undefined,
+  };
   const session = new WorkerSession(
     {
       peer: 'server',
@@ -73,6 +83,7 @@ function setUp() {
           new Promise((resolve, reject) => (ms > 1e6 ? signal.addEventListener('abort', () => reject(signal.reason as Error)) : resolve())),
       },
       chunkLength: 4,
+      peers: { address: '', accept: async () => neighbour, dial: async () => neighbour },
       log: () => undefined,
       owner,
       saidPaused: '',
@@ -224,6 +235,38 @@ test('tells what its tensors make of the link beside other messages, when that i
   speak();
   await settled();
   expect(told()).toBe(2);
+  stop.abort();
+  await ended;
+});
+
+test('tells what its tensors make of direct links in the same way, as long as they are there', async () => {
+  const { link, sent, say, stop, ended } = setUp();
+  const told = () => sent.flatMap((message) => (message.message === 'peerMeasured' ? [message.peerMeasured] : []));
+  const speak = async () => {
+    say({ message: 'probeLink', probeLink: { mostBytes: 1 } });
+    await settled();
+  };
+  const neighbours = [{ worker: 1, node: 'n2', address: '', key: 'k', curveKey: '' }];
+  say({ message: 'prepare', prepare: { run: 'r', jobJson: JSON.stringify(job), files: [], place: { ...place, workers: 2, neighbours } } });
+  await settled();
+  link.nowMs = 1.1e9;
+  await speak();
+  expect(told(), 'nothing is known').toEqual([]);
+  link.direct = { bitsPerSecond: 3e7, roundTripMs: 5 };
+  await speak();
+  await speak();
+  expect(told()).toEqual([{ run: 'r', node: 'n2', bitsPerSecond: 3e7, roundTripMs: 5 }]);
+  link.direct = { bitsPerSecond: 1e7, roundTripMs: 5 };
+  await speak();
+  expect(told(), 'not before the next heartbeat').toHaveLength(1);
+  link.nowMs = 3e9;
+  await speak();
+  expect(told()).toHaveLength(2);
+  say({ message: 'release', release: { run: 'r', reason: 'over' } });
+  link.direct = { bitsPerSecond: 2e7, roundTripMs: 5 };
+  link.nowMs = 5e9;
+  await speak();
+  expect(told()).toHaveLength(2);
   stop.abort();
   await ended;
 });

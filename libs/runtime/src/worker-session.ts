@@ -28,8 +28,10 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   private heartbeatMs: number;
   private lastHeardMs: number;
   private lastSentMs: number;
-  /** What the server was last told of its way there, and when. */
-  private told: { readonly rate: LinkRate | undefined; readonly atMs: number };
+  /** When the server was last told of links; of which ways, what: of the one there, and of those to neighbours, by node. */
+  private toldAtMs: number;
+  private toldRate: LinkRate | undefined;
+  private readonly toldPeers = new Map<string, LinkRate>();
   /** Why the server does not want it back. */
   dismissed: string | undefined;
   /** It ended because this machine slept, or this process was stopped. */
@@ -54,7 +56,7 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
     this.heartbeatMs = welcome.heartbeatMs;
     this.lastHeardMs = this.lastSentMs = context.clock.nowMs();
     this.saidPaused = context.saidPaused;
-    this.told = { rate: undefined, atMs: this.lastHeardMs };
+    this.toldAtMs = this.lastHeardMs;
   }
 
   get activity(): LinkActivity {
@@ -248,16 +250,25 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   private send(message: WorkerMessage): void {
     this.lastSentMs = this.context.clock.nowMs();
     this.connection.send(message);
-    this.tellLink();
+    this.tellLinks();
   }
 
-  /** With other messages, and at most as often as heartbeats: what tensors made of the way to the server, where that is news. */
-  private tellLink(): void {
-    if (this.lastSentMs < this.told.atMs + this.heartbeatMs) return;
-    const { sending } = this.connection;
-    if (sending === undefined || sending === this.told.rate) return;
-    this.told = { rate: sending, atMs: this.lastSentMs };
-    this.connection.send({ message: 'linkMeasured', linkMeasured: { upBitsPerSecond: sending.bitsPerSecond, roundTripMs: sending.roundTripMs } });
+  /** With other messages, and at most as often as heartbeats: what tensors made of the ways to the server and to neighbours, where that is news. */
+  private tellLinks(): void {
+    const { connection, lastSentMs, current } = this;
+    if (lastSentMs < this.toldAtMs + this.heartbeatMs) return;
+    const { sending } = connection;
+    if (sending !== undefined && sending !== this.toldRate) {
+      this.toldAtMs = lastSentMs;
+      this.toldRate = sending;
+      connection.send({ message: 'linkMeasured', linkMeasured: { upBitsPerSecond: sending.bitsPerSecond, roundTripMs: sending.roundTripMs } });
+    }
+    for (const { node, rate } of current?.peerRates ?? []) {
+      if (this.toldPeers.get(node) === rate) continue;
+      this.toldAtMs = lastSentMs;
+      this.toldPeers.set(node, rate);
+      connection.send({ message: 'peerMeasured', peerMeasured: { run: current!.run, node, ...rate } });
+    }
   }
 
   private heard(): void {

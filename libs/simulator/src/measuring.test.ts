@@ -88,6 +88,18 @@ test('a layout that asks for figures gets blocks, links and peers, and the run b
   expect(order.lastIndexOf('profiled')).toBeLessThan(order.indexOf('layout'));
 });
 
+test('training finds that a direct link is not what was measured, and the layout is told', async () => {
+  const { run, asked } = measured();
+  let opened = 0;
+  const peerLink = () => (opened++ === 0 ? { bitsPerSecond: 50e6, rttMs: 4 } : { bitsPerSecond: 1e5, rttMs: 4 });
+  const { events, verdict } = await simulate({ ...run, peerLink, heartbeatMs: 200 });
+  expect(verdict, verdict.reason).toMatchObject({ status: 'succeeded' });
+  const [probed, found] = eventsOf(events, 'peer_links').map(({ links }) => links[0]!);
+  near(probed!.bitsPerSecond, 50e6);
+  expect(found).toMatchObject({ ...probed, bitsPerSecond: 1e5 });
+  expect(asked.at(-1)!.peers).toEqual([found]);
+});
+
 test('the links of who joins later are measured to those who train, who have let go of their own figures', async () => {
   const { run, asked } = measured();
   const late: SimulatedWorker = { name: 'd', samplesPerSecond: 700, joinAtMs: 20_000, peers: 'dials', link: { upBitsPerSecond: 50e6, downBitsPerSecond: 50e6, rttMs: 10 } };

@@ -228,6 +228,9 @@ function asPeerLink(end: Endpoint<never, never>): PeerLink {
     get traffic() {
       return end.traffic;
     },
+    get sending() {
+      return end.sending;
+    },
     start: (handlers) => end.start({ ...handlers, message: () => undefined }),
     sendTensor: (tensor, signal) => end.sendTensor(tensor, signal),
     close: (reason) => end.close(reason),

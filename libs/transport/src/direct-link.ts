@@ -1,4 +1,4 @@
-import { LongtailError, type ConnectionTraffic, type OutgoingTensor, type PeerLink } from '@longtail/core';
+import { LongtailError, type ConnectionTraffic, type LinkRate, type OutgoingTensor, type PeerLink } from '@longtail/core';
 import type { TensorLink } from './tensor-link.js';
 
 type Handlers = Parameters<PeerLink['start']>[0];
@@ -24,6 +24,10 @@ export class DirectLink implements PeerLink {
 
   get traffic(): ConnectionTraffic {
     return this.options.link.traffic;
+  }
+
+  get sending(): LinkRate | undefined {
+    return this.options.link.sending;
   }
 
   start(handlers: Handlers): void {
