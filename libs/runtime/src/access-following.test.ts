@@ -1,9 +1,10 @@
-import type { AccessEntries, Clock, IdentityEntry } from '@longtail/core';
+import type { AccessEntries, IdentityEntry } from '@longtail/core';
 import type { FollowAccess } from '@longtail/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AccessFollowing, AccessIntake, type FollowedAccess } from './access-following.js';
 import type { StandbyWay } from './following.js';
+import { clockOf } from './testing/clock.js';
 
 const identity = (id: string, revoked = false): IdentityEntry => ({ id, role: 'node', name: id, token: '', enrolledAtMs: 0, expiresAtMs: 1, revoked });
 
@@ -14,7 +15,7 @@ function setUp(enrolled: readonly IdentityEntry[] = []) {
   const access: FollowedAccess = { list: () => ({ tokens: [], identities: [...book.values()] }), follow: (follower) => (tell = follower) };
   let nowMs = 0;
   const timers = new Set<{ readonly atMs: number; readonly fire: () => void }>();
-  const clock: Clock = {
+  const clock = clockOf({
     nowMs: () => nowMs,
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
@@ -22,7 +23,7 @@ function setUp(enrolled: readonly IdentityEntry[] = []) {
         timers.add(timer);
         signal.addEventListener('abort', () => (timers.delete(timer), reject(signal.reason as Error)));
       }),
-  };
+  });
   let late = 0;
   const following = new AccessFollowing({ clock, access, behind: () => late++ });
   return {

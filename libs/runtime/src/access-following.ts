@@ -30,9 +30,10 @@ export class AccessFollowing {
   private held = 0;
   /** It missed a change: none waits for it until it has all of them. */
   private late = false;
-  private readonly bell = new Bell();
+  private readonly bell: Bell;
 
   constructor(private readonly options: AccessFollowingOptions) {
+    this.bell = new Bell(options.clock);
     options.access?.follow((changed) => this.tell(changed));
   }
 
@@ -70,7 +71,7 @@ export class AccessFollowing {
     const part = this.sent;
     const untilMs = clock.nowMs() + PATIENCE_MS;
     const isMissed = () => this.way === way && this.held < part;
-    while (isMissed() && !this.late && clock.nowMs() < untilMs) await this.bell.wait(untilMs, clock, way.signal).catch(() => undefined); // it is gone
+    while (isMissed() && !this.late && clock.nowMs() < untilMs) await this.bell.wait(untilMs, way.signal).catch(() => undefined); // it is gone
     if (!isMissed()) return;
     this.late = true;
     behind();

@@ -1,18 +1,19 @@
 import { expect, test } from 'vitest';
 import { Answers } from './answers.js';
+import { clockOf } from './testing/clock.js';
 
 /** Time that passes when it is told to. */
 function setUp() {
   let now = 0;
   const sleepers = new Set<{ readonly atMs: number; wake(): void }>();
-  const clock = {
+  const clock = clockOf({
     nowMs: () => now,
-    sleep: (ms: number, signal: AbortSignal) =>
+    sleep: (ms, signal) =>
       new Promise<void>((wake, reject) => {
         sleepers.add({ atMs: now + ms, wake });
         signal.addEventListener('abort', () => reject(signal.reason as Error));
       }),
-  };
+  });
   const pass = async (ms: number) => {
     now += ms;
     for (const sleeper of [...sleepers].filter(({ atMs }) => atMs <= now)) {

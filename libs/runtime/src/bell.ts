@@ -1,38 +1,43 @@
-import type { Clock } from '@longtail/core';
+import type { Clock, Timer } from '@longtail/core';
 
 /** Wakes the one who waits when something changed. Rings with nobody waiting count as one and are kept for the next wait. */
 export class Bell {
   private rung = false;
-  private wake: (() => void) | undefined;
+  /** Of who waits, and what may end it. */
+  private resolve: (() => void) | undefined;
+  private signal: AbortSignal | undefined;
+  private timer: Timer | undefined;
+
+  constructor(private readonly clock: Clock) {}
 
   ring(): void {
     this.rung = true;
-    this.wake?.();
+    this.wake();
   }
 
   /** Resolves at the next ring or at `untilMs`, whichever is first; rejects with `signal.reason` when aborted. @default nothing aborts it */
-  async wait(untilMs: number | undefined, clock: Clock, signal?: AbortSignal): Promise<void> {
+  async wait(untilMs?: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    if (!this.rung) await this.ringOrTime(untilMs, clock, signal);
+    if (!this.rung) await this.ringOrTime(untilMs, signal);
     this.rung = false;
     signal?.throwIfAborted();
   }
 
-  private ringOrTime(untilMs: number | undefined, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = untilMs === undefined ? undefined : new AbortController();
-      const wake = () => {
-        this.wake = undefined;
-        signal?.removeEventListener('abort', wake);
-        timer?.abort(WOKEN);
-        resolve();
-      };
-      this.wake = wake;
-      signal?.addEventListener('abort', wake);
-      if (timer !== undefined) void clock.sleep(Math.max(0, untilMs! - clock.nowMs()), timer.signal).then(wake, () => undefined);
-    });
+  private ringOrTime(untilMs: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+    if (this.resolve !== undefined) throw new Error('two wait for one bell');
+    const { clock, wake } = this;
+    this.signal = signal;
+    signal?.addEventListener('abort', wake);
+    if (untilMs !== undefined) (this.timer ??= clock.timer(wake)).set(Math.max(0, untilMs - clock.nowMs()));
+    return new Promise((resolve) => (this.resolve = resolve));
   }
-}
 
-/** Given so that no DOMException with a stack is made for every wait. */
-const WOKEN = new Error('woken before its time');
+  private readonly wake = (): void => {
+    const { resolve } = this;
+    if (resolve === undefined) return;
+    this.resolve = undefined;
+    this.signal?.removeEventListener('abort', this.wake);
+    this.timer?.clear();
+    resolve();
+  };
+}

@@ -278,10 +278,10 @@ export class Following {
 
   /** Until something was confirmed or sent, or the time. */
   private async change(signal: AbortSignal, untilMs?: number): Promise<void> {
-    const bell = new Bell();
+    const bell = new Bell(this.core.clock);
     const wake = () => bell.ring();
     this.waits.add(wake);
-    await bell.wait(untilMs, this.core.clock, signal).catch(() => undefined); // whoever waits looks again
+    await bell.wait(untilMs, signal).catch(() => undefined); // whoever waits looks again
     this.waits.delete(wake);
   }
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { liveness, watchLink } from './liveness.js';
+import { clockOf } from './testing/clock.js';
 
 test('a busy link carries no heartbeats', () => {
   expect(liveness({ lastHeardMs: 900, lastSentMs: 900 }, 1000, 200)).toEqual({ dead: false, send: false, wakeAtMs: 1100 });
@@ -30,14 +31,14 @@ test('a live link is looked at again later, and in time to notice silence', () =
 function stopped(turn: () => void) {
   let nowMs = 0;
   let woken = false;
-  return {
+  return clockOf({
     nowMs: () => nowMs,
-    sleep: async (ms: number) => {
+    sleep: async (ms) => {
       nowMs += woken ? ms : 60_000;
       if (woken && ms === 0) turn();
       woken = true;
     },
-  };
+  });
 }
 
 test('who stood still hears what came meanwhile before it calls the other end silent', async () => {

@@ -2,6 +2,7 @@ import type { OutgoingTensor } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { measureMessage, measureSending } from './measure-sending.js';
+import { clockOf } from './testing/clock.js';
 
 /** A link that takes its time; `stalls` gives a transfer, by number, some more. `windowBytes` are in flight to begin with, and twice as many after each round trip. */
 function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<number, number> = new Map(), windowBytes = Infinity) {
@@ -13,10 +14,10 @@ function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<nu
     windowBytes *= 2;
     return roundTripMs + openMs(left);
   };
-  const clock = {
+  const clock = clockOf({
     nowMs: () => nowMs,
-    sleep: (_ms: number, signal: AbortSignal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
-  };
+    sleep: (_ms, signal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+  });
   const sendTensor = async ({ length }: OutgoingTensor) => void (nowMs += roundTripMs + openMs(length) + (stalls.get(sent++) ?? 0));
   const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), mostBytes: 2 ** 22, signal: new AbortController().signal };
   return { measure: () => measureSending({ sendTensor }, options), elapsedMs: () => nowMs };
@@ -61,7 +62,7 @@ test('what is sent does not compress to less: no byte is common', async () => {
   const seen = new Uint32Array(256);
   const sendTensor = async ({ chunk, length }: OutgoingTensor) => void chunk(0, Math.min(length, 4096)).forEach((byte) => seen[byte]!++);
   let nowMs = 0;
-  const clock = { nowMs: () => (nowMs += 60), sleep: () => new Promise<never>(() => undefined) };
+  const clock = clockOf({ nowMs: () => (nowMs += 60), sleep: () => new Promise<never>(() => undefined) });
   await measureSending({ sendTensor }, { clock, allocate: (bytes) => new Uint8Array(bytes), mostBytes: 2 ** 18, signal: new AbortController().signal });
   const total = seen.reduce((sum, count) => sum + count, 0);
   expect(Math.max(...seen) / total).toBeLessThan(0.02);
@@ -77,7 +78,7 @@ test('a message after a pause takes what the link asleep takes, its bits aside',
         let [nowMs, idleSinceMs] = [0, 0];
         // The limit is never reached.
         const sleep = (ms: number) => (ms >= 1000 ? new Promise<never>(() => undefined) : Promise.resolve(void (nowMs += ms)));
-        const clock = { nowMs: () => nowMs, sleep };
+        const clock = clockOf({ nowMs: () => nowMs, sleep });
         const sendTensor = async ({ length }: OutgoingTensor) => {
           if (nowMs > idleSinceMs) nowMs += wakeMs;
           nowMs += roundTripMs + (8000 * length) / bitsPerSecond;

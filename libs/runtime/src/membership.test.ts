@@ -1,7 +1,8 @@
-import { createRng, type Clock, type ConnectionHandlers } from '@longtail/core';
+import { createRng, type ConnectionHandlers } from '@longtail/core';
 import type { Hello, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import { expect, test } from 'vitest';
 import { Membership, type Part, type Session } from './membership.js';
+import { clockOf } from './testing/clock.js';
 
 const hello = (name: string, incarnation = name, node = ''): Hello => ({
   protocol: 1,
@@ -14,10 +15,10 @@ const hello = (name: string, incarnation = name, node = ''): Hello => ({
 
 function setUp() {
   const log: string[] = [];
-  const clock: Clock = {
+  const clock = clockOf({
     nowMs: () => 0,
     sleep: (_ms, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
-  };
+  });
   const membership = new Membership({
     clock,
     rng: createRng(1),

@@ -91,7 +91,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   ended = false;
   private heldBack: (() => void)[] | undefined;
   private heldEvents: RunEvent[] = [];
-  private readonly bell = new Bell();
+  private readonly bell: Bell;
   private matters: (task?: GroupTask) => boolean = always;
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
@@ -117,6 +117,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     readonly freed: () => void,
   ) {
     this.clock = dependencies.clock;
+    this.bell = new Bell(this.clock);
     this.submittedAtMs = this.clock.nowMs();
     this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
     this.roster = new Roster(this);
@@ -332,7 +333,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   /** Like `wait`, but a run that stops only wakes it. */
   waitThrough(untilMs?: number): Promise<void> {
-    return this.bell.wait(untilMs, this.clock);
+    return this.bell.wait(untilMs);
   }
 
   /** Lets sockets have a turn. Not cut short by a failing run: what is half done gets finished. */

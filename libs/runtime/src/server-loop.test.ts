@@ -1,9 +1,10 @@
-import { createRng, type Clock, type Job, type RunEvent } from '@longtail/core';
+import { createRng, type Job, type RunEvent } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { RunStore, ServerDependencies } from './ports.js';
 import { createServer } from './server-loop.js';
+import { clockOf } from './testing/clock.js';
 
-const clock: Clock = { nowMs: () => 0, sleep: () => Promise.resolve() };
+const clock = clockOf({ nowMs: () => 0, sleep: () => Promise.resolve() });
 
 /** A store that takes its time with the report. */
 function slowStore() {

@@ -1,9 +1,10 @@
-import type { Clock, ConnectionHandlers } from '@longtail/core';
+import type { ConnectionHandlers } from '@longtail/core';
 import type { Hello, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import { expect, it } from 'vitest';
 import { Following, type Standing } from './following.js';
 import type { RunCore } from './run-core.js';
 import { StandbySeat } from './standby-seat.js';
+import { clockOf } from './testing/clock.js';
 
 const hello: Hello = {
   ...{ protocol: 1, name: 'standby', incarnation: 'i', device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 }, allowCode: false },
@@ -15,14 +16,14 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 function setUp() {
   const timers: (() => void)[] = [];
   let nowMs = 0;
-  const clock: Clock = {
+  const clock = clockOf({
     nowMs: () => nowMs,
     sleep: (_ms, signal) =>
       new Promise((resolve, reject) => {
         timers.push(resolve);
         signal.addEventListener('abort', () => reject(signal.reason as Error));
       }),
-  };
+  });
   const warnings: string[] = [];
   const seat = new StandbySeat({
     ...{ clock, self: { epoch: 1, incarnation: 's' }, runs: () => [], access: undefined, changed: () => undefined, accessBehind: () => undefined },

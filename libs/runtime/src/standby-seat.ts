@@ -163,9 +163,9 @@ export class StandbySeat {
   async untilMayCommit(signal: AbortSignal): Promise<void> {
     const { clock } = this.options;
     while (!this.mayCommit && !signal.aborted) {
-      const bell = new Bell();
+      const bell = new Bell(clock);
       this.waiting.add(bell);
-      await bell.wait(this.warnAtMs, clock, signal).catch(() => undefined); // looks again
+      await bell.wait(this.warnAtMs, signal).catch(() => undefined); // looks again
       this.waiting.delete(bell);
       if (!this.mayCommit) this.warn();
     }

@@ -73,7 +73,7 @@ export class Standby {
   private readonly witnesses = new Set<string>();
   private hasRestarted = false;
   private ordered = false;
-  private readonly bell = new Bell();
+  private readonly bell: Bell;
   private dismissed = false;
   /** The last one. */
   private session: FollowingSession | undefined;
@@ -83,7 +83,9 @@ export class Standby {
   private server: { readonly address: string; readonly epoch: number; readonly incarnation: string } | undefined;
   private lastHeardMs = 0;
 
-  constructor(private readonly options: StandbyOptions) {}
+  constructor(private readonly options: StandbyOptions) {
+    this.bell = new Bell(options.clock);
+  }
 
   /** It holds enough of the server to go on as one: if not always the last version, then one of each run. */
   get ready(): boolean {
@@ -153,7 +155,7 @@ export class Standby {
 
   /** Until the server answers again, or is dead, with the reason to think so. */
   private async search(lostAtMs: number): Promise<Found | string> {
-    const { clock, signal } = this.options;
+    const { signal } = this.options;
     const over = new AbortController();
     // A connection ends with the signal that it was dialled under.
     const dialling = new AbortController();
@@ -167,7 +169,7 @@ export class Standby {
           dialling.abort(new LongtailError('its standby takes over', { code: 'cancelled' }));
           return decision.reason;
         }
-        const heard = this.bell.wait(decision.wakeAtMs, clock, over.signal);
+        const heard = this.bell.wait(decision.wakeAtMs, over.signal);
         heard.catch(() => undefined);
         const first = await Promise.race([found, heard]);
         if (first !== undefined) return first;

@@ -1,9 +1,10 @@
-import { createRng, LongtailError, type Clock, type Compute } from '@longtail/core';
+import { createRng, LongtailError, type Compute } from '@longtail/core';
 import type { Welcome } from '@longtail/protocol';
 import { expect, test } from 'vitest';
 import type { WorkerConnection } from './ports.js';
 import type { WorkerEvent } from './worker-events.js';
 import { runWorker, type WorkerOptions } from './worker-loop.js';
+import { clockOf } from './testing/clock.js';
 
 const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' };
 const unreachable = () => new LongtailError('nobody there', { code: 'unreachable' });
@@ -14,7 +15,7 @@ function setUp(overrides: Partial<WorkerOptions> = {}) {
   const stop = new AbortController();
   const events: WorkerEvent[] = [];
   const hellos: string[] = [];
-  const clock: Clock = {
+  const clock = clockOf({
     nowMs: () => now,
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
@@ -22,7 +23,7 @@ function setUp(overrides: Partial<WorkerOptions> = {}) {
         now += ms;
         resolve();
       }),
-  };
+  });
   const options: WorkerOptions = {
     dial: () => Promise.reject(unreachable()),
     compute: { device: { engine: 'cpu', description: '', memoryBytes: 0, gflops: 0, throttle: 1 } } as unknown as Compute,

@@ -379,8 +379,8 @@ export class WorkerRun {
     const { task, abort } = work;
     const result = await this.streaming.steps(work, this.progressOf(task));
     if (result.steps === 0 && task.steps.length > 0) return this.sendDone(task.task, NOTHING, 0);
-    const receipts = (this.receipts ??= new Bell());
-    await this.deliveries!.judged(task.parts, () => receipts.wait(undefined, this.context.clock, abort.signal));
+    const receipts = (this.receipts ??= new Bell(this.context.clock));
+    await this.deliveries!.judged(task.parts, () => receipts.wait(undefined, abort.signal));
     const { there } = await this.streaming.take(task.parts, abort.signal);
     this.deliverMeanwhile(work, result, there);
   }

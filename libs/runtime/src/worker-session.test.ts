@@ -3,6 +3,7 @@ import type { ServerMessage, Task, Welcome, WorkerMessage } from '@longtail/prot
 import { expect, test } from 'vitest';
 import { Pauses } from './pauses.js';
 import { WorkerSession } from './worker-session.js';
+import { clockOf } from './testing/clock.js';
 
 const welcome: Welcome = { node: 'n1', heartbeatMs: 1e9, protocol: 1, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' };
 const job = { name: 'j', model: { type: 'mlp' }, train: { seed: 1 }, sync: { codec: 'fp32' } } as unknown as Job;
@@ -77,11 +78,11 @@ function setUp() {
       codecs: [codec],
       createFeedback: () => expect.unreachable(),
       crc32c: () => 0,
-      clock: {
+      clock: clockOf({
         nowMs: () => link.nowMs,
         sleep: (ms, signal) =>
           new Promise((resolve, reject) => (ms > 1e6 ? signal.addEventListener('abort', () => reject(signal.reason as Error)) : resolve())),
-      },
+      }),
       chunkLength: 4,
       peers: { address: '', accept: async () => neighbour, dial: async () => neighbour },
       log: () => undefined,

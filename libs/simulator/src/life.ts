@@ -12,6 +12,7 @@ export class Life implements Mortal {
     this.clock = {
       nowMs: () => clock.nowMs(),
       sleep: (ms, signal) => this.wait(clock.sleep(ms, signal)),
+      timer: (ring) => clock.timer(() => this.over || ring()),
     };
   }
 

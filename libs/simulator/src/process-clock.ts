@@ -1,4 +1,4 @@
-import type { Clock } from '@longtail/core';
+import type { Clock, Timer } from '@longtail/core';
 import type { Sleeper, VirtualClock } from './virtual-clock.js';
 
 /** The clock of one process: it may jump ahead of the others', and stands still with the process. */
@@ -24,5 +24,9 @@ export class ProcessClock implements Clock, Sleeper {
   /** Timers do not follow a jump. */
   sleep(ms: number, signal: AbortSignal): Promise<void> {
     return this.time.sleep(ms, signal, this);
+  }
+
+  timer(ring: () => void): Timer {
+    return this.time.timer(ring, this);
   }
 }

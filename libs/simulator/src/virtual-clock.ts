@@ -1,4 +1,4 @@
-import { formatSeconds, LongtailError, type Clock } from '@longtail/core';
+import { formatSeconds, LongtailError, type Clock, type Timer } from '@longtail/core';
 
 /** No program that makes progress does so much at one instant. */
 const LIVELOCK_EVENTS = 100_000;
@@ -31,6 +31,31 @@ export interface Sleeper {
   readonly frozenUntilMs: number;
 }
 
+/** Set again for each wait. */
+class VirtualTimer extends Alarm implements Timer {
+  constructor(
+    private readonly clock: VirtualClock,
+    private readonly sleeper: Sleeper | undefined,
+    private readonly ranOut: () => void,
+  ) {
+    super();
+  }
+
+  set(ms: number): void {
+    this.clock.set(this, this.clock.nowMs() + ms);
+  }
+
+  clear(): void {
+    this.clock.cancel(this);
+  }
+
+  ring(): void {
+    const leftMs = frozenMs(this.clock, this.sleeper);
+    if (leftMs > 0) this.set(leftMs);
+    else this.ranOut();
+  }
+}
+
 /** Thousands sleep at a time, most of them until they are no more: it is its own listener. */
 class Sleep extends Alarm {
   constructor(
@@ -45,7 +70,7 @@ class Sleep extends Alarm {
 
   ring(): void {
     const { clock, signal, sleeper } = this;
-    const leftMs = (sleeper?.frozenUntilMs ?? 0) - clock.nowMs();
+    const leftMs = frozenMs(clock, sleeper);
     if (leftMs > 0) return void clock.set(this, clock.nowMs() + leftMs);
     signal.removeEventListener('abort', this);
     this.resolve();
@@ -55,6 +80,11 @@ class Sleep extends Alarm {
     this.clock.cancel(this);
     this.reject(this.signal.reason as Error);
   }
+}
+
+/** How long it stands still from now on. */
+function frozenMs(clock: VirtualClock, sleeper: Sleeper | undefined): number {
+  return (sleeper?.frozenUntilMs ?? 0) - clock.nowMs();
 }
 
 /**
@@ -102,6 +132,11 @@ export class VirtualClock implements Clock {
       this.set(sleep, this.now + Math.max(0, ms));
       signal.addEventListener('abort', sleep);
     });
+  }
+
+  /** `sleeper`: for whom it does not run out while it is frozen. */
+  timer(ring: () => void, sleeper?: Sleeper): Timer {
+    return new VirtualTimer(this, sleeper, ring);
   }
 
   /** Work that is not the clock's (a real engine): time stands still until it is done. */

@@ -25,3 +25,21 @@ test('what the machine slept counts, where its monotonic clock leaves it out; wh
   };
   expect([pass(1000, 0), pass(1000, 9), pass(1000, 3_600_000), pass(1000, -9), pass(1000, 60_000)]).toEqual([0, 0, 3_600_009, 3_600_009, 3_660_000]);
 });
+
+test('a timer runs out once for each time that it is set', () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+  let rings = 0;
+  const timer = wallClock.timer(() => rings++);
+  timer.set(10);
+  timer.set(20);
+  vi.advanceTimersByTime(19);
+  expect(rings).toBe(0);
+  vi.advanceTimersByTime(1);
+  timer.set(0);
+  vi.advanceTimersByTime(0);
+  expect(rings).toBe(2);
+  timer.set(10);
+  timer.clear();
+  vi.advanceTimersByTime(1000);
+  expect(rings).toBe(2);
+});

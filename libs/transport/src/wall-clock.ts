@@ -1,5 +1,5 @@
 import { uptime } from 'node:os';
-import type { Clock } from '@longtail/core';
+import type { Clock, Timer } from '@longtail/core';
 
 /** A gap between the two is no sleep below that: an uptime is told in hundredths of a second. Nor is it looked for more often. */
 const SHORTEST_SLEEP_MS = 1000;
@@ -34,6 +34,26 @@ export class SleptTime {
 const monotonicMs = (): number => performance.now();
 const slept = new SleptTime(monotonicMs, process.platform === 'linux' ? () => 1000 * uptime() : monotonicMs);
 
+class WallTimer implements Timer {
+  private cancel: (() => void) | undefined;
+
+  constructor(private readonly ring: () => void) {}
+
+  set(ms: number): void {
+    this.clear();
+    this.cancel = after(ms, () => {
+      this.cancel = undefined;
+      slept.notice();
+      this.ring();
+    });
+  }
+
+  clear(): void {
+    this.cancel?.();
+    this.cancel = undefined;
+  }
+}
+
 /** Milliseconds since the Unix epoch that never go backwards, whatever happens to the machine's clock. What it slept counts once a timer ends. */
 export const wallClock: Clock = {
   nowMs: () => performance.timeOrigin + performance.now() + slept.ms,
@@ -52,6 +72,7 @@ export const wallClock: Clock = {
       });
       signal.addEventListener('abort', aborted, { once: true });
     }),
+  timer: (ring) => new WallTimer(ring),
 };
 
 function after(ms: number, done: () => void): () => void {
