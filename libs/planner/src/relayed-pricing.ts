@@ -61,6 +61,8 @@ export class RelayedPricing {
 
   /** Prices that pipelines were looked for at. */
   private readonly asked: Float64Array;
+  /** Which devices at a hop pipelines are looked for with. */
+  private readonly isOpen: Uint8Array;
 
   constructor(
     private readonly relays: PricedRelays,
@@ -84,6 +86,7 @@ export class RelayedPricing {
     this.wides = new WideParts(relays, this.options, this.parts, prices);
     this.gates = new GateParts(relays, this.options, this.parts, this.wides, prices);
     this.asked = prices.slice();
+    this.isOpen = new Uint8Array(times.length);
     this.reached = new Reached(2 * times.length, HOLDINGS, this.limits);
     const periods: number[] = [];
     for (let ms = 2 * Math.min(uplinkMs[this.ends[0]!]!, this.wides.fastestSideMs); ms < stepMs; ms *= FINE) periods.push(ms);
@@ -94,6 +97,7 @@ export class RelayedPricing {
   sweep(tolerance: number, first: number, step: number, found: (columns: readonly Column[]) => void): void {
     for (let period = first; period + 1 < this.periods.length; period += step) {
       const columns: Column[] = [];
+      this.isOpen.fill(1);
       this.weigh(period, tolerance, (column) => columns.push(column));
       if (columns.length > 0) found(columns);
     }
@@ -102,6 +106,7 @@ export class RelayedPricing {
   /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. */
   raise(tolerance: number): void {
     for (let period = 0; period + 1 < this.periods.length; period++) {
+      this.isOpen.fill(1);
       for (let changed = true; changed;) {
         changed = false;
         this.weigh(period, tolerance, ({ members, worth }) => {
@@ -119,9 +124,10 @@ export class RelayedPricing {
     return members.reduce((sum, device) => sum + this.prices[device]!, 0);
   }
 
+  /** With the devices that are open; from here on, those with which there is such a pipeline. */
   private weigh(period: number, tolerance: number, found: (column: Column) => void): void {
     const { stepMs, microbatch, layers, uplinkMs } = this.relays;
-    const { reached, ends, prices, options, parts, wides, gates, floors } = this;
+    const { reached, ends, prices, options, parts, wides, gates, floors, isOpen } = this;
     const periodMs = this.periods[period]!;
     const nextMs = this.periods[period + 1]! * (1 + HAIR);
     const samples = stepMs / periodMs + microbatch;
@@ -141,7 +147,10 @@ export class RelayedPricing {
     reached.begin();
     this.ofUnmatched.begin();
     this.ofLone.begin();
-    for (let i = 0, floor = Infinity; i <= at; i++) floors[i] = floor = Math.min(floor, prices[ends[i]!]! + options.hopCost(ends[i]!));
+    for (let i = 0, floor = Infinity; i <= at; i++) {
+      if (isOpen[ends[i]!] === 1) floor = Math.min(floor, prices[ends[i]!]! + options.hopCost(ends[i]!));
+      floors[i] = floor;
+    }
     for (let further = at + 1, floor = -1; at >= 0 && floors[at]! < limit; at--) {
       const f = ends[at]!;
       if (floors[at]! > floor) {
@@ -149,12 +158,12 @@ export class RelayedPricing {
         for (let k = 0; k <= layers; k++) this.limits[k] = limit - Math.max(floor, this.least[layers - k]!);
       }
       for (; further < ends.length && uplinkMs[ends[further]!]! + uplinkMs[f]! <= nextMs; further++) this.insert(ends[further]!, limit - floor);
-      if (prices[f]! + options.hopCost(f) + reached.cheapest < limit && this.weighWith(f, limit)) {
+      if (isOpen[f] === 1 && prices[f]! + options.hopCost(f) + reached.cheapest < limit && this.weighWith(f, limit)) {
         const [place, k] = [this.chosen < this.width ? INNER : LAST, this.chosen % this.width];
         const members = [...this.takenBy(this.as, place, k)];
         reached.forEach(this.beside, 1 - place, layers - k, (device, where, count) => members.push(...this.takenBy(device, where, count)));
         this.report(members, samples - this.cost, found);
-      }
+      } else isOpen[f] = 0;
       if (at > 0) this.insert(f, limit - floors[at - 1]!);
     }
   }
