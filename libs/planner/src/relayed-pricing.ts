@@ -61,6 +61,8 @@ export class RelayedPricing {
 
   /** Prices that pipelines were looked for at. */
   private readonly asked: Float64Array;
+  /** Places of the periods from the first to the last at which sweeps found any. */
+  private readonly useful = { from: Infinity, to: -1 };
   /** Which devices at a hop pipelines are looked for with. */
   private readonly isOpen: Uint8Array;
 
@@ -93,30 +95,53 @@ export class RelayedPricing {
     this.periods = [...periods, stepMs];
   }
 
-  /** At one period in `step` after another, pipelines that manage so much more than their members' prices, as `found` leaves these. */
+  /**
+   * At one period in `step` after another, pipelines that manage so much more than their members' prices, as `found` leaves these; not far from
+   * those at which there were any before.
+   */
   sweep(tolerance: number, first: number, step: number, found: (columns: readonly Column[]) => void): void {
-    for (let period = first; period + 1 < this.periods.length; period += step) {
+    const { useful } = this;
+    const [from, to] = useful.to < 0 ? [0, Infinity] : [useful.from - step, useful.to + step];
+    for (let period = first; period + 1 < this.periods.length && period <= to; period += step) {
+      if (period < from) continue;
       const columns: Column[] = [];
       this.isOpen.fill(1);
-      this.weigh(period, tolerance, (column) => columns.push(column));
-      if (columns.length > 0) found(columns);
+      this.weigh(period, period + 1, tolerance, (column) => columns.push(column));
+      if (columns.length === 0) continue;
+      useful.from = Math.min(useful.from, period);
+      useful.to = Math.max(useful.to, period);
+      found(columns);
     }
   }
 
-  /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. */
+  /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. Periods far from those at which there were any are weighed several as one. */
   raise(tolerance: number): void {
-    for (let period = 0; period + 1 < this.periods.length; period++) {
-      this.isOpen.fill(1);
-      for (let changed = true; changed;) {
-        changed = false;
-        this.weigh(period, tolerance, ({ members, worth }) => {
-          const over = worth - this.priceOf(members);
-          // Found at prices that have been raised since.
-          if (over <= tolerance) return;
-          for (const device of members) this.prices[device]! += over / members.length;
-          changed = true;
-        });
-      }
+    const last = this.periods.length - 1;
+    for (let period = 0, width = 1; period < last; period += width, width *= 2) {
+      width = Math.min(width, last - period);
+      while (width > 1 && this.isAny(period, period + width, tolerance)) width >>= 1;
+      if (width === 1) this.raiseAt(period, tolerance);
+    }
+  }
+
+  private isAny(from: number, to: number, tolerance: number): boolean {
+    let any = false;
+    this.isOpen.fill(1);
+    this.weigh(from, to, tolerance, () => (any = true));
+    return any;
+  }
+
+  private raiseAt(period: number, tolerance: number): void {
+    this.isOpen.fill(1);
+    for (let changed = true; changed;) {
+      changed = false;
+      this.weigh(period, period + 1, tolerance, ({ members, worth }) => {
+        const over = worth - this.priceOf(members);
+        // Found at prices that have been raised since.
+        if (over <= tolerance) return;
+        for (const device of members) this.prices[device]! += over / members.length;
+        changed = true;
+      });
     }
   }
 
@@ -124,12 +149,12 @@ export class RelayedPricing {
     return members.reduce((sum, device) => sum + this.prices[device]!, 0);
   }
 
-  /** With the devices that are open; from here on, those with which there is such a pipeline. */
-  private weigh(period: number, tolerance: number, found: (column: Column) => void): void {
+  /** Of periods from the one to the other, with the devices that are open; from here on, those with which there is such a pipeline. `found` returns true where one is enough. */
+  private weigh(from: number, to: number, tolerance: number, found: (column: Column) => unknown): void {
     const { stepMs, microbatch, layers, uplinkMs } = this.relays;
     const { reached, ends, prices, options, parts, wides, gates, floors, isOpen } = this;
-    const periodMs = this.periods[period]!;
-    const nextMs = this.periods[period + 1]! * (1 + HAIR);
+    const periodMs = this.periods[from]!;
+    const nextMs = this.periods[to]! * (1 + HAIR);
     const samples = stepMs / periodMs + microbatch;
     const limit = samples - tolerance;
     options.at(periodMs, nextMs);
@@ -162,7 +187,7 @@ export class RelayedPricing {
         const [place, k] = [this.chosen < this.width ? INNER : LAST, this.chosen % this.width];
         const members = [...this.takenBy(this.as, place, k)];
         reached.forEach(this.beside, 1 - place, layers - k, (device, where, count) => members.push(...this.takenBy(device, where, count)));
-        this.report(members, samples - this.cost, found);
+        if (this.report(members, samples - this.cost, found) === true) return;
       } else isOpen[f] = 0;
       if (at > 0) this.insert(f, limit - floors[at - 1]!);
     }
@@ -245,8 +270,8 @@ export class RelayedPricing {
     priced.count = kept;
   }
 
-  private report(members: readonly number[], over: number, found: (column: Column) => void): void {
-    found({ members, worth: members.reduce((sum, device) => sum + this.asked[device]!, 0) + over });
+  private report(members: readonly number[], over: number, found: (column: Column) => unknown): unknown {
+    return found({ members, worth: members.reduce((sum, device) => sum + this.asked[device]!, 0) + over });
   }
 
   /** The least that so many layers cost, whoever does them, where any part of a device may be taken for that part of what it costs. */
