@@ -117,10 +117,12 @@ export class RelayedPricing {
   /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. Periods far from those at which there were any are weighed several as one. */
   raise(tolerance: number): void {
     const last = this.periods.length - 1;
-    for (let period = 0, width = 1; period < last; period += width, width *= 2) {
+    for (let period = 0, width = 1; period < last;) {
       width = Math.min(width, last - period);
       while (width > 1 && this.isAny(period, period + width, tolerance)) width >>= 1;
-      if (width === 1) this.raiseAt(period, tolerance);
+      const raised = width === 1 && this.raiseAt(period, tolerance);
+      period += width;
+      if (!raised) width *= 2;
     }
   }
 
@@ -131,9 +133,11 @@ export class RelayedPricing {
     return any;
   }
 
-  private raiseAt(period: number, tolerance: number): void {
+  /** Returns whether any was raised. */
+  private raiseAt(period: number, tolerance: number): boolean {
     this.isOpen.fill(1);
-    for (let changed = true; changed;) {
+    let raised = false;
+    for (let changed = true; changed; raised ||= changed) {
       changed = false;
       this.weigh(period, period + 1, tolerance, ({ members, worth }) => {
         const over = worth - this.priceOf(members);
@@ -143,6 +147,7 @@ export class RelayedPricing {
         changed = true;
       });
     }
+    return raised;
   }
 
   private priceOf(members: readonly number[]): number {
