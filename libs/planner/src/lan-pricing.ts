@@ -1,3 +1,4 @@
+import { inBrackets } from './in-brackets.js';
 import { Cover } from './knapsacks.js';
 import type { LayerTimes } from './layers.js';
 import { INNER, LAST } from './layers.js';
@@ -32,6 +33,14 @@ const UNITS = 40;
 
 /** From one period to the next at which layers are shared. */
 const FINE = 1.01;
+
+/** A pipeline, and what it manages beyond its members' prices; says whether to look on. */
+type Found = (column: Column, over: number) => unknown;
+
+interface Mark {
+  readonly ms: number;
+  readonly period: number;
+}
 
 /**
  * Whether any pipeline in a LAN manages more than the prices of its members together; those that do, the most at each period.
@@ -132,20 +141,34 @@ export class LanPricing {
 
   /** Raises prices, each in proportion, until no pipeline manages more than its members' and `TOLERANCE`. */
   raise(): void {
-    const raising = ({ members, worth }: Column, over: number) => {
+    const { periods, shortestMs, lan } = this;
+    const raising: Found = ({ members, worth }, over) => {
       for (const device of members) this.prices[device]! *= worth / (worth - over);
       return true;
     };
     this.tolerance = TOLERANCE;
-    for (let period = 0; period < this.periods.length; period++) {
-      this.periodMs = this.periods[period]!;
-      this.weigh(period, this.shortestMs[period]!, Infinity, false, raising);
-      const endMs = Math.min(this.slowestMs, this.periods[period + 1] ?? Infinity);
-      for (; this.periodMs < endMs; this.periodMs = this.nextMs) {
-        this.nextMs = Math.min(endMs, this.periodMs * FINE);
-        this.weigh(period, Math.max(this.leastExchangeMs, this.lan.sumsMs), Infinity, true, raising);
-      }
+    for (let period = 0; period < periods.length; period++) {
+      this.periodMs = periods[period]!;
+      this.weigh(period, shortestMs[period]!, Infinity, false, raising);
     }
+    const marks = this.sharedMarks();
+    const shared = (from: number, to: number, found: Found) => {
+      this.periodMs = marks[from]!.ms;
+      this.nextMs = marks[to]!.ms;
+      this.weigh(marks[to - 1]!.period, Math.max(this.leastExchangeMs, lan.sumsMs), Infinity, true, found);
+    };
+    inBrackets(marks.length - 1, shared, raising);
+  }
+
+  /** Where periods begin at which layers are shared, to where they are too long for that, and at the latest of which of the others. */
+  private sharedMarks(): readonly Mark[] {
+    const { periods, slowestMs } = this;
+    const marks: Mark[] = [];
+    for (let period = 0; period < periods.length; period++) {
+      const endMs = Math.min(slowestMs, periods[period + 1] ?? Infinity);
+      for (let ms = periods[period]!; ms < endMs; ms *= FINE) marks.push({ ms, period });
+    }
+    return [...marks, { ms: slowestMs, period: periods.length - 1 }];
   }
 
   private layersInTime(kinds: readonly LayerTimes[]): Int16Array {
@@ -200,8 +223,8 @@ export class LanPricing {
     return shortest;
   }
 
-  /** Pipelines of this period with an exchange no shorter than the one and shorter than the other; `found` says whether to look on. */
-  private weigh(period: number, fromMs: number, belowMs: number, sharing: boolean, found: (column: Column, over: number) => unknown): void {
+  /** Pipelines of this period, or where layers are shared of periods up to it, with an exchange no shorter than the one and shorter than the other. */
+  private weigh(period: number, fromMs: number, belowMs: number, sharing: boolean, found: Found): void {
     const { roundMs, steps, microbatch, hopMs, hopDelayMs, layers } = this.lan;
     const { periodMs } = this;
     const stepMs = (roundMs - fromMs) / steps;

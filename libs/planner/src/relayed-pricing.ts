@@ -1,3 +1,4 @@
+import { inBrackets } from './in-brackets.js';
 import type { Options } from './knapsacks.js';
 import { HOLDINGS, LeastCosts, MATCHED, NOBODY, OTHERS, Reached } from './knapsacks.js';
 import { INNER, LAST } from './layers.js';
@@ -114,47 +115,30 @@ export class RelayedPricing {
     }
   }
 
-  /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. Periods far from those at which there were any are weighed several as one. */
+  /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. */
   raise(tolerance: number): void {
-    const last = this.periods.length - 1;
-    for (let period = 0, width = 1; period < last;) {
-      width = Math.min(width, last - period);
-      while (width > 1 && this.isAny(period, period + width, tolerance)) width >>= 1;
-      const raised = width === 1 && this.raiseAt(period, tolerance);
-      period += width;
-      if (!raised) width *= 2;
-    }
-  }
-
-  private isAny(from: number, to: number, tolerance: number): boolean {
-    let any = false;
-    this.isOpen.fill(1);
-    this.weigh(from, to, tolerance, () => (any = true));
-    return any;
-  }
-
-  /** Returns whether any was raised. */
-  private raiseAt(period: number, tolerance: number): boolean {
-    this.isOpen.fill(1);
     let raised = false;
-    for (let changed = true; changed; raised ||= changed) {
-      changed = false;
-      this.weigh(period, period + 1, tolerance, ({ members, worth }) => {
-        const over = worth - this.priceOf(members);
-        // Found at prices that have been raised since.
-        if (over <= tolerance) return;
-        for (const device of members) this.prices[device]! += over / members.length;
-        changed = true;
-      });
-    }
-    return raised;
+    const weigh = (from: number, to: number, found: (column: Column) => unknown) => {
+      this.isOpen.fill(1);
+      do {
+        raised = false;
+        this.weigh(from, to, tolerance, found);
+      } while (raised);
+    };
+    inBrackets(this.periods.length - 1, weigh, ({ members, worth }: Column) => {
+      const over = worth - this.priceOf(members);
+      // Found at prices that have been raised since.
+      if (over <= tolerance) return;
+      for (const device of members) this.prices[device]! += over / members.length;
+      raised = true;
+    });
   }
 
   private priceOf(members: readonly number[]): number {
     return members.reduce((sum, device) => sum + this.prices[device]!, 0);
   }
 
-  /** Of periods from the one to the other, with the devices that are open; from here on, those with which there is such a pipeline. `found` returns true where one is enough. */
+  /** Of periods from the one to the other, with the devices that are open; from here on, those with which there is such a pipeline. `found` returns false where one is enough. */
   private weigh(from: number, to: number, tolerance: number, found: (column: Column) => unknown): void {
     const { stepMs, microbatch, layers, uplinkMs } = this.relays;
     const { reached, ends, prices, options, parts, wides, gates, floors, isOpen } = this;
@@ -192,7 +176,7 @@ export class RelayedPricing {
         const [place, k] = [this.chosen < this.width ? INNER : LAST, this.chosen % this.width];
         const members = [...this.takenBy(this.as, place, k)];
         reached.forEach(this.beside, 1 - place, layers - k, (device, where, count) => members.push(...this.takenBy(device, where, count)));
-        if (this.report(members, samples - this.cost, found) === true) return;
+        if (this.report(members, samples - this.cost, found) === false) return;
       } else isOpen[f] = 0;
       if (at > 0) this.insert(f, limit - floors[at - 1]!);
     }

@@ -1,0 +1,25 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { inBrackets } from './in-brackets.js';
+
+it('finds what there is in each place, in their order, however many are weighed as one', () => {
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (places) => {
+      const found: number[] = [];
+      inBrackets<[at: number]>(
+        places.length,
+        (from, to, tell) => {
+          for (let at = from; at < to; at++) if (places[at] && tell(at) === false) return;
+        },
+        (at) => found.push(at),
+      );
+      expect(found).toEqual([...places.keys()].filter((at) => places[at]));
+    }),
+  );
+});
+
+it('weighs far fewer than there are where there is nothing', () => {
+  let weighed = 0;
+  inBrackets<[]>(1000, () => weighed++, () => undefined);
+  expect(weighed).toBe(10);
+});
