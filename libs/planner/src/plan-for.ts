@@ -146,11 +146,9 @@ function roomFor(model: CostModel, group: GroupDraft, microbatches: number): rea
   const fixed = holdsAll(orderOf(model, group));
   return stages.map(({ devices, start, end, recompute }, index) => {
     if (fixed) return model.inFlight(group, index) * devices.length;
-    const kinds = model.kindsOf(devices);
+    const kinds = model.kindsOf(devices).map(([device]) => model.cluster.devices[device!]!);
     const fits = (held: number) =>
-      kinds.every(
-        ([device]) => model.memory(device!, start, end, microbatch, held, recompute).total <= model.cluster.devices[device!]!.memoryBytes,
-      );
+      kinds.every(({ memoryBytes, stashFactor }) => model.costs.memoryBytes(start, end, microbatch, held, recompute, stashFactor) <= memoryBytes);
     let room = Math.min(microbatches, stages.length - index);
     for (let more = 2 ** Math.ceil(Math.log2(microbatches)); more >= 1; more /= 2)
       if (room + more <= microbatches && fits(room + more)) room += more;

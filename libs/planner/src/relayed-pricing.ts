@@ -12,6 +12,9 @@ import { WideParts } from './wide-parts.js';
 /** From one period to the next. */
 const FINE = 1.05;
 
+/** Periods without a pipeline, beyond those with one, after which there is none. */
+const NONE_IN_A_ROW = 2;
+
 /** Rounding. */
 const HAIR = 1e-9;
 
@@ -98,17 +101,22 @@ export class RelayedPricing {
 
   /**
    * At one period in `step` after another, pipelines that manage so much more than their members' prices, as `found` leaves these; not far from
-   * those at which there were any before.
+   * those at which there were any before, and until there are none.
    */
   sweep(tolerance: number, first: number, step: number, found: (columns: readonly Column[]) => void): void {
     const { useful } = this;
     const [from, to] = useful.to < 0 ? [0, Infinity] : [useful.from - step, useful.to + step];
-    for (let period = first; period + 1 < this.periods.length && period <= to; period += step) {
+    let without = 0;
+    for (let period = first; period + 1 < this.periods.length && period <= to && without < NONE_IN_A_ROW; period += step) {
       if (period < from) continue;
       const columns: Column[] = [];
       this.isOpen.fill(1);
       this.weigh(period, period + 1, tolerance, (column) => columns.push(column));
-      if (columns.length === 0) continue;
+      if (columns.length === 0) {
+        if (useful.to >= 0 && period > useful.to) without++;
+        continue;
+      }
+      without = 0;
       useful.from = Math.min(useful.from, period);
       useful.to = Math.max(useful.to, period);
       found(columns);
