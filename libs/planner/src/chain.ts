@@ -1,4 +1,4 @@
-import type { CostModel, GroupDraft, HopWay } from './layout.js';
+import type { CostModel, GroupDraft, HopWay, StageDraft } from './layout.js';
 import { groupCost, SUM_BITS } from './layout.js';
 import { samplesWithin } from './rounds.js';
 
@@ -95,9 +95,8 @@ export class Chains {
       if (this.dealAndKeep(devices, samples)) low = samples;
       else high = samples;
     }
-    const stages = this.dealt(devices);
-    const samples = this.samplesOf(stages);
-    return samples > beyond ? { stages, samples } : undefined;
+    const samples = this.samplesDealt(devices);
+    return samples > beyond ? { stages: this.dealt(devices), samples } : undefined;
   }
 
   /** Of two devices that reach each other through the server, whichever comes first, cut where they manage most; 0: they are no chain. */
@@ -231,34 +230,46 @@ export class Chains {
     return stages;
   }
 
-  private samplesOf(stages: readonly Link[]): number {
-    const { model, microbatch } = this;
-    const { costs } = model;
-    let periodMs = 0;
-    let onceMs = 0;
-    let tailMs = 0;
-    for (let i = 0; i < stages.length; i++) {
-      const { device, start, end } = stages[i]!;
-      const ms = Math.max(1e-9, this.ms(device, start, end, i + 1));
+  /** … and what that manages: of most chains nothing else is asked. */
+  private samplesDealt(devices: readonly number[]): number {
+    const { model, microbatch, kept } = this;
+    const { costs, request } = model;
+    let [stages, periodMs, onceMs, tailMs] = [0, 0, 0, 0];
+    let behind = -1;
+    let end = costs.blocks;
+    for (let i = 0; end > 0; i++) {
+      const start = kept[i]!;
+      if (start === end) continue;
+      const device = devices[i]!;
+      stages++;
+      const ms = Math.max(1e-9, this.ms(device, start, end, stages));
       periodMs = Math.max(periodMs, ms);
       onceMs += ms;
       tailMs = Math.max(tailMs, model.exchangeMs(device, costs.parameters(start, end)));
-      if (i === 0) continue;
-      const hop = model.hop(this.way(device, stages[i - 1]!.device), end, microbatch);
-      periodMs = Math.max(periodMs, hop.periodMs);
-      onceMs += hop.activationMs + hop.gradientMs;
+      if (stages > 1) {
+        const hop = model.hop(this.way(device, behind), end, microbatch);
+        periodMs = Math.max(periodMs, hop.periodMs);
+        onceMs += hop.activationMs + hop.gradientMs;
+      }
+      behind = device;
+      end = start;
     }
-    onceMs += this.tiesMs(stages);
-    const cost = groupCost({ microbatch, stages: stages.length, periodMs, onceMs, syncMs: 0, tailMs, uploads: 1 });
-    return samplesWithin(cost, this.roundMs, model.request.stepsPerRound, 0);
+    if (stages > 1 && !model.ties.none) onceMs += this.tiesMs(devices);
+    const cost = groupCost({ microbatch, stages, periodMs, onceMs, syncMs: 0, tailMs, uploads: 1 });
+    return samplesWithin(cost, this.roundMs, request.stepsPerRound, 0);
   }
 
-  /** As `CostModel.tiesMs`, of one device a stage. */
-  private tiesMs(stages: readonly Link[]): number {
-    const { model } = this;
-    if (model.ties.none || stages.length === 1) return 0;
-    const readers = stages.filter((stage) => model.ties.isRead(stage));
-    return model.tiesMs(readers.map(({ device, start, end }) => ({ start, end, devices: [device], recompute: false })).reverse());
+  /** As `CostModel.tiesMs`, of what was kept last. */
+  private tiesMs(devices: readonly number[]): number {
+    const { ties, costs } = this.model;
+    const readers: StageDraft[] = [];
+    let end = costs.blocks;
+    for (let i = 0; end > 0; i++) {
+      const start = this.kept[i]!;
+      if (start < end && ties.isRead(start, end)) readers.push({ start, end, devices: [devices[i]!], recompute: false });
+      end = start;
+    }
+    return this.model.tiesMs(readers.reverse());
   }
 
   private way(from: number, to: number): HopWay {

@@ -405,6 +405,6 @@ export interface WeighedStages {
 
 /** The replicas of a single stage work side by side and fill nothing. */
 export function groupCost({ microbatch, stages, periodMs, onceMs, syncMs, tailMs, uploads }: WeighedStages & { readonly microbatch: number }): GroupCost {
-  const [scheduledMs, minSamples] = stages === 1 ? [0, 0] : [onceMs - periodMs, microbatch];
-  return { microbatch, periodMs, fillMs: scheduledMs + syncMs, tailMs, minSamples, uploads };
+  const isOne = stages === 1;
+  return { microbatch, periodMs, fillMs: (isOne ? 0 : onceMs - periodMs) + syncMs, tailMs, minSamples: isOne ? 0 : microbatch, uploads };
 }

@@ -41,8 +41,9 @@ export class Ties {
     return this.tables.length === 0;
   }
 
-  /** Whether a range reads anything that another may read too. */
-  isRead(range: BlockRange): boolean {
+  /** Whether blocks [start, end) read anything that others may read too. */
+  isRead(start: number, end: number): boolean {
+    const range = { start, end };
     for (const table of this.tables) if (readsAny(table, range)) return true;
     return false;
   }
