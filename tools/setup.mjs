@@ -17,7 +17,9 @@ const STAMP = `${root}/node_modules/.longtail-packages`;
  */
 export function run(command, args, { quiet = false, env = process.env } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'] });
+    // On Windows npm is a .cmd, which Node starts by a shell only (since 20.12.2).
+    const shell = command.endsWith('.cmd');
+    const child = spawn(command, args, { cwd: root, env, shell, stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'] });
     /** @type {Buffer[]} */
     const output = [];
     child.stdout?.on('data', (chunk) => output.push(chunk));
