@@ -1,4 +1,6 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -27,13 +29,28 @@ test('a process heeds the orders of its user, and whoever gave one hears of its 
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test('what is no order is not heeded; an entry that a kill left behind is cleared away', async () => {
-  const control = await takeLocalOrders(folder, () => expect.unreachable());
-  expect(await giveLocalOrder(folder, { order: 'format' as 'pause', reason: '' })).toEqual([]);
+test('what is no order is not heeded, and the next one is; an entry that a kill left behind is cleared away', async () => {
+  const standing = { name: 'lent', node: 'n1', server: '10.0.0.5:7077', paused: '' };
+  const control = await takeLocalOrders(folder, () => standing);
+  const silent: string[] = [];
+  expect(await giveLocalOrder(folder, { order: 'format' as 'pause', reason: '' }, { onSilent: (pid) => silent.push(pid) })).toEqual([]);
+  expect(silent).toEqual([String(process.pid)]);
+  expect(await giveLocalOrder(folder, { order: 'pause', reason: '' })).toMatchObject([standing]);
   control.close();
   writeFileSync(join(folder, '999999'), '');
   expect(await giveLocalOrder(folder, { order: 'pause', reason: '' })).toEqual([]);
   expect(readdirSync(folder)).toEqual([]);
+});
+
+test('a worker that is stopped keeps nobody waiting, and is told of', async () => {
+  mkdirSync(folder);
+  const stopped = createServer().listen(join(folder, '4711'));
+  await once(stopped, 'listening');
+  const silent: string[] = [];
+  expect(await giveLocalOrder(folder, { order: 'pause', reason: '' }, { onSilent: (pid) => silent.push(pid), patienceMs: 50 })).toEqual([]);
+  expect(silent).toEqual(['4711']);
+  expect(readdirSync(folder)).toEqual(['4711']);
+  stopped.close();
 });
 
 test('nobody here is nobody, not an error', async () => {

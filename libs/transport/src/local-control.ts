@@ -37,6 +37,7 @@ export interface LocalControl {
 
 const ORDERS: readonly unknown[] = ['pause', 'unpause', 'drain'];
 const MOST_BYTES = 4096;
+const ANSWER_MS = 5000;
 
 /**
  * Takes orders from processes of the same user, at an entry in `folder`, until it is closed. On Unix the entry is a socket in a folder
@@ -65,10 +66,24 @@ export async function takeLocalOrders(folder: string, heed: (order: LocalOrder) 
   return { close: () => close(server, entry) };
 }
 
+/** What becomes of an order that not everybody heeds. */
+export interface OrderOptions {
+  /** Told the process of each worker that is there and gives no answer: it is stopped or stuck, or knows no such order. */
+  readonly onSilent?: (pid: string) => void;
+  /** That a worker has for its answer. @default 5000 */
+  readonly patienceMs?: number;
+}
+
 /** Gives an order to every worker of this user on this machine; those that heeded it. */
-export async function giveLocalOrder(folder: string, order: LocalOrder): Promise<readonly LocalWorker[]> {
-  const workers = await Promise.all(entriesOf(folder).map((name) => ask(join(folder, name), order)));
-  return workers.filter((worker) => worker !== undefined);
+export async function giveLocalOrder(folder: string, order: LocalOrder, { onSilent, patienceMs = ANSWER_MS }: OrderOptions = {}): Promise<readonly LocalWorker[]> {
+  const workers = await Promise.all(
+    entriesOf(folder).map(async (pid) => {
+      const worker = await ask(join(folder, pid), order, patienceMs);
+      if (worker === 'silent') onSilent?.(pid);
+      return worker;
+    }),
+  );
+  return workers.filter((worker) => worker !== 'gone' && worker !== 'silent');
 }
 
 function endpointOf(entry: string): string {
@@ -96,20 +111,27 @@ async function answer(socket: Socket, heed: (order: LocalOrder) => LocalStanding
   socket.write(`${JSON.stringify(heed({ order, reason }))}\n`);
 }
 
-/** Undefined where the process is gone, whose entry a kill left behind. */
-async function ask(entry: string, order: LocalOrder): Promise<LocalWorker | undefined> {
+/** `gone`: a kill left the entry behind. */
+async function ask(entry: string, order: LocalOrder, patienceMs: number): Promise<LocalWorker | 'gone' | 'silent'> {
   const socket = connect(endpointOf(entry));
   const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   try {
     await once(socket, 'connect');
-    socket.on('error', () => undefined);
+  } catch {
+    rmSync(entry, { force: true });
+    return 'gone';
+  }
+  socket.on('error', () => undefined);
+  const impatient = setTimeout(() => socket.destroy(), patienceMs);
+  try {
     socket.write(`${JSON.stringify(order)}\n`);
     const standing = JSON.parse(await firstLine(socket)) as LocalStanding;
     return { ...standing, ended, close: () => socket.destroy() };
   } catch {
     socket.destroy();
-    rmSync(entry, { force: true });
-    return undefined;
+    return 'silent';
+  } finally {
+    clearTimeout(impatient);
   }
 }
 
@@ -118,7 +140,7 @@ async function firstLine(socket: Socket): Promise<string> {
   socket.on('data', () => {
     if (socket.bytesRead > MOST_BYTES) socket.destroy(new Error('more than an order'));
   });
-  const closed = once(lines, 'close').then(() => Promise.reject(new Error('it said nothing')));
+  const closed = once(socket, 'close').then(() => Promise.reject(new Error('it said nothing')));
   const [line] = (await Promise.race([once(lines, 'line'), closed])) as [string];
   closed.catch(() => undefined);
   return line;

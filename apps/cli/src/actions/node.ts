@@ -24,7 +24,7 @@ export function unpause(output: Output, options: OrderOptions, node: string | un
 }
 
 async function orderHere(output: Output, options: OrderOptions, what: LocalOrder['order']): Promise<number> {
-  for (const worker of await workersHere(options, what)) {
+  for (const worker of await workersHere(output, options, what)) {
     const { name, node, server, paused } = worker;
     if (output.json) output.event({ event: 'node', name, node, server, paused });
     else output.line(`${name} at ${server}: ${paused === '' ? 'works' : `paused, ${paused}`}`);
@@ -33,10 +33,16 @@ async function orderHere(output: Output, options: OrderOptions, what: LocalOrder
   return 0;
 }
 
-/** LongtailError `usage` where there are none. */
-async function workersHere(options: OrderOptions, what: LocalOrder['order']): Promise<readonly LocalWorker[]> {
-  const workers = await giveLocalOrder(join(userState(), 'control'), { order: what, reason: reasonOf(options) });
-  if (workers.length > 0) return workers;
+/** LongtailError `usage` where there are none, `timeout` where none of them answers. */
+async function workersHere(output: Output, options: OrderOptions, what: LocalOrder['order']): Promise<readonly LocalWorker[]> {
+  const silent: string[] = [];
+  const workers = await giveLocalOrder(join(userState(), 'control'), { order: what, reason: reasonOf(options) }, { onSilent: (pid) => silent.push(pid) });
+  const unheard = `${silent.length === 1 ? 'a worker' : `${silent.length} workers`} of this machine did not answer (process ${silent.join(', ')})`;
+  if (workers.length > 0) {
+    if (silent.length > 0) output.note(output.colors.yellow(unheard));
+    return workers;
+  }
+  if (silent.length > 0) throw new LongtailError(unheard, { code: 'timeout', hint: 'It is stopped or stuck, or of another version: end it, and join again.' });
   throw new LongtailError('no worker of yours runs on this machine', { code: 'usage', hint: `Name a node of the server: longtail ${what} NODE.` });
 }
 
@@ -65,7 +71,7 @@ export async function drain(output: Output, options: OrderOptions, node: string 
 
 async function drainHere(output: Output, options: OrderOptions, signal: AbortSignal): Promise<void> {
   const interrupted = new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
-  const gone = (await workersHere(options, 'drain')).map(async ({ name, node, server, ended }) => {
+  const gone = (await workersHere(output, options, 'drain')).map(async ({ name, node, server, ended }) => {
     output.note(`${name} at ${server}: finishing what it holds …`);
     await ended;
     output.event({ event: 'drain', node, name, server, state: 'left' });
