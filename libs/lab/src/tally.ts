@@ -25,7 +25,7 @@ export class Tally {
   /** Samples that somebody had begun, and that came to nothing. */
   lostSamples = 0;
   readonly path = new CriticalPath();
-  /** The same by why, but for the numbers in it. */
+  /** Those that came to nothing by why, but for the numbers in it. */
   private readonly lostBy = new Map<string, number>();
   private accepted = 0;
   /** The last contribution was accepted: what is returned of its lease was never begun. */
