@@ -68,7 +68,8 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleO
 
   const working = atWork(members);
   const openedAtMs = opening(working);
-  const deadlineMs = deadlineOf(options, working, openedAtMs);
+  const fastestMs = fastest(working);
+  const deadlineMs = deadlineOf(options, working, openedAtMs, fastestMs);
   const enoughMs = working === members ? enoughAt(options, members) : latest(enoughAt(options, members), enoughAt(options, working));
   if (enoughMs !== undefined && nowMs >= enoughMs && enoughMs < (deadlineMs ?? Infinity)) {
     const why = `${delivered.length} of ${members.length} delivered, and ${options.graceMs ?? 0} ms of grace are over`;
@@ -77,7 +78,7 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleO
   }
   if (deadlineMs === undefined || nowMs < deadlineMs) {
     // Those who bring steps home and those at work are counted apart: any delivery may be the one.
-    const needs = working.length < members.length || fastest(members) === undefined ? 1 : deliveriesNeeded(options, members.length, delivered.length);
+    const needs = working.length < members.length || fastestMs === undefined ? 1 : deliveriesNeeded(options, members.length, delivered.length);
     const wakeAtMs = earliest(enoughMs, deadlineMs);
     return {
       ...NOTHING,
@@ -126,9 +127,8 @@ function enoughAt(options: RoundsOptions, members: readonly Busy[]): number | un
 }
 
 /** Undefined while nothing is known that a deadline could be made of: the first round, before the first delivery. */
-function deadlineOf(options: RoundsOptions, members: readonly Busy[], openedAtMs: number): number | undefined {
+function deadlineOf(options: RoundsOptions, members: readonly Busy[], openedAtMs: number, fastestMs: number | undefined): number | undefined {
   const expectedMs = expectedTime(members);
-  const fastestMs = fastest(members);
   if (fastestMs !== undefined) return openedAtMs + spanMs(options, Math.max(expectedMs ?? 0, fastestMs));
   const measured = members.every(({ task }) => task.expectedMs !== undefined);
   if (!measured || expectedMs === undefined) return undefined;
