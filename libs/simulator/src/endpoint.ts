@@ -68,12 +68,22 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   /** Of what was sent: nothing comes before what went before it. */
   private lastArrivalMs = 0;
 
+  private readonly tamper: EndpointOptions<Send>['tamper'];
+  private readonly meddle: EndpointOptions<Send>['meddle'];
+  private readonly ended: EndpointOptions<Send>['ended'];
+  private readonly takenAtMs: EndpointOptions<Send>['takenAtMs'];
+
   constructor(
     readonly peer: string,
     private readonly shared: Shared,
     private readonly flow: Flow,
-    private readonly options: EndpointOptions<Send> = {},
-  ) {}
+    { tamper, meddle, ended, takenAtMs }: EndpointOptions<Send> = {},
+  ) {
+    this.tamper = tamper;
+    this.meddle = meddle;
+    this.ended = ended;
+    this.takenAtMs = takenAtMs;
+  }
 
   attach(other: Endpoint<Receive, Send>): void {
     this.other = other;
@@ -111,7 +121,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
 
   send(message: Send): void {
     if (!this.open) return;
-    const { meddle } = this.options;
+    const { meddle } = this;
     if (meddle === undefined) this.post(message, 0);
     else for (const { message: sent, lateMs } of meddle(message)) this.post(sent, lateMs);
   }
@@ -195,7 +205,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     if (!this.open) return;
     this.open = false;
     this.flow.end();
-    this.options.ended?.();
+    this.ended?.();
     const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
     for (const transfer of this.transfers()) transfer.end(error);
     const last = this.signal;
@@ -209,7 +219,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   sendChunk(chunk: TensorChunk, transfer: Transfer): void {
-    const { tamper } = this.options;
+    const { tamper } = this;
     if (tamper === undefined) this.transmit(chunk, transfer);
     else for (const [copy, altered] of tamper(chunk).entries()) this.transmit(altered, copy === 0 ? transfer : undefined);
   }
@@ -228,7 +238,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   waitsToBeTaken(parcel: Parcel): boolean {
-    const { takenAtMs } = this.options;
+    const { takenAtMs } = this;
     if (takenAtMs === undefined) return false;
     this.shared.clock.set(parcel, takenAtMs(parcel.bytes));
     return true;

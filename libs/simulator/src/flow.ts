@@ -48,13 +48,22 @@ export class Flow extends Alarm implements Load {
   bytesSent = 0;
   bytesLost = 0;
 
+  private readonly rttMs: number;
+  private readonly slowStart: boolean;
+  private readonly lossRate: number;
+  private readonly rng: Rng;
+
   constructor(
     private readonly clock: VirtualClock,
     private readonly line: Line,
-    private readonly way: WayOptions,
+    { rttMs, slowStart, lossRate, rng }: WayOptions,
     private readonly watch?: FlowWatch,
   ) {
     super(true);
+    this.rttMs = rttMs;
+    this.slowStart = slowStart;
+    this.lossRate = lossRate;
+    this.rng = rng;
   }
 
   send(one: Queued): void {
@@ -76,7 +85,7 @@ export class Flow extends Alarm implements Load {
   passed(): void {
     const { underWay } = this;
     const { bytes } = underWay!;
-    const isLastLost = this.way.lossRate > 0 && this.way.rng.uniform() < this.way.lossRate;
+    const isLastLost = this.lossRate > 0 && this.rng.uniform() < this.lossRate;
     this.bytesSent += this.bytes;
     this.bytesLost += this.bytes - bytes;
     this.watch?.carried(bytes);
@@ -94,11 +103,11 @@ export class Flow extends Alarm implements Load {
   }
 
   private begin(one: Queued): void {
-    const { clock, way } = this;
+    const { clock, lossRate, rng } = this;
     this.underWay = one;
     const segments = Math.ceil(one.bytes / SEGMENT_BYTES);
-    this.bytes = one.bytes + (way.lossRate > 0 ? SEGMENT_BYTES * lostOf(segments, way.lossRate, way.rng) : 0);
-    const waitMs = way.slowStart ? this.windowWaits(one.bytes) : 0;
+    this.bytes = one.bytes + (lossRate > 0 ? SEGMENT_BYTES * lostOf(segments, lossRate, rng) : 0);
+    const waitMs = this.slowStart ? this.windowWaits(one.bytes) : 0;
     if (waitMs === 0) this.ring();
     else clock.set(this, clock.nowMs() + waitMs);
   }
@@ -112,7 +121,7 @@ export class Flow extends Alarm implements Load {
   private windowWaits(bytes: number): number {
     const from = this.burst;
     this.burst += bytes;
-    return slowStartWaitMs(from, this.burst, this.line.share, this.way.rttMs);
+    return slowStartWaitMs(from, this.burst, this.line.share, this.rttMs);
   }
 
   /** What it makes of its way when nobody else is on it. */
@@ -121,7 +130,7 @@ export class Flow extends Alarm implements Load {
   }
 
   private get timeoutMs(): number {
-    return LEAST_TIMEOUT_MS + this.way.rttMs;
+    return LEAST_TIMEOUT_MS + this.rttMs;
   }
 }
 

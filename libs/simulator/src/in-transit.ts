@@ -70,13 +70,13 @@ export class Parcel extends Alarm implements Queued, Arrival {
   }
 }
 
-/** A message on its way, with those that were sent at the same instant: they are read together, as what has come to a socket is. */
+/** A message on its way, with those that were sent at the same instant: they are read together, as what has come to a socket is. Whoever sent it may keep it: it forgets what has been read. */
 export class Envelope<Message> extends Alarm implements Arrival {
   private more: Message[] | undefined;
 
   constructor(
     private readonly to: End & { hear(message: Message): void },
-    private readonly message: Message,
+    private message: Message | undefined,
     readonly sentAtMs: number,
   ) {
     super();
@@ -91,8 +91,10 @@ export class Envelope<Message> extends Alarm implements Arrival {
   }
 
   reach(): void {
-    this.to.hear(this.message);
-    if (this.more !== undefined) for (const message of this.more) this.to.hear(message);
+    const { to, message, more } = this;
+    this.message = this.more = undefined;
+    to.hear(message!);
+    if (more !== undefined) for (const one of more) to.hear(one);
   }
 }
 
