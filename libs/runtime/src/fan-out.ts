@@ -1,5 +1,11 @@
+/** Under a signal of several, from `begin` to `end`. */
+export interface Wait {
+  readonly signal: AbortSignal;
+  readonly end: () => void;
+}
+
 /** A signal that several wait under. */
-class SharedSignal {
+class SharedSignal implements Wait {
   private readonly controller = new AbortController();
   readonly signal = this.controller.signal;
   waits = 0;
@@ -44,11 +50,17 @@ export class FanOut {
   }
 
   run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal, end } = this.begin();
+    const running = wait(signal);
+    running.then(end, end);
+    return running;
+  }
+
+  /** For who tells itself when it waits no more. */
+  begin(): Wait {
     const shared = this.free();
     shared.waits++;
-    const running = wait(shared.signal);
-    running.then(shared.end, shared.end);
-    return running;
+    return shared;
   }
 
   private free(): SharedSignal {

@@ -66,7 +66,7 @@ export class Group implements GroupState {
 
   /** Nobody of it is lost, but somebody is to rest once the tasks at hand are done. */
   get finishing(): boolean {
-    return this.intact && this.members.some(({ state }) => state === 'finishing');
+    return this.members.some(({ state }) => state === 'finishing') && this.intact;
   }
 
   /** Every worker says that it is ready; the run has not looked at them yet. */

@@ -1,5 +1,5 @@
 import { modelKey } from '@longtail/core';
-import type { BlockTiming, Clock, ConnectionTraffic, Job, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
+import type { BlockTiming, Clock, ConnectionHandlers, ConnectionTraffic, Job, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type Pause, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
 import type { ServerConnection } from './ports.js';
@@ -168,6 +168,42 @@ export function welcome(node: string, heartbeatMs: number, self: ServerSelf): Se
   return { message: 'welcome', welcome: { node, heartbeatMs, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '', ...self } };
 }
 
+/** What comes of a session. One object for each, as thousands of them lie far apart. */
+class Reception implements ConnectionHandlers<WorkerMessage> {
+  private readonly over = new AbortController();
+
+  constructor(
+    private readonly session: Session,
+    private readonly membership: Membership,
+  ) {}
+
+  /** Aborts when the link has ended. */
+  get ended(): AbortSignal {
+    return this.over.signal;
+  }
+
+  message(message: WorkerMessage): void {
+    this.membership.receive(this.session, message);
+  }
+
+  place(header: TensorHeader, bytes: number, isLent?: boolean): Uint8Array | 'borrow' {
+    return isLent === true || header.kind === 'probe' ? 'borrow' : (this.session.part?.place(header, bytes) ?? new Uint8Array(bytes));
+  }
+
+  tensor(chunk: TensorChunk): Promise<void> | void {
+    const { session } = this;
+    session.heard();
+    if (chunk.header.kind === 'probe') return;
+    if (session.part !== undefined) return session.part.tensor(chunk);
+    this.membership.stray(session, chunk.header);
+  }
+
+  closed(reason: string): void {
+    this.over.abort(new Error(reason));
+    this.membership.remove(this.session, reason);
+  }
+}
+
 /** Who is here. Sessions are kept in the order in which they joined, which is the order in which contributions are added. */
 export class Membership {
   private readonly byNode = new Map<string, Session>();
@@ -199,25 +235,12 @@ export class Membership {
     const { clock, heartbeatMs, self } = this.options;
     const node = hello.node || this.newId();
     const session = new Session(node, hello, connection, clock.nowMs(), clock, this.holds);
-    const ended = new AbortController();
     this.byNode.set(node, session);
     this.byIncarnation.set(hello.incarnation, session);
-    connection.start({
-      message: (message) => this.receive(session, message),
-      place: (header, bytes, isLent) => (isLent === true || header.kind === 'probe' ? 'borrow' : (session.part?.place(header, bytes) ?? new Uint8Array(bytes))),
-      tensor: (chunk) => {
-        session.heard();
-        if (chunk.header.kind === 'probe') return;
-        if (session.part !== undefined) return session.part.tensor(chunk);
-        this.options.stray(session, chunk.header.run, chunk.header.task);
-      },
-      closed: (reason) => {
-        ended.abort(new Error(reason));
-        this.remove(session, reason);
-      },
-    });
+    const reception = new Reception(session, this);
+    connection.start(reception);
     session.send(welcome(node, heartbeatMs(), self));
-    watchLink(session, heartbeatMs, clock, ended.signal).then(
+    watchLink(session, heartbeatMs, clock, reception.ended).then(
       (reason) => this.drop(session, reason),
       () => undefined, // the session ended before
     );
@@ -259,7 +282,7 @@ export class Membership {
     if (before[0] !== (session.paused === '') || before[1] !== (session.leaving === '')) this.options.pauseChanged(session);
   }
 
-  private receive(session: Session, message: WorkerMessage): void {
+  receive(session: Session, message: WorkerMessage): void {
     session.heard();
     if (message.message === 'leave') this.drop(session, message.leave.reason);
     else if (message.message === 'pause') this.onPause(session, message.pause);
@@ -272,12 +295,17 @@ export class Membership {
     } else if (message.message !== 'heartbeat') session.part?.message(message);
   }
 
+  /** Of a run from a node that has no part in one. */
+  stray(session: Session, { run, task }: TensorHeader): void {
+    this.options.stray(session, run, task);
+  }
+
   private onPause(session: Session, { reason, leaves }: Pause): void {
     if (leaves) this.drain(session, reason);
     else this.change(session, () => (session.pausedByOwner = reason || 'its owner wants it so'));
   }
 
-  private remove(session: Session, reason: string): void {
+  remove(session: Session, reason: string): void {
     if (!session.end()) return;
     this.departing.delete(session);
     this.byNode.delete(session.node);

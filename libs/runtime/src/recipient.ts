@@ -1,6 +1,6 @@
 import { LongtailError, type Clock, type OutgoingTensor, type TensorKind } from '@longtail/core';
 import type { EncodedTensor } from './encoded-tensor.js';
-import { FanOut } from './fan-out.js';
+import { FanOut, type Wait } from './fan-out.js';
 import type { Session } from './membership.js';
 import { roomOf, type Published } from './outgoing-parameters.js';
 import type { ServedFile } from './ports.js';
@@ -182,9 +182,10 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     all.began(tensor);
     const { version: baseVersion, codecId: codec } = tensor;
     const header = { run: this.run, kind, stage: this.worker, fragment, task: transfer, round: 0, baseVersion, samples: 0, codec, name: '', start };
-    const sent = streams.run((signal) => this.session.connection.sendTensor(tensor.outgoing(header), signal));
+    const wait = streams.begin();
+    const sent = this.session.connection.sendTensor(tensor.outgoing(header), wait.signal);
     // Rejects where it was given up, or the link ended: `closed` tells why.
-    sent.then(() => all.ended(tensor, true), () => all.ended(tensor, false));
+    sent.then(() => all.ended(tensor, wait, true), () => all.ended(tensor, wait, false));
   }
 
   protected serveFile(sha256: string): void {
@@ -260,7 +261,8 @@ class AllOf {
     if (this.missing === 0) void Promise.resolve().then(() => this.over(true));
   }
 
-  ended(tensor: EncodedTensor, acknowledged: boolean): void {
+  ended(tensor: EncodedTensor, wait: Wait, acknowledged: boolean): void {
+    wait.end();
     tensor.release(acknowledged);
     this.acknowledged &&= acknowledged;
     if (--this.missing === 0) this.over(this.acknowledged);
