@@ -41,6 +41,18 @@ test('noise within a fifth moves nothing, and is not worth a word', async () => 
   await expectSameTraining(outcome);
 });
 
+test('rates that come and go are not weighed again and again: a decision to stay holds for ten seconds', async () => {
+  const small = { job: { ...job, train: { ...job.train, batch: 12 } } };
+  // Building a stage takes so long that moving never pays.
+  const [a, b] = ['a', 'b'].map((name) => worker(name, { prepareMs: 100_000 }));
+  const flutter = Array.from({ length: 10 }, (_, i): Fault => ({ kind: 'slow', worker: 'a', atMs: 120_000 + 9000 * i, forMs: 4500, factor: 1.6 }));
+  const outcome = await run([a!, b!], flutter, small);
+  expect(outcome.fired.size).toBe(flutter.length);
+  const weighed = of(outcome, 'replan').map(({ timeMs }) => timeMs);
+  expect(weighed.length).toBeGreaterThan(2);
+  for (const [i, atMs] of weighed.slice(1).entries()) expect(atMs - weighed[i]!).toBeGreaterThanOrEqual(10_000);
+});
+
 test('a speed that swings does not make the groups swing', async () => {
   const swings = Array.from({ length: 12 }, (_, i): Fault => ({ kind: 'slow', worker: 'a', atMs: 30_000 + 40_000 * i, forMs: 20_000, factor: 3 }));
   const outcome = await run([worker('a'), worker('b')], swings);

@@ -35,6 +35,9 @@ export interface FormationHost {
   emit(event: RunEvent): void;
 }
 
+/** A decision to stay holds for so long, whatever rates do: they come and go on machines that are shared. */
+const STAYS_MS = 10_000;
+
 /** The groups of a run: who stands where, and what happens to them when nodes come and go. */
 export class Formation {
   /** In the order in which contributions are added. */
@@ -53,6 +56,8 @@ export class Formation {
   /** What the groups work by, and until when they are to be left alone. */
   private plan: Plan | undefined;
   private settledAtMs: number | undefined;
+  /** Rates were weighed, and nothing moves by them before that. */
+  private staysUntilMs = -Infinity;
   private readonly linkDrift = new LinkDrift();
   private pipelines = 0;
 
@@ -101,7 +106,7 @@ export class Formation {
     // Soon over, and everybody else is at work meanwhile: a layout without those who are to rest is made when they are gone.
     if (host.has('finishing') && this.groups.some((group) => group.finishing)) return;
     const nowMs = host.clock.nowMs();
-    const settled = nowMs < (this.settledAtMs ?? -Infinity);
+    const settled = nowMs < Math.max(this.settledAtMs ?? -Infinity, this.staysUntilMs);
     const drifted = host.paces.drifted || this.haveLinksDrifted;
     if (!this.outdated && (settled || !drifted) && this.areIntact) return;
     const standing = this.groups.filter((group) => group.intact);
@@ -139,6 +144,7 @@ export class Formation {
     if (replan !== undefined) {
       const { settledAtMs, ...decision } = replan;
       this.settledAtMs = settledAtMs;
+      if (!decision.moves) this.staysUntilMs = nowMs + STAYS_MS;
       host.emit({ event: 'replan', run: host.run, ...decision });
     }
     if (plan !== undefined) {
