@@ -1,11 +1,14 @@
 /** Of V8, for a process that simulates: the thread that made what is dropped collects it, as others would take a tenth more of processors that other arms have work for, and save no time. */
 const ONE_THREAD_COLLECTS = ['--single-threaded-gc'];
 
+/** The same, where arithmetic takes most of the time: what a round calls a few times is optimised late, and little is inlined. To compile it took other threads longer than it saved. */
+const COMPILES_LITTLE = ['--max-inlined-bytecode-size-cumulative=300', '--max-bytecode-size-for-early-opt=0'];
+
 /**
  * The same, for a process that simulates and computes. An arm makes 38 MB of vectors, for which the whole heap would be marked, and what was compiled for objects
  * that are no more thrown away: there is room for them before that.
  */
-export const ROOM_FOR_VECTORS = ['--initial-old-space-size=256', ...ONE_THREAD_COLLECTS];
+export const ROOM_FOR_VECTORS = ['--initial-old-space-size=256', ...COMPILES_LITTLE, ...ONE_THREAD_COLLECTS];
 
 /**
  * The same, for a process that simulates many nodes and computes nothing for them: what they make, and soon drop, is collected at the least cost in a young
