@@ -58,7 +58,7 @@ function lock(path: string): boolean {
     while (!linked(own, path)) {
       const holder = readLock(path);
       if (isAlive(Number(holder))) return false;
-      if (holder !== '') removeDead(path);
+      if (holder !== undefined) removeDead(path);
     }
     return true;
   } finally {
@@ -85,12 +85,12 @@ function removeDead(path: string): void {
   rmSync(removing, { force: true });
 }
 
-/** Empty: it was released meanwhile. */
-function readLock(path: string): string {
+/** Undefined: it was released meanwhile. */
+function readLock(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    return '';
+    return undefined;
   }
 }
 
