@@ -157,7 +157,7 @@ export class LanPricing {
       this.nextMs = marks[to]!.ms;
       this.weigh(marks[to - 1]!.period, Math.max(this.leastExchangeMs, lan.sumsMs), Infinity, true, found);
     };
-    inBrackets(marks.length - 1, shared, raising);
+    inBrackets({ begin: 0, end: marks.length - 1 }, shared, raising);
   }
 
   /** Where periods begin at which layers are shared, to where they are too long for that, and at the latest of which of the others. */

@@ -123,7 +123,7 @@ export class RelayedPricing {
     }
   }
 
-  /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. */
+  /** Raises prices, each of a pipeline's members' by as much, until none manages more than these and `tolerance`. Where sweeps found any, period by period. */
   raise(tolerance: number): void {
     let raised = false;
     const weigh = (from: number, to: number, found: (column: Column) => unknown) => {
@@ -133,13 +133,19 @@ export class RelayedPricing {
         this.weigh(from, to, tolerance, found);
       } while (raised);
     };
-    inBrackets(this.periods.length - 1, weigh, ({ members, worth }: Column) => {
+    const raising = ({ members, worth }: Column) => {
       const over = worth - this.priceOf(members);
       // Found at prices that have been raised since.
       if (over <= tolerance) return;
       for (const device of members) this.prices[device]! += over / members.length;
       raised = true;
-    });
+    };
+    const end = this.periods.length - 1;
+    const from = Math.min(end, this.useful.from);
+    const to = Math.max(from, this.useful.to + 1);
+    inBrackets({ begin: 0, end: from }, weigh, raising);
+    inBrackets({ begin: from, end: to, widest: 1 }, weigh, raising);
+    inBrackets({ begin: to, end }, weigh, raising);
   }
 
   private priceOf(members: readonly number[]): number {
