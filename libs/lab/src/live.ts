@@ -11,6 +11,8 @@ import type { Workbench } from './workbench.js';
 
 /** What to start for an arm on this machine. */
 export interface LivePlan {
+  /** Values on the wire that one stands for: links are as much slower, and bytes are told as so many. */
+  readonly standsFor: number;
   readonly job: JobDocument;
   readonly workers: readonly { readonly name: string; readonly emulated: DeviceSpeed; readonly memoryBytes: number; readonly link: LinkRates }[];
 }
@@ -72,11 +74,12 @@ export async function planLive(task: ArmTask, measured: () => Promise<Machine>, 
     'validation.everyEpochs': opened.job.train.epochs,
     'validation.maxSamples': scenario.evaluation.samples,
   };
-  return { job: withOverrides(arm.job, overrides) as JobDocument, workers };
+  return { standsFor: like.parameters, job: withOverrides(arm.job, overrides) as JobDocument, workers };
 }
 
 /** What the events of a live run come to. */
-export function liveOutcome({ scenario, ...task }: ArmTask, events: readonly StoredEvent[]): BenchOutcome {
+export function liveOutcome({ scenario, ...task }: ArmTask, ran: readonly StoredEvent[], standsFor = 1): BenchOutcome {
+  const events = ran.map((event) => grownBytes(event, standsFor));
   const fleet = drawnFor({ scenario, ...task }, 1);
   const nodes = fleet.machines.map(({ bench }) => bench);
   const tally = new Tally();
@@ -89,6 +92,13 @@ export function liveOutcome({ scenario, ...task }: ArmTask, events: readonly Sto
   const account = accountOfEvents(events, nodes.map(({ name }) => name), tally);
   const figures = figuresOf({ tally, account, nodes, loss: tally.curve(validation), targetLoss: scenario.targetLoss, prices: scenario.prices });
   return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally) };
+}
+
+/** Bytes as they would be of the model that is stood for. */
+function grownBytes(event: StoredEvent, by: number): StoredEvent {
+  const { body } = event;
+  if (body.event !== 'contribution') return event;
+  return { ...event, body: { ...body, bytesUp: by * body.bytesUp, bytesDown: by * body.bytesDown } };
 }
 
 /** Of a core, that a device takes which is emulated. */

@@ -23,7 +23,7 @@ export async function runLiveArm(task: ArmTask, context: LiveContext, output: Ou
   const said = { name: arm.name, settings: arm.settings, seed, knob };
   try {
     const plan = await planLive(task, context.machine, context.workbench);
-    return { ...said, outcome: liveOutcome(task, await eventsOf(plan, nameOf(task), context, output)) };
+    return { ...said, outcome: liveOutcome(task, await eventsOf(plan, nameOf(task), context, output), plan.standsFor) };
   } catch (error) {
     const { code, message } = LongtailError.from(error);
     if (code === 'internal' || code === 'cancelled') throw error;
@@ -35,7 +35,7 @@ function nameOf({ arm, seed, knob }: ArmTask): string {
   return [arm.name, knob, `seed ${seed}`].filter(Boolean).join(', ');
 }
 
-async function eventsOf({ job, workers }: LivePlan, name: string, context: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
+async function eventsOf({ job, workers }: Omit<LivePlan, 'standsFor'>, name: string, context: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
   const cluster = new LocalCluster({ runsFolder: context.runsFolder, workers, threads: 1, allowCode: 'confined' }, output);
   try {
     return await Promise.race([runOn(cluster, { job, workers }, name, context), cluster.failed.then((error) => Promise.reject(error))]);
@@ -44,7 +44,7 @@ async function eventsOf({ job, workers }: LivePlan, name: string, context: LiveC
   }
 }
 
-async function runOn(cluster: LocalCluster, { job, workers }: LivePlan, name: string, { engine, doing, signal }: LiveContext): Promise<readonly StoredEvent[]> {
+async function runOn(cluster: LocalCluster, { job, workers }: Omit<LivePlan, 'standsFor'>, name: string, { engine, doing, signal }: LiveContext): Promise<readonly StoredEvent[]> {
   doing(`${name}: ${workers.length} workers start, and their links are measured`);
   const client = await connectClient(await cluster.start(engine), signal);
   try {

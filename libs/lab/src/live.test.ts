@@ -1,0 +1,16 @@
+import type { RunEvent, StoredEvent } from '@longtail/core';
+import { expect, test } from 'vitest';
+import { liveOutcome } from './live.js';
+import { scenario } from './testing/scenario.js';
+
+test('a live arm whose model stands for a larger one tells the bytes of that, as virtual time does', () => {
+  const { arms, seeds: _, name: __, description: ___, ...shared } = scenario('[{strategy: bsp}]');
+  const exchange = { receiveMs: 10, encodeMs: 0, sendMs: 30, waitMs: 0 };
+  const contribution = { event: 'contribution', name: 'fast', round: 1, accepted: true, samples: 40, staleness: 0, computeMs: 5, elapsedMs: 5, sentAtMs: 0, doneAtMs: 45, bytesUp: 1000, bytesDown: 2000, exchange };
+  const bodies = [{ event: 'started' }, contribution, { event: 'commit', samples: 40, samplesApplied: 40, loss: 1 }];
+  const events = bodies.map((body, seq): StoredEvent => ({ seq, timeMs: 45 * seq, body: body as unknown as RunEvent }));
+  const task = { scenario: shared, mode: 'live', arm: arms[0]!, seed: 1, traces: {} } as const;
+  const [own, grown] = [liveOutcome(task, events), liveOutcome(task, events, 20)].map(({ summary }) => [summary.bytesUpPerNode, summary.bytesDownPerNode]);
+  expect(own).toEqual([500, 1000]);
+  expect(grown).toEqual([10_000, 20_000]);
+});
