@@ -11,7 +11,7 @@ const packages = ['libs', 'apps', 'tools'].flatMap((folder) =>
 );
 
 /** Their tests keep nothing in modules: files of one share them, and load them once. */
-const SHARED = new Set(['access', 'cli', 'core', 'data', 'kernels', 'lab', 'parameter-server', 'planner', 'protocol', 'report', 'runtime', 'schedule', 'simulator', 'spec', 'store', 'sync', 'transport']);
+const SHARED = new Set(['access', 'cli', 'core', 'data', 'kernels', 'lab', 'layout', 'parameter-server', 'planner', 'protocol', 'report', 'runtime', 'schedule', 'simulator', 'spec', 'store', 'sync', 'transport']);
 
 export default defineConfig({
   test: {

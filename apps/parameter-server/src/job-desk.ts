@@ -1,9 +1,9 @@
 import type { DataFile, DataSignature, Job, ModelProfile } from '@longtail/core';
 import { LongtailError } from '@longtail/core';
 import { createModel, profileModel } from '@longtail/engine';
+import { requireWholeGroups } from '@longtail/layout';
 import type { ServedFile } from '@longtail/runtime';
 import { resolveJob, validateJob } from '@longtail/spec';
-import { requireWholeGroups } from './given-layout.js';
 import type { InspectData } from './inspect-data.js';
 import type { JobNotes } from './run-store.js';
 import { servedFile } from './served-files.js';

@@ -1,5 +1,5 @@
 import { createRng, LongtailError, nodesOf, type DeviceProfile, type GroupLayout, type LayoutNode, type LayoutPlan, type LayoutRequest, type MeasuredPeerLink, type ModelProfile, type RunLayout } from '@longtail/core';
-import { plannedLayout } from '@longtail/parameter-server/layout';
+import { plannedLayout } from '@longtail/layout';
 import { CostModel, measuredCluster, planRequestFor } from '@longtail/planner';
 import { explicitLayout } from '@longtail/runtime';
 import { LINK_CLASSES, type PlannerPolicy } from '@longtail/spec';

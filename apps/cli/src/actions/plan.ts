@@ -3,7 +3,7 @@ import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
 import { USUAL_CODING } from '@longtail/kernels';
-import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/parameter-server';
+import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/layout';
 import { createPlan } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles, userCache } from '@longtail/store/node';

@@ -1,0 +1,5 @@
+export { planWithSync } from './auto-plan.js';
+export { codingTimes } from './coding-times.js';
+export { exactMakespan } from './exact-makespan.js';
+export { planOwnLayout, requireWholeGroups } from './given-layout.js';
+export { plannedLayout } from './planned-layout.js';
