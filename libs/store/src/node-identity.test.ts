@@ -1,5 +1,5 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { claimIdentity } from './node-identity.js';
@@ -33,6 +33,11 @@ test('what a killed process held is free again, and a half-written file is as no
   writeFileSync(join(folder, lock), ''); // as a power cut may leave it
   writeFileSync(join(folder, lock.replace('.lock', '')), '{"no');
   expect((await claimIdentity(folder, 'lent')).node).toBe('');
+});
+
+test('a lock that cannot be read keeps nobody waiting', async () => {
+  mkdirSync(join(folder, `lent@${encodeURIComponent(hostname())}-1.json.lock`));
+  await expect(claimIdentity(folder, 'lent')).rejects.toThrow('Cannot keep the id of this node');
 });
 
 test.runIf(process.platform === 'linux')('where no folder can be, an id cannot be kept, and that is said', async () => {
