@@ -270,7 +270,7 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
       if (this.toldPeers.get(node) === rate) continue;
       this.toldAtMs = lastSentMs;
       this.toldPeers.set(node, rate);
-      connection.send({ message: 'peerMeasured', peerMeasured: { run: current!.run, node, ...rate } });
+      connection.send({ message: 'peerMeasured', peerMeasured: { run: current!.run, node, bitsPerSecond: rate.bitsPerSecond } });
     }
   }
 
