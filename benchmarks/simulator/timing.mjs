@@ -2,19 +2,19 @@
 //   node benchmarks/simulator/timing.mjs [--nodes 1000] [--rounds 1000] [--strategy bsp|diloco]
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
-import { ROOM_FOR_THE_YOUNG, simulate, timingModel } from '@longtail/simulator';
-
-// As the arms of `longtail bench` run.
-if (!ROOM_FOR_THE_YOUNG.every((option) => process.execArgv.includes(option))) {
-  const { status } = spawnSync(process.execPath, [...process.execArgv, ...ROOM_FOR_THE_YOUNG, ...process.argv.slice(1)], { stdio: 'inherit' });
-  process.exit(status ?? 1);
-}
+import { roomForTheYoung, simulate, timingModel } from '@longtail/simulator';
 
 const { values: options } = parseArgs({
   options: { nodes: { type: 'string', default: '1000' }, rounds: { type: 'string', default: '1000' }, strategy: { type: 'string', default: 'bsp' } },
 });
 const [nodes, rounds] = [Number(options.nodes), Number(options.rounds)];
 const { strategy } = options;
+// As the arms of `longtail bench` run.
+const room = roomForTheYoung(nodes);
+if (!room.every((option) => process.execArgv.includes(option))) {
+  const { status } = spawnSync(process.execPath, [...process.execArgv, ...room, ...process.argv.slice(1)], { stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
 /** Of the issue: seconds for a million nodes × rounds, start included. */
 const limitSeconds = nodes >= 10_000 ? 60 : 30;
 

@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { LongtailError, type BenchArm, type BenchMode, type EngineName, type WireError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
-import { ROOM_FOR_THE_YOUNG, ROOM_FOR_VECTORS } from '@longtail/simulator';
+import { ROOM_FOR_VECTORS, roomForTheYoung } from '@longtail/simulator';
 import type { JobDocument } from '@longtail/spec';
 import type { DeviceLine } from './measure-device.js';
 import type { ArmTask } from './run-arm.js';
@@ -36,6 +36,8 @@ export class ArmPool {
     private readonly processes: number,
     private readonly engine: EngineName,
     private readonly mode: BenchMode | 'both',
+    /** Of an arm, about. */
+    private readonly nodes: number,
   ) {}
 
   /** An arm whose process ends under it has failed; the others go on in another one. */
@@ -81,7 +83,7 @@ export class ArmPool {
   private start(): ChildProcess {
     const child = fork(fileURLToPath(new URL('./arm-process.js', import.meta.url)), [this.engine], {
       env: { ...process.env, ...nativeEnvironment() },
-      execArgv: [...process.execArgv, ...(this.mode === 'timing' ? ROOM_FOR_THE_YOUNG : ROOM_FOR_VECTORS)],
+      execArgv: [...process.execArgv, ...(this.mode === 'timing' ? roomForTheYoung(this.nodes) : ROOM_FOR_VECTORS)],
       serialization: 'advanced',
     });
     child.on('message', (reply: PoolReply) => {

@@ -10,10 +10,16 @@ const COMPILES_LITTLE = ['--max-inlined-bytecode-size-cumulative=300', '--max-by
  */
 export const ROOM_FOR_VECTORS = ['--initial-old-space-size=256', ...COMPILES_LITTLE, ...ONE_THREAD_COLLECTS];
 
+/** From so many nodes on what a round has under way does not fit into a young generation of 64 MiB: most of it would be made old, and the whole heap be marked for it. */
+const CROWD = 5000;
+
 /**
- * The same, for a process that simulates many nodes and computes nothing for them: what they make, and soon drop, is collected at the least cost in a young
- * generation of 64 MiB, from the start on, as it grows too late by itself. Arithmetic would go slower beside one that is larger than the caches. Nothing is made
- * old at once: what thousands have under way outlives a collection now and then, from which V8 concludes that it had better be, and then it keeps alive what it
- * points to, when it is dead itself, until the whole heap is marked.
+ * The same, for a process that simulates so many nodes and computes nothing for them: what they make, and soon drop, is collected at the least cost in a young
+ * generation of 64 MiB, of 256 for a crowd, from the start on, as it grows too late by itself. Arithmetic would go slower beside one that is larger than the caches.
+ * Nothing is made old at once: what thousands have under way outlives a collection now and then, from which V8 concludes that it had better be, and then it keeps
+ * alive what it points to, when it is dead itself, until the whole heap is marked.
  */
-export const ROOM_FOR_THE_YOUNG = ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring', ...ONE_THREAD_COLLECTS];
+export function roomForTheYoung(nodes: number): readonly string[] {
+  const mib = nodes < CROWD ? 64 : 256;
+  return [`--max-semi-space-size=${mib}`, `--min-semi-space-size=${mib}`, '--no-allocation-site-pretenuring', ...ONE_THREAD_COLLECTS];
+}

@@ -16,7 +16,7 @@ interface CalibrateOptions {
 
 export async function calibrate(output: Output, { engine, server, token }: CalibrateOptions, file: string): Promise<number> {
   const { document } = await readJobFile(file);
-  const pool = new ArmPool(1, engine, 'live');
+  const pool = new ArmPool(1, engine, 'live', 1);
   const interruption = new Interruption(() => pool.close());
   try {
     const link = server === undefined ? await measureLoopback(interruption.signal) : await measureServerLink(server, token, interruption.signal);

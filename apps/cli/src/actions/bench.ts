@@ -34,7 +34,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   const folder = options.out ?? join('bench', `${scenario.name}-${mode}`);
   const armsFolder = join(folder, 'arms');
   await makeFolder('keep results', armsFolder);
-  const pool = new ArmPool(jobs, engine, mode);
+  const pool = new ArmPool(jobs, engine, mode, scenario.fleet.machines.reduce((sum, { count }) => sum + count, 0));
   const progress = benchProgress(output);
   const interruption = new Interruption(() => pool.close());
   try {
