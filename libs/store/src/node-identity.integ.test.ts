@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -28,13 +28,13 @@ it('processes that start at the same moment have an id each, also after all of t
     mkdirSync(folder);
     if (i % 2 === 1) continue;
     for (let before = 0; before < PROCESSES; before++) await claimIdentity(folder, 'lent');
-    for (const lock of readdirSync(folder)) writeFileSync(join(folder, lock), '999999999'); // of a process that is gone
+    for (const lock of readdirSync(folder)) renameSync(join(folder, lock, `${process.pid}`), join(folder, lock, '999999999')); // of a process that is gone
   }
   const store = new URL('../dist/node.js', import.meta.url).href;
   const args = ['--input-type=module', '-e', CLAIM, store, root, String(Date.now() + 500)];
   const running = Array.from({ length: PROCESSES }, () => spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }));
   const pids = running.map(({ pid }) => String(pid)).sort();
-  const holders = (i: number): string[] => readdirSync(join(root, String(i))).filter((name) => name.endsWith('.lock')).map((name) => readFileSync(join(root, String(i), name), 'utf8')).sort();
+  const holders = (i: number): string[] => readdirSync(join(root, String(i))).flatMap((name) => (name.endsWith('.held') ? readdirSync(join(root, String(i), name)) : [])).sort();
   // Whoever ends frees what it has.
   await Promise.all(running.map(({ stdout }) => once(stdout, 'data')));
   running.forEach(({ stdin }) => stdin.end());

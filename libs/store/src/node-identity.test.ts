@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -25,18 +25,52 @@ test('nodes of one name side by side have an id each; other names too', async ()
   for (const [i, name] of ['lent', 'lent', 'a/b'].entries()) expect((await claimIdentity(folder, name)).node).toBe(`n${i}`);
 });
 
+/** The lock of the only node here, as a process that is gone left it. */
+function heldBy(...holders: readonly string[]): string {
+  const held = join(folder, `lent@${encodeURIComponent(hostname())}-1.json.held`);
+  rmSync(held, { recursive: true, force: true });
+  mkdirSync(held);
+  for (const holder of holders) writeFileSync(join(held, holder), '');
+  return held;
+}
+
+const BEYOND_ALL = '999999999'; // of all process ids
+
 test('what a killed process held is free again, and a half-written file is as none', async () => {
-  (await claimIdentity(folder, 'lent')).remember('n1-abc');
-  const lock = readdirSync(folder).find((name) => name.endsWith('.lock'))!;
-  writeFileSync(join(folder, lock), '999999999'); // beyond the largest process id
-  expect((await claimIdentity(folder, 'lent')).node).toBe('n1-abc');
-  writeFileSync(join(folder, lock), ''); // as a power cut may leave it
-  writeFileSync(join(folder, lock.replace('.lock', '')), '{"no');
+  const claimed = await claimIdentity(folder, 'lent');
+  claimed.remember('n1-abc');
+  claimed.release();
+  // The last: as a power cut may leave it.
+  for (const holders of [[BEYOND_ALL], [BEYOND_ALL, '.DS_Store'], []]) {
+    heldBy(...holders);
+    const again = await claimIdentity(folder, 'lent');
+    expect(again.node).toBe('n1-abc');
+    again.release();
+  }
+  writeFileSync(heldBy().replace('.held', ''), '{"no');
   expect((await claimIdentity(folder, 'lent')).node).toBe('');
 });
 
+test('a process that has the id of the one that was killed, as in a container, has its node', async () => {
+  const claimed = await claimIdentity(folder, 'lent');
+  claimed.remember('n1-abc');
+  claimed.release();
+  heldBy(String(process.pid));
+  expect((await claimIdentity(folder, 'lent')).node).toBe('n1-abc');
+  expect((await claimIdentity(folder, 'lent')).node).toBe('');
+});
+
+test('what is released late leaves the lock to whoever has it by then', async () => {
+  const late = await claimIdentity(folder, 'lent');
+  const held = heldBy(String(process.ppid));
+  late.release();
+  expect(readdirSync(held)).toEqual([String(process.ppid)]);
+});
+
 test('a lock that cannot be read keeps nobody waiting', async () => {
-  mkdirSync(join(folder, `lent@${encodeURIComponent(hostname())}-1.json.lock`));
+  const held = heldBy();
+  rmdirSync(held);
+  writeFileSync(held, BEYOND_ALL);
   await expect(claimIdentity(folder, 'lent')).rejects.toThrow('Cannot keep the id of this node');
 });
 

@@ -1,4 +1,4 @@
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { makeFolder, withStorageErrors } from './storage-error.js';
@@ -22,7 +22,7 @@ export async function claimIdentity(folder: string, name: string): Promise<Claim
   return withStorageErrors(doing, folder, async () => {
     for (let i = 1; ; i++) {
       const path = join(folder, `${encodeURIComponent(name)}@${encodeURIComponent(hostname())}-${i}.json`);
-      if (lock(`${path}.lock`)) return identity(path);
+      if (lock(`${path}.held`)) return identity(path);
     }
   });
 }
@@ -37,7 +37,7 @@ function identity(path: string): ClaimedIdentity {
       known = node;
       writeFileSync(path, `${JSON.stringify({ node })}\n`, { mode: 0o600 });
     },
-    release: () => rmSync(`${path}.lock`, { force: true }),
+    release: () => unlock(`${path}.held`),
   };
 }
 
@@ -50,49 +50,70 @@ function readNode(path: string): string {
   }
 }
 
-/** Takes a lock whose process is gone. It appears with its process in it: one that is empty would be taken for nobody's. */
+/** Locks of this process: in a container the process that was killed may have had the same id. */
+const own = new Set<string>();
+
+/**
+ * A lock is a folder with a file that is named by the process which has it. The folder takes its name with that file in it, and takes the place of
+ * none but an empty one: of several processes one succeeds, also on disks without hard links.
+ */
 function lock(path: string): boolean {
-  const own = `${path}.${process.pid}`;
-  writeFileSync(own, String(process.pid), { mode: 0o600 });
+  if (own.has(path)) return false;
+  const folder = `${path}.${process.pid}`;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(join(folder, `${process.pid}`), '', { mode: 0o600 });
   try {
-    while (!linked(own, path)) {
-      const holder = readLock(path);
-      if (isAlive(Number(holder))) return false;
-      if (holder !== undefined) removeDead(path);
+    while (!takesName(folder, path)) {
+      const holders = holdersOf(path);
+      if (holders.some((holder) => Number(holder) !== process.pid && isAlive(Number(holder)))) return false;
+      removeHolders(path, holders);
     }
+    own.add(path);
     return true;
   } finally {
-    rmSync(own, { force: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** False where there is such a file. */
-function linked(file: string, path: string): boolean {
+function unlock(path: string): void {
+  own.delete(path);
+  removeHolders(path, [`${process.pid}`]);
+}
+
+/** False where the name is taken. */
+function takesName(folder: string, path: string): boolean {
   try {
-    linkSync(file, path);
+    renameSync(folder, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    // What else Windows and network drives say of a name that is taken differs.
+    if (isOneOf(error, 'ENOTEMPTY', 'EEXIST') || existsSync(path)) return false;
     throw error;
   }
 }
 
-/** One at a time, after another look: whoever comes second would remove the lock of whoever came first. */
-function removeDead(path: string): void {
-  const removing = `${path}.removing`;
-  if (!lock(removing)) return;
-  if (!isAlive(Number(readLock(path)))) rmSync(path, { force: true });
-  rmSync(removing, { force: true });
-}
-
-/** Undefined: it was released meanwhile. */
-function readLock(path: string): string | undefined {
+/** None: it was released meanwhile, or a power cut left no more of it. */
+function holdersOf(path: string): readonly string[] {
   try {
-    return readFileSync(path, 'utf8');
+    return readdirSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (isOneOf(error, 'ENOENT')) return [];
     throw error;
   }
+}
+
+/** Leaves the lock alone where another process has it by now. */
+function removeHolders(path: string, holders: readonly string[]): void {
+  for (const holder of holders) rmSync(join(path, holder), { recursive: true, force: true });
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!isOneOf(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error;
+  }
+}
+
+function isOneOf(error: unknown, ...codes: readonly string[]): boolean {
+  return codes.includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 /** Is there a process with this id? */
