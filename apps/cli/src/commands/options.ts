@@ -6,7 +6,7 @@ import { LongtailError } from '@longtail/core';
 import { parseLink, type LinkRates } from '@longtail/spec/links';
 import { parseHours, type Hours } from '@longtail/spec/hours';
 import { parseBitRate, parseByteSize, parseDurationMs, parsePart, parsePower } from '@longtail/spec/units';
-import { readLine } from '../terminal/read-line.js';
+import { readLine, readSecret } from '../terminal/read-line.js';
 
 export const DEFAULT_PORT = 7077;
 export const DEFAULT_SERVER = `127.0.0.1:${DEFAULT_PORT}`;
@@ -24,10 +24,7 @@ export function tokenOption(): Option {
 
 /** The secret, or where it is: `-` for a line on standard input, `@FILE` for a file. */
 function secret(text: string): string {
-  if (text === '-') {
-    if (isatty(0)) process.stderr.write('token: ');
-    return readLine(0);
-  }
+  if (text === '-') return isatty(0) ? readSecret('token: ') : readLine(0);
   if (!text.startsWith('@')) return text;
   try {
     return readFileSync(text.slice(1), 'utf8').trim();

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { RunEvent, Verdict } from '@longtail/core';
 
-const BIN = fileURLToPath(new URL('../../bin/longtail.mjs', import.meta.url));
+export const BIN = fileURLToPath(new URL('../../bin/longtail.mjs', import.meta.url));
 /** Marks every process that a command starts, whoever its parent is by then. */
 const MARK = 'LONGTAIL_TEST_PROCESS';
 
