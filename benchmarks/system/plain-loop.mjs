@@ -1,10 +1,11 @@
 // The loop that anybody would write: engine, data, step after step; nothing of Longtail's server or worker.
 // Arguments: job file, threads, samples. Prints { samplesPerSecond } of all but the first tenth.
 import { readFileSync } from 'node:fs';
+import { userCache } from '@longtail/core/user-folders';
 import { loadEngine } from '@longtail/engine';
 import { describeData, epochOrder, openDataset } from '@longtail/data';
 import { parseJobFile, resolveJob, validateJob } from '@longtail/spec';
-import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import { blobCache, nodeFiles } from '@longtail/store';
 
 const [file, threads, samples] = process.argv.slice(2);
 const draft = validateJob(parseJobFile(readFileSync(file, 'utf8'), file));

@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { CodecName, DeviceInfo, PeerNetwork } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
+import { userCache } from '@longtail/core/user-folders';
 import { CODEC_IDS, createCodec, createErrorFeedback, createKernels, type Kernels } from '@longtail/kernels';
 import type { WorkerEvent } from '@longtail/runtime/worker';
 import { Pauses, runWorker } from '@longtail/runtime/worker';
 import type { OwnerLimits } from '@longtail/spec';
-import { claimIdentity, nodeFiles, userCache, type ClaimedIdentity } from '@longtail/store/node';
+import { claimIdentity, nodeFiles, type ClaimedIdentity } from '@longtail/store/node';
 import {
   createCurveKeys,
   createTensorMemory,

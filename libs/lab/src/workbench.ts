@@ -1,9 +1,10 @@
 import { LongtailError, type BlockRange, type Dataset, type Engine, type EngineName, type Job, type LocalFile, type ModelProfile } from '@longtail/core';
+import { userCache } from '@longtail/core/user-folders';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, loadEngine, profileModel } from '@longtail/engine';
 import { modelOfStage, type VirtualModel } from '@longtail/simulator';
 import { resolveJob, validateJob, type JobDocument } from '@longtail/spec';
-import { blobCache, nodeFiles, userCache } from '@longtail/store';
+import { blobCache, nodeFiles } from '@longtail/store';
 import { EngineBlocks } from './engine-blocks.js';
 
 /** A job with its data open, and what its model costs. */

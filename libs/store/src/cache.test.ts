@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { blobCache, fileCache, userCache } from './cache.js';
+import { blobCache, fileCache } from './cache.js';
 
 let root: string;
 beforeEach(() => {
@@ -63,18 +63,6 @@ test('blobs: a hit, a miss and a damaged one', async () => {
   writeFileSync(join(root, 'blobs', 'key'), 'x'.repeat(40));
   expect(await cache.get('key')).toBeUndefined();
   await expect(cache.get('../key')).rejects.toThrow(RangeError);
-});
-
-test.each([
-  [{ LONGTAIL_CACHE: '/c', XDG_CACHE_HOME: '/x' }, 'linux', '/c'],
-  [{ LONGTAIL_CACHE: 'c' }, 'linux', resolve('c')],
-  [{ XDG_CACHE_HOME: '/x' }, 'linux', '/x/longtail'],
-  [{ XDG_CACHE_HOME: 'x' }, 'linux', '/home/ada/.cache/longtail'],
-  [{}, 'linux', '/home/ada/.cache/longtail'],
-  [{}, 'darwin', '/home/ada/Library/Caches/longtail'],
-  [{ LOCALAPPDATA: '/local' }, 'win32', '/local/longtail/Cache'],
-] as const)('the cache of a user with %o on %s is %s', (env, platform, expected) => {
-  expect(userCache(env, platform, '/home/ada')).toBe(expected);
 });
 
 test.runIf(process.platform === 'linux')('where no folder can be nothing is taken in, and that is said', async () => {

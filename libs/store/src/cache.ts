@@ -1,23 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { LongtailError, type BlobCache, type LocalFile } from '@longtail/core';
 import { syncFolder, temporaryName, writeFileAtomic, writeFully } from './atomic.js';
 import { ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
-
-/** The folder for what can be made or fetched again: LONGTAIL_CACHE, else where the system keeps a user's caches. */
-export function userCache(
-  env: NodeJS.ProcessEnv = process.env,
-  platform: NodeJS.Platform = process.platform,
-  home: string = homedir(),
-): string {
-  if (env.LONGTAIL_CACHE) return resolve(env.LONGTAIL_CACHE);
-  if (isAbsolute(env.XDG_CACHE_HOME ?? '')) return join(env.XDG_CACHE_HOME!, 'longtail'); // relative ones are to be ignored, says the specification
-  if (platform === 'darwin') return join(home, 'Library', 'Caches', 'longtail');
-  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(home, 'AppData', 'Local'), 'longtail', 'Cache');
-  return join(home, '.cache', 'longtail');
-}
 
 /** A file on its way into the cache. */
 export interface IncomingFile {

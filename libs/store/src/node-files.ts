@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FileSource } from '@longtail/core';
-import { userCache } from './cache.js';
+import { userCache } from '@longtail/core/user-folders';
 import { fetchToCache, type FetchOptions } from './fetch-to-cache.js';
 import { withStorageErrors } from './storage-error.js';
 

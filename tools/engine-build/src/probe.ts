@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { formatBytes } from '@longtail/core';
-import { allocatorHost, cacheFolder, installedVariants, thisHost, type NativeVariant } from '@longtail/engine/native';
+import { userCache } from '@longtail/core/user-folders';
+import { allocatorHost, installedVariants, thisHost, type NativeVariant } from '@longtail/engine/native';
 import { findCompiler, type Compiler } from './compiler.js';
 import { findCuda, type CudaFinding } from './cuda.js';
 import { findPip, type Pip } from './pip.js';
@@ -40,7 +41,7 @@ export async function probeNativeEngine(
     findCompiler(signal),
     findPip(signal),
     findCuda(signal),
-    freeDiskBytes(cacheFolder()),
+    freeDiskBytes(userCache()),
   ]);
   const variant = wanted === 'auto' ? (cuda.status === 'usable' ? 'cuda' : 'cpu') : wanted;
   const target = buildTarget(variant, thisHost(), allocatorHost().glibc);
@@ -133,7 +134,7 @@ export function pipProblem(family: OsFamily, tooOld: string | undefined): Proble
 function diskProblem(freeBytes: number, neededBytes: number): Problem {
   return {
     part: 'disk',
-    message: `The engine needs ${formatBytes(neededBytes)} while it is unpacked, and ${cacheFolder()} has ${formatBytes(freeBytes)} free.`,
+    message: `The engine needs ${formatBytes(neededBytes)} while it is unpacked, and ${userCache()} has ${formatBytes(freeBytes)} free.`,
     fix: 'Free some space, or set LONGTAIL_CACHE to a folder on another disk.',
     blocking: true,
   };

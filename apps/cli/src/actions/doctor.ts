@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { arch, availableParallelism, cpus, freemem, platform, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { formatBytes, formatSeconds, LongtailError } from '@longtail/core';
-import { cacheFolder } from '@longtail/engine/native';
+import { userCache } from '@longtail/core/user-folders';
 import { probeNativeEngine } from '@longtail/engine-build';
 import type { EngineFinding } from '../process/engines.js';
 import { measureEngines } from '../process/engines.js';
@@ -38,7 +38,7 @@ export async function doctor(output: Output, options: DoctorOptions): Promise<nu
   const say = (finding: Finding) => show(finding, output);
   say(device());
   say(memory());
-  for (const folder of [resolve(options.runs), cacheFolder()]) say(await disk(folder));
+  for (const folder of [resolve(options.runs), userCache()]) say(await disk(folder));
   let working = 0;
   await measureEngines((finding) => {
     if (finding.works) working++;

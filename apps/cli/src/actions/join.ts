@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatCount, LongtailError } from '@longtail/core';
+import { userConfig, userState } from '@longtail/core/user-folders';
 import { DEFAULT_IDLE_MS, parseNodeFile, type OwnerLimits } from '@longtail/spec';
 import type { LinkRates } from '@longtail/spec/links';
-import { userConfig, userState } from '@longtail/store/node';
 import { connectClient } from '@longtail/transport';
 import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
 import { nodeIdentity, rememberAtStandby } from '../process/identity.js';

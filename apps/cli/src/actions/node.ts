@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import { userState } from '@longtail/store/node';
+import { userState } from '@longtail/core/user-folders';
 import { giveLocalOrder, wallClock, type ControlClient, type LocalOrder, type LocalWorker } from '@longtail/transport/clients';
 import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';

@@ -1,12 +1,13 @@
 import { LongtailError } from '@longtail/core';
 import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
+import { userCache } from '@longtail/core/user-folders';
 import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
 import { USUAL_CODING } from '@longtail/kernels';
 import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/layout';
 import { createPlan } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
-import { blobCache, nodeFiles, userCache } from '@longtail/store/node';
+import { blobCache, nodeFiles } from '@longtail/store/node';
 import type { ControlClient } from '@longtail/transport';
 import { clusterOf } from '../process/cluster-of.js';
 import { connect, type ServerChoice } from '../process/identity.js';

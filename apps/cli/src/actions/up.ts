@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
+import { userCache, userState } from '@longtail/core/user-folders';
 import { followServer, isLoopback, openAccess, startServer, type StandbyOptions, type Takeover } from '@longtail/parameter-server';
-import { nodeFiles, openCheckpointStore, openDatabase, userCache, userState } from '@longtail/store';
+import { nodeFiles, openCheckpointStore, openDatabase } from '@longtail/store';
 import { formatAddress, parseAddress, wallClock } from '@longtail/transport';
 import { createFileCache, KeptIdentity } from '@longtail/worker';
 import { keptIdentity, partIdentity } from '../process/identity.js';

@@ -2,7 +2,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { currentIdentity, enrolIdentity, parseJoinToken, readCredentials, writeKept, type Credentials, type Keep } from '@longtail/access';
 import { LongtailError } from '@longtail/core';
-import { secretFile, userState } from '@longtail/store/node';
+import { userState } from '@longtail/core/user-folders';
+import { secretFile } from '@longtail/store/node';
 import { connectClient, enrol, formatAddress, parseAddress, renew, type ControlClient } from '@longtail/transport/clients';
 
 /** What a command is on a server: a machine that computes, one that takes over, or somebody who asks. Each has an identity of its own. */

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   atLeast,
-  cacheFolder,
   installedVariants,
   nativeBindingPath,
   nativeEngineFolder,
@@ -16,20 +15,7 @@ import {
   type NativeVariant,
 } from './native.js';
 
-const linux: NativeHost = { platform: 'linux', arch: 'x64', env: {}, homeFolder: '/home/ada' };
-
-describe('cacheFolder', () => {
-  it.each<[string, Partial<NativeHost>, string]>([
-    ['Linux', {}, '/home/ada/.cache/longtail'],
-    ['macOS', { platform: 'darwin', homeFolder: '/Users/ada' }, '/Users/ada/Library/Caches/longtail'],
-    ['Windows', { platform: 'win32', env: { LOCALAPPDATA: '/local' } }, '/local/longtail'],
-    ['XDG_CACHE_HOME', { env: { XDG_CACHE_HOME: '/scratch' } }, '/scratch/longtail'],
-    ['a relative XDG_CACHE_HOME, which is ignored', { env: { XDG_CACHE_HOME: 'scratch' } }, '/home/ada/.cache/longtail'],
-    ['LONGTAIL_CACHE before all', { env: { LONGTAIL_CACHE: '/mine', XDG_CACHE_HOME: '/scratch' } }, '/mine'],
-  ])('%s', (_, host, expected) => {
-    expect(cacheFolder({ ...linux, ...host })).toBe(expected);
-  });
-});
+const linux: NativeHost = { platform: 'linux', arch: 'x64', cache: '/home/ada/.cache/longtail' };
 
 describe('nativeEngineKey', () => {
   it('names versions, the fused ops, variant, machine and Node-API', () => {
@@ -55,7 +41,7 @@ describe('installedVariants', () => {
   });
   afterEach(() => rmSync(cache, { recursive: true }));
 
-  const host = (): NativeHost => ({ ...linux, env: { LONGTAIL_CACHE: cache } });
+  const host = (): NativeHost => ({ ...linux, cache });
   const install = (variant: NativeVariant): void => {
     const folder = nativeEngineFolder(variant, host());
     mkdirSync(folder, { recursive: true });

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir, tmpdir, userInfo } from 'node:os';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LongtailError } from '@longtail/core';
+import { userCache } from '@longtail/core/user-folders';
 
 /** Of `@tensorflow/tfjs-node-gpu`: its C++ sources are the binding's. */
 export const TFJS_VERSION = '4.22.0';
@@ -20,33 +20,12 @@ export type NativeVariant = 'cpu' | 'cuda';
 export interface NativeHost {
   readonly platform: NodeJS.Platform;
   readonly arch: NodeJS.Architecture;
-  readonly env: NodeJS.ProcessEnv;
-  readonly homeFolder: string;
+  /** Folder of the user's cache. */
+  readonly cache: string;
 }
 
 export function thisHost(): NativeHost {
-  return { platform: process.platform, arch: process.arch, env: process.env, homeFolder: homeFolder() };
-}
-
-/** `$HOME`, else the account's home, else the temporary folder: a service account may have neither. */
-function homeFolder(): string {
-  if (isAbsolute(homedir())) return homedir();
-  try {
-    return userInfo().homedir;
-  } catch {
-    return tmpdir();
-  }
-}
-
-/** Longtail's per-user cache: `$LONGTAIL_CACHE`, else `$XDG_CACHE_HOME/longtail`, else the system's usual place. */
-export function cacheFolder(host: NativeHost = thisHost()): string {
-  const { LONGTAIL_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = host.env;
-  if (LONGTAIL_CACHE) return resolve(LONGTAIL_CACHE);
-  // The XDG specification: a relative path is to be ignored.
-  if (XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME)) return join(XDG_CACHE_HOME, 'longtail');
-  if (host.platform === 'darwin') return join(host.homeFolder, 'Library', 'Caches', 'longtail');
-  if (host.platform === 'win32') return join(LOCALAPPDATA || join(host.homeFolder, 'AppData', 'Local'), 'longtail');
-  return join(host.homeFolder, '.cache', 'longtail');
+  return { platform: process.platform, arch: process.arch, cache: userCache() };
 }
 
 /** Everything that a build depends on, so that another version or machine sharing the home never loads the wrong one. */
@@ -72,7 +51,7 @@ function fusedOpsVersion(): string {
 
 /** Where a variant of the engine is installed, or would be. It appears whole or not at all. */
 export function nativeEngineFolder(variant: NativeVariant, host: NativeHost = thisHost()): string {
-  return join(cacheFolder(host), 'engine', nativeEngineKey(variant, host));
+  return join(host.cache, 'engine', nativeEngineKey(variant, host));
 }
 
 /** The Node addon inside an engine folder; libtensorflow lies beside it, found by a relative rpath. */
