@@ -51,10 +51,23 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
   await writeAtomic(path, (file) => file.writeFile(content));
 }
 
+/** Bytes of one call: Node refuses to read or write 2 GiB at once. */
+const MAX_CALL_BYTES = 2 ** 30;
+
 /** Writes all of `bytes`: a single write may be short. `position` in the file; undefined: behind what was written last. */
-export async function writeFully(file: FileHandle, bytes: Uint8Array, position?: number): Promise<void> {
+export async function writeFully(file: Pick<FileHandle, 'write'>, bytes: Uint8Array, position?: number): Promise<void> {
   for (let written = 0; written < bytes.length;) {
     const at = position === undefined ? null : position + written;
-    written += (await file.write(bytes, written, bytes.length - written, at)).bytesWritten;
+    written += (await file.write(bytes, written, Math.min(bytes.length - written, MAX_CALL_BYTES), at)).bytesWritten;
   }
+}
+
+/** Fills `out` from `position` on; false where the file ends before. */
+export async function readFully(file: Pick<FileHandle, 'read'>, out: Uint8Array, position: number): Promise<boolean> {
+  for (let read = 0; read < out.length;) {
+    const { bytesRead } = await file.read(out, read, Math.min(out.length - read, MAX_CALL_BYTES), position + read);
+    if (bytesRead === 0) return false;
+    read += bytesRead;
+  }
+  return true;
 }

@@ -16,6 +16,7 @@ import {
   type CompletedPart,
 } from '@aws-sdk/client-s3';
 import { LongtailError, type ErrorCode } from '@longtail/core';
+import { readFully } from '../atomic.js';
 import { withStorageErrors } from '../storage-error.js';
 
 /** In memory at a time; larger files go up in parts of it. */
@@ -137,8 +138,7 @@ export class Bucket {
 
 async function read(file: FileHandle, offset: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
-  const { bytesRead } = await file.read(bytes, 0, length, offset);
-  if (bytesRead !== length) throw new LongtailError('The checkpoint has become shorter while it was sent.', { code: 'storage' });
+  if (!(await readFully(file, bytes, offset))) throw new LongtailError('The checkpoint has become shorter while it was sent.', { code: 'storage' });
   return bytes;
 }
 

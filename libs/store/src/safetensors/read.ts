@@ -1,5 +1,6 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { LongtailError, type ParameterLayout } from '@longtail/core';
+import { readFully } from '../atomic.js';
 import { withStorageErrors } from '../storage-error.js';
 import { decodeHeader, decodePrefix, dtypeBytes, PREFIX_BYTES, type SafetensorsHeader, type TensorEntry } from './format.js';
 import { fromBfloat16, fromFloat16 } from './half.js';
@@ -139,14 +140,10 @@ async function readExactly(file: FileHandle, position: number, length: number, p
 }
 
 async function readInto(file: FileHandle, position: number, out: Uint8Array, path: string): Promise<void> {
-  for (let read = 0; read < out.length;) {
-    const { bytesRead } = await file.read(out, read, out.length - read, position + read);
-    if (bytesRead === 0)
-      throw new LongtailError('The file ended while it was read.', {
-        code: 'invalid-file',
-        where: path,
-        hint: 'Copy or export the file again.',
-      });
-    read += bytesRead;
-  }
+  if (await readFully(file, out, position)) return;
+  throw new LongtailError('The file ended while it was read.', {
+    code: 'invalid-file',
+    where: path,
+    hint: 'Copy or export the file again.',
+  });
 }
