@@ -10,14 +10,35 @@ type Head = ChunkHead | { readonly version: number; readonly end: true };
 
 interface ChunkHead extends Omit<RecordedChunk, 'parts'> {
   readonly version: number;
+  /** The next record has more parts of this chunk. */
+  readonly more?: true;
   readonly parts: readonly { readonly part: number; readonly codecId: number; readonly bytes: number }[];
 }
 
 /** Bytes of the head and of what follows it, CRC-32C of the latter, and of all before it and the head; little-endian. */
 const PREFIX_BYTES = 16;
 
-/** A record, in pieces. */
-export function encodeRecord(head: Head, payload: readonly Uint8Array[], crc32c: Crc32c): readonly Uint8Array[] {
+/** Of the parts of a record, which may be those of thousands of workers: it is written and read in one call. */
+const MAX_PAYLOAD_BYTES = 2 ** 26;
+
+/** The records of a chunk, each in pieces. */
+export function* encodeChunk(version: number, { parts, ...place }: RecordedChunk, crc32c: Crc32c, maxPayloadBytes = MAX_PAYLOAD_BYTES): Generator<readonly Uint8Array[]> {
+  let to = 0;
+  do {
+    const from = to;
+    for (let bytes = 0; to < parts.length && (to === from || bytes + parts[to]!.bytes.length <= maxPayloadBytes); to++) bytes += parts[to]!.bytes.length;
+    const record = parts.slice(from, to);
+    const sizes = record.map(({ part, codecId, bytes }) => ({ part, codecId, bytes: bytes.length }));
+    yield encodeRecord({ version, ...place, parts: sizes, ...(to < parts.length && { more: true }) }, record.map(({ bytes }) => bytes), crc32c);
+  } while (to < parts.length);
+}
+
+/** What stands behind the last chunk of a version, in pieces. */
+export function encodeEnd(version: number, crc32c: Crc32c): readonly Uint8Array[] {
+  return encodeRecord({ version, end: true }, [], crc32c);
+}
+
+function encodeRecord(head: Head, payload: readonly Uint8Array[], crc32c: Crc32c): readonly Uint8Array[] {
   const text = new TextEncoder().encode(JSON.stringify(head));
   const prefix = new DataView(new ArrayBuffer(PREFIX_BYTES));
   prefix.setUint32(0, text.length, true);
@@ -71,6 +92,7 @@ export class RecordFile {
   }
 
   *chunks({ version, from, to }: RecordedPlace): Generator<RecordedChunk> {
+    let parts: RecordedChunk['parts'] = [];
     for (let at = from; at < to;) {
       const { head, payloadAt, next, payloadChecksum } = this.headAt(at)!;
       at = next;
@@ -78,9 +100,11 @@ export class RecordFile {
       const payload = this.read(payloadAt, next - payloadAt);
       if (this.crc32c(payload) !== payloadChecksum) throw this.damaged(payloadAt, `in what leads to version ${version}`);
       let read = 0;
-      const parts = head.parts.map(({ part, codecId, bytes }) => ({ part, codecId, bytes: payload.subarray(read, (read += bytes)) }));
+      parts = [...parts, ...head.parts.map(({ part, codecId, bytes }) => ({ part, codecId, bytes: payload.subarray(read, (read += bytes)) }))];
+      if (head.more) continue;
       const { kind, index, offset, length } = head;
       yield { kind, index, offset, length, parts };
+      parts = [];
     }
   }
 

@@ -5,6 +5,7 @@ import { layOut, type RecordedChunk } from '@longtail/core';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Checkpoint } from './checkpoints.js';
+import { encodeChunk, encodeEnd, RecordFile } from './recording-format.js';
 import { exampleJob } from './testing/example-run.js';
 import { readRecording, recordingFolder, type RecordedPart } from './recording.js';
 
@@ -112,6 +113,18 @@ test('what a crash cut off is left out, and recording goes on behind the rest', 
     }),
     { numRuns: 20 },
   );
+});
+
+test('a chunk of more workers than a record takes comes back as one', () => {
+  const many: RecordedChunk = { ...chunk([]), parts: Array.from({ length: 7 }, (_, part) => ({ part, codecId: 1, bytes: new Uint8Array(part).fill(part) })) };
+  const [path, chunks] = [join(folder, '..', 'records'), [many, chunk([1, 2, 3], 3), many]];
+  const records = [...chunks.flatMap((one) => [...encodeChunk(6, one, crc32c, 5)]), encodeEnd(6, crc32c)];
+  expect(records).toHaveLength(5 + 1 + 5 + 1); // of 0 + 1 + 2, 3, 4, 5 and 6 bytes
+  writeFileSync(path, Buffer.concat(records.flat()));
+  const file = new RecordFile(path, crc32c);
+  const { versions: places } = file.scan();
+  expect(places.flatMap((place) => [...file.chunks(place)])).toEqual(chunks);
+  file.close();
 });
 
 test('what was undone is left out', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { formatBytes, LongtailError, type RecordedChunk } from '@longtail/core';
 import { syncFolder, writeFully } from './atomic.js';
 import { checkpointFolder, type Checkpoint, type CheckpointFolder } from './checkpoints.js';
-import { encodeRecord, RecordFile, type Crc32c } from './recording-format.js';
+import { encodeChunk, encodeEnd, RecordFile, type Crc32c } from './recording-format.js';
 import { ensureDiskSpace, withStorageErrors } from './storage-error.js';
 
 /** What each version of a run is made of, as a server writes it down. Failures are LongtailError `storage`. */
@@ -97,11 +97,8 @@ class WrittenRecording implements RecordingFolder {
     return withStorageErrors('write the recording', this.path, async () => {
       const { bytes: before, crc32c } = this;
       try {
-        for (const { parts, ...place } of chunks) {
-          const sizes = parts.map(({ part, codecId, bytes }) => ({ part, codecId, bytes: bytes.length }));
-          await this.write(encodeRecord({ version, ...place, parts: sizes }, parts.map(({ bytes }) => bytes), crc32c));
-        }
-        await this.write(encodeRecord({ version, end: true }, [], crc32c));
+        for (const chunk of chunks) for (const record of encodeChunk(version, chunk, crc32c)) await this.write(record);
+        await this.write(encodeEnd(version, crc32c));
       } catch (error) {
         this.bytes = before;
         await this.file!.truncate(before);
