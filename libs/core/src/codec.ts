@@ -17,6 +17,8 @@ export interface Codec {
   encode(values: Float32Array, out: Uint8Array, rowLength?: number): number;
   /** Throws when `bytes` is not a whole encoding of `out.length` values. */
   decode(bytes: Uint8Array, out: Float32Array, rowLength?: number): void;
+  /** What `encode` writes, where that is there already: as it lies, for as long as the values do not change. @default it is not */
+  readonly bytesIn?: ((values: Float32Array) => Uint8Array) | undefined;
   /** `top-k` only: the codec that keeps this much. */
   keeping?(topK: TopKSpec): Codec;
 }
@@ -63,6 +65,8 @@ export function hasErrorFeedback(name: CodecName): boolean {
 export interface FeedbackEncoder {
   /** Codes values [offset, offset + values.length) with what was lost there; returns the bytes written. Throws as the codec does. */
   encode(codec: CodecName, values: Float32Array, offset: number, out: Uint8Array): number;
+  /** As `Codec.bytesIn`. */
+  bytesIn?(codec: CodecName, values: Float32Array): Uint8Array;
   /** Whether what was coded since the last call took effect: if not, it is as if it had not been coded. `range`: only that in it. */
   settle(accepted: boolean, range?: VectorRange): void;
 }

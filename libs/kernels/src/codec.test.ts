@@ -145,6 +145,14 @@ describe('rounding', () => {
     createCodec('fp32', wasm).encode(Float32Array.of(-1.5), bytes);
     expect(new DataView(bytes.buffer).getUint32(0, true)).toBe(bitsOf(-1.5));
   });
+
+  it.each(names)('finds the bytes of a vector in it if it copies: %s', (name) => {
+    const codec = createCodec(name, wasm);
+    const values = Float32Array.of(7, -1.5, 0.1).subarray(1);
+    const bytes = new Uint8Array(codec.maxBytes(2));
+    codec.encode(values, bytes);
+    expect(codec.bytesIn?.(values)).toEqual(name === 'fp32' ? bytes : undefined);
+  });
 });
 
 describe('int8', () => {

@@ -1,4 +1,4 @@
-import { DEFAULT_TOP_K, LongtailError, type CodecName, type TopKSpec } from '@longtail/core';
+import { DEFAULT_TOP_K, LongtailError, type Codec, type CodecName, type TopKSpec } from '@longtail/core';
 import {
   bytesOfRow,
   bytesOfRows,
@@ -74,12 +74,14 @@ export class CodecTable {
 
 class FloatCodec implements SliceableCodec {
   readonly id: number;
+  readonly bytesIn: Codec['bytesIn'];
 
   constructor(
     readonly name: FloatFormat,
     private readonly kernels: Kernels,
   ) {
     this.id = CODEC_IDS[name];
+    this.bytesIn = name === 'fp32' ? asBytes : undefined;
   }
 
   maxBytes(length: number): number {
@@ -167,4 +169,8 @@ class RowCodec implements SliceableCodec {
 /** Values that share a scale. */
 function scaled(rowLength = FLAT_ROW): number {
   return Math.max(1, Math.min(rowLength, BLOCK_LENGTH));
+}
+
+function asBytes({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }

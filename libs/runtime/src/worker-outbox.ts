@@ -75,11 +75,16 @@ export class WorkerOutbox {
 
   /** The same of one vector that does not change before: coded on its way, or as it lies where that is the same and may be. */
   sendVector(task: Task, samples: number, vector: OutgoingVector, codec: Codec, signal: AbortSignal, feedback?: FeedbackEncoder): Promise<void> {
-    if (this.connection.handsOver !== true || codec.name !== 'fp32' || feedback !== undefined) return this.sendOne(task, samples, this.encode(vector, codec, feedback), signal);
-    const { values: { buffer, byteOffset, length }, loan } = vector;
-    const { chunkLength } = gridOf(length, this.chunkLength);
-    const chunk = (offset: number, values: number) => new Uint8Array(buffer, byteOffset + 4 * offset, 4 * values);
-    return this.connection.sendTensor({ header: this.header(task, samples, vector, codec.id), length, chunkLength, chunk, loan }, signal).catch(unreachable);
+    const liesCoded = this.connection.handsOver === true && (feedback ?? codec).bytesIn !== undefined;
+    if (!liesCoded) return this.sendOne(task, samples, this.encode(vector, codec, feedback), signal);
+    const { values, loan } = vector;
+    const { length } = values;
+    const chunk = (offset: number, count: number) => {
+      const part = partOf(values, offset, count);
+      return feedback === undefined ? codec.bytesIn!(part) : feedback.bytesIn!(codec.name, part);
+    };
+    const tensor = { header: this.header(task, samples, vector, codec.id), length, chunkLength: Math.min(this.chunkLength, length), chunk, loan };
+    return this.connection.sendTensor(tensor, signal).catch(unreachable);
   }
 
   private sendOne(task: Task, samples: number, outgoing: Outgoing, signal: AbortSignal): Promise<void> {

@@ -13,17 +13,22 @@ export const idleArithmetic: Arithmetic = {
 };
 
 function idle(codec: Codec): Codec {
-  const sizes = new Map<number, number>();
+  /** Zeros, coded, by how many they are. */
+  const known = new Map<number, Uint8Array>();
+  const bytesIn = ({ length }: Float32Array): Uint8Array => {
+    let bytes = known.get(length);
+    if (bytes === undefined) {
+      const room = new Uint8Array(codec.maxBytes(length));
+      known.set(length, (bytes = room.subarray(0, codec.encode(new Float32Array(length), room))));
+    }
+    return bytes;
+  };
   return {
     id: codec.id,
     name: codec.name,
     maxBytes: (length, rowLength) => codec.maxBytes(length, rowLength),
-    encode({ length }, out, rowLength) {
-      let bytes = rowLength === undefined ? sizes.get(length) : undefined;
-      bytes ??= codec.encode(new Float32Array(length), out, rowLength);
-      if (rowLength === undefined) sizes.set(length, bytes);
-      return bytes;
-    },
+    encode: (values, out, rowLength) => (rowLength === undefined ? bytesIn(values).length : codec.encode(new Float32Array(values.length), out, rowLength)),
+    bytesIn,
     decode: () => undefined,
     keeping: codec.keeping && ((topK) => idle(codec.keeping!(topK))),
   };
@@ -36,14 +41,22 @@ class IdleFeedback implements FeedbackEncoder {
   constructor(private readonly topK: TopKSpec) {}
 
   encode(name: CodecName, values: Float32Array, _offset: number, out: Uint8Array): number {
+    return this.named(name).encode(values, out);
+  }
+
+  bytesIn(name: CodecName, values: Float32Array): Uint8Array {
+    return this.named(name).bytesIn!(values);
+  }
+
+  settle(): void {}
+
+  private named(name: CodecName): Codec {
     if (this.codec?.name !== name) {
       const codec = idleArithmetic.codecs.find((one) => one.name === name)!;
       this.codec = codec.keeping?.(this.topK) ?? codec;
     }
-    return this.codec.encode(values, out);
+    return this.codec;
   }
-
-  settle(): void {}
 }
 
 const FINE: ChunkInspection = { finite: true, sumOfSquares: 0 };

@@ -37,10 +37,13 @@ test.each([
 ] as const)('without arithmetic %s goes as with it, event for event', async (strategy, more) => {
   const faults = [{ kind: 'cut', worker: 'a', atMs: 900 }, { kind: 'slow', worker: 'b', atMs: 1200, factor: 5, forMs: 4000 }] as const;
   const idle = { ...timing, job: job({ train: { batch: 20, epochs: 1 }, sync: { strategy, ...more } }), faults };
-  const [without, withIt] = [await simulate(idle), await simulate({ ...idle, arithmetic: referenceArithmetic })];
-  expect(without.fired).toEqual(new Set(faults));
-  expect(without.events).toEqual(withIt.events);
-  expect(without.account).toEqual(withIt.account);
+  const withIt = await simulate({ ...idle, arithmetic: referenceArithmetic });
+  for (const checksums of [true, false]) {
+    const without = await simulate({ ...idle, checksums });
+    expect(without.fired).toEqual(new Set(faults));
+    expect(without.events).toEqual(withIt.events);
+    expect(without.account).toEqual(withIt.account);
+  }
 });
 
 test('events that are not kept are told all the same, and the same seed gives the same run', async () => {
