@@ -1,10 +1,9 @@
 import { findAdapter } from '../webgpu/adapter.js';
 import { describeEngine } from './suite.js';
-import { pollRarely, useSwiftShader } from './swiftshader.js';
+import { useSwiftShader } from './swiftshader.js';
 import { expectUnavailable } from './unavailable.js';
 
 useSwiftShader();
-pollRarely();
 const found = await findAdapter().then(
   () => true,
   () => false,

@@ -1,4 +1,5 @@
 import { LongtailError } from '@longtail/core';
+import type { Mappable } from './poll-rarely.js';
 
 /** The parts of WebGPU's GPUAdapter that matter here (Node's typings have no WebGPU). */
 export interface Adapter {
@@ -9,12 +10,14 @@ interface Gpu {
   requestAdapter(): Promise<Adapter | null>;
 }
 
+type DawnGlobals = Readonly<Record<string, unknown>> & { readonly GPUBuffer: { readonly prototype: Mappable } };
+
 /** Dawn with the adapter that it would use; hold on to `gpu` for as long as the adapter is in use, and no longer: Node does not exit before. */
 export interface Dawn {
   readonly gpu: Gpu;
   readonly adapter: Adapter;
   /** WebGPU's constants and classes, as a browser has them on `globalThis`. */
-  readonly globals: Readonly<Record<string, unknown>>;
+  readonly globals: DawnGlobals;
 }
 
 /** @throws LongtailError `engine`: no binary for this platform, or no adapter; the hint says what to install. */
@@ -31,9 +34,9 @@ export function isSoftware({ info }: Adapter): boolean {
   return /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
 }
 
-async function loadDawn(): Promise<{ create(flags: string[]): Gpu; globals: Record<string, unknown> }> {
+async function loadDawn(): Promise<{ create(flags: string[]): Gpu; globals: DawnGlobals }> {
   try {
-    return (await import('webgpu')) as unknown as { create(flags: string[]): Gpu; globals: Record<string, unknown> };
+    return (await import('webgpu')) as unknown as { create(flags: string[]): Gpu; globals: DawnGlobals };
   } catch (error) {
     throw new LongtailError(`WebGPU has no binary for ${process.platform}-${process.arch}`, { code: 'engine', cause: error, hint: 'Use another engine: --engine wasm.' });
   }

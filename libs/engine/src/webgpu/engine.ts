@@ -6,6 +6,7 @@ import { activate, loadTfjs } from '../eager/tfjs.js';
 import { findAdapter, isSoftware } from './adapter.js';
 import type { Dawn } from './adapter.js';
 import { webgpuOps } from './ops.js';
+import { pollRarely } from './poll-rarely.js';
 
 const require = createRequire(import.meta.url);
 
@@ -54,7 +55,9 @@ function actLikeABrowser({ gpu, globals }: Dawn): () => void {
   Object.assign(globalThis, globals);
   const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
   Object.defineProperty(globalThis, 'navigator', { value: { gpu }, configurable: true });
+  const pollAlways = pollRarely(globals.GPUBuffer.prototype);
   return () => {
+    pollAlways();
     if (before === undefined) Reflect.deleteProperty(globalThis, 'navigator');
     else Object.defineProperty(globalThis, 'navigator', before);
   };
