@@ -1,4 +1,4 @@
-import type { OutgoingTensor, TensorChunk } from '@longtail/core';
+import { LongtailError, type OutgoingTensor, type TensorChunk } from '@longtail/core';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { framesOf } from './link-message.js';
@@ -207,6 +207,23 @@ describe('a tensor link', () => {
     takes();
     await carryUntil(sent);
     expect(sender.traffic.bytesSent).toBeGreaterThan(4 * MIB);
+  });
+
+  it('bounds chunks of hardly any bytes that wait for the application, too: a sender keeps to it, and one that does not is cut off', async () => {
+    const { sender, toReceiver } = join();
+    const settled = Array.from({ length: 20_000 }, (_, task) => sender.send(tensorOfBytes(new Uint8Array(), task), forever).catch((error: Error) => error.message));
+    expect(toReceiver.length).toBeGreaterThan(1000);
+    expect(toReceiver.length).toBeLessThan(17_000);
+    sender.end(new LongtailError('over', { code: 'unreachable' }));
+    expect(new Set(await Promise.all(settled))).toEqual(new Set(['over']));
+
+    const hostile = join();
+    hostile.receiver.start({ tensor: () => new Promise<void>(() => undefined) });
+    const [chunk] = toReceiver;
+    const flood = (): void => {
+      for (let i = 0; i < 100_000; i++) for (const { frame, frameBytes, payload } of framesOf(chunk!)) hostile.receiver.receive(frame, frameBytes, payload);
+    };
+    expect(flood).toThrow(/bytes wait, the limit is/);
   });
 
   it('does not settle an aborted tensor while the link may still read its bytes', async () => {

@@ -3,7 +3,7 @@ import { LongtailError, type ConnectionHandlers, type TensorHeader } from '@long
 import { checkPayload, toTensorHeader, type Crc32c, type Piece } from '@longtail/protocol';
 import { messageArrived } from './message-memory.js';
 import type { PeerSegment } from './peer-segment.js';
-import { UNTAKEN_BYTES } from './tensor-sender.js';
+import { UNTAKEN_BYTES, waitingBytesOf } from './tensor-sender.js';
 
 /**
  * Chunks are handed over so many bytes at a time, then everything else has a turn: acknowledgements and replies leave while the next chunks
@@ -103,7 +103,7 @@ export class TensorReceiver {
   private drop(chunk: Arrived): void {
     if (chunk.withdrawn) return;
     chunk.withdrawn = true;
-    this.waitingBytes -= chunk.bytes;
+    this.waitingBytes -= waitingBytesOf(chunk.bytes);
     this.send.taken(chunk.seq);
   }
 
@@ -144,7 +144,7 @@ export class TensorReceiver {
   }
 
   private arrive(chunk: Arrived): void {
-    this.waitingBytes += chunk.bytes;
+    this.waitingBytes += waitingBytesOf(chunk.bytes);
     if (this.waitingBytes > MOST_WAITING_BYTES) throw broken(`${this.waitingBytes} bytes wait, the limit is ${MOST_WAITING_BYTES}`, 'Piece.seq');
     this.waiting.push(chunk);
     void this.deliver();
@@ -164,7 +164,7 @@ export class TensorReceiver {
         if (this.ended) return;
         if (spare !== undefined) this.spare = spare;
         if (!chunk.withdrawn) {
-          this.waitingBytes -= chunk.bytes;
+          this.waitingBytes -= waitingBytesOf(chunk.bytes);
           this.send.taken(chunk.seq);
         }
         bytesThisTurn += chunk.bytes;

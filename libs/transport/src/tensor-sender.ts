@@ -13,6 +13,11 @@ const MOST_PIECE_BYTES = 1024 * 1024;
 /** Chunks that the peer's application has not taken yet, of one connection. A chunk more is started when fewer bytes wait. */
 export const UNTAKEN_BYTES = 16 * 1024 * 1024;
 
+/** A chunk that waits takes memory, however few bytes it has. */
+export function waitingBytesOf(bytes: number): number {
+  return bytes + 1024;
+}
+
 /**
  * The queue that a sender keeps before a slow link is what `leastBytes` and `gain` add to the product: long enough that an event loop may stand
  * for some 40 ms, and of four senders together before 50 Mbit/s shorter than what home links hold.
@@ -219,7 +224,7 @@ export class TensorSender {
     transfer.piecesInFlight--;
     if (last) {
       transfer.chunksLeft--;
-      this.untakenBytes -= payload.bytes.length;
+      this.untakenBytes -= waitingBytesOf(payload.bytes.length);
       this.behindBytes -= arrivedBytes;
     }
     this.payloads.release(payload);
@@ -243,7 +248,7 @@ export class TensorSender {
 
   private dropCut(): void {
     if (this.cut === undefined) return;
-    this.untakenBytes -= this.cut.payload.bytes.length;
+    this.untakenBytes -= waitingBytesOf(this.cut.payload.bytes.length);
     this.payloads.release(this.cut.payload);
     this.cut = undefined;
   }
@@ -267,7 +272,7 @@ export class TensorSender {
       this.giveUp(transfer, error);
       return this.cut !== undefined;
     }
-    this.untakenBytes += this.cut.payload.bytes.length;
+    this.untakenBytes += waitingBytesOf(this.cut.payload.bytes.length);
     if (transfer.nextChunk < transfer.chunks) this.transfers.push(transfer);
     return true;
   }
