@@ -60,6 +60,16 @@ test('a process that has the id of the one that was killed, as in a container, h
   expect((await claimIdentity(folder, 'lent')).node).toBe('');
 });
 
+test('an id that cannot be written down is not told as an error of the program, and the one before stays', async () => {
+  const claimed = await claimIdentity(folder, 'lent');
+  claimed.remember('n1-abc');
+  const path = join(folder, readdirSync(folder).find((name) => name.endsWith('.json'))!);
+  mkdirSync(join(`${path}.new`, 'in the way'), { recursive: true });
+  expect(() => claimed.remember('n2-def')).toThrow(expect.objectContaining({ code: 'missing-file', where: path }) as Error);
+  claimed.release();
+  expect((await claimIdentity(folder, 'lent')).node).toBe('n1-abc');
+});
+
 test('what is released late leaves the lock to whoever has it by then', async () => {
   const late = await claimIdentity(folder, 'lent');
   const held = heldBy(String(process.ppid));

@@ -1,12 +1,15 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { makeFolder, withStorageErrors } from './storage-error.js';
+import { asStorageError, makeFolder, withStorageErrors } from './storage-error.js';
+
+const KEEPING = 'keep the id of this node';
 
 /** The id that servers know a node by. */
 export interface ClaimedIdentity {
   /** Empty: no server gave it one yet. */
   readonly node: string;
+  /** What was remembered before stays where this fails. LongtailError `storage`. */
   remember(node: string): void;
   /** Lets another process have it. */
   release(): void;
@@ -17,9 +20,8 @@ export interface ClaimedIdentity {
  * side under one name have one each: a claim lasts until its release, or the end of its process. LongtailError `storage`.
  */
 export async function claimIdentity(folder: string, name: string): Promise<ClaimedIdentity> {
-  const doing = 'keep the id of this node';
-  await makeFolder(doing, folder, 0o700);
-  return withStorageErrors(doing, folder, async () => {
+  await makeFolder(KEEPING, folder, 0o700);
+  return withStorageErrors(KEEPING, folder, async () => {
     for (let i = 1; ; i++) {
       const path = join(folder, `${encodeURIComponent(name)}@${encodeURIComponent(hostname())}-${i}.json`);
       if (lock(`${path}.held`)) return identity(path);
@@ -35,7 +37,13 @@ function identity(path: string): ClaimedIdentity {
     },
     remember(node) {
       known = node;
-      writeFileSync(path, `${JSON.stringify({ node })}\n`, { mode: 0o600 });
+      try {
+        const aside = `${path}.new`;
+        writeFileSync(aside, `${JSON.stringify({ node })}\n`, { mode: 0o600 });
+        renameSync(aside, path);
+      } catch (error) {
+        throw asStorageError(error, KEEPING, path);
+      }
     },
     release: () => unlock(`${path}.held`),
   };
