@@ -1,11 +1,24 @@
 import { randomBytes } from 'node:crypto';
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, withStorageErrors } from './storage-error.js';
 
 /** What a write that did not finish leaves: ignored by every reader here. */
 export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+}
+
+/** After this time nobody is at work on it. */
+const MOST_WRITING_MS = 24 * 3_600_000;
+
+/** Removes what processes that were killed have left in a folder. */
+export async function removeAbandoned(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!/^\..+\.[0-9a-f]{12}\.tmp$/.test(name)) continue;
+    const path = join(folder, name);
+    const { mtimeMs = Infinity } = (await stat(path).catch(() => undefined)) ?? {};
+    if (mtimeMs < Date.now() - MOST_WRITING_MS) await rm(path, { force: true });
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { blobCache, fileCache } from './cache.js';
 
@@ -63,6 +63,17 @@ test('blobs: a hit, a miss and a damaged one', async () => {
   writeFileSync(join(root, 'blobs', 'key'), 'x'.repeat(40));
   expect(await cache.get('key')).toBeUndefined();
   await expect(cache.get('../key')).rejects.toThrow(RangeError);
+});
+
+test('what a killed process was taking in goes a day later; what another one takes in now stays', async () => {
+  const folder = join(root, 'data');
+  await (await fileCache(root).receive('before')).abort();
+  const [killed, atWork] = ['.incoming.0123456789ab.tmp', '.incoming.ba9876543210.tmp'].map((name) => join(folder, name));
+  for (const path of [killed!, atWork!]) writeFileSync(path, 'half of it');
+  const yesterday = Date.now() / 1000 - 25 * 3600;
+  utimesSync(killed!, yesterday, yesterday);
+  await (await fileCache(root).receive('next')).abort();
+  expect(readdirSync(folder)).toEqual([basename(atWork!)]);
 });
 
 test.runIf(process.platform === 'linux')('where no folder can be nothing is taken in, and that is said', async () => {

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LongtailError, type BlobCache, type LocalFile } from '@longtail/core';
-import { syncFolder, temporaryName, writeFileAtomic, writeFully } from './atomic.js';
+import { removeAbandoned, syncFolder, temporaryName, writeFileAtomic, writeFully } from './atomic.js';
 import { ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
 
 /** A file on its way into the cache. */
@@ -41,6 +41,7 @@ export function fileCache(root: string): FileCache {
     receive: (name, expected) =>
       withStorageErrors('write to the cache', folder, async () => {
         await makeFolder('write to the cache', folder);
+        await removeAbandoned(folder);
         if (expected) await ensureDiskSpace(folder, expected.bytes);
         const temporary = temporaryName(expected ? pathOf(expected.sha256) : join(folder, 'incoming'));
         return new Incoming(name, temporary, await open(temporary, 'wx'), pathOf, expected);
