@@ -93,6 +93,23 @@ test('what does not pay within the horizon is not done, and says so', () => {
   expect(decision.reason).toMatch(/does not pay within 2\.0 s$/);
 });
 
+test.each([0, 300])('with %i ms left, less than any move takes, no other layout is looked for', (horizonMs) => {
+  const current = createPlan(profile, cluster([1, 1, 1]), request);
+  const decision = considerReplan({
+    current,
+    profile,
+    cluster: cluster([1, 0.3, 1]),
+    request,
+    nowMs: 0,
+    horizonMs,
+    settledAtMs: undefined,
+    setupMs: 500,
+    makespanOf: () => expect.unreachable(),
+  });
+  expect(decision).toMatchObject({ plan: undefined, changed: true });
+  expect(decision.reason).toMatch(/^device 1 is \d+ % slower; but the run ends before a move would: that takes at least [\d.]+ m?s$/);
+});
+
 test('where the groups stand as they would be laid out now, that is what is said, and not that moving nothing does not pay', () => {
   const current = createPlan(profile, cluster([1, 1, 1]), request);
   const decision = considerReplan({ current, profile, cluster: cluster([0.5, 0.5, 0.5]), request, nowMs: 0, horizonMs: HORIZON_MS, settledAtMs: undefined });

@@ -59,6 +59,8 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
   const why = news.slice(0, 3).join(', ') + (news.length > 3 ? ` and ${news.length - 3} more` : '');
   const restMs = (input.settledAtMs ?? -Infinity) - input.nowMs;
   if (lost.length === 0 && restMs > 0) return keep(`${why}; but the last move settles for another ${formatSeconds(restMs / 1000)}`);
+  const leastMs = standstillMs(input);
+  if (whole.length > 0 && input.horizonMs <= leastMs) return keep(`${why}; but the run ends before a move would: that takes at least ${formatSeconds(leastMs / 1000)}`);
 
   const plan = createPlan(input.profile, input.cluster, input.request, { makespanOf: input.makespanOf });
   const { bytes, ms } = movingCost(input, plan);
@@ -156,19 +158,25 @@ function hopDrifts(model: CostModel, kept: readonly PlannedGroup[], whole: reado
   });
 }
 
+/** What a move takes beside what is fetched: the round that is under way, and to build stages. */
+function standstillMs({ current, setupMs = 0 }: ReplanInput): number {
+  return current.roundMs + setupMs;
+}
+
 /** Each device fetches what it does not hold, all at once, through the server; the fleet waits for the last. */
-function movingCost({ current, profile, cluster, request, setupMs = 0 }: ReplanInput, plan: Plan): { bytes: number; ms: number } {
+function movingCost(input: ReplanInput, plan: Plan): { bytes: number; ms: number } {
+  const { current, profile, cluster, request } = input;
   const held = blocksByDevice(current);
   const devices = new Map(cluster.devices.map((device) => [device.id, device]));
   const tiedOf = (block: number) => profile.blocks[block]!.tied.reduce((sum, { parameters }) => sum + parameters, 0);
-  const standstillMs = current.roundMs + setupMs;
-  let [bytes, ms] = [0, standstillMs];
+  const leastMs = standstillMs(input);
+  let [bytes, ms] = [0, leastMs];
   for (const [id, blocks] of blocksByDevice(plan)) {
     const fetched = [...blocks].filter((block) => !held.get(id)?.has(block));
     const values = fetched.reduce((sum, block) => sum + profile.blocks[block]!.parameters + tiedOf(block), 0);
     const own = values * (4 + request.stateBytesPerParameter);
     bytes += own;
-    ms = Math.max(ms, standstillMs + (8000 * own) / devices.get(id)!.downBitsPerSecond);
+    ms = Math.max(ms, leastMs + (8000 * own) / devices.get(id)!.downBitsPerSecond);
   }
   return { bytes, ms };
 }
