@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { dynamicLocalSteps, measuredLocalSteps } from './local-steps.js';
+import { dynamicLocalSteps, measuredLocalSteps, measuredOverlappedSteps } from './local-steps.js';
 
 const paces = fc.array(
   fc.record({
@@ -43,6 +43,18 @@ test('measured local steps say their arithmetic: a 2 s exchange and steps of 100
     steps: new Map([['n0', 10], ['n1', 5]]),
     reason: 'no exchange was measured yet',
   });
+});
+
+test.each([
+  { rule: measuredLocalSteps(), fragments: 1 },
+  { rule: measuredOverlappedSteps(4), fragments: 4 },
+])('a run of few steps has four rounds in $fragments parts, before an exchange was measured and after', ({ rule, fragments }) => {
+  for (const exchangeMs of [undefined, 2000]) {
+    const groups = [1, 0.5].map((speed, i) => ({ node: `n${i}`, stepMs: 100 / speed, exchangeMs }));
+    expect([...rule(groups, 36 * fragments).steps.values()]).toEqual([6, 3]);
+    expect([...rule(groups, 1).steps.values()][0]).toBe(1);
+  }
+  expect(rule([{ node: 'a', stepMs: 100, exchangeMs: 2000 }], 40 * fragments).reason).toMatch(/, at most 10$/);
 });
 
 test('measured local steps keep every exchange within 5 % of its round, but for stragglers and the limit', () => {

@@ -8,7 +8,7 @@ export function localStepRuleOf(sync: Job['sync']): LocalStepRule | undefined {
   if (most === undefined) return undefined;
   const fragments = fragmentsOf(sync);
   if (fragments === undefined) return most === 'auto' ? measuredLocalSteps() : dynamicLocalSteps(most);
-  return most === 'auto' ? measuredOverlappedSteps() : overlappedSteps(most / fragments);
+  return most === 'auto' ? measuredOverlappedSteps(fragments) : overlappedSteps(most / fragments);
 }
 
 /** Of those who hold the same after local steps, the one that brings it home: whose uplink is fastest, of equal ones the first. */
@@ -29,6 +29,8 @@ const EXCHANGE_PART = 0.05;
 /** Before an exchange was measured. */
 const FIRST_STEPS = 10;
 const MOST_STEPS = 500;
+/** Of a run, however short: workers that never meet learn a model each, and more rounds make short runs learn less for their time. */
+const LEAST_ROUNDS = 4;
 /** A link that takes more than this multiple of the others' median does not decide for all. */
 const STRAGGLER_CAP = 4;
 
@@ -37,15 +39,16 @@ const STRAGGLER_CAP = 4;
  * nothing is computed meanwhile, and by what steps and exchanges take rather than by the data sheet.
  */
 export function measuredLocalSteps(): LocalStepRule {
-  return (groups) => {
+  return (groups, inAll) => {
+    const most = mostSteps(groups, inAll);
     const exchangeMs = longestExchange(groups);
-    if (exchangeMs === undefined) return { steps: stepsWithin(FIRST_STEPS, groups), reason: 'no exchange was measured yet' };
+    if (exchangeMs === undefined) return { steps: stepsWithin(Math.min(most, FIRST_STEPS), groups), reason: 'no exchange was measured yet' };
     const roundMs = exchangeMs / EXCHANGE_PART;
     const stepMs = Math.min(...groups.map((group) => group.stepMs));
     const needed = Math.max(1, Math.ceil((roundMs - exchangeMs) / stepMs));
     const [exchange, round, step] = [exchangeMs, roundMs, stepMs].map(formatMilliseconds);
     const reason = `an exchange of ${exchange} is ${100 * EXCHANGE_PART} % of a round of ${round}: ${needed} steps of ${step} of the fastest`;
-    return { steps: stepsWithin(Math.min(MOST_STEPS, needed), groups), reason: needed > MOST_STEPS ? `${reason}, at most ${MOST_STEPS}` : reason };
+    return { steps: stepsWithin(Math.min(most, needed), groups), reason: needed > most ? `${reason}, at most ${most}` : reason };
   };
 }
 
@@ -60,17 +63,25 @@ export function overlappedSteps(most: number): LocalStepRule {
 /** Of the time between two exchanges, so that single ones may take longer. */
 const OVERLAPPED_PART = 0.6;
 
-/** The same with as many steps as hide the longest exchange behind them: DESIGN.md's H ≥ R·b / (6·T·u). */
-export function measuredOverlappedSteps(): LocalStepRule {
-  return (groups) => {
+/** The same with as many steps as hide the longest exchange, of one of so many fragments, behind them: DESIGN.md's H ≥ R·b / (6·T·u). */
+export function measuredOverlappedSteps(fragments: number): LocalStepRule {
+  return (groups, inAll = Infinity) => {
+    const most = mostSteps(groups, inAll / fragments);
     const exchangeMs = longestExchange(groups);
-    if (exchangeMs === undefined) return { steps: stepsBeside(FIRST_STEPS, groups), reason: 'no exchange was measured yet' };
+    if (exchangeMs === undefined) return { steps: stepsBeside(Math.min(most, FIRST_STEPS), groups), reason: 'no exchange was measured yet' };
     const stepMs = Math.min(...groups.map((group) => group.stepMs));
     const needed = Math.max(1, Math.ceil(exchangeMs / OVERLAPPED_PART / stepMs));
     const [exchange, step] = [exchangeMs, stepMs].map(formatMilliseconds);
     const reason = `an exchange of ${exchange} hides behind ${needed} steps of ${step} of the fastest`;
-    return { steps: stepsBeside(Math.min(MOST_STEPS, needed), groups), reason: needed > MOST_STEPS ? `${reason}, at most ${MOST_STEPS}` : reason };
+    return { steps: stepsBeside(Math.min(most, needed), groups), reason: needed > most ? `${reason}, at most ${most}` : reason };
   };
+}
+
+/** That the fastest may take between two exchanges, so that a run of so many steps `inAll` has `LEAST_ROUNDS` of them. */
+function mostSteps(groups: readonly GroupPace[], inAll = Infinity): number {
+  const fastestMs = Math.min(...groups.map(({ stepMs }) => stepMs));
+  const stepsOfAll = groups.reduce((sum, { stepMs }) => sum + fastestMs / stepMs, 0);
+  return Math.max(1, Math.min(MOST_STEPS, Math.floor(inAll / LEAST_ROUNDS / stepsOfAll)));
 }
 
 function stepsBeside(most: number, groups: readonly GroupPace[]): ReadonlyMap<string, number> {

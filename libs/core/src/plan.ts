@@ -106,6 +106,8 @@ export interface OwnSteps {
   readonly batch: number;
   /** How many of them each takes a round. */
   readonly rule: LocalStepRule;
+  /** Of all groups in the whole run; undefined: nobody knows. */
+  readonly inAll?: number | undefined;
   /** Groups step on while they exchange. */
   readonly overlaps: boolean;
 }

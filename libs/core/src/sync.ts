@@ -71,8 +71,8 @@ export interface GroupPace {
   readonly exchangeMs: number | undefined;
 }
 
-/** Inner steps that each group takes in its next task, of overlapped exchanges on average, and why so many. */
-export type LocalStepRule = (groups: readonly GroupPace[]) => { readonly steps: ReadonlyMap<string, number>; readonly reason: string };
+/** Inner steps that each group takes in its next task, of overlapped exchanges on average, and why so many. `inAll`: of all groups in the whole run. @default no end */
+export type LocalStepRule = (groups: readonly GroupPace[], inAll?: number) => { readonly steps: ReadonlyMap<string, number>; readonly reason: string };
 
 /** A synchronisation strategy: pure, so that the same object runs live and simulated. */
 export interface SyncStrategy {

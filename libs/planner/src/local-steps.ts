@@ -24,8 +24,8 @@ export function groupSteps(model: CostModel, group: GroupDraft, cost: GroupCost,
 }
 
 /** A round as the rule has it: what each does, and how long it takes. */
-export function localRound(groups: readonly GroupSteps[], { rule, overlaps }: OwnSteps): { readonly rounds: readonly GroupRound[]; readonly roundMs: number } {
-  const { steps } = rule(groups.map(({ stepMs, exchangeMs }, i) => ({ node: String(i), stepMs, exchangeMs })));
+export function localRound(groups: readonly GroupSteps[], { rule, overlaps, inAll }: OwnSteps): { readonly rounds: readonly GroupRound[]; readonly roundMs: number } {
+  const { steps } = rule(groups.map(({ stepMs, exchangeMs }, i) => ({ node: String(i), stepMs, exchangeMs })), inAll);
   const rounds = groups.map((group, i) => ({ ...group, steps: steps.get(String(i))! }));
   const lastsMs = ({ exchangeMs, stepMs, steps: count }: GroupRound) => (overlaps ? Math.max(exchangeMs, count * stepMs) : exchangeMs + count * stepMs);
   return { rounds, roundMs: Math.max(...rounds.map(lastsMs)) };

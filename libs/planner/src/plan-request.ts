@@ -34,7 +34,7 @@ export function planRequestFor({ train, sync, cluster }: Job): PlanRequest {
     parameterVectors: stepsPerRound > 1 ? PARAMETER_VECTORS - 1 : PARAMETER_VECTORS,
     optimizer: 'devices',
     alwaysExchanges: true,
-    local: { batch, rule: localStepRuleOf(sync)!, overlaps: fragmentsOf(sync) !== undefined },
+    local: { batch, rule: localStepRuleOf(sync)!, inAll: train.maxSamples && train.maxSamples / batch, overlaps: fragmentsOf(sync) !== undefined },
   } as const;
   return {
     ...(localSteps === undefined ? server : devices),

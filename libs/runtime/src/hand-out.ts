@@ -188,8 +188,9 @@ function planSteps(core: RunCore, rule: LocalStepRule, rounds = 1): ReadonlyMap<
 }
 
 /** What the rule says of the groups as they are. */
-export function paceSteps({ groups, job }: RunCore, rule: LocalStepRule): ReturnType<LocalStepRule> {
-  return rule(groups.map(({ id, speed }) => ({ node: id, stepMs: stepBatchOf(job) * speed.msPerSample, exchangeMs: speed.exchangeMs })));
+export function paceSteps({ groups, job, training }: RunCore, rule: LocalStepRule): ReturnType<LocalStepRule> {
+  const batch = stepBatchOf(job);
+  return rule(groups.map(({ id, speed }) => ({ node: id, stepMs: batch * speed.msPerSample, exchangeMs: speed.exchangeMs })), training!.leases.totals().total / batch);
 }
 
 /** Of the steps planned: towards the end of the data, or a validation, there are samples for fewer. */

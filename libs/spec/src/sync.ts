@@ -29,7 +29,7 @@ const fields = z.strictObject({
   localSteps: z
     .union([z.literal('auto'), integer({ min: 1, max: 10_000 })], { error: ({ input }) => `must be auto or a whole number from 1 to 10000, found ${JSON.stringify(input)}` })
     .optional()
-    .describe('Steps, each of localBatch samples, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. auto: so many that an exchange is 5 % of a round, as both are measured. Default: 50 with diloco and streaming-diloco, 100 with sparse-diloco, else none: the server steps'),
+    .describe('Steps, each of localBatch samples, that the fastest worker takes for itself between two exchanges; the others take as many as they can in that time. auto: so many that an exchange is 5 % of a round, as both are measured, but no more than leave a run four rounds. Default: 50 with diloco and streaming-diloco, 100 with sparse-diloco, else none: the server steps'),
   localBatch: integer({ min: 1, max: 1_000_000 })
     .optional()
     .describe('With local steps: samples of each; default: train.batch, with auto its part of that: train.batch / groups'),

@@ -76,8 +76,8 @@ test('measured, they hide the longest exchange', () => {
     { node: 'fast', stepMs: 100, exchangeMs: 900 },
     { node: 'slow', stepMs: 400, exchangeMs: 3000 },
   ];
-  const { steps, reason } = measuredOverlappedSteps()(groups);
+  const { steps, reason } = measuredOverlappedSteps(4)(groups);
   expect([...steps.values()]).toEqual([50, 12.5]);
   expect(reason).toBe('an exchange of 3.0 s hides behind 50 steps of 100 ms of the fastest');
-  expect(measuredOverlappedSteps()(groups.map((group) => ({ ...group, exchangeMs: undefined }))).reason).toBe('no exchange was measured yet');
+  expect(measuredOverlappedSteps(4)(groups.map((group) => ({ ...group, exchangeMs: undefined }))).reason).toBe('no exchange was measured yet');
 });
