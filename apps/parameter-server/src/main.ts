@@ -46,8 +46,8 @@ function tell(message: ServerMessage): Promise<void> {
 if (process.send === undefined) for (const signal of SIGNALS) process.on(signal, () => close(`stopped by ${signal}`));
 else {
   process.on('message', (message: ParentMessage) => close(message.reason));
-  process.on('disconnect', () => close('the parent process is gone'));
-  if (!process.connected) close('the parent process is gone');
+  process.on('disconnect', () => close('the command that started it is gone'));
+  if (!process.connected) close('the command that started it is gone');
   // Service managers signal all processes at once; the order of their ends is the parent's to say.
   for (const signal of SIGNALS) process.on(signal, () => setTimeout(() => close(`stopped by ${signal}`), PARENT_GRACE_MS).unref());
 }

@@ -78,8 +78,8 @@ function tell(message: WorkerMessage): Promise<void> {
 if (process.send === undefined) for (const signal of SIGNALS) process.on(signal, () => leave(`stopped by ${signal}`));
 else {
   process.on('message', (message: ParentMessage) => leave(message.reason));
-  process.on('disconnect', () => leaveNow('the parent process is gone'));
-  if (!process.connected) leaveNow('the parent process is gone');
+  process.on('disconnect', () => leaveNow('the command that started it is gone'));
+  if (!process.connected) leaveNow('the command that started it is gone');
   // Service managers signal all processes at once; the order of their ends is the parent's to say.
   for (const signal of SIGNALS) process.on(signal, () => setTimeout(() => leave(`stopped by ${signal}`), PARENT_GRACE_MS).unref());
 }

@@ -1,4 +1,4 @@
-import type { Codec, Compute, ConnectionHandlers, Job, LinkRate, Prepared } from '@longtail/core';
+import { LongtailError, type Codec, type Compute, type ConnectionHandlers, type Job, type LinkRate, type Prepared } from '@longtail/core';
 import type { ServerMessage, Task, Welcome, WorkerMessage } from '@longtail/protocol';
 import { expect, test } from 'vitest';
 import { Pauses } from './pauses.js';
@@ -296,6 +296,13 @@ test('a server that does not settle what a resting node holds does not keep the 
   expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
   stop.abort();
   await ended;
+});
+
+test('who leaves at once says why, where somebody knows', async () => {
+  const { sent, stop, ended } = setUp();
+  stop.abort(new LongtailError('the command that started it is gone', { code: 'cancelled' }));
+  expect(await ended).toBe('the command that started it is gone');
+  expect(sent).toEqual([{ message: 'leave', leave: { reason: 'the command that started it is gone' } }]);
 });
 
 test('whoever is to leave once it is done waits for the server’s word', async () => {

@@ -76,11 +76,8 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
    */
   async serve(signal: AbortSignal, finish?: AbortSignal): Promise<string> {
     const { clock, context: { owner } } = this;
-    const leave = () => this.leave(STOPPED);
-    const leaveSoon = () => {
-      const reason = finish!.reason instanceof LongtailError ? finish!.reason.message : STOPPED;
-      this.send({ message: 'pause', pause: { reason, leaves: true } });
-    };
+    const leave = () => this.leave(reasonOf(signal));
+    const leaveSoon = () => this.send({ message: 'pause', pause: { reason: reasonOf(finish!), leaves: true } });
     signal.addEventListener('abort', leave);
     finish?.addEventListener('abort', leaveSoon);
     owner.watch(() => this.heed(owner.paused), this.ended.signal);
@@ -277,4 +274,9 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   private heard(): void {
     this.lastHeardMs = this.clock.nowMs();
   }
+}
+
+/** Of whoever stopped it. */
+function reasonOf({ reason }: AbortSignal): string {
+  return reason instanceof LongtailError ? reason.message : STOPPED;
 }
