@@ -21,6 +21,7 @@ const { values } = parseArgs({
     port: { type: 'string', default: '7077' },
     runs: { type: 'string', default: 'runs' },
     version: { type: 'string', default: '' },
+    'chunk-length': { type: 'string' },
     insecure: { type: 'boolean', default: false },
     'log-level': { type: 'string', default: 'warn' },
   },
@@ -61,6 +62,7 @@ try {
     runsFolder: values.runs,
     database,
     version: values.version,
+    chunkLength: values['chunk-length'] === undefined ? undefined : Number(values['chunk-length']),
     insecure: values.insecure,
     log: pino({ level: values['log-level'], hooks: { streamWrite: (entry) => `${redact.json(JSON.parse(entry))}\n` } }, process.stderr),
   });

@@ -47,6 +47,8 @@ export interface ServerOptions {
   readonly version: string;
   /** Nodes that are silent for three of these are gone. @default 2000 */
   readonly heartbeatMs?: number | undefined;
+  /** Values that a chunk has, as workers have it; undefined: as many as anywhere. */
+  readonly chunkLength?: number | undefined;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: Access | undefined;
   /** Beyond this machine without `access`, on purpose. */
@@ -121,7 +123,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, heartbeatMs, access, runsFolder, database, checkpoints, log }: ServerOptions,
+  { version, heartbeatMs, chunkLength, access, runsFolder, database, checkpoints, log }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
   register: RunRegister,
@@ -155,6 +157,7 @@ function composeServer(
     {
       version,
       heartbeatMs,
+      chunkLength,
       epoch: succession.epoch,
       onStandby: (address) => succession.standby(address),
       host: hostName(),

@@ -36,6 +36,7 @@ const { values } = parseArgs({
     'max-upload': { type: 'string' },
     limits: { type: 'string', default: '{}' },
     link: { type: 'string' },
+    'chunk-length': { type: 'string' },
     'allow-code': { type: 'string' },
     wait: { type: 'boolean', default: false },
     state: { type: 'string' },
@@ -43,10 +44,10 @@ const { values } = parseArgs({
   },
 });
 
-/** Up, down (bit/s, perhaps Infinity) and round trip (ms). */
+/** Up, down (bit/s, perhaps Infinity), round trip (ms), and bytes that one of a tensor takes. */
 function readLink(text: string): LinkThrottle {
-  const [up, down, roundTrip] = text.split(',').map(Number);
-  return { upBitsPerSecond: up!, downBitsPerSecond: down!, roundTripMs: roundTrip! };
+  const [up, down, roundTrip, standsFor] = text.split(',').map(Number);
+  return { upBitsPerSecond: up!, downBitsPerSecond: down!, roundTripMs: roundTrip!, standsFor: standsFor! };
 }
 
 /** Samples a second, overhead (ms) and jitter. */
@@ -102,6 +103,7 @@ try {
     maxUploadBitsPerSecond: values['max-upload'] === undefined ? undefined : Number(values['max-upload']),
     limits: JSON.parse(values.limits) as OwnerLimits,
     link: values.link === undefined ? undefined : readLink(values.link),
+    chunkLength: values['chunk-length'] === undefined ? undefined : Number(values['chunk-length']),
     allowCode: values['allow-code'] as AllowedCode | undefined,
     wait: values.wait,
     stateFolder: values.state,

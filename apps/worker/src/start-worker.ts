@@ -49,6 +49,8 @@ export interface WorkerOptions extends Omit<ComputeThreadOptions, 'modules'> {
   readonly limits: OwnerLimits;
   /** A link to emulate, for all that is sent and received; undefined: the machine's own. */
   readonly link: LinkThrottle | undefined;
+  /** Values that a chunk has, as the server has it; undefined: as many as anywhere. */
+  readonly chunkLength: number | undefined;
   /** Whether the owner lets jobs run their own modules here, and how; undefined: not. */
   readonly allowCode: AllowedCode | undefined;
   /** Keep trying when no server is there yet. */
@@ -177,6 +179,7 @@ function serve(
     createFeedback: (length, topK) => createErrorFeedback({ length, topK }),
     crc32c: network.crc32c,
     clock: wallClock,
+    chunkLength: options.chunkLength,
     rng: createRng(randomBytes(16).toString('hex')),
     signal: options.signal,
     finish: options.finish.signal,

@@ -1,6 +1,6 @@
 export { ArmPool } from './arm-pool.js';
 export { KeptArms } from './kept-arms.js';
-export { hostCostOf, hostCostTask } from './host-cost.js';
+export { measureHostCost } from './host-cost.js';
 export { liveOutcome, liveRefusal, planLive, type LivePlan, type Machine } from './live.js';
 export type { DeviceLine } from './measure-device.js';
 export { programHash } from './program.js';

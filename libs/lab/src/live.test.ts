@@ -1,7 +1,8 @@
 import type { RunEvent, StoredEvent } from '@longtail/core';
 import { expect, test } from 'vitest';
-import { liveOutcome } from './live.js';
+import { liveOutcome, liveRefusal, planLive } from './live.js';
 import { scenario } from './testing/scenario.js';
+import { Workbench } from './workbench.js';
 
 test('a live arm whose model stands for a larger one tells the bytes of that, as virtual time does', () => {
   const { arms, seeds: _, name: __, description: ___, ...shared } = scenario('[{strategy: bsp}]');
@@ -13,4 +14,12 @@ test('a live arm whose model stands for a larger one tells the bytes of that, as
   const [own, grown] = [liveOutcome(task, events), liveOutcome(task, events, 20)].map(({ summary }) => [summary.bytesUpPerNode, summary.bytesDownPerNode]);
   expect(own).toEqual([500, 1000]);
   expect(grown).toEqual([10_000, 20_000]);
+});
+
+test('more machines than there is room for as processes are refused before this one is measured', async () => {
+  const { arms, seeds: _, name: __, description: ___, ...shared } = scenario('[{strategy: bsp}]', { fleet: '{machines: [{samplesPerSecond: 1, count: 65, link: lte}]}' });
+  expect(liveRefusal(shared, arms[0]!, 3)).toBeUndefined();
+  const task = { scenario: shared, mode: 'live', arm: arms[0]!, seed: 1, traces: {} } as const;
+  const planned = planLive(task, { cores: 2, device: () => expect.unreachable() }, new Workbench('cpu'));
+  await expect(planned).rejects.toMatchObject({ code: 'no-plan', message: '65 machines are as many processes, and the 2 cores of this one run 64 beside each other: take --mode virtual or timing' });
 });

@@ -5,26 +5,33 @@ import { bottleneckOf } from './bottleneck.js';
 import type { Measured } from './evaluation.js';
 import { figuresOf } from './figures.js';
 import type { DeviceLine } from './measure-device.js';
-import { drawnFor, likeness, seeded, type ArmTask } from './run-arm.js';
+import { chunkLengthOf, drawnFor, likeness, seeded, type ArmTask } from './run-arm.js';
+import { parametersOf } from './stands-for.js';
 import { Tally } from './tally.js';
 import type { Workbench } from './workbench.js';
 
 /** What to start for an arm on this machine. */
 export interface LivePlan {
-  /** Values on the wire that one stands for: links are as much slower, and bytes are told as so many. */
+  /** Values on the wire that one stands for: it takes a link as long, and bytes are told as so many. */
   readonly standsFor: number;
+  /** Values that a chunk has. */
+  readonly chunkLength: number;
   readonly job: JobDocument;
   readonly workers: readonly { readonly name: string; readonly emulated: DeviceSpeed; readonly memoryBytes: number; readonly link: LinkRates }[];
 }
 
 /** What live runs share. */
 export interface Machine {
-  readonly device: DeviceLine;
   readonly cores: number;
+  /** Measures it when it is asked first. */
+  device(): Promise<DeviceLine>;
 }
 
 /** Of all cores, what devices may take: the server and the links need some too. */
 const MOST_OF_CORES = 0.6;
+
+/** Workers that a core can be shared by: each is a process, with a link to emulate, however slow its device is. */
+const MOST_WORKERS_A_CORE = 32;
 
 /** Of what emulation does not have, a live run says so rather than leave it out. */
 const NOT_LIVE = {
@@ -38,23 +45,26 @@ const NOT_LIVE = {
   'link.slowStart': ({ link: { slowStart } }) => slowStart === true,
 } as const satisfies Readonly<Record<string, (machine: ScenarioMachine) => boolean>>;
 
-/** Why a machine, whichever it is, cannot run the arm live; undefined: it may. */
-export function liveRefusal({ fleet }: Pick<ArmTask['scenario'], 'fleet'>, { refusal, planner }: ScenarioArm): string | undefined {
+/** Why a machine of so many cores, however fast, cannot run the arm live; undefined: it may. */
+export function liveRefusal({ fleet }: Pick<ArmTask['scenario'], 'fleet'>, { refusal, planner }: ScenarioArm, cores: number): string | undefined {
   if (refusal !== undefined) return refusal;
   if (planner !== 'planned') return `a live server lays jobs out by itself: planner ${planner} is for --mode virtual`;
   const what = Object.entries(NOT_LIVE).find(([, has]) => fleet.machines.some(has));
-  return what && `machines with ${what[0]} cannot be emulated here: take --mode virtual`;
+  if (what !== undefined) return `machines with ${what[0]} cannot be emulated here: take --mode virtual`;
+  const workers = fleet.machines.reduce((sum, { count }) => sum + count, 0);
+  if (workers > MOST_WORKERS_A_CORE * cores) return `${workers} machines are as many processes, and the ${cores} cores of this one run ${MOST_WORKERS_A_CORE * cores} beside each other: take --mode virtual or timing`;
+  return undefined;
 }
 
 /**
  * An arm as processes of this machine whose devices and links are emulated. Throws LongtailError `no-plan` where the
- * machine is not as fast as the scenario wants, or cannot do what it describes. `measured` is asked once that is known to be possible at all.
+ * machine is not as fast as the scenario wants, or cannot do what it describes. The device is measured once that is known to be possible at all.
  */
-export async function planLive(task: ArmTask, measured: () => Promise<Machine>, workbench: Workbench): Promise<LivePlan> {
+export async function planLive(task: ArmTask, { cores, device: measured }: Machine, workbench: Workbench): Promise<LivePlan> {
   const { scenario, arm, seed } = task;
-  const refusal = liveRefusal(scenario, arm);
+  const refusal = liveRefusal(scenario, arm, cores);
   if (refusal !== undefined) throw new LongtailError(refusal, { code: 'no-plan' });
-  const { device, cores } = await measured();
+  const device = await measured();
   const opened = await workbench.open(seeded(arm, seed));
   const like = likeness(task, opened);
   const { machines } = drawnFor(task, like.flops * opened.flopsPerSample);
@@ -62,7 +72,7 @@ export async function planLive(task: ArmTask, measured: () => Promise<Machine>, 
     name,
     memoryBytes,
     emulated: { samplesPerSecond: worker!.samplesPerSecond, overheadMs: worker!.overheadMs!, jitter: worker!.jitter! },
-    link: { up: link.up / like.parameters, down: link.down / like.parameters, rtt: link.rtt },
+    link,
   }));
   const busy = workers.reduce((sum, { emulated }) => sum + partOf(device, emulated, stepBatchOf(opened.job)), 0);
   if (busy > MOST_OF_CORES * cores) {
@@ -74,7 +84,8 @@ export async function planLive(task: ArmTask, measured: () => Promise<Machine>, 
     'validation.everyEpochs': opened.job.train.epochs,
     'validation.maxSamples': scenario.evaluation.samples,
   };
-  return { standsFor: like.parameters, job: withOverrides(arm.job, overrides) as JobDocument, workers };
+  const parameters = parametersOf(opened.profile);
+  return { standsFor: like.parameters, chunkLength: chunkLengthOf(parameters, like.parameters * parameters, 'live'), job: withOverrides(arm.job, overrides) as JobDocument, workers };
 }
 
 /** What the events of a live run come to. */

@@ -102,7 +102,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
 }
 
 /** Values that a chunk has, of `length` that stand for `parameters`. */
-function chunkLengthOf(length: number, parameters: number, mode: BenchMode): number {
+export function chunkLengthOf(length: number, parameters: number, mode: BenchMode): number {
   const live = ((mode === 'timing' ? MERGED_CHUNKS : 1) * CHUNK_LENGTH * length) / parameters;
   return Math.ceil(Math.max(live, Math.min(LEAST_CHUNK, length / MOST_CHUNKS)));
 }

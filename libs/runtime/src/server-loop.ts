@@ -18,7 +18,7 @@ export interface ServerOptions {
   /** @default 2000 */
   readonly heartbeatMs?: number | undefined;
   /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
-  readonly chunkLength?: number;
+  readonly chunkLength?: number | undefined;
   /** How often servers have taken over from one another. @default 1 */
   readonly epoch?: number;
   /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */

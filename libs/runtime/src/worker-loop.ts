@@ -45,7 +45,7 @@ export interface WorkerOptions {
   /** How long to look for a server that went away, or that cannot be reached. @default as long as it takes */
   readonly reconnectForMs?: number;
   /** Values a chunk of a tensor; must equal the server's. @default 262144 */
-  readonly chunkLength?: number;
+  readonly chunkLength?: number | undefined;
 }
 
 /** Where a node keeps the id that a server gave it. */

@@ -60,7 +60,7 @@ export async function dial(address: string, options: DialOptions): Promise<Diall
   const hello = { ...options.hello, curveKey: security?.curve.publicKey ?? '' };
   const parsed = parseAddress(address);
   const client = await openChannel(formatAddress(parsed), signal, {
-    via: link && formatAddress(await link.to(parsed)),
+    via: link && formatAddress(await link.to(parsed, 'decisions')),
     credentials: security?.credentials,
   });
   try {
@@ -104,7 +104,8 @@ async function openSession(
   const address = { host: server.host, port: welcome.tensorPort };
   const dealer = new TensorDealer({
     address,
-    via: await link?.to(address),
+    via: await link?.to(address, 'tensors'),
+    standsFor: link?.standsFor,
     key: welcome.tensorKey,
     incarnation: hello.incarnation,
     crc32c,

@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
-import { dial, EmulatedLink, openPeers, UploadLimit, createTensorMemory, type DialOptions } from './index.js';
+import { dial, EmulatedLink, openPeers, UploadLimit, createTensorMemory, type DialOptions, type LinkThrottle } from './index.js';
 import { crc32c, inMemory, noise, someHello, tensorOfBytes } from './testing/fixtures.js';
 import { startServer } from './testing/server.js';
 
@@ -12,10 +12,15 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-function emulate(throttle = FAST): EmulatedLink {
+function emulate(throttle: LinkThrottle = FAST): EmulatedLink {
   const link = new EmulatedLink(throttle);
   closing.push(() => link.close());
   return link;
+}
+
+function deferred<Value>() {
+  let resolve!: (value: Value) => void;
+  return { promise: new Promise<Value>((settle) => (resolve = settle)), resolve };
 }
 
 async function serve(accept: (socket: Socket) => void): Promise<number> {
@@ -28,8 +33,8 @@ async function serve(accept: (socket: Socket) => void): Promise<number> {
 it('carries every byte both ways, and both ends', async () => {
   const link = emulate({ ...FAST, downBitsPerSecond: Infinity });
   const port = await serve((socket) => socket.pipe(socket));
-  const near = await link.to({ host: '127.0.0.1', port });
-  expect(await link.to({ host: '127.0.0.1', port })).toEqual(near);
+  const near = await link.to({ host: '127.0.0.1', port }, 'tensors');
+  expect(await link.to({ host: '127.0.0.1', port }, 'tensors')).toEqual(near);
   const bytes = Buffer.from(noise(1_000_003, 3));
   const socket = connect(near);
   socket.end(bytes);
@@ -38,11 +43,28 @@ it('carries every byte both ways, and both ends', async () => {
   expect(Buffer.concat(back).equals(bytes)).toBe(true);
 });
 
+it('a byte of a tensor takes as long as those that it stands for, and a decision does not wait for all of them', async () => {
+  const link = emulate({ ...FAST, upBitsPerSecond: 8e6, standsFor: 500 });
+  let received = 0;
+  const [tensorsEnd, decisionsEnd] = [deferred<number>(), deferred<number>()];
+  const ports = [
+    await serve((socket) => socket.on('data', (data) => (received += data.length)).on('end', () => tensorsEnd.resolve(received))),
+    await serve((socket) => socket.resume().on('end', () => decisionsEnd.resolve(received))),
+  ] as const;
+  const fromMs = performance.now();
+  connect(await link.to({ host: '127.0.0.1', port: ports[0] }, 'tensors')).end(noise(1000, 5));
+  connect(await link.to({ host: '127.0.0.1', port: ports[1] }, 'decisions')).end(noise(1000, 6));
+  expect(await decisionsEnd.promise).toBeLessThan(1000);
+  expect(await tensorsEnd.promise).toBe(1000);
+  // 500 KB at 8 Mbit/s.
+  expect(performance.now() - fromMs).toBeGreaterThan(500);
+});
+
 it('breaks when the other end does, and where nobody listens', async () => {
   const link = emulate();
   const port = await serve((socket) => socket.resetAndDestroy());
   for (const target of [port, await unusedPort()]) {
-    const socket = connect(await link.to({ host: '127.0.0.1', port: target }));
+    const socket = connect(await link.to({ host: '127.0.0.1', port: target }, 'decisions'));
     socket.on('error', () => undefined);
     socket.resume();
     await new Promise((resolve) => socket.once('close', resolve));

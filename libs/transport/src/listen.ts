@@ -114,7 +114,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       watchedElsewhere: true,
       dropped,
     });
-    ports = link === undefined ? [bound, router.port] : [await link.from(host, bound), await link.from(host, router.port)];
+    ports = link === undefined ? [bound, router.port] : [await link.from(host, bound, 'decisions'), await link.from(host, router.port, 'tensors')];
     options.signal.throwIfAborted();
   } catch (error) {
     server.forceShutdown();

@@ -48,7 +48,7 @@ export async function openPeers(options: PeerOptions): Promise<PeerEndpoint> {
   const inside = throttled === undefined ? host : '127.0.0.1';
   const curve = own && { own, patienceMs: OPEN_MS };
   const router = await TensorRouter.bind({ host: inside, port: 0, crc32c, memory: undefined, uploadLimit, curve, dropped, flag: '--listen' });
-  const port = throttled === undefined ? router.port : await throttled.from(host, router.port).catch(async (error: unknown) => {
+  const port = throttled === undefined ? router.port : await throttled.from(host, router.port, 'tensors').catch(async (error: unknown) => {
     await router.close();
     throw error;
   });
@@ -103,7 +103,8 @@ async function dialPeer(
   const target = parseAddress(address);
   const dealer = new TensorDealer({
     address: target,
-    via: await link?.to(target),
+    via: await link?.to(target, 'tensors'),
+    standsFor: link?.standsFor,
     key,
     incarnation: INCARNATION,
     crc32c,

@@ -10,7 +10,7 @@ import { readMessages } from './read-messages.js';
 import { SocketWriter } from './socket-writer.js';
 import { TensorLink } from './tensor-link.js';
 import { NO_SEGMENT, type TensorMemory } from './tensor-memory.js';
-import { createTensorContext, HEARTBEATS, sessionTag, TENSOR_SOCKET_OPTIONS, type TensorContext } from './tensor-socket.js';
+import { createTensorContext, HEARTBEATS, KEEPALIVE, sessionTag, TENSOR_SOCKET_OPTIONS, type TensorContext } from './tensor-socket.js';
 import type { UploadLimit } from './upload-limit.js';
 
 /** How long the last bytes of a link that was closed may take. */
@@ -20,6 +20,8 @@ export interface TensorDealerOptions {
   readonly address: Address;
   /** Where to dial instead, to get there over an emulated link. */
   readonly via?: Address;
+  /** Bytes that one of it takes on the way there. @default 1 */
+  readonly standsFor?: number | undefined;
   readonly key: string;
   readonly incarnation: string;
   readonly crc32c: Crc32c;
@@ -51,10 +53,11 @@ export class TensorDealer {
   private greetings: NodeJS.Timeout | undefined;
 
   constructor(private readonly options: TensorDealerOptions) {
-    const { curve, context = createTensorContext() } = options;
+    const { curve, standsFor = 1, context = createTensorContext() } = options;
     this.socket = new zmq.Dealer({
       ...TENSOR_SOCKET_OPTIONS,
-      ...HEARTBEATS,
+      // A window of bytes that stand for many takes longer than heartbeats wait.
+      ...(standsFor === 1 ? HEARTBEATS : KEEPALIVE),
       context,
       connectTimeout: 3_000,
       reconnectInterval: -1,

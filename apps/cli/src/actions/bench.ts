@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, formatMilliseconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, hostCostOf, hostCostTask, KeptArms, liveRefusal, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
+import { ArmPool, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
 import { Interruption } from '../process/interruption.js';
@@ -68,12 +68,12 @@ interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {
 
 /** Arms one after the other, so that none disturbs another one's time. */
 async function benchLive(scenario: BenchScenario, { predict, pool, folder, progress, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
-  let measured: Promise<Machine> | undefined;
-  const measure = async () => {
+  let device: ReturnType<Machine['device']> | undefined;
+  const measure = () => {
     progress.doing('measuring how fast this machine computes a batch');
-    return { device: await pool.measure(scenario.arms[0]!.job), cores: availableParallelism() };
+    return pool.measure(scenario.arms[0]!.job);
   };
-  const machine = () => (measured ??= measure());
+  const machine = { cores: availableParallelism(), device: () => (device ??= measure()) };
   const context = { engine: shared.engine, machine, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
   let line: Promise<unknown> = Promise.resolve();
   const run = (task: ArmTask): Promise<BenchArm> => {
@@ -84,16 +84,15 @@ async function benchLive(scenario: BenchScenario, { predict, pool, folder, progr
     line = turn.catch(() => undefined);
     return turn;
   };
-  const isPossible = scenario.arms.some((arm) => liveRefusal(scenario, arm) === undefined);
+  const isPossible = scenario.arms.some((arm) => liveRefusal(scenario, arm, machine.cores) === undefined);
   const predicted = predict && isPossible ? await predictedArms(scenario, { ...shared, pool, progress }, run, output) : undefined;
   const live = await runBench(scenario, { ...shared, mode: 'live', progress: progress.arms(), run });
   return { ...live, ...(predicted && { predicted }) };
 }
 
 /** What virtual time makes of it, with what a task takes this machine beside what is described: found on rounds that no arm has. */
-async function predictedArms(scenario: BenchScenario, { kept: _, pool, progress, ...shared }: Omit<LiveBench, 'predict' | 'folder' | 'signal'>, live: (task: ArmTask) => Promise<BenchArm>, output: Output): Promise<readonly BenchArm[]> {
-  const cost = hostCostTask(scenario);
-  const taskMs = hostCostOf(await live({ ...cost, mode: 'live' }), await pool.run({ ...cost, mode: 'virtual' }));
+async function predictedArms(scenario: BenchScenario, { pool, progress, ...shared }: Omit<LiveBench, 'predict' | 'folder' | 'signal'>, live: (task: ArmTask) => Promise<BenchArm>, output: Output): Promise<readonly BenchArm[]> {
+  const taskMs = await measureHostCost(scenario, { ...shared, live, virtual: pool.run });
   output.event({ event: 'host-cost', taskMs });
   output.note(taskMs === undefined ? 'what a task takes this machine itself could not be measured' : `a task takes this machine itself ${formatMilliseconds(taskMs)}`);
   return (await runBench(scenario, { ...shared, mode: 'virtual', taskMs, progress: progress.arms(' in virtual time'), run: pool.run })).arms;

@@ -8,8 +8,7 @@ import { untilMeasured } from './until-measured.js';
 
 export interface LiveContext {
   readonly engine: EngineName;
-  /** Measures it when it is asked first. */
-  machine(): Promise<Machine>;
+  readonly machine: Machine;
   readonly workbench: Workbench;
   readonly runsFolder: string;
   /** Told what goes on, and which part of the training is done. */
@@ -35,16 +34,17 @@ function nameOf({ arm, seed, knob }: ArmTask): string {
   return [arm.name, knob, `seed ${seed}`].filter(Boolean).join(', ');
 }
 
-async function eventsOf({ job, workers }: Omit<LivePlan, 'standsFor'>, name: string, context: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
-  const cluster = new LocalCluster({ runsFolder: context.runsFolder, workers, threads: 1, allowCode: 'confined' }, output);
+async function eventsOf(plan: LivePlan, name: string, context: LiveContext, output: Output): Promise<readonly StoredEvent[]> {
+  const { workers, standsFor, chunkLength } = plan;
+  const cluster = new LocalCluster({ runsFolder: context.runsFolder, workers, standsFor, chunkLength, threads: 1, allowCode: 'confined' }, output);
   try {
-    return await Promise.race([runOn(cluster, { job, workers }, name, context), cluster.failed.then((error) => Promise.reject(error))]);
+    return await Promise.race([runOn(cluster, plan, name, context), cluster.failed.then((error) => Promise.reject(error))]);
   } finally {
     await cluster.end();
   }
 }
 
-async function runOn(cluster: LocalCluster, { job, workers }: Omit<LivePlan, 'standsFor'>, name: string, { engine, doing, signal }: LiveContext): Promise<readonly StoredEvent[]> {
+async function runOn(cluster: LocalCluster, { job, workers }: LivePlan, name: string, { engine, doing, signal }: LiveContext): Promise<readonly StoredEvent[]> {
   doing(`${name}: ${workers.length} workers start, and their links are measured`);
   const client = await connectClient(await cluster.start(engine), signal);
   try {

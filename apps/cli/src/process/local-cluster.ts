@@ -22,6 +22,10 @@ export interface LocalWorker {
 export interface LocalClusterOptions {
   readonly runsFolder: string;
   readonly workers: readonly LocalWorker[];
+  /** Bytes that one of a tensor takes of the links that are emulated. @default 1 */
+  readonly standsFor?: number;
+  /** Values that a chunk has; undefined: as many as anywhere. */
+  readonly chunkLength?: number;
   readonly threads: number;
   readonly allowCode: AllowedCode;
 }
@@ -48,9 +52,10 @@ export class LocalCluster {
 
   /** Starts everything; resolves with the server's address when it listens. Workers join in their own time. */
   async start(engine: EngineChoice): Promise<string> {
-    const { runsFolder, workers } = this.options;
+    const { runsFolder, chunkLength, workers } = this.options;
     const { child, address } = await startServerProcess({
       runsFolder,
+      chunkLength,
       onStarted: (started) => (this.server = started),
       onLine: (line) => this.output.detail(`server: ${line}`),
     });
@@ -72,7 +77,7 @@ export class LocalCluster {
   }
 
   private startWorker(server: string, engine: EngineChoice, name: string, { pace = 1, emulated, memoryBytes, link }: LocalWorker): void {
-    const { threads, allowCode } = this.options;
+    const { standsFor, chunkLength, threads, allowCode } = this.options;
     let cameUp = false;
     const worker = startWorkerProcess({
       server,
@@ -84,7 +89,8 @@ export class LocalCluster {
       memoryBytes,
       listen: undefined,
       maxUpload: undefined,
-      link,
+      link: link && { ...link, standsFor },
+      chunkLength,
       allowCode,
       wait: false,
       onMessage: (message) => {

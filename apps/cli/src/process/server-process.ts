@@ -5,6 +5,8 @@ import { Child } from './children.js';
 
 export interface ServerProcessOptions {
   readonly runsFolder: string;
+  /** Values that a chunk has; undefined: as many as anywhere. */
+  readonly chunkLength?: number | undefined;
   /** The process is there, though it may not listen yet. */
   onStarted(child: Child): void;
   onLine?(line: string): void;
@@ -16,13 +18,13 @@ export interface ServerProcess {
 }
 
 /** Starts a server on a free port of this machine, in a process of its own; resolves when it listens. */
-export async function startServerProcess({ runsFolder, onStarted, onLine }: ServerProcessOptions): Promise<ServerProcess> {
+export async function startServerProcess({ runsFolder, chunkLength, onStarted, onLine }: ServerProcessOptions): Promise<ServerProcess> {
   let heard: (address: string) => void;
   const listening = new Promise<string>((resolve) => (heard = resolve));
   const child = Child.start({
     name: 'parameter server',
     module: new URL('./main.js', import.meta.resolve('@longtail/parameter-server')).href,
-    args: ['--port', '0', '--runs', runsFolder, '--version', VERSION],
+    args: ['--port', '0', '--runs', runsFolder, '--version', VERSION, ...(chunkLength === undefined ? [] : ['--chunk-length', String(chunkLength)])],
     onMessage: (message) => {
       const known = message as ServerMessage;
       if (known.type === 'listening') heard(known.address);

@@ -23,8 +23,10 @@ export interface WorkerProcessOptions {
   readonly maxUpload: number | undefined;
   /** Hours, idleness, temperature and power, by its owner's will. @default none */
   readonly limits?: OwnerLimits;
-  /** To emulate; undefined: the machine's own. */
-  readonly link: LinkRates | undefined;
+  /** To emulate, and how many bytes one of a tensor takes of it (1 by default); undefined: the machine's own. */
+  readonly link: (LinkRates & { readonly standsFor?: number | undefined }) | undefined;
+  /** Values that a chunk has, as the server has it; undefined: as many as anywhere. */
+  readonly chunkLength?: number | undefined;
   /** Jobs' own modules; undefined: none. */
   readonly allowCode: AllowedCode | undefined;
   /** Keep trying when no server is there yet. */
@@ -39,7 +41,7 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker in a process of its own: the C library reads its settings once, at its start. */
 export function startWorkerProcess(options: WorkerProcessOptions): Child {
-  const { server, identity, name, engine, pace, emulated, threads, memoryBytes, listen, maxUpload, limits, link, allowCode, wait, stateFolder, lookFor } = options;
+  const { server, identity, name, engine, pace, emulated, threads, memoryBytes, listen, maxUpload, limits, link, chunkLength, allowCode, wait, stateFolder, lookFor } = options;
   const args = ['--server', server, '--name', name, '--engine', engine, '--pace', String(pace)];
   if (emulated !== undefined) args.push('--emulate', `${emulated.samplesPerSecond},${emulated.overheadMs},${emulated.jitter}`);
   if (identity !== undefined) args.push('--identity', identity);
@@ -48,7 +50,8 @@ export function startWorkerProcess(options: WorkerProcessOptions): Child {
   if (listen !== undefined) args.push('--listen', listen);
   if (maxUpload !== undefined) args.push('--max-upload', String(maxUpload));
   if (limits !== undefined) args.push('--limits', JSON.stringify(limits));
-  if (link !== undefined) args.push('--link', `${link.up},${link.down},${link.rtt}`);
+  if (link !== undefined) args.push('--link', `${link.up},${link.down},${link.rtt},${link.standsFor ?? 1}`);
+  if (chunkLength !== undefined) args.push('--chunk-length', String(chunkLength));
   if (allowCode !== undefined) args.push('--allow-code', allowCode);
   if (wait) args.push('--wait');
   if (stateFolder !== undefined) args.push('--state', stateFolder);
