@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { LongtailError } from '@longtail/core';
 import { userCache } from '@longtail/core/user-folders';
 import { describeData, openDataset } from '@longtail/data';
-import { blobCache, nodeFiles } from '@longtail/store';
+import { blobCache, nodeFiles } from '@longtail/store/node';
 import type { InspectedJob, Inspection, InspectionReply } from './inspect-data.js';
 import { modelFiles } from './served-files.js';
 

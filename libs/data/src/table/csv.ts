@@ -22,25 +22,46 @@ export function decodeCsv(bytes: Uint8Array, { target, features }: TableColumns,
   if (header.length === 0) throw new LongtailError('The file is empty.', { code: 'invalid-data', where });
   const wanted = selectColumns(header, target, features, where).map((name) => ({ name, at: header.indexOf(name) }));
 
-  // Two passes rather than one that keeps every cell as a string: what a column holds is known only at its end.
-  const isNumeric = wanted.map(() => true);
-  const each = (visit: (cells: readonly string[]) => void): void => void readRecords(bytes, { delimiter, from: 2 }, where, visit);
+  const isText = wanted.map(() => false);
+  for (;;) {
+    const table = readColumns(wanted, isText, (visit) => void readRecords(bytes, { delimiter, from: 2 }, where, visit));
+    if (table !== undefined) return table;
+  }
+}
+
+/**
+ * Most columns show in their first row what they hold. Undefined, and `isText` says more, where one does so later only: it is then read again, as
+ * to keep every cell as a string takes many times a table's memory.
+ */
+function readColumns(
+  wanted: readonly { readonly name: string; readonly at: number }[],
+  isText: boolean[],
+  each: (visit: (cells: readonly string[]) => void) => void,
+): Table | undefined {
+  const columns = isText.map((text) => (text ? textColumn() : numberColumn()));
   let rows = 0;
+  let isMixed = false;
   each((cells) => {
+    for (const [i, { at }] of wanted.entries()) {
+      const cell = cells[at];
+      const value = isText[i] ? cell || undefined : toNumber(cell);
+      if (!Number.isNaN(value)) columns[i].push(value);
+      else {
+        isText[i] = true;
+        if (rows > 0) isMixed = true;
+        else (columns[i] = textColumn()).push(cell);
+      }
+    }
     rows++;
-    wanted.forEach(({ at }, i) => (isNumeric[i] &&= isNumberOrMissing(cells[at])));
   });
-  const builders = isNumeric.map((numeric) => (numeric ? numberColumn() : textColumn()));
-  each((cells) => wanted.forEach(({ at }, i) => builders[i].push(isNumeric[i] ? toNumber(cells[at]) : cells[at] || undefined)));
-  return { rows, columns: new Map(wanted.map(({ name }, i) => [name, builders[i].build()])) };
+  return isMixed ? undefined : { rows, columns: new Map(wanted.map(({ name }, i) => [name, columns[i].build()])) };
 }
 
-function isNumberOrMissing(cell: string): boolean {
-  return MISSING_NUMBERS.has(cell.toLowerCase()) || Number.isFinite(Number(cell));
-}
-
+/** Undefined: missing. NaN: it is none. */
 function toNumber(cell: string): number | undefined {
-  return MISSING_NUMBERS.has(cell.toLowerCase()) ? undefined : Number(cell);
+  const value = Number(cell);
+  if (cell !== '' && Number.isFinite(value)) return value;
+  return MISSING_NUMBERS.has(cell.toLowerCase()) ? undefined : NaN;
 }
 
 function sniffDelimiter(bytes: Uint8Array): string {
