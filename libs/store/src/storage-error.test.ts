@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,6 +70,15 @@ test('files that are not there are named', async () => {
   }
   await expect(files.read('.')).rejects.toMatchObject({ code: 'missing-file' });
   expect(await readdir(folder)).toEqual([]);
+  rmSync(folder, { recursive: true });
+});
+
+test('a file that is too large to be read at once is named', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longtail-large-'));
+  const path = join(folder, 'large.csv');
+  writeFileSync(path, '');
+  truncateSync(path, 2 ** 31 + 1); // takes no room
+  await expect(nodeFiles().read(path)).rejects.toMatchObject({ code: 'invalid-data', where: path, message: 'Cannot read the file: it has more than 2 GiB.' });
   rmSync(folder, { recursive: true });
 });
 

@@ -24,7 +24,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: 'the disk is read-only',
 };
 
-/** An error of the file system as a user can act on it; others come back as they are. Reading what is not there is `missing-file`, the rest `storage`. */
+/** An error of the file system as a user can act on it; others come back as they are. Reading what is not there is `missing-file`, what is too large to be read `invalid-data`, the rest `storage`. */
 export function asStorageError(cause: unknown, doing: string, path: string): unknown {
   if (cause instanceof LongtailError || !(cause instanceof Error) || !('code' in cause) || typeof cause.code !== 'string') return cause;
   const { code } = cause;
@@ -37,6 +37,8 @@ export function asStorageError(cause: unknown, doing: string, path: string): unk
     });
   if (code === 'EISDIR')
     return new LongtailError(`Cannot ${doing}: it is a folder.`, { code: 'missing-file', where: path, hint: 'Name a file.', cause });
+  if (code === 'ERR_FS_FILE_TOO_LARGE')
+    return new LongtailError(`Cannot ${doing}: it has more than 2 GiB.`, { code: 'invalid-data', where: path, hint: 'Split it: a data set may have several files.', cause });
   if (!cause.message.startsWith(code)) return cause;
   return new LongtailError(`Cannot ${doing}: ${REASONS[code] ?? cause.message}.`, {
     code: 'storage',
