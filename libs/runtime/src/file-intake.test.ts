@@ -69,3 +69,14 @@ test('a run that ends in mid-transfer drops the half file', async () => {
   await expect(fetched).rejects.toThrow('over');
   expect(log).toEqual(['abandon']);
 });
+
+test('a run that ends while room is made for a file asks for none, and waits for none', async () => {
+  const { intake, requested, log } = setUp();
+  const stop = new AbortController();
+  const fetched = intake.fetch([file], stop.signal);
+  await Promise.resolve(); // it is known not to be here
+  stop.abort(new Error('over'));
+  await expect(fetched).rejects.toThrow('over');
+  expect(log).toEqual(['abandon']);
+  expect(requested).toEqual([]);
+});

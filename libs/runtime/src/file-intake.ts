@@ -41,6 +41,7 @@ export class FileIntake {
     const abort = () => this.incoming?.fail(signal.reason);
     signal.addEventListener('abort', abort);
     try {
+      signal.throwIfAborted();
       if (file.bytes > 0) {
         await new Promise<void>((done, fail) => {
           this.incoming = { file, sink, received: 0, done, fail };
