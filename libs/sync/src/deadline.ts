@@ -45,5 +45,5 @@ export function sorted(members: readonly Busy[], of: (task: TaskState) => number
     const value = of(task);
     if (value !== undefined) known[count++] = value;
   }
-  return known.subarray(0, count).sort();
+  return (count < known.length ? known.subarray(0, count) : known).sort();
 }

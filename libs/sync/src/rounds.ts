@@ -42,7 +42,7 @@ export function diloco(options: RoundsOptions, localSteps: LocalStepRule): SyncS
     localSteps,
     decide(round, nowMs) {
       const decision = decide(options, round, nowMs);
-      return decision.commit.length + decision.release.length + decision.proceed.length > 0 ? decision : withRecall(decision, round, nowMs);
+      return decision instanceof Waiting ? withRecall(decision, round, nowMs) : decision;
     },
   };
 }
@@ -79,16 +79,7 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleO
   if (deadlineMs === undefined || nowMs < deadlineMs) {
     // Those who bring steps home and those at work are counted apart: any delivery may be the one.
     const needs = working.length < members.length || fastestMs === undefined ? 1 : deliveriesNeeded(options, members.length, delivered.length);
-    const wakeAtMs = earliest(enoughMs, deadlineMs);
-    return {
-      ...NOTHING,
-      wakeAtMs,
-      needs,
-      // Who waits is seldom asked for whom, and of many members that takes longer than all else.
-      get reason() {
-        return `waiting for ${missing.map(({ node }) => node).join(', ')}`;
-      },
-    };
+    return new Waiting(missing, earliest(enoughMs, deadlineMs), needs);
   }
   const tookMs = Math.round(deadlineMs - openedAtMs);
   const reason = `missed the deadline of ${tookMs} ms of round ${round.round}`;
@@ -97,6 +88,31 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleO
 }
 
 const NOTHING: Decision = { commit: [], stepScale: 1, release: [], recall: [], proceed: [], wakeAtMs: undefined, reason: '' };
+
+/** There is nothing to do yet. A class, as V8 keeps a literal with an accessor as a dictionary, and whoever reads decisions was compiled anew for it. */
+class Waiting implements Decision {
+  readonly commit = NOTHING.commit;
+  readonly stepScale = NOTHING.stepScale;
+  readonly release = NOTHING.release;
+  readonly recall = NOTHING.recall;
+  readonly proceed = NOTHING.proceed;
+
+  constructor(
+    private readonly missing: readonly Busy[],
+    readonly wakeAtMs: number | undefined,
+    readonly needs: number,
+  ) {}
+
+  /** Who waits is seldom asked for whom, and of many members that takes longer than all else. */
+  get reason(): string {
+    return `waiting for ${this.missing.map(({ node }) => node).join(', ')}`;
+  }
+
+  /** The same, but asked again at that time at the latest. */
+  until(atMs: number): Waiting {
+    return new Waiting(this.missing, earliest(this.wakeAtMs, atMs), this.needs);
+  }
+}
 
 /** Who only brings home what it stepped before is done at once, and hurries nobody. */
 function atWork(members: readonly Busy[]): readonly Busy[] {
@@ -148,14 +164,14 @@ function fastest(members: readonly Busy[]): number | undefined {
   return leastMs;
 }
 
-function withRecall(decision: Decision, round: RoundState, nowMs: number): Decision {
+function withRecall(waiting: Waiting, round: RoundState, nowMs: number): Decision {
   const members = atWork(busy(round.members));
   const fastestMs = fastest(members);
   const slow = members.filter((member) => !isDelivered(member) && !member.task.recalled);
-  if (fastestMs === undefined || slow.length === 0) return decision;
+  if (fastestMs === undefined || slow.length === 0) return waiting;
   const recallMs = opening(members) + RECALL_FACTOR * Math.max(fastestMs, expectedTime(members) ?? 0);
-  if (nowMs < recallMs) return { ...decision, wakeAtMs: earliest(decision.wakeAtMs, recallMs) };
-  return { ...decision, recall: slow.map(({ node }) => node), reason: 'the time of the round is over' };
+  if (nowMs < recallMs) return waiting.until(recallMs);
+  return { ...NOTHING, recall: slow.map(({ node }) => node), wakeAtMs: waiting.wakeAtMs, needs: waiting.needs, reason: 'the time of the round is over' };
 }
 
 function earliest(a: number | undefined, b: number | undefined): number | undefined {

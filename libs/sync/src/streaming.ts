@@ -25,7 +25,7 @@ export function streamingDiloco(options: RoundsOptions, fragments: number, local
       const members = state.members.map((member) => inRoundOnly(member, round, startedAtMs));
       const decision = rounds.decide({ ...state, round, members }, nowMs);
       const proceed = state.members.filter(({ task, queued }) => task === undefined || queued + 1 < mostTasks).map(({ node }) => node);
-      return { ...decision, proceed };
+      return { ...decision, reason: decision.reason, proceed };
     },
   };
 }
