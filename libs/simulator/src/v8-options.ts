@@ -1,8 +1,11 @@
 /** Of V8, for a process that simulates: the thread that made what is dropped collects it, as others would take a tenth more of processors that other arms have work for, and save no time. */
 const ONE_THREAD_COLLECTS = ['--single-threaded-gc'];
 
-/** The same, where arithmetic takes most of the time: what a round calls a few times is optimised late, and little is inlined. To compile it took other threads longer than it saved. */
-const COMPILES_LITTLE = ['--max-inlined-bytecode-size-cumulative=300', '--max-bytecode-size-for-early-opt=0'];
+/**
+ * The same, where arithmetic takes most of the time: what a round calls a few times is optimised late, the longer it is the later, and little is inlined. To compile
+ * it took other threads longer than it saved; what is long was compiled several times, as each arm makes objects of its own.
+ */
+const COMPILES_LITTLE = ['--max-inlined-bytecode-size-cumulative=300', '--max-bytecode-size-for-early-opt=0', '--bytecode-size-allowance-per-tick=15'];
 
 /**
  * The same, for a process that simulates and computes. An arm makes 38 MB of vectors, for which the whole heap would be marked, and what was compiled for objects
