@@ -47,13 +47,13 @@ describe('profileBlocks', () => {
   it('times every block at every size, equal ones once', async () => {
     const build = vi.spyOn(engine, 'build');
     const progress: number[][] = [];
-    const { timings, cached } = await profile({ onBlock: (...call) => void progress.push(call) });
+    const { timings, cached } = await profile({ onBlock: (...call) => void progress.push([...call, build.mock.calls.length]) });
     expect(timings.map(({ block, microbatch }) => `${block} ${microbatch}`)).toEqual(
       ['embedding', 'layer0', 'layer1', 'layer2', 'head'].flatMap((block) => [`${block} 1`, `${block} 2`]),
     );
     expect(build, 'each kind, and two layers together, with recompute and without').toHaveBeenCalledTimes(8);
     expect(cached).toBe(false);
-    expect(progress.at(-1)).toEqual([5, 5]);
+    expect(progress.at(-1), 'when it says that all are done, they are').toEqual([5, 5, 8]);
     const layers = timings.filter(({ block, microbatch }) => block.startsWith('layer') && microbatch === 2);
     for (const { block: _, ...figures } of layers) expect(figures).toEqual({ ...layers[0], block: undefined });
     for (const { forwardMs, backwardMs, inputGradientMs } of timings) for (const ms of [forwardMs, backwardMs, inputGradientMs]) expect(ms).toBeGreaterThan(0);

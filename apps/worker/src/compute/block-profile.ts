@@ -80,11 +80,12 @@ export async function profileBlocks(options: ProfileOptions): Promise<Omit<Devic
       await remember(options, kind, size, measured);
     }
   };
-  for (const [done, block] of blocks.entries()) {
+  for (const [i, block] of blocks.entries()) {
     await complete(block);
-    onBlock(done + 1, blocks.length);
+    const done = i + 1;
+    if (done === blocks.length && pair !== undefined) await complete(pair.both);
+    onBlock(done, blocks.length);
   }
-  if (pair !== undefined) await complete(pair.both);
   const calls = new Map(microbatches.map((size) => [size, callsOf(figures, pair, size)]));
   const timings = blocks.flatMap(({ name: block, signature: kind }) =>
     microbatches.flatMap((microbatch) => {
