@@ -228,9 +228,11 @@ describe('TrainingSession', () => {
     const { computeMs, prepareMs } = await paced.gradient([{ epoch: 0, start: 0, end: 7 }]);
     expect(prepareMs).toBeGreaterThan(190);
     expect(prepareMs).toBeLessThan(computeMs);
-    expect((await paced.gradient([{ epoch: 0, start: 0, end: 7 }])).prepareMs).toBe(0);
+    const again = await paced.gradient([{ epoch: 0, start: 0, end: 7 }]);
+    expect(again.prepareMs).toBe(0);
     await paced.dispose();
-    expect(rests.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(100);
+    // At half the pace it rests for as long as it works.
+    expect(rests.reduce((sum, ms) => sum + ms, 0)).toBeLessThan(computeMs + again.computeMs - prepareMs! / 2);
   });
 
   it('cuts a task into slices of equal size', async () => {
