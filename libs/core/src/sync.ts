@@ -82,6 +82,8 @@ export interface SyncStrategy {
    * it is a gradient sum, for the job's optimizer at the server.
    */
   readonly localSteps: LocalStepRule | undefined;
+  /** Who has a share of a batch begins it with all others, and it ends with the last one of them. @default false */
+  readonly together?: boolean;
   /**
    * Parts of the parameters that are exchanged in turn, one a round, while the groups step on; undefined: all of them at once,
    * between a group's tasks.
@@ -159,5 +161,13 @@ export interface WorkerTime {
   readonly msPerSample: number;
 }
 
-/** Splits the next batch over workers. Shares sum to `batch`; a share may be 0. */
-export type ShareRule = (batch: number, workers: readonly WorkerTime[], previous: ReadonlyMap<string, number>) => ReadonlyMap<string, number>;
+/** Splits the next batch over workers. */
+export interface ShareRule {
+  /**
+   * Shares sum to `batch`; a share may be 0. `sharedMs`: by so much each worker that has a share makes the round longer for all of them,
+   * as they exchange over one line. @default 0
+   */
+  (batch: number, workers: readonly WorkerTime[], previous: ReadonlyMap<string, number>, sharedMs?: number): ReadonlyMap<string, number>;
+  /** Shares are the same whatever is measured: there is nothing to find out. @default false */
+  readonly fixed?: boolean;
+}

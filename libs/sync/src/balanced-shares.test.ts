@@ -59,9 +59,10 @@ test('fixed time counts: a worker that is slow to begin gets less, or nothing', 
   expect([slow(0), slow(10), slow(100)]).toEqual([[16, 16], [21, 11], [32, 0]]);
 });
 
+const splits = (batch: number, parts: number): number[][] =>
+  parts === 1 ? [[batch]] : Array.from({ length: batch + 1 }, (_, first) => splits(batch - first, parts - 1).map((rest) => [first, ...rest])).flat();
+
 test('no split of a small batch has a shorter round, from whatever shares it begins', () => {
-  const splits = (batch: number, parts: number): number[][] =>
-    parts === 1 ? [[batch]] : Array.from({ length: batch + 1 }, (_, first) => splits(batch - first, parts - 1).map((rest) => [first, ...rest])).flat();
   const eager = balancedShares({ tolerance: 0 });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 9 }), fc.array(times.map((list) => list.slice(0, 3)), { minLength: 2, maxLength: 2 }), (batch, [before, now]) => {
@@ -74,6 +75,37 @@ test('no split of a small batch has a shorter round, from whatever shares it beg
       }
     }),
   );
+});
+
+test('where each that takes part makes the round longer for all, no set of workers and no split has one that is shorter by more than a hundredth', () => {
+  const roundMs = (workers: readonly WorkerTime[], shares: ReadonlyMap<string, number>, sharedMs: number) =>
+    makespan(workers, shares) + sharedMs * values(shares).filter((share) => share > 0).length;
+  const eager = balancedShares({ tolerance: 0 });
+  const shared = fc.double({ min: 0.01, max: 300, noNaN: true });
+  const fleets = fc.array(times.map((list) => list.slice(0, 4)), { minLength: 2, maxLength: 2 });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 8 }), fleets, shared, (batch, [before, now], sharedMs) => {
+      const workers = named(now!);
+      const best = Math.min(...splits(batch, workers.length).map((split) => roundMs(workers, new Map(split.map((share, i) => [`n${i}`, share])), sharedMs)));
+      const previous = rule(batch, named(now!.map((_, i) => before![i % before!.length]!)), none);
+      for (const shares of [rule(batch, workers, none, sharedMs), eager(batch, workers, previous, sharedMs)]) {
+        expect(values(shares).reduce((a, b) => a + b, 0)).toBe(batch);
+        expect(roundMs(workers, shares, sharedMs)).toBeLessThanOrEqual(1.01 * best * (1 + 1e-9));
+      }
+    }),
+  );
+});
+
+test('on a shared line fewer take part, and they stay while others would not be faster by more than the tolerance', () => {
+  const workers = workersOf([1, 1, 0.9, 0.5]);
+  expect(values(rule(64, workers, none, 1))).toEqual([19, 19, 17, 9]);
+  const alone = rule(64, workers, none, 40);
+  expect(values(alone)).toEqual([64, 0, 0, 0]);
+  expect(rule(64, workersOf([1, 1.05, 0.9, 0.5]), alone, 40)).toBe(alone);
+  expect(values(rule(64, workersOf([1, 1.2, 0.9, 0.5]), alone, 40))).toEqual([0, 64, 0, 0]);
+  // Whose part moves least goes on with what it has.
+  const three = new Map([['n0', 20], ['n1', 24], ['n2', 20], ['n3', 0]]);
+  expect(values(rule(64, workersOf([1, 1.2, 0.2, 0.5]), three, 12))).toEqual([29, 35, 0, 0]);
 });
 
 test('shares stay where others would not shorten the round by more than the tolerance', () => {

@@ -1,4 +1,5 @@
 import { Ranking, type ShareRule, type WorkerTime } from '@longtail/core';
+import { fastestSet } from './fastest-set.js';
 
 export interface BalancedSharesOptions {
   /** Keep the previous shares while others would not shorten the round by more than this fraction. @default 0.07 */
@@ -12,19 +13,19 @@ export interface BalancedSharesOptions {
  * done with it first, which is the schedule of least makespan for equal pieces on machines whose time grows with them (Graham
  * 1969). Where there are previous shares, quanta move from who is done last to who would be done first, until nobody is done
  * sooner: the same makespan, by the fewest new sizes, as each costs an engine that traces graphs another one. The tolerance
- * keeps noise in what was measured from moving shares every round.
+ * keeps noise in what was measured from moving shares every round. Where each that takes part makes the round longer for all,
+ * they are split over those with whom it is shortest.
  */
 export function balancedShares(options: BalancedSharesOptions = {}): ShareRule {
   const { tolerance = 0.07, resolution = 64 } = options;
-  return (batch, workers, previous) => {
-    const standing = new Standing(workers, quantumOf(batch, resolution, workers.length));
-    if (!standing.takeUp(batch, previous)) {
-      standing.fill(batch);
-      return standing.shares;
-    }
-    const before = standing.makespan;
-    standing.balance();
-    return before <= (1 + tolerance) * standing.makespan ? previous : standing.shares;
+  return (batch, workers, previous, sharedMs = 0) => {
+    const standing = new Standing(workers, quantumOf(batch, resolution, workers.length), sharedMs);
+    const stood = standing.takeUp(batch, previous);
+    const before = stood ? standing.roundMs : Infinity;
+    if (sharedMs > 0 && !standing.narrow(batch, before / (1 + tolerance)) && stood) return previous;
+    standing.give(batch);
+    if (stood) standing.balance();
+    return before <= (1 + tolerance) * standing.roundMs ? previous : standing.shares;
   };
 }
 
@@ -47,6 +48,8 @@ class Standing {
   constructor(
     private readonly workers: readonly WorkerTime[],
     private readonly quantum: number,
+    /** For each that has a share the round is longer by that. */
+    private readonly sharedMs: number,
   ) {
     const { length } = workers;
     this.fixedMs = new Float64Array(length);
@@ -71,10 +74,15 @@ class Standing {
     return new Map(this.workers.map(({ node }, i) => [node, this.share[i]!]));
   }
 
-  get makespan(): number {
-    let last = 0;
-    for (let i = 0; i < this.share.length; i++) last = Math.max(last, this.timeOf(i, this.share[i]!));
-    return last;
+  /** Until the last one is done. */
+  get roundMs(): number {
+    let lastMs = 0;
+    let taking = 0;
+    for (let i = 0; i < this.share.length; i++) {
+      lastMs = Math.max(lastMs, this.timeOf(i, this.share[i]!));
+      if (this.share[i]! > 0) taking++;
+    }
+    return lastMs + taking * this.sharedMs;
   }
 
   /** Begins with shares of earlier; false: they are of others, or of another batch. */
@@ -82,20 +90,32 @@ class Standing {
     const { workers } = this;
     if (workers.length === 0 || shares.size !== workers.length) return false;
     let sum = 0;
-    for (let i = 0; i < workers.length; i++) {
-      const share = shares.get(workers[i]!.node);
-      if (share === undefined) return false;
-      this.share[i] = share;
-      sum += share;
-    }
-    return sum === batch;
+    for (const { node } of workers) sum += shares.get(node) ?? NaN;
+    if (sum !== batch) return false;
+    for (let i = 0; i < workers.length; i++) this.share[i] = shares.get(workers[i]!.node)!;
+    return true;
   }
 
-  /** From nothing on. */
-  fill(batch: number): void {
-    this.share.fill(0);
+  /** Leaves out all but those with whom a round is done soonest; false: none is shorter than `withinMs`, and nobody is. */
+  narrow(batch: number, withinMs: number): boolean {
+    const { fixedMs, msPerSample, share, quantum, sharedMs } = this;
+    const chosen = fastestSet({ fixedMs, msPerPiece: msPerSample.map((ms) => quantum * ms), pieces: Math.ceil(batch / quantum), sharedMs, withinMs });
+    if (chosen === undefined) return false;
+    const stays = new Set(chosen);
+    for (let i = 0; i < share.length; i++) {
+      if (stays.has(i)) continue;
+      fixedMs[i] = Infinity;
+      share[i] = 0;
+    }
+    return true;
+  }
+
+  /** What of the batch nobody has. */
+  give(batch: number): void {
     this.order();
-    for (let left = batch; left > 0 && this.workers.length > 0; left -= this.quantum) {
+    let left = batch;
+    for (const samples of this.share) left -= samples;
+    for (; left > 0 && this.workers.length > 0; left -= this.quantum) {
       const piece = Math.min(this.quantum, left);
       this.add(this.firstDone(piece), piece);
     }
@@ -103,7 +123,6 @@ class Standing {
 
   /** Until nobody is done sooner by that. */
   balance(): void {
-    this.order();
     for (;;) {
       const last = this.byTime.first!;
       const piece = Math.min(this.quantum, this.share[last]!);

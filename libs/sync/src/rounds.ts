@@ -28,6 +28,7 @@ export function bsp(options: RoundsOptions): SyncStrategy {
   return {
     name: 'bsp',
     localSteps: undefined,
+    together: true,
     decide: (round, nowMs) => decide(options, round, nowMs, partOfBatch),
   };
 }
