@@ -59,7 +59,7 @@ function medianSlope(samples: readonly number[], ms: readonly number[]): number 
       if (distance !== 0) add((ms[i]! - ms[other]!) / distance, Math.abs(distance) / most);
     }
   }
-  return weightedMedian();
+  return lowerWeightedMedian();
 }
 
 function add(value: number, weight: number): void {
@@ -72,6 +72,13 @@ export function median(of: readonly number[]): number {
   begin(of.length);
   for (let i = 0; i < of.length; i++) values[count++] = of[i]!;
   return lowerMedian();
+}
+
+/** Where half of the weight lies, of the two in the middle the lower one. */
+export function weightedMedian(of: readonly number[], weighing: readonly number[]): number {
+  begin(of.length);
+  for (let i = 0; i < of.length; i++) add(of[i]!, weighing[i]!);
+  return lowerWeightedMedian();
 }
 
 /** By taking the values apart around one of them (Hoare's FIND): a tenth of the time of sorting them. */
@@ -98,7 +105,7 @@ function lowerMedian(): number {
 }
 
 /** The same, where half of the weight lies. */
-function weightedMedian(): number {
+function lowerWeightedMedian(): number {
   let half = 0;
   for (let i = 0; i < count; i++) half += weights[i]! / 2;
   half *= 1 - 1e-12;

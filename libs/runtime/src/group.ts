@@ -1,6 +1,7 @@
 import { bringerOf, joinLayouts, type GroupLayout, type GroupState, type ParameterLayout } from '@longtail/core';
 import type { Member } from './member.js';
 import type { GroupTask } from './group-task.js';
+import type { SharedLine } from './shared-line.js';
 import { effectiveSamplesPerSecond, Speed } from './speed.js';
 
 export const NO_TASKS: readonly GroupTask[] = [];
@@ -103,9 +104,10 @@ export class Group implements GroupState {
     return Math.min(...this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0)));
   }
 
-  begin(): void {
+  /** `line`: that all groups exchange over. */
+  begin(line: SharedLine): void {
     const { expected } = this.plan;
-    this.speed = expected === undefined ? Speed.measured(this.measuredSamplesPerSecond) : Speed.planned(expected);
+    this.speed = expected === undefined ? Speed.measured(this.measuredSamplesPerSecond, line) : Speed.planned(expected, line);
   }
 
   /** Of the whole model; every member is prepared. */

@@ -1,4 +1,4 @@
-import { mixingOf, stepBatchOf, type Lease, type LocalStepRule } from '@longtail/core';
+import { mixingOf, stepBatchOf, type Lease, type LocalStepRule, type SyncStrategy } from '@longtail/core';
 import type { LocalStep } from '@longtail/protocol';
 import type { FragmentTurns } from './fragment-turns.js';
 import type { Group } from './group.js';
@@ -7,7 +7,7 @@ import type { Member } from './member.js';
 import { countSamples } from './microbatches.js';
 import { passesOf } from './passes.js';
 import type { RunCore } from './run-core.js';
-import { roundTimes } from './speed.js';
+import type { PlannedShares } from './share-plan.js';
 import { stepsDue, type Streaming } from './step-dues.js';
 import { sumSamples } from './tasks.js';
 
@@ -17,11 +17,12 @@ const NO_STEPS: readonly LocalStep[] = [];
  * Gives groups their next tasks, and whoever lacks them the parameters: a share of the batch, or local steps. Who gets none
  * stays idle. What lies behind the next validation is not handed out before it.
  */
-export async function handOut(core: RunCore, groups: readonly Group[], rule: LocalStepRule | undefined): Promise<readonly GroupTask[]> {
+export async function handOut(core: RunCore, groups: readonly Group[], strategy: SyncStrategy): Promise<readonly GroupTask[]> {
+  const { localSteps: rule } = strategy;
   core.round++;
   const parameters = await core.parameters(false);
   const standing = rule === undefined ? standingShares(core) : undefined;
-  const shares = standing ?? (rule === undefined ? planShares(core) : planSteps(core, rule));
+  const shares = standing ?? (rule === undefined ? planShares(core, strategy) : planSteps(core, rule));
   const fraction = rule === undefined ? 1 : fractionLeft(core, groups, shares);
   const tasks: GroupTask[] = [];
   let before = 0;
@@ -163,18 +164,21 @@ function standingShares({ groups, previousShares, sharesLeft }: RunCore): Readon
   return sharesLeft !== undefined && sharesLeft.groups === groups && sharesLeft.samples > 0 ? previousShares : undefined;
 }
 
-function planShares(core: RunCore): ReadonlyMap<string, number> {
+function planShares(core: RunCore, strategy: SyncStrategy): ReadonlyMap<string, number> {
   const { groups } = core;
-  const batch = Math.min(core.job.train.batch, core.training!.leases.totals().free);
+  const planned = nextShares(core, strategy, core.round);
+  const { shares } = planned;
   core.roundSamples = core.job.train.batch;
-  core.sharesLeft = { groups, samples: batch };
-  const times = roundTimes(groups);
-  const shares = core.dependencies.shares(batch, times, core.previousShares);
-  if (shares === core.previousShares) return shares;
-  const roundMs = Math.max(...times.map(({ node, fixedMs, msPerSample }) => (shares.get(node) ? fixedMs + shares.get(node)! * msPerSample : 0)));
-  const who = groups.every(({ solo }) => solo) ? 'workers' : 'groups';
-  announce(core, shares, { reason: `${groups.length} ${who}, ${((1000 * batch) / roundMs).toPrecision(3)} samples/s together` });
+  core.sharesLeft = { groups, samples: planned.samples };
+  if (strategy.together === true) core.line.groups = groups.reduce((count, { id }) => (shares.get(id)! > 0 ? count + 1 : count), 0);
+  if (shares !== core.previousShares) announce(core, shares, { reason: planned.reason });
   return shares;
+}
+
+/** Of the round's batch; before it begins, those that it will have unless the groups change. */
+export function nextShares({ groups, job, training, sharePlan, clock }: RunCore, { together = false }: SyncStrategy, round: number): PlannedShares {
+  const samples = Math.min(job.train.batch, training!.leases.totals().free);
+  return sharePlan.next({ round, samples, groups, together, nowMs: clock.nowMs() });
 }
 
 /** Steps a round; `rounds` go by before they are announced as a number, to which fractions are rounded. */

@@ -1,6 +1,7 @@
 import type { LongtailError, ParameterLayout, RunEvent, Verdict } from '@longtail/core';
 import type { Group } from './group.js';
 import type { Member, MemberState } from './member.js';
+import type { SharedLine } from './shared-line.js';
 
 export interface Measure {
   readonly name: string;
@@ -14,6 +15,8 @@ export interface Measure {
 
 export interface RosterHost {
   readonly run: string;
+  /** That all groups exchange over. */
+  readonly line: SharedLine;
   emit(event: RunEvent): void;
   /** The links to its members are not what they were. */
   linkChanged(): void;
@@ -65,7 +68,7 @@ export class Roster {
   }
 
   admit(group: Group): void {
-    group.begin();
+    group.begin(this.host.line);
     for (const member of group.members) {
       const { samplesPerSecond, memoryBytes } = member.ready!;
       const { engine } = member.session.hello.device;

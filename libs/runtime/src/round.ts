@@ -4,7 +4,7 @@ import { NonFiniteWatch } from './divergence.js';
 import { NO_TASKS, type Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import { FragmentTurns } from './fragment-turns.js';
-import { bringHome, handOut, handOutStream, samplesAhead } from './hand-out.js';
+import { bringHome, handOut, handOutStream, nextShares, samplesAhead } from './hand-out.js';
 import { silentAmong } from './patience.js';
 import type { RunCore } from './run-core.js';
 
@@ -124,7 +124,7 @@ class Rounds {
   private nextTasks(groups: readonly Group[]): Promise<readonly GroupTask[]> {
     const { core, strategy, turns } = this;
     const { localSteps } = strategy;
-    if (turns === undefined) return handOut(core, groups, localSteps);
+    if (turns === undefined) return handOut(core, groups, strategy);
     return handOutStream(core, groups, localSteps!, turns);
   }
 
@@ -143,6 +143,7 @@ class Rounds {
       this.close(task);
       return { task, weight, moved: this.turns?.taken(task) };
     });
+    core.line.settle();
     await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs, supplied: this.supplied(contributions) });
     this.nonFinite.committed();
   }
@@ -151,8 +152,14 @@ class Rounds {
   private supplied(contributions: readonly Contribution[]): readonly Group[] {
     const { core, atWork, turns } = this;
     if (turns !== undefined) return core.groups;
-    if (atWork.size === 0) return core.groups.filter(({ id }) => core.previousShares.get(id) !== 0);
+    if (atWork.size === 0) return this.beginningNext();
     return samplesAhead(core) > 0 ? contributions.map(({ task }) => task.group).filter(({ ready }) => ready) : [];
+  }
+
+  private beginningNext(): readonly Group[] {
+    const { core, strategy } = this;
+    const shares = strategy.together === true && samplesAhead(core) > 0 ? nextShares(core, strategy, core.round + 1).shares : core.previousShares;
+    return core.groups.filter(({ id }) => shares.get(id) !== 0);
   }
 
   private release({ release }: Decision): void {

@@ -35,6 +35,8 @@ import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
 import { cutEvenly, heldBy, segmentsOf, type Segment } from './segments.js';
+import { SharePlan } from './share-plan.js';
+import { SharedLine } from './shared-line.js';
 import { Tasks } from './tasks.js';
 
 /** What exists once the first worker has sent fresh parameters. */
@@ -65,6 +67,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly formation = new Formation(this);
   readonly figures: Figures;
   readonly paces = new Paces();
+  readonly line = new SharedLine();
+  readonly sharePlan: SharePlan;
   readonly tasks = new Tasks(this);
   readonly record = new LearningRecord();
   readonly following = new Following(this);
@@ -118,6 +122,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   ) {
     this.clock = dependencies.clock;
     this.bell = new Bell(this.clock);
+    this.sharePlan = new SharePlan(dependencies.shares, this.line);
     this.submittedAtMs = this.clock.nowMs();
     this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
     this.roster = new Roster(this);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { SharedLine } from './shared-line.js';
 import { effectiveSamplesPerSecond, expectedMs, roundTimes, Speed } from './speed.js';
 
 const deliver = (speed: Speed, samples: number, computeMs: number, exchangeMs: number): Speed => {
@@ -61,14 +62,16 @@ test('what is fixed is told from what grows with the samples, by rounds of sever
   );
 });
 
-test('a miss at least halves the speed and forgets what was measured; rounds without a share bring it back slowly', () => {
+test('a miss at least halves the speed and forgets what was measured; each round without a share is reason for more hope when it is tried', () => {
   const speed = deliver(Speed.measured(1000), 100, 100, 10);
   speed.missed({ samples: 100, elapsedMs: 150, computeMs: undefined });
   expect(speed.msPerSample).toBe(2);
   speed.missed({ samples: 10, elapsedMs: 5000, computeMs: undefined });
   expect(speed.msPerSample).toBe(500);
-  speed.idled();
-  expect(speed.msPerSample).toBeLessThan(500);
+  for (let i = 0; i < 20; i++) speed.idled();
+  expect(speed).toMatchObject({ msPerSample: 500, hope: 1.05 ** 20, expectedGain: 1.05 ** 20 });
+  speed.retry();
+  expect(speed.msPerSample).toBeCloseTo(500 / 1.05 ** 20);
   expect(deliver(speed, 100, 100, 10).msPerSample).toBe(1);
 });
 
@@ -96,6 +99,36 @@ test('a task without parameters to receive tells of an exchange only until there
   expect(speed.exchangeMs).toBe(50);
 });
 
+test('what was measured is no faster for a try: hope is for the order in which it comes', () => {
+  const speed = deliver(Speed.measured(1000), 100, 100, 10);
+  for (let i = 0; i < 20; i++) speed.idled();
+  expect(speed).toMatchObject({ hope: 1.05 ** 20, expectedGain: 1 });
+  speed.retry();
+  expect(expectedMs(speed, 100)).toBe(110);
+});
+
+test('an exchange is expected to be longer the more groups take part, by what the line was found to make of it', () => {
+  const line = new SharedLine();
+  const speed = Speed.measured(1000, line);
+  const round = (groups: number, exchangeMs: number) => {
+    line.groups = groups;
+    deliver(speed, 100, 100, exchangeMs);
+    line.settle();
+  };
+  for (let i = 0; i < 10; i++) round(20, 420);
+  expect(speed).toMatchObject({ exchangeMs: 420, ownExchangeMs: 420 });
+  round(5, 120);
+  expect(line.msEach).toBe(20);
+  expect(speed).toMatchObject({ exchangeMs: 120, ownExchangeMs: 20 });
+  expect(roundTimes([{ id: 'a', speed }])).toEqual([{ node: 'a', fixedMs: 20, msPerSample: 1 }]);
+  line.groups = 10;
+  expect(expectedMs(speed, 100)).toBe(320);
+  // What rounds of about as many took counts for more than what the line makes of others.
+  round(10, 250);
+  line.groups = 11;
+  expect(expectedMs(speed, 100)).toBe(100 + 250 + line.msEach);
+});
+
 test('local steps measure the device, not the exchange', () => {
   const speed = Speed.measured(1000);
   speed.stepped(1000, 500);
@@ -108,4 +141,8 @@ test('an exchange that was never measured is taken to be like the others', () =>
   const [, b] = roundTimes([known, { id: 'b', speed: Speed.measured(500) }]);
   expect(b).toEqual({ node: 'b', fixedMs: 50, msPerSample: 2 });
   expect(roundTimes([{ id: 'b', speed: Speed.measured(500) }])).toEqual([{ node: 'b', fixedMs: 0, msPerSample: 2 }]);
+  const part = Speed.measured(1000);
+  part.delivered({ samples: 100, computeMs: 100, elapsedMs: 105, receives: false });
+  expect(roundTimes([known, { id: 'c', speed: part }])[1]!.fixedMs).toBe(5);
+  expect(roundTimes([known, { id: 'c', speed: part }], true)[1]!.fixedMs).toBe(50);
 });

@@ -1,5 +1,6 @@
 import type { ExpectedSpeed, WorkerTime } from '@longtail/core';
 import { fitAffine, fitProportional, median, type AffineTime } from './affine-time.js';
+import { SharedLine } from './shared-line.js';
 
 /** Measurements that the estimate is made of. */
 const WINDOW = 15;
@@ -8,8 +9,14 @@ const CHANGE_ROUNDS = 3;
 const CHANGE_FACTOR = 1.5;
 /** A missed deadline at least halves the estimate … */
 const MISS_FACTOR = 2;
-/** … and each round without a share lifts it a little, so that an estimate that was wrong gets another try. */
+/** Each round without a share is a little more reason to see whether the estimate was wrong. */
 const IDLE_FACTOR = 1.05;
+/** … but so many are all there can be. */
+const MOST_IDLE = 200;
+/** Exchanges of a round tell of one in which this fraction more or fewer groups take part. */
+const ALIKE = 0.25;
+/** A smaller difference between two rounds says nothing of what each group adds. */
+const DIFFERENCE = 0.1;
 
 export interface Measurement {
   readonly samples: number;
@@ -38,37 +45,67 @@ export interface Miss {
 export class Speed implements AffineTime {
   fixedMs = 0;
   msPerSample: number;
-  /** Parameters down, gradient up, and waiting; undefined: nobody knows before the first delivery. */
-  exchangeMs: number | undefined;
   /** Samples of its latest task; 0 before the first. */
   latestSamples = 0;
+  /** Rounds without a share since then. */
+  private idle = 0;
+  /** Its latest task was given up: it would have taken as long as is known, at least. */
+  gaveUp = false;
   /** Of the latest tasks, the oldest first, side by side: their samples and what computing took. */
   private readonly samples: number[] = [];
   private readonly computeMs: number[] = [];
+  /** Of the latest whole exchanges, the same: what they took, and among how many groups. */
   private readonly exchanges: number[] = [];
+  private readonly among: number[] = [];
+  /** Of an exchange, by itself; and for which state of the line that was found. */
+  private own: { readonly ms: number; readonly msEach: number; readonly groups: number } | undefined;
 
   /** From the speed that the worker measured while it prepared. */
-  static measured(samplesPerSecond: number): Speed {
-    return new Speed(1000 / samplesPerSecond);
+  static measured(samplesPerSecond: number, line?: SharedLine): Speed {
+    return new Speed(1000 / samplesPerSecond, line);
   }
 
   /** From a plan. It counts as a measurement: first rounds, which pay for connections, do not move the estimate at once. */
-  static planned({ msPerSample, exchangeMs }: ExpectedSpeed): Speed {
-    const speed = new Speed(msPerSample);
-    speed.exchangeMs = exchangeMs;
-    speed.exchanges.push(exchangeMs);
+  static planned({ msPerSample, exchangeMs }: ExpectedSpeed, line?: SharedLine): Speed {
+    const speed = new Speed(msPerSample, line);
+    speed.exchanged(exchangeMs, true);
     return speed;
   }
 
-  private constructor(msPerSample: number) {
+  private constructor(
+    msPerSample: number,
+    /** That it exchanges over, as others do. */
+    private readonly line = new SharedLine(),
+  ) {
     this.msPerSample = msPerSample;
   }
 
+  /** Parameters down, gradient up, and waiting, as many groups as there are exchanging; undefined: nobody knows before the first delivery. */
+  get exchangeMs(): number | undefined {
+    const { ownExchangeMs, line } = this;
+    return ownExchangeMs === undefined ? undefined : ownExchangeMs + line.groups * line.msEach;
+  }
+
+  /** A whole one was measured, or planned. */
+  get hasExchanged(): boolean {
+    return this.exchanges.length > 0;
+  }
+
+  /** Without what the groups that exchange, it among them, make of it. */
+  get ownExchangeMs(): number | undefined {
+    const { own, exchanges, line: { msEach, groups } } = this;
+    if (own === undefined || exchanges.length === 0 || (own.msEach === msEach && own.groups === groups)) return own?.ms;
+    return this.findOwn();
+  }
+
   delivered({ samples, computeMs, elapsedMs, receives = true, inSteps = false }: Measurement): void {
-    const isPlanned = this.latestSamples === 0 && this.exchangeMs !== undefined;
+    const isPlanned = this.latestSamples === 0 && this.own !== undefined;
+    this.idle = 0;
+    this.gaveUp = false;
     if (isPlanned) {
       this.forget();
       this.note(samples, computingMs(this, samples));
+      this.among.fill(this.line.groups);
     }
     this.follow(samples, computeMs, inSteps);
     this.exchanged(Math.max(0, elapsedMs - computeMs), receives);
@@ -83,6 +120,8 @@ export class Speed implements AffineTime {
   /** What was measured before the miss is forgotten, of the link where the device is not at it, else of the device: it is not what it was. */
   missed({ samples, elapsedMs, computeMs }: Miss): void {
     this.latestSamples = samples;
+    this.idle = 0;
+    this.gaveUp = true;
     if (computeMs !== undefined) return this.exchangeMissed(elapsedMs - computeMs);
     this.msPerSample = Math.max((MISS_FACTOR * computingMs(this, samples)) / samples, elapsedMs / samples);
     this.fixedMs = 0;
@@ -91,24 +130,63 @@ export class Speed implements AffineTime {
 
   /** It takes that long at least. */
   private exchangeMissed(ms: number): void {
-    this.exchanges.length = 0;
-    this.exchanged(Math.max(ms, this.exchangeMs ?? 0), true);
+    const leastMs = Math.max(ms, this.exchangeMs ?? 0);
+    this.exchanges.length = this.among.length = 0;
+    this.exchanged(leastMs, true);
   }
 
   /** A part of an exchange is all that is known before there was a whole one. */
   private exchanged(ms: number, whole: boolean): void {
-    const { exchanges } = this;
+    const { exchanges, among, line: { groups, msEach } } = this;
     if (whole) {
+      if (this.latestSamples > 0) this.line.observe(ms, this.lastAmongOthers());
       keep(exchanges, ms);
-      this.exchangeMs = median(exchanges);
-    } else if (exchanges.length === 0) this.exchangeMs = ms;
+      keep(among, groups);
+      this.findOwn();
+    } else if (exchanges.length === 0) this.own = { ms: Math.max(0, ms - groups * msEach), msEach, groups };
+  }
+
+  /** The last exchange, where clearly more or fewer groups took part in it. */
+  private lastAmongOthers(): { readonly ms: number; readonly groups: number } | undefined {
+    const { exchanges, among, line: { groups } } = this;
+    const before = among.at(-1);
+    if (before === undefined || Math.abs(groups - before) < DIFFERENCE * Math.max(groups, before)) return undefined;
+    return { ms: median(exchanges.filter((_, i) => among[i] === before)), groups: before };
+  }
+
+  /** By the rounds of about as many groups; where there are none, by all, and what the line makes of the difference. */
+  private findOwn(): number {
+    const { exchanges, among, line: { msEach, groups } } = this;
+    const isAlike = (count: number) => Math.abs(count - groups) <= ALIKE * groups;
+    const alike = among.some(isAlike);
+    const ms: number[] = [];
+    for (let i = 0; i < among.length; i++) if (!alike || isAlike(among[i]!)) ms.push(exchanges[i]! - among[i]! * msEach);
+    this.own = { ms: Math.max(0, median(ms)), msEach, groups };
+    return this.own.ms;
   }
 
   /** A round without a share. */
   idled(): void {
-    this.fixedMs /= IDLE_FACTOR;
-    this.msPerSample /= IDLE_FACTOR;
-    if (this.exchangeMs !== undefined) this.exchangeMs /= IDLE_FACTOR;
+    this.idle = Math.min(MOST_IDLE, this.idle + 1);
+  }
+
+  /** How many times as fast as it is known to be it may be by now. */
+  get hope(): number {
+    return IDLE_FACTOR ** this.idle;
+  }
+
+  /** How many times as fast it is expected to be in a try: what was measured holds, what was given up was not measured. */
+  get expectedGain(): number {
+    return this.gaveUp ? this.hope : 1;
+  }
+
+  /** It is to have a share for a try, and is expected to do as well as it is hoped to. */
+  retry(): void {
+    const gain = this.expectedGain;
+    this.fixedMs /= gain;
+    this.msPerSample /= gain;
+    for (let i = 0; i < this.exchanges.length; i++) this.exchanges[i]! /= gain;
+    if (this.exchanges.length > 0) this.findOwn();
   }
 
   private note(samples: number, computeMs: number): void {
@@ -163,11 +241,15 @@ export function effectiveSamplesPerSecond(speed: Speed): number {
   return 1000 * (elapsedMs === undefined ? 1 / speed.msPerSample : speed.latestSamples / elapsedMs);
 }
 
-/** Tasks end to end, as a rule for shares goes by them. An exchange that was not measured is taken to be the others' median. */
-export function roundTimes(groups: readonly { readonly id: string; readonly speed: Speed }[]): readonly WorkerTime[] {
-  const measured = groups.map(({ speed: { exchangeMs } }) => exchangeMs).filter((exchangeMs) => exchangeMs !== undefined);
-  const unmeasured = measured.length === 0 || measured.length === groups.length ? 0 : median(measured);
-  return groups.map(({ id, speed: { fixedMs, msPerSample, exchangeMs = unmeasured } }) => ({ node: id, fixedMs: exchangeMs + fixedMs, msPerSample }));
+/**
+ * Tasks end to end, without what groups take from each other on the line, as a rule for shares goes by them. An exchange that was not
+ * measured is taken to be the others' median; `wholly`: one of which a part was measured too.
+ */
+export function roundTimes(groups: readonly { readonly id: string; readonly speed: Speed }[], wholly = false): readonly WorkerTime[] {
+  const exchanges = groups.map(({ speed }) => (wholly && !speed.hasExchanged ? undefined : speed.ownExchangeMs));
+  const measured = exchanges.filter((ms) => ms !== undefined);
+  const usualMs = measured.length === 0 || measured.length === groups.length ? 0 : median(measured);
+  return groups.map(({ id, speed: { fixedMs, msPerSample } }, i) => ({ node: id, fixedMs: (exchanges[i] ?? usualMs) + fixedMs, msPerSample }));
 }
 
 /** Of computing so many samples. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { ShareRule } from '@longtail/core';
 import { balancedShares } from '@longtail/sync';
 import type { Fault } from './faults.js';
 import { simulate } from './simulate.js';
@@ -115,9 +116,33 @@ test('bsp on a line that all share: an exchange is expected to take what it took
   expect(verdict).toMatchObject({ status: 'succeeded', samples: { applied: ROUNDS * BATCH } });
   expect(eventsOf(events, 'contribution').filter(({ accepted }) => !accepted).length).toBeLessThanOrEqual(1);
   const last = eventsOf(events, 'shares').at(-1)!.shares;
+  const most = Math.max(...account!.nodes.map(({ bytesDown }) => bytesDown));
   for (const { name, bytesDown } of account!.nodes) {
     const node = eventsOf(events, 'contribution').find((one) => one.name === name)!.node;
-    if (last[node] === 0) expect(bytesDown).toBeLessThan(account!.nodes[0]!.bytesDown / 2);
+    if (last[node] === 0) expect(bytesDown).toBeLessThan(most / 2);
   }
   expect(Object.values(last).filter((share) => share === 0).length).toBeGreaterThan(1);
 });
+
+const LONGER = 200;
+
+test('bsp behind one line takes little longer than the fastest would alone, and much less than all together', async () => {
+  const link = { upBitsPerSecond: 2e4, downBitsPerSecond: 1e5, rttMs: 20, site: 'dorm' };
+  const fleet = [100, 100, 100, 60, 60, 60, 60, 60, 25, 25, 25, 25].map((samplesPerSecond, i) => ({ name: `n${i}`, samplesPerSecond, link }));
+  const longer = { ...steady, train: { ...steady.train, epochs: (LONGER * BATCH) / 600 }, cluster: { ...steady.cluster, minWorkers: fleet.length } };
+  const times = async (shares?: ShareRule) => {
+    const { verdict, virtualMs } = await simulate(scenario({ job: longer, fleet, shares }));
+    expect(verdict).toMatchObject({ status: 'succeeded', samples: { applied: LONGER * BATCH, lost: 0 } });
+    return virtualMs;
+  };
+  const rule = balancedShares();
+  const blind: ShareRule = Object.assign((...[batch, workers, previous]: Parameters<ShareRule>) => rule(batch, workers, previous), { fixed: true });
+  const [knowing, unknowing, one] = [await times(), await times(blind), await times(allTo(0))];
+  expect(knowing).toBeLessThan(1.15 * one);
+  expect(knowing).toBeLessThan(0.75 * unknowing);
+});
+
+/** The whole batch. */
+function allTo(index: number): ShareRule {
+  return Object.assign((...[batch, workers]: Parameters<ShareRule>) => new Map(workers.map(({ node }, i) => [node, i === index ? batch : 0])), { fixed: true });
+}
