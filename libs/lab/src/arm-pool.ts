@@ -5,14 +5,15 @@ import { nativeEnvironment } from '@longtail/engine/native';
 import { ROOM_FOR_VECTORS, roomForTheYoung } from '@longtail/simulator';
 import type { JobDocument } from '@longtail/spec';
 import type { DeviceLine } from './measure-device.js';
-import type { ArmTask } from './run-arm.js';
+import type { ArmTask, TellPart } from './run-arm.js';
 
-/** An arm to run, or a job whose time here is to be measured. */
-export type PoolRequest = { readonly arm: ArmTask } | { readonly measure: JobDocument };
-export type PoolReply = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly error: WireError };
+/** An arm to run, a job whose time here is to be measured, or how fast a small network trains here. */
+export type PoolRequest = { readonly arm: ArmTask } | { readonly measure: JobDocument } | { readonly gflops: true };
+export type PoolReply = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly error: WireError } | { readonly kind: 'part'; readonly part: number };
 
 interface Queued {
   readonly request: PoolRequest;
+  readonly tell: TellPart | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -41,9 +42,9 @@ export class ArmPool {
   ) {}
 
   /** An arm whose process ends under it has failed; the others go on in another one. */
-  readonly run = async (task: ArmTask): Promise<BenchArm> => {
+  readonly run = async (task: ArmTask, tell?: TellPart): Promise<BenchArm> => {
     try {
-      return (await this.ask({ arm: task })) as BenchArm;
+      return (await this.ask({ arm: task }, tell)) as BenchArm;
     } catch (error) {
       if (!(error instanceof ProcessEnded)) throw error;
       const { arm, seed, knob } = task;
@@ -55,6 +56,11 @@ export class ArmPool {
     return this.ask({ measure: job }) as Promise<DeviceLine>;
   }
 
+  /** Effective, of one thread. */
+  gflops(): Promise<number> {
+    return this.ask({ gflops: true }) as Promise<number>;
+  }
+
   /** Arms under way are given up. */
   close(): void {
     this.closed = true;
@@ -62,10 +68,10 @@ export class ArmPool {
     for (const child of [...this.idle, ...this.busy.keys()]) child.kill('SIGKILL');
   }
 
-  private ask(request: PoolRequest): Promise<unknown> {
+  private ask(request: PoolRequest, tell?: TellPart): Promise<unknown> {
     if (this.closed) return Promise.reject(INTERRUPTED);
     return new Promise((resolve, reject) => {
-      this.queue.push({ request, resolve, reject });
+      this.queue.push({ request, tell, resolve, reject });
       this.next();
     });
   }
@@ -87,7 +93,8 @@ export class ArmPool {
       serialization: 'advanced',
     });
     child.on('message', (reply: PoolReply) => {
-      const { resolve, reject } = this.busy.get(child)!;
+      const { tell, resolve, reject } = this.busy.get(child)!;
+      if (reply.kind === 'part') return tell?.(reply.part);
       this.busy.delete(child);
       this.idle.push(child);
       if (reply.kind === 'done') resolve(reply.value);

@@ -1,10 +1,11 @@
+export { arithmeticOf } from './arithmetic.js';
 export { ArmPool } from './arm-pool.js';
 export { KeptArms } from './kept-arms.js';
 export { measureHostCost } from './host-cost.js';
 export { liveOutcome, liveRefusal, planLive, type LivePlan, type Machine } from './live.js';
 export type { DeviceLine } from './measure-device.js';
 export { programHash } from './program.js';
-export { runArm, type ArmTask } from './run-arm.js';
-export { runBench, type BenchOptions } from './run-bench.js';
+export { runArm, type ArmTask, type TellPart } from './run-arm.js';
+export { runBench, type ArmProgress, type BenchOptions } from './run-bench.js';
 export { parseSweep, type Sweep } from './sweep.js';
 export { Workbench } from './workbench.js';

@@ -40,13 +40,16 @@ const MOST_CHUNKS = 16;
 /** Chunks of a live system that go as one where only times count. */
 const MERGED_CHUNKS = 4;
 
+/** Told, after each commit, which part of its samples an arm has learnt. */
+export type TellPart = (part: number) => void;
+
 /** Trains one arm in virtual time. What makes it impossible is its outcome: the others go on. */
-export async function runArm(task: ArmTask, workbench: Workbench): Promise<BenchArm> {
+export async function runArm(task: ArmTask, workbench: Workbench, tell: TellPart = () => undefined): Promise<BenchArm> {
   const { arm, seed, knob } = task;
   const { name, settings } = arm;
   try {
     if (arm.refusal !== undefined) throw new LongtailError(arm.refusal, { code: 'usage' });
-    return { name, settings, seed, knob, outcome: await train(task, workbench) };
+    return { name, settings, seed, knob, outcome: await train(task, workbench, tell) };
   } catch (error) {
     const { code, message } = LongtailError.from(error);
     if (FATAL.has(code)) throw error;
@@ -60,7 +63,7 @@ export function described(task: ArmTask): { readonly nodes: readonly BenchNode[]
   return { nodes: machines.map(({ bench }) => bench), links: { seed: task.seed, knob: task.knob, links: machines.map(({ link }) => link) } };
 }
 
-async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome> {
+async function train(task: ArmTask, workbench: Workbench, tell: TellPart): Promise<BenchOutcome> {
   const { scenario, arm, seed, mode } = task;
   const opened = await workbench.open(seeded(arm, seed));
   const like = likeness(task, opened);
@@ -68,7 +71,8 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
   const job = staffed(opened.job, arm, fleet);
   const profile = grown(opened.profile, like);
   const { model, standsFor, arithmetic } = mode === 'timing' ? timed(profile, opened) : { model: await workbench.model({ ...opened, job }), standsFor: largerBy(like), arithmetic: wasmArithmetic };
-  const evaluation = new Evaluation(mode === 'timing' ? 0 : scenario.evaluation.points, samplesOf(job, opened));
+  const samples = samplesOf(job, opened);
+  const evaluation = new Evaluation(mode === 'timing' ? 0 : scenario.evaluation.points, samples);
   const tally = new Tally();
   const outcome = await simulate({
     job,
@@ -90,6 +94,7 @@ async function train(task: ArmTask, workbench: Workbench): Promise<BenchOutcome>
     account: true,
     keeps(event, moved) {
       tally.hear(event, moved);
+      if (event.body.event === 'commit') tell(event.body.samplesApplied / samples);
       return event.body.event !== 'contribution';
     },
     committed: evaluation.committed,
@@ -116,7 +121,8 @@ function largerBy({ parameters }: Likeness): Scenario['standsFor'] {
   return parameters === 1 ? undefined : ({ kind, length }) => (isActivation(kind) ? length : Math.round(length * parameters));
 }
 
-function samplesOf({ train }: Job, { data }: OpenedJob): number {
+/** That a run learns. */
+export function samplesOf({ train }: Job, { data }: OpenedJob): number {
   return Math.min(train.maxSamples ?? Infinity, train.epochs * data.length('train'));
 }
 

@@ -83,6 +83,18 @@ test('losses are told by all bytes that were moved until then, those of the firs
   expect(all - last.bytes).toBeLessThan(1.01 * nodes.length * parameterBytes);
 });
 
+test.each(['virtual', 'timing'] as const)('mode %s tells how much of the arms is done while they are under way', async (mode) => {
+  const heard: (readonly [done: number, parts: number])[] = [];
+  let finished = 0;
+  const progress = { done: (done: number) => void (finished = done), underWay: (parts: number) => void heard.push([finished, parts]) };
+  await runBench(scenario('[{strategy: [bsp, asp]}]'), { ...options, mode, progress, run: (task, tell) => runArm(task, workbench, tell) });
+  const all = heard.map(([done, parts]) => done + parts);
+  expect(heard[0]).toEqual([0, 0]);
+  expect(all).toEqual(all.toSorted((a, b) => a - b));
+  expect(all.some((part) => part > 0.4 && part < 0.6)).toBe(true);
+  expect(all.at(-1)).toBe(2);
+});
+
 test('arms that were done before are kept, and those alone whose scenario and program are the same', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'longtail-kept-'));
   const run = async (arms: string, program = 'this') => {

@@ -1,7 +1,7 @@
 import type { BenchArm, BenchMode, BenchResult, EngineName } from '@longtail/core';
 import type { BenchScenario } from '@longtail/spec';
 import type { KeptArms } from './kept-arms.js';
-import { described, type ArmTask } from './run-arm.js';
+import { described, type ArmTask, type TellPart } from './run-arm.js';
 import { settingsOf, type Sweep } from './sweep.js';
 import { winnerOf } from './winner.js';
 import { Workbench } from './workbench.js';
@@ -17,9 +17,15 @@ export interface BenchOptions {
   /** Undefined: nothing is kept. */
   readonly kept?: KeptArms | undefined;
   /** As many at once as it likes. */
-  run(task: ArmTask): Promise<BenchArm>;
+  run(task: ArmTask, tell: TellPart): Promise<BenchArm>;
+  readonly progress?: ArmProgress;
+}
+
+export interface ArmProgress {
   /** After each arm; those that were kept come first. */
-  progress?(done: number, total: number, arm: BenchArm, kept: boolean): void;
+  done(done: number, total: number, arm: BenchArm, kept: boolean): void;
+  /** How much of those under way is done, in arms. */
+  underWay(parts: number, total: number): void;
 }
 
 /** Runs every arm with every seed at every value of the knob. The result is the same whoever runs them, and in whatever order. */
@@ -28,10 +34,12 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   const tasks = tasksOf(scenario, options);
   const workbench = new Workbench(engine);
   const arms: BenchArm[] = [];
+  const parts = tasks.map(() => 0);
   let done = 0;
   const finished = (at: number, arm: BenchArm, kept: boolean) => {
     arms[at] = arm;
-    options.progress?.(++done, tasks.length, arm, kept);
+    parts[at] = 0;
+    options.progress?.done(++done, tasks.length, arm, kept);
   };
   const left: { readonly task: ArmTask; readonly at: number; readonly dependsOn: unknown }[] = [];
   for (const [at, task] of tasks.entries()) {
@@ -40,9 +48,13 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
     if (kept === undefined) left.push({ task, at, dependsOn });
     else finished(at, kept, true);
   }
+  if (left.length > 0) options.progress?.underWay(0, tasks.length);
   await Promise.all(
     left.map(async ({ task, at, dependsOn }) => {
-      const arm = await options.run(task);
+      const arm = await options.run(task, (part) => {
+        parts[at] = part;
+        options.progress?.underWay(parts.reduce((sum, one) => sum + one, 0), tasks.length);
+      });
       if (arm.outcome.status !== 'failed') await options.kept?.keep(dependsOn, arm);
       finished(at, arm, false);
     }),

@@ -1,7 +1,7 @@
 import { LongtailError, type BlockRange, type Dataset, type Engine, type EngineName, type Job, type LocalFile, type ModelProfile } from '@longtail/core';
 import { userCache } from '@longtail/core/user-folders';
 import { describeData, openDataset } from '@longtail/data';
-import { createModel, loadEngine, profileModel } from '@longtail/engine';
+import { createModel, loadEngine, measureGflops, profileModel } from '@longtail/engine';
 import { modelOfStage, type VirtualModel } from '@longtail/simulator';
 import { resolveJob, validateJob, type JobDocument } from '@longtail/spec';
 import { blobCache, nodeFiles } from '@longtail/store';
@@ -45,8 +45,7 @@ export class Workbench {
   model({ job, profile, data }: OpenedJob): Promise<VirtualModel> {
     const { model, loss, train } = job;
     return once(this.models, [model, loss, job.data, train.seed], async () => {
-      this.engine ??= loadEngine(this.engineName, { threads: 1 });
-      const engine = await this.engine;
+      const engine = await this.load();
       const build = (blocks: BlockRange | 'all') => engine.build(model, blocks, { loss, data: data.signature, seed: train.seed });
       const blocks = new EngineBlocks({
         model: await createModel(model, { ...data.signature, loss }),
@@ -56,6 +55,15 @@ export class Workbench {
       });
       return modelOfStage(await build('all'), data, blocks);
     });
+  }
+
+  /** What a small network makes of the engine here. */
+  async gflops(): Promise<number> {
+    return measureGflops(await this.load());
+  }
+
+  private load(): Promise<Engine> {
+    return (this.engine ??= loadEngine(this.engineName, { threads: 1 }));
   }
 
   private dataset(spec: Job['data']): Promise<Dataset> {

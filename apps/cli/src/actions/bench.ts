@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { EXIT_CODES, formatMilliseconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
+import { EXIT_CODES, formatCount, formatMilliseconds, formatSeconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
+import { ArmPool, arithmeticOf, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
 import { Interruption } from '../process/interruption.js';
@@ -43,7 +43,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     const result =
       mode === 'live' || mode === 'both'
         ? await benchLive(scenario, { ...shared, predict: mode === 'both', pool, folder, progress, signal: interruption.signal }, output)
-        : await runBench(scenario, { ...shared, mode, progress: progress.arms(), run: pool.run });
+        : await benchVirtual(scenario, { ...shared, mode, pool, progress }, output);
     progress.end();
     await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
     return conclude(output, result, folder, await saveBenchReport(result, folder));
@@ -55,6 +55,26 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     interruption.restore();
     pool.close();
   }
+}
+
+/** From so long on it is said beforehand. */
+const LONG_SECONDS = 60;
+const DAY_SECONDS = 86_400;
+
+interface VirtualBench extends Omit<LabOptions, 'run' | 'progress'> {
+  readonly pool: ArmPool;
+  readonly progress: BenchProgress;
+}
+
+async function benchVirtual(scenario: BenchScenario, { pool, progress, ...shared }: VirtualBench, output: Output): Promise<BenchResult> {
+  if (shared.mode === 'virtual') {
+    const { runs, flops } = await arithmeticOf(scenario, new Workbench(shared.engine));
+    const gflops = await pool.gflops();
+    const seconds = flops / gflops / 1e9;
+    output.event({ event: 'arithmetic', runs, flops, gflops, seconds });
+    if (seconds > LONG_SECONDS) output.note(`the arithmetic of ${runs} runs takes a core of this machine some ${seconds > 2 * DAY_SECONDS ? `${formatCount(Math.round(seconds / DAY_SECONDS))} days` : formatSeconds(seconds)}, with ${shared.engine} at ${gflops.toPrecision(2)} GFLOP/s; --mode timing leaves it out`);
+  }
+  return runBench(scenario, { ...shared, progress: progress.arms(), run: pool.run });
 }
 
 interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {

@@ -1,7 +1,11 @@
-import { formatSeconds, type BenchArm } from '@longtail/core';
+import { formatSeconds } from '@longtail/core';
+import type { ArmProgress } from '@longtail/lab';
 import { createLogUpdate } from 'log-update';
 import type { Output } from '../terminal/output.js';
 import { bar, percent } from './marks.js';
+
+/** Where nothing is redrawn it is said so often how far arms are. */
+const SAY_EVERY_MS = 30_000;
 
 /** A line of how far a bench is, where it can be redrawn; else a line an arm and whatever else takes time; with --json an event for each. */
 export function benchProgress(output: Output) {
@@ -17,16 +21,30 @@ export function benchProgress(output: Output) {
       if (log === undefined) output.note(what);
     },
     /** For arms that are run one after the other or together; `as`: said of each, where arms are run in two ways. */
-    arms(as = '') {
+    arms(as = ''): ArmProgress {
       const beganMs = performance.now();
-      let before = 0;
-      return (done: number, total: number, { name, seed, knob, outcome }: BenchArm, kept: boolean): void => {
-        if (kept) before++;
-        output.event({ event: 'arm', name, seed, knob, status: outcome.status, kept, done, total });
-        const ran = done - before;
-        const left = ran === 0 ? '' : `, ${formatSeconds(((total - done) * (performance.now() - beganMs)) / 1000 / ran)} left`;
-        if (log !== undefined) log(`${bar(done / total, 30, '·')} ${percent(done / total)}  ${done} of ${total} arms${as}${left}`);
-        else output.note(`${done} of ${total}: ${[name, knob, `seed ${seed}`].filter(Boolean).join(', ')} ${outcome.status}${as}${kept ? ' before' : ''}`);
+      let saidMs = beganMs;
+      let [done, before] = [0, 0];
+      const show = (parts: number, total: number): void => {
+        const ran = done - before + parts;
+        const leftSeconds = ran === 0 ? undefined : ((total - done - parts) * (performance.now() - beganMs)) / 1000 / ran;
+        const left = leftSeconds === undefined ? '' : `, ${formatSeconds(leftSeconds)} left`;
+        const part = (done + parts) / total;
+        log?.(`${bar(part, 30, '·')} ${percent(part)}  ${done} of ${total} arms${as}${left}`);
+        if (parts === 0 || performance.now() < saidMs + SAY_EVERY_MS) return;
+        saidMs = performance.now();
+        output.event({ event: 'under-way', part, done, total, leftSeconds });
+        if (log === undefined) output.note(`${percent(part)} of ${total} arms${as}${left}`);
+      };
+      return {
+        underWay: show,
+        done(now, total, { name, seed, knob, outcome }, kept) {
+          done = now;
+          if (kept) before++;
+          output.event({ event: 'arm', name, seed, knob, status: outcome.status, kept, done, total });
+          if (log === undefined) output.note(`${done} of ${total}: ${[name, knob, `seed ${seed}`].filter(Boolean).join(', ')} ${outcome.status}${as}${kept ? ' before' : ''}`);
+          else show(0, total);
+        },
       };
     },
     end(): void {
