@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Verdict } from '@longtail/core';
 import { EXIT_CODES, LongtailError } from '@longtail/core';
 import { comparePlan, readEvents, RUN_FILES } from '@longtail/store';
@@ -8,14 +8,15 @@ import { exchangeTable, verdictLines, workerTable } from '../view/summary.js';
 import type { Followed } from './follow.js';
 import type { Output } from './output.js';
 
-/** Says how a run ended, who did what, and what came of its plan where it had one; returns the exit code. */
-export async function concludeRun({ progress, verdict }: Followed, folder: string, output: Output): Promise<number> {
+/** Says how a run ended, who did what, and what came of its plan where it had one; returns the exit code. `launchedIn`: the run's folder, unless a standby ended it, which has one of its own. */
+export async function concludeRun({ progress, verdict }: Followed, launchedIn: string, output: Output): Promise<number> {
   if (verdict === undefined) {
     throw new LongtailError(`The run ${progress.run} ended without a verdict.`, {
       code: 'unreachable',
       hint: 'The server has probably died; what was saved lies in the runs folder.',
     });
   }
+  const folder = verdict.model === '' ? launchedIn : dirname(verdict.model);
   if (!output.json) {
     if (!output.quiet) {
       const tables = [workerTable(progress, output.colors), exchangeTable(progress, output.colors)].filter((table) => table !== '');
