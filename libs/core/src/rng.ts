@@ -26,9 +26,10 @@ class Xoshiro128 implements Rng {
 
   constructor(private readonly seed: number) {
     const next = splitmix32(seed);
-    this.a = next();
-    this.b = next();
-    this.c = next();
+    // Int32 from the start on, which V8 keeps in the object itself.
+    this.a = next() | 0;
+    this.b = next() | 0;
+    this.c = next() | 0;
     this.d = next() | 1; // the all-zero state is the one that must not be
   }
 

@@ -15,12 +15,10 @@ export interface LateMessage<Message> {
 export type Tamper = (chunk: TensorChunk) => readonly SentChunk[];
 
 /** What both ends of a link have in common. */
-export interface Shared {
+export interface LinkOptions {
   readonly clock: VirtualClock;
   readonly latencyMs: number;
-  /** Undefined: it never stood still. */
-  stalledUntilMs: number | undefined;
-  wireBytes(chunk: TensorChunk): number;
+  readonly wireBytes: (chunk: TensorChunk) => number;
   readonly crc32c: Checksum | undefined;
 }
 
@@ -68,6 +66,14 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   /** Of what was sent: nothing comes before what went before it. */
   private lastArrivalMs = 0;
 
+  /** The link stands still until then; undefined: it never did. */
+  private stalledUntilMs: number | undefined;
+
+  // Of the options, as each event of thousands of links would have to fetch them from elsewhere.
+  private readonly clock: VirtualClock;
+  private readonly latencyMs: number;
+  private readonly wireBytes: LinkOptions['wireBytes'];
+  private readonly crc32c: Checksum | undefined;
   private readonly tamper: EndpointOptions<Send>['tamper'];
   private readonly meddle: EndpointOptions<Send>['meddle'];
   private readonly ended: EndpointOptions<Send>['ended'];
@@ -75,10 +81,14 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
 
   constructor(
     readonly peer: string,
-    private readonly shared: Shared,
+    { clock, latencyMs, wireBytes, crc32c }: LinkOptions,
     private readonly flow: Flow,
     { tamper, meddle, ended, takenAtMs }: EndpointOptions<Send> = {},
   ) {
+    this.clock = clock;
+    this.latencyMs = latencyMs;
+    this.wireBytes = wireBytes;
+    this.crc32c = crc32c;
     this.tamper = tamper;
     this.meddle = meddle;
     this.ended = ended;
@@ -96,7 +106,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
 
   /** Where sums are checked, what an ended send left on its way must still be what it was. */
   get handsOver(): boolean {
-    return this.shared.crc32c === undefined;
+    return this.crc32c === undefined;
   }
 
   get traffic(): ConnectionTraffic {
@@ -108,7 +118,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     const { bitsPerSecond } = this.flow;
     if ((8000 * (this.carriedBytes - this.observed)) / bitsPerSecond >= LONG_ENOUGH_MS) {
       this.observed = this.carriedBytes;
-      this.rate = { bitsPerSecond, roundTripMs: 2 * this.shared.latencyMs };
+      this.rate = { bitsPerSecond, roundTripMs: 2 * this.latencyMs };
     }
     return this.rate;
   }
@@ -127,7 +137,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   private post(message: Send, lateMs: number): void {
-    const { posted, shared: { clock } } = this;
+    const { posted, clock } = this;
     const nowMs = clock.nowMs();
     if (lateMs === 0 && posted?.sentAtMs === nowMs && clock.isSet(posted)) return posted.append(message);
     const envelope = new Envelope(this.other, message, nowMs);
@@ -143,7 +153,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     return new Promise((resolve, reject) => {
       if (signal !== this.signal && signal.aborted) return reject(signal.reason as Error);
       if (!this.open) return reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
-      const transfer = new Transfer(this, tensor, signal, this.shared.crc32c, resolve);
+      const transfer = new Transfer(this, tensor, signal, this.crc32c, resolve);
       this.append(transfer);
       this.listenTo(signal);
       transfer.pump();
@@ -196,7 +206,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
 
   close(reason: string): void {
     if (!this.open) return;
-    this.shared.clock.at(this.shared.clock.nowMs() + this.shared.latencyMs, () => this.other.deliver({ reach: () => this.other.fail(reason) }));
+    this.clock.at(this.clock.nowMs() + this.latencyMs, () => this.other.deliver({ reach: () => this.other.fail(reason) }));
     this.fail(reason);
   }
 
@@ -215,7 +225,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
       if (!this.isDead) this.handlers!.closed(reason);
     };
     if (this.handlers === undefined) this.early.push(closed);
-    else this.shared.clock.at(this.shared.clock.nowMs(), closed);
+    else this.clock.at(this.clock.nowMs(), closed);
   }
 
   sendChunk(chunk: TensorChunk, transfer: Transfer): void {
@@ -225,14 +235,14 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   private transmit(chunk: SentChunk, transfer: Transfer | undefined): void {
-    const bytes = this.shared.wireBytes(chunk);
+    const bytes = this.wireBytes(chunk);
     this.carriedBytes += bytes;
     if (chunk.header.kind !== 'probe') this.sent += bytes;
     this.flow.send(new Parcel(this, this.other, chunk, bytes, transfer));
   }
 
   left(parcel: Parcel, againMs: number): void {
-    const { clock, latencyMs } = this.shared;
+    const { clock, latencyMs } = this;
     this.lastArrivalMs = Math.max(this.lastArrivalMs, clock.nowMs() + latencyMs + againMs);
     clock.set(parcel, this.lastArrivalMs + (parcel.chunk.lateMs ?? 0));
   }
@@ -240,20 +250,20 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   waitsToBeTaken(parcel: Parcel): boolean {
     const { takenAtMs } = this;
     if (takenAtMs === undefined) return false;
-    this.shared.clock.set(parcel, takenAtMs(parcel.bytes));
+    this.clock.set(parcel, takenAtMs(parcel.bytes));
     return true;
   }
 
   /** What is checked is copied only now: a sender that changed it on the way is found out. */
   arrive(parcel: Parcel): void {
     const { header, payload } = parcel.chunk;
-    if (this.shared.crc32c !== undefined) parcel.chunk = { header, payload: payload.slice() };
+    if (this.crc32c !== undefined) parcel.chunk = { header, payload: payload.slice() };
     this.deliver(parcel);
   }
 
   take(parcel: Parcel): void {
     const { bytes, chunk: { header, payload } } = parcel;
-    const { crc32c } = this.shared;
+    const { crc32c } = this;
     if (header.kind !== 'probe') this.received += bytes;
     if (crc32c !== undefined && crc32c(payload) !== header.crc) return this.close(`chunk ${header.chunk} of ${header.kind} ${header.task} fails its checksum`);
     if (this.reading !== undefined) return void (this.unread ??= []).push(parcel);
@@ -283,10 +293,10 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   private handOver(chunk: TensorChunk): Promise<void> | undefined {
-    const { handlers, shared } = this;
+    const { handlers, crc32c } = this;
     const { header, payload: sent, loan } = chunk;
     const place = handlers!.place?.(header, sent.length, loan !== undefined);
-    if (place === 'borrow' || (place === undefined && shared.crc32c !== undefined)) return handlers!.tensor(chunk) ?? undefined;
+    if (place === 'borrow' || (place === undefined && crc32c !== undefined)) return handlers!.tensor(chunk) ?? undefined;
     const payload = place ?? new Uint8Array(sent.length);
     payload.set(sent);
     return handlers!.tensor({ header, payload }) ?? undefined;
@@ -303,8 +313,13 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     return this.process !== undefined && this.process.isOver;
   }
 
+  /** Nothing arrives here for a while. */
+  stall(untilMs: number): void {
+    this.stalledUntilMs = Math.max(this.stalledUntilMs ?? 0, untilMs);
+  }
+
   private get isStalled(): boolean {
-    const { clock, stalledUntilMs } = this.shared;
+    const { clock, stalledUntilMs } = this;
     return stalledUntilMs !== undefined && clock.nowMs() < stalledUntilMs;
   }
 
@@ -316,7 +331,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   private waitForRelease(): void {
-    this.shared.clock.at(this.shared.stalledUntilMs!, this.release);
+    this.clock.at(this.stalledUntilMs!, this.release);
   }
 
   private readonly release = (): void => {
@@ -327,7 +342,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   };
 
   travel(alarm: Alarm, lateMs = 0): void {
-    const { clock, latencyMs } = this.shared;
+    const { clock, latencyMs } = this;
     clock.set(alarm, clock.nowMs() + latencyMs + lateMs);
   }
 }

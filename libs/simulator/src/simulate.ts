@@ -19,7 +19,7 @@ import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
-import { Admission, type Answer } from './admission.js';
+import type { Answer } from './server-end.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { FaultStriker, type StruckWorld } from './fault-striker.js';
 import type { Fault, TimedFault } from './faults.js';
@@ -57,6 +57,8 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
 class Simulation implements StruckWorld {
   readonly clock = new VirtualClock();
   readonly serverClock = new ProcessClock(this.clock);
+  /** Of all workers where nothing happens to any. */
+  private readonly steadyClock = new ProcessClock(this.clock);
   private readonly codecs: readonly Codec[];
   readonly network: VirtualNetwork;
   life: Life;
@@ -373,7 +375,7 @@ class Simulation implements StruckWorld {
     const book = this.book?.node(name);
     const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, createVector, busy: book && ((isBusy) => book.computes(isBusy)) });
     const actor: Actor = {
-      clock: new ProcessClock(clock),
+      clock: this.mayBeTold ? new ProcessClock(clock) : this.steadyClock,
       compute,
       files: new MemoryFiles(),
       stop: new AbortController(),
@@ -459,7 +461,8 @@ class Simulation implements StruckWorld {
         welcomed(answer.welcome.node);
         resolve({ connection: link.worker, welcome: answer.welcome });
       };
-      current.onSession(new Admission(server, answered), hello);
+      server.admit(answered);
+      current.onSession(server, hello);
     });
   }
 }

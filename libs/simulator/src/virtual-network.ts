@@ -1,6 +1,7 @@
 import type { Connection, PeerLink, PeerNetwork, Rng, TensorChunk } from '@longtail/core';
 import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
-import { Endpoint, type LateMessage, type Mortal, type Shared, type Tamper } from './endpoint.js';
+import { ServerEnd } from './server-end.js';
+import { Endpoint, type LateMessage, type LinkOptions, type Tamper } from './endpoint.js';
 import { Line, Trunk } from './fair-share.js';
 import { Flow, mathisBitsPerSecond, type FlowWatch } from './flow.js';
 import type { Checksum } from './in-transit.js';
@@ -110,13 +111,13 @@ export class VirtualNetwork {
   private pair(a: PeerEnd, b: PeerEnd): readonly [Endpoint<never, never>, Endpoint<never, never>] {
     const own = this.options.peerLink?.(a.name, b.name);
     const link = own ?? joined(a.link, b.link);
-    const shared = this.shared(link.rttMs);
+    const both = this.bothEnds(link.rttMs);
     const flow = (from: PeerEnd, to: PeerEnd) => {
       const bitsPerSecond = own?.bitsPerSecond ?? Math.min(from.link.upBitsPerSecond, to.link.downBitsPerSecond);
       const port = this.portOf(from.name, Math.max(bitsPerSecond, from.link.upBitsPerSecond));
       return this.flow(lineOf(port, bitsPerSecond, link), link, bothOf(from.watch?.up, to.watch?.down));
     };
-    const ends = [new Endpoint<never, never>(b.name, shared, flow(a, b)), new Endpoint<never, never>(a.name, shared, flow(b, a))] as const;
+    const ends = [new Endpoint<never, never>(b.name, both, flow(a, b)), new Endpoint<never, never>(a.name, both, flow(b, a))] as const;
     ends[0].attach(ends[1]);
     ends[1].attach(ends[0]);
     this.pairs.push({ names: [a.name, b.name], ends });
@@ -133,12 +134,12 @@ export class VirtualNetwork {
 
   connect(name: string, link: LinkSpec, meddling: Meddling = {}, watch?: LinkWatch): VirtualLink {
     const { clock } = this.options;
-    const shared = this.shared(link.rttMs);
+    const both = this.bothEnds(link.rttMs);
     const { up, down } = this.linesOf(link);
     const { serverMs } = this.options;
     const takenAtMs = serverMs && ((bytes: number) => this.takenAtMs(serverMs(bytes)));
-    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', shared, this.flow(up, link, watch?.up), { tamper: meddling.up, meddle: meddling.message, ended: watch && (() => watch.ended()), takenAtMs });
-    const server = new Endpoint<ServerMessage, WorkerMessage>(name, shared, this.flow(down, link, watch?.down), { tamper: meddling.down });
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', both, this.flow(up, link, watch?.up), { tamper: meddling.up, meddle: meddling.message, ended: watch && (() => watch.ended()), takenAtMs });
+    const server = new ServerEnd(name, both, this.flow(down, link, watch?.down), { tamper: meddling.down });
     worker.attach(server);
     server.attach(worker);
     return {
@@ -150,7 +151,7 @@ export class VirtualNetwork {
         else clock.at(clock.nowMs() + noticeMs, () => server.fail(reason));
       },
       stall(forMs) {
-        shared.stalledUntilMs = Math.max(shared.stalledUntilMs ?? 0, clock.nowMs() + forMs);
+        for (const end of [worker, server]) end.stall(clock.nowMs() + forMs);
       },
     };
   }
@@ -161,9 +162,9 @@ export class VirtualNetwork {
     return this.serverBusyUntilMs;
   }
 
-  private shared(rttMs: number): Shared {
+  private bothEnds(rttMs: number): LinkOptions {
     const { clock, crc32c, wireBytes = bytesOf } = this.options;
-    return { clock, crc32c, wireBytes, latencyMs: rttMs / 2, stalledUntilMs: undefined };
+    return { clock, crc32c, wireBytes, latencyMs: rttMs / 2 };
   }
 
   private flow(line: Line, { rttMs, lossRate = 0, slowStart = false }: Way, watch: FlowWatch | undefined): Flow {
@@ -239,7 +240,7 @@ function asPeerLink(end: Endpoint<never, never>): PeerLink {
 
 export interface VirtualLink {
   readonly worker: Connection<WorkerMessage, ServerMessage>;
-  readonly server: Connection<ServerMessage, WorkerMessage> & { belongTo(process: Mortal): void };
+  readonly server: ServerEnd;
   /** Both ends notice at once, unless the server takes `noticeMs`. */
   cut(reason: string, noticeMs?: number): void;
   /** Nothing arrives at either end for a while; nothing is lost. */
