@@ -1,6 +1,6 @@
 import type { MakespanOf } from '@longtail/core';
 import type { CostModel, GroupDraft, StageDraft } from './layout.js';
-import { pipelineStep } from './plan-for.js';
+import { pipelineStep, timed } from './plan-for.js';
 
 /** Stages a device: with more the fill hardly shrinks and there is more to send. */
 const MOST_CHUNKS = 4;
@@ -15,7 +15,7 @@ export function inTurns(model: CostModel, group: GroupDraft, samples: number, ma
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
   const weigh = (layout: GroupDraft | undefined): Weighed | undefined => {
     if (layout === undefined) return undefined;
-    const { passesMs, sumsMs } = pipelineStep(model, layout, microbatches, makespanOf);
+    const { passesMs, sumsMs } = pipelineStep(model, timed(model, layout), microbatches, makespanOf);
     return { layout, stepMs: passesMs + sumsMs };
   };
   let best = weigh(group)!;

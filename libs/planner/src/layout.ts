@@ -358,22 +358,15 @@ export class CostModel {
         return this.tailMs({ ...costs[s]!, exchangeMs }, devices, start, end, alone);
       }),
     );
-    const uploads = stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
-    const { periodMs, onceMs } = this.passes(layout);
+    const uploads = this.uploads(layout);
+    const { periodMs, onceMs } = passesOf(costs, this.hopsOf(layout), chunks);
     const syncMs = Math.max(...costs.map((cost) => cost.syncMs));
     return groupCost({ microbatch, stages: stages.length, periodMs, onceMs: onceMs + this.tiesMs(stages), syncMs, tailMs, uploads });
   }
 
-  /** Of a group's microbatches: the first through all stages and back, and each that follows. */
-  passes(layout: GroupDraft): { readonly onceMs: number; readonly periodMs: number } {
-    const { stages } = layout;
-    const [costs, hops, chunks] = [this.stagesOf(layout), this.hopsOf(layout), chunksOf(stages)];
-    const busiestMs = (each: readonly { readonly periodMs: number }[]) => busiest(each.map(({ periodMs }) => periodMs), stages.length / chunks);
-    const periodMs = Math.max(busiestMs(costs), busiestMs(hops));
-    const latencyMs =
-      costs.reduce((sum, cost) => sum + cost.latencyMs, 0) + hops.reduce((sum, hop) => sum + hop.activationMs + hop.gradientMs, 0);
-    // Devices that hold several stages in turn have all something to do that much sooner.
-    return { periodMs, onceMs: periodMs + (latencyMs - periodMs) / chunks };
+  /** Copies of the model that cross the server's link, as `GroupCost` counts them. */
+  uploads({ stages }: GroupDraft): number {
+    return stages.reduce((sum, { devices, start, end }) => sum + this.moreUploads(devices.length, start, end), 1);
   }
 
   stagesOf({ microbatch, stages }: GroupDraft): readonly StageCost[] {
@@ -389,6 +382,21 @@ export class CostModel {
     if (this.cluster.server === undefined || this.request.optimizer !== 'server') return 0;
     return ((devices - 1) * this.costs.parameters(start, end)) / this.costs.parameters(0, this.costs.blocks);
   }
+}
+
+/** Of a group's microbatches: the first through all stages and back, and each that follows. */
+export interface Passes {
+  readonly onceMs: number;
+  readonly periodMs: number;
+}
+
+/** `chunks`: stages that each device holds. */
+export function passesOf(costs: readonly StageCost[], hops: readonly HopCost[], chunks: number): Passes {
+  const busiestMs = (each: readonly { readonly periodMs: number }[]) => busiest(each.map(({ periodMs }) => periodMs), costs.length / chunks);
+  const periodMs = Math.max(busiestMs(costs), busiestMs(hops));
+  const latencyMs = costs.reduce((sum, cost) => sum + cost.latencyMs, 0) + hops.reduce((sum, hop) => sum + hop.activationMs + hop.gradientMs, 0);
+  // Devices that hold several stages in turn have all something to do that much sooner.
+  return { periodMs, onceMs: periodMs + (latencyMs - periodMs) / chunks };
 }
 
 /** Stages of a group, as they weigh together. */

@@ -5,7 +5,7 @@ import { heldWith } from './turns.js';
 
 /** Of devices that step for themselves: each stage's sums of what several hold (ADR 26); undefined where there are none. */
 export function sumsOf(model: CostModel, { stages }: GroupDraft): readonly StageSums[] | undefined {
-  if (model.request.optimizer === 'server') return undefined;
+  if (model.request.optimizer === 'server' || (model.ties.none && stages.every(({ devices }) => devices.length === 1))) return undefined;
   const sums = stages.map((stage) => ({ ownMs: replicasMs(model, stage, stages), sharedMs: sharedMs(model, stage, stages) }));
   return sums.some(({ ownMs, sharedMs }) => ownMs + sharedMs > 0) ? sums : undefined;
 }

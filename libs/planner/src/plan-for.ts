@@ -1,6 +1,7 @@
-import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
+import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageSums, StageTiming } from '@longtail/core';
 import { formatMilliseconds } from '@longtail/core';
-import type { CostModel, GroupDraft } from './layout.js';
+import type { CostModel, GroupDraft, Passes, StageCost } from './layout.js';
+import { passesOf } from './layout.js';
 import { groupSteps, localRound, type GroupRound, type GroupSteps } from './local-steps.js';
 import { estimateMakespan } from './makespan.js';
 import { sharedMs, sumsOf } from './own-exchange.js';
@@ -30,10 +31,11 @@ export function planFor(
   makespanOf: MakespanOf = estimateMakespan,
 ): Omit<Plan, 'leftOut' | 'method' | 'boundSamplesPerSecond' | 'gap'> {
   const { batch, stepsPerRound, local } = model.request;
-  const { rounds, roundMs } = local === undefined ? sharedRound(model, laidOut, makespanOf) : localRound(stepsOf(model, laidOut, makespanOf), local);
+  const groups = laidOut.groups.map((group) => timed(model, group));
+  const { rounds, roundMs } = local === undefined ? sharedRound(model, groups, laidOut.scenario, makespanOf) : localRound(stepsOfTimed(model, groups, laidOut.scenario, makespanOf), local);
   const samplesPerRound = rounds.reduce((sum, { samples, steps }) => sum + samples * steps, 0);
   const steps = local === undefined ? stepsPerRound : Math.max(...rounds.map((round) => round.steps));
-  const inPlan = { scenario: laidOut.scenario, roundMs, samplesPerRound, makespanOf };
+  const inPlan = { timed: new Map(groups.map((of) => [of.group, of])), scenario: laidOut.scenario, roundMs, samplesPerRound, makespanOf };
   const planned = rounds.map((round) => plannedGroup(model, round, inPlan)).sort((a, b) => b.share - a.share);
   const devices = planned.flatMap((group) => group.stages.flatMap((stage) => stage.devices));
   return {
@@ -52,9 +54,9 @@ export function planFor(
 }
 
 /** Groups that take their shares of a batch at each step. */
-function sharedRound(model: CostModel, { groups, scenario }: LaidOut, makespanOf: MakespanOf): ReturnType<typeof localRound> {
+function sharedRound(model: CostModel, groups: readonly Timed[], scenario: Scenario, makespanOf: MakespanOf): ReturnType<typeof localRound> {
   const { batch, stepsPerRound: steps } = model.request;
-  let costs = groups.map((group) => model.group(group, scenario.alone));
+  let costs = groups.map(({ group }) => model.group(group, scenario.alone));
   let shares = wholeShares(costs, batch, steps, scenario.sharedMs);
   let before: readonly number[] = [];
   for (let turn = 0; turn < REFINEMENTS && shares.some((share, i) => share !== before[i]); turn++) {
@@ -63,7 +65,7 @@ function sharedRound(model: CostModel, { groups, scenario }: LaidOut, makespanOf
     shares = wholeShares(costs, batch, steps, scenario.sharedMs);
   }
   const lastsMs = costs.map((cost, i) => (shares[i]! > 0 ? roundMsOf(cost, shares[i]!, steps, scenario.sharedMs) : 0));
-  const rounds = groups.map((group, i) => {
+  const rounds = groups.map(({ group }, i) => {
     const exchangeMs = Math.max(costs[i]!.tailMs, scenario.sharedMs);
     return { group, samples: shares[i]!, steps, stepMs: (lastsMs[i]! - exchangeMs) / steps, exchangeMs };
   });
@@ -72,13 +74,46 @@ function sharedRound(model: CostModel, { groups, scenario }: LaidOut, makespanOf
 
 /** What groups that step for themselves take over a step and an exchange. */
 export function stepsOf(model: CostModel, { groups, scenario }: LaidOut, makespanOf: MakespanOf): readonly GroupSteps[] {
-  return groups.map((group) => groupSteps(model, group, corrected(model, group, model.group(group, false), model.request.local!.batch, makespanOf), scenario));
+  return stepsOfTimed(model, groups.map((group) => timed(model, group)), scenario, makespanOf);
+}
+
+function stepsOfTimed(model: CostModel, groups: readonly Timed[], scenario: Scenario, makespanOf: MakespanOf): readonly GroupSteps[] {
+  const { batch } = model.request.local!;
+  return groups.map((of) => groupSteps(model, of.group, corrected(model, of, model.group(of.group, false), batch, makespanOf), scenario));
+}
+
+/** A group as a schedule knows it, whatever its share of a batch. */
+export interface Timed {
+  readonly group: GroupDraft;
+  readonly timings: readonly StageTiming[];
+  readonly passes: Passes;
+  readonly order: PassOrder;
+  /** Of what several workers hold, and how late its last replica comes; undefined: there is none. */
+  readonly sums: readonly StageSums[] | undefined;
+}
+
+export function timed(model: CostModel, group: GroupDraft): Timed {
+  const [costs, hops] = [model.stagesOf(group), model.hopsOf(group)];
+  const paces = pacesOf(model, group, costs);
+  return {
+    group,
+    timings: paces.map(({ periodMs, lateMs, fraction }, s) => ({
+      forwardMs: fraction.forward * periodMs,
+      backwardMs: fraction.backward * periodMs,
+      inputGradientMs: fraction.input * periodMs,
+      activationHopMs: hops[s] === undefined ? 0 : hops[s].activationMs + lateMs,
+      gradientHopMs: hops[s] === undefined ? 0 : hops[s].gradientMs + paces[s + 1]!.lateBackMs,
+    })),
+    passes: passesOf(costs, hops, chunksOf(group.stages)),
+    order: orderOf(model, group),
+    sums: sumsOf(model, group)?.map((sum, s) => ({ ...sum, ownMs: sum.ownMs + paces[s]!.lateBackMs })),
+  };
 }
 
 /** A stage's replicas side by side: together they are one faster device, whose outputs come as late as the slowest makes them. */
-function pacesOf(model: CostModel, { microbatch, stages }: GroupDraft) {
+function pacesOf(model: CostModel, { microbatch, stages }: GroupDraft, costs: readonly StageCost[]) {
   return stages.map(({ devices, start, end, recompute }, s) => {
-    const { periodMs, latencyMs } = model.stage(devices, start, end, microbatch, recompute);
+    const { periodMs, latencyMs } = costs[s]!;
     const { forwardMs, backwardMs } = model.costs.passMs(model.cluster.devices[devices[0]!]!, start, end, microbatch, recompute);
     const again = recompute ? model.costs.recomputeMs(model.cluster.devices[devices[0]!]!, start, end, microbatch) : 0;
     const wholeMs = Math.max(1e-9, forwardMs + backwardMs);
@@ -89,43 +124,23 @@ function pacesOf(model: CostModel, { microbatch, stages }: GroupDraft) {
   });
 }
 
-/** Of each stage, as a schedule knows it. */
-export function timingsOf(model: CostModel, group: GroupDraft): readonly StageTiming[] {
-  const { microbatch, stages } = group;
-  const paces = pacesOf(model, group);
-  return stages.map(({ devices }, s) => {
-    const { periodMs, lateMs, fraction } = paces[s]!;
-    const next = stages[s + 1];
-    const hop = next && model.hop(model.hopWay(devices, next.devices), next.start, microbatch);
-    return {
-      forwardMs: fraction.forward * periodMs,
-      backwardMs: fraction.backward * periodMs,
-      inputGradientMs: fraction.input * periodMs,
-      activationHopMs: hop === undefined ? 0 : hop.activationMs + lateMs,
-      gradientHopMs: hop === undefined ? 0 : hop.gradientMs + paces[s + 1]!.lateBackMs,
-    };
-  });
-}
-
 /** The cost of a pipeline, stretched or shrunk to what the schedule makes of so many microbatches. A single stage has nothing to schedule. */
-function corrected(model: CostModel, group: GroupDraft, cost: GroupCost, samples: number, makespanOf: MakespanOf): GroupCost {
-  if (group.stages.length === 1 || samples === 0) return cost;
-  const { periodMs, onceMs } = model.passes(group);
-  const microbatches = Math.ceil(samples / group.microbatch);
+function corrected(model: CostModel, group: Timed, cost: GroupCost, samples: number, makespanOf: MakespanOf): GroupCost {
+  if (group.timings.length === 1 || samples === 0) return cost;
+  const { periodMs, onceMs } = group.passes;
+  const microbatches = Math.ceil(samples / cost.microbatch);
   const { passesMs, sumsMs } = pipelineStep(model, group, microbatches, makespanOf);
   const factor = passesMs / (onceMs + (microbatches - 1) * periodMs);
   return { ...cost, periodMs: periodMs * factor, fillMs: (onceMs - periodMs) * factor + sumsMs };
 }
 
 /** An inner step of a pipeline: its passes, and what sums of what several workers hold make it longer. */
-export function pipelineStep(model: CostModel, group: GroupDraft, microbatches: number, makespanOf: MakespanOf): { readonly passesMs: number; readonly sumsMs: number } {
-  const [timings, room, order, sums] = [timingsOf(model, group), roomFor(model, group, microbatches), orderOf(model, group), sumsOf(model, group)];
+export function pipelineStep(model: CostModel, { group, timings, passes, order, sums }: Timed, microbatches: number, makespanOf: MakespanOf): { readonly passesMs: number; readonly sumsMs: number } {
+  const room = roomFor(model, group, order, microbatches);
   const { makespanMs } = makespanOf(timings, microbatches, room, order);
   // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
-  const passesMs = Math.max(makespanMs, microbatches * model.passes(group).periodMs);
-  if (sums === undefined) return { passesMs, sumsMs: 0 };
-  const late = pacesOf(model, group).map(({ lateBackMs }, s) => ({ ...sums[s]!, ownMs: sums[s]!.ownMs + lateBackMs }));
-  return { passesMs, sumsMs: makespanOf(timings, microbatches, room, { ...order, sums: late }).makespanMs - makespanMs };
+  const passesMs = Math.max(makespanMs, microbatches * passes.periodMs);
+  return { passesMs, sumsMs: sums === undefined ? 0 : makespanOf(timings, microbatches, room, { ...order, sums }).makespanMs - makespanMs };
 }
 
 /** Interleaved where its devices hold several stages, and only there. */
@@ -141,9 +156,9 @@ function holdsAll({ schedule }: PassOrder): boolean {
 }
 
 /** Microbatches that each stage's smallest device holds, each replica its part of them; never fewer than the schedule needs. */
-function roomFor(model: CostModel, group: GroupDraft, microbatches: number): readonly number[] {
+function roomFor(model: CostModel, group: GroupDraft, order: PassOrder, microbatches: number): readonly number[] {
   const { stages, microbatch } = group;
-  const fixed = holdsAll(orderOf(model, group));
+  const fixed = holdsAll(order);
   return stages.map(({ devices, start, end, recompute }, index) => {
     if (fixed) return model.inFlight(group, index) * devices.length;
     const kinds = model.kindsOf(devices).map(([device]) => model.cluster.devices[device!]!);
@@ -157,6 +172,7 @@ function roomFor(model: CostModel, group: GroupDraft, microbatches: number): rea
 }
 
 interface InPlan {
+  readonly timed: ReadonlyMap<GroupDraft, Timed>;
   readonly scenario: Scenario;
   readonly roundMs: number;
   readonly samplesPerRound: number;
@@ -166,12 +182,11 @@ interface InPlan {
 function plannedGroup(model: CostModel, { group, samples, steps, stepMs, exchangeMs }: GroupRound, inPlan: InPlan): PlannedGroup {
   const { scenario, roundMs, samplesPerRound, makespanOf } = inPlan;
   const share = (samples * steps) / samplesPerRound;
-  const timings = timingsOf(model, group);
+  const { timings, order } = inPlan.timed.get(group)!;
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
-  const order = orderOf(model, group);
   const work = timings.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs);
   const busiestMs = busiest(work, group.stages.length / order.chunks) * (samples / group.microbatch);
-  const room = roomFor(model, group, microbatches);
+  const room = roomFor(model, group, order, microbatches);
   const { stash } = makespanOf(timings, microbatches, room, order);
   const stashes = (index: number) => (holdsAll(order) ? room[index]! : Math.min(room[index]!, Math.max(stash[index]!, group.stages.length - index)));
   return {
@@ -217,6 +232,7 @@ function notesOn(model: CostModel, groups: readonly PlannedGroup[]): readonly st
 
 /** Where devices step for themselves; where the server does, it adds up what stages share. */
 function tieNote(model: CostModel, groups: readonly GroupDraft[], stepMs: number): readonly string[] {
+  if (model.ties.none) return [];
   const [ms, { stages }] = groups
     .map((group) => [Math.max(...group.stages.map((stage) => sharedMs(model, stage, group.stages))), group] as const)
     .reduce((most, next) => (next[0] > most[0] ? next : most));

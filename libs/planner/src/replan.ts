@@ -3,7 +3,7 @@ import { formatBytes, formatCount, formatSeconds, passMsOf, RATE_DRIFT } from '@
 import { createPlan } from './create-plan.js';
 import type { GroupDraft } from './layout.js';
 import { CostModel } from './layout.js';
-import { planFor, timingsOf } from './plan-for.js';
+import { planFor, timed } from './plan-for.js';
 import { scenarioOf } from './scenarios.js';
 
 export interface ReplanInput {
@@ -147,7 +147,7 @@ function linkDrifts({ current, cluster }: ReplanInput): readonly string[] {
 function hopDrifts(model: CostModel, kept: readonly PlannedGroup[], whole: readonly GroupDraft[]): readonly string[] {
   const takesMs = ({ microbatches }: PlannedGroup, { activationHopMs, gradientHopMs }: StageTiming): number => microbatches * (activationHopMs + gradientHopMs);
   return kept.flatMap((group, g) => {
-    const timings = timingsOf(model, whole[g]!);
+    const { timings } = timed(model, whole[g]!);
     return group.stages.slice(1).flatMap(({ devices }, s) => {
       const lower = group.stages[s]!;
       const [before, after] = [takesMs(group, lower.timing), takesMs(group, timings[s]!)];

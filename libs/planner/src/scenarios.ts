@@ -12,6 +12,6 @@ export function sharedMs({ cluster, request, costs }: CostModel, uploads: number
 /** How the groups of a layout meet that is known. */
 export function scenarioOf(model: CostModel, groups: readonly GroupDraft[]): Scenario {
   const alone = groups.length === 1 && groups[0]!.stages.every(({ devices, start, end }) => model.stepsForItself(devices, start, end));
-  const uploads = groups.reduce((sum, group) => sum + model.group(group, alone).uploads, 0);
+  const uploads = groups.reduce((sum, group) => sum + model.uploads(group), 0);
   return { alone, maxUploads: Math.ceil(uploads), sharedMs: alone ? 0 : sharedMs(model, uploads) };
 }
