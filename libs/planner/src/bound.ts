@@ -10,13 +10,17 @@ import { relayedCredit, spansOf, WEIGHINGS } from './relayed-credits.js';
 import type { Scenario } from './rounds.js';
 
 /** By so much of the round sought the bound is low at most. */
-const PRECISION = 1e-6;
+const PRECISION = 5e-5;
 
 /** … where it is not the last. */
 const ROUGHLY = 1e-3;
 
 /** Whole samples make a round longer by less, mostly. */
 const NEARLY = 1.01;
+
+/** Where what is missing is sought: by so much of what the last two rounds say, and at most so many times the last. */
+const BEYOND = 1.5;
+const FURTHER = 4;
 
 /** Of an interval, the part that a step leaves at either end: both ends close in. */
 const MARGIN = 1e-3;
@@ -37,6 +41,8 @@ export class UpperBound {
   private readonly leastTieMs: number;
   private readonly priced = new Map<SiteBound, Priced>();
   private relayed: Relayed | undefined;
+  /** The longest round that there are prices for; 0: there are none. */
+  private pricedMs = 0;
 
   constructor(
     private readonly model: CostModel,
@@ -63,6 +69,7 @@ export class UpperBound {
     const pricer = new LanPricer(this.model);
     const relays = pairs !== undefined && pricer.coversRelays();
     const direct = this.priceLans(pricer, lans, roundMs, relays);
+    this.pricedMs = relays || this.priced.size > 0 ? roundMs : 0;
     return { direct, ...(relays ? this.priceRelays(pricer, roundMs, pairs) : { relayed: [], mixed: [] }) };
   }
 
@@ -103,13 +110,16 @@ export class UpperBound {
     const within = this.directWithin(roundMs, EXCHANGING);
     const beyond = (credit: Credit) => Math.max(credit.solo, PRICED * credit.direct);
     const relayed = relays ? [] : this.leastRelayed(credits, roundMs, EXCHANGING, true, beyond);
+    let next = 0;
     for (const site of this.sites) {
+      const begin = next;
+      next += site.devices.length;
+      if (site.devices.every((bound) => !first.has(bound.devices[0]!))) continue;
       const devices = site.devices.flatMap((bound) => bound.devices).sort((a, b) => a - b);
-      if (!first.has(devices[0]!)) continue;
       const sumsMs = pricer.sumsAmong(devices).otherMs;
       const credited = new Map<number, Credited>();
-      for (const [i, credit] of credits.entries()) {
-        if (credit.site !== site) continue;
+      for (let i = begin; i < next; i++) {
+        const credit = credits[i]!;
         const { bound, solo, direct } = credit;
         const least = Math.max(
           solo,
@@ -138,13 +148,16 @@ export class UpperBound {
     { whole = false, fromMs = 0 }: { readonly whole?: boolean; readonly fromMs?: number } = {},
   ): number {
     const missing = (roundMs: number) => this.samplesWithin(roundMs, scenario, whole) - batch;
-    let [low, high] = [fromMs, Math.max(this.busyMs(batch), fromMs * NEARLY)];
+    let [low, high] = [fromMs, Math.max(this.busyMs(batch), fromMs * NEARLY, whole ? this.pricedMs : 0)];
     let below = fromMs > 0 ? missing(fromMs) : -batch;
     if (below >= 0) return fromMs;
     let above = missing(high);
-    for (; above < 0; above = missing((high *= 4))) {
+    while (above < 0) {
       if (high > 1e16) return Infinity;
+      const rate = (above - below) / (high - low);
       [low, below] = [high, above];
+      high *= rate > 0 ? Math.min(FURTHER, 1 - (BEYOND * above) / (rate * high)) : FURTHER;
+      above = missing(high);
     }
     for (let side = 0; high - low > (whole ? PRECISION : ROUGHLY) * high;) {
       const part = Math.min(1 - MARGIN, Math.max(MARGIN, -below / (above - below)));

@@ -20,7 +20,8 @@ const HALVINGS = 4;
 
 /**
  * Chains for rounds of a given time. From the model's end, each device takes as many blocks as it has memory and, with its
- * exchange, time for, and the samples aimed at are raised for as long as all blocks are taken.
+ * exchange, time for, and the samples aimed at are raised for as long as all blocks are taken. Devices in an order are an Int32Array: V8 compiles
+ * anew what has read arrays of one kind and gets one of another.
  */
 export class Chains {
   readonly microbatch: number;
@@ -74,7 +75,7 @@ export class Chains {
   }
 
   /** No chain of these devices manages more. */
-  most(devices: readonly number[]): number {
+  most(devices: Int32Array): number {
     let [rate, alone, tieMs] = [0, 0, Infinity];
     for (const device of devices) {
       const { wholeMs, holds } = this.kinds[device]!;
@@ -87,7 +88,7 @@ export class Chains {
   }
 
   /** Of some or all of these devices, in this order; undefined: none manages more than `beyond`. */
-  of(devices: readonly number[], beyond = 0): Chain | undefined {
+  of(devices: Int32Array, beyond = 0): Chain | undefined {
     let [low, high] = [beyond, this.most(devices)];
     if (high <= beyond || !this.dealAndKeep(devices, beyond)) return undefined;
     for (let i = 0; i < HALVINGS; i++) {
@@ -184,7 +185,7 @@ export class Chains {
   }
 
   /** Whether these devices, in this order, have all blocks when each takes as many as it can: else no chain of theirs manages so much. `starts` says which. */
-  deal(devices: readonly number[], samples: number): boolean {
+  deal(devices: Int32Array, samples: number): boolean {
     const { starts, values, mayCut, roundMs } = this;
     const { blocks } = this.model.costs;
     const steps = (this.model.request.stepsPerRound * samples) / this.microbatch;
@@ -210,7 +211,7 @@ export class Chains {
     return false;
   }
 
-  private dealAndKeep(devices: readonly number[], samples: number): boolean {
+  private dealAndKeep(devices: Int32Array, samples: number): boolean {
     if (!this.deal(devices, samples)) return false;
     const { starts } = this;
     this.starts = this.kept;
@@ -219,7 +220,7 @@ export class Chains {
   }
 
   /** What was kept last. */
-  private dealt(devices: readonly number[]): readonly Link[] {
+  private dealt(devices: Int32Array): readonly Link[] {
     const stages: Link[] = [];
     let end = this.model.costs.blocks;
     for (let i = 0; end > 0; i++) {
@@ -231,7 +232,7 @@ export class Chains {
   }
 
   /** … and what that manages: of most chains nothing else is asked. */
-  private samplesDealt(devices: readonly number[]): number {
+  private samplesDealt(devices: Int32Array): number {
     const { model, microbatch, kept } = this;
     const { costs, request } = model;
     let [stages, periodMs, onceMs, tailMs] = [0, 0, 0, 0];
@@ -260,7 +261,7 @@ export class Chains {
   }
 
   /** As `CostModel.tiesMs`, of what was kept last. */
-  private tiesMs(devices: readonly number[]): number {
+  private tiesMs(devices: Int32Array): number {
     const { ties, costs } = this.model;
     const readers: StageDraft[] = [];
     let end = costs.blocks;

@@ -21,7 +21,7 @@ export function homesBetween(chains: Chains, sets: readonly (readonly number[])[
     const cost = set.reduce((sum, device) => sum + costOf(device), 0);
     const orders = set.length > MOST_MEMBERS ? [] : ordersOf(set).filter((order) => prices.has(order[0]!) && prices.has(order.at(-1)!));
     let chain: Chain | undefined;
-    for (const order of orders) chain = chains.of(order, chain?.samples ?? cost) ?? chain;
+    for (const order of orders) chain = chains.of(Int32Array.from(order), chain?.samples ?? cost) ?? chain;
     if (chain === undefined || chain.stages.length < set.length) continue;
     const gain = Math.floor(chain.samples + GAIN) - cost;
     if (gain > GAIN) weighed.push({ chain, gain });

@@ -17,7 +17,7 @@ const SWEEPS = [
 ] as const;
 
 /** Samples by which a pipeline may fall short of its members' prices and still be of use to a plan. */
-const NEAR = 1;
+const NEAR = 0.5;
 
 /** Stage times there may be at most, times devices, times layers and layers: with more it takes a tenth of a second or longer. */
 const MOST_EFFORT = 2.5e7;

@@ -24,7 +24,7 @@ const POOL_SIZES = 3;
 const MOST_IN_CHAINS = 64;
 
 /** Chains weighed for each device, from each beginning. */
-const WEIGHED = 150;
+const WEIGHED = 80;
 
 /** Chains that manage this part of what their devices' prices allow leave too little to pools of replicas, but where one group does the whole batch. */
 const PLENTY = 0.95;
@@ -35,10 +35,17 @@ const EVENLY: Dealing = { alike: false, slower: Infinity };
 const DEALINGS: readonly Dealing[] = [{ alike: true, slower: Infinity }, { alike: true, slower: 3 }, EVENLY];
 
 /** A layout with what it costs in each of the two kinds of round. */
-interface Option {
-  readonly layout: GroupDraft;
-  readonly alone: GroupCost;
-  readonly exchanging: GroupCost;
+class Option {
+  private readonly costs: (GroupCost | undefined)[] = [undefined, undefined];
+
+  constructor(
+    private readonly model: CostModel,
+    readonly layout: GroupDraft,
+  ) {}
+
+  cost(alone: boolean): GroupCost {
+    return (this.costs[alone ? 1 : 0] ??= this.model.group(this.layout, alone));
+  }
 }
 
 /** Groups that stand: each as it is, or not at all. */
@@ -49,7 +56,7 @@ export class StandingSite implements Site {
     private readonly model: CostModel,
     layouts: readonly GroupDraft[],
   ) {
-    this.options = layouts.map((layout) => optionOf(model, layout));
+    this.options = layouts.map((layout) => new Option(model, layout));
   }
 
   bestWithin(roundMs: number, scenario: Scenario): readonly Chosen[] {
@@ -80,10 +87,10 @@ export class LargeSite implements Site {
     this.solos = holders.map((device) => this.singles([device]));
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
     const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, priced);
-    this.chains = chains.map((chain) => [optionOf(model, dealt.layoutOf(chain))]);
+    this.chains = chains.map((chain) => [new Option(model, dealt.layoutOf(chain))]);
     const found = chains.reduce((sum, { samples }) => sum + samples, 0);
     this.pools = this.poolsOfAll = [];
-    if (priced !== undefined && found >= PLENTY * priceOf(devices, priced) && dealt.most(devices) < model.request.batch) return;
+    if (priced !== undefined && found >= PLENTY * priceOf(devices, priced) && dealt.most(Int32Array.from(devices)) < model.request.batch) return;
     const exchanging = { alone: false, maxUploads: Infinity, sharedMs: 0 };
     const alone = this.solos.flatMap((options) => bestOf(model, options, dealt.roundMs, exchanging));
     this.pools = this.pooled(others, found - alone.reduce((sum, { samples }) => sum + samples, 0));
@@ -105,7 +112,7 @@ export class LargeSite implements Site {
       .sort((a, b) => b - a)
       .flatMap((microbatch) => {
         if (devices.some((device) => !this.model.holds(device, microbatch))) return [];
-        return [optionOf(this.model, { microbatch, stages: [{ start: 0, end, devices, recompute: false }] })];
+        return [new Option(this.model, { microbatch, stages: [{ start: 0, end, devices, recompute: false }] })];
       });
   }
 
@@ -116,7 +123,7 @@ export class LargeSite implements Site {
     const pools = (ranges: readonly Range[], microbatch: number) =>
       (many ? DEALINGS : [EVENLY]).flatMap((dealing) => {
         const stages = poolOf(this.model, devices, ranges, microbatch, dealing);
-        return stages === undefined ? [] : [optionOf(this.model, { microbatch, stages })];
+        return stages === undefined ? [] : [new Option(this.model, { microbatch, stages })];
       });
     return this.someSizes().flatMap((microbatch) => {
       const mostOf = this.mostOf(devices, microbatch);
@@ -180,14 +187,10 @@ function priceOf(devices: readonly number[], { prices }: LanPrices): number {
   return devices.reduce((sum, device) => sum + prices.get(device)!, 0);
 }
 
-function optionOf(model: CostModel, layout: GroupDraft): Option {
-  return { layout, alone: model.group(layout, true), exchanging: model.group(layout, false) };
-}
-
 function bestOf(model: CostModel, options: readonly Option[], roundMs: number, { alone, sharedMs }: Scenario): readonly Chosen[] {
   let best: Chosen | undefined;
   for (const option of options) {
-    const cost = alone ? option.alone : option.exchanging;
+    const cost = option.cost(alone);
     const samples = samplesWithin(cost, roundMs, model.request.stepsPerRound, sharedMs);
     if (samples > (best?.samples ?? 0) * (1 + 1e-12)) best = { layout: option.layout, cost, samples };
   }

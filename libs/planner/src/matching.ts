@@ -74,7 +74,7 @@ class Matching {
   /** As the best chain of all of them; undefined: there is none. */
   weigh(set: readonly number[]): Several | undefined {
     let chain: Chain | undefined;
-    for (const order of ordersOf(set)) chain = this.pairs.chains.of(order, chain?.samples) ?? chain;
+    for (const order of ordersOf(set)) chain = this.pairs.chains.of(Int32Array.from(order), chain?.samples) ?? chain;
     if (chain === undefined || chain.stages.length < set.length) return undefined;
     return { members: set.map((device) => this.places.get(device)!), chain, worth: worthOf(chain.samples, Math.floor(chain.samples + GAIN)) };
   }
@@ -93,17 +93,32 @@ class Matching {
     return { matched: [...pairs, ...several], left: devices.filter((_, a) => this.mates[a] === NOBODY) };
   }
 
+  /** Of those that are free, the two worth most together, for as long as there are two. */
   private matchBestFirst(): void {
     const { worth, count, mates } = this;
-    const pairs: number[] = [];
-    for (let a = 0; a < count; a++) {
-      if (mates[a] !== NOBODY) continue;
-      for (let b = a + 1; b < count; b++) if (mates[b] === NOBODY && worth[a * count + b]! > 0) pairs.push(a * count + b);
-    }
-    pairs.sort((x, y) => worth[y]! - worth[x]! || x - y);
-    for (const pair of pairs) {
-      const [a, b] = [Math.floor(pair / count), pair % count];
-      if (mates[a] === NOBODY && mates[b] === NOBODY) this.join(a, b);
+    // By place: of those behind it the one that it is worth most with.
+    const best = new Int32Array(count).fill(NOBODY);
+    const seek = (a: number) => {
+      let [most, found] = [0, NOBODY];
+      for (let b = a + 1; b < count; b++) {
+        if (mates[b] !== NOBODY || worth[a * count + b]! <= most) continue;
+        most = worth[a * count + b]!;
+        found = b;
+      }
+      best[a] = found;
+    };
+    for (let a = 0; a < count; a++) if (mates[a] === NOBODY) seek(a);
+    for (;;) {
+      let [most, first] = [0, NOBODY];
+      for (let a = 0; a < count; a++) {
+        if (mates[a] !== NOBODY || best[a] === NOBODY) continue;
+        if (mates[best[a]!] !== NOBODY) seek(a);
+        if (best[a] === NOBODY || worth[a * count + best[a]!]! <= most) continue;
+        most = worth[a * count + best[a]!]!;
+        first = a;
+      }
+      if (first === NOBODY) return;
+      this.join(first, best[first]!);
     }
   }
 

@@ -16,10 +16,10 @@ const MOST_PIVOTS = 1000;
  * The linear program of packing items into groups: groups, each taken in part, worth most together, no item in more than one
  * group's worth. By the revised simplex method, which goes on where it was when columns are added.
  */
-export class Packing<Group extends Column = Column> {
+export class Packing {
   /** By item: no group is worth more than its members' prices, which add up to what the packing is worth. */
   readonly prices: Float64Array;
-  private readonly columns: Group[] = [];
+  private readonly columns: Column[] = [];
   /** Of the basis: its inverse, what is taken of each column, and which that is; less than none: an item by itself. */
   private readonly inverse: Float64Array;
   private readonly taken: Float64Array;
@@ -36,24 +36,17 @@ export class Packing<Group extends Column = Column> {
     this.change = new Float64Array(count);
   }
 
-  /** The same groups, where items alone are worth so much. */
-  with(alone: Float64Array): Packing<Group> {
-    const other = new Packing<Group>(alone);
-    for (const column of this.columns) other.add(column);
-    return other;
-  }
-
-  add(column: Group): void {
+  add(column: Column): void {
     this.columns.push(column);
   }
 
   /** Columns worth their members' prices, to within so much. */
-  near(worth: number): readonly Group[] {
+  near(worth: number): readonly Column[] {
     return this.columns.filter((column) => column.worth >= this.priceOf(column.members) - worth);
   }
 
   /** Columns that the packing takes, the most of each first. */
-  chosen(): readonly Group[] {
+  chosen(): readonly Column[] {
     return [...this.basis.entries()]
       .filter(([row, column]) => column >= 0 && this.taken[row]! > GAIN)
       .sort(([a], [b]) => this.taken[b]! - this.taken[a]! || a - b)

@@ -6,6 +6,9 @@ import { Packing } from './packing.js';
 /** A gain that is smaller is rounding. */
 const MORE = 1 + 1e-9;
 
+/** Two chains that manage all but this part of what their devices' prices allow have next to nothing to gain. */
+const NEXT_TO_NOTHING = 0.01;
+
 /**
  * Devices dealt into chains: moves from one chain to another, swaps and mergers for as long as two chains gain by it. Where that ends depends
  * on where it begins: with prices, from what packs best of the sets of devices that make good chains by them; else from the least that
@@ -41,6 +44,13 @@ interface Group {
 }
 
 const samplesOf = ({ chain }: Group) => chain?.samples ?? 0;
+
+/** Devices as they are listed, and by speed. */
+interface Orders {
+  readonly devices: readonly number[];
+  readonly fastFirst: Int32Array;
+  readonly slowFirst: Int32Array;
+}
 
 class Regrouping {
   private readonly groups: Group[] = [];
@@ -87,28 +97,29 @@ class Regrouping {
     for (const device of this.devices) {
       if (taken.has(device)) continue;
       open.push(device);
-      const group = this.group(open);
+      const group = this.group(this.bySpeed(open));
       if (group.chain === undefined) continue;
       this.groups.push(group);
       open = [];
     }
-    this.groups.push(this.group(open));
+    this.groups.push(this.group(this.bySpeed(open)));
   }
 
   /** Of these sets as chains, what a fractional packing takes most of, and does not overlap. */
   private pack(sets: readonly (readonly number[])[]): readonly Group[] {
     const place = new Map(this.devices.map((device, i) => [device, i]));
-    const groups = sets.map((set) => this.group(set)).filter(({ chain }) => chain !== undefined);
-    const alone = Float64Array.from(this.devices, (device) => samplesOf(this.group([device])));
-    const packing = new Packing<Column & { readonly group: Group }>(alone);
-    for (const group of groups) packing.add({ group, members: group.devices.map((device) => place.get(device)!), worth: samplesOf(group) });
+    const groups = sets.map((set) => this.group(this.bySpeed(set))).filter(({ chain }) => chain !== undefined);
+    const alone = Float64Array.from(this.devices, (device) => samplesOf(this.group(this.bySpeed([device]))));
+    const packing = new Packing(alone);
+    const columns = groups.map((group): Column => ({ members: group.devices.map((device) => place.get(device)!), worth: samplesOf(group) }));
+    for (const column of columns) packing.add(column);
     packing.solve();
     const taken = new Set<number>();
     const packed: Group[] = [];
-    for (const { group, members } of packing.chosen()) {
-      if (members.some((member) => taken.has(member))) continue;
-      for (const member of members) taken.add(member);
-      packed.push(group);
+    for (const column of packing.chosen()) {
+      if (column.members.some((member) => taken.has(member))) continue;
+      for (const member of column.members) taken.add(member);
+      packed.push(groups[columns.indexOf(column)]!);
     }
     return packed;
   }
@@ -117,32 +128,33 @@ class Regrouping {
   private improve(a: number, b: number): boolean {
     const [here, there] = [this.groups[a]!.devices, this.groups[b]!.devices];
     const before = (samplesOf(this.groups[a]!) + samplesOf(this.groups[b]!)) * MORE;
-    if (this.priceOf(here) + this.priceOf(there) <= before) return false;
-    for (const device of here) if (this.regroup(a, b, before, without(here, device), [...there, device])) return true;
-    for (const device of there) if (this.regroup(a, b, before, [...here, device], without(there, device))) return true;
+    if (this.prices !== undefined && this.priceOf(Int32Array.from(here)) + this.priceOf(Int32Array.from(there)) <= before * (1 + NEXT_TO_NOTHING)) return false;
+    for (const device of here) if (this.regroup(a, b, before, without(here, device), there.concat(device))) return true;
+    for (const device of there) if (this.regroup(a, b, before, here.concat(device), without(there, device))) return true;
     for (const mine of here)
-      for (const theirs of there) if (this.regroup(a, b, before, swapped(here, mine, theirs), swapped(there, theirs, mine))) return true;
-    return (here.length > 1 || there.length > 1) && this.regroup(a, b, before, [...here, ...there], []);
+      for (const theirs of there) if (this.regroup(a, b, before, without(here, mine).concat(theirs), without(there, theirs).concat(mine))) return true;
+    return (here.length > 1 || there.length > 1) && this.regroup(a, b, before, here.concat(there), []);
   }
 
   /** As these two instead, if they manage more than `before` together. */
   private regroup(a: number, b: number, before: number, mine: readonly number[], theirs: readonly number[]): boolean {
-    const most = this.most(theirs);
-    if (!this.mayManage(mine, before - most) || !this.mayManage(theirs, before - this.most(mine))) return false;
-    const left = this.group(mine, before - most);
+    const [here, there] = [this.bySpeed(mine), this.bySpeed(theirs)];
+    const most = this.most(there);
+    if (!this.mayManage(here, before - most) || !this.mayManage(there, before - this.most(here))) return false;
+    const left = this.group(here, before - most);
     if (samplesOf(left) + most <= before) return false;
-    const right = this.group(theirs, before - samplesOf(left));
+    const right = this.group(there, before - samplesOf(left));
     if (samplesOf(left) + samplesOf(right) <= before) return false;
     this.groups[a] = left;
     this.groups[b] = right;
     return true;
   }
 
-  private most(devices: readonly number[]): number {
-    return Math.min(this.chains.most(devices), this.priceOf(devices));
+  private most({ fastFirst }: Orders): number {
+    return Math.min(this.chains.most(fastFirst), this.priceOf(fastFirst));
   }
 
-  private priceOf(devices: readonly number[]): number {
+  private priceOf(devices: Int32Array): number {
     const { prices } = this;
     if (prices === undefined) return Infinity;
     let sum = 0;
@@ -151,39 +163,31 @@ class Regrouping {
   }
 
   /** Whether some chain of these devices may. */
-  private mayManage(devices: readonly number[], samples: number): boolean {
-    if (samples <= 0) return true;
-    const order = this.bySpeed(devices);
-    return this.chains.deal(order, samples) || this.chains.deal(order.reverse(), samples);
+  private mayManage({ fastFirst, slowFirst }: Orders, samples: number): boolean {
+    return samples <= 0 || this.chains.deal(fastFirst, samples) || this.chains.deal(slowFirst, samples);
   }
 
   /** The fastest at the model's end or at its beginning. */
-  private group(devices: readonly number[], beyond = 0): Group {
+  private group({ devices, fastFirst, slowFirst }: Orders, beyond = 0): Group {
     this.effort--;
-    const order = this.bySpeed(devices);
-    const first = this.chains.of(order, Math.max(0, beyond));
-    const second = this.chains.of(order.reverse(), Math.max(0, beyond, first?.samples ?? 0));
+    const first = this.chains.of(fastFirst, Math.max(0, beyond));
+    const second = this.chains.of(slowFirst, Math.max(0, beyond, first?.samples ?? 0));
     return { devices, chain: second ?? first };
   }
 
   /** By insertion: lists are short, and mostly in order. */
-  private bySpeed(devices: readonly number[]): number[] {
-    const order = devices.slice();
+  private bySpeed(devices: readonly number[]): Orders {
+    const order = Int32Array.from(devices);
     for (let i = 1; i < order.length; i++) {
       const device = order[i]!;
       let at = i;
       for (; at > 0 && this.rank[order[at - 1]!]! > this.rank[device]!; at--) order[at] = order[at - 1]!;
       order[at] = device;
     }
-    return order;
+    return { devices, fastFirst: order, slowFirst: order.slice().reverse() };
   }
 }
 
 function without(list: readonly number[], device: number): readonly number[] {
   return list.filter((other) => other !== device);
-}
-
-/** The one device replaced by the other, which comes last. */
-function swapped(list: readonly number[], device: number, other: number): readonly number[] {
-  return [...without(list, device), other];
 }

@@ -6,13 +6,13 @@ import type { Pairs } from './pairs.js';
 import type { PricedRelays } from './relayed-options.js';
 import { RelayedPricing } from './relayed-pricing.js';
 
-/** Times that pipelines other than pairs are looked for which manage so many samples more than their members' prices, each at every sixth period. */
-const TURNS = 4;
+/** Times that pipelines other than pairs are looked for which manage so many samples more than their members' prices, each at every fourth period. */
+const TURNS = 2;
 const MORE = 0.1;
-const STRIDE = 6;
+const STRIDE = 4;
 
 /** Sweeps over all that were found, after each turn. */
-const SWEEPS = 4;
+const SWEEPS = 2;
 
 /** Weight of squares beside the sum of prices. */
 const CURVATURE = 0.2;
@@ -46,7 +46,7 @@ export function relayedPrices(model: CostModel, layers: Layers, pairs: Pairs, le
       });
     }
   }
-  descent.sweep(4 * SWEEPS);
+  descent.sweep(8 * SWEEPS);
   descent.raisePairs();
   for (const pricing of pricings) pricing.raise(TOLERANCE);
   // A pipeline has two members at least, and was left as much short.

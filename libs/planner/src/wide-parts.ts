@@ -78,7 +78,7 @@ export class WideParts {
     const hop = (2 * microbatch * this.fastestSideMs) / this.options.periodMs;
     if (all + hop >= limit) return;
     linked.costs.fill(Infinity);
-    const more = this.sites.map((members, site) => {
+    const more = Float64Array.from(this.sites, (members, site) => {
       const beside = members.length === 1 ? undefined : this.cheapest(site)?.slice(1);
       return beside === undefined ? Infinity : this.priceOf(beside);
     });
