@@ -37,8 +37,9 @@ export class Ranking {
     if (place < 0) return;
     this.places[number] = -1;
     const end = --this.length;
-    const last = this.numbers[end]!;
-    if (last !== number) this.settle(last, this.keys[end]!, place);
+    const [last, key] = [this.numbers[end]!, this.keys[end]!];
+    if (last === number) return;
+    this.settle(last, key, place);
   }
 
   /** Of one that is in it. */

@@ -52,24 +52,9 @@ const NO_ASSIGNMENTS: readonly Assignment[] = [];
 
 /** A worker's part in a run: what it said of itself, its place, what it is at. */
 export class Member extends Recipient<MemberHost> implements Part {
-  // What most events ask comes first: among thousands of these each line of the cache is fetched anew.
   private present: MemberState = 'spare';
   /** Its place in the layout. */
   group: Group | undefined;
-  /** In the order in which they were given. */
-  private assignments: readonly Assignment[] = NO_ASSIGNMENTS;
-  /** The last of its assignments that it began. */
-  private atWork: Assignment | undefined;
-  /** When its last task ended, for a task's event to say how long it waited. */
-  private idleSinceMs: number | undefined;
-  /** The newest in the place of the oldest. */
-  private readonly answered: number[] = [];
-  private answers = 0;
-  private readonly relay: Relay;
-  private directBytes = 0;
-  /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
-  private traffic: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
-
   failure: LongtailError | undefined;
   /** Of its vector. */
   layout: ParameterLayout | undefined;
@@ -79,9 +64,22 @@ export class Member extends Recipient<MemberHost> implements Part {
   strikes = 0;
   /** From its last prepare to ready; 0 before the first. */
   setupMs = 0;
+  /** When its last task ended, for a task's event to say how long it waited. */
+  private idleSinceMs: number | undefined;
+  /** The last of its assignments that it began. */
+  private atWork: Assignment | undefined;
   /** Grants of local steps that it brought home. */
   grants = 0;
+  /** In the order in which they were given. */
+  private assignments: readonly Assignment[] = NO_ASSIGNMENTS;
+  private readonly relay: Relay;
+  /** The newest in the place of the oldest. */
+  private readonly answered: number[] = [];
+  private answers = 0;
   private placedAtMs = 0;
+  private directBytes = 0;
+  /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
+  private traffic: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
   private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
   /** While it is finishing. */
   private rest: { readonly reason: string; readonly over: AbortController } | undefined;

@@ -31,22 +31,20 @@ interface SessionLink extends MeasuredLink {
 
 /** A node that is here: its connection, and what it is doing. */
 export class Session {
-  // What most events ask comes first: among thousands of these each line of the cache is fetched anew.
   part: Part | undefined;
-  private lastHeardMs: number;
-  private lastSentMs: number;
-  /** Of all runs. */
-  samplesApplied = 0;
-
   /** Why its owner lets it rest; empty: it is to work. */
   pausedByOwner: string;
   /** It leaves once it has nothing in hand; why. */
   leaving = '';
+  /** Of all runs. */
+  samplesApplied = 0;
   private measured: SessionLink | undefined;
   /** Its link is being measured, or will be. */
   linkPending = false;
   /** Of the job that was last laid out by such figures. */
   profile: SessionProfile | undefined;
+  private lastHeardMs: number;
+  private lastSentMs: number;
   private open = true;
 
   constructor(

@@ -244,8 +244,8 @@ class Intake {
   }
 
   private add(values: Float32Array, payload: Uint8Array, codec: Codec): void {
-    this.difference ??= new Float32Array(Math.min(this.chunkLength, this.own.length));
-    const difference = partOf(this.difference, 0, values.length);
+    this.difference ??= new Float32Array(this.chunkLength);
+    const difference = this.difference.subarray(0, values.length);
     codec.decode(payload, difference);
     for (let i = 0; i < values.length; i++) values[i]! += difference[i]!;
   }

@@ -76,43 +76,41 @@ class Work {
 
 /** A worker's part in one run: prepares, then does its tasks one after the other. */
 export class WorkerRun {
-  // What most events ask comes first: among thousands of these each line of the cache is fetched anew.
   readonly run: string;
-  /** Its lifetime is over; a signal takes longer to ask. */
-  private isEnding = false;
-  private readonly queue: Work[] = [];
-  /** It is prepared, and the server knows. */
-  private mayBegin = false;
-  private working: Work | undefined;
-  private looksSoon = false;
-  private inbox: WorkerInbox | undefined;
-  private readonly device = new DeviceUse();
-  private runner: StageRunner | undefined;
-  /** Once it was given local steps that go on from task to task. */
-  private stream: StreamRunner | undefined;
-  private deliveries: Deliveries | undefined;
-  /** Resolves when the task that was begun last is over. */
-  private performing: Promise<void> | undefined;
-  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
-  private spareAbort: AbortController | undefined;
-  /** When the inputs of the task under way were there. */
-  private startedAtMs = 0;
-  private outbox: WorkerOutbox | undefined;
-  private stageOutbox: StageOutbox | undefined;
-
   /** Resolves when the run has let go of the device. Never rejects. */
   readonly stopped: Promise<void>;
   private readonly job: Job;
   private readonly lifetime = new AbortController();
+  /** Its lifetime is over; a signal takes longer to ask. */
+  private isEnding = false;
   private resolveOver!: () => void;
   /** Resolves when it is to end. */
   private readonly over = new Promise<void>((resolve) => (this.resolveOver = resolve));
   /** For who waits for receipts. */
   private receipts: Bell | undefined;
   private readonly files: FileIntake;
+  private readonly queue: Work[] = [];
+  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
+  private spareAbort: AbortController | undefined;
+  private working: Work | undefined;
+  /** Resolves when the task that was begun last is over. */
+  private performing: Promise<void> | undefined;
+  /** When the inputs of the task under way were there. */
+  private startedAtMs = 0;
+  private readonly device = new DeviceUse();
   private prepared: Prepared | undefined;
+  /** It is prepared, and the server knows. */
+  private mayBegin = false;
+  private looksSoon = false;
+  private inbox: WorkerInbox | undefined;
   /** Undefined for a solo worker. */
   private readonly stageInbox: StageInbox | undefined;
+  private stageOutbox: StageOutbox | undefined;
+  private runner: StageRunner | undefined;
+  private outbox: WorkerOutbox | undefined;
+  private deliveries: Deliveries | undefined;
+  /** Once it was given local steps that go on from task to task. */
+  private stream: StreamRunner | undefined;
 
   /** `before` resolves when the device is free. */
   constructor(

@@ -25,17 +25,13 @@ const ENDED = new Error('the session has ended');
 
 /** A worker's session with a server, from welcome to the end of the link. What comes over it comes to the session itself. */
 export class WorkerSession implements ConnectionHandlers<ServerMessage> {
-  // What most events ask comes first: among thousands of these each line of the cache is fetched anew.
   /** Asked at each message, of thousands of sessions: kept beside what it is asked for. */
   private readonly clock: Clock;
-  private lastHeardMs: number;
-  private current: WorkerRun | undefined;
-  private lastSentMs: number;
-  /** When the server was last told of links. */
-  private toldAtMs: number;
   private heartbeatMs: number;
-
-  /** What it was told of the one there, and of those to neighbours, by node. */
+  private lastHeardMs: number;
+  private lastSentMs: number;
+  /** When the server was last told of links; of which ways, what: of the one there, and of those to neighbours, by node. */
+  private toldAtMs: number;
   private toldRate: LinkRate | undefined;
   private readonly toldPeers = new Map<string, LinkRate>();
   /** Why the server does not want it back. */
@@ -43,6 +39,7 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   /** It ended because this machine slept, or this process was stopped. */
   stoodStill = false;
   private saidPaused: string;
+  private current: WorkerRun | undefined;
   /** What goes before a place in a run. */
   private profile: WorkerProfile | undefined;
   /** Of the run that it has a place in, or will have. */
@@ -126,15 +123,10 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
     this.heard();
     if (chunk.header.kind === 'probe') return;
     try {
-      const put = (this.current ?? this.profile)?.onTensor(chunk);
-      return put && this.guarded(put);
+      return (this.current ?? this.profile)?.onTensor(chunk)?.catch((error: unknown) => this.breakOff(error));
     } catch (error) {
       this.breakOff(error);
     }
-  }
-
-  private guarded(put: Promise<void>): Promise<void> {
-    return put.catch((error: unknown) => this.breakOff(error));
   }
 
   closed(reason: string): void {

@@ -38,45 +38,46 @@ export interface EndpointOptions<Send> {
 
 /** One end of a link. */
 export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
-  // What most events ask comes first: among thousands of these each line of the cache is fetched anew.
-  private open = true;
+  private other!: Endpoint<Receive, Send>;
+  private handlers: ConnectionHandlers<Receive> | undefined;
   /** Undefined: it outlives the link. */
   private process: Mortal | undefined;
-  private handlers: ConnectionHandlers<Receive> | undefined;
+  /** What came before there were handlers. */
+  private readonly early: (() => void)[] = [];
   /** What came while the link stood still; undefined: nothing. */
   private held: Arrival[] | undefined;
-  private readonly clock: VirtualClock;
-  /** The link stands still until then; undefined: it never did. */
-  private stalledUntilMs: number | undefined;
-  private reading: Parcel | undefined;
-  private readonly crc32c: Checksum | undefined;
-  private received = 0;
-  private other!: Endpoint<Receive, Send>;
-  private readonly latencyMs: number;
-  /** The last envelope. */
-  private posted: Envelope<Send> | undefined;
-  private readonly meddle: EndpointOptions<Send>['meddle'];
-  /** Of what was sent: nothing comes before what went before it. */
-  private lastArrivalMs = 0;
   /** Of those under way. */
   private lastTransfer: Transfer | undefined;
   /** Of the last transfer. Has a listener, as those of all transfers under way: most go under the same one, and to listen anew is dear. */
   private signal: AbortSignal | undefined;
-  private readonly tamper: EndpointOptions<Send>['tamper'];
-  private readonly wireBytes: LinkOptions['wireBytes'];
-  /** What measures the link included. */
-  private carriedBytes = 0;
-  private sent = 0;
-  private readonly takenAtMs: EndpointOptions<Send>['takenAtMs'];
-  /** Behind what is read; undefined: nothing ever was. */
-  private unread: Parcel[] | undefined;
-
-  /** What came before there were handlers. */
-  private readonly early: (() => void)[] = [];
   private rate: LinkRate | undefined;
   /** Bytes that `rate` is from. */
   private observed = 0;
+  /** What measures the link included. */
+  private carriedBytes = 0;
+  /** The last one. */
+  private posted: Envelope<Send> | undefined;
+  private reading: Parcel | undefined;
+  /** Behind it; undefined: nothing ever was. */
+  private unread: Parcel[] | undefined;
+  private open = true;
+  private sent = 0;
+  private received = 0;
+  /** Of what was sent: nothing comes before what went before it. */
+  private lastArrivalMs = 0;
+
+  /** The link stands still until then; undefined: it never did. */
+  private stalledUntilMs: number | undefined;
+
+  // Of the options, as each event of thousands of links would have to fetch them from elsewhere.
+  private readonly clock: VirtualClock;
+  private readonly latencyMs: number;
+  private readonly wireBytes: LinkOptions['wireBytes'];
+  private readonly crc32c: Checksum | undefined;
+  private readonly tamper: EndpointOptions<Send>['tamper'];
+  private readonly meddle: EndpointOptions<Send>['meddle'];
   private readonly ended: EndpointOptions<Send>['ended'];
+  private readonly takenAtMs: EndpointOptions<Send>['takenAtMs'];
 
   constructor(
     readonly peer: string,

@@ -56,31 +56,23 @@ export interface VirtualComputeOptions {
 
 /** A device whose time is virtual and whose arithmetic is real. */
 export class VirtualCompute implements Compute {
-  // What most events ask comes first: among thousands of these each line of the cache is fetched anew.
+  readonly device: DeviceInfo;
   /** The next task fails with this. */
   failure: LongtailError | undefined;
-  private busy = false;
-  private readonly paced: PacedDevice;
-  /** Undefined: it holds the whole model. */
-  private stages: VirtualStages | undefined;
   private prepared: Prepared | undefined;
+  /** Made when it is first asked for: most devices only give gradients. */
+  private made: CountedOptimizer | undefined;
+  private job: Job | undefined;
+  private order: SampleOrder | undefined;
   /** What it was given last, which nobody changes before a task begins with others. */
   private base: Float32Array = new Float32Array(0);
   /** What the engine would hold: the base until the device steps. */
   private parameters: Float32Array = this.base;
   /** Of the parameters: the same for the same ones; undefined: nobody knows. */
   private of: object | undefined;
-  private results = new LentVectors(() => new Float32Array(0));
-  private anyIndices = new Int32Array(0);
-  private readonly draw = (): number => this.options.rng.uniform();
-
-  readonly device: DeviceInfo;
-  /** Made when it is first asked for: most devices only give gradients. */
-  private made: CountedOptimizer | undefined;
-  private job: Job | undefined;
-  private order: SampleOrder | undefined;
   /** What it steps to. */
   private stepped: Float32Array | undefined;
+  private results = new LentVectors(() => new Float32Array(0));
   private anchor: Anchor | undefined;
   /** What was prepared. */
   private mix: Float32Array | undefined;
@@ -89,8 +81,14 @@ export class VirtualCompute implements Compute {
   /** What local steps begin with, for when they are called off. */
   private before: readonly Float32Array[] | undefined;
   private downloaded = false;
+  private readonly paced: PacedDevice;
+  private busy = false;
   private line: Promise<unknown> = Promise.resolve();
+  /** Undefined: it holds the whole model. */
+  private stages: VirtualStages | undefined;
   private recompute = false;
+  private anyIndices = new Int32Array(0);
+  private readonly draw = (): number => this.options.rng.uniform();
 
   constructor(private readonly options: VirtualComputeOptions) {
     this.device = options.device;
