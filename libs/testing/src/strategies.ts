@@ -113,7 +113,9 @@ function givesReasons(run: TrainedRun): void {
 
 function answersEveryContribution(run: TrainedRun): void {
   const contributors = new Set(eventsOf(run, 'contribution').map((contribution) => contribution.name));
-  expect(contributors).toEqual(new Set(run.notes.keys()));
+  expect([...run.notes.keys()]).toEqual(expect.arrayContaining([...contributors]));
+  // Who is slow on a busy machine may have no part in it.
+  expect(contributors.size).toBeGreaterThan(1);
   for (const [name, notes] of run.notes) {
     const receipts = notes.filter(({ event }) => event === 'receipt');
     const settled = eventsOf(run, 'contribution').filter((contribution) => contribution.name === name);
@@ -133,7 +135,7 @@ function holdsTheSameBitsEverywhere(run: TrainedRun): void {
   const validated = eventsOf(run, 'validation').map(({ version }) => version);
   const crcsOf = (version: number) => held.filter((one) => one.version === version).map(({ crc }) => crc);
   for (const version of validated) expect(new Set(crcsOf(version)).size, `version ${version}`).toBe(1);
-  // Who is slow on a busy machine may have no part in one of them.
+  // Nor in a validation.
   expect(Math.max(...validated.map((version) => crcsOf(version).length))).toBeGreaterThan(1);
   if (run.view !== undefined) expect(crcsOf(validated.at(-1)!)[0]).toBe(run.view);
 }
