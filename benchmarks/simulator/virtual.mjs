@@ -68,6 +68,10 @@ async function compare(name, strategy) {
   console.log(`${name}, ${strategy}, ${options.engine}: ${opened.job.name}, ${steps} gradients: ${virtual.toFixed(2)} s of CPU in virtual time, ${alone.toFixed(2)} alone: ${ratio.toFixed(2)} × (at most ${LIMIT}); ${checked.toFixed(2)} with the looks of a server: ${ratioChecked.toFixed(2)} ×`);
 }
 
+function countOf(gradients) {
+  return gradients.reduce((sum, samples) => sum + samples.length, 0);
+}
+
 function median(values) {
   return values.sort((a, b) => a - b)[values.length >> 1];
 }
@@ -118,7 +122,9 @@ async function plainLoop({ job, data }) {
   const stage = await engine.build(job.model, 'all', { loss: job.loss, data: data.signature, seed: 1 });
   const { length } = stage.layout;
   const { localSteps, outer = { learningRate: 0.7, momentum: 0.9 } } = job.sync;
-  const { optimizer, learningRate } = job.train;
+  const { batch, optimizer, learningRate } = job.train;
+  // A round may be of fewer machines; with local steps a batch is of one of them.
+  const roundSamples = localSteps === undefined ? batch : MACHINES * localSteps * batch;
   const base = new Float32Array(length);
   await stage.readParameters(base);
   const replicas = Array.from({ length: MACHINES }, () => ({
@@ -135,17 +141,17 @@ async function plainLoop({ job, data }) {
     await stage.gradient(data.batch('train', samples));
     await stage.takeGradient(vector);
   };
-  const step = async (hyper, samples, looks) => {
-    if (looks) for (const chunk of coded) if (!shard.inspect(chunk, length).finite) throw new Error('a contribution is not finite');
+  const step = async (hyper, samples, looks, brought = coded) => {
+    if (looks) for (const chunk of brought) if (!shard.inspect(chunk, length).finite) throw new Error('a contribution is not finite');
     shard.beginStep(hyper);
-    shard.stepChunk(0, length, coded, 1 / samples, looks);
+    shard.stepChunk(0, length, brought, 1 / samples, looks);
     shard.readParameters(base);
     await stage.writeParameters(base);
   };
   const round = async (gradients, looks) => {
     if (localSteps === undefined) {
       for (const [k, samples] of gradients.entries()) await gradient(replicas[k].vector, samples);
-      return step({ learningRate }, gradients.reduce((sum, samples) => sum + samples.length, 0), looks);
+      return step({ learningRate }, countOf(gradients), looks, coded.slice(0, gradients.length));
     }
     for (const [i, samples] of gradients.entries()) {
       const { vector, parameters, optimizer } = replicas[i % MACHINES];
@@ -162,7 +168,10 @@ async function plainLoop({ job, data }) {
     let gradients = [];
     for (const { kind, samples, split, start, end } of work) {
       if (kind === 'evaluate') await stage.evaluate(data.batch(split, Int32Array.from({ length: end - start }, (_, i) => start + i)));
-      else if (gradients.push(samples) === MACHINES * (localSteps ?? 1)) await round(gradients.splice(0), looks);
+      else {
+        gradients.push(samples);
+        if (countOf(gradients) === roundSamples) await round(gradients.splice(0), looks);
+      }
     }
     if (gradients.length > 0) throw new Error('the last round is not whole');
   };
