@@ -100,7 +100,10 @@ test('arms that were done before are kept, and those alone whose scenario and pr
   const run = async (arms: string, program = 'this') => {
     const kept = new KeptArms(folder, program);
     const ran: string[] = [];
-    const result = await runBench(scenario(arms), { ...options, kept, run: (task) => (ran.push(task.arm.name), runArm(task, workbench)) });
+    const begun: string[] = [];
+    const begin = async (tasks: readonly ArmTask[]) => void begun.push(...tasks.map(({ arm }) => arm.name));
+    const result = await runBench(scenario(arms), { ...options, kept, begin, run: (task) => (ran.push(task.arm.name), runArm(task, workbench)) });
+    expect(begun).toEqual(ran);
     return { ran, result };
   };
   const first = await run('[{strategy: [bsp, asp]}]');
@@ -126,8 +129,11 @@ test('links are told as each seed drew them, at each value of the knob, and nobo
 });
 
 test('a knob that is swept makes arms of its own', async () => {
-  const { arms, sweep } = await runBench(scenario('[{codec: fp32}]'), { ...options, sweep: { knob: 'link.up', values: ['10kbit', '10mbit'] } });
+  let begun = 0;
+  const begin = async (tasks: readonly ArmTask[]) => void (begun = tasks.length);
+  const { arms, sweep } = await runBench(scenario('[{codec: fp32}]'), { ...options, begin, sweep: { knob: 'link.up', values: ['10kbit', '10mbit'] } });
   expect(sweep!.values).toEqual(arms.map(({ knob }) => knob));
+  expect(begun).toBe(2);
   const [narrow, wide] = arms.map((arm) => done(arm).summary);
   expect(narrow!.samplesPerSecond).toBeLessThan(wide!.samplesPerSecond);
   expect(done(arms[0]!).bottleneck).toContain('uplink');

@@ -16,6 +16,8 @@ export interface BenchOptions {
   readonly traces: Readonly<Record<string, string>>;
   /** Undefined: nothing is kept. */
   readonly kept?: KeptArms | undefined;
+  /** Told what is to be run, but for what was kept. */
+  begin?(tasks: readonly ArmTask[]): Promise<void>;
   /** As many at once as it likes. */
   run(task: ArmTask, tell: TellPart): Promise<BenchArm>;
   readonly progress?: ArmProgress;
@@ -48,7 +50,10 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
     if (kept === undefined) left.push({ task, at, dependsOn });
     else finished(at, kept, true);
   }
-  if (left.length > 0) options.progress?.underWay(0, tasks.length);
+  if (left.length > 0) {
+    await options.begin?.(left.map(({ task }) => task));
+    options.progress?.underWay(0, tasks.length);
+  }
   await Promise.all(
     left.map(async ({ task, at, dependsOn }) => {
       const arm = await options.run(task, (part) => {

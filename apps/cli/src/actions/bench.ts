@@ -61,20 +61,20 @@ export async function bench(output: Output, options: BenchOptions, file: string)
 const LONG_SECONDS = 60;
 const DAY_SECONDS = 86_400;
 
-interface VirtualBench extends Omit<LabOptions, 'run' | 'progress'> {
+interface VirtualBench extends Omit<LabOptions, 'begin' | 'run' | 'progress'> {
   readonly pool: ArmPool;
   readonly progress: BenchProgress;
 }
 
-async function benchVirtual(scenario: BenchScenario, { pool, progress, ...shared }: VirtualBench, output: Output): Promise<BenchResult> {
-  if (shared.mode === 'virtual') {
-    const { runs, flops } = await arithmeticOf(scenario, new Workbench(shared.engine));
+function benchVirtual(scenario: BenchScenario, { pool, progress, ...shared }: VirtualBench, output: Output): Promise<BenchResult> {
+  const sayArithmetic = async (tasks: readonly ArmTask[]): Promise<void> => {
+    const { runs, flops } = await arithmeticOf(tasks, new Workbench(shared.engine));
     const gflops = await pool.gflops();
     const seconds = flops / gflops / 1e9;
     output.event({ event: 'arithmetic', runs, flops, gflops, seconds });
     if (seconds > LONG_SECONDS) output.note(`the arithmetic of ${runs} runs takes a core of this machine some ${seconds > 2 * DAY_SECONDS ? `${formatCount(Math.round(seconds / DAY_SECONDS))} days` : formatSeconds(seconds)}, with ${shared.engine} at ${gflops.toPrecision(2)} GFLOP/s; --mode timing leaves it out`);
-  }
-  return runBench(scenario, { ...shared, progress: progress.arms(), run: pool.run });
+  };
+  return runBench(scenario, { ...shared, ...(shared.mode === 'virtual' && { begin: sayArithmetic }), progress: progress.arms(), run: pool.run });
 }
 
 interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {
