@@ -28,6 +28,7 @@ export default defineConfig({
         testTimeout: 30_000,
         hookTimeout: 60_000,
         isolate: !SHARED.has(name),
+        execArgv: ['--import', new URL('tools/end-with-parent.mjs', import.meta.url).href],
       },
     })),
   },

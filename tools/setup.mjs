@@ -12,21 +12,22 @@ const STAMP = `${root}/node_modules/.longtail-packages`;
 /**
  * @param {string} command
  * @param {string[]} args
- * @param {{ quiet?: boolean, env?: NodeJS.ProcessEnv }} [options] quiet: show the output only when it fails
+ * @param {{ quiet?: boolean, env?: NodeJS.ProcessEnv, channel?: boolean }} [options] quiet: show the output only when it fails; channel: a Node process, which hears that this one is gone
  * @returns {Promise<number>} the exit code
  */
-export function run(command, args, { quiet = false, env = process.env } = {}) {
+export function run(command, args, { quiet = false, env = process.env, channel = false } = {}) {
   return new Promise((resolve, reject) => {
     // On Windows npm is a .cmd, which Node starts by a shell only (since 20.12.2).
     const shell = command.endsWith('.cmd');
-    const child = spawn(command, args, { cwd: root, env, shell, stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'] });
+    const output = quiet ? 'pipe' : 'inherit';
+    const child = spawn(command, args, { cwd: root, env, shell, stdio: ['ignore', output, output, ...(channel ? ['ipc'] : [])] });
     /** @type {Buffer[]} */
-    const output = [];
-    child.stdout?.on('data', (chunk) => output.push(chunk));
-    child.stderr?.on('data', (chunk) => output.push(chunk));
+    const said = [];
+    child.stdout?.on('data', (chunk) => said.push(chunk));
+    child.stderr?.on('data', (chunk) => said.push(chunk));
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      if (code !== 0) process.stderr.write(Buffer.concat(output));
+      if (code !== 0) process.stderr.write(Buffer.concat(said));
       resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
     });
   });

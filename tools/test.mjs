@@ -39,14 +39,8 @@ await nativeEngine();
 const folder = mkdtempSync(join(tmpdir(), 'longtail-test-'));
 const report = join(folder, 'report.json');
 try {
-  const code = await run(process.execPath, [
-    'node_modules/vitest/vitest.mjs',
-    'run',
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-    ...selection,
-  ]);
+  const vitest = ['node_modules/vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const code = await run(process.execPath, ['--import', new URL('end-with-parent.mjs', import.meta.url).href, ...vitest, ...selection], { channel: true });
   const result = JSON.parse(readFileSync(report, 'utf8'));
   passed += result.numPassedTests;
   failed += result.numFailedTests;

@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,10 @@ const PASSWORD = 'of-the-tests';
 const SETTINGS = ['listen_addresses=127.0.0.1', 'fsync=off', 'shared_buffers=16MB', 'max_connections=20', 'unix_socket_directories='];
 
 const execute = promisify(execFile);
+
+/** Where it is there, as on Debian: what it runs ends at once with whoever started it, though that is killed. */
+const SETPRIV = ['setpriv', '--pdeathsig=QUIT'];
+const ENDING_WITH_THIS_PROCESS = spawnSync(SETPRIV[0]!, ['--version']).status === 0 ? SETPRIV : [];
 
 /** A PostgreSQL server of this process's own, on loopback. */
 export interface PostgresServer {
@@ -43,7 +47,8 @@ export async function startPostgres(): Promise<PostgresServer> {
   let databases = 0;
   const start = async (): Promise<void> => {
     const args = ['-D', data, '-p', String(port), ...SETTINGS.flatMap((setting) => ['-c', setting])];
-    server = spawn(join(bin, 'postgres'), args, { ...identity, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    const [file, ...rest] = [...ENDING_WITH_THIS_PROCESS, join(bin, 'postgres'), ...args];
+    server = spawn(file!, rest, { ...identity, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
     await ready(server);
   };
   const kill = async (): Promise<void> => {

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { RunEvent, Verdict } from '@longtail/core';
 
 export const BIN = fileURLToPath(new URL('../../bin/longtail.mjs', import.meta.url));
+const END_WITH_PARENT = new URL('../../../../tools/end-with-parent.mjs', import.meta.url).href;
 /** Marks every process that a command starts, whoever its parent is by then. */
 const MARK = 'LONGTAIL_TEST_PROCESS';
 
@@ -18,7 +19,7 @@ export interface CliOptions {
   readonly within?: readonly string[];
 }
 
-/** The `longtail` command as a user runs it: its own process, from dist. */
+/** The `longtail` command as a user runs it: its own process, from dist. It ends with this one, though this one is killed. */
 export class CliProcess {
   readonly lines: string[] = [];
   stderr = '';
@@ -29,9 +30,9 @@ export class CliProcess {
 
   constructor(args: readonly string[], options: CliOptions) {
     const env = { ...process.env, NO_COLOR: '1', LONGTAIL_STATE: join(options.cwd, 'state'), ...options.env, [MARK]: this.mark };
-    const [file, ...rest] = [...(options.within ?? []), process.execPath, BIN, ...args];
+    const [file, ...rest] = [...(options.within ?? []), process.execPath, '--import', END_WITH_PARENT, BIN, ...args];
     // Its own group, so that a signal to the group is what a terminal's Ctrl-C is.
-    const settings: SpawnOptions = { cwd: options.cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] };
+    const settings: SpawnOptions = { cwd: options.cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] };
     this.child = spawn(file!, rest, settings);
     createInterface({ input: this.child.stdout! }).on('line', (line) => {
       this.lines.push(line);

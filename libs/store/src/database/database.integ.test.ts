@@ -185,7 +185,7 @@ function holding(location: string): { readonly process: ChildProcess; readonly h
     database.runs.put(entry);
     await database.runs.find('held');
     process.send('holds');
-    setInterval(() => undefined, 1000);`;
+    process.on('message', () => undefined);`;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', source, location], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   return {
     process: child,
