@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { isAlive } from './is-alive.js';
 import { asStorageError, makeFolder, withStorageErrors } from './storage-error.js';
 
 const KEEPING = 'keep the id of this node';
@@ -122,15 +123,4 @@ function removeHolders(path: string, holders: readonly string[]): void {
 
 function isOneOf(error: unknown, ...codes: readonly string[]): boolean {
   return codes.includes((error as NodeJS.ErrnoException).code ?? '');
-}
-
-/** Is there a process with this id? */
-export function isAlive(pid: number): boolean {
-  if (!(pid > 0)) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
