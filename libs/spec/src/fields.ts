@@ -42,6 +42,15 @@ function describeRange(kind: string, { min, max, above }: NumberRange): string {
   return min === undefined ? kind : `${kind} of at least ${min}`;
 }
 
+/** A name that may be part of a file's. */
+export const name = z
+  .string()
+  .min(1)
+  .max(100)
+  .regex(/^[\p{L}\p{N}_][\p{L}\p{M}\p{N}_ .-]*$/u, {
+    error: ({ input }) => `must begin with a letter or digit and hold only letters, digits, blanks and . _ -, found ${JSON.stringify(input)}`,
+  });
+
 /** `30s`, `5min` or a count of seconds → milliseconds within [minMs, maxMs]. */
 export function duration(minMs: number, maxMs: number) {
   const expected = `a time from ${showDuration(minMs)} to ${showDuration(maxMs)}, like 30s or 5min`;

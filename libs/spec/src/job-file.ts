@@ -1,7 +1,7 @@
 import type { Job, LearningRateSchedule, OptimizerSpec } from '@longtail/core';
 import { z } from 'zod';
 import { dataSchema } from './data.js';
-import { choice, duration, integer, oneOf, real, size } from './fields.js';
+import { choice, duration, integer, name, oneOf, real, size } from './fields.js';
 import { layoutProblems, layoutSchema, workersOf } from './layout.js';
 import type { ModelDraft } from './model.js';
 import { modelSchema } from './model.js';
@@ -139,16 +139,7 @@ const record = z.strictObject({
 });
 
 const jobFields = z.strictObject({
-  name: z
-    .string()
-    .min(1)
-    .max(100)
-    .regex(/^[\w][\w .-]*$/, {
-      error: ({ input }) =>
-        `must begin with a letter or digit and hold only letters, digits, blanks and . _ -, found ${JSON.stringify(input)}`,
-    })
-    .optional()
-    .describe('Name of the job; default: name of the file'),
+  name: name.optional().describe('Name of the job; default: name of the file'),
   data: dataSchema.describe('What to learn from'),
   model: modelSchema.describe('What to train'),
   loss: oneOf('loss', ['cross-entropy', 'mean-squared-error'])

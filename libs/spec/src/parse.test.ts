@@ -41,6 +41,19 @@ describe('parseJobFile', () => {
     });
   });
 
+  it.each([
+    ['jobs/mnist.yaml', 'mnist'],
+    ['C:\\jobs\\mnist.v2.yml', 'mnist.v2'],
+    ['été 日本.yaml', 'été 日本'],
+    ['fine tuning (2).yaml', 'fine tuning -2-'],
+    ['.hidden.yaml', 'hidden'],
+    ['…/#.yaml', 'job'],
+    [`${'𝒳'.repeat(60)}.yaml`, '𝒳'.repeat(50)],
+    [`x${'𝒳'.repeat(60)}.yaml`, `x${'𝒳'.repeat(49)}-`],
+  ])('names a job after its file, by what a name may hold: %s', (file, name) => {
+    expect(validateJob(parseJobFile('data: mnist\nmodel: cnn\n', file)).name).toBe(name);
+  });
+
   it('takes the name of a strategy for the whole section, and its fields with units', () => {
     const sync = (text: string) => validateJob(parseJobFile(`data: mnist\nmodel: cnn\nsync: ${text}`, 'job.yaml')).sync;
     expect(sync('diloco')).toMatchObject({ strategy: 'diloco', minDeadlineMs: 3000 });

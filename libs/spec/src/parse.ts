@@ -97,9 +97,11 @@ export function placeOfField(text: string, file: string, field: string): string 
   return `${file}:${line}:${col} ${field}`;
 }
 
-/** `jobs/mnist.yaml` → `mnist`. */
+/** `jobs/mnist.yaml` → `mnist`; what no name holds becomes `-`. */
 export function stem(file: string): string {
-  return file.replace(/^.*[/\\]/, '').replace(/\.[a-z]+$/i, '') || 'job';
+  const own = file.replace(/^.*[/\\]/, '').replace(/\.[a-z]+$/i, '');
+  const allowed = own.slice(0, 100).replace(/[^\p{L}\p{M}\p{N}_ .-]+/gu, '-');
+  return allowed.replace(/^[^\p{L}\p{N}_]+/u, '') || 'job';
 }
 
 export function withPaths(document: JobDocument, resolvePath: (path: string) => string): JobDocument {

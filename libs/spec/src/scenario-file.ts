@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, integer, real } from './fields.js';
+import { duration, integer, name, real } from './fields.js';
 import { fileOr } from './file-or.js';
 import { jobFileSchema } from './job-file.js';
 import { scenarioFleetSchema } from './scenario-fleet.js';
@@ -30,7 +30,7 @@ const likeness = z.strictObject({
 
 /** A scenario file: a fleet, a job, and the ways of training to compare. */
 export const scenarioFileSchema = z.strictObject({
-  name: z.string().min(1).max(100).optional().describe('Default: name of the file'),
+  name: name.optional().describe('Default: name of the file'),
   description: z.string().default('').describe('What it is about, for the report'),
   job: fileOr('job', jobFileSchema).describe('What is trained: the path of a job file (relative to this file), or a job'),
   standsFor: likeness

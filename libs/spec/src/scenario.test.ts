@@ -56,6 +56,10 @@ describe('fields that are set beside the file', () => {
 });
 
 describe('scenario files', () => {
+  it.each(['../../etc', 'a/b', '..', '.', 'C:\\\\x', ' x', 'a\\nb'])('have no name that leads elsewhere: %j', (name) => {
+    expect(problemIn(`name: "${name}"\n${whole('[{}]')}`)).toContain('test.yaml:1:1 name: must begin with a letter or digit');
+  });
+
   const fleet = (machine: string, rest = '') => `job: ../jobs/mnist.yaml\narms: [{}]\nfleet:\n  machines:\n    - ${machine}\n${rest}`;
 
   it.each([

@@ -25,6 +25,11 @@ it('reads parts and powers', () => {
   expect(['200V', '', 'W'].map(parsePower)).toEqual(Array(3).fill(undefined));
 });
 
+it('takes nothing that no number holds', () => {
+  const digits = '9'.repeat(400);
+  expect([parseDurationMs(digits), parseByteSize(`${digits}GiB`), parseBitRate(`${digits}mbit`), parsePower(digits)]).toEqual(Array(4).fill(undefined));
+});
+
 it('never takes nonsense', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {

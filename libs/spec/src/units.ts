@@ -42,5 +42,6 @@ export function parsePower(value: string | number): number | undefined {
 function parseQuantity(value: string | number, units: Readonly<Record<string, number>>, bareUnit: string): number | undefined {
   const match = /^\s*(\d+(?:\.\d+)?|\.\d+)\s*([A-Za-z]*)\s*$/.exec(String(value));
   const unit = match && Object.hasOwn(units, match[2] || bareUnit) ? units[match[2] || bareUnit] : undefined;
-  return unit === undefined ? undefined : Number(match![1]) * unit;
+  const quantity = unit === undefined ? NaN : Number(match![1]) * unit;
+  return Number.isFinite(quantity) ? quantity : undefined;
 }
