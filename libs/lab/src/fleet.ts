@@ -1,6 +1,6 @@
 import { createRng, type BenchLink, type BenchNode, type DeviceProfile, type MeasuredPeerLink } from '@longtail/core';
 import type { SimulatedWorker, TimedFault } from '@longtail/simulator';
-import { drawnRatesOf, gpuNamed, LINK_CLASSES, ratesOf, type LinkRates, type ScenarioFleet, type ScenarioMachine } from '@longtail/spec';
+import { drawnRatesOf, gpuNamed, lanNamed, LINK_CLASSES, ratesOf, type LinkRates, type ScenarioFleet, type ScenarioMachine } from '@longtail/spec';
 import { presenceOf } from './churn.js';
 import { draw } from './draw.js';
 import type { Stay } from './trace.js';
@@ -37,22 +37,29 @@ const GIB = 2 ** 30;
 /** Of a machine that only its speed is known of. */
 const USUAL_MEMORY = 8 * GIB;
 const USUAL_WATTS = 100;
-/** Of a LAN that the file does not describe. */
-const USUAL_LAN = { rate: 1e9, rtt: 1 };
 
 /** Each machine draws by its own name: one more of a kind changes nothing for the others. */
 export function drawFleet(fleet: ScenarioFleet, context: FleetContext): DrawnFleet {
-  const named = fleet.machines.flatMap((machine) => Array.from({ length: machine.count }, () => ({ machine, base: machine.name ?? machine.gpu ?? 'machine' })));
-  const seen = new Map<string, number>();
-  const all = named.map(({ machine, base }) => {
-    const number = (seen.get(base) ?? 0) + 1;
-    seen.set(base, number);
-    const name = named.filter((other) => other.base === base).length === 1 ? base : `${base} ${number}`;
-    return { machine, name };
-  });
+  const all = named(fleet);
   const machines = all.map(({ machine, name }) => drawMachine(machine, name, fleet, context));
   const server = fleet.server === undefined ? LINK_CLASSES.datacenter : ratesOf(fleet.server);
   return { machines, peers: peersOf(all, machines, fleet), server };
+}
+
+/** Machines of one name are numbered, but for numbers that another one has as its name. */
+function named({ machines }: ScenarioFleet): readonly { readonly machine: ScenarioMachine; readonly name: string }[] {
+  const baseOf = (machine: ScenarioMachine) => machine.name ?? machine.gpu ?? 'machine';
+  const counts = new Map<string, number>();
+  for (const machine of machines) counts.set(baseOf(machine), (counts.get(baseOf(machine)) ?? 0) + machine.count);
+  const numbers = new Map<string, number>();
+  const nextOf = (base: string): string => {
+    if (counts.get(base) === 1) return base;
+    const number = (numbers.get(base) ?? 0) + 1;
+    numbers.set(base, number);
+    const name = `${base} ${number}`;
+    return counts.get(name) === 1 ? nextOf(base) : name;
+  };
+  return machines.flatMap((machine) => Array.from({ length: machine.count }, () => ({ machine, name: nextOf(baseOf(machine)) })));
 }
 
 function drawMachine(machine: ScenarioMachine, name: string, fleet: ScenarioFleet, { seed, flopsPerSample, untilMs, stays }: FleetContext): DrawnMachine {
@@ -124,7 +131,7 @@ function peersOf(all: readonly { readonly machine: ScenarioMachine; readonly nam
     reachable.slice(i + 1).flatMap((b): readonly MeasuredPeerLink[] => {
       const between = [a.name, b.name] as const;
       if (a.machine.lan !== undefined && a.machine.lan === b.machine.lan) {
-        const { rate, rtt } = fleet.lans[a.machine.lan] ?? USUAL_LAN;
+        const { rate, rtt } = lanNamed(fleet.lans, a.machine.lan);
         return [{ between, bitsPerSecond: rate, roundTripMs: rtt, messageMs: rtt / 2 }];
       }
       const { matrix } = fleet;

@@ -8,6 +8,8 @@ type LinkClass = keyof typeof LINK_CLASSES;
 
 export const classNames = Object.keys(LINK_CLASSES) as [LinkClass, ...LinkClass[]];
 
+const MOST_MACHINES = 100_000;
+
 export const RATE = 'a rate above 0, like 20Mbit or 1Gbit';
 export const ROUND_TRIP = 'a time above 0, like 20ms';
 export const rate = size(RATE, parseBitRate);
@@ -42,11 +44,34 @@ const lan = z.strictObject({
 });
 
 /** A fleet file: machines that somebody has, or might rent. */
-export const fleetFileSchema = z.strictObject({
-  server: link.optional().describe("The server's own link, shared by all groups; default: never the bottleneck"),
-  machines: z.array(machine).min(1).max(10_000).describe('What the fleet is made of'),
-  lans: z.record(z.string(), lan).default({}).describe('LANs that are not 1 Gbit/s and 1 ms, by their word in machines'),
-});
+export const fleetFileSchema = z
+  .strictObject({
+    server: link.optional().describe("The server's own link, shared by all groups; default: never the bottleneck"),
+    machines: z.array(machine).min(1).max(10_000).describe('What the fleet is made of'),
+    lans: z.record(z.string(), lan).default({}).describe('LANs that are not 1 Gbit/s and 1 ms, by their word in machines'),
+  })
+  .check(checkMachines);
+
+interface Machines {
+  readonly machines: readonly { readonly count: number; readonly lan?: string | undefined }[];
+  readonly lans: Readonly<Record<string, z.output<typeof lan>>>;
+}
+
+/** There are not more than anybody could plan for, and each LAN that is described has one. */
+export function checkMachines({ value, issues }: z.core.ParsePayload<Machines>): void {
+  const { machines, lans } = value;
+  const count = machines.reduce((sum, one) => sum + one.count, 0);
+  if (count > MOST_MACHINES) issues.push({ code: 'custom', message: `are ${count} in all, and ${MOST_MACHINES} are the most`, input: value, path: ['machines'] });
+  const used = new Set(machines.flatMap((one) => one.lan ?? []));
+  for (const name of Object.keys(lans)) {
+    if (!used.has(name)) issues.push({ code: 'custom', message: `no machine is in this LAN${used.size === 0 ? '' : `: theirs are ${[...used].join(', ')}`}`, input: value, path: ['lans', name] });
+  }
+}
+
+/** The LAN of that word in machines. */
+export function lanNamed(lans: Machines['lans'], name: string): z.output<typeof lan> {
+  return Object.hasOwn(lans, name) ? lans[name]! : { rate: 1e9, rtt: 1 };
+}
 
 /** Rates of a link, those of its class (default: cable) where it does not say. */
 export function ratesOf(given: z.output<typeof link>): LinkRates {

@@ -51,10 +51,21 @@ describe('parseFleetFile', () => {
     ['machines: [{gpu: M1, count: 0}]', 'machines[0].count: must be a whole number from 1 to 100000, found 0'],
     ['machines: [{gpu: M1, efficiency: 2}]', 'machines[0].efficiency: must be a number above 0 and at most 1, found 2'],
     ['machines: []', 'machines: must not be empty'],
+    ['machines: [{gpu: M1, count: 60000}, {gpu: M2 Max, count: 60000}]', 'fleet.yaml:1:1 machines: are 120000 in all, and 100000 are the most'],
+    ['machines: [{gpu: M1, lan: office}]\nlans:\n  ofice: {rate: 100Mbit}', 'fleet.yaml:3:3 lans.ofice: no machine is in this LAN: theirs are office'],
+    ['machines: [{gpu: M1}]\nlans: {office: {}}', 'lans.office: no machine is in this LAN'],
     ['server: lan', 'machines: is required: a list'],
   ])('%j', (text, expected) => {
     expect(problemIn(text)).toContain(expected);
   });
+});
+
+it('a LAN may be called what all objects have', () => {
+  const { lans } = parseFleetFile('machines: [{gpu: M1, lan: constructor}, {gpu: M1, lan: __proto__}]', 'fleet.yaml');
+  expect(lans).toEqual([
+    { name: 'constructor', devices: ['m1'], bitsPerSecond: 1e9, roundTripMs: 1 },
+    { name: '__proto__', devices: ['m2'], bitsPerSecond: 1e9, roundTripMs: 1 },
+  ]);
 });
 
 it('the catalogue has at least forty devices, each named once and with sensible figures', () => {

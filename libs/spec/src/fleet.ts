@@ -1,6 +1,6 @@
 import type { DeviceProfile, Lan, MeasuredCluster } from '@longtail/core';
 import type { z } from 'zod';
-import { fleetFileSchema, ratesOf } from './fleet-file.js';
+import { fleetFileSchema, lanNamed, ratesOf } from './fleet-file.js';
 import { gpuNamed } from './gpus.js';
 import { readFile } from './parse.js';
 
@@ -23,13 +23,16 @@ export function parseFleetFile(text: string, file: string): MeasuredCluster {
     for (let i = 0; i < machine.count; i++) {
       const device = deviceOf(machine, devices.length + 1);
       devices.push(device);
-      if (machine.lan !== undefined) members.set(machine.lan, [...(members.get(machine.lan) ?? []), device.id]);
+      if (machine.lan === undefined) continue;
+      const others = members.get(machine.lan);
+      if (others === undefined) members.set(machine.lan, [device.id]);
+      else others.push(device.id);
     }
   }
   const rates = server && ratesOf(server);
   return {
     devices,
-    lans: [...members].map(([name, ids]) => lanOf(name, ids, lans[name])),
+    lans: [...members].map(([name, ids]) => lanOf(name, ids, lanNamed(lans, name))),
     peers: [],
     server: rates && { upBitsPerSecond: rates.up, downBitsPerSecond: rates.down },
   };
@@ -50,6 +53,6 @@ function deviceOf(machine: Machine, number: number): DeviceProfile {
   };
 }
 
-function lanOf(name: string, devices: readonly string[], given: { rate: number; rtt: number } | undefined): Lan {
-  return { name, devices, bitsPerSecond: given?.rate ?? 1e9, roundTripMs: given?.rtt ?? 1 };
+function lanOf(name: string, devices: readonly string[], { rate, rtt }: ReturnType<typeof lanNamed>): Lan {
+  return { name, devices, bitsPerSecond: rate, roundTripMs: rtt };
 }

@@ -1,6 +1,6 @@
 export type { Drawn } from './drawn.js';
 export { parseFleetFile } from './fleet.js';
-export { ratesOf } from './fleet-file.js';
+export { lanNamed, ratesOf } from './fleet-file.js';
 export { gpuNamed } from './gpus.js';
 export { isWithin } from './hours.js';
 export { LINK_CLASSES } from './links.js';

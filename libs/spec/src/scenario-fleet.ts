@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { drawn, type Drawn } from './drawn.js';
 import { duration, oneOf, real, SHORTHAND_NAMES, size } from './fields.js';
-import { classNames, fleetFileSchema, link, machine, rate, RATE, ROUND_TRIP, roundTrip } from './fleet-file.js';
+import { checkMachines, classNames, fleetFileSchema, link, machine, rate, RATE, ROUND_TRIP, roundTrip } from './fleet-file.js';
 import { LINK_CLASSES } from './links.js';
 import { churnSchema } from './scenario-churn.js';
 import { parseBitRate, parseDurationMs, parsePower } from './units.js';
@@ -84,6 +84,7 @@ export const scenarioFleetSchema = z
       .default('mon 00:00')
       .describe('Day and time at which the run begins, for hours of churn'),
   })
+  .check(checkMachines)
   .check((context) => {
     const { machines, matrix: given } = context.value;
     for (const [i, { region }] of machines.entries()) {

@@ -74,6 +74,7 @@ describe('scenario files', () => {
     [fleet('{gpu: M1, region: asia}', '  matrix: {regions: [us, eu], server: us, rtt: [[1ms, 90ms], [90ms, 1ms]]}\n'), 'fleet.machines[0].region: "asia" is none of the regions us, eu'],
     [fleet('{gpu: M1}', '  matrix: {regions: [us, eu], server: us, rtt: [[1ms]]}\n'), 'test.yaml:6:43 fleet.matrix.rtt: must have a row for each of 2 regions'],
     [fleet('{gpu: M1}', '  begins: monday\n'), 'fleet.begins: must be a day and a time, like mon 18:00, found "monday"'],
+    [fleet('{gpu: M1, lan: a}', '  lans: {b: {}}\n'), 'fleet.lans.b: no machine is in this LAN: theirs are a'],
     ['fleet: {machines: [{gpu: M1}]}\narms: [{}]', 'job: is required: the path of a job file, or a job'],
     ['job: {data: mnist, model: {type: cnn, kernal: 3}}\nfleet: {machines: [{gpu: M1}]}\narms: [{}]', 'test.yaml:1:39 job.model.kernal: unknown field "kernal"; did you mean "kernel"?'],
     ['job: ../jobs/bad.yaml\nfleet: {machines: [{gpu: M1}]}\narms: [{}]', '/jobs/bad.yaml:2:1 model.type: unknown model "cn"'],
