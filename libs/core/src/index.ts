@@ -18,6 +18,7 @@ export * from './model.js';
 export { Numbered } from './numbered.js';
 export * from './optimizer.js';
 export * from './plan.js';
+export * from './printable.js';
 export { Ranking } from './ranking.js';
 export * from './redact.js';
 export * from './rng.js';

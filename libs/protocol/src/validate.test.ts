@@ -45,6 +45,15 @@ describe('validation of messages', () => {
     expect(refusal(name, value)).toMatchObject({ code: 'protocol', message, where });
   });
 
+  it('leaves nothing in texts that a terminal would obey, and lines where they are meant', () => {
+    const escapes = 'a\u001b[2J\nb\u0000';
+    const said = { ...hello, name: escapes, device: { ...device, description: escapes }, paused: escapes };
+    expect(validateMessage('Hello', said)).toMatchObject({ name: 'a [2J b ', device: { description: 'a [2J b ' }, paused: 'a [2J\nb ' });
+    expect(validateMessage('Fleet', { nodes: [escapes], beside: [] })).toEqual({ nodes: ['a [2J\nb '], beside: [] });
+    const body = { seq: 1, timeMs: 1, bodyJson: '"\\u001b"\n' };
+    expect(validateMessage('StoredEvent', { ...body })).toEqual(body);
+  });
+
   it('lets a diverged loss through', () => {
     const done = { run: 'r', task: 1, samples: 1, targets: 1, lossSum: NaN, correct: 0, computeMs: 1, prepareMs: 0, steps: 0, elapsedMs: 1, peerBytesUp: 0, peerBytesDown: 0, encodeMs: 0 };
     expect(refusal('TaskDone', done)).toBeUndefined();

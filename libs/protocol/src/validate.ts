@@ -1,4 +1,4 @@
-import { LongtailError } from '@longtail/core';
+import { LongtailError, printable } from '@longtail/core';
 import type protobuf from 'protobufjs';
 import { messageType } from './descriptor.js';
 import type { MessageTypes } from './generated/messages.js';
@@ -9,11 +9,14 @@ type Check = (value: unknown, path: string) => void;
 /** Numbers that a diverged run makes non-finite: what that means is the runtime's to decide. */
 const MAY_BE_NON_FINITE = new Set(['lossSum', 'loss']);
 
+/** Of which people are shown lists. */
+const ONE_LINE = new Set(['name', 'engine', 'description']);
+
 const checks = new Map<string, Check>();
 
 /**
  * A decoded message from an untrusted peer as its generated type: every sub-message present, numbers finite and not negative,
- * enums known, texts and lists within LIMITS. Throws LongtailError `protocol` naming the field.
+ * enums known, texts and lists within LIMITS. Its texts are made printable in place. Throws LongtailError `protocol` naming the field.
  */
 export function validateMessage<Name extends keyof MessageTypes>(name: Name, value: unknown): MessageTypes[Name] {
   checkOf(name)(value, name);
@@ -47,7 +50,13 @@ function messageCheck(type: protobuf.Type): Check {
 function namedCheck(field: protobuf.Field): (message: Record<string, unknown>, path: string) => void {
   const single = valueCheck(field);
   const check = field.repeated ? listCheck(single) : single;
-  return (message, path) => check(message[field.name], `${path}.${field.name}`);
+  const { name } = field;
+  if (field.type !== 'string' || name.endsWith('Json')) return (message, path) => check(message[name], `${path}.${name}`);
+  const clean = (text: string): string => printable(text, !ONE_LINE.has(name));
+  return (message, path) => {
+    check(message[name], `${path}.${name}`);
+    message[name] = field.repeated ? (message[name] as string[]).map(clean) : clean(message[name] as string);
+  };
 }
 
 function listCheck(single: Check): Check {

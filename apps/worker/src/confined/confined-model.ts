@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { formatBytes, formatSeconds, LongtailError } from '@longtail/core';
+import { formatBytes, formatSeconds, LongtailError, printable } from '@longtail/core';
 import type { ModuleReply, ModuleRequest, Walls } from './run-module.js';
 import { confine, mechanisms, runnerFiles, type Limits, type Mechanism, type Visible } from './sandbox.js';
 
@@ -55,7 +55,7 @@ export async function confinedModel(options: ConfinedOptions, path: string, requ
   if (reply.reply === 'model') return (await import('@longtail/engine/traced-check')).checkTraced(reply.model, basename(path));
   if (reply.reply !== 'failed') throw new LongtailError('it gave no model', { code: 'invalid-file', where: basename(path) });
   const { message, where, hint } = reply.error;
-  throw new LongtailError(printable(message), { code: 'invalid-file', where: printable(where.replace(`${MODULE_FOLDER}/`, '')) || basename(path), hint: printable(hint) || undefined });
+  throw new LongtailError(shown(message), { code: 'invalid-file', where: shown(where.replace(`${MODULE_FOLDER}/`, '')) || basename(path), hint: shown(hint) || undefined });
 }
 
 /** The last reply of a process that was asked once. */
@@ -95,7 +95,7 @@ async function ask({ mechanism, limits = LIMITS, patienceMs = PATIENCE_MS }: Con
     signal.throwIfAborted();
     if (killedFor === undefined && reply !== undefined) return reply;
     const why = killedFor ?? reasonOf(child, errors, limits);
-    throw new LongtailError(printable(part === undefined ? why : `${part}: ${why}`), { code: 'invalid-file', where: name });
+    throw new LongtailError(shown(part === undefined ? why : `${part}: ${why}`), { code: 'invalid-file', where: name });
   } finally {
     patience.removeEventListener('abort', onPatience);
     signal.removeEventListener('abort', onAbort);
@@ -139,7 +139,7 @@ function reasonOf({ exitCode, signalCode }: ChildProcess, errors: string, { cpuS
 }
 
 /** What a stranger wrote, for a terminal and a log. */
-function printable(text: string): string {
-  const plain = String(text).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
+function shown(text: string): string {
+  const plain = printable(String(text));
   return plain.length > MOST_MESSAGE ? `${plain.slice(0, MOST_MESSAGE)}…` : plain;
 }
