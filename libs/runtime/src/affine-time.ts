@@ -67,10 +67,10 @@ function add(value: number, weight: number): void {
   weights[count++] = weight;
 }
 
-/** The lower one of the two in the middle. */
-export function median(of: readonly number[]): number {
-  begin(of.length);
-  for (let i = 0; i < of.length; i++) values[count++] = of[i]!;
+/** The lower one of the two in the middle, of the first `length`. @default all */
+export function median(of: ArrayLike<number>, length = of.length): number {
+  begin(length);
+  for (let i = 0; i < length; i++) values[count++] = of[i]!;
   return lowerMedian();
 }
 

@@ -17,6 +17,8 @@ const MOST_IDLE = 200;
 const ALIKE = 0.25;
 /** A smaller difference between two rounds says nothing of what each group adds. */
 const DIFFERENCE = 0.1;
+/** Those exchanges of a window that count, where a median is taken of them. */
+const counting = new Float64Array(WINDOW);
 
 export interface Measurement {
   readonly samples: number;
@@ -57,8 +59,10 @@ export class Speed implements AffineTime {
   /** Of the latest whole exchanges, the same: what they took, and among how many groups. */
   private readonly exchanges: number[] = [];
   private readonly among: number[] = [];
-  /** Of an exchange, by itself; and for which state of the line that was found. */
-  private own: { readonly ms: number; readonly msEach: number; readonly groups: number } | undefined;
+  /** Of an exchange, by itself; undefined: to be found, or nobody knows. And for which state of the line it was found. */
+  private ownMs: number | undefined;
+  private foundMsEach = 0;
+  private foundGroups = 0;
 
   /** From the speed that the worker measured while it prepared. */
   static measured(samplesPerSecond: number, line?: SharedLine): Speed {
@@ -93,13 +97,13 @@ export class Speed implements AffineTime {
 
   /** Without what the groups that exchange, it among them, make of it. */
   get ownExchangeMs(): number | undefined {
-    const { own, exchanges, line: { msEach, groups } } = this;
-    if (own === undefined || exchanges.length === 0 || (own.msEach === msEach && own.groups === groups)) return own?.ms;
-    return this.findOwn();
+    const { hasExchanged, line, foundMsEach, foundGroups } = this;
+    if (hasExchanged && (this.ownMs === undefined || foundMsEach !== line.msEach || foundGroups !== line.groups)) this.findOwn();
+    return this.ownMs;
   }
 
   delivered({ samples, computeMs, elapsedMs, receives = true, inSteps = false }: Measurement): void {
-    const isPlanned = this.latestSamples === 0 && this.own !== undefined;
+    const isPlanned = this.latestSamples === 0 && this.hasExchanged;
     this.idle = 0;
     this.gaveUp = false;
     if (isPlanned) {
@@ -142,8 +146,8 @@ export class Speed implements AffineTime {
       if (this.latestSamples > 0) this.line.observe(ms, this.lastAmongOthers());
       keep(exchanges, ms);
       keep(among, groups);
-      this.findOwn();
-    } else if (exchanges.length === 0) this.own = { ms: Math.max(0, ms - groups * msEach), msEach, groups };
+      this.ownMs = undefined;
+    } else if (exchanges.length === 0) this.ownMs = Math.max(0, ms - groups * msEach);
   }
 
   /** The last exchange, where clearly more or fewer groups took part in it. */
@@ -155,14 +159,17 @@ export class Speed implements AffineTime {
   }
 
   /** By the rounds of about as many groups; where there are none, by all, and what the line makes of the difference. */
-  private findOwn(): number {
+  private findOwn(): void {
     const { exchanges, among, line: { msEach, groups } } = this;
-    const isAlike = (count: number) => Math.abs(count - groups) <= ALIKE * groups;
-    const alike = among.some(isAlike);
-    const ms: number[] = [];
-    for (let i = 0; i < among.length; i++) if (!alike || isAlike(among[i]!)) ms.push(exchanges[i]! - among[i]! * msEach);
-    this.own = { ms: Math.max(0, median(ms)), msEach, groups };
-    return this.own.ms;
+    let isAnyAlike = false;
+    for (const count of among) isAnyAlike ||= areAlike(count, groups);
+    let count = 0;
+    for (let i = 0; i < among.length; i++) {
+      if (!isAnyAlike || areAlike(among[i]!, groups)) counting[count++] = exchanges[i]! - among[i]! * msEach;
+    }
+    this.ownMs = Math.max(0, median(counting, count));
+    this.foundMsEach = msEach;
+    this.foundGroups = groups;
   }
 
   /** A round without a share. */
@@ -186,7 +193,7 @@ export class Speed implements AffineTime {
     this.fixedMs /= gain;
     this.msPerSample /= gain;
     for (let i = 0; i < this.exchanges.length; i++) this.exchanges[i]! /= gain;
-    if (this.exchanges.length > 0) this.findOwn();
+    if (this.hasExchanged) this.ownMs = undefined;
   }
 
   private note(samples: number, computeMs: number): void {
@@ -232,7 +239,8 @@ export class Speed implements AffineTime {
 
 /** From task to delivery, of so many times what is exchanged as a rule; undefined before the first one: what a plan expects is nothing to hold anybody to. */
 export function expectedMs(speed: Speed, samples: number, exchanges = 1): number | undefined {
-  return speed.exchangeMs === undefined || speed.latestSamples === 0 ? undefined : exchanges * speed.exchangeMs + computingMs(speed, samples);
+  const { exchangeMs } = speed;
+  return exchangeMs === undefined || speed.latestSamples === 0 ? undefined : exchanges * exchangeMs + computingMs(speed, samples);
 }
 
 /** Samples a second end to end, at the size of its latest task: what it was good for. */
@@ -246,10 +254,22 @@ export function effectiveSamplesPerSecond(speed: Speed): number {
  * measured is taken to be the others' median; `wholly`: one of which a part was measured too.
  */
 export function roundTimes(groups: readonly { readonly id: string; readonly speed: Speed }[], wholly = false): readonly WorkerTime[] {
-  const exchanges = groups.map(({ speed }) => (wholly && !speed.hasExchanged ? undefined : speed.ownExchangeMs));
-  const measured = exchanges.filter((ms) => ms !== undefined);
-  const usualMs = measured.length === 0 || measured.length === groups.length ? 0 : median(measured);
-  return groups.map(({ id, speed: { fixedMs, msPerSample } }, i) => ({ node: id, fixedMs: (exchanges[i] ?? usualMs) + fixedMs, msPerSample }));
+  const measured = new Float64Array(groups.length);
+  let count = 0;
+  for (const { speed } of groups) {
+    const ms = measuredMs(speed, wholly);
+    if (ms !== undefined) measured[count++] = ms;
+  }
+  const usualMs = count === 0 || count === groups.length ? 0 : median(measured, count);
+  return groups.map(({ id, speed }) => ({ node: id, fixedMs: (measuredMs(speed, wholly) ?? usualMs) + speed.fixedMs, msPerSample: speed.msPerSample }));
+}
+
+function measuredMs(speed: Speed, wholly: boolean): number | undefined {
+  return wholly && !speed.hasExchanged ? undefined : speed.ownExchangeMs;
+}
+
+function areAlike(count: number, groups: number): boolean {
+  return Math.abs(count - groups) <= ALIKE * groups;
 }
 
 /** Of computing so many samples. */
