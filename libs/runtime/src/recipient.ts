@@ -23,22 +23,31 @@ const FILE_CHUNK_BYTES = 1 << 20;
 /** Parameters as the worker has them: of a view, where a line is named. */
 type Held = Pick<Published, 'version' | 'exact' | 'line'>;
 
-/** What is sent one after the other, each to be acknowledged before the next. */
+/** Tensors that are sent together. */
 interface Sending {
-  /** What the worker holds in the end. */
-  target: Published;
-  queue: readonly Published[];
-  readonly streams: FanOut;
+  /** Those that have not ended. */
+  missing: number;
+  /** The worker has acknowledged all that have. */
+  acknowledged: boolean;
 }
 
-/** A tensor of a transfer, whose number lets the worker tell it from stale chunks of an older one. */
-interface Stream {
-  readonly kind: TensorKind;
-  readonly fragment: number;
-  readonly start: number;
-  readonly tensor: EncodedTensor;
-  readonly transfer: number;
+/** Versions that are sent one after the other, each to be acknowledged before the next. */
+interface VersionSending extends Sending {
+  readonly of: 'versions';
+  /** What the worker holds in the end. */
+  target: Published;
+  /** On its way. */
+  first: Published;
+  /** What comes behind it. */
+  waiting: readonly Published[];
 }
+
+interface StateSending extends Sending {
+  readonly of: 'state';
+  readonly version: number;
+}
+
+const NONE: readonly Published[] = [];
 
 /** Given so that no DOMException with a stack is made for every version. */
 const OUTDATED = new Error('a newer version is there');
@@ -56,7 +65,7 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   /** The last one before it was asked what was sent. */
   private transfersBefore = 0;
   private held: Held | undefined;
-  private sending: Sending | undefined;
+  private sending: VersionSending | undefined;
   /** Of versions; those that are not wanted any more are given up together. */
   private versions = new FanOut();
   /** Of all else. */
@@ -114,48 +123,50 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     const { sending } = this;
     if (this.holdsPublished(published) || (sending !== undefined && isOf(sending, published))) return;
     const rest = differencesFrom(sending?.target ?? this.held, published);
-    if (sending !== undefined && rest !== undefined && worthFollowing([...sending.queue.slice(1), ...rest], published)) {
+    if (sending !== undefined && rest !== undefined && worthFollowing([...sending.waiting, ...rest], published)) {
+      rest.forEach(hold);
       sending.target = published;
-      sending.queue = [...sending.queue, ...held(rest)];
+      sending.waiting = [...sending.waiting, ...rest];
       return;
     }
     if (sending !== undefined) this.giveUpVersions(OUTDATED);
-    const queue = (sending === undefined ? rest : undefined) ?? [published.difference?.whole ?? published];
-    const next: Sending = { target: published, queue: held(queue), streams: this.versions };
-    this.sending = next;
+    const follows = sending === undefined && rest !== undefined;
+    const first = follows ? rest[0]! : (published.difference?.whole ?? published);
+    const waiting = follows && rest.length > 1 ? rest.slice(1) : NONE;
+    hold(first);
+    waiting.forEach(hold);
     this.vectorsOnTheWay++;
-    this.sendFirst(next);
+    this.sendFirst((this.sending = { of: 'versions', missing: 0, acknowledged: true, target: published, first, waiting }));
   }
 
   private holdsPublished({ version, exact, line }: Published): boolean {
     return this.holds(version, exact) && this.held?.line === line;
   }
 
-  /** Sends what is first in the queue, and when the worker has it what comes behind it. */
-  private sendFirst(sending: Sending): void {
+  /** Sends what is first, and when the worker has it what comes behind it. */
+  private sendFirst(sending: VersionSending): void {
     this.held = undefined;
-    const { kind, first, tensors } = sending.queue[0]!;
-    const transfer = ++this.transfers;
-    const all = new AllOf((acknowledged) => this.sentFirst(sending, acknowledged));
+    this.transfers++;
+    const { kind, first, tensors } = sending.first;
     for (const { segment, start } of this.segments) {
       const tensor = tensors[segment.index - first];
-      if (tensor !== undefined) this.stream({ kind, fragment: segment.index, start, tensor, transfer }, sending.streams, all);
+      if (tensor !== undefined) this.stream(tensor, kind, segment.index, start, this.versions, sending);
     }
-    all.begun();
+    this.begun(sending);
   }
 
-  private sentFirst(sending: Sending, acknowledged: boolean): void {
-    const { queue } = sending;
-    if (this.sending === sending && acknowledged) {
-      const { version, exact, line } = queue[0]!;
+  private sentFirst(sending: VersionSending): void {
+    const { first, waiting } = sending;
+    release(first);
+    if (this.sending === sending && sending.acknowledged) {
+      const { version, exact, line } = first;
       this.held = { version, exact, line };
-      if (queue.length > 1) {
-        release(queue.slice(0, 1));
-        sending.queue = queue.slice(1);
+      if (waiting.length > 0) {
+        [sending.first, ...sending.waiting] = waiting;
         return this.sendFirst(sending);
       }
     }
-    release(queue);
+    waiting.forEach(release);
     if (this.sending === sending) this.sending = undefined;
     this.arrived();
   }
@@ -164,12 +175,12 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   supplyState(state: readonly EncodedTensor[], version: number): void {
     this.heldState = undefined;
     this.vectorsOnTheWay++;
-    const all = new AllOf((acknowledged) => {
-      if (acknowledged) this.heldState = version;
-      this.arrived();
-    });
-    for (const [fragment, tensor] of state.entries()) this.stream({ kind: 'state', fragment, start: 0, tensor, transfer: ++this.transfers }, this.streams, all);
-    all.begun();
+    const sending: StateSending = { of: 'state', missing: 0, acknowledged: true, version };
+    for (const [fragment, tensor] of state.entries()) {
+      this.transfers++;
+      this.stream(tensor, 'state', fragment, 0, this.streams, sending);
+    }
+    this.begun(sending);
   }
 
   /** Vectors that were on their way are there, or given up. */
@@ -178,14 +189,34 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
     if (--this.vectorsOnTheWay === 0) this.host.advanced();
   }
 
-  private stream({ kind, fragment, start, tensor, transfer }: Stream, streams: FanOut, all: AllOf): void {
-    all.began(tensor);
+  /** The transfer's number lets the worker tell it from stale chunks of an older one. */
+  private stream(tensor: EncodedTensor, kind: TensorKind, fragment: number, start: number, streams: FanOut, sending: VersionSending | StateSending): void {
     const { version: baseVersion, codecId: codec } = tensor;
-    const header = { run: this.run, kind, stage: this.worker, fragment, task: transfer, round: 0, baseVersion, samples: 0, codec, name: '', start };
+    const header = { run: this.run, kind, stage: this.worker, fragment, task: this.transfers, round: 0, baseVersion, samples: 0, codec, name: '', start };
+    tensor.hold();
+    sending.missing++;
     const wait = streams.begin();
     const sent = this.session.connection.sendTensor(tensor.outgoing(header), wait.signal);
     // Rejects where it was given up, or the link ended: `closed` tells why.
-    sent.then(() => all.ended(tensor, wait, true), () => all.ended(tensor, wait, false));
+    sent.then(() => this.streamed(tensor, wait, true, sending), () => this.streamed(tensor, wait, false, sending));
+  }
+
+  private streamed(tensor: EncodedTensor, wait: Wait, acknowledged: boolean, sending: VersionSending | StateSending): void {
+    wait.end();
+    tensor.release(acknowledged);
+    sending.acknowledged &&= acknowledged;
+    if (--sending.missing === 0) this.sent(sending);
+  }
+
+  /** All of it. Where that is nothing, it has ended: never at once. */
+  private begun(sending: VersionSending | StateSending): void {
+    if (sending.missing === 0) void Promise.resolve().then(() => this.sent(sending));
+  }
+
+  private sent(sending: VersionSending | StateSending): void {
+    if (sending.of === 'versions') return this.sentFirst(sending);
+    if (sending.acknowledged) this.heldState = sending.version;
+    this.arrived();
   }
 
   protected serveFile(sha256: string): void {
@@ -234,8 +265,8 @@ function differencesFrom(held: Held | undefined, { line, difference }: Published
 }
 
 /** Cut otherwise it is the same. The worker may begin with it as soon as it is there: sent once more, it would wait for the device, and what a pipeline's device waits for behind it. */
-function isOf({ target, queue }: Sending, published: Published): boolean {
-  return target === published || (queue.length === 1 && target.version === published.version && target.line === published.line && (target.exact || !published.exact));
+function isOf({ target, waiting }: VersionSending, published: Published): boolean {
+  return target === published || (waiting.length === 0 && target.version === published.version && target.line === published.line && (target.exact || !published.exact));
 }
 
 /** Differences that wait to be sent are worth it as long as they take no more than parameters whole. */
@@ -244,38 +275,12 @@ function worthFollowing(waiting: readonly Published[], { tensors, difference }: 
   return waiting.reduce((sum, one) => sum + roomOf(one.tensors), 0) <= most;
 }
 
-/** Tells whether the worker has acknowledged all of several tensors, once the last one has ended. Never at once. */
-class AllOf {
-  private missing = 0;
-  private acknowledged = true;
-
-  constructor(private readonly over: (acknowledged: boolean) => void) {}
-
-  began(tensor: EncodedTensor): void {
-    tensor.hold();
-    this.missing++;
-  }
-
-  /** These are all. */
-  begun(): void {
-    if (this.missing === 0) void Promise.resolve().then(() => this.over(true));
-  }
-
-  ended(tensor: EncodedTensor, wait: Wait, acknowledged: boolean): void {
-    wait.end();
-    tensor.release(acknowledged);
-    this.acknowledged &&= acknowledged;
-    if (--this.missing === 0) this.over(this.acknowledged);
-  }
+/** It waits to be sent. */
+function hold({ tensors }: Published): void {
+  for (const tensor of tensors) tensor.hold();
 }
 
-/** They wait to be sent. */
-function held(queue: readonly Published[]): readonly Published[] {
-  for (const { tensors } of queue) for (const tensor of tensors) tensor.hold();
-  return queue;
-}
-
-/** They do not wait any more. */
-function release(queue: readonly Published[]): void {
-  for (const { tensors } of queue) for (const tensor of tensors) tensor.release();
+/** It does not wait any more. */
+function release({ tensors }: Published): void {
+  for (const tensor of tensors) tensor.release();
 }
