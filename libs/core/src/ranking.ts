@@ -37,9 +37,8 @@ export class Ranking {
     if (place < 0) return;
     this.places[number] = -1;
     const end = --this.length;
-    const [last, key] = [this.numbers[end]!, this.keys[end]!];
-    if (last === number) return;
-    this.settle(last, key, place);
+    const last = this.numbers[end]!;
+    if (last !== number) this.settle(last, this.keys[end]!, place);
   }
 
   /** Of one that is in it. */

@@ -57,9 +57,9 @@ class Book implements LeaseBook {
 
   lease(holder: string, samples: number): Lease | undefined {
     if (!Number.isSafeInteger(samples) || samples < 1) throw new RangeError(`a lease of ${samples} samples`);
-    const spans = this.take(samples);
-    if (spans.length === 0) return undefined;
-    const lease = { id: ++this.lastId, holder, ranges: this.toRanges(spans), samples: countSamples(spans), partly: false };
+    const ranges = this.take(samples);
+    if (ranges.length === 0) return undefined;
+    const lease = { id: ++this.lastId, holder, ranges, samples: countSamples(ranges), partly: false };
     this.open.set(lease.id, lease);
     this.leasedSamples += lease.samples;
     return lease;
@@ -136,13 +136,13 @@ class Book implements LeaseBook {
   }
 
   /** What came back first, then fresh samples. */
-  private take(samples: number): readonly Span[] {
+  private take(samples: number): readonly SampleRange[] {
     const returned = this.returned.length === 0 ? NONE : this.takeReturned(samples);
     const start = this.cursor;
     const end = Math.min(start + samples - countSamples(returned), this.total);
-    if (end <= start) return returned;
+    if (end <= start) return this.toRanges(returned);
     this.cursor = end;
-    return returned.length === 0 ? [{ start, end }] : [...returned, { start, end }];
+    return returned.length === 0 ? this.cut(start, end) : this.toRanges([...returned, { start, end }]);
   }
 
   private takeReturned(samples: number): Span[] {
@@ -179,26 +179,28 @@ class Book implements LeaseBook {
     return ranges.map(({ epoch, start, end }) => ({ start: epoch * this.samplesPerEpoch + start, end: epoch * this.samplesPerEpoch + end }));
   }
 
-  /** Cuts spans where an epoch ends. */
   private toRanges(spans: readonly Span[]): SampleRange[] {
-    // Of most tasks: kept for as long as one is out, without the room that is left where something is pushed.
-    if (spans.length === 1) {
-      const { start, end } = spans[0]!;
-      const epoch = Math.floor(start / this.samplesPerEpoch);
-      const epochStart = epoch * this.samplesPerEpoch;
-      if (end <= epochStart + this.samplesPerEpoch) return [{ epoch, start: start - epochStart, end: end - epochStart }];
-    }
-    const ranges: SampleRange[] = [];
-    for (const { start, end } of spans.length > 1 ? mergeSpans(spans) : spans) {
-      for (let at = start; at < end;) {
-        const epoch = Math.floor(at / this.samplesPerEpoch);
-        const epochStart = epoch * this.samplesPerEpoch;
-        const stop = Math.min(end, epochStart + this.samplesPerEpoch);
-        ranges.push({ epoch, start: at - epochStart, end: stop - epochStart });
-        at = stop;
-      }
+    return mergeSpans(spans).flatMap(({ start, end }) => this.cut(start, end));
+  }
+
+  /** Cuts a span where an epoch ends. */
+  private cut(start: number, end: number): SampleRange[] {
+    const first = this.rangeFrom(start, end);
+    // Most lie in one epoch; what is pushed to has room for more, and is kept for as long as a task is out.
+    const ranges = [first];
+    for (let at = start + first.end - first.start; at < end;) {
+      const range = this.rangeFrom(at, end);
+      ranges.push(range);
+      at += range.end - range.start;
     }
     return ranges;
+  }
+
+  /** Up to the end of its epoch. */
+  private rangeFrom(start: number, end: number): SampleRange {
+    const epoch = Math.floor(start / this.samplesPerEpoch);
+    const epochStart = epoch * this.samplesPerEpoch;
+    return { epoch, start: start - epochStart, end: Math.min(end - epochStart, this.samplesPerEpoch) };
   }
 }
 
