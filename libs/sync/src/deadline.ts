@@ -19,11 +19,26 @@ export interface Busy extends GroupState {
 const STRAGGLER_CAP = 4;
 
 export function busy(members: readonly GroupState[]): readonly Busy[] {
-  return members.filter((member): member is Busy => member.task !== undefined);
+  return those(members, isBusy);
+}
+
+function isBusy(member: GroupState): member is Busy {
+  return member.task !== undefined;
+}
+
+/** Of whom it is so: most of the time all of them, or none. */
+export function those<Member, Chosen extends Member>(members: readonly Member[], isOne: (member: Member) => member is Chosen): readonly Chosen[];
+export function those<Member>(members: readonly Member[], isOne: (member: Member) => boolean): readonly Member[];
+export function those<Member>(members: readonly Member[], isOne: (member: Member) => boolean): readonly Member[] {
+  return members.every(isOne) ? members : members.filter(isOne);
 }
 
 export function isDelivered({ task }: Busy): boolean {
   return task.deliveredAtMs !== undefined;
+}
+
+export function isMissing({ task }: Busy): boolean {
+  return task.deliveredAtMs === undefined;
 }
 
 export function spanMs({ deadlineFactor, minDeadlineMs }: DeadlineOptions, basisMs: number): number {

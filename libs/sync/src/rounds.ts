@@ -1,5 +1,5 @@
 import type { Decision, LocalStepRule, RoundState, SyncStrategy } from '@longtail/core';
-import { busy, expectedTime, isDelivered, sorted, spanMs, type Busy, type DeadlineOptions } from './deadline.js';
+import { busy, expectedTime, isDelivered, isMissing, sorted, spanMs, those, type Busy, type DeadlineOptions } from './deadline.js';
 
 export interface RoundsOptions extends DeadlineOptions {
   /** A round commits once this fraction of its groups has delivered … @default 1 */
@@ -58,9 +58,8 @@ function partOfBatch({ roundSamples }: RoundState, delivered: readonly Busy[]): 
 function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleOf: ScaleOf = () => 1): Decision {
   const members = busy(round.members);
   if (members.length === 0) return { ...NOTHING, proceed: round.members.map(({ node }) => node), reason: 'a round begins' };
-  const delivered: Busy[] = [];
-  const missing: Busy[] = [];
-  for (const member of members) (isDelivered(member) ? delivered : missing).push(member);
+  const delivered = those(members, isDelivered);
+  const missing = those(members, isMissing);
   const commitOf = (release: Decision['release'], reason: string): Decision => {
     const commit = delivered.map(({ node }) => ({ node, weight: 1 }));
     return { ...NOTHING, commit, stepScale: commit.length > 0 ? scaleOf(round, delivered) : 1, release, reason };
@@ -117,8 +116,8 @@ class Waiting implements Decision {
 
 /** Who only brings home what it stepped before is done at once, and hurries nobody. */
 function atWork(members: readonly Busy[]): readonly Busy[] {
-  const working = members.filter(({ task }) => task.samples > 0);
-  return working.length > 0 && working.length < members.length ? working : members;
+  const working = those(members, ({ task }) => task.samples > 0);
+  return working.length > 0 ? working : members;
 }
 
 function opening(members: readonly Busy[]): number {
@@ -139,7 +138,7 @@ function deliveriesNeeded(options: RoundsOptions, members: number, delivered: nu
 function enoughAt(options: RoundsOptions, members: readonly Busy[]): number | undefined {
   const { graceMs = 0 } = options;
   const need = quorumOf(options, members.length);
-  if (members.filter(isDelivered).length < need) return undefined;
+  if (those(members, isDelivered).length < need) return undefined;
   return sorted(members, ({ deliveredAtMs }) => deliveredAtMs)[need - 1]! + graceMs;
 }
 
