@@ -12,6 +12,8 @@ interface Upload {
   readonly sent: Promise<void>;
 }
 
+const NONE: readonly Task[] = [];
+
 /** What a task brings home, as parts of a vector. */
 interface Sending {
   readonly task: Task;
@@ -28,7 +30,7 @@ export class Deliveries {
   /** On their way while other tasks are worked on. Not a Set, whose old tables would keep all that came later (`Numbered`). */
   private uploads: readonly Upload[] = [];
   /** What was sent of these had no receipt yet. */
-  private contributed: readonly Task[] = [];
+  private contributed: readonly Task[] = NONE;
   /** What codecs lost of contributions; undefined as long as none lost enough to keep. */
   private feedback: FeedbackEncoder | undefined;
 
@@ -99,9 +101,9 @@ export class Deliveries {
 
   /** Whether the task brought something home. */
   receipt({ task, accepted }: Receipt): boolean {
-    const known = this.contributed.find((one) => one.task === task);
+    const known = numbered(this.contributed, task);
     if (known === undefined) return false;
-    this.contributed = this.contributed.filter((one) => one !== known);
+    this.contributed = this.contributed.length === 1 ? NONE : this.contributed.filter((one) => one !== known);
     for (const part of known.parts) this.feedback?.settle(accepted, part);
     return true;
   }
@@ -117,4 +119,9 @@ export class Deliveries {
     if (!hasErrorFeedback(name)) return this.feedback;
     return (this.feedback ??= this.createFeedback(this.prepared.parameters.length, this.sync.topK ?? DEFAULT_TOP_K));
   }
+}
+
+function numbered(tasks: readonly Task[], number: number): Task | undefined {
+  for (const task of tasks) if (task.task === number) return task;
+  return undefined;
 }

@@ -77,13 +77,7 @@ export class WorkerOutbox {
   sendVector(task: Task, samples: number, vector: OutgoingVector, codec: Codec, signal: AbortSignal, feedback?: FeedbackEncoder): Promise<void> {
     const liesCoded = this.connection.handsOver === true && (feedback ?? codec).bytesIn !== undefined;
     if (!liesCoded) return this.sendOne(task, samples, this.encode(vector, codec, feedback), signal);
-    const { values, loan } = vector;
-    const { length } = values;
-    const chunk = (offset: number, count: number) => {
-      const part = partOf(values, offset, count);
-      return feedback === undefined ? codec.bytesIn!(part) : feedback.bytesIn!(codec.name, part);
-    };
-    const tensor = { header: this.header(task, samples, vector, codec.id), length, chunkLength: Math.min(this.chunkLength, length), chunk, loan };
+    const tensor = new LyingTensor(this.header(task, samples, vector, codec.id), vector.values, this.chunkLength, codec, feedback, vector.loan);
     return this.connection.sendTensor(tensor, signal).catch(unreachable);
   }
 
@@ -107,4 +101,28 @@ export class WorkerOutbox {
 
 function unreachable(error: unknown): never {
   throw LongtailError.from(error, 'unreachable');
+}
+
+/** Coded as it lies. */
+class LyingTensor implements OutgoingTensor {
+  readonly length: number;
+  readonly chunkLength: number;
+
+  constructor(
+    readonly header: OutgoingTensor['header'],
+    private readonly values: Float32Array,
+    chunkLength: number,
+    private readonly codec: Codec,
+    private readonly feedback: FeedbackEncoder | undefined,
+    readonly loan: Loan | undefined,
+  ) {
+    this.length = values.length;
+    this.chunkLength = Math.min(chunkLength, values.length);
+  }
+
+  chunk(offset: number, length: number): Uint8Array {
+    const { codec, feedback } = this;
+    const part = partOf(this.values, offset, length);
+    return feedback === undefined ? codec.bytesIn!(part) : feedback.bytesIn!(codec.name, part);
+  }
 }
