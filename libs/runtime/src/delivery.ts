@@ -42,6 +42,9 @@ export type ChunkVerdict =
   /** The delivery is worthless. */
   | { readonly verdict: 'refused'; readonly reason: string; readonly nonFinite: boolean };
 
+const TAKEN: ChunkVerdict = { verdict: 'taken' };
+const FLOAT_BYTES = 4;
+
 type Inspect = (chunk: CodedChunk, length: number) => ChunkInspection;
 
 /**
@@ -58,7 +61,13 @@ export class Delivery {
   private readonly baseVersion: number;
   private readonly samples: number | undefined;
   private readonly normBound: NormBound | undefined;
-  private readonly tensors: readonly IncomingTensor[];
+  private readonly tensors: readonly ExpectedTensor[];
+  /** Of the tensors, one behind the other. */
+  private readonly chunks: (CodedChunk | undefined)[];
+  /** The memory of each tensor, where chunks were put in ours. */
+  private memory: (Uint8Array | undefined)[] | undefined;
+  /** Of chunks that lie where their sender has them. */
+  private loans: (Loan | undefined)[] | undefined;
   private read: Promise<void> | undefined;
 
   /** `buffers` lends the memory that chunks are put in; see `place`. */
@@ -72,8 +81,9 @@ export class Delivery {
     this.baseVersion = baseVersion;
     this.samples = samples;
     this.normBound = normBound;
-    this.tensors = tensors.map((tensor) => new IncomingTensor(tensor));
+    this.tensors = tensors;
     for (const { grid } of tensors) this.missing += grid.chunks;
+    this.chunks = new Array<CodedChunk | undefined>(this.missing);
     normBound?.add(this);
   }
 
@@ -86,9 +96,14 @@ export class Delivery {
    * `take`, so nobody writes to it later and `dispose` may pass it on.
    */
   place(header: TensorHeader, bytes: number): Uint8Array | undefined {
-    const tensor = this.tensorOf(header);
-    if (tensor === undefined || this.mismatch(header, tensor.expected) !== undefined || tensor.has(header.chunk)) return undefined;
-    return tensor.place(header.chunk, bytes, this.buffers);
+    const tensor = this.find(header.kind, header.fragment);
+    if (tensor < 0 || this.mismatch(header, this.tensors[tensor]!) !== undefined || this.at(tensor, header.chunk) !== undefined) return undefined;
+    const { codec, grid } = this.tensors[tensor]!;
+    // Chunks lie one behind the other, each with room for the most that it may take.
+    const room = codec.maxBytes(grid.chunkLength);
+    if (bytes > room) return undefined;
+    this.memory ??= new Array<Uint8Array | undefined>(this.tensors.length);
+    return partOf((this.memory[tensor] ??= this.buffers.take(grid.chunks * room)), header.chunk * room, bytes);
   }
 
   /** Somebody else reads the bytes until `read`, which never rejects. */
@@ -103,12 +118,12 @@ export class Delivery {
   }
 
   take({ header, payload, loan }: TensorChunk): ChunkVerdict {
-    const tensor = this.tensorOf(header);
-    const mismatch = tensor === undefined ? `no ${header.kind} ${header.fragment} was asked for` : this.mismatch(header, tensor.expected);
-    if (tensor === undefined || mismatch !== undefined) return { verdict: 'refused', reason: mismatch!, nonFinite: false };
-    if (tensor.has(header.chunk)) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
+    const tensor = this.find(header.kind, header.fragment);
+    const mismatch = tensor < 0 ? `no ${header.kind} ${header.fragment} was asked for` : this.mismatch(header, this.tensors[tensor]!);
+    if (mismatch !== undefined) return { verdict: 'refused', reason: mismatch, nonFinite: false };
+    if (this.at(tensor, header.chunk) !== undefined) return { verdict: 'ignored', reason: `chunk ${header.chunk} came twice; the first counts` };
 
-    const room = tensor.expected.codec.maxBytes(header.length);
+    const room = this.tensors[tensor]!.codec.maxBytes(header.length);
     if (payload.length > room) {
       const reason = `chunk ${header.chunk} has ${payload.length} bytes, ${header.length} values take ${room} at most`;
       return { verdict: 'refused', reason, nonFinite: false };
@@ -122,40 +137,61 @@ export class Delivery {
     }
     if (!seen.finite)
       return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
-    tensor.put(header.chunk, payload, loan);
+    this.put(this.indexOf(tensor, header.chunk), chunk, loan);
     this.bytesSaved += FLOAT_BYTES * header.length - payload.length;
     this.missing--;
     const excess = this.normBound?.exceededWith(header, seen.sumOfSquares);
-    return excess === undefined ? { verdict: 'taken' } : { verdict: 'refused', reason: excess, nonFinite: false };
+    return excess === undefined ? TAKEN : { verdict: 'refused', reason: excess, nonFinite: false };
   }
 
   /** The tensor is part of what was asked for. */
   has(kind: TensorKind, fragment: number): boolean {
-    return this.tensorOf({ kind, fragment }) !== undefined;
+    return this.find(kind, fragment) >= 0;
   }
 
   hasChunk(kind: TensorKind, fragment: number, chunk: number): boolean {
-    return this.tensorOf({ kind, fragment })!.has(chunk);
+    return this.at(this.find(kind, fragment), chunk) !== undefined;
   }
 
   /** A chunk that is here. */
   coded(kind: TensorKind, fragment: number, chunk: number, weight = 1): CodedChunk {
-    const tensor = this.tensorOf({ kind, fragment })!;
-    return { bytes: tensor.at(chunk), codecId: tensor.expected.codec.id, weight };
+    const coded = this.at(this.find(kind, fragment), chunk)!;
+    return weight === coded.weight ? coded : { bytes: coded.bytes, codecId: coded.codecId, weight };
   }
 
   /** Coded bytes of a chunk of a complete delivery. */
   bytes(kind: TensorKind, fragment: number, chunk: number): Uint8Array {
-    return this.tensorOf({ kind, fragment })!.at(chunk);
+    return this.coded(kind, fragment, chunk).bytes;
+  }
+
+  private put(index: number, chunk: CodedChunk, loan: Loan | undefined): void {
+    this.chunks[index] = chunk;
+    if (loan === undefined) return;
+    loan.hold();
+    (this.loans ??= new Array<Loan | undefined>(this.chunks.length))[index] = loan;
   }
 
   private giveBack(): void {
-    for (const tensor of this.tensors) tensor.dispose(this.buffers);
+    for (const buffer of this.memory ?? []) if (buffer !== undefined) this.buffers.give(buffer);
+    for (const loan of this.loans ?? []) loan?.release();
+    this.memory = this.loans = undefined;
   }
 
-  private tensorOf({ kind, fragment }: { readonly kind: TensorKind; readonly fragment: number }): IncomingTensor | undefined {
-    for (const tensor of this.tensors) if (tensor.expected.kind === kind && tensor.expected.fragment === fragment) return tensor;
-    return undefined;
+  /** Number of a tensor among those that were asked for; −1: it is none of them. */
+  private find(kind: TensorKind, fragment: number): number {
+    const { tensors } = this;
+    for (let i = 0; i < tensors.length; i++) if (tensors[i]!.kind === kind && tensors[i]!.fragment === fragment) return i;
+    return -1;
+  }
+
+  private indexOf(tensor: number, chunk: number): number {
+    let index = chunk;
+    for (let before = 0; before < tensor; before++) index += this.tensors[before]!.grid.chunks;
+    return index;
+  }
+
+  private at(tensor: number, chunk: number): CodedChunk | undefined {
+    return this.chunks[this.indexOf(tensor, chunk)];
   }
 
   /** What is wrong with a chunk's header, or undefined. */
@@ -174,50 +210,5 @@ export class Delivery {
       return `chunk ${header.chunk} covers ${header.length} values from ${header.offset}, expected ${span.length} from ${span.offset}`;
     }
     return undefined;
-  }
-}
-
-const FLOAT_BYTES = 4;
-
-class IncomingTensor {
-  private readonly chunks: (Uint8Array | undefined)[];
-  private buffer: Uint8Array | undefined;
-  /** Of chunks that lie where their sender has them; undefined: there are none. */
-  private loans: (Loan | undefined)[] | undefined;
-
-  constructor(readonly expected: ExpectedTensor) {
-    this.chunks = new Array<Uint8Array | undefined>(expected.grid.chunks);
-  }
-
-  has(chunk: number): boolean {
-    return this.chunks[chunk] !== undefined;
-  }
-
-  put(chunk: number, bytes: Uint8Array, loan?: Loan): void {
-    this.chunks[chunk] = bytes;
-    if (loan !== undefined) {
-      loan.hold();
-      (this.loans ??= new Array<Loan | undefined>(this.chunks.length))[chunk] = loan;
-    }
-  }
-
-  at(chunk: number): Uint8Array {
-    return this.chunks[chunk]!;
-  }
-
-  /** Chunks lie one behind the other, each with room for the most that it may take. */
-  place(chunk: number, bytes: number, buffers: Buffers): Uint8Array | undefined {
-    const { codec, grid } = this.expected;
-    const room = codec.maxBytes(grid.chunkLength);
-    if (bytes > room) return undefined;
-    this.buffer ??= buffers.take(grid.chunks * room);
-    return partOf(this.buffer, chunk * room, bytes);
-  }
-
-  dispose(buffers: Buffers): void {
-    if (this.buffer !== undefined) buffers.give(this.buffer);
-    this.buffer = undefined;
-    for (const loan of this.loans ?? []) loan?.release();
-    this.loans = undefined;
   }
 }

@@ -92,7 +92,7 @@ async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ task
     else rest[0] = { start: end, end: first.end };
     for (const member of group.members) member.supply(parameters);
     const passes = forwardPassesOf(core, group, end - first.start);
-    tasks.push(core.tasks.assign(group, { kind: 'EVALUATE', start: first.start, end }, { tensorsOf: () => [], passes }));
+    tasks.push(core.tasks.assign(group, { kind: 'EVALUATE', start: first.start, end, tensorsOf: () => [], passes }));
   }
   return { tasks, rest };
 }

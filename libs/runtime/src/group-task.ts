@@ -12,19 +12,17 @@ export const SILENCE_MS = 60_000;
 export class GroupTask implements TaskState {
   /** Its local steps are to end with the one under way. */
   recalled = false;
-  /** Of its leases. */
-  readonly samples: number;
 
   constructor(
     readonly group: Group,
     /** In the order of the group's members. */
     readonly parts: readonly Assignment[],
     readonly leases: readonly Lease[],
+    /** Of its leases. */
+    readonly samples: number,
     /** Undefined where nothing passes between workers. */
     readonly passes?: Passes,
-  ) {
-    this.samples = leases.reduce((sum, lease) => sum + lease.samples, 0);
-  }
+  ) {}
 
   /** Of the first member; number, version, ranges and steps are those of all. */
   get task(): Task {

@@ -115,3 +115,18 @@ export class Group implements GroupState {
     return joinLayouts(this.stages.map(([holder], stage) => holder!.layoutOf(stage)));
   }
 }
+
+/** Groups by their ids, made anew where they are others than those asked for last. */
+export class GroupIndex {
+  private of: readonly Group[] = [];
+  private groups: ReadonlyMap<string, Group> = new Map();
+
+  /** One of them. */
+  find(among: readonly Group[], id: string): Group {
+    if (this.of !== among) {
+      this.of = among;
+      this.groups = new Map(among.map((group) => [group.id, group]));
+    }
+    return this.groups.get(id)!;
+  }
+}

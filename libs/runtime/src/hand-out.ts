@@ -5,13 +5,12 @@ import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import { countSamples } from './microbatches.js';
-import { passesOf } from './passes.js';
+import type { Published } from './outgoing-parameters.js';
+import { passesOf, type Passes } from './passes.js';
 import type { RunCore } from './run-core.js';
 import type { PlannedShares } from './share-plan.js';
 import { stepsDue, type Streaming } from './step-dues.js';
-import { sumSamples } from './tasks.js';
-
-const NO_STEPS: readonly LocalStep[] = [];
+import { sumSamples, type Tasks } from './tasks.js';
 
 /**
  * Gives groups their next tasks, and whoever lacks them the parameters: a share of the batch, or local steps. Who gets none
@@ -21,25 +20,47 @@ export async function handOut(core: RunCore, groups: readonly Group[], strategy:
   const { localSteps: rule } = strategy;
   core.round++;
   const parameters = await core.parameters(false);
-  const standing = rule === undefined ? standingShares(core) : undefined;
-  const shares = standing ?? (rule === undefined ? planShares(core, strategy) : planSteps(core, rule));
-  const fraction = rule === undefined ? 1 : fractionLeft(core, groups, shares);
+  const next = rule === undefined ? gradients(core, strategy, parameters) : moves(core, groups, rule, parameters);
   const tasks: GroupTask[] = [];
-  let before = 0;
   for (const group of groups) {
+    const task = next(group);
+    if (task === undefined) group.rounds++;
+    else tasks.push(task);
+  }
+  return tasks;
+}
+
+/** Undefined: there is nothing for the group. */
+type Next = (group: Group) => GroupTask | undefined;
+
+function gradients(core: RunCore, strategy: SyncStrategy, parameters: Published): Next {
+  const standing = standingShares(core);
+  const shares = standing ?? planShares(core, strategy);
+  return (group) => {
+    const leases = core.tasks.leaseUpTo(group, shares.get(group.id) ?? 0);
+    const samples = sumSamples(leases);
+    core.sharesLeft!.samples -= samples;
+    if (samples > 0) return gradientTask(core, group, leases, samples, parameters);
+    if (standing === undefined) group.speed.idled();
+    return undefined;
+  };
+}
+
+function moves(core: RunCore, groups: readonly Group[], rule: LocalStepRule, parameters: Published): Next {
+  const shares = planSteps(core, rule);
+  const fraction = fractionLeft(core, groups, shares);
+  let before = 0;
+  return (group) => {
     const share = shares.get(group.id) ?? 0;
     const count = Math.round((before + share) * fraction) - Math.round(before * fraction);
     before += share;
-    const work = rule === undefined ? leaseShare(core, group, share) : leaseSteps(core, group, count, core.training!.leases.totals().applied, core.roundSamples / share);
-    if (work.leases.length === 0) {
-      if (rule === undefined && standing === undefined) group.speed.idled();
-      group.rounds++;
-      continue;
-    }
-    for (const member of group.members) member.supply(parameters);
-    tasks.push(rule === undefined ? gradientTask(core, group, work) : deltaTask(core, group, work));
-  }
-  return tasks;
+    const { steps, leases } = leaseSteps(core, group, count, core.training!.leases.totals().applied, core.roundSamples / share);
+    return leases.length > 0 ? deltaTask(core, group, steps, leases, parameters) : undefined;
+  };
+}
+
+function supply({ members }: Group, parameters: Published): void {
+  for (const member of members) member.supply(parameters);
 }
 
 /**
@@ -72,7 +93,7 @@ export async function handOutStream(
       turns.leave(group);
       return [];
     }
-    for (const member of group.members) member.supply(parameters);
+    supply(group, parameters);
     return [streamTask(core, group, round, [turns.fragmentOf(round)], steps, leases)];
   });
 }
@@ -91,8 +112,8 @@ function streamTask(
   leases: readonly Lease[],
 ): GroupTask {
   core.round = Math.max(core.round, round);
-  const tensorsOf = (member: Member) => core.tasks.expected(member, 'gradient', core.codec).filter(({ fragment }) => fragments.includes(fragment));
-  return core.tasks.assign(group, { kind: 'STREAM', steps, round, mixing: mixingOf(core.job.sync) }, { tensorsOf, leases });
+  const tensorsOf = (member: Member) => core.tasks.gradientOf(member).filter(({ fragment }) => fragments.includes(fragment));
+  return core.tasks.assign(group, { kind: 'STREAM', steps, round, mixing: mixingOf(core.job.sync), tensorsOf, leases });
 }
 
 /** Samples that may be handed out now. */
@@ -101,42 +122,37 @@ export function samplesAhead(core: RunCore): number {
   return Math.max(0, Math.min(free, core.record.validationDueAt - applied - leased));
 }
 
-/** What a group is to do next. */
-interface Work {
-  readonly leases: readonly Lease[];
-  /** Each of a batch of its own; none where it takes a gradient of all that is leased. */
-  readonly steps: readonly LocalStep[];
+function gradientTask(core: RunCore, group: Group, leases: readonly Lease[], samples: number, parameters: Published): GroupTask {
+  supply(group, parameters);
+  const { gradientOf } = core.tasks;
+  const passes = passesOf(core, group, samples);
+  const tensorsOf = passes === undefined ? gradientOf : ofThoseIn(passes, gradientOf);
+  return core.tasks.assign(group, { kind: 'GRADIENT', ranges: rangesOf(leases), tensorsOf, leases, passes });
 }
 
-function leaseShare(core: RunCore, group: Group, share: number): Work {
-  const leases = core.tasks.leaseUpTo(group, share);
-  core.sharesLeft!.samples -= sumSamples(leases);
-  return { leases, steps: NO_STEPS };
+/** Nothing of a member that no samples pass through. */
+function ofThoseIn(passes: Passes, tensorsOf: Tasks['gradientOf']): Tasks['gradientOf'] {
+  return (member) => (passes.samplesOf(member) === 0 ? [] : tensorsOf(member));
 }
 
-function gradientTask(core: RunCore, group: Group, { leases }: Work): GroupTask {
-  const passes = passesOf(core, group, sumSamples(leases));
-  const tensorsOf = (member: Member) => (passes?.samplesOf(member) === 0 ? [] : core.tasks.expected(member, 'gradient', core.codec));
-  return core.tasks.assign(group, { kind: 'GRADIENT', ranges: rangesOf(leases) }, { tensorsOf, leases, passes });
-}
-
-function deltaTask(core: RunCore, group: Group, { leases, steps }: Work): GroupTask {
+function deltaTask(core: RunCore, group: Group, steps: readonly LocalStep[], leases: readonly Lease[], parameters: Published): GroupTask {
+  supply(group, parameters);
   // What several hold moves alike: one of them brings it home.
   const tensorsOf = (member: Member) => {
-    const held = core.tasks.expected(member, 'gradient', core.codec);
+    const held = core.tasks.gradientOf(member);
     return group.solo ? held : held.filter(({ fragment }) => group.bringerOf(fragment) === member);
   };
-  if (group.solo) return core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, leases });
+  if (group.solo) return core.tasks.assign(group, { kind: 'DELTA', steps, tensorsOf, leases });
   const passes = passesOf(core, group, countSamples(steps[0]!.ranges));
   const sharedOf = (member: Member) =>
     member.segments
       .map(({ segment, start }) => ({ start, length: segment.grid.length, holders: group.holdersOf(segment.index).map(({ worker }) => worker) }))
       .filter(({ holders }) => holders.length > 1);
-  return core.tasks.assign(group, { kind: 'DELTA', steps }, { tensorsOf, sharedOf, leases, passes });
+  return core.tasks.assign(group, { kind: 'DELTA', steps, tensorsOf, sharedOf, leases, passes });
 }
 
 /** Each step is of a batch of its own; meanwhile all groups together go through `samplesAStep`. `from`: samples before the first one. */
-function leaseSteps(core: RunCore, group: Group, count: number, from: number, samplesAStep: number): Work {
+function leaseSteps(core: RunCore, group: Group, count: number, from: number, samplesAStep: number): { readonly steps: readonly LocalStep[]; readonly leases: readonly Lease[] } {
   const batch = stepBatchOf(core.job);
   const { total } = core.training!.leases.totals();
   const leases: Lease[] = [];
@@ -206,6 +222,19 @@ function fractionLeft(core: RunCore, groups: readonly Group[], steps: ReadonlyMa
 function announce(core: RunCore, shares: ReadonlyMap<string, number>, why: { readonly unit?: 'local steps'; readonly reason: string }): void {
   const { previousShares } = core;
   core.previousShares = shares;
-  if (shares.size === previousShares.size && [...shares].every(([node, share]) => previousShares.get(node) === share)) return;
-  core.emit({ event: 'shares', run: core.run, round: core.round, shares: Object.fromEntries(shares), ...why });
+  if (areAlike(shares, previousShares)) return;
+  core.emit({ event: 'shares', run: core.run, round: core.round, shares: tableOf(shares), ...why });
+}
+
+function areAlike(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>): boolean {
+  if (a.size !== b.size) return false;
+  for (const node of a.keys()) if (a.get(node) !== b.get(node)) return false;
+  return true;
+}
+
+/** Without a prototype V8 keeps it as a table from the start: of thousands of names that takes a tenth of the time and memory. */
+function tableOf(shares: ReadonlyMap<string, number>): Record<string, number> {
+  const table = Object.create(null) as Record<string, number>;
+  for (const node of shares.keys()) table[node] = shares.get(node)!;
+  return table;
 }

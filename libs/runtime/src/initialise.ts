@@ -11,7 +11,7 @@ import type { RunCore, Training } from './run-core.js';
  * not: ask another.
  */
 export async function initialise(core: RunCore, group: Group): Promise<boolean> {
-  const task = core.tasks.assign(group, { kind: 'INITIALISE' }, { tensorsOf: (member) => ownParameters(core, group, member) });
+  const task = core.tasks.assign(group, { kind: 'INITIALISE', tensorsOf: (member) => ownParameters(core, group, member) });
   while (task.status === 'out' && core.clock.nowMs() < task.activeAtMs + SILENCE_MS) {
     await core.wait(task.activeAtMs + SILENCE_MS);
   }

@@ -13,11 +13,13 @@ export class KnownCodecs {
   }
 
   named(name: CodecName): Codec {
-    return this.wanted.find((codec) => codec.name === name) ?? unknown(name);
+    for (const codec of this.wanted) if (codec.name === name) return codec;
+    return unknown(name);
   }
 
   numbered(id: number): Codec {
-    return this.wanted.find((codec) => codec.id === id) ?? unknown(`${id}`);
+    for (const codec of this.wanted) if (codec.id === id) return codec;
+    return unknown(`${id}`);
   }
 }
 

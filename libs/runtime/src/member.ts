@@ -2,13 +2,14 @@ import {
   ASSUMED_LINK,
   joinLayouts,
   LongtailError,
+  type ConnectionTraffic,
   type MeasuredLink,
   type ParameterLayout,
   type TensorChunk,
   type TensorHeader,
   type Verdict,
 } from '@longtail/core';
-import type { Place, Prepare, Profile, Progress, Ready, Receipt, ServerMessage, TaskDone, TaskFailed, WorkerMessage } from '@longtail/protocol';
+import type { Place, Prepare, Profile, Progress, Ready, ServerMessage, TaskDone, TaskFailed, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { MeasuringMessage } from './figures.js';
 import type { Group } from './group.js';
@@ -79,11 +80,11 @@ export class Member extends Recipient<MemberHost> implements Part {
   private placedAtMs = 0;
   private directBytes = 0;
   /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
-  private traffic: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
-  private readonly trafficAtStart: { readonly bytesSent: number; readonly bytesReceived: number };
+  private traffic: ConnectionTraffic | undefined;
+  private readonly trafficAtStart: ConnectionTraffic;
   /** While it is finishing. */
   private rest: { readonly reason: string; readonly over: AbortController } | undefined;
-  private trafficAtEnd: { readonly bytesSent: number; readonly bytesReceived: number } | undefined;
+  private trafficAtEnd: ConnectionTraffic | undefined;
 
   constructor(session: Session, host: MemberHost) {
     super(session, host);
@@ -305,10 +306,6 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   // ---- what is sent
 
-  receipt({ task, accepted, weight, staleness, reason }: Omit<Receipt, 'run' | 'pending'>): void {
-    this.send({ message: 'receipt', receipt: { run: this.run, task, accepted, weight, staleness, reason, pending: false } });
-  }
-
   private refuse(task: number, reason: string, pending: boolean): void {
     this.send({ message: 'receipt', receipt: { run: this.run, task, accepted: false, weight: 0, staleness: 0, reason, pending } });
   }
@@ -351,9 +348,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Closes a task: what still comes of it is ignored. */
   close(task: number): void {
-    const { assignments } = this;
-    const isOnly = assignments.length === 1 && assignments[0]!.task.task === task;
-    this.assignments = isOnly ? NO_ASSIGNMENTS : assignments.filter((assignment) => assignment.task.task !== task);
+    this.assignments = without(this.assignments, task);
     this.startNext();
     this.relay.drop(task);
     this.remember(task);
@@ -405,11 +400,10 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Traffic since the last call, at first since the first task began, for the event of a contribution. */
   takeTraffic(): { readonly bytesUp: number; readonly bytesDown: number } {
-    const { bytesSent, bytesReceived } = this.session.traffic;
     const since = this.traffic!;
-    const delta = { bytesUp: bytesReceived - since.bytesReceived, bytesDown: bytesSent - since.bytesSent };
-    this.traffic = { bytesSent, bytesReceived };
-    return delta;
+    const now = this.session.traffic;
+    this.traffic = now;
+    return { bytesUp: now.bytesReceived - since.bytesReceived, bytesDown: now.bytesSent - since.bytesSent };
   }
 
   /** Of the run: it stands still once the member has left it. `direct`: sent to other workers. */
@@ -422,4 +416,9 @@ export class Member extends Recipient<MemberHost> implements Part {
   private remember(task: number): void {
     this.answered[this.answers++ % ANSWERED_TASKS] = task;
   }
+}
+
+function without(assignments: readonly Assignment[], closed: number): readonly Assignment[] {
+  const isOnly = assignments.length === 1 && assignments[0]!.task.task === closed;
+  return isOnly ? NO_ASSIGNMENTS : assignments.filter(({ task: { task } }) => task !== closed);
 }

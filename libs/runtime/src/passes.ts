@@ -63,7 +63,10 @@ export class Passes {
  * @throws LongtailError `usage` when this server does not have the schedule
  */
 export function passesOf(core: RunCore, group: Group, samples: number): Passes | undefined {
-  if (group.solo) return undefined;
+  return group.solo ? undefined : pipelinePasses(core, group, samples);
+}
+
+function pipelinePasses(core: RunCore, group: Group, samples: number): Passes {
   // The workers made room for these many, whatever was measured since.
   const room = group.stages.map((_, stage) => stashCapOf(core, group, stage));
   const schedule = scheduleOf(core, group, together(group, room));

@@ -35,7 +35,6 @@ class Rounds {
   private begun = 0;
   /** Those whom the decision at hand may name. */
   private members: readonly Group[] = [];
-  private byId: { readonly of: readonly Group[]; readonly groups: ReadonlyMap<string, Group> } | undefined;
   /** Of a strategy that exchanges fragments. */
   private readonly turns: FragmentTurns | undefined;
   private readonly nonFinite: NonFiniteWatch;
@@ -72,9 +71,7 @@ class Rounds {
 
   /** Of a group that is at work. */
   private oldest(id: string): GroupTask {
-    const { members } = this;
-    if (this.byId?.of !== members) this.byId = { of: members, groups: new Map(members.map((group) => [group.id, group])) };
-    return this.byId.groups.get(id)!.tasks[0]!;
+    return this.core.byId.find(this.members, id).tasks[0]!;
   }
 
   /** One look at how everybody stands; waits where there is nothing to do. */
@@ -259,11 +256,14 @@ class Rounds {
     const { groups } = this.core;
     // Nobody leaves while they are the same.
     if (this.allHere === groups) return groups;
-    const here = new Set(groups);
-    const leaving = this.tasksWhere(({ group }) => !here.has(group)).map(({ group }) => group);
+    const leaving = this.atWork.size === 0 ? [] : this.leaving(new Set(groups));
     if (leaving.length > 0) return [...new Set([...groups, ...leaving])];
     this.allHere = groups;
     return groups;
+  }
+
+  private leaving(here: ReadonlySet<Group>): readonly Group[] {
+    return this.tasksWhere(({ group }) => !here.has(group)).map(({ group }) => group);
   }
 }
 

@@ -14,7 +14,7 @@ import {
   type TensorChunk,
   type WantedFigures,
 } from '@longtail/core';
-import type { Prepare, Progress } from '@longtail/protocol';
+import type { Prepare, Progress, ServerMessage } from '@longtail/protocol';
 import { AutoSync } from './auto-sync.js';
 import { Bell } from './bell.js';
 import { explicitLayout } from './explicit-layout.js';
@@ -22,7 +22,7 @@ import { Following, type Standing } from './following.js';
 import { Figures, type FiguresHost, type MeasuringMessage } from './figures.js';
 import { Formation, type FormationHost } from './formation.js';
 import { gridOf, type Grid } from './grid.js';
-import type { Group } from './group.js';
+import { GroupIndex, type Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import { KnownCodecs } from './known-codecs.js';
 import { LearningRecord, type CommitSums } from './learning-record.js';
@@ -51,6 +51,11 @@ export interface Training {
   readonly validationSamples: number;
 }
 
+interface Letter {
+  readonly member: Member;
+  readonly message: ServerMessage;
+}
+
 const NEVER = new AbortController();
 /** A member, before all of them are looked at. */
 export const LOOK_MS = 0.01;
@@ -70,6 +75,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly line = new SharedLine();
   readonly sharePlan: SharePlan;
   readonly tasks = new Tasks(this);
+  readonly byId = new GroupIndex();
   readonly record = new LearningRecord();
   readonly following = new Following(this);
   readonly recorder = new Recorder(this);
@@ -93,8 +99,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   isSpoilt = false;
   /** The verdict is out. */
   ended = false;
-  private heldBack: (() => void)[] | undefined;
-  private heldEvents: RunEvent[] = [];
+  /** What is said and sent later, in its order; undefined: nothing is held back. */
+  private heldBack: (RunEvent | Letter)[] | undefined;
   private readonly bell: Bell;
   private matters: (task?: GroupTask) => boolean = always;
   private readonly stopping = new AbortController();
@@ -353,27 +359,28 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   /** A log that cannot be written ends the run: an event that is not durable must not be acted on for long. */
   emit(event: RunEvent): void {
-    if (this.heldBack === undefined) return this.append(event);
-    this.heldEvents.push(event);
-    this.heldBack.push(() => this.append(event));
+    if (this.heldBack === undefined) this.append(event);
+    else this.heldBack.push(event);
   }
 
   /** At once, or in its turn when something is held back. */
-  say(act: () => void): void {
-    if (this.heldBack === undefined) act();
-    else this.heldBack.push(act);
+  send(member: Member, message: ServerMessage): void {
+    if (this.heldBack === undefined) member.send(message);
+    else this.heldBack.push({ member, message });
   }
 
-  /** What `tell` says and emits waits, and whatever is said or emitted after it, until it is released. */
+  /** What `tell` sends and emits waits, and whatever is sent or emitted after it, until it is released. */
   holdBack(tell: () => void): { readonly events: readonly RunEvent[]; release(): void } {
-    const acts: (() => void)[] = (this.heldBack = []);
-    this.heldEvents = [];
+    const held: (RunEvent | Letter)[] = (this.heldBack = []);
     tell();
     return {
-      events: [...this.heldEvents],
+      events: held.filter((one): one is RunEvent => 'event' in one),
       release: () => {
         this.heldBack = undefined;
-        for (const act of acts) act();
+        for (const one of held) {
+          if ('event' in one) this.append(one);
+          else one.member.send(one.message);
+        }
       },
     };
   }

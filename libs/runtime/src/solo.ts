@@ -131,9 +131,15 @@ class Solo {
     core.round++;
     const codec = core.codecNamed('fp32');
     const state = Array.from({ length: this.moments }, (_, fragment): ExpectedTensor => ({ kind: 'state', fragment, codec, grid, start: 0 }));
-    const fields = { kind: 'LOCAL_STEPS', steps: messages, version: core.version + grants.length, optimizerSteps: shard.steps } as const;
     const tensors: ExpectedTensor[] = [{ kind: 'parameters', fragment: 0, codec, grid, start: 0 }, ...state];
-    const assignment = core.tasks.assign(group, fields, { tensorsOf: () => tensors, leases: steps.flat() });
+    const assignment = core.tasks.assign(group, {
+      kind: 'LOCAL_STEPS',
+      steps: messages,
+      version: core.version + grants.length,
+      optimizerSteps: shard.steps,
+      tensorsOf: () => tensors,
+      leases: steps.flat(),
+    });
     grants.push({ assignment, steps, learningRate });
   }
 

@@ -1,7 +1,7 @@
 import { allFinite, Numbered, type ChunkInspection, type Codec, type CodedChunk, type Lease, type RunEvent, type TensorChunk } from '@longtail/core';
-import type { SharedPart, Task } from '@longtail/protocol';
+import type { ServerMessage, SharedPart, Task } from '@longtail/protocol';
 import { Assignment } from './assignment.js';
-import { Delivery, type ExpectedDelivery, type ExpectedTensor } from './delivery.js';
+import { Delivery, type ExpectedTensor } from './delivery.js';
 import { BufferPools } from './encoded-tensor.js';
 import type { Group } from './group.js';
 import { GroupTask } from './group-task.js';
@@ -11,17 +11,15 @@ import type { Passes } from './passes.js';
 import type { RunCore } from './run-core.js';
 import type { HeldSegment } from './segments.js';
 
-/** A run's tasks differ in these; the rest follows from the run. */
-type TaskFields = Pick<Task, 'kind'> & Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version' | 'round' | 'mixing'>>;
-
-interface Work {
+/** What a group is to do; what it does not say follows from the run. */
+interface Work extends Pick<Task, 'kind'>, Partial<Pick<Task, 'ranges' | 'steps' | 'optimizerSteps' | 'start' | 'end' | 'version' | 'round' | 'mixing'>> {
   /** What a member must bring home. */
   tensorsOf(member: Member): readonly ExpectedTensor[];
   /** What it holds and others of its group too, where they step for themselves. */
   readonly sharedOf?: (member: Member) => readonly SharedPart[];
   readonly leases?: readonly Lease[];
   /** Of samples through the group; of local steps those of the first one, of which there are most. A solo worker has none of these. */
-  readonly passes?: Passes;
+  readonly passes?: Passes | undefined;
 }
 
 /** What happens to a task's samples and why. */
@@ -59,9 +57,10 @@ export class Tasks {
   }
 
   /** Sends a group a task, each member its part. */
-  assign(group: Group, fields: TaskFields, { tensorsOf, sharedOf, leases = NONE, passes }: Work): GroupTask {
+  assign(group: Group, work: Work): GroupTask {
     const { core } = this;
-    const { kind, ranges = NONE, steps = NONE, optimizerSteps = 0, start = 0, end = 0, version = core.version, round = core.round, mixing = 0 } = fields;
+    const { kind, ranges = NONE, steps = NONE, optimizerSteps = 0, start = 0, end = 0, version = core.version, round = core.round, mixing = 0 } = work;
+    const { sharedOf, leases = NONE, passes } = work;
     const number = ++this.last;
     const microbatch = passes?.microbatch ?? 0;
     const leased = sumSamples(leases);
@@ -70,31 +69,28 @@ export class Tasks {
     const normBound = summed === undefined ? undefined : this.normBound(summed);
     // Of local steps it is the group that decides how many.
     const samples = kind === 'GRADIENT' ? leased : kind === 'EVALUATE' ? end - start : undefined;
-    const parts = group.members.map((member) => {
-      const tensors = tensorsOf(member);
+    const { members } = group;
+    const assignments = new Array<Assignment>(members.length);
+    for (let i = 0; i < members.length; i++) {
+      const member = members[i]!;
+      const { worker } = member;
+      const tensors = work.tensorsOf(member);
       const actions = passes?.actionsOf(member) ?? NONE;
       const shared = sharedOf?.(member) ?? NONE;
       const parts = tensors === this.latest?.tensors ? this.latest.parts : partsOf(tensors);
       const codec = tensors[0]?.codec.id ?? 0;
       const task: Task = { run: core.run, task: number, kind, ranges, steps, optimizerSteps, start, end, version, round, mixing, microbatch, actions, parts, shared, codec };
       const own = samples === undefined || passes === undefined ? samples : passes.samplesOf(member);
-      return this.assignPart(member, task, { tensors, samples: own, normBound }, leased);
-    });
-    const task = new GroupTask(group, parts, leases, passes);
+      const delivery = new Delivery({ worker, round, baseVersion: version, samples: own, tensors, normBound }, this.inspect, this.receiveBuffers);
+      assignments[i] = this.assignPart(member, task, own ?? leased, delivery);
+    }
+    const task = new GroupTask(group, assignments, leases, leased, passes);
     this.open.set(number, task);
     return task;
   }
 
-  private assignPart(
-    member: Member,
-    task: Task,
-    { tensors, samples, normBound }: Pick<ExpectedDelivery, 'tensors' | 'samples' | 'normBound'>,
-    leased: number,
-  ): Assignment {
-    const { worker } = member;
-    const { round, version: baseVersion } = task;
-    const delivery = new Delivery({ worker, round, baseVersion, samples, tensors, normBound }, this.inspect, this.receiveBuffers);
-    const assignment = new Assignment(member, task, samples ?? leased, delivery, member.takeSupplied(), this.core.clock.nowMs());
+  private assignPart(member: Member, task: Task, samples: number, delivery: Delivery): Assignment {
+    const assignment = new Assignment(member, task, samples, delivery, member.takeSupplied(), this.core.clock.nowMs());
     member.begin(assignment);
     member.send({ message: 'task', task });
     return assignment;
@@ -127,6 +123,9 @@ export class Tasks {
     return tensors;
   }
 
+  /** The same of its gradient, in the codec of what comes up. */
+  readonly gradientOf = (member: Member): readonly ExpectedTensor[] => this.expected(member, 'gradient', this.core.codec);
+
   /** From one stage of a task to the next one or the one before, or between the workers of a group that steps for itself; whatever else comes is dropped. */
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {
     const { task } = chunk.header;
@@ -158,11 +157,12 @@ export class Tasks {
       else if (message.kind === 'STREAM') book.applyPartly(id);
       else book.apply(id);
     }
+    const receipt: ServerMessage = { message: 'receipt', receipt: { run: core.run, task: message.task, accepted, weight, staleness, reason, pending: false } };
     for (const part of task.parts) {
       const { member, done, samples: own, startedAtMs, endedAtMs, delivery, exchange } = part;
       const samples = accepted ? Math.round(appliedSamples * (passes?.fractionOf(member) ?? 1)) : own;
       if (accepted) member.session.samplesApplied += samples;
-      this.judge(member, { task: message.task, accepted, weight, staleness, reason });
+      core.send(member, receipt);
       const traffic = member.takeTraffic();
       core.emit({
         event: 'contribution',
@@ -189,10 +189,6 @@ export class Tasks {
       member.idleFrom(endedAtMs ?? core.clock.nowMs());
     }
     if (applied < leases.length) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: backSamples, reason });
-  }
-
-  private judge(member: Member, receipt: Parameters<Member['receipt']>[0]): void {
-    this.core.say(() => member.receipt(receipt));
   }
 
   /** Of tasks settled before, which are part of some fragments of the parameters and will not be of the others. */
