@@ -25,6 +25,7 @@ let launches: RunSnapshot[];
 let logged: { readonly msg: string }[];
 let past: PastRuns;
 let register: RunRegister;
+let serveAs: (owner: RunOwner) => PastRuns;
 let database: Database;
 let desk: JobDesk;
 
@@ -50,8 +51,11 @@ beforeEach(async () => {
   } as unknown as Server;
   const log = pino({ level: 'info' }, { write: (line) => logged.push(JSON.parse(line) as { msg: string }) });
   database = await openDatabase(IN_MEMORY);
-  register = new RunRegister({ table: database.runs, runsFolder: folder, owner });
-  past = new PastRuns({ server, desk, register, checkpoints: BESIDE_LOGS, owner, log });
+  serveAs = (by) => {
+    register = new RunRegister({ table: database.runs, runsFolder: folder, owner: by });
+    return new PastRuns({ server, desk, register, checkpoints: BESIDE_LOGS, owner: by, log });
+  };
+  past = serveAs(owner);
 });
 afterEach(async () => {
   for (const { store } of resumptions) await store.log.close();
@@ -94,6 +98,15 @@ it('resumes what a server with its address left, from the newest version, and no
   expect(snapshot).toMatchObject({ version: 5, leases: { applied: 5 }, metrics: { train_loss: 0.5 }, parameters: Float32Array.of(5, 0) });
   expect(events.map(({ body }) => body.event)).toEqual(['submitted']);
   expect(reason).toBe('its server was killed');
+});
+
+it('leaves what a server on any free port has, or left, to `resume`', async () => {
+  const onFreePort: RunOwner = { address: '127.0.0.1:0', pid: GONE };
+  await left({ ...onFreePort, pid: ALIVE });
+  const { id } = await left(onFreePort);
+  await serveAs(onFreePort).resumeUnfinished();
+  expect(resumptions).toEqual([]);
+  expect(await past.resume(id)).toMatchObject({ run: id, version: 5 });
 });
 
 it('leaves a run whose data have changed, and says so; it can be resumed when they are back', async () => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Job, RunEvent, Verdict } from '@longtail/core';
+import type { RunSnapshot } from '@longtail/runtime';
 import { createRun, IN_MEMORY, openDatabase, openRun, type Database, type RunFolder, type RunOwner } from '@longtail/store';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { RunRegister } from './run-register.js';
@@ -26,22 +27,23 @@ afterEach(async () => {
 const register = (): RunRegister => new RunRegister({ table: database.runs, runsFolder: folder, owner });
 const create = (by = owner): Promise<RunFolder> => createRun(folder, job, { now: () => nowMs++, owner: by });
 const commit = (samplesApplied: number) => ({ event: 'commit', samplesApplied }) as RunEvent;
-const checkpoint = (version: number) => ({ event: 'checkpoint', version }) as RunEvent;
 const verdict = (status: Verdict['status'], applied: number) => ({ event: 'verdict', status, reason: 'as it was', samples: { applied, lost: 0 } }) as RunEvent;
 
 it('has a run from its launch on, its durable versions, and its end', async () => {
   const mine = register();
   const run = await create();
-  const { log } = mine.track(runStore(run, { model: {} }), run);
+  const { log, checkpoint } = mine.track({ ...runStore(run, { model: {} }), checkpoint: async ({ version }) => ({ path: `v${version}`, bytes: 1 }) }, run);
   const row = { run: run.id, name: 'digits', model: 'cnn', folder: run.path, server: owner.address, createdAtMs: 1000, endedAtMs: undefined };
   expect(await mine.find(run.id)).toEqual({ ...row, status: 'running', reason: '', version: 0, samples: 0 });
   log.append(commit(64));
   log.append(commit(128));
-  log.append(checkpoint(2));
+  expect(await checkpoint({ version: 2 } as RunSnapshot)).toEqual({ path: 'v2', bytes: 1 });
   expect(await mine.list(10, undefined)).toEqual([{ ...row, status: 'running', reason: '', version: 2, samples: 128 }]);
   log.append({ event: 'resumed', version: 2, samplesApplied: 100 } as RunEvent);
+  log.append(commit(110));
+  await checkpoint({ version: 3 } as RunSnapshot); // the last one, which no event tells of
   const end = log.append(verdict('failed', 120));
-  expect(await mine.list(10, 'failed')).toEqual([{ ...row, status: 'failed', reason: 'as it was', endedAtMs: end.timeMs, version: 2, samples: 120 }]);
+  expect(await mine.list(10, 'failed')).toEqual([{ ...row, status: 'failed', reason: 'as it was', endedAtMs: end.timeMs, version: 3, samples: 120 }]);
   await run.close();
 });
 

@@ -26,7 +26,13 @@ export class RunRegister {
     const { run, folder } = store;
     const { address: server } = this.options.owner;
     this.update({ ...describe(job), run, folder, server, createdAtMs, status: 'running', reason: '', endedAtMs: undefined, version: 0, samples: 0 });
-    return { ...store, log: this.listen(run, store.log) };
+    const checkpoint: RunStore['checkpoint'] = async (snapshot) => {
+      const written = await store.checkpoint(snapshot);
+      const before = this.live.get(run);
+      if (before !== undefined) this.update({ ...before, version: snapshot.version });
+      return written;
+    };
+    return { ...store, checkpoint, log: this.listen(run, store.log) };
   }
 
   /** The server does not have the run after all: its folder tells again. */
@@ -48,10 +54,11 @@ export class RunRegister {
     throw new LongtailError(`no run ${run}`, { code: 'usage', where: runsFolder, hint: 'List the runs with `longtail runs`.' });
   }
 
-  /** What servers at this address left without a verdict, oldest first. */
+  /** What servers at this address left without a verdict, oldest first; nothing where any free port will do, which several servers have at once. */
   async unfinished(): Promise<readonly RunEntry[]> {
     await this.lookAround();
-    return (await this.options.table.unfinished()).filter(({ server }) => server === this.options.owner.address);
+    const { address } = this.options.owner;
+    return address.endsWith(':0') ? [] : (await this.options.table.unfinished()).filter(({ server }) => server === address);
   }
 
   private listen(run: string, log: EventLog): EventLog {
@@ -70,11 +77,10 @@ export class RunRegister {
 
   private follow(before: RunEntry, event: RunEvent, timeMs: number): void {
     const { run } = before;
-    // Commits are told with the next durable version: some runs have a hundred of them a second.
+    // Commits are told with the next checkpoint: some runs have a hundred of them a second.
     if (event.event === 'commit') this.live.set(run, { ...before, samples: event.samplesApplied });
     else if (event.event === 'resumed') this.update({ ...before, version: event.version, samples: event.samplesApplied });
     else if (event.event === 'forked') this.update({ ...before, version: event.from.version, samples: event.samplesApplied });
-    else if (event.event === 'checkpoint') this.update({ ...before, version: event.version });
     else if (event.event === 'verdict') {
       this.update({ ...before, ...ended(event), endedAtMs: timeMs });
       this.live.delete(run);
