@@ -7,8 +7,8 @@ import { fractionDone, profilingLine, secondsLeft, showFragments, workersByName 
 /** The run as a block of lines that is drawn over itself. `nowMs` is wall time, on the same axis as the events. */
 export function renderLive(progress: RunProgress, nowMs: number, width: number, colors: Colors): string[] {
   const lines = [header(progress, colors), ''];
-  if (progress.phase === 'training' || progress.phase === 'done') lines.push(...training(progress, nowMs, width, colors), '');
-  else lines.push(colors.dim(waitingLine(progress, nowMs)), '');
+  if (progress.startedAtMs !== undefined) lines.push(...training(progress, nowMs, width, colors), '');
+  if (progress.phase !== 'training' && progress.phase !== 'done') lines.push(colors.dim(waitingLine(progress, nowMs)), '');
   if (progress.workers.size > 0) lines.push(...workerLines(workersByName(progress), colors));
   return lines;
 }
@@ -20,7 +20,7 @@ function header(progress: RunProgress, { bold, dim }: Colors): string {
 }
 
 function waitingLine(progress: RunProgress, nowMs: number): string {
-  const waited = progress.submittedAtMs > 0 ? `, ${formatSeconds(Math.max(0, nowMs - progress.submittedAtMs) / 1000)}` : '';
+  const waited = progress.submittedAtMs > 0 && progress.startedAtMs === undefined ? `, ${formatSeconds(Math.max(0, nowMs - progress.submittedAtMs) / 1000)}` : '';
   const profiling = profilingLine(progress);
   if (profiling !== undefined) return profiling + waited;
   switch (progress.phase) {

@@ -145,12 +145,12 @@ function profiledLine({ name, blocks, untimed = 0, cached, ms }: Extract<RunEven
   return `${name}: ${count}${which} blocks ${count === 1 ? 'takes' : 'take'} ${formatMilliseconds(took)} a microbatch of ${microbatch}${room} (${whence})`;
 }
 
-/** `resumed at version 12: its server was killed; 3 commits after it are undone, 384 samples are learnt again`. */
 function takenOverLine({ from, address, version, roundsLost, silentMs, reason }: Extract<RunEvent, { event: 'taken_over' }>): string {
   const lost = roundsLost === 0 ? 'no round lost' : `${roundsLost} ${roundsLost === 1 ? 'round' : 'rounds'} lost`;
   return `${address} has taken over from ${from} after ${formatMilliseconds(silentMs)}, at version ${version}, ${lost}: ${reason}`;
 }
 
+/** `resumed at version 12: its server was killed; 3 commits after it are undone, 384 samples are learnt again`. */
 function resumedLine({ version, undone: { commits, samples }, reason }: Extract<RunEvent, { event: 'resumed' }>): string {
   const begin = version === 0 ? 'begins anew' : `resumed at version ${version}`;
   const undone = `${commits} ${commits === 1 ? 'commit' : 'commits'} after it ${commits === 1 ? 'is' : 'are'} undone, ${formatCount(samples)} samples are learnt again`;

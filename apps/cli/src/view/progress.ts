@@ -159,7 +159,7 @@ function changes(progress: RunProgress, { seq, timeMs, body: event }: StoredEven
         recent: [{ timeMs, samplesApplied: progress.samplesApplied }],
       };
     case 'shares':
-      return { workers: withShares(progress, event) };
+      return { phase: progress.startedAtMs === undefined ? progress.phase : 'training', workers: withShares(progress, event) };
     case 'contribution':
       return afterContribution(progress, event, seq);
     case 'commit':

@@ -148,6 +148,26 @@ describe('a run as a live block', () => {
     expect(lines).toContain('validation: loss 0.1234, accuracy 98.12 % after 1.00 epochs');
   });
 
+  it('goes on training after groups moved, and meanwhile says what it waits for', () => {
+    const moved: RunEvent[] = [
+      { event: 'waiting', ...RUN, have: 0, need: 1, reason: '0 ready, 2 preparing' },
+      ready('n1', 'fast', 'tensorflow', 4000),
+      { event: 'shares', ...RUN, round: 4, shares: { n1: 30_000 }, reason: 'measured speed' },
+    ];
+    const stored = moved.map((body, i): StoredEvent => ({ seq: 30 + i, timeMs: START + 22_000 + i, body }));
+    const lines = (count: number) => renderLive(progressAfter([...STORED, ...stored.slice(0, count)]), START + 23_000, 100, NO_COLORS);
+    const waits = 'waiting for workers: 0 ready, 2 preparing';
+    expect(lines(1)).toContain(waits);
+    expect(lines(2)).toContain('workers build the model and load the data');
+    expect(lines(3).join()).not.toMatch(/waiting|build the model/);
+    for (const count of [1, 2, 3]) expect(lines(count).join()).toContain('loss 0.08000 · accuracy 97.00 %');
+  });
+
+  it('says nothing of a training that never began', () => {
+    const ended: StoredEvent = { seq: 30, timeMs: START + 2000, body: { ...VERDICT, status: 'cancelled', reason: 'interrupted' } as RunEvent };
+    expect(renderLive(progressAfter([...STORED.slice(0, 2), ended]), START + 3000, 100, NO_COLORS)).toEqual(['mnist mnist-1', '']);
+  });
+
   it('fits into the terminal', () => {
     // Times of two words are the longest.
     const slow: StoredEvent = { seq: 98, timeMs: START + 1_000_000, body: commit(4, 90_100, 1.5, 0.08, 0.97) };
