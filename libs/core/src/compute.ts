@@ -137,7 +137,8 @@ export interface Compute {
   ): Promise<Prepared>;
   /** Fresh parameters from the job's seed into `Prepared.parameters`. */
   initialParameters(): Promise<void>;
-  loadParameters(): Promise<void>;
+  /** Without a promise it has them now. */
+  loadParameters(): Promise<void> | void;
   /** The same from memory that is held until others are loaded, and is read where it is; loans are the same where values are. @default only from `Prepared.parameters` */
   loadLent?(parameters: Float32Array, loan: Loan): Promise<void> | void;
   loadState(steps: number): Promise<void>;

@@ -150,15 +150,20 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
   }
 
   sendTensor(tensor: OutgoingTensor, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal !== this.signal && signal.aborted) return reject(signal.reason as Error);
-      if (!this.open) return reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
-      const transfer = new Transfer(this, tensor, signal, this.crc32c, resolve);
-      this.append(transfer);
-      this.listenTo(signal);
-      transfer.pump();
-    });
+    if (signal !== this.signal && signal.aborted) return Promise.reject(signal.reason as Error);
+    if (!this.open) return Promise.reject(new LongtailError('the link has ended', { code: 'unreachable', where: this.peer }));
+    const transfer = new Transfer(this, tensor, signal, this.crc32c);
+    this.append(transfer);
+    this.listenTo(signal);
+    const sent = new Promise(this.promise);
+    transfer.pump();
+    return sent;
   }
+
+  /** Of the last transfer. */
+  private readonly promise = (resolve: Transfer['resolve']): void => {
+    this.lastTransfer!.resolve = resolve;
+  };
 
   private listenTo(signal: AbortSignal): void {
     const { signal: last } = this;

@@ -83,7 +83,9 @@ export class Envelope<Message> extends Alarm implements Arrival {
   }
 
   append(message: Message): void {
-    (this.more ??= []).push(message);
+    // An array that is made to be added to has room for many.
+    if (this.more === undefined) this.more = [message];
+    else this.more.push(message);
   }
 
   ring(): void {
@@ -103,6 +105,8 @@ export class Transfer {
   /** Among those of its end that are under way, in the order in which they began. */
   before: Transfer | undefined;
   after: Transfer | undefined;
+  /** Of whoever began it. */
+  resolve!: (value: Promise<void> | void) => void;
   private next = 0;
   private taken = 0;
   private over = false;
@@ -113,7 +117,6 @@ export class Transfer {
     private readonly tensor: OutgoingTensor,
     readonly signal: AbortSignal,
     private readonly crc32c: Checksum | undefined,
-    private readonly resolve: (value?: Promise<void>) => void,
   ) {
     this.chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
   }

@@ -39,18 +39,20 @@ export class PacedDevice extends Alarm {
     const startedAtMs = this.clock.nowMs();
     this.thermal?.rest(startedAtMs);
     if (!(ms > 0)) return Promise.resolve(0);
-    return new Promise((resolve, reject) => {
-      if (signal !== this.signal && signal.aborted) return reject(signal.reason as Error);
-      this.listenTo(signal);
-      this.busy(true);
-      this.isUnderWay = true;
-      this.startedAtMs = startedAtMs;
-      this.leftMs = ms;
-      this.resolve = resolve;
-      this.reject = reject;
-      this.goOn();
-    });
+    if (signal !== this.signal && signal.aborted) return Promise.reject(signal.reason as Error);
+    this.listenTo(signal);
+    this.busy(true);
+    this.isUnderWay = true;
+    this.startedAtMs = startedAtMs;
+    this.leftMs = ms;
+    this.goOn();
+    return new Promise(this.promise);
   }
+
+  private readonly promise = (resolve: (ms: number) => void, reject: (reason: Error) => void): void => {
+    this.resolve = resolve;
+    this.reject = reject;
+  };
 
   ring(): void {
     this.thermal?.work(this.clock.nowMs());

@@ -22,10 +22,14 @@ export function timingModel({ blocks, trainSamples, validationSamples = 0 }: Tim
   const model = modelOfBlocks(idle, trainSamples, validationSamples);
   const scale = idle.parameters / model.layout.length;
   return {
-    model: { ...model, ignoresSamples: true },
+    model: { ...model, ignoresSamples: true, gradient: (_parameters, { length: samples }) => statsOf(samples) },
     arithmetic: idleArithmetic,
     standsFor: ({ kind, length }) => Math.round(length * (isActivation(kind) ? idle.activationScale : scale)),
   };
+}
+
+function statsOf(samples: number): BatchStats {
+  return { samples, targets: samples, lossSum: 0, correct: 0 };
 }
 
 /** Of what a stage passes on, rather than of parameters. */
@@ -63,7 +67,7 @@ class IdleBlocks implements VirtualBlocks<VirtualPass> {
   }
 
   forward({ start, end }: BlockRange, _parameters: Float32Array, samples: Int32Array) {
-    const stats: BatchStats = { samples: samples.length, targets: samples.length, lossSum: 0, correct: 0 };
+    const stats = statsOf(samples.length);
     const last = end === this.count;
     return { output: last ? undefined : this.border(end, samples.length), stats: last ? stats : undefined, backward: () => (start === 0 ? undefined : this.border(start, samples.length)) };
   }

@@ -88,6 +88,8 @@ export class VirtualCompute implements Compute {
   private stages: VirtualStages | undefined;
   private recompute = false;
   private anyIndices = new Int32Array(0);
+  /** Of the gradient under way. */
+  private ranges: readonly SampleRange[] = [];
   private readonly draw = (): number => this.options.rng.uniform();
 
   constructor(private readonly options: VirtualComputeOptions) {
@@ -141,7 +143,7 @@ export class VirtualCompute implements Compute {
     else this.stages.initial(seed, parameters);
   }
 
-  async loadParameters(): Promise<void> {
+  loadParameters(): void {
     this.give(this.prepared!.parameters);
   }
 
@@ -156,16 +158,19 @@ export class VirtualCompute implements Compute {
 
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
     this.begin();
+    this.ranges = ranges;
     const taken = this.takeTask(signal);
     const samples = countSamples(ranges);
     const passed = taken === undefined ? this.pass(samples, 1, signal) : taken.then(() => this.pass(samples, 1, signal));
-    return passed.then((computeMs) => {
-      const result = this.gradientOf(ranges, this.results.next());
-      if (result instanceof Promise) return result.then((stats) => timed(stats, computeMs)).finally(this.free);
-      this.free();
-      return timed(result, computeMs);
-    }, this.calledOff);
+    return passed.then(this.passed, this.calledOff);
   }
+
+  private readonly passed = (computeMs: number): Promise<ComputeResult> | ComputeResult => {
+    const result = this.gradientOf(this.ranges, this.results.next());
+    if (result instanceof Promise) return result.then((stats) => timed(stats, computeMs)).finally(this.free);
+    this.free();
+    return timed(result, computeMs);
+  };
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
     return this.exclusively(async () => {
@@ -189,7 +194,7 @@ export class VirtualCompute implements Compute {
   }
 
   async startStream(): Promise<void> {
-    await this.loadParameters();
+    this.loadParameters();
     this.leaveShared();
     if (this.anchor === undefined) this.anchor = new Anchor(this.parameters);
     else this.anchor.moveTo(this.parameters);
