@@ -153,8 +153,10 @@ class Intake {
   generation = 0;
   /** What came in whole, for whoever takes it from here. */
   arrived: readonly VectorRange[] = NONE;
-  /** Where chunks of this transfer began: one of most. A Set that is cleared makes a table anew, to which the old one points, for good in V8's old generation. */
-  private seen: number[] = [];
+  private readonly whole: readonly VectorRange[];
+  /** Where chunks of this transfer began, `count` of them: one of most. A Set that is cleared makes a table anew, to which the old one points, for good in V8's old generation. */
+  private readonly seen: number[] = [];
+  private count = 0;
   /** Values of the whole vector, or chunks of a part. */
   private missing: number;
   /** What is on its way in, where it is a part. */
@@ -176,6 +178,7 @@ class Intake {
   ) {
     this.values = own;
     this.missing = own.length;
+    this.whole = [{ start: 0, length: own.length }];
     this.transfer = afterTransfer + 1;
   }
 
@@ -190,7 +193,7 @@ class Intake {
       });
     }
     const { follows, isDifference, isPart } = NATURES[header.kind] ?? WHOLE;
-    if (header.task > this.transfer || this.seen.length === 0) {
+    if (header.task > this.transfer || this.count === 0) {
       if (follows && (this.version ?? own) !== header.baseVersion - 1) throw this.noBase(header);
       this.restart(header, isPart);
       if (follows) this.settle();
@@ -198,14 +201,13 @@ class Intake {
       if (loan !== undefined && !follows && codec.name === 'fp32') this.borrow(header, payload, loan);
     }
     const from = header.start + header.offset;
-    if (this.seen.includes(from)) return false;
+    if (this.isHere(from)) return false;
     if (isDifference) this.add(partOf(this.values, from, header.length), payload, codec);
     else if (!this.liesAt(from, payload)) {
       this.settle();
       codec.decode(payload, partOf(this.values, from, header.length));
     }
-    if (this.seen.length === 0) this.seen = [from];
-    else this.seen.push(from);
+    this.seen[this.count++] = from;
     if (this.part === undefined) this.missing -= header.length;
     else {
       this.missing--;
@@ -213,6 +215,11 @@ class Intake {
     }
     if (this.missing === 0) this.complete(header.baseVersion, codec.name === 'fp32' && !follows);
     return true;
+  }
+
+  private isHere(from: number): boolean {
+    for (let i = 0; i < this.count; i++) if (this.seen[i] === from) return true;
+    return false;
   }
 
   /** The values are the sender's from here on, where the tensor is all of them, as they are. */
@@ -244,8 +251,8 @@ class Intake {
   }
 
   private add(values: Float32Array, payload: Uint8Array, codec: Codec): void {
-    this.difference ??= new Float32Array(this.chunkLength);
-    const difference = this.difference.subarray(0, values.length);
+    this.difference ??= new Float32Array(Math.min(this.chunkLength, this.own.length));
+    const difference = partOf(this.difference, 0, values.length);
     codec.decode(payload, difference);
     for (let i = 0; i < values.length; i++) values[i]! += difference[i]!;
   }
@@ -277,7 +284,7 @@ class Intake {
   private restart({ task, chunks, start }: TensorHeader, isPart: boolean): void {
     this.transfer = task;
     this.version = undefined;
-    this.seen = [];
+    this.count = 0;
     this.part = isPart ? { start, length: 0 } : undefined;
     this.missing = isPart ? chunks : this.values.length;
   }
@@ -286,7 +293,6 @@ class Intake {
     this.version = version;
     this.exact = exact;
     this.generation++;
-    const range = this.part ?? { start: 0, length: this.values.length };
-    this.arrived = this.arrived.length === 0 ? [range] : [...this.arrived, range];
+    this.arrived = this.part === undefined ? this.whole : [...this.arrived, this.part];
   }
 }

@@ -1,4 +1,4 @@
-import { LongtailError, type AllocateTensor, type Clock, type Codec, type FeedbackEncoder, type Loan, type OutgoingTensor, type TensorKind } from '@longtail/core';
+import type { AllocateTensor, Clock, Codec, FeedbackEncoder, Loan, OutgoingTensor, TensorKind } from '@longtail/core';
 import type { Task } from '@longtail/protocol';
 import { BufferPools, EncodedTensor, type FillChunk } from './encoded-tensor.js';
 import { gridOf, partOf } from './grid.js';
@@ -78,7 +78,7 @@ export class WorkerOutbox {
     const liesCoded = this.connection.handsOver === true && (feedback ?? codec).bytesIn !== undefined;
     if (!liesCoded) return this.sendOne(task, samples, this.encode(vector, codec, feedback), signal);
     const tensor = new LyingTensor(this.header(task, samples, vector, codec.id), vector.values, this.chunkLength, codec, feedback, vector.loan);
-    return this.connection.sendTensor(tensor, signal).catch(unreachable);
+    return this.connection.sendTensor(tensor, signal);
   }
 
   private sendOne(task: Task, samples: number, outgoing: Outgoing, signal: AbortSignal): Promise<void> {
@@ -89,7 +89,7 @@ export class WorkerOutbox {
       () => tensor.release(),
       (error: unknown) => {
         tensor.release(false);
-        return unreachable(error);
+        throw error;
       },
     );
   }
@@ -97,10 +97,6 @@ export class WorkerOutbox {
   private header({ run, task, round, version }: Task, samples: number, { kind, fragment, start }: OutgoingVector, codec: number): OutgoingTensor['header'] {
     return { run, kind, stage: this.worker, fragment, task, round, baseVersion: version, samples, codec, name: '', start };
   }
-}
-
-function unreachable(error: unknown): never {
-  throw LongtailError.from(error, 'unreachable');
 }
 
 /** Coded as it lies. */

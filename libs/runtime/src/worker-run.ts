@@ -89,12 +89,12 @@ export class WorkerRun {
   /** For who waits for receipts. */
   private receipts: Bell | undefined;
   private readonly files: FileIntake;
-  private readonly queue: Work[] = [];
+  private queue: Work[] = [];
   /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
   private spareAbort: AbortController | undefined;
   private working: Work | undefined;
-  /** Resolves when the task that was begun last is over. */
-  private performing: Promise<void> | undefined;
+  /** For who waits until no task is under way. */
+  private atRest: (() => void) | undefined;
   /** When the inputs of the task under way were there. */
   private startedAtMs = 0;
   private readonly device = new DeviceUse();
@@ -145,7 +145,10 @@ export class WorkerRun {
 
   onTask(task: Task): void {
     if (this.queue.length >= MAX_QUEUED_TASKS) throw new LongtailError(`more than ${MAX_QUEUED_TASKS} tasks queued`, { code: 'protocol' });
-    this.queue.push(new Work(task, this.spareAbort ?? new AbortController()));
+    const work = new Work(task, this.spareAbort ?? new AbortController());
+    // Where there was none, so that no room is made for many.
+    if (this.queue.length === 0) this.queue = [work];
+    else this.queue.push(work);
     this.spareAbort = undefined;
     this.beginNextSoon();
   }
@@ -208,7 +211,7 @@ export class WorkerRun {
       this.mayBegin = true;
       this.beginNext();
       await this.over;
-      await this.performing;
+      await this.rest();
     } catch (error) {
       if (!signal.aborted) this.fail(0, error);
     }
@@ -265,7 +268,7 @@ export class WorkerRun {
   /** The next task, once the one before is over and its inputs are here; tasks are done in the order in which they came. */
   private readonly beginNext = (): void => {
     this.looksSoon = false;
-    if (this.mayBeginNext) this.performing = this.perform(this.queue.shift()!);
+    if (this.mayBeginNext) this.perform(this.queue.shift()!);
   };
 
   private get mayBeginNext(): boolean {
@@ -287,25 +290,41 @@ export class WorkerRun {
     return kind === 'LOCAL_STEPS' ? this.inbox!.hasAll(version, optimizerSteps) : this.inbox!.hasParameters(version);
   }
 
-  private async perform(work: Work): Promise<void> {
-    const { task, abort } = work;
+  private perform(work: Work): void {
+    const { task } = work;
     this.working = work;
-    try {
-      this.context.log?.({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
-      this.startedAtMs = this.context.clock.nowMs();
-      if (task.kind !== 'STREAM') this.stream?.end();
-      await this.dispatch(work);
-      if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !work.isDropped) this.spareAbort = abort;
-    } catch (error) {
-      this.stream?.end();
-      if (!work.isDropped && !this.isEnding) this.fail(task.task, error);
-    }
+    this.context.log?.({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
+    this.startedAtMs = this.context.clock.nowMs();
+    if (task.kind !== 'STREAM') this.stream?.end();
+    this.dispatch(work)?.then(this.performed, this.failedIn);
+  }
+
+  private readonly performed = (): void => {
+    const { task, abort, isDropped } = this.working!;
+    if (this.runner === undefined && task.kind === 'GRADIENT' && task.parts.length === 1 && !isDropped) this.spareAbort = abort;
+    this.goOn();
+  };
+
+  private readonly failedIn = (error: unknown): void => {
+    const { task, isDropped } = this.working!;
+    this.stream?.end();
+    if (!isDropped && !this.isEnding) this.fail(task.task, error);
+    this.goOn();
+  };
+
+  private goOn(): void {
     this.working = undefined;
+    this.atRest?.();
     this.beginNext();
   }
 
-  /** Resolves when nothing of the task is in the way of the next one. */
-  private dispatch(work: Work): Promise<void> {
+  /** Resolves when no task is under way. */
+  private async rest(): Promise<void> {
+    if (this.working !== undefined) await new Promise<void>((resolve) => (this.atRest = resolve));
+  }
+
+  /** Resolves when nothing of the task is in the way of the next one; without a promise it tells when it is so. */
+  private dispatch(work: Work): Promise<void> | void {
     switch (work.task.kind) {
       // Gradients and moves have a buffer of their own; other results lie where parameters come in, until they are delivered.
       case 'GRADIENT':
@@ -329,20 +348,33 @@ export class WorkerRun {
     await this.deliverNow(work, NOTHING, 'parameters');
   }
 
-  private async gradient(work: Work): Promise<void> {
-    const { device, inbox, runner } = this;
-    const { task, abort } = work;
-    device.begin();
-    let result: ComputeResult;
-    try {
-      const loaded = inbox!.loadParameters(task.version);
-      if (loaded !== undefined) await loaded;
-      result = await (runner === undefined ? this.context.compute.gradient(task.ranges, abort.signal) : runner.gradient(task, abort.signal));
-    } finally {
-      device.end();
-    }
-    await this.deliverNow(work, result, 'gradient');
+  /** Thousands of workers do little else: no function is made for it, and no promise that is not needed. */
+  private gradient({ task }: Work): void {
+    this.device.begin();
+    const loaded = this.inbox!.loadParameters(task.version);
+    const computed = loaded === undefined ? this.compute() : loaded.then(this.compute);
+    computed.then(this.computed, this.notComputed);
   }
+
+  private readonly compute = (): Promise<ComputeResult> => {
+    const { runner } = this;
+    const { task, abort: { signal } } = this.working!;
+    return runner === undefined ? this.context.compute.gradient(task.ranges, signal) : runner.gradient(task, signal);
+  };
+
+  private readonly computed = (result: ComputeResult): void => {
+    this.device.end();
+    try {
+      this.deliverNow(this.working!, result, 'gradient').then(this.performed, this.failedIn);
+    } catch (error) {
+      this.failedIn(error);
+    }
+  };
+
+  private readonly notComputed = (error: unknown): void => {
+    this.device.end();
+    this.failedIn(error);
+  };
 
   private async evaluate({ task, abort: { signal } }: Work): Promise<void> {
     const { version, start, end } = task;
