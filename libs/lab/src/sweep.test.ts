@@ -8,12 +8,16 @@ test('a range takes steps that are as many times as large; a list is a list', ()
   expect(parseSweep('sync.localSteps=10..200').values).toEqual(['10', '21', '45', '95', '200']);
   expect(parseSweep('train.batch=1..3').values).toEqual(['1', '2', '3']);
   expect(parseSweep('train.learningRate=1e-3..0.1/3').values).toEqual(['0.001', '0.01', '0.1']);
-  expect(parseSweep('link.rtt=5ms, 80ms')).toEqual({ knob: 'link.rtt', values: ['5ms', '80ms'] });
+  expect(parseSweep('link.rtt=5ms, 80ms, 5ms')).toEqual({ knob: 'link.rtt', values: ['5ms', '80ms'] });
+  expect(parseSweep('link.up=5..80Mbit/2').values).toEqual(['5Mbit', '80Mbit']);
+  expect(parseSweep('link.up=10mbit..1gbit/3').values).toEqual(['10mbit', '100mbit', '1000mbit']);
+  expect(parseSweep('sync.grace=500ms..8s/3').values).toEqual(['500ms', '2000ms', '8000ms']);
 });
 
 test.each([
   ['link.up', 'names no knob and its values'],
-  ['link.up=5mbit..1gbit', 'have different units'],
+  ['link.up=5mbit..10ms', 'the ends of 5mbit..10ms are not of one kind'],
+  ['link.up=0mbit..1gbit', 'is no range from a number above 0 to a larger one'],
   ['link.upp=5mbit,6mbit', 'there is no knob link.upp; did you mean link.up?'],
   ['link.up=5..100', 'link.up=5..100 has no unit'],
   ['link.rtt=10,80ms', 'link.rtt=10,80ms has no unit'],

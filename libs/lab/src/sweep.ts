@@ -1,6 +1,6 @@
 import { LongtailError, nearestName } from '@longtail/core';
 import { validateJob, withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
-import { parseBitRate, parseDurationMs } from '@longtail/spec/units';
+import { parseBitRate, parseByteSize, parseDurationMs } from '@longtail/spec/units';
 
 /** One knob, and the values that it takes in turn, as texts. */
 export interface Sweep {
@@ -11,11 +11,14 @@ export interface Sweep {
 const STEPS = 5;
 /** From, unit, to, unit, how many. */
 const RANGE = /^(\d+(?:\.\d+)?(?:e-?\d+)?)([A-Za-z]*)\.\.(\d+(?:\.\d+)?(?:e-?\d+)?)([A-Za-z]*)(?:\/(\d+))?$/;
+/** What a quantity may be whose ends have different units. */
+const QUANTITIES = [parseBitRate, parseDurationMs, parseByteSize] as const;
 const EXAMPLE = 'Write it like link.up=5mbit..100mbit, or sync.localSteps=10,50,200.';
 
 /**
- * `link.up=5mbit..100mbit` (five values, each as many times the one before), `…/8` (eight), or a list. Between two counts without a unit they
- * are counts; rates and round trips have one, as nobody could tell which is meant. Throws LongtailError `usage`.
+ * `link.up=5mbit..100mbit` (five values, each as many times the one before), `…/8` (eight), or a list. The values have the unit of the first
+ * end. Between two counts without a unit they are counts; rates and round trips have one, as nobody could tell which is meant. Throws
+ * LongtailError `usage`.
  */
 export function parseSweep(text: string): Sweep {
   const [, knob, given] = /^([A-Za-z][\w.]*)=(.+)$/.exec(text) ?? [];
@@ -31,14 +34,25 @@ export function parseSweep(text: string): Sweep {
 
 function valuesOf(given: string): readonly string[] {
   const range = RANGE.exec(given);
-  if (range === null) return given.split(',').map((value) => value.trim());
-  const [, from, unit, to, otherUnit, count] = range;
+  if (range === null) return [...new Set(given.split(',').map((value) => value.trim()))];
+  const [, from, ownUnit, to, otherUnit, count] = range;
+  const unit = ownUnit || otherUnit!;
   const steps = count === undefined ? STEPS : Number(count);
-  if (unit !== otherUnit && unit !== '') throw new LongtailError(`the ends of ${given} have different units`, { code: 'usage', hint: EXAMPLE });
-  if (!(Number(from) > 0 && Number(to) > Number(from) && steps >= 2)) throw new LongtailError(`${given} is no range from a number above 0 to a larger one`, { code: 'usage', hint: EXAMPLE });
-  const values = Array.from({ length: steps }, (_, i) => Number(from) * (Number(to) / Number(from)) ** (i / (steps - 1)));
-  const counts = otherUnit === '' && Number.isInteger(Number(from)) && Number.isInteger(Number(to));
-  return [...new Set(values.map((value) => `${counts ? Math.round(value) : Number(value.toPrecision(3))}${otherUnit}`))];
+  const times = unit === otherUnit ? Number(to) / Number(from) : timesAsMuch(`${from}${unit}`, `${to}${otherUnit}`);
+  if (times === undefined) throw new LongtailError(`the ends of ${given} are not of one kind`, { code: 'usage', hint: EXAMPLE });
+  if (!(times > 1 && times < Infinity && steps >= 2)) throw new LongtailError(`${given} is no range from a number above 0 to a larger one`, { code: 'usage', hint: EXAMPLE });
+  const values = Array.from({ length: steps }, (_, i) => Number(from) * times ** (i / (steps - 1)));
+  const counts = unit === '' && Number.isInteger(Number(from)) && Number.isInteger(Number(to));
+  return [...new Set(values.map((value) => `${counts ? Math.round(value) : Number(value.toPrecision(3))}${unit}`))];
+}
+
+/** By which `to` is larger; undefined where the two are not of one kind. */
+function timesAsMuch(from: string, to: string): number | undefined {
+  for (const parse of QUANTITIES) {
+    const [low, high] = [parse(from), parse(to)];
+    if (low !== undefined && high !== undefined) return high / low;
+  }
+  return undefined;
 }
 
 const LINK = { 'link.up': ['up', parseBitRate], 'link.down': ['down', parseBitRate], 'link.rtt': ['rtt', parseDurationMs] } as const;
