@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { integer, oneOf, real, SHORTHAND_NAMES, size } from './fields.js';
 import { GPUS } from './gpus.js';
 import { LINK_CLASSES, type LinkRates } from './links.js';
-import { parseBitRate, parseByteSize, parseDurationMs } from './units.js';
+import { parseBitRate, parseByteSize, parseRoundTripMs } from './units.js';
 
 type LinkClass = keyof typeof LINK_CLASSES;
 
@@ -11,9 +11,9 @@ export const classNames = Object.keys(LINK_CLASSES) as [LinkClass, ...LinkClass[
 const MOST_MACHINES = 100_000;
 
 export const RATE = 'a rate above 0, like 20Mbit or 1Gbit';
-export const ROUND_TRIP = 'a time above 0, like 20ms';
+export const ROUND_TRIP = 'a time above 0 with its unit, like 20ms';
 export const rate = size(RATE, parseBitRate);
-export const roundTrip = size(ROUND_TRIP, parseDurationMs);
+export const roundTrip = size(ROUND_TRIP, parseRoundTripMs);
 
 export const link = z
   .preprocess(

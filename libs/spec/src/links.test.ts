@@ -22,7 +22,7 @@ describe('a link on the command line', () => {
     ['up=20MB', /^up must be a rate above 0, like 20mbit, found "20MB"$/],
     ['up=0', /^up must be a rate above 0/],
     ['down=-1mbit', /^down must be a rate above 0, like 100mbit, found "-1mbit"$/],
-    ['rtt=40mbit', /^rtt must be a time, like 40ms, found "40mbit"$/],
+    ['rtt=40mbit', /^rtt must be a time with its unit, like 40ms, found "40mbit"$/],
     ['up=1mbit,up=2mbit', /^up is given twice$/],
     ['constructor=1', /^"constructor=1" is none of/],
   ])('%j is refused', (text, problem) => {

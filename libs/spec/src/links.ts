@@ -1,5 +1,5 @@
 import { LongtailError } from '@longtail/core';
-import { parseBitRate, parseDurationMs } from './units.js';
+import { parseBitRate, parseRoundTripMs } from './units.js';
 
 /** A link: bit/s up and down, round trip in milliseconds. */
 export interface LinkRates {
@@ -28,7 +28,7 @@ const EXAMPLE = 'up=20mbit,down=100mbit,rtt=40ms';
 const PARTS = {
   up: { read: parseBitRate, form: 'a rate above 0, like 20mbit' },
   down: { read: parseBitRate, form: 'a rate above 0, like 100mbit' },
-  rtt: { read: parseDurationMs, form: 'a time, like 40ms' },
+  rtt: { read: parseRoundTripMs, form: 'a time with its unit, like 40ms' },
 } as const;
 
 /**

@@ -23,7 +23,7 @@ export interface ScenarioArm {
   readonly refusal?: string;
 }
 
-type Value = string | number | boolean;
+type Value = string | number | boolean | readonly (string | number | boolean)[];
 type Entry = Readonly<Record<string, Value | readonly Value[]>>;
 
 /** Short words for fields of the job. */

@@ -6,10 +6,13 @@ import { scenarioFleetSchema } from './scenario-fleet.js';
 
 const armValue = z.union([z.string(), z.number(), z.boolean()], { error: 'must be a text, a number, true or false' });
 
+/** A list of fields that are lists has a list for each. */
+const tried = z.array(z.union([armValue, z.array(armValue)])).min(1);
+
 const arm = z
-  .record(z.string(), z.union([armValue, z.array(armValue).min(1)], { error: 'must be a value, or a list of values to try' }))
+  .record(z.string(), z.union([armValue, tried], { error: 'must be a value, or a list of values to try' }))
   .describe(
-    'Fields and values: name; planner (planned, solo, equal, random); strategy, codec and schedule for sync.strategy, sync.codec and cluster.schedule; and any field of the job, like sync.localSteps. A list of values tries each, with each of the other lists',
+    'Fields and values: name; planner (planned, solo, equal, random); strategy, codec and schedule for sync.strategy, sync.codec and cluster.schedule; and any field of the job, like sync.localSteps. A list of values tries each, with each of the other lists; of a field that is a list itself, a list of lists',
   );
 
 const prices = z.strictObject({
@@ -28,6 +31,17 @@ const likeness = z.strictObject({
   flopsPerSample: real({ above: 0 }).optional().describe('Forward and backward; default: as many times that of the job as it has parameters'),
 });
 
+const seeds = z
+  .array(integer({ min: 0, max: 4_294_967_295 }))
+  .min(1)
+  .max(1000)
+  .check(({ value, issues }) => {
+    const twice = value.find((seed, i) => value.indexOf(seed) < i);
+    if (twice !== undefined) issues.push({ code: 'custom', message: `${twice} is there twice`, input: value });
+  })
+  .default([1])
+  .describe('Each arm runs once with each');
+
 /** A scenario file: a fleet, a job, and the ways of training to compare. */
 export const scenarioFileSchema = z.strictObject({
   name: name.optional().describe('Default: name of the file'),
@@ -38,7 +52,7 @@ export const scenarioFileSchema = z.strictObject({
     .describe('A larger model, whose times and bytes everything takes while the small one of the job learns; default: none, the job is meant as it is'),
   fleet: scenarioFleetSchema.describe('On what'),
   arms: z.array(arm).min(1).max(1000).describe('The ways of training to compare'),
-  seeds: z.array(integer({ min: 0, max: 4_294_967_295 })).min(1).max(1000).default([1]).describe('Each arm runs once with each'),
+  seeds,
   targetLoss: real({ above: 0 }).optional().describe('Validation loss to reach: who is there first wins'),
   prices: prices.prefault({}).describe('What energy and machines cost'),
   evaluation: evaluation.prefault({}).describe('With --mode virtual: when to look how good the model is, beside the run and outside of its time'),

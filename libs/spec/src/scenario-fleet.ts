@@ -4,7 +4,7 @@ import { duration, oneOf, real, SHORTHAND_NAMES, size } from './fields.js';
 import { checkMachines, classNames, fleetFileSchema, link, machine, rate, RATE, ROUND_TRIP, roundTrip } from './fleet-file.js';
 import { LINK_CLASSES } from './links.js';
 import { churnSchema } from './scenario-churn.js';
-import { parseBitRate, parseDurationMs, parsePower } from './units.js';
+import { parseBitRate, parseDurationMs, parsePower, parseRoundTripMs } from './units.js';
 
 const DAY_MS = 86_400_000;
 
@@ -15,7 +15,7 @@ const drawnLink = z
       class: oneOf('class of link', classNames).optional().describe('What kind of link; the other fields override its rates'),
       up: drawn(RATE, parseBitRate).optional().describe('To the server: a rate, {from, to} or {median, sigma}'),
       down: drawn(RATE, parseBitRate).optional().describe('From the server'),
-      rtt: drawn(ROUND_TRIP, parseDurationMs).optional().describe('Round trip to the server'),
+      rtt: drawn(ROUND_TRIP, parseRoundTripMs).optional().describe('Round trip to the server'),
       loss: real({ min: 0, max: 0.5 }).optional().describe('Part of the segments that are lost, each way; default: none'),
       slowStart: z.boolean().optional().describe('Windows begin small, and again after a pause, as those of TCP; default: false'),
     }),

@@ -37,6 +37,15 @@ describe('arms', () => {
     expect([name, seeds]).toEqual(['test', [1]]);
   });
 
+  it('may try lists, each a list in the list', () => {
+    const text = whole('[{model.hidden: [[64], [128, 64]]}]').replace('../jobs/mnist.yaml', '{data: mnist, model: {type: mlp}}');
+    const { arms } = parse(text);
+    expect(arms.map(({ name, job }) => [name, job.model])).toEqual([
+      ['hidden 64', { type: 'mlp', hidden: [64] }],
+      ['hidden 128,64', { type: 'mlp', hidden: [128, 64] }],
+    ]);
+  });
+
   it('that no job can have are refused beside the others; an entry of such alone is an error of the file', () => {
     const { arms } = parse(whole('[{strategy: [bsp, diloco], sync.localSteps: 20}]'));
     expect(arms.map(({ refusal }) => refusal)).toEqual([expect.stringContaining('sync.localSteps: is for the strategies') as unknown, undefined]);
@@ -73,6 +82,8 @@ describe('scenario files', () => {
     [fleet('{gpu: M1, region: us}'), 'fleet.machines[0].region: is of matrix.regions, and there is no matrix'],
     [fleet('{gpu: M1, region: asia}', '  matrix: {regions: [us, eu], server: us, rtt: [[1ms, 90ms], [90ms, 1ms]]}\n'), 'fleet.machines[0].region: "asia" is none of the regions us, eu'],
     [fleet('{gpu: M1}', '  matrix: {regions: [us, eu], server: us, rtt: [[1ms]]}\n'), 'test.yaml:6:43 fleet.matrix.rtt: must have a row for each of 2 regions'],
+    [fleet('{gpu: M1, link: {rtt: 40}}'), 'fleet.machines[0].link.rtt.value: must be a time above 0 with its unit, like 20ms, found 40'],
+    [fleet('{gpu: M1}', 'seeds: [1, 2, 1]\n'), 'test.yaml:6:1 seeds: 1 is there twice'],
     [fleet('{gpu: M1}', '  begins: monday\n'), 'fleet.begins: must be a day and a time, like mon 18:00, found "monday"'],
     [fleet('{gpu: M1, lan: a}', '  lans: {b: {}}\n'), 'fleet.lans.b: no machine is in this LAN: theirs are a'],
     ['fleet: {machines: [{gpu: M1}]}\narms: [{}]', 'job: is required: the path of a job file, or a job'],

@@ -17,6 +17,11 @@ export function parseDurationMs(value: string | number): number | undefined {
   return parseQuantity(value, MILLISECONDS, 's');
 }
 
+/** The same of a round trip, where a bare number other than 0 is undefined: it could be meant as milliseconds as well. */
+export function parseRoundTripMs(value: string | number): number | undefined {
+  return Number(value) > 0 ? undefined : parseDurationMs(value);
+}
+
 /** `10MB`, `1.5GiB`, `4gb`, `4096` as bytes (decimal and binary units are different things). Undefined for anything else. */
 export function parseByteSize(value: string | number): number | undefined {
   return parseQuantity(String(value).toLowerCase(), BYTES, 'b');
