@@ -3,7 +3,8 @@ import type { TimedFault } from '@longtail/simulator';
 import { parseHours } from '@longtail/spec/hours';
 import { expect, test } from 'vitest';
 import { presenceOf } from './churn.js';
-import { parseTrace } from './trace.js';
+import { scenario } from './testing/scenario.js';
+import { parseTrace, tracesOf } from './trace.js';
 
 const HOUR_MS = 3_600_000;
 const context = (rest: object = {}) => ({ name: 'a', rng: createRng('churn'), begins: 'fri 20:00', untilMs: 72 * HOUR_MS, stays: () => new Map(), ...rest });
@@ -44,6 +45,18 @@ test('a trace says when machines were here; one that it does not name never come
     ],
   });
   expect(presenceOf({ churn, joins: undefined }, context({ name: 'c', stays: () => stays })).joinAtMs).toBeUndefined();
+});
+
+test('the traces of a scenario are read once each; one of a machine that there is not is refused', () => {
+  const churn = (path: string) => `churn: {type: trace, path: ${path}}`;
+  const { fleet } = scenario('[{}]', { fleet: `{machines: [{name: a, samplesPerSecond: 1, ${churn('one.csv')}}, {name: b, count: 2, samplesPerSecond: 1, ${churn('one.csv')}}, {name: c, samplesPerSecond: 1}]}` });
+  const read: string[] = [];
+  const tracesIn = (text: string) => tracesOf(fleet, (path) => (read.push(path), text));
+  const text = 'node,from,to\nb 2,0,10\na,0,30\n';
+  expect(Object.values(tracesIn(text))).toEqual([text]);
+  expect(read).toHaveLength(1);
+  expect(() => tracesIn('node,from,to\na,0,30\n\nb 22,0,10\n')).toThrow(/one\.csv:4: no machine with this trace is called "b 22"; did you mean "b 2"\?$/);
+  expect(() => tracesIn('node,from,to\nc,0,30\n')).toThrow('no machine with this trace is called "c"');
 });
 
 test.each([

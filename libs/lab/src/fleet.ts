@@ -3,6 +3,7 @@ import type { SimulatedWorker, TimedFault } from '@longtail/simulator';
 import { drawnRatesOf, gpuNamed, lanNamed, LINK_CLASSES, ratesOf, type LinkRates, type ScenarioFleet, type ScenarioMachine } from '@longtail/spec';
 import { presenceOf } from './churn.js';
 import { draw } from './draw.js';
+import { namedMachines } from './named-machines.js';
 import type { Stay } from './trace.js';
 
 /** A machine as everybody sees it: the report, the simulator, the planner. */
@@ -40,26 +41,10 @@ const USUAL_WATTS = 100;
 
 /** Each machine draws by its own name: one more of a kind changes nothing for the others. */
 export function drawFleet(fleet: ScenarioFleet, context: FleetContext): DrawnFleet {
-  const all = named(fleet);
+  const all = namedMachines(fleet.machines);
   const machines = all.map(({ machine, name }) => drawMachine(machine, name, fleet, context));
   const server = fleet.server === undefined ? LINK_CLASSES.datacenter : ratesOf(fleet.server);
   return { machines, peers: peersOf(all, machines, fleet), server };
-}
-
-/** Machines of one name are numbered, but for numbers that another one has as its name. */
-function named({ machines }: ScenarioFleet): readonly { readonly machine: ScenarioMachine; readonly name: string }[] {
-  const baseOf = (machine: ScenarioMachine) => machine.name ?? machine.gpu ?? 'machine';
-  const counts = new Map<string, number>();
-  for (const machine of machines) counts.set(baseOf(machine), (counts.get(baseOf(machine)) ?? 0) + machine.count);
-  const numbers = new Map<string, number>();
-  const nextOf = (base: string): string => {
-    if (counts.get(base) === 1) return base;
-    const number = (numbers.get(base) ?? 0) + 1;
-    numbers.set(base, number);
-    const name = `${base} ${number}`;
-    return counts.get(name) === 1 ? nextOf(base) : name;
-  };
-  return machines.flatMap((machine) => Array.from({ length: machine.count }, () => ({ machine, name: nextOf(baseOf(machine)) })));
 }
 
 function drawMachine(machine: ScenarioMachine, name: string, fleet: ScenarioFleet, { seed, flopsPerSample, untilMs, stays }: FleetContext): DrawnMachine {

@@ -8,4 +8,5 @@ export { programHash } from './program.js';
 export { runArm, type ArmTask, type TellPart } from './run-arm.js';
 export { runBench, type ArmProgress, type BenchOptions } from './run-bench.js';
 export { parseSweep, type Sweep } from './sweep.js';
+export { tracesOf } from './trace.js';
 export { Workbench } from './workbench.js';

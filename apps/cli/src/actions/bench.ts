@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, formatCount, formatMilliseconds, formatSeconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, arithmeticOf, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
+import { ArmPool, arithmeticOf, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, tracesOf, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
 import { Interruption } from '../process/interruption.js';
@@ -31,6 +31,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     read,
     overrides: options.set,
   });
+  const traces = tracesOf(scenario.fleet, read);
   const folder = options.out ?? join('bench', `${scenario.name}-${mode}`);
   const armsFolder = join(folder, 'arms');
   await makeFolder('keep results', armsFolder);
@@ -39,7 +40,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
   const interruption = new Interruption(() => pool.close());
   try {
     const kept = new KeptArms(armsFolder, programHash(), options.fresh);
-    const shared = { engine, sweep, kept, traces: tracesOf(scenario) };
+    const shared = { engine, sweep, kept, traces };
     const result =
       mode === 'live' || mode === 'both'
         ? await benchLive(scenario, { ...shared, predict: mode === 'both', pool, folder, progress, signal: interruption.signal }, output)
@@ -132,8 +133,4 @@ function read(path: string): string {
   } catch (error) {
     throw new LongtailError(`The file ${path} cannot be read: ${(error as Error).message}`, { code: 'missing-file', where: path, hint: 'The scenario names it; its path counts from the folder of the file that it stands in.', cause: error });
   }
-}
-
-function tracesOf({ fleet }: BenchScenario): Readonly<Record<string, string>> {
-  return Object.fromEntries(fleet.machines.flatMap(({ churn }) => (churn?.type === 'trace' ? [[churn.path, read(churn.path)] as const] : [])));
 }
