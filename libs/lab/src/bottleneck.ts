@@ -28,11 +28,10 @@ function boundOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'bottleneck'>,
   if (utilisation >= COMPUTE_BOUND) return `compute: devices are at work ${percent(utilisation)} of the time`;
   if (bubble !== undefined && bubble > 0.5) return `pipeline: stages wait for each other ${percent(bubble)} of the time`;
   const main = path.mainPart();
-  const machine = machines.find(({ bench }) => bench.name === main?.name);
-  if (main === undefined || machine === undefined) return 'nobody contributed';
-  const { bench: node, link } = machine;
-  const part = percent(main.part);
   const rest = `; devices are at work ${percent(utilisation)} of the time`;
+  if (main === undefined) return `compute: one machine trains by itself, and exchanges with nobody${rest}`;
+  const { bench: node, link } = machines.find(({ bench }) => bench.name === main.name)!;
+  const part = percent(main.part);
   if (main.kind === 'compute' && main.waited < WAITS) return `compute: ${part} of a round is computing, ${Math.round(main.contributions)} of ${machines.length} machines take part in one, and none of those waits for another${rest}`;
   if (main.kind === 'compute') return `straggler: ${part} of a round is computing, at last that of ${node.name} (${node.device})${rest}`;
   const [word, doing, own, toServer, ofServer, bytesOf] =

@@ -52,7 +52,7 @@ export class CriticalPath {
   /**
    * Computing, where at least half of the path is, else the way that takes longer; whose it is most, and which part of the path the kind is;
    * of a link, the rate that this node got, Infinity of computing, and how long a round's transfer took it; `waited`: which part of a round a contribution
-   * waits for the last one; `contributions`: of a round. Undefined where nobody contributed.
+   * waits for the last one; `contributions`: of a round. Undefined where nobody exchanged anything.
    */
   mainPart(): { readonly part: number; readonly name: string; readonly kind: PathKind; readonly bitsPerSecond: number; readonly transferMs: number; readonly waited: number; readonly contributions: number } | undefined {
     for (const round of [...this.open.keys()]) this.close(round);

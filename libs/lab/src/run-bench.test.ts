@@ -144,6 +144,11 @@ test('few bytes over a fast link with a long round trip: that is what bounds the
   expect(done(arms[0]!).bottleneck).toMatch(/^latency: \d+ % of a round is receiving, most of that the round trip of far \d \(120 ms\); devices/);
 });
 
+test('a machine that is alone steps for itself, so that nothing but computing bounds the run', async () => {
+  const { arms } = await runBench(scenario('[{strategy: bsp}]', { fleet: '{machines: [{name: hermit, samplesPerSecond: 10000, link: lte}]}' }), { ...options, mode: 'timing' });
+  expect(done(arms[0]!).bottleneck).toMatch(/^compute: one machine trains by itself, and exchanges with nobody; devices are at work \d+ % of the time$/);
+});
+
 test('what bounds a run is the link that is full: the server\'s, where all wait for it, and not that of the machine which was last', async () => {
   const behind = async (server: string, link: string) => {
     const fleet = `{server: ${server}, machines: [{name: home, count: 12, samplesPerSecond: 1, link: ${link}}]}`;
