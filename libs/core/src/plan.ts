@@ -262,8 +262,10 @@ export function passMsOf({ groups }: Plan): ReadonlyMap<string, number> {
 
 /** What a schedule makes of a pipeline's stages. */
 export interface Makespan {
-  /** Of an inner step; where there are sums, from its beginning to that of the next. */
+  /** Of an inner step's passes. */
   readonly makespanMs: number;
+  /** By which sums make it longer, from its beginning to that of the next; 0: there are none. */
+  readonly sumsMs: number;
   /** Most stashes that each worker holds at once, in the order of their first stages. */
   readonly stash: readonly number[];
 }

@@ -32,7 +32,7 @@ export function planGiven(
     const drawn = onDevices(group);
     return { ...group, stages: group.stages.map((stage, i) => (model.recomputeIn(drawn, i) === true ? { ...stage, recompute: true } : stage)) };
   });
-  return { groups: decided, plan: planLayout(profile, cluster, request, decided.map(onDevices), { makespanOf: exactMakespan }) };
+  return { groups: decided, plan: planLayout(profile, cluster, request, decided.map(onDevices), { makespanOf: exactMakespan() }) };
 }
 
 /**

@@ -98,7 +98,7 @@ function replanned(request: LayoutRequest, profile: ModelProfile): ReplanDecisio
       cluster: clusterOf(nodes, request, profile),
       request: planRequest,
       horizonMs: Math.min(HORIZON_MS, remainingMs),
-      makespanOf: exactMakespan,
+      makespanOf: exactMakespan(),
     });
     return decision.changed ? decision : undefined;
   } catch (error) {
@@ -128,7 +128,7 @@ function planOver(nodes: readonly LayoutNode[], of: LayoutRequest, profile: Mode
   if (nodes.length === 0) return {};
   const cluster = clusterOf(nodes, of, profile);
   try {
-    return planWithSync(of.job, profile, cluster, (request) => createPlan(profile, cluster, request, { makespanOf: exactMakespan }), codingTimes);
+    return planWithSync(of.job, profile, cluster, (request) => createPlan(profile, cluster, request, { makespanOf: exactMakespan() }), codingTimes);
   } catch (error) {
     if (error instanceof LongtailError && error.code === 'no-plan') return { shortfall: error };
     throw error;

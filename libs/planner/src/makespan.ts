@@ -14,7 +14,8 @@ export const estimateMakespan: MakespanOf = (stages, microbatches, _maxStash, { 
   const period = busiest(work, workers);
   const latencyMs = work.reduce((sum, ms) => sum + ms, 0) + hops;
   return {
-    makespanMs: (latencyMs - period) / chunks + microbatches * period + (sums === undefined ? 0 : waitMs(stages, sums)),
+    makespanMs: (latencyMs - period) / chunks + microbatches * period,
+    sumsMs: sums === undefined ? 0 : waitMs(stages, sums),
     stash: Array.from({ length: workers }, (_, rank) => Math.min(microbatches * chunks, inFlight(stages, rank, period))),
   };
 };

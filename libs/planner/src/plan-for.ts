@@ -134,13 +134,21 @@ function corrected(model: CostModel, group: Timed, cost: GroupCost, samples: num
   return { ...cost, periodMs: periodMs * factor, fillMs: (onceMs - periodMs) * factor + sumsMs };
 }
 
-/** An inner step of a pipeline: its passes, and what sums of what several workers hold make it longer. */
-export function pipelineStep(model: CostModel, { group, timings, passes, order, sums }: Timed, microbatches: number, makespanOf: MakespanOf): { readonly passesMs: number; readonly sumsMs: number } {
+interface PipelineStep {
+  readonly passesMs: number;
+  /** By which sums of what several workers hold make it longer. */
+  readonly sumsMs: number;
+  /** By stage: microbatches that there is room for, and those that the schedule holds. */
+  readonly room: readonly number[];
+  readonly stash: readonly number[];
+}
+
+/** An inner step of a pipeline. */
+export function pipelineStep(model: CostModel, { group, timings, passes, order, sums }: Timed, microbatches: number, makespanOf: MakespanOf): PipelineStep {
   const room = roomFor(model, group, order, microbatches);
-  const { makespanMs } = makespanOf(timings, microbatches, room, order);
+  const { makespanMs, sumsMs, stash } = makespanOf(timings, microbatches, room, { ...order, sums });
   // A schedule knows hops as delays; a link that is busier than any stage bounds the step all the same.
-  const passesMs = Math.max(makespanMs, microbatches * passes.periodMs);
-  return { passesMs, sumsMs: sums === undefined ? 0 : makespanOf(timings, microbatches, room, { ...order, sums }).makespanMs - makespanMs };
+  return { passesMs: Math.max(makespanMs, microbatches * passes.periodMs), sumsMs, room, stash };
 }
 
 /** Interleaved where its devices hold several stages, and only there. */
@@ -182,12 +190,12 @@ interface InPlan {
 function plannedGroup(model: CostModel, { group, samples, steps, stepMs, exchangeMs }: GroupRound, inPlan: InPlan): PlannedGroup {
   const { scenario, roundMs, samplesPerRound, makespanOf } = inPlan;
   const share = (samples * steps) / samplesPerRound;
-  const { timings, order } = inPlan.timed.get(group)!;
+  const of = inPlan.timed.get(group)!;
+  const { timings, order } = of;
   const microbatches = Math.max(1, Math.ceil(samples / group.microbatch));
   const work = timings.map(({ forwardMs, backwardMs }) => forwardMs + backwardMs);
   const busiestMs = busiest(work, group.stages.length / order.chunks) * (samples / group.microbatch);
-  const room = roomFor(model, group, order, microbatches);
-  const { stash } = makespanOf(timings, microbatches, room, order);
+  const { room, stash } = pipelineStep(model, of, microbatches, makespanOf);
   const stashes = (index: number) => (holdsAll(order) ? room[index]! : Math.min(room[index]!, Math.max(stash[index]!, group.stages.length - index)));
   return {
     kind: group.stages.length === 1 && group.stages[0]!.devices.length === 1 ? 'solo' : 'pipeline',

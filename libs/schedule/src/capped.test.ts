@@ -1,7 +1,7 @@
 import { createRng, type StageTiming } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { cappedOneForwardOneBackward } from './capped.js';
+import { candidateRules, cappedOneForwardOneBackward } from './capped.js';
 import { dispatch } from './dispatch.js';
 import { listActions } from './lists.js';
 import { lowerBound } from './lower-bound.js';
@@ -16,6 +16,13 @@ function ratio(schedule: typeof capped, stages: readonly StageTiming[], microbat
   const { makespanMs } = simulatePipeline(listActions(schedule, stages, microbatches), stages);
   return makespanMs / lowerBound(stages, microbatches, { ...schedule, maxStash });
 }
+
+/** For five stages. */
+const rules = fc.record({
+  caps: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 5, maxLength: 5 }),
+  prefer: fc.constantFrom('forward', 'backward'),
+  splitBackward: fc.boolean(),
+});
 
 const meanOf = (ratios: readonly number[]) => ratios.reduce((sum, one) => sum + one, 0) / ratios.length;
 
@@ -64,18 +71,40 @@ test('every worker derives the same lists, from its own copy of the timings', ()
 });
 
 test('what was simulated to find the lists is what the lists take', () => {
-  const rules = fc.record({
-    caps: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 5, maxLength: 5 }),
-    prefer: fc.constantFrom('forward', 'backward'),
-    splitBackward: fc.boolean(),
-  });
   fc.assert(
     fc.property(stagesOf(5), fc.integer({ min: 1, max: 16 }), rules, (stages, microbatches, rule) => {
-      const { lists, makespanMs, stashes } = dispatch(stages, microbatches, rule);
-      const trace = simulatePipeline(lists, stages);
+      const { lists, makespanMs, stashes } = dispatch(stages, microbatches, rule)!;
+      const trace = simulatePipeline(lists(), stages);
       expect(trace.makespanMs).toBe(makespanMs);
       expect(trace.ranks.map(({ peakStash }) => peakStash)).toEqual(stashes);
       stashes.forEach((stash, stage) => expect(stash).toBeLessThanOrEqual(rule.caps[stage]!));
+    }),
+  );
+});
+
+test('of what is given up, or not tried at all, nothing would have been chosen', () => {
+  const rng = createRng('given up');
+  const sum = (stashes: readonly number[]) => stashes.reduce((all, stash) => all + stash, 0);
+  for (let count = 0; count < 40; count++) {
+    const { stages, microbatches } = randomPipeline(rng);
+    const maxStash = stages.map(() => 1 + rng.below(20));
+    const splitBackward = count % 2 === 1;
+    const limits = maxStash.map((most) => Math.min(most, microbatches));
+    const all = candidateRules(stages, limits, splitBackward).map((rule) => dispatch(stages, microbatches, rule)!);
+    const shortestMs = Math.min(...all.map(({ makespanMs }) => makespanMs));
+    const [best] = all
+      .filter(({ makespanMs }) => makespanMs <= 1.005 * shortestMs)
+      .sort((a, b) => sum(a.stashes) - sum(b.stashes) || a.makespanMs - b.makespanMs);
+    expect(listActions(cappedOneForwardOneBackward({ maxStash, splitBackward }), stages, microbatches)).toEqual(best!.lists());
+  }
+});
+
+test('a simulation is given up only where it would have taken longer', () => {
+  fc.assert(
+    fc.property(stagesOf(5), fc.integer({ min: 1, max: 16 }), rules, (stages, microbatches, rule) => {
+      const { makespanMs } = dispatch(stages, microbatches, rule)!;
+      expect(dispatch(stages, microbatches, rule, makespanMs)?.makespanMs).toBe(makespanMs);
+      expect(dispatch(stages, microbatches, rule, makespanMs * (1 - 1e-6) - 1e-6)).toBeUndefined();
     }),
   );
 });

@@ -1,7 +1,7 @@
 import type { StageTiming } from '@longtail/core';
 
 /** What a message between neighbouring stages costs. */
-interface Hop {
+export interface Hop {
   /** From its leaving until it has arrived. */
   readonly hopMs: number;
   /** The part of it during which nothing else leaves the sender. */

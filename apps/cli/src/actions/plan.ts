@@ -32,7 +32,7 @@ export async function plan(output: Output, options: PlanOptions, file: string): 
   const own = job.cluster.layout !== undefined;
   const { plan: found, sync } = planWithSync(withLocalSteps(withStateBits(job, options.optimizerBits), options.localSteps), profile, cluster, (wanted) => {
     const request = requestFor(wanted, options);
-    return own ? planOwnLayout(job, profile, cluster, request) : createPlan(profile, cluster, request, { makespanOf: exactMakespan });
+    return own ? planOwnLayout(job, profile, cluster, request) : createPlan(profile, cluster, request, { makespanOf: exactMakespan() });
   }, () => USUAL_CODING);
   const whole = { ...found, notes: [...found.notes, ...notes] };
   if (output.json) output.event({ event: 'plan', ...whole, ...(sync && { sync }) });
