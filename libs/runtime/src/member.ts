@@ -160,7 +160,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Takes its place away. */
   vacate(): void {
-    this.abandon('it is given another place');
+    this.abandon();
     this.group = undefined;
     this.segments = [];
     this.layout = undefined;
@@ -391,7 +391,7 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.state = 'gone';
     this.endRest();
     this.trafficAtEnd = this.session.traffic;
-    this.abandon(reason);
+    this.abandon();
     this.relay.close();
     for (const open of this.assignments) open.end('lost', reason, this.host.clock.nowMs());
     if (this.session.part === this) this.session.part = undefined;

@@ -49,8 +49,9 @@ interface StateSending extends Sending {
 
 const NONE: readonly Published[] = [];
 
-/** Given so that no DOMException with a stack is made for every version. */
-const OUTDATED = new Error('a newer version is there');
+/** Given so that no error with a stack is made for every version, or every worker of a run that ends: nobody reads it. */
+const OUTDATED = new LongtailError('a newer version is there', { code: 'unreachable' });
+const ABANDONED = new LongtailError('it has no place in the run any more', { code: 'unreachable' });
 
 /** The part of a member that vectors and files are sent to: what it holds of the model, and what is on its way. */
 export class Recipient<Host extends RecipientHost = RecipientHost> {
@@ -230,17 +231,16 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
       });
   }
 
-  private giveUpVersions(reason: Error): void {
+  private giveUpVersions(reason: LongtailError): void {
     this.versions.abort(reason);
     this.versions = new FanOut();
   }
 
   /** Nothing that is on its way is wanted, and what it holds counts for nothing. */
-  protected abandon(reason: string): void {
+  protected abandon(): void {
     if (this.versions.isBusy || this.streams.isBusy) {
-      const error = new LongtailError(reason, { code: 'unreachable' });
-      this.giveUpVersions(error);
-      this.streams.abort(error);
+      this.giveUpVersions(ABANDONED);
+      this.streams.abort(ABANDONED);
       this.streams = new FanOut();
     }
     this.sending = undefined;
