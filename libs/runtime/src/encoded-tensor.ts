@@ -160,15 +160,17 @@ export class EncodedTensor implements Loan {
 
 /** A class, so that thousands that are under way have no function of their own. */
 class Outgoing implements OutgoingTensor {
-  readonly length: number;
-  readonly chunkLength: number;
-
   constructor(
     readonly header: OutgoingTensor['header'],
     readonly loan: EncodedTensor,
-  ) {
-    this.length = loan.grid.length;
-    this.chunkLength = loan.grid.chunkLength;
+  ) {}
+
+  get length(): number {
+    return this.loan.grid.length;
+  }
+
+  get chunkLength(): number {
+    return this.loan.grid.chunkLength;
   }
 
   chunk(offset: number): Uint8Array {
