@@ -42,6 +42,11 @@ export type ChunkVerdict =
   /** The delivery is worthless. */
   | { readonly verdict: 'refused'; readonly reason: string; readonly nonFinite: boolean };
 
+/** `loan`: it lies where its sender has it. */
+interface TakenChunk extends CodedChunk {
+  readonly loan: Loan | undefined;
+}
+
 const TAKEN: ChunkVerdict = { verdict: 'taken' };
 const FLOAT_BYTES = 4;
 
@@ -63,11 +68,9 @@ export class Delivery {
   private readonly normBound: NormBound | undefined;
   private readonly tensors: readonly ExpectedTensor[];
   /** Of the tensors, one behind the other. */
-  private readonly chunks: (CodedChunk | undefined)[];
+  private readonly chunks: (TakenChunk | undefined)[];
   /** The memory of each tensor, where chunks were put in ours. */
   private memory: (Uint8Array | undefined)[] | undefined;
-  /** Of chunks that lie where their sender has them. */
-  private loans: (Loan | undefined)[] | undefined;
   private read: Promise<void> | undefined;
 
   /** `buffers` lends the memory that chunks are put in; see `place`. */
@@ -83,7 +86,7 @@ export class Delivery {
     this.normBound = normBound;
     this.tensors = tensors;
     for (const { grid } of tensors) this.missing += grid.chunks;
-    this.chunks = new Array<CodedChunk | undefined>(this.missing);
+    this.chunks = new Array<TakenChunk | undefined>(this.missing);
     normBound?.add(this);
   }
 
@@ -128,7 +131,7 @@ export class Delivery {
       const reason = `chunk ${header.chunk} has ${payload.length} bytes, ${header.length} values take ${room} at most`;
       return { verdict: 'refused', reason, nonFinite: false };
     }
-    const chunk = { bytes: payload, codecId: header.codec, weight: 1 };
+    const chunk = { bytes: payload, codecId: header.codec, weight: 1, loan };
     let seen: ChunkInspection;
     try {
       seen = this.inspect(chunk, header.length);
@@ -137,7 +140,8 @@ export class Delivery {
     }
     if (!seen.finite)
       return { verdict: 'refused', reason: `chunk ${header.chunk} of ${header.kind} holds non-finite values`, nonFinite: true };
-    this.put(this.indexOf(tensor, header.chunk), chunk, loan);
+    this.chunks[this.indexOf(tensor, header.chunk)] = chunk;
+    loan?.hold();
     this.bytesSaved += FLOAT_BYTES * header.length - payload.length;
     this.missing--;
     const excess = this.normBound?.exceededWith(header, seen.sumOfSquares);
@@ -164,17 +168,15 @@ export class Delivery {
     return this.coded(kind, fragment, chunk).bytes;
   }
 
-  private put(index: number, chunk: CodedChunk, loan: Loan | undefined): void {
-    this.chunks[index] = chunk;
-    if (loan === undefined) return;
-    loan.hold();
-    (this.loans ??= new Array<Loan | undefined>(this.chunks.length))[index] = loan;
-  }
-
   private giveBack(): void {
-    for (const buffer of this.memory ?? []) if (buffer !== undefined) this.buffers.give(buffer);
-    for (const loan of this.loans ?? []) loan?.release();
-    this.memory = this.loans = undefined;
+    const { chunks, memory } = this;
+    for (let i = 0; i < chunks.length; i++) {
+      chunks[i]?.loan?.release();
+      chunks[i] = undefined;
+    }
+    if (memory === undefined) return;
+    for (const buffer of memory) if (buffer !== undefined) this.buffers.give(buffer);
+    this.memory = undefined;
   }
 
   /** Number of a tensor among those that were asked for; −1: it is none of them. */
@@ -190,7 +192,7 @@ export class Delivery {
     return index;
   }
 
-  private at(tensor: number, chunk: number): CodedChunk | undefined {
+  private at(tensor: number, chunk: number): TakenChunk | undefined {
     return this.chunks[this.indexOf(tensor, chunk)];
   }
 
