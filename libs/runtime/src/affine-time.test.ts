@@ -38,14 +38,16 @@ test('the line is the one that sorting all slopes leads to', () => {
   const time = fc.record({ samples: fc.integer({ min: 1, max: 12 }), ms: fc.double({ min: 1, max: 1000, noNaN: true }) });
   fc.assert(
     fc.property(fc.array(time, { minLength: 1, maxLength: 15 }), (times) => {
-      const { fixedMs, msPerSample } = fitAffine(
+      const line = { fixedMs: NaN, msPerSample: NaN };
+      fitAffine(
+        line,
         times.map(({ samples }) => samples),
         times.map(({ ms }) => ms),
       );
       const slope = slopeOf(times);
       const fixed = lowerMedian(times.map(({ samples, ms }) => ms - samples * slope));
       const isLine = times.some(({ samples }) => samples !== times[0]!.samples) && fixed >= 0 && slope > 0;
-      expect({ fixedMs, msPerSample }).toEqual(isLine ? { fixedMs: fixed, msPerSample: slope } : { fixedMs: 0, msPerSample: lowerMedian(times.map(({ samples, ms }) => ms / samples)) });
+      expect(line).toEqual(isLine ? { fixedMs: fixed, msPerSample: slope } : { fixedMs: 0, msPerSample: lowerMedian(times.map(({ samples, ms }) => ms / samples)) });
     }),
   );
 });

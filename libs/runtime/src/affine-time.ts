@@ -4,29 +4,37 @@ export interface AffineTime {
   readonly msPerSample: number;
 }
 
+interface Line {
+  fixedMs: number;
+  msPerSample: number;
+}
+
 /** How much a measurement by itself says of the slope, of what two of them do that are far apart. */
 const ORIGIN_WEIGHT = 0.25;
 
 /**
- * The line through measured times of work on so many samples each, by the weighted median of the slopes between all pairs (Theil 1950,
+ * Makes `line` the one through measured times of work on so many samples each, by the weighted median of the slopes between all pairs (Theil 1950,
  * Sen 1968; weighted by distance as by Sievers 1978), so that up to a quarter of them may be far off. Each measurement is paired with the
  * origin too, at little weight: where all are of about one size that is all there is to go by, and time is in proportion.
  */
-export function fitAffine(samples: readonly number[], ms: readonly number[]): AffineTime {
-  if (areAlike(samples)) return fitProportional(samples, ms);
+export function fitAffine(line: Line, samples: readonly number[], ms: readonly number[]): void {
+  if (areAlike(samples)) return fitProportional(line, samples, ms);
   const msPerSample = medianSlope(samples, ms);
   begin(samples.length);
   for (let i = 0; i < samples.length; i++) values[count++] = ms[i]! - samples[i]! * msPerSample;
   const fixedMs = lowerMedian();
   // Of noise: no device takes less than nothing before it begins, nor for a sample.
-  return fixedMs < 0 || msPerSample <= 0 ? fitProportional(samples, ms) : { fixedMs, msPerSample };
+  if (fixedMs < 0 || msPerSample <= 0) return fitProportional(line, samples, ms);
+  line.fixedMs = fixedMs;
+  line.msPerSample = msPerSample;
 }
 
-/** The line through the origin, by the median of what a sample took: of work in steps that are all of one size. */
-export function fitProportional(samples: readonly number[], ms: readonly number[]): AffineTime {
+/** The same, through the origin, by the median of what a sample took: of work in steps that are all of one size. */
+export function fitProportional(line: Line, samples: readonly number[], ms: readonly number[]): void {
   begin(samples.length);
   for (let i = 0; i < samples.length; i++) values[count++] = ms[i]! / samples[i]!;
-  return { fixedMs: 0, msPerSample: lowerMedian() };
+  line.fixedMs = 0;
+  line.msPerSample = lowerMedian();
 }
 
 function areAlike(samples: readonly number[]): boolean {

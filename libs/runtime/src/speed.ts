@@ -209,9 +209,7 @@ export class Speed implements AffineTime {
   private follow(samples: number, computeMs: number, inSteps: boolean): void {
     this.note(samples, computeMs);
     this.adapt();
-    const { fixedMs, msPerSample } = (inSteps ? fitProportional : fitAffine)(this.samples, this.computeMs);
-    this.fixedMs = fixedMs;
-    this.msPerSample = msPerSample;
+    (inSteps ? fitProportional : fitAffine)(this, this.samples, this.computeMs);
   }
 
   /** After a change, what was measured before it is brought to the pace of now: it still tells what is fixed and what grows. */
