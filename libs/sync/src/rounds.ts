@@ -70,7 +70,7 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleO
   const openedAtMs = opening(working);
   const fastestMs = fastest(working);
   const deadlineMs = deadlineOf(options, working, openedAtMs, fastestMs);
-  const enoughMs = working === members ? enoughAt(options, members) : latest(enoughAt(options, members), enoughAt(options, working));
+  const enoughMs = latest(enoughAt(options, members, delivered), working === members ? -Infinity : enoughAt(options, working, those(working, isDelivered)));
   if (enoughMs !== undefined && nowMs >= enoughMs && enoughMs < (deadlineMs ?? Infinity)) {
     const why = `${delivered.length} of ${members.length} delivered, and ${options.graceMs ?? 0} ms of grace are over`;
     const reason = `came after the quorum of round ${round.round} and its grace`;
@@ -121,7 +121,9 @@ function atWork(members: readonly Busy[]): readonly Busy[] {
 }
 
 function opening(members: readonly Busy[]): number {
-  return members.reduce((first, { task }) => Math.min(first, task.startedAtMs), Infinity);
+  let firstMs = Infinity;
+  for (const { task } of members) firstMs = Math.min(firstMs, task.startedAtMs);
+  return firstMs;
 }
 
 function quorumOf({ quorum = 1 }: RoundsOptions, members: number): number {
@@ -135,11 +137,10 @@ function deliveriesNeeded(options: RoundsOptions, members: number, delivered: nu
 }
 
 /** When the quorum's grace ends; undefined while the quorum is not there. */
-function enoughAt(options: RoundsOptions, members: readonly Busy[]): number | undefined {
+function enoughAt(options: RoundsOptions, members: readonly Busy[], delivered: readonly Busy[]): number | undefined {
   const { graceMs = 0 } = options;
   const need = quorumOf(options, members.length);
-  if (those(members, isDelivered).length < need) return undefined;
-  return sorted(members, ({ deliveredAtMs }) => deliveredAtMs)[need - 1]! + graceMs;
+  return delivered.length < need ? undefined : sorted(delivered, ({ deliveredAtMs }) => deliveredAtMs)[need - 1]! + graceMs;
 }
 
 /** Undefined while nothing is known that a deadline could be made of: the first round, before the first delivery. */
