@@ -49,7 +49,8 @@ export async function commitRound(
     for (const one of contributions) addCoded(coded, one.task, local ? one.weight * samplesOf(one, segment) : one.weight, segment, chunk);
     return coded;
   };
-  const weightedOf = (segment: Segment) => contributions.reduce((total, one) => total + one.weight * samplesOf(one, segment), 0);
+  const weights = new Map(segments.map((segment) => [segment, sum(contributions.map((one) => one.weight * samplesOf(one, segment)))]));
+  const weightedOf = (segment: Segment) => weights.get(segment)!;
   const done = contributions.map(({ task }) => task.done!);
   const samples = sum(done.map((one) => one.samples));
   const moved = core.fragments === undefined ? segments : segments.filter((segment) => weightedOf(segment) > 0);
@@ -92,7 +93,7 @@ export async function commitRound(
   const tell = () => {
     for (const { task, weight, moved } of contributions) {
       core.tasks.settle(task, { applied: task.leasesDone, weight, reason: task.recalled ? 'called home early' : '' });
-      for (const lease of moved?.whole ?? []) leases.apply(lease.id);
+      if (moved !== undefined) for (const lease of moved.whole) leases.apply(lease.id);
       core.roster.succeeded(task.group);
     }
     core.announceCommit({
