@@ -1,5 +1,5 @@
 import type { DeviceProfile, OwnSteps, Plan, PlanRequest } from '@longtail/core';
-import { createRng, dynamicLocalSteps, formatBytes, LongtailError } from '@longtail/core';
+import { createRng, dynamicLocalSteps, formatBytes, formatMilliseconds, LongtailError } from '@longtail/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createPlan } from './create-plan.js';
@@ -197,6 +197,17 @@ test('of a layout that was given, the others are told that it has no place for t
     'D: the layout as it stands has no place for it; needs 61.8 MiB for the whole model, has 16.0 MiB',
     expect.stringMatching(/^E: the layout as it stands has no place for it; a sample takes it 12 s, more than the .* that its exchange leaves of a round$/),
   ]);
+});
+
+test('of a layout that was given, whose group is too slow for a sample of the batch has a place, and nothing to do', () => {
+  const devices = [device('a', 8), device('b', 8, { flopsPerSecond: 1e9 }), device('c', 8, { flopsPerSecond: 1e9 })];
+  const stages = [1, 2].map((at, i) => ({ start: 2 * i, end: 2 * i + 2, devices: [at], recompute: false }));
+  const layout = [{ microbatch: 4, stages: [{ start: 0, end: 4, devices: [0], recompute: false }] }, { microbatch: 4, stages }];
+  const { groups, leftOut, roundMs } = planLayout(equalLayers(4, { parameters: 1_000_000 }), fleet(devices, 'b', 'c'), request, layout);
+  expect(groups).toHaveLength(1);
+  expect(leftOut.map(({ name, reason }) => `${name}: ${reason}`)).toEqual(
+    ['B', 'C'].map((name) => expect.stringMatching(new RegExp(`^${name}: a round with its group would take 4[89] s, without it ${formatMilliseconds(roundMs)}$`))),
+  );
 });
 
 test('of a layout that was given, it is said who would have to take more than it offers', () => {

@@ -1,7 +1,7 @@
 import type { LeftOut } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
-import type { CostModel } from './layout.js';
-import type { Scenario } from './rounds.js';
+import type { CostModel, GroupDraft } from './layout.js';
+import { roundMsOf, type Scenario } from './rounds.js';
 
 /** Why a device has no part in a plan that was searched for, in figures. */
 export function leftOut(model: CostModel, used: ReadonlySet<string>, scenario: Scenario, roundMs: number): readonly LeftOut[] {
@@ -13,9 +13,14 @@ export function leftOut(model: CostModel, used: ReadonlySet<string>, scenario: S
   });
 }
 
-/** … in one that somebody else chose, with what would keep it from having one anyway. */
-export function withoutPlace(model: CostModel, used: ReadonlySet<string>, scenario: Scenario, roundMs: number): readonly LeftOut[] {
+/** … in one that somebody else chose: its group is too slow for a sample of the batch, or it has no group, and what would keep it from having one anyway. */
+export function withoutPlace(model: CostModel, groups: readonly GroupDraft[], used: ReadonlySet<string>, scenario: Scenario, roundMs: number): readonly LeftOut[] {
   return idle(model, used, (index) => {
+    const group = groups.find(({ stages }) => stages.some(({ devices }) => devices.includes(index)));
+    if (group !== undefined) {
+      const withItMs = roundMsOf(model.group(group, scenario.alone), 1, model.request.stepsPerRound, scenario.sharedMs);
+      return withItMs > roundMs ? `a round with its group would take ${formatMilliseconds(withItMs)}, without it ${formatMilliseconds(roundMs)}` : wouldNotShorten(roundMs);
+    }
     const anyway = tooSmall(model, index) ?? tooSlow(model, index, scenario, roundMs);
     return ['the layout as it stands has no place for it', ...(anyway === undefined ? [] : [anyway])].join('; ');
   });
@@ -80,10 +85,14 @@ function tooSlow(model: CostModel, index: number, scenario: Scenario, roundMs: n
 
 function noGain(model: CostModel, index: number, { maxUploads, sharedMs }: Scenario, roundMs: number): string {
   const { costs, cluster, request } = model;
-  if (maxUploads >= cluster.devices.length) return `would not shorten the round of ${formatMilliseconds(roundMs)}`;
+  if (maxUploads >= cluster.devices.length) return wouldNotShorten(roundMs);
   const leftMs = roundMs - model.exchangeMs(index, costs.parameters(0, costs.blocks));
   const samples = leftMs / request.stepsPerRound / sampleMsOf(model, index);
   return `the server's link carries ${maxUploads} times the model in ${formatMilliseconds(sharedMs)}; another would cost more than its ${formatCount(samples)} samples`;
+}
+
+function wouldNotShorten(roundMs: number): string {
+  return `would not shorten the round of ${formatMilliseconds(roundMs)}`;
 }
 
 /** Of one that holds the whole model, in its smallest microbatches. */

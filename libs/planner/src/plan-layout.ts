@@ -20,7 +20,7 @@ export function planLayout(
   const scenario = scenarioOf(model, groups);
   const body = planFor(model, { groups, scenario }, makespanOf);
   const notes = [...body.notes, ...tightOf(body)];
-  return complete({ ...body, notes }, withoutPlace(model, devicesOf(body), scenario, body.roundMs), 'given', samplesPerSecondOf(request, leastBoundMs(model)));
+  return complete({ ...body, notes }, withoutPlace(model, groups, devicesOf(body), scenario, body.roundMs), 'given', samplesPerSecondOf(request, leastBoundMs(model)));
 }
 
 /** Who may refuse what it was given. */
