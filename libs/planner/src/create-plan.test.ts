@@ -258,6 +258,15 @@ describe('no plan', () => {
     expect(error.hint).toBe('add one 4 GiB device or use 8-bit Adam.');
   });
 
+  test('what the server keeps of the optimizer is not missing where parts are enough', () => {
+    const two = fleet([device('a', 1), device('b', 1)], 'a', 'b');
+    const error = failure(() => createPlan(profile, two, { ...request, optimizer: 'server' }));
+    expect(error.message).toMatch(
+      /model-of-4 has 4\.5 GiB of parameters and optimizer state, 3\.0 GiB of it at the server, and needs 3\.0 GiB to train in parts, the fleet of 2 holds 2\.0 GiB/,
+    );
+    expect(error.hint).toBe('add one 2 GiB device.');
+  });
+
   test('blocks that no cut may part are named together', () => {
     const blocks = profile.blocks.map((block) => ({ ...block, cutAfter: false }));
     const error = failure(() =>

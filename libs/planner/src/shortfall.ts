@@ -49,13 +49,17 @@ function tooMuch(model: CostModel): LongtailError {
   const state = values * (4 + request.stateBytesPerParameter);
   const microbatch = Math.min(...request.microbatches);
   const mayPart = cluster.devices.length > 1 && !request.wholeModels;
-  const whole = costs.memory(0, costs.blocks, microbatch, 1, mayPart && request.recompute !== 'never').total;
+  const whole = costs.memory(0, costs.blocks, microbatch, 1, mayPart && request.recompute !== 'never');
+  // Whoever holds a part leaves the optimizer's state to the server, where that steps.
+  const elsewhere = mayPart && request.optimizer === 'server' ? whole.optimizer : 0;
+  const needs = whole.total - elsewhere;
   const held = cluster.devices.reduce((sum, device) => sum + device.memoryBytes, 0);
   const roomiest = Math.max(...cluster.devices.map((device) => device.memoryBytes));
   const fleet = cluster.devices.length === 1 ? 'the one device' : `the fleet of ${cluster.devices.length}`;
-  const scattered = held >= whole ? `, no more than ${formatBytes(roomiest)} in one place` : '';
+  const [atServer, parts] = elsewhere > 0 ? [`, ${formatBytes(elsewhere)} of it at the server,`, ' in parts'] : ['', ''];
+  const scattered = held >= needs ? `, no more than ${formatBytes(roomiest)} in one place` : '';
   return new LongtailError(
-    `no plan: ${costs.profile.name} has ${formatBytes(state)} of parameters and optimizer state and needs ${formatBytes(whole)} to train, ${fleet} holds ${formatBytes(held)}${scattered}`,
+    `no plan: ${costs.profile.name} has ${formatBytes(state)} of parameters and optimizer state${atServer} and needs ${formatBytes(needs)} to train${parts}, ${fleet} holds ${formatBytes(held)}${scattered}`,
     { code: 'no-plan', hint: waysOut(model) },
   );
 }
