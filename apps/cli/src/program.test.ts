@@ -1,7 +1,11 @@
+import { EXIT_CODES } from '@longtail/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { run } from './program.js';
 
-afterEach(() => void vi.restoreAllMocks());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
 
 async function helpOf(command: readonly string[]): Promise<string> {
   let text = '';
@@ -46,5 +50,18 @@ describe('--help', () => {
     const help = await helpOf(['bench', 'report']);
     expect(help).toContain('--json');
     expect(help).not.toContain('--sweep');
+  });
+});
+
+describe('plan', () => {
+  it('is for a fleet or for a server, which the environment may name all the same', async () => {
+    const said: string[] = [];
+    vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => said.push(String(chunk)) > 0);
+    const args = ['plan', 'none.yaml', '--fleet', 'fleet.yaml'];
+    expect(await run([...args, '--server', '127.0.0.1:1'])).toBe(EXIT_CODES.usage);
+    expect(said.join('')).toContain("error: option '-f, --fleet <file>' cannot be used with option '-s, --server <address>'");
+    vi.stubEnv('LONGTAIL_SERVER', '127.0.0.1:1');
+    expect(await run(args)).toBe(EXIT_CODES['missing-file']);
+    expect(said.join('')).toContain('The job file none.yaml does not exist.');
   });
 });

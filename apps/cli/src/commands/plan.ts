@@ -32,5 +32,10 @@ export function planCommand(parent: Command, outcome: Outcome): void {
     ['longtail plan job.yaml --fleet fleet.yaml --local-steps 100', 'with an exchange every 100 steps'],
     ['longtail plan job.yaml --fleet fleet.yaml --json | jq .leftOut', 'the whole plan as JSON'],
   ]);
+  // What the environment says of a server is no choice against a fleet file, as it would be to Option.conflicts.
+  command.hook('preAction', () => {
+    if (command.getOptionValue('fleet') !== undefined && command.getOptionValueSource('server') === 'cli')
+      command.error("error: option '-f, --fleet <file>' cannot be used with option '-s, --server <address>'");
+  });
   bind(command, outcome, async () => (await import('../actions/plan.js')).plan);
 }
