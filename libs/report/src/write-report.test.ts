@@ -1,8 +1,10 @@
-import { DOMParser } from '@xmldom/xmldom';
+import { DOMParser, type Element } from '@xmldom/xmldom';
 import { html, type BenchOutcome, type BenchResult } from '@longtail/core';
 import { csvParse } from 'd3-dsv';
 import { describe, expect, test } from 'vitest';
 import { exampleResult } from './example-result.js';
+import { FONT_SIZE } from './plot.js';
+import { textWidth } from './text.js';
 import { writeReport } from './write-report.js';
 
 const KNOBS = ['5mbit', '20mbit', '100mbit'];
@@ -88,6 +90,26 @@ test('a fleet that hardly computes has its colours spread over the little that i
   expect([much.scale, little.scale]).toEqual(['100 % of the time computing', '2 % of the time computing']);
   expect(little.shapes).toBe(much.shapes);
 });
+
+test('what is written along an axis on the left is beside its ticks, however long these are', () => {
+  const given = exampleResult({ arms: 3, seeds: 1, nodes: 4, knobs: KNOBS });
+  const arms = given.arms.map((arm, i) => {
+    const outcome = arm.outcome as BenchOutcome;
+    return { ...arm, outcome: { ...outcome, summary: { ...outcome.summary, timeToTargetMs: 60_000 * (8 + 20 * i) } } };
+  });
+  const svg = writeReport({ ...given, arms }).get('charts/sensitivity.svg')!;
+  const texts = [...new DOMParser().parseFromString(svg, 'image/svg+xml').getElementsByTagName('text')];
+  const label = texts.find(({ textContent }) => textContent === 'Time')!;
+  const ticks = texts.filter(({ textContent }) => / min$/.test(textContent!));
+  expect(ticks.map(({ textContent }) => textContent)).toContain('50 min');
+  for (const tick of ticks) expect(acrossOf(tick) - textWidth(tick.textContent!)).toBeGreaterThanOrEqual(acrossOf(label) + FONT_SIZE);
+});
+
+/** Pixels from the left. */
+function acrossOf(element: Element): number {
+  const own = Number(/translate\(([-\d.]+)/.exec(element.getAttribute('transform') ?? '')?.[1] ?? 0);
+  return own + (element.parentNode?.nodeType === element.nodeType ? acrossOf(element.parentNode as Element) : 0);
+}
 
 test('markup in names stays text everywhere', () => {
   const files = writeReport(CASES['names that are markup']);

@@ -22,7 +22,7 @@ export function gridAxes(x: Axis, y: Axis, across: readonly [number, number], up
   return [
     ...axisBelow(x, across),
     Plot.gridY(ticks, { stroke: colour('grid'), strokeOpacity: 1 }),
-    Plot.axisY(ticks, { ...TITLE, ...TICKS, text: y.format, label: y.label, labelOffset: 52 }),
+    Plot.axisY(ticks, { ...TITLE, ...TICKS, text: y.format, label: y.label, labelOffset: across[0] - 6 }),
     Plot.ruleY([y.domain[0]], { stroke: colour('muted') }),
   ];
 }

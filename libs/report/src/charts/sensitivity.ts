@@ -12,7 +12,7 @@ import { gridAxes } from './axes.js';
 
 const SHOWN = 12;
 const HEIGHT = 330;
-const MARGIN = { marginLeft: 58, marginRight: 20, marginTop: 12, marginBottom: 44 };
+const MARGIN = { marginLeft: 72, marginRight: 20, marginTop: 12, marginBottom: 44 };
 
 /** How each arm does over the values of the knob that was swept; undefined without a sweep. */
 export function sensitivityChart(arms: readonly Arm[], { sweep, targetLoss }: BenchResult): Figure | undefined {
