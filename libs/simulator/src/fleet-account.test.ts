@@ -54,6 +54,14 @@ test('the account agrees with the log: computing, bytes and samples', async () =
   }
 });
 
+test.each([1, 2, 3, 4, 5, 6])('of %i epochs, spans are those of rounds in the middle of the run', async (epochs) => {
+  const { account, outcome } = await accountOf({ job: job({ train: { epochs }, validation: { everyEpochs: 10 } }) });
+  const [first, last] = [eventsOf(outcome.events, 'contribution')[0]!, eventsOf(outcome.events, 'contribution').at(-1)!];
+  const part = (account.spansFromMs - first.sentAtMs) / (last.doneAtMs - first.sentAtMs);
+  expect(part).toBeGreaterThan(0.2);
+  expect(part).toBeLessThan(0.75);
+});
+
 test('spans of a few rounds lie one behind the other without a gap, and windows say how busy a device was', async () => {
   const { account, outcome } = await accountOf({});
   const { spansFromMs, spansToMs, windowMs, nodes } = account;

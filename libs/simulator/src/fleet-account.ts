@@ -5,7 +5,7 @@ export interface FleetAccount {
   readonly nodes: readonly NodeAccount[];
   /** Of utilisation; the first one begins at 0. */
   readonly windowMs: number;
-  /** Between which there are spans: a few rounds of the second half of the run, of a short run the first ones. */
+  /** Between which there are spans: a few rounds from the middle of the run, of a short run the first ones. */
   readonly spansFromMs: number;
   readonly spansToMs: number;
 }
@@ -13,15 +13,22 @@ export interface FleetAccount {
 /** Contributions of each node. */
 const ROUNDS_OF_SPANS = 4;
 
+/** Spans, and how many contributions there were before them. */
+interface Taken {
+  readonly since: number;
+  readonly spansFromMs: number;
+  readonly spansToMs: number;
+}
+
 /** Takes down what the nodes of a fleet are at. */
 export class FleetBook {
   private readonly books: ReadonlyMap<string, NodeBook>;
   private contributions = 0;
-  /** Spans are taken of the first rounds, and of those from the 4th, 8th, 16th … on: at the end the latest ones that are whole are there. */
+  /** Spans are taken of the first rounds, and of those from the 4th, 8th, 16th … on: at the end the latest two that are whole are there. */
   private beginAt: number;
   private endAt: number;
   private takingSinceMs: number | undefined;
-  private taken = { spansFromMs: 0, spansToMs: 0 };
+  private taken: readonly Taken[] = [];
 
   constructor(
     names: readonly string[],
@@ -55,11 +62,14 @@ export class FleetBook {
   }
 
   account(): FleetAccount {
-    if (this.taken.spansToMs === 0) this.endSpans();
+    if (this.taken.length === 0) this.endSpans();
     const books = [...this.books.values()];
     for (const book of books) book.settle();
     const windowMs = Math.max(...books.map((book) => book.windowMs));
-    return { nodes: books.map((book) => book.account(windowMs)), windowMs, ...this.taken };
+    // What is taken in the last third may be how the run ends.
+    const shown = this.taken.findIndex(({ since }, i) => i === this.taken.length - 1 || since <= (2 / 3) * this.contributions);
+    const { spansFromMs, spansToMs } = this.taken[shown]!;
+    return { nodes: books.map((book) => book.account(windowMs, shown)), windowMs, spansFromMs, spansToMs };
   }
 
   private beginSpans(): void {
@@ -68,7 +78,8 @@ export class FleetBook {
   }
 
   private endSpans(): void {
-    this.taken = { spansFromMs: this.takingSinceMs!, spansToMs: this.nowMs() };
+    const since = this.contributions - ROUNDS_OF_SPANS * this.books.size;
+    this.taken = [{ since, spansFromMs: this.takingSinceMs!, spansToMs: this.nowMs() }, ...this.taken.slice(0, 1)];
     this.takingSinceMs = undefined;
     for (const book of this.books.values()) book.endSpans();
   }

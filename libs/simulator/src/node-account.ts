@@ -71,7 +71,8 @@ export class NodeBook {
   private readonly cells: Float64Array;
   private readonly windows: Windows;
   private spans: number[] | undefined;
-  private taken: readonly number[] = [];
+  /** The latest first. */
+  private taken: readonly (readonly number[])[] = [];
 
   /** What an event changes lies side by side: among thousands of nodes it comes from far. */
   constructor(
@@ -128,7 +129,7 @@ export class NodeBook {
 
   endSpans(): void {
     this.settle();
-    this.taken = this.spans ?? [];
+    this.taken = [this.spans ?? [], ...this.taken.slice(0, 1)];
     this.spans = undefined;
   }
 
@@ -137,12 +138,13 @@ export class NodeBook {
     return this.cells[this.row + BYTES_UP]! + this.cells[this.row + BYTES_DOWN]!;
   }
 
-  account(windowMs: number): NodeAccount {
+  /** `shown`: how many spans back. */
+  account(windowMs: number, shown: number): NodeAccount {
     this.settle();
     this.putWindow();
     this.windows.foldTo(windowMs);
     const { name, samples, cells, row } = this;
-    const spans = spansOf(this.taken);
+    const spans = spansOf(this.taken[shown] ?? []);
     const [compute, send, receive, wait] = cells.subarray(row) as Iterable<number> as [number, number, number, number];
     const [bytesUp, bytesDown] = [cells[row + BYTES_UP]!, cells[row + BYTES_DOWN]!];
     return { name, hereMs: compute + send + receive + wait, ms: { compute, send, receive, wait }, bytesUp, bytesDown, samples, spans, utilisation: this.windows.utilisation() };
