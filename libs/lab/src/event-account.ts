@@ -7,14 +7,24 @@ const WINDOWS = 60;
 /** As long as a node takes on average for so many contributions is shown, from the middle of the run. */
 const SHOWN = 4;
 
-/** What nodes were at as far as the events of a live run tell: computing in one piece, between receiving and sending. */
+/** What nodes were at as far as the events of a live run tell: computing in one piece, between receiving and sending. Bytes are all that the run moved. */
 export function accountOfEvents(events: readonly StoredEvent[], names: readonly string[], { startMs, endMs }: { readonly startMs: number; readonly endMs: number }): FleetAccount {
   const windowMs = (endMs - startMs) / WINDOWS || 1;
   const all = events.flatMap(({ body }) => (body.event === 'contribution' ? [body] : []));
   const shownMs = Math.min(endMs - startMs, (SHOWN * names.length * (endMs - startMs)) / (all.length || 1));
   const shown = { fromMs: (startMs + endMs - shownMs) / 2, toMs: (startMs + endMs + shownMs) / 2 };
   const nodes = names.map((name) => nodeAccount(name, all.filter((contribution) => contribution.name === name), { startMs, endMs, windowMs, shown }));
-  return { nodes, windowMs, spansFromMs: shown.fromMs, spansToMs: shown.toMs };
+  return { nodes: withAllBytes(nodes, events), windowMs, spansFromMs: shown.fromMs, spansToMs: shown.toMs };
+}
+
+/** No contribution tells of what came after it, as the last parameters to validate: of that each node has an equal part. */
+function withAllBytes(nodes: readonly NodeAccount[], events: readonly StoredEvent[]): readonly NodeAccount[] {
+  const verdict = events.at(-1)?.body;
+  if (verdict?.event !== 'verdict') return nodes;
+  const { up, down, direct } = verdict.bytes;
+  const moreUp = (up + direct - nodes.reduce((sum, { bytesUp }) => sum + bytesUp, 0)) / nodes.length;
+  const moreDown = (down + direct - nodes.reduce((sum, { bytesDown }) => sum + bytesDown, 0)) / nodes.length;
+  return nodes.map((node) => ({ ...node, bytesUp: node.bytesUp + moreUp, bytesDown: node.bytesDown + moreDown }));
 }
 
 interface Times {

@@ -108,8 +108,10 @@ export function liveOutcome({ scenario, ...task }: ArmTask, ran: readonly Stored
 /** Bytes as they would be of the model that is stood for. */
 function grownBytes(event: StoredEvent, by: number): StoredEvent {
   const { body } = event;
-  if (body.event !== 'contribution') return event;
-  return { ...event, body: { ...body, bytesUp: by * body.bytesUp, bytesDown: by * body.bytesDown } };
+  if (body.event === 'contribution') return { ...event, body: { ...body, bytesUp: by * body.bytesUp, bytesDown: by * body.bytesDown } };
+  if (body.event !== 'verdict') return event;
+  const { up, down, direct } = body.bytes;
+  return { ...event, body: { ...body, bytes: { up: by * up, down: by * down, direct: by * direct } } };
 }
 
 /** Of a core, that a device takes which is emulated. */
