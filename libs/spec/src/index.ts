@@ -1,7 +1,7 @@
 export type { Drawn } from './drawn.js';
 export { parseFleetFile } from './fleet.js';
 export { lanNamed, ratesOf } from './fleet-file.js';
-export { gpuNamed } from './gpus.js';
+export { gpuNamed, GPUS } from './gpus.js';
 export { isWithin } from './hours.js';
 export { LINK_CLASSES } from './links.js';
 export type { LinkRates } from './links.js';

@@ -32,6 +32,7 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
   bind(command, outcome, async () => (await import('../actions/bench.js')).bench);
   reportCommand(command, outcome);
   calibrateCommand(command, outcome);
+  devicesCommand(command, outcome);
 }
 
 function reportCommand(parent: Command, outcome: Outcome): void {
@@ -60,4 +61,16 @@ function calibrateCommand(parent: Command, outcome: Outcome): void {
     ['longtail bench calibrate examples/mnist.yaml --server 192.0.2.7', 'and how fast it reaches that server'],
   ]);
   bind(command, outcome, async () => (await import('../actions/bench-calibrate.js')).calibrate);
+}
+
+function devicesCommand(parent: Command, outcome: Outcome): void {
+  const command = parent
+    .command('devices')
+    .summary('list the GPUs and links that a fleet may name')
+    .description('Lists the devices of the catalogue with the figures of their makers (peak fp32 and fp16 TFLOP/s, GiB, GB/s, watts, list price at launch in US dollars), and the classes of links. Other machines stand in a scenario by their samples a second.\nExit codes: 0 listed.');
+  examples(command, [
+    ['longtail bench devices', 'for fleet.machines of a scenario, or a fleet file'],
+    ['longtail bench devices --json | jq .gpus', 'the same as JSON'],
+  ]);
+  bind(command, outcome, async () => (await import('../actions/bench-devices.js')).benchDevices);
 }
