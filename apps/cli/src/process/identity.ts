@@ -26,11 +26,13 @@ export async function connect({ server, token }: ServerChoice, signal: AbortSign
   return client;
 }
 
-/** A server's standby is of the same authority: whoever is known here is known there, should it take over. */
+/** A server's standby is of the same authority: whoever is known here is known there, should it take over. LongtailError `storage`. */
 export async function rememberAtStandby({ server }: ControlClient, part: Part, credentials: Credentials | undefined): Promise<void> {
   if (credentials === undefined || server.standbyAddress === '') return;
   const keep = keptIdentity(server.standbyAddress, part);
-  if ((await keep.read()) === undefined) await writeKept(keep, credentials);
+  const kept = await readCredentials(keep);
+  const isOlder = kept !== undefined && kept.authority === credentials.authority && kept.issuedAtMs < credentials.issuedAtMs;
+  if (kept === undefined || isOlder) await writeKept(keep, credentials);
 }
 
 /** One question to a server. Throws as `connect`, and what the server answers with. */
