@@ -1,4 +1,6 @@
-import type { ControlClient } from '@longtail/transport';
+import { randomUUID } from 'node:crypto';
+import { BackOff, createRng, isAway, LongtailError } from '@longtail/core';
+import { wallClock, type ControlClient } from '@longtail/transport/clients';
 import { concludeRun } from './conclude.js';
 import { followRun } from './follow.js';
 import { launchJob } from './launch-job.js';
@@ -19,12 +21,29 @@ export async function showRun(
   output: Output,
   interruption: AbortSignal,
 ): Promise<number> {
-  const { signal } = new AbortController();
+  const over = new AbortController();
+  const { signal } = over;
   const server = new RunServer(client);
   const cancel = () => {
-    server.client.cancel({ run, reason: 'interrupted' }, signal).catch((error: unknown) => output.fail(error));
+    cancelRun(server, run, signal).catch((error: unknown) => signal.aborted || output.fail(error));
   };
   if (interruption.aborted) cancel();
-  else interruption.addEventListener('abort', cancel, { once: true });
-  return concludeRun(await followRun(watchRun(server, run, output.note, signal), output), folder, output);
+  else interruption.addEventListener('abort', cancel, { once: true, signal });
+  try {
+    return await concludeRun(await followRun(watchRun(server, run, output.note, signal), output), folder, output);
+  } finally {
+    over.abort();
+  }
+}
+
+/** Of a server that is away it is asked again: a run whose end somebody wants must not go on when that is back. */
+async function cancelRun(server: RunServer, run: string, signal: AbortSignal): Promise<void> {
+  for (const backOff = new BackOff(createRng(randomUUID())); ; await wallClock.sleep(backOff.nextMs(), signal)) {
+    try {
+      await server.client.cancel({ run, reason: 'interrupted' }, signal);
+      return;
+    } catch (error) {
+      if (!isAway(LongtailError.from(error))) throw error;
+    }
+  }
 }
