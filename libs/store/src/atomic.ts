@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { copyFile, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeFolder, withStorageErrors } from './storage-error.js';
 
@@ -46,6 +46,18 @@ export async function writeAtomic<T>(path: string, write: (file: FileHandle) => 
       throw error;
     }
   });
+}
+
+/** Copies a file, over one that may be there, so that the copy is whole or not there. Throws what the file system does. */
+export async function copyFileAtomic(from: string, to: string): Promise<void> {
+  const temporary = temporaryName(to);
+  try {
+    await copyFile(from, temporary);
+    await rename(temporary, to);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }
 
 /** Makes names in a folder durable. Windows has no such call and needs none. */

@@ -1,4 +1,4 @@
-export { writeFileAtomic } from './atomic.js';
+export { copyFileAtomic, writeFileAtomic } from './atomic.js';
 export { comparePlan } from './comparison/compare-plan.js';
 export { roundsCompared, type Compared, type DeviceComparison, type ExchangeComparison, type GroupComparison, type PlanComparison } from './comparison/comparison.js';
 export { BESIDE_LOGS, openCheckpointStore, type CheckpointStore } from './checkpoint-store.js';

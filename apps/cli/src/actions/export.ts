@@ -1,7 +1,7 @@
-import { access, copyFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import { makeFolder, RUN_FILES, withStorageErrors } from '@longtail/store';
+import { copyFileAtomic, makeFolder, RUN_FILES, withStorageErrors } from '@longtail/store';
 import type { Output } from '../terminal/output.js';
 import { findRunFolder } from './run-folder.js';
 
@@ -23,8 +23,8 @@ export async function exportModel(output: Output, options: ExportOptions, run: s
   });
   await makeFolder('write the model', dirname(target));
   await withStorageErrors('write the model', target, async () => {
-    await copyFile(join(folder, RUN_FILES.model), target);
-    await copyFile(join(folder, RUN_FILES.modelSidecar), sidecar);
+    await copyFileAtomic(join(folder, RUN_FILES.modelSidecar), sidecar);
+    await copyFileAtomic(join(folder, RUN_FILES.model), target);
   });
   if (output.json) output.event({ event: 'exported', run, model: target, sidecar });
   else output.line(target);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -143,6 +143,17 @@ describe('a place that takes no folders', { timeout: 30_000 }, () => {
 });
 
 describe('a disk without room', { timeout: 60_000 }, () => {
+  it('leaves the model that an export would have replaced', async () => {
+    const [run, taken] = [join(folder, 'run'), join(folder, 'taken')];
+    await Promise.all([run, taken].map((path) => mkdir(path)));
+    await writeFile(join(taken, 'model.safetensors'), 'before');
+    await Promise.all(['job.json', 'model.safetensors', 'model.json'].map((name) => writeFile(join(run, name), name === 'model.safetensors' ? new Uint8Array(100_000) : '{}')));
+    const cli = new CliProcess(['export', 'run', '--output', 'taken/model.safetensors'], { cwd: folder, within: SMALL_DISKS['a limit on files']!(run) });
+    started.push(cli);
+    expect([await cli.exit, cli.stderr]).toEqual([7, expect.stringMatching(/^error: Cannot write the model/)]);
+    expect(await readFile(join(taken, 'model.safetensors'), 'utf8')).toBe('before');
+  });
+
   it.each(smallDisks)('fails the run with a reason, and keeps what was learnt: %s', async (_, within) => {
     const runs = join(folder, 'runs');
     await mkdir(runs);
