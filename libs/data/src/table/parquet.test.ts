@@ -36,7 +36,26 @@ test('an unknown column suggests its neighbour', async () => {
   await expect(decode(['colour'], 'cuont')).rejects.toMatchObject({ code: 'invalid-data', hint: expect.stringContaining('"count"') });
 });
 
+/** The fixture with another byte at a place. */
+const withByte = (at: number, byte: number): Uint8Array => Uint8Array.from(FIXTURE, (own, i) => (i === at ? byte : own));
+
+test('a schema that leads back to its beginning is no way round for ever', async () => {
+  expect((await decodeParquet(withByte(885, 3), { target: 'count', features: ['size'] }, 'table.parquet')).rows).toBe(4);
+});
+
+test('a file with a byte that is another one is refused, or has a value for each row', async () => {
+  for (let at = 0; at < FIXTURE.length; at += 7) {
+    await decodeParquet(withByte(at, FIXTURE[at]! ^ 0x41), { target: 'count', features: ['size', 'colour'] }, 'table.parquet').then(
+      ({ rows, columns }) => {
+        for (const column of columns.values()) expect(column.kind === 'number' ? column.values.length : column.codes.length).toBe(rows);
+      },
+      (error: unknown) => expect(error).toMatchObject({ code: 'invalid-data', where: 'table.parquet' }),
+    );
+  }
+});
+
 test.each([
+  ['a column shorter than the others', withByte(51, 0)],
   ['no parquet', new TextEncoder().encode('size,count\n1,2\n')],
   ['an empty file', new Uint8Array()],
   ['a cut file', FIXTURE.subarray(0, 900)],

@@ -1,5 +1,5 @@
 import { LongtailError } from '@longtail/core';
-import { parquetScan, parquetSchema } from 'hyparquet';
+import { parquetMetadata, parquetScan, parquetSchema } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import type { TableColumns } from './csv.js';
 import { numberColumn, selectColumns, textColumn, type Column, type ColumnBuilder, type Table } from './table.js';
@@ -14,11 +14,19 @@ export async function decodeParquet(bytes: Uint8Array, { target, features }: Tab
   // Views into a pool must not show their neighbours.
   const file = (bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : new Uint8Array(bytes).buffer) as ArrayBuffer;
   try {
-    const scan = await parquetScan({ file, compressors });
+    // Marking what is geography walks the schema by counts that the file gives, and a damaged one has it go round for ever.
+    const metadata = parquetMetadata(file, { geoparquet: false });
+    const scan = await parquetScan({ file, metadata, compressors });
     const available = parquetSchema(scan.metadata).children.map((child) => child.element.name);
+    const rows = Number(metadata.num_rows);
     const columns = new Map<string, Column>();
-    for (const name of selectColumns(available, target, features, where)) columns.set(name, await readColumn(scan, name, where));
-    return { rows: Number(scan.metadata.num_rows), columns };
+    for (const name of selectColumns(available, target, features, where)) {
+      const column = await readColumn(scan, name, where);
+      const { length } = column.kind === 'number' ? column.values : column.codes;
+      if (length !== rows) throw new Error(`column ${JSON.stringify(name)} has ${length} values for ${rows} rows`);
+      columns.set(name, column);
+    }
+    return { rows, columns };
   } catch (cause) {
     if (cause instanceof LongtailError) throw cause;
     throw new LongtailError(`Not a valid Parquet file: ${cause instanceof Error ? cause.message : String(cause)}.`, {

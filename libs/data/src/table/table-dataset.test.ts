@@ -91,6 +91,8 @@ test.each<[string, string, Task, number, RegExp]>([
   ['no row with a target', 'x,y\n1,\n', 'regression', 0, /no row/],
   ['everything for validation', 'x,y\n1,2\n', 'regression', 1, /train on/],
   ['only a target', 'y\n1\n', 'regression', 0, /no features/],
+  ['a target that float32 does not hold', 'x,y\n1,1e39\n', 'regression', 0, /"y" holds 1e\+39; numbers may go up to 3\.40e\+38/],
+  ['a feature that float32 does not hold', 'x,y\n1,1\n-1e300,2\n', 'regression', 0, /"x" holds -1e\+300/],
   ['regression on text', 'x,y\n1,high\n', 'regression', 0, /"high"/],
   [
     'too many texts',

@@ -14,6 +14,7 @@ export interface TableDatasetOptions {
 /** Most distinct texts of a feature, and labels of a target. */
 export const MAX_CATEGORIES = 256;
 export const MAX_CLASSES = 1000;
+const MOST_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
 
 /** A feature as it goes into a batch: `width` values at `offset` of the row. */
 type Feature = { readonly offset: number; readonly width: number } & (
@@ -32,6 +33,7 @@ type Feature = { readonly offset: number; readonly width: number } & (
 export function tableDataset(table: Table, options: TableDatasetOptions): OpenDataset {
   const { name, target, task, validationFraction } = options;
   const { targets, classNames, present } = task === 'classification' ? labelTarget(table, options) : numberTarget(table, options);
+  for (const [column, values] of table.columns) if (values.kind === 'number') checkRange(column, values.values, name);
   const splits = splitRows(present, validationFraction, name);
   const features: Feature[] = [];
   let width = 0;
@@ -113,6 +115,17 @@ function numberTarget(table: Table, { name, target }: TableDatasetOptions): Targ
     );
   }
   return { targets: Float32Array.from(column.values), classNames: undefined, present: presentRows(column) };
+}
+
+/** Engines compute in float32, and statistics of what is far beyond it are not finite. */
+function checkRange(column: string, values: Float64Array, name: string): void {
+  const beyond = values.find((value) => Math.abs(value) > MOST_FLOAT32);
+  if (beyond === undefined) return;
+  throw new LongtailError(`Column ${JSON.stringify(column)} holds ${beyond}; numbers may go up to ${MOST_FLOAT32.toPrecision(3)}.`, {
+    code: 'invalid-data',
+    where: name,
+    hint: 'Leave such cells empty where they mean that nothing is known, or give the column in a larger unit.',
+  });
 }
 
 function presentRows(column: Column): Int32Array {
