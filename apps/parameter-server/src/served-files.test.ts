@@ -55,8 +55,20 @@ describe('modelFiles', () => {
       code: 'missing-file',
       where: join(folder, 'model.json'),
     });
-    await writeFile(join(folder, 'model.json'), '{');
-    await expect(modelFiles(model('file'), nodeFiles(), signal)).rejects.toMatchObject({ code: 'invalid-file' });
+    for (const text of ['{', 'null', '{"weightsManifest": 5}', '{"weightsManifest": [{}]}', '{"weightsManifest": [{"paths": [null]}]}']) {
+      await writeFile(join(folder, 'model.json'), text);
+      await expect(modelFiles(model('file'), nodeFiles(), signal)).rejects.toMatchObject({ code: 'invalid-file', where: join(folder, 'model.json') });
+    }
+  });
+
+  it.each(['../secret.bin', '/etc/hostname', 'shards/../../secret.bin', '..\\secret.bin'])('serves nothing that a manifest finds elsewhere: %s', async (path) => {
+    await mkdir(join(folder, 'export'));
+    await writeFile(join(folder, 'secret.bin'), 'not of the model');
+    await writeFile(join(folder, 'export', 'model.json'), JSON.stringify({ weightsManifest: [{ paths: [path] }] }));
+    await expect(modelFiles({ ...model('file'), path: join(folder, 'export', 'model.json') }, nodeFiles(), signal)).rejects.toMatchObject({
+      code: 'invalid-file',
+      message: expect.stringContaining(JSON.stringify(path)) as string,
+    });
   });
 
   it('serves a module as it is, unless it is more than code', async () => {

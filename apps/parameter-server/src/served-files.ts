@@ -2,9 +2,10 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { FileSource, LocalFile } from '@longtail/core';
-import { formatBytes, LongtailError } from '@longtail/core';
+import { formatBytes, LongtailError, staysWithin } from '@longtail/core';
 import type { ServedFile } from '@longtail/runtime';
 import type { ModelDraft } from '@longtail/spec';
+import { z } from 'zod';
 
 /** Files of a model begin with this role, those of the data with `data/`. */
 const MODEL_ROLE = 'model/';
@@ -50,11 +51,16 @@ export async function modelFiles(model: ModelDraft, source: FileSource, signal: 
   return files;
 }
 
+const MANIFEST = z.object({ weightsManifest: z.array(z.object({ paths: z.array(z.string()) })).default([]) });
+
 /** Names of the weight files beside a `model.json`, as its manifest gives them. */
 async function weightShards(path: string): Promise<readonly string[]> {
   try {
-    const { weightsManifest = [] } = JSON.parse(await readFile(path, 'utf8')) as { weightsManifest?: { paths: string[] }[] };
-    return weightsManifest.flatMap((group) => group.paths);
+    const { weightsManifest } = MANIFEST.parse(JSON.parse(await readFile(path, 'utf8')));
+    const shards = weightsManifest.flatMap((group) => group.paths);
+    const stray = shards.find((shard) => !staysWithin(shard));
+    if (stray === undefined) return shards;
+    throw new Error(`its weights are at ${JSON.stringify(stray)}, which is not beside it`);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
       throw new LongtailError('The Keras model does not exist.', {
@@ -63,7 +69,8 @@ async function weightShards(path: string): Promise<readonly string[]> {
         hint: 'Paths in a job file are relative to it.',
       });
     }
-    throw new LongtailError(`The Keras model cannot be read: ${(error as Error).message}`, {
+    const reason = error instanceof z.ZodError ? 'its weightsManifest is none' : (error as Error).message;
+    throw new LongtailError(`The Keras model cannot be read: ${reason}`, {
       code: 'invalid-file',
       where: path,
       cause: error,

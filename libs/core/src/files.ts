@@ -24,3 +24,8 @@ export interface BlobCache {
   get(key: string): Promise<Uint8Array | undefined>;
   put(key: string, bytes: Uint8Array): Promise<void>;
 }
+
+/** Whether a path that somebody else wrote, with `/` between its parts, stays within the folder that it counts from, on every system. */
+export function staysWithin(path: string): boolean {
+  return path.split('/').every((part) => /^[^\\:\0]+$/.test(part) && part !== '.' && part !== '..');
+}

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { LongtailError } from '@longtail/core';
+import { LongtailError, staysWithin } from '@longtail/core';
 import type { DataFile, FileSource, Job, ModelSpec } from '@longtail/core';
 
 const MODEL_ROLE = 'model/';
@@ -57,8 +57,8 @@ async function copyTo(folder: string, files: readonly DataFile[], paths: Readonl
 
 /** A name from elsewhere becomes a path here: it must lead nowhere else. */
 function nameOf({ name }: DataFile): string {
-  const parts = name.slice(MODEL_ROLE.length).split('/');
-  if (parts.every((part) => /^[^\\:\0]+$/.test(part) && part !== '.' && part !== '..')) return join(...parts);
+  const path = name.slice(MODEL_ROLE.length);
+  if (staysWithin(path)) return join(path);
   throw new LongtailError(`a file of the job is called ${JSON.stringify(name)}, which is no name`, { code: 'refused' });
 }
 
