@@ -50,19 +50,31 @@ function decide(options: SspOptions, round: RoundState, nowMs: number): Decision
     else release.push({ node, reason: `missed its deadline of ${Math.round(atMs - task.startedAtMs)} ms`, late: false });
   }
   const { commit, stepScale } = commitOf(options, round, delivered);
-  const proceed = commit.length > 0 ? [] : mayProceed(options, round.members);
-  return {
-    commit,
-    stepScale,
-    release,
-    recall: [],
-    proceed,
-    wakeAtMs: wakeAtMs === Infinity ? undefined : wakeAtMs,
-    // Who waits is seldom asked for whom, and of many members that takes longer than all else.
-    get reason() {
-      return commit.length > 0 ? describe(delivered) : waitingFor(options, round.members);
-    },
-  };
+  const wakeMs = wakeAtMs === Infinity ? undefined : wakeAtMs;
+  if (commit.length > 0) return { commit, stepScale, release, recall: [], proceed: [], wakeAtMs: wakeMs, reason: describe(delivered) };
+  return new Waiting(options, round.members, stepScale, release, wakeMs);
+}
+
+/** Nothing to commit. A class, as those of `bsp` that wait are. */
+class Waiting implements Decision {
+  readonly commit = [];
+  readonly recall = [];
+  readonly proceed: readonly string[];
+
+  constructor(
+    private readonly options: SspOptions,
+    private readonly members: readonly GroupState[],
+    readonly stepScale: number,
+    readonly release: Decision['release'],
+    readonly wakeAtMs: number | undefined,
+  ) {
+    this.proceed = mayProceed(options, members);
+  }
+
+  /** Who waits is seldom asked for whom, and of many members that takes longer than all else. */
+  get reason(): string {
+    return waitingFor(this.options, this.members);
+  }
 }
 
 /** A task's own; where a straggler would hold others up, its expectation counts within the cap only. Infinity: not known. */
