@@ -163,6 +163,10 @@ describe('parseJobFile', () => {
     ['data: {type: csv, path: a.csv}\nmodel: mlp', 'job.yaml:1:1 data.target: is required: a text'],
     ['data: mnist\nmodel: [cnn', 'job.yaml:2:12: not valid YAML: '],
     ['data: mnist\ndata: mnist', 'job.yaml:2:1: not valid YAML: Map keys must be unique'],
+    ['data: mnist\nmodel: &m {type: module, path: x.mjs, options: {again: *m}}', 'job.yaml:1:1: not valid YAML: Converting circular structure to JSON'],
+    ['data: mnist\nmodel: cnn\ntrain: !!set {epochs}', 'job.yaml:3:8: not valid YAML: Unresolved tag: tag:yaml.org,2002:set'],
+    ['data: mnist\nmodel: cnn\nname: !later x', 'job.yaml:3:7: not valid YAML: Unresolved tag: !later'],
+    ['data: &a {type: mnist}\nmodel: cnn\ntrain: {<<: *a}', 'job.yaml:3:9 train.<<: unknown field "<<"'],
     ['', 'job.yaml:1:1: the file is empty'],
     ['just a text', 'job.yaml:1:1: must be a section with fields of its own, found "just a text"'],
   ])('%j', (text, expected) => {

@@ -24,12 +24,14 @@ export function readFile<Schema extends z.ZodType>(schema: Schema, text: string,
   return checkFile(schema, text, file, schemaCommand).data;
 }
 
-/** An alias of nothing, or too many of them, shows only now. */
+/** An alias of nothing, of what it stands in, or too many of them, shows only now. */
 function documentOf(yaml: Document.Parsed, refused: (message: string) => LongtailError): unknown {
   try {
-    return yaml.toJS();
+    const document: unknown = yaml.toJS();
+    JSON.stringify(document);
+    return document;
   } catch (error) {
-    throw refused(error instanceof Error ? error.message : String(error));
+    throw refused(error instanceof Error ? error.message.replace(/\n[^]*/, '') : String(error));
   }
 }
 
@@ -44,15 +46,17 @@ interface CheckedFile<Schema extends z.ZodType> {
 /** Throws as `parseJobFile` does. */
 export function checkFile<Schema extends z.ZodType>(schema: Schema, text: string, file: string, schemaCommand: string): CheckedFile<Schema> {
   const lines = new LineCounter();
-  const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
+  // What is no JSON, such as a !!set, has no place here: a tag is wrong, whatever it says.
+  const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error', resolveKnownTags: false });
+  const wrong = [...yaml.errors, ...yaml.warnings];
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
   };
-  if (yaml.errors.length > 0)
+  if (wrong.length > 0)
     throw invalidFile(
       file,
-      yaml.errors.map((error) => `${place(error.pos[0])}: not valid YAML: ${error.message}`),
+      wrong.map((error) => `${place(error.pos[0])}: not valid YAML: ${error.message}`),
       schemaCommand,
     );
   if (yaml.contents === null) throw invalidFile(file, [`${place(0)}: the file is empty`], schemaCommand);
