@@ -45,6 +45,16 @@ test('an axis of losses holds them all', () => {
   );
 });
 
+test('losses that only rounding tells apart are on an axis that ends', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 1e-6, max: 1e6, noNaN: true }), fc.integer({ min: 0, max: 40 }), (loss, bits) => {
+      const axis = lossAxis([loss, loss * (1 + 2 ** (bits - 52))], 'Loss');
+      expectSound(axis);
+      expect(axis.ticks.length).toBeLessThan(20);
+    }),
+  );
+});
+
 test('ticks fall on round numbers of a unit that people use', () => {
   const written = ({ ticks, format, label }: Axis): string => `${label}: ${ticks.map(format).join(' ')}`;
   expect(written(linearAxis(TIME, 0, 5_400_000))).toBe('Time (min): 0 20 40 60 80');

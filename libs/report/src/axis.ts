@@ -36,11 +36,14 @@ export function linearAxis(quantity: Quantity, low: number, high: number): Axis 
 
 /** Beyond this ratio a loss is easier to read on a logarithmic axis. */
 const WIDE_LOSS = 4;
+const SAME_LOSS = 1e-9;
 
 export function lossAxis(values: readonly number[], label: string): Axis {
   const { min: low, max: high } = spread(values)!;
   if (low > 0 && high / low > WIDE_LOSS) return logAxis(low, high, `${label} (logarithmic)`, shortNumber);
-  const room = (high - low || Math.abs(high) || 1) * 0.04;
+  const range = high - low;
+  // Values that only rounding tells apart are as one: between two such there are no ticks.
+  const room = (range > SAME_LOSS * Math.abs(high) ? range : Math.abs(high) || 1) * 0.04;
   const from = low - room < 0 && low >= 0 ? 0 : low - room;
   return { type: 'linear', domain: [from, high + room], label, ...linearTicks(from, high + room) };
 }
