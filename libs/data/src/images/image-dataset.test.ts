@@ -64,6 +64,7 @@ test.each([
   ['more labels than images', split(TWO.images, idx([3], [1, 2, 3])), 'labels.idx', /3 labels for 2 images/],
   ['a label out of range', split(TWO.images, idx([2], [1, 10])), 'labels.idx', /Label 10 of image 1/],
   ['an empty set', split(idx([0, 1, 2], []), idx([0], [])), 'images.idx', /no images/],
+  ['images without pixels', split(idx([1, 0, 2], []), idx([1], [1])), 'images.idx', /no images/],
   ['other sizes in validation', split(idx([1, 2, 2], [1, 2, 3, 4]), idx([1], [1])), 'images.idx', /2 × 2 pixels, training images 1 × 2/],
 ])('%s: refused', (_, validation, where, message) => {
   expect(() => imageDataset('toy', 10, { train: TWO, validation })).toThrow(

@@ -53,7 +53,7 @@ function decodeSplit(split: IdxSplit, classes: number): Images {
   const images = decodeIdx(split.images, 3, split.where.images);
   const labels = decodeIdx(split.labels, 1, split.where.labels);
   const [samples, height, width] = images.shape;
-  if (samples === 0) throw new LongtailError('The file holds no images.', { code: 'invalid-data', where: split.where.images });
+  if (images.data.length === 0) throw new LongtailError('The file holds no images.', { code: 'invalid-data', where: split.where.images });
   if (labels.shape[0] !== samples) {
     throw new LongtailError(`${labels.shape[0]} labels for ${samples} images.`, {
       code: 'invalid-data',
