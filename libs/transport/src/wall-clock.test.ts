@@ -43,3 +43,21 @@ test('a timer runs out once for each time that it is set', () => {
   vi.advanceTimersByTime(1000);
   expect(rings).toBe(2);
 });
+
+test('months are waited for whole, which are more than the system takes of a timer', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const days = (count: number): number => count * 86_400_000;
+  const rung: string[] = [];
+  const asleep = wallClock.sleep(days(30), new AbortController().signal).then(() => rung.push('sleep'));
+  wallClock.timer(() => rung.push('timer')).set(days(60));
+  const calledOff = wallClock.timer(() => rung.push('called off'));
+  calledOff.set(days(40));
+  vi.advanceTimersByTime(days(29));
+  calledOff.clear();
+  expect([...rung, vi.getTimerCount()]).toEqual([2]);
+  vi.advanceTimersByTime(days(2));
+  await asleep;
+  expect(rung).toEqual(['sleep']);
+  vi.advanceTimersByTime(days(30));
+  expect([...rung, vi.getTimerCount()]).toEqual(['sleep', 'timer', 0]);
+});

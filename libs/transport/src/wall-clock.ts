@@ -3,6 +3,8 @@ import type { Clock, Timer } from '@longtail/core';
 
 /** A gap between the two is no sleep below that: an uptime is told in hundredths of a second. Nor is it looked for more often. */
 const SHORTEST_SLEEP_MS = 1000;
+/** 24.8 days: of a longer timer the system makes one of a millisecond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Milliseconds that a machine slept, of which its monotonic clock knows nothing: on Linux that stands still meanwhile, and its
@@ -76,6 +78,12 @@ export const wallClock: Clock = {
 };
 
 function after(ms: number, done: () => void): () => void {
+  if (ms > LONGEST_TIMER_MS) {
+    let cancel = after(LONGEST_TIMER_MS, () => {
+      cancel = after(ms - LONGEST_TIMER_MS, done);
+    });
+    return () => cancel();
+  }
   if (ms > 0) {
     const timer = setTimeout(done, ms);
     return () => clearTimeout(timer);
