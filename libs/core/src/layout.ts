@@ -67,14 +67,22 @@ export interface Replan {
   /** What moving takes, or would take. */
   readonly movingBytes: number;
   readonly movingMs: number;
-  /** Until then only the loss of a device is a reason to move; undefined: nothing moved yet. */
-  readonly settledAtMs: number | undefined;
+  /** Undefined: nothing moved yet. */
+  readonly settles: Settling | undefined;
+}
+
+/** After a move. */
+export interface Settling {
+  /** Until then only the loss of a device is a reason to move, or a device that has become less than half as fast as the move was made for. */
+  readonly untilMs: number;
+  /** Such a device has moved it already, and is no more a reason. */
+  readonly firmly: boolean;
 }
 
 /** What moving is weighed by: it costs time, and what is left of the run must pay for it. */
 export interface StandingPlan {
   readonly plan: Plan;
-  readonly settledAtMs: number | undefined;
+  readonly settles: Settling | undefined;
   readonly nowMs: number;
   /** Of the run, at its present speed. */
   readonly remainingMs: number;

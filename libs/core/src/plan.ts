@@ -252,6 +252,9 @@ export interface Plan {
 /** What a device's rate strays from its plan by at most, as a fraction, is noise: beyond it another layout is weighed. */
 export const RATE_DRIFT = 0.2;
 
+/** A device whose rate has fallen by this fraction of what a move was made for need not wait until that has settled. */
+export const RATE_SLUMP = 0.5;
+
 /** Of one microbatch through all that a device holds, forward and backward, in milliseconds; by device. */
 export function passMsOf({ groups }: Plan): ReadonlyMap<string, number> {
   const passMs = new Map<string, number>();

@@ -50,7 +50,7 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   const isMeasured = ({ node }: LayoutNode): boolean => !wants.nodes.includes(node);
   const meanwhile = overTheMeasured({ ...request, current, nodes: nodes.filter(isMeasured) }, free.filter(isMeasured), profile);
   // That they move without those who are measured now is no reason to leave these out then.
-  if (meanwhile.groups.length > 0) return { ...meanwhile, wants, replan: meanwhile.replan && { ...meanwhile.replan, settledAtMs: standing?.settledAtMs } };
+  if (meanwhile.groups.length > 0) return { ...meanwhile, wants, replan: meanwhile.replan && { ...meanwhile.replan, settles: standing?.settles } };
   const names = free.filter((node) => !isMeasured(node)).map(({ name }) => name);
   const [measures, is] = names.length === 1 ? ['measures', 'is'] : ['measure', 'are'];
   return { groups: current, lacks: `what ${names.join(', ')} ${measures}`, reason: `${names.join(', ')} ${is} measured first`, wants };
@@ -107,8 +107,8 @@ function replanned(request: LayoutRequest, profile: ModelProfile): ReplanDecisio
   }
 }
 
-function replanOf({ plan, reason, movingBytes, movingMs, settledAtMs }: ReplanDecision): Replan {
-  return { moves: plan !== undefined, reason, movingBytes, movingMs, settledAtMs };
+function replanOf({ plan, reason, movingBytes, movingMs, settles }: ReplanDecision): Replan {
+  return { moves: plan !== undefined, reason, movingBytes, movingMs, settles };
 }
 
 const FIGURES = 'what its workers measure';

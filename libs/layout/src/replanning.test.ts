@@ -63,6 +63,22 @@ test('a speed that swings does not make the groups swing', async () => {
   await expectSameTraining(outcome);
 });
 
+test('who slows down a great deal right after a move does not wait for the horizon', async () => {
+  const [move] = movesOf(await run([worker('a'), worker('b')], [{ kind: 'slow', worker: 'a', atMs: 60_000, forMs: 1e9, factor: 2 }]));
+  const faults: readonly Fault[] = [
+    { kind: 'slow', worker: 'a', atMs: 60_000, forMs: 1e9, factor: 2 },
+    { kind: 'slow', worker: 'b', atMs: move!.timeMs + 5000, forMs: 1e9, factor: 6 },
+  ];
+  const outcome = await run([worker('a'), worker('b')], faults);
+  expect(faults.every((fault) => outcome.fired.has(fault))).toBe(true);
+  const [first, second, ...others] = movesOf(outcome);
+  expect(first!.timeMs).toBe(move!.timeMs);
+  expect(second!.reason).toMatch(/\bb is 83 % slower/);
+  expect(second!.timeMs).toBeLessThan(first!.timeMs + 60_000);
+  expect(others).toEqual([]);
+  await expectSameTraining(outcome);
+});
+
 test('who joins in the middle is measured, and taken in where that pays', async () => {
   const outcome = await run([worker('a'), worker('b'), worker('c', { samplesPerSecond: 80, joinAtMs: 60_000 })]);
   const [move] = movesOf(outcome);

@@ -1,5 +1,5 @@
-import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlannedGroup, PlanRequest, StageTiming } from '@longtail/core';
-import { formatBytes, formatCount, formatSeconds, passMsOf, RATE_DRIFT } from '@longtail/core';
+import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlannedGroup, PlanRequest, Settling, StageTiming } from '@longtail/core';
+import { formatBytes, formatCount, formatSeconds, passMsOf, RATE_DRIFT, RATE_SLUMP } from '@longtail/core';
 import { createPlan } from './create-plan.js';
 import type { GroupDraft } from './layout.js';
 import { CostModel } from './layout.js';
@@ -15,8 +15,8 @@ export interface ReplanInput {
   readonly nowMs: number;
   /** How long things are taken to stay as they are, or what is left of the run. */
   readonly horizonMs: number;
-  /** `settledAtMs` of the last move; undefined: none yet. */
-  readonly settledAtMs: number | undefined;
+  /** `settles` of the last move; undefined: none yet. */
+  readonly settles: Settling | undefined;
   /** What a device takes to build a stage, beside what it fetches. @default 0 */
   readonly setupMs?: number;
   readonly makespanOf?: MakespanOf;
@@ -31,8 +31,7 @@ export interface ReplanDecision {
   /** What moving takes, or would: parameters and optimizer state to devices that do not hold them yet. */
   readonly movingMs: number;
   readonly movingBytes: number;
-  /** Until then only the loss of devices is a reason to move again. */
-  readonly settledAtMs: number | undefined;
+  readonly settles: Settling | undefined;
 }
 
 /** What a move must win beyond its cost: an estimate is no better than that. */
@@ -41,24 +40,26 @@ const MARGIN = 0.05;
 /**
  * Keep the layout or move? A device that left or joined, or a rate that drifted by more than 20 %, makes it plan again; it
  * moves only if the new layout, moving included, does 5 % more within the horizon, and then not again within that horizon
- * unless a group has lost a device: so it cannot swing to and fro. Throws LongtailError `no-plan` where nothing fits any more.
+ * unless a group has lost a device, or, once, a device is less than half as fast as the move was made for: so it cannot swing to and fro. Throws LongtailError `no-plan` where nothing fits any more.
  */
 export function considerReplan(input: ReplanInput): ReplanDecision {
   const model = new CostModel(input.profile, input.cluster, input.request);
   const { kept, whole, lost } = survivors(input.current, input.cluster);
-  const news = [...lost.map((name) => `${name} left`), ...joined(input), ...drifts(model, input.current, whole), ...linkDrifts(input), ...hopDrifts(model, kept, whole)];
+  const drifted = drifts(model, input.current, whole);
+  const news = [...lost.map((name) => `${name} left`), ...joined(input), ...drifted.map(({ news }) => news), ...linkDrifts(input), ...hopDrifts(model, kept, whole)];
   const keep = (reason: string, movingMs = 0, movingBytes = 0): ReplanDecision => ({
     plan: undefined,
     changed: news.length > 0,
     reason,
     movingMs,
     movingBytes,
-    settledAtMs: input.settledAtMs,
+    settles: input.settles,
   });
   if (news.length === 0) return keep(`every rate is within ${100 * RATE_DRIFT} % of the plan`);
   const why = news.slice(0, 3).join(', ') + (news.length > 3 ? ` and ${news.length - 3} more` : '');
-  const restMs = (input.settledAtMs ?? -Infinity) - input.nowMs;
-  if (lost.length === 0 && restMs > 0) return keep(`${why}; but the last move settles for another ${formatSeconds(restMs / 1000)}`);
+  const restMs = (input.settles?.untilMs ?? -Infinity) - input.nowMs;
+  const isSettled = lost.length === 0 && restMs > 0;
+  if (isSettled && (input.settles!.firmly || drifted.every(({ change }) => change >= -RATE_SLUMP))) return keep(`${why}; but the last move settles for another ${formatSeconds(restMs / 1000)}`);
   const leastMs = standstillMs(input);
   if (whole.length > 0 && input.horizonMs <= leastMs) return keep(`${why}; but the run ends before a move would: that takes at least ${formatSeconds(leastMs / 1000)}`);
 
@@ -70,7 +71,7 @@ export function considerReplan(input: ReplanInput): ReplanDecision {
     reason: `${why}; ${reason}`,
     movingMs: ms,
     movingBytes: bytes,
-    settledAtMs: input.nowMs + input.horizonMs,
+    settles: { untilMs: Math.max(input.nowMs + input.horizonMs, isSettled ? input.settles!.untilMs : 0), firmly: isSettled },
   });
   if (whole.length === 0) return move(`no group is whole, so ${formatBytes(bytes)} move in ${formatSeconds(ms / 1000)}`);
 
@@ -115,7 +116,7 @@ function joined({ current, cluster }: ReplanInput): readonly string[] {
 }
 
 /** What a device takes for its stage now, against what the plan took. */
-function drifts(model: CostModel, plan: Plan, whole: readonly GroupDraft[]): readonly string[] {
+function drifts(model: CostModel, plan: Plan, whole: readonly GroupDraft[]): readonly { readonly news: string; readonly change: number }[] {
   const planned = passMsOf(plan);
   return whole.flatMap(({ microbatch, stages }) =>
     [...new Set(stages.flatMap(({ devices }) => devices))].flatMap((index) => {
@@ -123,7 +124,7 @@ function drifts(model: CostModel, plan: Plan, whole: readonly GroupDraft[]): rea
       const held = stages.filter(({ devices }) => devices.includes(index));
       const now = held.map(({ start, end, recompute }) => model.costs.stageMs(device, start, end, microbatch, recompute));
       const change = planned.get(device.id)! / now.reduce((sum, { forwardMs, backwardMs }) => sum + forwardMs + backwardMs, 0) - 1;
-      return Math.abs(change) > RATE_DRIFT ? [`${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`] : [];
+      return Math.abs(change) > RATE_DRIFT ? [{ news: `${device.name} is ${Math.round(100 * Math.abs(change))} % ${change > 0 ? 'faster' : 'slower'}`, change }] : [];
     }),
   );
 }

@@ -1,4 +1,4 @@
-import { LongtailError, mayStepLocally, nodesOf, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type StandingPlan, type WantedFigures } from '@longtail/core';
+import { LongtailError, mayStepLocally, nodesOf, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type Settling, type StandingPlan, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import { LinkDrift } from './link-drift.js';
@@ -55,7 +55,7 @@ export class Formation {
   private outdated = false;
   /** What the groups work by, and until when they are to be left alone. */
   private plan: Plan | undefined;
-  private settledAtMs: number | undefined;
+  private settles: Settling | undefined;
   /** Rates were weighed, and nothing moves by them before that. */
   private staysUntilMs = -Infinity;
   private readonly linkDrift = new LinkDrift();
@@ -106,7 +106,7 @@ export class Formation {
     // Soon over, and everybody else is at work meanwhile: a layout without those who are to rest is made when they are gone.
     if (host.has('finishing') && this.groups.some((group) => group.finishing)) return;
     const nowMs = host.clock.nowMs();
-    const settled = nowMs < Math.max(this.settledAtMs ?? -Infinity, this.staysUntilMs);
+    const settled = nowMs < this.staysUntilMs || this.isSettled(nowMs);
     const drifted = host.paces.drifted || this.haveLinksDrifted;
     if (!this.outdated && (settled || !drifted) && this.areIntact) return;
     const standing = this.groups.filter((group) => group.intact);
@@ -142,8 +142,8 @@ export class Formation {
     for (const group of formed) this.prepare(group);
     if (wants !== undefined) host.want(wants);
     if (replan !== undefined) {
-      const { settledAtMs, ...decision } = replan;
-      this.settledAtMs = settledAtMs;
+      const { settles, ...decision } = replan;
+      this.settles = settles;
       if (!decision.moves) this.staysUntilMs = nowMs + STAYS_MS;
       host.emit({ event: 'replan', run: host.run, ...decision });
     }
@@ -161,11 +161,16 @@ export class Formation {
     return { node, name, device: session.hello.device as DeviceInfo, link: session.link, maxUploadBitsPerSecond: session.hello.maxUploadBitsPerSecond, ...host.passesOf(node), pace: host.paces.of(node) };
   }
 
+  private isSettled(nowMs: number): boolean {
+    const { settles } = this;
+    return settles !== undefined && nowMs < settles.untilMs && (settles.firmly || !this.host.paces.slumped);
+  }
+
   private standingPlan(nowMs: number): StandingPlan | undefined {
-    const { host, plan, settledAtMs } = this;
+    const { host, plan, settles } = this;
     if (plan === undefined || !host.begun) return undefined;
     const setupMs = Math.max(0, ...host.members.map((member) => member.setupMs));
-    return { plan, settledAtMs, nowMs, remainingMs: host.remainingMs, setupMs };
+    return { plan, settles, nowMs, remainingMs: host.remainingMs, setupMs };
   }
 
   private form(plan: GroupLayout, members: ReadonlyMap<string, Member>): Group {

@@ -1,4 +1,4 @@
-import { passMsOf, RATE_DRIFT, type Plan } from '@longtail/core';
+import { passMsOf, RATE_DRIFT, RATE_SLUMP, type Plan } from '@longtail/core';
 import { median } from './affine-time.js';
 
 interface NodePace {
@@ -51,6 +51,11 @@ export class Paces {
   /** Somebody's rate is not what it was when the plan was last looked at. */
   get drifted(): boolean {
     return [...this.nodes].some(([node, { considered }]) => Math.abs(this.of(node) / considered - 1) > RATE_DRIFT);
+  }
+
+  /** Somebody is a great deal slower than when the plan was last looked at. */
+  get slumped(): boolean {
+    return [...this.nodes].some(([node, { considered }]) => this.of(node) / considered < 1 - RATE_SLUMP);
   }
 
   /** The plan was looked at and is kept: only another change is a reason to look again. */
