@@ -1,6 +1,14 @@
 import { createRng, layOut, type BatchStats, type ParameterLayout, type Split } from '@longtail/core';
 import type { VirtualBlocks } from './blocks.js';
 
+/** A gradient that is computed while virtual time passes, beside whatever else does. */
+export interface BegunGradient {
+  /** Leaves the gradient sum over the samples in `out`, once it is there. Those that are taken are there in the order in which they are taken. Rejects with what its arithmetic failed with. */
+  take(out: Float32Array): Promise<BatchStats>;
+  /** Nobody wants it any more, if that rejects. */
+  dropUnless(passed: Promise<unknown>): void;
+}
+
 /** A model and its data as a virtual device computes with them. May answer at once or with a promise (a real engine). */
 export interface VirtualModel {
   readonly layout: ParameterLayout;
@@ -13,6 +21,11 @@ export interface VirtualModel {
   initial(seed: number): Float32Array;
   /** Leaves the gradient sum over the samples in `out`. Parameters `of` the same object are the same; undefined: nobody knows. */
   gradient(parameters: Float32Array, samples: Int32Array, out: Float32Array, of?: object): BatchStats | Promise<BatchStats>;
+  /**
+   * Begins what `gradient` does, beside the caller: neither parameters nor samples may change before it is taken or dropped. Undefined: there is no processor for
+   * it, so it is to be computed once it is wanted. @default always that
+   */
+  beginGradient?(parameters: Float32Array, samples: Int32Array, of?: object): BegunGradient | undefined;
   evaluate(parameters: Float32Array, split: Split, start: number, end: number, of?: object): BatchStats | Promise<BatchStats>;
 }
 

@@ -12,7 +12,6 @@ export async function modelOfStage(stage: Stage, data: Dataset, blocks?: Virtual
   const fresh = new Float32Array(layout.length);
   await stage.readParameters(fresh);
   const shared = new SharedStage(stage);
-  const batchOf = (split: Split, start: number, end: number): Batch => data.batch(split, Int32Array.from({ length: end - start }, (_, i) => start + i));
   return {
     layout,
     trainSamples: data.length('train'),
@@ -27,6 +26,11 @@ export async function modelOfStage(stage: Stage, data: Dataset, blocks?: Virtual
       };
       return shared.inTurn(parameters, compute, of);
     },
-    evaluate: (parameters, split, start, end, of) => shared.inTurn(parameters, () => stage.evaluate(batchOf(split, start, end)), of),
+    evaluate: (parameters, split, start, end, of) => shared.inTurn(parameters, () => stage.evaluate(batchOf(data, split, start, end)), of),
   };
+}
+
+/** Samples [start, end). */
+export function batchOf(data: Dataset, split: Split, start: number, end: number): Batch {
+  return data.batch(split, Int32Array.from({ length: end - start }, (_, i) => start + i));
 }

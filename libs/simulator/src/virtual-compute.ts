@@ -26,7 +26,7 @@ import { SampleOrder } from '@longtail/data';
 import { Anchor, type CountedOptimizer } from '@longtail/kernels';
 import { LentVectors } from './lent-vectors.js';
 import type { VirtualClock } from './virtual-clock.js';
-import type { VirtualModel } from './model.js';
+import type { BegunGradient, VirtualModel } from './model.js';
 import { PacedDevice } from './paced-device.js';
 import { Thermal, type ThermalSpec } from './thermal.js';
 import { VirtualPrepared } from './virtual-prepared.js';
@@ -90,6 +90,7 @@ export class VirtualCompute implements Compute {
   private anyIndices = new Int32Array(0);
   /** Of the gradient under way. */
   private ranges: readonly SampleRange[] = [];
+  private begun: BegunGradient | undefined;
   private readonly draw = (): number => this.options.rng.uniform();
 
   constructor(private readonly options: VirtualComputeOptions) {
@@ -159,14 +160,16 @@ export class VirtualCompute implements Compute {
   gradient(ranges: readonly SampleRange[], signal: AbortSignal): Promise<ComputeResult> {
     this.begin();
     this.ranges = ranges;
+    this.begun = this.beginGradient(ranges);
     const taken = this.takeTask(signal);
     const samples = countSamples(ranges);
     const passed = taken === undefined ? this.pass(samples, 1, signal) : taken.then(() => this.pass(samples, 1, signal));
+    this.begun?.dropUnless(passed);
     return passed.then(this.passed, this.calledOff);
   }
 
   private readonly passed = (computeMs: number): Promise<ComputeResult> | ComputeResult => {
-    const result = this.gradientOf(this.ranges, this.results.next());
+    const result = this.gradientOf(this.ranges, this.results.next(), this.begun);
     if (result instanceof Promise) return result.then((stats) => timed(stats, computeMs)).finally(this.free);
     this.free();
     return timed(result, computeMs);
@@ -348,8 +351,11 @@ export class VirtualCompute implements Compute {
     const gradient = (this.stepGradient ??= new Float32Array(this.parameters.length));
     for (const { ranges, hyper } of batches) {
       if (stop.aborted) break;
-      total.computeMs += await this.pass(countSamples(ranges), 1, signal);
-      const stats = await this.gradientOf(ranges, gradient);
+      const begun = this.beginGradient(ranges);
+      const passed = this.pass(countSamples(ranges), 1, signal);
+      begun?.dropUnless(passed);
+      total.computeMs += await passed;
+      const stats = await this.gradientOf(ranges, gradient, begun);
       const divisor = clippedDivisor(() => sumOfSquares(gradient), stats.samples, this.job!.train.clipNorm);
       this.optimizer.step(this.parameters, gradient, hyper, 1 / divisor);
       this.of = {};
@@ -360,8 +366,14 @@ export class VirtualCompute implements Compute {
     return total;
   }
 
-  private gradientOf(ranges: readonly SampleRange[], out: Float32Array): Promise<BatchStats> | BatchStats {
-    return this.outside(this.options.model.gradient(this.parameters, this.indicesOf(ranges), out, this.of));
+  /** Nothing that it depends on changes while its task lasts. */
+  private beginGradient(ranges: readonly SampleRange[]): BegunGradient | undefined {
+    const { model } = this.options;
+    return model.beginGradient === undefined ? undefined : model.beginGradient(this.parameters, this.indicesOf(ranges), this.of);
+  }
+
+  private gradientOf(ranges: readonly SampleRange[], out: Float32Array, begun: BegunGradient | undefined): Promise<BatchStats> | BatchStats {
+    return this.outside(begun === undefined ? this.options.model.gradient(this.parameters, this.indicesOf(ranges), out, this.of) : begun.take(out));
   }
 
   private indicesOf(ranges: readonly SampleRange[]): Int32Array {
