@@ -1,10 +1,11 @@
 // What --mode virtual takes beside its arithmetic: an arm in virtual time against a plain loop over the same gradients, sums, optimizer steps and
-// looks at the loss, on the same engine, in one process and in turn. Beside it the ratio to the same loop that also looks at each contribution and takes
-// the norm of each mean, as every server does before it steps.
-//   node benchmarks/simulator/virtual.mjs [--model mlp|gpt] [--strategy bsp|diloco] [--engine wasm|tensorflow] [--repeats 3] [--samples N]
+// looks at the loss, on the same engine, in one process and in turn. In processor time on one thread, with the ratio to the same loop that also looks at
+// each contribution and takes the norm of each mean, as every server does before it steps; and by the clock on as many threads as an arm alone has,
+// against the plain loop on one.
+//   node benchmarks/simulator/virtual.mjs [--model mlp|gpt] [--strategy bsp|diloco] [--engine wasm|tensorflow] [--repeats 3] [--samples N] [--threads N]
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CODEC_IDS, createKernels, createOptimizer, createShard, createVector } from '@longtail/kernels';
@@ -20,8 +21,9 @@ if (!ROOM_FOR_VECTORS.every((option) => process.execArgv.includes(option))) {
 }
 
 const { values: options } = parseArgs({
-  options: { model: { type: 'string' }, strategy: { type: 'string' }, engine: { type: 'string', default: 'wasm' }, repeats: { type: 'string', default: '3' }, samples: { type: 'string' } },
+  options: { model: { type: 'string' }, strategy: { type: 'string' }, engine: { type: 'string', default: 'wasm' }, repeats: { type: 'string', default: '3' }, samples: { type: 'string' }, threads: { type: 'string' } },
 });
+const THREADS = Number(options.threads ?? availableParallelism());
 const LIMIT = 1.2;
 
 const JOBS = {
@@ -41,8 +43,8 @@ const MACHINES = 4;
 const fleet = { machines: [{ name: 'home', count: MACHINES, samplesPerSecond: 100, link: 'fibre' }] };
 
 async function compare(name, strategy) {
-  const { train, ...of } = JOBS[name];
-  const job = { ...of, train: options.samples === undefined ? train : { ...train, maxSamples: Number(options.samples), epochs: 1000 } };
+  const { train: recipe, ...of } = JOBS[name];
+  const job = { ...of, train: options.samples === undefined ? recipe : { ...recipe, maxSamples: Number(options.samples), epochs: 1000 } };
   const path = join(folder, `${name}.yaml`);
   writeFileSync(path, JSON.stringify({ job, fleet, arms: [ARMS[strategy](job)], evaluation: { points: 4, samples: 256 } }));
   const { arms: [arm], seeds: _, ...scenario } = parseScenarioFile(readFileSync(path, 'utf8'), path, { resolve: (to) => to, read: () => '' });
@@ -51,21 +53,25 @@ async function compare(name, strategy) {
   const plain = await plainLoop(opened);
   const recording = new Recording(workbench);
   const runs = [];
+  const train = async (bench) => {
+    const { outcome } = await runArm({ scenario, mode: 'virtual', arm, seed: 1, traces: {} }, bench);
+    if (outcome.status !== 'done') throw new Error(outcome.reason);
+  };
   for (let repeat = 0; repeat <= Number(options.repeats); repeat++) {
     recording.work = [];
-    const virtual = await timed(async () => {
-      const { outcome } = await runArm({ scenario, mode: 'virtual', arm, seed: 1, traces: {} }, recording);
-      if (outcome.status !== 'done') throw new Error(outcome.reason);
-    });
+    workbench.threads.use(1);
+    const virtual = await timed(() => train(recording));
     const alone = await timed(() => plain(recording.work, false));
     const checked = await timed(() => plain(recording.work, true));
+    workbench.threads.use(THREADS);
+    const spread = await timed(() => train(workbench));
     // The first of each loads code and data.
-    if (repeat > 0) runs.push({ virtual, alone, checked });
+    if (repeat > 0) runs.push({ virtual: virtual.cpu, alone: alone.cpu, checked: checked.cpu, spread: spread.wall, once: alone.wall });
   }
-  const [virtual, alone, checked] = ['virtual', 'alone', 'checked'].map((of) => median(runs.map((run) => run[of])));
-  const [ratio, ratioChecked] = [median(runs.map((run) => run.virtual / run.alone)), median(runs.map((run) => run.virtual / run.checked))];
+  const [virtual, alone, checked, spread, once] = ['virtual', 'alone', 'checked', 'spread', 'once'].map((of) => median(runs.map((run) => run[of])));
+  const [ratio, ratioChecked, ratioSpread] = [['virtual', 'alone'], ['virtual', 'checked'], ['spread', 'once']].map(([of, to]) => median(runs.map((run) => run[of] / run[to])));
   const steps = recording.work.filter(({ kind }) => kind === 'gradient').length;
-  console.log(`${name}, ${strategy}, ${options.engine}: ${opened.job.name}, ${steps} gradients: ${virtual.toFixed(2)} s of CPU in virtual time, ${alone.toFixed(2)} alone: ${ratio.toFixed(2)} × (at most ${LIMIT}); ${checked.toFixed(2)} with the looks of a server: ${ratioChecked.toFixed(2)} ×`);
+  console.log(`${name}, ${strategy}, ${options.engine}: ${opened.job.name}, ${steps} gradients: ${virtual.toFixed(2)} s of CPU in virtual time, ${alone.toFixed(2)} alone: ${ratio.toFixed(2)} × (at most ${LIMIT}); ${checked.toFixed(2)} with the looks of a server: ${ratioChecked.toFixed(2)} ×; ${spread.toFixed(2)} s by the clock on ${THREADS} threads, ${once.toFixed(2)} alone on one: ${ratioSpread.toFixed(2)} ×`);
 }
 
 function countOf(gradients) {
@@ -76,12 +82,12 @@ function median(values) {
   return values.sort((a, b) => a - b)[values.length >> 1];
 }
 
-/** Seconds of CPU. */
+/** Seconds, of CPU and by the clock. */
 async function timed(work) {
-  const before = process.cpuUsage();
+  const [before, beganMs] = [process.cpuUsage(), performance.now()];
   await work();
   const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1e6;
+  return { cpu: (user + system) / 1e6, wall: (performance.now() - beganMs) / 1000 };
 }
 
 /** A workbench that notes what its models are asked. */
@@ -90,6 +96,10 @@ class Recording {
 
   constructor(workbench) {
     this.workbench = workbench;
+  }
+
+  get threads() {
+    return this.workbench.threads;
   }
 
   open(document) {

@@ -1,4 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { LongtailError, type BenchArm, type BenchMode, type EngineName, type WireError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
@@ -9,6 +10,10 @@ import type { ArmTask, TellPart } from './run-arm.js';
 
 /** An arm to run, a job whose time here is to be measured, or how fast a small network trains here. */
 export type PoolRequest = { readonly arm: ArmTask } | { readonly measure: JobDocument } | { readonly gflops: true };
+/** That a process may use from now on. */
+export interface Processors {
+  readonly processors: number;
+}
 export type PoolReply = { readonly kind: 'done'; readonly value: unknown } | { readonly kind: 'failed'; readonly error: WireError } | { readonly kind: 'part'; readonly part: number };
 
 interface Queued {
@@ -26,7 +31,10 @@ class ProcessEnded extends LongtailError {
   }
 }
 
-/** Processes that run arms, one each at a time. A process begins with its first arm, and keeps engine and data for the next ones. */
+/**
+ * Processes that run arms, one each at a time. A process begins with its first arm, and keeps engine and data for the next ones. Processors of the machine are divided among those
+ * that are at work, anew as arms begin and end.
+ */
 export class ArmPool {
   private readonly queue: Queued[] = [];
   private readonly idle: ChildProcess[] = [];
@@ -72,18 +80,24 @@ export class ArmPool {
     if (this.closed) return Promise.reject(INTERRUPTED);
     return new Promise((resolve, reject) => {
       this.queue.push({ request, tell, resolve, reject });
-      this.next();
+      // When all are in line that are asked for at once, it is known how many share the processors.
+      queueMicrotask(() => this.next());
     });
   }
 
   private next(): void {
-    while (!this.closed && this.queue.length > 0) {
+    if (this.closed) return;
+    const begun: ChildProcess[] = [];
+    while (this.queue.length > 0) {
       const child = this.idle.pop() ?? (this.busy.size < this.processes ? this.start() : undefined);
-      if (child === undefined) return;
-      const queued = this.queue.shift()!;
-      this.busy.set(child, queued);
-      child.send(queued.request);
+      if (child === undefined) break;
+      this.busy.set(child, this.queue.shift()!);
+      begun.push(child);
     }
+    const share = { processors: Math.max(1, Math.floor(availableParallelism() / this.busy.size)) } satisfies Processors;
+    // One that has just ended need not hear of it.
+    for (const child of this.busy.keys()) child.send(share, () => undefined);
+    for (const child of begun) child.send(this.busy.get(child)!.request);
   }
 
   private start(): ChildProcess {

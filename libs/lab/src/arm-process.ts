@@ -1,5 +1,5 @@
 import { LongtailError, type EngineName } from '@longtail/core';
-import type { PoolReply, PoolRequest } from './arm-pool.js';
+import type { PoolReply, PoolRequest, Processors } from './arm-pool.js';
 import { measureDevice } from './measure-device.js';
 import { runArm, type TellPart } from './run-arm.js';
 import { Workbench } from './workbench.js';
@@ -12,7 +12,10 @@ const TELL_EVERY_MS = 500;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.on('disconnect', () => process.exit());
-process.on('message', (request: PoolRequest) => void answer(request));
+process.on('message', (request: PoolRequest | Processors) => {
+  if ('processors' in request) workbench.threads.use(request.processors);
+  else void answer(request);
+});
 
 async function answer(request: PoolRequest): Promise<void> {
   process.send!(await replyTo(request));

@@ -25,11 +25,10 @@ export class Evaluation {
   /** Over the first `samples` of the validation split. */
   async losses(model: VirtualModel, samples: number): Promise<readonly Measured[]> {
     const end = Math.min(samples, model.validationSamples);
-    const measured = [];
-    for (const { parameters, ...point } of this.kept) {
+    const measure = async ({ parameters, ...point }: (typeof this.kept)[number]): Promise<Measured> => {
       const { lossSum, targets } = await model.evaluate(parameters, 'validation', 0, end);
-      measured.push({ ...point, loss: lossSum / targets });
-    }
-    return measured;
+      return { ...point, loss: lossSum / targets };
+    };
+    return Promise.all(this.kept.map(measure));
   }
 }

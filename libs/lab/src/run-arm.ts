@@ -1,6 +1,6 @@
 import { LongtailError, type BenchArm, type BenchLinks, type BenchMode, type BenchNode, type BenchOutcome, type ErrorCode, type Job, type ModelProfile } from '@longtail/core';
 import { CHUNK_LENGTH } from '@longtail/runtime';
-import { isActivation, simulate, timingModel, wasmArithmetic, type Scenario } from '@longtail/simulator';
+import { isActivation, simulate, timingModel, wasmArithmetic, type Outcome, type Scenario } from '@longtail/simulator';
 import { withOverrides, type BenchScenario, type JobDocument, type ScenarioArm } from '@longtail/spec';
 import { bottleneckOf } from './bottleneck.js';
 import { equalShares, withEqualSteps } from './equal-parts.js';
@@ -65,6 +65,8 @@ export function described(task: ArmTask): { readonly nodes: readonly BenchNode[]
 
 async function train(task: ArmTask, workbench: Workbench, tell: TellPart): Promise<BenchOutcome> {
   const { scenario, arm, seed, mode } = task;
+  // While data are opened. A machine has one task at a time.
+  if (mode === 'virtual') workbench.threads.begin(scenario.fleet.machines.reduce((sum, { count }) => sum + count, 0));
   const opened = await workbench.open(seeded(arm, seed));
   const like = likeness(task, opened);
   const fleet = drawnFor(task, like.flops * opened.flopsPerSample);
@@ -99,11 +101,17 @@ async function train(task: ArmTask, workbench: Workbench, tell: TellPart): Promi
     },
     committed: evaluation.committed,
   });
-  if (outcome.verdict.status !== 'succeeded') throw LongtailError.fromWire(outcome.verdict.error ?? { code: 'timeout', message: outcome.verdict.reason, hint: '', where: '' });
+  if (outcome.verdict.status !== 'succeeded') throw failureOf(outcome, tally);
   const loss = mode === 'timing' ? [] : tally.curve(await evaluation.losses(model, scenario.evaluation.samples));
   const nodes = fleet.machines.map(({ bench }) => bench);
   const figures = figuresOf({ tally, account: outcome.account!, nodes, loss, targetLoss: mode === 'timing' ? undefined : scenario.targetLoss, prices: scenario.prices });
   return { ...figures, bottleneck: bottleneckOf(figures, fleet, tally) };
+}
+
+/** With what work came to nothing by: arithmetic that fails ends workers, and a run that lacks them says no more. */
+function failureOf({ verdict }: Outcome, { lostMostlyBy }: Tally): LongtailError {
+  const { code, message, hint, where } = LongtailError.fromWire(verdict.error ?? { code: 'timeout', message: verdict.reason, hint: '', where: '' });
+  return new LongtailError(lostMostlyBy === undefined ? message : `${message}; work came to nothing, mostly: ${lostMostlyBy}`, { code, hint, where });
 }
 
 /** Values that a chunk has, of `length` that stand for `parameters`. */
