@@ -69,17 +69,18 @@ export interface RunProgress {
   /** Commits of the last seconds, for the rate. */
   readonly recent: readonly { readonly timeMs: number; readonly samplesApplied: number }[];
   /** What workers delivered since the last durable version but one: a server that is killed may undo it. */
-  readonly undoable: readonly Delivered[];
+  readonly undoable: Delivered | undefined;
   /** The event of the last durable version. */
   readonly durableSeq: number;
 }
 
-/** An accepted contribution. */
+/** An accepted contribution, and those before it: a run may have a hundred of them a second, and hours between checkpoints. */
 interface Delivered {
   readonly seq: number;
   readonly node: string;
   readonly samples: number;
   readonly ownSamples: number;
+  before: Delivered | undefined;
 }
 
 /** The rate is taken over this much time: long enough to be steady, short enough to follow a worker that leaves. */
@@ -115,7 +116,7 @@ export const NOTHING_YET: RunProgress = {
   bytesDown: 0,
   verdict: undefined,
   recent: [],
-  undoable: [],
+  undoable: undefined,
   durableSeq: 0,
 };
 
@@ -178,7 +179,7 @@ function changes(progress: RunProgress, { seq, timeMs, body: event }: StoredEven
     case 'forked':
       return { samplesApplied: event.samplesApplied, version: event.from.version };
     case 'checkpoint':
-      return { durableSeq: seq, undoable: progress.undoable.filter((delivered) => delivered.seq > progress.durableSeq) };
+      return { durableSeq: seq, undoable: deliveredAfter(progress.durableSeq, progress.undoable) };
     case 'validation':
       return { validation: event };
     case 'verdict':
@@ -247,7 +248,7 @@ function afterContribution(progress: RunProgress, event: Extract<RunEvent, { eve
   const samples = event.accepted ? event.samples : 0;
   const ownSamples = (event.stage?.stage ?? 0) === 0 ? samples : 0;
   return {
-    undoable: samples === 0 ? progress.undoable : [...progress.undoable, { seq, node, samples, ownSamples }],
+    undoable: samples === 0 ? progress.undoable : { seq, node, samples, ownSamples, before: progress.undoable },
     bytesUp: progress.bytesUp + event.bytesUp,
     bytesDown: progress.bytesDown + event.bytesDown,
     workers: withWorker(progress, node, {
@@ -270,11 +271,21 @@ function afterContribution(progress: RunProgress, event: Extract<RunEvent, { eve
 /** The time and the bytes that went into what is undone were spent all the same. */
 function withoutUndone({ workers, undoable }: RunProgress, stands: number): Pick<RunProgress, 'workers' | 'undoable'> {
   const standing = new Map(workers);
-  for (const { node, samples, ownSamples } of undoable.filter(({ seq }) => seq > stands)) {
-    const worker = standing.get(node)!;
-    standing.set(node, { ...worker, samples: worker.samples - samples, ownSamples: worker.ownSamples - ownSamples });
+  let last = undoable;
+  for (; last !== undefined && last.seq > stands; last = last.before) {
+    const worker = standing.get(last.node)!;
+    standing.set(last.node, { ...worker, samples: worker.samples - last.samples, ownSamples: worker.ownSamples - last.ownSamples });
   }
-  return { workers: standing, undoable: undoable.filter(({ seq }) => seq <= stands) };
+  return { workers: standing, undoable: last };
+}
+
+/** What was delivered after an event; lets go of what was before, also for a progress of earlier. */
+function deliveredAfter(seq: number, last: Delivered | undefined): Delivered | undefined {
+  if (last === undefined || last.seq <= seq) return undefined;
+  let first = last;
+  while (first.before !== undefined && first.before.seq > seq) first = first.before;
+  first.before = undefined;
+  return last;
 }
 
 function addedTimes(before: ExchangeTimes | undefined, more: ExchangeTimes | undefined): ExchangeTimes | undefined {

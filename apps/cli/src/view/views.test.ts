@@ -80,6 +80,14 @@ const STORED: readonly StoredEvent[] = EVENTS.map(([seconds, body], i) => ({ seq
 const progressAfter = (events: readonly StoredEvent[]) => events.reduce(advance, NOTHING_YET);
 const ALL = [...STORED, { seq: 99, timeMs: START + 27_000, body: VERDICT }];
 
+it('hours without a checkpoint cost no more for each contribution', () => {
+  const delivered = contribution(1, 'n1', 'fast', 10, 5, true);
+  let progress = NOTHING_YET;
+  for (let seq = 1; seq <= 150_000; seq++) progress = advance(progress, { seq, timeMs: seq, body: delivered });
+  progress = advance(progress, { seq: 150_001, timeMs: 150_001, body: { event: 'resumed', run: 'r', version: 1, samplesApplied: 10, stands: 1, undone: { commits: 1, samples: 10 }, reason: '' } });
+  expect([...progress.workers.values()].map(({ samples }) => samples)).toEqual([10]);
+});
+
 it('what a killed server undid is not counted as done', () => {
   const saved: RunEvent = { event: 'checkpoint', ...RUN, version: 1, path: '', bytes: 1, ms: 1 };
   const resumed: RunEvent = { event: 'resumed', ...RUN, version: 1, samplesApplied: 30_000, stands: 3, undone: { commits: 1, samples: 30_000 }, reason: 'its server was killed' };
