@@ -67,6 +67,18 @@ it.each([
   expect(launch).not.toHaveBeenCalled();
 });
 
+it('says how a run ended that another server had, and does not cancel what another one has', async () => {
+  const entries: Record<string, object> = { over: { status: 'succeeded', endedAtMs: 5 }, elsewhere: { status: 'running', server: '10.0.0.5:7077' } };
+  const cancel = vi.fn(async () => 'cancelling');
+  const server = { jobs: () => [{ run: 'here' }], cancel } as unknown as Server;
+  const register = { find: async (run: string) => entries[run] } as unknown as RunRegister;
+  const service = createControlService({ server, desk: {} as JobDesk, past: {} as PastRuns, register, nodes: {} as Database['nodes'], log: pino({ enabled: false }) });
+  expect(await service.cancel({ run: 'here', reason: '' })).toEqual({ status: 'cancelling' });
+  expect(await service.cancel({ run: 'over', reason: '' })).toEqual({ status: 'succeeded' });
+  await expect(service.cancel({ run: 'elsewhere', reason: '' })).rejects.toMatchObject({ code: 'usage', message: 'run elsewhere is running, not at this server', where: '10.0.0.5:7077' });
+  expect(cancel).toHaveBeenCalledTimes(1);
+});
+
 it.each(['null', '[3]', '"train"', '{'])('refuses to fork a run with %s in place of fields', async (overridesJson) => {
   const { service } = createService();
   await expect(service.fork({ run: 'r1', version: 0, overridesJson })).rejects.toMatchObject({ code: 'invalid-file' });

@@ -53,7 +53,10 @@ export function createControlService({ server, desk, past, register, nodes, log 
       }
     },
     async cancel({ run, reason }) {
-      return { status: await server.cancel(run, reason || 'cancelled by a client') };
+      if (has(run)) return { status: await server.cancel(run, reason || 'cancelled by a client') };
+      const { status, endedAtMs, server: where } = await register.find(run);
+      if (endedAtMs !== undefined) return { status };
+      throw new LongtailError(`run ${run} is ${status}, not at this server`, { code: 'usage', where, hint: 'Cancel it at the server that has it; `longtail resume` goes on with an interrupted one.' });
     },
     async listJobs() {
       return { jobs: server.jobs() };
