@@ -1,11 +1,12 @@
 import { EventEmitter, once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import type { BenchArm } from '@longtail/core';
 import { expect, test } from 'vitest';
 import type { StartThread } from './engine-thread.js';
 import { EngineThreads } from './engine-threads.js';
 import { runArm, type ArmTask, type TellPart } from './run-arm.js';
 import { scenario } from './testing/scenario.js';
-import type { EngineRequest } from './thread-channel.js';
+import { BEGUN, type ComputeRequest, type EngineRequest, type ThreadOptions } from './thread-channel.js';
 import { Workbench } from './workbench.js';
 
 const FLEET = `{machines: [
@@ -54,8 +55,8 @@ test('on threads an arm comes to the same bytes as on one, and so does one whose
 
   const ended: Promise<unknown>[] = [];
   const end = (part: number) => {
-    const worker = part > 0.4 ? workers.pop() : undefined;
-    if (worker !== undefined) ended.push(once(worker, 'exit'), worker.terminate());
+    if (part < 0.4) return;
+    for (const worker of workers.splice(0)) ended.push(once(worker, 'exit'), worker.terminate());
   };
   expect(await outcomes(workbench, end)).toEqual(alone);
   await Promise.all(ended);
@@ -69,19 +70,34 @@ test('with one processor nothing is started', async () => {
   expect(workers).toEqual([]);
 });
 
-test('what a thread fails with ends the arm by its sentence', async () => {
-  const start: StartThread = () => {
-    const fake = Object.assign(new EventEmitter(), {
-      ref: () => undefined,
-      unref: () => undefined,
-      postMessage: (request: EngineRequest) =>
-        queueMicrotask(() => fake.emit('message', 'build' in request ? { stats: undefined } : { error: { code: 'engine', message: 'engine cpu has no operation Wobble', hint: '', where: '' } })),
-    });
-    return fake as unknown as Worker;
+/** A thread that does with what it is to compute what `computes` says. */
+function fakeThread(computes: (request: ComputeRequest, options: ThreadOptions, worker: EventEmitter) => void): StartThread {
+  return (options) => {
+    const worker = new EventEmitter();
+    const postMessage = (request: EngineRequest) => queueMicrotask(() => ('build' in request ? worker.emit('message', { stats: undefined }) : computes(request.compute, options, worker)));
+    return Object.assign(worker, { ref: () => undefined, unref: () => undefined, postMessage }) as unknown as Worker;
   };
+}
+
+async function runOne(start?: StartThread): Promise<BenchArm> {
   const threads = new EngineThreads('cpu', start);
-  threads.use(2);
-  const [task] = tasks('[{strategy: bsp}]');
-  const { outcome } = await runArm(task!, new Workbench('cpu', threads));
-  expect(outcome).toEqual({ status: 'failed', reason: expect.stringContaining('engine cpu has no operation Wobble') });
+  if (start !== undefined) threads.use(2);
+  return runArm(tasks('[{strategy: bsp}]')[0]!, new Workbench('cpu', threads));
+}
+
+test('what a thread had begun when it ended is computed all the same', async () => {
+  let begun = 0;
+  const start = fakeThread(({ ticket }, { states }, worker) => {
+    Atomics.store(states, ticket, BEGUN);
+    begun++;
+    setImmediate(() => setImmediate(() => worker.emit('exit')));
+  });
+  expect(JSON.stringify(await runOne(start))).toBe(JSON.stringify(await runOne()));
+  expect(begun).toBeGreaterThan(0);
+});
+
+test('what a thread fails with ends the arm by its sentence', async () => {
+  const error = { code: 'engine', message: 'engine cpu has no operation Wobble', hint: '', where: '' };
+  const { outcome } = await runOne(fakeThread((_, __, worker) => worker.emit('message', { error })));
+  expect(outcome).toEqual({ status: 'failed', reason: expect.stringContaining(error.message) });
 });

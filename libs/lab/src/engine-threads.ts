@@ -45,7 +45,7 @@ export class EngineThreads {
   /** Bytes that may be used for it all. */
   private memory = 0;
   /** Asked for, and neither taken nor dropped. */
-  private open = 0;
+  private readonly open = new Set<Task>();
   private readonly threads: EngineThread[] = [];
   /** That no thread has. */
   private readonly queue: Task[] = [];
@@ -71,6 +71,8 @@ export class EngineThreads {
   begin(most: number): void {
     this.most = most;
     this.model = undefined;
+    // One that failed took leave of nothing.
+    for (const task of this.open) task.drop();
     [this.versions, this.spare] = [[], []];
     this.complete();
   }
@@ -86,10 +88,10 @@ export class EngineThreads {
 
   /** Undefined: this thread is the only one that computes with the model, or there is no memory for more results. */
   ask(work: Work): Task | undefined {
-    if (this.open * work.parameters.byteLength > this.memory / 2) return undefined;
+    if (this.open.size * work.parameters.byteLength > this.memory / 2) return undefined;
     if (!this.threads.slice(0, this.limit).some((thread) => thread.has(work.model))) return undefined;
     const task = new Task(this, work);
-    this.open++;
+    this.open.add(task);
     this.queue.push(task);
     this.dispatch();
     return task;
@@ -102,10 +104,9 @@ export class EngineThreads {
         await next.computeHere(this.vector(next.work));
         await setImmediate(); // what others did is heard of
       }
-      this.open--;
       return task.done;
     });
-    this.line = turn.catch(() => undefined);
+    this.line = turn.catch(() => undefined).then(() => this.open.delete(task));
     return turn;
   }
 
@@ -123,8 +124,8 @@ export class EngineThreads {
     return true;
   }
 
-  drop(task: Task): void {
-    this.open--;
+  forget(task: Task): void {
+    this.open.delete(task);
     if (!task.isDone) this.withdraw(task);
   }
 
@@ -188,12 +189,14 @@ export class EngineThreads {
     return at < 0 ? sharedVector(length) : this.spare.splice(at, 1)[0];
   }
 
-  /** Another one starts with the next arm. */
+  /** What it had is computed here, as somebody may wait for it. Another one starts with the next arm. */
   private lose(thread: EngineThread): void {
     this.threads.splice(this.threads.indexOf(thread), 1);
-    const left = [...this.given].flatMap(([task, at]) => (at === thread ? [task] : []));
-    for (const task of left) this.given.delete(task);
-    this.queue.unshift(...left.filter(({ isOurs }) => !isOurs));
+    for (const [task, at] of this.given) {
+      if (at !== thread) continue;
+      this.given.delete(task);
+      if (this.open.has(task) && !task.isOurs) void task.computeHere(this.vector(task.work));
+    }
   }
 }
 
@@ -230,11 +233,13 @@ export class Task implements BegunGradient {
   }
 
   dropUnless(passed: Promise<unknown>): void {
-    passed.catch(() => {
-      this.isDropped = true;
-      this.threads.putBack(this.gradient);
-      this.threads.drop(this);
-    });
+    passed.catch(() => this.drop());
+  }
+
+  drop(): void {
+    this.isDropped = true;
+    this.threads.putBack(this.gradient);
+    this.threads.forget(this);
   }
 
   async computeHere(out: Float32Array | undefined): Promise<void> {
