@@ -103,6 +103,11 @@ export class WorkerRun {
   private mayBegin = false;
   private looksSoon = false;
   private inbox: WorkerInbox | undefined;
+  // Of the context, as each task of thousands of workers would have to fetch them from elsewhere.
+  private readonly compute: Compute;
+  private readonly clock: Clock;
+  private readonly send: WorkerRunContext['send'];
+  private readonly log: WorkerRunContext['log'];
   /** Undefined for a solo worker. */
   private readonly stageInbox: StageInbox | undefined;
   private stageOutbox: StageOutbox | undefined;
@@ -118,6 +123,10 @@ export class WorkerRun {
     private readonly context: WorkerRunContext,
     before: Promise<void>,
   ) {
+    this.compute = context.compute;
+    this.clock = context.clock;
+    this.send = context.send;
+    this.log = context.log;
     this.run = prepare.run;
     this.job = JSON.parse(prepare.jobJson) as Job;
     this.files = new FileIntake(context.fileCache, (sha256) => context.send({ message: 'fileRequest', fileRequest: { sha256 } }));
@@ -204,7 +213,7 @@ export class WorkerRun {
 
   private async live(): Promise<void> {
     const { signal } = this.lifetime;
-    const { compute, log } = this.context;
+    const { compute, log } = this;
     try {
       log?.({ event: 'preparing', run: this.run, job: this.job.name, module: moduleOf(this.job) });
       this.announce(await this.fetchAndPrepare(signal));
@@ -223,7 +232,7 @@ export class WorkerRun {
   private async fetchAndPrepare(signal: AbortSignal): Promise<Prepared> {
     const files = await this.files.fetch(this.prepare.files, signal);
     signal.throwIfAborted();
-    return this.context.compute.prepare(this.job, files, this.stages, signal, this.use);
+    return this.compute.prepare(this.job, files, this.stages, signal, this.use);
   }
 
   private get stages(): readonly BlockRange[] | 'all' {
@@ -238,7 +247,8 @@ export class WorkerRun {
 
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
-    const { compute, codecs, createFeedback, connection, chunkLength, clock, allocate, send, log } = this.context;
+    const { compute, clock, send, log } = this;
+    const { codecs, createFeedback, connection, chunkLength, allocate } = this.context;
     const { layouts, parameters, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
     const { group, worker, afterTransfer } = this.prepare.place;
     this.prepared = prepared;
@@ -256,8 +266,8 @@ export class WorkerRun {
   private openStage(known: KnownCodecs): void {
     const { stageInbox } = this;
     if (stageInbox === undefined) return;
-    const { compute, connection, chunkLength, peers } = this.context;
-    const { place } = this.prepare;
+    const { connection, chunkLength, peers } = this.context;
+    const { compute, prepare: { place } } = this;
     const { sync, train } = this.job;
     const codecs = { activation: known.named(sync.activationCodec ?? 'fp32'), peer: known.named('fp32') };
     this.stageOutbox = new StageOutbox(place, connection, codecs, chunkLength, peers, (chunk) => this.onStageTensor(chunk));
@@ -293,8 +303,8 @@ export class WorkerRun {
   private perform(work: Work): void {
     const { task } = work;
     this.working = work;
-    this.context.log?.({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
-    this.startedAtMs = this.context.clock.nowMs();
+    this.log?.({ event: 'task', run: this.run, task: task.task, kind: task.kind, samples: samplesOf(task) });
+    this.startedAtMs = this.clock.nowMs();
     if (task.kind !== 'STREAM') this.stream?.end();
     this.dispatch(work)?.then(this.performed, this.failedIn);
   }
@@ -343,7 +353,7 @@ export class WorkerRun {
   }
 
   private async initialise(work: Work): Promise<void> {
-    await this.context.compute.initialParameters();
+    await this.compute.initialParameters();
     this.inbox!.drew();
     await this.deliverNow(work, NOTHING, 'parameters');
   }
@@ -352,14 +362,14 @@ export class WorkerRun {
   private gradient({ task }: Work): void {
     this.device.begin();
     const loaded = this.inbox!.loadParameters(task.version);
-    const computed = loaded === undefined ? this.compute() : loaded.then(this.compute);
+    const computed = loaded === undefined ? this.computeGradient() : loaded.then(this.computeGradient);
     computed.then(this.computed, this.notComputed);
   }
 
-  private readonly compute = (): Promise<ComputeResult> => {
+  private readonly computeGradient = (): Promise<ComputeResult> => {
     const { runner } = this;
     const { task, abort: { signal } } = this.working!;
-    return runner === undefined ? this.context.compute.gradient(task.ranges, signal) : runner.gradient(task, signal);
+    return runner === undefined ? this.compute.gradient(task.ranges, signal) : runner.gradient(task, signal);
   };
 
   private readonly computed = (result: ComputeResult): void => {
@@ -379,7 +389,7 @@ export class WorkerRun {
   private async evaluate({ task, abort: { signal } }: Work): Promise<void> {
     const { version, start, end } = task;
     await this.inbox!.loadParameters(version);
-    const evaluated = this.runner === undefined ? this.context.compute.evaluate('validation', start, end, signal) : this.runner.evaluate(task, signal);
+    const evaluated = this.runner === undefined ? this.compute.evaluate('validation', start, end, signal) : this.runner.evaluate(task, signal);
     const held = { version, crc: this.checksum() }; // while the device is at it
     this.sendDone(task.task, await evaluated, 0, task.kind, held);
   }
@@ -411,14 +421,14 @@ export class WorkerRun {
     const { task, abort } = work;
     const result = await this.streaming.steps(work, this.progressOf(task));
     if (result.steps === 0 && task.steps.length > 0) return this.sendDone(task.task, NOTHING, 0);
-    const receipts = (this.receipts ??= new Bell(this.context.clock));
+    const receipts = (this.receipts ??= new Bell(this.clock));
     await this.deliveries!.judged(task.parts, () => receipts.wait(undefined, abort.signal));
     const { there } = await this.streaming.take(task.parts, abort.signal);
     this.deliverMeanwhile(work, result, there);
   }
 
   private get streaming(): StreamRunner {
-    return (this.stream ??= new StreamRunner(this.context.compute, this.inbox!, (call) => this.device.during(call)));
+    return (this.stream ??= new StreamRunner(this.compute, this.inbox!, (call) => this.device.during(call)));
   }
 
   private localSteps({ task, abort, stop }: Work, result: LocalStepsResult): Promise<ComputeResult & { steps: number }> {
@@ -426,12 +436,12 @@ export class WorkerRun {
     const onStep = this.progressOf(task);
     if (runner !== undefined) return runner.localSteps(task, this.prepared!.gradient, stop.signal, (_, stats) => onStep(stats), abort.signal);
     const batches = task.steps.map(({ ranges, learningRate }) => ({ ranges, hyper: { learningRate } }));
-    return this.context.compute.localSteps({ batches, result, stop: stop.signal }, (_, stats) => onStep(stats), abort.signal);
+    return this.compute.localSteps({ batches, result, stop: stop.signal }, (_, stats) => onStep(stats), abort.signal);
   }
 
   /** For people who watch, now and then. */
   private progressOf({ task }: Task): (done: BatchStats) => void {
-    const { clock, send } = this.context;
+    const { clock, send } = this;
     let saidAtMs = clock.nowMs();
     return ({ samples, targets, lossSum, correct }) => {
       if (clock.nowMs() < saidAtMs + PROGRESS_EVERY_MS) return;
@@ -474,13 +484,13 @@ export class WorkerRun {
     kind?: Task['kind'],
     held?: { readonly version: number; readonly crc: number },
   ): void {
-    const elapsedMs = this.context.clock.nowMs() - this.startedAtMs;
+    const elapsedMs = this.clock.nowMs() - this.startedAtMs;
     const direct = this.stageOutbox?.takeTraffic();
     const [peerBytesUp, peerBytesDown] = [direct?.sentBytes ?? 0, direct?.receivedBytes ?? 0];
     const encodeMs = this.outbox?.takeEncodeMs() ?? 0;
     const taskDone = { run: this.run, task, samples, targets, lossSum, correct, steps, computeMs, prepareMs, elapsedMs, encodeMs, peerBytesUp, peerBytesDown };
-    this.context.send({ message: 'taskDone', taskDone });
-    if (kind !== undefined) this.context.log?.({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
+    this.send({ message: 'taskDone', taskDone });
+    if (kind !== undefined) this.log?.({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
   }
 
   private checksum(): number {
@@ -490,8 +500,8 @@ export class WorkerRun {
 
   private fail(task: number, thrown: unknown): void {
     const error = LongtailError.from(thrown, 'engine').toWire();
-    this.context.log?.({ event: 'failed', run: this.run, task, error });
-    this.context.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
+    this.log?.({ event: 'failed', run: this.run, task, error });
+    this.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
   }
 }
 

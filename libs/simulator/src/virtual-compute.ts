@@ -91,11 +91,20 @@ export class VirtualCompute implements Compute {
   /** Of the gradient under way. */
   private ranges: readonly SampleRange[] = [];
   private begun: BegunGradient | undefined;
-  private readonly draw = (): number => this.options.rng.uniform();
+  // Of the options, as each gradient of thousands of devices would have to fetch them from elsewhere.
+  private readonly clock: VirtualClock;
+  private readonly pace: DevicePace;
+  private readonly model: VirtualModel;
+  private readonly rng: Rng;
+  private readonly draw = (): number => this.rng.uniform();
 
   constructor(private readonly options: VirtualComputeOptions) {
-    this.device = options.device;
-    const { clock, pace, busy } = options;
+    const { device, clock, pace, model, rng, busy } = options;
+    this.device = device;
+    this.clock = clock;
+    this.pace = pace;
+    this.model = model;
+    this.rng = rng;
     this.paced = new PacedDevice(clock, pace.thermal && new Thermal(pace.thermal), busy);
   }
 
@@ -115,7 +124,7 @@ export class VirtualCompute implements Compute {
     signal: AbortSignal,
     use?: StageUse,
   ): Promise<Prepared> {
-    const { model, pace, clock, device } = this.options;
+    const { model, pace, clock, device } = this;
     if (!this.downloaded) await clock.sleep(pace.downloadMs ?? 0, signal);
     this.downloaded = true;
     await clock.sleep(pace.prepareMs, signal);
@@ -140,7 +149,7 @@ export class VirtualCompute implements Compute {
   async initialParameters(): Promise<void> {
     const { parameters } = this.prepared!;
     const { seed } = this.job!.train;
-    if (this.stages === undefined) parameters.set(this.options.model.initial(seed));
+    if (this.stages === undefined) parameters.set(this.model.initial(seed));
     else this.stages.initial(seed, parameters);
   }
 
@@ -222,7 +231,7 @@ export class VirtualCompute implements Compute {
   evaluate(split: Split, start: number, end: number, signal: AbortSignal): Promise<ComputeResult> {
     return this.exclusively(async () => {
       const computeMs = await this.pass(end - start, FORWARD_PART, signal);
-      return { ...(await this.outside(this.options.model.evaluate(this.parameters, split, start, end, this.of))), computeMs };
+      return { ...(await this.outside(this.model.evaluate(this.parameters, split, start, end, this.of))), computeMs };
     });
   }
 
@@ -289,7 +298,7 @@ export class VirtualCompute implements Compute {
   ): Promise<ForwardResult> {
     return this.inLine(async () => {
       const computeMs = await this.pass(end - start, FORWARD_PART, signal, stage);
-      const from = split === 'train' ? 0 : this.options.model.trainSamples;
+      const from = split === 'train' ? 0 : this.model.trainSamples;
       const indices = Int32Array.from({ length: end - start }, (_, i) => from + start + i);
       const { output, stats } = await this.outside(this.held.infer(stage, indices, input));
       return { output, stats, computeMs };
@@ -305,7 +314,7 @@ export class VirtualCompute implements Compute {
   ): Promise<DeviceTimings> {
     return this.exclusively(async () => {
       this.stages = undefined;
-      const total = this.options.model.blocks?.count ?? 1;
+      const total = this.model.blocks?.count ?? 1;
       const timings = [];
       for (let i = 0; i < total; i++) {
         for (const microbatch of microbatches) {
@@ -368,16 +377,16 @@ export class VirtualCompute implements Compute {
 
   /** Nothing that it depends on changes while its task lasts. */
   private beginGradient(ranges: readonly SampleRange[]): BegunGradient | undefined {
-    const { model } = this.options;
+    const { model } = this;
     return model.beginGradient === undefined ? undefined : model.beginGradient(this.parameters, this.indicesOf(ranges), this.of);
   }
 
   private gradientOf(ranges: readonly SampleRange[], out: Float32Array, begun: BegunGradient | undefined): Promise<BatchStats> | BatchStats {
-    return this.outside(begun === undefined ? this.options.model.gradient(this.parameters, this.indicesOf(ranges), out, this.of) : begun.take(out));
+    return this.outside(begun === undefined ? this.model.gradient(this.parameters, this.indicesOf(ranges), out, this.of) : begun.take(out));
   }
 
   private indicesOf(ranges: readonly SampleRange[]): Int32Array {
-    return this.options.model.ignoresSamples ? this.indices(countSamples(ranges)) : this.order!.indicesOf(ranges);
+    return this.model.ignoresSamples ? this.indices(countSamples(ranges)) : this.order!.indicesOf(ranges);
   }
 
   /** Of samples that are all alike. */
@@ -401,7 +410,7 @@ export class VirtualCompute implements Compute {
   }
 
   private takeTask(signal: AbortSignal): Promise<void> | undefined {
-    const { clock, pace } = this.options;
+    const { clock, pace } = this;
     return pace.taskMs === undefined ? undefined : clock.sleep(pace.taskMs, signal);
   }
 
@@ -410,7 +419,7 @@ export class VirtualCompute implements Compute {
     const { failure } = this;
     this.failure = undefined;
     if (failure !== undefined) return Promise.reject(failure);
-    return this.paced.work(passMs(this.options.pace, samples, this.fraction(stage) * fraction, this.draw), signal);
+    return this.paced.work(passMs(this.pace, samples, this.fraction(stage) * fraction, this.draw), signal);
   }
 
   /** Passes may be given before those ahead of them are done. */
@@ -445,7 +454,7 @@ export class VirtualCompute implements Compute {
   };
 
   private outside<T>(result: T | Promise<T>): Promise<T> | T {
-    return result instanceof Promise ? this.options.clock.outsideWork(result) : result;
+    return result instanceof Promise ? this.clock.outsideWork(result) : result;
   }
 
   private throwFailure(): void {
