@@ -44,6 +44,12 @@ test('groups stand once all their workers are there, and it says who is missing'
   expect(groups[0]!.stages.map(({ blocks }) => blocks)).toEqual([{ start: 0, end: 3 }, { start: 3, end: 5 }]);
 });
 
+test('a worker that is named by its name and by its number has one place', () => {
+  const twice: readonly (readonly JobStage[])[] = [[{ workers: [1], blocks: 3 }, { workers: ['a'], blocks: 2 }]];
+  expect(explicitLayout(request('ab', {}, twice))).toMatchObject({ groups: [], lacks: 'worker a' });
+  expect(seats(explicitLayout(request('ba', {}, twice)).groups)).toEqual(['ba']);
+});
+
 test('a group that stands first is not taken for another one of its shape', () => {
   const { groups: current } = explicitLayout(request('cd'));
   const { groups, lacks } = explicitLayout(request('cdabe', { current }));

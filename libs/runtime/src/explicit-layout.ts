@@ -94,15 +94,18 @@ function seat(
   const substitutes: LayoutNode[] = [];
   const missing: JobWorker[] = [];
   const seats = new Map<JobWorker, string>();
+  const taken = new Set<string>();
   for (const worker of workers) {
-    const own = free.find(({ node }) => isCalled(request, node, worker));
+    const own = free.find(({ node }) => isCalled(request, node, worker) && !taken.has(node));
     const node = own ?? spares.shift();
     if (node === undefined) missing.push(worker);
-    else seats.set(worker, node.node);
+    else {
+      seats.set(worker, node.node);
+      taken.add(node.node);
+    }
     if (node !== undefined && own === undefined) substitutes.push(node);
   }
   if (missing.length === 0) {
-    const taken = new Set(seats.values());
     free.splice(0, free.length, ...free.filter(({ node }) => !taken.has(node)));
     return seats;
   }
