@@ -2,11 +2,14 @@
 //   node benchmarks/planner/scale.mjs [--devices 1000] [--seeds 5] [--from SEED] [--only PART-OF-A-FLEET'S-NAME]
 // The first plan of a process: --seeds 1 --only … (with node --single-threaded, which compiles and collects in between, on a machine that is not idle)
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { createRng } from '../../libs/core/dist/index.js';
-import { createPlan } from '../../libs/planner/dist/index.js';
+import { createPlan, PLANS_ONCE } from '../../libs/planner/dist/index.js';
 import { fleetsOf } from './fleets.mjs';
 
 const { values: flags } = parseArgs({ options: { devices: { type: 'string', default: '1000' }, seeds: { type: 'string', default: '5' }, from: { type: 'string', default: '0' }, only: { type: 'string', default: '' } } });
+// As `longtail plan` does.
+for (const option of PLANS_ONCE) setFlagsFromString(option);
 const from = Number(flags.from);
 for (const [name, make] of Object.entries(fleetsOf(Number(flags.devices))).filter(([name]) => name.includes(flags.only))) {
   const ratios = [];

@@ -10,4 +10,5 @@ export { planLayout } from './plan-layout.js';
 export { planRequestFor } from './plan-request.js';
 export { syncFleetOf } from './sync-fleet.js';
 export { considerReplan } from './replan.js';
+export { PLANS_ONCE } from './v8-options.js';
 export type { ReplanDecision, ReplanInput } from './replan.js';

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { LongtailError } from '@longtail/core';
 import type { Job, MeasuredCluster, ModelProfile, PlanRequest } from '@longtail/core';
 import { userCache } from '@longtail/core/user-folders';
@@ -5,7 +6,7 @@ import { describeData, openDataset } from '@longtail/data';
 import { createModel, profileModel } from '@longtail/engine';
 import { USUAL_CODING } from '@longtail/kernels';
 import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/layout';
-import { createPlan } from '@longtail/planner';
+import { createPlan, PLANS_ONCE } from '@longtail/planner';
 import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
 import { blobCache, nodeFiles } from '@longtail/store/node';
 import type { ControlClient } from '@longtail/transport';
@@ -27,6 +28,7 @@ interface PlanOptions extends ServerChoice {
 const ENGINE_BYTES = 2 ** 29;
 
 export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
+  for (const option of PLANS_ONCE) setFlagsFromString(option);
   const [job, profile] = await profileJob(file);
   const { cluster, notes } = await findCluster(options, job, profile);
   const own = job.cluster.layout !== undefined;
