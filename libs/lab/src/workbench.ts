@@ -79,7 +79,7 @@ export class Workbench {
     return {
       ...here,
       beginGradient: (parameters, samples, of) =>
-        threads.ask({ model: onThreads, parameters, of, hasGradient: true, batch: () => data.batch('train', samples), here: (out) => here.gradient(parameters, samples, out!, of) }),
+        threads.ask({ model: onThreads, parameters, of, hasGradient: true, batch: () => data.batch('train', samples()), here: (out) => here.gradient(parameters, samples(), out!, of) }),
       evaluate(parameters, split, start, end, of) {
         const compute = () => here.evaluate(parameters, split, start, end, of);
         const asked = threads.ask({ model: onThreads, parameters, of, hasGradient: false, batch: () => batchOf(data, split, start, end), here: compute });

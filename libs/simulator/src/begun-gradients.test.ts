@@ -9,10 +9,10 @@ import { job, model, scenario, unequalFleet } from './testing/scenarios.js';
 /** Computes when a task begins, and has the results when the last one that was begun is asked for long. */
 function beside(inner: VirtualModel) {
   const count = { begun: 0, taken: 0, dropped: 0 };
-  const beginGradient = (parameters: Float32Array, samples: Int32Array): BegunGradient => {
+  const beginGradient = (parameters: Float32Array, samples: () => Int32Array): BegunGradient => {
     count.begun++;
     const gradient = new Float32Array(parameters.length);
-    const computed = (async () => inner.gradient(parameters, samples, gradient))();
+    const computed = (async () => inner.gradient(parameters, samples(), gradient))();
     computed.catch(() => undefined);
     return {
       async take(out): Promise<BatchStats> {

@@ -25,7 +25,7 @@ export interface VirtualModel {
    * Begins what `gradient` does, beside the caller: neither parameters nor samples may change before it is taken or dropped. Undefined: there is no processor for
    * it, so it is to be computed once it is wanted. @default always that
    */
-  beginGradient?(parameters: Float32Array, samples: Int32Array, of?: object): BegunGradient | undefined;
+  beginGradient?(parameters: Float32Array, samples: () => Int32Array, of?: object): BegunGradient | undefined;
   evaluate(parameters: Float32Array, split: Split, start: number, end: number, of?: object): BatchStats | Promise<BatchStats>;
 }
 

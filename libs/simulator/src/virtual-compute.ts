@@ -378,7 +378,7 @@ export class VirtualCompute implements Compute {
   /** Nothing that it depends on changes while its task lasts. */
   private beginGradient(ranges: readonly SampleRange[]): BegunGradient | undefined {
     const { model } = this;
-    return model.beginGradient === undefined ? undefined : model.beginGradient(this.parameters, this.indicesOf(ranges), this.of);
+    return model.beginGradient === undefined ? undefined : model.beginGradient(this.parameters, () => this.indicesOf(ranges), this.of);
   }
 
   private gradientOf(ranges: readonly SampleRange[], out: Float32Array, begun: BegunGradient | undefined): Promise<BatchStats> | BatchStats {
