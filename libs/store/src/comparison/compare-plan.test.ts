@@ -186,6 +186,7 @@ describe('comparePlan', () => {
     ['compute', { compute: 0.5 }, /31 % less than planned.* back needs 5 ms \(planned 10 ms\) a microbatch, faster than its profile/],
     ['exchange', { exchange: 4 }, /46 % more.* take group 1 80 ms \(planned 20 ms\): its link is slower/],
     ['waiting', { waiting: 60 }, /46 % more.* waits 90 ms \(planned 30 ms\) a round/],
+    ['exchange', { compute: 1.25, exchange: 2.1, waiting: -25 }, /13 % more.* take group 1 42 ms \(planned 20 ms\): its link is slower/],
     ['rest', { commit: 50 }, /38 % more.* 50 ms \(planned 0 ms\) of a round .* the server's commit/],
   ] as const)('names %s where that strays', (part, strain, sentence) => {
     const { deviation } = compare(...rounds(12, strain));

@@ -14,12 +14,19 @@ export function deviationOf(groups: readonly GroupComparison[], roundMs: Compare
     return { compute, waiting: Math.max(0, steps - compute), exchange, rest: Math.max(0, roundMs[of] - steps - exchange) };
   }) as [Record<Deviation['part'], number>, Record<Deviation['part'], number>];
   const parts = (['compute', 'waiting', 'exchange', 'rest'] as const).map((part) => ({ part, ms: { planned: planned[part], measured: measured[part] } }));
-  const { part, ms } = most(parts, ({ ms }) => Math.abs(ms.measured - ms.planned));
+  // What went the other way does not explain a round that is longer, or shorter.
+  const change = changeOf(roundMs);
+  const way = Math.abs(change) < AS_PLANNED ? Math.abs : (ms: number) => Math.sign(change) * ms;
+  const { part, ms } = most(parts, ({ ms }) => way(ms.measured - ms.planned));
   return { part, ms, sentence: `${verdictOn(roundMs)} ${sentences[part](ms, slowest, most(devices, straying))}` };
 }
 
-function verdictOn({ planned, measured }: Compared): string {
-  const change = measured / planned - 1;
+function changeOf({ planned, measured }: Compared): number {
+  return measured / planned - 1;
+}
+
+function verdictOn(roundMs: Compared): string {
+  const change = changeOf(roundMs);
   if (Math.abs(change) < AS_PLANNED) return 'A round takes what was planned. The largest deviation within:';
   return `A round takes ${Math.abs(100 * change).toFixed(0)} % ${change > 0 ? 'more' : 'less'} than planned, most of it here:`;
 }
