@@ -1,8 +1,8 @@
 export { arithmeticOf } from './arithmetic.js';
 export { ArmPool } from './arm-pool.js';
 export { KeptArms } from './kept-arms.js';
-export { measureHostCost } from './host-cost.js';
-export { liveOutcome, liveRefusal, planLive, type LivePlan, type Machine } from './live.js';
+export { measureHostCost, type HostCostBench } from './host-cost.js';
+export { liveOutcome, liveRefusal, planJoined, planLive, type LivePlan, type Machine } from './live.js';
 export type { DeviceLine } from './measure-device.js';
 export { programHash } from './program.js';
 export { runArm, type ArmTask, type TellPart } from './run-arm.js';

@@ -8,7 +8,7 @@ import type { DeviceLine } from './measure-device.js';
 import { chunkLengthOf, drawnFor, likeness, seeded, type ArmTask } from './run-arm.js';
 import { parametersOf } from './stands-for.js';
 import { Tally } from './tally.js';
-import type { Workbench } from './workbench.js';
+import type { OpenedJob, Workbench } from './workbench.js';
 
 /** What to start for an arm on this machine. */
 export interface LivePlan {
@@ -46,14 +46,18 @@ const NOT_LIVE = {
 } as const satisfies Readonly<Record<string, (machine: ScenarioMachine) => boolean>>;
 
 /** Why a machine of so many cores, however fast, cannot run the arm live; undefined: it may. */
-export function liveRefusal({ fleet }: Pick<ArmTask['scenario'], 'fleet'>, { refusal, planner }: ScenarioArm, cores: number): string | undefined {
+export function liveRefusal({ fleet }: Pick<ArmTask['scenario'], 'fleet'>, arm: ScenarioArm, cores: number): string | undefined {
+  const refusal = arm.refusal ?? plannerRefusal(arm);
   if (refusal !== undefined) return refusal;
-  if (planner !== 'planned') return `a live server lays jobs out by itself: planner ${planner} is for --mode virtual`;
   const what = Object.entries(NOT_LIVE).find(([, has]) => fleet.machines.some(has));
   if (what !== undefined) return `machines with ${what[0]} cannot be emulated here: take --mode virtual`;
   const workers = fleet.machines.reduce((sum, { count }) => sum + count, 0);
   if (workers > MOST_WORKERS_A_CORE * cores) return `${workers} machines are as many processes, and the ${cores} cores of this one run ${MOST_WORKERS_A_CORE * cores} beside each other: take --mode virtual or timing`;
   return undefined;
+}
+
+function plannerRefusal({ planner }: ScenarioArm): string | undefined {
+  return planner === 'planned' ? undefined : `a live server lays jobs out by itself: planner ${planner} is for --mode virtual`;
 }
 
 /**
@@ -78,14 +82,35 @@ export async function planLive(task: ArmTask, { cores, device: measured }: Machi
   if (busy > MOST_OF_CORES * cores) {
     throw new LongtailError(`its devices together take ${busy.toPrecision(2)} cores of this machine, which has ${cores}: more than ${100 * MOST_OF_CORES} % of that, and they would wait for each other`, { code: 'no-plan', hint: 'Make the machines slower, or take fewer.' });
   }
+  const parameters = parametersOf(opened.profile);
+  return { standsFor: like.parameters, chunkLength: chunkLengthOf(parameters, like.parameters * parameters, 'live'), job: liveJob(task, opened, machines.length), workers };
+}
+
+/** An arm as a job for nodes that have joined a server, which are the scenario's machines by their names. Throws LongtailError `no-plan` where they are not. */
+export async function planJoined(task: ArmTask, joined: readonly string[], workbench: Workbench): Promise<JobDocument> {
+  const { scenario, arm, seed } = task;
+  const names = drawnFor(task, 1).machines.map(({ bench }) => bench.name);
+  const refusal = arm.refusal ?? plannerRefusal(arm) ?? (scenario.standsFor && 'nodes that joined have the links that they have: a model that stands for a larger one is for --mode virtual') ?? differenceOf(names, joined);
+  if (refusal !== undefined) throw new LongtailError(refusal, { code: 'no-plan' });
+  return liveJob(task, await workbench.open(seeded(arm, seed)), names.length);
+}
+
+function differenceOf(described: readonly string[], joined: readonly string[]): string | undefined {
+  const missing = described.filter((name) => !joined.includes(name));
+  if (missing.length > 0) return `no node called ${missing.join(', ')} has joined (there are: ${joined.join(', ') || 'none'})`;
+  const others = joined.filter((name, i) => !described.includes(name) || joined.indexOf(name) < i);
+  return others.length === 0 ? undefined : `nodes that are no machines of the scenario have joined too, and would compute with them: ${others.join(', ')}`;
+}
+
+/** Validates at the end alone, and waits for everybody. */
+function liveJob({ scenario, arm, seed }: ArmTask, { job }: OpenedJob, workers: number): JobDocument {
   const overrides = {
     'train.seed': seed,
-    'cluster.minWorkers': machines.length,
-    'validation.everyEpochs': opened.job.train.epochs,
+    'cluster.minWorkers': workers,
+    'validation.everyEpochs': job.train.epochs,
     'validation.maxSamples': scenario.evaluation.samples,
   };
-  const parameters = parametersOf(opened.profile);
-  return { standsFor: like.parameters, chunkLength: chunkLengthOf(parameters, like.parameters * parameters, 'live'), job: withOverrides(arm.job, overrides) as JobDocument, workers };
+  return withOverrides(arm.job, overrides) as JobDocument;
 }
 
 /** What the events of a live run come to. */

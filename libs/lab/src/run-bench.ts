@@ -11,6 +11,8 @@ export interface BenchOptions {
   /** What a task takes this machine beside what is described, where virtual time is to be that of a live run. */
   readonly taskMs?: number | undefined;
   readonly engine: EngineName;
+  /** Server whose nodes run the arms live. @default processes of this machine */
+  readonly server?: string | undefined;
   readonly sweep?: Sweep | undefined;
   /** Text of trace files by their paths. */
   readonly traces: Readonly<Record<string, string>>;
@@ -32,7 +34,7 @@ export interface ArmProgress {
 
 /** Runs every arm with every seed at every value of the knob. The result is the same whoever runs them, and in whatever order. */
 export async function runBench(scenario: BenchScenario, options: BenchOptions): Promise<BenchResult> {
-  const { mode, sweep, engine } = options;
+  const { mode, sweep, engine, server } = options;
   const tasks = tasksOf(scenario, options);
   const workbench = new Workbench(engine);
   const arms: BenchArm[] = [];
@@ -45,7 +47,7 @@ export async function runBench(scenario: BenchScenario, options: BenchOptions): 
   };
   const left: { readonly task: ArmTask; readonly at: number; readonly dependsOn: unknown }[] = [];
   for (const [at, task] of tasks.entries()) {
-    const dependsOn = { engine, task, data: await workbench.dataOf(task.arm.job) };
+    const dependsOn = { engine, task, data: await workbench.dataOf(task.arm.job), server };
     const kept = await options.kept?.find(dependsOn);
     if (kept === undefined) left.push({ task, at, dependsOn });
     else finished(at, kept, true);

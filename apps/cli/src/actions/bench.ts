@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, formatCount, formatMilliseconds, formatSeconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
-import { ArmPool, arithmeticOf, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, tracesOf, Workbench, type ArmTask, type BenchOptions as LabOptions, type Machine } from '@longtail/lab';
+import { ArmPool, arithmeticOf, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, tracesOf, Workbench, type ArmTask, type BenchOptions as LabOptions, type HostCostBench, type Machine } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
+import type { ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { runLiveArm } from '../process/live-arm.js';
 import type { Output } from '../terminal/output.js';
@@ -21,10 +22,14 @@ interface BenchOptions {
   readonly out?: string;
   readonly jobs?: number;
   readonly fresh?: boolean;
+  /** Whose nodes live arms run on. Undefined: processes of this machine. */
+  readonly server?: string;
+  readonly token?: string;
 }
 
 export async function bench(output: Output, options: BenchOptions, file: string): Promise<number> {
-  const { mode, engine, jobs = availableParallelism() } = options;
+  const { mode, engine, server, token, jobs = availableParallelism() } = options;
+  if (server !== undefined && mode !== 'live' && mode !== 'both') throw new LongtailError(`--server is for --mode live and both: ${mode} time needs no nodes`, { code: 'usage' });
   const sweep = options.sweep === undefined ? undefined : parseSweep(options.sweep);
   const scenario = parseScenarioFile(await readTextFile(file, 'scenario', 'Scenarios to start from are in examples/scenarios/.'), file, {
     resolve: (path, from) => resolve(dirname(from), path),
@@ -43,7 +48,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
     const shared = { engine, sweep, kept, traces };
     const result =
       mode === 'live' || mode === 'both'
-        ? await benchLive(scenario, { ...shared, predict: mode === 'both', pool, folder, progress, signal: interruption.signal }, output)
+        ? await benchLive(scenario, { ...shared, joined: server === undefined ? undefined : { server, ...(token !== undefined && { token }) }, predict: mode === 'both', pool, folder, progress, signal: interruption.signal }, output)
         : await benchVirtual(scenario, { ...shared, mode, pool, progress }, output);
     progress.end();
     await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
@@ -79,6 +84,7 @@ function benchVirtual(scenario: BenchScenario, { pool, progress, ...shared }: Vi
 }
 
 interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {
+  readonly joined: ServerChoice | undefined;
   /** Say before what virtual time makes of it. */
   readonly predict: boolean;
   readonly pool: ArmPool;
@@ -88,14 +94,14 @@ interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {
 }
 
 /** Arms one after the other, so that none disturbs another one's time. */
-async function benchLive(scenario: BenchScenario, { predict, pool, folder, progress, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
+async function benchLive(scenario: BenchScenario, { joined, predict, pool, folder, progress, signal, ...shared }: LiveBench, output: Output): Promise<BenchResult> {
   let device: ReturnType<Machine['device']> | undefined;
   const measure = () => {
     progress.doing('measuring how fast this machine computes a batch');
     return pool.measure(scenario.arms[0]!.job);
   };
   const machine = { cores: availableParallelism(), device: () => (device ??= measure()) };
-  const context = { engine: shared.engine, machine, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), signal };
+  const context = { engine: shared.engine, machine, workbench: new Workbench(shared.engine), runsFolder: resolve(folder, 'runs'), joined, signal };
   let line: Promise<unknown> = Promise.resolve();
   const run = (task: ArmTask): Promise<BenchArm> => {
     const turn = line.then(() => {
@@ -105,18 +111,26 @@ async function benchLive(scenario: BenchScenario, { predict, pool, folder, progr
     line = turn.catch(() => undefined);
     return turn;
   };
-  const isPossible = scenario.arms.some((arm) => liveRefusal(scenario, arm, machine.cores) === undefined);
-  const predicted = predict && isPossible ? await predictedArms(scenario, { ...shared, pool, progress }, run, output) : undefined;
-  const live = await runBench(scenario, { ...shared, mode: 'live', progress: progress.arms(), run });
+  const isPossible = joined !== undefined || scenario.arms.some((arm) => liveRefusal(scenario, arm, machine.cores) === undefined);
+  const predicted = predict && isPossible ? await predictedArms(scenario, { ...shared, pool, progress }, joined === undefined ? run : undefined, output) : undefined;
+  const live = await runBench(scenario, { ...shared, server: joined?.server, mode: 'live', progress: progress.arms(), run });
   return { ...live, ...(predicted && { predicted }) };
 }
 
-/** What virtual time makes of it, with what a task takes this machine beside what is described: found on rounds that no arm has. */
-async function predictedArms(scenario: BenchScenario, { pool, progress, ...shared }: Omit<LiveBench, 'predict' | 'folder' | 'signal'>, live: (task: ArmTask) => Promise<BenchArm>, output: Output): Promise<readonly BenchArm[]> {
-  const taskMs = await measureHostCost(scenario, { ...shared, live, virtual: pool.run });
+type Predicting = Omit<LiveBench, 'joined' | 'predict' | 'folder' | 'signal'>;
+
+/** What virtual time makes of it; where this machine runs it live, with what a task takes it beside what is described. */
+async function predictedArms(scenario: BenchScenario, { pool, progress, ...shared }: Predicting, live: HostCostBench['live'] | undefined, output: Output): Promise<readonly BenchArm[]> {
+  const taskMs = live && (await hostCost(scenario, { ...shared, live, virtual: pool.run }, output));
+  return (await runBench(scenario, { ...shared, mode: 'virtual', taskMs, progress: progress.arms(' in virtual time'), run: pool.run })).arms;
+}
+
+/** Found on rounds that no arm has. */
+async function hostCost(scenario: BenchScenario, options: HostCostBench, output: Output): Promise<number | undefined> {
+  const taskMs = await measureHostCost(scenario, options);
   output.event({ event: 'host-cost', taskMs });
   output.note(taskMs === undefined ? 'what a task takes this machine itself could not be measured' : `a task takes this machine itself ${formatMilliseconds(taskMs)}`);
-  return (await runBench(scenario, { ...shared, mode: 'virtual', taskMs, progress: progress.arms(' in virtual time'), run: pool.run })).arms;
+  return taskMs;
 }
 
 function conclude(output: Output, result: BenchResult, folder: string, report: string): number {

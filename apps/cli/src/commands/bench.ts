@@ -9,7 +9,7 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     .argument('<scenario>', 'scenario file (YAML)')
     .summary('describe a fleet, learn which way of training wins on it')
     .description(
-      'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each. Nothing but this machine is used: server and workers are those of a live run, their clock, network and devices are virtual (--mode live: their processes are real).\nExit codes: 0 at least one arm ran, 3 the scenario is invalid, 7 the results cannot be written, 10 no arm could run, 130 interrupted: what is done is kept, and the same command goes on from there.',
+      'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each. Server and workers are those of a live run, their clock, network and devices are virtual; --mode live takes processes of this machine, or with --server nodes that have joined.\nExit codes: 0 at least one arm ran, 3 the scenario is invalid, 7 the results cannot be written, 10 no arm could run, 130 interrupted: what is done is kept, and the same command goes on from there.',
     )
     .addOption(new Option('-m, --mode <mode>', 'virtual: real training in virtual time; timing: no arithmetic, for large fleets and models; live: processes of this machine, slowed down and on emulated links; both: live, and how far virtual time is off').choices(['virtual', 'timing', 'live', 'both']).default('virtual'))
     .option('--sweep <knob=values>', 'run each arm at several values of a knob: link.up, link.down, link.rtt, server.up, server.down or a field of the job')
@@ -17,6 +17,8 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     .option('-o, --out <folder>', 'where the results go, and arms that are done are kept; default: bench/NAME-MODE')
     .option('-j, --jobs <count>', 'arms at once; default: as many as there are processors', wholeNumber(1, 1024))
     .option('--fresh', 'run also what is kept from before')
+    .option('-s, --server <address>', 'with --mode live or both: on nodes that have joined this server, called as the machines of the scenario are')
+    .addOption(tokenOption())
     .addOption(
       new Option('-e, --engine <name>', 'engine for the arithmetic; wasm gives the same bits on every machine, tensorflow is faster')
         .choices(['wasm', 'tensorflow', 'cpu'])
@@ -27,6 +29,7 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     ['longtail bench scenario.yaml --sweep link.up=5mbit..100mbit', 'each at five rates of the uplinks'],
     ['longtail bench scenario.yaml --sweep sync.localSteps=10,50,200', 'each with so many local steps'],
     ['longtail bench scenario.yaml --mode both', 'also live, here, and how far predictions are off'],
+    ['longtail bench scenario.yaml --mode both --server 192.0.2.7', 'the same on the machines that it describes'],
     ['longtail bench scenario.yaml --json | tail -1 | jq .winner', 'the result as JSON'],
   ]);
   bind(command, outcome, async () => (await import('../actions/bench.js')).bench);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { EXIT_CODES, type BenchResult } from '@longtail/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
+import { Fleet } from './fleet.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -104,4 +105,32 @@ it('live arms train on processes that emulate devices, what this machine cannot 
   // Nothing is measured for what cannot be run.
   expect(shared.process.lines.map((line) => (JSON.parse(line) as { readonly event: string }).event)).toEqual(['arm', 'arm', 'bench']);
   expect(shared.process.lines.join()).toContain('machines with site cannot be emulated here: take --mode virtual');
+});
+
+it('nodes that have joined a server run the arms of a scenario that describes them; of others it says so', { timeout: 90_000 }, async () => {
+  const fleet = await Fleet.stand([1, 1]);
+  try {
+    const scenario = (machines: string) => SCENARIO.replace(/fleet: .*/, `fleet: { machines: [${machines}] }`).replace(/arms: .*/, 'arms: [{ codec: int8 }, { planner: equal }]');
+    await writeFile(join(folder, 'theirs.yaml'), scenario('{ name: worker-1, samplesPerSecond: 500 }'));
+    await writeFile(join(folder, 'nobody.yaml'), scenario('{ name: worker-1, samplesPerSecond: 500 }, { name: worker-3, samplesPerSecond: 500 }'));
+    await writeFile(join(folder, 'ours.yaml'), scenario('{ name: worker-1, samplesPerSecond: 500, link: lan, throttling: { after: 1h, speed: 0.5 } }, { name: worker-2, samplesPerSecond: 500, link: lan }'));
+    const bench = async (file: string, ...options: readonly string[]) => {
+      const { exitCode, process } = await runCli(['bench', file, '--mode', 'both', '--json', '--server', fleet.address, ...options], { cwd: folder });
+      return { exitCode, result: JSON.parse(process.lines.at(-1)!) as BenchResult };
+    };
+    const { exitCode, result } = await bench('ours.yaml');
+    expect(exitCode).toBe(0);
+    const outcomes = result.arms.map(({ outcome }) => outcome);
+    expect(outcomes[0]).toMatchObject({ status: 'done', summary: { samples: 180 } });
+    expect(outcomes[1]).toMatchObject({ status: 'refused', reason: expect.stringContaining('planner equal') as unknown });
+    expect(result.predicted!.map(({ outcome }) => outcome.status)).toEqual(['done', 'done']);
+    const refusals = await Promise.all(['theirs.yaml', 'nobody.yaml'].map((file) => bench(file)));
+    expect(refusals.map((one) => [one.exitCode, (one.result.arms[0]!.outcome as { readonly reason: string }).reason])).toEqual([
+      [EXIT_CODES['no-plan'], 'nodes that are no machines of the scenario have joined too, and would compute with them: worker-2'],
+      [EXIT_CODES['no-plan'], 'no node called worker-3 has joined (there are: worker-1, worker-2)'],
+    ]);
+    expect((await runCli(['bench', 'ours.yaml', '--server', fleet.address], { cwd: folder })).exitCode).toBe(EXIT_CODES.usage);
+  } finally {
+    await fleet.down();
+  }
 });
