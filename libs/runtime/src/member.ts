@@ -65,8 +65,8 @@ export class Member extends Recipient<MemberHost> implements Part {
   strikes = 0;
   /** From its last prepare to ready; 0 before the first. */
   setupMs = 0;
-  /** When its last task ended, for a task's event to say how long it waited. */
-  private idleSinceMs: number | undefined;
+  /** When its last task ended, for a task's event to say how long it waited; −Infinity before that. */
+  private idleSinceMs = -Infinity;
   /** The last of its assignments that it began. */
   private atWork: Assignment | undefined;
   /** Grants of local steps that it brought home. */
@@ -329,14 +329,14 @@ export class Member extends Recipient<MemberHost> implements Part {
   }
 
   idleFrom(ms: number): void {
-    this.idleSinceMs = Math.max(ms, this.idleSinceMs ?? ms);
+    this.idleSinceMs = Math.max(ms, this.idleSinceMs);
   }
 
   private startNext(): void {
     const next = this.firstUndone;
     if (next === undefined || next === this.atWork) return;
     const nowMs = this.host.clock.nowMs();
-    next.start(nowMs, nowMs - (this.idleSinceMs ?? nowMs));
+    next.start(nowMs, this.idleSinceMs === -Infinity ? 0 : nowMs - this.idleSinceMs);
     if (this.atWork !== undefined) this.atWork.followedAtMs = nowMs;
     this.atWork = next;
   }

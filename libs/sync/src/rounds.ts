@@ -59,7 +59,7 @@ function decide(options: RoundsOptions, round: RoundState, nowMs: number, scaleO
   const members = busy(round.members);
   if (members.length === 0) return { ...NOTHING, proceed: round.members.map(({ node }) => node), reason: 'a round begins' };
   const delivered = those(members, isDelivered);
-  const missing = those(members, isMissing);
+  const missing = delivered === members ? [] : those(members, isMissing);
   const commitOf = (release: Decision['release'], reason: string): Decision => {
     const commit = delivered.map(({ node }) => ({ node, weight: 1 }));
     return { ...NOTHING, commit, stepScale: commit.length > 0 ? scaleOf(round, delivered) : 1, release, reason };
