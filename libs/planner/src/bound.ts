@@ -1,10 +1,11 @@
+import { Chains } from './chain.js';
 import type { DeviceBound, SiteBound } from './device-bounds.js';
 import { boundsOf } from './device-bounds.js';
 import { DirectCredits } from './direct-credits.js';
 import type { Credited, LanPrices } from './lan-prices.js';
 import { LanPricer } from './lan-prices.js';
-import type { CostModel } from './layout.js';
-import type { Pairs } from './pairs.js';
+import { CostModel } from './layout.js';
+import { Pairs } from './pairs.js';
 import { relayedPrices } from './relayed-prices.js';
 import { relayedCredit, spansOf, WEIGHINGS } from './relayed-credits.js';
 import type { Scenario } from './rounds.js';
@@ -70,7 +71,15 @@ export class UpperBound {
     const relays = pairs !== undefined && pricer.coversRelays();
     const direct = this.priceLans(pricer, lans, roundMs, relays);
     this.pricedMs = relays || this.priced.size > 0 ? roundMs : 0;
-    return { direct, ...(relays ? this.priceRelays(pricer, roundMs, pairs) : { relayed: [], mixed: [] }) };
+    return { direct, ...(relays ? this.priceRelays(pricer, roundMs, this.withoutHandOvers(pairs)) : { relayed: [], mixed: [] }) };
+  }
+
+  /** What they manage at most at any size of a microbatch: with hand-overs larger ones may manage more. */
+  private withoutHandOvers(pairs: Pairs): Pairs {
+    const { costs, cluster, request } = this.model;
+    if (cluster.devices.every(({ handOverMs = 0 }) => handOverMs === 0)) return pairs;
+    const devices = cluster.devices.map((device) => ({ ...device, handOverMs: 0 }));
+    return new Pairs(new Chains(new CostModel(costs.profile, { ...cluster, devices }, request), pairs.chains.roundMs), pairs.devices);
   }
 
   private priceRelays(pricer: LanPricer, roundMs: number, pairs: Pairs): Omit<PricedSets, 'direct'> {

@@ -81,11 +81,11 @@ export class LanPricer {
     return this.sizes.every(({ times }) => devices.every((device) => times[device]!.layerMs > 0));
   }
 
-  /** … of pipelines through the server. */
+  /** … of pipelines through the server, of which hand-overs are not charged. */
   coversRelays(): boolean {
     const { request, links, cluster } = this.model;
     if (this.layers.count === 0 || this.hopBits === Infinity || request.optimizer === 'server' || cluster.peers.length > 0) return false;
-    if (cluster.devices.some(({ handOverMs = 0, blockTimes = [] }) => handOverMs > 0 || blockTimes.length > 0)) return false;
+    if (cluster.devices.some(({ blockTimes = [] }) => blockTimes.length > 0)) return false;
     if (!links.components().every((members) => members.length === 1 || links.onlyLan(members, members) !== undefined)) return false;
     return this.sizes[0]!.times.every(({ layerMs }) => layerMs > 0);
   }

@@ -16,6 +16,7 @@ const PIPELINES = 200;
 /** Homes and small offices, of devices that hold a part of the model each. */
 function fleet(rng: Rng): CostModel {
   const between = (low: number, high: number) => low * (high / low) ** rng.uniform();
+  const handOverMs = rng.below(2) === 0 ? 0 : between(0.1, 100);
   const devices = Array.from({ length: 4 + rng.below(8) }, (_, i): DeviceProfile => {
     const up = between(5e6, 2e8);
     return {
@@ -26,6 +27,7 @@ function fleet(rng: Rng): CostModel {
       upBitsPerSecond: up,
       downBitsPerSecond: 6 * up,
       roundTripMs: 10 + 40 * rng.uniform(),
+      handOverMs,
     };
   });
   const ids = devices.map(({ id }) => id);
