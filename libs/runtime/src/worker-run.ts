@@ -361,9 +361,13 @@ export class WorkerRun {
   /** Thousands of workers do little else: no function is made for it, and no promise that is not needed. */
   private gradient({ task }: Work): void {
     this.device.begin();
-    const loaded = this.inbox!.loadParameters(task.version);
-    const computed = loaded === undefined ? this.computeGradient() : loaded.then(this.computeGradient);
-    computed.then(this.computed, this.notComputed);
+    try {
+      const loaded = this.inbox!.loadParameters(task.version);
+      const computed = loaded === undefined ? this.computeGradient() : loaded.then(this.computeGradient);
+      computed.then(this.computed, this.notComputed);
+    } catch (error) {
+      this.notComputed(error);
+    }
   }
 
   private readonly computeGradient = (): Promise<ComputeResult> => {

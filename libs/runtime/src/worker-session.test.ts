@@ -16,7 +16,7 @@ const codec: Codec = {
 };
 
 /** A worker whose device never ends a task by itself. */
-function setUp() {
+function setUp(device: Partial<Compute> = {}) {
   const link: { sending: LinkRate | undefined; direct: LinkRate | undefined; nowMs: number } = { sending: undefined, direct: undefined, nowMs: 0 };
   const sent: WorkerMessage[] = [];
   const calls: string[] = [];
@@ -46,6 +46,7 @@ function setUp() {
     loadState: async () => undefined,
     gradient: (_ranges: unknown, signal: AbortSignal) => untilAborted('gradient', signal),
     release: async () => void calls.push('release'),
+    ...device,
   } as unknown as Compute;
   const owner = new Pauses();
   const neighbour = {
@@ -148,6 +149,30 @@ test('prepares, says that it is ready, and does its tasks', async () => {
   expect(await ended).toBe('its owner stopped it');
   expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
   expect(sent.at(-1)).toMatchObject({ message: 'leave' });
+});
+
+test('a device that fails at once fails the task, and not the worker', async () => {
+  let failures = 0;
+  const { sent, say, task, stop, ended } = setUp({
+    gradient: () => {
+      failures++;
+      throw new LongtailError('the device is gone', { code: 'engine' });
+    },
+  });
+  say(prepare);
+  await settled();
+  say(task(1, 'INITIALISE'));
+  say(task(2, 'GRADIENT'));
+  say(task(3, 'GRADIENT'));
+  await settled();
+  expect(failures).toBe(2);
+  const failed = sent.flatMap((message) => (message.message === 'taskFailed' ? [message.taskFailed] : []));
+  expect(failed).toMatchObject([
+    { task: 2, failure: { message: 'the device is gone' } },
+    { task: 3, failure: { message: 'the device is gone' } },
+  ]);
+  stop.abort();
+  await ended;
 });
 
 test('a task that is called off ends at once and says nothing', async () => {
