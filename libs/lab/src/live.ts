@@ -97,9 +97,9 @@ export async function planJoined(task: ArmTask, joined: readonly string[], workb
 
 function differenceOf(described: readonly string[], joined: readonly string[]): string | undefined {
   const missing = described.filter((name) => !joined.includes(name));
-  if (missing.length > 0) return `no node called ${missing.join(', ')} has joined (there are: ${joined.join(', ') || 'none'})`;
+  if (missing.length > 0) return `no node called ${missing.join(', ')} has joined (there are: ${[...joined].sort().join(', ') || 'none'})`;
   const others = joined.filter((name, i) => !described.includes(name) || joined.indexOf(name) < i);
-  return others.length === 0 ? undefined : `nodes that are no machines of the scenario have joined too, and would compute with them: ${others.join(', ')}`;
+  return others.length === 0 ? undefined : `nodes that are no machines of the scenario have joined too, and would compute with them: ${[...others].sort().join(', ')}`;
 }
 
 /** Validates at the end alone, and waits for everybody. */
