@@ -5,12 +5,6 @@ import { FREE, WITHDRAWN, type BuildRequest, type ComputeRequest, type EngineRep
 /** Of requests that are not answered; a thread has a few. */
 const TICKETS = 64;
 
-/** A model that threads compute with: the same object each time. */
-export interface ThreadModel extends BuildRequest {
-  /** What it takes on a thread. */
-  readonly bytes: number;
-}
-
 /** Of `thread.js`. */
 export type StartThread = (workerData: ThreadOptions) => Worker;
 
@@ -19,7 +13,8 @@ export const startThread: StartThread = (workerData) => new Worker(new URL('./th
 export type ThreadResult = BatchStats | Error | 'withdrawn';
 
 interface KnownModel {
-  readonly model: ThreadModel;
+  /** The same object each time. */
+  readonly model: BuildRequest;
   isThere: boolean;
 }
 
@@ -52,21 +47,20 @@ export class EngineThread {
   }
 
   /** It computes with it. */
-  has(model: ThreadModel): boolean {
+  has(model: BuildRequest): boolean {
     return this.models.some((known) => known.model === model && known.isThere);
   }
 
   /** Where that fails it never has it. */
-  build(model: ThreadModel): void {
+  build(model: BuildRequest): void {
     if (this.models.some((known) => known.model === model)) return;
     const known: KnownModel = { model, isThere: false };
     this.models.push(known);
-    const { bytes: _, ...build } = model;
-    this.post({ build }, (reply) => (known.isThere = !('error' in reply)));
+    this.post({ build: model }, (reply) => (known.isThere = !('error' in reply)));
   }
 
   /** Of a model that it has. Returns by what it may be withdrawn. */
-  compute(model: ThreadModel, request: Omit<ComputeRequest, 'stage' | 'ticket'>, answered: (result: ThreadResult) => void): number {
+  compute(model: BuildRequest, request: Omit<ComputeRequest, 'stage' | 'ticket'>, answered: (result: ThreadResult) => void): number {
     const stage = this.models.findIndex((known) => known.model === model);
     const ticket = this.tickets++ % TICKETS;
     this.states[ticket] = FREE;

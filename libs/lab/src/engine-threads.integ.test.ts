@@ -85,6 +85,21 @@ async function runOne(start?: StartThread): Promise<BenchArm> {
   return runArm(tasks('[{strategy: bsp}]')[0]!, new Workbench('cpu', threads));
 }
 
+test('an arm has no more threads than its own batches leave memory for, whichever arm had the model before', async () => {
+  const threads = new EngineThreads('cpu', fakeThread(() => undefined));
+  threads.use(2);
+  const workbench = new Workbench('cpu', threads);
+  const opened = await workbench.open(tasks('[{strategy: bsp}]')[0]!.arm.job);
+  const begun = async (batch: number) => {
+    threads.begin(2);
+    const model = await workbench.model({ ...opened, job: { ...opened.job, train: { ...opened.job.train, batch } } });
+    return model.beginGradient!(new Float32Array(model.layout.length), () => new Int32Array(1));
+  };
+  expect(await begun(8)).toBeDefined();
+  expect(await begun(1e12)).toBeUndefined();
+  expect(await begun(8)).toBeDefined();
+});
+
 test('what a thread had begun when it ended is computed all the same', async () => {
   let begun = 0;
   const start = fakeThread(({ ticket }, { states }, worker) => {

@@ -2,7 +2,8 @@ import { availableParallelism, freemem, totalmem } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import type { Batch, BatchStats, EngineName } from '@longtail/core';
 import type { BegunGradient } from '@longtail/simulator';
-import { EngineThread, startThread, type StartThread, type ThreadModel } from './engine-thread.js';
+import { EngineThread, startThread, type StartThread } from './engine-thread.js';
+import type { BuildRequest } from './thread-channel.js';
 
 /** That a thread takes with an engine and no model. */
 const ENGINE_BYTES = 100 * 2 ** 20;
@@ -11,7 +12,8 @@ const DEPTH = 2;
 
 /** A batch to compute. Parameters do not change before its result is taken or dropped. */
 export interface Work {
-  readonly model: ThreadModel;
+  /** Of one and the same model the same object each time. */
+  readonly model: BuildRequest;
   readonly parameters: Float32Array;
   /** Parameters of the same object are the same; undefined: nobody knows. */
   readonly of: object | undefined;
@@ -41,7 +43,7 @@ export class EngineThreads {
   private processors = 1;
   /** For which the arm has work, and memory. */
   private most = 1;
-  private model: ThreadModel | undefined;
+  private model: BuildRequest | undefined;
   /** Bytes that may be used for it all. */
   private memory = 0;
   /** Asked for, and neither taken nor dropped. */
@@ -77,12 +79,12 @@ export class EngineThreads {
     this.complete();
   }
 
-  /** The arm's model: threads compute with it as soon as they have it. */
-  prepare(model: ThreadModel): void {
+  /** The arm's model: threads compute with it as soon as they have it. `bytes`: what it takes on a thread with the arm's batches. */
+  prepare(model: BuildRequest, bytes: number): void {
     this.model = model;
     // Systems that count what they could drop at once as used have a quarter in any case.
     this.memory = (Math.max(freemem(), totalmem() / 4) * this.processors) / availableParallelism();
-    this.most = Math.min(this.most, 1 + Math.floor(this.memory / 2 / (ENGINE_BYTES + model.bytes)));
+    this.most = Math.min(this.most, 1 + Math.floor(this.memory / 2 / (ENGINE_BYTES + bytes)));
     this.complete();
   }
 

@@ -6,8 +6,8 @@ import { batchOf, modelOfStage, type VirtualModel } from '@longtail/simulator';
 import { resolveJob, validateJob, type JobDocument } from '@longtail/spec';
 import { blobCache, nodeFiles } from '@longtail/store';
 import { EngineBlocks } from './engine-blocks.js';
-import type { ThreadModel } from './engine-thread.js';
 import { EngineThreads } from './engine-threads.js';
+import type { BuildRequest } from './thread-channel.js';
 
 /** A job with its data open, and what its model costs. */
 export interface OpenedJob {
@@ -25,7 +25,7 @@ export class Workbench {
   private readonly datasets = new Map<string, Promise<Dataset>>();
   private readonly files = new Map<string, Promise<readonly LocalFile[]>>();
   private readonly models = new Map<string, Promise<VirtualModel>>();
-  private readonly threadModels = new Map<string, ThreadModel>();
+  private readonly threadModels = new Map<string, BuildRequest>();
   private engine: Promise<Engine> | undefined;
 
   /** `threads`: none until they are told what they may use. */
@@ -54,7 +54,7 @@ export class Workbench {
   /** On the engine, whole and as blocks, with fresh parameters of the job's seed. Whole it is computed with on threads, where there are any. */
   model(opened: OpenedJob): Promise<VirtualModel> {
     const { model, loss, data, train } = opened.job;
-    this.threads.prepare(this.threadModel(opened));
+    this.threads.prepare(this.threadModel(opened), bytesOf(opened.profile, train.batch));
     return once(this.models, [model, loss, data, train.seed], () => this.build(opened));
   }
 
@@ -89,10 +89,10 @@ export class Workbench {
   }
 
   /** Whatever the seed. */
-  private threadModel({ job: { model, loss, train }, profile, data }: OpenedJob): ThreadModel {
+  private threadModel({ job: { model, loss }, data }: OpenedJob): BuildRequest {
     const key = JSON.stringify([model, loss, data.signature]);
     let known = this.threadModels.get(key);
-    if (known === undefined) this.threadModels.set(key, (known = { model, options: { loss, data: data.signature, seed: 0 }, bytes: bytesOf(profile, train.batch) }));
+    if (known === undefined) this.threadModels.set(key, (known = { model, options: { loss, data: data.signature, seed: 0 } }));
     return known;
   }
 
