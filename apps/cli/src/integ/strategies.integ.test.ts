@@ -53,7 +53,7 @@ async function train({ graceMs, ...sync }: SyncRow): Promise<TrainedRun> {
   const job = {
     data: { type: 'csv', path: 'clusters.csv', target: 'label', validationFraction: 0.1 },
     model: { type: 'mlp', hidden: [HIDDEN] },
-    train: { batch: 24, epochs: EPOCHS, optimizer: 'adamw', learningRate: 0.004, seed: 3 },
+    train: { batch: 48, epochs: EPOCHS, optimizer: 'adamw', learningRate: 0.008, seed: 3 },
     sync: { ...sync, ...(graceMs !== undefined && { grace: `${graceMs}ms` }), minDeadline: '60s' },
     cluster: { minWorkers: fleet.workers.size },
   };
