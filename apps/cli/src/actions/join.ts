@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatCount, LongtailError } from '@longtail/core';
 import { userConfig, userState } from '@longtail/core/user-folders';
-import { DEFAULT_IDLE_MS, parseNodeFile, type OwnerLimits } from '@longtail/spec';
+import type { OwnerLimits } from '@longtail/spec';
 import type { LinkRates } from '@longtail/spec/links';
 import { connectClient } from '@longtail/transport';
 import type { AllowedCode, EngineChoice, WorkerMessage } from '@longtail/worker';
@@ -11,6 +11,9 @@ import { Interruption } from '../process/interruption.js';
 import { describeDevice, startWorkerProcess } from '../process/worker-process.js';
 import type { Output } from '../terminal/output.js';
 import { WorkerNarrator } from '../view/worker.js';
+
+/** Slow to load, and most nodes have no file. */
+const fileFormats = () => import('@longtail/spec');
 
 interface JoinOptions {
   readonly name: string;
@@ -86,7 +89,7 @@ async function knock(address: string, identity: Awaited<ReturnType<typeof nodeId
 /** The owner's file, and what the command says instead. LongtailError `invalid-file`, `missing-file`. */
 async function limitsOf(options: JoinOptions): Promise<OwnerLimits> {
   const { share, maxMemory, maxUpload, hours, onlyIdle, maxTemperature, maxPower } = options;
-  const idleMs = onlyIdle === true ? DEFAULT_IDLE_MS : onlyIdle;
+  const idleMs = onlyIdle === true ? (await fileFormats()).DEFAULT_IDLE_MS : onlyIdle;
   const given = { share, memoryBytes: maxMemory, uploadBitsPerSecond: maxUpload, hours, idleMs, celsius: maxTemperature, watts: maxPower };
   return { ...(await limitsFile(options.limits)), ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
 }
@@ -94,7 +97,8 @@ async function limitsOf(options: JoinOptions): Promise<OwnerLimits> {
 async function limitsFile(named: string | undefined): Promise<OwnerLimits> {
   const path = named ?? join(userConfig(), 'node.yaml');
   try {
-    return parseNodeFile(await readFile(path, 'utf8'), path);
+    const text = await readFile(path, 'utf8');
+    return (await fileFormats()).parseNodeFile(text, path);
   } catch (error) {
     if (error instanceof LongtailError) throw error;
     if (named === undefined && (error as NodeJS.ErrnoException).code === 'ENOENT') return {};
