@@ -1,7 +1,8 @@
 /** Under a signal of several, from `begin` to `end`. */
 export interface Wait {
   readonly signal: AbortSignal;
-  readonly end: () => void;
+  /** It is over. */
+  end(): void;
 }
 
 /** A signal that several wait under. */
@@ -9,13 +10,15 @@ class SharedSignal implements Wait {
   private readonly controller = new AbortController();
   readonly signal = this.controller.signal;
   waits = 0;
+  after: SharedSignal | undefined;
 
   abort(reason: unknown): void {
     this.controller.abort(reason);
   }
 
-  /** One of the waits is over. */
-  readonly end = (): void => void this.waits--;
+  end(): void {
+    this.waits--;
+  }
 }
 
 /** Listeners of one signal that nobody takes for a leak; each wait has up to two. */
@@ -26,7 +29,8 @@ const WAITS_A_SIGNAL = 4;
  * signal looks like a leak to whoever counts them.
  */
 export class FanOut {
-  private readonly signals: SharedSignal[] = [];
+  /** Of its signals, in the order in which they were made: most have one, for which no list is made. */
+  private first: SharedSignal | undefined;
   private ended: { readonly reason: unknown } | undefined;
 
   /** Ends with `signal`, or by `abort`. */
@@ -37,7 +41,8 @@ export class FanOut {
 
   /** Somebody waits. */
   get isBusy(): boolean {
-    return this.signals.some(({ waits }) => waits > 0);
+    for (let signal = this.first; signal !== undefined; signal = signal.after) if (signal.waits > 0) return true;
+    return false;
   }
 
   get aborted(): boolean {
@@ -46,12 +51,13 @@ export class FanOut {
 
   abort(reason: unknown): void {
     this.ended ??= { reason };
-    for (const signal of this.signals) signal.abort(reason);
+    for (let signal = this.first; signal !== undefined; signal = signal.after) signal.abort(reason);
   }
 
   run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { signal, end } = this.begin();
-    const running = wait(signal);
+    const begun = this.begin();
+    const running = wait(begun.signal);
+    const end = () => begun.end();
     running.then(end, end);
     return running;
   }
@@ -64,10 +70,15 @@ export class FanOut {
   }
 
   private free(): SharedSignal {
-    for (const known of this.signals) if (known.waits < WAITS_A_SIGNAL) return known;
+    let last: SharedSignal | undefined;
+    for (let known = this.first; known !== undefined; known = known.after) {
+      if (known.waits < WAITS_A_SIGNAL) return known;
+      last = known;
+    }
     const fresh = new SharedSignal();
     if (this.ended !== undefined) fresh.abort(this.ended.reason);
-    this.signals.push(fresh);
+    if (last === undefined) this.first = fresh;
+    else last.after = fresh;
     return fresh;
   }
 }

@@ -1,6 +1,11 @@
 import type { Thermal } from './thermal.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 
+export interface DeviceWatch {
+  /** A work begins, or ends. */
+  busy(isBusy: boolean): void;
+}
+
 /** Does one work after the other, at a pace that may change under way. Rings when the one under way is done. */
 export class PacedDevice extends Alarm {
   private slowness = 1;
@@ -17,8 +22,7 @@ export class PacedDevice extends Alarm {
   constructor(
     private readonly clock: VirtualClock,
     private readonly thermal: Thermal | undefined,
-    /** Told when a work begins, and when it ends. */
-    private readonly busy: (isBusy: boolean) => void = () => undefined,
+    private readonly watch?: DeviceWatch,
   ) {
     super();
   }
@@ -41,7 +45,7 @@ export class PacedDevice extends Alarm {
     if (!(ms > 0)) return Promise.resolve(0);
     if (signal !== this.signal && signal.aborted) return Promise.reject(signal.reason as Error);
     this.listenTo(signal);
-    this.busy(true);
+    this.watch?.busy(true);
     this.isUnderWay = true;
     this.startedAtMs = startedAtMs;
     this.leftMs = ms;
@@ -74,7 +78,7 @@ export class PacedDevice extends Alarm {
   private end(): void {
     this.isUnderWay = false;
     this.clock.cancel(this);
-    this.busy(false);
+    this.watch?.busy(false);
   }
 
   private listenTo(signal: AbortSignal): void {
