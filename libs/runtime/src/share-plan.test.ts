@@ -145,6 +145,23 @@ test('groups that are left out are tried in turn, a part of a share each, and wh
   expect(world.next().shares.get('g4')).toBeGreaterThan(0);
 });
 
+test('the turn of who is not measured as yet comes, though those who are known to be slow are a little cheaper to try', () => {
+  const fleet = [
+    { exchangeMs: 499.9999999999999, msPerSample: 8.753390263181819 },
+    { exchangeMs: 30.78249928493493, msPerSample: 4.759187921131303 },
+    { exchangeMs: 324.4659339184667, msPerSample: 1.0000000000000027 },
+    { exchangeMs: 499.99999999999983, msPerSample: 1 },
+    { exchangeMs: 10.000000000000028, msPerSample: 5.687550509613875 },
+    { exchangeMs: 499.9999999999996, msPerSample: 1.256534648528543 },
+    { exchangeMs: 351.83459444720296, msPerSample: 13.105818534089364 },
+    { exchangeMs: 55.760133789993866, msPerSample: 12.360969108004056 },
+  ];
+  const world = new World(fleet, 0);
+  const rounds = world.run(100);
+  expect(world.tries.length).toBeGreaterThan(2);
+  expect(rounds.at(-1)).toBeCloseTo(world.bestMs);
+});
+
 test('who did not finish a task is tried once it may be in time, and then expected to be', () => {
   const world = new World([10, 10, 10, 10].map((msPerSample) => ({ exchangeMs: 20, msPerSample })), 0);
   world.run(3);

@@ -29,6 +29,8 @@ const TRY_PART = 1 / 32;
 const ROUNDS_BETWEEN = 8;
 /** So many more take part in a try, of those that do anyway, and each gets this part of a usual share. */
 const TRIED_PART = 1 / 8;
+/** Who would take more than this part of what is saved up for another one waits for that: the other one's turn would never come. */
+const WORTH_WAITING = 1 / 8;
 /** Exchanges that take less of a round are not worth finding out what they could take. */
 const WORTH_TRYING = 1 / 4;
 
@@ -134,6 +136,8 @@ export class SharePlan {
     const names: string[] = [];
     let costMs = 0;
     let longerMs = 0;
+    /** Of a try of those who may be done sooner, for which too little is spare as yet. */
+    let awaitedMs = Infinity;
     for (const i of this.mostHopeful(times, shares, groups, part)) {
       const { node, fixedMs, msPerSample } = times[i]!;
       const { speed, name } = groups[i]!;
@@ -145,9 +149,14 @@ export class SharePlan {
       // Who may not be done this time either would hold up the round to its deadline.
       if (inTime < given && speed.gaveUp) continue;
       const lateMs = Math.max(longerMs, (fixedMs + given * msPerSample) / gain - ownMs);
-      if (lateMs + (names.length + 1) * msEach > spareMs) continue;
+      const triesCostMs = lateMs + (names.length + 1) * msEach;
+      if (triesCostMs > WORTH_WAITING * awaitedMs) break;
+      if (triesCostMs > spareMs) {
+        awaitedMs = Math.min(awaitedMs, triesCostMs);
+        continue;
+      }
       longerMs = lateMs;
-      costMs = lateMs + (names.length + 1) * msEach;
+      costMs = triesCostMs;
       speed.retry();
       tried.set(giver, tried.get(giver)! - given);
       tried.set(node, given);
