@@ -109,7 +109,8 @@ test('rounds come to be those of the best set, and all that is tried costs a sma
       const total = ms.reduce((sum, roundMs) => sum + roundMs, 0);
       expect(total).toBeLessThan(1.1 * 400 * usualMs + 20 * ms[0]!);
     }),
-    { numRuns: 40 },
+    // To shrink hundreds of rounds of eight devices takes longer than to read them.
+    { numRuns: 40, endOnFailure: true },
   );
 });
 

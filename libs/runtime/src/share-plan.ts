@@ -29,8 +29,8 @@ const TRY_PART = 1 / 32;
 const ROUNDS_BETWEEN = 8;
 /** So many more take part in a try, of those that do anyway, and each gets this part of a usual share. */
 const TRIED_PART = 1 / 8;
-/** Who would take more than this part of what is saved up for another one waits for that: the other one's turn would never come. */
-const WORTH_WAITING = 1 / 8;
+/** Whose try costs more than this part of one that is saved up for waits for that, whose turn would never come. */
+const BESIDE_PART = 1 / 8;
 /** Exchanges that take less of a round are not worth finding out what they could take. */
 const WORTH_TRYING = 1 / 4;
 
@@ -136,7 +136,7 @@ export class SharePlan {
     const names: string[] = [];
     let costMs = 0;
     let longerMs = 0;
-    /** Of a try of those who may be done sooner, for which too little is spare as yet. */
+    /** That is saved up for: what the cheapest try costs of those who may be done sooner. */
     let awaitedMs = Infinity;
     for (const i of this.mostHopeful(times, shares, groups, part)) {
       const { node, fixedMs, msPerSample } = times[i]!;
@@ -149,14 +149,11 @@ export class SharePlan {
       // Who may not be done this time either would hold up the round to its deadline.
       if (inTime < given && speed.gaveUp) continue;
       const lateMs = Math.max(longerMs, (fixedMs + given * msPerSample) / gain - ownMs);
-      const triesCostMs = lateMs + (names.length + 1) * msEach;
-      if (triesCostMs > WORTH_WAITING * awaitedMs) break;
-      if (triesCostMs > spareMs) {
-        awaitedMs = Math.min(awaitedMs, triesCostMs);
-        continue;
-      }
+      const togetherMs = lateMs + (names.length + 1) * msEach;
+      if (togetherMs > spareMs) awaitedMs = Math.min(awaitedMs, togetherMs);
+      if (togetherMs > Math.min(spareMs, BESIDE_PART * awaitedMs)) continue;
       longerMs = lateMs;
-      costMs = triesCostMs;
+      costMs = togetherMs;
       speed.retry();
       tried.set(giver, tried.get(giver)! - given);
       tried.set(node, given);
