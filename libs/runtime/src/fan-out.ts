@@ -1,8 +1,7 @@
 /** Under a signal of several, from `begin` to `end`. */
 export interface Wait {
   readonly signal: AbortSignal;
-  /** It is over. */
-  end(): void;
+  readonly end: () => void;
 }
 
 /** A signal that several wait under. */
@@ -10,15 +9,13 @@ class SharedSignal implements Wait {
   private readonly controller = new AbortController();
   readonly signal = this.controller.signal;
   waits = 0;
-  after: SharedSignal | undefined;
 
   abort(reason: unknown): void {
     this.controller.abort(reason);
   }
 
-  end(): void {
-    this.waits--;
-  }
+  /** One of the waits is over. */
+  readonly end = (): void => void this.waits--;
 }
 
 /** Listeners of one signal that nobody takes for a leak; each wait has up to two. */
@@ -29,8 +26,7 @@ const WAITS_A_SIGNAL = 4;
  * signal looks like a leak to whoever counts them.
  */
 export class FanOut {
-  /** Of its signals, in the order in which they were made: most have one, for which no list is made. */
-  private first: SharedSignal | undefined;
+  private readonly signals: SharedSignal[] = [];
   private ended: { readonly reason: unknown } | undefined;
 
   /** Ends with `signal`, or by `abort`. */
@@ -41,8 +37,7 @@ export class FanOut {
 
   /** Somebody waits. */
   get isBusy(): boolean {
-    for (let signal = this.first; signal !== undefined; signal = signal.after) if (signal.waits > 0) return true;
-    return false;
+    return this.signals.some(({ waits }) => waits > 0);
   }
 
   get aborted(): boolean {
@@ -51,13 +46,12 @@ export class FanOut {
 
   abort(reason: unknown): void {
     this.ended ??= { reason };
-    for (let signal = this.first; signal !== undefined; signal = signal.after) signal.abort(reason);
+    for (const signal of this.signals) signal.abort(reason);
   }
 
   run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const begun = this.begin();
-    const running = wait(begun.signal);
-    const end = () => begun.end();
+    const { signal, end } = this.begin();
+    const running = wait(signal);
     running.then(end, end);
     return running;
   }
@@ -70,15 +64,10 @@ export class FanOut {
   }
 
   private free(): SharedSignal {
-    let last: SharedSignal | undefined;
-    for (let known = this.first; known !== undefined; known = known.after) {
-      if (known.waits < WAITS_A_SIGNAL) return known;
-      last = known;
-    }
+    for (const known of this.signals) if (known.waits < WAITS_A_SIGNAL) return known;
     const fresh = new SharedSignal();
     if (this.ended !== undefined) fresh.abort(this.ended.reason);
-    if (last === undefined) this.first = fresh;
-    else last.after = fresh;
+    this.signals.push(fresh);
     return fresh;
   }
 }

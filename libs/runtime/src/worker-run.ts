@@ -76,47 +76,46 @@ class Work {
 
 /** A worker's part in one run: prepares, then does its tasks one after the other. */
 export class WorkerRun {
-  // What each task of thousands of workers touches comes first, side by side, and of the context it has what they would have to fetch from elsewhere.
-  /** Its lifetime is over; a signal takes longer to ask. */
-  private isEnding = false;
-  private queue: Work[] = [];
-  private working: Work | undefined;
-  /** It is prepared, and the server knows. */
-  private mayBegin = false;
-  private looksSoon = false;
-  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
-  private spareAbort: AbortController | undefined;
-  private inbox: WorkerInbox | undefined;
-  private readonly device = new DeviceUse();
-  private readonly compute: Compute;
-  private readonly clock: Clock;
-  /** When the inputs of the task under way were there. */
-  private startedAtMs = 0;
-  private runner: StageRunner | undefined;
-  /** Once it was given local steps that go on from task to task. */
-  private stream: StreamRunner | undefined;
-  private deliveries: Deliveries | undefined;
-  private outbox: WorkerOutbox | undefined;
-  /** For who waits for receipts. */
-  private receipts: Bell | undefined;
-  private readonly send: WorkerRunContext['send'];
-  private readonly log: WorkerRunContext['log'];
-
   readonly run: string;
   /** Resolves when the run has let go of the device. Never rejects. */
   readonly stopped: Promise<void>;
   private readonly job: Job;
   private readonly lifetime = new AbortController();
+  /** Its lifetime is over; a signal takes longer to ask. */
+  private isEnding = false;
   private resolveOver!: () => void;
   /** Resolves when it is to end. */
   private readonly over = new Promise<void>((resolve) => (this.resolveOver = resolve));
+  /** For who waits for receipts. */
+  private receipts: Bell | undefined;
   private readonly files: FileIntake;
+  private queue: Work[] = [];
+  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
+  private spareAbort: AbortController | undefined;
+  private working: Work | undefined;
   /** For who waits until no task is under way. */
   private atRest: (() => void) | undefined;
+  /** When the inputs of the task under way were there. */
+  private startedAtMs = 0;
+  private readonly device = new DeviceUse();
   private prepared: Prepared | undefined;
+  /** It is prepared, and the server knows. */
+  private mayBegin = false;
+  private looksSoon = false;
+  private inbox: WorkerInbox | undefined;
+  // Of the context, as each task of thousands of workers would have to fetch them from elsewhere.
+  private readonly compute: Compute;
+  private readonly clock: Clock;
+  private readonly send: WorkerRunContext['send'];
+  private readonly log: WorkerRunContext['log'];
   /** Undefined for a solo worker. */
   private readonly stageInbox: StageInbox | undefined;
   private stageOutbox: StageOutbox | undefined;
+  private runner: StageRunner | undefined;
+  private outbox: WorkerOutbox | undefined;
+  private deliveries: Deliveries | undefined;
+  /** Once it was given local steps that go on from task to task. */
+  private stream: StreamRunner | undefined;
 
   /** `before` resolves when the device is free. */
   constructor(

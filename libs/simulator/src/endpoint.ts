@@ -38,45 +38,46 @@ export interface EndpointOptions<Send> {
 
 /** One end of a link. */
 export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
-  // What events of thousands of links touch comes first, side by side, and of the options it has what they would have to fetch from elsewhere.
   private other!: Endpoint<Receive, Send>;
-  private readonly clock: VirtualClock;
-  private readonly latencyMs: number;
-  /** Of what was sent: nothing comes before what went before it. */
-  private lastArrivalMs = 0;
-  private open = true;
+  private handlers: ConnectionHandlers<Receive> | undefined;
   /** Undefined: it outlives the link. */
   private process: Mortal | undefined;
-  private handlers: ConnectionHandlers<Receive> | undefined;
+  /** What came before there were handlers. */
+  private readonly early: (() => void)[] = [];
   /** What came while the link stood still; undefined: nothing. */
   private held: Arrival[] | undefined;
-  /** The link stands still until then; undefined: it never did. */
-  private stalledUntilMs: number | undefined;
-  private readonly crc32c: Checksum | undefined;
-  private reading: Parcel | undefined;
-  private received = 0;
-  private sent = 0;
-  /** What measures the link included. */
-  private carriedBytes = 0;
   /** Of those under way. */
   private lastTransfer: Transfer | undefined;
   /** Of the last transfer. Has a listener, as those of all transfers under way: most go under the same one, and to listen anew is dear. */
   private signal: AbortSignal | undefined;
-  /** The last one. */
-  private posted: Envelope<Send> | undefined;
-  private readonly tamper: EndpointOptions<Send>['tamper'];
-  private readonly meddle: EndpointOptions<Send>['meddle'];
-  private readonly wireBytes: LinkOptions['wireBytes'];
-  private readonly takenAtMs: EndpointOptions<Send>['takenAtMs'];
-
-  /** What came before there were handlers. */
-  private readonly early: (() => void)[] = [];
   private rate: LinkRate | undefined;
   /** Bytes that `rate` is from. */
   private observed = 0;
+  /** What measures the link included. */
+  private carriedBytes = 0;
+  /** The last one. */
+  private posted: Envelope<Send> | undefined;
+  private reading: Parcel | undefined;
   /** Behind it; undefined: nothing ever was. */
   private unread: Parcel[] | undefined;
+  private open = true;
+  private sent = 0;
+  private received = 0;
+  /** Of what was sent: nothing comes before what went before it. */
+  private lastArrivalMs = 0;
+
+  /** The link stands still until then; undefined: it never did. */
+  private stalledUntilMs: number | undefined;
+
+  // Of the options, as each event of thousands of links would have to fetch them from elsewhere.
+  private readonly clock: VirtualClock;
+  private readonly latencyMs: number;
+  private readonly wireBytes: LinkOptions['wireBytes'];
+  private readonly crc32c: Checksum | undefined;
+  private readonly tamper: EndpointOptions<Send>['tamper'];
+  private readonly meddle: EndpointOptions<Send>['meddle'];
   private readonly ended: EndpointOptions<Send>['ended'];
+  private readonly takenAtMs: EndpointOptions<Send>['takenAtMs'];
 
   constructor(
     readonly peer: string,

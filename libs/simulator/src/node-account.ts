@@ -49,12 +49,10 @@ const BYTES_DOWN = 11;
 const WINDOW_END_MS = 12;
 const WINDOW_HERE_MS = 13;
 const WINDOW_COMPUTING_MS = 14;
-const FLAGS = 15;
+/** 1: its owner lets it rest. */
+const RESTING = 15;
 /** Two lines of a cache. */
 const CELLS = 16;
-/** Of the flags: its owner lets it rest; what it is at is taken down one by one, for now. */
-const RESTS = 1;
-const TAKES_SPANS = 2;
 /** Of its windows: time here, then time computing. */
 const WINDOW_CELLS = 2 * MOST_WINDOWS;
 /** Of a span: by `ACTIVITIES`, from, to. */
@@ -66,149 +64,73 @@ export interface FleetCells {
   readonly windows: Float64Array;
 }
 
-/** What a node is at, and for how long: its row. Each who watches something of the node has one of these, and asks the book for nothing that is not rare: among thousands of nodes what an event touches comes from far. */
-class Row {
-  constructor(
-    protected readonly cells: Float64Array,
-    /** Where it begins. */
-    protected readonly row: number,
-    private readonly nowMs: () => number,
-    private readonly book: NodeBook,
-  ) {}
-
-  /** One more or one less of what the node has, or is at. */
-  change(count: number, isMore: boolean): void {
-    this.cells[this.row + count]! += isMore ? 1 : -1;
-    this.look();
-  }
-
-  look(): void {
-    const { cells, row } = this;
-    const idle = (cells[row + FLAGS]! & RESTS) > 0 ? AWAY : WAITS;
-    const working = cells[row + COMPUTING]! > 0 ? 0 : cells[row + SENDING]! > 0 ? 1 : cells[row + RECEIVING]! > 0 ? 2 : idle;
-    const activity = cells[row + CONNECTIONS]! > 0 ? working : AWAY;
-    if (activity === cells[row + ACTIVITY]) return;
-    this.settle();
-    cells[row + ACTIVITY] = activity;
-  }
-
-  /** Takes down what it was at until now. */
-  settle(): void {
-    const { cells, row } = this;
-    const activity = cells[row + ACTIVITY]!;
-    const sinceMs = cells[row + SINCE_MS]!;
-    const nowMs = this.nowMs();
-    cells[row + SINCE_MS] = nowMs;
-    if (activity === AWAY || nowMs === sinceMs) return;
-    cells[row + activity]! += nowMs - sinceMs;
-    if (nowMs > cells[row + WINDOW_END_MS]!) this.book.turnWindow(activity === 0, sinceMs, nowMs);
-    else {
-      cells[row + WINDOW_HERE_MS]! += nowMs - sinceMs;
-      if (activity === 0) cells[row + WINDOW_COMPUTING_MS]! += nowMs - sinceMs;
-    }
-    if ((cells[row + FLAGS]! & TAKES_SPANS) > 0) this.book.span(activity, sinceMs, nowMs);
-  }
-}
-
-/** Its device. */
-class ComputeWatch extends Row {
-  busy(isBusy: boolean): void {
-    this.change(COMPUTING, isBusy);
-  }
-}
-
-/** What it sends over one of its links. */
-class UpWatch extends Row implements FlowWatch {
-  busy(isBusy: boolean): void {
-    this.change(SENDING, isBusy);
-  }
-
-  carried(bytes: number): void {
-    this.cells[this.row + BYTES_UP]! += bytes;
-  }
-}
-
-/** What comes to it over one of its links. */
-class DownWatch extends Row implements FlowWatch {
-  busy(isBusy: boolean): void {
-    this.change(RECEIVING, isBusy);
-  }
-
-  carried(bytes: number): void {
-    this.cells[this.row + BYTES_DOWN]! += bytes;
-  }
-}
-
 /** Takes down what a node is at. Takes the same room however long that goes on. */
 export class NodeBook {
   samples = 0;
-  readonly compute: ComputeWatch;
-  readonly up: UpWatch;
-  readonly down: DownWatch;
   private readonly row: number;
   private readonly cells: Float64Array;
-  private readonly latest: Row;
   private readonly windows: Windows;
-  private spans: number[] = [];
+  private spans: number[] | undefined;
   /** The latest first. */
   private taken: readonly (readonly number[])[] = [];
 
+  /** What an event changes lies side by side: among thousands of nodes it comes from far. */
   constructor(
     readonly name: string,
     index: number,
-    { latest: cells, windows }: FleetCells,
-    nowMs: () => number,
+    { latest, windows }: FleetCells,
+    private readonly nowMs: () => number,
   ) {
-    const row = CELLS * index;
-    this.row = row;
-    this.cells = cells;
-    this.latest = new Row(cells, row, nowMs, this);
-    this.compute = new ComputeWatch(cells, row, nowMs, this);
-    this.up = new UpWatch(cells, row, nowMs, this);
-    this.down = new DownWatch(cells, row, nowMs, this);
+    this.row = CELLS * index;
+    this.cells = latest;
     this.windows = new Windows(FIRST_WINDOW_MS, windows, WINDOW_CELLS * index);
-    cells[row + ACTIVITY] = AWAY;
+    latest[this.row + ACTIVITY] = AWAY;
   }
 
   static cellsOf(nodes: number): FleetCells {
     return { latest: new Float64Array(CELLS * nodes), windows: new Float64Array(WINDOW_CELLS * nodes) };
   }
 
-  /** To the server, by one link more or one less. */
   connected(isHere: boolean): void {
-    this.latest.change(CONNECTIONS, isHere);
+    this.change(CONNECTIONS, isHere);
+  }
+
+  /** Begins or ends one of several at a time. */
+  computes(begins: boolean): void {
+    this.change(COMPUTING, begins);
+  }
+
+  sends(begins: boolean): void {
+    this.change(SENDING, begins);
+  }
+
+  receives(begins: boolean): void {
+    this.change(RECEIVING, begins);
   }
 
   /** What it still holds it finishes; otherwise it counts as away. */
   rests(isResting: boolean): void {
-    this.flag(RESTS, isResting);
-    this.latest.look();
+    this.cells[this.row + RESTING] = isResting ? 1 : 0;
+    this.look();
+  }
+
+  sent(bytes: number): void {
+    this.cells[this.row + BYTES_UP]! += bytes;
+  }
+
+  received(bytes: number): void {
+    this.cells[this.row + BYTES_DOWN]! += bytes;
   }
 
   beginSpans(): void {
     this.settle();
     this.spans = [];
-    this.flag(TAKES_SPANS, true);
-  }
-
-  span(activity: number, fromMs: number, toMs: number): void {
-    this.spans.push(activity, fromMs, toMs);
   }
 
   endSpans(): void {
     this.settle();
-    this.taken = [this.spans, ...this.taken.slice(0, 1)];
-    this.spans = [];
-    this.flag(TAKES_SPANS, false);
-  }
-
-  settle(): void {
-    this.latest.settle();
-  }
-
-  private flag(flag: number, isSet: boolean): void {
-    const at = this.row + FLAGS;
-    this.cells[at] = isSet ? this.cells[at]! | flag : this.cells[at]! & ~flag;
+    this.taken = [this.spans ?? [], ...this.taken.slice(0, 1)];
+    this.spans = undefined;
   }
 
   /** Up and down. */
@@ -232,8 +154,40 @@ export class NodeBook {
     return this.windows.windowMs;
   }
 
+  private change(count: number, isMore: boolean): void {
+    this.cells[this.row + count]! += isMore ? 1 : -1;
+    this.look();
+  }
+
+  private look(): void {
+    const { cells, row } = this;
+    const idle = cells[row + RESTING]! > 0 ? AWAY : WAITS;
+    const working = cells[row + COMPUTING]! > 0 ? 0 : cells[row + SENDING]! > 0 ? 1 : cells[row + RECEIVING]! > 0 ? 2 : idle;
+    const activity = cells[row + CONNECTIONS]! > 0 ? working : AWAY;
+    if (activity === cells[row + ACTIVITY]) return;
+    this.settle();
+    cells[row + ACTIVITY] = activity;
+  }
+
+  /** Takes down what it was at until now. */
+  settle(): void {
+    const { cells, row } = this;
+    const activity = cells[row + ACTIVITY]!;
+    const sinceMs = cells[row + SINCE_MS]!;
+    const nowMs = this.nowMs();
+    cells[row + SINCE_MS] = nowMs;
+    if (activity === AWAY || nowMs === sinceMs) return;
+    cells[row + activity]! += nowMs - sinceMs;
+    if (nowMs > cells[row + WINDOW_END_MS]!) this.turnWindow(activity === 0, sinceMs, nowMs);
+    else {
+      cells[row + WINDOW_HERE_MS]! += nowMs - sinceMs;
+      if (activity === 0) cells[row + WINDOW_COMPUTING_MS]! += nowMs - sinceMs;
+    }
+    this.spans?.push(activity, sinceMs, nowMs);
+  }
+
   /** What does not end in the window that it is in: it ends in the one that it is in from now on. */
-  turnWindow(isComputing: boolean, fromMs: number, toMs: number): void {
+  private turnWindow(isComputing: boolean, fromMs: number, toMs: number): void {
     const { cells, row, windows } = this;
     this.putWindow();
     windows.add(isComputing, fromMs, toMs);
@@ -250,15 +204,15 @@ export class NodeBook {
   }
 }
 
-/** One of its links; tells the book whether the one to the server is there. */
+/** What one of its links is at; tells the book whether the one to the server is there. */
 export class LinkBook implements LinkWatch {
   private isHere = false;
   readonly up: FlowWatch;
   readonly down: FlowWatch;
 
   constructor(private readonly book: NodeBook) {
-    this.up = book.up;
-    this.down = book.down;
+    this.up = new UpWatch(book);
+    this.down = new DownWatch(book);
   }
 
   began(): void {
@@ -272,6 +226,30 @@ export class LinkBook implements LinkWatch {
   private set(isHere: boolean): void {
     if (isHere !== this.isHere) this.book.connected(isHere);
     this.isHere = isHere;
+  }
+}
+
+class UpWatch implements FlowWatch {
+  constructor(private readonly book: NodeBook) {}
+
+  busy(isBusy: boolean): void {
+    this.book.sends(isBusy);
+  }
+
+  carried(bytes: number): void {
+    this.book.sent(bytes);
+  }
+}
+
+class DownWatch implements FlowWatch {
+  constructor(private readonly book: NodeBook) {}
+
+  busy(isBusy: boolean): void {
+    this.book.receives(isBusy);
+  }
+
+  carried(bytes: number): void {
+    this.book.received(bytes);
   }
 }
 

@@ -1,11 +1,6 @@
 import type { Thermal } from './thermal.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 
-export interface DeviceWatch {
-  /** A work begins, or ends. */
-  busy(isBusy: boolean): void;
-}
-
 /** Does one work after the other, at a pace that may change under way. Rings when the one under way is done. */
 export class PacedDevice extends Alarm {
   private slowness = 1;
@@ -22,7 +17,8 @@ export class PacedDevice extends Alarm {
   constructor(
     private readonly clock: VirtualClock,
     private readonly thermal: Thermal | undefined,
-    private readonly watch?: DeviceWatch,
+    /** Told when a work begins, and when it ends. */
+    private readonly busy: (isBusy: boolean) => void = () => undefined,
   ) {
     super();
   }
@@ -45,7 +41,7 @@ export class PacedDevice extends Alarm {
     if (!(ms > 0)) return Promise.resolve(0);
     if (signal !== this.signal && signal.aborted) return Promise.reject(signal.reason as Error);
     this.listenTo(signal);
-    this.watch?.busy(true);
+    this.busy(true);
     this.isUnderWay = true;
     this.startedAtMs = startedAtMs;
     this.leftMs = ms;
@@ -78,7 +74,7 @@ export class PacedDevice extends Alarm {
   private end(): void {
     this.isUnderWay = false;
     this.clock.cancel(this);
-    this.watch?.busy(false);
+    this.busy(false);
   }
 
   private listenTo(signal: AbortSignal): void {

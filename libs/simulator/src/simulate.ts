@@ -373,7 +373,7 @@ class Simulation implements StruckWorld {
     const pace = { samplesPerSecond, overheadMs, taskMs, prepareMs, jitter, thermal, downloadMs };
     const { createOptimizer: makeOptimizer, createVector = (length: number) => new Float32Array(length) } = this.arithmetic;
     const book = this.book?.node(name);
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, createVector, watch: book?.compute });
+    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, createVector, busy: book && ((isBusy) => book.computes(isBusy)) });
     const actor: Actor = {
       clock: this.mayBeTold ? new ProcessClock(clock) : this.steadyClock,
       compute,

@@ -27,7 +27,7 @@ import { Anchor, type CountedOptimizer } from '@longtail/kernels';
 import { LentVectors } from './lent-vectors.js';
 import type { VirtualClock } from './virtual-clock.js';
 import type { BegunGradient, VirtualModel } from './model.js';
-import { PacedDevice, type DeviceWatch } from './paced-device.js';
+import { PacedDevice } from './paced-device.js';
 import { Thermal, type ThermalSpec } from './thermal.js';
 import { VirtualPrepared } from './virtual-prepared.js';
 import { VirtualStages } from './virtual-stages.js';
@@ -50,25 +50,19 @@ export interface VirtualComputeOptions {
   readonly model: VirtualModel;
   createOptimizer(length: number, optimizer: OptimizerSpec): CountedOptimizer;
   createVector(length: number): Float32Array;
-  readonly watch?: DeviceWatch | undefined;
+  /** Told when a pass begins, and when it ends. */
+  readonly busy?: (isBusy: boolean) => void;
 }
 
 /** A device whose time is virtual and whose arithmetic is real. */
 export class VirtualCompute implements Compute {
-  // What each gradient of thousands of devices touches comes first, side by side, and of the options it has what they would have to fetch from elsewhere.
-  private busy = false;
-  private readonly paced: PacedDevice;
-  /** Of the gradient under way. */
-  private ranges: readonly SampleRange[] = [];
-  private begun: BegunGradient | undefined;
-  private results = new LentVectors(() => new Float32Array(0));
-  private readonly clock: VirtualClock;
-  private readonly pace: DevicePace;
-  private readonly model: VirtualModel;
-  private readonly rng: Rng;
-  /** Undefined: it holds the whole model. */
-  private stages: VirtualStages | undefined;
-  private recompute = false;
+  readonly device: DeviceInfo;
+  /** The next task fails with this. */
+  failure: LongtailError | undefined;
+  private prepared: Prepared | undefined;
+  /** Made when it is first asked for: most devices only give gradients. */
+  private made: CountedOptimizer | undefined;
+  private job: Job | undefined;
   private order: SampleOrder | undefined;
   /** What it was given last, which nobody changes before a task begins with others. */
   private base: Float32Array = new Float32Array(0);
@@ -78,16 +72,7 @@ export class VirtualCompute implements Compute {
   private of: object | undefined;
   /** What it steps to. */
   private stepped: Float32Array | undefined;
-  private anyIndices = new Int32Array(0);
-  private line: Promise<unknown> = Promise.resolve();
-
-  readonly device: DeviceInfo;
-  /** The next task fails with this. */
-  failure: LongtailError | undefined;
-  private prepared: Prepared | undefined;
-  /** Made when it is first asked for: most devices only give gradients. */
-  private made: CountedOptimizer | undefined;
-  private job: Job | undefined;
+  private results = new LentVectors(() => new Float32Array(0));
   private anchor: Anchor | undefined;
   /** What was prepared. */
   private mix: Float32Array | undefined;
@@ -96,16 +81,31 @@ export class VirtualCompute implements Compute {
   /** What local steps begin with, for when they are called off. */
   private before: readonly Float32Array[] | undefined;
   private downloaded = false;
+  private readonly paced: PacedDevice;
+  private busy = false;
+  private line: Promise<unknown> = Promise.resolve();
+  /** Undefined: it holds the whole model. */
+  private stages: VirtualStages | undefined;
+  private recompute = false;
+  private anyIndices = new Int32Array(0);
+  /** Of the gradient under way. */
+  private ranges: readonly SampleRange[] = [];
+  private begun: BegunGradient | undefined;
+  // Of the options, as each gradient of thousands of devices would have to fetch them from elsewhere.
+  private readonly clock: VirtualClock;
+  private readonly pace: DevicePace;
+  private readonly model: VirtualModel;
+  private readonly rng: Rng;
   private readonly draw = (): number => this.rng.uniform();
 
   constructor(private readonly options: VirtualComputeOptions) {
-    const { device, clock, pace, model, rng, watch } = options;
+    const { device, clock, pace, model, rng, busy } = options;
     this.device = device;
     this.clock = clock;
     this.pace = pace;
     this.model = model;
     this.rng = rng;
-    this.paced = new PacedDevice(clock, pace.thermal && new Thermal(pace.thermal), watch);
+    this.paced = new PacedDevice(clock, pace.thermal && new Thermal(pace.thermal), busy);
   }
 
   get slowdown(): number {
