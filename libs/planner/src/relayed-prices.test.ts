@@ -105,7 +105,7 @@ test('no pipeline manages more whole samples than its members have prices, those
         if (samples > 0.8 * credit) seen.near++;
       }
     }),
-    { numRuns: 30 },
+    { numRuns: 60 },
   );
   for (const count of Object.values(seen)) expect(count).toBeGreaterThan(20);
 });
