@@ -22,6 +22,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: 'runs' },
     version: { type: 'string', default: '' },
     'chunk-length': { type: 'string' },
+    'fleet-size': { type: 'string' },
     insecure: { type: 'boolean', default: false },
     'log-level': { type: 'string', default: 'warn' },
   },
@@ -63,6 +64,7 @@ try {
     database,
     version: values.version,
     chunkLength: values['chunk-length'] === undefined ? undefined : Number(values['chunk-length']),
+    fleetSize: values['fleet-size'] === undefined ? undefined : Number(values['fleet-size']),
     insecure: values.insecure,
     log: pino({ level: values['log-level'], hooks: { streamWrite: (entry) => `${redact.json(JSON.parse(entry))}\n` } }, process.stderr),
   });

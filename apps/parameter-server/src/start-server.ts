@@ -49,6 +49,8 @@ export interface ServerOptions {
   readonly heartbeatMs?: number | undefined;
   /** Values that a chunk has, as workers have it; undefined: as many as anywhere. */
   readonly chunkLength?: number | undefined;
+  /** As many nodes as there will ever be; undefined: any number. */
+  readonly fleetSize?: number | undefined;
   /** Lets in only who has enrolled, and encrypts; undefined: everybody, in the clear. */
   readonly access?: Access | undefined;
   /** Beyond this machine without `access`, on purpose. */
@@ -123,7 +125,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 function composeServer(
-  { version, heartbeatMs, chunkLength, access, runsFolder, database, checkpoints, log }: ServerOptions,
+  { version, heartbeatMs, chunkLength, fleetSize, access, runsFolder, database, checkpoints, log }: ServerOptions,
   desk: JobDesk,
   owner: RunOwner,
   register: RunRegister,
@@ -158,6 +160,7 @@ function composeServer(
       version,
       heartbeatMs,
       chunkLength,
+      fleetSize,
       epoch: succession.epoch,
       onStandby: (address) => succession.standby(address),
       host: hostName(),

@@ -46,7 +46,10 @@ test('a census tells mine, idle, busy, at rest, and why the others do not count'
       { name: 'n4', reason: 'was released from the run' },
       { name: 'n5', reason: 'runs on wasm, the job wants cpu' },
     ],
+    open: true,
   });
+  expect(census(run, fleet, 8).open).toBe(true);
+  expect(census(run, fleet, 7).open).toBe(false);
 });
 
 test('the run submitted first takes all that fits; what it cannot use goes to the next', () => {

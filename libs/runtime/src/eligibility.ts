@@ -41,9 +41,12 @@ export interface Census {
   readonly paused: readonly { readonly name: string; readonly reason: string }[];
   /** Why the others are not eligible. */
   readonly obstacles: readonly { readonly name: string; readonly reason: string }[];
+  /** Some may join that are not here. */
+  readonly open: boolean;
 }
 
-export function census(claimant: Claimant, fleet: readonly Candidate[]): Census {
+/** `fleetSize`: as many nodes as there will ever be. */
+export function census(claimant: Claimant, fleet: readonly Candidate[], fleetSize = Infinity): Census {
   const idle: string[] = [];
   const obstacles: { name: string; reason: string }[] = [];
   const resting: { name: string; reason: string }[] = [];
@@ -57,7 +60,7 @@ export function census(claimant: Claimant, fleet: readonly Candidate[]): Census 
     else if (run === undefined) idle.push(node);
     else busy++;
   }
-  return { mine, idle, busy, paused: resting, obstacles };
+  return { mine, idle, busy, paused: resting, obstacles, open: fleet.length < fleetSize };
 }
 
 /** Nodes for runs: in the order of submission, each run takes every eligible node, once there are enough for it to begin. */

@@ -10,7 +10,7 @@ export type CountFleet = () => Census;
 /**
  * Waits until `need` workers are ready. Says so in the log when it has to wait.
  * @throws LongtailError `timeout` when fewer than `need` were even around for the job's `waitMs`, `no-plan` when no layout of
- * those who were would do; the error of preparing when every node failed at it before the run began.
+ * those who were would do, at once where nobody else may come; the error of preparing when every node failed at it before the run began.
  */
 export async function gather(core: RunCore, need: number, countFleet: CountFleet): Promise<void> {
   let lackingSinceMs: number | undefined;
@@ -27,7 +27,8 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     const now = core.clock.nowMs();
     if (around >= need && (lacks === undefined || core.formation.measuring)) lackingSinceMs = undefined;
     else lackingSinceMs ??= now;
-    const untilMs = lackingSinceMs === undefined ? undefined : lackingSinceMs + core.job.cluster.waitMs;
+    const waitMs = shortfall !== undefined && !fleet.open ? 0 : core.job.cluster.waitMs;
+    const untilMs = lackingSinceMs === undefined ? undefined : lackingSinceMs + waitMs;
     const reason = describe(core, fleet);
     if (untilMs !== undefined && now >= untilMs) throw shortfall ?? tooFew(core, need, around, reason);
     const missing = shortfall && { shortfall: sentence(shortfall) };

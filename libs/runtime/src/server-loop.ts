@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly heartbeatMs?: number | undefined;
   /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
   readonly chunkLength?: number | undefined;
+  /** As many nodes as there will ever be. @default any number */
+  readonly fleetSize?: number | undefined;
   /** How often servers have taken over from one another. @default 1 */
   readonly epoch?: number;
   /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */
@@ -240,9 +242,9 @@ class ServerLoop implements Server {
   }
 
   private begin(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): LaunchedRun {
-    const { chunkLength = CHUNK_LENGTH } = this.options;
+    const { chunkLength = CHUNK_LENGTH, fleetSize } = this.options;
     const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, this.standby, () => this.dispatch());
-    const run: Run = new Run(core, () => census(run, this.fleet()), beginning);
+    const run: Run = new Run(core, () => census(run, this.fleet(), fleetSize), beginning);
     const verdict = run.execute().then((outcome) => {
       this.forgetOldRuns();
       this.dispatch();

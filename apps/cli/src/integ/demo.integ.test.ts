@@ -47,6 +47,15 @@ it('trains on unequal workers, and leaves a model, a report and no process', { t
   await expectCompleteFolder(dirname(verdict.model), process);
 });
 
+it('a model that fits no workers ends it as soon as they are all there, as no others come', { timeout: 90_000 }, async () => {
+  const { exitCode, process } = await runCli(['demo', '--job', 'job.yaml', '--workers', '2', '--memory', '64KiB', '--engine', 'wasm', '--json'], { cwd: folder });
+  cli = process;
+  expect(process.stderr).toMatch(/no plan: .* on one device, and the roomiest, worker-\d .* offers 64\.0 KiB\nhint: +add/);
+  expect(exitCode).toBe(10);
+  expect(process.verdict).toMatchObject({ status: 'failed', error: { code: 'no-plan' } });
+  expect(process.verdict.seconds).toBeLessThan(60); // which others would have to join
+});
+
 async function expectCompleteFolder(run: string, process: CliProcess): Promise<void> {
   expect(await readdir(run)).toEqual(
     expect.arrayContaining(['checkpoint', 'events.jsonl', 'job.json', 'metrics.csv', 'model.json', 'model.safetensors', 'report.html']),

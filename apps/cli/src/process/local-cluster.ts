@@ -56,6 +56,7 @@ export class LocalCluster {
     const { child, address } = await startServerProcess({
       runsFolder,
       chunkLength,
+      fleetSize: workers.length,
       onStarted: (started) => (this.server = started),
       onLine: (line) => this.output.detail(`server: ${line}`),
     });
