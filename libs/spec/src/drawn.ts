@@ -15,7 +15,13 @@ export function drawn(expected: string, parse: (value: string | number) => numbe
     sigma: real({ above: 0, max: 5 }).optional().describe('Lognormal: standard deviation of the natural logarithm'),
   });
   return z
-    .preprocess((input) => (typeof input === 'object' && input !== null ? input : { value: input }), fields)
+    .preprocess((input, context) => {
+      if (typeof input === 'object' && input !== null) return input;
+      const alone = value.safeParse(input);
+      // Whoever wrote it wrote no field `value`.
+      if (!alone.success) context.issues.push({ code: 'custom', message: alone.error.issues[0]!.message, input });
+      return { value: input };
+    }, fields)
     .transform((given, context): Drawn => {
       const { from, to, median, sigma } = given;
       const kinds = [given.value !== undefined, from !== undefined || to !== undefined, median !== undefined || sigma !== undefined];
