@@ -5,7 +5,7 @@ import { EXIT_CODES, formatCount, formatMilliseconds, formatSeconds, LongtailErr
 import { ArmPool, arithmeticOf, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, tracesOf, Workbench, type ArmTask, type BenchOptions as LabOptions, type HostCostBench, type Machine } from '@longtail/lab';
 import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
-import type { ServerChoice } from '../process/identity.js';
+import { ask, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
 import { runLiveArm } from '../process/live-arm.js';
 import type { Output } from '../terminal/output.js';
@@ -83,7 +83,7 @@ function benchVirtual(scenario: BenchScenario, { pool, progress, ...shared }: Vi
   return runBench(scenario, { ...shared, ...(shared.mode === 'virtual' && { begin: sayArithmetic }), progress: progress.arms(), run: pool.run });
 }
 
-interface LiveBench extends Omit<LabOptions, 'mode' | 'run' | 'progress'> {
+interface LiveBench extends Omit<LabOptions, 'mode' | 'begin' | 'run' | 'progress'> {
   readonly joined: ServerChoice | undefined;
   /** Say before what virtual time makes of it. */
   readonly predict: boolean;
@@ -108,16 +108,18 @@ async function benchLive(scenario: BenchScenario, { joined, predict, pool, folde
       signal.throwIfAborted();
       return runLiveArm(task, { ...context, doing: progress.doing }, output);
     });
-    line = turn.catch(() => undefined);
+    line = turn;
     return turn;
   };
+  // A server that is away, or lets nobody in, ends the bench before an arm runs.
+  const begin = joined && (() => ask(joined, async () => undefined));
   const isPossible = joined !== undefined || scenario.arms.some((arm) => liveRefusal(scenario, arm, machine.cores) === undefined);
-  const predicted = predict && isPossible ? await predictedArms(scenario, { ...shared, pool, progress }, joined === undefined ? run : undefined, output) : undefined;
-  const live = await runBench(scenario, { ...shared, server: joined?.server, mode: 'live', progress: progress.arms(), run });
+  const predicted = predict && isPossible ? await predictedArms(scenario, { ...shared, begin, pool, progress }, joined === undefined ? run : undefined, output) : undefined;
+  const live = await runBench(scenario, { ...shared, begin, server: joined?.server, mode: 'live', progress: progress.arms(), run });
   return { ...live, ...(predicted && { predicted }) };
 }
 
-type Predicting = Omit<LiveBench, 'joined' | 'predict' | 'folder' | 'signal'>;
+type Predicting = Omit<LiveBench, 'joined' | 'predict' | 'folder' | 'signal'> & Pick<LabOptions, 'begin'>;
 
 /** What virtual time makes of it; where this machine runs it live, with what a task takes it beside what is described. */
 async function predictedArms(scenario: BenchScenario, { pool, progress, ...shared }: Predicting, live: HostCostBench['live'] | undefined, output: Output): Promise<readonly BenchArm[]> {

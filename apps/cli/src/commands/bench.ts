@@ -9,7 +9,7 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     .argument('<scenario>', 'scenario file (YAML)')
     .summary('describe a fleet, learn which way of training wins on it')
     .description(
-      'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each. Server and workers are those of a live run, their clock, network and devices are virtual; --mode live takes processes of this machine, or with --server nodes that have joined.\nExit codes: 0 at least one arm ran, 3 the scenario is invalid, 7 the results cannot be written, 10 no arm could run, 130 interrupted: what is done is kept, and the same command goes on from there.',
+      'Trains a job in each way that a scenario names, on the fleet that it describes, and says which is best and what bounds each. Server and workers are those of a live run, their clock, network and devices are virtual; --mode live takes processes of this machine, or with --server nodes that have joined.\nExit codes: 0 at least one arm ran, 3 the scenario is invalid, 6 the server cannot be reached or refuses, 7 the results cannot be written, 10 no arm could run, 130 interrupted: what is done is kept, and the same command goes on from there.',
     )
     .addOption(new Option('-m, --mode <mode>', 'virtual: real training in virtual time; timing: no arithmetic, for large fleets and models; live: processes of this machine, slowed down and on emulated links; both: live, and how far virtual time is off').choices(['virtual', 'timing', 'live', 'both']).default('virtual'))
     .option('--sweep <knob=values>', 'run each arm at several values of a knob: link.up, link.down, link.rtt, server.up, server.down or a field of the job')

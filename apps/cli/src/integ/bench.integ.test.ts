@@ -6,6 +6,7 @@ import { EXIT_CODES, type BenchResult } from '@longtail/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { Fleet } from './fleet.js';
+import { freePort } from './free-port.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -105,6 +106,14 @@ it('live arms train on processes that emulate devices, what this machine cannot 
   // Nothing is measured for what cannot be run.
   expect(shared.process.lines.map((line) => (JSON.parse(line) as { readonly event: string }).event)).toEqual(['arm', 'arm', 'bench']);
   expect(shared.process.lines.join()).toContain('machines with site cannot be emulated here: take --mode virtual');
+});
+
+it.each(['live', 'both'])('a server that is away ends --mode %s before an arm runs', async (mode) => {
+  await writeFile(join(folder, 'small.yaml'), SCENARIO);
+  const { exitCode, process } = await runCli(['bench', 'small.yaml', '--mode', mode, '--json', '--server', `127.0.0.1:${await freePort()}`], { cwd: folder });
+  expect(process.stderr).toMatch(/^error: no Longtail server answers at 127\.0\.0\.1:/);
+  expect(exitCode).toBe(EXIT_CODES.unreachable);
+  expect(process.lines).toEqual([]);
 });
 
 it('nodes that have joined a server run the arms of a scenario that describes them; of others it says so', { timeout: 90_000 }, async () => {

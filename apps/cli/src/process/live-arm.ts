@@ -1,4 +1,4 @@
-import { LongtailError, type BenchArm, type EngineName, type StoredEvent } from '@longtail/core';
+import { LongtailError, type BenchArm, type ErrorCode, type EngineName, type StoredEvent } from '@longtail/core';
 import { liveOutcome, planJoined, planLive, type ArmTask, type LivePlan, type Machine, type Workbench } from '@longtail/lab';
 import type { JobDocument } from '@longtail/spec';
 import { connectClient, type ControlClient } from '@longtail/transport';
@@ -8,6 +8,8 @@ import { connect, type ServerChoice } from './identity.js';
 import { LocalCluster } from './local-cluster.js';
 import { untilMeasured } from './until-measured.js';
 
+/** Of the server, not of the arm, where its nodes compute: it is away, lets nobody in, or is of another version. */
+const OF_THE_SERVER: ReadonlySet<ErrorCode> = new Set(['unreachable', 'refused', 'protocol']);
 /** For so long a server is waited for that is told to end a run. */
 const CANCEL_MS = 3000;
 
@@ -23,7 +25,7 @@ export interface LiveContext {
   readonly signal: AbortSignal;
 }
 
-/** Trains one arm with a server and workers of this machine, each a process, or with the nodes of a server. What makes it impossible is its outcome. */
+/** Trains one arm with a server and workers of this machine, each a process, or with the nodes of a server. What makes it impossible is its outcome; throws what is wrong with that server, as `connect` does. */
 export async function runLiveArm(task: ArmTask, context: LiveContext, output: Output): Promise<BenchArm> {
   const { arm, seed, knob } = task;
   const said = { name: arm.name, settings: arm.settings, seed, knob };
@@ -33,7 +35,7 @@ export async function runLiveArm(task: ArmTask, context: LiveContext, output: Ou
     return { ...said, outcome: liveOutcome(task, await eventsOf(plan, nameOf(task), context, output), plan.standsFor) };
   } catch (error) {
     const { code, message } = LongtailError.from(error);
-    if (code === 'internal' || code === 'cancelled') throw error;
+    if (code === 'internal' || code === 'cancelled' || (context.joined !== undefined && OF_THE_SERVER.has(code))) throw error;
     return { ...said, outcome: { status: code === 'no-plan' ? 'refused' : 'failed', reason: message } };
   }
 }
