@@ -33,6 +33,7 @@ function boundOf({ summary, nodes: outcomes }: Omit<BenchOutcome, 'bottleneck'>,
   const { bench: node, link } = machines.find(({ bench }) => bench.name === main.name)!;
   const part = percent(main.part);
   if (main.kind === 'compute' && main.waited < WAITS) return `compute: ${part} of a round is computing, ${Math.round(main.contributions)} of ${machines.length} machines take part in one, and none of those waits for another${rest}`;
+  if (main.kind === 'compute' && !main.straggles) return `compute: ${part} of a round is computing, and machines wait ${percent(main.waited)} of it for whoever is last, most often ${node.name} (${percent(main.last)} of rounds)${rest}`;
   if (main.kind === 'compute') return `straggler: ${part} of a round is computing, at last that of ${node.name} (${node.device})${rest}`;
   const [word, doing, own, toServer, ofServer, bytesOf] =
     main.kind === 'send'

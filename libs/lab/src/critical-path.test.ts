@@ -27,3 +27,22 @@ test('others wait for who is done last, or all are done at one time', () => {
   expect(waitedOf(100, 98, 96)).toMatchObject({ name: 'at 100', waited: 0.02 });
   expect(waitedOf(100)).toMatchObject({ waited: 0 });
 });
+
+test('who is last most is a straggler where it is slower than the others and computes longer than they do, not where it happens to be the last of a round', () => {
+  const pathOfTwo = (...rounds: readonly (readonly { readonly samples: number; readonly ms: number }[])[]) => {
+    const path = new CriticalPath();
+    for (const [round, both] of rounds.entries())
+      for (const [i, { samples, ms }] of both.entries())
+        path.add({ round, name: 'ab'[i], samples, sentAtMs: 0, doneAtMs: ms, computeMs: ms, exchange: { sendMs: 0, receiveMs: 0 }, bytesUp: 0, bytesDown: 0 } as Contribution);
+    return path.mainPart();
+  };
+  const equal = [{ samples: 10, ms: 100 }, { samples: 10, ms: 200 }];
+  expect(pathOfTwo(equal, equal)).toMatchObject({ name: 'b', straggles: true, last: 1 });
+  // The faster one takes more samples, and speeds vary.
+  expect(pathOfTwo([{ samples: 20, ms: 240 }, { samples: 10, ms: 160 }], [{ samples: 20, ms: 160 }, { samples: 10, ms: 220 }], [{ samples: 20, ms: 220 }, { samples: 10, ms: 180 }])).toMatchObject({ name: 'a', straggles: false, last: 2 / 3 });
+  const slowByChance = [{ samples: 20, ms: 160 }, { samples: 10, ms: 220 }];
+  expect(pathOfTwo(slowByChance, slowByChance, [{ samples: 20, ms: 300 }, { samples: 10, ms: 160 }])).toMatchObject({ name: 'b', straggles: false });
+  // Of local steps it takes one more than fit into the other's time.
+  const coarse = [{ samples: 30, ms: 300 }, { samples: 10, ms: 160 }];
+  expect(pathOfTwo(coarse, coarse)).toMatchObject({ name: 'a', straggles: false, last: 1 });
+});

@@ -168,6 +168,12 @@ test('a device is a straggler where others wait for it, not where shares are suc
   expect(done(arms[1]!).bottleneck).toMatch(/^straggler: \d+ % of a round is computing, at last that of slow \(10 samples\/s\); devices/);
 });
 
+test('no device is a straggler where shares follow speed and speeds vary: each round another one is last, and the fastest has most to compute', async () => {
+  const fleet = '{machines: [{name: fast, count: 3, samplesPerSecond: 20, jitter: 0.6, link: lan}, {name: slow, count: 3, samplesPerSecond: 5, jitter: 0.6, link: lan}]}';
+  const { arms } = await runBench(scenario('[{strategy: bsp}]', { fleet, rest: 'standsFor: {parameters: 2e6}\n' }), { ...options, mode: 'timing' });
+  expect(done(arms[0]!).bottleneck).toMatch(/^compute: \d+ % of a round is computing, and machines wait \d+ % of it for whoever is last, most often (fast|slow) \d \(\d+ % of rounds\); devices are at work \d+ % of the time$/);
+});
+
 test('work that came to nothing is told, beside what bounds a run or as that, and why most of it did', async () => {
   const fleet = '{machines: [{name: home, count: 4, samplesPerSecond: 10, jitter: 0.5, link: cable}]}';
   const boundWith = async (rest: string) => {
