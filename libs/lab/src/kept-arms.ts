@@ -23,7 +23,7 @@ export class KeptArms {
   }
 
   async keep(dependsOn: unknown, arm: BenchArm): Promise<void> {
-    await writeFileAtomic(this.path(dependsOn), `${JSON.stringify(arm)}\n`);
+    await writeFileAtomic(this.path(dependsOn), `${JSON.stringify(arm)}\n`, 'keep the arm');
   }
 
   private path(dependsOn: unknown): string {

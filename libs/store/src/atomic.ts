@@ -23,11 +23,11 @@ export async function removeAbandoned(folder: string): Promise<void> {
 
 /**
  * Writes a file that is whole and durable, or not there: into a temporary neighbour, which then takes its name. What was
- * under that name stays until then. LongtailError `storage`.
+ * under that name stays until then. LongtailError `storage` that says what it was `doing`.
  */
-export async function writeAtomic<T>(path: string, write: (file: FileHandle) => Promise<T>, mode?: number): Promise<T> {
-  return withStorageErrors('write the file', path, async () => {
-    await makeFolder('make the folder', dirname(path));
+export async function writeAtomic<T>(path: string, write: (file: FileHandle) => Promise<T>, { mode, doing = 'write the file' }: { readonly mode?: number; readonly doing?: string } = {}): Promise<T> {
+  return withStorageErrors(doing, path, async () => {
+    await makeFolder(doing, dirname(path));
     const temporary = temporaryName(path);
     try {
       const file = await open(temporary, 'wx', mode);
@@ -72,8 +72,8 @@ export async function syncFolder(folder: string): Promise<void> {
 }
 
 /** Writes text or bytes as `writeAtomic` does. */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  await writeAtomic(path, (file) => file.writeFile(content));
+export async function writeFileAtomic(path: string, content: string | Uint8Array, doing?: string): Promise<void> {
+  await writeAtomic(path, (file) => file.writeFile(content), { doing });
 }
 
 /** Bytes of one call: Node refuses to read or write 2 GiB at once. */

@@ -145,7 +145,7 @@ async function openFolder(path: string, { run, createdAtMs, job, document }: Run
   const eventsPath = join(path, RUN_FILES.events);
   const log = openEventLog(eventsPath, { now });
   const past = await readEvents(eventsPath);
-  await writeFileAtomic(join(path, RUN_FILES.metrics), metricsCsv(past));
+  await writeFileAtomic(join(path, RUN_FILES.metrics), metricsCsv(past), 'write the metrics');
   return {
     id: run,
     path,
@@ -160,12 +160,12 @@ async function openFolder(path: string, { run, createdAtMs, job, document }: Run
       const { bytes, sha256 } = await writeSafetensors(model, tensorsOf(parameters, layout), { format: 'longtail', run });
       const tensors = layout.slots.map(({ name, shape, trainable }) => ({ name, shape, trainable }));
       const json = { format: RUN_FORMAT, run, file: RUN_FILES.model, bytes, sha256, ...sidecar, job, layout: tensors };
-      await writeFileAtomic(join(path, RUN_FILES.modelSidecar), `${redactor(process.env).json(json, 2)}\n`);
+      await writeFileAtomic(join(path, RUN_FILES.modelSidecar), `${redactor(process.env).json(json, 2)}\n`, 'write the model');
       return model;
     },
     async writeReport() {
       const report = join(path, RUN_FILES.report);
-      await writeFileAtomic(report, renderReport(await readEvents(eventsPath)));
+      await writeFileAtomic(report, renderReport(await readEvents(eventsPath)), 'write the report');
       return report;
     },
     close: () => log.close(),

@@ -26,7 +26,7 @@ export function secretFile(path: string): SecretFile {
     },
     async write(text) {
       await makeFolder('make the folder', dirname(path), 0o700);
-      await writeAtomic(path, (file) => file.writeFile(text), 0o600);
+      await writeAtomic(path, (file) => file.writeFile(text), { mode: 0o600 });
     },
   };
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { LongtailError } from '@longtail/core';
 import { expect, test } from 'vitest';
 import { asStorageError, ensureDiskSpace, makeFolder, withStorageErrors } from './storage-error.js';
+import { writeFileAtomic } from './atomic.js';
 import { nodeFiles } from './node-files.js';
 
 function systemError(code: string): Error {
@@ -13,7 +14,7 @@ function systemError(code: string): Error {
 }
 
 test.each([
-  ['ENOSPC', 'storage', /disk is full/, /Free some space/],
+  ['ENOSPC', 'storage', /disk is full/, /^Free some space on this disk, or choose another one for it\.$/],
   ['EACCES', 'storage', /access is denied/, /write access/],
   ['EROFS', 'storage', /read-only/, /another folder/],
   ['ENOENT', 'missing-file', /no such file/, /path/],
@@ -95,6 +96,11 @@ test('a folder is made with those above it, and made again without a word', asyn
   } finally {
     rmSync(root, { recursive: true });
   }
+});
+
+test('what was to be written is named', async () => {
+  const path = join(fileURLToPath(import.meta.url), 'report.html');
+  await expect(writeFileAtomic(path, '', 'write the report')).rejects.toMatchObject({ code: 'storage', message: expect.stringMatching(/^Cannot write the report: /) as unknown });
 });
 
 test('a file is no folder', async () => {

@@ -4,8 +4,8 @@ import { dirname } from 'node:path';
 import { formatBytes, LongtailError } from '@longtail/core';
 
 const HINTS: Readonly<Record<string, string>> = {
-  ENOSPC: 'Free some space on this disk, or put the runs on another one.',
-  EDQUOT: 'Your disk quota is used up: free some space.',
+  ENOSPC: 'Free some space on this disk, or choose another one for it.',
+  EDQUOT: 'Free some space, or choose another disk for it.',
   EACCES: 'Give yourself write access to it, or choose another folder.',
   EPERM: 'Give yourself write access to it, or choose another folder.',
   EROFS: 'The disk is mounted read-only: choose another folder.',

@@ -10,7 +10,7 @@ import { readTextFile } from '../terminal/read-job-file.js';
 export async function saveBenchReport(result: BenchResult, folder: string): Promise<string> {
   const page = join(folder, 'report.html');
   for (const path of await filesOf(page)) await rm(join(folder, path), { force: true });
-  for (const [path, text] of writeReport(result)) await writeFileAtomic(join(folder, path), text);
+  for (const [path, text] of writeReport(result)) await writeFileAtomic(join(folder, path), text, 'write the report');
   return page;
 }
 

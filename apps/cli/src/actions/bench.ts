@@ -51,7 +51,7 @@ export async function bench(output: Output, options: BenchOptions, file: string)
         ? await benchLive(scenario, { ...shared, joined: server === undefined ? undefined : { server, ...(token !== undefined && { token }) }, predict: mode === 'both', pool, folder, progress, signal: interruption.signal }, output)
         : await benchVirtual(scenario, { ...shared, mode, pool, progress }, output);
     progress.end();
-    await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`);
+    await writeFileAtomic(join(folder, 'result.json'), `${JSON.stringify(result, undefined, 1)}\n`, 'write the result');
     return conclude(output, result, folder, await saveBenchReport(result, folder));
   } catch (error) {
     if (LongtailError.from(error).code === 'cancelled') output.note(`what is done is kept in ${folder}: the same command goes on from there`);
