@@ -1,7 +1,7 @@
-import { access } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { access, readFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import { copyFileAtomic, makeFolder, RUN_FILES, withStorageErrors } from '@longtail/store';
+import { copyFileAtomic, makeFolder, RUN_FILES, withStorageErrors, writeFileAtomic } from '@longtail/store';
 import type { Output } from '../terminal/output.js';
 import { findRunFolder } from './run-folder.js';
 
@@ -23,8 +23,9 @@ export async function exportModel(output: Output, options: ExportOptions, run: s
   });
   await makeFolder('write the model', dirname(target));
   await withStorageErrors('write the model', target, async () => {
-    await copyFileAtomic(join(folder, RUN_FILES.modelSidecar), sidecar);
+    const told = JSON.parse(await readFile(join(folder, RUN_FILES.modelSidecar), 'utf8')) as object;
     await copyFileAtomic(join(folder, RUN_FILES.model), target);
+    await writeFileAtomic(sidecar, `${JSON.stringify({ ...told, file: basename(target) }, undefined, 2)}\n`);
   });
   if (output.json) output.event({ event: 'exported', run, model: target, sidecar });
   else output.line(target);

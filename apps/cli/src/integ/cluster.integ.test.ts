@@ -65,7 +65,7 @@ it(
     const [exported] = await output('export', verdict.run, '--output', 'taken/digits.safetensors');
     expect(exported).toBe(join(folder, 'taken', 'digits.safetensors'));
     expect(await readFile(exported!)).toEqual(await readFile(verdict.model));
-    expect(existsSync(join(folder, 'taken', 'digits.json'))).toBe(true);
+    expect(JSON.parse(await readFile(join(folder, 'taken/digits.json'), 'utf8'))).toMatchObject({ run: verdict.run, file: 'digits.safetensors' });
     const below = await runCli(['export', verdict.run, '--output', join(exported!, 'model.safetensors')], { cwd: folder });
     expect([below.exitCode, below.process.stderr]).toEqual([7, expect.stringMatching(/Cannot write the model: it is a file[^]*hint: /)]);
 
