@@ -1,4 +1,4 @@
-// Brings a checkout to the point where `npx longtail` works: packages, generated code, build, native engine.
+// Brings a checkout to the point where `npx longtail` works: packages, generated code, build, bundle, native engine.
 // Plain JavaScript without dependencies: it runs before anything is installed. Idempotent; seconds when nothing changed.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -76,6 +76,10 @@ async function build() {
   } else {
     await step('compiling', compile);
   }
+  // Never fatal: without it processes run what the compiler made, and start more slowly.
+  const { currentBundle } = await import('../apps/cli/dist/current-bundle.js');
+  if (currentBundle(root) !== undefined) return;
+  if ((await run(node, ['tools/bundle.mjs'], { quiet: true })) !== 0) say('bundling failed; going on without, processes start more slowly');
 }
 
 /** Never fatal: without it the next engine is used, and the command says what is missing. */
@@ -85,7 +89,7 @@ export async function nativeEngine() {
   if (code !== 0) say('the native engine could not be installed; going on with the next best (see `npx longtail doctor`)');
 }
 
-/** Packages, generated code and build: all but the native engine. */
+/** Packages, generated code, build and bundle: all but the native engine. */
 export async function setUpCode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 11)) {

@@ -14,7 +14,7 @@ const LEAVE_GRACE_MS = 8000;
 export interface ChildOptions {
   /** For messages to people. */
   readonly name: string;
-  /** Module of the process: `import.meta.resolve` of a package's `main`. */
+  /** Module of the process: `import.meta.resolve` of it. */
   readonly module: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;

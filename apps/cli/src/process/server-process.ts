@@ -28,7 +28,7 @@ export async function startServerProcess({ runsFolder, chunkLength, fleetSize, o
   if (fleetSize !== undefined) args.push('--fleet-size', String(fleetSize));
   const child = Child.start({
     name: 'parameter server',
-    module: new URL('./main.js', import.meta.resolve('@longtail/parameter-server')).href,
+    module: import.meta.resolve('@longtail/parameter-server/main'),
     args,
     onMessage: (message) => {
       const known = message as ServerMessage;

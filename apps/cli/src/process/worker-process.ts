@@ -58,7 +58,7 @@ export function startWorkerProcess(options: WorkerProcessOptions): Child {
   if (lookFor !== undefined) args.push('--look-for', String(lookFor));
   return Child.start({
     name: `worker ${name}`,
-    module: new URL('./main.js', import.meta.resolve('@longtail/worker')).href,
+    module: import.meta.resolve('@longtail/worker/main'),
     args,
     env: nativeEnvironment(),
     onMessage: (message) => options.onMessage(message as WorkerMessage),
