@@ -1,6 +1,7 @@
 import { readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from '@longtail/store/node';
 import { throwIfCancelled } from './child.js';
 
 const TOUCH_MS = 2000;
@@ -78,15 +79,6 @@ async function isStale(path: string, holder: Holder | undefined): Promise<boolea
     () => undefined,
   );
   return touched !== undefined && Date.now() - touched > STALE_MS;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
 }
 
 /** Of several that find the same stale lock, the rename lets one through. */
