@@ -114,6 +114,7 @@ function setUp(device: Partial<Compute> = {}) {
       mixing: 0,
     },
   });
+  const say = (message: ServerMessage) => handlers.message(message);
   return {
     link,
     sent,
@@ -124,7 +125,15 @@ function setUp(device: Partial<Compute> = {}) {
     session,
     ended,
     task,
-    say: (message: ServerMessage) => handlers.message(message),
+    say,
+    /** Prepared, with its parameters fresh, and given so many gradients: it is at the first one. */
+    async atWork(gradients: number) {
+      say(prepare);
+      await settled();
+      say(task(1, 'INITIALISE'));
+      for (let i = 0; i < gradients; i++) say(task(2 + i, 'GRADIENT'));
+      await settled();
+    },
     handlers: () => handlers,
     closedWith: () => closedWith,
   };
@@ -153,18 +162,13 @@ test('prepares, says that it is ready, and does its tasks', async () => {
 
 test('a device that fails at once fails the task, and not the worker', async () => {
   let failures = 0;
-  const { sent, say, task, stop, ended } = setUp({
+  const { sent, stop, ended, atWork } = setUp({
     gradient: () => {
       failures++;
       throw new LongtailError('the device is gone', { code: 'engine' });
     },
   });
-  say(prepare);
-  await settled();
-  say(task(1, 'INITIALISE'));
-  say(task(2, 'GRADIENT'));
-  say(task(3, 'GRADIENT'));
-  await settled();
+  await atWork(2);
   expect(failures).toBe(2);
   const failed = sent.flatMap((message) => (message.message === 'taskFailed' ? [message.taskFailed] : []));
   expect(failed).toMatchObject([
@@ -176,13 +180,8 @@ test('a device that fails at once fails the task, and not the worker', async () 
 });
 
 test('a task that is called off ends at once and says nothing', async () => {
-  const { sent, say, task, calls } = setUp();
-  say(prepare);
-  await settled();
-  say(task(1, 'INITIALISE'));
-  say(task(2, 'GRADIENT'));
-  say(task(3, 'GRADIENT'));
-  await settled();
+  const { sent, say, calls, atWork } = setUp();
+  await atWork(2);
   say({ message: 'cancelTask', cancelTask: { run: 'r', task: 2, deliver: false } });
   await settled();
   expect(calls).toEqual(['gradient', 'gradient aborted', 'gradient']);
@@ -190,12 +189,8 @@ test('a task that is called off ends at once and says nothing', async () => {
 });
 
 test('a release frees the device for the next run', async () => {
-  const { sent, say, task, calls } = setUp();
-  say(prepare);
-  await settled();
-  say(task(1, 'INITIALISE'));
-  say(task(2, 'GRADIENT'));
-  await settled();
+  const { sent, say, task, calls, atWork } = setUp();
+  await atWork(1);
   say({ message: 'release', release: { run: 'r', reason: 'over' } });
   say({ message: 'prepare', prepare: { run: 'r2', jobJson: JSON.stringify(job), files: [], place } });
   await settled();
@@ -310,12 +305,8 @@ test('tells the server when its owner wants the machine, and when not any more',
 });
 
 test('a server that does not settle what a resting node holds does not keep the device', async () => {
-  const { say, task, owner, calls, stop, ended } = setUp();
-  say(prepare);
-  await settled();
-  say(task(1, 'INITIALISE'));
-  say(task(2, 'GRADIENT'));
-  await settled();
+  const { owner, calls, stop, ended, atWork } = setUp();
+  await atWork(1);
   owner.set('owner', 'a film'); // the clock of this test lets its patience pass at once
   await settled();
   expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
