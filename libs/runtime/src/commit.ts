@@ -24,6 +24,8 @@ export interface CommitOptions {
   readonly wakeAtMs: number | undefined;
   /** Whose members are sent the version at once. */
   readonly supplied: readonly Group[];
+  /** Samples that a fragment's mean is over besides: groups stepped them, and send them with it later. */
+  unsentOf(fragment: number): number;
 }
 
 type CodedOf = (segment: Segment, chunk: number) => CodedChunk[];
@@ -39,7 +41,7 @@ const MEASURED_LENGTH = 1 << 20;
 export async function commitRound(
   core: RunCore,
   contributions: readonly Contribution[],
-  { stepScale, reason, local, wakeAtMs, supplied }: CommitOptions,
+  { stepScale, reason, local, wakeAtMs, supplied, unsentOf }: CommitOptions,
 ): Promise<void> {
   const training = core.training!;
   const { shard, leases, grid } = training;
@@ -49,11 +51,12 @@ export async function commitRound(
     for (const one of contributions) addCoded(coded, one.task, local ? one.weight * samplesOf(one, segment) : one.weight, segment, chunk);
     return coded;
   };
-  const weights = new Map(segments.map((segment) => [segment, sum(contributions.map((one) => one.weight * samplesOf(one, segment)))]));
+  const weighed = (segment: Segment) => sum(contributions.map((one) => one.weight * samplesOf(one, segment)));
+  const moved = core.fragments === undefined ? segments : segments.filter((segment) => weighed(segment) > 0);
+  const weights = new Map(moved.map((segment) => [segment, weighed(segment) + unsentOf(segment.index)]));
   const weightedOf = (segment: Segment) => weights.get(segment)!;
   const done = contributions.map(({ task }) => task.done!);
   const samples = sum(done.map((one) => one.samples));
-  const moved = core.fragments === undefined ? segments : segments.filter((segment) => weightedOf(segment) > 0);
   // Of gradients: what groups do for themselves they clip at each step.
   const clipNorm = local ? undefined : core.job.train.clipNorm;
   const norm = new MeanNorm(weightedOf);

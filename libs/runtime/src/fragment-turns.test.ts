@@ -30,6 +30,7 @@ test('a move is of all samples since the fragment was sent last, and samples are
   expect(turns.owedBy(group)).toEqual([]);
   expect(taken(turns, [1], 10)).toEqual({ samples: [[1, 10]], whole: [] });
   expect(taken(turns, [2], 5)).toEqual({ samples: [[2, 15]], whole: [] });
+  expect([0, 1, 2].map((fragment) => turns.unsentOf(fragment))).toEqual([15, 5, 0]);
   expect(turns.owedBy(group)).toEqual([0, 1]);
   expect(taken(turns, [0], 2)).toEqual({ samples: [[0, 17]], whole: [10] });
   expect(taken(turns, [1, 2], 0)).toEqual({ samples: [[1, 7], [2, 2]], whole: [5, 2] });

@@ -32,6 +32,8 @@ export class FragmentTurns {
   private readonly stepsLeft = new Map<Group, number>();
   /** Fragments of a group's tasks since all of them were. */
   private readonly given = new Map<Group, readonly number[]>();
+  /** In which all bring home what they did not send: each by itself, it would be an outer step of its own. */
+  lastRound: number | undefined;
 
   constructor(
     readonly count: number,
@@ -47,6 +49,11 @@ export class FragmentTurns {
   /** A group got no task for a round, or its task ended. */
   leave(group: Group): void {
     this.through.set(group, (this.through.get(group) ?? 0) + 1);
+  }
+
+  /** No steps are given any more; `round` comes after all that were. */
+  endWith(round: number): void {
+    this.lastRound ??= round;
   }
 
   fragmentOf(round: number): number {
@@ -103,6 +110,11 @@ export class FragmentTurns {
       steps.filter(({ missing }) => missing.size > 0),
     );
     return { samples, whole: steps.filter(({ missing }) => missing.size === 0).flatMap(({ leases }) => leases) };
+  }
+
+  /** Samples of steps that groups took and did not send of a fragment. */
+  unsentOf(fragment: number): number {
+    return sum([...this.unsent.values()].flat().filter(({ missing }) => missing.has(fragment)));
   }
 
   /** A group begins anew, or is gone: leases of steps that are part of some fragments, and will not be of the others. */

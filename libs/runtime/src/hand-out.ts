@@ -100,7 +100,7 @@ export async function handOutStream(
 
 /** Lets a group bring home what it stepped and did not send, of every fragment. */
 export function bringHome(core: RunCore, group: Group, turns: FragmentTurns): GroupTask {
-  return streamTask(core, group, turns.roundOf(group, 0), turns.owedBy(group), [], []);
+  return streamTask(core, group, turns.lastRound ?? turns.roundOf(group, 0), turns.owedBy(group), [], []);
 }
 
 function streamTask(

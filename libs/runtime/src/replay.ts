@@ -143,7 +143,7 @@ export class Replay {
         if (group === undefined) throw unknownPart(commit, contributions);
         return { bytes, codecId, weight: local ? group.weight * group.samplesOf(index) : group.weight };
       });
-      const weighted = groups.reduce((sum, { weight, samplesOf }) => sum + weight * samplesOf(index), 0);
+      const weighted = groups.reduce((sum, { weight, samplesOf }) => sum + weight * samplesOf(index), this.unsentOf(index));
       shard.stepChunk(offset, length, coded, clip / weighted);
       checksums.set(index, shard.checksum(offset, length, checksums.get(index)));
     }
@@ -193,6 +193,11 @@ export class Replay {
     const moved = new Map(fragments.map((fragment) => [fragment, movedBy(fragment)]));
     this.unsent.set(node, unsent);
     return moved;
+  }
+
+  /** Samples that groups stepped and did not send of a fragment: its mean is over them too. */
+  private unsentOf(fragment: number): number {
+    return [...this.unsent.values()].flat().reduce((sum, { samples, missing }) => (missing.has(fragment) ? sum + samples : sum), 0);
   }
 }
 

@@ -81,6 +81,7 @@ class Rounds {
     this.dropBroken();
     this.dropGone();
     this.letGo();
+    this.bringHome();
     if (!begins && atWork.size === 0) return this.nonFinite.nobodyLeft();
     const decision = this.strategy.decide(this.state(), core.clock.nowMs());
     this.release(decision);
@@ -103,7 +104,9 @@ class Rounds {
     if (groups.length === 0) return false;
     const over = samplesAhead(core) === 0;
     this.ending ||= !over && mustEnd();
-    const tasks = over || this.ending ? this.lastTasks(groups) : await this.nextTasks(groups);
+    if (over || this.ending) this.turns?.endWith(core.round + 1);
+    if (over || this.ending || this.turns?.lastRound !== undefined) return this.bringHome();
+    const tasks = await this.nextTasks(groups);
     for (const task of tasks) this.open(task);
     return tasks.length > 0;
   }
@@ -125,11 +128,13 @@ class Rounds {
     return handOutStream(core, groups, localSteps!, turns);
   }
 
-  /** Before something else begins, everybody sends what it did not send yet. */
-  private lastTasks(groups: readonly Group[]): readonly GroupTask[] {
+  /** Before something else begins, everybody sends what it did not send yet. Whether anybody does so now. */
+  private bringHome(): boolean {
     const { core, turns } = this;
-    if (turns === undefined) return [];
-    return groups.filter((group) => group.tasks.length === 0 && turns.owedBy(group).length > 0).map((group) => bringHome(core, group, turns));
+    if (turns?.lastRound === undefined) return false;
+    const idle = turns.owing.filter((group) => group.tasks.length === 0 && core.groups.includes(group));
+    for (const group of idle) this.open(bringHome(core, group, turns));
+    return idle.length > 0;
   }
 
   private async commit({ commit, stepScale, reason, wakeAtMs }: Decision): Promise<void> {
@@ -141,7 +146,9 @@ class Rounds {
       return { task, weight, moved: this.turns?.taken(task) };
     });
     core.line.settle();
-    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs, supplied: this.supplied(contributions) });
+    const supplied = this.supplied(contributions);
+    const unsentOf = (fragment: number) => this.turns?.unsentOf(fragment) ?? 0;
+    await commitRound(core, contributions, { stepScale, reason, local: this.strategy.localSteps !== undefined, wakeAtMs, supplied, unsentOf });
     this.nonFinite.committed();
   }
 

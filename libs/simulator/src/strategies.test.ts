@@ -4,7 +4,7 @@ import { chain } from './chain.js';
 import type { Fault } from './faults.js';
 import type { Outcome } from './scenario.js';
 import { simulate } from './simulate.js';
-import { countingArithmetic, countingModel } from './testing/counting.js';
+import { countingArithmetic, countingModel, slope } from './testing/counting.js';
 import { eventsOf, job, model, scenario, unequalFleet } from './testing/scenarios.js';
 import { curves } from './testing/strategy-curves.js';
 
@@ -178,6 +178,53 @@ test('streaming-diloco: a group that takes less than a step a round holds up nob
   }
   expect(new Set(of('c').flatMap(({ fragments }) => fragments!))).toEqual(new Set([0, 1, 2, 3]));
   expect(of('c').reduce((sum, { samples }) => sum + samples, 0) / 6000).toBeCloseTo(100 / 2100, 1);
+});
+
+test('streaming-diloco: a fragment moves by the mean over all samples, also those that come with a later round, and a phase ends in one round', async () => {
+  const batch = 10;
+  const optimizer = { type: 'sgd', momentum: 0, nesterov: false, weightDecay: 0 } as const;
+  const moved = new Map<number, number>();
+  let before = 0;
+  const { events } = await simulate({
+    job: job({
+      train: { batch, epochs: 8, optimizer, learningRate: 1, schedule: { type: 'constant' } },
+      sync: { strategy: 'streaming-diloco', localSteps: 12, fragments: 4, mixing: 0, outer: { learningRate: 1, momentum: 0 } },
+      validation: { everyEpochs: 2 },
+      cluster: { minWorkers: 3 },
+    }),
+    model: slope(64),
+    fleet: [1000, 800, 100].map((samplesPerSecond, i) => ({ name: 'abc'[i]!, samplesPerSecond, link: { upBitsPerSecond: 1e7, downBitsPerSecond: 5e7, rttMs: 10 } })),
+    seed: 1,
+    committed({ version }, _nowMs, parameters) {
+      const now = parameters().reduce((sum, value) => sum + value / 16, 0);
+      moved.set(version, before - now);
+      before = now;
+    },
+  });
+  const stepped = new Map(['a', 'b', 'c'].map((name) => [name, 0]));
+  const sent = new Map<string, number>();
+  const unsentOf = (name: string, fragment: number) => stepped.get(name)! - (sent.get(`${name}/${fragment}`) ?? 0);
+  let together: (typeof contributions)[number][] = [];
+  let partly = 0;
+  const contributions = eventsOf(events, 'contribution');
+  for (const { body } of events) {
+    if (body.event === 'contribution') together.push(body);
+    if (body.event !== 'commit') continue;
+    for (const { name, samples } of together) stepped.set(name, stepped.get(name)! + samples);
+    let expected = 0;
+    for (const fragment of body.fragments!) {
+      const senders = together.filter(({ fragments }) => fragments!.includes(fragment));
+      const all = [...stepped.keys()].reduce((sum, name) => sum + unsentOf(name, fragment), 0);
+      for (const { name } of senders) expected += (unsentOf(name, fragment) * unsentOf(name, fragment)) / batch / all;
+      for (const { name } of senders) sent.set(`${name}/${fragment}`, stepped.get(name)!);
+      if ([...stepped.keys()].some((name) => unsentOf(name, fragment) > 0)) partly++;
+    }
+    expect(moved.get(body.version), `version ${body.version}`).toBeCloseTo(expected, 3);
+    together = [];
+  }
+  expect(partly).toBeGreaterThan(10);
+  const endings = new Set(contributions.filter(({ samples }) => samples === 0).map(({ round }) => round));
+  expect(endings.size).toBe(eventsOf(events, 'validation').length);
 });
 
 test.each<{ readonly fault: Fault; readonly reason: string }>([

@@ -27,6 +27,19 @@ export function countingModel(trainSamples: number, validationSamples: number, c
   };
 }
 
+/** Each step of a batch by SGD moves every parameter down by the learning rate. */
+export function slope(length: number): VirtualModel {
+  return {
+    ...countingModel(600, 50),
+    layout: layOut([{ name: 'slope', shape: [length] }]),
+    initial: () => new Float32Array(length),
+    gradient(_parameters, samples, out) {
+      out.fill(samples.length);
+      return { samples: samples.length, targets: samples.length, lossSum: samples.length, correct: 0 };
+    },
+  };
+}
+
 /**
  * The same with a count of each sample in each block. The first one's counts are tied to the last block, and each of the
  * two adds a half: whoever forgets one of them is found out.
