@@ -4,7 +4,7 @@ import type { CodecName } from '@longtail/core';
 import { createRng, LongtailError } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { CODEC_IDS, createCodec, createKernels, learningRateAt } from '@longtail/kernels';
-import { codingTimes, plannedLayout } from '@longtail/layout';
+import { codingTimes } from '@longtail/layout';
 import type { Hello } from '@longtail/protocol';
 import type { Resumption, Server, ServerConnection } from '@longtail/runtime';
 import { createServer } from '@longtail/runtime';
@@ -17,6 +17,7 @@ import { composeShard } from './compose-shard.js';
 import { createControlService } from './control-service.js';
 import { inspectOnThread } from './inspect-data.js';
 import { JobDesk } from './job-desk.js';
+import { layoutBeside } from './layout-beside.js';
 import type { Access, InheritedAccess } from './open-access.js';
 import { PastRuns, type Inherited } from './past-runs.js';
 import { RunRegister } from './run-register.js';
@@ -151,7 +152,7 @@ function composeServer(
       strategy: ({ sync }) => createStrategy(sync),
       chooseSync: (job, fleet, standing) => chooseSync(job, { ...fleet, coding: codingTimes() }, standing),
       shares: balancedShares(),
-      layout: plannedLayout((job) => desk.profileOf(job)),
+      layout: layoutBeside((job) => desk.profileOf(job)),
       schedule: createSchedule,
       linkKey: () => randomBytes(16).toString('hex'),
       learningRate: learningRateAt,

@@ -134,3 +134,9 @@ export interface LayoutRequest {
  * LongtailError that ends the run when no layout ever will do.
  */
 export type LayoutPlan = (request: LayoutRequest) => RunLayout;
+
+/**
+ * The same where it may take longer than the server can wait: then a promise, and nothing moves before it. `signal`: nobody wants the
+ * layout any more, whatever it comes to.
+ */
+export type AskLayout = (request: LayoutRequest, signal: AbortSignal) => RunLayout | Promise<RunLayout>;

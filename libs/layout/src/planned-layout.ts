@@ -17,11 +17,24 @@ export function plannedLayout(profileOf: (job: Job) => ModelProfile | undefined)
     const profile = profileOf(request.job);
     if (profile === undefined) return explicitLayout(request);
     if (request.job.cluster.layout !== undefined) return ofItsOwn(request, profile);
-    const cluster = clusterOf(request.nodes, request, profile);
-    const model = new CostModel(profile, cluster, planRequestFor(request.job));
-    const everybody = request.nodes.every((_, i) => model.holds(i));
-    return everybody ? explicitLayout(request) : overTheFree(request, profile);
+    return isHeldByAll(request, profile) ? explicitLayout(request) : overTheFree(request, profile);
   };
+}
+
+/** The planner is to search for the layout: nobody knows how long that takes. */
+export function isSearchedFor(request: LayoutRequest, profile: ModelProfile): boolean {
+  const { job, nodes, begun } = request;
+  if (job.cluster.layout !== undefined || isHeldByAll(request, profile)) return false;
+  return begun || (missingOf(request) <= 0 && wantedOf(nodes, job) === undefined);
+}
+
+function isHeldByAll(request: LayoutRequest, profile: ModelProfile): boolean {
+  const model = new CostModel(profile, clusterOf(request.nodes, request, profile), planRequestFor(request.job));
+  return request.nodes.every((_, i) => model.holds(i));
+}
+
+function missingOf({ begun, job, nodes }: LayoutRequest): number {
+  return begun ? 0 : job.cluster.minWorkers - nodes.length;
 }
 
 /** As the job says. Of its pipelines is known what to expect once their workers were measured. */
@@ -39,7 +52,7 @@ function overTheFree(request: LayoutRequest, profile: ModelProfile): RunLayout {
   const { job, nodes, begun, standing } = request;
   // Before training has begun nothing is lost by another place.
   const current = begun ? request.current : [];
-  const missing = begun ? 0 : job.cluster.minWorkers - nodes.length;
+  const missing = missingOf(request);
   if (missing > 0) {
     return { groups: current, lacks: `${missing} more worker${missing === 1 ? '' : 's'} to plan with`, reason: 'as long as not all are here' };
   }

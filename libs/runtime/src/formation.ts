@@ -1,4 +1,4 @@
-import { LongtailError, mayStepLocally, nodesOf, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutPlan, type MeasuredPeerLink, type Plan, type RunEvent, type Settling, type StandingPlan, type WantedFigures } from '@longtail/core';
+import { LongtailError, mayStepLocally, nodesOf, type AskLayout, type BlockRange, type Clock, type DeviceInfo, type GroupLayout, type Job, type LayoutNode, type LayoutRequest, type MeasuredPeerLink, type Plan, type RunEvent, type RunLayout, type Settling, type StandingPlan, type WantedFigures } from '@longtail/core';
 import type { Neighbour, Prepare } from '@longtail/protocol';
 import { Group } from './group.js';
 import { LinkDrift } from './link-drift.js';
@@ -20,7 +20,7 @@ export interface FormationHost {
   has(state: MemberState): boolean;
   /** Number of the last task given out. */
   readonly lastTask: number;
-  readonly plan: LayoutPlan;
+  readonly plan: AskLayout;
   readonly paces: Paces;
   /** Direct links, as far as they were measured. */
   readonly measuredPeers: readonly MeasuredPeerLink[];
@@ -33,6 +33,22 @@ export interface FormationHost {
   /** Most microbatches that a stage holds at once. Throws LongtailError `usage` for a schedule that is not there. */
   stashCap(group: Group, stage: number): number;
   emit(event: RunEvent): void;
+  changed(): void;
+  /** The run ends with it. */
+  fail(error: LongtailError): void;
+}
+
+/** A layout that was asked for. */
+interface Asked {
+  readonly request: LayoutRequest;
+  /** By the move before, the groups are to be left alone. */
+  readonly settled: boolean;
+  /** Undefined: it is being made. */
+  layout: RunLayout | undefined;
+}
+
+interface AskedBeside extends Asked {
+  readonly stop: AbortController;
 }
 
 /** A decision to stay holds for so long, whatever rates do: they come and go on machines that are shared. */
@@ -49,7 +65,9 @@ export class Formation {
   /** Why no layout of those who are here will do. */
   shortfall: LongtailError | undefined;
   /** It is being measured what the layout wants to know: that ends by itself. */
-  measuring = false;
+  private measuring = false;
+  /** A layout that is made beside the run, or waits for those at work to be done. */
+  private asked: AskedBeside | undefined;
   /** A group that is at work would have to go: the phase under way should come to an end. */
   moving = false;
   private outdated = false;
@@ -95,6 +113,16 @@ export class Formation {
     return this.lacks === undefined && this.groups.length > 0 && this.groups.every((group) => group.ready);
   }
 
+  /** What the layout lacks may be there soon, by itself: it is measured, or another one is made. */
+  get pending(): boolean {
+    return this.measuring || this.asked !== undefined;
+  }
+
+  /** It is being made. */
+  get planning(): boolean {
+    return this.asked !== undefined && this.asked.layout === undefined;
+  }
+
   /** A node came or went: the layout is asked for again. */
   changed(): void {
     this.outdated = true;
@@ -105,29 +133,84 @@ export class Formation {
     const { host } = this;
     // Soon over, and everybody else is at work meanwhile: a layout without those who are to rest is made when they are gone.
     if (host.has('finishing') && this.groups.some((group) => group.finishing)) return;
+    // Before training nothing is lost by a move, and none is weighed.
+    if (this.asked !== undefined && this.asked.request.begun !== host.begun) this.askAgain();
+    const asked = this.asked ?? this.ask();
+    if (asked?.layout !== undefined) this.follow(asked, asked.layout);
+  }
+
+  /** No layout is wanted any more. */
+  end(): void {
+    this.asked?.stop.abort(new LongtailError('the run has ended', { code: 'cancelled' }));
+    this.asked = undefined;
+  }
+
+  private askAgain(): void {
+    this.end();
+    this.outdated = true;
+  }
+
+  /** Undefined where there is no reason to. */
+  private ask(): Asked | undefined {
+    const { host } = this;
     const nowMs = host.clock.nowMs();
     const settled = nowMs < this.staysUntilMs || this.isSettled(nowMs);
     const drifted = host.paces.drifted || this.haveLinksDrifted;
-    if (!this.outdated && (settled || !drifted) && this.areIntact) return;
+    if (!this.outdated && (settled || !drifted) && this.areIntact) return undefined;
     const standing = this.groups.filter((group) => group.intact);
-    const members = host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
-    const { groups, lacks, shortfall, reason, plan, wants, replan } = host.plan({
+    const request = {
       job: host.job,
-      nodes: members.map((member) => this.describe(member)),
+      nodes: this.present.map((member) => this.describe(member)),
       peers: host.measuredPeers,
       current: standing.map(({ plan }) => plan),
       begun: host.begun,
       standing: this.standingPlan(nowMs),
       model: host.measure,
-    });
-    const wanted = new Map(groups.map((group) => [keyOf(group), group]));
+    };
+    const stop = new AbortController();
+    const layout = host.plan(request, stop.signal);
+    if (!(layout instanceof Promise)) return { request, settled, layout };
+    // What changes from here on is for the next one.
+    this.outdated = false;
+    const asked = { request, settled, layout: undefined, stop };
+    void this.answered(asked, layout);
+    return (this.asked = asked);
+  }
+
+  private async answered(asked: AskedBeside, layout: Promise<RunLayout>): Promise<void> {
+    try {
+      asked.layout = await layout;
+      if (asked.stop.signal.aborted) return;
+      this.arrange();
+      this.host.changed();
+    } catch (error) {
+      if (!asked.stop.signal.aborted) this.host.fail(LongtailError.from(error));
+    }
+  }
+
+  private get present(): readonly Member[] {
+    return this.host.members.filter(({ state }) => state !== 'gone' && state !== 'failed');
+  }
+
+  /** Forms what is new in a layout; later, where somebody at work would have to go. Who left while it was made is as one who leaves right after. */
+  private follow({ request, settled }: Asked, { groups, lacks, shortfall, reason, plan, wants, replan }: RunLayout): void {
+    const { host } = this;
+    const nowMs = host.clock.nowMs();
+    const members = this.present;
+    const here = new Set(members.map(({ node }) => node));
+    const gone = new Set(request.nodes.map(({ node }) => node).filter((node) => !here.has(node)));
+    const whole = groups.filter((group) => !nodesOf(group).some((node) => gone.has(node)));
+    const standing = this.groups.filter((group) => group.intact);
+    const wanted = new Map(whole.map((group) => [keyOf(group), group]));
     const kept = standing.filter(({ plan }) => wanted.delete(keyOf(plan)));
     const stays = new Set(kept);
     const dissolved = this.groups.filter((group) => !stays.has(group));
     this.moving = dissolved.some((group) => group.busy);
     if (this.moving) return;
-    this.outdated = false;
-    this.linkDrift.note(members);
+    if (this.asked === undefined) this.outdated = false;
+    else this.outdated ||= whole.length < groups.length;
+    this.asked = undefined;
+    this.linkDrift.note(request.nodes);
     this.linkChanged();
     this.lacks = lacks;
     this.shortfall = shortfall;
@@ -148,9 +231,9 @@ export class Formation {
       host.emit({ event: 'replan', run: host.run, ...decision });
     }
     if (plan !== undefined) {
-      host.paces.workBy(plan);
+      host.paces.workBy(plan, request.nodes);
       this.plan = plan;
-    } else if (!settled) host.paces.keep();
+    } else if (!settled) host.paces.keep(request.nodes);
     if (dissolved.length + formed.length === 0) return;
     if (plan !== undefined) host.emit({ event: 'planned', run: host.run, plan });
     this.announce(members, reason);

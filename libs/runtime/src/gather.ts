@@ -22,10 +22,10 @@ export async function gather(core: RunCore, need: number, countFleet: CountFleet
     if (core.ready.length >= need || (fleet.mine >= need && core.formation.complete)) return;
     const { lacks, shortfall } = core.formation;
     const around = fleet.mine + fleet.idle.length + fleet.busy + fleet.paused.length;
-    const hopeless = around === 0 || (lacks !== undefined && !core.formation.measuring);
+    const hopeless = around === 0 || (lacks !== undefined && !core.formation.pending);
     if (hopeless && core.training === undefined && core.roster.preparationError !== undefined) throw core.roster.preparationError;
     const now = core.clock.nowMs();
-    if (around >= need && (lacks === undefined || core.formation.measuring)) lackingSinceMs = undefined;
+    if (around >= need && (lacks === undefined || core.formation.pending)) lackingSinceMs = undefined;
     else lackingSinceMs ??= now;
     const waitMs = shortfall !== undefined && !fleet.open ? 0 : core.job.cluster.waitMs;
     const untilMs = lackingSinceMs === undefined ? undefined : lackingSinceMs + waitMs;
@@ -139,7 +139,8 @@ function describe(core: RunCore, fleet: Census): string {
   return parts.join(', ');
 }
 
-function lackOf({ formation: { lacks, shortfall }, job }: RunCore): readonly string[] {
+function lackOf({ formation: { lacks, shortfall, planning }, job }: RunCore): readonly string[] {
+  if (planning) return ['the layout is being planned'];
   if (shortfall !== undefined) return [`${sentence(shortfall)} Others have ${formatSeconds(job.cluster.waitMs / 1000)} to join`];
   return lacks === undefined ? [] : [`the layout lacks ${lacks}`];
 }

@@ -1,9 +1,12 @@
-import type { MeasuredLink } from '@longtail/core';
+import type { LayoutNode, MeasuredLink } from '@longtail/core';
 
 interface Linked {
   readonly node: string;
   readonly session: { readonly link: MeasuredLink | undefined };
 }
+
+/** As a layout was told of them. */
+type Told = Pick<LayoutNode, 'node' | 'link'>;
 
 /** What strays no further is noise. */
 const DRIFT = 0.2;
@@ -12,8 +15,8 @@ const DRIFT = 0.2;
 export class LinkDrift {
   private noted = new Map<string, MeasuredLink | undefined>();
 
-  note(members: readonly Linked[]): void {
-    this.noted = new Map(members.map(({ node, session }) => [node, session.link]));
+  note(nodes: readonly Told[]): void {
+    this.noted = new Map(nodes.map(({ node, link }) => [node, link]));
   }
 
   in(members: readonly Linked[]): boolean {

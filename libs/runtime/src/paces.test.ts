@@ -34,6 +34,18 @@ test('what was looked at is looked at again when it changes by another fifth', (
   expect(paces.drifted).toBe(true);
 });
 
+test('a plan that took its time has the paces that it was told, not those of when it is there', () => {
+  const paces = new Paces();
+  paces.workBy(plan('a'));
+  observe(paces, 'a', 6);
+  const told = [{ node: 'a', pace: paces.of('a') }];
+  observe(paces, 'a', 12);
+  paces.keep(told);
+  expect(paces.drifted, 'it slowed down since').toBe(true);
+  paces.workBy(plan('a'), told);
+  expect(paces.of('a')).toBe(0.5);
+});
+
 test('a new plan takes the paces that it was made with, and remembers who has no place in it', () => {
   const paces = new Paces();
   paces.workBy(plan('a', 'b'));

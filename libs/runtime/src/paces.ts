@@ -1,4 +1,4 @@
-import { passMsOf, RATE_DRIFT, RATE_SLUMP, type Plan } from '@longtail/core';
+import { passMsOf, RATE_DRIFT, RATE_SLUMP, type LayoutNode, type Plan } from '@longtail/core';
 import { median } from './affine-time.js';
 
 interface NodePace {
@@ -20,8 +20,9 @@ const LEAST_ROUNDS = 5;
 export class Paces {
   private readonly nodes = new Map<string, NodePace>();
 
-  /** They work by this one from now on; it was made with the paces of now. */
-  workBy(plan: Plan): void {
+  /** They work by this one from now on; it was made with the paces that it was told of these nodes. */
+  workBy(plan: Plan, told: readonly Told[] = []): void {
+    const tolds = pacesOf(told);
     const passMs = passMsOf(plan);
     const plannedMs = new Map(
       plan.groups.flatMap(({ microbatch, stages }) =>
@@ -30,7 +31,7 @@ export class Paces {
     );
     // Who has no place in the plan is remembered as it was.
     for (const node of new Set([...this.nodes.keys(), ...plannedMs.keys()])) {
-      const pace = this.of(node);
+      const pace = tolds.get(node) ?? this.of(node);
       this.nodes.set(node, { plannedMs: plannedMs.get(node), taken: pace, considered: pace, ratios: [] });
     }
   }
@@ -58,8 +59,16 @@ export class Paces {
     return [...this.nodes].some(([node, { considered }]) => this.of(node) / considered < 1 - RATE_SLUMP);
   }
 
-  /** The plan was looked at and is kept: only another change is a reason to look again. */
-  keep(): void {
-    for (const [node, known] of this.nodes) known.considered = this.of(node);
+  /** The plan was looked at with these paces and is kept: only another change is a reason to look again. */
+  keep(told: readonly Told[] = []): void {
+    const tolds = pacesOf(told);
+    for (const [node, known] of this.nodes) known.considered = tolds.get(node) ?? this.of(node);
   }
+}
+
+/** As the layout was told of them. */
+type Told = Pick<LayoutNode, 'node' | 'pace'>;
+
+function pacesOf(told: readonly Told[]): ReadonlyMap<string, number | undefined> {
+  return new Map(told.map(({ node, pace }) => [node, pace]));
 }

@@ -1,5 +1,6 @@
 import type {
   AllocateTensor,
+  AskLayout,
   ChooseSync,
   Clock,
   Codec,
@@ -8,7 +9,6 @@ import type {
   EventLog,
   FeedbackEncoder,
   Job,
-  LayoutPlan,
   LongtailError,
   LeaseBook,
   LeaseBookState,
@@ -145,7 +145,7 @@ export interface ServerDependencies {
   readonly chooseSync: ChooseSync;
   readonly shares: ShareRule;
   /** How a job is laid over its nodes. @default what the job says, else every worker solo */
-  readonly layout?: LayoutPlan;
+  readonly layout?: AskLayout;
   /**
    * Orders of passes for pipelines whose workers hold `chunks` stages each; undefined for one that this server does not
    * have. `maxStash`: the stashes that each stage has room for, which the schedule keeps to where it can. @default none

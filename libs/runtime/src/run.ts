@@ -248,6 +248,7 @@ export class Run implements Claimant {
   private async conclude(failure: LongtailError | undefined): Promise<Verdict> {
     const { core } = this;
     this.ending = true;
+    core.formation.end();
     const { model, error } = await this.wrapUp(failure);
     const status = error === undefined ? 'succeeded' : error.code === 'cancelled' ? 'cancelled' : 'failed';
     const totals = core.training?.leases.totals();

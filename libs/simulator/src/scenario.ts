@@ -1,4 +1,4 @@
-import type { EngineName, Job, LayoutPlan, Lease, LeaseBook, RunEvent, ShareRule, StoredEvent, SyncStrategy, TensorChunk, TensorHeader, Verdict } from '@longtail/core';
+import type { AskLayout, EngineName, Job, Lease, LeaseBook, RunEvent, ShareRule, StoredEvent, SyncStrategy, TensorChunk, TensorHeader, Verdict } from '@longtail/core';
 import type { ServedFile, WorkerEvent } from '@longtail/runtime';
 import type { Arithmetic } from './arithmetic.js';
 import type { Fault, TimedFault } from './faults.js';
@@ -72,7 +72,9 @@ export interface Scenario {
   /** In the place of the optimizers of libs/kernels, on the server and on the devices. */
   readonly arithmetic?: Arithmetic;
   /** @default what the job says, else everybody solo */
-  readonly layout?: LayoutPlan;
+  readonly layout?: AskLayout;
+  /** That a layout takes, beside whatever else the server does. @default none, and it waits for it */
+  readonly planMs?: number;
   /** In the place of the one that the job names; the outer step is the job's. */
   readonly strategy?: SyncStrategy;
   /** How a batch is split over the groups. @default balancedShares */

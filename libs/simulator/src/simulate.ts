@@ -1,6 +1,7 @@
 import {
   createRng,
   LongtailError,
+  type AskLayout,
   type Codec,
   type Job,
   type LeaseBook,
@@ -14,7 +15,7 @@ import {
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
 import { createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
+import { createServer, explicitLayout, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
 import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
@@ -125,13 +126,23 @@ class Simulation implements StruckWorld {
         strategy: ({ sync }) => this.watched(scenario.strategy ?? createStrategy(sync)),
         chooseSync: (job, fleet, standing) => chooseSync(job, this.told(fleet), standing),
         shares: scenario.shares ?? balancedShares(),
-        layout: scenario.layout,
+        layout: this.layoutIn(life),
         linkKey: () => `link-${++this.links}`,
         schedule: createSchedule,
         learningRate: learningRateAt,
       },
       { chunkLength, heartbeatMs, probeBytes, epoch },
     );
+  }
+
+  private layoutIn({ clock }: Life): AskLayout | undefined {
+    const { planMs, layout = explicitLayout } = this.scenario;
+    if (planMs === undefined) return layout;
+    return async (request, signal) => {
+      const made = await layout(request, signal);
+      await clock.sleep(planMs, signal);
+      return made;
+    };
   }
 
   async run(): Promise<Outcome> {

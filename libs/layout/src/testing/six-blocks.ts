@@ -5,7 +5,7 @@ import { plannedLayout } from '../planned-layout.js';
 const model = chain({ features: 6, width: 5, blocks: 6, trainSamples: 240, validationSamples: 40, seed: 11 });
 
 /** Of the same blocks, but of a megabyte of parameters each: a worker that offers 22 MiB holds four of the six. */
-const profile: ModelProfile = {
+export const profile: ModelProfile = {
   name: 'six',
   inputBytes: 24,
   blocks: Array.from({ length: 6 }, (_, i) => ({
