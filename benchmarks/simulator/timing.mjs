@@ -1,6 +1,6 @@
 // How long a simulation takes in which only times count: nodes × rounds of Longtail's runtime in virtual time, without arithmetic, on home links.
 // A node computes for some 20 s a round: with less to compute a round is done sooner by fewer of them, and the others are left out (ADR 52).
-//   node benchmarks/simulator/timing.mjs [--nodes 1000] [--rounds 1000] [--strategy bsp|diloco]
+//   node benchmarks/simulator/timing.mjs [--nodes 1000] [--rounds 1000] [--strategy bsp|ssp|asp|diloco|streaming-diloco]
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { roomForTheYoung, simulate, timingModel } from '@longtail/simulator';
@@ -20,7 +20,7 @@ if (!room.every((option) => process.execArgv.includes(option))) {
 const limitSeconds = nodes >= 10_000 ? 60 : 30;
 
 const BATCH = 8;
-const local = strategy === 'diloco';
+const local = strategy.endsWith('diloco');
 const samples = nodes * rounds * BATCH;
 const job = {
   name: 'timing',
@@ -38,7 +38,7 @@ const job = {
     seed: 1,
   },
   validation: { everyEpochs: 1, maxSamples: undefined },
-  sync: { strategy, deadlineFactor: 3, minDeadlineMs: 200, codec: 'int8', maxNorm: undefined, ...(local && { localSteps: 1 }) },
+  sync: { strategy, deadlineFactor: 3, minDeadlineMs: 200, codec: 'int8', maxNorm: undefined, ...(local && { localSteps: 1 }), ...(strategy === 'ssp' && { staleness: 2 }) },
   cluster: { minWorkers: nodes, waitMs: 60_000, engine: undefined },
   checkpoint: { everyMs: 1e9 },
 };

@@ -39,8 +39,19 @@ export interface RoundState {
   readonly version: number;
   /** Samples of one task of every group together: of gradients a batch, of local steps what all do in a round's time. */
   readonly roundSamples: number;
-  /** In the order in which contributions are added. */
+  /** In the order in which contributions are added: all that take part; of a strategy that decides about each `apart` those that may stand otherwise than when it looked last. */
   readonly members: readonly GroupState[];
+  /** Of all that take part. @default the members */
+  readonly fleet?: FleetState;
+}
+
+/** How all groups stand that take part in a run. */
+export interface FleetState {
+  readonly groups: number;
+  /** Of the one whose clock is furthest behind. */
+  readonly leastRounds: number;
+  /** Lower median of what their tasks are expected to take, as it was not long ago; undefined before anything was measured. */
+  readonly usualMs: number | undefined;
 }
 
 /** What to do now, and why. */
@@ -89,6 +100,11 @@ export interface SyncStrategy {
    * between a group's tasks.
    */
   readonly fragments?: number;
+  /**
+   * A group is decided about by itself: a look is at those alone that something happened to, or whose time is up, and `wakeAtMs` is theirs.
+   * @default false
+   */
+  readonly apart?: boolean;
   /** What it decides, and why, holds what it is to hold: the members stand otherwise when it is carried out. */
   decide(round: RoundState, nowMs: number): Decision;
 }

@@ -1,4 +1,4 @@
-import { LongtailError, Numbered, type Decision, type RoundState, type SyncStrategy } from '@longtail/core';
+import { LongtailError, Numbered, type Decision, type SyncStrategy } from '@longtail/core';
 import { commitRound, type Contribution } from './commit.js';
 import { NonFiniteWatch } from './divergence.js';
 import { NO_TASKS, type Group } from './group.js';
@@ -7,6 +7,7 @@ import { FragmentTurns } from './fragment-turns.js';
 import { bringHome, handOut, handOutStream, nextShares, samplesAhead } from './hand-out.js';
 import { silentAmong } from './patience.js';
 import type { RunCore } from './run-core.js';
+import { Watchlist } from './watchlist.js';
 
 export interface RoundsContext {
   /** Runs while the workers compute. */
@@ -37,6 +38,8 @@ class Rounds {
   private members: readonly Group[] = [];
   /** Of a strategy that exchanges fragments. */
   private readonly turns: FragmentTurns | undefined;
+  /** Of a strategy that decides about each group apart. */
+  private readonly watchlist: Watchlist | undefined;
   private readonly nonFinite: NonFiniteWatch;
   private ending = false;
   /** Groups that take part, where all that were at work at the last look do. */
@@ -49,6 +52,9 @@ class Rounds {
     this.nonFinite = new NonFiniteWatch(core);
     checkWhole(core, strategy);
     if (strategy.fragments !== undefined) this.turns = new FragmentTurns(core.segments.length, core.round + 1);
+    if (strategy.apart !== true) return;
+    const watchlist = (this.watchlist = new Watchlist());
+    core.taskEnded = ({ group }) => watchlist.stir(group);
   }
 
   /** Somebody is at work, or has steps that it did not send. */
@@ -59,6 +65,7 @@ class Rounds {
 
   /** Whatever is not sent will not be. */
   end(): void {
+    this.core.taskEnded = undefined;
     for (const group of this.atWork.values()) group.tasks = NO_TASKS;
     for (const group of this.turns?.owing ?? []) this.lose(group, 'the rounds ended before all of it was sent');
   }
@@ -83,24 +90,48 @@ class Rounds {
     this.letGo();
     this.bringHome();
     if (!begins && atWork.size === 0) return this.nonFinite.nobodyLeft();
-    const decision = this.strategy.decide(this.state(), core.clock.nowMs());
+    const decision = this.decide();
     this.release(decision);
-    if (decision.commit.length > 0) return this.commit(decision);
+    const wakeAtMs = this.watchlist === undefined ? decision.wakeAtMs : this.watchlist.wakeAtMs;
+    if (decision.commit.length > 0) return this.commit(decision, wakeAtMs);
     if (!begins && atWork.size === 0) return this.nonFinite.nobodyLeft();
     for (const node of decision.recall) core.tasks.recall(this.oldest(node));
     if (await this.handOut(decision.proceed, context)) return context.meanwhile();
     if (atWork.size === 0) return;
-    const untilMs = earliest(decision.wakeAtMs, this.dropSilent(decision.wakeAtMs));
-    // The next task of a stream is given, and begins, when the one before it is done.
-    if (this.turns !== undefined) await core.wait(untilMs);
-    else await core.waitForTasks(decision.needs, untilMs);
+    await core.waitForTasks(decision.needs, earliest(wakeAtMs, this.dropSilent(wakeAtMs)), this.counting);
+  }
+
+  private decide(): Decision {
+    const { core, strategy, watchlist } = this;
+    const nowMs = core.clock.nowMs();
+    const { round, version, roundSamples } = core;
+    const all = (this.members = this.concerned());
+    if (watchlist === undefined) return strategy.decide({ round, version, roundSamples, members: all }, nowMs);
+    const decision = strategy.decide({ round, version, roundSamples, members: watchlist.look(all, nowMs), fleet: watchlist }, nowMs);
+    watchlist.decided(decision.wakeAtMs);
+    return decision;
+  }
+
+  /** Which deliveries may be one that a decision needs; undefined: any. Who is ahead in a stream is not waited for. */
+  private get counting(): ((task: GroupTask) => boolean) | undefined {
+    if (this.turns === undefined) return undefined;
+    const oldest = this.atWork.values().reduce((least, { tasks }) => Math.min(least, tasks[0]!.round), Infinity);
+    return ({ round }) => round <= oldest;
+  }
+
+  /** Those of these ids that take part: all of them, most of the time. */
+  private named(ids: readonly string[]): readonly Group[] {
+    const { members, core: { groups, byId } } = this;
+    if (ids.length === groups.length && groups.every(({ id }, i) => id === ids[i])) return groups;
+    const named = ids.map((id) => byId.find(members, id));
+    return members === groups ? named : named.filter((group) => groups.includes(group));
   }
 
   /** Whether anybody got a task. */
   private async handOut(nodes: readonly string[], { mustEnd }: RoundsContext): Promise<boolean> {
     const { core } = this;
     if (nodes.length === 0) return false;
-    const groups = named(nodes, core.groups);
+    const groups = this.named(nodes);
     if (groups.length === 0) return false;
     const over = samplesAhead(core) === 0;
     this.ending ||= !over && mustEnd();
@@ -113,6 +144,7 @@ class Rounds {
 
   private open(task: GroupTask): void {
     const { group } = task;
+    this.watchlist?.stir(group);
     if (group.tasks.length > 0) group.tasks = [...group.tasks, task];
     else {
       group.tasks = [task];
@@ -137,7 +169,7 @@ class Rounds {
     return idle.length > 0;
   }
 
-  private async commit({ commit, stepScale, reason, wakeAtMs }: Decision): Promise<void> {
+  private async commit({ commit, stepScale, reason }: Decision, wakeAtMs: number | undefined): Promise<void> {
     const { core } = this;
     const contributions = commit.map(({ node, weight }) => {
       const task = this.oldest(node);
@@ -242,6 +274,7 @@ class Rounds {
     group.tasks = group.tasks.length === 1 ? NO_TASKS : group.tasks.filter((one) => one !== task);
     if (group.tasks.length === 0) this.atWork.delete(group.place);
     group.rounds++;
+    this.watchlist?.stir(group);
   }
 
   /** Where there is no deadline. Returns when to look again; undefined: at `wakeAtMs`. */
@@ -250,12 +283,6 @@ class Rounds {
     const { silent, nextMs } = silentAmong(this.atWork.values().map(({ tasks: [oldest] }) => oldest!), this.core.clock.nowMs());
     for (const { task, reason } of silent) this.giveUp(task, reason, false);
     return nextMs;
-  }
-
-  private state(): RoundState {
-    const { round, version, roundSamples } = this.core;
-    this.members = this.concerned();
-    return { round, version, roundSamples, members: this.members };
   }
 
   /** Groups that take part, and those at work that do so no more. */
@@ -272,13 +299,6 @@ class Rounds {
   private leaving(here: ReadonlySet<Group>): readonly Group[] {
     return this.tasksWhere(({ group }) => !here.has(group)).map(({ group }) => group);
   }
-}
-
-/** Those of the groups that have these ids: all of them, most of the time. */
-function named(ids: readonly string[], groups: readonly Group[]): readonly Group[] {
-  if (ids.length === groups.length && groups.every(({ id }, i) => id === ids[i])) return groups;
-  const chosen = new Set(ids);
-  return groups.filter(({ id }) => chosen.has(id));
 }
 
 const NO_STEP = 'called home before its first step';

@@ -103,6 +103,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   private heldBack: (RunEvent | Letter)[] | undefined;
   private readonly bell: Bell;
   private matters: (task?: GroupTask) => boolean = always;
+  /** Told of each task that is at an end, whatever came of it, unless its worker left. */
+  taskEnded: ((task: GroupTask) => void) | undefined;
   private readonly stopping = new AbortController();
   private cutFor: readonly Group[] = [];
   private cutInto: number | undefined;
@@ -312,6 +314,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   advanced(number?: number): void {
     const task = number === undefined ? undefined : this.tasks.find(number);
     this.isSpoilt ||= task?.isWorthless === true;
+    if (task !== undefined && task.status !== 'out') this.taskEnded?.(task);
     if (this.matters(task)) this.bell.ring();
   }
 
@@ -322,12 +325,12 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.signal.throwIfAborted();
   }
 
-  /** The same, where tasks that go on are no change before so many have delivered. */
-  async waitForTasks(needed = 1, untilMs?: number): Promise<void> {
+  /** The same, where tasks that go on are no change before so many that count have delivered. @default all count */
+  async waitForTasks(needed = 1, untilMs?: number, counts: (task: GroupTask) => boolean = always): Promise<void> {
     let missing = needed;
     this.matters = (task) => {
       if (task === undefined || task.status === 'out') return false;
-      return task.isWorthless || task.group.finishing || --missing <= 0;
+      return task.isWorthless || task.group.finishing || (counts(task) && --missing <= 0);
     };
     try {
       await this.wait(untilMs);

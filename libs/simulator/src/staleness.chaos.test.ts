@@ -34,15 +34,16 @@ async function furthestLead(speeds: readonly number[], faults: readonly Fault[],
   const sync = { strategy: 'ssp', staleness, localSteps, deadlineFactor: 1e6, minDeadlineMs: 200, codec: 'fp32', maxNorm: undefined } as const;
   const clocks = new Map<string, number>();
   let furthest = 0;
-  const strategy = watched(createStrategy(sync), ({ members }) => {
+  const strategy = watched(createStrategy(sync), ({ members, fleet }) => {
     // Validations have no clocks.
-    if (members.every(({ rounds }) => rounds === 0)) return;
-    const slowest = Math.min(...members.map(({ rounds }) => rounds));
-    for (const { node, rounds, task } of members) {
+    if (fleet === undefined) return;
+    for (const { node, rounds } of members) {
       expect(rounds, 'clocks do not go back').toBeGreaterThanOrEqual(clocks.get(node) ?? 0);
       clocks.set(node, rounds);
-      if (task !== undefined) furthest = Math.max(furthest, rounds - slowest);
     }
+    const slowest = Math.min(...clocks.values());
+    expect(fleet).toMatchObject({ groups: speeds.length, leastRounds: slowest });
+    for (const { rounds, task } of members) if (task !== undefined) furthest = Math.max(furthest, rounds - slowest);
   });
   const link = (i: number) => ({ upBitsPerSecond: 1e6, downBitsPerSecond: 5e6, rttMs: 1 + 17 * i });
   const outcome = await simulate(

@@ -16,7 +16,7 @@ export interface Busy extends GroupState {
  * A member may stretch the expected time to this multiple of the others' (lower median). Beyond it the member is late in
  * every round, and whoever watches over the run releases it: where others wait for it they would all wait for its link.
  */
-const STRAGGLER_CAP = 4;
+export const STRAGGLER_CAP = 4;
 
 export function busy(members: readonly GroupState[]): readonly Busy[] {
   return those(members, isBusy);
@@ -50,6 +50,12 @@ export function expectedTime(members: readonly Busy[]): number | undefined {
   const known = sorted(members, ({ expectedMs }) => expectedMs);
   const median = known[(known.length - 1) >> 1];
   return median === undefined ? undefined : Math.min(known.at(-1)!, STRAGGLER_CAP * median);
+}
+
+/** Lower median; undefined before anything was measured. */
+export function usualTime(members: readonly Busy[]): number | undefined {
+  const known = sorted(members, ({ expectedMs }) => expectedMs);
+  return known[(known.length - 1) >> 1];
 }
 
 /** What is known of the members' tasks, the least first. */

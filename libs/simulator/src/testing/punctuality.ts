@@ -10,19 +10,21 @@ const SLACK_MS = 1;
 export class Punctuality {
   readonly late: string[] = [];
   private readonly decidedAtMs: number[] = [];
-  private due: { readonly atMs: number; readonly tasks: ReadonlySet<string> } | undefined;
+  /** By tasks that were out when it was asked about them. */
+  private readonly due = new Map<string, number>();
 
   watch(strategy: SyncStrategy): SyncStrategy {
     return {
       ...strategy,
       decide: (state, nowMs) => {
         const tasks = tasksOf(state);
-        if (this.due !== undefined && nowMs > this.due.atMs + SLACK_MS && [...this.due.tasks].some((task) => tasks.has(task))) {
-          this.late.push(`${strategy.name} was to be asked at ${this.due.atMs} and was at ${nowMs} (round ${state.round})`);
+        for (const task of tasks) {
+          const dueMs = this.due.get(task) ?? Infinity;
+          if (nowMs > dueMs + SLACK_MS) this.late.push(`${strategy.name} was to be asked about ${task} at ${dueMs} and was at ${nowMs} (round ${state.round})`);
         }
         const decision = strategy.decide(state, nowMs);
         if (decision.commit.length > 0) this.decidedAtMs.push(nowMs);
-        this.due = decision.wakeAtMs === undefined ? undefined : { atMs: decision.wakeAtMs, tasks };
+        for (const task of tasks) this.due.set(task, decision.wakeAtMs ?? Infinity);
         return decision;
       },
     };
@@ -38,6 +40,6 @@ export class Punctuality {
   }
 }
 
-function tasksOf({ members }: RoundState): ReadonlySet<string> {
-  return new Set(members.flatMap(({ node, task }) => (task === undefined || task.deliveredAtMs !== undefined ? [] : [`${node}/${task.round}/${task.startedAtMs}`])));
+function tasksOf({ members }: RoundState): readonly string[] {
+  return members.flatMap(({ node, task }) => (task === undefined || task.deliveredAtMs !== undefined ? [] : [`${node}/${task.round}/${task.startedAtMs}`]));
 }

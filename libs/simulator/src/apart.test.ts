@@ -1,0 +1,36 @@
+import type { Job } from '@longtail/core';
+import { createStrategy } from '@longtail/sync';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Fault } from './faults.js';
+import { simulate } from './simulate.js';
+import { job, scenario } from './testing/scenarios.js';
+
+const fleets = fc.array(fc.integer({ min: 200, max: 2000 }), { minLength: 2, maxLength: 6 });
+const faults = fc.array(
+  fc.record({ worker: fc.nat({ max: 5 }), atMs: fc.integer({ min: 50, max: 800 }), forMs: fc.integer({ min: 1, max: 1500 }), kind: fc.constantFrom('stall', 'cut', 'slow' as const) }),
+  { maxLength: 4 },
+);
+
+test.each<Partial<Job['sync']>>([{ strategy: 'asp' }, { strategy: 'ssp', staleness: 1 }, { strategy: 'asp', localSteps: 5 }])(
+  'decided about each group by itself a run goes as when all are looked at each time: %o',
+  async (sync) => {
+    const recipe = job({ train: { batch: 40, maxSamples: 1200 }, validation: { everyEpochs: 0.3, maxSamples: 20 }, sync });
+    let missed = 0;
+    await fc.assert(
+      fc.asyncProperty(fleets, faults, async (speeds, troubles) => {
+        const struck = troubles.map(({ worker, atMs, forMs, kind }): Fault => {
+          const target = { worker: `w${worker % speeds.length}`, atMs };
+          return kind === 'cut' ? { kind, ...target } : kind === 'stall' ? { kind, ...target, forMs } : { kind, ...target, forMs, factor: 20 };
+        });
+        const fleet = speeds.map((samplesPerSecond, i) => ({ name: `w${i}`, samplesPerSecond, link: { upBitsPerSecond: 1e6, downBitsPerSecond: 5e6, rttMs: 1 + 17 * i } }));
+        const run = (apart: boolean) => simulate(scenario({ job: { ...recipe, cluster: { ...recipe.cluster, minWorkers: speeds.length } }, fleet, faults: struck, strategy: { ...createStrategy(recipe.sync), apart } }));
+        const { events } = await run(true);
+        expect(events).toEqual((await run(false)).events);
+        if (JSON.stringify(events).includes('missed its deadline')) missed++;
+      }),
+      { numRuns: 25 },
+    );
+    expect(missed, 'runs in which somebody was late').toBeGreaterThan(0);
+  },
+);
