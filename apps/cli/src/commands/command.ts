@@ -34,8 +34,10 @@ export function bind<Options, Arguments extends readonly unknown[]>(
     // commander passes the arguments, then the options, then the command.
     const args = received.slice(0, -2) as unknown as Arguments;
     const { json = false, quiet = false, debug = false } = command.optsWithGlobals<GlobalOptions>();
+    // Of a command and one below it that have an option of the same name, as bench and bench calibrate have --server, commander gives it to the upper one.
+    const options = command.optsWithGlobals<Options & object>();
     const action = await load();
-    outcome.exitCode = await action(createOutput({ json, quiet, debug }), command.opts<Options & object>(), ...args);
+    outcome.exitCode = await action(createOutput({ json, quiet, debug }), options, ...args);
   });
 }
 

@@ -116,6 +116,13 @@ it.each(['live', 'both'])('a server that is away ends --mode %s before an arm ru
   expect(process.lines).toEqual([]);
 });
 
+it('calibrate measures the link to the server that it is given, which has to be there', async () => {
+  await writeFile(join(folder, 'job.yaml'), 'data: mnist\nmodel: cnn\n');
+  const { exitCode, process } = await runCli(['bench', 'calibrate', 'job.yaml', '--json', '--server', `127.0.0.1:${await freePort()}`], { cwd: folder });
+  expect(process.stderr).toMatch(/^error: no Longtail server answers at 127\.0\.0\.1:/);
+  expect(exitCode).toBe(EXIT_CODES.unreachable);
+});
+
 it('nodes that have joined a server run the arms of a scenario that describes them; of others it says so', { timeout: 90_000 }, async () => {
   const fleet = await Fleet.stand([1, 1]);
   try {
