@@ -37,7 +37,7 @@ function choices({ events }: CliProcess): readonly Choice[] {
 }
 
 it('on one machine gradients are exchanged at every step', { timeout: 90_000 }, async () => {
-  const [choice] = choices(await demo({ pace: 0.01, samples: 4 * 128 }));
+  const [choice] = choices(await demo({ pace: 0.005, samples: 2 * 128 }));
   expect(choice).toMatchObject({ strategy: 'bsp', exchanges: [{ hidden: true }, { hidden: true }] });
   expect(choice!.reason).toMatch(/^bsp, \w+: one exchange of .* beside a step of .* of a round \(.* up at .*, .* down at .* there and back, .* to code\)/);
 });

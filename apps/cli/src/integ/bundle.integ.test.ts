@@ -87,6 +87,7 @@ test('what it loads of ours and starts threads and processes with is in it: no m
   const entries = [
     'apps-cli-process-engine-probe',
     'apps-parameter-server-inspect-thread',
+    'apps-parameter-server-layout-thread',
     'apps-parameter-server-main',
     'apps-worker-compute-thread',
     'apps-worker-main',

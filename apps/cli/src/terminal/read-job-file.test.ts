@@ -14,7 +14,7 @@ afterEach(() => rm(join(file, '..'), { recursive: true }));
 
 it('takes the job that the README shows, laid out and synchronised as it shows', async () => {
   const shown = [...(await readFile(README, 'utf8')).matchAll(/```yaml\n([^]*?)```/g)].map((match) => match[1]!).filter((part) => !part.includes('arms:'));
-  const [layout, sync, job, ...more] = shown;
+  const [job, layout, sync, ...more] = shown;
   expect(more).toEqual([]);
   for (const part of [layout!, sync!]) {
     await writeFile(file, part + job!);
