@@ -1,5 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,6 +69,13 @@ test('on a thread the planner comes to the same layout, and the thread ends with
   await expect(planned).resolves.toEqual(plannedLayout(() => profile)(request));
   expect((await planned).plan?.groups.length).toBeGreaterThan(0);
   if (threads[0]!.threadId !== -1) await once(threads[0]!, 'exit');
+  expect(getEventListeners(never, 'abort')).toEqual([]);
+});
+
+test('no thread is started for a run that has ended', async () => {
+  const { threads, layout } = watched();
+  await expect(layout(requestOf(2, 3, 1.5, 2, 3), AbortSignal.abort(new Error('it has ended')))).rejects.toThrow('it has ended');
+  expect(threads).toEqual([]);
 });
 
 test('what is short of memory comes as the same error, and so does what the planner throws', async () => {

@@ -26,22 +26,26 @@ export function layoutBeside(profileOf: (job: Job) => ModelProfile | undefined, 
   return (request, signal) => {
     const profile = profileOf(request.job);
     if (profile === undefined || request.nodes.length <= AT_ONCE || !isSearchedFor(request, profile)) return atOnce(request);
-    return onThread(start({ request, profile }), signal);
+    return signal.aborted ? Promise.reject(signal.reason as LongtailError) : onThread(start({ request, profile }), signal);
   };
 }
 
 function onThread(thread: Worker, signal: AbortSignal): Promise<RunLayout> {
   return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => {
+    const abort = () => {
       void thread.terminate();
       reject(signal.reason as LongtailError);
-    });
+    };
+    signal.addEventListener('abort', abort);
     thread.once('message', (reply: LayoutReply) => {
       if (reply.kind === 'failed') return reject(LongtailError.fromWire(reply.error));
       const { shortfall, ...layout } = reply.layout;
       resolve(shortfall === undefined ? layout : { ...layout, shortfall: LongtailError.fromWire(shortfall) });
     });
     thread.once('error', reject);
-    thread.once('exit', () => reject(new LongtailError('Planning ended without a result.', { code: 'internal' })));
+    thread.once('exit', () => {
+      signal.removeEventListener('abort', abort);
+      reject(new LongtailError('Planning ended without a result.', { code: 'internal' }));
+    });
   });
 }
