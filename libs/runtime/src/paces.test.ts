@@ -12,7 +12,7 @@ function observe(paces: Paces, node: string, msPerSample: number, rounds = 9): v
 
 test('a device has its pace by what it took of late, over what was planned', () => {
   const paces = new Paces();
-  paces.workBy(plan('a', 'b'));
+  paces.workBy(plan('a', 'b'), []);
   expect([paces.of('a'), paces.of('b'), paces.of('c'), paces.drifted]).toEqual([1, 1, 1, false]);
   observe(paces, 'a', 6, 4);
   expect(paces.of('a'), 'a few rounds say nothing').toBe(1);
@@ -25,9 +25,9 @@ test('a device has its pace by what it took of late, over what was planned', () 
 
 test('what was looked at is looked at again when it changes by another fifth', () => {
   const paces = new Paces();
-  paces.workBy(plan('a'));
+  paces.workBy(plan('a'), []);
   observe(paces, 'a', 6);
-  paces.keep();
+  paces.keep([]);
   observe(paces, 'a', 6.9);
   expect(paces.drifted).toBe(false);
   observe(paces, 'a', 3);
@@ -36,7 +36,7 @@ test('what was looked at is looked at again when it changes by another fifth', (
 
 test('a plan that took its time has the paces that it was told, not those of when it is there', () => {
   const paces = new Paces();
-  paces.workBy(plan('a'));
+  paces.workBy(plan('a'), []);
   observe(paces, 'a', 6);
   const told = [{ node: 'a', pace: paces.of('a') }];
   observe(paces, 'a', 12);
@@ -48,10 +48,10 @@ test('a plan that took its time has the paces that it was told, not those of whe
 
 test('a new plan takes the paces that it was made with, and remembers who has no place in it', () => {
   const paces = new Paces();
-  paces.workBy(plan('a', 'b'));
+  paces.workBy(plan('a', 'b'), []);
   observe(paces, 'a', 6);
   observe(paces, 'b', 12);
-  paces.workBy(plan('a'));
+  paces.workBy(plan('a'), []);
   expect([paces.of('a'), paces.of('b'), paces.drifted]).toEqual([0.5, 0.25, false]);
   observe(paces, 'b', 3);
   expect(paces.of('b')).toBe(0.25);

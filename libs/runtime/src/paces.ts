@@ -21,7 +21,7 @@ export class Paces {
   private readonly nodes = new Map<string, NodePace>();
 
   /** They work by this one from now on; it was made with the paces that it was told of these nodes. */
-  workBy(plan: Plan, told: readonly Told[] = []): void {
+  workBy(plan: Plan, told: readonly Told[]): void {
     const tolds = pacesOf(told);
     const passMs = passMsOf(plan);
     const plannedMs = new Map(
@@ -60,7 +60,7 @@ export class Paces {
   }
 
   /** The plan was looked at with these paces and is kept: only another change is a reason to look again. */
-  keep(told: readonly Told[] = []): void {
+  keep(told: readonly Told[]): void {
     const tolds = pacesOf(told);
     for (const [node, known] of this.nodes) known.considered = tolds.get(node) ?? this.of(node);
   }

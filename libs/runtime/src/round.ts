@@ -124,7 +124,9 @@ class Rounds {
     const { members, core: { groups, byId } } = this;
     if (ids.length === groups.length && groups.every(({ id }, i) => id === ids[i])) return groups;
     const named = ids.map((id) => byId.find(members, id));
-    return members === groups ? named : named.filter((group) => groups.includes(group));
+    if (members === groups) return named;
+    const here = new Set(groups);
+    return named.filter((group) => here.has(group));
   }
 
   /** Whether anybody got a task. */

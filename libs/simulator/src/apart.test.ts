@@ -1,4 +1,4 @@
-import type { Job } from '@longtail/core';
+import type { Job, StoredEvent } from '@longtail/core';
 import { createStrategy } from '@longtail/sync';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -11,6 +11,11 @@ const faults = fc.array(
   fc.record({ worker: fc.nat({ max: 5 }), atMs: fc.integer({ min: 50, max: 800 }), forMs: fc.integer({ min: 1, max: 1500 }), kind: fc.constantFrom('stall', 'cut', 'slow' as const) }),
   { maxLength: 4 },
 );
+
+/** A look more or less, at a deadline that has moved, is a number of a round more or less where somebody has no share. */
+function unnumbered(events: readonly StoredEvent[]) {
+  return events.map(({ body, ...rest }) => ({ ...rest, body: { ...body, round: undefined } }));
+}
 
 test.each<Partial<Job['sync']>>([{ strategy: 'asp' }, { strategy: 'ssp', staleness: 1 }, { strategy: 'asp', localSteps: 5 }])(
   'decided about each group by itself a run goes as when all are looked at each time: %o',
@@ -25,11 +30,11 @@ test.each<Partial<Job['sync']>>([{ strategy: 'asp' }, { strategy: 'ssp', stalene
         });
         const fleet = speeds.map((samplesPerSecond, i) => ({ name: `w${i}`, samplesPerSecond, link: { upBitsPerSecond: 1e6, downBitsPerSecond: 5e6, rttMs: 1 + 17 * i } }));
         const run = (apart: boolean) => simulate(scenario({ job: { ...recipe, cluster: { ...recipe.cluster, minWorkers: speeds.length } }, fleet, faults: struck, strategy: { ...createStrategy(recipe.sync), apart } }));
-        const { events } = await run(true);
-        expect(events).toEqual((await run(false)).events);
+        const events = unnumbered((await run(true)).events);
+        expect(events).toEqual(unnumbered((await run(false)).events));
         if (JSON.stringify(events).includes('missed its deadline')) missed++;
       }),
-      { numRuns: 25 },
+      { numRuns: 25, endOnFailure: true },
     );
     expect(missed, 'runs in which somebody was late').toBeGreaterThan(0);
   },
