@@ -56,15 +56,21 @@ test.each(Object.keys(STRATEGIES))('%s: computed while its task lasts or when th
   expect(count.begun).toBe(count.taken + count.dropped);
 });
 
-test.each(Object.keys(STRATEGIES))('%s: arithmetic that fails is heard of when its task is over', async (name) => {
-  const failing: VirtualModel = {
+const wobble = (samples: Int32Array): void => {
+  if (samples.includes(17)) throw new LongtailError('no operation Wobble', { code: 'engine' });
+};
+
+test.each(Object.keys(STRATEGIES))('%s: arithmetic that fails is heard of when its task is over, whether it throws or rejects', async (name) => {
+  const throws: VirtualModel = {
     ...model,
-    async gradient(parameters, samples, ...others) {
-      if (samples.includes(17)) throw new LongtailError('no operation Wobble', { code: 'engine' });
+    gradient(parameters, samples, ...others) {
+      wobble(samples);
       return model.gradient(parameters, samples, ...others);
     },
   };
-  const begun = told(await train(STRATEGIES[name]!, beside(failing).model));
-  expect(begun).toEqual(told(await train(STRATEGIES[name]!, failing)));
-  expect(JSON.stringify(begun.events)).toContain('no operation Wobble');
+  const rejects: VirtualModel = { ...model, gradient: async (...of) => throws.gradient(...of) };
+  const rejected = told(await train(STRATEGIES[name]!, rejects));
+  expect(told(await train(STRATEGIES[name]!, beside(rejects).model))).toEqual(rejected);
+  expect(told(await train(STRATEGIES[name]!, throws))).toEqual(rejected);
+  expect(JSON.stringify(rejected.events)).toContain('no operation Wobble');
 });

@@ -178,10 +178,14 @@ export class VirtualCompute implements Compute {
   }
 
   private readonly passed = (computeMs: number): Promise<ComputeResult> | ComputeResult => {
-    const result = this.gradientOf(this.ranges, this.results.next(), this.begun);
-    if (result instanceof Promise) return result.then((stats) => timed(stats, computeMs)).finally(this.free);
-    this.free();
-    return timed(result, computeMs);
+    try {
+      const result = this.gradientOf(this.ranges, this.results.next(), this.begun);
+      if (result instanceof Promise) return result.then((stats) => timed(stats, computeMs)).finally(this.free);
+      this.free();
+      return timed(result, computeMs);
+    } catch (error) {
+      return this.calledOff(error);
+    }
   };
 
   localSteps(request: LocalStepsRequest, onStep: (done: number, stats: BatchStats) => void, signal: AbortSignal) {
