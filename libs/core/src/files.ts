@@ -15,8 +15,8 @@ export interface FileSource {
   list(folder: string): Promise<readonly string[]>;
   /** Size and digest, streamed: never the whole file in memory. LongtailError `missing-file`. */
   digest(path: string, signal: AbortSignal): Promise<{ readonly bytes: number; readonly sha256: string }>;
-  /** The whole file. LongtailError `missing-file`. */
-  read(path: string): Promise<Uint8Array>;
+  /** The whole file, and its digest. LongtailError `missing-file`. */
+  read(path: string): Promise<{ readonly content: Uint8Array; readonly sha256: string }>;
 }
 
 /** Results worth keeping between runs, by key; a miss is never an error. */

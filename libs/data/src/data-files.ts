@@ -1,6 +1,5 @@
 import { LongtailError, type DataFile, type DataSpec, type FileSource, type LocalFile, type Split } from '@longtail/core';
 import { GUTENBERG, MNIST, type Package } from './packages.js';
-import { sha256Hex } from './sha256.js';
 
 /** Places of the files of an image data set: `role` is the name, `prefix` begins the IDX file's. */
 const IDX_ROLES = [
@@ -53,11 +52,10 @@ export function placeFiles(files: readonly DataFile[], paths: ReadonlyMap<string
 
 /** Reads a file and checks that it is the one described. LongtailError `checksum`, `missing-file`. */
 export async function readVerified(file: LocalFile, source: FileSource): Promise<Uint8Array> {
-  const bytes = await source.read(file.path);
-  const sha256 = await sha256Hex(bytes);
-  if (sha256 === file.sha256) return bytes;
+  const { content, sha256 } = await source.read(file.path);
+  if (sha256 === file.sha256) return content;
   throw new LongtailError(
-    `The content of ${file.name} is not what it should be: sha256 ${sha256}, expected ${file.sha256} (${bytes.length} of ${file.bytes} bytes).`,
+    `The content of ${file.name} is not what it should be: sha256 ${sha256}, expected ${file.sha256} (${content.length} of ${file.bytes} bytes).`,
     {
       code: 'checksum',
       where: file.path,

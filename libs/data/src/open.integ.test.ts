@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
@@ -17,7 +18,10 @@ const installed: FileSource = {
       .find((folder) => existsSync(folder)),
   list: async (folder) => Promise.reject(new Error(`no folder ${folder}`)),
   digest: async (path) => Promise.reject(new Error(`no digest of ${dirname(path)}`)),
-  read: async (path) => readFileSync(path),
+  read: async (path) => {
+    const content = readFileSync(path);
+    return { content, sha256: createHash('sha256').update(content).digest('hex') };
+  },
 };
 
 const open = async (spec: DataSpec) => openDataset(spec, await describeData(spec, installed, signal), { source: installed });

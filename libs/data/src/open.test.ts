@@ -8,6 +8,8 @@ import { MNIST } from './packages.js';
 
 const signal = new AbortController().signal;
 
+const sha256Of = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex');
+
 function memoryFiles(files: Record<string, Uint8Array | string>, packages: Record<string, string> = {}): FileSource {
   const read = (path: string): Uint8Array => {
     if (!(path in files)) throw new LongtailError(`There is no file ${path}.`, { code: 'missing-file', where: path });
@@ -22,8 +24,8 @@ function memoryFiles(files: Record<string, Uint8Array | string>, packages: Recor
         .filter((path) => path.startsWith(`${folder}/`))
         .map((path) => path.slice(folder.length + 1))
         .sort(),
-    digest: async (path) => ({ bytes: read(path).length, sha256: createHash('sha256').update(read(path)).digest('hex') }),
-    read: async (path) => read(path),
+    digest: async (path) => ({ bytes: read(path).length, sha256: sha256Of(read(path)) }),
+    read: async (path) => ({ content: read(path), sha256: sha256Of(read(path)) }),
   };
 }
 

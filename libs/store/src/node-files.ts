@@ -53,6 +53,10 @@ export function nodeFiles(options: NodeFilesOptions = {}): FileSource {
         }
         return { bytes, sha256: hash.digest('hex') };
       }),
-    read: (path) => withStorageErrors('read the file', absolute(path), () => readFile(absolute(path))),
+    read: (path) =>
+      withStorageErrors('read the file', absolute(path), async () => {
+        const content = await readFile(absolute(path));
+        return { content, sha256: createHash('sha256').update(content).digest('hex') };
+      }),
   };
 }

@@ -74,6 +74,18 @@ test('files that are not there are named', async () => {
   rmSync(folder, { recursive: true });
 });
 
+test('a file that is read comes with the digest of its content', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'longtail-files-'));
+  const path = join(folder, 'abc.txt');
+  writeFileSync(path, 'abc');
+  const { content, sha256 } = await nodeFiles().read(path);
+  expect(new TextDecoder().decode(content)).toBe('abc');
+  // FIPS 180-2, B.1
+  expect(sha256).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+  expect(await nodeFiles().digest(path, new AbortController().signal)).toEqual({ bytes: 3, sha256 });
+  rmSync(folder, { recursive: true });
+});
+
 test('a file that is too large to be read at once is named', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'longtail-large-'));
   const path = join(folder, 'large.csv');
