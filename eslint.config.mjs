@@ -12,7 +12,8 @@ export default tseslint.config(
     files: ['{apps,libs,tools}/**/*.ts'],
     extends: [tseslint.configs.base],
     plugins: { '@nx': nx, 'import-x': importX },
-    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    // One program of all packages: with one of each, what they lean on is checked again in each.
+    languageOptions: { parserOptions: { project: 'tsconfig.eslint.json', tsconfigRootDir: import.meta.dirname } },
     settings: { 'import-x/resolver-next': [createTypeScriptImportResolver({ conditionNames: ['@longtail/source', 'types', 'import', 'node', 'default'] })] },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
