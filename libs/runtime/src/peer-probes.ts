@@ -2,7 +2,7 @@ import { LongtailError, type PeerLink } from '@longtail/core';
 import type { PeerProbed, ProbePeer } from '@longtail/protocol';
 import { measureMessage, measureSending, privateMemory } from './measure-sending.js';
 import { within } from './within.js';
-import type { WorkerRunContext } from './worker-run.js';
+import type { WorkerRunContext } from './worker-run-context.js';
 
 /** Who can be reached answers at once: on hosts behind a firewall nobody ever does. */
 const OPEN_MS = 3000;

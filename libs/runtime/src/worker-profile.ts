@@ -1,7 +1,7 @@
 import { LongtailError, type Job, type TensorChunk } from '@longtail/core';
 import type { Profile } from '@longtail/protocol';
 import { FileIntake } from './file-intake.js';
-import type { WorkerRunContext } from './worker-run.js';
+import type { WorkerRunContext } from './worker-run-context.js';
 
 const PROGRESS_EVERY_MS = 500;
 

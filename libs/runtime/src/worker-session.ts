@@ -6,7 +6,8 @@ import { measureSending, privateMemory } from './measure-sending.js';
 import { FINISH_MS, type Owner } from './pauses.js';
 import { PeerProbes } from './peer-probes.js';
 import { WorkerProfile } from './worker-profile.js';
-import { WorkerRun, type WorkerRunContext } from './worker-run.js';
+import { WorkerRun } from './worker-run.js';
+import type { WorkerRunContext } from './worker-run-context.js';
 
 export interface WorkerSessionContext extends Omit<WorkerRunContext, 'connection' | 'send'> {
   /** Who takes over when the server dies; empty: nobody. */

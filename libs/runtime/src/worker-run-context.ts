@@ -1,0 +1,22 @@
+import type { AllocateTensor, Clock, Codec, Compute, PeerNetwork } from '@longtail/core';
+import type { WorkerMessage } from '@longtail/protocol';
+import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
+import type { WorkerEvent } from './worker-events.js';
+
+/** What a worker has for a run. */
+export interface WorkerRunContext {
+  readonly connection: WorkerConnection;
+  readonly compute: Compute;
+  readonly fileCache: FileCache;
+  readonly codecs: readonly Codec[];
+  createFeedback: CreateFeedback;
+  crc32c(bytes: Uint8Array): number;
+  readonly allocate?: AllocateTensor;
+  readonly clock: Clock;
+  readonly chunkLength: number;
+  /** Direct links to neighbours in a pipeline; undefined: everything goes through the server. */
+  readonly peers?: PeerNetwork;
+  send(message: WorkerMessage): void;
+  /** @default nobody listens */
+  readonly log?: ((event: WorkerEvent) => void) | undefined;
+}
