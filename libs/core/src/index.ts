@@ -19,6 +19,7 @@ export { Numbered } from './numbered.js';
 export * from './optimizer.js';
 export * from './plan.js';
 export * from './printable.js';
+export { lowerMedian, lowerWeightedMedian, median, select, weightedMedian } from './median.js';
 export { Ranking } from './ranking.js';
 export * from './redact.js';
 export * from './rng.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { fitAffine, median } from './affine-time.js';
+import { fitAffine } from './affine-time.js';
 
 interface TimedWork {
   readonly samples: number;
@@ -24,15 +24,6 @@ function slopeOf(times: readonly TimedWork[]): number {
   let below = 0;
   return sorted.find(({ weight }) => (below += weight) >= half * (1 - 1e-9))!.value;
 }
-
-test('a median is the lower one of the two in the middle', () => {
-  const values = fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double({ noNaN: true })), { minLength: 1, maxLength: 40 });
-  fc.assert(
-    fc.property(values, (some) => {
-      expect(median(some) === lowerMedian(some)).toBe(true);
-    }),
-  );
-});
 
 test('the line is the one that sorting all slopes leads to', () => {
   const time = fc.record({ samples: fc.integer({ min: 1, max: 12 }), ms: fc.double({ min: 1, max: 1000, noNaN: true }) });

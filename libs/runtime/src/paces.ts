@@ -1,5 +1,4 @@
-import { passMsOf, RATE_DRIFT, RATE_SLUMP, type LayoutNode, type Plan } from '@longtail/core';
-import { median } from './affine-time.js';
+import { median, passMsOf, RATE_DRIFT, RATE_SLUMP, type LayoutNode, type Plan } from '@longtail/core';
 
 interface NodePace {
   /** Of a sample; undefined: the plan has no place for it. */

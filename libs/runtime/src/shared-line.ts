@@ -1,4 +1,4 @@
-import { median, weightedMedian } from './affine-time.js';
+import { median, weightedMedian } from '@longtail/core';
 
 /** Latest rounds in whose number of groups there was a difference to learn from. */
 const WINDOW = 5;

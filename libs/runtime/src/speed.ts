@@ -1,5 +1,5 @@
-import type { ExpectedSpeed, WorkerTime } from '@longtail/core';
-import { fitAffine, fitProportional, median, type AffineTime } from './affine-time.js';
+import { lowerMedian, median, type ExpectedSpeed, type WorkerTime } from '@longtail/core';
+import { fitAffine, fitProportional, type AffineTime } from './affine-time.js';
 import { SharedLine } from './shared-line.js';
 
 /** Measurements that the estimate is made of. */
@@ -167,7 +167,7 @@ export class Speed implements AffineTime {
     for (let i = 0; i < among.length; i++) {
       if (!isAnyAlike || areAlike(among[i]!, groups)) counting[count++] = exchanges[i]! - among[i]! * msEach;
     }
-    this.ownMs = Math.max(0, median(counting, count));
+    this.ownMs = Math.max(0, lowerMedian(counting, count));
     this.foundMsEach = msEach;
     this.foundGroups = groups;
   }
@@ -258,7 +258,7 @@ export function roundTimes(groups: readonly { readonly id: string; readonly spee
     const ms = measuredMs(speed, wholly);
     if (ms !== undefined) measured[count++] = ms;
   }
-  const usualMs = count === 0 || count === groups.length ? 0 : median(measured, count);
+  const usualMs = count === 0 || count === groups.length ? 0 : lowerMedian(measured, count);
   return groups.map(({ id, speed }) => ({ node: id, fixedMs: (measuredMs(speed, wholly) ?? usualMs) + speed.fixedMs, msPerSample: speed.msPerSample }));
 }
 

@@ -1,5 +1,4 @@
-import { Ranking, type FleetState } from '@longtail/core';
-import { median } from './affine-time.js';
+import { median, Ranking, type FleetState } from '@longtail/core';
 import type { Group } from './group.js';
 
 /** What is usual is found out anew when so many looks were at one group as make up this part of the groups. */

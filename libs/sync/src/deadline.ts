@@ -1,4 +1,4 @@
-import type { GroupState, TaskState } from '@longtail/core';
+import { lowerMedian, type GroupState, type TaskState } from '@longtail/core';
 
 export interface DeadlineOptions {
   /** A task may take this multiple of its expected time … */
@@ -47,24 +47,26 @@ export function spanMs({ deadlineFactor, minDeadlineMs }: DeadlineOptions, basis
 
 /** Of the slowest, within the cap; undefined before anything was measured. */
 export function expectedTime(members: readonly Busy[]): number | undefined {
-  const known = sorted(members, ({ expectedMs }) => expectedMs);
-  const median = known[(known.length - 1) >> 1];
-  return median === undefined ? undefined : Math.min(known.at(-1)!, STRAGGLER_CAP * median);
+  const known = knownOf(members, ({ expectedMs }) => expectedMs);
+  if (known.length === 0) return undefined;
+  let longest = -Infinity;
+  for (const ms of known) longest = Math.max(longest, ms);
+  return Math.min(longest, STRAGGLER_CAP * lowerMedian(known));
 }
 
 /** Lower median; undefined before anything was measured. */
 export function usualTime(members: readonly Busy[]): number | undefined {
-  const known = sorted(members, ({ expectedMs }) => expectedMs);
-  return known[(known.length - 1) >> 1];
+  const known = knownOf(members, ({ expectedMs }) => expectedMs);
+  return known.length === 0 ? undefined : lowerMedian(known);
 }
 
-/** What is known of the members' tasks, the least first. */
-export function sorted(members: readonly Busy[], of: (task: TaskState) => number | undefined): Float64Array {
+/** What is known of the members' tasks. */
+export function knownOf(members: readonly Busy[], of: (task: TaskState) => number | undefined): Float64Array {
   const known = new Float64Array(members.length);
   let count = 0;
   for (const { task } of members) {
     const value = of(task);
     if (value !== undefined) known[count++] = value;
   }
-  return (count < known.length ? known.subarray(0, count) : known).sort();
+  return count < known.length ? known.subarray(0, count) : known;
 }

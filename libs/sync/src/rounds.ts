@@ -1,5 +1,5 @@
-import type { Decision, LocalStepRule, RoundState, SyncStrategy } from '@longtail/core';
-import { busy, expectedTime, isDelivered, isMissing, sorted, spanMs, those, type Busy, type DeadlineOptions } from './deadline.js';
+import { select, type Decision, type LocalStepRule, type RoundState, type SyncStrategy } from '@longtail/core';
+import { busy, expectedTime, isDelivered, isMissing, knownOf, spanMs, those, type Busy, type DeadlineOptions } from './deadline.js';
 
 export interface RoundsOptions extends DeadlineOptions {
   /** A round commits once this fraction of its groups has delivered … @default 1 */
@@ -140,7 +140,7 @@ function deliveriesNeeded(options: RoundsOptions, members: number, delivered: nu
 function enoughAt(options: RoundsOptions, members: readonly Busy[], delivered: readonly Busy[]): number | undefined {
   const { graceMs = 0 } = options;
   const need = quorumOf(options, members.length);
-  return delivered.length < need ? undefined : sorted(delivered, ({ deliveredAtMs }) => deliveredAtMs)[need - 1]! + graceMs;
+  return delivered.length < need ? undefined : select(knownOf(delivered, ({ deliveredAtMs }) => deliveredAtMs), need - 1) + graceMs;
 }
 
 /** Undefined while nothing is known that a deadline could be made of: the first round, before the first delivery. */
