@@ -1,25 +1,17 @@
-import { BackOff, formatSeconds, isAway, LongtailError, type AllocateTensor, type Clock, type Codec, type Compute, type PeerNetwork, type Rng } from '@longtail/core';
+import { BackOff, formatSeconds, isAway, LongtailError, type Rng } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
 import { CHUNK_LENGTH } from './grid.js';
 import { Pauses, type Owner } from './pauses.js';
-import type { CreateFeedback, FileCache, WorkerConnection } from './ports.js';
-import type { WorkerEvent } from './worker-events.js';
+import type { WorkerConnection } from './ports.js';
+import type { WorkerRunContext } from './worker-run-context.js';
 import { WorkerSession } from './worker-session.js';
 
-export interface WorkerOptions {
+export interface WorkerOptions extends Omit<WorkerRunContext, 'connection' | 'send' | 'chunkLength'> {
   /**
    * Says hello to the server, or to the one at `address` that may have taken over from it, and resolves once it has welcomed; rejects with
    * LongtailError `unreachable`, `refused` or `protocol`.
    */
   dial(hello: Hello, signal: AbortSignal, address?: string): Promise<{ readonly connection: WorkerConnection; readonly welcome: Welcome }>;
-  readonly compute: Compute;
-  readonly fileCache: FileCache;
-  readonly codecs: readonly Codec[];
-  createFeedback: CreateFeedback;
-  crc32c(bytes: Uint8Array): number;
-  /** Memory for what is sent to the server. @default that of JavaScript */
-  readonly allocate?: AllocateTensor;
-  readonly clock: Clock;
   readonly rng: Rng;
   /** Abort to leave: leases go back at once, nothing is finished. */
   readonly signal: AbortSignal;
@@ -30,16 +22,12 @@ export interface WorkerOptions {
   readonly name: string;
   /** Jobs may run their own modules here. */
   readonly allowCode: boolean;
-  /** Direct links to other workers; undefined: everything goes through the server. */
-  readonly peers?: PeerNetwork;
   /** What its owner lets it send, of all tensors together; the server plans with it. @default 0: as fast as the link is */
   readonly maxUploadBitsPerSecond?: number;
   /** The node's id, kept from one process to the next. @default a new one for each process */
   readonly identity?: NodeIdentity;
   /** Names the host to the server: workers with the same name reach each other's loopback addresses. @default '': not known */
   readonly host?: string;
-  /** @default nobody listens */
-  readonly log?: ((event: WorkerEvent) => void) | undefined;
   /** Keep dialling when no server is there at the start. @default false */
   readonly wait?: boolean;
   /** How long to look for a server that went away, or that cannot be reached. @default as long as it takes */

@@ -11,10 +11,11 @@ export interface WorkerRunContext {
   readonly codecs: readonly Codec[];
   createFeedback: CreateFeedback;
   crc32c(bytes: Uint8Array): number;
+  /** Memory for what is sent to the server. @default that of JavaScript */
   readonly allocate?: AllocateTensor;
   readonly clock: Clock;
   readonly chunkLength: number;
-  /** Direct links to neighbours in a pipeline; undefined: everything goes through the server. */
+  /** Direct links to other workers; undefined: everything goes through the server. */
   readonly peers?: PeerNetwork;
   send(message: WorkerMessage): void;
   /** @default nobody listens */
