@@ -66,11 +66,12 @@ export function lowerWeightedMedian(values: Float64Array, weights: Float64Array,
   return values[high]!;
 }
 
-/** The same, of numbers that stay as they are. */
+/** The lower median of numbers that stay as they are, one at least. */
 export function median(of: readonly number[]): number {
   return lowerMedian(Float64Array.from(of));
 }
 
+/** Where half of the weight of numbers lies that stay as they are, one at least. */
 export function weightedMedian(of: readonly number[], weights: readonly number[]): number {
   return lowerWeightedMedian(Float64Array.from(of), Float64Array.from(weights), of.length, weights.reduce((sum, weight) => sum + weight, 0));
 }
