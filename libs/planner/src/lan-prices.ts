@@ -1,4 +1,4 @@
-import type { PricedLan } from './lan-pricing.js';
+import type { PricedLan } from './lan-periods.js';
 import { LanPricing, TOLERANCE } from './lan-pricing.js';
 import type { LayerTimes } from './layers.js';
 import { INNER, LAST, Layers } from './layers.js';
