@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util';
 import { createRng } from '../../libs/core/dist/index.js';
 import { bruteForceRoundMs } from '../../libs/planner/dist/brute-force.js';
-import { CostModel } from '../../libs/planner/dist/layout.js';
+import { CostModel } from '../../libs/planner/dist/cost-model.js';
 import { randomInstance } from '../../libs/planner/dist/random-instance.js';
 import { search } from '../../libs/planner/dist/search.js';
 

@@ -6,7 +6,7 @@ import { UpperBound } from '../../libs/planner/dist/bound.js';
 import { Chains } from '../../libs/planner/dist/chain.js';
 import { ExactSite } from '../../libs/planner/dist/exact-site.js';
 import { LargeSite } from '../../libs/planner/dist/large-site.js';
-import { CostModel } from '../../libs/planner/dist/layout.js';
+import { CostModel } from '../../libs/planner/dist/cost-model.js';
 import { fleetsOf } from './fleets.mjs';
 
 const { values: flags } = parseArgs({ options: { devices: { type: 'string', default: '5' }, seeds: { type: 'string', default: '3' } } });

@@ -46,7 +46,7 @@ function holders({ job, nodes }: LayoutRequest, profile: ModelProfile): readonly
   const { up, down, rtt } = LINK_CLASSES.datacenter;
   const cluster = measuredCluster(nodes, { peers: [], assumedLink: { upBitsPerSecond: up, downBitsPerSecond: down, roundTripMs: rtt }, profile });
   const model = new CostModel(profile, cluster, planRequestFor(job));
-  const able = nodes.filter((_, i) => model.holds(i));
+  const able = nodes.filter((_, i) => model.memory.holds(i));
   if (able.length > 0 || nodes.length === 0) return able;
   throw new LongtailError('no machine has the memory for the whole model', { code: 'no-plan' });
 }

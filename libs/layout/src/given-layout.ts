@@ -30,7 +30,7 @@ export function planGiven(
   const decided = groups.map((group) => {
     if (group.stages.length === 1 || group.maxStash !== undefined) return group;
     const drawn = onDevices(group);
-    return { ...group, stages: group.stages.map((stage, i) => (model.recomputeIn(drawn, i) === true ? { ...stage, recompute: true } : stage)) };
+    return { ...group, stages: group.stages.map((stage, i) => (model.memory.recomputeIn(drawn, i) === true ? { ...stage, recompute: true } : stage)) };
   });
   return { groups: decided, plan: planLayout(profile, cluster, request, decided.map(onDevices), { makespanOf: exactMakespan() }) };
 }

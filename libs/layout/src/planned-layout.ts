@@ -30,7 +30,7 @@ export function isSearchedFor(request: LayoutRequest, profile: ModelProfile): bo
 
 function isHeldByAll(request: LayoutRequest, profile: ModelProfile): boolean {
   const model = new CostModel(profile, clusterOf(request.nodes, request, profile), planRequestFor(request.job));
-  return request.nodes.every((_, i) => model.holds(i));
+  return request.nodes.every((_, i) => model.memory.holds(i));
 }
 
 function missingOf({ begun, job, nodes }: LayoutRequest): number {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { UpperBound } from './bound.js';
 import { bruteForceRoundMs } from './brute-force.js';
-import { CostModel } from './layout.js';
+import { CostModel } from './cost-model.js';
 import { randomInstance } from './random-instance.js';
 import { samplesWithin } from './rounds.js';
 import { search } from './search.js';

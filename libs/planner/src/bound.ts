@@ -4,7 +4,7 @@ import { boundsOf } from './device-bounds.js';
 import { DirectCredits } from './direct-credits.js';
 import type { Credited, LanPrices } from './lan-prices.js';
 import { LanPricer } from './lan-prices.js';
-import { CostModel } from './layout.js';
+import { CostModel } from './cost-model.js';
 import { Pairs } from './pairs.js';
 import { relayedPrices } from './relayed-prices.js';
 import { relayedCredit, spansOf, WEIGHINGS } from './relayed-credits.js';
@@ -51,7 +51,7 @@ export class UpperBound {
     private readonly relays = true,
     private readonly sites: readonly SiteBound[] = boundsOf(model),
   ) {
-    this.leastTieMs = model.leastTieMsAnywhere();
+    this.leastTieMs = model.tieCosts.leastAnywhere();
     this.fastestUplinkMs = Math.min(...this.sites.flatMap(({ devices }) => devices.map(({ uplinkMs }) => uplinkMs)));
   }
 
@@ -141,7 +141,7 @@ export class UpperBound {
       found.set(devices[0]!, prices);
       const sum = (of: Iterable<number>) => [...of].reduce((total, next) => total + next, 0);
       if (sum(prices.prices.values()) < sum([...credited.values()].map(({ most }) => most)))
-        this.priced.set(site, { roundMs, sumsMs, tieMs: this.model.leastTieMs(this.model.links.onlyLan(devices, devices)!), prices: meanPrices(site, prices) });
+        this.priced.set(site, { roundMs, sumsMs, tieMs: this.model.tieCosts.least(this.model.links.onlyLan(devices, devices)!), prices: meanPrices(site, prices) });
     }
     return found;
   }

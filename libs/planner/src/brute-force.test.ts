@@ -2,7 +2,7 @@ import { createRng } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { bruteForceRoundMs } from './brute-force.js';
-import { CostModel } from './layout.js';
+import { CostModel } from './cost-model.js';
 import { randomInstance } from './random-instance.js';
 import { search } from './search.js';
 

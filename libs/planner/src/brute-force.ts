@@ -1,4 +1,5 @@
-import type { CostModel, GroupDraft, StageDraft } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft, StageDraft } from './group-draft.js';
 import type { GroupCost } from './rounds.js';
 import { samplesWithin } from './rounds.js';
 import { sharedMs } from './scenarios.js';
@@ -92,7 +93,7 @@ function* pipelines(model: CostModel, devices: readonly number[], start: number,
     for (let end = start + 1; end <= blocks; end++) {
       if (!model.costs.canCut(end) || (others.length === 0 && end < blocks)) continue;
       for (const rest of pipelines(model, others, end, microbatch)) {
-        const needs = crew.map((device) => model.recomputeFor(device, start, end, microbatch, rest.length + 1));
+        const needs = crew.map((device) => model.memory.recomputeFor(device, start, end, microbatch, rest.length + 1));
         if (!needs.includes(undefined)) yield [{ start, end, devices: crew, recompute: needs.includes(true) }, ...rest];
       }
     }

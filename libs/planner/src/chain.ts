@@ -1,5 +1,8 @@
-import type { CostModel, GroupDraft, HopWay, StageDraft } from './layout.js';
-import { groupCost, SUM_BITS } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft, StageDraft } from './group-draft.js';
+import type { HopWay } from './links.js';
+import { SUM_BITS } from './gradient-sums.js';
+import { groupCost } from './group-cost.js';
 import { samplesWithin } from './rounds.js';
 
 /** A pipeline of one device a stage, from the model's end to its beginning. */
@@ -47,15 +50,15 @@ export class Chains {
   ) {
     const { cluster, costs, request } = model;
     this.microbatch = Math.min(...request.microbatches);
-    for (const members of model.kindsOf(cluster.devices.map((_, index) => index))) {
-      const holds = model.holds(members[0]!, this.microbatch);
+    for (const members of model.kinds.among(cluster.devices.map((_, index) => index))) {
+      const holds = model.memory.holds(members[0]!, this.microbatch);
       const kind = { wholeMs: this.msOf(members[0]!, 0, costs.blocks, false), holds, times: [], firstCut: 0 };
       for (const device of members) this.kinds[device] = kind;
     }
     this.mayCut = Uint8Array.from({ length: costs.blocks }, (_, at) => (costs.canCut(at) ? 1 : 0));
     const { blocks } = costs;
     this.shared = Float64Array.from({ length: blocks }, (_, cut) => model.ties.values({ start: 0, end: cut }, { start: cut, end: blocks }));
-    this.leastTieMs = Float64Array.from(cluster.devices, (_, device) => model.leastTieMsOf(device));
+    this.leastTieMs = Float64Array.from(cluster.devices, (_, device) => model.tieCosts.leastOf(device));
     this.roundTripMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 0));
     this.valueMs = Float64Array.from(cluster.devices, (_, device) => model.exchangeMs(device, 1) - model.exchangeMs(device, 0));
     this.starts = new Int32Array(cluster.devices.length);
@@ -177,7 +180,7 @@ export class Chains {
       microbatch,
       stages: stages
         .map(({ device, start, end }, i) => {
-          const recompute = model.recomputeFor(device, start, end, microbatch, i + 1) === true;
+          const recompute = model.memory.recomputeFor(device, start, end, microbatch, i + 1) === true;
           return { start, end, devices: [device], recompute };
         })
         .reverse(),
@@ -260,7 +263,7 @@ export class Chains {
     return samplesWithin(cost, this.roundMs, request.stepsPerRound, 0);
   }
 
-  /** As `CostModel.tiesMs`, of what was kept last. */
+  /** As `TieCosts.ofStages`, of what was kept last. */
   private tiesMs(devices: Int32Array): number {
     const { ties, costs } = this.model;
     const readers: StageDraft[] = [];
@@ -270,7 +273,7 @@ export class Chains {
       if (start < end && ties.isRead(start, end)) readers.push({ start, end, devices: [devices[i]!], recompute: false });
       end = start;
     }
-    return this.model.tiesMs(readers.reverse());
+    return this.model.tieCosts.ofStages(readers.reverse());
   }
 
   private way(from: number, to: number): HopWay {
@@ -290,7 +293,7 @@ export class Chains {
     const table = this.timesOf(device, inFlight);
     const at = end * (this.model.costs.blocks + 1) + start;
     if (table[at] === 0) {
-      const recompute = this.model.recomputeFor(device, start, end, this.microbatch, inFlight);
+      const recompute = this.model.memory.recomputeFor(device, start, end, this.microbatch, inFlight);
       table[at] = recompute === undefined ? Infinity : Math.max(1e-9, this.msOf(device, start, end, recompute));
     }
     return table[at]!;

@@ -1,7 +1,10 @@
 import type { BlockRange } from '@longtail/core';
 import type { DeviceSets } from './device-sets.js';
-import type { CostModel, GroupDraft, HopWay, StageCost, StageDraft, WeighedStages } from './layout.js';
-import { groupCost } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { StageCost, WeighedStages } from './group-cost.js';
+import type { GroupDraft, StageDraft } from './group-draft.js';
+import type { HopWay } from './links.js';
+import { groupCost } from './group-cost.js';
 import type { GroupCost } from './rounds.js';
 import { samplesWithin } from './rounds.js';
 
@@ -122,7 +125,7 @@ class ChainSearch {
     let open = openIn(front, set);
     for (let behind = tail; behind !== undefined; behind = behind.next) {
       const stage = { start: behind.start, end: behind.next?.start ?? this.blocks, devices: this.sets.all[behind.front]!.devices, recompute: false };
-      if (model.ties.values(front, stage) > 0) ms = Math.max(ms, model.tieMs(this.way(set, behind.front), front, stage));
+      if (model.ties.values(front, stage) > 0) ms = Math.max(ms, model.tieCosts.between(this.way(set, behind.front), front, stage));
       open += openIn(stage, behind.front);
     }
     return [ms, open];
@@ -165,7 +168,7 @@ class ChainSearch {
     const { devices } = this.sets.all[set]!;
     let recompute = false;
     for (const device of devices) {
-      const needed = this.model.recomputeFor(device, start, end, this.microbatch, inFlight);
+      const needed = this.model.memory.recomputeFor(device, start, end, this.microbatch, inFlight);
       if (needed === undefined) return null;
       recompute ||= needed;
     }
@@ -176,7 +179,7 @@ class ChainSearch {
     const key = from * (this.sets.full + 1) + to;
     let way = this.ways.get(key);
     // Two sets that share representatives stand for different devices: those of the union, split.
-    if (way === undefined) this.ways.set(key, (way = this.model.hopWay(...this.apart(from, to))));
+    if (way === undefined) this.ways.set(key, (way = this.model.links.between(...this.apart(from, to))));
     return way;
   }
 

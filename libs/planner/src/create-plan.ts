@@ -1,6 +1,7 @@
 import type { OwnSteps, MakespanOf, MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
 import { inTurns } from './in-turns.js';
-import { CostModel, type GroupDraft } from './layout.js';
+import { CostModel } from './cost-model.js';
+import type { GroupDraft } from './group-draft.js';
 import { leftOut } from './left-out.js';
 import { inTime } from './local-steps.js';
 import { estimateMakespan } from './makespan.js';
@@ -51,7 +52,7 @@ function firstBatch(model: CostModel, { batch }: OwnSteps): number {
     const { forwardMs, backwardMs } = costs.passMs(device, 0, costs.blocks, smallest, false);
     return 1 / Math.max(1e-9, forwardMs + backwardMs);
   });
-  const holders = rates.filter((_, i) => model.holds(i));
+  const holders = rates.filter((_, i) => model.memory.holds(i));
   const fastest = (holders.length > 0 ? holders : rates).reduce((most, rate) => Math.max(most, rate));
   return Math.max(batch, Math.round((batch * rates.reduce((sum, rate) => sum + rate, 0)) / fastest));
 }

@@ -1,6 +1,6 @@
 import { classesOf } from './device-sets.js';
-import type { CostModel } from './layout.js';
-import { leastSumMs } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import { leastSumMs } from './gradient-sums.js';
 
 /** What a device can do at a microbatch size. */
 export interface Pace {
@@ -57,7 +57,7 @@ export function boundsOf(model: CostModel): readonly SiteBound[] {
   const work = new Work(model);
   const held = new HeldWork(model, work);
   const valuesPerWork = leastValuesPerWork(model, work);
-  const leastTieMs = model.leastTieMsAnywhere();
+  const leastTieMs = model.tieCosts.leastAnywhere();
   return model.links.components().map((members) => siteBound(model, members, { work, held, valuesPerWork, leastTieMs }));
 }
 
@@ -116,7 +116,7 @@ function siteBound(model: CostModel, members: readonly number[], { work, held, v
   const hopMs = way === undefined ? 0 : (2 * cutBits * smallest) / way.bitsPerSecond;
   const delayMs = way === undefined ? 0 : 2 * way.delayMs;
   // Ends that no link joins reach each other through the server.
-  const tieMs = way === undefined ? 0 : inOneLan ? model.leastTieMs(way) : Math.min(...members.map((device) => model.leastTieMsOf(device)));
+  const tieMs = way === undefined ? 0 : inOneLan ? model.tieCosts.least(way) : Math.min(...members.map((device) => model.tieCosts.leastOf(device)));
   return {
     devices,
     direct: members.length > 1,
@@ -152,7 +152,7 @@ function ranges({ costs }: CostModel): readonly (readonly [number, number])[] {
 
 function soloMsPerSample(model: CostModel, index: number): number {
   const { costs, request } = model;
-  const perSample = request.microbatches.map((size) => (model.holds(index, size) ? model.stage([index], 0, costs.blocks, size, false).periodMs / size : Infinity));
+  const perSample = request.microbatches.map((size) => (model.memory.holds(index, size) ? model.stage([index], 0, costs.blocks, size, false).periodMs / size : Infinity));
   return Math.min(...perSample);
 }
 
@@ -182,7 +182,7 @@ class HeldWork {
     const { costs } = this.model;
     let most = -Infinity;
     for (const [start, end] of ranges(this.model)) {
-      if (this.model.recomputeFor(device, start, end, microbatch, end === costs.blocks ? 1 : 2) === undefined) continue;
+      if (this.model.memory.recomputeFor(device, start, end, microbatch, end === costs.blocks ? 1 : 2) === undefined) continue;
       most = Math.max(most, this.work.of(start, end, microbatch));
     }
     return most / this.work.of(0, costs.blocks, microbatch);

@@ -1,4 +1,4 @@
-import type { CostModel } from './layout.js';
+import type { CostModel } from './cost-model.js';
 
 /** A multiset over classes of identical devices: how many of each. */
 export interface DeviceSet {
@@ -73,7 +73,7 @@ export function dealings(classSizes: readonly number[], parts: number): number {
 export function classesOf(model: CostModel, devices: readonly number[]): readonly (readonly number[])[] {
   const classes = new Map<string, number[]>();
   for (const device of devices) {
-    const key = model.likeness(device);
+    const key = model.kinds.likeness(device);
     const members = classes.get(key);
     if (members === undefined) classes.set(key, [device]);
     else members.push(device);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Chains } from './chain.js';
 import { homesBetween } from './homes-between.js';
-import { CostModel } from './layout.js';
+import { CostModel } from './cost-model.js';
 import { matchUp } from './matching.js';
 import { Pairs } from './pairs.js';
 import { samplesWithin } from './rounds.js';

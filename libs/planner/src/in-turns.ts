@@ -1,5 +1,6 @@
 import type { MakespanOf } from '@longtail/core';
-import type { CostModel, GroupDraft, StageDraft } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft, StageDraft } from './group-draft.js';
 import { pipelineStep, timed } from './plan-for.js';
 
 /** Stages a device: with more the fill hardly shrinks and there is more to send. */
@@ -79,7 +80,7 @@ function layoutOf(model: CostModel, { stages, microbatch }: GroupDraft, cuts: re
     const { devices } = stages[i % stages.length]!;
     return { start: cuts[borders[i]!]!, end: cuts[to]!, devices, recompute: false };
   });
-  const recompute = turns.map((_, i) => model.recomputeIn({ microbatch, stages: turns }, i));
+  const recompute = turns.map((_, i) => model.memory.recomputeIn({ microbatch, stages: turns }, i));
   if (recompute.includes(undefined)) return undefined;
   return { microbatch, stages: turns.map((stage, i) => ({ ...stage, recompute: recompute[i]! })) };
 }

@@ -1,7 +1,7 @@
 export { createPlan } from './create-plan.js';
 export type { PlanOptions } from './create-plan.js';
-export { CostModel } from './layout.js';
-export type { GroupDraft, StageDraft } from './layout.js';
+export { CostModel } from './cost-model.js';
+export type { GroupDraft, StageDraft } from './group-draft.js';
 export { estimateMakespan } from './makespan.js';
 export { isMeasured, measuredCluster } from './measured-cluster.js';
 export type { ClusterNode } from './measured-cluster.js';

@@ -2,8 +2,8 @@ import type { PricedLan } from './lan-periods.js';
 import { LanPricing, TOLERANCE } from './lan-pricing.js';
 import type { LayerTimes } from './layers.js';
 import { INNER, LAST, Layers } from './layers.js';
-import type { CostModel } from './layout.js';
-import { leastSumMs } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import { leastSumMs } from './gradient-sums.js';
 import { Packing } from './packing.js';
 
 /** Prices begin with this part of the credits. */
@@ -76,7 +76,7 @@ export class LanPricer {
     const { request, links } = this.model;
     const { count } = this.layers;
     if (devices.length < 2 || count === 0) return false;
-    if (2 * this.model.kindsOf(devices).length * devices.length * count ** 3 > MOST_EFFORT) return false;
+    if (2 * this.model.kinds.among(devices).length * devices.length * count ** 3 > MOST_EFFORT) return false;
     if (this.hopBits === Infinity || request.optimizer === 'server' || links.onlyLan(devices, devices) === undefined) return false;
     return this.sizes.every(({ times }) => devices.every((device) => times[device]!.layerMs > 0));
   }
@@ -141,7 +141,7 @@ export class LanPricer {
     return {
       microbatch,
       layers: this.layers.count,
-      roundMs: roundMs - request.stepsPerRound * this.model.leastTieMs({ bitsPerSecond, delayMs }),
+      roundMs: roundMs - request.stepsPerRound * this.model.tieCosts.least({ bitsPerSecond, delayMs }),
       steps: request.stepsPerRound,
       hopMs: this.hopBits / bitsPerSecond,
       hopDelayMs: 2 * delayMs,

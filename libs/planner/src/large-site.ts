@@ -1,8 +1,9 @@
 import type { BlockRange } from '@longtail/core';
 import type { Chains } from './chain.js';
 import type { LanPrices } from './lan-prices.js';
-import type { CostModel, GroupDraft } from './layout.js';
-import { leastSumMs } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft } from './group-draft.js';
+import { leastSumMs } from './gradient-sums.js';
 import type { Dealing } from './pools.js';
 import { balancedRanges, poolOf } from './pools.js';
 import type { Range } from './recompute-choices.js';
@@ -82,8 +83,8 @@ export class LargeSite implements Site {
     private readonly dealt: Chains,
     priced?: LanPrices,
   ) {
-    const holders = devices.filter((device) => model.holds(device));
-    const others = devices.filter((device) => !model.holds(device));
+    const holders = devices.filter((device) => model.memory.holds(device));
+    const others = devices.filter((device) => !model.memory.holds(device));
     this.solos = holders.map((device) => this.singles([device]));
     this.replicas = holders.length > 1 && model.mayShareStage(holders) ? this.singles(holders) : [];
     const chains = devices.length > MOST_IN_CHAINS ? [] : regroup(dealt, devices, WEIGHED * devices.length, priced);
@@ -111,7 +112,7 @@ export class LargeSite implements Site {
     return [...this.model.request.microbatches]
       .sort((a, b) => b - a)
       .flatMap((microbatch) => {
-        if (devices.some((device) => !this.model.holds(device, microbatch))) return [];
+        if (devices.some((device) => !this.model.memory.holds(device, microbatch))) return [];
         return [new Option(this.model, { microbatch, stages: [{ start: 0, end, devices, recompute: false }] })];
       });
   }
@@ -147,7 +148,7 @@ export class LargeSite implements Site {
     }, 0);
     const cuts = Array.from({ length: costs.blocks - 1 }, (_, i) => i + 1).filter((at) => costs.canCut(at));
     const hopMs = (2000 * microbatch * Math.min(...cuts.map((at) => costs.cutBits(at)))) / way.bitsPerSecond;
-    const tieMs = Math.min(...devices.map((device) => this.model.leastTieMsOf(device)));
+    const tieMs = Math.min(...devices.map((device) => this.model.tieCosts.leastOf(device)));
     return (ranges) => {
       const hops = ranges.length - 1;
       const fillMs = hops * ((hops / devices.length) * hopMs + 2 * way.delayMs) + (hops > 0 ? tieMs : 0);

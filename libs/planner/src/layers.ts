@@ -1,4 +1,4 @@
-import type { CostModel } from './layout.js';
+import type { CostModel } from './cost-model.js';
 
 /** Of the middle one's work: a block with less is counted as none. */
 const COUNTED = 0.5;
@@ -45,7 +45,7 @@ export class Layers {
   /** Of each device at a microbatch size, by index. */
   times(microbatch: number): readonly LayerTimes[] {
     const times: LayerTimes[] = [];
-    for (const kind of this.model.kindsOf(this.model.cluster.devices.map((_, i) => i))) {
+    for (const kind of this.model.kinds.among(this.model.cluster.devices.map((_, i) => i))) {
       const ofKind = this.timesOf(kind[0]!, microbatch);
       for (const device of kind) times[device] = ofKind;
     }
@@ -66,7 +66,7 @@ export class Layers {
       for (const [start, end] of this.stages[place]!) {
         const count = this.countIn(start, end);
         if (count <= kept[place]!) continue;
-        const again = this.model.recomputeFor(device, start, end, microbatch, place === LAST ? 1 : 2);
+        const again = this.model.memory.recomputeFor(device, start, end, microbatch, place === LAST ? 1 : 2);
         if (again === false) kept[place] = count;
         if (again !== undefined) held[place] = Math.max(held[place]!, count);
       }

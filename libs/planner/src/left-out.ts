@@ -1,6 +1,7 @@
 import type { LeftOut } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
-import type { CostModel, GroupDraft } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft } from './group-draft.js';
 import { roundMsOf, type Scenario } from './rounds.js';
 
 /** Why a device has no part in a plan that was searched for, in figures. */
@@ -58,8 +59,8 @@ function partnersIn({ cluster: { devices }, links }: CostModel): Partners {
 function tooSmall(model: CostModel, index: number): string | undefined {
   const { costs, cluster, request } = model;
   const smallest = Math.min(...request.microbatches);
-  if (model.holds(index)) return undefined;
-  const needs = model.memory(index, 0, costs.blocks, smallest, 1, false).total;
+  if (model.memory.holds(index)) return undefined;
+  const needs = model.memory.ofStage(index, 0, costs.blocks, smallest, 1, false).total;
   return `needs ${formatBytes(needs)} for the whole model, has ${formatBytes(cluster.devices[index]!.memoryBytes)}`;
 }
 
@@ -110,11 +111,11 @@ function asStage(model: CostModel, index: number, roundMs: number, partners: Par
   if (cuts.length === 0) return 'and the model cannot be cut';
   if (cluster.devices.length === 1) return 'and there is no other device to share it with';
   const held = cuts.some(
-    (at) => model.recomputeFor(index, 0, at, 1, 2) !== undefined || model.recomputeFor(index, at, costs.blocks, 1, 1) !== undefined,
+    (at) => model.memory.recomputeFor(index, 0, at, 1, 2) !== undefined || model.memory.recomputeFor(index, at, costs.blocks, 1, 1) !== undefined,
   );
   if (!held) return 'and not even its first or last blocks fit';
   const smallest = cuts.reduce((best, next) => (costs.cutBits(next) < costs.cutBits(best) ? next : best));
-  const hop = Math.min(...partners(index).map((other) => model.hop(model.hopWay([index], [other]), smallest, 1).periodMs));
+  const hop = Math.min(...partners(index).map((other) => model.hop(model.links.between([index], [other]), smallest, 1).periodMs));
   const whole = hop * (request.local?.batch ?? request.batch);
   return whole >= roundMs
     ? `as a stage, activations and gradients would take ${formatMilliseconds(hop)} a sample over its link`

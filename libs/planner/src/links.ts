@@ -8,6 +8,14 @@ export interface Way {
   readonly direct: boolean;
 }
 
+/** How two stages reach each other. */
+export interface HopWay {
+  readonly forwardBitsPerSecond: number;
+  readonly backwardBitsPerSecond: number;
+  readonly forwardDelayMs: number;
+  readonly backwardDelayMs: number;
+}
+
 /** Ways between devices, by index: over a LAN, a measured peer link, else through the server. */
 export class Links {
   private readonly devices: readonly DeviceProfile[];
@@ -49,6 +57,33 @@ export class Links {
     return some.every((device) => this.lanOf[device] === lan) && others.every((device) => this.lanOf[device] === lan)
       ? this.lanWays[lan]
       : undefined;
+  }
+
+  /** Between two stages. */
+  between(from: readonly number[], to: readonly number[]): HopWay {
+    const lan = this.onlyLan(from, to);
+    if (lan !== undefined) {
+      const bitsPerSecond = lan.bitsPerSecond * Math.min(from.length, to.length);
+      return {
+        forwardBitsPerSecond: bitsPerSecond,
+        backwardBitsPerSecond: bitsPerSecond,
+        forwardDelayMs: lan.delayMs,
+        backwardDelayMs: lan.delayMs,
+      };
+    }
+    let [forward, backward, forwardDelayMs, backwardDelayMs] = [Infinity, Infinity, 0, 0];
+    for (const a of from) {
+      for (const b of to) {
+        const [there, back] = [this.way(a, b), this.way(b, a)];
+        forward = Math.min(forward, there.bitsPerSecond);
+        backward = Math.min(backward, back.bitsPerSecond);
+        forwardDelayMs = Math.max(forwardDelayMs, there.delayMs);
+        backwardDelayMs = Math.max(backwardDelayMs, back.delayMs);
+      }
+    }
+    // Microbatches go side by side, as many as the smaller of the two stages has devices.
+    const side = Math.min(from.length, to.length);
+    return { forwardBitsPerSecond: forward * side, backwardBitsPerSecond: backward * side, forwardDelayMs, backwardDelayMs };
   }
 
   /** No way from any of them to any other has less bits a second or more delay. */

@@ -1,5 +1,6 @@
 import type { OwnSteps } from '@longtail/core';
-import type { CostModel, GroupDraft } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft } from './group-draft.js';
 import { ownExchangeMs } from './own-exchange.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { roundMsOf } from './rounds.js';

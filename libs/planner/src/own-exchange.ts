@@ -1,6 +1,7 @@
 import type { StageSums } from '@longtail/core';
-import type { CostModel, GroupDraft, StageDraft } from './layout.js';
-import { sumMs } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft, StageDraft } from './group-draft.js';
+import { sumMs } from './gradient-sums.js';
 import { heldWith } from './turns.js';
 
 /** Of devices that step for themselves: each stage's sums of what several hold (ADR 26); undefined where there are none. */

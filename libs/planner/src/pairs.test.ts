@@ -21,8 +21,8 @@ test('two devices are a chain with the cut at which they manage most', () => {
       ] as const) {
         for (let cut = 1; cut < model.costs.blocks; cut++) {
           const needs = [
-            model.recomputeFor(front, 0, cut, chains.microbatch, 2),
-            model.recomputeFor(back, cut, model.costs.blocks, chains.microbatch, 1),
+            model.memory.recomputeFor(front, 0, cut, chains.microbatch, 2),
+            model.memory.recomputeFor(back, cut, model.costs.blocks, chains.microbatch, 1),
           ];
           if (!model.costs.canCut(cut) || needs.includes(undefined)) continue;
           const stages = [

@@ -1,7 +1,9 @@
 import type { LeftOut, MakespanOf, PassOrder, Plan, PlannedGroup, PlanRequest, StageSums, StageTiming } from '@longtail/core';
 import { formatMilliseconds } from '@longtail/core';
-import type { CostModel, GroupDraft, Passes, StageCost } from './layout.js';
-import { passesOf } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { Passes, StageCost } from './group-cost.js';
+import type { GroupDraft } from './group-draft.js';
+import { passesOf } from './group-cost.js';
 import { groupSteps, localRound, type GroupRound, type GroupSteps } from './local-steps.js';
 import { estimateMakespan } from './makespan.js';
 import { sharedMs, sumsOf } from './own-exchange.js';
@@ -168,8 +170,8 @@ function roomFor(model: CostModel, group: GroupDraft, order: PassOrder, microbat
   const { stages, microbatch } = group;
   const fixed = holdsAll(order);
   return stages.map(({ devices, start, end, recompute }, index) => {
-    if (fixed) return model.inFlight(group, index) * devices.length;
-    const kinds = model.kindsOf(devices).map(([device]) => model.cluster.devices[device!]!);
+    if (fixed) return model.memory.inFlight(group, index) * devices.length;
+    const kinds = model.kinds.among(devices).map(([device]) => model.cluster.devices[device!]!);
     const fits = (held: number) =>
       kinds.every(({ memoryBytes, stashFactor }) => model.costs.memoryBytes(start, end, microbatch, held, recompute, stashFactor) <= memoryBytes);
     let room = Math.min(microbatches, stages.length - index);

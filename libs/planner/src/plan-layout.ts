@@ -1,8 +1,8 @@
 import { formatBytes } from '@longtail/core';
 import type { MeasuredCluster, ModelProfile, Plan, PlanRequest } from '@longtail/core';
 import type { PlanOptions } from './create-plan.js';
-import type { GroupDraft } from './layout.js';
-import { CostModel } from './layout.js';
+import type { GroupDraft } from './group-draft.js';
+import { CostModel } from './cost-model.js';
 import { withoutPlace } from './left-out.js';
 import { complete, devicesOf, planFor, samplesPerSecondOf, type PlanBody } from './plan-for.js';
 import { scenarioOf } from './scenarios.js';

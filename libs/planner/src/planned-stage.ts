@@ -1,7 +1,8 @@
 import type { PlannedDevice, PlannedStage, StageTiming } from '@longtail/core';
 import { formatBytes, formatCount, formatMilliseconds } from '@longtail/core';
-import type { CostModel, GroupDraft } from './layout.js';
-import { SUM_BITS, sentInSum } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft } from './group-draft.js';
+import { SUM_BITS, sentInSum } from './gradient-sums.js';
 import { broughtBy } from './own-exchange.js';
 import { busiest, chunksOf, heldWith } from './turns.js';
 
@@ -50,7 +51,7 @@ function plannedDevice(input: StageInPlan, index: number): PlannedDevice {
   return {
     device: device.id,
     name: device.name,
-    memory: model.memoryOf(index, heldWith(stages, input.index), microbatch, stashCap),
+    memory: model.memory.ofStages(index, heldWith(stages, input.index), microbatch, stashCap),
     offeredBytes: device.memoryBytes,
     samples,
     forwardMs,
@@ -102,7 +103,7 @@ function reasonFor({ model, group, index, timings, samples, steps, microbatches,
   const tightest = devices.reduce((least, device) => (offeredBy(device) < offeredBy(least) ? device : least));
   const offered = offeredBy(tightest);
   const held = heldWith(stages, index);
-  const fits = `${formatBytes(model.memoryOf(tightest, held, group.microbatch, stashCap).total)} of ${formatBytes(offered)}`;
+  const fits = `${formatBytes(model.memory.ofStages(tightest, held, group.microbatch, stashCap).total)} of ${formatBytes(offered)}`;
   const again = recompute ? ', computing activations again' : '';
   const { forwardMs, backwardMs } = timings[index]!;
   const chunks = chunksOf(stages);
@@ -119,7 +120,7 @@ function reasonFor({ model, group, index, timings, samples, steps, microbatches,
   }
   const [from, to] = end < model.costs.blocks ? [start, end + 1] : [start - 1, end];
   const extra = model.costs.profile.blocks[end < model.costs.blocks ? end : start - 1]!.name;
-  const least = model.memory(tightest, from, to, group.microbatch, Math.min(microbatches, model.inFlight(group, index)), recompute).total;
+  const least = model.memory.ofStage(tightest, from, to, group.microbatch, Math.min(microbatches, model.memory.inFlight(group, index)), recompute).total;
   const limit =
     least > offered
       ? `${extra} too would need at least ${formatBytes(least)}`

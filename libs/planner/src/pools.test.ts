@@ -2,7 +2,7 @@ import type { DeviceProfile, PlanRequest } from '@longtail/core';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createPlan } from './create-plan.js';
-import { CostModel } from './layout.js';
+import { CostModel } from './cost-model.js';
 import { poolOf } from './pools.js';
 import { recomputeChoices } from './recompute-choices.js';
 import { equalLayers, REQUEST } from './testing/equal-layers.js';
@@ -41,7 +41,7 @@ test('devices that keep more of a passing microbatch are not dealt as if they ke
   const model = lanOf(4, (i) => ({ memoryBytes: 40e6, stashFactor: i < 2 ? 1 : 40 }));
   const stages = poolOf(model, everybody(model), HALVES, 1, { alike: false, slower: Infinity })!;
   for (const [s, { start, end, devices }] of stages.entries())
-    for (const device of devices) expect(model.memory(device, start, end, 1, stages.length - s, false).total).toBeLessThanOrEqual(40e6);
+    for (const device of devices) expect(model.memory.ofStage(device, start, end, 1, stages.length - s, false).total).toBeLessThanOrEqual(40e6);
   expect(stages.flatMap(({ devices }) => devices)).toContain(0);
 });
 
@@ -71,13 +71,13 @@ test('stages recompute only where some device has to, all when they shall, none 
       const model = lanOf(devices.length, (i) => ({ ...keeping, ...devices[i] }), recompute);
       for (const ranges of recomputeChoices(model, everybody(model), HALVES, 1)) {
         for (const [s, range] of ranges.entries()) {
-          const needs = everybody(model).map((i) => model.recomputeFor(i, range.start, range.end, 1, ranges.length - s));
+          const needs = everybody(model).map((i) => model.memory.recomputeFor(i, range.start, range.end, 1, ranges.length - s));
           if (recompute === 'always') expect(range.recompute).toBe(true);
           else if (range.recompute) expect(needs).toContain(true);
         }
         for (const [s, stage] of (poolOf(model, everybody(model), ranges, 1, { alike, slower: Infinity }) ?? []).entries())
           for (const i of stage.devices)
-            expect(model.memory(i, stage.start, stage.end, 1, ranges.length - s, stage.recompute).total).toBeLessThanOrEqual(
+            expect(model.memory.ofStage(i, stage.start, stage.end, 1, ranges.length - s, stage.recompute).total).toBeLessThanOrEqual(
               devices[i]!.memoryBytes,
             );
       }

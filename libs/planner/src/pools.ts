@@ -1,5 +1,6 @@
 import type { BlockRange } from '@longtail/core';
-import type { CostModel, StageDraft } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { StageDraft } from './group-draft.js';
 import type { Range } from './recompute-choices.js';
 
 /** Less is rounding. */
@@ -67,7 +68,7 @@ export function balancedRanges(
         const worst = Math.max(behind, work);
         const square = (k === 0 ? 0 : squares[k - 1]![j]!) + work ** 2;
         if (worst > best[k]![i]! || (worst === best[k]![i]! && square >= squares[k]![i]!)) continue;
-        if (model.recomputeFor(roomiest, cuts[i]!, cuts[j]!, microbatch, k + 1) === undefined) continue;
+        if (model.memory.recomputeFor(roomiest, cuts[i]!, cuts[j]!, microbatch, k + 1) === undefined) continue;
         best[k]![i] = worst;
         squares[k]![i] = square;
         next[k]![i] = j;
@@ -109,9 +110,9 @@ class Pool {
     microbatch: number,
     private readonly slower: number,
   ) {
-    const kinds = model.kindsOf(devices);
+    const kinds = model.kinds.among(devices);
     const needs = kinds.map(([device]) =>
-      ranges.map(({ start, end }, s) => model.recomputeFor(device!, start, end, microbatch, ranges.length - s)),
+      ranges.map(({ start, end }, s) => model.memory.recomputeFor(device!, start, end, microbatch, ranges.length - s)),
     );
     this.kinds = kinds.map((members, k) => {
       const periods = ranges.map(({ start, end, recompute }) => {

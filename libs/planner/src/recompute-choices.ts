@@ -1,5 +1,5 @@
 import type { BlockRange } from '@longtail/core';
-import type { CostModel } from './layout.js';
+import type { CostModel } from './cost-model.js';
 
 /** Blocks, and whether their activations are computed again. */
 export interface Range extends BlockRange {
@@ -18,15 +18,15 @@ export function recomputeChoices(
   microbatch: number,
 ): readonly (readonly Range[])[] {
   const { costs, cluster, request } = model;
-  const kinds = model.kindsOf(devices);
+  const kinds = model.kinds.among(devices);
   const rateOf = (kind: readonly number[], start: number, end: number) => {
     const { forwardMs, backwardMs } = costs.passMs(cluster.devices[kind[0]!]!, start, end, microbatch, false);
     return kind.length / Math.max(1e-9, forwardMs + backwardMs);
   };
   const enough = sum(kinds, (kind) => rateOf(kind, 0, costs.blocks));
   const needs = ranges.map(({ start, end }, s) => {
-    const always = request.recompute === 'always' && model.mayRecompute(start, end);
-    const ofKinds = kinds.map(([device]) => model.recomputeFor(device!, start, end, microbatch, ranges.length - s));
+    const always = request.recompute === 'always' && model.memory.mayRecompute(start, end);
+    const ofKinds = kinds.map(([device]) => model.memory.recomputeFor(device!, start, end, microbatch, ranges.length - s));
     const having = kinds.filter((_, k) => ofKinds[k] === true);
     const spared = kinds.filter((_, k) => ofKinds[k] === false);
     const count = sum(having, ({ length }) => length);

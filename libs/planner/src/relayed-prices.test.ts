@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { UpperBound } from './bound.js';
 import { Chains } from './chain.js';
-import type { GroupDraft } from './layout.js';
-import { CostModel } from './layout.js';
+import type { GroupDraft } from './group-draft.js';
+import { CostModel } from './cost-model.js';
 import { Pairs } from './pairs.js';
 import { samplesWithin } from './rounds.js';
 import { equalLayers, REQUEST } from './testing/equal-layers.js';
@@ -68,7 +68,7 @@ function pipeline(model: CostModel, rng: Rng): GroupDraft | undefined {
     microbatch: 1 + rng.below(2),
     stages: crews.map((devices, s) => ({ start: ends[s]!, end: ends[s + 1]!, devices, recompute: false })),
   };
-  const needs = draft.stages.map((_, s) => model.recomputeIn(draft, s));
+  const needs = draft.stages.map((_, s) => model.memory.recomputeIn(draft, s));
   if (needs.includes(undefined)) return undefined;
   return { ...draft, stages: draft.stages.map((stage, s) => ({ ...stage, recompute: needs[s]! })) };
 }

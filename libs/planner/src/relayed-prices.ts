@@ -1,6 +1,6 @@
 import type { Layers } from './layers.js';
-import type { CostModel } from './layout.js';
-import { leastSumMs } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import { leastSumMs } from './gradient-sums.js';
 import type { Column } from './packing.js';
 import type { Pairs } from './pairs.js';
 import type { PricedRelays } from './relayed-options.js';
@@ -106,7 +106,7 @@ function relaysOf(model: CostModel, layers: Layers, { devices: matched }: Pairs,
 function endsApart(model: CostModel, anywhere: Anywhere, stepMs: number): PricedRelays {
   const hopMs = hopsOf(anywhere);
   const isLone = lonesOf(anywhere);
-  const tiesMs = hopMs.map((_, device) => model.leastRelayedTieMsOf(device));
+  const tiesMs = hopMs.map((_, device) => model.tieCosts.leastRelayedOf(device));
   const leastTieMs = tiesMs.reduce((least, ms) => Math.min(least, ms), Infinity);
   const moreMs = tiesMs.map((ms, device) => (isLone[device] === 1 ? ms - leastTieMs : 0));
   const innerMs = moreMs.map((ms, device) => Math.min(ms, hopMs[device]!));
@@ -123,7 +123,7 @@ function endsTogether(model: CostModel, anywhere: Anywhere, stepMs: number): Pri
   let leastTieMs = Infinity;
   for (const members of anywhere.sites) {
     if (members.length === 1) continue;
-    leastTieMs = Math.min(leastTieMs, model.leastTieMs(model.links.onlyLan(members, members)!));
+    leastTieMs = Math.min(leastTieMs, model.tieCosts.least(model.links.onlyLan(members, members)!));
     const fastestMs = Math.min(...members.map((device) => hopMs[device]!));
     for (const device of members) otherHopMs[device] = fastestMs;
   }

@@ -1,8 +1,8 @@
 import type { MakespanOf, MeasuredCluster, ModelProfile, Plan, PlannedGroup, PlanRequest, Settling, StageTiming } from '@longtail/core';
 import { formatBytes, formatCount, formatSeconds, passMsOf, RATE_DRIFT, RATE_SLUMP } from '@longtail/core';
 import { createPlan } from './create-plan.js';
-import type { GroupDraft } from './layout.js';
-import { CostModel } from './layout.js';
+import type { GroupDraft } from './group-draft.js';
+import { CostModel } from './cost-model.js';
 import { planFor, timed } from './plan-for.js';
 import { scenarioOf } from './scenarios.js';
 

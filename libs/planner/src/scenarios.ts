@@ -1,4 +1,5 @@
-import type { CostModel, GroupDraft } from './layout.js';
+import type { CostModel } from './cost-model.js';
+import type { GroupDraft } from './group-draft.js';
 import type { Scenario } from './rounds.js';
 
 /** What the server's own link takes for the exchange of so many copies of the model. */

@@ -6,7 +6,7 @@ import { ExactSite } from './exact-site.js';
 import { homesBetween } from './homes-between.js';
 import type { LanPrices } from './lan-prices.js';
 import { LargeSite, StandingSite } from './large-site.js';
-import { CostModel } from './layout.js';
+import { CostModel } from './cost-model.js';
 import { matchUp } from './matching.js';
 import { matchable, Pairs } from './pairs.js';
 import type { Scenario } from './rounds.js';
@@ -207,7 +207,7 @@ function smallSites(model: CostModel, small: readonly (readonly number[])[]): re
   const sites: Site[] = small.map((members) => new ExactSite(model, members));
   for (const members of classesOf(
     model,
-    lonely.filter((device) => model.holds(device)),
+    lonely.filter((device) => model.memory.holds(device)),
   ))
     sites.push(...alike(new ExactSite(model, [members[0]!]), members));
   return sites;
@@ -239,7 +239,7 @@ function remaining({ prices, sets }: LanPrices, taken: ReadonlySet<number>): Lan
 /** Devices that hold no model and reach nobody directly, those of the fastest links first. */
 function relayedOf(model: CostModel): readonly number[] {
   return lonelyOf(model)
-    .filter((device) => !model.holds(device))
+    .filter((device) => !model.memory.holds(device))
     .sort((a, b) => linkOf(model, b) - linkOf(model, a) || a - b);
 }
 

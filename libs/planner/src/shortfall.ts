@@ -1,6 +1,6 @@
 import type { DeviceProfile, MeasuredCluster, PlanRequest } from '@longtail/core';
 import { formatBytes, LongtailError, STATE_BLOCK } from '@longtail/core';
-import { CostModel } from './layout.js';
+import { CostModel } from './cost-model.js';
 import { fits } from './search.js';
 
 /** Sizes that cards come in. */
@@ -24,7 +24,7 @@ function impossiblePart(model: CostModel): LongtailError | undefined {
   let worst: { start: number; end: number; needs: number } | undefined;
   for (let start = 0, end = 1; end <= costs.blocks; end++) {
     if (!costs.canCut(end)) continue;
-    const needs = costs.memory(start, end, microbatch, 1, model.mayRecompute(start, end)).total;
+    const needs = costs.memory(start, end, microbatch, 1, model.memory.mayRecompute(start, end)).total;
     if (needs > roomiest.memoryBytes && needs > (worst?.needs ?? 0)) worst = { start, end, needs };
     start = end;
   }

@@ -1,4 +1,4 @@
-import type { GroupDraft } from './layout.js';
+import type { GroupDraft } from './group-draft.js';
 import type { GroupCost, Scenario } from './rounds.js';
 import { leastRoundMs } from './rounds.js';
 

@@ -1,4 +1,4 @@
-import type { StageDraft } from './layout.js';
+import type { StageDraft } from './group-draft.js';
 
 /** Stages that each device of a pipeline holds: several where they take them in turn, stage s on device s mod p (interleaved). */
 export function chunksOf(stages: readonly StageDraft[]): number {

@@ -1,5 +1,5 @@
 import { createRng } from '@longtail/core';
-import { CostModel } from '../layout.js';
+import { CostModel } from '../cost-model.js';
 import { equalLayers, REQUEST } from './equal-layers.js';
 
 /** Homes of any speed and uplink, each with room for a part of a model of six layers: from so many megabytes to twice as many. */
