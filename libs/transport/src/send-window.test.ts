@@ -72,6 +72,63 @@ function sendOne({ bytesPerMs, roundTripMs }: Link, bytes: number, window: SendW
   window.acknowledged(mark, arrivedAtMs + roundTripMs / 2, arrivedAtMs + CLOCK_OFFSET_MS);
 }
 
+interface Message {
+  readonly pieces: readonly number[];
+  readonly atMs: number;
+}
+
+/** What arrives then waits so long for a busy event loop. */
+type Stands = (atMs: number) => number;
+
+/**
+ * Each sender has a link of its own, and a message now and then: gives by how much longer each message took than the link takes for it, per
+ * sender and message.
+ */
+function sendMessages(links: readonly Link[], messages: readonly (readonly Message[])[], stands: Stands, windows: readonly SendWindow[], fair: FairShare): number[][] {
+  const left = messages.map((of) => of.map(({ pieces, atMs }) => ({ atMs, pieces: [...pieces], inFlight: 0, bytes: pieces.reduce((sum, one) => sum + one) })));
+  const busyUntilMs = links.map(() => 0);
+  const late: number[][] = links.map(() => []);
+  const events: { readonly atMs: number; happen(): void }[] = [];
+  const endMs = 10_000 + Math.max(...messages.flat().map(({ atMs }) => atMs));
+  for (let nowMs = 0; nowMs < endMs; nowMs += 0.25) {
+    events.sort((a, b) => a.atMs - b.atMs);
+    while (events.length > 0 && events[0]!.atMs <= nowMs) events.shift()!.happen();
+    for (const [i, window] of windows.entries()) {
+      const message = left[i]![late[i]!.length];
+      if (message === undefined || message.atMs > nowMs) continue;
+      const { bytesPerMs, roundTripMs } = links[i]!;
+      while (message.pieces.length > 0 && window.hasRoom(message.pieces[0]!) && window.paceMs(nowMs) === 0) {
+        const bytes = message.pieces.shift()!;
+        message.inFlight++;
+        const mark = window.sent(bytes, nowMs);
+        busyUntilMs[i] = Math.max(busyUntilMs[i]!, nowMs) + bytes / bytesPerMs;
+        const arrivesAtMs = busyUntilMs[i] + roundTripMs / 2;
+        const arrivedAtMs = arrivesAtMs + stands(arrivesAtMs);
+        events.push({
+          atMs: arrivedAtMs,
+          happen: () => {
+            const share = fair.arrived(window, bytes, arrivedAtMs);
+            const acknowledgedAtMs = arrivedAtMs + roundTripMs / 2;
+            events.push({
+              atMs: acknowledgedAtMs,
+              happen: () => {
+                window.acknowledged(mark, acknowledgedAtMs, arrivedAtMs + CLOCK_OFFSET_MS, share === 0 ? Infinity : share);
+                message.inFlight--;
+                if (message.pieces.length > 0 || message.inFlight > 0) return;
+                late[i]!.push(acknowledgedAtMs - message.atMs - message.bytes / bytesPerMs - roundTripMs);
+                window.starve();
+              },
+            });
+            events.sort((a, b) => a.atMs - b.atMs);
+          },
+        });
+        if (message.pieces.length === 0) window.starve();
+      }
+    }
+  }
+  return late;
+}
+
 describe('the send window', () => {
   it('fills any link, and keeps at most a few products in flight', () => {
     const links = fc.record({ bytesPerMs: fc.double({ min: 500, max: 100_000, noNaN: true }), roundTripMs: fc.double({ min: 2, max: 150, noNaN: true }) });
@@ -197,6 +254,39 @@ describe('the send window', () => {
     expect(run(link, 1_000, [window], 5_000).deliveredBytes).toBeGreaterThan(0.85 * 1_000 * link.bytesPerMs);
     for (let fromMs = 10_000; fromMs < 12_000; fromMs += 100) sendOne(link, 16 * KIB, window, fromMs);
     expect(run(link, 1_000, [window], 15_000).deliveredBytes).toBeGreaterThan(0.95 * 1_000 * link.bytesPerMs);
+  });
+
+  it('sends what is little at once, whoever else sends to the same receiver now and then', () => {
+    const links = [
+      { bytesPerMs: 1_000, roundTripMs: 35 },
+      { bytesPerMs: 1_000, roundTripMs: 35 },
+      { bytesPerMs: 1_875, roundTripMs: 40 },
+      { bytesPerMs: 1_250, roundTripMs: 60 },
+    ];
+    const rounds = 40;
+    const stallMost = 45;
+    const pieces = fc.integer({ min: 1, max: 8 });
+    const times = fc.array(fc.integer({ min: 0, max: 80 }), { minLength: links.length * rounds, maxLength: links.length * rounds });
+    const stalls = fc.array(fc.integer({ min: 0, max: stallMost }), { minLength: 50, maxLength: 50 });
+    fc.assert(
+      fc.property(pieces, times, stalls, (count, laterMs, stallMs) => {
+        // At the beginning of every 200 ms.
+        const stands: Stands = (atMs) => Math.max(0, stallMs[Math.floor(atMs / 200) % stallMs.length]! - (atMs % 200));
+        const windows = links.map(() => new SendWindow(OPTIONS));
+        // As of probes: rates are known, and no piece that follows has a shorter way.
+        links.forEach((link, i) => {
+          sendOne(link, 1, windows[i]!, 0);
+          run(link, 500, [windows[i]!], 1_000 * (i + 1), 32 * KIB);
+        });
+        const message = [...Array.from({ length: count }, () => 32 * KIB), 18 * KIB];
+        const messages = links.map((_, i) => Array.from({ length: rounds }, (__, round) => ({ pieces: message, atMs: 10_000 + (250 + 50 * count) * round + laterMs[rounds * i + round]! })));
+        for (const late of sendMessages(links, messages, stands, windows, new FairShare())) {
+          expect(late).toHaveLength(rounds);
+          expect(Math.max(...late)).toBeLessThan(2 * stallMost);
+        }
+      }),
+      { numRuns: 50, examples: [[1, Array<number>(links.length * rounds).fill(0), Array<number>(50).fill(0)]] },
+    );
   });
 
   it('is large between near peers, where processors are the bottleneck and small messages would keep them so', () => {

@@ -41,8 +41,12 @@ const WAY_MEMORY_MS = 60_000;
 /** Many who begin together before one link, each over a faster one of its own, then queue no more there than one alone would. */
 const BURST_MS = 16;
 
-/** Beyond what one sender alone keeps before a link: others send over it too. */
+/**
+ * Beyond what one sender alone keeps before a link: others send over it too. That is said of streams alone, so many times `leastBytes`: a
+ * piece takes a slow link as long by itself, and what comes in of several who send little now and then is no rate of a link that they share.
+ */
 const SHARED_QUEUE_MS = 30;
+const STREAM = 4;
 const TOWARDS_SHARE = 1.25;
 
 /**
@@ -69,6 +73,8 @@ export class SendWindow {
   private starvedUntilBytes = 0;
   private deliveredAtMs = 0;
   private deliveredSentAtMs = 0;
+  /** By when nothing had been in flight for the last time. */
+  private deliveredBefore = 0;
   private roundTripMs = Infinity;
   private roundTripAtMs = 0;
   private shortestWayMs = Infinity;
@@ -146,6 +152,7 @@ export class SendWindow {
     const alone = this.inFlight === 0;
     if (alone) {
       this.deliveredAtMs = this.deliveredSentAtMs = nowMs;
+      this.deliveredBefore = this.delivered;
       // What the other direction had queued has gone by now: room for acknowledgements that wait would overflow our own queue.
       this.unqueuedMs = Math.min(this.unqueuedMs, this.distanceMs);
       if (this.bestRate > 0) this.resize();
@@ -173,7 +180,8 @@ export class SendWindow {
     const queuedMs = this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs, queuedMs);
     this.observeRate(mark, nowMs);
-    this.share = queuedMs > SHARED_QUEUE_MS ? share : Infinity;
+    const isStream = this.delivered - this.deliveredBefore >= STREAM * this.options.leastBytes;
+    this.share = isStream && queuedMs > SHARED_QUEUE_MS ? share : Infinity;
     this.resize();
   }
 
