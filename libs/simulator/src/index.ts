@@ -18,5 +18,6 @@ export { simulate } from './simulate.js';
 export { batchOf, modelOfStage } from './stage-model.js';
 export type { ThermalSpec } from './thermal.js';
 export { isActivation, timingModel, type TimingModelOptions } from './timing-model.js';
-export type { DevicePace, VirtualComputeOptions } from './virtual-compute.js';
+export type { VirtualComputeOptions } from './virtual-compute.js';
+export type { DevicePace } from './virtual-device.js';
 export type { LinkSpec, Meddling, NetworkOptions, PeerLinkSpec, VirtualLink } from './virtual-network.js';

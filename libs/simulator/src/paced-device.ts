@@ -15,7 +15,7 @@ export class PacedDevice extends Alarm {
   private signal: AbortSignal | undefined;
 
   constructor(
-    private readonly clock: VirtualClock,
+    protected readonly clock: VirtualClock,
     private readonly thermal: Thermal | undefined,
     /** Told when a work begins, and when it ends. */
     private readonly busy: (isBusy: boolean) => void = () => undefined,

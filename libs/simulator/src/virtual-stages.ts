@@ -7,7 +7,7 @@ interface Stashed {
   outputGradient: HostTensor | undefined;
 }
 
-class HeldStage {
+class VirtualStage {
   readonly layout: ParameterLayout;
   readonly parameters: Float32Array;
   readonly gradient: Float32Array;
@@ -28,7 +28,7 @@ class HeldStage {
 /** The stages that a virtual device holds. Parameters and gradients go in and out as one vector, with what stages share in it once. */
 export class VirtualStages {
   readonly layouts: readonly ParameterLayout[];
-  private readonly held: readonly HeldStage[];
+  private readonly held: readonly VirtualStage[];
   private readonly offsets: ReadonlyMap<string, number>;
 
   /** `room`: microbatches between forward and backward, over all stages. */
@@ -41,7 +41,7 @@ export class VirtualStages {
     if (beyond !== undefined) {
       throw new LongtailError(`blocks ${beyond.start} to ${beyond.end} do not exist: the model has ${blocks.count}`, { code: 'usage' });
     }
-    this.held = ranges.map((range) => new HeldStage(range, blocks));
+    this.held = ranges.map((range) => new VirtualStage(range, blocks));
     this.layouts = this.held.map(({ layout }) => layout);
     this.offsets = new Map(joinLayouts(this.layouts).slots.map(({ name, offset }) => [name, offset]));
   }
