@@ -171,15 +171,14 @@ describe('the send window', () => {
     const sender = fc.record({ bytesPerMs: fc.integer({ min: 500, max: 4_000 }), laterMs: fc.integer({ min: 0, max: 150 }), forMs: fc.integer({ min: 300, max: 450 }) });
     const steadily = (senders: readonly { readonly bytesPerMs: number; readonly laterMs: number; readonly forMs: number }[]) => {
       const own = senders.map(({ forMs, laterMs, bytesPerMs }) => ({ bytesPerMs, laterMs, untilMs: laterMs + forMs }));
-      const mean = own.reduce((sum, { bytesPerMs }) => sum + bytesPerMs, 0) / own.length;
       const windows = own.map(() => new SendWindow(OPTIONS));
       const fair = new FairShare();
       // As of a probe: no piece that follows it has a shorter way.
       for (const window of windows) sendOne(link, 1, window, -1_000);
-      // The first exchange, in which all send for a while, teaches rates. Who is faster than most may be held back to the mean; a piece at the end did not arrive whole.
+      // The first exchange, in which all send for a while, teaches rates; a piece at the end did not arrive whole.
       for (let exchange = 0; exchange < 5; exchange++) {
         const { inTime } = run({ ...link, fair, own }, 700, windows, 1_000 * exchange, pieceBytes);
-        if (exchange > 0) own.forEach(({ bytesPerMs }, i) => expect(inTime[i]! + pieceBytes).toBeGreaterThan(0.8 * Math.min(bytesPerMs, mean) * (senders[i]!.forMs - link.roundTripMs / 2)));
+        if (exchange > 0) own.forEach(({ bytesPerMs }, i) => expect(inTime[i]! + pieceBytes).toBeGreaterThan(0.8 * bytesPerMs * (senders[i]!.forMs - link.roundTripMs / 2)));
       }
     };
     fc.assert(fc.property(fc.array(sender, { minLength: 2, maxLength: 4 }), steadily), { examples: [[[{ bytesPerMs: 1_067, laterMs: 295, forMs: 352 }, { bytesPerMs: 524, laterMs: 54, forMs: 384 }]]], numRuns: 50 });

@@ -42,8 +42,8 @@ const WAY_MEMORY_MS = 60_000;
 const BURST_MS = 16;
 
 /**
- * Beyond what one sender alone keeps before a link: others send over it too. That is said of streams alone, so many times `leastBytes`: a
- * piece takes a slow link as long by itself, and what comes in of several who send little now and then is no rate of a link that they share.
+ * Beyond what one sender alone keeps before a link, which is longer the slower that is: others send over it too. That is said of streams
+ * alone, so many times `leastBytes`: what comes in of several who send little now and then is no rate of a link that they share.
  */
 const SHARED_QUEUE_MS = 30;
 const STREAM = 4;
@@ -180,8 +180,9 @@ export class SendWindow {
     const queuedMs = this.observeWay(nowMs - mark.atMs, arrivedAtMs - mark.atMs, mark.alone, nowMs);
     this.observeRoundTrip(nowMs - mark.atMs, mark.alone, nowMs, queuedMs);
     this.observeRate(mark, nowMs);
-    const isStream = this.delivered - this.deliveredBefore >= STREAM * this.options.leastBytes;
-    this.share = isStream && queuedMs > SHARED_QUEUE_MS ? share : Infinity;
+    const { leastBytes } = this.options;
+    const isStream = this.delivered - this.deliveredBefore >= STREAM * leastBytes;
+    this.share = isStream && queuedMs > SHARED_QUEUE_MS + leastBytes / this.bestRate ? share : Infinity;
     this.resize();
   }
 
