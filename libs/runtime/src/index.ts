@@ -17,5 +17,6 @@ export type { ShardState } from './fill-shard.js';
 export { recordedIn, Replay, type ReplayedCommit } from './replay.js';
 export { createServer, type LaunchedRun, type NodeOrder, type Server, type ServerOptions } from './server-loop.js';
 export type { FollowedStore } from './followed-run.js';
-export { Standby, type InheritedRun, type StandbyEvent, type StandbyOptions, type StandbyOutcome, type Succession } from './standby.js';
+export type { InheritedRun, Succession } from './followed-server.js';
+export { Standby, type StandbyEvent, type StandbyOptions, type StandbyOutcome } from './standby.js';
 export * from './worker.js';
