@@ -58,7 +58,7 @@ export class FollowingSession {
         },
         closed: resolve,
       });
-      signal.addEventListener('abort', () => end('the standby was stopped'), { once: true });
+      signal.addEventListener('abort', () => end('the standby was stopped'), { signal: this.ended.signal });
       watchLink(this, () => this.heartbeatMs, this.server.clock, this.ended.signal).then(
         (reason) => end(`the server was ${reason}`),
         () => undefined, // the session ended before
