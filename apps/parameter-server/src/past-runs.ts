@@ -3,7 +3,7 @@ import { LongtailError, type StoredEvent } from '@longtail/core';
 import type { LaunchedRun, Resumption, RunSnapshot, ServedFile, Server } from '@longtail/runtime';
 import { isAlive, openRun, readEvents, readRun, RUN_FILES, type CheckpointStore, type RunFolder, type RunOwner } from '@longtail/store';
 import { wallClock } from '@longtail/transport';
-import { withOverrides } from '@longtail/spec';
+import { withOverrides, type Overrides } from '@longtail/spec';
 import type { Logger } from 'pino';
 import type { JobDesk } from './job-desk.js';
 import type { RunRegister } from './run-register.js';
@@ -69,7 +69,7 @@ export class PastRuns {
   }
 
   /** A run that begins with a version of another one, `version` 0: its newest. LongtailError `usage`, `missing-file`, `invalid-file`. */
-  async fork(run: string, version: number, overrides: Readonly<Record<string, unknown>>): Promise<LaunchedRun & { readonly version: number }> {
+  async fork(run: string, version: number, overrides: Overrides): Promise<LaunchedRun & { readonly version: number }> {
     const { server, desk, checkpoints } = this.options;
     const { path, document, job: before } = await this.find(run);
     const folder = { path, checkpoints: checkpoints.of(run, join(path, RUN_FILES.checkpoints), { keep: Infinity }) };

@@ -9,7 +9,7 @@ export { fleetSchema, jobSchema, nodeSchema, scenarioSchema } from './json-schem
 export type { JobDraft } from './job-file.js';
 export type { ModelDraft } from './model.js';
 export { parseNodeFile } from './node.js';
-export { withOverrides } from './overrides.js';
+export { withOverrides, type Overrides } from './overrides.js';
 export { DEFAULT_IDLE_MS, type OwnerLimits } from './node-file.js';
 export type { JobDocument } from './parse.js';
 export { parseJobFile, placeOfField, validateJob } from './parse.js';

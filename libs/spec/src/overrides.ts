@@ -1,7 +1,10 @@
 import { LongtailError } from '@longtail/core';
 
-/** A job file's content with other values at some fields, which are named like `train.epochs`. LongtailError `usage` for a field within a value. */
-export function withOverrides(document: unknown, overrides: Readonly<Record<string, unknown>>): unknown {
+/** Fields of a job, named like `train.epochs`, and what they are instead. */
+export type Overrides = Readonly<Record<string, unknown>>;
+
+/** A job file's content with other values at some fields. LongtailError `usage` for a field within a value. */
+export function withOverrides(document: unknown, overrides: Overrides): unknown {
   const changed = structuredClone(document) as Record<string, unknown>;
   for (const [field, value] of Object.entries(overrides)) {
     const path = field.split('.');

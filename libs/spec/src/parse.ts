@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { describeIssue } from './fields.js';
 import type { JobDraft } from './job-file.js';
 import { draftOf, jobFileSchema } from './job-file.js';
+import { withOverrides, type Overrides } from './overrides.js';
 import { positionOf } from './positions.js';
 import { fieldName, invalidFile, problemsOf, type Problem } from './problems.js';
 
@@ -11,12 +12,22 @@ import { fieldName, invalidFile, problemsOf, type Problem } from './problems.js'
 export type JobDocument = z.input<typeof jobFileSchema>;
 
 /**
- * Reads a job file (YAML, so JSON too). `file` is its name in messages; `resolvePath` makes its paths absolute.
+ * Reads a job file (YAML, so JSON too). `file` is its name in messages; `resolvePath` makes its paths absolute;
+ * `overrides` stand in the place of what it says.
  * Throws LongtailError `invalid-file` that lists every problem with file, line, column and field.
  */
-export function parseJobFile(text: string, file: string, resolvePath: (path: string) => string = (path) => path): JobDocument {
+export function parseJobFile(text: string, file: string, resolvePath: (path: string) => string = (path) => path, overrides: Overrides = {}): JobDocument {
   const { document } = checkFile(jobFileSchema, text, file, 'longtail schema');
-  return withPaths({ name: stem(file), ...(document as JobDocument) }, resolvePath);
+  const job = withOverrides({ name: stem(file), ...(document as JobDocument) }, overrides);
+  checkJob(job, jobWith(overrides));
+  return withPaths(job as JobDocument, resolvePath);
+}
+
+/** The job that was meant, in an error. */
+export function jobWith(overrides: Overrides): string {
+  return `the job with ${Object.entries(overrides)
+    .map(([field, value]) => `${field}=${JSON.stringify(value)}`)
+    .join(', ')}`;
 }
 
 /** A file's content with every default filled in. `schemaCommand` prints its fields. Throws as `parseJobFile` does. */
@@ -80,10 +91,15 @@ export function checkFile<Schema extends z.ZodType>(schema: Schema, text: string
  * Throws LongtailError `invalid-file` that lists every problem with its field.
  */
 export function validateJob(document: unknown): JobDraft {
+  return draftOf(checkJob(document, 'the job'));
+}
+
+/** Throws as `validateJob` does. */
+function checkJob(document: unknown, name: string): z.output<typeof jobFileSchema> {
   const parsed = jobFileSchema.safeParse(document, { error: describeIssue });
-  if (parsed.success) return draftOf(parsed.data);
+  if (parsed.success) return parsed.data;
   throw invalidFile(
-    'the job',
+    name,
     problemsOf(parsed.error).map(({ path, message }) => (path.length > 0 ? `${fieldName(path)}: ${message}` : message)),
     'longtail schema',
   );

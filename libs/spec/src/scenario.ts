@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import { checkFile, parseJobFile, stem, withPaths, type JobDocument } from './parse.js';
-import { withOverrides } from './overrides.js';
+import { checkFile, jobWith, parseJobFile, stem, withPaths, type JobDocument } from './parse.js';
+import { withOverrides, type Overrides } from './overrides.js';
 import { invalidFile } from './problems.js';
 import { expandArms, type ScenarioArm } from './scenario-arms.js';
 import { scenarioFileSchema } from './scenario-file.js';
@@ -18,8 +18,8 @@ export interface ScenarioContext {
   resolve(path: string, file: string): string;
   /** Text of a file. Throws LongtailError `missing-file`. */
   read(path: string): string;
-  /** Fields of the job, named like `train.epochs`, in the place of what the files say. */
-  readonly overrides?: Readonly<Record<string, unknown>>;
+  /** In the place of what the files say. */
+  readonly overrides?: Overrides;
 }
 
 /**
@@ -36,8 +36,7 @@ export function parseScenarioFile(text: string, file: string, { resolve, read, o
   if (problems.length > 0) {
     const own = expandArms(entries, written).problems;
     if (own.length > 0) throw refused(own);
-    const set = Object.entries(overrides).map(([field, value]) => `${field}=${JSON.stringify(value)}`);
-    throw invalidFile(`the job with ${set.join(', ')}`, [...new Set(problems.map(({ message }) => message))], 'longtail schema');
+    throw invalidFile(jobWith(overrides), [...new Set(problems.map(({ message }) => message))], 'longtail schema');
   }
   const machines = fleet.machines.map((machine) =>
     machine.churn?.type === 'trace' ? { ...machine, churn: { ...machine.churn, path: resolvePath(machine.churn.path) } } : machine,

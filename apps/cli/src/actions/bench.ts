@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODES, formatCount, formatMilliseconds, formatSeconds, LongtailError, type BenchArm, type BenchMode, type BenchResult, type EngineName } from '@longtail/core';
 import { ArmPool, arithmeticOf, KeptArms, liveRefusal, measureHostCost, parseSweep, programHash, runBench, tracesOf, Workbench, type ArmTask, type BenchOptions as LabOptions, type HostCostBench, type Machine } from '@longtail/lab';
-import { parseScenarioFile, type BenchScenario } from '@longtail/spec';
+import { parseScenarioFile, type BenchScenario, type Overrides } from '@longtail/spec';
 import { makeFolder, writeFileAtomic } from '@longtail/store';
 import { ask, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
@@ -18,7 +18,7 @@ interface BenchOptions {
   readonly mode: BenchMode | 'both';
   readonly engine: EngineName;
   readonly sweep?: string;
-  readonly set: Readonly<Record<string, unknown>>;
+  readonly set: Overrides;
   readonly out?: string;
   readonly jobs?: number;
   readonly fresh?: boolean;

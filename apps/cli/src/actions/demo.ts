@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LongtailError } from '@longtail/core';
+import type { Overrides } from '@longtail/spec';
 import type { LinkRates } from '@longtail/spec/links';
 import { connectClient } from '@longtail/transport';
 import type { EngineChoice } from '@longtail/worker';
@@ -27,6 +28,7 @@ interface DemoOptions {
   readonly engine: EngineChoice;
   readonly threads?: number;
   readonly runs: string;
+  readonly set: Overrides;
   readonly record?: RecordOption;
 }
 
@@ -36,7 +38,7 @@ const COMPUTING = 0.6;
 const DEATH_MS = 2000;
 
 export async function demo(output: Output, options: DemoOptions): Promise<number> {
-  const file = recorded(await readJobFile(options.job), options.record);
+  const file = recorded(await readJobFile(options.job, options.set), options.record);
   const cores = availableParallelism();
   const threads = options.threads ?? Math.max(1, Math.floor(cores / options.workers));
   const paces = Array.from({ length: options.workers }, (_, i) => cyclic(options.paces, i)!);

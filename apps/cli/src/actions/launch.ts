@@ -1,3 +1,4 @@
+import type { Overrides } from '@longtail/spec';
 import type { ControlClient } from '@longtail/transport';
 import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
@@ -9,11 +10,12 @@ import { runJob } from '../terminal/run-job.js';
 
 interface LaunchOptions extends ServerChoice {
   readonly detach?: boolean;
+  readonly set: Overrides;
   readonly record?: RecordOption;
 }
 
 export async function launch(output: Output, options: LaunchOptions, file: string): Promise<number> {
-  const job = recorded(await readJobFile(file), options.record);
+  const job = recorded(await readJobFile(file, options.set), options.record);
   const { signal } = new AbortController();
   const client = await connect(options, signal);
   try {

@@ -7,7 +7,7 @@ import { createModel, profileModel } from '@longtail/engine';
 import { USUAL_CODING } from '@longtail/kernels';
 import { exactMakespan, planOwnLayout, planWithSync } from '@longtail/layout';
 import { createPlan, PLANS_ONCE } from '@longtail/planner';
-import { parseFleetFile, resolveJob, validateJob } from '@longtail/spec';
+import { parseFleetFile, resolveJob, validateJob, type Overrides } from '@longtail/spec';
 import { blobCache, nodeFiles } from '@longtail/store/node';
 import type { ControlClient } from '@longtail/transport';
 import { clusterOf } from '../process/cluster-of.js';
@@ -17,6 +17,7 @@ import { readJobFile, readTextFile } from '../terminal/read-job-file.js';
 import { planLines } from '../view/plan.js';
 
 interface PlanOptions extends ServerChoice {
+  readonly set: Overrides;
   readonly fleet?: string;
   readonly localSteps?: number;
   readonly recompute?: PlanRequest['recompute'];
@@ -29,7 +30,7 @@ const ENGINE_BYTES = 2 ** 29;
 
 export async function plan(output: Output, options: PlanOptions, file: string): Promise<number> {
   for (const option of PLANS_ONCE) setFlagsFromString(option);
-  const [job, profile] = await profileJob(file);
+  const [job, profile] = await profileJob(file, options.set);
   const { cluster, notes } = await findCluster(options, job, profile);
   const own = job.cluster.layout !== undefined;
   const { plan: found, sync } = planWithSync(withLocalSteps(withStateBits(job, options.optimizerBits), options.localSteps), profile, cluster, (wanted) => {
@@ -43,8 +44,8 @@ export async function plan(output: Output, options: PlanOptions, file: string): 
 }
 
 /** The job with its data opened, and what its model costs. */
-async function profileJob(file: string): Promise<[Job, ModelProfile]> {
-  const { document } = await readJobFile(file);
+async function profileJob(file: string, overrides: Overrides): Promise<[Job, ModelProfile]> {
+  const { document } = await readJobFile(file, overrides);
   const draft = validateJob(document);
   const source = nodeFiles();
   const { signal } = new AbortController();

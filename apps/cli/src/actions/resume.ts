@@ -1,3 +1,4 @@
+import type { Overrides } from '@longtail/spec';
 import type { ControlClient } from '@longtail/transport';
 import { connect, type ServerChoice } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
@@ -10,7 +11,7 @@ interface ResumeOptions extends ServerChoice {
 
 interface ForkOptions extends ResumeOptions {
   readonly at?: number;
-  readonly set: Readonly<Record<string, unknown>>;
+  readonly set: Overrides;
 }
 
 type Begun = Awaited<ReturnType<ControlClient['resume']>>;

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { override, tokenOption, wholeNumber } from './options.js';
+import { setOption, tokenOption, wholeNumber } from './options.js';
 
 export function benchCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -13,7 +13,7 @@ export function benchCommand(parent: Command, outcome: Outcome): void {
     )
     .addOption(new Option('-m, --mode <mode>', 'virtual: real training in virtual time; timing: no arithmetic, for large fleets and models; live: processes of this machine, slowed down and on emulated links; both: live, and how far virtual time is off').choices(['virtual', 'timing', 'live', 'both']).default('virtual'))
     .option('--sweep <knob=values>', 'run each arm at several values of a knob: link.up, link.down, link.rtt, server.up, server.down or a field of the job')
-    .option('--set <field=value>', "a field of the job in the place of the scenario's, like train.maxSamples=20000; may be given several times", override, {})
+    .addOption(setOption())
     .option('-o, --out <folder>', 'where the results go, and arms that are done are kept; default: bench/NAME-MODE')
     .option('-j, --jobs <count>', 'arms at once; default: as many as there are processors', wholeNumber(1, 1024))
     .option('--fresh', 'run also what is kept from before')

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { byteSizes, engineOption, links, paces, recordOption, runsOption, wholeNumber } from './options.js';
+import { byteSizes, engineOption, links, paces, recordOption, runsOption, setOption, wholeNumber } from './options.js';
 
 const example = (name: string): string => fileURLToPath(new URL(`../../../../examples/${name}`, import.meta.url));
 
@@ -33,11 +33,13 @@ export function demoCommand(parent: Command, outcome: Outcome): void {
     .option('--link <link>', 'a slower link that each worker emulates, such as up=20mbit,down=100mbit,rtt=40ms or dsl; given several times, one for each, repeated as needed', links)
     .addOption(engineOption())
     .option('--threads <count>', 'threads of each worker; default: the cores shared out, at least 1', wholeNumber(1, 1024))
+    .addOption(setOption())
     .addOption(recordOption())
     .addOption(runsOption());
   examples(command, [
     ['longtail demo', 'a CNN on MNIST, four workers at 1 : 0.6 : 0.4 : 0.25'],
     ['longtail demo --job examples/gpt-gutenberg.yaml', 'another job'],
+    ['longtail demo --set train.epochs=1', 'with another value than its file says'],
     ['longtail demo --workers 2 --paces 1,0.1', 'other workers'],
     ['longtail demo --link cable --link dsl,rtt=80ms', 'over home links, emulated'],
     ['longtail demo --pipeline', 'a GPT over workers too small for it'],

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { isatty } from 'node:tty';
 import { InvalidArgumentError, Option } from 'commander';
 import { LongtailError } from '@longtail/core';
+import type { Overrides } from '@longtail/spec';
 import { parseLink, type LinkRates } from '@longtail/spec/links';
 import { parseHours, type Hours } from '@longtail/spec/hours';
 import { parseBitRate, parseByteSize, parseDurationMs, parsePart, parsePower } from '@longtail/spec/units';
@@ -42,6 +43,10 @@ export function recordOption(): Option {
     '--record [size]',
     'keep all contributions, for `longtail replay`; --record=4GB: up to so much, by default 2GiB, or what the job says',
   ).argParser(byteSize);
+}
+
+export function setOption(): Option {
+  return new Option('--set <field=value>', 'a field of the job in the place of what its file says, such as train.epochs=3; may be given several times').argParser(override).default({}, 'none');
 }
 
 export function engineOption(): Option {
@@ -150,7 +155,7 @@ export function byteSize(text: string): number {
 }
 
 /** `train.epochs=3`: a field and its value, JSON or a word. */
-export function override(text: string, before: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+function override(text: string, before: Overrides): Overrides {
   const [, field, value] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(text) ?? [];
   if (field === undefined) throw new InvalidArgumentError('It must be a field and its value, like train.epochs=3.');
   return { ...before, [field]: jsonOrWord(value!) };

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { serverOption, tokenOption, wholeNumber } from './options.js';
+import { serverOption, setOption, tokenOption, wholeNumber } from './options.js';
 
 export function planCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -14,6 +14,7 @@ export function planCommand(parent: Command, outcome: Outcome): void {
     .option('-f, --fleet <file>', 'plan for the machines of this file (see `longtail schema fleet`), not for a server')
     .addOption(serverOption())
     .addOption(tokenOption())
+    .addOption(setOption())
     .option('--local-steps <count>', 'inner steps a round; 1: every gradient is exchanged; default: as the job says', wholeNumber(1, 100_000))
     .addOption(
       new Option('--recompute <when>', "compute activations again in the backward pass, to save memory; default: as the job's").choices([

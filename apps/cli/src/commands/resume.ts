@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { Outcome } from './command.js';
 import { bind, examples } from './command.js';
-import { override, serverOption, tokenOption, wholeNumber } from './options.js';
+import { serverOption, setOption, tokenOption, wholeNumber } from './options.js';
 
 export function resumeCommand(parent: Command, outcome: Outcome): void {
   const command = parent
@@ -31,7 +31,7 @@ export function forkCommand(parent: Command, outcome: Outcome): void {
       'Launches a run of the same model and data that begins with the parameters, the optimizer and the data cursor of a checkpoint of another run, which stays as it is. Fields of its job may be set to something else.',
     )
     .option('--at <version>', 'version to begin with; default: the newest checkpoint', wholeNumber(1, 4_294_967_295))
-    .option('--set <field=value>', 'a field of the job file, such as train.epochs=3; may be given several times', override, {})
+    .addOption(setOption())
     .addOption(serverOption())
     .addOption(tokenOption())
     .addOption(detachOption());

@@ -30,3 +30,24 @@ it('tells what the server found wrong at its place in the file', async () => {
   const other = new LongtailError('no such file', { code: 'missing-file', where: '/data/cars.csv' });
   expect(located(other)).toBe(other);
 });
+
+it('takes other values than the file says, and names them where they are wrong', async () => {
+  await writeFile(file, 'data: { type: csv, path: cars.csv, target: Origin }\nmodel: mlp\ntrain: { epochs: 3, batch: 32 }\n');
+  const job = await readJobFile(file, { 'train.epochs': 5, 'sync.codec': 'int8', 'data.path': 'vans.csv' });
+  expect(job.document).toMatchObject({ train: { epochs: 5, batch: 32 }, sync: { codec: 'int8' }, data: { path: join(file, '..', 'vans.csv') } });
+  await expect(readJobFile(file, { 'train.epoch': 5, 'train.batch': -1 })).rejects.toMatchObject({
+    code: 'invalid-file',
+    message: expect.stringMatching(/the job with train\.epoch=5, train\.batch=-1[^]*train\.batch[^]*epoch/) as string,
+  });
+  await expect(readJobFile(file, { 'model.hidden': [8] })).rejects.toMatchObject({ code: 'usage', where: 'model.hidden' });
+  // The file's own faults keep their places.
+  await writeFile(file, 'data: mnist\nmodel: mlp\ntrain: { epochs: none }\n');
+  await expect(readJobFile(file, { 'train.epochs': 5 })).rejects.toMatchObject({ message: expect.stringContaining(`${file}:3:10 train.epochs`) as string });
+});
+
+it('tells what the server found wrong with a value of the command line there', async () => {
+  await writeFile(file, 'data: mnist\nmodel: { type: mlp }\n');
+  const { located } = await readJobFile(file, { 'model.outputs': 3 });
+  expect(located(new LongtailError('model.outputs is 3', { code: 'invalid-file', where: 'model.outputs' }))).toMatchObject({ where: '--set model.outputs' });
+  expect(located(new LongtailError('model.type is mlp', { code: 'invalid-file', where: 'model.type' }))).toMatchObject({ where: `${file}:2:10 model.type` });
+});

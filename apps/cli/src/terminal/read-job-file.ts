@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LongtailError } from '@longtail/core';
-import type { JobDocument } from '@longtail/spec';
+import type { JobDocument, Overrides } from '@longtail/spec';
 import { parseJobFile, placeOfField } from '@longtail/spec';
 
 export interface JobFile {
@@ -11,15 +11,17 @@ export interface JobFile {
   located(error: unknown): unknown;
 }
 
-/** LongtailError `missing-file`, `invalid-file`. */
-export async function readJobFile(file: string): Promise<JobFile> {
+/** `overrides` stand in the place of what it says. LongtailError `missing-file`, `invalid-file`. */
+export async function readJobFile(file: string, overrides: Overrides = {}): Promise<JobFile> {
   const text = await readTextFile(file, 'job file', 'Jobs to start from are in examples/.');
   const folder = dirname(resolve(file));
   return {
-    document: parseJobFile(text, file, (path) => resolve(folder, path)),
+    document: parseJobFile(text, file, (path) => resolve(folder, path), overrides),
     located: (error) => {
       if (!(error instanceof LongtailError) || error.code !== 'invalid-file' || error.where === undefined) return error;
-      const where = placeOfField(text, file, error.where) ?? error.where;
+      const field = error.where;
+      const isSet = Object.keys(overrides).some((set) => field === set || field.startsWith(`${set}.`));
+      const where = isSet ? `--set ${field}` : (placeOfField(text, file, field) ?? field);
       return new LongtailError(error.message, { code: error.code, hint: error.hint, where, cause: error });
     },
   };
