@@ -15,7 +15,8 @@ export type {
 } from './ports.js';
 export type { ShardState } from './fill-shard.js';
 export { recordedIn, Replay, type ReplayedCommit } from './replay.js';
-export { createServer, type LaunchedRun, type NodeOrder, type Server, type ServerOptions } from './server-loop.js';
+export { createServer } from './server-loop.js';
+export type { LaunchedRun, NodeOrder, Server, ServerOptions } from './server.js';
 export type { FollowedStore } from './followed-run.js';
 export type { InheritedRun, Succession } from './followed-server.js';
 export { Standby, type StandbyEvent, type StandbyOptions, type StandbyOutcome } from './standby.js';

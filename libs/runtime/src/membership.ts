@@ -1,4 +1,4 @@
-import { modelKey } from '@longtail/core';
+import { LongtailError, modelKey } from '@longtail/core';
 import type { BlockTiming, Clock, ConnectionHandlers, ConnectionTraffic, Job, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type Pause, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
 import { watchLink, type LinkActivity } from './liveness.js';
@@ -226,6 +226,17 @@ export class Membership {
 
   session(node: string): Session | undefined {
     return this.byNode.get(node);
+  }
+
+  /** By its id, or by a name that it alone has. LongtailError `usage` where there is no such node. */
+  find(node: string): Session {
+    const named = this.sessions.filter(({ name }) => name === node);
+    const found = this.session(node) ?? (named.length === 1 ? named[0] : undefined);
+    if (found !== undefined) return found;
+    throw new LongtailError(named.length === 0 ? `no node ${node}` : `${named.length} nodes are named ${node}`, {
+      code: 'usage',
+      hint: named.length === 0 ? 'List the nodes with `longtail nodes`.' : `Say which by its id: ${named.map((one) => one.node).join(', ')}.`,
+    });
   }
 
   admit(connection: ServerConnection, hello: Hello): void {

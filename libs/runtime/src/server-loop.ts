@@ -1,92 +1,20 @@
-import { LongtailError, type Job, type MeasuredLink, type RunEvent, type StoredEvent, type Verdict } from '@longtail/core';
-import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type OrderNodeRequest, type PeerLink, type ServerMessage } from '@longtail/protocol';
-import type { FollowedAccess } from './access-following.js';
+import { LongtailError, type Job, type StoredEvent, type Verdict } from '@longtail/core';
+import { PROTOCOL_VERSION, type GetServerReply, type Hello, type JobRow, type NodeRow, type PeerLink } from '@longtail/protocol';
 import { forked, forkSnapshot, launched, resumed, type Beginning } from './beginning.js';
 import { allot, census, type Candidate } from './eligibility.js';
 import { CHUNK_LENGTH } from './grid.js';
 import { LinkSurvey } from './link-survey.js';
 import { Membership, type ServerSelf, type Session } from './membership.js';
+import { joinedEvents, leftEvent, linkEvent, pauseEvent } from './node-events.js';
 import { PeerLinks } from './peer-links.js';
 import type { Resumption, RunSnapshot, RunStore, ServedFile, ServerConnection, ServerDependencies } from './ports.js';
-import { Run } from './run.js';
-import { StandbySeat } from './standby-seat.js';
 import { LOOK_MS, RunCore } from './run-core.js';
+import { Run } from './run.js';
+import { ServedRuns } from './served-runs.js';
+import type { LaunchedRun, NodeOrder, Server, ServerOptions } from './server.js';
+import { StandbyNotices } from './standby-notices.js';
+import { StandbySeat } from './standby-seat.js';
 
-export interface ServerOptions {
-  /** Of the package, for people. @default '' */
-  readonly version?: string;
-  /** @default 2000 */
-  readonly heartbeatMs?: number | undefined;
-  /** Values a chunk of a tensor; must equal the workers'. @default 262144 */
-  readonly chunkLength?: number | undefined;
-  /** As many nodes as there will ever be. @default any number */
-  readonly fleetSize?: number | undefined;
-  /** How often servers have taken over from one another. @default 1 */
-  readonly epoch?: number;
-  /** Where its standby listens, when one has come; empty: the server ends in order, and nobody is to take over. */
-  readonly onStandby?: (address: string) => void;
-  /** It is gone, and may have taken over. Resolves once that cannot be any more: until then nodes are told that it is where it was. */
-  readonly standbyGone?: () => Promise<void>;
-  /** Whom it lets in, which its standby is to know. @default everybody */
-  readonly access?: FollowedAccess | undefined;
-  /** Names the machine, as workers on it do. @default '': not known */
-  readonly host?: string;
-  /** Its standby at that address is gone, and may have taken over: commits wait until it is back, or enough nodes know that it is gone. */
-  readonly commitsWait?: (standby: string) => void;
-  /** Its standby at that address did not confirm in time that somebody was let in or shut out. */
-  readonly accessBehind?: (standby: string) => void;
-  /** A node was told of a server of a higher epoch: this one may have been succeeded. */
-  readonly outrun?: (epoch: number) => void;
-  /** Bytes of the largest transfer that measures a link. 0: none is measured. @default 32 MiB */
-  readonly probeBytes?: number;
-}
-
-/** The control plane and its parameter shards: who is here, which runs there are, and what they do. */
-export interface Server {
-  /** A worker, or a standby, dialled and its hello was checked; the server answers with welcome. */
-  onSession(connection: ServerConnection, hello: Hello): void;
-  /**
-   * Resolves when the run is there (its `submitted` event is in the log); it starts as soon as it has workers. `from`: with
-   * the parameters, the state and the data cursor of another run of the same model and data, which are its first durable
-   * version. Throws LongtailError `usage` where nothing is left to learn then, and what `openRun` throws.
-   */
-  launch(job: Job, files: readonly ServedFile[], from?: RunSnapshot): Promise<LaunchedRun>;
-  /** Goes on with a run that this server does not have, or that has ended. Throws LongtailError `usage` for one that goes on. */
-  resume(resumption: Resumption): LaunchedRun;
-  /** Resolves when the run has ended and its store is finished. LongtailError `usage` for an unknown run, here and below. */
-  verdict(run: string): Promise<Verdict>;
-  /** Events from `fromSeq` on, then live ones until the verdict or the signal. */
-  watch(run: string, fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent>;
-  /** Asks a run to end; what was learnt is saved. Resolves with its status: `cancelling`, or how it had ended. */
-  cancel(run: string, reason: string): Promise<string>;
-  jobs(): readonly JobRow[];
-  nodes(): readonly NodeRow[];
-  /**
-   * Lets a node, by id or by a name that it alone has, rest, work again, or leave once it is done; returns how it stands then.
-   * LongtailError `usage` for one that is not here.
-   */
-  order(node: string, order: NodeOrder, reason: string): NodeRow;
-  /** Direct links between them, as far as they were measured. */
-  peers(): readonly PeerLink[];
-  info(): GetServerReply;
-  /** Its standby is there, and has confirmed who is let in and who is not. */
-  readonly standbyKnowsAccess: boolean;
-  /** Cancels what runs, waits for the verdicts, then ends the sessions. */
-  close(reason: string): Promise<void>;
-}
-
-export type NodeOrder = OrderNodeRequest['order'];
-
-export interface LaunchedRun {
-  readonly run: string;
-  readonly folder: string;
-}
-
-/** Runs that have ended are kept for `jobs` and `watch` up to this many. */
-const FINISHED_RUNS_KEPT = 100;
-const DEFAULT_HEARTBEAT_MS = 2000;
-/** Of workers, while there is a standby: three of them missed, and a second for it to decide, are less than 5 s. */
-const STANDBY_HEARTBEAT_MS = 1000;
 /** Takes a tenth of a second at 2.7 Gbit/s: faster links are as good as any. */
 const DEFAULT_PROBE_BYTES = 2 ** 25;
 
@@ -97,17 +25,16 @@ export function createServer(dependencies: ServerDependencies, options: ServerOp
 }
 
 class ServerLoop implements Server {
-  private readonly runs = new Map<string, { readonly run: Run; readonly verdict: Promise<Verdict> }>();
+  private readonly runs = new ServedRuns();
   private readonly membership: Membership;
   private readonly survey: LinkSurvey;
   private readonly peerLinks = new PeerLinks();
   private readonly self: ServerSelf;
   private readonly standby: StandbySeat;
+  private readonly notices: StandbyNotices;
   private readonly startedAtMs: number;
   private closing: string | undefined;
   private dispatchPending = false;
-  /** What nodes know of the standby. */
-  private told = { address: '', number: 0 };
 
   constructor(
     private readonly dependencies: ServerDependencies,
@@ -120,17 +47,18 @@ class ServerLoop implements Server {
     this.standby = new StandbySeat({
       clock,
       self: this.self,
-      runs: () => [...this.runs.values()].map(({ run }) => run),
+      runs: () => this.runs.all,
       access: options.access,
-      changed: () => this.standbyChanged(),
+      changed: () => this.notices.changed(this.closing !== undefined),
       commitsWait: (address) => options.commitsWait?.(address),
       accessBehind: (address) => options.accessBehind?.(address),
     });
+    this.notices = new StandbyNotices(this.standby, () => this.membership.sessions, options);
     this.membership = new Membership({
       clock,
       rng,
       self: this.self,
-      heartbeatMs: () => this.heartbeatMs,
+      heartbeatMs: () => this.notices.heartbeatMs,
       joined: (session) => this.joined(session),
       left: (session, reason) => this.left(session, reason),
       pauseChanged: (session) => this.pauseChanged(session),
@@ -146,37 +74,6 @@ class ServerLoop implements Server {
 
   private get epoch(): number {
     return this.self.epoch;
-  }
-
-  /** Where a standby is to take over in time, workers must notice in time. */
-  private get heartbeatMs(): number {
-    const { heartbeatMs = DEFAULT_HEARTBEAT_MS } = this.options;
-    return this.standby.address === '' ? heartbeatMs : Math.min(heartbeatMs, STANDBY_HEARTBEAT_MS);
-  }
-
-  private standbyChanged(): void {
-    const { address, changes: number } = this.standby;
-    const tell = (): void => {
-      if (number !== this.standby.changes) return;
-      this.told = { address, number };
-      for (const session of this.membership.sessions) session.send(this.standbyMessage);
-      this.tellFleet();
-    };
-    if (address !== '') this.options.onStandby?.(address);
-    if (address !== '' || this.closing !== undefined || this.options.standbyGone === undefined) tell();
-    else void this.options.standbyGone().then(tell);
-  }
-
-  private get standbyMessage(): ServerMessage {
-    return { message: 'standby', standby: { ...this.told, heartbeatMs: this.heartbeatMs } };
-  }
-
-  private tellFleet(): void {
-    if (this.standby.address === '') return;
-    const { host = '' } = this.options;
-    const { sessions } = this.membership;
-    const beside = sessions.filter(({ hello }) => host !== '' && hello.host === host);
-    this.standby.tellFleet({ nodes: sessions.map(({ node }) => node), beside: new Set(beside.map(({ node }) => node)) });
   }
 
   private get probeBytes(): number {
@@ -214,7 +111,7 @@ class ServerLoop implements Server {
   resume(resumption: Resumption): LaunchedRun {
     this.checkOpen();
     const { store, job, files } = resumption;
-    if (this.runs.get(store.run)?.run.over === false) {
+    if (this.runs.get(store.run)?.over === false) {
       throw new LongtailError(`run ${store.run} goes on as it is`, { code: 'usage', hint: 'Watch it with `longtail logs RUN --follow`.' });
     }
     return this.begin(job, store, files, resumed(resumption));
@@ -245,12 +142,7 @@ class ServerLoop implements Server {
     const { chunkLength = CHUNK_LENGTH, fleetSize } = this.options;
     const core = new RunCore(job, store, files, this.dependencies, chunkLength, this.peerLinks, this.probeBytes, this.standby, () => this.dispatch());
     const run: Run = new Run(core, () => census(run, this.fleet(), fleetSize), beginning);
-    const verdict = run.execute().then((outcome) => {
-      this.forgetOldRuns();
-      this.dispatch();
-      return outcome;
-    });
-    this.runs.set(store.run, { run, verdict });
+    this.runs.start(run, () => this.dispatch());
     this.standby.follow(run);
     for (const session of this.membership.sessions) {
       for (const event of joinedEvents(session)) run.nodeEvent(event);
@@ -262,26 +154,19 @@ class ServerLoop implements Server {
   }
 
   verdict(run: string): Promise<Verdict> {
-    return this.find(run).verdict;
+    return this.runs.verdict(run);
   }
 
-  async *watch(run: string, fromSeq: number, signal: AbortSignal): AsyncGenerator<StoredEvent> {
-    const { store, following } = this.find(run).run;
-    for await (const event of store.log.read(fromSeq, signal)) {
-      await following.visible(event.seq, signal);
-      yield event;
-    }
+  watch(run: string, fromSeq: number, signal: AbortSignal): AsyncIterable<StoredEvent> {
+    return this.runs.watch(run, fromSeq, signal);
   }
 
-  async cancel(run: string, reason: string): Promise<string> {
-    const found = this.find(run).run;
-    if (found.over) return found.status;
-    found.stop(new LongtailError(`cancelled: ${reason}`, { code: 'cancelled' }));
-    return 'cancelling';
+  cancel(run: string, reason: string): Promise<string> {
+    return this.runs.cancel(run, reason);
   }
 
   jobs(): readonly JobRow[] {
-    return [...this.runs.values()].map(({ run }) => run.row());
+    return this.runs.all.map((run) => run.row());
   }
 
   nodes(): readonly NodeRow[] {
@@ -290,21 +175,10 @@ class ServerLoop implements Server {
   }
 
   order(node: string, order: NodeOrder, reason: string): NodeRow {
-    const session = this.findNode(node);
+    const session = this.membership.find(node);
     if (order === 'DRAIN') this.membership.drain(session, reason || 'a client drains it');
     else this.membership.hold(session, order === 'PAUSE' ? reason || 'a client lets it rest' : '');
     return session.row(this.dependencies.clock.nowMs());
-  }
-
-  private findNode(node: string): Session {
-    const { sessions } = this.membership;
-    const named = sessions.filter(({ name }) => name === node);
-    const found = sessions.find((session) => session.node === node) ?? (named.length === 1 ? named[0] : undefined);
-    if (found !== undefined) return found;
-    throw new LongtailError(named.length === 0 ? `no node ${node}` : `${named.length} nodes are named ${node}`, {
-      code: 'usage',
-      hint: named.length === 0 ? 'List the nodes with `longtail nodes`.' : `Say which by its id: ${named.map((one) => one.node).join(', ')}.`,
-    });
   }
 
   peers(): readonly PeerLink[] {
@@ -317,7 +191,7 @@ class ServerLoop implements Server {
       version: this.options.version ?? '',
       startedAtMs: this.startedAtMs,
       nodes: this.membership.sessions.length,
-      runningJobs: this.active().length,
+      runningJobs: this.runs.active.length,
       epoch: this.epoch,
       standbyAddress: this.standby.address,
       standbyState: this.standby.state,
@@ -330,22 +204,11 @@ class ServerLoop implements Server {
 
   async close(reason: string): Promise<void> {
     this.closing ??= reason;
-    for (const { run } of this.active()) await this.cancel(run, reason);
-    // Also of runs whose verdict is out: their stores may still be finishing.
-    await Promise.all([...this.runs.values()].map(({ verdict }) => verdict));
+    for (const { run } of this.runs.active) await this.cancel(run, reason);
+    await Promise.all(this.runs.verdicts);
     this.standby.dismiss(reason);
     this.options.onStandby?.('');
     for (const session of this.membership.sessions) this.membership.drop(session, reason);
-  }
-
-  private find(run: string): { readonly run: Run; readonly verdict: Promise<Verdict> } {
-    const found = this.runs.get(run);
-    if (found !== undefined) return found;
-    throw new LongtailError(`no run ${run}`, { code: 'usage', hint: 'List the runs with `longtail jobs`.' });
-  }
-
-  private active(): readonly Run[] {
-    return [...this.runs.values()].map(({ run }) => run).filter((run) => !run.over);
   }
 
   private fleet(): readonly Candidate[] {
@@ -356,12 +219,12 @@ class ServerLoop implements Server {
   private dispatch(): void {
     if (this.closing !== undefined) return;
     for (const session of this.membership.departing) if (session.part === undefined) this.membership.dismiss(session);
-    const active = this.active();
+    const active = this.runs.active;
     if (active.length === 0) return;
     const takers = active.filter(({ ending }) => !ending);
     const taking = new Set<Run>();
     for (const { run: id, node } of allot(takers, this.fleet())) {
-      const { run } = this.runs.get(id)!;
+      const run = this.runs.get(id)!;
       run.take(this.membership.session(node)!);
       taking.add(run);
     }
@@ -371,9 +234,8 @@ class ServerLoop implements Server {
 
   private joined(session: Session): void {
     this.seen(session);
-    for (const run of this.active()) for (const event of joinedEvents(session)) run.nodeEvent(event);
-    if (this.standby.changes > 0) session.send(this.standbyMessage);
-    this.tellFleet();
+    for (const run of this.runs.active) for (const event of joinedEvents(session)) run.nodeEvent(event);
+    this.notices.joined(session);
     this.survey.add(session);
     void this.dispatchSoon();
   }
@@ -394,15 +256,15 @@ class ServerLoop implements Server {
 
   private pauseChanged(session: Session): void {
     const { node, paused, leaving, part } = session;
-    const run = part && this.runs.get(part.run)?.run;
-    if (leaving === '') for (const one of this.active()) one.nodeEvent(pauseEvent(session));
+    const run = part && this.runs.get(part.run);
+    if (leaving === '') for (const one of this.runs.active) one.nodeEvent(pauseEvent(session));
     if (paused === '') run?.goOn(node);
     else run?.rest(node, paused, leaving !== '');
     this.dispatch();
   }
 
   private linkMeasured(session: Session): void {
-    for (const run of this.active()) {
+    for (const run of this.runs.active) {
       if (session.link !== undefined && session.isOpen) run.nodeEvent(linkEvent(session, session.link));
       run.linkMeasured();
     }
@@ -411,29 +273,9 @@ class ServerLoop implements Server {
   private left(session: Session, reason: string): void {
     this.seen(session);
     this.survey.left(session);
-    this.tellFleet();
+    this.notices.left();
     this.peerLinks.forget(session.node);
-    for (const run of this.active()) run.nodeEvent({ event: 'node_left', node: session.node, name: session.name, reason });
+    for (const run of this.runs.active) run.nodeEvent(leftEvent(session, reason));
     this.dispatch();
   }
-
-  private forgetOldRuns(): void {
-    const over = [...this.runs.values()].filter(({ run }) => run.over);
-    for (const { run } of over.slice(0, Math.max(0, over.length - FINISHED_RUNS_KEPT))) this.runs.delete(run.run);
-  }
-}
-
-function linkEvent({ node, name }: Session, { upBitsPerSecond, downBitsPerSecond, roundTripMs }: MeasuredLink) {
-  return { event: 'link', node, name, upBitsPerSecond, downBitsPerSecond, roundTripMs } as const;
-}
-
-function joinedEvents(session: Session): readonly RunEvent[] {
-  const { node, name, hello, paused } = session;
-  const { engine, description, throttle } = hello.device;
-  const joined = { event: 'node_joined', node, name, engine, device: description, throttle } as const;
-  return paused === '' ? [joined] : [joined, pauseEvent(session)];
-}
-
-function pauseEvent({ node, name, paused }: Session): RunEvent {
-  return paused === '' ? { event: 'node_resumed', node, name } : { event: 'node_paused', node, name, reason: paused };
 }
