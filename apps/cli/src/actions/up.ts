@@ -3,10 +3,11 @@ import { LongtailError } from '@longtail/core';
 import { userCache, userState } from '@longtail/core/user-folders';
 import { followServer, isLoopback, openAccess, startServer, type StandbyOptions, type Takeover } from '@longtail/parameter-server';
 import { nodeFiles, openCheckpointStore, openDatabase } from '@longtail/store';
-import { formatAddress, parseAddress, wallClock } from '@longtail/transport';
+import { wallClock } from '@longtail/transport';
 import { createFileCache, KeptIdentity } from '@longtail/worker';
 import { keptIdentity, partIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
+import { reachedAt, reachedHereAt } from '../process/reached-at.js';
 import { serverLog } from '../terminal/server-log.js';
 import type { Output } from '../terminal/output.js';
 import { VERSION } from '../version.js';
@@ -52,14 +53,17 @@ export async function up(output: Output, options: UpOptions): Promise<number> {
       insecure,
       takeover,
     });
-    await access?.enrolOwner(keptIdentity(ownAddress(server.address), 'client'));
+    const here = reachedHereAt(server.address);
+    const [there, ...elsewhere] = reachedAt(server.address);
+    await access?.enrolOwner(keptIdentity(here, 'client'));
     output.event({ event: 'listening', address: server.address });
     output.note(`listening on ${server.address}; runs go to ${own.runsFolder}`);
     if (options.database !== undefined) output.note(`runs, nodes and who is let in stand in ${database.name}`);
     if (checkpoints !== undefined) output.note(`checkpoints go to ${checkpoints.name}`);
-    if (access !== undefined) output.note('let others in with:  longtail token create');
-    output.note(`workers join with:  longtail join ${server.address}${access === undefined ? '' : ' --token -'}`);
-    output.note(`launch a job with:  longtail launch job.yaml --server ${server.address}`);
+    if (access !== undefined) output.note(`let others in with:  longtail token create --server ${here}`);
+    output.note(`workers join with:  longtail join ${there}${access === undefined ? '' : ' --token -'}`);
+    output.note(`launch a job with:  longtail launch job.yaml --server ${there}`);
+    if (elsewhere.length > 0) output.note(`this machine is also at ${elsewhere.join(', ')}`);
     const stopped = new Promise<undefined>((done) => signal.addEventListener('abort', () => done(undefined)));
     const succeeded = signal.aborted ? undefined : await Promise.race([stopped, server.succeeded]);
     if (succeeded !== undefined) throw succeeded;
@@ -118,10 +122,4 @@ function databaseOf({ database }: UpOptions, state: string): string {
   // What lists processes shows their arguments; from here on it shows this.
   if (process.argv.some((argument) => argument.includes('://'))) process.title = 'longtail up';
   return database;
-}
-
-/** Where this machine reaches a server that listens there. */
-function ownAddress(address: string): string {
-  const { host, port } = parseAddress(address);
-  return formatAddress({ host: host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host, port });
 }
