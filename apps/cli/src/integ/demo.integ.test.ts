@@ -5,7 +5,7 @@ import { openSafetensors, readEvents } from '@longtail/store';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { CliProcess } from './cli-process.js';
 import { runCli } from './cli-process.js';
-import { jobFolder, smallJob } from './jobs.js';
+import { FEATURES, jobFolder, smallJob } from './jobs.js';
 
 let folder: string;
 let cli: CliProcess | undefined;
@@ -64,6 +64,6 @@ async function expectCompleteFolder(run: string, process: CliProcess): Promise<v
   const model = await openSafetensors(process.verdict.model);
   await model.close();
   const values = [...model.tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  expect(values).toBe(784 * 32 + 32 + 32 * 10 + 10);
+  expect(values).toBe((FEATURES + 1) * 400 + 401 * 2);
   expect(await readFile(join(run, 'report.html'), 'utf8')).toMatch(/^<!doctype html>/i);
 }

@@ -79,7 +79,7 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
 
   it("a job's own layout is planned as it is, interleaved or not, and one that does not suit the machines is refused in a sentence", async () => {
     const layout = async (cluster: string) => {
-      await writeFile(join(folder, 'job.yaml'), `${smallJob().replace('[32]', '[32, 32, 32]')}cluster: { ${cluster} }\n`);
+      await writeFile(join(folder, 'job.yaml'), `${smallJob({ hidden: '32, 32, 32' })}cluster: { ${cluster} }\n`);
       return plan('--fleet', FRIENDS, '--json');
     };
     const turns = await layout('schedule: interleaved, layout: [[{worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}, {worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}]]');
