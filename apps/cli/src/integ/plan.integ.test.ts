@@ -5,6 +5,7 @@ import type { Plan, SyncChoice } from '@longtail/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
+import { runHere } from './run-here.js';
 
 const FRIENDS = fileURLToPath(new URL('../../../../examples/fleets/friends.yaml', import.meta.url));
 
@@ -19,21 +20,17 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function plan(...args: readonly string[]) {
-  const result = await runCli(['plan', 'job.yaml', ...args], { cwd: folder });
-  started.push(result.process);
-  return result;
-}
+const plan = (...args: readonly string[]) => runHere(['plan', 'job.yaml', ...args], folder);
 
 describe('plan --fleet', { timeout: 30_000 }, () => {
   it('prints a plan for people, and with --json the whole of it', async () => {
     const people = await plan('--fleet', FRIENDS);
     expect(people.exitCode).toBe(0);
-    expect(people.process.lines.join('\n')).toMatch(
+    expect(people.lines.join('\n')).toMatch(
       /samples\/s, a step of .* samples[^]*group +blocks +device[^]*holds the whole model[^]*note: speeds are priors/,
     );
     const machine = await plan('--fleet', FRIENDS, '--json');
-    const { groups, leftOut, samplesPerSecond } = JSON.parse(machine.process.lines[0]!) as Plan;
+    const { groups, leftOut, samplesPerSecond } = JSON.parse(machine.lines[0]!) as Plan;
     expect(samplesPerSecond).toBeGreaterThan(0);
     const used = groups.flatMap(({ stages }) => stages.flatMap(({ devices }) => devices));
     expect(used.length + leftOut.length).toBe(5);
@@ -41,14 +38,14 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
 
   it('says what sync: auto would choose for its machines, and plans for that', async () => {
     await writeFile(join(folder, 'job.yaml'), `${smallJob()}sync: auto\n`);
-    const { process } = await plan('--fleet', FRIENDS, '--json');
-    const { sync, stepsPerRound, bytesUpPerRound } = JSON.parse(process.lines[0]!) as Plan & { readonly sync: SyncChoice };
+    const { lines } = await plan('--fleet', FRIENDS, '--json');
+    const { sync, stepsPerRound, bytesUpPerRound } = JSON.parse(lines[0]!) as Plan & { readonly sync: SyncChoice };
     expect(sync).toMatchObject({ strategy: 'sparse-diloco', codec: 'top-k' });
     expect(sync.reason).toMatch(/^sparse-diloco, H = \d+, top-k, batches of \d+: one exchange of .* would wait /);
     expect(stepsPerRound).toBe(sync.localSteps);
     expect(bytesUpPerRound).toBeLessThan(10_000);
     const people = await plan('--fleet', FRIENDS);
-    expect(people.process.lines.at(-1)).toBe(`sync: ${sync.reason}`);
+    expect(people.lines.at(-1)).toBe(`sync: ${sync.reason}`);
   });
 
   it.each([
@@ -73,7 +70,7 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
   ])('%s', async (_name, text, exitCode, message) => {
     await writeFile(join(folder, 'fleet.yaml'), text);
     const result = await plan('--fleet', 'fleet.yaml');
-    expect(result.process.stderr).toMatch(message);
+    expect(result.stderr).toMatch(message);
     expect(result.exitCode).toBe(exitCode);
   });
 
@@ -83,21 +80,21 @@ describe('plan --fleet', { timeout: 30_000 }, () => {
       return plan('--fleet', FRIENDS, '--json');
     };
     const turns = await layout('schedule: interleaved, layout: [[{worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}, {worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}]]');
-    expect(turns.process.stderr).toBe('');
-    const { groups, method } = JSON.parse(turns.process.lines[0]!) as Plan;
+    expect(turns.stderr).toBe('');
+    const { groups, method } = JSON.parse(turns.lines[0]!) as Plan;
     expect(method).toBe('given');
     expect(groups[0]).toMatchObject({ schedule: 'interleaved' });
     expect(groups[0]!.stages.map(({ devices }) => devices.map(({ name }) => name))).toEqual([['Ben'], ['Cleo'], ['Ben'], ['Cleo']]);
     const stranger = await layout('layout: [[{worker: Ben, blocks: 2}, {worker: Zoe, blocks: 2}]]');
     expect(stranger.exitCode).toBe(10);
-    expect(stranger.process.stderr).toMatch(/own layout: it lacks worker Zoe: there are Ada, Ben, Cleo, Dan, Eve/);
+    expect(stranger.stderr).toMatch(/own layout: it lacks worker Zoe: there are Ada, Ben, Cleo, Dan, Eve/);
     const short = await layout('layout: [[{worker: Ben, blocks: 1}, {worker: Cleo, blocks: 1}]]');
-    expect(short.process.stderr).toMatch(/the stages of Ben \+ Cleo have 2 blocks, .* has 4[^]*hint: +Let the stages/);
+    expect(short.stderr).toMatch(/the stages of Ben \+ Cleo have 2 blocks, .* has 4[^]*hint: +Let the stages/);
   });
 
   it('a fleet file that is not there', async () => {
     const result = await plan('--fleet', 'none.yaml');
-    expect(result.process.stderr).toMatch(/The fleet file none\.yaml does not exist/);
+    expect(result.stderr).toMatch(/The fleet file none\.yaml does not exist/);
     expect(result.exitCode).toBe(4);
   });
 });
@@ -108,12 +105,13 @@ describe('plan --server', { timeout: 60_000 }, () => {
     started.push(up);
     const address = await up.listening();
     const empty = await plan('--server', address);
-    expect(empty.process.stderr).toMatch(/no worker has joined[^]*longtail join/);
+    expect(empty.stderr).toMatch(/no worker has joined[^]*longtail join/);
     expect(empty.exitCode).toBe(10);
     const join = new CliProcess(['join', address, '--engine', 'wasm', '--name', 'ada'], { cwd: folder });
     started.push(join);
     await join.line('there and back');
-    const result = await plan('--server', address);
+    const result = await runCli(['plan', 'job.yaml', '--server', address], { cwd: folder });
+    started.push(result.process);
     expect(result.process.stderr).toBe('');
     expect(result.process.lines.join('\n')).toMatch(/1 solo worker[^]*ada/);
     expect(result.process.lines.join('\n')).not.toContain('assumed');
