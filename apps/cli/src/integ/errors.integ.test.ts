@@ -8,6 +8,7 @@ import { dial, listen, type ControlService, type Listener } from '@longtail/tran
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
+import { runHere } from './run-here.js';
 
 /** Nobody listens on port 1 of this machine. */
 const NOBODY = '127.0.0.1:1';
@@ -26,36 +27,50 @@ afterEach(async () => {
 async function expectFailure(args: readonly string[], exitCode: number, message: RegExp): Promise<void> {
   const result = await runCli(args, { cwd: folder });
   started.push(result.process);
-  expect(result.process.stderr).toMatch(message);
-  expect(result.process.stderr).not.toMatch(/\n\s+at /);
+  expectSaid(result.process.stderr, message);
   expect(result.exitCode).toBe(exitCode);
+}
+
+/** Of a command that ends before it has started or opened anything. */
+async function expectRefusal(args: readonly string[], exitCode: number, message: RegExp): Promise<void> {
+  const result = await runHere(args, folder);
+  expectSaid(result.stderr, message);
+  expect(result.exitCode).toBe(exitCode);
+}
+
+function expectSaid(stderr: string, message: RegExp): void {
+  expect(stderr).toMatch(message);
+  expect(stderr).not.toMatch(/\n\s+at /);
 }
 
 describe('wrong use', { timeout: 30_000 }, () => {
   it.each([
     ['a command that is none', ['lanch'], /unknown command 'lanch'[^]*Did you mean launch\?/],
+    ['no address', ['nodes', '--server', 'somewhere'], /error: "somewhere" is not an address/],
+    ['a door both open and locked', ['up', '--tls', '--insecure', '--port', '0'], /error: --tls and --insecure at once/],
+  ])('%s', (_name, args, message) => expectFailure(args, 2, message));
+
+  it.each([
     ['an option that is none', ['demo', '--wrokers', '2'], /unknown option '--wrokers'[^]*Did you mean --workers\?/],
     ['a number out of range', ['demo', '--workers', '0'], /whole number from 1 to 64/],
     ['a pace that is none', ['join', '--throttle', '2'], /above 0 and at most 1/],
     ['an engine that is none', ['demo', '--engine', 'cuda'], /Allowed choices are auto, tensorflow/],
-    ['no address', ['nodes', '--server', 'somewhere'], /error: "somewhere" is not an address/],
-    ['a door both open and locked', ['up', '--tls', '--insecure', '--port', '0'], /error: --tls and --insecure at once/],
     ['half a token', ['nodes', '--token', 'longtail-AQAB'], /error: the token is not one[^]*hint:.*Copy all of it/],
-  ])('%s', (_name, args, message) => expectFailure(args, 2, message));
+  ])('%s', (_name, args, message) => expectRefusal(args, 2, message));
 });
 
 describe('a job', { timeout: 30_000 }, () => {
-  const withJob = async (text: string, exitCode: number, message: RegExp) => {
+  const withJob = async (text: string, exitCode: number, message: RegExp, expectIt = expectFailure) => {
     await writeFile(join(folder, 'job.yaml'), text);
-    await expectFailure(['demo', '--job', 'job.yaml', '--engine', 'wasm', '--workers', '1'], exitCode, message);
+    await expectIt(['demo', '--job', 'job.yaml', '--engine', 'wasm', '--workers', '1'], exitCode, message);
   };
 
-  it('that is not there', () => expectFailure(['launch', 'none.yaml'], 4, /error: The job file none\.yaml does not exist/));
+  it('that is not there', () => expectRefusal(['launch', 'none.yaml'], 4, /error: The job file none\.yaml does not exist/));
   it('that is broken', () => withJob('data: mnist\nmodel: {type: cnn\n', 3, /job\.yaml:3:1: not valid YAML/));
   it('with an unknown model', () =>
-    withJob('data: mnist\nmodel: cn\n', 3, /job\.yaml:2:1 model\.type: unknown model "cn"; did you mean "cnn"\?/));
+    withJob('data: mnist\nmodel: cn\n', 3, /job\.yaml:2:1 model\.type: unknown model "cn"; did you mean "cnn"\?/, expectRefusal));
   it('with an unknown data set', () =>
-    withJob('data: {type: minst}\nmodel: cnn\n', 3, /job\.yaml:1:8 data\.type: unknown data set "minst"; did you mean "mnist"\?/));
+    withJob('data: {type: minst}\nmodel: cnn\n', 3, /job\.yaml:1:8 data\.type: unknown data set "minst"; did you mean "mnist"\?/, expectRefusal));
   it('whose data are not there', () => withJob('data: {type: text, path: none.txt}\nmodel: gpt\n', 4, /error: .*\nwhere: .*none\.txt/));
   it('whose model does not fit its data', () =>
     withJob('data: mnist\nmodel: gpt\n', 3, /error: gpt learns from tokens, and mnist has none\nwhere: job\.yaml:2:1 model\.type\nhint: /));
@@ -63,7 +78,7 @@ describe('a job', { timeout: 30_000 }, () => {
 
 describe('a server', { timeout: 30_000 }, () => {
   it.each([['launch', 'job.yaml'], ['nodes'], ['jobs'], ['cancel', 'x']])('that is not there: %s', (...args) =>
-    expectFailure([...args, '--server', NOBODY], 6, /error: no Longtail server answers at 127\.0\.0\.1:1/),
+    expectRefusal([...args, '--server', NOBODY], 6, /error: no Longtail server answers at 127\.0\.0\.1:1/),
   );
 
   it('that is not there: plan, which can do without', () => expectFailure(['plan', 'job.yaml', '--server', NOBODY], 6, /error: no Longtail server answers[^]*hint:.*--fleet/));

@@ -3,6 +3,7 @@ import type { NodeRow } from '@longtail/protocol';
 import { afterEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
+import { runHere } from './run-here.js';
 
 /** Bit/s. */
 const LIMIT = 4e6;
@@ -58,7 +59,7 @@ it.each([
   [['--max-upload', 'fast'], 'It must be a rate like 10mbit or 1gbit.'],
 ])('join %j says what is wrong', async (options, complaint) => {
   folder = await jobFolder('');
-  const { process, exitCode } = await runCli(['join', ...options], { cwd: folder });
+  const { stderr, exitCode } = await runHere(['join', ...options], folder);
   expect(exitCode).toBe(2);
-  expect(process.stderr.replaceAll(/\s+/g, ' ')).toContain(complaint);
+  expect(stderr.replaceAll(/\s+/g, ' ')).toContain(complaint);
 });
