@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { CliProcess, runCli } from './cli-process.js';
+import { CliProcess } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
+import { runHere } from './run-here.js';
 
 let folder: string;
 let started: CliProcess[];
@@ -22,11 +23,10 @@ function start(...args: string[]): CliProcess {
   return process;
 }
 
-async function output(...args: string[]): Promise<string[]> {
-  const { exitCode, process } = await runCli(args, { cwd: folder });
-  started.push(process);
-  expect(exitCode, process.stderr).toBe(0);
-  return process.lines;
+async function output(...args: string[]): Promise<readonly string[]> {
+  const { exitCode, lines, stderr } = await runHere(args, folder);
+  expect(exitCode, stderr).toBe(0);
+  return lines;
 }
 
 it(
@@ -43,7 +43,9 @@ it(
     const [node] = await output('nodes', '--server', address, '--json');
     expect(JSON.parse(node!)).toMatchObject({ event: 'node', name: 'lent', device: { engine: 'wasm', throttle: 0.5 } });
 
-    const launched = await output('launch', 'job.yaml', '--server', address, '--json');
+    const launching = start('launch', 'job.yaml', '--server', address, '--json');
+    expect(await launching.exit, launching.stderr).toBe(0);
+    const launched = launching.lines;
     const verdict = JSON.parse(launched.at(-1)!) as { run: string; status: string; model: string };
     expect(verdict).toMatchObject({ event: 'verdict', status: 'succeeded', samples: { applied: 20 * 128, lost: 0 } });
     await join1.line('is over');
@@ -57,17 +59,17 @@ it(
     expect((await output('logs', verdict.run, '--follow', '--server', address, '--json')).length).toBe(launched.length);
 
     // Nothing was planned, and nothing exchanged.
-    const unplanned = await runCli(['explain', verdict.run], { cwd: folder });
-    expect([unplanned.exitCode, unplanned.process.stderr]).toEqual([2, expect.stringMatching(/has no plan: every worker held the whole model[^]*hint: .*report\.html/)]);
-    const unknown = await runCli(['explain', 'nowhere'], { cwd: folder });
-    expect([unknown.exitCode, unknown.process.stderr]).toEqual([4, expect.stringMatching(/There is no run nowhere in [^]*hint: /)]);
+    const unplanned = await runHere(['explain', verdict.run], folder);
+    expect([unplanned.exitCode, unplanned.stderr]).toEqual([2, expect.stringMatching(/has no plan: every worker held the whole model[^]*hint: .*report\.html/)]);
+    const unknown = await runHere(['explain', 'nowhere'], folder);
+    expect([unknown.exitCode, unknown.stderr]).toEqual([4, expect.stringMatching(/There is no run nowhere in [^]*hint: /)]);
 
     const [exported] = await output('export', verdict.run, '--output', 'taken/digits.safetensors');
     expect(exported).toBe(join(folder, 'taken', 'digits.safetensors'));
     expect(await readFile(exported!)).toEqual(await readFile(verdict.model));
     expect(JSON.parse(await readFile(join(folder, 'taken/digits.json'), 'utf8'))).toMatchObject({ run: verdict.run, file: 'digits.safetensors' });
-    const below = await runCli(['export', verdict.run, '--output', join(exported!, 'model.safetensors')], { cwd: folder });
-    expect([below.exitCode, below.process.stderr]).toEqual([7, expect.stringMatching(/Cannot write the model: it is a file[^]*hint: /)]);
+    const below = await runHere(['export', verdict.run, '--output', join(exported!, 'model.safetensors')], folder);
+    expect([below.exitCode, below.stderr]).toEqual([7, expect.stringMatching(/Cannot write the model: it is a file[^]*hint: /)]);
 
     join1.signal('SIGINT');
     expect(await join1.exit).toBe(0);
@@ -86,7 +88,7 @@ it('cancels a run from another terminal, and keeps what it learnt', { timeout: 9
   folder = await jobFolder(smallJob({ rounds: 100_000 }));
   const up = start('up', '--port', '0', '--json');
   const address = await up.listening();
-  start('join', address, '--engine', 'wasm');
+  start('join', address, '--engine', 'wasm', '--throttle', '0.1');
   const [run] = await output('launch', 'job.yaml', '--server', address, '--detach');
   const follower = start('logs', run!, '--follow', '--server', address, '--json');
   await follower.line('"event":"commit"');
