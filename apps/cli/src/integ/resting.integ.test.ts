@@ -1,8 +1,9 @@
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { CliProcess, runCli } from './cli-process.js';
+import { CliProcess } from './cli-process.js';
 import { jobFolder, smallJob } from './jobs.js';
+import { runHere } from './run-here.js';
 
 let folder: string;
 let started: CliProcess[];
@@ -21,11 +22,10 @@ function start(args: readonly string[], env: Readonly<Record<string, string>> = 
   return process;
 }
 
-async function output(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string[]> {
-  const { exitCode, process } = await runCli(args, { cwd: folder, env });
-  started.push(process);
-  expect(exitCode, process.stderr).toBe(0);
-  return process.lines;
+async function output(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<readonly string[]> {
+  const { exitCode, lines, stderr } = await runHere(args, folder, env);
+  expect(exitCode, stderr).toBe(0);
+  return lines;
 }
 
 /** A desktop that nobody has used for so long. */
@@ -40,7 +40,7 @@ async function idleFor(ms: number): Promise<Readonly<Record<string, string>>> {
 it('lets nodes rest by their owner’s word, limits and a client’s order, stand still and come back, and leave gracefully', { timeout: 60_000 }, async () => {
   const address = await start(['up', '--port', '0', '--heartbeat', '1s', '--json']).listening();
   const mine = { LONGTAIL_STATE: join(folder, 'mine') };
-  const [lent, other] = ['lent', 'other'].map((name) => start(['join', address, '--name', name, '--engine', 'wasm', '--share', '50%'], name === 'lent' ? mine : { LONGTAIL_STATE: join(folder, name) })) as [CliProcess, CliProcess];
+  const [lent, other] = ['lent', 'other'].map((name) => start(['join', address, '--name', name, '--engine', 'wasm', '--share', '10%'], name === 'lent' ? mine : { LONGTAIL_STATE: join(folder, name) })) as [CliProcess, CliProcess];
   await writeFile(join(folder, 'node.yaml'), 'onlyIdle: 1min\n');
   const busy = start(['join', address, '--name', 'busy', '--engine', 'wasm', '--limits', 'node.yaml'], await idleFor(1000));
   await busy.line('works when nobody has used the machine for 1 min 0 s (xprintidle');
@@ -88,7 +88,7 @@ it.each([
   [['--hours', 'at night'], /It must be hours like 22:00-07:00/],
   [['--limits', 'none.yaml'], /the limits of this node cannot be read[^]*none\.yaml/],
 ])('join %j is refused', async (args, problem) => {
-  const { exitCode, process } = await runCli(['join', '127.0.0.1:1', ...args], { cwd: folder });
+  const { exitCode, stderr } = await runHere(['join', '127.0.0.1:1', ...args], folder);
   expect(exitCode).not.toBe(0);
-  expect(process.stderr).toMatch(problem);
+  expect(stderr).toMatch(problem);
 });
