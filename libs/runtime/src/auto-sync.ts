@@ -76,8 +76,8 @@ export class AutoSync {
 
 function fleetOf({ groups, job }: RunCore): SyncFleet {
   const linkOf = (group: Group, member: Member): SyncLink => {
-    const { name, layout, link } = member;
-    return { name, values: layout!.length, mayStep: hasRoom(group, member, job), ...link };
+    const { name, prepared, link } = member;
+    return { name, values: prepared!.layout.length, mayStep: hasRoom(group, member, job), ...link };
   };
   return { groups: groups.map((group) => ({ node: group.id, msPerSample: group.speed.msPerSample, links: group.members.map((member) => linkOf(group, member)) })) };
 }
@@ -86,5 +86,5 @@ function fleetOf({ groups, job }: RunCore): SyncFleet {
 function hasRoom(group: Group, member: Member, { train: { optimizer } }: Job): boolean {
   const values = group.stagesOf(member).reduce((sum, stage) => sum + member.layoutOf(stage).length, 0);
   const counted = group.solo ? 2 * Float32Array.BYTES_PER_ELEMENT * localStateCount(optimizer) : 0;
-  return member.ready!.memoryBytes + (ownStateBytes(optimizer) - counted) * values <= member.session.hello.device.memoryBytes;
+  return member.prepared!.ready.memoryBytes + (ownStateBytes(optimizer) - counted) * values <= member.session.hello.device.memoryBytes;
 }

@@ -64,9 +64,9 @@ export function admitPrepared(core: RunCore): void {
 }
 
 function admit(core: RunCore, group: Group): void {
-  const { trainSamples, validationSamples } = group.members[0]!.ready!;
+  const { trainSamples, validationSamples } = group.members[0]!.prepared!.ready;
   const layout = group.layout();
-  const blocks = group.members.map(({ ready }) => ready!.blocks).find((count) => count > 0);
+  const blocks = group.members.map(({ prepared }) => prepared!.ready.blocks).find((count) => count > 0);
   core.roster.measure ??= { name: group.name, layout, signature: layoutSignature(layout), blocks, trainSamples, validationSamples };
   core.roster.admit(group);
 }
@@ -80,13 +80,13 @@ function disagreement(core: RunCore, group: Group): string | undefined {
   const layout = group.layout();
   if (layout.length === 0) return 'its model has no parameters';
   const readers = dataReaders(group);
-  if (readers.some(({ ready }) => ready!.trainSamples < 1)) return 'its data has no training samples';
+  if (readers.some(({ prepared }) => prepared!.ready.trainSamples < 1)) return 'its data has no training samples';
   const first = readers[0]!;
-  const { trainSamples, validationSamples } = measure ?? first.ready!;
-  const other = readers.find(({ ready }) => ready!.trainSamples !== trainSamples || ready!.validationSamples !== validationSamples);
+  const { trainSamples, validationSamples } = measure ?? first.prepared!.ready;
+  const other = readers.find(({ prepared }) => prepared!.ready.trainSamples !== trainSamples || prepared!.ready.validationSamples !== validationSamples);
   if (other !== undefined) {
     return (
-      `${group.solo ? 'its data' : `the data of ${other.name}`} has ${other.ready!.trainSamples} + ${other.ready!.validationSamples} samples, ` +
+      `${group.solo ? 'its data' : `the data of ${other.name}`} has ${other.prepared!.ready.trainSamples} + ${other.prepared!.ready.validationSamples} samples, ` +
       `that of ${measure?.name ?? first.name} ${trainSamples} + ${validationSamples}`
     );
   }
@@ -112,7 +112,7 @@ function checkBlocks(group: Group): void {
     if (start !== next) throw uncovered(group, start > next ? next : start, start > next ? 'on no stage' : `on stage ${stage} and on the one before`);
     next = end;
   }
-  const counted = group.members.map(({ ready }) => ready!.blocks).find((count) => count > 0);
+  const counted = group.members.map(({ prepared }) => prepared!.ready.blocks).find((count) => count > 0);
   if (counted !== undefined && next < counted) throw uncovered(group, next, `on no stage: the model has ${counted}`);
   if (counted !== undefined && next > counted) throw uncovered(group, counted, `not there: the model has ${counted}`);
 }

@@ -76,7 +76,7 @@ export class Group implements GroupState {
   }
 
   get busy(): boolean {
-    return this.members.some(({ isAssigned }) => isAssigned);
+    return this.members.some(({ workload }) => workload.any);
   }
 
   get samplesPerSecond(): number {
@@ -101,7 +101,7 @@ export class Group implements GroupState {
 
   /** What the workers measured while they prepared: replicas share the work, and a pipeline is as fast as its slowest stage. */
   get measuredSamplesPerSecond(): number {
-    return Math.min(...this.stages.map((holders) => holders.reduce((sum, { ready }) => sum + ready!.samplesPerSecond, 0)));
+    return Math.min(...this.stages.map((holders) => holders.reduce((sum, { prepared }) => sum + prepared!.ready.samplesPerSecond, 0)));
   }
 
   /** `line`: that all groups exchange over. */

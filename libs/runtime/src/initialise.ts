@@ -36,7 +36,7 @@ function ownParameters(core: RunCore, group: Group, member: Member) {
 
 function draw(core: RunCore, group: Group, task: GroupTask): void {
   const { job, dependencies } = core;
-  const { trainSamples, validationSamples } = group.members[0]!.ready!;
+  const { trainSamples, validationSamples } = group.members[0]!.prepared!.ready;
   const { layout } = core.measure!;
   const leases = dependencies.createLeases(job, trainSamples);
   const { shard } = beginTraining(core, { layout, leases, trainSamples, validationSamples });

@@ -2,22 +2,22 @@ import {
   ASSUMED_LINK,
   joinLayouts,
   LongtailError,
-  type ConnectionTraffic,
   type MeasuredLink,
   type ParameterLayout,
   type TensorChunk,
   type TensorHeader,
-  type Verdict,
 } from '@longtail/core';
 import type { Place, Prepare, Profile, Progress, Ready, ServerMessage, TaskDone, TaskFailed, WorkerMessage } from '@longtail/protocol';
 import type { Assignment } from './assignment.js';
 import type { MeasuringMessage } from './figures.js';
 import type { Group } from './group.js';
 import type { Part, Session } from './membership.js';
+import { MemberTraffic } from './member-traffic.js';
 import { Recipient, type RecipientHost } from './recipient.js';
 import { Relay } from './relay.js';
 import { isStageTensor } from './stage-inbox.js';
 import { parseLayouts } from './worker-layouts.js';
+import { Workload } from './workload.js';
 
 /** What a member needs of its run. */
 export interface MemberHost extends RecipientHost {
@@ -46,49 +46,40 @@ export interface MemberHost extends RecipientHost {
  */
 export type MemberState = 'spare' | 'profiling' | 'preparing' | 'prepared' | 'ready' | 'finishing' | 'failed' | 'gone';
 
-/** Tasks remembered as answered, so that each late chunk of one does not get a receipt of its own. */
-const ANSWERED_TASKS = 64;
+/** What it said when it was ready for its place. */
+interface Prepared {
+  readonly ready: Ready;
+  /** Of its stages. */
+  readonly layouts: readonly ParameterLayout[];
+  /** Of its vector. */
+  readonly layout: ParameterLayout;
+}
 
-const NO_ASSIGNMENTS: readonly Assignment[] = [];
-
-/** A worker's part in a run: what it said of itself, its place, what it is at. */
+/** A worker's part in a run: its place, what it said of itself, what it is at. */
 export class Member extends Recipient<MemberHost> implements Part {
   private present: MemberState = 'spare';
   /** Its place in the layout. */
   group: Group | undefined;
   failure: LongtailError | undefined;
-  /** Of its vector. */
-  layout: ParameterLayout | undefined;
-  private layouts: readonly ParameterLayout[] = [];
-  ready: Ready | undefined;
+  /** Since it is ready for its place. */
+  prepared: Prepared | undefined;
   /** Failed or refused tasks in a row. */
   strikes = 0;
   /** From its last prepare to ready; 0 before the first. */
   setupMs = 0;
-  /** When its last task ended, for a task's event to say how long it waited; −Infinity before that. */
-  private idleSinceMs = -Infinity;
-  /** The last of its assignments that it began. */
-  private atWork: Assignment | undefined;
   /** Grants of local steps that it brought home. */
   grants = 0;
-  /** In the order in which they were given. */
-  private assignments: readonly Assignment[] = NO_ASSIGNMENTS;
+  readonly workload: Workload;
+  readonly traffic: MemberTraffic;
   private readonly relay: Relay;
-  /** The newest in the place of the oldest. */
-  private readonly answered: number[] = [];
-  private answers = 0;
   private placedAtMs = 0;
-  private directBytes = 0;
-  /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
-  private traffic: ConnectionTraffic | undefined;
-  private readonly trafficAtStart: ConnectionTraffic;
   /** While it is finishing. */
   private rest: { readonly reason: string; readonly over: AbortController } | undefined;
-  private trafficAtEnd: ConnectionTraffic | undefined;
 
   constructor(session: Session, host: MemberHost) {
     super(session, host);
-    this.trafficAtStart = session.traffic;
+    this.workload = new Workload(host.clock);
+    this.traffic = new MemberTraffic(session);
     this.relay = new Relay(session.connection);
   }
 
@@ -155,7 +146,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Of a stage that it holds; it is prepared. */
   layoutOf(stage: number): ParameterLayout {
-    return this.layouts[this.group!.stagesOf(this).indexOf(stage)]!;
+    return this.prepared!.layouts[this.group!.stagesOf(this).indexOf(stage)]!;
   }
 
   /** Takes its place away. */
@@ -163,8 +154,7 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.abandon();
     this.group = undefined;
     this.segments = [];
-    this.layout = undefined;
-    this.ready = undefined;
+    this.prepared = undefined;
     this.state = 'spare';
   }
 
@@ -179,7 +169,7 @@ export class Member extends Recipient<MemberHost> implements Part {
       case 'taskFailed':
         return this.onFailed(message.taskFailed);
       case 'progress':
-        return this.assignment(message.progress.task) === undefined ? undefined : this.host.progress(message.progress);
+        return this.workload.find(message.progress.task) === undefined ? undefined : this.host.progress(message.progress);
       case 'profileProgress':
       case 'profiled':
       case 'peerProbed':
@@ -202,7 +192,7 @@ export class Member extends Recipient<MemberHost> implements Part {
     const { run, task, kind } = chunk.header;
     if (isStageTensor(kind)) {
       if (run !== this.run) return;
-      this.assignment(task)?.seen(this.host.clock.nowMs());
+      this.workload.find(task)?.seen(this.host.clock.nowMs());
       return this.host.relay(this, chunk);
     }
     const open = this.taskOut(run, task);
@@ -214,7 +204,7 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** Memory for a chunk that is expected; others get memory of their own. */
   place(header: TensorHeader, bytes: number): Uint8Array {
-    const open = header.run === this.run ? this.assignment(header.task) : undefined;
+    const open = header.run === this.run ? this.workload.find(header.task) : undefined;
     return (open?.status === 'out' ? open.delivery.place(header, bytes) : undefined) ?? new Uint8Array(bytes);
   }
 
@@ -244,9 +234,7 @@ export class Member extends Recipient<MemberHost> implements Part {
     if (layouts.length !== stages) {
       return this.onPrepareFailed(new LongtailError(`laid out ${layouts.length} stages, it holds ${stages}`, { code: 'protocol' }));
     }
-    this.ready = ready;
-    this.layouts = layouts;
-    this.layout = joinLayouts(layouts);
+    this.prepared = { ready, layouts, layout: joinLayouts(layouts) };
     this.state = 'prepared';
     this.setupMs = this.host.clock.nowMs() - this.placedAtMs;
     this.host.changed();
@@ -260,12 +248,12 @@ export class Member extends Recipient<MemberHost> implements Part {
   }
 
   private onDone(done: TaskDone): void {
-    this.directBytes += done.peerBytesUp;
+    this.traffic.addDirect(done.peerBytesUp);
     const open = this.taskOut(done.run, done.task);
     if (open === undefined) return;
     const nowMs = this.host.clock.nowMs();
     open.takeDone(done, nowMs);
-    this.idleFrom(nowMs);
+    this.workload.idleFrom(nowMs);
     this.moved(open);
   }
 
@@ -280,20 +268,19 @@ export class Member extends Recipient<MemberHost> implements Part {
 
   /** It is computed, or ended. */
   private moved({ task: { task } }: Assignment): void {
-    this.startNext();
+    this.workload.startNext();
     this.host.advanced(task);
   }
 
   /** A task that this member is at; whatever comes of another one gets a receipt that says why, once a task. */
   private taskOut(run: string, task: number): Assignment | undefined {
-    const open = run === this.run ? this.assignment(task) : undefined;
+    const open = run === this.run ? this.workload.find(task) : undefined;
     if (open?.status === 'out') return open;
-    if (open === undefined && !this.answered.includes(task)) this.answer(run, task);
+    if (open === undefined && !this.workload.answer(task)) this.answer(run, task);
     return undefined; // else its receipt is on the way, or was sent
   }
 
   private answer(run: string, task: number): void {
-    this.remember(task);
     const holder = this.host.holderOf(task);
     const reason =
       run !== this.run
@@ -310,56 +297,19 @@ export class Member extends Recipient<MemberHost> implements Part {
     this.send({ message: 'receipt', receipt: { run: this.run, task, accepted: false, weight: 0, staleness: 0, reason, pending } });
   }
 
-  /** Its part of an open task. */
-  assignment(task: number): Assignment | undefined {
-    for (const assignment of this.assignments) if (assignment.task.task === task) return assignment;
-    return undefined;
-  }
-
-  /** It has a part in an open task. */
-  get isAssigned(): boolean {
-    return this.assignments.length > 0;
-  }
-
   /** Tasks are worked on in the order in which they are given. */
   begin(assignment: Assignment): void {
-    this.traffic ??= this.session.traffic;
-    this.assignments = this.assignments.length === 0 ? [assignment] : [...this.assignments, assignment];
-    this.startNext();
-  }
-
-  idleFrom(ms: number): void {
-    this.idleSinceMs = Math.max(ms, this.idleSinceMs);
-  }
-
-  private startNext(): void {
-    const next = this.firstUndone;
-    if (next === undefined || next === this.atWork) return;
-    const nowMs = this.host.clock.nowMs();
-    next.start(nowMs, this.idleSinceMs === -Infinity ? 0 : nowMs - this.idleSinceMs);
-    if (this.atWork !== undefined) this.atWork.followedAtMs = nowMs;
-    this.atWork = next;
-  }
-
-  private get firstUndone(): Assignment | undefined {
-    for (const assignment of this.assignments) if (assignment.status === 'out' && assignment.done === undefined) return assignment;
-    return undefined;
+    this.traffic.begin();
+    this.workload.add(assignment);
   }
 
   /** Closes a task: what still comes of it is ignored. */
   close(task: number): void {
-    this.assignments = without(this.assignments, task);
-    this.startNext();
+    this.workload.close(task);
     this.relay.drop(task);
-    this.remember(task);
   }
 
   // ---- leaving
-
-  /** It has a task that it did not deliver. */
-  get busy(): boolean {
-    return this.assignments.some(({ status }) => status === 'out');
-  }
 
   /** Why it is finishing. */
   get restReason(): string {
@@ -390,35 +340,11 @@ export class Member extends Recipient<MemberHost> implements Part {
     if (this.state === 'gone') return;
     this.state = 'gone';
     this.endRest();
-    this.trafficAtEnd = this.session.traffic;
+    this.traffic.end();
     this.abandon();
     this.relay.close();
-    for (const open of this.assignments) open.end('lost', reason, this.host.clock.nowMs());
+    this.workload.lose(reason);
     if (this.session.part === this) this.session.part = undefined;
     this.host.departed(this);
   }
-
-  /** Traffic since the last call, at first since the first task began, for the event of a contribution. */
-  takeTraffic(): { readonly bytesUp: number; readonly bytesDown: number } {
-    const since = this.traffic!;
-    const now = this.session.traffic;
-    this.traffic = now;
-    return { bytesUp: now.bytesReceived - since.bytesReceived, bytesDown: now.bytesSent - since.bytesSent };
-  }
-
-  /** Of the run: it stands still once the member has left it. `direct`: sent to other workers. */
-  totalTraffic(): Verdict['bytes'] {
-    const { bytesSent, bytesReceived } = this.trafficAtEnd ?? this.session.traffic;
-    const { trafficAtStart, directBytes: direct } = this;
-    return { up: bytesReceived - trafficAtStart.bytesReceived, down: bytesSent - trafficAtStart.bytesSent, direct };
-  }
-
-  private remember(task: number): void {
-    this.answered[this.answers++ % ANSWERED_TASKS] = task;
-  }
-}
-
-function without(assignments: readonly Assignment[], closed: number): readonly Assignment[] {
-  const isOnly = assignments.length === 1 && assignments[0]!.task.task === closed;
-  return isOnly ? NO_ASSIGNMENTS : assignments.filter(({ task: { task } }) => task !== closed);
 }

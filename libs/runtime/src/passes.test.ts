@@ -16,7 +16,7 @@ const schedule: Schedule = {
 };
 const core = { dependencies: { schedule: () => schedule }, job: { train: { batch: 40 }, sync: { strategy: 'bsp' } } } as unknown as RunCore;
 
-const member = (node: string, samplesPerSecond: number) => ({ node, name: node, ready: { samplesPerSecond } }) as unknown as Member;
+const member = (node: string, samplesPerSecond: number) => ({ node, name: node, prepared: { ready: { samplesPerSecond } } }) as unknown as Member;
 const group = (maxStash?: readonly number[]) => {
   const stages = [
     { blocks: { start: 0, end: 1 }, nodes: ['a'] },

@@ -23,7 +23,7 @@ export class Passes {
     this.microbatch = group.plan.microbatch;
     this.takers = lists.map((list, stage) => {
       const holders = group.stages[stage]!;
-      const replicas = holders.map(({ ready }) => ({ speed: ready!.samplesPerSecond, room: room[stage]! }));
+      const replicas = holders.map(({ prepared }) => ({ speed: prepared!.ready.samplesPerSecond, room: room[stage]! }));
       return deal(list, replicas).map((i) => holders[i]!);
     });
   }

@@ -70,9 +70,10 @@ export class Roster {
   admit(group: Group): void {
     group.begin(this.host.line);
     for (const member of group.members) {
-      const { samplesPerSecond, memoryBytes } = member.ready!;
+      const { ready, layout } = member.prepared!;
+      const { samplesPerSecond, memoryBytes } = ready;
       const { engine } = member.session.hello.device;
-      const { node, name, layout } = member;
+      const { node, name } = member;
       member.state = 'ready';
       this.engines.add(engine);
       this.host.emit({
@@ -82,7 +83,7 @@ export class Roster {
         name,
         engine,
         samplesPerSecond,
-        parameters: layout!.length,
+        parameters: layout.length,
         memoryBytes,
       });
     }
@@ -125,24 +126,24 @@ export class Roster {
   /** Lets those go who are to rest and have nothing in hand, nor anything that their group still `owes`. */
   letGo(owes: (group: Group) => boolean = () => false): void {
     if (!this.has('finishing')) return;
-    const done = this.members.filter((member) => member.state === 'finishing' && !member.busy && !owes(member.group!));
+    const done = this.members.filter((member) => member.state === 'finishing' && !member.workload.busy && !owes(member.group!));
     for (const member of done) this.dismiss(member, member.restReason);
     if (done.length > 0) this.host.freed();
   }
 
   /** Forgets members who are gone and have nothing left to settle. */
   sweep(): void {
-    const isOver = ({ state, isAssigned }: Member) => state === 'gone' && !isAssigned;
+    const isOver = ({ state, workload }: Member) => state === 'gone' && !workload.any;
     const over = this.members.filter(isOver);
     if (over.length === 0) return;
-    for (const member of over) this.traffic = together(this.traffic, member.totalTraffic());
+    for (const member of over) this.traffic = together(this.traffic, member.traffic.total);
     this.members = this.members.filter((member) => !isOver(member));
     this.membersChanged();
   }
 
   /** Of everybody who ever took part. */
   totalTraffic(): Verdict['bytes'] {
-    return this.members.map((member) => member.totalTraffic()).reduce(together, this.traffic);
+    return this.members.map((member) => member.traffic.total).reduce(together, this.traffic);
   }
 }
 

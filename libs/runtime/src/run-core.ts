@@ -245,7 +245,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   }
 
   departed(member: Member): void {
-    this.isSpoilt ||= member.isAssigned;
+    this.isSpoilt ||= member.workload.any;
     this.figures.departed(member);
   }
 
@@ -282,7 +282,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.cutInto = fragments;
     for (const group of groups) group.rounds = 0;
     const whole = this.measure!.layout;
-    const layouts = groups.map(({ members }) => members.map(({ layout }) => layout!));
+    const layouts = groups.map(({ members }) => members.map(({ prepared }) => prepared!.layout));
     const segments = fragments === undefined ? segmentsOf(whole, layouts, chunkLength) : cutEvenly(whole.length, fragments, chunkLength);
     if (!sameCut(segments, this.segments)) {
       this.segments = segments;
@@ -292,13 +292,13 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     }
     // Who holds the whole vector holds the segments one behind the other.
     const all = this.segments.map((segment) => ({ segment, start: segment.offset }));
-    for (const { members, solo } of groups) for (const member of members) member.segments = solo ? all : heldBy(member.layout!, this.segments);
+    for (const { members, solo } of groups) for (const member of members) member.segments = solo ? all : heldBy(member.prepared!.layout, this.segments);
   }
 
   // ---- what members ask
 
   holderOf(task: number): string | undefined {
-    return this.roster.members.find((member) => member.assignment(task) !== undefined)?.node;
+    return this.roster.members.find((member) => member.workload.find(task) !== undefined)?.node;
   }
 
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {

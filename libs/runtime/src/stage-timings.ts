@@ -8,7 +8,7 @@ const INPUT_GRADIENT_FRACTION = 1 / 3;
 
 /** By what the workers said when they were ready: samples a second, forward and backward together, through all that they hold. */
 export function measuredTimings(group: Group): readonly StageTiming[] {
-  return timingsOf(group, (member) => (1000 * group.plan.microbatch) / member.ready!.samplesPerSecond / group.stagesOf(member).length);
+  return timingsOf(group, (member) => (1000 * group.plan.microbatch) / member.prepared!.ready.samplesPerSecond / group.stagesOf(member).length);
 }
 
 /** As long as nobody has measured, every stage takes as long as every other one: more replicas are there because each is slower. */

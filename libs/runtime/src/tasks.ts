@@ -130,7 +130,7 @@ export class Tasks {
   relay(from: Member, chunk: TensorChunk): Promise<void> | void {
     const { task } = chunk.header;
     const to = this.receiver(from, chunk);
-    if (to !== undefined && to.state !== 'gone' && to.assignment(task)?.status === 'out') return to.forward(chunk);
+    if (to !== undefined && to.state !== 'gone' && to.workload.find(task)?.status === 'out') return to.forward(chunk);
   }
 
   private receiver(from: Member, { header: { kind, stage, fragment, task, to = 0 } }: TensorChunk): Member | undefined {
@@ -163,7 +163,7 @@ export class Tasks {
       const samples = accepted ? Math.round(appliedSamples * (passes?.fractionOf(member) ?? 1)) : own;
       if (accepted) member.session.samplesApplied += samples;
       core.send(member, receipt);
-      const traffic = member.takeTraffic();
+      const traffic = member.traffic.take();
       core.emit({
         event: 'contribution',
         run: core.run,
@@ -186,7 +186,7 @@ export class Tasks {
         fragments: message.kind === 'STREAM' ? message.parts.map(({ segment }) => segment) : undefined,
         stage: group.solo ? undefined : placeOf(group, member),
       });
-      member.idleFrom(endedAtMs ?? core.clock.nowMs());
+      member.workload.idleFrom(endedAtMs ?? core.clock.nowMs());
     }
     if (applied < leases.length) core.emit({ event: 'lease_returned', run: core.run, node: group.id, samples: backSamples, reason });
   }
