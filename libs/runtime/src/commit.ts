@@ -2,10 +2,11 @@ import { outerStepOf, type CodedChunk, type ParameterShard, type RecordedChunk }
 import type { Moved } from './fragment-turns.js';
 import type { Group } from './group.js';
 import type { GroupTask } from './group-task.js';
-import type { RunCore, Training } from './run-core.js';
+import type { RunCore } from './run-core.js';
 import { chunkSpan } from './grid.js';
 import { CHUNKS_A_TURN, type FillSegment, type Published } from './outgoing-parameters.js';
 import type { Segment } from './segments.js';
+import type { Training } from './training.js';
 
 export interface Contribution {
   readonly task: GroupTask;
@@ -63,7 +64,7 @@ export async function commitRound(
   if (clipNorm !== undefined) await measureAhead(core, training, moved, codedChunk, norm);
   const clip = clipNorm !== undefined && norm.value > clipNorm ? clipNorm / norm.value : 1;
   const measured = clipNorm === undefined && grid.length <= MEASURED_LENGTH;
-  const learningRate = core.learningRate(leases.totals().applied);
+  const learningRate = training.learningRate(leases.totals().applied);
 
   const following = core.following.beginCommit();
   const scaleOf = (segment: Segment) => clip / weightedOf(segment);
@@ -99,7 +100,7 @@ export async function commitRound(
       if (moved !== undefined) for (const lease of moved.whole) leases.apply(lease.id);
       core.roster.succeeded(task.group);
     }
-    core.announceCommit({
+    training.announceCommit({
       samples,
       lossSum: sum(done.map(({ lossSum }) => lossSum)),
       correct: sum(done.map(({ correct }) => correct)),

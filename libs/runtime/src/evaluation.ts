@@ -76,7 +76,7 @@ async function evaluationPass(core: RunCore, strategy: SyncStrategy, pending: re
 }
 
 async function handOut(core: RunCore, pending: readonly Slice[]): Promise<{ tasks: GroupTask[]; rest: Slice[] }> {
-  const parameters = await core.parameters(false);
+  const parameters = await core.training!.parameters(false);
   const { groups } = core;
   const samples = pending.reduce((sum, { start, end }) => sum + end - start, 0);
   const times = groups.map((group) => ({ node: group.id, fixedMs: 0, msPerSample: 1000 / evaluationSpeed(group) }));

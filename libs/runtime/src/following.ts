@@ -135,10 +135,10 @@ export class Following {
     const { core, way } = this;
     if (transfer === undefined || !this.inStep || way === undefined) {
       if (core.standing.mayCommit) tell();
-      else await this.withhold(core.holdBack(tell));
+      else await this.withhold(core.outbox.holdBack(tell));
       return this.describe(transfer, []);
     }
-    const held = core.holdBack(tell);
+    const held = core.outbox.holdBack(tell);
     this.describe(transfer, held.events);
     const isThere = () => this.onTheWay.every(({ number }) => number > transfer.number);
     while (this.inStep && !isThere() && core.clock.nowMs() < untilMs) await this.change(way.signal, untilMs);
@@ -227,9 +227,9 @@ export class Following {
     const { run: _, job, layout, ...header } = headerOf(core);
     const news = this.told?.job === job && this.told.layout === layout ? {} : { job, layout };
     this.told = { job, layout };
-    const record: VersionRecord = { header: { ...header, ...news }, told: { seq: core.lastSeq + 1, events }, steps: (transfer as OpenTransfer).steps };
+    const record: VersionRecord = { header: { ...header, ...news }, told: { seq: core.outbox.lastSeq + 1, events }, steps: (transfer as OpenTransfer).steps };
     this.onTheWay.push({ number: transfer.number, version: core.version });
-    void this.sendRecord(way, transfer.number, core.lastSeq, JSON.stringify(record));
+    void this.sendRecord(way, transfer.number, core.outbox.lastSeq, JSON.stringify(record));
   }
 
   /** Behind the events that come before it. */

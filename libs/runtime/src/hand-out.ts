@@ -19,7 +19,7 @@ import { sumSamples, type Tasks } from './tasks.js';
 export async function handOut(core: RunCore, groups: readonly Group[], strategy: SyncStrategy): Promise<readonly GroupTask[]> {
   const { localSteps: rule } = strategy;
   core.round++;
-  const parameters = await core.parameters(false);
+  const parameters = await core.training!.parameters(false);
   const next = rule === undefined ? gradients(core, strategy, parameters) : moves(core, groups, rule, parameters);
   const tasks: GroupTask[] = [];
   for (const group of groups) {
@@ -73,7 +73,7 @@ export async function handOutStream(
   rule: LocalStepRule,
   turns: FragmentTurns,
 ): Promise<readonly GroupTask[]> {
-  const parameters = await core.parameters(false);
+  const parameters = await core.training!.parameters(false);
   const steps = planSteps(core, rule, turns.count);
   const streaming = (group: Group): Streaming => ({ group, lastRound: turns.roundOf(group, group.tasks.length) - 1 });
   const leader = streaming(core.groups.reduce((a, b) => (steps.get(b.id)! > steps.get(a.id)! ? b : a)));
@@ -161,7 +161,7 @@ function leaseSteps(core: RunCore, group: Group, count: number, from: number, sa
     const mine = core.tasks.leaseUpTo(group, batch);
     if (mine.length === 0) break;
     leases.push(...mine);
-    steps.push(localStep(core, mine, core.learningRate(Math.min(total - 1, from + step * samplesAStep))));
+    steps.push(localStep(core, mine, core.training!.learningRate(Math.min(total - 1, from + step * samplesAStep))));
   }
   return { steps, leases };
 }

@@ -4,7 +4,8 @@ import type { Group } from './group.js';
 import { SILENCE_MS, type GroupTask } from './group-task.js';
 import type { Member } from './member.js';
 import type { Measure } from './roster.js';
-import type { RunCore, Training } from './run-core.js';
+import type { RunCore } from './run-core.js';
+import { Training } from './training.js';
 
 /**
  * Lets a group draw fresh parameters, each worker those of its blocks, and makes the shard of them. False when it could
@@ -59,7 +60,7 @@ export function beginTraining(core: RunCore, { layout, leases, trainSamples, val
   const { job, dependencies } = core;
   const shard = dependencies.createShard(layout, serverOptimizer(job), core.mayFollow ? (job.sync.topK ?? DEFAULT_TOP_K) : undefined);
   const evaluated = Math.min(validationSamples, job.validation.maxSamples ?? Infinity);
-  const training = { layout, shard, leases, grid: core.grid(layout.length), samplesPerEpoch: trainSamples, validationSamples: evaluated };
+  const training = new Training(core, layout, shard, leases, trainSamples, evaluated);
   core.begin(training);
   return training;
 }

@@ -7,9 +7,6 @@ import {
   type Codec,
   type CodecName,
   type Job,
-  type LeaseBook,
-  type ParameterLayout,
-  type ParameterShard,
   type RunEvent,
   type TensorChunk,
   type WantedFigures,
@@ -25,36 +22,22 @@ import { gridOf, type Grid } from './grid.js';
 import { GroupIndex, type Group } from './group.js';
 import type { GroupTask } from './group-task.js';
 import { KnownCodecs } from './known-codecs.js';
-import { LearningRecord, type CommitSums } from './learning-record.js';
+import { LearningRecord } from './learning-record.js';
 import type { Member, MemberHost, MemberState } from './member.js';
-import { OutgoingParameters, type Change, type Published } from './outgoing-parameters.js';
+import { ModelCut } from './model-cut.js';
+import { OutgoingParameters, type Change } from './outgoing-parameters.js';
 import { Paces } from './paces.js';
 import type { PeerLinks } from './peer-links.js';
 import { Recorder } from './recorder.js';
 import type { RunStore, ServedFile, ServerDependencies } from './ports.js';
 import { stashCapOf } from './passes.js';
 import { Roster, type Measure } from './roster.js';
-import { cutEvenly, heldBy, segmentsOf, type Segment } from './segments.js';
+import { RunOutbox } from './run-outbox.js';
+import type { Segment } from './segments.js';
 import { SharePlan } from './share-plan.js';
 import { SharedLine } from './shared-line.js';
 import { Tasks } from './tasks.js';
-
-/** What exists once the first worker has sent fresh parameters. */
-export interface Training {
-  readonly layout: ParameterLayout;
-  readonly shard: ParameterShard;
-  readonly leases: LeaseBook;
-  /** Of the whole vector. */
-  readonly grid: Grid;
-  readonly samplesPerEpoch: number;
-  /** Those that the job wants evaluated. */
-  readonly validationSamples: number;
-}
-
-interface Letter {
-  readonly member: Member;
-  readonly message: ServerMessage;
-}
+import type { Training } from './training.js';
 
 const NEVER = new AbortController();
 /** A member, before all of them are looked at. */
@@ -82,9 +65,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   readonly outgoing: OutgoingParameters;
   submittedAtMs: number;
   readonly auto: AutoSync;
+  readonly outbox: RunOutbox;
   training: Training | undefined;
-  /** The cut of the model that holds since the groups changed last. */
-  segments: readonly Segment[] = [];
   version = 0;
   round = 0;
   /** Samples of one task of every group together. */
@@ -93,21 +75,17 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   previousShares: ReadonlyMap<string, number> = new Map();
   /** Whom the shares were planned for, and how many samples of that batch are not handed out. */
   sharesLeft: { readonly groups: readonly Group[]; samples: number } | undefined;
-  /** Of the log. */
-  lastSeq = 0;
   /** A task came to nothing that the phase under way has not looked at. */
   isSpoilt = false;
   /** The verdict is out. */
   ended = false;
-  /** What is said and sent later, in its order; undefined: nothing is held back. */
-  private heldBack: (RunEvent | Letter)[] | undefined;
   private readonly bell: Bell;
   private matters: (task?: GroupTask) => boolean = always;
   /** Told of each task that is at an end, whatever came of it, unless its worker left. */
   taskEnded: ((task: GroupTask) => void) | undefined;
   private readonly stopping = new AbortController();
-  private cutFor: readonly Group[] = [];
-  private cutInto: number | undefined;
+  /** That holds since the groups changed last. */
+  private readonly modelCut: ModelCut;
   private codecs: KnownCodecs | undefined;
   /** The same for all who prepare for the job. */
   private prepares: { readonly job: Job; readonly message: Omit<Prepare, 'place'> } | undefined;
@@ -130,6 +108,8 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
   ) {
     this.clock = dependencies.clock;
     this.bell = new Bell(this.clock);
+    this.outbox = new RunOutbox(store.log, (error) => this.fail(error));
+    this.modelCut = new ModelCut(chunkLength);
     this.sharePlan = new SharePlan(dependencies.shares, this.line);
     this.submittedAtMs = this.clock.nowMs();
     this.outgoing = new OutgoingParameters(() => this.turn(), dependencies.allocate);
@@ -188,6 +168,10 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   grid(length: number): Grid {
     return gridOf(length, this.chunkLength);
+  }
+
+  get segments(): readonly Segment[] {
+    return this.modelCut.segments;
   }
 
   // ---- the layout
@@ -274,25 +258,14 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   /** When the groups have changed, or what they exchange at once: cuts the model at the borders of stages and fragments, and starts the groups' clocks anew. Between phases only. */
   cut(): void {
-    const { groups, chunkLength } = this;
+    const { groups, modelCut } = this;
     const fragments = groups.every(({ solo }) => solo) ? this.fragments : undefined;
-    const unchanged = fragments === this.cutInto && groups.length === this.cutFor.length && groups.every((group, i) => group === this.cutFor[i]);
-    if (groups.length === 0 || unchanged) return;
-    this.cutFor = groups;
-    this.cutInto = fragments;
+    if (groups.length === 0 || modelCut.isFor(groups, fragments)) return;
     for (const group of groups) group.rounds = 0;
-    const whole = this.measure!.layout;
-    const layouts = groups.map(({ members }) => members.map(({ prepared }) => prepared!.layout));
-    const segments = fragments === undefined ? segmentsOf(whole, layouts, chunkLength) : cutEvenly(whole.length, fragments, chunkLength);
-    if (!sameCut(segments, this.segments)) {
-      this.segments = segments;
-      this.outgoing.recut();
-      this.following.forgetBuffers();
-      this.tasks.forgetBuffers();
-    }
-    // Who holds the whole vector holds the segments one behind the other.
-    const all = this.segments.map((segment) => ({ segment, start: segment.offset }));
-    for (const { members, solo } of groups) for (const member of members) member.segments = solo ? all : heldBy(member.prepared!.layout, this.segments);
+    if (!modelCut.cutFor(groups, fragments, this.measure!.layout)) return;
+    this.outgoing.recut();
+    this.following.forgetBuffers();
+    this.tasks.forgetBuffers();
   }
 
   // ---- what members ask
@@ -362,38 +335,11 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   /** A log that cannot be written ends the run: an event that is not durable must not be acted on for long. */
   emit(event: RunEvent): void {
-    if (this.heldBack === undefined) this.append(event);
-    else this.heldBack.push(event);
+    this.outbox.emit(event);
   }
 
-  /** At once, or in its turn when something is held back. */
   send(member: Member, message: ServerMessage): void {
-    if (this.heldBack === undefined) member.send(message);
-    else this.heldBack.push({ member, message });
-  }
-
-  /** What `tell` sends and emits waits, and whatever is sent or emitted after it, until it is released. */
-  holdBack(tell: () => void): { readonly events: readonly RunEvent[]; release(): void } {
-    const held: (RunEvent | Letter)[] = (this.heldBack = []);
-    tell();
-    return {
-      events: held.filter((one): one is RunEvent => 'event' in one),
-      release: () => {
-        this.heldBack = undefined;
-        for (const one of held) {
-          if ('event' in one) this.append(one);
-          else one.member.send(one.message);
-        }
-      },
-    };
-  }
-
-  private append(event: RunEvent): void {
-    try {
-      this.lastSeq = this.store.log.append(event).seq;
-    } catch (error) {
-      this.fail(LongtailError.from(error, 'storage'));
-    }
+    this.outbox.send(member, message);
   }
 
   progress(progress: Progress): void {
@@ -404,22 +350,7 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
 
   begin(training: Training): void {
     this.training = training;
-    this.planValidation();
-  }
-
-  /** Parameters and workers are there. */
-  announceStart(): void {
-    const { layout, samplesPerEpoch, leases } = this.training!;
-    const { total } = leases.totals();
-    this.record.begin(this.clock.nowMs());
-    this.emit({
-      event: 'started',
-      run: this.run,
-      parameters: layout.length,
-      samplesPerEpoch,
-      samplesTotal: total,
-      workers: this.ready.length,
-    });
+    training.planValidation();
   }
 
   /** The run has ended: lets go of the vectors, as the server keeps ended runs for those who ask. */
@@ -430,37 +361,4 @@ export class RunCore implements MemberHost, FormationHost, FiguresHost {
     this.following.forgetBuffers();
     this.tasks.forgetBuffers();
   }
-
-  planValidation(): void {
-    const { samplesPerEpoch, validationSamples, leases } = this.training!;
-    if (validationSamples > 0) this.record.planValidation(this.job.validation.everyEpochs * samplesPerEpoch, leases.totals().applied);
-  }
-
-  /** Learning rate of the step that starts at this many applied samples. */
-  learningRate(samplesBefore: number): number {
-    const { batch, schedule, learningRate } = this.job.train;
-    const steps = Math.ceil(this.training!.leases.totals().total / batch);
-    return this.dependencies.learningRate(schedule, learningRate, Math.floor(samplesBefore / batch), steps);
-  }
-
-  announceCommit(sums: CommitSums): void {
-    const { leases, samplesPerEpoch } = this.training!;
-    const { run, round, version } = this;
-    const { batch } = this.job.train;
-    const samplesApplied = leases.totals().applied;
-    this.emit(this.record.commit(sums, { run, round, version, batch, samplesApplied, samplesPerEpoch, nowMs: this.clock.nowMs() }));
-  }
-
-  /** Parameters of the present version. `exact`: in float32, whatever the job's codec. */
-  parameters(exact: boolean): Promise<Published> {
-    const { shard } = this.training!;
-    const whole = this.codecNamed('fp32');
-    if (exact) return this.outgoing.current(shard, this.segments, this.version, whole);
-    if (this.byDifferences || this.fragments !== undefined) return this.outgoing.currentOfLine(shard, this.segments, this.version, this.change);
-    return this.outgoing.current(shard, this.segments, this.version, this.downCodec);
-  }
-}
-
-function sameCut(a: readonly Segment[], b: readonly Segment[]): boolean {
-  return a.length === b.length && a.every(({ offset, grid }, i) => offset === b[i]!.offset && grid.length === b[i]!.grid.length);
 }

@@ -40,7 +40,7 @@ export class Run implements Claimant {
     const { snapshot, volatile = false } = beginning;
     this.snapshots = volatile ? new Snapshots(core, 0, 0) : new Snapshots(core, snapshot?.version ?? 0, core.job.checkpoint.everyMs);
     this.awaited = recall(core, beginning.past ?? []);
-    core.lastSeq = beginning.past?.at(-1)?.seq ?? 0;
+    core.outbox.lastSeq = beginning.past?.at(-1)?.seq ?? 0;
   }
 
   get run(): string {
@@ -189,7 +189,7 @@ export class Run implements Claimant {
     } while (core.groups.length === 0 || !(core.begun || (await initialise(core, core.groups[0]!))));
     await core.following.begin(core.clock.nowMs() + core.job.sync.minDeadlineMs);
     await this.record();
-    core.announceStart();
+    core.training!.announceStart();
     while (this.samplesLeft()) await this.phase();
     if (core.training!.validationSamples > 0 && core.record.validatedVersion !== core.version) await this.validate();
   }
@@ -236,7 +236,7 @@ export class Run implements Claimant {
   private async validate(): Promise<void> {
     const { core } = this;
     await evaluate(core, this.requireWorker);
-    core.planValidation();
+    core.training!.planValidation();
   }
 
   private samplesLeft(): boolean {

@@ -99,7 +99,7 @@ class Solo {
     const nowMs = core.clock.nowMs();
     if (grants.length > 0 || this.drainUntilMs !== undefined || !member.settled || this.supplied() || nowMs < this.resendAtMs) return;
     this.resendAtMs = nowMs + RESEND_MS;
-    member.supply(await core.parameters(true));
+    member.supply(await core.training!.parameters(true));
     if (shard.steps === 0 || member.heldState === core.version) return;
     const moments = await core.outgoing.moments(shard, this.segment, core.version, this.moments, core.codecNamed('fp32'));
     member.supplyState(moments, core.version);
@@ -202,7 +202,7 @@ class Solo {
       core.tasks.settle(assignment, { applied, weight: 1, reason: applied < assignment.leases.length ? 'called home early' : '' });
       core.roster.succeeded(this.group);
       const { samples, lossSum, correct, targets } = done;
-      core.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason, soloSteps: done.steps, checksums: checksum === undefined ? undefined : [checksum] });
+      core.training!.announceCommit({ samples, lossSum, correct, targets, learningRate: grant.learningRate, gradientNorm: 0, reason, soloSteps: done.steps, checksums: checksum === undefined ? undefined : [checksum] });
     });
     return true;
   }
@@ -297,7 +297,7 @@ class Solo {
       if (applied + leased >= core.record.validationDueAt) break;
       const mine = core.tasks.leaseUpTo(group, core.job.train.batch);
       if (mine.length === 0) break;
-      learningRate = core.learningRate(applied + leased);
+      learningRate = core.training!.learningRate(applied + leased);
       steps.push(mine);
       messages.push(localStep(core, mine, learningRate));
     }

@@ -3,6 +3,7 @@ import type { Hello, ServerMessage, WorkerMessage } from '@longtail/protocol';
 import { expect, it } from 'vitest';
 import { Following, type Standing } from './following.js';
 import type { RunCore } from './run-core.js';
+import type { RunOutbox } from './run-outbox.js';
 import { StandbySeat } from './standby-seat.js';
 import { clockOf } from './testing/clock.js';
 
@@ -133,8 +134,8 @@ it('a commit that may be another one elsewhere is told to nobody, nor is any eve
     untilMayCommit: () => allowed,
   };
   const done: string[] = [];
-  const holdBack = (tell: () => void) => ({ events: [], release: tell });
-  const following = new Following({ standing, signal: never, holdBack } as Partial<RunCore> as RunCore);
+  const outbox = { holdBack: (tell: () => void) => ({ events: [], release: tell }) } as Partial<RunOutbox> as RunOutbox;
+  const following = new Following({ standing, signal: never, outbox } as Partial<RunCore> as RunCore);
   const told = following.tell(undefined, 0, () => done.push('told'));
   const shown = following.visible(1, never);
   expect([await isSettled(told), await isSettled(shown), done]).toEqual([false, false, []]);
