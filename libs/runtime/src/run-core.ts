@@ -2,7 +2,7 @@ import {
   downCodecOf,
   fragmentsOf,
   hasErrorFeedback,
-  LongtailError,
+  type LongtailError,
   type Clock,
   type Codec,
   type CodecName,
