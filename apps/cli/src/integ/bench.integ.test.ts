@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CliProcess, runCli } from './cli-process.js';
 import { Fleet } from './fleet.js';
 import { freePort } from './free-port.js';
+import { runHere } from './run-here.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -48,7 +49,7 @@ it('the same scenario gives the same bytes in one process and in two; arms that 
   const [stale, foreign] = ['rounds-9-gone.svg', 'mine.svg'].map((name) => join(folder, 'one/charts', name));
   for (const path of [stale!, foreign!]) await writeFile(path, '<svg/>');
   await writeFile(join(folder, 'one/report.html'), `${page}<a href="charts/rounds-9-gone.svg">`);
-  expect((await runCli(['bench', 'report', 'one'], { cwd: folder })).exitCode).toBe(0);
+  expect((await runHere(['bench', 'report', 'one'], folder)).exitCode).toBe(0);
   expect(readFileSync(join(folder, 'one/report.html'), 'utf8')).toBe(page);
   expect([existsSync(stale!), existsSync(foreign!)]).toEqual([false, true]);
   expect(one.filter(({ event }) => event === 'arm').map(({ kept }) => kept)).toEqual([false, false, false, false]);
@@ -72,17 +73,17 @@ it('an arm whose process is killed has failed, the others go on, and it is tried
 
 it('a scenario that is wrong is refused with line and field', async () => {
   await writeFile(join(folder, 'bad.yaml'), SCENARIO.replace('gpu: Iris Xe', 'gpu: Iris X'));
-  const bad = await runCli(['bench', 'bad.yaml'], { cwd: folder });
+  const bad = await runHere(['bench', 'bad.yaml'], folder);
   expect(bad.exitCode).toBe(3);
-  expect(bad.process.stderr).toContain('bad.yaml:6:23 fleet.machines[0].gpu: unknown GPU "Iris X"; did you mean "Iris Xe"?');
+  expect(bad.stderr).toContain('bad.yaml:6:23 fleet.machines[0].gpu: unknown GPU "Iris X"; did you mean "Iris Xe"?');
 });
 
 it('a folder that cannot be written to is refused before an arm runs', async () => {
   await writeFile(join(folder, 'small.yaml'), SCENARIO);
-  const { exitCode, process } = await runCli(['bench', 'small.yaml', '--out', 'points.csv'], { cwd: folder });
-  expect(process.stderr).toMatch(/^error: Cannot keep results: ENOTDIR[^]*where: points\.csv[^]*hint: /);
+  const { exitCode, lines, stderr } = await runHere(['bench', 'small.yaml', '--out', 'points.csv'], folder);
+  expect(stderr).toMatch(/^error: Cannot keep results: ENOTDIR[^]*where: points\.csv[^]*hint: /);
   expect(exitCode).toBe(EXIT_CODES.storage);
-  expect(process.lines).toEqual([]);
+  expect(lines).toEqual([]);
 });
 
 it('live arms train on processes that emulate devices, what this machine cannot emulate is refused, and Ctrl-C leaves nobody behind', { timeout: 90_000 }, async () => {
@@ -110,16 +111,16 @@ it('live arms train on processes that emulate devices, what this machine cannot 
 
 it.each(['live', 'both'])('a server that is away ends --mode %s before an arm runs', async (mode) => {
   await writeFile(join(folder, 'small.yaml'), SCENARIO);
-  const { exitCode, process } = await runCli(['bench', 'small.yaml', '--mode', mode, '--json', '--server', `127.0.0.1:${await freePort()}`], { cwd: folder });
-  expect(process.stderr).toMatch(/^error: no Longtail server answers at 127\.0\.0\.1:/);
+  const { exitCode, lines, stderr } = await runHere(['bench', 'small.yaml', '--mode', mode, '--json', '--server', `127.0.0.1:${await freePort()}`], folder);
+  expect(stderr).toMatch(/^error: no Longtail server answers at 127\.0\.0\.1:/);
   expect(exitCode).toBe(EXIT_CODES.unreachable);
-  expect(process.lines).toEqual([]);
+  expect(lines).toEqual([]);
 });
 
 it('calibrate measures the link to the server that it is given, which has to be there', async () => {
   await writeFile(join(folder, 'job.yaml'), 'data: mnist\nmodel: cnn\n');
-  const { exitCode, process } = await runCli(['bench', 'calibrate', 'job.yaml', '--json', '--server', `127.0.0.1:${await freePort()}`], { cwd: folder });
-  expect(process.stderr).toMatch(/^error: no Longtail server answers at 127\.0\.0\.1:/);
+  const { exitCode, stderr } = await runHere(['bench', 'calibrate', 'job.yaml', '--json', '--server', `127.0.0.1:${await freePort()}`], folder);
+  expect(stderr).toMatch(/^error: no Longtail server answers at 127\.0\.0\.1:/);
   expect(exitCode).toBe(EXIT_CODES.unreachable);
 });
 
@@ -145,7 +146,7 @@ it('nodes that have joined a server run the arms of a scenario that describes th
       [EXIT_CODES['no-plan'], 'nodes that are no machines of the scenario have joined too, and would compute with them: worker-2'],
       [EXIT_CODES['no-plan'], 'no node called worker-3 has joined (there are: worker-1, worker-2)'],
     ]);
-    expect((await runCli(['bench', 'ours.yaml', '--server', fleet.address], { cwd: folder })).exitCode).toBe(EXIT_CODES.usage);
+    expect((await runHere(['bench', 'ours.yaml', '--server', fleet.address], folder)).exitCode).toBe(EXIT_CODES.usage);
   } finally {
     await fleet.down();
   }
