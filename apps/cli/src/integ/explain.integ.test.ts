@@ -7,10 +7,10 @@ import { jobFolder } from './jobs.js';
 
 /** 14 MiB with all that training takes. */
 const JOB = `
-data: mnist
-model: { type: mlp, hidden: [256, 256, 256] }
-train: { batch: 64, maxSamples: 768, optimizer: adam, learningRate: 0.001 }
-validation: { maxSamples: 64 }
+data: { type: csv, path: points.csv, target: label }
+model: { type: mlp, hidden: [400, 400, 400] }
+train: { batch: 64, maxSamples: 768, epochs: 1000, optimizer: adam, learningRate: 0.001 }
+validation: { maxSamples: 64, everyEpochs: 100000 }
 `;
 const WORKERS = ['--pipeline', '--job', 'job.yaml', '--workers', '3', '--memory', '8MiB', '--engine', 'wasm'];
 
