@@ -1,6 +1,6 @@
 import { downCodecOf, hasErrorFeedback, type ParameterShard } from '@longtail/core';
 import { CODEC_IDS, createCodec, createKernels } from '@longtail/kernels';
-import { strategyConformance, type SyncRow, type TrainedRun } from '@longtail/testing';
+import { EVERY_CODEC, strategyConformance, type SyncRow, type TrainedRun } from '@longtail/testing';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
 import { softmaxRegression } from './model.js';
 import { simulate } from './simulate.js';
@@ -36,4 +36,4 @@ function checksum(shard: ParameterShard, sync: Parameters<typeof downCodecOf>[0]
   return kernels.crc32c(bytes);
 }
 
-strategyConformance('in virtual time', { train, samples: epochs * 600, parameters: model.layout.length, chunkLength, firstLoss: Math.log(3) });
+strategyConformance('in virtual time', { train, samples: epochs * 600, parameters: model.layout.length, chunkLength, firstLoss: Math.log(3) }, EVERY_CODEC);

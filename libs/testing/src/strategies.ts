@@ -10,7 +10,7 @@ import {
 import { afterAll, expect, it } from 'vitest';
 
 /** Of a job's `sync` what the table says. */
-export type SyncRow = { readonly strategy: StrategyName } & Pick<Job['sync'], 'codec' | 'downCodec' | 'localSteps' | 'fragments' | 'staleness' | 'quorum' | 'graceMs' | 'topK'>;
+export type SyncRow = { readonly strategy: StrategyName; readonly downCodec: CodecName } & Pick<Job['sync'], 'codec' | 'localSteps' | 'fragments' | 'staleness' | 'quorum' | 'graceMs' | 'topK'>;
 
 /** One job from launch to verdict, as its server and its workers tell it. */
 export interface TrainedRun {
@@ -72,15 +72,31 @@ const CODED = { part: 0.05, bytesAChunk: 32 };
 /** What frames and acknowledgements take beside a chunk. */
 const FRAMED_BYTES = 1024;
 
-/** What training holds to whatever its strategy and its codec, up and down, live or simulated: a test a pair. */
-export function strategyConformance(name: string, subject: StrategySubject): void {
-  const pairs = Object.keys(STRATEGIES).flatMap((strategy) => CODECS.map((codec) => [strategy, codec] as const));
+/** Which codecs, up and down, a strategy is tried with; `place` is its place among all. */
+type CodecPairs = (strategy: StrategyName, place: number) => readonly (readonly [up: CodecName, down: CodecName])[];
+
+/** Each goes both ways. */
+export const EVERY_CODEC: CodecPairs = () => CODECS.map((codec) => [codec, codec] as const);
+
+const HALF = CODECS.length / 2;
+const FINE_UP = CODECS.slice(0, HALF).map((codec, i) => [codec, CODECS[HALF + i]!] as const);
+const COARSE_UP = FINE_UP.map(([up, down]) => [down, up] as const);
+
+/**
+ * Each goes one way, and what comes back is coded otherwise: half of the runs. Strategies of a kind, that send gradients or
+ * differences, take turns, so that a kind has each codec both ways; a stream is the only one of its kind.
+ */
+export const EVERY_CODEC_ONE_WAY: CodecPairs = (strategy, place) => (strategy === 'streaming-diloco' ? [...FINE_UP, ...COARSE_UP] : place % 2 === 0 ? FINE_UP : COARSE_UP);
+
+/** What training holds to whatever its strategy and its codecs, up and down, live or simulated: a test a combination. */
+export function strategyConformance(name: string, subject: StrategySubject, codecs: CodecPairs): void {
+  const combinations = Object.entries(STRATEGIES).flatMap(([called, row], place) => codecs(row.strategy, place).map(([up, down]) => [called, up, down] as const));
   /** By run: most workers that had a part in one validation. */
   const validators: number[] = [];
   // Who is slow on a busy machine may have no part in those of a run, of all runs hardly.
   afterAll(() => expect(validators.filter((count) => count > 1).length).toBeGreaterThanOrEqual(validators.length / 2));
-  it.each(pairs)(`${name}: %s with %s keeps what training promises`, async (strategy, codec) => {
-    const sync: SyncRow = { ...STRATEGIES[strategy]!, codec, downCodec: codec, ...(codec === 'top-k' && { topK }) };
+  it.each(combinations)(`${name}: %s with %s up and %s down keeps what training promises`, async (called, codec, downCodec) => {
+    const sync: SyncRow = { ...STRATEGIES[called]!, codec, downCodec, ...([codec, downCodec].includes('top-k') && { topK }) };
     const run = await subject.train(sync);
     appliesEverySampleOnce(run, subject);
     learns(run, subject);
