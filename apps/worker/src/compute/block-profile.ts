@@ -6,9 +6,12 @@ import type { Interrupts } from './interrupts.js';
 import { leastPassBytes, stagesNeed } from './memory.js';
 import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 
-/** All measurements together, warm-up aside. */
+/** All measurements together, warm-up aside, at most. */
 const BUDGET_MS = 3000;
 const MOST_ROUNDS = 20;
+/** A pass's time is known when so many rounds in a row have not taken more than this part off it. */
+const SETTLED_ROUNDS = 5;
+const SETTLED_PART = 0.05;
 /** Raised when the way of measuring changes: older figures are then measured again. */
 const CACHE_VERSION = 6;
 /** What was measured longer ago is held against a short look: the device may share its machine with others now, or have done so then. */
@@ -40,7 +43,8 @@ export interface ProfileOptions {
 }
 
 /** The last two where only the input is kept between them; 0: not measured. */
-type TimedPass = 'forwardMs' | 'backwardMs' | 'inputGradientMs' | 'leanForwardMs' | 'repeatingBackwardMs';
+const TIMED_PASSES = ['forwardMs', 'backwardMs', 'inputGradientMs', 'leanForwardMs', 'repeatingBackwardMs'] as const;
+type TimedPass = (typeof TIMED_PASSES)[number];
 /** `forwardCallMs` and `backwardCallMs` come of several of these. */
 type Figures = Readonly<Record<TimedPass, number>> & Pick<BlockTiming, 'stashBytes'>;
 type Calls = Pick<BlockTiming, 'forwardCallMs' | 'backwardCallMs'>;
@@ -234,7 +238,8 @@ async function measure(
       const rounds: Figures[] = [];
       const startMs = performance.now();
       const within = (ms: number) => performance.now() - startMs < ms;
-      while (rounds.length < 2 || (rounds.length < MOST_ROUNDS && (within(budgetMs) || (!agree(rounds) && within(LOOKS * budgetMs))))) {
+      const isKnown = () => agree(rounds) && (settled(rounds) || !within(budgetMs));
+      while (rounds.length < 2 || (rounds.length < MOST_ROUNDS && !isKnown() && within(LOOKS * budgetMs))) {
         interrupts.throwIfAborted();
         rounds.push(await round(passes));
       }
@@ -282,6 +287,14 @@ function agree(rounds: readonly Figures[]): boolean {
   });
 }
 
+/** Whether the last rounds made no pass faster. The first ones do: what is called often is compiled better, and its memory is at hand. */
+function settled(rounds: readonly Figures[]): boolean {
+  const before = rounds.slice(0, -SETTLED_ROUNDS);
+  if (before.length === 0) return false;
+  const [then, now] = [fastest(before), fastest(rounds)];
+  return TIMED_PASSES.every((pass) => now[pass] >= (1 - SETTLED_PART) * then[pass]);
+}
+
 /** What slows a pass down is other work on the machine. */
 function fastest(rounds: readonly Figures[]): Figures {
   const least = (key: TimedPass): number => Math.min(...rounds.map((figures) => figures[key]));
@@ -308,11 +321,5 @@ function scaled(figures: Figures, by: number): Figures {
 }
 
 function ofPasses(of: (pass: TimedPass) => number): Record<TimedPass, number> {
-  return {
-    forwardMs: of('forwardMs'),
-    backwardMs: of('backwardMs'),
-    inputGradientMs: of('inputGradientMs'),
-    leanForwardMs: of('leanForwardMs'),
-    repeatingBackwardMs: of('repeatingBackwardMs'),
-  };
+  return Object.fromEntries(TIMED_PASSES.map((pass) => [pass, of(pass)])) as Record<TimedPass, number>;
 }
