@@ -5,9 +5,10 @@ import { measureMessage, measureSending } from './measure-sending.js';
 import { clockOf } from './testing/clock.js';
 
 /** A link that takes its time; `stalls` gives a transfer, by number, some more. `windowBytes` are in flight to begin with, and twice as many after each round trip. */
-function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<number, number> = new Map(), windowBytes = Infinity) {
+function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<number, number> = new Map(), windowBytes = Infinity, mostBytes = 2 ** 22) {
   let nowMs = 0;
   let sent = 0;
+  let sentBytes = 0;
   const openMs = (bytes: number): number => {
     if (bytes <= windowBytes || windowBytes >= (bitsPerSecond * roundTripMs) / 8000) return (8000 * bytes) / bitsPerSecond;
     const left = bytes - windowBytes;
@@ -18,9 +19,12 @@ function link(bitsPerSecond: number, roundTripMs: number, stalls: ReadonlyMap<nu
     nowMs: () => nowMs,
     sleep: (_ms, signal) => new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
   });
-  const sendTensor = async ({ length }: OutgoingTensor) => void (nowMs += roundTripMs + openMs(length) + (stalls.get(sent++) ?? 0));
-  const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), mostBytes: 2 ** 22, signal: new AbortController().signal };
-  return { measure: () => measureSending({ sendTensor }, options), elapsedMs: () => nowMs };
+  const sendTensor = async ({ length }: OutgoingTensor) => {
+    nowMs += roundTripMs + openMs(length) + (stalls.get(sent++) ?? 0);
+    sentBytes += length;
+  };
+  const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), mostBytes, signal: new AbortController().signal };
+  return { measure: () => measureSending({ sendTensor }, options), elapsedMs: () => nowMs, sentBytes: () => sentBytes };
 }
 
 test('finds rate and round trip of any link, in a second or so and a few round trips', async () => {
@@ -36,6 +40,22 @@ test('finds rate and round trip of any link, in a second or so and a few round t
       expect(found.roundTripMs / (roundTripMs + 8000 / bitsPerSecond)).toBeCloseTo(1, 1);
       expect(elapsedMs()).toBeLessThan(2000 + 15 * roundTripMs);
     }),
+  );
+});
+
+test('a fast link tells its rate by transfers of 8 MiB, and by larger ones where these are over in a few round trips', async () => {
+  const [enough, most] = [2 ** 23, 2 ** 25];
+  await fc.assert(
+    fc.asyncProperty(fc.double({ min: 7e8, max: 1e11, noNaN: true }), fc.double({ min: 0.01, max: 60, noNaN: true }), async (bitsPerSecond, roundTripMs) => {
+      const { measure, sentBytes } = link(bitsPerSecond, roundTripMs, new Map(), Infinity, most);
+      const found = await measure();
+      const isLong = (8000 * enough) / bitsPerSecond > 4 * roundTripMs;
+      if (isLong) {
+        expect(Math.abs(found.bitsPerSecond / bitsPerSecond - 1)).toBeLessThan(0.01);
+        expect(sentBytes()).toBeLessThan(3 * enough);
+      } else if ((8000 * enough) / bitsPerSecond < 2.9 * roundTripMs) expect(sentBytes()).toBeGreaterThan(2.5 * enough);
+    }),
+    { numRuns: 30 },
   );
 });
 

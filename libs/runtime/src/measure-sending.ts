@@ -24,8 +24,10 @@ const GROWTH = 4;
 const AIM = 1.25;
 /** Chunks of a transfer: enough for the link's window to work as it does with a gradient's. */
 const CHUNKS = 16;
-/** A transfer that takes so long, and so many round trips, is a measurement … */
+/** A transfer that takes so long, or has so much, and takes so many round trips, is a measurement … */
 const LONG_ENOUGH_MS = 100;
+/** Takes two thirds of a tenth of a second at 1 Gbit/s. Of faster links, such as those within a host, all that more of it would tell is how busy the host is. */
+const ENOUGH_BYTES = 2 ** 23;
 const ROUND_TRIPS = 4;
 /** … which holds when the next one of that size is not faster by a quarter: somebody was busy, or windows had yet to open. */
 const FASTER = 1.25;
@@ -38,8 +40,8 @@ const LIMIT_MS = 5000;
 const LEAST_PART = 1 / 8;
 
 /**
- * How fast tensors leave for a peer, and how long a round trip takes: transfers of growing size until one takes 100 ms
- * and four round trips, and another one no less; of each the round trip is taken off. Half a second or so; milliseconds on a link within a host.
+ * How fast tensors leave for a peer, and how long a round trip takes: transfers of growing size until one takes 100 ms,
+ * or has 8 MiB, and four round trips, and another one no less; of each the round trip is taken off. Half a second or so; milliseconds on a link within a host.
  * Rejects with LongtailError `unreachable`, `timeout` on a link of less than 30 kbit/s, or the signal's reason.
  */
 export function measureSending(link: TensorWay, options: SendingOptions): Promise<LinkRate> {
@@ -87,15 +89,16 @@ async function measure(link: TensorWay, { clock, allocate, mostBytes, signal }: 
     const ms = await timed(bytes);
     return Math.max(ms - roundTripMs, LEAST_PART * ms, Number.EPSILON);
   };
-  const longEnoughMs = Math.max(LONG_ENOUGH_MS, ROUND_TRIPS * roundTripMs);
+  const roundTripsMs = ROUND_TRIPS * roundTripMs;
+  const longEnoughMs = Math.max(LONG_ENOUGH_MS, roundTripsMs);
   const untilMs = clock.nowMs() + BUDGET_MS + BUDGET_ROUND_TRIPS * roundTripMs;
   let best = 0;
   for (let bytes = Math.min(FIRST_BYTES, mostBytes); ; ) {
     const ms = await sendingMs(bytes);
     const rate = bytes / ms;
     if (rate < FASTER * best || clock.nowMs() >= untilMs) return { bitsPerSecond: 8000 * Math.max(rate, best), roundTripMs };
-    if (ms >= longEnoughMs || bytes === mostBytes) best = rate;
-    else bytes = Math.min(GROWTH * bytes, Math.ceil((AIM * longEnoughMs * bytes) / ms), mostBytes);
+    if (ms >= longEnoughMs || (bytes >= ENOUGH_BYTES && ms >= roundTripsMs) || bytes === mostBytes) best = rate;
+    else bytes = Math.min(GROWTH * bytes, Math.ceil((AIM * longEnoughMs * bytes) / ms), bytes < ENOUGH_BYTES ? ENOUGH_BYTES : mostBytes, mostBytes);
   }
 }
 
