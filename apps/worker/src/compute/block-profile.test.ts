@@ -153,6 +153,11 @@ describe('profileBlocks', () => {
       expect((await roundsOf((round) => PASS_MS * 0.9 ** round)).rounds).toBe(20);
     });
 
+    it('again where only one round was so fast', async () => {
+      const lucky = (round: number): number => PASS_MS * (round === 2 ? 0.9 : round === 11 ? 0.93 : 1);
+      expect((await roundsOf(lucky)).rounds).toBe(11);
+    });
+
     it('within the budget where a round takes much of it, and twice at least', async () => {
       expect((await roundsOf(() => 400)).rounds).toBe(3);
       expect((await roundsOf(() => 4000)).rounds).toBe(2);

@@ -9,7 +9,7 @@ import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 /** All measurements together, warm-up aside, at most. */
 const BUDGET_MS = 3000;
 const MOST_ROUNDS = 20;
-/** A pass's time is known when so many rounds in a row have not taken more than this part off it. */
+/** Times are known when so many rounds in a row have not taken more than this part off one, and forward and backward pass came as close twice. */
 const SETTLED_ROUNDS = 5;
 const SETTLED_PART = 0.05;
 /** Raised when the way of measuring changes: older figures are then measured again. */
@@ -238,7 +238,7 @@ async function measure(
       const rounds: Figures[] = [];
       const startMs = performance.now();
       const within = (ms: number) => performance.now() - startMs < ms;
-      const isKnown = () => agree(rounds) && (settled(rounds) || !within(budgetMs));
+      const isKnown = () => agree(rounds, AGREEING) && (settled(rounds) || !within(budgetMs));
       while (rounds.length < 2 || (rounds.length < MOST_ROUNDS && !isKnown() && within(LOOKS * budgetMs))) {
         interrupts.throwIfAborted();
         rounds.push(await round(passes));
@@ -279,20 +279,20 @@ async function round({ stage, repeats, input, targets, outputGradient }: Passes)
   return { ...figures, leanForwardMs, repeatingBackwardMs: await timed(() => repeats.backward(0, outputGradient)) };
 }
 
-/** Whether each pass was as fast twice. */
-function agree(rounds: readonly Figures[]): boolean {
+/** Whether each pass was as fast twice, but for such a factor. */
+function agree(rounds: readonly Figures[], factor: number): boolean {
   return (['forwardMs', 'backwardMs'] as const).every((key) => {
     const [first, second] = rounds.map((figures) => figures[key]).sort((a, b) => a - b);
-    return second! <= AGREEING * first!;
+    return second! <= factor * first!;
   });
 }
 
-/** Whether the last rounds made no pass faster. The first ones do: what is called often is compiled better, and its memory is at hand. */
+/** Whether the last rounds made no pass faster, and its time was no luck. The first ones do: what is called often is compiled better, and its memory is at hand. */
 function settled(rounds: readonly Figures[]): boolean {
   const before = rounds.slice(0, -SETTLED_ROUNDS);
   if (before.length === 0) return false;
   const [then, now] = [fastest(before), fastest(rounds)];
-  return TIMED_PASSES.every((pass) => now[pass] >= (1 - SETTLED_PART) * then[pass]);
+  return agree(rounds, 1 + SETTLED_PART) && TIMED_PASSES.every((pass) => now[pass] >= (1 - SETTLED_PART) * then[pass]);
 }
 
 /** What slows a pass down is other work on the machine. */
