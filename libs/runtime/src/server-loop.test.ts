@@ -20,10 +20,27 @@ function slowStore() {
   return { store, events, release };
 }
 
+const JOB = { name: 'job', cluster: { minWorkers: 1, waitMs: 1000 }, sync: {}, checkpoint: { everyMs: 1000 }, train: {} } as unknown as Job;
+
+test('a run whose store opens while the server closes is cancelled with the others', async () => {
+  const { store, events, release } = slowStore();
+  release();
+  let opened!: (store: RunStore) => void;
+  const openRun = () => new Promise<RunStore>((resolve) => (opened = resolve));
+  const server = createServer({ clock, rng: createRng(1), codecs: [], openRun } as unknown as ServerDependencies);
+  const launched = server.launch(JOB, []);
+  const closing = server.close('the command has ended');
+  opened(store);
+  expect(await launched).toMatchObject({ run: 'r1' });
+  await closing;
+  expect(events.at(-1)).toMatchObject({ event: 'verdict', status: 'cancelled', reason: 'cancelled: the command has ended' });
+  await expect(server.launch(JOB, [])).rejects.toMatchObject({ code: 'refused' });
+});
+
 test('close waits for the report of a run whose verdict is out already', async () => {
   const { store, events, release } = slowStore();
   const server = createServer({ clock, rng: createRng(1), codecs: [], openRun: async () => store } as unknown as ServerDependencies);
-  await server.launch({ name: 'job', cluster: { minWorkers: 1, waitMs: 1000 }, sync: {}, checkpoint: { everyMs: 1000 }, train: {} } as unknown as Job, []);
+  await server.launch(JOB, []);
   await server.cancel('r1', 'enough');
   while (events.at(-1)?.event !== 'verdict') await Promise.resolve();
 

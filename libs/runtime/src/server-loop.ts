@@ -33,6 +33,8 @@ class ServerLoop implements Server {
   private readonly standby: StandbySeat;
   private readonly notices: StandbyNotices;
   private readonly startedAtMs: number;
+  /** Of runs whose stores are being opened: a server that closes waits for them, and cancels them with the others. */
+  private readonly beginnings = new Set<Promise<LaunchedRun>>();
   private closing: string | undefined;
   private dispatchPending = false;
 
@@ -97,15 +99,21 @@ class ServerLoop implements Server {
 
   async launch(job: Job, files: readonly ServedFile[], from?: RunSnapshot): Promise<LaunchedRun> {
     this.checkOpen();
-    if (from === undefined) {
-      const store = await this.dependencies.openRun(job);
-      return this.beginFollowed(job, store, files, launched(store.run, job));
-    }
-    this.checkUnfinished(forkSnapshot(from, '', job));
+    if (from !== undefined) this.checkUnfinished(forkSnapshot(from, '', job));
+    const beginning = this.beginNew(job, files, from);
+    this.beginnings.add(beginning);
+    const begun = await beginning.finally(() => this.beginnings.delete(beginning));
+    // A client may look for it at the standby from now on.
+    await this.standby.known(begun.run);
+    return begun;
+  }
+
+  private async beginNew(job: Job, files: readonly ServedFile[], from: RunSnapshot | undefined): Promise<LaunchedRun> {
     const store = await this.dependencies.openRun(job);
+    if (from === undefined) return this.begin(job, store, files, launched(store.run, job));
     const snapshot = forkSnapshot(from, store.run, job);
     await store.checkpoint(snapshot);
-    return this.beginFollowed(job, store, files, forked(from, snapshot));
+    return this.begin(job, store, files, forked(from, snapshot));
   }
 
   resume(resumption: Resumption): LaunchedRun {
@@ -129,13 +137,6 @@ class ServerLoop implements Server {
       where: 'train.epochs',
       hint: 'Fork the run with more epochs: `longtail fork RUN --set train.epochs=N`.',
     });
-  }
-
-  /** A client may look for it at the standby from now on. */
-  private async beginFollowed(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): Promise<LaunchedRun> {
-    const launched = this.begin(job, store, files, beginning);
-    await this.standby.known(launched.run);
-    return launched;
   }
 
   private begin(job: Job, store: RunStore, files: readonly ServedFile[], beginning: Beginning): LaunchedRun {
@@ -204,6 +205,7 @@ class ServerLoop implements Server {
 
   async close(reason: string): Promise<void> {
     this.closing ??= reason;
+    await Promise.allSettled(this.beginnings);
     for (const { run } of this.runs.active) await this.cancel(run, reason);
     await Promise.all(this.runs.verdicts);
     this.standby.dismiss(reason);
