@@ -104,69 +104,28 @@ describe('profileBlocks', () => {
     build.mockRestore();
   });
 
-  const PASS_MS = 10;
-  /** An engine of which each forward and backward pass, by its number, takes so long of a clock of its own. */
-  function engineTaking(passMs: (pass: number) => number): { readonly engine: Engine; readonly builds: () => number; readonly passes: () => number } {
-    let [nowMs, passes, builds] = [0, 0, 0];
-    vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
-    const taking = <Args extends unknown[], Result>(work: (...args: Args) => Promise<Result>) => (...args: Args): Promise<Result> => {
-      nowMs += passMs(passes++);
-      return work(...args);
-    };
-    const build: Engine['build'] = async (...args) => {
-      builds++;
-      const stage = await engine.build(...args);
-      const timed = { forward: taking(stage.forward.bind(stage)), backward: taking(stage.backward.bind(stage)) };
-      return new Proxy(stage, { get: (of, key) => (key in timed ? timed[key as keyof typeof timed] : bound(of, key)) });
-    };
-    return { engine: { info: engine.info, build } as Engine, builds: () => builds, passes: () => passes };
-  }
-  const bound = (of: object, key: string | symbol): unknown => {
-    const value: unknown = Reflect.get(of, key);
-    return typeof value === 'function' ? value.bind(of) : value;
-  };
-
-  describe('times a pass', () => {
-    afterEach(() => vi.restoreAllMocks());
-
-    /** Of one block, which has all of the budget; three timed passes a round, of which the first is the warm-up. */
-    const PASSES = 3;
-    const ONE_BLOCK = { ...JOB, model: { type: 'mlp', input: 4, hidden: [], outputs: 3 }, cluster: { recompute: 'never' } } as unknown as Job;
-    async function roundsOf(roundMs: (round: number) => number): Promise<{ readonly rounds: number; readonly forwardMs: number }> {
-      const { engine, passes } = engineTaking((pass) => roundMs(Math.floor(pass / PASSES)));
-      const { timings } = await profile({ engine, job: ONE_BLOCK, signature: signatureOf(ONE_BLOCK.model, ONE_BLOCK.loss)!, microbatches: [1] });
-      return { rounds: passes() / PASSES - 1, forwardMs: timings[0]!.forwardMs };
-    }
-
-    it('no longer than until five rounds make it no faster', async () => {
-      expect(await roundsOf(() => PASS_MS)).toEqual({ rounds: 6, forwardMs: PASS_MS });
-      const unsteady = await roundsOf((round) => PASS_MS * (round === 2 ? 0.96 : 1 + 0.3 * (round % 2)));
-      expect(unsteady.rounds, 'what is slower now and then says nothing').toBe(7);
-      expect(unsteady.forwardMs).toBeCloseTo(0.96 * PASS_MS, 6);
-    });
-
-    it('as long as it becomes faster', async () => {
-      const compiled = (round: number): number => PASS_MS * 0.9 ** Math.min(round, 12);
-      const { rounds, forwardMs } = await roundsOf(compiled);
-      expect(rounds).toBe(17);
-      expect(forwardMs).toBeCloseTo(compiled(12), 6);
-      expect((await roundsOf((round) => PASS_MS * 0.9 ** round)).rounds).toBe(20);
-    });
-
-    it('again where only one round was so fast', async () => {
-      const lucky = (round: number): number => PASS_MS * (round === 2 ? 0.9 : round === 11 ? 0.93 : 1);
-      expect((await roundsOf(lucky)).rounds).toBe(11);
-    });
-
-    it('within the budget where a round takes much of it, and twice at least', async () => {
-      expect((await roundsOf(() => 400)).rounds).toBe(3);
-      expect((await roundsOf(() => 4000)).rounds).toBe(2);
-    });
-  });
-
   describe('while the machine is busy with something else', () => {
-    /** The first passes take so many times as long. */
-    const busyFor = (passes: number, times = 1000) => engineTaking((pass) => PASS_MS * (pass < passes ? times : 1));
+    const PASS_MS = 10;
+    /** An engine whose forward and backward passes take 10 ms each of a clock of its own, the first of them so many times as long. */
+    function busyFor(passes: number, times = 1000): { readonly engine: Engine; readonly builds: () => number } {
+      let [nowMs, left, builds] = [0, passes, 0];
+      vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+      const taking = <Args extends unknown[], Result>(work: (...args: Args) => Promise<Result>) => (...args: Args): Promise<Result> => {
+        nowMs += PASS_MS * (left-- > 0 ? times : 1);
+        return work(...args);
+      };
+      const build: Engine['build'] = async (...args) => {
+        builds++;
+        const stage = await engine.build(...args);
+        const timed = { forward: taking(stage.forward.bind(stage)), backward: taking(stage.backward.bind(stage)) };
+        return new Proxy(stage, { get: (of, key) => (key in timed ? timed[key as keyof typeof timed] : bound(of, key)) });
+      };
+      return { engine: { info: engine.info, build } as Engine, builds: () => builds };
+    }
+    const bound = (of: object, key: string | symbol): unknown => {
+      const value: unknown = Reflect.get(of, key);
+      return typeof value === 'function' ? value.bind(of) : value;
+    };
     const forwardMs = ({ timings }: Awaited<ReturnType<typeof profile>>) => timings.map((timing) => timing.forwardMs);
 
     afterEach(() => vi.restoreAllMocks());

@@ -6,12 +6,9 @@ import type { Interrupts } from './interrupts.js';
 import { leastPassBytes, stagesNeed } from './memory.js';
 import { randomInputs, randomTargets, randomTensor } from './random-tensor.js';
 
-/** All measurements together, warm-up aside, at most. */
+/** All measurements together, warm-up aside. */
 const BUDGET_MS = 3000;
 const MOST_ROUNDS = 20;
-/** Times are known when so many rounds in a row have not taken more than this part off one, and forward and backward pass came as close twice. */
-const SETTLED_ROUNDS = 5;
-const SETTLED_PART = 0.05;
 /** Raised when the way of measuring changes: older figures are then measured again. */
 const CACHE_VERSION = 6;
 /** What was measured longer ago is held against a short look: the device may share its machine with others now, or have done so then. */
@@ -43,8 +40,7 @@ export interface ProfileOptions {
 }
 
 /** The last two where only the input is kept between them; 0: not measured. */
-const TIMED_PASSES = ['forwardMs', 'backwardMs', 'inputGradientMs', 'leanForwardMs', 'repeatingBackwardMs'] as const;
-type TimedPass = (typeof TIMED_PASSES)[number];
+type TimedPass = 'forwardMs' | 'backwardMs' | 'inputGradientMs' | 'leanForwardMs' | 'repeatingBackwardMs';
 /** `forwardCallMs` and `backwardCallMs` come of several of these. */
 type Figures = Readonly<Record<TimedPass, number>> & Pick<BlockTiming, 'stashBytes'>;
 type Calls = Pick<BlockTiming, 'forwardCallMs' | 'backwardCallMs'>;
@@ -238,8 +234,7 @@ async function measure(
       const rounds: Figures[] = [];
       const startMs = performance.now();
       const within = (ms: number) => performance.now() - startMs < ms;
-      const isKnown = () => agree(rounds, AGREEING) && (settled(rounds) || !within(budgetMs));
-      while (rounds.length < 2 || (rounds.length < MOST_ROUNDS && !isKnown() && within(LOOKS * budgetMs))) {
+      while (rounds.length < 2 || (rounds.length < MOST_ROUNDS && (within(budgetMs) || (!agree(rounds) && within(LOOKS * budgetMs))))) {
         interrupts.throwIfAborted();
         rounds.push(await round(passes));
       }
@@ -279,20 +274,12 @@ async function round({ stage, repeats, input, targets, outputGradient }: Passes)
   return { ...figures, leanForwardMs, repeatingBackwardMs: await timed(() => repeats.backward(0, outputGradient)) };
 }
 
-/** Whether each pass was as fast twice, but for such a factor. */
-function agree(rounds: readonly Figures[], factor: number): boolean {
+/** Whether each pass was as fast twice. */
+function agree(rounds: readonly Figures[]): boolean {
   return (['forwardMs', 'backwardMs'] as const).every((key) => {
     const [first, second] = rounds.map((figures) => figures[key]).sort((a, b) => a - b);
-    return second! <= factor * first!;
+    return second! <= AGREEING * first!;
   });
-}
-
-/** Whether the last rounds made no pass faster, and its time was no luck. The first ones do: what is called often is compiled better, and its memory is at hand. */
-function settled(rounds: readonly Figures[]): boolean {
-  const before = rounds.slice(0, -SETTLED_ROUNDS);
-  if (before.length === 0) return false;
-  const [then, now] = [fastest(before), fastest(rounds)];
-  return agree(rounds, 1 + SETTLED_PART) && TIMED_PASSES.every((pass) => now[pass] >= (1 - SETTLED_PART) * then[pass]);
 }
 
 /** What slows a pass down is other work on the machine. */
@@ -321,5 +308,11 @@ function scaled(figures: Figures, by: number): Figures {
 }
 
 function ofPasses(of: (pass: TimedPass) => number): Record<TimedPass, number> {
-  return Object.fromEntries(TIMED_PASSES.map((pass) => [pass, of(pass)])) as Record<TimedPass, number>;
+  return {
+    forwardMs: of('forwardMs'),
+    backwardMs: of('backwardMs'),
+    inputGradientMs: of('inputGradientMs'),
+    leanForwardMs: of('leanForwardMs'),
+    repeatingBackwardMs: of('repeatingBackwardMs'),
+  };
 }
