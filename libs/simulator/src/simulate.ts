@@ -6,6 +6,7 @@ import {
   type Job,
   type LeaseBook,
   type ParameterShard,
+  type Rng,
   type StoredEvent,
   type SyncFleet,
   type SyncLink,
@@ -14,13 +15,14 @@ import {
   type Verdict,
 } from '@longtail/core';
 import { createLeaseBook } from '@longtail/data';
-import { createKernels, learningRateAt } from '@longtail/kernels';
-import { createServer, explicitLayout, Pauses, runWorker, type Server, type Succession, type WorkerEvent } from '@longtail/runtime';
-import type { Hello, Welcome, WorkerMessage } from '@longtail/protocol';
+import { learningRateAt } from '@longtail/kernels';
+import { createServer, explicitLayout, type Server, type Succession } from '@longtail/runtime';
+import type { Hello } from '@longtail/protocol';
 import { createSchedule } from '@longtail/schedule';
 import { balancedShares, chooseSync, createStrategy } from '@longtail/sync';
 import type { Actor } from './actor.js';
 import { referenceArithmetic, type Arithmetic } from './arithmetic.js';
+import { crc32c } from './checksum.js';
 import { FaultStriker, type StruckWorld } from './fault-striker.js';
 import type { Fault, TimedFault } from './faults.js';
 import { FleetBook } from './fleet-account.js';
@@ -28,52 +30,42 @@ import { FrameFuzz } from './frame-fuzz.js';
 import { Ledger } from './ledger.js';
 import { Life } from './life.js';
 import { Meddler } from './meddler.js';
-import { MemoryFiles } from './memory-files.js';
 import { MemoryStore } from './memory-store.js';
-import { LinkBook } from './node-account.js';
 import { ProcessClock } from './process-clock.js';
-import type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
+import type { Outcome, Scenario } from './scenario.js';
 import type { Answer } from './server-end.js';
+import { HOME, nobodyAnswers, SimulatedFleet, type Admitted, type FleetHost } from './simulated-fleet.js';
 import { SimulatedStandby } from './simulated-standby.js';
 import { VirtualClock } from './virtual-clock.js';
-import { VirtualCompute } from './virtual-compute.js';
 import { HEADER_BYTES, VirtualNetwork, type LinkSpec, type VirtualLink } from './virtual-network.js';
 
-const HOME: LinkSpec = { upBitsPerSecond: 1e9, downBitsPerSecond: 1e9, rttMs: 1 };
 const SERVER_BITS_PER_SECOND = 1e9;
 /** Its address. */
 const STANDBY = 'standby:1';
 /** Of a live system's chunks. */
 const CHUNK_VALUES = 262_144;
 const DAY_MS = 86_400_000;
-/** Checksums keep no state: every simulation uses the same. */
-const kernels = createKernels();
-const crc32c = (bytes: Uint8Array): number => kernels.crc32c(bytes);
 
 /** Runs one job on a fleet in virtual time: the runtime of the live system on a virtual clock, network and devices. */
 export async function simulate(scenario: Scenario): Promise<Outcome> {
   return new Simulation(scenario).run();
 }
 
-class Simulation implements StruckWorld {
+class Simulation implements StruckWorld, FleetHost {
   readonly clock = new VirtualClock();
   readonly serverClock = new ProcessClock(this.clock);
-  /** Of all workers where nothing happens to any. */
-  private readonly steadyClock = new ProcessClock(this.clock);
-  private readonly codecs: readonly Codec[];
+  readonly codecs: readonly Codec[];
   readonly network: VirtualNetwork;
   life: Life;
   server: Server;
   private lives = 0;
   serverStandsUntilMs = 0;
-  readonly actors = new Map<string, Actor>();
-  private readonly processes: Promise<void>[] = [];
+  readonly processes: Promise<void>[] = [];
+  private readonly fleet: SimulatedFleet;
   private readonly fired = new Set<Fault>();
-  private readonly workerEvents = new Map<string, WorkerEvent[]>();
-  private readonly workerEnds = new Map<string, string>();
-  private readonly rng;
+  readonly rng: Rng;
   private readonly fuzz: FrameFuzz | undefined;
-  private readonly meddler: Meddler;
+  readonly meddler: Meddler;
   private shard: ParameterShard | undefined;
   private leases: LeaseBook | undefined;
   private readonly stores: MemoryStore[] = [];
@@ -82,7 +74,7 @@ class Simulation implements StruckWorld {
   private readonly verdicts = new Map<string, (verdict: Verdict) => void>();
   private readonly ledger = new Ledger();
   private links = 0;
-  private readonly book: FleetBook | undefined;
+  readonly book: FleetBook | undefined;
   standby: SimulatedStandby | undefined;
   /** Where the server is; undefined: where it was at first. */
   private serverAt: string | undefined;
@@ -107,8 +99,13 @@ class Simulation implements StruckWorld {
       serverMs: scenario.serverMs,
       crc32c: scenario.checksums === false ? undefined : crc32c,
     });
+    this.fleet = new SimulatedFleet(scenario, this);
     this.life = new Life(this.serverClock);
     this.server = this.startServer();
+  }
+
+  get actors(): ReadonlyMap<string, Actor> {
+    return this.fleet.actors;
   }
 
   private startServer(epoch = 1): Server {
@@ -147,7 +144,7 @@ class Simulation implements StruckWorld {
 
   async run(): Promise<Outcome> {
     const { scenario, clock } = this;
-    for (const spec of scenario.fleet) this.processes.push(this.startWorker(spec, spec.joinAtMs ?? 0));
+    for (const spec of scenario.fleet) this.processes.push(this.fleet.start(spec, spec.joinAtMs ?? 0));
     const striker = new FaultStriker(this, this.fired);
     for (const fault of scenario.faults ?? []) if ('atMs' in fault) clock.at(fault.atMs, () => striker.fire(fault));
     for (const sequence of scenario.churn ?? []) this.strikeInTurn(striker, sequence[Symbol.iterator]());
@@ -179,9 +176,9 @@ class Simulation implements StruckWorld {
       lostCommits: this.lostCommits,
       fired: this.fired,
       fuzzed: this.fuzz?.count ?? { mutated: 0, wellFormed: 0 },
-      workerEvents: this.workerEvents,
+      workerEvents: this.fleet.events,
       workerFiles: new Map([...this.actors].map(([name, { files }]) => [name, files.received])),
-      workerEnds: this.workerEnds,
+      workerEnds: this.fleet.ends,
       virtualMs,
       account: this.book?.account(),
     };
@@ -255,7 +252,7 @@ class Simulation implements StruckWorld {
   private async dialForStandby(link: LinkSpec, hello: Hello, opened: (link: VirtualLink) => void) {
     const { life } = this;
     await this.clock.sleep(link.rttMs, new AbortController().signal);
-    if (life.isOver) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
+    if (life.isOver) throw nobodyAnswers();
     const way = this.network.connect('standby', link);
     opened(way);
     return this.admit(way, hello);
@@ -310,7 +307,7 @@ class Simulation implements StruckWorld {
 
   /** Another process on the same machine. */
   restartWorker(name: string, afterMs: number): void {
-    this.processes.push(this.startWorker(this.scenario.fleet.find((spec) => spec.name === name)!, afterMs));
+    this.processes.push(this.fleet.start(this.scenario.fleet.find((spec) => spec.name === name)!, afterMs));
   }
 
   private watched(strategy: SyncStrategy): SyncStrategy {
@@ -328,10 +325,6 @@ class Simulation implements StruckWorld {
     const codec = this.codecs.find(({ id }) => id === header.codec)!;
     if (header.kind === 'file' || header.kind === 'probe') return HEADER_BYTES + payload.length;
     return codec.maxBytes(values) + HEADER_BYTES * Math.ceil(values / CHUNK_VALUES);
-  }
-
-  private watchOf(name: string): LinkBook | undefined {
-    return this.book && new LinkBook(this.book.node(name));
   }
 
   /** With parameters as many as they stand for. */
@@ -365,104 +358,18 @@ class Simulation implements StruckWorld {
     return this.leases;
   }
 
-  private get arithmetic(): Arithmetic {
+  get arithmetic(): Arithmetic {
     return this.scenario.arithmetic ?? referenceArithmetic;
   }
 
-  /** Something happens to workers. */
-  private get mayBeTold(): boolean {
-    const { faults = [], churn = [] } = this.scenario;
-    return faults.length > 0 || churn.length > 0;
-  }
-
-  private async startWorker(spec: SimulatedWorker, joinAtMs: number): Promise<void> {
-    const { clock, scenario } = this;
-    const { name, samplesPerSecond, overheadMs = 1, taskMs, jitter = 0, prepareMs = 100, memoryBytes = 2 ** 30, engine = 'cpu' } = spec;
-    const device = { engine, description: `virtual ${samplesPerSecond}/s`, memoryBytes, gflops: 0, throttle: 1 };
-    const { thermal, downloadBytes = 0, link = HOME } = spec;
-    const downloadMs = (8000 * downloadBytes) / link.downBitsPerSecond;
-    const pace = { samplesPerSecond, overheadMs, taskMs, prepareMs, jitter, thermal, downloadMs };
-    const { createOptimizer: makeOptimizer, createVector = (length: number) => new Float32Array(length) } = this.arithmetic;
-    const book = this.book?.node(name);
-    const compute = new VirtualCompute({ clock, device, pace, rng: this.rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer: makeOptimizer, createVector, busy: book && ((isBusy) => book.computes(isBusy)) });
-    const actor: Actor = {
-      clock: this.mayBeTold ? new ProcessClock(clock) : this.steadyClock,
-      compute,
-      files: new MemoryFiles(),
-      stop: new AbortController(),
-      finish: this.mayBeTold ? new AbortController() : undefined,
-      pauses: new Pauses(),
-      link: undefined,
-      dead: false,
-      unreachableUntilMs: 0,
-      poisoned: undefined,
-      message: undefined,
-      tamperDown: undefined,
-    };
-    const events = this.workerEvents.get(name) ?? [];
-    const rests = () => book?.rests(actor.pauses.paused !== '');
-    rests();
-    actor.pauses.watch(rests, actor.stop.signal);
-    this.actors.set(name, actor);
-    this.workerEvents.set(name, events);
-    try {
-      await clock.sleep(joinAtMs, actor.stop.signal).catch(() => undefined);
-      await runWorker({
-        dial: (hello, _signal, address) => this.dial(spec, actor, hello, address),
-        compute,
-        fileCache: actor.files,
-        codecs: this.codecs,
-        createFeedback: (length, topK) => this.arithmetic.createFeedback(length, topK),
-        crc32c,
-        clock: actor.clock,
-        rng: this.rng.fork(this.processes.length < scenario.fleet.length ? name : `${name}/${this.processes.length}`),
-        signal: actor.stop.signal,
-        finish: actor.finish?.signal,
-        owner: actor.pauses,
-        name,
-        allowCode: false,
-        log: scenario.keeps === undefined ? (event) => void events.push(event) : undefined,
-        chunkLength: scenario.chunkLength ?? 16,
-        wait: true,
-        reconnectForMs: 60_000,
-        peers: spec.peers && this.network.peers(name, spec.link ?? HOME, spec.peers === 'listens' ? name : '', this.watchOf(name)),
-      });
-      this.workerEnds.set(name, 'left');
-    } catch (error) {
-      this.workerEnds.set(name, LongtailError.from(error).code);
-    }
-  }
-
-  private async dial(spec: SimulatedWorker, actor: Actor, hello: Hello, address: string | undefined) {
-    if (actor.dead) throw new LongtailError('this worker is no more', { code: 'refused' });
-    const { clock } = this;
-    const { rttMs } = spec.link ?? HOME;
-    const watch = this.watchOf(spec.name);
-    let node = '';
-    const { faults = [], sent } = this.scenario;
-    const meddling = sent === undefined && faults.length === 0 ? undefined : {
-      up: (chunk: TensorChunk) => {
-        sent?.(node, chunk);
-        return this.meddler.up(spec.name, actor, chunk);
-      },
-      down: (chunk: TensorChunk) => this.meddler.down(actor, chunk),
-      message: (message: WorkerMessage) => this.meddler.message(spec.name, actor, message),
-    };
-    const link = this.network.connect(spec.name, spec.link ?? HOME, meddling, watch);
-    await actor.clock.sleep(rttMs, actor.stop.signal);
-    const { life } = this;
-    const isolated = actor.dead || clock.nowMs() < actor.unreachableUntilMs;
-    if (!isolated && address === STANDBY && this.serverAt === undefined) this.standby?.witness(hello.node);
-    if (isolated || life.isOver || clock.nowMs() < this.serverStandsUntilMs || address !== this.serverAt) throw new LongtailError('nobody answers', { code: 'unreachable', where: 'server' });
-    actor.link = link;
-    return this.admit(link, hello, (welcomed) => {
-      node = welcomed;
-      watch?.began();
-    });
+  /** Of a node that dials it there. Throws LongtailError `unreachable` where no server is. */
+  checkThere(address: string | undefined, node: string): void {
+    if (address === STANDBY && this.serverAt === undefined) this.standby?.witness(node);
+    if (this.life.isOver || this.clock.nowMs() < this.serverStandsUntilMs || address !== this.serverAt) throw nobodyAnswers();
   }
 
   /** The welcome is the transport's to read: it is taken out of the stream before the worker gets the rest. */
-  private admit(link: VirtualLink, hello: Hello, welcomed: (node: string) => void = () => undefined): Promise<{ connection: VirtualLink['worker']; welcome: Welcome }> {
+  admit(link: VirtualLink, hello: Hello, welcomed: (node: string) => void = () => undefined): Promise<Admitted> {
     const { life, server: current } = this;
     return new Promise((resolve, reject) => {
       const { server } = link;
