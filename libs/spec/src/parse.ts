@@ -14,11 +14,14 @@ export type JobDocument = z.input<typeof jobFileSchema>;
 /**
  * Reads a job file (YAML, so JSON too). `file` is its name in messages; `resolvePath` makes its paths absolute;
  * `overrides` stand in the place of what it says.
- * Throws LongtailError `invalid-file` that lists every problem with file, line, column and field.
+ * Throws LongtailError `invalid-file` that lists every problem with file, line, column and field, or that the job with `overrides`
+ * has, and what `withOverrides` throws.
  */
 export function parseJobFile(text: string, file: string, resolvePath: (path: string) => string = (path) => path, overrides: Overrides = {}): JobDocument {
   const { document } = checkFile(jobFileSchema, text, file, 'longtail schema');
-  const job = withOverrides({ name: stem(file), ...(document as JobDocument) }, overrides);
+  const written = { name: stem(file), ...(document as JobDocument) };
+  if (Object.keys(overrides).length === 0) return withPaths(written, resolvePath);
+  const job = withOverrides(written, overrides);
   checkJob(job, jobWith(overrides));
   return withPaths(job as JobDocument, resolvePath);
 }
