@@ -15,7 +15,7 @@ import type { LaunchedRun, NodeOrder, Server, ServerOptions } from './server.js'
 import { StandbyNotices } from './standby-notices.js';
 import { StandbySeat } from './standby-seat.js';
 
-/** Takes a tenth of a second at 2.7 Gbit/s: faster links are as good as any. */
+/** Four round trips of 25 ms at 2.7 Gbit/s: faster links are as good as any, and a fast one over a short way is told by less (`measureSending`). */
 const DEFAULT_PROBE_BYTES = 2 ** 25;
 
 const NEVER = new AbortController();

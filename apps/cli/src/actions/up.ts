@@ -7,7 +7,7 @@ import { wallClock } from '@longtail/transport';
 import { createFileCache, KeptIdentity } from '@longtail/worker';
 import { keptIdentity, partIdentity } from '../process/identity.js';
 import { Interruption } from '../process/interruption.js';
-import { reachedAt, reachedHereAt } from '../process/reached-at.js';
+import { isWildcard, reachedAt, reachedHereAt } from '../process/reached-at.js';
 import { serverLog } from '../terminal/server-log.js';
 import type { Output } from '../terminal/output.js';
 import { VERSION } from '../version.js';
@@ -94,7 +94,7 @@ async function standBy(
   own: Omit<StandbyOptions, 'standbyOf' | 'fileCache' | 'onEvent' | 'signal'>,
   signal: AbortSignal,
 ): Promise<Takeover | undefined> {
-  if (own.host === '0.0.0.0' || own.host === '::') {
+  if (isWildcard(own.host)) {
     throw new LongtailError('a standby says where others reach it', { code: 'usage', where: `--host ${own.host}`, hint: 'Name the address of this machine: --host 10.0.0.6.' });
   }
   try {

@@ -95,6 +95,7 @@ export class AccessServer {
       welcome: { node, heartbeatMs: 1_000, protocol: PROTOCOL_VERSION, tensorPort: 0, tensorKey: '', tensorCurveKey: '', epoch: 1, incarnation: '' },
     });
   };
+
   async tokenFor(role: Role, uses = 1): Promise<string> {
     return (await this.access.createToken({ role, validMs: DAY, uses })).token;
   }
