@@ -45,8 +45,8 @@ async function up(): Promise<CliProcess> {
 /** The job of a user whose server, this one, is at `port`. */
 const here = (...args: string[]): string[] => [...args, '--server', `127.0.0.1:${port}`, '--json'];
 
-async function join1(name: string): Promise<CliProcess> {
-  const worker = start('join', `127.0.0.1:${port}`, '--engine', 'wasm', '--name', name, '--throttle', '0.1', '--json');
+async function join1(name: string, throttle = '0.1'): Promise<CliProcess> {
+  const worker = start('join', `127.0.0.1:${port}`, '--engine', 'wasm', '--name', name, '--throttle', throttle, '--json');
   await worker.line('"joined"');
   return worker;
 }
@@ -104,7 +104,7 @@ async function expectReplayed(run: string): Promise<void> {
   await forger.close();
   const forged = await replayRun(run);
   expect(forged.first).toMatchObject({ version: changed, after: changed - 1 });
-  expect(['steady', 'doomed']).toEqual(expect.arrayContaining([...new Set(forged.first!.contributions.map(({ name }) => name))]));
+  expect(['steady', 'doomed', 'late']).toEqual(expect.arrayContaining([...new Set(forged.first!.contributions.map(({ name }) => name))]));
   expect(forged.first!.contributions).not.toEqual([]);
   await writeFile(file, bytes);
 
@@ -125,7 +125,8 @@ async function expectReplayed(run: string): Promise<void> {
 
 it('loses nothing when server and worker are killed: runs, workers and clients go on by themselves', { timeout: 90_000 }, async () => {
   let server = await up();
-  const [, doomed] = await Promise.all([join1('steady'), join1('doomed')]);
+  // They would take half a minute: no machine is so busy that the run ends before its server is killed for the second time.
+  const [, doomed] = await Promise.all(['steady', 'doomed'].map((name) => join1(name, '0.01')));
   const client = start(...here('launch', 'job.yaml'));
   await client.line('"event":"checkpoint"');
   server.killAll();
@@ -133,7 +134,7 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   server = await up();
   const resumed = await client.line('"event":"resumed"');
   await client.line('"name":"doomed"', resumed);
-  doomed.killAll();
+  doomed!.killAll();
   await client.line('"event":"node_left"');
 
   // Once more, in the midst of a checkpoint.
@@ -146,6 +147,8 @@ it('loses nothing when server and worker are killed: runs, workers and clients g
   watcher.close();
   await server.exit;
   await up();
+  // It takes a second.
+  await join1('late', '1');
 
   expect(await client.exit, client.stderr).toBe(0);
   const { verdict } = client;
