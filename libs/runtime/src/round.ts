@@ -42,6 +42,8 @@ class Rounds {
   private readonly watchlist: Watchlist | undefined;
   private readonly nonFinite: NonFiniteWatch;
   private ending = false;
+  /** Who got nothing since a task ended, or groups changed: there is nothing for them before that happens again. */
+  private readonly refused = new Set<Group>();
   /** Groups that take part, where all that were at work at the last look do. */
   private allHere: readonly Group[] | undefined;
 
@@ -95,6 +97,8 @@ class Rounds {
     const wakeAtMs = this.watchlist === undefined ? decision.wakeAtMs : this.watchlist.wakeAtMs;
     if (decision.commit.length > 0) return this.commit(decision, wakeAtMs);
     if (!begins && atWork.size === 0) return this.nonFinite.nobodyLeft();
+    // Whoever lost its task is free for another one.
+    if (decision.release.length > 0) return;
     for (const node of decision.recall) core.tasks.recall(this.oldest(node));
     if (await this.handOut(decision.proceed, context)) return context.meanwhile();
     if (atWork.size === 0) return;
@@ -139,8 +143,10 @@ class Rounds {
     this.ending ||= !over && mustEnd();
     if (over || this.ending) this.turns?.endWith(core.round + 1);
     if (over || this.ending || this.turns?.lastRound !== undefined) return this.bringHome();
+    if (groups.every((group) => this.refused.has(group))) return false;
     const tasks = await this.nextTasks(groups);
     for (const task of tasks) this.open(task);
+    if (tasks.length < groups.length) for (const group of groups) if (group.tasks.length === 0) this.refused.add(group);
     return tasks.length > 0;
   }
 
@@ -276,6 +282,7 @@ class Rounds {
     group.tasks = group.tasks.length === 1 ? NO_TASKS : group.tasks.filter((one) => one !== task);
     if (group.tasks.length === 0) this.atWork.delete(group.place);
     group.rounds++;
+    this.refused.clear();
     this.watchlist?.stir(group);
   }
 
@@ -292,6 +299,7 @@ class Rounds {
     const { groups } = this.core;
     // Nobody leaves while they are the same.
     if (this.allHere === groups) return groups;
+    this.refused.clear();
     const leaving = this.atWork.size === 0 ? [] : this.leaving(new Set(groups));
     if (leaving.length > 0) return [...new Set([...groups, ...leaving])];
     this.allHere = groups;

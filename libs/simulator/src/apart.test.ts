@@ -12,9 +12,15 @@ const faults = fc.array(
   { maxLength: 4 },
 );
 
-/** A look more or less, at a deadline that has moved, is a number of a round more or less where somebody has no share. */
-function unnumbered(events: readonly StoredEvent[]) {
-  return events.map(({ body, ...rest }) => ({ ...rest, body: { ...body, round: undefined } }));
+/** A look more or less, at a deadline that has moved, while somebody has no share: it once moved the next try for it. */
+const MOVED: [number[], { worker: number; atMs: number; forMs: number; kind: 'stall' | 'slow' }[]] = [
+  [992, 212, 961, 1457, 1945],
+  [{ worker: 5, atMs: 625, forMs: 634, kind: 'slow' }, { worker: 5, atMs: 99, forMs: 661, kind: 'stall' }, { worker: 5, atMs: 721, forMs: 1116, kind: 'slow' }],
+];
+
+/** To a millionth: who looks once more before a deadline wakes a rounding of the clock away from it. */
+function rounded(events: readonly StoredEvent[]): unknown {
+  return JSON.parse(JSON.stringify(events, (_key, value: unknown) => (typeof value === 'number' ? Math.round(1e6 * value) : value)));
 }
 
 test.each<Partial<Job['sync']>>([{ strategy: 'asp' }, { strategy: 'ssp', staleness: 1 }, { strategy: 'asp', localSteps: 5 }])(
@@ -30,11 +36,11 @@ test.each<Partial<Job['sync']>>([{ strategy: 'asp' }, { strategy: 'ssp', stalene
         });
         const fleet = speeds.map((samplesPerSecond, i) => ({ name: `w${i}`, samplesPerSecond, link: { upBitsPerSecond: 1e6, downBitsPerSecond: 5e6, rttMs: 1 + 17 * i } }));
         const run = (apart: boolean) => simulate(scenario({ job: { ...recipe, cluster: { ...recipe.cluster, minWorkers: speeds.length } }, fleet, faults: struck, strategy: { ...createStrategy(recipe.sync), apart } }));
-        const events = unnumbered((await run(true)).events);
-        expect(events).toEqual(unnumbered((await run(false)).events));
+        const events = rounded((await run(true)).events);
+        expect(events).toEqual(rounded((await run(false)).events));
         if (JSON.stringify(events).includes('missed its deadline')) missed++;
       }),
-      { numRuns: 25, endOnFailure: true },
+      { numRuns: 25, endOnFailure: true, examples: [MOVED] },
     );
     expect(missed, 'runs in which somebody was late').toBeGreaterThan(0);
   },

@@ -40,6 +40,17 @@ test.each([
   expect(outcome.verdict, outcome.verdict.reason).toMatchObject({ status: 'succeeded', samples: { lost: 0 } });
 });
 
+test('a worker that missed its deadline has its next task at once, though nobody else is done', async () => {
+  const fleet = [500, 500, 500].map((samplesPerSecond, i) => ({ name: 'abc'[i]!, samplesPerSecond }));
+  const late: Fault = { kind: 'slow', worker: 'b', atMs: 300, forMs: 600, factor: 1e6 };
+  const apart = job({ cluster: { minWorkers: 3 }, train: { batch: 120, epochs: 8 }, sync: { strategy: 'asp', minDeadlineMs: 100 } });
+  const outcome = await simulate(scenario({ job: apart, fleet, faults: [late] }));
+  expect(outcome.fired).toContain(late);
+  const [missed, next] = eventsOf(outcome.events, 'contribution').filter(({ name }, i, all) => name === 'b' && all.slice(0, i + 1).some(({ accepted }) => !accepted));
+  expect(missed!.reason).toMatch(/^missed its deadline of/);
+  expect(next!.sentAtMs).toBe(missed!.doneAtMs);
+});
+
 test('a worker that misses deadline after deadline is released with the reason', async () => {
   const longer = { ...steady, train: { ...steady.train, epochs: 12 } };
   const outcome = await simulate(scenario({ job: longer, faults: [{ kind: 'slow', worker: 'b', atMs: 300, forMs: 1e7, factor: 1e9 }] }));
