@@ -104,10 +104,34 @@ test('a message after a pause takes what the link asleep takes, its bits aside',
           nowMs += roundTripMs + (8000 * length) / bitsPerSecond;
           idleSinceMs = nowMs;
         };
-        const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), signal: new AbortController().signal };
+        const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), signal: new AbortController().signal, received: () => 0 };
         const messageMs = await measureMessage({ sendTensor }, { bitsPerSecond, roundTripMs }, options);
         expect(messageMs).toBeCloseTo(roundTripMs / 2 + wakeMs, 6);
         expect(nowMs).toBeLessThan(10 * (20 + roundTripMs + wakeMs + 6));
+      },
+    ),
+  );
+});
+
+test('a message is measured once the other end, which floods the link, is done; or not much later than it should be', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.double({ min: 1e6, max: 1e10, noNaN: true }),
+      fc.double({ min: 0, max: 60, noNaN: true }),
+      fc.oneof(fc.double({ min: 0, max: 900, noNaN: true }), fc.constant(Infinity)),
+      async (bitsPerSecond, roundTripMs, floodMs) => {
+        let nowMs = 0;
+        const sleep = (ms: number) => (ms >= 1000 ? new Promise<never>(() => undefined) : Promise.resolve(void (nowMs += ms)));
+        const clock = clockOf({ nowMs: () => nowMs, sleep });
+        const sendTensor = async ({ length }: OutgoingTensor) => {
+          nowMs += roundTripMs + (8000 * length) / bitsPerSecond + (nowMs < floodMs ? 30 : 0);
+        };
+        // In a pause four times what a message has: its chunks, and then messages.
+        const received = () => (bitsPerSecond * Math.min(nowMs, floodMs)) / 8000;
+        const options = { clock, allocate: (bytes: number) => new Uint8Array(bytes), signal: new AbortController().signal, received };
+        const messageMs = await measureMessage({ sendTensor }, { bitsPerSecond, roundTripMs }, options);
+        expect(messageMs).toBeCloseTo(roundTripMs / 2 + (floodMs === Infinity ? 30 : 0), 6);
+        expect(nowMs).toBeLessThan(1000 + 16 * roundTripMs + 10 * (20 + roundTripMs + 36));
       },
     ),
   );

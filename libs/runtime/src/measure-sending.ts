@@ -16,6 +16,8 @@ const PINGS = 5;
 /** Messages after a pause, of which the mean counts: as large as a small activation, or what the link carries in so long. */
 const MESSAGES = 10;
 const PAUSE_MS = 20;
+/** Of what a message has may come from the other end in a pause, which measures its messages then; more is a transfer, and holds up what is sent. */
+const QUIET_MESSAGES = 2;
 const MESSAGE_BYTES = 128 * 1024;
 const MESSAGE_MS = 5;
 const FIRST_BYTES = 16 * 1024;
@@ -48,23 +50,31 @@ export function measureSending(link: TensorWay, options: SendingOptions): Promis
   return within(LIMIT_MS, options, (signal) => measure(link, { ...options, signal }));
 }
 
+export interface MessageOptions extends Pick<SendingOptions, 'clock' | 'signal' | 'allocate'> {
+  /** Bytes that came from the other end so far. */
+  readonly received: () => number;
+}
+
 /**
  * What a small activation takes to the other end after a pause, its bits on a link of this rate aside. As between passes,
- * processors have gone to sleep and caches are cold: a round trip that follows another one knows nothing of that. Rejects as
- * `measureSending`.
+ * processors have gone to sleep and caches are cold: a round trip that follows another one knows nothing of that. While the other
+ * end still measures its rate it is waited for, as long as that may take. Rejects as `measureSending`.
  */
-export function measureMessage(
-  link: TensorWay,
-  { bitsPerSecond, roundTripMs }: LinkRate,
-  options: Pick<SendingOptions, 'clock' | 'signal' | 'allocate'>,
-): Promise<number> {
-  const { clock, allocate } = options;
+export function measureMessage(link: TensorWay, { bitsPerSecond, roundTripMs }: LinkRate, options: MessageOptions): Promise<number> {
+  const { clock, allocate, received } = options;
   const bytes = Math.max(1, Math.min(MESSAGE_BYTES, Math.floor((MESSAGE_MS * bitsPerSecond) / 8000)));
   const payload = allocate(bytes);
   return within(LIMIT_MS, options, async (signal) => {
+    const untilMs = clock.nowMs() + BUDGET_MS + BUDGET_ROUND_TRIPS * roundTripMs;
+    const pause = async () => {
+      for (let before = received(), isQuiet = false; !isQuiet; before = received()) {
+        await clock.sleep(PAUSE_MS, signal);
+        isQuiet = received() - before <= QUIET_MESSAGES * bytes || clock.nowMs() >= untilMs;
+      }
+    };
     let totalMs = 0;
     for (let message = 0; message < MESSAGES; message++) {
-      await clock.sleep(PAUSE_MS, signal);
+      await pause();
       const sentMs = clock.nowMs();
       await link.sendTensor(probe(payload, bytes, 1), signal);
       totalMs += clock.nowMs() - sentMs;

@@ -1,4 +1,4 @@
-import { LongtailError, type PeerLink } from '@longtail/core';
+import { LongtailError, type PeerLink, type TensorChunk } from '@longtail/core';
 import type { PeerProbed, ProbePeer } from '@longtail/protocol';
 import { measureMessage, measureSending, privateMemory } from './measure-sending.js';
 import { within } from './within.js';
@@ -35,17 +35,21 @@ export class PeerProbes {
       const link = await within(OPEN_MS, { clock, signal }, (limit) =>
         address === '' ? peers.accept(key, limit, curveKey) : peers.dial(address, key, limit, curveKey),
       );
-      this.adopt(link);
+      const received = this.adopt(link);
       const rate = await measureSending(link, { clock, allocate, mostBytes, signal });
-      answer({ ...rate, messageMs: await measureMessage(link, rate, { clock, allocate, signal }), problem: '' });
+      answer({ ...rate, messageMs: await measureMessage(link, rate, { clock, allocate, signal, received }), problem: '' });
     } catch (error) {
       answer({ bitsPerSecond: 0, roundTripMs: 0, messageMs: 0, problem: LongtailError.from(error, 'unreachable').message });
     }
   }
 
-  private adopt(link: PeerLink): void {
+  /** Returns how many bytes have come over it. */
+  private adopt(link: PeerLink): () => number {
     this.links.add(link);
-    link.start({ place: () => 'borrow', tensor: () => undefined, closed: () => this.links.delete(link) });
+    let received = 0;
+    const tensor = ({ payload }: TensorChunk) => void (received += payload.length);
+    link.start({ place: () => 'borrow', tensor, closed: () => this.links.delete(link) });
     if (this.lifetime.signal.aborted) link.close('the run is over');
+    return () => received;
   }
 }
