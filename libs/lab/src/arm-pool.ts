@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { LongtailError, type BenchArm, type BenchMode, type EngineName, type WireError } from '@longtail/core';
 import { nativeEnvironment } from '@longtail/engine/native';
-import { ROOM_FOR_VECTORS, roomForTheYoung } from '@longtail/simulator';
+import { ROOM_FOR_VECTORS, roomForTheYoung } from '@longtail/simulator/v8-options';
 import type { JobDocument } from '@longtail/spec';
 import type { DeviceLine } from './measure-device.js';
 import type { ArmTask, TellPart } from './run-arm.js';

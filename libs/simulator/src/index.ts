@@ -10,7 +10,6 @@ export type { Activity, ActivitySpan, NodeAccount } from './node-account.js';
 export type { FuzzCount } from './frame-fuzz.js';
 export type { StorageTarget } from './memory-store.js';
 export { softmaxRegression, type BegunGradient, type SoftmaxRegressionOptions, type VirtualModel } from './model.js';
-export { ROOM_FOR_VECTORS, roomForTheYoung } from './v8-options.js';
 export type { Outcome, Scenario, SimulatedWorker } from './scenario.js';
 export { SentContributions } from './testing/sent-contributions.js';
 export { SharedStage } from './shared-stage.js';
