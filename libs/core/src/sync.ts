@@ -102,6 +102,7 @@ export interface SyncStrategy {
   readonly fragments?: number;
   /**
    * A group is decided about by itself: a look is at those alone that something happened to, or whose time is up, and `wakeAtMs` is theirs.
+   * Who has no task and may not proceed is looked at again when `leastRounds` has changed.
    * @default false
    */
   readonly apart?: boolean;

@@ -112,7 +112,7 @@ class Rounds {
     const all = (this.members = this.concerned());
     if (watchlist === undefined) return strategy.decide({ round, version, roundSamples, members: all }, nowMs);
     const decision = strategy.decide({ round, version, roundSamples, members: watchlist.look(all, nowMs), fleet: watchlist }, nowMs);
-    watchlist.decided(decision.wakeAtMs);
+    watchlist.decided(decision.wakeAtMs, decision.commit.length > 0 ? undefined : new Set(decision.proceed));
     return decision;
   }
 

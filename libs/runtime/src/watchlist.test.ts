@@ -50,6 +50,30 @@ test('whoever got a task, has none, or has delivered is looked at, and whoever e
   );
 });
 
+test('who may not proceed is looked at when the slowest has gone on, and who may each time', () => {
+  const groups = groupsOf(3).map((group, i) => ({ ...group, id: `g${i}` }) as Group);
+  const list = new Watchlist();
+  const step = (index: number) => {
+    at(groups, index).rounds++;
+    list.stir(groups[index]!);
+  };
+  const looked = (proceed?: readonly string[]) => {
+    const ids = list.look(groups, 0).map(({ id }) => id);
+    list.decided(undefined, proceed && new Set(proceed));
+    return ids;
+  };
+  at(groups, 2).task = { expectedMs: undefined, deliveredAtMs: undefined };
+  step(0);
+  expect(looked()).toEqual(['g0', 'g1', 'g2']);
+  expect(looked(['g1'])).toEqual(['g0', 'g1']);
+  expect(looked(['g1'])).toEqual(['g1']);
+  step(1);
+  expect(looked([])).toEqual(['g1']);
+  expect(looked([])).toEqual([]);
+  step(2);
+  expect(looked(['g0', 'g1'])).toEqual(['g0', 'g1', 'g2']);
+});
+
 test('where nothing says when to look again, something must happen', () => {
   const groups = groupsOf(2);
   const list = new Watchlist();

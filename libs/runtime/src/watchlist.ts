@@ -13,6 +13,9 @@ export class Watchlist implements FleetState {
   private ranks: ReadonlyMap<Group, number> = new Map();
   /** That may stand otherwise, by their ranks. */
   private readonly stirred = new Set<number>();
+  /** Who may not go on before the slowest have, which stood there then. */
+  private readonly held = new Set<number>();
+  private heldAt = 0;
   /** Who is at work, and when to look at it all the same. */
   private due = new Ranking();
   /** Clocks by ranks; the least of them, and how many groups stand there: 0: to be looked up. */
@@ -50,7 +53,9 @@ export class Watchlist implements FleetState {
   /** It got a task, or one of its tasks ended. */
   stir(group: Group): void {
     const rank = this.ranks.get(group);
-    if (rank !== undefined) this.stirred.add(rank);
+    if (rank === undefined) return;
+    this.stirred.add(rank);
+    this.held.delete(rank);
   }
 
   /** Those to look at now, in the order of `groups`: all of them, where they are others than before. */
@@ -60,21 +65,37 @@ export class Watchlist implements FleetState {
       this.due.remove(rank);
       this.stirred.add(rank);
     }
+    for (const rank of this.stirred) this.follow(rank);
+    if (this.held.size > 0 && this.leastRounds !== this.heldAt) this.letLook();
     const ranks = [...this.stirred].sort((a, b) => a - b);
-    for (const rank of ranks) this.follow(rank);
     this.lasting -= ranks.length;
     return ranks.map((rank) => groups[rank]!);
   }
 
-  /** They were decided about. Who is at work is let be until something comes of it, or `wakeAtMs`. */
-  decided(wakeAtMs: number | undefined): void {
+  /**
+   * They were decided about. Who is at work is let be until something comes of it, or `wakeAtMs`; who is not among those who `proceed`,
+   * until the slowest have gone on. `proceed`, by ids: undefined where that was not decided.
+   */
+  decided(wakeAtMs: number | undefined, proceed?: ReadonlySet<string>): void {
     for (const rank of this.stirred) {
-      const { task } = this.all[rank]!;
+      const { task, id } = this.all[rank]!;
       this.due.remove(rank);
+      if (task === undefined && proceed?.has(id) === false) this.hold(rank);
       if (task === undefined || task.deliveredAtMs !== undefined) continue;
       if (wakeAtMs !== undefined) this.due.add(rank, wakeAtMs);
       this.stirred.delete(rank);
     }
+  }
+
+  private hold(rank: number): void {
+    this.heldAt = this.leastRounds;
+    this.held.add(rank);
+    this.stirred.delete(rank);
+  }
+
+  private letLook(): void {
+    for (const rank of this.held) this.stirred.add(rank);
+    this.held.clear();
   }
 
   private begin(groups: readonly Group[]): void {
@@ -84,6 +105,7 @@ export class Watchlist implements FleetState {
     this.due = new Ranking();
     this.behind = this.lasting = 0;
     this.stirred.clear();
+    this.held.clear();
     for (const rank of groups.keys()) this.stirred.add(rank);
   }
 
