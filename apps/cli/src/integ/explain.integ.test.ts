@@ -48,8 +48,10 @@ it('demo --pipeline prints the plan first and predicted against measured last; e
   const runFolder = dirname(/^model +(.*)$/.exec(lines[at(/^model /)]!)![1]!);
   expect(await readFile(join(runFolder, 'report.html'), 'utf8')).toMatch(/<h2>Plan<\/h2>[^]*A round takes .* planned/);
   const machine = await cli('explain', runFolder, '--json');
-  const { rounds, groups, roundMs, plan } = JSON.parse(machine.process.lines[0]!) as PlanComparison;
-  expect(rounds).toBe(9);
+  const { rounds, plans, groups, roundMs, plan } = JSON.parse(machine.process.lines[0]!) as PlanComparison;
+  // Where the machine is busy groups move meanwhile, and the plan that most rounds were done under is compared.
+  expect(rounds).toBeGreaterThan(0);
+  if (plans === 1) expect(rounds).toBe(9);
   expect(roundMs.planned).toBe(plan.roundMs);
   expect(roundMs.measured).toBeGreaterThan(0);
   const devices = groups.flatMap(({ stages }) => stages.flat());
