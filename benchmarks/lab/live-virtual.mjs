@@ -1,7 +1,8 @@
 // Live against virtual: each arm of three scenarios as processes of this machine (emulated devices and links) and in virtual time;
 // by how much the predicted time of a round is wrong, and whether the arms rank the same. Of nothing but rounds on fast links, which no
-// arm has, virtual time knows what a task takes this machine itself. Takes six to nine minutes, in which nothing else may run.
-//   node benchmarks/lab/live-virtual.mjs [--only pair|lines|straggler] [--json]
+// arm has, virtual time knows what a task takes this machine itself. Live arms run twice, and their means count: how far the two runs
+// are apart is what no prediction could tell. Takes twelve to sixteen minutes, in which nothing else may run.
+//   node benchmarks/lab/live-virtual.mjs [--only pair|lines|straggler] [--repeats 2] [--json]
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,29 +10,97 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { comparePredictions, kendallTau } from '@longtail/report';
 
-const { values } = parseArgs({ options: { only: { type: 'string', default: '' }, json: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: { only: { type: 'string', default: '' }, repeats: { type: 'string', default: '2' }, json: { type: 'boolean', default: false } },
+});
+const repeats = Number(values.repeats);
 const cli = fileURLToPath(new URL('../../apps/cli/bin/longtail.mjs', import.meta.url));
 const SCENARIOS = ['pair', 'lines', 'straggler'];
 
-const found = [];
+const arms = [];
 for (const name of SCENARIOS.filter((one) => one.includes(values.only))) {
-  const out = join('bench', `live-virtual-${name}`);
-  await promisify(execFile)(process.execPath, [cli, 'bench', fileURLToPath(new URL(`${name}.yaml`, import.meta.url)), '--mode', 'both', '--fresh', '--quiet', '--out', out]);
-  const { arms, predicted } = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
-  const rates = (list) => list.map(({ outcome }) => outcome.summary.samplesPerSecond);
-  const rounds = comparePredictions({ arms, predicted }).filter(({ figure }) => figure === 'round ms');
-  found.push({ name, rounds, tau: kendallTau(rates(arms), rates(predicted)), rates: [rates(arms), rates(predicted)] });
-  if (values.json) continue;
-  console.log(`${name}: Kendall's tau of samples/s ${found.at(-1).tau.toFixed(2)}`);
-  for (const { arm, predicted: said, live, error } of rounds) console.log(`  ${arm.padEnd(26)} ${live.toFixed(0).padStart(6)} ms a round live, ${said.toFixed(0).padStart(6)} predicted: ${percent(error)}`);
+  const { arms: first, predicted } = await bench(name, 'both', 1);
+  const live = [first];
+  while (live.length < repeats) live.push((await bench(name, 'live', live.length + 1)).arms);
+  const runs = live.map((arms) => comparePredictions({ arms, predicted }));
+  for (const { name: arm } of first) {
+    const figure = (name) => runs.map((run) => run.find((one) => one.arm === arm && one.figure === name));
+    const live = (name) => figure(name).map(({ live }) => live);
+    const said = (name) => figure(name)[0].predicted;
+    arms.push({
+      scenario: name,
+      arm,
+      roundMs: live('round ms'),
+      saidMs: said('round ms'),
+      rates: live('samples/s'),
+      saidRate: said('samples/s'),
+    });
+  }
+  if (!values.json) tell(arms.filter(({ scenario }) => scenario === name));
 }
 
-const errors = found.flatMap(({ rounds }) => rounds.map(({ error }) => Math.abs(error))).sort((a, b) => a - b);
-const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;
-const p95 = errors[Math.ceil(0.95 * errors.length) - 1];
-const tau = kendallTau(...[0, 1].map((side) => found.flatMap(({ rates }) => rates[side])));
-if (values.json) console.log(JSON.stringify({ found, mean, p95, tau }));
-else console.log(`${errors.length} configurations: mean error ${percent(mean)} (at most 10 %), 95th percentile ${percent(p95)} (at most 20 %), tau over all ${tau.toFixed(2)} (at least 0.9)`);
+const [predictions, again] = [accuracy(arms), repeats > 1 ? accuracy(arms.map(secondOfFirst)) : undefined];
+if (values.json) console.log(JSON.stringify({ arms, ...predictions, again }));
+else {
+  console.log(`${arms.length} configurations: ${told(predictions)}; at most 10 %, 20 %, at least 0.9`);
+  if (again !== undefined) console.log(`a live run by another one of the same arms: ${told(again)}`);
+}
+
+/** Its result. */
+async function bench(name, mode, run) {
+  const out = join('bench', `live-virtual-${name}-${run}`);
+  await promisify(execFile)(process.execPath, [
+    cli,
+    'bench',
+    fileURLToPath(new URL(`${name}.yaml`, import.meta.url)),
+    '--mode',
+    mode,
+    '--fresh',
+    '--quiet',
+    '--out',
+    out,
+  ]);
+  return JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
+}
+
+/** As if the second run predicted the first. */
+function secondOfFirst({ roundMs: [first, second], rates: [firstRate, secondRate], ...arm }) {
+  return { ...arm, roundMs: [first], saidMs: second, rates: [firstRate], saidRate: secondRate };
+}
+
+function accuracy(arms) {
+  const errors = arms.map((arm) => Math.abs(errorOf(arm))).sort((a, b) => a - b);
+  return { mean: mean(errors), p95: errors[Math.ceil(0.95 * errors.length) - 1], tau: tauOf(arms) };
+}
+
+function errorOf({ roundMs, saidMs }) {
+  return saidMs / mean(roundMs) - 1;
+}
+
+function tauOf(arms) {
+  return kendallTau(
+    arms.map(({ rates }) => mean(rates)),
+    arms.map(({ saidRate }) => saidRate),
+  );
+}
+
+function tell(arms) {
+  console.log(`${arms[0].scenario}: Kendall's tau of samples/s ${tauOf(arms).toFixed(2)}`);
+  for (const arm of arms) {
+    const live = arm.roundMs.map((ms) => ms.toFixed(0).padStart(6)).join(' and');
+    console.log(
+      `  ${arm.arm.padEnd(26)} ${live} ms a round live, ${arm.saidMs.toFixed(0).padStart(6)} predicted: ${percent(errorOf(arm))}`,
+    );
+  }
+}
+
+function told({ mean, p95, tau }) {
+  return `mean error ${percent(mean)}, 95th percentile ${percent(p95)}, tau ${tau.toFixed(2)}`;
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
 
 function percent(part) {
   return `${(100 * part).toFixed(1)} %`;
