@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { createCodec } from './codec.js';
 import { createKernels } from './create-kernels.js';
 import { createErrorFeedback } from './error-feedback.js';
+import { greatest } from './testing/greatest.js';
 
 const kernels = createKernels();
 const NAMES: readonly CodecName[] = ['fp16', 'bf16', 'int8', 'int4', 'int2', 'sign', 'top-k'];
@@ -35,8 +36,8 @@ describe.each(NAMES)('error feedback round %s', (codec) => {
           sent.forEach((sum, i) => (sent[i] = sum + decoded[i]!));
         }
         // float32 rounds each sum and each difference once; no residual here exceeds 16.
-        came.forEach((sum, i) => expect(Math.abs(sum - sent[i]! - left[i]!)).toBeLessThanOrEqual(2 * rounds * 2 ** -20));
-        left.forEach((value) => expect(Math.abs(value)).toBeLessThan(16));
+        expect(greatest(came.map((sum, i) => sum - sent[i]! - left[i]!))).toBeLessThanOrEqual(2 * rounds * 2 ** -20);
+        expect(greatest(left)).toBeLessThan(16);
       }),
       { numRuns: 15 },
     );
@@ -100,7 +101,7 @@ it('keeps what one codec lost for whichever comes next', () => {
         feedback.settle(true);
         values.forEach((value, i) => (due[i] = due[i]! + value - sent[i]!));
       }
-      due.forEach((left) => expect(Math.abs(left)).toBeLessThanOrEqual(2 * (names.length + 1) * 2 ** -20));
+      expect(greatest(due)).toBeLessThanOrEqual(2 * (names.length + 1) * 2 ** -20);
     }),
     { numRuns: 20 },
   );
