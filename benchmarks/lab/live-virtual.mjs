@@ -18,25 +18,21 @@ const cli = fileURLToPath(new URL('../../apps/cli/bin/longtail.mjs', import.meta
 const SCENARIOS = ['pair', 'lines', 'straggler'];
 
 const arms = [];
-for (const name of SCENARIOS.filter((one) => one.includes(values.only))) {
-  const { arms: first, predicted } = await bench(name, 'both', 1);
-  const live = [first];
-  while (live.length < repeats) live.push((await bench(name, 'live', live.length + 1)).arms);
-  const runs = live.map((arms) => comparePredictions({ arms, predicted }));
+for (const scenario of SCENARIOS.filter((one) => one.includes(values.only))) {
+  const { arms: first, predicted } = await bench(scenario, 'both', 1);
+  const results = [first];
+  while (results.length < repeats) results.push((await bench(scenario, 'live', results.length + 1)).arms);
+  const runs = results.map((arms) => comparePredictions({ arms, predicted }));
   for (const { name: arm } of first) {
-    const figure = (name) => runs.map((run) => run.find((one) => one.arm === arm && one.figure === name));
-    const live = (name) => figure(name).map(({ live }) => live);
-    const said = (name) => figure(name)[0].predicted;
-    arms.push({
-      scenario: name,
-      arm,
-      roundMs: live('round ms'),
-      saidMs: said('round ms'),
-      rates: live('samples/s'),
-      saidRate: said('samples/s'),
-    });
+    const [rounds, rates] = ['round ms', 'samples/s'].map((figure) =>
+      runs.map((run) => run.find((one) => one.arm === arm && one.figure === figure)),
+    );
+    if (rounds.includes(undefined))
+      throw new Error(`${scenario}: ${arm} was not done in each run; see ${folderOf(scenario, 1)} and the ones beside it`);
+    const live = (figures) => figures.map((one) => one.live);
+    arms.push({ scenario, arm, roundMs: live(rounds), saidMs: rounds[0].predicted, rates: live(rates), saidRate: rates[0].predicted });
   }
-  if (!values.json) tell(arms.filter(({ scenario }) => scenario === name));
+  if (!values.json) tell(arms.filter((one) => one.scenario === scenario));
 }
 
 const [predictions, again] = [accuracy(arms), repeats > 1 ? accuracy(arms.map(secondOfFirst)) : undefined];
@@ -47,20 +43,15 @@ else {
 }
 
 /** Its result. */
-async function bench(name, mode, run) {
-  const out = join('bench', `live-virtual-${name}-${run}`);
-  await promisify(execFile)(process.execPath, [
-    cli,
-    'bench',
-    fileURLToPath(new URL(`${name}.yaml`, import.meta.url)),
-    '--mode',
-    mode,
-    '--fresh',
-    '--quiet',
-    '--out',
-    out,
-  ]);
+async function bench(scenario, mode, run) {
+  const out = folderOf(scenario, run);
+  const file = fileURLToPath(new URL(`${scenario}.yaml`, import.meta.url));
+  await promisify(execFile)(process.execPath, [cli, 'bench', file, '--mode', mode, '--fresh', '--quiet', '--out', out]);
   return JSON.parse(await readFile(join(out, 'result.json'), 'utf8'));
+}
+
+function folderOf(scenario, run) {
+  return join('bench', `live-virtual-${scenario}-${run}`);
 }
 
 /** As if the second run predicted the first. */
