@@ -219,7 +219,7 @@ async function compile(build: Build, folder: string, engine: string): Promise<vo
     includeFolders: [join(engine, 'tensorflow', 'include'), nodeApiHeaders.include_dir],
   };
   const addons = [
-    { name: 'binding', sources: await bindingSources(), libraries, output: nativeBindingPath(engine) },
+    { name: 'binding', sources: await bindingSources(target.variant), libraries, output: nativeBindingPath(engine) },
     { name: 'ops', sources: await opsSources(process.arch), libraries: [framework!], output: fusedOpsPath(engine) },
   ];
   const builds = addons.map(({ name, ...addon }) => ({ ...common, ...addon, workFolder: join(folder, 'objects', name) }));

@@ -1,12 +1,20 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { fusedOpsSources, tfjsNodeFolder } from '@longtail/engine/native';
+import { nativeSources, type NativeVariant, tfjsNodeFolder } from '@longtail/engine/native';
 import type { Source } from './compiler.js';
 
-/** The binding's, as npm ships them. */
-export async function bindingSources(): Promise<Source[]> {
-  const folder = join(tfjsNodeFolder(), 'binding');
-  return (await sourcesIn(folder)).map((path) => ({ path, object: basename(path, '.cc'), flags: [] }));
+/** Of ours, but the binding's: what it calls in place of `TF_NewSessionOptions`. */
+const SESSION_OPTIONS = 'session-options.cc';
+
+/**
+ * The binding's, as npm ships them. TensorFlow for processors rewrites no graph before it first runs, which took longer than the run; for cards it
+ * does, as there it chooses how pictures lie in memory.
+ */
+export async function bindingSources(variant: NativeVariant): Promise<Source[]> {
+  const rewrites = variant === 'cuda';
+  const flags = rewrites ? [] : ['-DTF_NewSessionOptions=longtail_new_session_options'];
+  const shipped = (await sourcesIn(join(tfjsNodeFolder(), 'binding'))).map((path) => ({ path, object: basename(path, '.cc'), flags }));
+  return rewrites ? shipped : [...shipped, { path: join(nativeSources(), SESSION_OPTIONS), object: basename(SESSION_OPTIONS, '.cc'), flags: [] }];
 }
 
 /** Instruction sets of x86-64 that the kernels are compiled for. The cache may be shared by unlike machines. */
@@ -19,7 +27,8 @@ const INSTRUCTIONS = {
 /** The fused ops': the kernels once for each instruction set, to be chosen from when they are loaded. */
 export async function opsSources(arch: NodeJS.Architecture): Promise<Source[]> {
   const sets = arch === 'x64' ? INSTRUCTIONS : { any: INSTRUCTIONS.any };
-  return (await sourcesIn(fusedOpsSources())).flatMap((path) => {
+  const ops = (await sourcesIn(nativeSources())).filter((path) => basename(path) !== SESSION_OPTIONS);
+  return ops.flatMap((path) => {
     const object = basename(path, '.cc');
     if (object !== 'kernels') return { path, object, flags: [] };
     return Object.entries(sets).map(([name, flags]) => ({

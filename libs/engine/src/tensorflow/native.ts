@@ -30,23 +30,23 @@ export function thisHost(): NativeHost {
 
 /** Everything that a build depends on, so that another version or machine sharing the home never loads the wrong one. */
 export function nativeEngineKey(variant: NativeVariant, host: NativeHost = thisHost()): string {
-  return `tfjs-${TFJS_VERSION}_tensorflow-${TENSORFLOW_VERSION}_ops-${fusedOpsVersion()}_${variant}_${host.platform}-${host.arch}_napi-v${NAPI_VERSION}`;
+  return `tfjs-${TFJS_VERSION}_tensorflow-${TENSORFLOW_VERSION}_ops-${sourcesHash()}_${variant}_${host.platform}-${host.arch}_napi-v${NAPI_VERSION}`;
 }
 
-/** Folder of the fused ops' C++ sources: the same seen from `src` and from `dist`. */
-export function fusedOpsSources(): string {
+/** Folder of our own C++ sources, of the fused ops and for the binding: the same seen from `src` and from `dist`. */
+export function nativeSources(): string {
   return fileURLToPath(new URL('../../native', import.meta.url));
 }
 
-let opsVersion: string | undefined;
+let hashed: string | undefined;
 
-/** Changes with any of the fused ops' sources. */
-function fusedOpsVersion(): string {
-  if (opsVersion !== undefined) return opsVersion;
+/** Changes with any of our sources. */
+function sourcesHash(): string {
+  if (hashed !== undefined) return hashed;
   const hash = createHash('sha256');
-  const folder = fusedOpsSources();
+  const folder = nativeSources();
   for (const name of readdirSync(folder).sort()) hash.update(`${name}\0`).update(readFileSync(join(folder, name)));
-  return (opsVersion = hash.digest('hex').slice(0, 10));
+  return (hashed = hash.digest('hex').slice(0, 10));
 }
 
 /** Where a variant of the engine is installed, or would be. It appears whole or not at all. */
