@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** The hash of the fused ops' sources in an engine's key. */
+/** The hash of our own C++ sources in an engine's key, which are most of all those of the fused ops. */
 const OPS = /_ops-[0-9a-f]{10}_/;
 
 /**
- * Removes the engines that differ from the one in `path` by the sources of the fused ops only: 850 MB each, of Longtail's
+ * Removes the engines that differ from the one in `path` by our own C++ sources only: 850 MB each, of Longtail's
  * older versions. A process that uses one keeps its open files. One that is being installed again stays.
  */
 export async function removeOutdated(path: string): Promise<void> {
