@@ -99,7 +99,6 @@ describe.runIf(nativeMemory() !== undefined)('memory shared by processes', () =>
   const memory = createTensorMemory();
 
   it('leaves nothing behind when either end is killed', async () => {
-    const files = readdirSync('/dev/shm');
     const down = inMemory(noise(MIB, 1), memory);
     const before = segments();
     const ofPeers = (): string[] => segments().filter((name) => !before.includes(name));
@@ -119,7 +118,8 @@ describe.runIf(nativeMemory() !== undefined)('memory shared by processes', () =>
     await remote.peer.kill();
     await lost;
     expect(ofPeers()).toEqual([]);
-    expect(readdirSync('/dev/shm')).toEqual(files);
+    // What others have there, as PostgreSQL, comes and goes.
+    expect(readdirSync('/dev/shm').filter((name) => name.startsWith('longtail-'))).toEqual([]);
   });
 
   it('is read after the process that filled it was killed', async () => {
