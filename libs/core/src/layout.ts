@@ -109,6 +109,8 @@ export interface LayoutNode {
   readonly blocks?: readonly BlockTiming[];
   /** Measured with them. @default 0 */
   readonly handOverMs?: number;
+  /** What a call for a whole model takes whatever its size, where that is described, as a bench does. @default 0 */
+  readonly callMs?: number;
   /** How fast it was of late, as a multiple of what was measured of its blocks. @default 1 */
   readonly pace?: number;
 }

@@ -51,6 +51,8 @@ export interface DeviceProfile {
   readonly blockTimes?: readonly BlockTimes[];
   /** For how long it stands still between two passes of a stage; a whole model is one call. @default 0 */
   readonly handOverMs?: number;
+  /** That call's, whatever its size, where blocks were not measured, whose times have it. @default 0 */
+  readonly callMs?: number;
   /** What its owner offers. */
   readonly memoryBytes: number;
   /** To and from the server. */

@@ -19,3 +19,9 @@ test('machines of a LAN reach each other as it says, or at 1 Gbit/s', () => {
   const slow = fleetOf('[{gpu: M1, lan: a}, {gpu: V100, lan: a}, {gpu: T4, lan: b}], lans: {a: {rate: 100Mbit, rtt: 4ms}}');
   expect(slow.peers).toEqual([{ between: ['M1', 'V100'], bitsPerSecond: 100e6, roundTripMs: 4, messageMs: 2 }]);
 });
+
+test('a machine is planned with the overhead of its passes, of stages and of whole models', () => {
+  const [usual, slow] = fleetOf('[{gpu: M1}, {gpu: M1, overhead: 5ms}]').machines;
+  expect([usual!.device, usual!.worker]).toMatchObject([{ handOverMs: 1, callMs: 1 }, { overheadMs: 1 }]);
+  expect([slow!.device, slow!.worker]).toMatchObject([{ handOverMs: 5, callMs: 5 }, { overheadMs: 5 }]);
+});

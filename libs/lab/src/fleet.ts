@@ -63,6 +63,7 @@ function drawMachine(machine: ScenarioMachine, name: string, fleet: ScenarioFlee
       name,
       flopsPerSecond: samplesPerSecond * flopsPerSample,
       handOverMs: machine.overhead,
+      callMs: machine.overhead,
       memoryBytes,
       upBitsPerSecond: link.up,
       downBitsPerSecond: link.down,

@@ -28,8 +28,8 @@ export function layoutBy(policy: PlannerPolicy, profile: ModelProfile, fleet: De
   };
 }
 
-function described(node: LayoutNode, { flopsPerSecond, handOverMs, upBitsPerSecond, downBitsPerSecond, roundTripMs }: DeviceProfile): LayoutNode {
-  return { ...node, device: { ...node.device, gflops: flopsPerSecond / 1e9 }, link: { upBitsPerSecond, downBitsPerSecond, roundTripMs }, blocks: [], handOverMs };
+function described(node: LayoutNode, { flopsPerSecond, handOverMs, callMs, upBitsPerSecond, downBitsPerSecond, roundTripMs }: DeviceProfile): LayoutNode {
+  return { ...node, device: { ...node.device, gflops: flopsPerSecond / 1e9 }, link: { upBitsPerSecond, downBitsPerSecond, roundTripMs }, blocks: [], handOverMs, callMs };
 }
 
 /** Links go by the names of machines, a run by the ids of nodes. */

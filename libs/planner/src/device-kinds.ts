@@ -10,8 +10,8 @@ export class DeviceKinds {
     private readonly cluster: MeasuredCluster,
     private readonly links: Links,
   ) {
-    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, stashFactor, blockTimes, handOverMs }) =>
-      JSON.stringify([flopsPerSecond, memoryBytes, stashFactor, blockTimes, handOverMs]),
+    this.kinds = cluster.devices.map(({ flopsPerSecond, memoryBytes, stashFactor, blockTimes, handOverMs, callMs }) =>
+      JSON.stringify([flopsPerSecond, memoryBytes, stashFactor, blockTimes, handOverMs, callMs]),
     );
   }
 

@@ -41,6 +41,8 @@ test('calls and hand-overs come along, calls at the pace of late', () => {
   const blocks = ['first', 'second'].map((name) => ({ ...timing(name, 1, 3), forwardCallMs: 0.5, backwardCallMs: 1 }));
   const { devices } = measuredCluster([{ node: 'n1', name: 'a', device, link, blocks, handOverMs: 0.7, pace: 0.5 }], { peers: [], assumedLink, profile });
   expect(devices[0]).toMatchObject({ handOverMs: 0.7, blockTimes: [{ forwardCallMs: 1, backwardCallMs: 2 }] });
+  const described = measuredCluster([{ node: 'n1', name: 'a', device, link, handOverMs: 0.7, callMs: 0.3 }], { peers: [], assumedLink, profile });
+  expect(described.devices[0]).toMatchObject({ handOverMs: 0.7, callMs: 0.3 });
 });
 
 test('computing again takes what was measured, where it was, and else as long as the forward pass', () => {

@@ -11,12 +11,12 @@ export interface ClusterContext {
 }
 
 /** What there is of a node. A listed link of rate 0 was not measured. */
-export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'maxUploadBitsPerSecond' | 'blocks' | 'handOverMs' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
+export type ClusterNode = Pick<LayoutNode, 'node' | 'name' | 'link' | 'maxUploadBitsPerSecond' | 'blocks' | 'handOverMs' | 'callMs' | 'pace'> & { readonly device: Pick<DeviceInfo, 'memoryBytes' | 'gflops'> & { readonly engine: string } };
 
 /** Nodes as a planner sees them: by what was measured, where it was, and by what their engines say of themselves. */
 export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedLink, profile }: ClusterContext): MeasuredCluster {
   const known = new Set(nodes.map(({ node }) => node));
-  const devices = nodes.map(({ node, name, device, link, maxUploadBitsPerSecond, blocks, handOverMs, pace = 1 }): DeviceProfile => {
+  const devices = nodes.map(({ node, name, device, link, maxUploadBitsPerSecond, blocks, handOverMs, callMs, pace = 1 }): DeviceProfile => {
     const { upBitsPerSecond, downBitsPerSecond, roundTripMs } = isMeasured(link) ? link : assumedLink;
     return {
       id: node,
@@ -25,6 +25,7 @@ export function measuredCluster(nodes: readonly ClusterNode[], { peers, assumedL
       flopsPerSecond: 1e9 * (device.gflops || 1) * pace,
       ...(profile && blockTimesOf(profile, blocks ?? [], pace)),
       ...(handOverMs && { handOverMs }),
+      ...(callMs && { callMs }),
       memoryBytes: device.memoryBytes,
       ...(stashFactorOf(device.engine) === 1 ? {} : { stashFactor: stashFactorOf(device.engine) }),
       upBitsPerSecond: Math.min(upBitsPerSecond, maxUploadBitsPerSecond || Infinity),

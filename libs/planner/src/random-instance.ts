@@ -64,11 +64,14 @@ export function randomInstance(rng: Rng, mostDevices: number, mostBlocks: number
 }
 
 function device(rng: Rng, name: string, parameters: number, log: (low: number, high: number) => number): DeviceProfile {
+  const flopsPerSecond = log(1e11, 4e13);
+  const overheadMs = rng.below(2) === 0 ? 0 : log(0.1, 10);
   return {
     id: name,
     name,
-    flopsPerSecond: log(1e11, 4e13),
-    handOverMs: rng.below(2) === 0 ? 0 : log(0.1, 10),
+    flopsPerSecond,
+    handOverMs: overheadMs,
+    callMs: overheadMs,
     memoryBytes: log(0.3, 3) * parameters * 16 + 5e6,
     upBitsPerSecond: log(2e6, 1e9),
     downBitsPerSecond: log(1e7, 1e9),

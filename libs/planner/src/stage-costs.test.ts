@@ -59,6 +59,14 @@ test('passes of a stage are handed over, those of a whole model are not', () => 
   expect(costs.passMs({ ...device, handOverMs: 0.5 }, 0, 1, 2, false)).toEqual({ forwardMs: 2.5, backwardMs: 4.5 });
 });
 
+test('a whole model whose blocks were not measured pays for its call once, there and back', () => {
+  const described = { ...device, handOverMs: 0.5, callMs: 0.25 };
+  const { forwardMs, backwardMs } = costs.stageMs(device, 0, 3, 1, false);
+  expect(costs.passMs(described, 0, 3, 1, false)).toEqual({ forwardMs, backwardMs: backwardMs + 0.25 });
+  expect(costs.passMs(described, 0, 1, 2, false)).toEqual({ forwardMs: 2.5, backwardMs: 4.5 });
+  expect(costs.passMs({ ...measured, callMs: 0.25 }, 0, 3, 1, false)).toEqual(costs.stageMs(measured, 0, 3, 1, false));
+});
+
 test('between sizes along the line, beyond the largest in proportion; a call takes as long at any', () => {
   expect(costs.stageMs(measured, 0, 1, 2, false).forwardMs).toBeCloseTo(3, 9);
   expect(costs.stageMs(measured, 0, 1, 8, false).forwardMs).toBeCloseTo(1 + 2 * 4, 9);

@@ -100,9 +100,10 @@ export class StageCosts {
 
   /** For how long the device is taken up: a pass of a stage has to be handed over, a whole model passes through in one call. */
   passMs(device: DeviceProfile, start: number, end: number, microbatch: number, recompute: boolean): StageMs {
-    const { handOverMs = 0 } = device;
+    const { handOverMs = 0, callMs = 0 } = device;
     const computing = this.stageMs(device, start, end, microbatch, recompute);
-    return start === 0 && end === this.blocks ? computing : plus(computing, { forwardMs: handOverMs, backwardMs: handOverMs });
+    if (start > 0 || end < this.blocks) return plus(computing, { forwardMs: handOverMs, backwardMs: handOverMs });
+    return isMeasured(device) ? computing : plus(computing, { forwardMs: 0, backwardMs: callMs });
   }
 
   /**

@@ -29,6 +29,7 @@ describe('parseFleetFile', () => {
       id: 'm1',
       name: 'RTX 4090',
       handOverMs: 1,
+      callMs: 1,
       flopsPerSecond: 0.35 * 82.6e12,
       memoryBytes: 20 * 2 ** 30,
       upBitsPerSecond: 100e6,

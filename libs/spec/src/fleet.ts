@@ -6,8 +6,8 @@ import { readFile } from './parse.js';
 
 const GIB = 2 ** 30;
 
-/** Of a pass that a stage takes over from another one: what workers of Longtail measure on processors of today. */
-const HAND_OVER_MS = 1;
+/** Of each pass besides its work, one that a stage takes over from another one or a call for a whole model: about what workers of Longtail measure on processors of today. */
+const OVERHEAD_MS = 1;
 
 type Machine = z.output<typeof fleetFileSchema>['machines'][number];
 
@@ -45,7 +45,8 @@ function deviceOf(machine: Machine, number: number): DeviceProfile {
     id: `m${number}`,
     name: machine.name ?? gpu.name,
     flopsPerSecond: gpu.fp32Tflops * 1e12 * machine.efficiency,
-    handOverMs: HAND_OVER_MS,
+    handOverMs: OVERHEAD_MS,
+    callMs: OVERHEAD_MS,
     memoryBytes: machine.memory ?? gpu.memoryGib * GIB,
     upBitsPerSecond: up,
     downBitsPerSecond: down,
