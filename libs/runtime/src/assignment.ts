@@ -25,9 +25,9 @@ export class Assignment {
   /** When the status left `out`. */
   endedAtMs: number | undefined;
   /** When something of it came last. */
-  activeAtMs: number;
+  activeAtMs = 0;
   /** When it was given, and what the worker was given before was done. */
-  startedAtMs: number;
+  startedAtMs = 0;
   /** For how long the worker had nothing to do before that. */
   private waitedMs = 0;
   /** When the worker began the task after it; undefined before that. */

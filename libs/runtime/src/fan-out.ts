@@ -1,7 +1,7 @@
 /** Under a signal of several, from `begin` to `end`. */
 export interface Wait {
   readonly signal: AbortSignal;
-  readonly end: () => void;
+  end(): void;
 }
 
 /** A signal that several wait under. */
@@ -15,7 +15,9 @@ class SharedSignal implements Wait {
   }
 
   /** One of the waits is over. */
-  readonly end = (): void => void this.waits--;
+  end(): void {
+    this.waits--;
+  }
 }
 
 /** Listeners of one signal that nobody takes for a leak; each wait has up to two. */
@@ -27,6 +29,8 @@ const WAITS_A_SIGNAL = 4;
  */
 export class FanOut {
   private readonly signals: SharedSignal[] = [];
+  /** The one that somebody waited under last: most have no other. */
+  private last: SharedSignal | undefined;
   private ended: { readonly reason: unknown } | undefined;
 
   /** Ends with `signal`, or by `abort`. */
@@ -49,9 +53,10 @@ export class FanOut {
     for (const signal of this.signals) signal.abort(reason);
   }
 
-  run<T>(wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const { signal, end } = this.begin();
-    const running = wait(signal);
+  run<T>(call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const wait = this.begin();
+    const running = call(wait.signal);
+    const end = () => wait.end();
     running.then(end, end);
     return running;
   }
@@ -64,7 +69,12 @@ export class FanOut {
   }
 
   private free(): SharedSignal {
-    for (const known of this.signals) if (known.waits < WAITS_A_SIGNAL) return known;
+    if (this.last !== undefined && this.last.waits < WAITS_A_SIGNAL) return this.last;
+    this.last = this.signals.find(({ waits }) => waits < WAITS_A_SIGNAL) ?? this.another();
+    return this.last;
+  }
+
+  private another(): SharedSignal {
     const fresh = new SharedSignal();
     if (this.ended !== undefined) fresh.abort(this.ended.reason);
     this.signals.push(fresh);

@@ -12,6 +12,9 @@ export const SILENCE_MS = 60_000;
 export class GroupTask implements TaskState {
   /** Its local steps are to end with the one under way. */
   recalled = false;
+  /** Of a solo worker its only part. Asked for all the time, of thousands: a list in between would come from far. */
+  private readonly first: Assignment;
+  private readonly isAlone: boolean;
 
   constructor(
     readonly group: Group,
@@ -22,11 +25,14 @@ export class GroupTask implements TaskState {
     readonly samples: number,
     /** Undefined where nothing passes between workers. */
     readonly passes?: Passes,
-  ) {}
+  ) {
+    this.first = parts[0]!;
+    this.isAlone = parts.length === 1;
+  }
 
   /** Of the first member; number, version, ranges and steps are those of all. */
   get task(): Task {
-    return this.parts[0]!.task;
+    return this.first.task;
   }
 
   get round(): number {
@@ -49,12 +55,12 @@ export class GroupTask implements TaskState {
 
   /** Of a solo worker. */
   get delivery() {
-    return this.parts[0]!.delivery;
+    return this.first.delivery;
   }
 
   /** Of a solo worker. */
   get doneAtMs(): number | undefined {
-    return this.parts[0]!.doneAtMs;
+    return this.first.doneAtMs;
   }
 
   /** Leases, from the first, that what was done is of. */
@@ -69,7 +75,7 @@ export class GroupTask implements TaskState {
   }
 
   get startedAtMs(): number {
-    return this.parts[0]!.startedAtMs;
+    return this.first.startedAtMs;
   }
 
   /** What a stream is sent it does not wait for: its tasks are all alike. */
@@ -79,7 +85,7 @@ export class GroupTask implements TaskState {
 
   /** `delivered` when all parts are; what befalls one part befalls the task. */
   get status(): AssignmentStatus {
-    if (this.parts.length === 1) return this.parts[0]!.status;
+    if (this.isAlone) return this.first.status;
     const { broken } = this;
     if (broken !== undefined) return broken.status;
     return this.parts.every(({ status }) => status === 'delivered') ? 'delivered' : 'out';
@@ -98,7 +104,7 @@ export class GroupTask implements TaskState {
   /** Nothing comes of it: it ended otherwise than delivered, or was to take steps and took none. */
   get isWorthless(): boolean {
     const { status } = this;
-    return status === 'delivered' ? this.parts[0]!.idle : status !== 'out';
+    return status === 'delivered' ? this.first.idle : status !== 'out';
   }
 
   /** Why it is refused, failed or lost. */
@@ -117,7 +123,7 @@ export class GroupTask implements TaskState {
 
   /** The last stage knows the loss, each replica that of its share; the slowest worker says how long it took. */
   get done(): TaskDone | undefined {
-    if (this.group.solo) return this.parts[0]!.done;
+    if (this.isAlone) return this.first.done;
     const last = this.lastStage.map(({ done }) => done);
     if (!last.every((done) => done !== undefined)) return undefined;
     const sum = (key: 'samples' | 'targets' | 'lossSum' | 'correct') => last.reduce((total, done) => total + done[key], 0);
@@ -142,7 +148,7 @@ export class GroupTask implements TaskState {
 
   /** When the status left `out`. */
   get endedAtMs(): number | undefined {
-    if (this.parts.length === 1) return this.parts[0]!.endedAtMs;
+    if (this.isAlone) return this.first.endedAtMs;
     const { broken, status } = this;
     if (broken !== undefined) return broken.endedAtMs;
     return status === 'out' ? undefined : Math.max(...this.parts.map(({ endedAtMs }) => endedAtMs!));

@@ -13,8 +13,10 @@ export class Group implements GroupState {
   evaluationSpeed: number | undefined;
   /** Tasks that were committed or given up since the groups changed last. */
   rounds = 0;
-  /** Of the rounds under way, the oldest first. */
-  tasks: readonly GroupTask[] = NO_TASKS;
+  /** Of the rounds under way, the oldest first … */
+  private underWay: readonly GroupTask[] = NO_TASKS;
+  /** … by itself: asked for all the time, of thousands. */
+  private oldest: GroupTask | undefined;
   /** Among the groups at work, while it is one of them. */
   place = 0;
   /** Missed deadlines in a row. */
@@ -38,8 +40,16 @@ export class Group implements GroupState {
     return this.id;
   }
 
+  get tasks(): readonly GroupTask[] {
+    return this.underWay;
+  }
+  set tasks(tasks: readonly GroupTask[]) {
+    this.underWay = tasks;
+    this.oldest = tasks[0];
+  }
+
   get task(): GroupTask | undefined {
-    return this.tasks[0];
+    return this.oldest;
   }
 
   get queued(): number {

@@ -6,8 +6,9 @@ export class MemberTraffic {
   private readonly atStart: ConnectionTraffic;
   /** It has left the run. */
   private atEnd: ConnectionTraffic | undefined;
-  /** When it was taken last, or the first task began: probes and files before it are of no contribution. */
-  private since: ConnectionTraffic | undefined;
+  /** When it was taken last, or the first task began, −1 before that: probes and files before it are of no contribution. */
+  private sent = -1;
+  private received = 0;
   private direct = 0;
 
   constructor(private readonly session: Session) {
@@ -16,7 +17,7 @@ export class MemberTraffic {
 
   /** A task begins. */
   begin(): void {
-    this.since ??= this.session.traffic;
+    if (this.sent < 0) this.take();
   }
 
   /** Bytes that it sent to other workers. */
@@ -30,10 +31,11 @@ export class MemberTraffic {
 
   /** Since the last call, at first since the first task began, for the event of a contribution. */
   take(): { readonly bytesUp: number; readonly bytesDown: number } {
-    const since = this.since!;
-    const now = this.session.traffic;
-    this.since = now;
-    return { bytesUp: now.bytesReceived - since.bytesReceived, bytesDown: now.bytesSent - since.bytesSent };
+    const { bytesSent, bytesReceived } = this.session.traffic;
+    const since = { bytesUp: bytesReceived - this.received, bytesDown: bytesSent - this.sent };
+    this.sent = bytesSent;
+    this.received = bytesReceived;
+    return since;
   }
 
   /** Of the run: it stands still once the member has left it. `direct`: sent to other workers. */

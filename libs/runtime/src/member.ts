@@ -60,6 +60,9 @@ export class Member extends Recipient<MemberHost> implements Part {
   private present: MemberState = 'spare';
   /** Its place in the layout. */
   group: Group | undefined;
+  readonly workload: Workload;
+  readonly traffic: MemberTraffic;
+  private readonly relay: Relay;
   failure: LongtailError | undefined;
   /** Since it is ready for its place. */
   prepared: Prepared | undefined;
@@ -69,9 +72,6 @@ export class Member extends Recipient<MemberHost> implements Part {
   setupMs = 0;
   /** Grants of local steps that it brought home. */
   grants = 0;
-  readonly workload: Workload;
-  readonly traffic: MemberTraffic;
-  private readonly relay: Relay;
   private placedAtMs = 0;
   /** While it is finishing. */
   private rest: { readonly reason: string; readonly over: AbortController } | undefined;

@@ -31,20 +31,21 @@ interface SessionLink extends MeasuredLink {
 
 /** A node that is here: its connection, and what it is doing. */
 export class Session {
+  // What each message asks for lies side by side, behind the connection and the clock; times are numbers from the start on (ADR 46).
+  private lastHeardMs = 0;
+  private lastSentMs = 0;
   part: Part | undefined;
+  /** Of all runs. */
+  samplesApplied = 0;
   /** Why its owner lets it rest; empty: it is to work. */
   pausedByOwner: string;
   /** It leaves once it has nothing in hand; why. */
   leaving = '';
-  /** Of all runs. */
-  samplesApplied = 0;
   private measured: SessionLink | undefined;
   /** Its link is being measured, or will be. */
   linkPending = false;
   /** Of the job that was last laid out by such figures. */
   profile: SessionProfile | undefined;
-  private lastHeardMs: number;
-  private lastSentMs: number;
   private open = true;
 
   constructor(

@@ -27,7 +27,7 @@ export class PeerProbes {
     const { run, lifetime, context } = this;
     const { signal } = lifetime;
     const answer = (figures: Omit<PeerProbed, 'run' | 'node'>) => {
-      if (!signal.aborted) context.send({ message: 'peerProbed', peerProbed: { run, node, ...figures } });
+      if (!signal.aborted) context.session.send({ message: 'peerProbed', peerProbed: { run, node, ...figures } });
     };
     try {
       const { clock, peers, allocate = privateMemory } = context;

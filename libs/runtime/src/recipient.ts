@@ -55,12 +55,9 @@ const ABANDONED = new LongtailError('it has no place in the run any more', { cod
 
 /** The part of a member that vectors and files are sent to: what it holds of the model, and what is on its way. */
 export class Recipient<Host extends RecipientHost = RecipientHost> {
-  /** Its number among the group's workers. */
-  worker = 0;
+  // What each round asks for, of thousands of workers, lies side by side (ADR 46).
   /** Where the segments lie in its vector; set with every cut of the model. */
   segments: readonly HeldSegment[] = [];
-  /** Version of the optimizer state on the worker; undefined when it has none that counts. */
-  heldState: number | undefined;
   /** Number of the last transfer of a vector. */
   protected transfers = 0;
   /** The last one before it was asked what was sent. */
@@ -69,10 +66,14 @@ export class Recipient<Host extends RecipientHost = RecipientHost> {
   private sending: VersionSending | undefined;
   /** Of versions; those that are not wanted any more are given up together. */
   private versions = new FanOut();
-  /** Of all else. */
-  private streams = new FanOut();
   private vectorsOnTheWay = 0;
   private vectorsArrivedAtMs = 0;
+  /** Its number among the group's workers. */
+  worker = 0;
+  /** Version of the optimizer state on the worker; undefined when it has none that counts. */
+  heldState: number | undefined;
+  /** Of all but versions. */
+  private streams = new FanOut();
 
   constructor(
     readonly session: Session,

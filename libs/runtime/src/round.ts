@@ -80,7 +80,7 @@ class Rounds {
 
   /** Of a group that is at work. */
   private oldest(id: string): GroupTask {
-    return this.core.byId.find(this.members, id).tasks[0]!;
+    return this.core.byId.find(this.members, id).task!;
   }
 
   /** One look at how everybody stands; waits where there is nothing to do. */

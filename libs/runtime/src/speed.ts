@@ -46,7 +46,7 @@ export interface Miss {
  */
 export class Speed implements AffineTime {
   fixedMs = 0;
-  msPerSample: number;
+  msPerSample = 0;
   /** Samples of its latest task; 0 before the first. */
   latestSamples = 0;
   /** Rounds without a share since then. */
@@ -97,8 +97,8 @@ export class Speed implements AffineTime {
 
   /** Without what the groups that exchange, it among them, make of it. */
   get ownExchangeMs(): number | undefined {
-    const { hasExchanged, line, foundMsEach, foundGroups } = this;
-    if (hasExchanged && (this.ownMs === undefined || foundMsEach !== line.msEach || foundGroups !== line.groups)) this.findOwn();
+    const { ownMs, line, foundMsEach, foundGroups } = this;
+    if ((ownMs === undefined || foundMsEach !== line.msEach || foundGroups !== line.groups) && this.hasExchanged) this.findOwn();
     return this.ownMs;
   }
 

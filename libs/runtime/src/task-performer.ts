@@ -52,7 +52,7 @@ export class TaskPerformer {
   private readonly run: string;
   private readonly compute: Compute;
   private readonly clock: Clock;
-  private readonly send: WorkerRunContext['send'];
+  private readonly session: WorkerRunContext['session'];
   private readonly log: WorkerRunContext['log'];
   private readonly crc32c: WorkerRunContext['crc32c'];
 
@@ -61,12 +61,12 @@ export class TaskPerformer {
     private readonly prepared: Prepared,
     context: WorkerRunContext,
   ) {
-    const { compute, clock, send, log, crc32c, codecs, createFeedback, connection, chunkLength, allocate, peers } = context;
+    const { compute, clock, session, log, crc32c, codecs, createFeedback, connection, chunkLength, allocate, peers } = context;
     const { run, job: { sync, train }, place, stageInbox } = host;
     this.run = run;
     this.compute = compute;
     this.clock = clock;
-    this.send = send;
+    this.session = session;
     this.log = log;
     this.crc32c = crc32c;
     this.inbox = new WorkerInbox(prepared, compute, codecs, chunkLength, place.afterTransfer);
@@ -254,12 +254,12 @@ export class TaskPerformer {
 
   /** For people who watch, now and then. */
   private progressOf({ task }: Task): (done: BatchStats) => void {
-    const { clock, send } = this;
+    const { clock, session } = this;
     let saidAtMs = clock.nowMs();
     return ({ samples, targets, lossSum, correct }) => {
       if (clock.nowMs() < saidAtMs + PROGRESS_EVERY_MS) return;
       saidAtMs = clock.nowMs();
-      send({ message: 'progress', progress: { run: this.run, task, samples, targets, lossSum, correct } });
+      session.send({ message: 'progress', progress: { run: this.run, task, samples, targets, lossSum, correct } });
     };
   }
 
@@ -302,7 +302,7 @@ export class TaskPerformer {
     const [peerBytesUp, peerBytesDown] = [direct?.sentBytes ?? 0, direct?.receivedBytes ?? 0];
     const encodeMs = this.outbox.takeEncodeMs();
     const taskDone = { run: this.run, task, samples, targets, lossSum, correct, steps, computeMs, prepareMs, elapsedMs, encodeMs, peerBytesUp, peerBytesDown };
-    this.send({ message: 'taskDone', taskDone });
+    this.session.send({ message: 'taskDone', taskDone });
     if (kind !== undefined) this.log?.({ event: 'done', run: this.run, task, kind, samples, computeMs, held });
   }
 

@@ -10,8 +10,8 @@ export class WorkerInbox {
   private madeState: readonly Intake[] | undefined;
   /** The device's own result, which needs no loading: the version it will be unless the server refuses it. */
   private own: { readonly task: number; readonly version: number; refused: boolean } | undefined;
-  /** What the device was last given. */
-  private loaded: { parameters: number; state: number } = { parameters: 0, state: 0 };
+  /** The generation of the parameters that the device was last given; 0: of none. */
+  private loaded = 0;
 
   constructor(
     private readonly prepared: Prepared,
@@ -61,7 +61,7 @@ export class WorkerInbox {
 
   /** The device stepped away from the parameters that it was given. */
   moved(): void {
-    this.loaded.parameters = 0;
+    this.loaded = 0;
   }
 
   /** What came in last, wherever it lies. */
@@ -112,7 +112,7 @@ export class WorkerInbox {
 
   /** Gives the device the parameters; without a promise it has them now. */
   loadParameters(version: number): Promise<void> | void {
-    if (this.owns(version) || this.loaded.parameters === this.parameters.generation) return;
+    if (this.owns(version) || this.loaded === this.parameters.generation) return;
     const { generation, values, loan } = this.parameters;
     this.parameters.arrived = NONE;
     const given = loan === undefined ? this.compute.loadParameters() : this.compute.loadLent!(values, loan);
@@ -121,7 +121,7 @@ export class WorkerInbox {
   }
 
   private gave(generation: number): void {
-    this.loaded.parameters = generation;
+    this.loaded = generation;
   }
 
   /** Gives the device parameters and moments unless it has them. */
@@ -143,6 +143,9 @@ const NATURES: Partial<Record<TensorHeader['kind'], { readonly follows: boolean;
 };
 const WHOLE = { follows: false, isDifference: false, isPart: false };
 
+/** Of a chunk, while it is added. */
+let decoded = new Float32Array(0);
+
 /** A vector that is written chunk by chunk, in one tensor or in several that say where they lie, and a part of it in one. */
 class Intake {
   /** Of the whole vector; undefined while some of it is on its way in. */
@@ -162,8 +165,6 @@ class Intake {
   /** What is on its way in, where it is a part. */
   private part: VectorRange | undefined;
   private transfer: number;
-  /** Of a chunk. */
-  private difference: Float32Array | undefined;
   /** Where the values are: its own, or lent ones. */
   values: Float32Array;
   /** Of the values, which are held. */
@@ -251,8 +252,8 @@ class Intake {
   }
 
   private add(values: Float32Array, payload: Uint8Array, codec: Codec): void {
-    this.difference ??= new Float32Array(Math.min(this.chunkLength, this.own.length));
-    const difference = partOf(this.difference, 0, values.length);
+    if (decoded.length < values.length) decoded = new Float32Array(values.length);
+    const difference = partOf(decoded, 0, values.length);
     codec.decode(payload, difference);
     for (let i = 0; i < values.length; i++) values[i]! += difference[i]!;
   }

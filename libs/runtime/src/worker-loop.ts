@@ -6,7 +6,7 @@ import type { WorkerConnection } from './ports.js';
 import type { WorkerRunContext } from './worker-run-context.js';
 import { WorkerSession } from './worker-session.js';
 
-export interface WorkerOptions extends Omit<WorkerRunContext, 'connection' | 'send' | 'chunkLength'> {
+export interface WorkerOptions extends Omit<WorkerRunContext, 'connection' | 'session' | 'chunkLength'> {
   /**
    * Says hello to the server, or to the one at `address` that may have taken over from it, and resolves once it has welcomed; rejects with
    * LongtailError `unreachable`, `refused` or `protocol`.

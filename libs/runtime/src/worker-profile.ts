@@ -20,7 +20,7 @@ export class WorkerProfile {
     before: Promise<void>,
   ) {
     this.run = profile.run;
-    this.files = new FileIntake(context.fileCache, (sha256) => context.send({ message: 'fileRequest', fileRequest: { sha256 } }));
+    this.files = new FileIntake(context.fileCache, (sha256) => context.session.send({ message: 'fileRequest', fileRequest: { sha256 } }));
     this.stopped = before.then(() => this.measureBlocks());
   }
 
@@ -35,24 +35,24 @@ export class WorkerProfile {
 
   private async measureBlocks(): Promise<void> {
     const { run, context, profile } = this;
-    const { compute, log, send, clock } = context;
+    const { compute, log, session, clock } = context;
     const { signal } = this.lifetime;
     const job = JSON.parse(profile.jobJson) as Job;
     let saidAtMs = clock.nowMs();
     const onBlock = (done: number, total: number) => {
       if (clock.nowMs() < saidAtMs + PROGRESS_EVERY_MS) return;
       saidAtMs = clock.nowMs();
-      send({ message: 'profileProgress', profileProgress: { run, done, total } });
+      session.send({ message: 'profileProgress', profileProgress: { run, done, total } });
     };
     try {
       signal.throwIfAborted();
       log?.({ event: 'profiling', run, job: job.name });
       const files = await this.files.fetch(profile.files, signal);
       const { timings, untimed, handOverMs, cached } = await compute.profile(job, files, profile.microbatches, onBlock, signal);
-      send({ message: 'profiled', profiled: { run, timings, untimed, handOverMs, cached, problem: '' } });
+      session.send({ message: 'profiled', profiled: { run, timings, untimed, handOverMs, cached, problem: '' } });
     } catch (error) {
       const problem = LongtailError.from(error, 'engine').message;
-      if (!signal.aborted) send({ message: 'profiled', profiled: { run, timings: [], untimed: 0, handOverMs: 0, cached: false, problem } });
+      if (!signal.aborted) session.send({ message: 'profiled', profiled: { run, timings: [], untimed: 0, handOverMs: 0, cached: false, problem } });
     }
   }
 }

@@ -17,7 +17,8 @@ export interface WorkerRunContext {
   readonly chunkLength: number;
   /** Direct links to other workers; undefined: everything goes through the server. */
   readonly peers?: PeerNetwork;
-  send(message: WorkerMessage): void;
+  /** Over which messages go to the server. */
+  readonly session: { send(message: WorkerMessage): void };
   /** @default nobody listens */
   readonly log?: ((event: WorkerEvent) => void) | undefined;
 }

@@ -12,27 +12,29 @@ const SOON = Promise.resolve();
 
 /** A worker's part in one run: prepares, then does its tasks one after the other. */
 export class WorkerRun implements TaskHost {
+  // What each message asks for, of thousands of workers, lies side by side (ADR 46).
   readonly run: string;
-  readonly job: Job;
+  /** Once it is prepared. */
+  private performer: TaskPerformer | undefined;
+  private queue: Work[] = [];
+  private working: Work | undefined;
+  private looksSoon = false;
+  /** Its lifetime is over; a signal takes longer to ask. */
+  private isEnding = false;
   readonly stageInbox: StageInbox | undefined;
+  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
+  private spareAbort: AbortController | undefined;
+
+  readonly job: Job;
   /** Resolves when the run has let go of the device. Never rejects. */
   readonly stopped: Promise<void>;
   private readonly lifetime = new AbortController();
-  /** Its lifetime is over; a signal takes longer to ask. */
-  private isEnding = false;
   private resolveOver!: () => void;
   /** Resolves when it is to end. */
   private readonly over = new Promise<void>((resolve) => (this.resolveOver = resolve));
   private readonly files: FileIntake;
-  private queue: Work[] = [];
-  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
-  private spareAbort: AbortController | undefined;
-  private working: Work | undefined;
   /** For who waits until no task is under way. */
   private atRest: (() => void) | undefined;
-  private looksSoon = false;
-  /** Once it is prepared. */
-  private performer: TaskPerformer | undefined;
 
   /** `before` resolves when the device is free. */
   constructor(
@@ -42,7 +44,7 @@ export class WorkerRun implements TaskHost {
   ) {
     this.run = prepare.run;
     this.job = JSON.parse(prepare.jobJson) as Job;
-    this.files = new FileIntake(context.fileCache, (sha256) => context.send({ message: 'fileRequest', fileRequest: { sha256 } }));
+    this.files = new FileIntake(context.fileCache, (sha256) => context.session.send({ message: 'fileRequest', fileRequest: { sha256 } }));
     const { workers, afterTask } = prepare.place;
     this.stageInbox = workers > 1 ? new StageInbox(context.codecs, afterTask) : undefined;
     this.stopped = before.then(() => this.live());
@@ -156,12 +158,12 @@ export class WorkerRun implements TaskHost {
 
   private announce(prepared: Prepared): void {
     this.lifetime.signal.throwIfAborted();
-    const { send, log } = this.context;
+    const { session, log } = this.context;
     const { layouts, parameters, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
     this.performer = new TaskPerformer(this, prepared, this.context);
     const layoutsJson = JSON.stringify(layouts);
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group: this.place.group, blocks };
-    send({ message: 'ready', ready: { run: this.run, ...said } });
+    session.send({ message: 'ready', ready: { run: this.run, ...said } });
     log?.({ event: 'ready', run: this.run, samplesPerSecond, parameters: parameters.length });
   }
 
@@ -212,7 +214,7 @@ export class WorkerRun implements TaskHost {
   fail(task: number, thrown: unknown): void {
     const error = LongtailError.from(thrown, 'engine').toWire();
     this.context.log?.({ event: 'failed', run: this.run, task, error });
-    this.context.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
+    this.context.session.send({ message: 'taskFailed', taskFailed: { run: this.run, task, failure: error } });
   }
 }
 

@@ -9,7 +9,7 @@ import { WorkerProfile } from './worker-profile.js';
 import { WorkerRun } from './worker-run.js';
 import type { WorkerRunContext } from './worker-run-context.js';
 
-export interface WorkerSessionContext extends Omit<WorkerRunContext, 'connection' | 'send'> {
+export interface WorkerSessionContext extends Omit<WorkerRunContext, 'connection' | 'session'> {
   /** Who takes over when the server dies; empty: nobody. */
   standby(address: string): void;
   readonly owner: Owner;
@@ -26,13 +26,15 @@ const ENDED = new Error('the session has ended');
 
 /** A worker's session with a server, from welcome to the end of the link. What comes over it comes to the session itself. */
 export class WorkerSession implements ConnectionHandlers<ServerMessage> {
-  /** Asked at each message, of thousands of sessions: kept beside what it is asked for. */
+  // What each message asks for, of thousands of sessions, lies side by side; times are numbers from the start on (ADR 46).
   private readonly clock: Clock;
-  private heartbeatMs: number;
-  private lastHeardMs: number;
-  private lastSentMs: number;
+  private readonly log: WorkerSessionContext['log'];
+  private current: WorkerRun | undefined;
+  private lastHeardMs = 0;
+  private lastSentMs = 0;
   /** When the server was last told of links; of which ways, what: of the one there, and of those to neighbours, by node. */
-  private toldAtMs: number;
+  private toldAtMs = 0;
+  private heartbeatMs: number;
   private toldRate: LinkRate | undefined;
   private readonly toldPeers = new Map<string, LinkRate>();
   /** Why the server does not want it back. */
@@ -40,7 +42,6 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   /** It ended because this machine slept, or this process was stopped. */
   stoodStill = false;
   private saidPaused: string;
-  private current: WorkerRun | undefined;
   /** What goes before a place in a run. */
   private profile: WorkerProfile | undefined;
   /** Of the run that it has a place in, or will have. */
@@ -57,6 +58,7 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
     private readonly context: WorkerSessionContext,
   ) {
     this.clock = context.clock;
+    this.log = context.log;
     this.heartbeatMs = welcome.heartbeatMs;
     this.lastHeardMs = this.lastSentMs = this.clock.nowMs();
     this.saidPaused = context.saidPaused;
@@ -161,13 +163,13 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
         return this.of(message.cancelTask.run)?.onCancel(message.cancelTask);
       case 'receipt': {
         const { receipt } = message;
-        this.context.log?.({ event: 'receipt', ...receipt });
+        this.log?.({ event: 'receipt', ...receipt });
         return this.of(receipt.run)?.onReceipt(receipt);
       }
       case 'release': {
         const { run, reason } = message.release;
         if (this.of(run) === undefined && this.profile?.run !== run) return;
-        this.context.log?.({ event: 'released', run, reason });
+        this.log?.({ event: 'released', run, reason });
         return this.drop(reason);
       }
       case 'dismiss':
@@ -191,9 +193,8 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
 
   private get runContext(): WorkerRunContext {
     const { compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, peers, log } = this.context;
-    const send = (sent: WorkerMessage) => this.send(sent);
     // Named one by one: an object that another one is spread into has a hidden class of its own.
-    return { connection: this.connection, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, peers, send, log };
+    return { connection: this.connection, compute, fileCache, codecs, createFeedback, crc32c, allocate, clock, chunkLength, peers, session: this, log };
   }
 
   /** Measures the way to the server. A link on which that fails is taken for unknown. */
@@ -203,7 +204,7 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
     const rate = await measureSending(this.connection, options).catch(() => ({ bitsPerSecond: 0, roundTripMs: 0 }));
     const linkProbed = { upBitsPerSecond: rate.bitsPerSecond, roundTripMs: rate.roundTripMs };
     this.send({ message: 'linkProbed', linkProbed });
-    if (linkProbed.upBitsPerSecond > 0) this.context.log?.({ event: 'link', ...linkProbed });
+    if (linkProbed.upBitsPerSecond > 0) this.log?.({ event: 'link', ...linkProbed });
   }
 
   private of(run: string): WorkerRun | undefined {
@@ -248,7 +249,7 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
     this.resolveClosed(reason);
   }
 
-  private send(message: WorkerMessage): void {
+  send(message: WorkerMessage): void {
     this.lastSentMs = this.clock.nowMs();
     this.connection.send(message);
     this.tellLinks();

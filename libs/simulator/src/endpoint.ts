@@ -38,46 +38,46 @@ export interface EndpointOptions<Send> {
 
 /** One end of a link. */
 export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
-  private other!: Endpoint<Receive, Send>;
+  // What comes asks for these, side by side, and what goes for those behind them: of thousands of links they come from far (ADR 46).
+  private open = true;
+  private readonly clock: VirtualClock;
   private handlers: ConnectionHandlers<Receive> | undefined;
   /** Undefined: it outlives the link. */
   private process: Mortal | undefined;
-  /** What came before there were handlers. */
-  private readonly early: (() => void)[] = [];
   /** What came while the link stood still; undefined: nothing. */
   private held: Arrival[] | undefined;
+  /** The link stands still until then; undefined: it never did. */
+  private stalledUntilMs: number | undefined;
+  private reading: Parcel | undefined;
+  /** Behind it; undefined: nothing ever was. */
+  private unread: Parcel[] | undefined;
+  private readonly crc32c: Checksum | undefined;
+  private received = 0;
+
+  private other!: Endpoint<Receive, Send>;
+  private readonly latencyMs: number;
+  /** Of what was sent: nothing comes before what went before it. */
+  private lastArrivalMs = 0;
+  /** The last one. */
+  private posted: Envelope<Send> | undefined;
+  private readonly meddle: EndpointOptions<Send>['meddle'];
+  private readonly tamper: EndpointOptions<Send>['tamper'];
+  private readonly takenAtMs: EndpointOptions<Send>['takenAtMs'];
+  private readonly wireBytes: LinkOptions['wireBytes'];
+  /** What measures the link included. */
+  private carriedBytes = 0;
+  private sent = 0;
   /** Of those under way. */
   private lastTransfer: Transfer | undefined;
   /** Of the last transfer. Has a listener, as those of all transfers under way: most go under the same one, and to listen anew is dear. */
   private signal: AbortSignal | undefined;
+
   private rate: LinkRate | undefined;
   /** Bytes that `rate` is from. */
   private observed = 0;
-  /** What measures the link included. */
-  private carriedBytes = 0;
-  /** The last one. */
-  private posted: Envelope<Send> | undefined;
-  private reading: Parcel | undefined;
-  /** Behind it; undefined: nothing ever was. */
-  private unread: Parcel[] | undefined;
-  private open = true;
-  private sent = 0;
-  private received = 0;
-  /** Of what was sent: nothing comes before what went before it. */
-  private lastArrivalMs = 0;
-
-  /** The link stands still until then; undefined: it never did. */
-  private stalledUntilMs: number | undefined;
-
-  // Of the options, as each event of thousands of links would have to fetch them from elsewhere.
-  private readonly clock: VirtualClock;
-  private readonly latencyMs: number;
-  private readonly wireBytes: LinkOptions['wireBytes'];
-  private readonly crc32c: Checksum | undefined;
-  private readonly tamper: EndpointOptions<Send>['tamper'];
-  private readonly meddle: EndpointOptions<Send>['meddle'];
   private readonly ended: EndpointOptions<Send>['ended'];
-  private readonly takenAtMs: EndpointOptions<Send>['takenAtMs'];
+  /** What came before there were handlers. */
+  private readonly early: (() => void)[] = [];
 
   constructor(
     readonly peer: string,
@@ -155,15 +155,10 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     const transfer = new Transfer(this, tensor, signal, this.crc32c);
     this.append(transfer);
     this.listenTo(signal);
-    const sent = new Promise(this.promise);
+    const sent = transfer.promise();
     transfer.pump();
     return sent;
   }
-
-  /** Of the last transfer. */
-  private readonly promise = (resolve: Transfer['resolve']): void => {
-    this.lastTransfer!.resolve = resolve;
-  };
 
   private listenTo(signal: AbortSignal): void {
     const { signal: last } = this;

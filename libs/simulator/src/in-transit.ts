@@ -100,6 +100,10 @@ export class Envelope<Message> extends Alarm implements Arrival {
   }
 }
 
+/** Whose promise is being made: one function for all, so that none is made or touched for each. */
+let waits: Transfer;
+const WAIT = (resolve: Transfer['resolve']): void => void (waits.resolve = resolve);
+
 /** A tensor on its way. */
 export class Transfer {
   /** Among those of its end that are under way, in the order in which they began. */
@@ -119,6 +123,12 @@ export class Transfer {
     private readonly crc32c: Checksum | undefined,
   ) {
     this.chunks = Math.max(1, Math.ceil(tensor.length / tensor.chunkLength));
+  }
+
+  /** Resolves when it is over. */
+  promise(): Promise<void> {
+    waits = this;
+    return new Promise(WAIT);
   }
 
   /** Sends what may be out; what cannot be coded ends it. */

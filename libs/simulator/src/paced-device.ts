@@ -1,6 +1,15 @@
 import type { Thermal } from './thermal.js';
 import { Alarm, type VirtualClock } from './virtual-clock.js';
 
+/** Told when a work of a device begins, and when it ends. */
+export interface DeviceWatch {
+  computes(begins: boolean): void;
+}
+
+/** Whose promise is being made: one function for all devices, so that none touches one of its own for each work. */
+let waits: PacedDevice;
+const WAIT = (resolve: (ms: number) => void, reject: (reason: Error) => void): void => waits.promised(resolve, reject);
+
 /** Does one work after the other, at a pace that may change under way. Rings when the one under way is done. */
 export class PacedDevice extends Alarm {
   private slowness = 1;
@@ -17,8 +26,7 @@ export class PacedDevice extends Alarm {
   constructor(
     protected readonly clock: VirtualClock,
     private readonly thermal: Thermal | undefined,
-    /** Told when a work begins, and when it ends. */
-    private readonly busy: (isBusy: boolean) => void = () => undefined,
+    private readonly watch: DeviceWatch | undefined,
   ) {
     super();
   }
@@ -41,18 +49,19 @@ export class PacedDevice extends Alarm {
     if (!(ms > 0)) return Promise.resolve(0);
     if (signal !== this.signal && signal.aborted) return Promise.reject(signal.reason as Error);
     this.listenTo(signal);
-    this.busy(true);
+    this.watch?.computes(true);
     this.isUnderWay = true;
     this.startedAtMs = startedAtMs;
     this.leftMs = ms;
     this.goOn();
-    return new Promise(this.promise);
+    waits = this;
+    return new Promise(WAIT);
   }
 
-  private readonly promise = (resolve: (ms: number) => void, reject: (reason: Error) => void): void => {
+  promised(resolve: (ms: number) => void, reject: (reason: Error) => void): void {
     this.resolve = resolve;
     this.reject = reject;
-  };
+  }
 
   ring(): void {
     this.thermal?.work(this.clock.nowMs());
@@ -74,7 +83,7 @@ export class PacedDevice extends Alarm {
   private end(): void {
     this.isUnderWay = false;
     this.clock.cancel(this);
-    this.busy(false);
+    this.watch?.computes(false);
   }
 
   private listenTo(signal: AbortSignal): void {

@@ -67,7 +67,7 @@ export class SimulatedFleet {
     const pace = { samplesPerSecond, overheadMs, taskMs, prepareMs, jitter, thermal, downloadMs };
     const { createOptimizer, createVector = (length: number) => new Float32Array(length) } = arithmetic;
     const book = host.book?.node(name);
-    const compute = new VirtualCompute({ clock, device, pace, rng: rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer, createVector, busy: book && ((isBusy) => book.computes(isBusy)) });
+    const compute = new VirtualCompute({ clock, device, pace, rng: rng.fork(`${name} device`), model: spec.model ?? scenario.model, createOptimizer, createVector, watch: book });
     const actor: Actor = {
       clock: this.mayBeTold ? new ProcessClock(clock) : this.steadyClock,
       compute,

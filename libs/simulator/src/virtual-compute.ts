@@ -23,6 +23,7 @@ import { FORWARD_PART, INPUT_GRADIENT_PART } from '@longtail/core';
 import type { HeldModel, ModelHolder } from './held-model.js';
 import { HeldStages } from './held-stages.js';
 import { HeldWhole } from './held-whole.js';
+import type { DeviceWatch } from './paced-device.js';
 import type { VirtualClock } from './virtual-clock.js';
 import { VirtualDevice, type DevicePace } from './virtual-device.js';
 
@@ -30,8 +31,7 @@ export interface VirtualComputeOptions extends ModelHolder {
   readonly clock: VirtualClock;
   readonly pace: DevicePace;
   readonly rng: Rng;
-  /** Told when a pass begins, and when it ends. */
-  readonly busy?: (isBusy: boolean) => void;
+  readonly watch?: DeviceWatch | undefined;
 }
 
 /** A device whose time is virtual and whose arithmetic is real. */
@@ -42,8 +42,8 @@ export class VirtualCompute extends VirtualDevice implements Compute {
   private stages: HeldStages | undefined;
 
   constructor(private readonly options: VirtualComputeOptions) {
-    const { device, clock, pace, rng, busy } = options;
-    super(clock, pace, rng, busy);
+    const { device, clock, pace, rng, watch } = options;
+    super(clock, pace, rng, watch);
     this.device = device;
   }
 

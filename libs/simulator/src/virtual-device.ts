@@ -1,5 +1,5 @@
 import { passMs, type DeviceSpeed, type LongtailError, type Rng } from '@longtail/core';
-import { PacedDevice } from './paced-device.js';
+import { PacedDevice, type DeviceWatch } from './paced-device.js';
 import { Thermal, type ThermalSpec } from './thermal.js';
 import type { VirtualClock } from './virtual-clock.js';
 
@@ -20,16 +20,14 @@ export class VirtualDevice extends PacedDevice {
   private isBusy = false;
   private line: Promise<unknown> = Promise.resolve();
   private downloaded = false;
-  private readonly draw = (): number => this.rng.uniform();
 
-  /** `busy`: told when a pass begins, and when it ends. */
   constructor(
     clock: VirtualClock,
     private readonly pace: DevicePace,
     private readonly rng: Rng,
-    busy: ((isBusy: boolean) => void) | undefined,
+    watch: DeviceWatch | undefined,
   ) {
-    super(clock, pace.thermal && new Thermal(pace.thermal), busy);
+    super(clock, pace.thermal && new Thermal(pace.thermal), watch);
   }
 
   /** In whole passes. */
@@ -57,7 +55,7 @@ export class VirtualDevice extends PacedDevice {
   pass(samples: number, part: number, signal: AbortSignal): Promise<number> {
     const failure = this.takeFailure();
     if (failure !== undefined) return Promise.reject(failure);
-    return this.work(passMs(this.pace, samples, part, this.draw), signal);
+    return this.work(passMs(this.pace, samples, part, this.rng), signal);
   }
 
   /** Arithmetic takes no virtual time. */

@@ -16,7 +16,7 @@ export class EmulatedDevice {
 
   /** `part`: of the work of the whole model, forward and backward. */
   passMs(samples: number, part: number): number {
-    return passMs(this.speed, samples, part, () => this.rng.uniform());
+    return passMs(this.speed, samples, part, this.rng);
   }
 
   /** A profile of this machine as it would be on that device; `shares`: of each block, by name, in the work of the model. */
@@ -24,7 +24,7 @@ export class EmulatedDevice {
     const { overheadMs } = this.speed;
     const even = { ...this.speed, jitter: 0 };
     return timings.map(({ block, microbatch, stashBytes }) => {
-      const ms = (part: number) => passMs(even, microbatch, part * shares.get(block)!, () => 0);
+      const ms = (part: number) => passMs(even, microbatch, part * shares.get(block)!, this.rng);
       const inputGradientMs = ms((1 - FORWARD_PART) * INPUT_GRADIENT_PART);
       const forwardMs = ms(FORWARD_PART);
       const calls = { forwardCallMs: overheadMs, backwardCallMs: overheadMs };
