@@ -6,7 +6,7 @@ export class MemberTraffic {
   private readonly atStart: ConnectionTraffic;
   /** It has left the run. */
   private atEnd: ConnectionTraffic | undefined;
-  /** When it was taken last, or the first task began, −1 before that: probes and files before it are of no contribution. */
+  /** What had travelled when it was taken last, or the first task began; −1 before that: probes and files before it are of no contribution. */
   private sent = -1;
   private received = 0;
   private direct = 0;

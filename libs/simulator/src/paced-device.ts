@@ -58,6 +58,7 @@ export class PacedDevice extends Alarm {
     return new Promise(WAIT);
   }
 
+  /** How the promise of the work that just began is settled. */
   promised(resolve: (ms: number) => void, reject: (reason: Error) => void): void {
     this.resolve = resolve;
     this.reject = reject;
