@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { liveness, watchLink } from './liveness.js';
+import { liveness, LinkWatch } from './liveness.js';
 import { clockOf } from './testing/clock.js';
 
 test('a busy link carries no heartbeats', () => {
@@ -48,7 +48,7 @@ test('who stood still hears what came meanwhile before it calls the other end si
     if (sent.length === 0) activity.lastHeardMs = clock.nowMs();
   });
   const heartbeat = () => sent.push((activity.lastSentMs = clock.nowMs()));
-  const reason = await watchLink({ activity, heartbeat }, () => 1000, clock, new AbortController().signal);
+  const reason = await new Promise((resolve) => new LinkWatch({ activity, heartbeat }, () => 1000, clock, resolve).begin());
   expect(sent).toEqual([60_000, 61_000, 62_000]);
   expect(reason).toBe('silent for 3 heartbeats (3000 ms)');
   expect(clock.nowMs()).toBe(63_000);

@@ -1,4 +1,4 @@
-import type { Clock } from '@longtail/core';
+import type { Clock, Timer } from '@longtail/core';
 
 export interface LinkActivity {
   readonly lastHeardMs: number;
@@ -28,33 +28,80 @@ export interface Link {
   heartbeat(): void;
 }
 
-/**
- * Keeps a link alive; `heartbeatMs` is asked at every look. Resolves with the reason when the peer fell silent; rejects with `signal.reason` when aborted. A process that stood
- * still hears first what came meanwhile: the peer was not silent then.
- */
-export async function watchLink(link: Link, heartbeatMs: () => number, clock: Clock, signal: AbortSignal): Promise<string> {
-  const look = () => liveness(link.activity, clock.nowMs(), heartbeatMs());
-  for (;;) {
-    let decision = look();
-    if (decision.dead) {
-      await clock.sleep(0, signal);
-      decision = look();
-      if (decision.dead) return `silent for ${MISSED_HEARTBEATS} heartbeats (${MISSED_HEARTBEATS * heartbeatMs()} ms)`;
-    }
-    if (decision.send) link.heartbeat();
-    await clock.sleep(decision.wakeAtMs - clock.nowMs(), signal);
+/** Looks again and again until it is ended. A timer, and no promise under a signal: a server has one for each of thousands of links. */
+abstract class Watch {
+  private readonly timer: Timer;
+  private isOver = false;
+
+  constructor(protected readonly clock: Clock) {
+    this.timer = clock.timer(() => this.look());
+  }
+
+  protected abstract look(): void;
+
+  protected lookIn(ms: number): void {
+    if (!this.isOver) this.timer.set(ms);
+  }
+
+  /** Nothing comes of it any more. */
+  end(): void {
+    this.isOver = true;
+    this.timer.clear();
   }
 }
 
 /**
- * Resolves with for how long this process stood still, at the first time that it was longer than peers wait for a heartbeat:
- * a machine that slept, a process that was stopped. Rejects with `signal.reason` when aborted.
+ * Keeps a link alive; `heartbeatMs` is asked at every look. Calls `silent` with the reason, once, when the peer fell silent. A process that
+ * stood still hears first what came meanwhile: the peer was not silent then.
  */
-export async function watchStandstill(heartbeatMs: number, clock: Clock, signal: AbortSignal): Promise<number> {
-  for (;;) {
-    const dueAtMs = clock.nowMs() + heartbeatMs;
-    await clock.sleep(heartbeatMs, signal);
-    const lateMs = clock.nowMs() - dueAtMs;
-    if (lateMs >= MISSED_HEARTBEATS * heartbeatMs) return lateMs;
+export class LinkWatch extends Watch {
+  private hearsFirst = false;
+
+  constructor(
+    private readonly link: Link,
+    private readonly heartbeatMs: () => number,
+    clock: Clock,
+    private readonly silent: (reason: string) => void,
+  ) {
+    super(clock);
+  }
+
+  begin(): void {
+    this.look();
+  }
+
+  protected look(): void {
+    const { link, clock } = this;
+    const heartbeatMs = this.heartbeatMs();
+    const { dead, send, wakeAtMs } = liveness(link.activity, clock.nowMs(), heartbeatMs);
+    if (dead && this.hearsFirst) return this.silent(`silent for ${MISSED_HEARTBEATS} heartbeats (${MISSED_HEARTBEATS * heartbeatMs} ms)`);
+    this.hearsFirst = dead;
+    if (dead) return this.lookIn(0);
+    if (send) link.heartbeat();
+    this.lookIn(wakeAtMs - clock.nowMs());
+  }
+}
+
+/** Calls `stood` with for how long this process stood still, once, when that was longer than peers wait for a heartbeat: a machine that slept, a process that was stopped. */
+export class StandstillWatch extends Watch {
+  private dueAtMs = 0;
+
+  constructor(
+    private readonly heartbeatMs: number,
+    clock: Clock,
+    private readonly stood: (ms: number) => void,
+  ) {
+    super(clock);
+  }
+
+  begin(): void {
+    this.dueAtMs = this.clock.nowMs() + this.heartbeatMs;
+    this.lookIn(this.heartbeatMs);
+  }
+
+  protected look(): void {
+    const lateMs = this.clock.nowMs() - this.dueAtMs;
+    if (lateMs >= MISSED_HEARTBEATS * this.heartbeatMs) this.stood(lateMs);
+    else this.begin();
   }
 }

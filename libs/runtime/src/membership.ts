@@ -1,7 +1,7 @@
 import { LongtailError, modelKey } from '@longtail/core';
 import type { BlockTiming, Clock, ConnectionHandlers, ConnectionTraffic, Job, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type Pause, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
-import { watchLink, type LinkActivity } from './liveness.js';
+import { LinkWatch, type LinkActivity } from './liveness.js';
 import type { ServerConnection } from './ports.js';
 
 /** A node's part in a run, as its session sees it. */
@@ -171,17 +171,11 @@ export function welcome(node: string, heartbeatMs: number, self: ServerSelf): Se
 
 /** What comes of a session. One object for each, as thousands of them lie far apart. */
 class Reception implements ConnectionHandlers<WorkerMessage> {
-  private readonly over = new AbortController();
-
   constructor(
     private readonly session: Session,
     private readonly membership: Membership,
+    private readonly watch: LinkWatch,
   ) {}
-
-  /** Aborts when the link has ended. */
-  get ended(): AbortSignal {
-    return this.over.signal;
-  }
 
   message(message: WorkerMessage): void {
     this.membership.receive(this.session, message);
@@ -200,7 +194,7 @@ class Reception implements ConnectionHandlers<WorkerMessage> {
   }
 
   closed(reason: string): void {
-    this.over.abort(new Error(reason));
+    this.watch.end();
     this.membership.remove(this.session, reason);
   }
 }
@@ -249,13 +243,10 @@ export class Membership {
     const session = new Session(node, hello, connection, clock.nowMs(), clock, this.holds);
     this.byNode.set(node, session);
     this.byIncarnation.set(hello.incarnation, session);
-    const reception = new Reception(session, this);
-    connection.start(reception);
+    const watch = new LinkWatch(session, heartbeatMs, clock, (reason) => this.drop(session, reason));
+    connection.start(new Reception(session, this, watch));
     session.send(welcome(node, heartbeatMs(), self));
-    watchLink(session, heartbeatMs, clock, reception.ended).then(
-      (reason) => this.drop(session, reason),
-      () => undefined, // the session ended before
-    );
+    watch.begin();
     this.options.joined(session);
   }
 

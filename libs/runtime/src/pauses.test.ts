@@ -4,14 +4,13 @@ import { Pauses } from './pauses.js';
 test('a node works when nobody has a reason against it; who watches hears of changes only', () => {
   const pauses = new Pauses();
   const heard: string[] = [];
-  const stop = new AbortController();
-  pauses.watch(() => heard.push(pauses.paused), stop.signal);
+  const unwatch = pauses.watch(() => heard.push(pauses.paused));
   pauses.set('limits', 'too hot');
   pauses.set('limits', 'too hot');
   pauses.set('owner', 'a film');
   pauses.set('limits', '');
   pauses.set('owner', '');
-  stop.abort();
+  unwatch();
   pauses.set('owner', 'another film');
   expect(heard).toEqual(['too hot', 'a film', '']);
 });

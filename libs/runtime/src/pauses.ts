@@ -5,8 +5,8 @@ export const FINISH_MS = 3000;
 export interface Owner {
   /** Why it may not; empty: it may. */
   readonly paused: string;
-  /** Tells of every change of `paused` until the signal aborts. */
-  watch(changed: () => void, signal: AbortSignal): void;
+  /** Tells of every change of `paused` until what it returns is called. */
+  watch(changed: () => void): () => void;
 }
 
 /** Reasons for a node to rest, by whoever gives them: the first that there is counts. */
@@ -26,8 +26,8 @@ export class Pauses implements Owner {
     if (this.paused !== before) for (const changed of this.watchers) changed();
   }
 
-  watch(changed: () => void, signal: AbortSignal): void {
+  watch(changed: () => void): () => void {
     this.watchers.add(changed);
-    signal.addEventListener('abort', () => this.watchers.delete(changed), { once: true });
+    return () => void this.watchers.delete(changed);
   }
 }

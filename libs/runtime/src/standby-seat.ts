@@ -4,7 +4,7 @@ import { AccessFollowing, type AccessFollowingOptions } from './access-following
 import { Bell } from './bell.js';
 import { isFenced, type Fleet } from './fence.js';
 import type { StandbyWay } from './following.js';
-import { watchLink } from './liveness.js';
+import { LinkWatch } from './liveness.js';
 import { Session, welcome, type ServerSelf } from './membership.js';
 import type { ServerConnection } from './ports.js';
 import { fileTensor } from './recipient.js';
@@ -111,10 +111,9 @@ export class StandbySeat {
       closed: (reason) => this.end(here, reason),
     });
     session.send(welcome('', HEARTBEAT_MS, self));
-    watchLink(session, () => HEARTBEAT_MS, clock, ended.signal).then(
-      (reason) => this.end(here, reason),
-      () => undefined, // it ended before
-    );
+    const watch = new LinkWatch(session, () => HEARTBEAT_MS, clock, (reason) => this.end(here, reason));
+    ended.signal.addEventListener('abort', () => watch.end());
+    watch.begin();
     this.access.attach(here);
     for (const run of this.options.runs()) this.follow(run);
     this.options.changed();

@@ -1,6 +1,6 @@
 import { LongtailError, type AllocateTensor, type Clock, type MeasuredLink, type TensorChunk } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
-import { watchLink } from './liveness.js';
+import { LinkWatch } from './liveness.js';
 import { measureSending, privateMemory } from './measure-sending.js';
 import type { WorkerConnection } from './ports.js';
 import { within } from './within.js';
@@ -67,10 +67,9 @@ export function visitServer(connection: WorkerConnection, welcome: Welcome, opti
       active.lastSentMs = clock.nowMs();
       connection.send({ message: 'heartbeat', heartbeat: {} });
     };
-    watchLink({ activity: active, heartbeat }, () => welcome.heartbeatMs, clock, signal).then(
-      (reason) => ended.abort(new LongtailError(`the server was ${reason}`, { code: 'unreachable' })),
-      () => undefined, // it is over
-    );
+    const silent = (reason: string) => ended.abort(new LongtailError(`the server was ${reason}`, { code: 'unreachable' }));
+    const watch = new LinkWatch({ activity: active, heartbeat }, () => welcome.heartbeatMs, clock, silent);
+    watch.begin();
     try {
       const { bitsPerSecond, roundTripMs } = await measureSending(connection, { clock, allocate, mostBytes: await asked, signal });
       connection.send({ message: 'linkProbed', linkProbed: { upBitsPerSecond: bitsPerSecond, roundTripMs } });
@@ -78,6 +77,7 @@ export function visitServer(connection: WorkerConnection, welcome: Welcome, opti
       while (!arrivals.over(clock.nowMs() - quietMs)) await clock.sleep(quietMs / 4, signal);
       return { upBitsPerSecond: bitsPerSecond, downBitsPerSecond: arrivals.bitsPerSecond, roundTripMs };
     } finally {
+      watch.end();
       connection.send({ message: 'leave', leave: { reason: 'its link is measured' } });
       connection.close('its link is measured');
       ended.abort(DONE);

@@ -157,8 +157,9 @@ class Intake {
   /** What came in whole, for whoever takes it from here. */
   arrived: readonly VectorRange[] = NONE;
   private readonly whole: readonly VectorRange[];
-  /** Where chunks of this transfer began, `count` of them: one of most. A Set that is cleared makes a table anew, to which the old one points, for good in V8's old generation. */
-  private readonly seen: number[] = [];
+  /** Where chunks of this transfer began, `count` of them, the first and those behind it: most have one. A Set that is cleared makes a table anew, to which the old one points, for good in V8's old generation. */
+  private first = 0;
+  private seen: number[] | undefined;
   private count = 0;
   /** Values of the whole vector, or chunks of a part. */
   private missing: number;
@@ -208,7 +209,9 @@ class Intake {
       this.settle();
       codec.decode(payload, partOf(this.values, from, header.length));
     }
-    this.seen[this.count++] = from;
+    if (this.count === 0) this.first = from;
+    else (this.seen ??= [])[this.count - 1] = from;
+    this.count++;
     if (this.part === undefined) this.missing -= header.length;
     else {
       this.missing--;
@@ -219,7 +222,8 @@ class Intake {
   }
 
   private isHere(from: number): boolean {
-    for (let i = 0; i < this.count; i++) if (this.seen[i] === from) return true;
+    if (this.count > 0 && this.first === from) return true;
+    for (let i = 1; i < this.count; i++) if (this.seen![i - 1] === from) return true;
     return false;
   }
 

@@ -55,7 +55,8 @@ export async function runWorker(options: WorkerOptions): Promise<{ readonly reas
   const { finish } = options;
   const stop = finish === undefined ? signal : AbortSignal.any([signal, finish]);
   const tellPause = () => log?.(owner.paused === '' ? { event: 'resumed' } : { event: 'paused', reason: owner.paused });
-  owner.watch(tellPause, signal);
+  const unwatch = owner.watch(tellPause);
+  signal.addEventListener('abort', unwatch, { once: true });
   if (owner.paused !== '') tellPause();
   let incarnation = drawIncarnation(rng);
   const known = { node: options.identity?.node ?? '', epoch: 0 };

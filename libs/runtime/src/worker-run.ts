@@ -19,16 +19,17 @@ export class WorkerRun implements TaskHost {
   private queue: Work[] = [];
   private working: Work | undefined;
   private looksSoon = false;
-  /** Its lifetime is over; a signal takes longer to ask. */
+  /** It is to end, or has. */
   private isEnding = false;
   readonly stageInbox: StageInbox | undefined;
-  /** Of a task that is over and was not dropped, for the next one: to make it takes longer than anything else that a small task does. */
+  /** Of what is over and was not dropped, for the next task: to make it takes longer than anything else that a small task does. */
   private spareAbort: AbortController | undefined;
 
   readonly job: Job;
   /** Resolves when the run has let go of the device. Never rejects. */
   readonly stopped: Promise<void>;
-  private readonly lifetime = new AbortController();
+  /** Until it is prepared. */
+  private preparing: AbortController | undefined;
   private resolveOver!: () => void;
   /** Resolves when it is to end. */
   private readonly over = new Promise<void>((resolve) => (this.resolveOver = resolve));
@@ -58,7 +59,7 @@ export class WorkerRun implements TaskHost {
   end(reason: string): void {
     const error = new LongtailError(reason, { code: 'cancelled' });
     this.isEnding = true;
-    this.lifetime.abort(error);
+    this.preparing?.abort(error);
     this.working?.drop(error);
     this.performer?.callOff(error);
     this.resolveOver();
@@ -125,25 +126,29 @@ export class WorkerRun implements TaskHost {
   // ---- the run
 
   private async live(): Promise<void> {
-    const { signal } = this.lifetime;
     const { compute, log } = this.context;
     try {
       log?.({ event: 'preparing', run: this.run, job: this.job.name, module: moduleOf(this.job) });
-      this.announce(await this.fetchAndPrepare(signal));
-      this.beginNext();
+      const prepared = await this.fetchAndPrepare();
+      if (!this.isEnding) this.announce(prepared);
       await this.over;
       await this.rest();
     } catch (error) {
-      if (!signal.aborted) this.fail(0, error);
+      if (!this.isEnding) this.fail(0, error);
     }
     await this.performer?.close();
     await compute.release().catch((error: unknown) => this.fail(0, error));
   }
 
-  private async fetchAndPrepare(signal: AbortSignal): Promise<Prepared> {
+  private async fetchAndPrepare(): Promise<Prepared> {
+    if (this.isEnding) throw CALLED_OFF;
+    const { signal } = (this.preparing = new AbortController());
     const files = await this.files.fetch(this.prepare.files, signal);
     signal.throwIfAborted();
-    return this.context.compute.prepare(this.job, files, this.stages, signal, this.use);
+    const prepared = await this.context.compute.prepare(this.job, files, this.stages, signal, this.use);
+    this.spareAbort = this.preparing;
+    this.preparing = undefined;
+    return prepared;
   }
 
   private get stages(): readonly BlockRange[] | 'all' {
@@ -157,7 +162,6 @@ export class WorkerRun implements TaskHost {
   }
 
   private announce(prepared: Prepared): void {
-    this.lifetime.signal.throwIfAborted();
     const { session, log } = this.context;
     const { layouts, parameters, samplesPerSecond, memoryBytes, trainSamples, validationSamples, blocks = 0 } = prepared;
     this.performer = new TaskPerformer(this, prepared, this.context);
@@ -165,6 +169,7 @@ export class WorkerRun implements TaskHost {
     const said = { layoutsJson, samplesPerSecond, memoryBytes, trainSamples, validationSamples, group: this.place.group, blocks };
     session.send({ message: 'ready', ready: { run: this.run, ...said } });
     log?.({ event: 'ready', run: this.run, samplesPerSecond, parameters: parameters.length });
+    this.beginNext();
   }
 
   /** The next task, once the one before is over and its inputs are here; tasks are done in the order in which they came. */

@@ -1,6 +1,6 @@
-import { formatSeconds, LongtailError, type Clock, type ConnectionHandlers, type LinkRate, type TensorChunk } from '@longtail/core';
+import { formatSeconds, LongtailError, type Clock, type ConnectionHandlers, type LinkRate, type TensorChunk, type Timer } from '@longtail/core';
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
-import { watchLink, watchStandstill, type LinkActivity } from './liveness.js';
+import { LinkWatch, StandstillWatch, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
 import { measureSending, privateMemory } from './measure-sending.js';
 import { FINISH_MS, type Owner } from './pauses.js';
@@ -48,7 +48,10 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   private probes: PeerProbes | undefined;
   /** Resolves when no run holds the device. */
   private deviceFree: Promise<void> = Promise.resolve();
-  private readonly ended = new AbortController();
+  /** Of the way to the server, where that is measured. */
+  private probing: AbortController | undefined;
+  /** Of its owner, once it is to rest. */
+  private patience: Timer | undefined;
   private resolveClosed!: (reason: string) => void;
   private readonly over = new Promise<string>((resolve) => (this.resolveClosed = resolve));
 
@@ -83,26 +86,26 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
     const leaveSoon = () => this.send({ message: 'pause', pause: { reason: reasonOf(finish!), leaves: true } });
     signal.addEventListener('abort', leave);
     finish?.addEventListener('abort', leaveSoon);
-    owner.watch(() => this.heed(owner.paused), this.ended.signal);
+    const unwatch = owner.watch(() => this.heed(owner.paused));
     this.connection.start(this);
     if (signal.aborted) leave();
     else if (finish?.aborted) leaveSoon();
     this.heed(owner.paused);
-    watchStandstill(this.heartbeatMs, clock, this.ended.signal).then(
-      (ms) => {
-        this.stoodStill = true;
-        this.close(`this machine stood still for ${formatSeconds(ms / 1000)}`);
-      },
-      () => undefined, // the session ended before
-    );
-    watchLink(this, () => this.heartbeatMs, clock, this.ended.signal).then(
-      (reason) => this.close(`the server was ${reason}`),
-      () => undefined, // the session ended before
-    );
+    const standstill = new StandstillWatch(this.heartbeatMs, clock, (ms) => {
+      this.stoodStill = true;
+      this.close(`this machine stood still for ${formatSeconds(ms / 1000)}`);
+    });
+    const link = new LinkWatch(this, () => this.heartbeatMs, clock, (reason) => this.close(`the server was ${reason}`));
+    standstill.begin();
+    link.begin();
     const reason = await this.over;
     signal.removeEventListener('abort', leave);
     finish?.removeEventListener('abort', leaveSoon);
-    this.ended.abort(ENDED);
+    unwatch();
+    standstill.end();
+    link.end();
+    this.patience?.clear();
+    this.probing?.abort(ENDED);
     this.drop(reason);
     await this.deviceFree;
     return reason;
@@ -200,7 +203,8 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   /** Measures the way to the server. A link on which that fails is taken for unknown. */
   private async probeLink(mostBytes: number): Promise<void> {
     const { clock, allocate = privateMemory } = this.context;
-    const options = { clock, allocate, mostBytes, signal: this.ended.signal };
+    const { signal } = (this.probing ??= new AbortController());
+    const options = { clock, allocate, mostBytes, signal };
     const rate = await measureSending(this.connection, options).catch(() => ({ bitsPerSecond: 0, roundTripMs: 0 }));
     const linkProbed = { upBitsPerSecond: rate.bitsPerSecond, roundTripMs: rate.roundTripMs };
     this.send({ message: 'linkProbed', linkProbed });
@@ -225,13 +229,14 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
   /** Tells the server what the owner wants of the node; what it holds then ends soon, one way or the other. */
   private heed(paused: string): void {
     if (paused === this.saidPaused) return;
+    const rests = this.saidPaused !== '';
     this.saidPaused = paused;
-    if (paused === '') return this.send({ message: 'unpause', unpause: {} });
+    if (paused === '') {
+      this.patience?.clear();
+      return this.send({ message: 'unpause', unpause: {} });
+    }
     this.send({ message: 'pause', pause: { reason: paused, leaves: false } });
-    const drop = () => {
-      if (this.context.owner.paused !== '') this.drop(paused);
-    };
-    void this.clock.sleep(PATIENCE_MS, this.ended.signal).then(drop, () => undefined);
+    if (!rests) (this.patience ??= this.clock.timer(() => this.drop(this.saidPaused))).set(PATIENCE_MS);
   }
 
   private leave(reason: string): void {

@@ -85,7 +85,7 @@ export class SimulatedFleet {
     const events = this.events.get(name) ?? [];
     const rests = () => book?.rests(actor.pauses.paused !== '');
     rests();
-    actor.pauses.watch(rests, actor.stop.signal);
+    actor.pauses.watch(rests);
     this.actors.set(name, actor);
     this.events.set(name, events);
     try {
