@@ -216,8 +216,7 @@ export class Endpoint<Send, Receive> implements Connection<Send, Receive>, End {
     this.open = false;
     this.flow.end();
     this.ended?.();
-    const error = new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer });
-    for (const transfer of this.transfers()) transfer.end(error);
+    for (const transfer of this.transfers()) transfer.end(new LongtailError(`the link has ended: ${reason}`, { code: 'unreachable', where: this.peer }));
     const last = this.signal;
     this.signal = undefined;
     if (last !== undefined) this.forget(last);

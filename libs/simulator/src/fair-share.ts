@@ -179,14 +179,17 @@ export class Line extends Alarm {
   /** Loads that it has. */
   loads = 0;
   private turns = 0;
+  /** No load gets more; undefined: no bound. */
+  private readonly loadBitsPerSecond: number | undefined;
 
+  /** `loadBitsPerSecond`: no load gets more, however much there is: what a lossy way leaves to one connection. */
   constructor(
     private readonly trunk: Trunk,
     private readonly bitsPerSecond: number,
-    /** No load gets more, however much there is: what a lossy way leaves to one connection. @default no bound */
-    private readonly loadBitsPerSecond = Infinity,
+    loadBitsPerSecond = Infinity,
   ) {
     super(true);
+    this.loadBitsPerSecond = loadBitsPerSecond === Infinity ? undefined : loadBitsPerSecond;
   }
 
   ring(): void {
@@ -199,7 +202,8 @@ export class Line extends Alarm {
   }
 
   rateOf(loads: number): number {
-    return Math.min(this.bitsPerSecond / loads, this.loadBitsPerSecond) / 8000;
+    const bitsPerSecond = this.bitsPerSecond / loads;
+    return (this.loadBitsPerSecond === undefined ? bitsPerSecond : Math.min(bitsPerSecond, this.loadBitsPerSecond)) / 8000;
   }
 
   /** Of a load that is alone. */

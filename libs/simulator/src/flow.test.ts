@@ -14,7 +14,7 @@ interface Message {
 async function leave(rate: number, way: Partial<WayOptions>, messages: readonly Message[]) {
   const clock = new VirtualClock();
   let busy = 0;
-  const watch = { busy: (isBusy: boolean) => (busy += isBusy ? 1 : -1), carried: () => undefined };
+  const watch = { busy: (_way: string, isBusy: boolean) => (busy += isBusy ? 1 : -1), carried: () => undefined };
   const options = { rttMs: 20, slowStart: false, lossRate: 0, rng: createRng(3), ...way };
   const loadBits = mathisBitsPerSecond(options.lossRate, options.rttMs);
   const flow = new Flow(clock, new Line(new Trunk(clock, Infinity), 8000 * rate, loadBits), options, watch);

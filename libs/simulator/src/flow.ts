@@ -25,10 +25,14 @@ export interface Queued {
   left(lateMs: number): void;
 }
 
+/** Which way something goes, as a node sees it. */
+export type Direction = 'up' | 'down';
+
+/** One for both ways of a node, as what it is told of thousands of them comes from far. */
 export interface FlowWatch {
-  /** It has something to send, or has not any more. */
-  busy(isBusy: boolean): void;
-  carried(bytes: number): void;
+  /** Something is to be sent that way, or nothing any more. */
+  busy(way: Direction, isBusy: boolean): void;
+  carried(way: Direction, bytes: number): void;
 }
 
 /** What one connection sends in one direction, first come, first served: it has one share of its line. Rings when its next bytes may enter the line. */
@@ -58,6 +62,7 @@ export class Flow extends Alarm implements Load {
     private readonly line: Line,
     { rttMs, slowStart, lossRate, rng }: WayOptions,
     private readonly watch?: FlowWatch,
+    private readonly way: Direction = 'up',
   ) {
     super(true);
     this.rttMs = rttMs;
@@ -69,7 +74,7 @@ export class Flow extends Alarm implements Load {
   send(one: Queued): void {
     if (this.underWay !== undefined) return void (this.queue ??= []).push(one);
     if (this.clock.nowMs() - this.idleSinceMs > this.timeoutMs) this.burst = 0;
-    this.watch?.busy(true);
+    this.watch?.busy(this.way, true);
     this.begin(one);
   }
 
@@ -88,7 +93,7 @@ export class Flow extends Alarm implements Load {
     const isLastLost = this.lossRate > 0 && this.rng.uniform() < this.lossRate;
     this.bytesSent += this.bytes;
     this.bytesLost += this.bytes - bytes;
-    this.watch?.carried(bytes);
+    this.watch?.carried(this.way, bytes);
     this.isOnLine = false;
     const next = this.queue?.shift();
     if (next === undefined) this.rest();
@@ -99,7 +104,7 @@ export class Flow extends Alarm implements Load {
   private rest(): void {
     this.underWay = undefined;
     this.idleSinceMs = this.clock.nowMs();
-    this.watch?.busy(false);
+    this.watch?.busy(this.way, false);
   }
 
   private begin(one: Queued): void {

@@ -1,4 +1,4 @@
-import type { FlowWatch } from './flow.js';
+import type { Direction, FlowWatch } from './flow.js';
 import type { LinkWatch } from './virtual-network.js';
 
 /** What a node is at; what travels beside computing counts as computing, what comes beside sending as sending. */
@@ -65,7 +65,7 @@ export interface FleetCells {
 }
 
 /** Takes down what a node is at. Takes the same room however long that goes on. */
-export class NodeBook {
+export class NodeBook implements FlowWatch {
   samples = 0;
   private readonly row: number;
   private readonly cells: Float64Array;
@@ -100,12 +100,8 @@ export class NodeBook {
     this.change(COMPUTING, begins);
   }
 
-  sends(begins: boolean): void {
-    this.change(SENDING, begins);
-  }
-
-  receives(begins: boolean): void {
-    this.change(RECEIVING, begins);
+  busy(way: Direction, begins: boolean): void {
+    this.change(way === 'up' ? SENDING : RECEIVING, begins);
   }
 
   /** What it still holds it finishes; otherwise it counts as away. */
@@ -114,12 +110,8 @@ export class NodeBook {
     this.look();
   }
 
-  sent(bytes: number): void {
-    this.cells[this.row + BYTES_UP]! += bytes;
-  }
-
-  received(bytes: number): void {
-    this.cells[this.row + BYTES_DOWN]! += bytes;
+  carried(way: Direction, bytes: number): void {
+    this.cells[this.row + (way === 'up' ? BYTES_UP : BYTES_DOWN)]! += bytes;
   }
 
   beginSpans(): void {
@@ -207,12 +199,11 @@ export class NodeBook {
 /** What one of its links is at; tells the book whether the one to the server is there. */
 export class LinkBook implements LinkWatch {
   private isHere = false;
-  readonly up: FlowWatch;
-  readonly down: FlowWatch;
 
-  constructor(private readonly book: NodeBook) {
-    this.up = new UpWatch(book);
-    this.down = new DownWatch(book);
+  constructor(private readonly book: NodeBook) {}
+
+  get flows(): FlowWatch {
+    return this.book;
   }
 
   began(): void {
@@ -226,30 +217,6 @@ export class LinkBook implements LinkWatch {
   private set(isHere: boolean): void {
     if (isHere !== this.isHere) this.book.connected(isHere);
     this.isHere = isHere;
-  }
-}
-
-class UpWatch implements FlowWatch {
-  constructor(private readonly book: NodeBook) {}
-
-  busy(isBusy: boolean): void {
-    this.book.sends(isBusy);
-  }
-
-  carried(bytes: number): void {
-    this.book.sent(bytes);
-  }
-}
-
-class DownWatch implements FlowWatch {
-  constructor(private readonly book: NodeBook) {}
-
-  busy(isBusy: boolean): void {
-    this.book.receives(isBusy);
-  }
-
-  carried(bytes: number): void {
-    this.book.received(bytes);
   }
 }
 

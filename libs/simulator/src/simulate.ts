@@ -45,6 +45,8 @@ const STANDBY = 'standby:1';
 /** Of a live system's chunks. */
 const CHUNK_VALUES = 262_144;
 const DAY_MS = 86_400_000;
+/** Given so that no DOMException with a stack is made for every worker. */
+const OVER = new Error('the simulation is over');
 
 /** Runs one job on a fleet in virtual time: the runtime of the live system on a virtual clock, network and devices. */
 export async function simulate(scenario: Scenario): Promise<Outcome> {
@@ -159,7 +161,7 @@ class Simulation implements StruckWorld, FleetHost {
       throw new LongtailError([message, ...told].join('\n'), { code, cause: error });
     });
     const virtualMs = clock.nowMs();
-    for (const { stop } of this.actors.values()) stop.abort();
+    for (const { stop } of this.actors.values()) stop.abort(OVER);
     this.standby?.stop();
     await clock.runUntil(Promise.all([this.server.close('the simulation is over'), ...this.processes]));
     return {

@@ -3,7 +3,7 @@ import type { ServerMessage, WorkerMessage } from '@longtail/protocol';
 import { ServerEnd } from './server-end.js';
 import { Endpoint, type LateMessage, type LinkOptions, type Tamper } from './endpoint.js';
 import { Line, Trunk } from './fair-share.js';
-import { Flow, mathisBitsPerSecond, type FlowWatch } from './flow.js';
+import { Flow, mathisBitsPerSecond, type Direction, type FlowWatch } from './flow.js';
 import type { Checksum } from './in-transit.js';
 import type { VirtualClock } from './virtual-clock.js';
 
@@ -52,8 +52,7 @@ export interface NetworkOptions {
 
 /** Told of what a node sends and receives. */
 export interface LinkWatch {
-  readonly up: FlowWatch;
-  readonly down: FlowWatch;
+  readonly flows: FlowWatch;
   /** The link to the server has ended. */
   ended(): void;
 }
@@ -115,7 +114,7 @@ export class VirtualNetwork {
     const flow = (from: PeerEnd, to: PeerEnd) => {
       const bitsPerSecond = own?.bitsPerSecond ?? Math.min(from.link.upBitsPerSecond, to.link.downBitsPerSecond);
       const port = this.portOf(from.name, Math.max(bitsPerSecond, from.link.upBitsPerSecond));
-      return this.flow(lineOf(port, bitsPerSecond, link), link, bothOf(from.watch?.up, to.watch?.down));
+      return this.flow(lineOf(port, bitsPerSecond, link), link, bothOf(from.watch?.flows, to.watch?.flows));
     };
     const ends = [new Endpoint<never, never>(b.name, both, flow(a, b)), new Endpoint<never, never>(a.name, both, flow(b, a))] as const;
     ends[0].attach(ends[1]);
@@ -138,8 +137,8 @@ export class VirtualNetwork {
     const { up, down } = this.linesOf(link);
     const { serverMs } = this.options;
     const takenAtMs = serverMs && ((bytes: number) => this.takenAtMs(serverMs(bytes)));
-    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', both, this.flow(up, link, watch?.up), { tamper: meddling.up, meddle: meddling.message, ended: watch && (() => watch.ended()), takenAtMs });
-    const server = new ServerEnd(name, both, this.flow(down, link, watch?.down), { tamper: meddling.down });
+    const worker = new Endpoint<WorkerMessage, ServerMessage>('server', both, this.flow(up, link, watch?.flows), { tamper: meddling.up, meddle: meddling.message, ended: watch && (() => watch.ended()), takenAtMs });
+    const server = new ServerEnd(name, both, this.flow(down, link, watch?.flows, 'down'), { tamper: meddling.down });
     worker.attach(server);
     server.attach(worker);
     return {
@@ -167,9 +166,9 @@ export class VirtualNetwork {
     return { clock, crc32c, wireBytes, latencyMs: rttMs / 2 };
   }
 
-  private flow(line: Line, { rttMs, lossRate = 0, slowStart = false }: Way, watch: FlowWatch | undefined): Flow {
+  private flow(line: Line, { rttMs, lossRate = 0, slowStart = false }: Way, watch: FlowWatch | undefined, way: Direction = 'up'): Flow {
     const { clock, rng } = this.options;
-    return new Flow(clock, line, { rttMs, lossRate, slowStart, rng }, watch);
+    return new Flow(clock, line, { rttMs, lossRate, slowStart, rng }, watch, way);
   }
 
   private linesOf(link: LinkSpec): Lines {
@@ -202,17 +201,16 @@ function bytesOf({ payload }: TensorChunk): number {
   return HEADER_BYTES + payload.length;
 }
 
-/** Of the two that watch a flow, or of the one. */
-function bothOf(a: FlowWatch | undefined, b: FlowWatch | undefined): FlowWatch | undefined {
-  if (a === undefined || b === undefined) return a ?? b;
+/** Of a flow that is up for `from`, and down for `to`. */
+function bothOf(from: FlowWatch | undefined, to: FlowWatch | undefined): FlowWatch {
   return {
-    busy(isBusy) {
-      a.busy(isBusy);
-      b.busy(isBusy);
+    busy(_way, isBusy) {
+      from?.busy('up', isBusy);
+      to?.busy('down', isBusy);
     },
-    carried(bytes) {
-      a.carried(bytes);
-      b.carried(bytes);
+    carried(_way, bytes) {
+      from?.carried('up', bytes);
+      to?.carried('down', bytes);
     },
   };
 }
