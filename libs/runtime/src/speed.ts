@@ -17,6 +17,8 @@ const MOST_IDLE = 200;
 const ALIKE = 0.25;
 /** A smaller difference between two rounds says nothing of what each group adds. */
 const DIFFERENCE = 0.1;
+/** No time: what is written in place is a number at all times (ADR 46). */
+const UNKNOWN = -1;
 /** Those exchanges of a window that count, where a median is taken of them. */
 const counting = new Float64Array(WINDOW);
 
@@ -59,8 +61,8 @@ export class Speed implements AffineTime {
   /** Of the latest whole exchanges, the same: what they took, and among how many groups. */
   private readonly exchanges: number[] = [];
   private readonly among: number[] = [];
-  /** Of an exchange, by itself; undefined: to be found, or nobody knows. And for which state of the line it was found. */
-  private ownMs: number | undefined;
+  /** Of an exchange, by itself; `UNKNOWN`: to be found, or nobody knows. And for which state of the line it was found. */
+  private ownMs = UNKNOWN;
   private foundMsEach = 0;
   private foundGroups = 0;
 
@@ -98,8 +100,8 @@ export class Speed implements AffineTime {
   /** Without what the groups that exchange, it among them, make of it. */
   get ownExchangeMs(): number | undefined {
     const { ownMs, line, foundMsEach, foundGroups } = this;
-    if ((ownMs === undefined || foundMsEach !== line.msEach || foundGroups !== line.groups) && this.hasExchanged) this.findOwn();
-    return this.ownMs;
+    if ((ownMs === UNKNOWN || foundMsEach !== line.msEach || foundGroups !== line.groups) && this.hasExchanged) this.findOwn();
+    return this.ownMs === UNKNOWN ? undefined : this.ownMs;
   }
 
   delivered({ samples, computeMs, elapsedMs, receives = true, inSteps = false }: Measurement): void {
@@ -146,7 +148,7 @@ export class Speed implements AffineTime {
       if (this.latestSamples > 0) this.line.observe(ms, this.lastAmongOthers());
       keep(exchanges, ms);
       keep(among, groups);
-      this.ownMs = undefined;
+      this.ownMs = UNKNOWN;
     } else if (exchanges.length === 0) this.ownMs = Math.max(0, ms - groups * msEach);
   }
 
@@ -193,7 +195,7 @@ export class Speed implements AffineTime {
     this.fixedMs /= gain;
     this.msPerSample /= gain;
     for (let i = 0; i < this.exchanges.length; i++) this.exchanges[i]! /= gain;
-    if (this.hasExchanged) this.ownMs = undefined;
+    if (this.hasExchanged) this.ownMs = UNKNOWN;
   }
 
   private note(samples: number, computeMs: number): void {
