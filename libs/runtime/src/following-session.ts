@@ -3,7 +3,7 @@ import type { File, FollowAccess, WorkerMessage } from '@longtail/protocol';
 import type { AccessIntake } from './access-following.js';
 import type { FileIntake } from './file-intake.js';
 import type { FollowedServer } from './followed-server.js';
-import { LinkWatch, type LinkActivity } from './liveness.js';
+import { Keepalive, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
 
 /** A standby's session with the server that it follows. */
@@ -39,7 +39,6 @@ export class FollowingSession {
 
   /** Resolves with why it ended. */
   async serve(signal: AbortSignal): Promise<string> {
-    let watch!: LinkWatch;
     const closed = new Promise<string>((resolve) => {
       const end = (this.end = (reason: string) => {
         this.connection.close(reason);
@@ -60,9 +59,9 @@ export class FollowingSession {
         closed: resolve,
       });
       signal.addEventListener('abort', () => end('the standby was stopped'), { signal: this.ended.signal });
-      watch = new LinkWatch(this, () => this.heartbeatMs, this.server.clock, (reason) => end(`the server was ${reason}`));
-      watch.begin();
     });
+    const watch = new Keepalive(this, () => this.heartbeatMs, this.server.clock, (reason) => this.end(`the server was ${reason}`));
+    watch.begin();
     const reason = await closed;
     watch.end();
     this.ended.abort(new LongtailError(reason, { code: 'unreachable' }));

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { liveness, LinkWatch } from './liveness.js';
+import { Keepalive, liveness, StandstillWatch } from './liveness.js';
 import { clockOf } from './testing/clock.js';
 
 test('a busy link carries no heartbeats', () => {
@@ -48,8 +48,34 @@ test('who stood still hears what came meanwhile before it calls the other end si
     if (sent.length === 0) activity.lastHeardMs = clock.nowMs();
   });
   const heartbeat = () => sent.push((activity.lastSentMs = clock.nowMs()));
-  const reason = await new Promise((resolve) => new LinkWatch({ activity, heartbeat }, () => 1000, clock, resolve).begin());
+  const reason = await new Promise((resolve) => new Keepalive({ activity, heartbeat }, () => 1000, clock, resolve).begin());
   expect(sent).toEqual([60_000, 61_000, 62_000]);
   expect(reason).toBe('silent for 3 heartbeats (3000 ms)');
   expect(clock.nowMs()).toBe(63_000);
+});
+
+test('who ends a link while it shows life looks at it no more', () => {
+  const set: number[] = [];
+  const clock = clockOf({ nowMs: () => 0, sleep: () => expect.unreachable() });
+  const timers = { ...clock, timer: () => ({ set: (ms: number) => void set.push(ms), clear: () => undefined }) };
+  let beats = 0;
+  const watch: Keepalive = new Keepalive({ activity: { lastHeardMs: 0, lastSentMs: -1000 }, heartbeat: () => (beats++, watch.end()) }, () => 1000, timers, expect.unreachable);
+  watch.begin();
+  expect(beats).toBe(1);
+  expect(set).toEqual([]);
+});
+
+test('a process that stood still is told how long, once; one that was a little late goes on', () => {
+  let nowMs = 0;
+  let ring!: () => void;
+  const set: number[] = [];
+  const timers = { ...clockOf({ nowMs: () => nowMs, sleep: () => expect.unreachable() }), timer: (call: () => void) => ((ring = call), { set: (ms: number) => void set.push(ms), clear: () => undefined }) };
+  const stood: number[] = [];
+  new StandstillWatch(1000, timers, (ms) => stood.push(ms)).begin();
+  nowMs = 3999;
+  ring();
+  expect({ set, stood }).toEqual({ set: [1000, 1000], stood: [] });
+  nowMs += 4000;
+  ring();
+  expect({ set, stood }).toEqual({ set: [1000, 1000], stood: [3000] });
 });

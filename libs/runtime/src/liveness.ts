@@ -54,7 +54,7 @@ abstract class Watch {
  * Keeps a link alive; `heartbeatMs` is asked at every look. Calls `silent` with the reason, once, when the peer fell silent. A process that
  * stood still hears first what came meanwhile: the peer was not silent then.
  */
-export class LinkWatch extends Watch {
+export class Keepalive extends Watch {
   private hearsFirst = false;
 
   constructor(

@@ -1,7 +1,7 @@
 import { LongtailError, modelKey } from '@longtail/core';
 import type { BlockTiming, Clock, ConnectionHandlers, ConnectionTraffic, Job, MeasuredLink, Rng, TensorChunk, TensorHeader } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type LinkMeasured, type LinkProbed, type NodeRow, type Pause, type ServerMessage, type WorkerMessage } from '@longtail/protocol';
-import { LinkWatch, type LinkActivity } from './liveness.js';
+import { Keepalive, type LinkActivity } from './liveness.js';
 import type { ServerConnection } from './ports.js';
 
 /** A node's part in a run, as its session sees it. */
@@ -174,7 +174,7 @@ class Reception implements ConnectionHandlers<WorkerMessage> {
   constructor(
     private readonly session: Session,
     private readonly membership: Membership,
-    private readonly watch: LinkWatch,
+    private readonly watch: Keepalive,
   ) {}
 
   message(message: WorkerMessage): void {
@@ -243,7 +243,7 @@ export class Membership {
     const session = new Session(node, hello, connection, clock.nowMs(), clock, this.holds);
     this.byNode.set(node, session);
     this.byIncarnation.set(hello.incarnation, session);
-    const watch = new LinkWatch(session, heartbeatMs, clock, (reason) => this.drop(session, reason));
+    const watch = new Keepalive(session, heartbeatMs, clock, (reason) => this.drop(session, reason));
     connection.start(new Reception(session, this, watch));
     session.send(welcome(node, heartbeatMs(), self));
     watch.begin();

@@ -4,7 +4,7 @@ import { AccessFollowing, type AccessFollowingOptions } from './access-following
 import { Bell } from './bell.js';
 import { isFenced, type Fleet } from './fence.js';
 import type { StandbyWay } from './following.js';
-import { LinkWatch } from './liveness.js';
+import { Keepalive } from './liveness.js';
 import { Session, welcome, type ServerSelf } from './membership.js';
 import type { ServerConnection } from './ports.js';
 import { fileTensor } from './recipient.js';
@@ -111,7 +111,7 @@ export class StandbySeat {
       closed: (reason) => this.end(here, reason),
     });
     session.send(welcome('', HEARTBEAT_MS, self));
-    const watch = new LinkWatch(session, () => HEARTBEAT_MS, clock, (reason) => this.end(here, reason));
+    const watch = new Keepalive(session, () => HEARTBEAT_MS, clock, (reason) => this.end(here, reason));
     ended.signal.addEventListener('abort', () => watch.end());
     watch.begin();
     this.access.attach(here);

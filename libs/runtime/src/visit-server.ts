@@ -1,6 +1,6 @@
 import { LongtailError, type AllocateTensor, type Clock, type MeasuredLink, type TensorChunk } from '@longtail/core';
 import { PROTOCOL_VERSION, type Hello, type Welcome } from '@longtail/protocol';
-import { LinkWatch } from './liveness.js';
+import { Keepalive } from './liveness.js';
 import { measureSending, privateMemory } from './measure-sending.js';
 import type { WorkerConnection } from './ports.js';
 import { within } from './within.js';
@@ -68,7 +68,7 @@ export function visitServer(connection: WorkerConnection, welcome: Welcome, opti
       connection.send({ message: 'heartbeat', heartbeat: {} });
     };
     const silent = (reason: string) => ended.abort(new LongtailError(`the server was ${reason}`, { code: 'unreachable' }));
-    const watch = new LinkWatch({ activity: active, heartbeat }, () => welcome.heartbeatMs, clock, silent);
+    const watch = new Keepalive({ activity: active, heartbeat }, () => welcome.heartbeatMs, clock, silent);
     watch.begin();
     try {
       const { bitsPerSecond, roundTripMs } = await measureSending(connection, { clock, allocate, mostBytes: await asked, signal });

@@ -20,6 +20,8 @@ function setUp(device: Partial<Compute> = {}) {
   const link: { sending: LinkRate | undefined; direct: LinkRate | undefined; nowMs: number } = { sending: undefined, direct: undefined, nowMs: 0 };
   const sent: WorkerMessage[] = [];
   const calls: string[] = [];
+  /** Not over yet. */
+  const waits = new Set<{ readonly ms: number; ring(): void }>();
   let closedWith = '';
   let handlers!: ConnectionHandlers<ServerMessage>;
   const prepared = {
@@ -82,7 +84,12 @@ function setUp(device: Partial<Compute> = {}) {
       clock: clockOf({
         nowMs: () => link.nowMs,
         sleep: (ms, signal) =>
-          new Promise((resolve, reject) => (ms > 1e6 ? signal.addEventListener('abort', () => reject(signal.reason as Error)) : resolve())),
+          new Promise((resolve, reject) => {
+            if (ms <= 1e3) return resolve();
+            const wait = { ms, ring: resolve };
+            waits.add(wait);
+            signal.addEventListener('abort', () => (waits.delete(wait), reject(signal.reason as Error)));
+          }),
       }),
       chunkLength: 4,
       peers: { address: '', accept: async () => neighbour, dial: async () => neighbour },
@@ -122,6 +129,7 @@ function setUp(device: Partial<Compute> = {}) {
     stop,
     finish,
     owner,
+    waits,
     session,
     ended,
     task,
@@ -305,9 +313,10 @@ test('tells the server when its owner wants the machine, and when not any more',
 });
 
 test('a server that does not settle what a resting node holds does not keep the device', async () => {
-  const { owner, calls, stop, ended, atWork } = setUp();
+  const { owner, calls, stop, ended, atWork, waits } = setUp();
   await atWork(1);
-  owner.set('owner', 'a film'); // the clock of this test lets its patience pass at once
+  owner.set('owner', 'a film');
+  for (const { ms, ring } of waits) if (ms === 4000) ring();
   await settled();
   expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
   stop.abort();
@@ -331,4 +340,25 @@ test('whoever is to leave once it is done waits for the server’s word', async 
   expect(await ended).toBe('its owner stopped it');
   expect(session.dismissed).toBe('its owner stopped it');
   expect(calls).toEqual(['release']);
+});
+
+test('an owner who lets the node work again ends the wait after which it drops what it holds', async () => {
+  const { calls, owner, atWork, sent, waits } = setUp();
+  const patience = () => [...waits].filter(({ ms }) => ms === 4000);
+  await atWork(1);
+  owner.set('owner', 'a film');
+  const [first] = patience();
+  owner.set('owner', '');
+  expect(patience()).toEqual([]);
+  owner.set('owner', 'another film');
+  const [second] = patience();
+  expect(second).not.toBe(first);
+  owner.set('limits', 'too hot');
+  owner.set('owner', '');
+  expect(patience()).toEqual([second]);
+  expect(calls).toEqual(['gradient']);
+  second!.ring();
+  await settled();
+  expect(calls).toEqual(['gradient', 'gradient aborted', 'release']);
+  expect(sent.map(({ message }) => message)).toEqual(['ready', 'taskDone', 'pause', 'unpause', 'pause', 'pause']);
 });

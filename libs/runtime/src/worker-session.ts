@@ -1,6 +1,6 @@
 import { formatSeconds, LongtailError, type Clock, type ConnectionHandlers, type LinkRate, type TensorChunk, type Timer } from '@longtail/core';
 import type { ServerMessage, Welcome, WorkerMessage } from '@longtail/protocol';
-import { LinkWatch, StandstillWatch, type LinkActivity } from './liveness.js';
+import { Keepalive, StandstillWatch, type LinkActivity } from './liveness.js';
 import type { WorkerConnection } from './ports.js';
 import { measureSending, privateMemory } from './measure-sending.js';
 import { FINISH_MS, type Owner } from './pauses.js';
@@ -95,7 +95,7 @@ export class WorkerSession implements ConnectionHandlers<ServerMessage> {
       this.stoodStill = true;
       this.close(`this machine stood still for ${formatSeconds(ms / 1000)}`);
     });
-    const link = new LinkWatch(this, () => this.heartbeatMs, clock, (reason) => this.close(`the server was ${reason}`));
+    const link = new Keepalive(this, () => this.heartbeatMs, clock, (reason) => this.close(`the server was ${reason}`));
     standstill.begin();
     link.begin();
     const reason = await this.over;

@@ -85,7 +85,7 @@ export class SimulatedFleet {
     const events = this.events.get(name) ?? [];
     const rests = () => book?.rests(actor.pauses.paused !== '');
     rests();
-    actor.pauses.watch(rests);
+    const unwatch = actor.pauses.watch(rests);
     this.actors.set(name, actor);
     this.events.set(name, events);
     try {
@@ -113,6 +113,8 @@ export class SimulatedFleet {
       this.ends.set(name, 'left');
     } catch (error) {
       this.ends.set(name, LongtailError.from(error).code);
+    } finally {
+      unwatch(); // a later process on that machine has the same book
     }
   }
 
