@@ -40,6 +40,18 @@ test('a node is not here while its owner lets it rest, but for what it finishes'
   expect(b!.ms.compute + b!.ms.send + b!.ms.receive + b!.ms.wait).toBeCloseTo(b!.hereMs, 6);
 });
 
+test('a process that is no more says nothing of the one after it on its machine: its owner lets that one rest', async () => {
+  const faults = [
+    { kind: 'pause', worker: 'b', atMs: 900, forMs: 1000 },
+    { kind: 'restart', worker: 'b', atMs: 950, forMs: 100 },
+    { kind: 'pause', worker: 'b', atMs: 1300, forMs: 3000 },
+  ] as const;
+  const { account, outcome } = await accountOf({ faults, job: job({ train: { epochs: 10 } }) });
+  expect([...outcome.fired]).toEqual(expect.arrayContaining([...faults]));
+  const [a, b] = account.nodes;
+  expect(a!.hereMs - b!.hereMs).toBeGreaterThan(2500);
+});
+
 test('the account agrees with the log: computing, bytes and samples', async () => {
   const { account, outcome } = await accountOf({ job: job({ validation: { everyEpochs: 10 } }) });
   const contributions = eventsOf(outcome.events, 'contribution');
